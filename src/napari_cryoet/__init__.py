@@ -1,0 +1,1 @@
+"""Browse, stream, overlay and download the CZ CryoET Data Portal."""

@@ -1,0 +1,89 @@
+"""Every error that napari-cryoet raises on purpose.
+
+::
+
+    CryoETError
+    ├── NetworkError        no answer, or an unusable one, from a server
+    ├── PortalError         the portal's metadata could not be had or understood
+    │   ├── NotFoundError   the portal has no such record
+    │   └── PackError       an offline pack is damaged or isn't a pack
+    ├── FormatError         a file is not what its name or its metadata says
+    ├── StreamError         pixels could not be read
+    ├── DownloadError       a download did not finish, and says what is missing
+    └── StoppedError        the user said stop; nothing is wrong
+
+The message says what happened in words for a biologist; ``hint`` says what to do next; the cause, where there is one,
+is chained with ``raise ... from error``.
+"""
+
+from __future__ import annotations
+
+
+class CryoETError(Exception):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    message
+        What happened, one plain sentence.
+    hint
+        What the person can do about it, one plain sentence, or empty.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class NetworkError(CryoETError):
+    """A server gave no answer, or one that can't be used.
+
+    Parameters
+    ----------
+    message, hint
+        As in `CryoETError`.
+    url
+        What was asked for.
+    status
+        The HTTP status, or None where there was no answer at all.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", url: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.url = url
+        self.status = status
+
+
+class PortalError(CryoETError):
+    """The portal's metadata could not be had or understood."""
+
+
+class NotFoundError(PortalError):
+    """The portal has no record of that kind with that id."""
+
+
+class PackError(PortalError):
+    """An offline pack is damaged, or the folder isn't a pack."""
+
+
+class FormatError(CryoETError):
+    """A file is not what its name or its metadata says."""
+
+
+class StreamError(CryoETError):
+    """Pixels could not be read."""
+
+
+class DownloadError(CryoETError):
+    """A download did not finish; the message names what is missing."""
+
+
+class StoppedError(CryoETError):
+    """The user said stop."""
+
+    def __init__(self, message: str = "Stopped.") -> None:
+        super().__init__(message)

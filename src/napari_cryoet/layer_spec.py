@@ -1,0 +1,36 @@
+"""What a napari layer is made of, without napari: its data, its options and its kind."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+LayerKind = Literal["image", "labels", "points", "vectors"]
+
+#: The key of ``layer.metadata`` under which every layer of ours keeps its provenance.
+METADATA_KEY = "napari_cryoet"
+
+
+class LayerSpec(NamedTuple):
+    """A napari layer-data tuple, with names.
+
+    Attributes
+    ----------
+    data
+        image and labels: a list of dask arrays (z, y, x), finest first, each exactly half of the one before;
+        points: float64 (n, 3), z, y, x in ångström;
+        vectors: float64 (n, 2, 3), start and direction, z, y, x in ångström.
+    options
+        Keyword arguments of napari's layer, among them ``scale`` (ångström a voxel), ``units``, ``axis_labels`` and
+        ``metadata`` (provenance under `METADATA_KEY`).
+    kind
+        Which napari layer this makes.
+    """
+
+    data: Any
+    options: dict[str, Any]
+    kind: LayerKind
+
+    @property
+    def name(self) -> str:
+        """The name of the layer to be."""
+        return str(self.options["name"])

@@ -1,0 +1,182 @@
+"""What one screen shows, as one frozen answer: the catalogue, a dataset, a run, a deposition, a look-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from napari_cryoet.records import (
+    Alignment,
+    Annotation,
+    AnnotationFile,
+    AnnotationShape,
+    Dataset,
+    Deposition,
+    Run,
+    TiltSeries,
+    Tomogram,
+    VoxelSpacing,
+)
+from napari_cryoet.vocabulary import SampleType, ShapeType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """When an answer left the portal, and whether it is shown because the portal can't be reached now."""
+
+    fetched_at: datetime
+    is_offline: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectCount:
+    """How many annotations name an object."""
+
+    object_name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueAuthor:
+    """As much of an author as a search needs."""
+
+    name: str
+    orcid: str | None = None
+    primary_author_status: bool | None = None
+    corresponding_author_status: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueRow:
+    """A dataset as the list of all datasets shows it."""
+
+    id: int
+    title: str
+    deposition_id: int
+    release_date: datetime
+    organism_name: str | None = None
+    organism_taxid: int | None = None
+    sample_type: SampleType | None = None
+    cell_name: str | None = None
+    tissue_name: str | None = None
+    dataset_publications: str | None = None
+    related_database_entries: str | None = None
+    key_photo_thumbnail_url: str | None = None
+    authors: tuple[CatalogueAuthor, ...] = ()
+    run_count: int = 0
+    tomogram_count: int = 0
+    annotation_count: int = 0
+    objects: tuple[ObjectCount, ...] = ()  # most annotated first
+    shapes: tuple[ShapeType, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All datasets of a portal, newest first."""
+
+    rows: tuple[CatalogueRow, ...]
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run as its dataset's page shows it; spacing and sizes are those of the default tomogram."""
+
+    id: int
+    name: str
+    dataset_id: int
+    tomogram_count: int = 0
+    annotation_count: int = 0
+    objects: tuple[ObjectCount, ...] = ()
+    voxel_spacing: float | None = None
+    size_x: int | None = None
+    size_y: int | None = None
+    size_z: int | None = None
+    file_size_omezarr: float | None = None
+    key_photo_thumbnail_url: str | None = None
+    tilt_series_quality: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetPage:
+    """A dataset and one page of its runs."""
+
+    dataset: Dataset
+    runs: tuple[RunRow, ...]
+    run_total: int  # of all pages, under the same filter
+    offset: int
+    objects: tuple[ObjectCount, ...]
+    freshness: Freshness
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no run follows this page."""
+        return self.offset + len(self.runs) >= self.run_total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """Everything of a run: flat tuples of records that point at their parents."""
+
+    run: Run
+    voxel_spacings: tuple[VoxelSpacing, ...]
+    tomograms: tuple[Tomogram, ...]  # default first
+    annotations: tuple[Annotation, ...]
+    annotation_shapes: tuple[AnnotationShape, ...]
+    annotation_files: tuple[AnnotationFile, ...]
+    alignments: tuple[Alignment, ...]
+    tilt_series: tuple[TiltSeries, ...]
+    freshness: Freshness
+
+    @property
+    def default_tomogram(self) -> Tomogram | None:
+        """The tomogram to open first, or None where the run has none."""
+        return self.tomograms[0] if self.tomograms else None
+
+    def files_of(self, shape: AnnotationShape) -> tuple[AnnotationFile, ...]:
+        """The files of one annotation shape."""
+        return tuple(file for file in self.annotation_files if file.annotation_shape_id == shape.id)
+
+    def shapes_of(self, annotation: Annotation) -> tuple[AnnotationShape, ...]:
+        """The shapes of one annotation."""
+        return tuple(shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCount:
+    """How much of a deposition lies in one dataset."""
+
+    dataset_id: int
+    title: str
+    organism_name: str | None = None
+    run_count: int = 0
+    tomogram_count: int = 0
+    annotation_count: int = 0
+    key_photo_thumbnail_url: str | None = None
+    is_own: bool = False  # the deposition brought the dataset itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositionPage:
+    """A deposition with the datasets that it brought, and those of others that it added to."""
+
+    deposition: Deposition
+    datasets: tuple[DatasetCount, ...]
+    objects: tuple[ObjectCount, ...]
+    tomogram_count: int
+    annotation_count: int
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupHit:
+    """One record that carries a looked-up id; ids of different kinds overlap."""
+
+    kind: str  # "deposition", "dataset", "run", "tomogram" or "annotation"
+    id: int
+    title: str
+    dataset_id: int | None = None
+    dataset_title: str | None = None
+    run_id: int | None = None
+    run_name: str | None = None

@@ -1,0 +1,333 @@
+"""The portal's objects as frozen data.
+
+Field names are the portal's own in snake case, as its Python client spells them, so both read alike. A record holds
+ids; a field whose type is another record is filled where the query that made it asked for the parent, and is None
+elsewhere. Nothing here can reach the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments
+are in ångström, file sizes in bytes, confidences in percent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from napari_cryoet.vocabulary import (
+    AlignmentMethod,
+    AlignmentType,
+    DepositionKind,
+    FiducialAlignmentStatus,
+    FileSource,
+    MethodLinkType,
+    MethodType,
+    MicroscopeManufacturer,
+    Processing,
+    ReconstructionMethod,
+    SampleType,
+    ShapeType,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """A person who made a deposition, dataset, tomogram or annotation."""
+
+    name: str
+    author_list_order: int = 0
+    orcid: str | None = None
+    kaggle_id: str | None = None
+    affiliation_name: str | None = None
+    affiliation_address: str | None = None
+    affiliation_identifier: str | None = None
+    corresponding_author_status: bool | None = None
+    primary_author_status: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funding:
+    """A grant that paid for a dataset."""
+
+    funding_agency_name: str | None = None
+    grant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodLink:
+    """A link to the code, the weights or the documentation of an annotation's method."""
+
+    link: str
+    link_type: MethodLinkType
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositionTitle:
+    """The id and title of a deposition that another record belongs to."""
+
+    id: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deposition:
+    """A set of data that was submitted together."""
+
+    id: int
+    title: str
+    description: str
+    deposition_date: datetime
+    release_date: datetime
+    last_modified_date: datetime
+    tag: str | None = None
+    deposition_publications: str | None = None
+    related_database_entries: str | None = None
+    key_photo_url: str | None = None
+    key_photo_thumbnail_url: str | None = None
+    kinds: tuple[DepositionKind, ...] = ()
+    authors: tuple[Author, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """One sample, prepared and imaged under one set of conditions."""
+
+    id: int
+    deposition_id: int
+    title: str
+    description: str
+    deposition_date: datetime
+    release_date: datetime
+    last_modified_date: datetime
+    s3_prefix: str
+    https_prefix: str
+    assay_label: str | None = None
+    assay_ontology_id: str | None = None
+    development_stage_name: str | None = None
+    development_stage_ontology_id: str | None = None
+    disease_name: str | None = None
+    disease_ontology_id: str | None = None
+    organism_name: str | None = None
+    organism_taxid: int | None = None
+    tissue_name: str | None = None
+    tissue_id: str | None = None
+    cell_name: str | None = None
+    cell_type_id: str | None = None
+    cell_strain_name: str | None = None
+    cell_strain_id: str | None = None
+    cell_component_name: str | None = None
+    cell_component_id: str | None = None
+    sample_type: SampleType | None = None
+    sample_preparation: str | None = None
+    grid_preparation: str | None = None
+    other_setup: str | None = None
+    key_photo_url: str | None = None
+    key_photo_thumbnail_url: str | None = None
+    dataset_publications: str | None = None
+    related_database_entries: str | None = None
+    file_size: float | None = None
+    authors: tuple[Author, ...] = ()
+    funding_sources: tuple[Funding, ...] = ()
+    deposition: DepositionTitle | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One imaged location of a dataset."""
+
+    id: int
+    dataset_id: int
+    name: str
+    s3_prefix: str
+    https_prefix: str
+    dataset: Dataset | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiltSeries:
+    """The images of one location at many tilts."""
+
+    id: int
+    run_id: int
+    acceleration_voltage: int
+    spherical_aberration_constant: float
+    microscope_manufacturer: MicroscopeManufacturer
+    microscope_model: str
+    microscope_energy_filter: str
+    camera_manufacturer: str
+    camera_model: str
+    tilt_min: float
+    tilt_max: float
+    tilt_range: float
+    tilt_step: float
+    tilting_scheme: str
+    tilt_axis: float
+    total_flux: float
+    data_acquisition_software: str
+    tilt_series_quality: int
+    is_aligned: bool
+    pixel_spacing: float
+    deposition_id: int | None = None
+    s3_omezarr_dir: str | None = None
+    https_omezarr_dir: str | None = None
+    file_size_omezarr: float | None = None
+    s3_mrc_file: str | None = None
+    https_mrc_file: str | None = None
+    file_size_mrc: float | None = None
+    s3_angle_list: str | None = None
+    https_angle_list: str | None = None
+    microscope_phase_plate: str | None = None
+    microscope_image_corrector: str | None = None
+    microscope_additional_info: str | None = None
+    related_empiar_entry: str | None = None
+    binning_from_frames: float | None = None
+    aligned_tiltseries_binning: int | None = None
+    size_x: int | None = None
+    size_y: int | None = None
+    size_z: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """One solution for how the images of a tilt series fit together: the frame in which positions are measured."""
+
+    id: int
+    run_id: int | None = None
+    deposition_id: int | None = None
+    tiltseries_id: int | None = None
+    alignment_type: AlignmentType | None = None
+    alignment_method: AlignmentMethod | None = None
+    volume_x_dimension: float | None = None
+    volume_y_dimension: float | None = None
+    volume_z_dimension: float | None = None
+    volume_x_offset: float | None = None
+    volume_y_offset: float | None = None
+    volume_z_offset: float | None = None
+    x_rotation_offset: float | None = None
+    tilt_offset: float | None = None
+    affine_transformation_matrix: str | None = None
+    s3_alignment_metadata: str | None = None
+    https_alignment_metadata: str | None = None
+    is_portal_standard: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoxelSpacing:
+    """One sampling of a run's volumes; ``voxel_spacing`` is in ångström."""
+
+    id: int
+    voxel_spacing: float
+    s3_prefix: str
+    https_prefix: str
+    run_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tomogram:
+    """A reconstructed volume; ``voxel_spacing`` is in ångström and the same along all axes, sizes are in voxels."""
+
+    id: int
+    deposition_id: int
+    size_x: int
+    size_y: int
+    size_z: int
+    voxel_spacing: float
+    fiducial_alignment_status: FiducialAlignmentStatus
+    reconstruction_method: ReconstructionMethod
+    processing: Processing
+    reconstruction_software: str
+    offset_x: int
+    offset_y: int
+    offset_z: int
+    alignment_id: int | None = None
+    run_id: int | None = None
+    tomogram_voxel_spacing_id: int | None = None
+    name: str | None = None
+    tomogram_version: float | None = None
+    processing_software: str | None = None
+    is_portal_standard: bool | None = None
+    is_author_submitted: bool | None = None
+    is_visualization_default: bool | None = None
+    s3_omezarr_dir: str | None = None
+    https_omezarr_dir: str | None = None
+    file_size_omezarr: float | None = None
+    s3_mrc_file: str | None = None
+    https_mrc_file: str | None = None
+    file_size_mrc: float | None = None
+    scale0_dimensions: str | None = None
+    scale1_dimensions: str | None = None
+    scale2_dimensions: str | None = None
+    ctf_corrected: bool | None = None
+    key_photo_url: str | None = None
+    key_photo_thumbnail_url: str | None = None
+    publications: str | None = None
+    related_database_entries: str | None = None
+    deposition_date: datetime | None = None
+    release_date: datetime | None = None
+    last_modified_date: datetime | None = None
+    authors: tuple[Author, ...] = ()
+    deposition: DepositionTitle | None = None
+    run: Run | None = None
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Size in voxels as arrays have it: z, y, x."""
+        return self.size_z, self.size_y, self.size_x
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One statement about one kind of object in a run; confidences are in percent."""
+
+    id: int
+    s3_metadata_path: str
+    https_metadata_path: str
+    annotation_method: str
+    object_id: str
+    object_name: str
+    method_type: MethodType
+    deposition_date: datetime
+    release_date: datetime
+    last_modified_date: datetime
+    run_id: int | None = None
+    deposition_id: int | None = None
+    annotation_publication: str | None = None
+    ground_truth_status: bool | None = None
+    object_description: str | None = None
+    object_state: str | None = None
+    object_count: int | None = None
+    confidence_precision: float | None = None
+    confidence_recall: float | None = None
+    ground_truth_used: str | None = None
+    annotation_software: str | None = None
+    is_curator_recommended: bool | None = None
+    authors: tuple[Author, ...] = ()
+    method_links: tuple[MethodLink, ...] = ()
+    deposition: DepositionTitle | None = None
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationShape:
+    """How an annotation is drawn."""
+
+    id: int
+    annotation_id: int | None = None
+    shape_type: ShapeType | None = None
+    annotation: Annotation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationFile:
+    """One annotation shape in one format, for one voxel spacing and alignment."""
+
+    id: int
+    format: str
+    s3_path: str
+    https_path: str
+    alignment_id: int | None = None
+    annotation_shape_id: int | None = None
+    tomogram_voxel_spacing_id: int | None = None
+    file_size: float | None = None
+    is_visualization_default: bool | None = None
+    source: FileSource | None = None
+    shape: AnnotationShape | None = None
+    voxel_spacing: VoxelSpacing | None = None
