@@ -1,0 +1,198 @@
+"""Keyed background tasks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from qtpy.QtCore import QObject, QThread
+
+from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
+from napari_cryoet.exceptions import NetworkError, StoppedError
+
+
+@pytest.fixture
+def tasks(qapp):
+    tasks = Tasks()
+    yield tasks
+    tasks.close()
+
+
+def test_an_answer_arrives_on_the_gui_thread(tasks, qtbot):
+    seen = []
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run(
+            "page",
+            lambda job: threading.current_thread() is threading.main_thread(),
+            then=lambda on_main: seen.append(
+                (on_main, QThread.currentThread() is QCoreApplication.instance().thread())
+            ),
+        )
+    assert seen == [(False, True)]
+
+
+def test_a_newer_task_makes_the_older_answer_stale(tasks, qtbot):
+    answers, older_saw_stop = [], threading.Event()
+
+    def older(job: Job) -> str:
+        if job.stop.wait(5):
+            older_saw_stop.set()
+        return "older"
+
+    tasks.run("page", older, then=answers.append)
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", lambda job: "newer", then=answers.append)
+    assert older_saw_stop.wait(5)
+    qtbot.wait(20)
+    assert answers == ["newer"]
+
+
+def test_started_and_finished_come_once_for_a_key_that_is_asked_again(tasks, qtbot):
+    told = []
+    tasks.started.connect(lambda key, title: told.append(("started", key)))
+    tasks.finished.connect(lambda key: told.append(("finished", key)))
+    tasks.run("page", lambda job: job.stop.wait(5), then=lambda _: None)
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", lambda job: None, then=lambda _: None)
+    assert told == [("started", "page"), ("finished", "page")]
+
+
+def test_tasks_of_other_keys_do_not_disturb_each_other(tasks, qtbot):
+    answers = set()
+    for number in range(8):
+        tasks.run(number, lambda job, number=number: number, then=answers.add)
+    qtbot.waitUntil(lambda: answers == set(range(8)))
+
+
+def test_an_error_of_ours_goes_to_failed(tasks, qtbot):
+    errors = []
+
+    def work(job: Job) -> None:
+        raise NetworkError("No network.")
+
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", work, then=lambda _: pytest.fail("no answer"), failed=errors.append)
+    assert [error.message for error in errors] == ["No network."]
+
+
+def test_a_fault_is_logged_and_told_in_plain_words_with_details(tasks, qtbot, caplog):
+    errors = []
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", lambda job: 1 // 0, then=lambda _: None, failed=errors.append)
+    (error,) = errors
+    assert isinstance(error, UnexpectedError)
+    assert "ZeroDivisionError" not in str(error)
+    assert "ZeroDivisionError" in error.details
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_error_that_nobody_handles_is_not_lost(tasks, qtbot):
+    def work(job: Job) -> None:
+        raise NetworkError("No network.")
+
+    with qtbot.waitSignal(tasks.unhandled) as unhandled:
+        tasks.run("page", work, then=lambda _: None)
+    assert unhandled.args[0].message == "No network."
+
+
+def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
+    answers, errors, winding_down = [], [], threading.Event()
+
+    def work(job: Job) -> None:
+        job.stop.wait(5)
+        winding_down.set()
+        job.raise_if_stopped()
+
+    tasks.run("page", work, then=answers.append, failed=errors.append)
+    assert tasks.is_running("page")
+    with qtbot.waitSignal(tasks.finished, timeout=200):
+        tasks.stop("page")
+    assert not tasks.is_running("page")
+    assert winding_down.wait(5)
+    qtbot.wait(20)
+    assert (answers, errors) == ([], [])
+
+
+def test_work_that_stops_by_itself_is_no_error(tasks, qtbot):
+    errors = []
+
+    def work(job: Job) -> None:
+        raise StoppedError
+
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", work, then=lambda _: None, failed=errors.append)
+    assert errors == []
+
+
+def test_progress_beyond_two_gigabytes_is_told_whole(tasks, qtbot):
+    size = 5 * 2**30
+
+    with qtbot.waitSignal(tasks.progressed) as progressed:
+        tasks.run("page", lambda job: job.progress(size, size), then=lambda _: None)
+    assert progressed.args == ["page", size, size]
+
+
+def test_progress_of_every_block_does_not_flood_the_window(tasks, qtbot):
+    told = []
+    tasks.progressed.connect(lambda key, done, total: told.append(done))
+
+    def work(job: Job) -> None:
+        for block in range(10_001):
+            job.progress(block, 10_000)
+
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", work, then=lambda _: None)
+    assert told[-1] == 10_000
+    assert len(told) < 100
+
+
+def test_nothing_is_delivered_after_close(tasks, qtbot):
+    answers, go, done = [], threading.Event(), threading.Event()
+
+    def work(job: Job) -> None:
+        go.wait(5)
+        done.set()
+
+    tasks.run("page", work, then=answers.append)
+    tasks.close()
+    go.set()
+    assert done.wait(5)
+    qtbot.wait(20)
+    assert answers == []
+
+
+def test_a_widget_that_is_destroyed_takes_its_tasks_along(qapp, qtbot):
+    owner = QObject()
+    tasks = Tasks(owner)
+    answers, stopped = [], threading.Event()
+
+    def work(job: Job) -> None:
+        if job.stop.wait(5):
+            stopped.set()
+
+    tasks.run("page", work, then=answers.append)
+    with qtbot.waitSignal(owner.destroyed):
+        owner.deleteLater()
+    assert stopped.wait(5)
+    qtbot.wait(20)
+    assert answers == []
+
+
+def test_a_task_that_never_ends_does_not_keep_the_interpreter_alive():
+    script = """
+import time
+from qtpy.QtCore import QCoreApplication, QTimer
+from napari_cryoet._qt.tasks import Tasks
+app = QCoreApplication([])
+tasks = Tasks()
+tasks.run("page", lambda job: time.sleep(60), then=print)
+QTimer.singleShot(50, app.quit)
+app.exec()
+"""
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert time.monotonic() - began < 20
