@@ -27,9 +27,7 @@ def test_an_answer_arrives_on_the_gui_thread(tasks, qtbot):
         tasks.run(
             "page",
             lambda job: threading.current_thread() is threading.main_thread(),
-            then=lambda on_main: seen.append(
-                (on_main, QThread.currentThread() is QCoreApplication.instance().thread())
-            ),
+            then=lambda on_main: seen.append((on_main, QThread.currentThread() is tasks.thread())),
         )
     assert seen == [(False, True)]
 
