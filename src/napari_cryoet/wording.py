@@ -1,0 +1,100 @@
+"""Numbers, dates and names as a person reads them, the same wherever they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from napari_cryoet.portal.pages import Freshness, ObjectCount
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+UNREPORTED = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
+
+
+def size_text(size_bytes: float | None) -> str:
+    """A file size in decimal units, with three digits: ``1.66 GB``; empty where it isn't known.
+
+    >>> size_text(1_661_000_000), size_text(26_000), size_text(812), size_text(None)
+    ('1.66 GB', '26 KB', '812 B', '')
+    """
+    if size_bytes is None or size_bytes < 0:
+        return ""
+    if size_bytes < 1000:
+        return f"{size_bytes:.0f} B"
+    value = float(size_bytes)
+    for unit in ("KB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            break
+    digits = 0 if value >= 99.5 else 1 if value >= 9.95 else 2
+    number = f"{value:.{digits}f}"
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
+def count_text(count: int, noun: str, plural: str = "") -> str:
+    """A count with its noun.
+
+    >>> count_text(1, "run"), count_text(5000, "run"), count_text(0, "tilt series", "tilt series")
+    ('1 run', '5,000 runs', '0 tilt series')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def spacing_text(spacing_angstrom: float | None) -> str:
+    """A voxel spacing: ``13.48 Å``; empty where it isn't known."""
+    return "" if spacing_angstrom is None else f"{spacing_angstrom:.6g} Å"
+
+
+def date_text(date: datetime, *, today: datetime | None = None) -> str:
+    """A day as people write it; the year only where it isn't this one.
+
+    >>> date_text(datetime(2023, 6, 1), today=datetime(2026, 1, 1))
+    '1 Jun 2023'
+    """
+    year = (today or datetime.now(UTC)).year
+    return f"{date.day} {MONTHS[date.month - 1]}" + ("" if date.year == year else f" {date.year}")
+
+
+def freshness_text(freshness: Freshness, *, today: datetime | None = None) -> str:
+    """Whether an answer is live: ``online``, or ``offline, as of 12 Nov``."""
+    return f"offline, as of {date_text(freshness.fetched_at, today=today)}" if freshness.is_offline else "online"
+
+
+def reported(text: str | None) -> str:
+    """The text, or nothing where the portal holds a placeholder for "nobody said"."""
+    text = (text or "").strip()
+    return "" if text.casefold() in UNREPORTED else text
+
+
+def plain(text: str | None) -> str:
+    """A remote text on one line, without control characters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text or "").split())
+
+
+def joined(*parts: str) -> str:
+    """Facts in one line, empty ones left out: ``DS-10000 · S. pombe · 10 runs``."""
+    return " · ".join(part for part in parts if part)
+
+
+def names_text(names: Sequence[str], limit: int = 3) -> str:
+    """The first names and the last one: ``A, B, … Z``.
+
+    >>> names_text(["A", "B", "C", "D", "E"]), names_text(["A", "B"])
+    ('A, B, … E', 'A, B')
+    """
+    if len(names) <= limit:
+        return ", ".join(names)
+    return ", ".join(names[: limit - 1]) + f", … {names[-1]}"
+
+
+def objects_text(objects: Sequence[ObjectCount], limit: int = 3) -> str:
+    """The most annotated objects and how many more there are: ``ribosome · FAS · membrane  +4``."""
+    named = " · ".join(plain(found.object_name) for found in objects[:limit])
+    return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
+
+
+def dimensions_text(size_x: int | None, size_y: int | None, size_z: int | None) -> str:
+    """A volume's size in voxels, x × y × z; empty where it isn't known."""
+    if size_x is None or size_y is None or size_z is None:
+        return ""
+    return f"{size_x}×{size_y}×{size_z}"
