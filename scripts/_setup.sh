@@ -1,0 +1,185 @@
+# Sourced by scripts/demo, scripts/test and .ci/run: an environment with napari-cryoet in it, and a display to draw on.
+#
+#   set_up EXTRAS     system libraries, .venv and the package with these extras; afterwards $python runs in it
+#   need_display      a virtual display where the machine has none
+#
+# Kept to what bash 3.2 (macOS) understands. PYTHON=... chooses the interpreter.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.venv
+python=$venv/bin/python
+
+say() { printf 'napari-cryoet: %s\n' "$*" >&2; }
+fail() { say "$@"; exit 1; }
+
+# ---- system libraries -------------------------------------------------------------------------------------------
+
+# What Qt and OpenGL load at run time and a bare Debian or Ubuntu lacks: the file, then the package that brings it.
+qt_libraries='
+libEGL.so.1             libegl1
+libGL.so.1              libgl1
+libOpenGL.so.0          libopengl0
+libX11-xcb.so.1         libx11-xcb1
+libdbus-1.so.3          libdbus-1-3
+libfontconfig.so.1      libfontconfig1
+libglib-2.0.so.0        libglib2.0-0
+libxcb-cursor.so.0      libxcb-cursor0
+libxcb-icccm.so.4       libxcb-icccm4
+libxcb-image.so.0       libxcb-image0
+libxcb-keysyms.so.1     libxcb-keysyms1
+libxcb-randr.so.0       libxcb-randr0
+libxcb-render-util.so.0 libxcb-render-util0
+libxcb-shape.so.0       libxcb-shape0
+libxcb-xinerama.so.0    libxcb-xinerama0
+libxcb-xkb.so.1         libxcb-xkb1
+libxkbcommon-x11.so.0   libxkbcommon-x11-0
+'
+
+missing_packages() {
+  local present library package
+  present=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null)
+  while read -r library package; do
+    [ -z "$library" ] || case $present in *"$library "*) ;; *) echo "$package" ;; esac
+  done <<< "$qt_libraries"
+  [ -n "$(find -L /usr/share/fonts -name '*.[to]tf' -print 2>/dev/null | head -n 1)" ] || echo fonts-dejavu-core
+  has_display || command -v Xvfb >/dev/null || echo xvfb
+}
+
+# Installs Debian packages as root; tells everybody else what to type.
+install_packages() {
+  local log
+  if [ "$(id -u)" != 0 ]; then
+    fail "a few system libraries are missing. Please run this, then start again:
+  sudo apt-get update && sudo apt-get install --no-install-recommends --yes $*"
+  fi
+  say "installing system libraries: $*"
+  log=$(mktemp)
+  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --no-install-recommends --yes "$@"; } \
+    >"$log" 2>&1 </dev/null; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    fail "these system libraries could not be installed (the reason stands above): $*"
+  fi
+  rm -f "$log"
+}
+
+need_system_libraries() {
+  local packages
+  [ "$(uname)" = Linux ] || return 0
+  packages=$(missing_packages)
+  [ -n "$packages" ] || return 0
+  if command -v apt-get >/dev/null; then
+    # shellcheck disable=SC2086  # a list of package names
+    install_packages $packages
+  else
+    say "this Linux lacks libraries that Qt may need, by their Debian names:" $packages
+  fi
+}
+
+# ---- Python -------------------------------------------------------------------------------------------------------
+
+is_suitable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+makes_environments() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+# Prints the first Python that is new enough, one that can make environments before one that can't.
+find_python() {
+  local candidate fallback=
+  if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3.12 python3.13 python3.11 python3.14 python3; fi
+  for candidate in "$@"; do
+    is_suitable "$candidate" || continue
+    if makes_environments "$candidate"; then echo "$candidate" && return; fi
+    fallback=${fallback:-$candidate}
+  done
+  echo "$fallback"
+}
+
+make_environment() {
+  local base version
+  base=$(find_python)
+  [ -n "$base" ] || fail "Python 3.11 or newer is needed${PYTHON:+, and $PYTHON is not}. Install it, or name one: PYTHON=/path/to/python3.12 $0"
+  if ! makes_environments "$base"; then
+    version=$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    command -v apt-get >/dev/null || fail "$base lacks the modules 'venv' and 'ensurepip', which make virtual environments; install them or name another Python: PYTHON=... $0"
+    install_packages "python$version-venv"
+  fi
+  if [ -e "$venv" ] && [ ! -e "$venv/.made-by-scripts" ]; then
+    fail "$venv was made by something else, and won't be touched. Move it away, then start again."
+  fi
+  say "making a virtual environment in .venv ($("$base" --version))"
+  mkdir -p "$venv" && touch "$venv/.made-by-scripts"
+  "$base" -m venv --clear "$venv" || fail "the virtual environment in .venv could not be made (the reason stands above)."
+  touch "$venv/.made-by-scripts"  # --clear took it along
+}
+
+# A text that changes with whatever the installation depends on.
+setup_key() {
+  "$python" - "$1" "$root" <<'PYTHON'
+import hashlib, pathlib, sys
+extras, root = sys.argv[1:]
+digest = hashlib.sha256(repr((extras, root, sys.version)).encode())
+for name in ("pyproject.toml", "constraints.txt"):
+    digest.update(pathlib.Path(root, name).read_bytes())
+print(digest.hexdigest())
+PYTHON
+}
+
+is_usable() { is_suitable "$python" && "$python" -c 'import pip' >/dev/null 2>&1; }
+
+# Whether PYTHON, where it is given, is the version that the environment has.
+is_wanted() {
+  local what='import sys; print(sys.version)'
+  [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -c "$what" 2>&1)" = "$("$python" -c "$what" 2>&1)" ]
+}
+
+install_package() {
+  local log
+  say "installing napari-cryoet and what it needs into .venv; the first time takes some minutes"
+  log=$(mktemp)
+  if "$python" -m pip install --quiet --disable-pip-version-check --no-input --constraint "$root/constraints.txt" \
+    --editable "$root[$1]" >"$log" 2>&1 </dev/null; then
+    rm -f "$log"
+    return
+  fi
+  tail -n 30 "$log" >&2
+  if grep -qiE 'NewConnectionError|NameResolutionError|Max retries|Read timed out|ConnectTimeout|SSLError|ProxyError' "$log"; then
+    rm -f "$log"
+    fail "Python's package index can't be reached. Check the network, and pip's proxy or index settings, then start again."
+  fi
+  rm -f "$log"
+  fail "the installation failed (the reason stands above)."
+}
+
+set_up() {
+  local extras=$1 stamp=$venv/.set-up-$1
+  if [ -e "$stamp" ] && is_wanted && [ "$(cat "$stamp")" = "$(setup_key "$extras" 2>/dev/null)" ]; then return; fi
+  need_system_libraries
+  { is_usable && is_wanted; } || make_environment
+  install_package "$extras"
+  setup_key "$extras" > "$stamp"
+}
+
+# ---- display ------------------------------------------------------------------------------------------------------
+
+has_display() { [ "$(uname)" != Linux ] || [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; }
+
+# Starts a virtual display that lasts as long as this script. The X server itself finds a number that is free.
+need_display() {
+  local number_file tries=0
+  if has_display; then return; fi
+  command -v Xvfb >/dev/null || need_system_libraries
+  number_file=$(mktemp)
+  Xvfb -displayfd 3 -screen 0 1600x1000x24 -nolisten tcp 3>"$number_file" >/dev/null 2>&1 </dev/null &
+  xvfb=$!
+  trap 'kill "$xvfb" 2>/dev/null; wait "$xvfb" 2>/dev/null' EXIT
+  until [ -s "$number_file" ]; do
+    tries=$((tries + 1))
+    if [ "$tries" -gt 300 ] || ! kill -0 "$xvfb" 2>/dev/null; then
+      rm -f "$number_file"
+      fail "this machine has no display, and a virtual one (Xvfb) did not start."
+    fi
+    sleep 0.1
+  done
+  DISPLAY=":$(cat "$number_file")"
+  export DISPLAY
+  rm -f "$number_file"
+}
