@@ -1,0 +1,395 @@
+"""The one place that talks HTTP: keep-alive, time limits, bounded retries, checked ranges, and a stop that works.
+
+Only http and https are spoken, also after a redirect; every body has a bound; every failure is a `NetworkError` in
+words for a biologist (made in `http_faults`); a stop is a `StoppedError` within a fraction of a second, even while a
+name is looked up, a server is silent or a retry is waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+
+from napari_cryoet import http_faults as faults
+from napari_cryoet._version import __version__
+from napari_cryoet.errand import Errand, ErrandOverdueError
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.http_bodies import PIECE_BYTES, Part, number, parse_json, read_all, read_part, span_of
+from napari_cryoet.http_faults import FaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tenacity import RetryCallState
+    from urllib3.response import BaseHTTPResponse
+
+T = TypeVar("T")
+
+USER_AGENT = f"napari-cryoet/{__version__} (+python {platform.python_version()})"
+MAX_JSON_BYTES = 64 * 2**20
+MAX_GET_BYTES = 2 * 2**30
+
+_CHUNK_BYTES = 2**20
+_MAX_REDIRECTS = 5
+_FIRST_PAUSE_S = 0.5
+_MAX_PAUSE_S = 8.0
+_MAX_RETRY_AFTER_S = 60.0  # a server that wants more is left alone, with its words
+
+
+@dataclass(frozen=True, slots=True)
+class HttpHead:
+    """What a server says about a file without sending it."""
+
+    size_bytes: int | None
+    etag: str | None
+    accepts_ranges: bool
+
+
+class HttpBody:
+    """A body that is read piece by piece.
+
+    Attributes
+    ----------
+    status
+        200, or 206 where the server starts at the wanted byte.
+    start
+        The position of the first byte in the file: 0 where the server ignored or declined the wanted start.
+    total_bytes
+        Size of the whole file, where the server says it.
+    etag
+        The version of the file, where the server says it.
+    """
+
+    def __init__(self, url: str, response: BaseHTTPResponse, http: Http, stop: threading.Event | None) -> None:
+        self.status = response.status
+        self.start, self.total_bytes = span_of(url, response)
+        self.etag = response.headers.get("ETag")
+        self._url, self._response, self._http, self._stop = url, response, http, stop
+        self._is_left = False
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body in order, about 1 MiB at a time; NetworkError where it ends early, never retried."""
+        pieces = self._response.stream(_CHUNK_BYTES)
+        position = self.start
+        while True:
+            try:
+                chunk = self._http.attempt(
+                    self._url,
+                    lambda errand: _next(pieces, errand),
+                    self._stop,
+                    discard=lambda _: self._response.close(),
+                )
+            except (StoppedError, FaultError) as error:
+                self._is_left = True
+                raise error.error if isinstance(error, FaultError) else error from None
+            if chunk is None:
+                break
+            position += len(chunk)
+            yield chunk
+        if self.total_bytes is not None and position != self.total_bytes:
+            raise faults.broken_off(self._url).error
+
+    def close(self) -> None:
+        """Give the connection up; a reader that is still blocked in it closes it when it wakes."""
+        if not self._is_left:
+            self._response.close()
+
+
+class Http:
+    """A thread-safe client with keep-alive.
+
+    Parameters
+    ----------
+    timeout_s
+        How long a server may be silent.
+    attempts
+        How often a request is sent at most; what can't get better (403, 404, a bad certificate) is sent once.
+    connections
+        How many connections are kept open.
+    """
+
+    def __init__(self, *, timeout_s: float = 30, attempts: int = 4, connections: int = 32) -> None:
+        self._timeout_s = timeout_s
+        self._attempts = attempts
+        self._connections = connections
+        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        url: str,
+        *,
+        start: int | None = None,
+        length: int | None = None,
+        stop: threading.Event | None = None,
+        max_bytes: int | None = None,
+    ) -> bytes:
+        """Read a file, or a part of it.
+
+        Parameters
+        ----------
+        url
+            An http or https address.
+        start
+            First byte; negative counts from the end; None reads the whole file.
+        length
+            How many bytes, fewer only where the file ends; None reads to the end.
+        stop
+            Set by whoever no longer wants the bytes.
+        max_bytes
+            More than this is refused.
+
+        Raises
+        ------
+        NetworkError
+            With the HTTP status, or None where there was no answer.
+        StoppedError
+            When ``stop`` is set.
+        """
+        if length == 0:
+            return b""
+        bound = min(length or MAX_GET_BYTES, MAX_GET_BYTES if max_bytes is None else max_bytes)
+        headers = {"Accept-Encoding": "identity"}
+        part = None if start is None else Part(start, length)
+        if part is not None:
+            headers["Range"] = part.header
+
+        def read(errand: Errand[bytes]) -> bytes:
+            with self._respond("GET", url, headers, errand) as response:
+                if part is None:
+                    return read_all(url, response, bound, errand.beat)
+                return read_part(url, response, part, bound, errand.beat)
+
+        return self._retry(lambda: self.attempt(url, read, stop), stop)
+
+    def head(self, url: str, *, stop: threading.Event | None = None) -> HttpHead:
+        """Ask for the size and version of a file."""
+
+        def ask(errand: Errand[HttpHead]) -> HttpHead:
+            with self._respond("HEAD", url, {"Accept-Encoding": "identity"}, errand) as response:
+                response.read()  # nothing, but it hands the connection back
+                headers = response.headers
+                accepts_ranges = "bytes" in headers.get("Accept-Ranges", "").lower()
+                return HttpHead(number(headers.get("Content-Length")), headers.get("ETag"), accepts_ranges)
+
+        return self._retry(lambda: self.attempt(url, ask, stop), stop)
+
+    @contextmanager
+    def open(
+        self, url: str, *, start: int = 0, etag: str | None = None, stop: threading.Event | None = None
+    ) -> Iterator[HttpBody]:
+        """Read a file piece by piece from ``start`` on; with ``etag``, only if it is still that version.
+
+        Look at ``body.start``: it is 0 where the server can't or won't start in the middle.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = Part(start).header
+            if etag:
+                headers["If-Range"] = etag
+
+        def begin(errand: Errand[BaseHTTPResponse]) -> BaseHTTPResponse:
+            return self._request("GET", url, headers, errand)
+
+        response = self._retry(lambda: self.attempt(url, begin, stop, discard=lambda late: late.close()), stop)
+        try:
+            body = HttpBody(url, response, self, stop)
+        except FaultError as error:
+            response.close()
+            raise error.error from error
+        try:
+            yield body
+        finally:
+            body.close()
+
+    def post_json(
+        self, url: str, body: Mapping[str, Any], *, stop: threading.Event | None = None, max_bytes: int = MAX_JSON_BYTES
+    ) -> Any:
+        """Send JSON and read the JSON answer; safe to repeat, so it is retried."""
+        content = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip"}
+
+        def ask(errand: Errand[Any]) -> Any:
+            with self._respond("POST", url, headers, errand, content) as response:
+                return parse_json(url, read_all(url, response, max_bytes, errand.beat), response.status)
+
+        return self._retry(lambda: self.attempt(url, ask, stop), stop)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            pools, self._pools = tuple(self._pools.values()), {}
+        for pool in pools:
+            pool.clear()
+
+    def attempt(
+        self,
+        url: str,
+        work: Callable[[Errand[T]], T],
+        stop: threading.Event | None,
+        *,
+        discard: Callable[[T], None] | None = None,
+    ) -> T:
+        """Do one blocking thing on a thread of its own: its result, or FaultError, or StoppedError on ``stop``."""
+        if stop is not None and stop.is_set():
+            raise StoppedError
+        try:
+            return Errand(work, discard=discard).wait(stop, self._timeout_s)
+        except ErrandOverdueError as error:
+            raise faults.timed_out(url, self._timeout_s) from error
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise faults.from_error(url, error, self._timeout_s) from error
+
+    def _retry(self, attempt: Callable[[], T], stop: threading.Event | None) -> T:
+        from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_attempt
+
+        made = 0
+
+        def is_worth_it(error: BaseException) -> bool:
+            nonlocal made
+            made += 1
+            if not isinstance(error, FaultError):
+                return False
+            return made <= error.retries and (error.retry_after_s or 0) <= _MAX_RETRY_AFTER_S
+
+        retrying = Retrying(
+            stop=stop_after_attempt(self._attempts),
+            retry=retry_if_exception(is_worth_it),
+            wait=_pause_s,
+            sleep=sleep_using_event(stop or threading.Event()),
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except FaultError as fault:
+            raise fault.error from fault.__cause__
+
+    @contextmanager
+    def _respond(
+        self, method: str, url: str, headers: Mapping[str, str], errand: Errand[Any], body: bytes | None = None
+    ) -> Iterator[BaseHTTPResponse]:
+        """A successful response; its connection is kept if the body was read to its end, else closed."""
+        response = self._request(method, url, headers, errand, body)
+        try:
+            yield response
+        finally:
+            response.close() if response.connection is not None else response.release_conn()
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], errand: Errand[Any], body: bytes | None = None
+    ) -> BaseHTTPResponse:
+        """Send a request and follow its redirects; FaultError for any status that isn't success."""
+        all_headers = {"User-Agent": USER_AGENT, **headers}
+        target = url
+        for _ in range(_MAX_REDIRECTS + 1):
+            errand.beat()  # nothing is sent that nobody wants any more
+            response = self._pool_for(target).request(
+                method,
+                target,
+                headers=all_headers,
+                body=body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=min(10.0, self._timeout_s), read=self._timeout_s),
+            )
+            try:
+                errand.beat()
+                if response.status < 300:
+                    return response
+                _drain(response)
+                target = _redirected(target, response, method)
+            except BaseException:
+                response.close()
+                raise
+        raise faults.fault(url, f"The server {faults.host_of(url)} sends us round in circles.")
+
+    def _pool_for(self, url: str) -> urllib3.PoolManager:
+        """The connections to use for a URL, through the system's proxy if there is one for it."""
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise faults.not_an_address(url) from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise faults.not_an_address(url)
+        is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        proxy = "" if is_local or proxy_bypass(parts.hostname) else getproxies().get(parts.scheme, "")
+        with self._lock:
+            if proxy not in self._pools:
+                self._pools[proxy] = self._make_pool(proxy)
+            return self._pools[proxy]
+
+    def _make_pool(self, proxy: str) -> urllib3.PoolManager:
+        if not proxy:
+            return urllib3.PoolManager(maxsize=self._connections, ssl_context=_tls_context())
+        address = proxy if "://" in proxy else f"http://{proxy}"
+        return urllib3.ProxyManager(address, maxsize=self._connections, ssl_context=_tls_context())
+
+
+@cache
+def shared_http() -> Http:
+    """The client that all parts of the program share, so that they share its connections."""
+    return Http()
+
+
+@cache
+def _tls_context() -> Any:
+    """The computer's own certificate authorities and Mozilla's: some Pythons come with none."""
+    import ssl
+
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def backoff_s(attempt: int) -> float:
+    """How long to wait after the n-th failure: doubling up to a ceiling, with jitter so that clients spread out."""
+    ceiling = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2 ** (attempt - 1))
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, no secret
+
+
+def _pause_s(state: RetryCallState) -> float:
+    """How long to wait before the next attempt: what the server asked for, else a back-off."""
+    fault = state.outcome.exception() if state.outcome else None
+    if isinstance(fault, FaultError) and fault.retry_after_s is not None:
+        return fault.retry_after_s + backoff_s(1)
+    return backoff_s(state.attempt_number)
+
+
+def _redirected(url: str, response: BaseHTTPResponse, method: str) -> str:
+    """Where a redirect leads, if it may be followed: http to http(s), https to https, same method."""
+    location = response.headers.get("Location")
+    status = response.status
+    if status not in {301, 302, 303, 307, 308} or not location or (method == "POST" and status in {302, 303}):
+        raise faults.from_status(url, status, response.headers.get("Retry-After"))
+    target = urljoin(url, location)
+    is_secure = url.startswith("https:")
+    if not target.startswith("https://" if is_secure else ("https://", "http://")):
+        raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)
+    return target
+
+
+def _drain(response: BaseHTTPResponse) -> None:
+    """Read the short body of an error or redirect, so that its connection can be used again."""
+    size = number(response.headers.get("Content-Length"))
+    if size is None or size > PIECE_BYTES:
+        response.close()
+    else:
+        response.read()
+
+
+def _next(pieces: Iterator[bytes], errand: Errand[Any]) -> bytes | None:
+    errand.beat()
+    return next(pieces, None)

@@ -1,0 +1,127 @@
+"""Reads the bodies of HTTP answers: bounded, parts of files only as asked for, JSON only if it is JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_cryoet import http_faults as faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urllib3.response import BaseHTTPResponse
+
+    from napari_cryoet.http_faults import FaultError
+
+PIECE_BYTES = 2**16  # a body that does not bring this much within the time limit counts as silent
+
+_MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a file that is wanted: from ``start`` (negative: from the end), ``length`` bytes or the rest."""
+
+    start: int
+    length: int | None = None
+
+    @property
+    def header(self) -> str:
+        """The value of the Range header."""
+        if self.start < 0:
+            return f"bytes={self.start}"
+        return f"bytes={self.start}-" if self.length is None else f"bytes={self.start}-{self.start + self.length - 1}"
+
+
+def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Callable[[], None]) -> bytes:
+    """The whole body, if it isn't longer than ``max_bytes``."""
+    announced = number(response.headers.get("Content-Length"))
+    if announced is not None and announced > max_bytes:
+        raise faults.too_large(url, max_bytes)
+    pieces, size = [], 0
+    for piece in response.stream(PIECE_BYTES):
+        beat()
+        size += len(piece)
+        if size > max_bytes:
+            raise faults.too_large(url, max_bytes)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Callable[[], None]) -> bytes:
+    """Exactly the wanted bytes, from a partial answer that is checked or from a whole one that is cut."""
+    if response.status != 206:
+        return _cut(url, response, part, max_bytes, beat)
+    first, total = span_of(url, response)
+    body = read_all(url, response, max_bytes, beat)
+    reaches_end = first + len(body) == total
+    if part.start < 0:
+        is_right = reaches_end and len(body) == min(-part.start, total or 0)
+    elif part.length is None:
+        is_right = first == part.start and (reaches_end or total is None)
+    else:
+        is_right = first == part.start and (len(body) == part.length or (reaches_end and len(body) < part.length))
+    if not is_right:
+        raise _wrong_part(url)
+    return body
+
+
+def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
+    """Where a body begins in its file, and how long the whole file is; FaultError where the headers contradict."""
+    length = number(response.headers.get("Content-Length"))
+    if response.status != 206:
+        return 0, length
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if found is None or response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise _wrong_part(url)
+    first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    if last < first or (total is not None and last >= total) or length not in {None, last - first + 1}:
+        raise _wrong_part(url)
+    return first, total
+
+
+def parse_json(url: str, body: bytes, status: int) -> Any:
+    """The JSON value that a body holds; FaultError for anything else, NaN and endless nesting included."""
+    try:
+        return json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise faults.not_json(url, body, status) from error
+
+
+def number(text: str | None) -> int | None:
+    """A header that is a plain number of bytes, or None."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Callable[[], None]) -> bytes:
+    """The wanted part of a whole body, without reading much more than that."""
+    if part.start < 0 or part.start > _MAX_SKIP_BYTES:
+        message = f"The server {faults.host_of(url)} can't send parts of a file."
+        raise faults.fault(url, message, "Download the whole file instead.", status=response.status)
+    end = part.start + (max_bytes if part.length is None else part.length)
+    pieces, position = [], 0
+    for piece in response.stream(PIECE_BYTES):
+        beat()
+        pieces.append(piece[max(0, part.start - position) : max(0, end - position)])
+        position += len(piece)
+        if position >= end and part.length is not None:
+            break
+        if position > end:
+            raise faults.too_large(url, max_bytes)
+    if position <= part.start:
+        raise faults.from_status(url, 416)
+    return b"".join(pieces)
+
+
+def _wrong_part(url: str) -> FaultError:
+    message = f"The server {faults.host_of(url)} sent another part of the file than the one asked for."
+    return faults.fault(url, message, status=206, retries=faults.ONCE)
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} isn't JSON")

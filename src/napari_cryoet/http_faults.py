@@ -1,0 +1,185 @@
+"""What goes wrong between us and a server, in words for a biologist, and whether trying again can help."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import urllib3.exceptions as u3
+
+from napari_cryoet.exceptions import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ALWAYS, ONCE, NEVER = 1_000, 1, 0  # how often a fault may be tried again; the number of attempts bounds it too
+
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+_LATER = "Try again later."
+_CHECK_NETWORK = "Check the internet connection, then try again."
+
+
+@dataclass(eq=False)
+class FaultError(Exception):
+    """One failed attempt: the error that the caller would see, and what the retry loop needs to know."""
+
+    error: NetworkError
+    retries: int = NEVER
+    retry_after_s: float | None = None
+
+
+def host_of(url: str) -> str:
+    """The printable host of a URL, short enough for a sentence."""
+    try:
+        host = urlsplit(url).hostname or url
+    except ValueError:
+        host = url
+    return "".join(c for c in host if c.isprintable())[:80]
+
+
+def fault(url: str, message: str, hint: str = _LATER, *, status: int | None = None, retries: int = NEVER) -> FaultError:
+    """Make a fault about one URL."""
+    return FaultError(NetworkError(message, hint=hint, url=url, status=status), retries)
+
+
+def not_an_address(url: str) -> FaultError:
+    """What should be an http or https address is something else."""
+    return fault(url, f"{host_of(url)!r} isn't a web address.", "Check the address.")
+
+
+def timed_out(url: str, timeout_s: float) -> FaultError:
+    """No answer, or no more of it, came in time."""
+    message = f"The server {host_of(url)} didn't answer within {timeout_s:g} seconds."
+    return fault(url, message, "The network may be slow; try again.", retries=ONCE)
+
+
+def broken_off(url: str) -> FaultError:
+    """The connection ended before the answer did."""
+    message = f"The server {host_of(url)} broke off in the middle of its answer."
+    return fault(url, message, "The network may be unstable; try again.", retries=ALWAYS)
+
+
+def too_large(url: str, max_bytes: int) -> FaultError:
+    """The answer is longer than anything that is expected here."""
+    return fault(
+        url, f"The answer of {host_of(url)} is larger than the {max_bytes:,} bytes that are expected here.", ""
+    )
+
+
+def not_json(url: str, body: bytes, status: int) -> FaultError:
+    """An answer that should be JSON is something else."""
+    if body[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<!--")):
+        hint = "A sign-in page of this network may be in the way: open any web page in a browser, then try again."
+        return fault(url, f"A web page came instead of data from {host_of(url)}.", hint, status=status)
+    return fault(url, f"The answer of {host_of(url)} can't be read: it isn't JSON.", status=status, retries=ONCE)
+
+
+def from_status(url: str, status: int, retry_after: str | None = None) -> FaultError:
+    """A status other than success."""
+    host = host_of(url)
+    match status:
+        case 401 | 403:
+            message, hint = f"The server {host} doesn't allow access to this (status {status}).", ""
+        case 404 | 410:
+            message, hint = f"The server {host} doesn't have this (status {status}).", ""
+        case 416:
+            message, hint = f"The file on {host} is shorter than expected (status 416).", ""
+        case 429:
+            message, hint = (
+                f"The server {host} got too many requests at once (status 429).",
+                "Wait a minute, try again.",
+            )
+        case _ if status >= 500:
+            message, hint = f"The server {host} has a problem of its own (status {status}).", _LATER
+        case _ if 300 <= status < 400:
+            message, hint = f"The server {host} points somewhere else in a way that can't be followed ({status}).", ""
+        case _:
+            message, hint = f"The server {host} didn't understand the request (status {status}).", ""
+    result = fault(url, message, hint, status=status, retries=ALWAYS if status in _RETRIED_STATUSES else NEVER)
+    result.retry_after_s = _seconds(retry_after)
+    return result
+
+
+def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
+    """Any error that urllib3 or the sockets below it raise."""
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, OSError) and cause.errno in _NO_NETWORK_ERRNOS for cause in causes):
+        return fault(url, f"The server {host_of(url)} can't be reached: no network?", _CHECK_NETWORK, retries=ONCE)
+    for types, message, hint, retries in _TELLING_ERRORS:
+        if any(isinstance(cause, types) for cause in causes):
+            return fault(url, message.format(host=host_of(url)), hint, retries=retries)
+    if any(isinstance(cause, u3.LocationValueError | UnicodeError) for cause in causes):
+        return not_an_address(url)
+    if any(isinstance(cause, u3.TimeoutError | TimeoutError) for cause in causes):
+        return timed_out(url, timeout_s)
+    return broken_off(url)
+
+
+_TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ...] = (
+    (
+        (ssl.SSLError, u3.SSLError),
+        "No secure connection to {host} could be made.",
+        "Check the computer's date; a filter or proxy of this network may be in the way.",
+        NEVER,
+    ),
+    (
+        (u3.NameResolutionError, socket.gaierror),
+        "The server {host} can't be found: no network?",
+        _CHECK_NETWORK,
+        ONCE,
+    ),
+    (
+        (u3.ProxyError,),
+        "This network's proxy doesn't let us reach {host}.",
+        "Check the proxy settings.",
+        NEVER,
+    ),
+    (
+        (ConnectionRefusedError,),
+        "The server {host} refuses connections.",
+        "It may be down; try again later.",
+        ONCE,
+    ),
+    (
+        (u3.DecodeError,),
+        "The answer of {host} is damaged: it can't be decompressed.",
+        _LATER,
+        ONCE,
+    ),
+)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error with everything that caused it, however urllib3 wrapped it."""
+    queue, seen = [error], set[int]()
+    while queue:
+        current = queue.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        wrapped = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        queue.extend(each for each in wrapped if isinstance(each, BaseException))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The Retry-After header, which is a number of seconds or a date, in seconds from now."""
+    if retry_after is None:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,540 @@
+"""HTTP: what comes back is right or an error in words, within a bounded time, and a stop is heard at once."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import zlib
+
+import pytest
+
+from fault_server import FaultServer, ranged, raw, reply
+from napari_cryoet import http as http_module
+from napari_cryoet.exceptions import NetworkError, StoppedError
+from napari_cryoet.http import USER_AGENT, Http, shared_http
+
+CONTENT = bytes(range(256)) * 1024  # 256 KiB
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture
+def http(monkeypatch):
+    monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
+    client = Http(timeout_s=5)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
+    client = Http(timeout_s=0.3)
+    yield client
+    client.close()
+
+
+def fails(call, *words: str, status: int | None = None) -> NetworkError:
+    with pytest.raises(NetworkError) as caught:
+        call()
+    assert caught.value.status == status
+    for word in words:
+        assert word in str(caught.value)
+    return caught.value
+
+
+# --- what works
+
+
+def test_a_file_is_read_whole(http, server):
+    assert http.get(server.behave(reply(CONTENT))) == CONTENT
+
+
+def test_we_say_who_we_are(http, server):
+    http.get(server.behave(reply(b"x")))
+    assert server.requests[0].headers["user-agent"] == USER_AGENT
+    assert USER_AGENT.startswith("napari-cryoet/")
+
+
+def test_one_connection_serves_many_requests(http, server):
+    url = server.behave(ranged(CONTENT))
+    for start in range(10):
+        http.get(url, start=start, length=10)
+    http.head(url)
+    http.post_json(server.behave(reply(b"{}")), {})
+    assert server.connections == 1
+
+
+def test_a_missing_file_does_not_cost_the_connection(http, server):
+    url = server.behave(reply(b"no such key", 404))
+    for _ in range(5):
+        fails(lambda: http.get(url), status=404)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "length"),
+    [(0, 1), (0, None), (5, 100), (1000, None), (len(CONTENT) - 3, 100), (-7, None), (0, len(CONTENT))],
+)
+def test_a_part_of_a_file_is_just_that_part(http, server, start, length):
+    expected = CONTENT[start:] if length is None else CONTENT[start : start + length]
+    assert http.get(server.behave(ranged(CONTENT)), start=start, length=length) == expected
+
+
+def test_the_end_of_a_file_shorter_than_asked_is_the_whole_file(http, server):
+    assert http.get(server.behave(ranged(b"abc")), start=-10) == b"abc"
+
+
+def test_nothing_is_asked_for_no_bytes(http, server):
+    assert http.get(server.behave(ranged(CONTENT)), start=5, length=0) == b""
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 10), (70_000, 10), (5, None), (len(CONTENT) - 5, 100)])
+def test_a_server_that_ignores_ranges_is_cut(http, server, start, length):
+    expected = CONTENT[start:] if length is None else CONTENT[start : start + length]
+    assert http.get(server.behave(reply(CONTENT)), start=start, length=length) == expected
+
+
+def test_a_range_far_into_a_file_is_refused_rather_than_downloaded(http, server):
+    error = fails(lambda: http.get(server.behave(reply(CONTENT)), start=2**30, length=1), "parts of a file", status=200)
+    assert error.hint
+
+
+@pytest.mark.parametrize("behaviour", [ranged(CONTENT), reply(CONTENT)])
+def test_a_part_beyond_the_end_is_an_error(http, server, behaviour):
+    fails(lambda: http.get(server.behave(behaviour), start=len(CONTENT) + 1, length=5), "shorter", status=416)
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    ["bytes 6-15/1000", "bytes 4-13/1000", "bytes 5-14/10", "bytes 14-5/1000", "nonsense", "", "bytes 5-15/1000"],
+)
+def test_a_part_that_is_not_the_one_asked_for_is_never_mixed_in(http, server, content_range):
+    url = server.behave(reply(b"0123456789", 206, Content_Range=content_range))
+    fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
+
+
+def test_a_part_that_is_too_short_is_an_error(http, server):
+    url = server.behave(reply(b"01234", 206, Content_Range="bytes 5-9/1000"))
+    fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
+
+
+def test_a_compressed_part_is_refused(http, server):
+    url = server.behave(reply(b"0123456789", 206, Content_Range="bytes 5-14/1000", Content_Encoding="gzip"))
+    fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
+
+
+def test_a_head_tells_size_and_version(http, server):
+    head = http.head(server.behave(reply(CONTENT, ETag='"abc"', Accept_Ranges="bytes")))
+    assert (head.size_bytes, head.etag, head.accepts_ranges) == (len(CONTENT), '"abc"', True)
+
+
+def test_json_is_sent_and_read(http, server):
+    url = server.behave(reply(b'{"data": [1, 2]}'))
+    assert http.post_json(url, {"query": "{x}"}) == {"data": [1, 2]}
+    assert json.loads(server.requests[0].body) == {"query": "{x}"}
+    assert server.requests[0].headers["content-type"] == "application/json"
+
+
+def test_compressed_json_is_read(http, server):
+    url = server.behave(reply(gzip.compress(b'{"a": 1}'), Content_Encoding="gzip"))
+    assert http.post_json(url, {}) == {"a": 1}
+
+
+def test_the_client_is_shared():
+    assert shared_http() is shared_http()
+
+
+# --- what is retried
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_short_burst_of_trouble_is_not_noticed(http, server, status):
+    trouble = reply(b"sorry", status)
+    assert http.get(server.behave(trouble, trouble, trouble, reply(b"fine"))) == b"fine"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_lasting_trouble_is_an_error_after_four_attempts(http, server, status):
+    fails(lambda: http.get(server.behave(reply(b"sorry", status))), str(status), status=status)
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(("status", "word"), [(401, "allow"), (403, "allow"), (404, "have this"), (400, "understand")])
+def test_what_cannot_get_better_is_asked_once(http, server, status, word):
+    fails(lambda: http.get(server.behave(reply(b"no", status))), word, status=status)
+    assert len(server.requests) == 1
+
+
+def test_a_body_that_breaks_off_is_read_again(http, server):
+    broken = reply(CONTENT[:1000], length=len(CONTENT), keep=False)
+    assert http.get(server.behave(broken, reply(CONTENT))) == CONTENT
+
+
+def test_a_body_that_always_breaks_off_is_an_error(http, server):
+    fails(lambda: http.get(server.behave(reply(CONTENT[:1000], length=2000, keep=False))), "broke off")
+    assert len(server.requests) == 4
+
+
+def test_a_chunked_body_that_breaks_off_is_an_error(http, server):
+    fails(
+        lambda: http.get(server.behave(raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"))),
+        "broke off",
+    )
+
+
+def test_a_dropped_connection_is_tried_again(http, server):
+    assert http.get(server.behave(raw(b""), reply(b"fine"))) == b"fine"
+
+
+def test_an_answer_that_is_not_http_is_an_error(http, server):
+    fails(lambda: http.get(server.behave(raw(b"SSH-2.0-OpenSSH_9.6\r\n"))), "broke off")
+
+
+def test_the_pause_that_a_server_asks_for_is_kept(http, server):
+    began = time.monotonic()
+    assert http.get(server.behave(reply(b"", 429, Retry_After="1"), reply(b"fine"))) == b"fine"
+    assert 1 <= time.monotonic() - began < 3
+
+
+def test_a_pause_given_as_a_past_date_is_no_pause(http, server):
+    late = reply(b"", 503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT")
+    began = time.monotonic()
+    assert http.get(server.behave(late, reply(b"fine"))) == b"fine"
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "9" * 50, "1e9", "Wed, 99 Foo 2015", ""])
+def test_a_nonsensical_pause_is_ignored(http, server, text):
+    assert http.get(server.behave(reply(b"", 503, Retry_After=text), reply(b"fine"))) == b"fine"
+
+
+def test_a_pause_of_an_hour_is_not_waited_for(http, server):
+    began = time.monotonic()
+    fails(lambda: http.get(server.behave(reply(b"", 429, Retry_After="3600"))), "too many requests", status=429)
+    assert time.monotonic() - began < 1
+    assert len(server.requests) == 1
+
+
+def test_pauses_grow_and_differ():
+    ceilings = [http_module.backoff_s(attempt) for attempt in range(1, 12)]
+    assert all(0 < pause <= 8 for pause in ceilings)
+    assert len({http_module.backoff_s(3) for _ in range(10)}) > 1
+    assert http_module.backoff_s(1) < 1
+
+
+# --- no usable answer
+
+
+def test_a_refused_connection_is_said_so(http):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    error = fails(lambda: http.get(f"http://127.0.0.1:{port}/"), "refuses connections", "127.0.0.1")
+    assert error.hint
+
+
+def test_an_unknown_name_is_said_so(http, monkeypatch):
+    def no_such_name(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    fails(lambda: http.get("https://portal.invalid/graphql"), "can't be found", "portal.invalid", "internet connection")
+
+
+def test_a_network_that_is_down_is_said_so(http, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+    fails(lambda: http.get("http://192.0.2.1/"), "can't be reached", "internet connection")
+
+
+def test_a_server_that_does_not_speak_tls_is_said_so(http, server):
+    url = server.behave(reply(b"x")).replace("http:", "https:")
+    fails(lambda: http.get(url), "secure connection")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_a_certificate_that_nobody_vouches_for_is_refused(http, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def shake_hands():
+            with contextlib.suppress(OSError):
+                context.wrap_socket(listener.accept()[0], server_side=True).close()
+
+        threading.Thread(target=shake_hands, daemon=True).start()
+        fails(lambda: http.get(f"https://127.0.0.1:{listener.getsockname()[1]}/"), "secure connection")
+
+
+def test_a_silent_server_is_a_time_out(hasty, server):
+    began = time.monotonic()
+    fails(lambda: hasty.get(server.behave(server.silence)), "0.3 seconds")
+    assert time.monotonic() - began < 2
+    assert len(server.requests) == 2
+
+
+def test_a_server_that_drips_is_a_time_out_too(hasty, server):
+    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *[b"x"] * 98], 0.05)
+    began = time.monotonic()
+    fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
+    assert time.monotonic() - began < 2
+
+
+def test_headers_that_drip_are_a_time_out_too(hasty, server):
+    drip = server.drip([b"HTTP/1.1 200 OK\r\n", *[b"a"] * 98], 0.05)
+    fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
+
+
+def test_a_slow_but_steady_body_arrives(hasty, server):
+    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 * 2**16), *[bytes(2**16)] * 8]
+    assert hasty.get(server.behave(server.drip(pieces, 0.1))) == bytes(8 * 2**16)
+
+
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>Sign in</html>", b"  <html>", b"\n<HTML>"])
+def test_a_sign_in_page_instead_of_data_is_said_so(http, server, body):
+    fails(lambda: http.post_json(server.behave(reply(body)), {}), "web page", "sign-in", status=200)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"nope", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000, b"1" * 5000, b'{"a": Infinity}']
+)
+def test_what_is_not_json_is_an_error(http, server, body):
+    fails(lambda: http.post_json(server.behave(reply(body)), {}), "isn't JSON", status=200)
+
+
+def test_json_that_was_cut_once_is_asked_for_again(http, server):
+    assert http.post_json(server.behave(reply(b'{"a": 1', length=7), reply(b'{"a": 1}')), {}) == {"a": 1}
+
+
+def test_damaged_compression_is_an_error(http, server):
+    url = server.behave(reply(b"not gzip at all", Content_Encoding="gzip"))
+    fails(lambda: http.post_json(url, {}), "decompressed")
+
+
+@pytest.mark.parametrize("length", [None, 10_000_000_000])
+def test_a_body_beyond_its_bound_is_refused(http, server, length):
+    url = server.behave(reply(CONTENT, length=length, keep=length is None))
+    fails(lambda: http.get(url, max_bytes=1000), "1,000 bytes")
+
+
+def test_an_endless_body_is_refused(http, server):
+    endless = server.drip([b"HTTP/1.1 200 OK\r\n\r\n", *[bytes(10_000)] * 1000], 0)
+    fails(lambda: http.get(server.behave(endless), max_bytes=100_000), "100,000 bytes")
+
+
+def test_a_decompression_bomb_is_refused(http, server):
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(200)) + packer.flush()
+    url = server.behave(reply(bomb, Content_Encoding="gzip"))
+    fails(lambda: http.post_json(url, {}, max_bytes=10**6), "1,000,000 bytes")
+
+
+def test_more_than_the_part_asked_for_is_refused(http, server):
+    url = server.behave(reply(bytes(1000), 206, Content_Range="bytes 0-999/5000"))
+    fails(lambda: http.get(url, start=0, length=10), "10 bytes")
+
+
+# --- redirects and addresses
+
+
+def test_a_redirect_is_followed(http, server):
+    url = server.behave(reply(b"", 302, Location="/elsewhere"), reply(b"there"))
+    assert http.get(url) == b"there"
+    assert server.requests[1].path == "/elsewhere"
+
+
+def test_a_moved_portal_is_asked_the_same_question(http, server):
+    url = server.behave(reply(b"", 308, Location="/v2"), reply(b"{}"))
+    assert http.post_json(url, {"query": "{x}"}) == {}
+    assert (server.requests[1].method, json.loads(server.requests[1].body)) == ("POST", {"query": "{x}"})
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://x", "javascript:alert(1)"])
+def test_a_redirect_to_anything_but_the_web_is_refused(http, server, target):
+    fails(lambda: http.get(server.behave(reply(b"", 302, Location=target))), "unsafe", status=302)
+
+
+def test_a_redirect_in_circles_ends(http, server):
+    fails(lambda: http.get(server.behave(reply(b"", 302, Location="/file"))), "circles")
+    assert len(server.requests) == 6
+
+
+def test_a_redirect_to_nowhere_is_an_error(http, server):
+    fails(lambda: http.get(server.behave(reply(b"", 302))), "can't be followed", status=302)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://x/y", "", "/etc/passwd", "http://", "http://[::1", "http://a b\r\nX: y/"]
+)
+def test_only_web_addresses_are_opened(http, url):
+    fails(lambda: http.get(url), "isn't a web address")
+
+
+def test_control_characters_of_an_address_are_not_shown(http):
+    error = fails(lambda: http.get("ftp://evil\x1b[31m/"))
+    assert "\x1b" not in str(error)
+
+
+# --- reading piece by piece
+
+
+def test_a_body_comes_in_pieces(http, server):
+    with http.open(server.behave(reply(CONTENT, ETag='"v1"'))) as body:
+        assert (body.status, body.start, body.total_bytes, body.etag) == (200, 0, len(CONTENT), '"v1"')
+        assert b"".join(body.chunks()) == CONTENT
+
+
+def test_a_body_can_start_in_the_middle(http, server):
+    with http.open(server.behave(ranged(CONTENT)), start=1000, etag='"v1"') as body:
+        assert (body.status, body.start, body.total_bytes) == (206, 1000, len(CONTENT))
+        assert b"".join(body.chunks()) == CONTENT[1000:]
+    assert server.requests[0].headers["if-range"] == '"v1"'
+
+
+def test_a_server_that_starts_over_says_so(http, server):
+    with http.open(server.behave(reply(CONTENT)), start=1000) as body:
+        assert (body.status, body.start) == (200, 0)
+        assert b"".join(body.chunks()) == CONTENT
+
+
+def test_a_body_that_starts_elsewhere_is_refused(http, server):
+    url = server.behave(reply(b"0123456789", 206, Content_Range="bytes 6-15/1000"))
+
+    def read():
+        with http.open(url, start=5):
+            pass
+
+    fails(read, "another part", status=206)
+
+
+def test_a_body_that_ends_early_is_an_error_after_what_came(http, server):
+    url = server.behave(reply(CONTENT[:1000], length=len(CONTENT), keep=False))
+    got = []
+
+    def read():
+        with http.open(url) as body:
+            got.extend(body.chunks())
+
+    fails(read, "broke off")
+    assert b"".join(got) == b"" or CONTENT.startswith(b"".join(got))
+
+
+def test_opening_what_is_missing_is_an_error(http, server):
+    def read():
+        with http.open(server.behave(reply(b"", 404))):
+            pass
+
+    fails(read, status=404)
+
+
+# --- stop
+
+
+def stops(call, stop: threading.Event, after_s: float = 0.1) -> float:
+    """Run a call, set the stop while it is under way; how long it went on after that."""
+    moment = []
+
+    def set_stop():
+        moment.append(time.monotonic())
+        stop.set()
+
+    timer = threading.Timer(after_s, set_stop)
+    timer.start()
+    with pytest.raises(StoppedError):
+        call()
+    return time.monotonic() - moment[0]
+
+
+def test_a_stop_is_heard_while_a_server_is_silent(http, server):
+    stop = threading.Event()
+    assert stops(lambda: http.get(server.behave(server.silence), stop=stop), stop) < 0.2
+
+
+def test_a_stop_is_heard_while_a_body_drips(http, server):
+    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
+    stop = threading.Event()
+    assert stops(lambda: http.get(server.behave(drip), stop=stop), stop) < 0.2
+
+
+def test_a_stop_is_heard_while_a_retry_is_waiting(http, server):
+    stop = threading.Event()
+    url = server.behave(reply(b"", 503, Retry_After="30"))
+    assert stops(lambda: http.get(url, stop=stop), stop) < 0.2
+    assert len(server.requests) == 1
+
+
+def test_a_stop_is_heard_while_a_name_is_looked_up(http, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
+    stop = threading.Event()
+    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < 0.2
+    release.set()
+
+
+def test_a_stop_is_heard_between_the_pieces_of_a_body(http, server):
+    stop = threading.Event()
+    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(2**20), b"", b""], 5)
+
+    def read():
+        with http.open(server.behave(drip), stop=stop) as body:
+            for _ in body.chunks():
+                pass
+
+    assert stops(read, stop, 0.3) < 0.2
+
+
+def test_nothing_is_sent_after_a_stop(http, server):
+    stop = threading.Event()
+    stop.set()
+    url = server.behave(reply(b"x"))
+    with pytest.raises(StoppedError):
+        http.get(url, stop=stop)
+    assert server.requests == []
+
+
+def test_a_client_works_after_a_stop(http, server):
+    stop = threading.Event()
+    stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)
+    assert http.get(server.behave(reply(b"fine"))) == b"fine"
+
+
+# --- many at once
+
+
+def test_many_threads_share_a_client(http, server):
+    url = server.behave(ranged(CONTENT))
+    wrong = []
+
+    def read(number: int):
+        for step in range(20):
+            start = (number * 997 + step * 131) % (len(CONTENT) - 500)
+            if http.get(url, start=start, length=500) != CONTENT[start : start + 500]:
+                wrong.append(start)
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+    assert len(server.requests) == 160
+    assert server.connections <= 32
