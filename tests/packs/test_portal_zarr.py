@@ -1,0 +1,214 @@
+"""Volumes are written as the portal writes them, down to each chunk's bytes."""
+
+import json
+import threading
+from itertools import product
+from math import ceil
+
+import mrcfile
+import numcodecs
+import numpy as np
+import pytest
+import zarr
+
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.packs.portal_zarr import as_mrc_dtype, folder_bytes, write_mrc, write_pyramid
+
+ODD_SHAPE = (5, 301, 11)
+SPACING = 13.4804
+
+
+@pytest.fixture
+def tomogram():
+    return np.random.default_rng(3).normal(size=ODD_SHAPE).astype(np.float32)
+
+
+def decoded_chunk(path, index, dtype, chunk_shape=(256, 256, 256)):
+    frame = path.joinpath(*map(str, index)).read_bytes()
+    return np.frombuffer(numcodecs.Blosc().decode(frame), dtype).reshape(chunk_shape), frame
+
+
+def test_the_metadata_is_the_portals_text(tmp_path, tomogram):
+    write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
+    assert (tmp_path / "a.zarr/.zgroup").read_text() == '{\n    "zarr_format": 2\n}'
+    scales = [[13.48 * f] * 3 for f in (1, 2, 4)]
+    assert json.loads((tmp_path / "a.zarr/.zattrs").read_text()) == {
+        "multiscales": [
+            {
+                "version": "0.4",
+                "name": "/",
+                "metadata": {},
+                "axes": [{"name": n, "type": "space", "unit": "angstrom"} for n in "zyx"],
+                "datasets": [
+                    {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+                    for k, scale in enumerate(scales)
+                ],
+            }
+        ]
+    }
+    assert json.loads((tmp_path / "a.zarr/1/.zarray").read_text()) == {
+        "chunks": [256, 256, 256],
+        "compressor": {"blocksize": 0, "clevel": 5, "cname": "lz4", "id": "blosc", "shuffle": 1},
+        "dimension_separator": "/",
+        "dtype": "<f4",
+        "fill_value": 0.0,
+        "filters": None,
+        "order": "C",
+        "shape": [3, 151, 6],
+        "zarr_format": 2,
+    }
+    assert not (tmp_path / "a.zarr/.zmetadata").exists()
+
+
+def test_metadata_has_the_indentation_and_key_order_of_zarr_2(tmp_path, tomogram):
+    write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
+    for name in (".zattrs", "0/.zarray"):
+        text = (tmp_path / "a.zarr" / name).read_text()
+        assert text == json.dumps(json.loads(text), indent=4, sort_keys=True)
+
+
+def test_coarse_levels_of_a_tomogram_are_block_means_with_zeros_beyond_the_end(tmp_path, tomogram):
+    write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    np.testing.assert_array_equal(group["0"][:], tomogram)
+    for level, factor in ((1, 2), (2, 4)):
+        shape = [ceil(n / factor) for n in ODD_SHAPE]
+        padded = np.zeros([n * factor for n in shape])
+        padded[tuple(slice(n) for n in ODD_SHAPE)] = tomogram
+        z, y, x = shape
+        expected = padded.reshape(z, factor, y, factor, x, factor).mean(axis=(1, 3, 5))
+        np.testing.assert_allclose(group[str(level)][:], expected, atol=1e-6)
+
+
+def test_every_chunk_is_a_full_sized_blosc_frame_padded_with_the_fill_value(tmp_path, tomogram):
+    write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
+    for y in (0, 1):
+        chunk, frame = decoded_chunk(tmp_path / "a.zarr/0", (0, y, 0), "<f4")
+        part = tomogram[:, y * 256 : (y + 1) * 256]
+        np.testing.assert_array_equal(chunk[tuple(slice(n) for n in part.shape)], part)
+        assert np.count_nonzero(chunk) == np.count_nonzero(part)
+        flags, typesize, raw_bytes, block_bytes = frame[2], frame[3], *np.frombuffer(frame[4:12], "<u4")
+        assert flags & 0x1, "bytes are shuffled"
+        assert flags >> 5 == 1, "the codec is lz4"
+        assert (typesize, raw_bytes, block_bytes) == (4, 256**3 * 4, 512 * 1024)
+
+
+def test_writing_twice_gives_equal_bytes(tmp_path, tomogram):
+    write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
+    write_pyramid(tmp_path / "b.zarr", tomogram, SPACING)
+    for path in (p for p in (tmp_path / "a.zarr").rglob("*") if p.is_file()):
+        assert path.read_bytes() == (tmp_path / "b.zarr" / path.relative_to(tmp_path / "a.zarr")).read_bytes()
+
+
+def test_a_mask_keeps_each_voxel_that_is_set_at_every_level(tmp_path):
+    mask = np.zeros((7, 6, 9), np.int8)
+    mask[6, 5, 8] = mask[0, 2, 3] = 1
+    write_pyramid(tmp_path / "m.zarr", mask, 10, "mask")
+    group = zarr.open_group(tmp_path / "m.zarr", mode="r")
+    assert group["0"].dtype == np.int8
+    assert json.loads((tmp_path / "m.zarr/0/.zarray").read_text())["dtype"] == "|i1"
+    assert np.argwhere(group["1"][:]).tolist() == [[0, 1, 1], [3, 2, 4]]
+    assert np.argwhere(group["2"][:]).tolist() == [[0, 0, 0], [1, 1, 2]]
+    assert group["2"][:].max() == 1
+
+
+def test_instances_are_strided_and_listed_in_the_metadata(tmp_path):
+    instances = np.random.default_rng(1).integers(0, 900, (9, 10, 11)).astype(np.uint16)
+    write_pyramid(tmp_path / "i.zarr", instances, 10, "instances")
+    group = zarr.open_group(tmp_path / "i.zarr", mode="r")
+    assert group["0"].dtype == np.uint16
+    for level in (0, 1, 2):
+        np.testing.assert_array_equal(group[str(level)][:], instances[:: 2**level, :: 2**level, :: 2**level])
+    label = json.loads((tmp_path / "i.zarr/.zattrs").read_text())["multiscales"][0]["metadata"]["image-label"]
+    expected = [{"label-value": int(v)} for v in np.unique(instances) if v]
+    assert label == {"version": "0.4", "colors": expected}
+
+
+def test_a_tilt_series_keeps_all_its_images_in_chunks_of_one(tmp_path):
+    images = np.random.default_rng(1).normal(size=(3, 12, 9)).astype(np.float32)
+    write_pyramid(tmp_path / "t.zarr", images, 2.5, "tiltseries")
+    group = zarr.open_group(tmp_path / "t.zarr", mode="r")
+    assert [group[str(k)].shape for k in range(3)] == [(3, 12, 9), (3, 6, 5), (3, 3, 3)]
+    assert group["0"].chunks == (1, 1024, 1024)
+    scales = [d["coordinateTransformations"][0]["scale"] for d in group.attrs.asdict()["multiscales"][0]["datasets"]]
+    assert scales == [[2.5, 2.5, 2.5], [2.5, 5, 5], [2.5, 10, 10]]
+    chunk, _ = decoded_chunk(tmp_path / "t.zarr/0", (2, 0, 0), "<f4", (1, 1024, 1024))
+    np.testing.assert_array_equal(chunk[0, :12, :9], images[2])
+
+
+def test_a_lazy_volume_is_read_in_rows_of_chunks_and_never_whole(tmp_path):
+    class Lazy:
+        shape = (300, 260, 3)
+        dtype = np.dtype("f4")
+
+        def __init__(self):
+            self.boxes = []
+
+        def __getitem__(self, region):
+            z, y, x = (np.arange(n)[s] for n, s in zip(self.shape, region, strict=True))
+            self.boxes.append((len(z), len(y)))
+            return (z[:, None, None] * 1000 + y[None, :, None] + x * 0.25).astype("f4")
+
+    lazy = Lazy()
+    write_pyramid(tmp_path / "l.zarr", lazy, 10)
+    assert lazy.boxes == [(256, 256), (256, 4), (44, 256), (44, 4)]
+    group = zarr.open_group(tmp_path / "l.zarr", mode="r")
+    whole = Lazy()[:, :, :]
+    np.testing.assert_array_equal(group["0"][:], whole)
+    coarse = group["1"][:]
+    for z, y in product((0, 70, 149), (0, 129)):
+        block = whole[2 * z : 2 * z + 2, 2 * y : 2 * y + 2, :2]
+        assert coarse[z, y, 0] == pytest.approx(block.mean(), rel=1e-6)
+
+
+def test_it_counts_what_lies_on_disk(tmp_path, tomogram):
+    size_bytes = write_pyramid(tmp_path / "a.zarr", tomogram, SPACING)
+    assert size_bytes == folder_bytes(tmp_path / "a.zarr") > tomogram.nbytes / 2
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [("f4", 2), ("i1", 0), ("u2", 6), ("i2", 1)])
+def test_the_mrc_twin_has_the_portals_mode_and_voxel_size(tmp_path, dtype, mode):
+    volume = np.random.default_rng(5).integers(0, 90, (4, 5, 6)).astype(dtype)
+    size_bytes = write_mrc(tmp_path / "a.mrc", volume, SPACING)
+    with mrcfile.open(tmp_path / "a.mrc") as mrc:
+        np.testing.assert_array_equal(mrc.data, volume)
+        assert mrc.header.mode == mode
+        assert mrc.header.ispg == 1
+        assert mrc.voxel_size.x == pytest.approx(13.48)
+        assert mrc.header.dmean == pytest.approx(volume.mean(), rel=1e-5)
+        assert mrc.header.rms == pytest.approx(volume.std(), rel=1e-5)
+        assert (mrc.header.dmin, mrc.header.dmax) == (volume.min(), volume.max())
+    assert mrcfile.validate(tmp_path / "a.mrc")
+    assert size_bytes == (tmp_path / "a.mrc").stat().st_size == 1024 + volume.nbytes
+
+
+def test_a_stop_ends_the_writing(tmp_path, tomogram):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        write_pyramid(tmp_path / "a.zarr", tomogram, SPACING, stop=stop)
+    with pytest.raises(StoppedError):
+        write_mrc(tmp_path / "a.mrc", tomogram, SPACING, stop=stop)
+    assert not (tmp_path / "a.mrc").exists()
+
+
+@pytest.mark.parametrize(
+    ("volume", "kind"),
+    [
+        (np.zeros((2, 2), "f4"), "tomogram"),
+        (np.zeros((2, 0, 2), "f4"), "tomogram"),
+        (np.zeros((2, 2, 2), "f8"), "tomogram"),
+        (np.zeros((2, 2, 2), "f4"), "mask"),
+        (np.zeros((2, 2, 2), "i1"), "instances"),
+    ],
+)
+def test_what_the_portal_does_not_have_is_refused(tmp_path, volume, kind):
+    with pytest.raises(ValueError, match=r"volume|dtype"):
+        write_pyramid(tmp_path / "a.zarr", volume, 1, kind)
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_an_mrc_of_another_dtype_must_hold_the_same_values():
+    assert as_mrc_dtype(np.array([[-3.0, 7.0]], "f4"), "i2").dtype == np.int16
+    with pytest.raises(ValueError, match="int16"):
+        as_mrc_dtype(np.array([0.5], "f4"), "i2")
