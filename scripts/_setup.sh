@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts/demo, scripts/test and .ci/run: an environment with napari-cryoet in it, and a display to draw on.
 #
 #   set_up EXTRAS     system libraries, .venv and the package with these extras; afterwards $python runs in it
@@ -72,7 +73,7 @@ need_system_libraries() {
     # shellcheck disable=SC2086  # a list of package names
     install_packages $packages
   else
-    say "this Linux lacks libraries that Qt may need, by their Debian names:" $packages
+    say "this Linux lacks libraries that Qt may need, by their Debian names: ${packages//$'\n'/ }"
   fi
 }
 
@@ -136,7 +137,7 @@ install_package() {
   say "installing napari-cryoet and what it needs into .venv; the first time takes some minutes"
   log=$(mktemp)
   if "$python" -m pip install --quiet --disable-pip-version-check --no-input --constraint "$root/constraints.txt" \
-    --editable "$root[$1]" >"$log" 2>&1 </dev/null; then
+    --editable "${root}[$1]" >"$log" 2>&1 </dev/null; then
     rm -f "$log"
     return
   fi
