@@ -204,6 +204,8 @@ class Http:
         response = self._retry(lambda: self.attempt(url, begin, stop, discard=lambda late: late.close()), stop)
         try:
             body = HttpBody(url, response, self, stop)
+            if body.status == 206 and body.start != start:
+                raise faults.wrong_part(url)
         except FaultError as error:
             response.close()
             raise error.error from error

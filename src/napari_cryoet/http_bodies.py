@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from urllib3.response import BaseHTTPResponse
 
-    from napari_cryoet.http_faults import FaultError
-
 PIECE_BYTES = 2**16  # a body that does not bring this much within the time limit counts as silent
 
 _MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
@@ -66,7 +64,7 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
     else:
         is_right = first == part.start and (len(body) == part.length or (reaches_end and len(body) < part.length))
     if not is_right:
-        raise _wrong_part(url)
+        raise faults.wrong_part(url)
     return body
 
 
@@ -77,11 +75,11 @@ def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
         return 0, length
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if found is None or response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise _wrong_part(url)
+        raise faults.wrong_part(url)
     first, last = int(found[1]), int(found[2])
     total = None if found[3] == "*" else int(found[3])
     if last < first or (total is not None and last >= total) or length not in {None, last - first + 1}:
-        raise _wrong_part(url)
+        raise faults.wrong_part(url)
     return first, total
 
 
@@ -116,11 +114,6 @@ def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat:
     if position <= part.start:
         raise faults.from_status(url, 416)
     return b"".join(pieces)
-
-
-def _wrong_part(url: str) -> FaultError:
-    message = f"The server {faults.host_of(url)} sent another part of the file than the one asked for."
-    return faults.fault(url, message, status=206, retries=faults.ONCE)
 
 
 def _refuse(word: str) -> Any:

@@ -66,6 +66,12 @@ def broken_off(url: str) -> FaultError:
     return fault(url, message, "The network may be unstable; try again.", retries=ALWAYS)
 
 
+def wrong_part(url: str) -> FaultError:
+    """Bytes came, but not those that were asked for."""
+    message = f"The server {host_of(url)} sent another part of the file than the one asked for."
+    return fault(url, message, status=206, retries=ONCE)
+
+
 def too_large(url: str, max_bytes: int) -> FaultError:
     """The answer is longer than anything that is expected here."""
     return fault(
