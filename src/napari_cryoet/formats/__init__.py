@@ -1,0 +1,1 @@
+"""File formats: bytes to arrays and back, one file a format; only here does x, y, z become z, y, x."""

@@ -1,0 +1,389 @@
+"""Point annotations: one JSON object per line, voxel coordinates in x, y, z.
+
+The portal writes three kinds of line::
+
+    {"type": "point", "location": {"x": 517.0, "y": 261.0, "z": 469.0}}
+    {"type": "orientedPoint", "location": {...}, "xyz_rotation_matrix": [[...], [...], [...]]}
+    {"type": "instancePoint", "location": {...}, "instance_id": 3}
+
+Coordinates are 0-based voxel indices of the volume that the file was made on, not ångström. A rotation matrix is
+active, turns the particle's frame into the tomogram's, and acts on column vectors in x, y, z. This is the only place
+where x, y, z becomes z, y, x.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError
+
+#: Bounds on what is read, far above the largest file known (26,000 points, 3 MB).
+MAX_FILE_BYTES: Final = 512 * 2**20
+MAX_LINE_BYTES: Final = 64 * 2**10
+MAX_POINTS: Final = 3_000_000
+MAX_COLUMNS: Final = 64
+MAX_TEXT: Final = 1_000
+#: How much of an offending line a message shows.
+SHOWN_TEXT: Final = 120
+
+POINT: Final = "point"
+ORIENTED_POINT: Final = "orientedPoint"
+INSTANCE_POINT: Final = "instancePoint"
+_KINDS: Final = {kind.lower(): kind for kind in (POINT, ORIENTED_POINT, INSTANCE_POINT)}
+_NUMBER_TYPES: Final = frozenset({int, float})  # exactly: a truth value is no number
+_OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
+
+#: The instance id of a point that belongs to no instance.
+NO_INSTANCE: Final = -1
+#: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
+ROTATION_TOLERANCE: Final = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLine:
+    """A line that is valid JSON but no point that we know; ``number`` counts from 1."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """The points of one file, in the order of its lines.
+
+    Attributes
+    ----------
+    points_xyz
+        float64 (n, 3), voxel indices in the file's own grid; whole numbers are voxel centres.
+    kinds
+        For each point, which kind of line it was: ``"point"``, ``"orientedPoint"`` or ``"instancePoint"``.
+    line_numbers
+        int64 (n,), counted from 1.
+    rotations_xyz
+        float64 (n, 3, 3), columns are the particle's axes; NaN for points without. None where no point has one.
+    instance_ids
+        int64 (n,), `NO_INSTANCE` for points without. None where no point has one.
+    features
+        Any further column of numbers, texts or truth values, by name: NaN or "" where a line lacks it.
+    skipped
+        Lines of an unknown kind.
+    warnings
+        What a reader should be told, in words.
+    """
+
+    points_xyz: NDArray[np.float64]
+    kinds: tuple[str, ...]
+    line_numbers: NDArray[np.int64]
+    rotations_xyz: NDArray[np.float64] | None = None
+    instance_ids: NDArray[np.int64] | None = None
+    features: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    skipped: tuple[SkippedLine, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.points_xyz)
+
+    @property
+    def points_zyx(self) -> NDArray[np.float64]:
+        """The same voxel indices as arrays have them: z, y, x."""
+        return np.ascontiguousarray(self.points_xyz[:, ::-1])
+
+    @property
+    def rotations_zyx(self) -> NDArray[np.float64] | None:
+        """The same rotations acting on z, y, x vectors: rows and columns reversed."""
+        return None if self.rotations_xyz is None else np.ascontiguousarray(self.rotations_xyz[:, ::-1, ::-1])
+
+    @property
+    def are_rotations(self) -> NDArray[np.bool_]:
+        """For each point, whether it has a matrix that is a proper rotation (orthonormal, determinant +1)."""
+        if self.rotations_xyz is None:
+            return np.zeros(len(self), dtype=bool)
+        return _are_rotations(self.rotations_xyz)
+
+    @property
+    def particle_z_axes_zyx(self) -> NDArray[np.float64] | None:
+        """Unit vectors (n, 3) of the particles' own z axis, in z, y, x; NaN for points without."""
+        if self.rotations_xyz is None:
+            return None
+        third_columns_zyx = self.rotations_xyz[:, ::-1, 2]
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            axes_zyx: NDArray[np.float64] = third_columns_zyx / np.linalg.norm(third_columns_zyx, axis=1, keepdims=True)
+        return axes_zyx
+
+    @classmethod
+    def from_zyx(
+        cls,
+        points_zyx: NDArray[np.float64],
+        *,
+        rotations_zyx: NDArray[np.float64] | None = None,
+        instance_ids: NDArray[np.int64] | None = None,
+        features: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Points:
+        """Points from voxel indices in z, y, x: oriented where rotations are given, else of instances where ids are."""
+        count = len(points_zyx)
+        kind = ORIENTED_POINT if rotations_zyx is not None else INSTANCE_POINT if instance_ids is not None else POINT
+        return cls(
+            points_xyz=np.ascontiguousarray(np.asarray(points_zyx, dtype=np.float64).reshape(count, 3)[:, ::-1]),
+            kinds=(kind,) * count,
+            line_numbers=np.arange(1, count + 1, dtype=np.int64),
+            rotations_xyz=None
+            if rotations_zyx is None
+            else np.asarray(rotations_zyx, np.float64)[:, ::-1, ::-1].copy(),
+            instance_ids=None if instance_ids is None else np.asarray(instance_ids, dtype=np.int64),
+            features=dict(features or {}),
+        )
+
+
+def read_points(source: bytes | str | Path) -> Points:
+    """Read a point annotation file.
+
+    Parameters
+    ----------
+    source
+        The file's bytes, or its path.
+
+    Raises
+    ------
+    FormatError
+        If a line isn't JSON, or is a point without what a point needs; the message has the line's number and text.
+    """
+    content = source if isinstance(source, bytes) else _read_bounded(Path(source))
+    if len(content) > MAX_FILE_BYTES:
+        raise FormatError(f"This file is too large for point annotations ({len(content):,} bytes).")
+    builder = _Builder()
+    for number, line in _lines(content):
+        builder.add(number, line)
+    return builder.build()
+
+
+def write_points(points: Points) -> bytes:
+    """The bytes of a file with these points, as the portal writes it; `read_points` gives the same points back."""
+    lines = []
+    for index in range(len(points)):
+        x, y, z = points.points_xyz[index].tolist()
+        record: dict[str, Any] = {"type": points.kinds[index], "location": {"x": x, "y": y, "z": z}}
+        if points.rotations_xyz is not None and points.kinds[index] == ORIENTED_POINT:
+            record["xyz_rotation_matrix"] = points.rotations_xyz[index].tolist()
+        if points.instance_ids is not None and points.instance_ids[index] != NO_INSTANCE:
+            record["instance_id"] = int(points.instance_ids[index])
+        for name, column in points.features.items():
+            value = column[index]
+            value = value.item() if isinstance(value, np.generic) else value
+            if not _is_missing(value):
+                record[name] = value
+        lines.append(json.dumps(record, allow_nan=False, ensure_ascii=False))
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def _read_bounded(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, str]]:
+    """Each line that isn't blank, with its number; only line feeds end a line, as JSON texts may hold other breaks."""
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not raw or raw.isspace():
+            continue
+        if len(raw) > MAX_LINE_BYTES:
+            raise _malformed(number, raw[:SHOWN_TEXT].decode(errors="replace"), f"it has {len(raw):,} bytes")
+        try:
+            yield number, raw.decode()
+        except UnicodeDecodeError as error:
+            raise _malformed(number, raw.decode(errors="replace"), "it isn't UTF-8 text") from error
+
+
+def _malformed(number: int, text: str, why: str) -> FormatError:
+    shown = text.strip()
+    shown = shown if len(shown) <= SHOWN_TEXT else shown[:SHOWN_TEXT] + "…"
+    return FormatError(f"Line {number} is not a portal point ({why}): {shown!r}")
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+class _Builder:
+    """Collects lines into columns."""
+
+    def __init__(self) -> None:
+        self._xyz = array("d")  # flat, three a point: lists of lists would keep the garbage collector busy
+        self._kinds: list[str] = []
+        self._numbers: list[int] = []
+        self._oriented: list[int] = []
+        self._rotations = array("d")  # flat, nine an oriented point
+        self._instances: dict[int, int] = {}
+        self._columns: dict[str, dict[int, Any]] = {}
+        self._left_out: dict[str, None] = {}
+        self._skipped: list[SkippedLine] = []
+
+    def add(self, number: int, line: str) -> None:
+        """Take one line, or say why it can't be taken."""
+        try:
+            record = _decode(line)
+        except (ValueError, RecursionError) as error:
+            raise _malformed(number, line, "it isn't JSON with finite numbers") from error
+        if not isinstance(record, dict):
+            raise _malformed(number, line, "it isn't a JSON object")
+        word = record.get("type")
+        kind = _KINDS.get(word.lower()) if isinstance(word, str) else None
+        if kind is None:
+            self._skipped.append(SkippedLine(number, line.strip()[:SHOWN_TEXT]))
+            return
+        if len(self._kinds) >= MAX_POINTS:
+            raise FormatError(f"This file has more than {MAX_POINTS:,} points.")
+        try:
+            self._take(record, kind)
+        except _UnusableError as error:
+            raise _malformed(number, line, str(error)) from error
+        self._kinds.append(kind)
+        self._numbers.append(number)
+
+    def _take(self, record: dict[str, Any], kind: str) -> None:
+        index = len(self._kinds)
+        location = record.get("location")
+        if not isinstance(location, dict):
+            raise _UnusableError("it has no location")
+        _extend(self._xyz, [location.get("x"), location.get("y"), location.get("z")], "location")
+        if kind == ORIENTED_POINT:
+            _extend(self._rotations, _nine(record.get("xyz_rotation_matrix")), "xyz_rotation_matrix")
+            self._oriented.append(index)
+        if "instance_id" in record:
+            self._instances[index] = _whole_number(record["instance_id"])
+        elif kind == INSTANCE_POINT:
+            raise _UnusableError("it has no instance_id")
+        if len(record) > 2:
+            for name, value in record.items():
+                if name not in _OWN_KEYS:
+                    self._take_feature(index, name, value)
+
+    def _take_feature(self, index: int, name: str, value: Any) -> None:
+        if value is None:
+            return
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _UnusableError(f"its {name[:SHOWN_TEXT]} is not finite")
+        is_scalar = isinstance(value, (str, bool, int, float))
+        is_bounded = len(name) <= MAX_TEXT and not (isinstance(value, str) and len(value) > MAX_TEXT)
+        if not is_scalar or not is_bounded or (name not in self._columns and len(self._columns) >= MAX_COLUMNS):
+            if len(self._left_out) < MAX_COLUMNS:
+                self._left_out[name[:SHOWN_TEXT]] = None
+            return
+        self._columns.setdefault(name, {})[index] = value
+
+    def build(self) -> Points:
+        """All that was taken, as arrays."""
+        count = len(self._kinds)
+        rotations = None
+        if self._oriented:
+            rotations = np.full((count, 3, 3), np.nan)
+            rotations[self._oriented] = np.array(self._rotations).reshape(-1, 3, 3)
+        instances = None
+        if self._instances:
+            instances = np.full(count, NO_INSTANCE, dtype=np.int64)
+            instances[list(self._instances)] = list(self._instances.values())
+        numbers = np.array(self._numbers, dtype=np.int64)
+        return Points(
+            points_xyz=np.array(self._xyz).reshape(count, 3),
+            kinds=tuple(self._kinds),
+            line_numbers=numbers,
+            rotations_xyz=rotations,
+            instance_ids=instances,
+            features={name: _column(values, count) for name, values in self._columns.items()},
+            skipped=tuple(self._skipped),
+            warnings=tuple(self._warnings(rotations, numbers)),
+        )
+
+    def _warnings(self, rotations: NDArray[np.float64] | None, numbers: NDArray[np.int64]) -> Iterator[str]:
+        if self._skipped:
+            lines = _name_lines([skipped.number for skipped in self._skipped])
+            yield f"{len(self._skipped):,} of the file's lines are no known kind of point and were left out ({lines})."
+        if rotations is not None:
+            is_given = ~np.isnan(rotations[:, 0, 0])
+            is_bad = is_given & ~_are_rotations(rotations)
+            if is_bad.any():
+                lines = _name_lines(numbers[is_bad].tolist())
+                yield f"{is_bad.sum():,} of {is_given.sum():,} orientations aren't rotations, so not drawn ({lines})."
+        if self._left_out:
+            names = ", ".join(repr(name) for name in list(self._left_out)[:5])
+            yield f"Columns that aren't plain numbers or texts were left out: {names}."
+
+
+class _UnusableError(Exception):
+    """Why a line that calls itself a point isn't one."""
+
+
+def _extend(column: array[float], numbers: list[Any], what: str) -> None:
+    """Append numbers, all or none of them, and only finite ones."""
+    if not _NUMBER_TYPES.issuperset(map(type, numbers)):
+        raise _UnusableError(f"its {what} lacks a number")
+    try:
+        are_finite = all(map(math.isfinite, numbers))
+    except OverflowError:  # a whole number that no float can hold
+        are_finite = False
+    if not are_finite:
+        raise _UnusableError(f"its {what} is not finite")
+    column.extend(numbers)
+
+
+def _nine(matrix: Any) -> list[Any]:
+    """The numbers of a 3 x 3 matrix, row by row."""
+    match matrix:
+        case [[_, _, _] as first, [_, _, _] as second, [_, _, _] as third]:
+            return [*first, *second, *third]
+    raise _UnusableError("it has no xyz_rotation_matrix of three rows of three numbers")
+
+
+def _whole_number(value: Any) -> int:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value != int(value) or abs(value) >= 2**63:
+        raise _UnusableError("its instance_id is no whole number")
+    return int(value)
+
+
+def _are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of (n, 3, 3) matrices are orthonormal with determinant +1; NaN ones aren't."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        identity_error = np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max(axis=(1, 2))
+        return np.asarray((identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool)
+
+
+def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
+    """One array of a column: whole numbers and truth values stay such where every point has one."""
+    kinds = {type(value) for value in values.values()}
+    if kinds == {bool} and len(values) == count:
+        return np.array(list(values.values()), dtype=bool)
+    if kinds == {int} and len(values) == count and all(abs(value) < 2**63 for value in values.values()):
+        return np.array(list(values.values()), dtype=np.int64)
+    if kinds <= {int, float} and all(abs(value) <= sys.float_info.max for value in values.values()):
+        column = np.full(count, np.nan)
+        column[list(values)] = [float(value) for value in values.values()]
+        return column
+    texts = np.full(count, "", dtype=object)
+    for index, value in values.items():
+        texts[index] = value if isinstance(value, str) else json.dumps(value)
+    return texts
+
+
+def _is_missing(value: Any) -> bool:
+    return value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _name_lines(numbers: list[int]) -> str:
+    shown = ", ".join(f"{number}" for number in numbers[:5])
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > 5 else ''}"
