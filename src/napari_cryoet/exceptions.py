@@ -79,7 +79,19 @@ class StreamError(CryoETError):
 
 
 class DownloadError(CryoETError):
-    """A download did not finish; the message names what is missing."""
+    """A download did not finish.
+
+    Parameters
+    ----------
+    message, hint
+        As in `CryoETError`.
+    files
+        Paths in the download's folder that are missing or in the way.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", files: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.files = files
 
 
 class StoppedError(CryoETError):
