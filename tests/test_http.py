@@ -262,9 +262,25 @@ def test_a_network_that_is_down_is_said_so(http, monkeypatch):
     fails(lambda: http.get("http://192.0.2.1/"), "can't be reached", "internet connection")
 
 
-def test_a_server_that_does_not_speak_tls_is_said_so(http, server):
-    url = server.behave(reply(b"x")).replace("http:", "https:")
-    fails(lambda: http.get(url), "secure connection")
+def answer_one(listener: socket.socket, answer) -> str:
+    """Let ``answer`` handle the next connection on a thread; the https address to connect to."""
+
+    def run():
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            answer(connection)
+
+    threading.Thread(target=run, daemon=True).start()
+    return f"https://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def test_a_server_that_does_not_speak_tls_is_said_so(http):
+    def answer(connection):
+        connection.recv(2000)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = answer_one(listener, answer)
+        fails(lambda: http.get(url), "secure connection")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
@@ -276,13 +292,8 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(http, tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def shake_hands():
-            with contextlib.suppress(OSError):
-                context.wrap_socket(listener.accept()[0], server_side=True).close()
-
-        threading.Thread(target=shake_hands, daemon=True).start()
-        fails(lambda: http.get(f"https://127.0.0.1:{listener.getsockname()[1]}/"), "secure connection")
+        url = answer_one(listener, lambda connection: context.wrap_socket(connection, server_side=True).close())
+        fails(lambda: http.get(url), "secure connection")
 
 
 def test_a_silent_server_is_a_time_out(hasty, server):
@@ -304,9 +315,9 @@ def test_headers_that_drip_are_a_time_out_too(hasty, server):
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
 
 
-def test_a_slow_but_steady_body_arrives(hasty, server):
+def test_a_slow_but_steady_body_arrives(server):
     pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 * 2**16), *[bytes(2**16)] * 8]
-    assert hasty.get(server.behave(server.drip(pieces, 0.1))) == bytes(8 * 2**16)
+    assert Http(timeout_s=1.5).get(server.behave(server.drip(pieces, 0.25))) == bytes(8 * 2**16)
 
 
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>Sign in</html>", b"  <html>", b"\n<HTML>"])
