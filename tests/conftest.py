@@ -1,0 +1,74 @@
+"""What every test gets: folders of its own, no network beyond this machine, and the data that tests share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from network_guard import guard_network
+
+#: Where libraries look for a user's folders: platformdirs on Linux, on Windows, and everybody else.
+FOLDER_VARIABLES = {
+    "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "WIN_PD_OVERRIDE_APPDATA": "roaming",
+    "WIN_PD_OVERRIDE_LOCAL_APPDATA": "local",
+    "HOME": "home",
+}
+
+# napari asks for its settings file once, when it is first imported: no fixture is early enough.
+_settings_folder = tempfile.TemporaryDirectory(prefix="napari-cryoet-tests-", ignore_cleanup_errors=True)
+os.environ["NAPARI_CONFIG"] = str(Path(_settings_folder.name, "settings.yaml"))
+
+
+def pytest_unconfigure() -> None:
+    _settings_folder.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that stands for the user's home in this test: its caches and settings start empty."""
+    folder = tmp_path_factory.mktemp("user")
+    for variable, name in FOLDER_VARIABLES.items():
+        (folder / name).mkdir()
+        monkeypatch.setenv(variable, str(folder / name))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def forbidden_hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Fail the test that reaches for another machine, even where the code under test swallows the error."""
+    tried = guard_network(monkeypatch)
+    yield tried
+    assert not tried, f"the test tried to reach {', '.join(sorted(set(tried)))}"
+
+
+@pytest.fixture(scope="session")
+def project_folder() -> Path:
+    """The checkout, or the unpacked source distribution, that the tests stand in."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data(project_folder: Path) -> Path:
+    """The folder of real portal data beside the checkout; its tests are skipped where it is absent."""
+    folder = project_folder.parent / "shared" / "real"
+    if not (folder / "dataset_10000" / "runs.json").is_file():
+        pytest.skip("the real portal data (../shared/real) is not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small demo pack, made once for all tests: read it, never write into it."""
+    from napari_cryoet.packs.demo import write_demo_pack
+
+    folder = tmp_path_factory.mktemp("demo") / "pack"
+    write_demo_pack(folder, size="tiny")
+    return folder

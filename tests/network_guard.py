@@ -1,0 +1,64 @@
+"""Refuses every connection and every name look-up that would leave this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+
+
+class NetworkForbiddenError(OSError):
+    """A test reached out to another machine."""
+
+
+def address_of(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is written as, or None where it is a name."""
+    try:
+        return ipaddress.ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return None
+
+
+def is_on_this_machine(host: object) -> bool:
+    """Whether connecting to a host stays on this machine: a loopback address, or a name for one."""
+    address = address_of(host)
+    return address.is_loopback if address else host in (None, "", "localhost", socket.gethostname())
+
+
+def guard_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Put the guard in place, and give the list in which it writes down the hosts that were tried.
+
+    Names under ``.invalid`` exist nowhere by definition: they fail at once, as without a network, and are no offence.
+    """
+    tried: list[str] = []
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(host: object) -> None:
+        if not is_on_this_machine(host):
+            tried.append(str(host))
+            raise NetworkForbiddenError(f"tests may not connect to {host}")
+
+    def guarded_connect(sock: socket.socket, address: Any) -> None:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            check(address[0])
+        connect(sock, address)
+
+    def guarded_connect_ex(sock: socket.socket, address: Any) -> int:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            check(address[0])
+        return connect_ex(sock, address)
+
+    def guarded_getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        host = host.decode() if isinstance(host, bytes) else host
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if address_of(host) is None:  # only a name has to be asked for
+            check(host)
+        return getaddrinfo(host, *args, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    return tried
