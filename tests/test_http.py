@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import shutil
@@ -14,6 +15,7 @@ import time
 import zlib
 
 import pytest
+import urllib3
 
 from fault_server import FaultServer, ranged, raw, reply
 from napari_cryoet import http as http_module
@@ -256,10 +258,10 @@ def test_an_unknown_name_is_said_so(http, monkeypatch):
 
 def test_a_network_that_is_down_is_said_so(http, monkeypatch):
     def unreachable(*_, **__):
-        raise OSError(101, "Network is unreachable")
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
 
-    monkeypatch.setattr(socket.socket, "connect", unreachable)
-    fails(lambda: http.get("http://192.0.2.1/"), "can't be reached", "internet connection")
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", unreachable)
+    fails(lambda: http.get("http://127.0.0.1/"), "can't be reached", "internet connection")
 
 
 def answer_one(listener: socket.socket, answer) -> str:
