@@ -1,0 +1,55 @@
+"""A place that shows either its content or a message about it: loading, empty, failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from qtpy.QtWidgets import QStackedWidget, QWidget
+
+from napari_cryoet._qt.message_panel import Action, MessagePanel
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.exceptions import CryoETError
+
+LOADING_AFTER_MS = 200  # a quicker answer replaces the old content without a flash of "Loading"
+
+
+class Loadable(QStackedWidget):
+    """Content with a message panel behind it."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.message = MessagePanel()
+        self._content = content
+        self.addWidget(content)
+        self.addWidget(self.message)
+        self._loading_timer = single_shot(self, LOADING_AFTER_MS, lambda: self.setCurrentWidget(self.message))
+
+    @property
+    def shows_content(self) -> bool:
+        """Whether the content is on top."""
+        return self.currentWidget() is self._content
+
+    def show_content(self) -> None:
+        """Show the content."""
+        self._loading_timer.stop()
+        self.setCurrentWidget(self._content)
+
+    def show_loading(self, text: str, *, at_once: bool = False) -> None:
+        """Say that the content is on its way, unless it comes within a blink."""
+        self.message.show_message(text)
+        if at_once:
+            self.setCurrentWidget(self.message)
+        else:
+            self._loading_timer.start()
+
+    def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
+        """Show a message instead of the content."""
+        self._loading_timer.stop()
+        self.message.show_message(title, hint, actions)
+        self.setCurrentWidget(self.message)
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
+        """Show an error instead of the content."""
+        self._loading_timer.stop()
+        self.message.show_error(error, retry)
+        self.setCurrentWidget(self.message)

@@ -1,0 +1,52 @@
+"""What the dock remembers between sessions: the source chosen last, and the packs opened lately."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_config_path
+from qtpy.QtCore import QSettings
+
+RECENT_PACKS = 8
+
+
+class Memory:
+    """A small settings file of our own; where it can't be written, nothing is remembered and nothing fails.
+
+    Parameters
+    ----------
+    path
+        Where the file is; by default with the user's other settings.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        path = path or user_config_path("napari-cryoet") / "browser.ini"
+        self._settings = QSettings(str(path), QSettings.Format.IniFormat)
+
+    @property
+    def source(self) -> str | None:
+        """The source chosen last, as `open_portal` takes it; None before the first choice."""
+        source = self._settings.value("source")
+        return source if isinstance(source, str) and source else None
+
+    @source.setter
+    def source(self, source: str) -> None:
+        self._settings.setValue("source", source)
+        self._settings.sync()
+
+    @property
+    def recent_packs(self) -> tuple[Path, ...]:
+        """Pack folders, the one opened last first; folders that are gone are left out."""
+        return tuple(path for path in map(Path, self._recent()) if path.is_dir())
+
+    def remember_pack(self, folder: Path) -> None:
+        """Put a pack folder on top of the recent ones."""
+        recent = [str(folder), *(known for known in self._recent() if known != str(folder))]
+        self._settings.setValue("recent_packs", recent[:RECENT_PACKS])
+        self._settings.sync()
+
+    def _recent(self) -> list[str]:
+        stored = self._settings.value("recent_packs")
+        if isinstance(stored, str):  # a list of one comes back as its only text
+            return [stored]
+        return [text for text in stored if isinstance(text, str)] if isinstance(stored, list) else []

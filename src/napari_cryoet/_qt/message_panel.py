@@ -1,0 +1,95 @@
+"""What stands where a list can't: a plain message, what to do next, and buttons to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.tasks import UnexpectedError
+from napari_cryoet.exceptions import CryoETError
+
+
+class Action(NamedTuple):
+    """A button of a message."""
+
+    text: str
+    run: Callable[[], None]
+
+
+class MessagePanel(QWidget):
+    """A message in the middle of the room that a list would take."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title = _centered_label("messageTitle")
+        self._hint = _centered_label("messageHint")
+        self._buttons: list[QPushButton] = []
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(24, 24, 24, 24)
+        self._column.setSpacing(8)
+        self._column.addStretch(2)
+        self._column.addWidget(self._title)
+        self._column.addWidget(self._hint)
+        self._column.addSpacing(4)
+        self._column.addStretch(3)
+
+    @property
+    def text(self) -> str:
+        """The message and its hint, as read aloud."""
+        return f"{self._title.text()} {self._hint.text()}".strip()
+
+    def button(self, text: str) -> QPushButton:
+        """The button with that text; an error if there is none."""
+        return next(button for button in self._buttons if button.text() == text)
+
+    def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
+        """Replace the message; the first action is the one that Enter takes."""
+        self._title.setText(title)
+        self._hint.setText(hint)
+        self._hint.setVisible(bool(hint))
+        self.setAccessibleName(self.text)
+        self._clear_buttons()
+        for action in actions:
+            self._add_button(action)
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
+        """Say what went wrong in its own plain words, with a Retry where that can help."""
+        actions = [] if retry is None else [Action("Retry", retry)]
+        if isinstance(error, UnexpectedError):
+            actions.append(Action("Copy details", lambda: copy_text(error.details)))
+        self.show_message(error.message, error.hint, actions)
+
+    def _add_button(self, action: Action) -> None:
+        button = QPushButton(action.text)
+        button.setAccessibleName(action.text)
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        button.setMaximumWidth(260)
+        button.setAutoDefault(True)
+        button.clicked.connect(lambda _checked=False: action.run())
+        self._column.insertWidget(self._column.count() - 1, button, alignment=Qt.AlignmentFlag.AlignHCenter)
+        self._buttons.append(button)
+
+    def _clear_buttons(self) -> None:
+        for button in self._buttons:
+            self._column.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self._buttons.clear()
+
+
+def copy_text(text: str) -> None:
+    """Put a text on the clipboard."""
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)
+
+
+def _centered_label(name: str) -> QLabel:
+    label = plain_label(name=name)
+    label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+    return label

@@ -1,0 +1,78 @@
+"""Text in item rows: laid out as plain text, shortened where it doesn't fit."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPointF, QRect, QRectF, Qt
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPixmap, QTextLayout
+
+
+def draw_line(
+    painter: QPainter,
+    rect: QRect,
+    text: str,
+    *,
+    elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+    align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft,
+) -> None:
+    """One line of text in the painter's font and colour."""
+    shortened = painter.fontMetrics().elidedText(text, elide, rect.width())
+    painter.drawText(rect, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened)
+
+
+def draw_two_lines(painter: QPainter, rect: QRect, text: str) -> None:
+    """A title over at most two lines; what doesn't fit is left out of the middle of the second."""
+    metrics = painter.fontMetrics()
+    first = first_line(text, painter.font(), rect.width())
+    line = QRect(rect.left(), rect.top(), rect.width(), metrics.lineSpacing())
+    draw_line(painter, line, first)
+    rest = text[len(first) :].strip()
+    if rest:
+        line.translate(0, metrics.lineSpacing())
+        draw_line(painter, line, rest, elide=Qt.TextElideMode.ElideMiddle)
+
+
+def first_line(text: str, font: QFont, width: int) -> str:
+    """As many whole words of a text as fit into one line."""
+    layout = QTextLayout(text, font)
+    layout.beginLayout()
+    line = layout.createLine()
+    line.setLineWidth(width)
+    length = line.textLength()
+    layout.endLayout()
+    return text[:length]
+
+
+def draw_thumbnail(painter: QPainter, rect: QRect, image: QPixmap | None, placeholder: QColor) -> None:
+    """A picture cut to fill a rounded square, or the quiet place where it will be."""
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    outline = QPainterPath()
+    outline.addRoundedRect(QRectF(rect), 4, 4)
+    painter.setClipPath(outline)
+    if image is None:
+        painter.fillRect(rect, placeholder)
+    else:
+        painter.drawPixmap(rect, image)
+    painter.restore()
+
+
+def draw_chip(painter: QPainter, right_center: QPointF, text: str, text_color: QColor, fill: QColor) -> int:
+    """A short word in a rounded box that ends at a point; returns the width that it took."""
+    metrics = painter.fontMetrics()
+    width, height = metrics.horizontalAdvance(text) + 10, metrics.height() + 2
+    box = QRectF(right_center.x() - width, right_center.y() - height / 2, width, height)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(fill)
+    painter.drawRoundedRect(box, height / 2, height / 2)
+    painter.setPen(text_color)
+    painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
+    painter.restore()
+    return width
+
+
+def lines_height(font: QFont, lines: int) -> int:
+    """The height of some lines of text."""
+    return QFontMetrics(font).lineSpacing() * lines

@@ -1,0 +1,15 @@
+"""What item models of ours hold beside the roles of Qt."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from qtpy.QtCore import Qt
+
+
+class Role(IntEnum):
+    """Data roles; each row gives its record whole, and a delegate draws from that."""
+
+    RECORD = Qt.ItemDataRole.UserRole + 1
+    PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it is there
+    SEARCH_KEY = Qt.ItemDataRole.UserRole + 3

@@ -1,0 +1,62 @@
+"""What rows with a picture share: a fixed height, the theme's colours, a thumbnail on the left."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from napari_cryoet._qt.painting import draw_thumbnail, lines_height
+from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.theme import Colors, Theme
+
+MARGIN_PX = 6
+GAP_PX = 8
+
+
+class RowDelegate(QStyledItemDelegate):
+    """Draws a background and a picture; a subclass draws the text beside them."""
+
+    lines = 4
+    thumbnail_px = 64
+
+    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+
+    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+        """The same height for every row, so that lists of any length scroll smoothly."""
+        height = max(self.thumbnail_px, lines_height(option.font, self.lines)) + 2 * MARGIN_PX
+        return QSize(self.thumbnail_px * 2, height)
+
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Draw the background, the picture, then the row's own text."""
+        if painter is None:
+            return
+        colors = self._theme.colors
+        painter.save()
+        painter.setFont(option.font)
+        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        if is_selected:
+            painter.fillRect(option.rect, colors.selection)
+        elif option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(option.rect, colors.raised)
+        inner = option.rect.adjusted(MARGIN_PX, MARGIN_PX, -MARGIN_PX, -MARGIN_PX)
+        square = QRect(inner.left(), inner.top(), self.thumbnail_px, self.thumbnail_px)
+        draw_thumbnail(painter, square, index.data(Role.PICTURE), colors.border)
+        inner.setLeft(square.right() + GAP_PX)
+        self.paint_text(painter, inner, index, colors, colors.text if is_selected else colors.dim)
+        painter.restore()
+
+    def paint_text(
+        self,
+        painter: QPainter,
+        rect: QRect,
+        index: QModelIndex | QPersistentModelIndex,
+        colors: Colors,
+        dim: QColor,
+    ) -> None:
+        """Draw the text of a row; ``dim`` is the colour of what stands back."""
+        raise NotImplementedError

@@ -1,0 +1,130 @@
+"""Where the records come from: the choice of a source, and whether it can be reached now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtGui import QPainter, QPaintEvent
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QWidget
+
+from napari_cryoet._qt.icons import icon
+from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.wording import freshness_text, plain
+
+
+class SourceBar(QWidget):
+    """A menu of sources, a dot that says online or offline, and a button to ask again."""
+
+    source_chosen = Signal(str)  # as `open_portal` takes it
+    pack_requested = Signal()
+    refresh_requested = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._recent_packs: tuple[Path, ...] = ()
+        self.button = QToolButton()
+        self.button.setObjectName("sourceButton")
+        self.button.setText("Choose a source")
+        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.menu = QMenu(self.button)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.button.setMenu(self.menu)
+        self._dot = _Dot(theme)
+        self.state = ElidedLabel()
+        self.state.setObjectName("sourceState")
+        self.refresh = QToolButton()
+        self.refresh.setObjectName("refreshButton")
+        self.refresh.setAccessibleName("Ask the source again")
+        self.refresh.setToolTip("Ask the source again")
+        self.refresh.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.refresh.clicked.connect(self.refresh_requested)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(self.button)
+        row.addWidget(self._dot)
+        row.addWidget(self.state, 1)
+        row.addWidget(self.refresh)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.set_source("", "")
+        theme.changed.connect(self._draw_icons)
+        self._draw_icons()
+
+    def set_source(self, label: str, location: str) -> None:
+        """Name the source that is browsed; an empty label: none was chosen yet."""
+        text = plain(label) or "Choose a source"
+        metrics = self.button.fontMetrics()
+        self.button.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, 180))
+        self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
+        self.button.setAccessibleName(f"Source: {text}")
+        self.refresh.setEnabled(bool(label))
+        self.set_state("")
+
+    def set_recent_packs(self, folders: Sequence[Path]) -> None:
+        """Offer these packs in the menu."""
+        self._recent_packs = tuple(folders)
+
+    def set_freshness(self, freshness: Freshness) -> None:
+        """Say whether what is shown is live."""
+        self.set_state(freshness_text(freshness), is_offline=freshness.is_offline, reason=freshness.reason)
+
+    def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
+        """Say how the source is, for example ``connecting…``."""
+        self.state.setText(text)
+        self.state.setAccessibleName(f"Source is {text}" if text else "")
+        if reason:
+            self.state.setToolTip(plain_tooltip(reason))
+        self._dot.setVisible(bool(text))
+        self._dot.set_filled(not is_offline)
+
+    def _fill_menu(self) -> None:
+        color = self._theme.colors.text
+        self.menu.clear()
+        self._add("Live portal", "globe", "live")
+        self._add("Demo (works offline)", "volume", "demo")
+        open_pack = self.menu.addAction(icon("folder", color), "Open a pack folder…")
+        if open_pack is not None:
+            open_pack.triggered.connect(lambda _checked=False: self.pack_requested.emit())
+        if self._recent_packs:
+            self.menu.addSection("Recent packs")
+        for folder in self._recent_packs:
+            self._add(f"{folder.name}  ({folder.parent})".replace("&", "&&"), "folder", str(folder))
+
+    def _add(self, text: str, icon_name: str, source: str) -> None:
+        action = self.menu.addAction(icon(icon_name, self._theme.colors.text), text)
+        if action is not None:
+            action.triggered.connect(lambda _checked=False: self.source_chosen.emit(source))
+
+    def _draw_icons(self) -> None:
+        self.refresh.setIcon(icon("reload", self._theme.colors.text))
+        self._dot.update()
+
+
+class _Dot(QWidget):
+    """Full: online. Hollow: offline. The text beside it says the same."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._is_filled = True
+        self.setFixedSize(10, 10)
+
+    def set_filled(self, is_filled: bool) -> None:
+        self._is_filled = is_filled
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        colors = self._theme.colors
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(colors.accent if self._is_filled else colors.warning)
+        if self._is_filled:
+            painter.setBrush(colors.accent)
+        painter.drawEllipse(QPointF(5, 5), 3.5, 3.5)

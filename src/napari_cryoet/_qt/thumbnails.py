@@ -1,0 +1,126 @@
+"""Small pictures for rows: fetched and decoded in the background for what is on screen, bounded in size and number."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Event
+
+from qtpy.QtCore import QBuffer, QByteArray, QIODevice, QObject, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QImage, QImageReader, QPixmap
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.exceptions import CryoETError, FormatError
+
+log = logging.getLogger(__name__)
+
+SIDE_PX = 128  # 64 px on a screen of double density
+MAX_FILE_BYTES = 4_000_000
+MAX_PIXELS = 40_000_000
+KEPT = 600  # pictures in memory: 40 MB at most
+IN_FLIGHT = 3
+WAITING = 48  # what was scrolled past long ago is not fetched
+
+_SIGNATURES = ((b"\x89PNG\r\n\x1a\n", b"png"), (b"\xff\xd8\xff", b"jpeg"), (b"GIF87a", b"gif"), (b"GIF89a", b"gif"))
+
+Fetch = Callable[[str, Event], bytes]
+
+
+def decode_thumbnail(content: bytes, side_px: int = SIDE_PX) -> QImage:
+    """A picture as a square of ``side_px``, its middle cut out; only PNG, JPEG and GIF are read.
+
+    Raises
+    ------
+    FormatError
+        If it is none of these, damaged, or absurdly large.
+    """
+    image_format = next((name for signature, name in _SIGNATURES if content.startswith(signature)), None)
+    if image_format is None:
+        raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
+    buffer = QBuffer()
+    buffer.setData(QByteArray(content))
+    buffer.open(QIODevice.OpenModeFlag.ReadOnly)
+    reader = QImageReader(buffer, QByteArray(image_format))
+    size = reader.size()
+    if not size.isValid() or size.width() * size.height() > MAX_PIXELS:
+        raise FormatError("The picture is damaged or too large.")
+    reader.setAutoTransform(True)
+    reader.setScaledSize(size.scaled(QSize(side_px, side_px), Qt.AspectRatioMode.KeepAspectRatioByExpanding))
+    image = reader.read()
+    if image.isNull():
+        raise FormatError(f"The picture is damaged: {reader.errorString()}")
+    middle = QRect(0, 0, side_px, side_px)
+    middle.moveCenter(image.rect().center())
+    return image.copy(middle.intersected(image.rect())).convertToFormat(QImage.Format.Format_RGB32)
+
+
+class Thumbnails(QObject):
+    """Pictures by address, for whichever rows are being painted.
+
+    Parameters
+    ----------
+    tasks
+        Runs the fetches.
+    fetch
+        Gets the bytes of an address, in a worker.
+    """
+
+    arrived = Signal(str)  # address
+
+    def __init__(self, tasks: Tasks, fetch: Fetch, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tasks = tasks
+        self._fetch = fetch
+        self._kept: OrderedDict[str, QPixmap | None] = OrderedDict()  # None: tried, and there is no picture
+        self._waiting: OrderedDict[str, None] = OrderedDict()  # the newest wish last
+        self._in_flight: set[str] = set()
+
+    def picture(self, url: str | None) -> QPixmap | None:
+        """The picture if it is in memory; otherwise it is asked for, and ``arrived`` tells when it came."""
+        if not url:
+            return None
+        if url in self._kept:
+            self._kept.move_to_end(url)
+            return self._kept[url]
+        if url not in self._in_flight:
+            self._waiting[url] = None
+            self._waiting.move_to_end(url)
+            while len(self._waiting) > WAITING:
+                self._waiting.popitem(last=False)
+            self._start_next()
+        return None
+
+    def clear(self) -> None:
+        """Forget all pictures and wishes, as for another source."""
+        for url in tuple(self._in_flight):
+            self._tasks.stop(("thumbnail", url))
+        self._in_flight.clear()
+        self._waiting.clear()
+        self._kept.clear()
+
+    def _start_next(self) -> None:
+        while self._waiting and len(self._in_flight) < IN_FLIGHT:
+            url, _ = self._waiting.popitem(last=True)
+            self._in_flight.add(url)
+            self._start(url)
+
+    def _start(self, url: str) -> None:
+        def load(job: Job) -> QImage:
+            return decode_thumbnail(self._fetch(url, job.stop))
+
+        def give_up(error: CryoETError) -> None:
+            log.info("No thumbnail from %s: %s", url, error)
+            self._keep(url, None)
+
+        self._tasks.run(
+            ("thumbnail", url), load, then=lambda image: self._keep(url, QPixmap.fromImage(image)), failed=give_up
+        )
+
+    def _keep(self, url: str, picture: QPixmap | None) -> None:
+        self._in_flight.discard(url)
+        self._kept[url] = picture
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        self._start_next()
+        self.arrived.emit(url)
