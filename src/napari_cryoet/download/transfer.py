@@ -17,7 +17,7 @@ from napari_cryoet.exceptions import NetworkError, StoppedError
 
 ATTEMPTS = 5  # in a row without a step forward; `Http` repeats requests that got no answer by itself
 MAX_UNSIZED_BYTES = 1 << 30  # of a file whose size neither the portal nor its server tells
-_RETRY_PAUSE_S = 0.5
+RETRY_PAUSE_S = 0.5
 
 #: Told of every step: bytes done, and the file's size where it is known by now.
 OnBytes = Callable[[int, int | None], None]
@@ -95,7 +95,7 @@ class _Transfer:
                     raise
                 if failures >= ATTEMPTS:
                     raise
-            if self.stop.wait(_RETRY_PAUSE_S * failures):
+            if self.stop.wait(RETRY_PAUSE_S * failures):
                 raise StoppedError
 
     def _read_once(self) -> None:

@@ -1,0 +1,33 @@
+"""A loopback bucket, and a client that doesn't wait long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from download_samples import Bucket
+from fault_server import FaultServer
+from napari_cryoet.download import transfer
+from napari_cryoet.http import Http
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    """The files of the sample run over HTTP."""
+    with FaultServer() as server:
+        yield Bucket(server)
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    """A client that asks once and is not patient."""
+    client = Http(timeout_s=5, attempts=1)
+    yield client
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken connections are taken up again at once."""
+    monkeypatch.setattr(transfer, "RETRY_PAUSE_S", 0.01)
