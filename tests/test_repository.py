@@ -1,0 +1,198 @@
+"""The repository keeps its promises: what has to agree agrees, and what must never be committed isn't."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import napari_cryoet
+
+#: Read by CI, which runs the tests a second time against the installed wheel.
+EXPECTS_INSTALLED = "NAPARI_CRYOET_TEST_INSTALLED" in os.environ
+
+
+@pytest.fixture(scope="module")
+def tracked_files(project_folder) -> list[Path]:
+    """Every file of the checkout that git knows or would add."""
+    if not (project_folder / ".git").exists():
+        pytest.skip("these tests don't stand in a git checkout")
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=project_folder,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split("\0")
+    return [path for name in names if name and (path := project_folder / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def project(project_folder) -> dict:
+    """What pyproject.toml says."""
+    return tomllib.loads((project_folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def readme(project_folder) -> str:
+    return (project_folder / "README.md").read_text(encoding="utf-8")
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def run_python(code: str) -> str:
+    command = [sys.executable, "-I", "-c", code]
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout.strip()
+
+
+# ---- the package ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not EXPECTS_INSTALLED, reason="only CI's second round of tests runs against the wheel")
+def test_the_tests_see_the_installed_wheel(project_folder):
+    assert not Path(napari_cryoet.__file__).is_relative_to(project_folder)
+
+
+def test_the_package_says_that_it_is_typed_and_brings_its_manifest():
+    package = importlib.resources.files("napari_cryoet")
+    assert (package / "py.typed").is_file()
+    assert (package / "napari.yaml").is_file()
+
+
+def test_the_manifest_at_the_top_is_the_packaged_one(project_folder):
+    link = project_folder / "napari.yaml"
+    packaged = project_folder / "src" / "napari_cryoet" / "napari.yaml"
+    if link.is_symlink():
+        assert link.resolve() == packaged.resolve()
+    else:  # git writes the target's path into a file where links are not to be had, as on many Windows machines
+        assert link.read_text(encoding="utf-8") in {
+            "src/napari_cryoet/napari.yaml",
+            packaged.read_text(encoding="utf-8"),
+        }
+
+
+@pytest.mark.parametrize("module", ["napari_cryoet", "napari_cryoet.cli"])
+def test_importing_it_costs_neither_qt_nor_napari_nor_the_heavy_libraries(module):
+    heavy = ["napari", "qtpy", "PyQt6", "PySide6", "vispy", "zarr", "dask", "scipy", "cryoet_data_portal"]
+    loaded = run_python(f"import sys, {module}; print(*(name for name in {heavy!r} if name in sys.modules))")
+    assert loaded == ""
+
+
+# ---- versions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def constraints(project_folder) -> dict[str, str]:
+    """The tested version of each library."""
+    lines = (project_folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pins}
+
+
+def test_the_constraints_are_plain_versions(project_folder):
+    lines = (project_folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[\w.-]+==[\w.]+", line)] == []
+
+
+def test_what_is_tested_is_what_the_package_allows(project, constraints):
+    texts = list(project["project"]["dependencies"])
+    for extra in project["project"]["optional-dependencies"].values():
+        texts += extra
+    requirements = [Requirement(text) for text in texts]
+    for requirement in requirements:
+        name = canonicalize_name(requirement.name)
+        if name != "napari-cryoet":
+            assert requirement.specifier.contains(constraints[name], prereleases=True), requirement
+
+
+def test_every_dependency_says_the_lowest_version_that_works(project):
+    texts = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["all"]]
+    assert [text for text in texts if ">=" not in text] == []
+
+
+def test_pre_commit_and_ci_run_the_same_ruff(project_folder, constraints):
+    config = (project_folder / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert f"rev: v{constraints['ruff']}" in config
+
+
+# ---- what is never committed ------------------------------------------------------------------------------------
+
+#: Spelled so that this file doesn't match itself.
+FORBIDDEN_TEXTS = {
+    "a package registry's host": r"(?:pyp[i]|pythonhoste[d]|npmj[s]|deb\.debia[n]|anacond[a])\.(?:org|com)",
+    "a path of somebody's machine": r"(?<![\w.])/(?:wor[k]|roo[t]|hom[e]/\w+|Use[r]s/\w+)/",
+}
+LOCK_FILES = {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml", "package-lock.json", "pixi.lock"}
+
+
+def text_of(path: Path) -> str:
+    content = path.read_bytes()
+    return "" if b"\0" in content[:8000] else content.decode("utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("what", FORBIDDEN_TEXTS)
+def test_no_file_names(tracked_files, project_folder, what):
+    found = [
+        f"{path.relative_to(project_folder)}: {match.group()}"
+        for path in tracked_files
+        for match in re.finditer(FORBIDDEN_TEXTS[what], text_of(path))
+    ]
+    assert found == []
+
+
+def test_there_is_no_lock_file(tracked_files):
+    assert [path.name for path in tracked_files if path.name in LOCK_FILES] == []
+
+
+def test_no_file_is_huge(tracked_files):
+    assert [path.name for path in tracked_files if path.stat().st_size > 2_000_000] == []
+
+
+# ---- README and docs --------------------------------------------------------------------------------------------
+
+
+def test_the_scripts_can_be_run(project_folder):
+    for name in ("scripts/demo", "scripts/test", ".ci/run"):
+        path = project_folder / name
+        assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+        assert os.name == "nt" or os.access(path, os.X_OK), name
+
+
+def test_every_file_that_the_readme_points_to_exists(readme, project_folder):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
+    assert targets
+    assert [target for target in targets if not (project_folder / target).exists()] == []
+
+
+def test_the_python_of_the_readme_is_the_example(readme, project_folder):
+    example = (project_folder / "examples" / "open_run.py").read_text(encoding="utf-8")
+    assert code_blocks(readme, "python") == [example.partition('"""\n\n')[2]]
+
+
+def shell_commands(project_folder: Path, program: str) -> list[list[str]]:
+    """Every command line of the README and the docs that starts a program."""
+    pages = [*project_folder.glob("*.md"), *(project_folder / "docs").rglob("*.md")]
+    blocks = [block for page in pages for block in code_blocks(page.read_text(encoding="utf-8"), "bash")]
+    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [command for command in commands if command and command[0] == program]
+
+
+def test_the_command_lines_of_readme_and_docs_are_understood(project_folder):
+    from napari_cryoet.cli import build_parser
+
+    commands = [command for command in shell_commands(project_folder, "napari-cryoet") if "COMMAND" not in command]
+    assert len(commands) > 10
+    for command in commands:
+        if "--help" not in command:
+            build_parser().parse_args(command[1:])
