@@ -8,6 +8,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QStyleOption, QWidget
 
+from napari_cryoet._qt.painting import draw_two_lines
+
 
 def plain_tooltip(text: str) -> str:
     """A text as a tooltip that Qt wraps but doesn't take for markup of its own."""
@@ -66,3 +68,32 @@ class ElidedLabel(QLabel):
                 shown,
                 self.foregroundRole(),
             )
+
+
+class TitleLabel(QLabel):
+    """A title of up to two lines, as high for one line as for two, so that nothing below it jumps."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("pageTitle")
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def setText(self, text: str | None) -> None:
+        """Show a title, and all of it in the tooltip."""
+        super().setText(text)
+        self.setToolTip(plain_tooltip(text or ""))
+
+    def sizeHint(self) -> QSize:
+        """Two lines."""
+        return QSize(100, 2 * self.fontMetrics().lineSpacing())
+
+    def minimumSizeHint(self) -> QSize:
+        """Two lines of a few letters."""
+        return QSize(24, self.sizeHint().height())
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Draw what fits."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        draw_two_lines(painter, self.contentsRect(), self.text())

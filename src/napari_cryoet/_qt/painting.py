@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QPointF, QRect, QRectF, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPixmap, QTextLayout
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
+
+from napari_cryoet._qt.icons import draw as draw_icon
+from napari_cryoet._qt.theme import Colors
+
+TICK_PX = 15
 
 
 def draw_line(
@@ -76,3 +81,21 @@ def draw_chip(painter: QPainter, right_center: QPointF, text: str, text_color: Q
 def lines_height(font: QFont, lines: int) -> int:
     """The height of some lines of text."""
     return QFontMetrics(font).lineSpacing() * lines
+
+
+def draw_tick(painter: QPainter, cell: QRect, state: Qt.CheckState | None, colors: Colors) -> None:
+    """A tick box in the middle of a cell: empty, ticked, or half (on its way); nothing where there is none."""
+    if state is None:
+        return
+    box = QRectF(0, 0, TICK_PX, TICK_PX)
+    box.moveCenter(QPointF(cell.center()) + QPointF(0.5, 0.5))
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(colors.dim, 1))
+    painter.setBrush(colors.raised)
+    painter.drawRoundedRect(box, 3, 3)
+    painter.restore()
+    if state == Qt.CheckState.Checked:
+        draw_icon(painter, "check", box, colors.text)
+    elif state == Qt.CheckState.PartiallyChecked:
+        painter.fillRect(box.adjusted(4, 6, -4, -6), colors.text)

@@ -12,4 +12,6 @@ class Role(IntEnum):
 
     RECORD = Qt.ItemDataRole.UserRole + 1
     PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it is there
-    SEARCH_KEY = Qt.ItemDataRole.UserRole + 3
+    SECOND_LINE = Qt.ItemDataRole.UserRole + 3
+    IS_DEFAULT = Qt.ItemDataRole.UserRole + 4
+    IS_OPEN = Qt.ItemDataRole.UserRole + 5

@@ -1,0 +1,111 @@
+"""How annotations look: an object with its colour, and below it rows of two lines with two ticks."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QFont, QPainter, QPen
+from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from napari_cryoet._qt import icons
+from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column, badges_of, details_of, title_of
+from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, lines_height
+from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.theme import Colors, Theme
+from napari_cryoet.colors import color_of
+from napari_cryoet.outline import AnnotationRow, ObjectGroup
+
+Index = QModelIndex | QPersistentModelIndex
+PADDING_PX = 3
+CHIP_PX = 10
+
+
+class AnnotationDelegate(QStyledItemDelegate):
+    """Draws the annotation tree and toggles its ticks."""
+
+    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Two lines for an annotation, one for an object."""
+        lines = 2 if isinstance(index.data(Role.RECORD), AnnotationRow) else 1
+        return QSize(60, lines_height(option.font, lines) + 2 * PADDING_PX + 1)
+
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
+        """Draw one cell."""
+        if painter is None:
+            return
+        colors = self._theme.colors
+        painter.save()
+        painter.setFont(option.font)
+        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        if is_selected:
+            painter.fillRect(option.rect, colors.selection)
+        elif option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(option.rect, colors.raised)
+        record = index.data(Role.RECORD)
+        inner = option.rect.adjusted(2, PADDING_PX, -2, -PADDING_PX)
+        if index.column() != Column.TEXT:
+            draw_tick(painter, option.rect, index.data(Qt.ItemDataRole.CheckStateRole), colors)
+        elif isinstance(record, AnnotationRow):
+            _paint_row(painter, inner, record, colors, is_selected=is_selected)
+        else:
+            _paint_group(painter, inner, record, colors, colors.text if is_selected else colors.dim)
+        painter.restore()
+
+    def editorEvent(self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: Index) -> bool:
+        """A click on a tick asks for its other state."""
+        is_tick = index.column() != Column.TEXT and index.data(Qt.ItemDataRole.CheckStateRole) is not None
+        if not is_tick or event is None or not isinstance(model, AnnotationModel):
+            return False
+        if event.type() == QEvent.Type.MouseButtonRelease:
+            model.toggle(QModelIndex(index), Column(index.column()))
+        return event.type() in (
+            QEvent.Type.MouseButtonPress,
+            QEvent.Type.MouseButtonRelease,
+            QEvent.Type.MouseButtonDblClick,
+        )
+
+
+def _paint_group(painter: QPainter, rect: QRect, group: ObjectGroup | Apart, colors: Colors, dim: QColor) -> None:
+    if isinstance(group, ObjectGroup):
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(dim, 1))
+        painter.setBrush(QColor.fromRgbF(*color_of(group.object_id or group.object_name)))
+        top = rect.center().y() - CHIP_PX / 2 + 0.5
+        painter.drawRoundedRect(QRectF(rect.left() + 1, top, CHIP_PX, CHIP_PX), 2.5, 2.5)
+        rect = rect.adjusted(CHIP_PX + 7, 0, 0, 0)
+    font, bold = painter.font(), QFont(painter.font())
+    bold.setBold(isinstance(group, ObjectGroup))
+    painter.setFont(bold)
+    painter.setPen(colors.text if isinstance(group, ObjectGroup) else dim)
+    title = title_of(group)
+    width = min(painter.fontMetrics().horizontalAdvance(title), rect.width())
+    draw_line(painter, rect, title, elide=Qt.TextElideMode.ElideMiddle)
+    painter.setFont(font)
+    if isinstance(group, ObjectGroup) and rect.width() - width > 40:
+        painter.setPen(dim)
+        draw_line(painter, rect.adjusted(width + 8, 0, 0, 0), group.object_id)
+
+
+def _paint_row(painter: QPainter, rect: QRect, row: AnnotationRow, colors: Colors, *, is_selected: bool) -> None:
+    spacing = painter.fontMetrics().lineSpacing()
+    stands_back = not row.fits or row.shown_file is None
+    dim = colors.text if is_selected else colors.dim
+    line = QRect(rect.left(), rect.top(), rect.width(), spacing)
+    if row.annotation.is_curator_recommended:
+        star = QRectF(line.left(), line.center().y() - 5.5, 12, 12)
+        icons.draw(painter, "star", star, dim if stands_back else colors.accent if not is_selected else colors.text)
+        line.setLeft(line.left() + 16)
+    painter.setPen(dim if stands_back else colors.text)
+    text = badges_of(row)
+    draw_line(painter, line, text)
+    if row.annotation.ground_truth_status:
+        used = painter.fontMetrics().horizontalAdvance(text) + 8
+        chip = painter.fontMetrics().horizontalAdvance("ground truth") + 10
+        right = min(line.left() + used + chip, line.right())
+        if right - chip >= line.left() + used - 8:
+            draw_chip(painter, QPointF(right, line.center().y() + 1), "ground truth", colors.text, colors.border)
+    line = QRect(rect.left(), rect.top() + spacing, rect.width(), spacing)
+    painter.setPen(dim)
+    draw_line(painter, line, row.reason if stands_back and row.reason else details_of(row))

@@ -1,0 +1,255 @@
+"""A run's annotations as a Qt tree: objects, and below each its annotations with a tick to show and one to download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, Qt, Signal
+
+from napari_cryoet._qt.labels import plain_tooltip
+from napari_cryoet._qt.roles import Role
+from napari_cryoet.outline import AnnotationRow, ObjectGroup, RunOutline
+from napari_cryoet.wording import count_text, joined, names_text, plain, size_text
+
+NO_PARENT = QModelIndex()
+
+
+class Column(IntEnum):
+    """What stands side by side in a row."""
+
+    TEXT = 0
+    SHOW = 1
+    DOWNLOAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The group of annotations that don't fit the chosen tomogram."""
+
+    rows: tuple[AnnotationRow, ...]
+
+    @property
+    def text(self) -> str:
+        """The group's title."""
+        return f"On another alignment ({len(self.rows)})"
+
+
+class AnnotationModel(QAbstractItemModel):
+    """Ticks are requests: *show* changes when the layer is there, not when it is asked for."""
+
+    show_requested = Signal(object)  # AnnotationRow
+    hide_requested = Signal(object)  # AnnotationRow
+    downloads_changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._groups: tuple[ObjectGroup | Apart, ...] = ()
+        self._shown: frozenset[int] = frozenset()
+        self._coming: frozenset[int] = frozenset()
+        self._to_download: set[tuple[int, ...]] = set()
+
+    def set_outline(self, outline: RunOutline | None) -> None:
+        """List a run's annotations; download ticks stay on rows that are still there."""
+        self.beginResetModel()
+        groups: list[ObjectGroup | Apart] = list(outline.groups) if outline is not None else []
+        if outline is not None and outline.other_alignment:
+            groups.append(Apart(outline.other_alignment))
+        self._groups = tuple(groups)
+        self._to_download &= {row.key for row in self.rows()}
+        self.endResetModel()
+        self.downloads_changed.emit()
+
+    def set_shown(self, file_ids: Iterable[int], coming: Iterable[int] = ()) -> None:
+        """Say which annotation files are layers now, and which are on their way."""
+        shown, coming = frozenset(file_ids), frozenset(coming)
+        if (shown, coming) == (self._shown, self._coming):
+            return
+        self._shown, self._coming = shown, coming
+        self._refresh(Column.SHOW)
+
+    def rows(self) -> Iterator[AnnotationRow]:
+        """Every annotation of the tree."""
+        for group in self._groups:
+            yield from group.rows
+
+    def rows_to_download(self) -> tuple[AnnotationRow, ...]:
+        """What is ticked to download, in the order of the tree."""
+        return tuple(row for row in self.rows() if row.key in self._to_download)
+
+    def record_at(self, index: QModelIndex) -> ObjectGroup | Apart | AnnotationRow | None:
+        """What a row of the tree stands for."""
+        if not index.isValid():
+            return None
+        place = int(index.internalId())
+        return self._groups[index.row()] if place == 0 else self._groups[place - 1].rows[index.row()]
+
+    def toggle(self, index: QModelIndex, column: Column) -> None:
+        """Ask for the other state of a tick."""
+        tick = self.index(index.row(), column, index.parent())
+        is_on = self.data(tick, Qt.ItemDataRole.CheckStateRole) != Qt.CheckState.Unchecked
+        self.setData(tick, Qt.CheckState.Unchecked if is_on else Qt.CheckState.Checked, Qt.ItemDataRole.CheckStateRole)
+
+    # Qt's side: groups have internal id 0, rows have 1 + the number of their group
+
+    def index(self, row: int, column: int, parent: QModelIndex = NO_PARENT) -> QModelIndex:
+        """An index of a group or row."""
+        if not self.hasIndex(row, column, parent):
+            return QModelIndex()
+        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
+
+    def parent(self, index: QModelIndex) -> QModelIndex:  # type: ignore[override] # the other overload is QObject's
+        """The group of a row."""
+        place = int(index.internalId()) if index.isValid() else 0
+        return QModelIndex() if place == 0 else self.createIndex(place - 1, 0, 0)
+
+    def rowCount(self, parent: QModelIndex = NO_PARENT) -> int:
+        """Groups below the root, rows below a group."""
+        if not parent.isValid():
+            return len(self._groups)
+        is_group = int(parent.internalId()) == 0 and parent.column() == 0
+        return len(self._groups[parent.row()].rows) if is_group else 0
+
+    def columnCount(self, _parent: QModelIndex = NO_PARENT) -> int:
+        """Text and two ticks."""
+        return len(Column)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Names of the columns."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return ("Annotations", "Show", "Save")[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return ("", "Show as a layer (Space)", "Take along when downloading (D)")[section]
+        return None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Rows and groups can be selected; ticks can be ticked where there is something to tick."""
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        if self.data(index, Qt.ItemDataRole.CheckStateRole) is not None:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+        return flags
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Texts, records and ticks."""
+        record = self.record_at(index)
+        if record is None:
+            return None
+        if role == Role.RECORD:
+            return record
+        if role == Qt.ItemDataRole.CheckStateRole:
+            return self._tick(record, index.column())
+        if index.column() == Column.TEXT:
+            return _text_of(record, role)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return _tick_name(record, index.column())
+        return None
+
+    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Ask to show or hide, or tick for download."""
+        record = self.record_at(index)
+        if record is None or role != Qt.ItemDataRole.CheckStateRole or self._tick(record, index.column()) is None:
+            return False
+        is_on = Qt.CheckState(value) == Qt.CheckState.Checked
+        if index.column() == Column.SHOW:
+            (self.show_requested if is_on else self.hide_requested).emit(record)
+        else:
+            self._tick_downloads(record.rows if not isinstance(record, AnnotationRow) else (record,), is_on)
+        return True
+
+    def _tick(self, record: ObjectGroup | Apart | AnnotationRow, column: int) -> Qt.CheckState | None:
+        if column == Column.SHOW and isinstance(record, AnnotationRow) and record.shown_file is not None:
+            if record.shown_file.id in self._shown:
+                return Qt.CheckState.Checked
+            is_coming = record.shown_file.id in self._coming
+            return Qt.CheckState.PartiallyChecked if is_coming else Qt.CheckState.Unchecked
+        if column == Column.DOWNLOAD:
+            rows = (record,) if isinstance(record, AnnotationRow) else record.rows
+            ticks = {row.key in self._to_download for row in rows if row.files}
+            if len(ticks) == 2:
+                return Qt.CheckState.PartiallyChecked
+            return None if not ticks else Qt.CheckState.Checked if True in ticks else Qt.CheckState.Unchecked
+        return None
+
+    def _tick_downloads(self, rows: Iterable[AnnotationRow], is_on: bool) -> None:
+        keys = {row.key for row in rows if row.files}
+        self._to_download = self._to_download | keys if is_on else self._to_download - keys
+        self._refresh(Column.DOWNLOAD)
+        self.downloads_changed.emit()
+
+    def _refresh(self, column: Column) -> None:
+        for number, group in enumerate(self._groups):
+            parent = self.index(number, 0)
+            self.dataChanged.emit(self.index(number, column), self.index(number, column))
+            if group.rows:
+                first, last = self.index(0, column, parent), self.index(len(group.rows) - 1, column, parent)
+                self.dataChanged.emit(first, last)
+
+
+def title_of(group: ObjectGroup | Apart) -> str:
+    """A group's name."""
+    return plain(group.object_name) if isinstance(group, ObjectGroup) else group.text
+
+
+def badges_of(row: AnnotationRow) -> str:
+    """A row's first line: what, by which kind of method."""
+    return joined(row.summary, plain(str(row.annotation.method_type)))
+
+
+def details_of(row: AnnotationRow) -> str:
+    """A row's second line: method, authors, size."""
+    annotation = row.annotation
+    authors = names_text([plain(author.name) for author in annotation.authors], limit=2)
+    size = size_text(row.files[0].file_size) if row.files else ""
+    return joined(size, plain(annotation.annotation_method), authors)
+
+
+def _tick_name(record: ObjectGroup | Apart | AnnotationRow, column: int) -> str:
+    what = badges_of(record) if isinstance(record, AnnotationRow) else title_of(record)
+    return f"{'show' if column == Column.SHOW else 'download'} {what}"
+
+
+def _text_of(record: ObjectGroup | Apart | AnnotationRow, role: int) -> str | None:
+    texts: dict[int, Callable[[], str]]
+    if isinstance(record, AnnotationRow):
+        texts = {
+            Qt.ItemDataRole.DisplayRole: lambda: badges_of(record),
+            Qt.ItemDataRole.ToolTipRole: lambda: plain_tooltip(_all_about(record)),
+            Qt.ItemDataRole.AccessibleTextRole: lambda: joined(_marks_of(record), badges_of(record), record.reason),
+        }
+    else:
+        count = count_text(len(record.rows), "annotation")
+        about = record.object_id if isinstance(record, ObjectGroup) else "Their positions don't fit this tomogram."
+        texts = {
+            Qt.ItemDataRole.DisplayRole: lambda: title_of(record),
+            Qt.ItemDataRole.ToolTipRole: lambda: plain_tooltip(f"{title_of(record)}\n{joined(about, count)}"),
+            Qt.ItemDataRole.AccessibleTextRole: lambda: f"{title_of(record)}, {count}",
+        }
+    return texts[role]() if role in texts else None
+
+
+def _marks_of(row: AnnotationRow) -> str:
+    recommended = "recommended by the curators" if row.annotation.is_curator_recommended else ""
+    return joined(recommended, "ground truth" if row.annotation.ground_truth_status else "")
+
+
+def _all_about(row: AnnotationRow) -> str:
+    annotation = row.annotation
+    precision, recall = annotation.confidence_precision, annotation.confidence_recall
+    lines = (
+        joined(annotation.object_name, annotation.object_state or "", annotation.object_id, f"AN-{annotation.id}"),
+        joined(badges_of(row), _marks_of(row)),
+        annotation.object_description or "",
+        f"Method: {annotation.annotation_method}",
+        f"Software: {annotation.annotation_software}" if annotation.annotation_software else "",
+        f"Authors: {', '.join(author.name for author in annotation.authors)}" if annotation.authors else "",
+        f"Publication: {annotation.annotation_publication}" if annotation.annotation_publication else "",
+        f"Precision {precision:g} %" if precision is not None else "",
+        f"Recall {recall:g} %" if recall is not None else "",
+        f"Files: {', '.join(joined(file.format, size_text(file.file_size)) for file in row.files)}"
+        if row.files
+        else "",
+        row.reason,
+    )
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,79 @@
+"""The view of a run's annotations: Space shows, D ticks for download, and what doesn't fit starts folded."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
+
+from napari_cryoet._qt.annotation_delegate import AnnotationDelegate
+from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column
+from napari_cryoet._qt.item_list import ENTER_KEYS
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.tomogram_list import TICK_WIDTH_PX
+from napari_cryoet.outline import RunOutline
+
+
+class AnnotationTree(QTreeView):
+    """Shows an `AnnotationModel`."""
+
+    left_upwards = Signal()
+
+    def __init__(self, theme: Theme, model: AnnotationModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._annotations = model
+        self.setObjectName("annotationTree")
+        self.setAccessibleName("Annotations")
+        self.setModel(model)
+        self.setItemDelegate(AnnotationDelegate(theme, self))
+        self.setMouseTracking(True)
+        self.setAllColumnsShowFocus(True)
+        self.setIndentation(16)
+        self.setExpandsOnDoubleClick(True)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self._set_columns()
+
+    def set_outline(self, outline: RunOutline | None) -> None:
+        """List annotations; what fits is unfolded, the rest folded."""
+        self._annotations.set_outline(outline)
+        for row in range(self._annotations.rowCount()):
+            index = self._annotations.index(row, 0)
+            self.setExpanded(index, not isinstance(self._annotations.record_at(index), Apart))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Space and Enter show or hide, D ticks for download, Up leaves from the top."""
+        if event is None:
+            return
+        index = self.currentIndex()
+        is_row = index.isValid() and index.parent().isValid()
+        if is_row and event.key() in (Qt.Key.Key_Space, *ENTER_KEYS):
+            self._annotations.toggle(index, Column.SHOW)
+        elif index.isValid() and event.key() in ENTER_KEYS:
+            self.setExpanded(index.siblingAtColumn(0), not self.isExpanded(index.siblingAtColumn(0)))
+        elif index.isValid() and event.key() == Qt.Key.Key_D:
+            self._annotations.toggle(index, Column.DOWNLOAD)
+        elif event.key() == Qt.Key.Key_Up and not self.indexAbove(index).isValid():
+            self.left_upwards.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def focus_first(self) -> None:
+        """Go on in the tree, where one was or at its top."""
+        if not self.currentIndex().isValid():
+            self.setCurrentIndex(self._annotations.index(0, 0, QModelIndex()))
+        self.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def _set_columns(self) -> None:
+        header = self.header()
+        if header is None:
+            return
+        header.setStretchLastSection(False)
+        header.setSectionsMovable(False)
+        header.setMinimumSectionSize(TICK_WIDTH_PX)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter)
+        header.setSectionResizeMode(Column.TEXT, QHeaderView.ResizeMode.Stretch)
+        for column in (Column.SHOW, Column.DOWNLOAD):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, TICK_WIDTH_PX)

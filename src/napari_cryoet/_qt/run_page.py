@@ -1,0 +1,207 @@
+"""The screen of one run: its tomograms, its annotations, its tilt series, and what to take along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.annotation_model import AnnotationModel
+from napari_cryoet._qt.annotation_tree import AnnotationTree
+from napari_cryoet._qt.icons import icon
+from napari_cryoet._qt.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.open_button import OpenButton
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.tomogram_list import TomogramList
+from napari_cryoet.outline import AnnotationRow, RunOutline, outline_run
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
+from napari_cryoet.wording import count_text, joined, plain, size_text, spacing_text
+
+
+class RunView(QWidget):
+    """Shows a run and says what the person asks for; it touches no layer itself."""
+
+    tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
+    tomogram_stop_requested = Signal()
+    annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
+    annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
+    misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
+    download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationFile, ...]
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._page: RunPage | None = None
+        self._outline: RunOutline | None = None
+        self.tomograms = TomogramList(theme)
+        self.tomograms.chosen.connect(self._on_tomogram)
+        self.tomograms.open_requested.connect(self._open)
+        self.tomograms.downloads_changed.connect(self._update_download)
+        self.no_tomogram = plain_label("This run has no tomogram.", name="dimText")
+        self.open = OpenButton(theme)
+        self.open.open_requested.connect(self._on_open_clicked)
+        self.open.stop_requested.connect(self.tomogram_stop_requested)
+        self.annotations = AnnotationModel(self)
+        self.annotations.show_requested.connect(self._on_show)
+        self.annotations.hide_requested.connect(self._on_hide)
+        self.annotations.downloads_changed.connect(self._update_download)
+        self.tree = AnnotationTree(theme, self.annotations)
+        self.no_annotations = plain_label("This run has no annotations.", name="dimText")
+        self.no_annotations.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.tilt_series = ElidedLabel()
+        self.tilt_series.setObjectName("dimText")
+        self.download = QPushButton()
+        self.download.setAccessibleName("Download what is ticked")
+        self.download.clicked.connect(self._on_download)
+        self._lay_out()
+        theme.changed.connect(self._on_theme)
+        self._on_theme()
+        self._update_download()
+
+    @property
+    def page(self) -> RunPage | None:
+        """The run that is shown."""
+        return self._page
+
+    def set_page(self, page: RunPage) -> None:
+        """Show a run; its default tomogram is chosen, nothing is opened."""
+        self._page = page
+        self.tomograms.set_tomograms(page.tomograms)
+        has_tomograms = bool(page.tomograms)
+        for widget in (self.tomograms, self.open):
+            widget.setVisible(has_tomograms)
+        self.no_tomogram.setVisible(not has_tomograms)
+        if not has_tomograms:
+            self._set_outline(outline_run(page, None))
+        self.tree.setVisible(bool(page.annotations))
+        self.no_annotations.setVisible(not page.annotations)
+        self.tilt_series.setText(tilt_series_text(page.tilt_series))
+        self.tilt_series.setToolTip(plain_tooltip("\n\n".join(_all_about(series) for series in page.tilt_series)))
+        self._update_download()
+
+    def open_default(self) -> None:
+        """Ask for the default tomogram, and for the annotations that the curators show with it; for nothing else."""
+        page = self._page
+        if page is None or page.default_tomogram is None or self._outline is None:
+            return
+        self.tomograms.choose(page.default_tomogram)
+        self.tomogram_open_requested.emit(page, page.default_tomogram)
+        for file in self._outline.defaults():
+            self.annotation_show_requested.emit(page, file)
+
+    def set_open_tomograms(self, tomogram_ids: Iterable[int]) -> None:
+        """Say which tomograms are layers now."""
+        opened = set(tomogram_ids)
+        self.tomograms.set_open(opened)
+        self.open.set_opened(opened)
+
+    def set_shown_annotations(self, file_ids: Iterable[int], coming: Iterable[int] = ()) -> None:
+        """Say which annotation files are layers now, and which are on their way."""
+        self.annotations.set_shown(file_ids, coming)
+
+    def focus_list(self) -> None:
+        """Go on at the first thing that can be chosen."""
+        if self._page is not None and self._page.tomograms:
+            self.tomograms.setFocus(Qt.FocusReason.TabFocusReason)
+        else:
+            self.tree.focus_first()
+
+    def _on_tomogram(self, tomogram: Tomogram) -> None:
+        if self._page is not None:
+            self._set_outline(outline_run(self._page, tomogram))
+        self.open.set_tomogram(tomogram)
+
+    def _set_outline(self, outline: RunOutline) -> None:
+        self._outline = outline
+        self.tree.set_outline(outline)
+
+    def _on_open_clicked(self) -> None:
+        tomogram = self.tomograms.current_tomogram
+        if tomogram is not None:
+            self._open(tomogram)
+
+    def _open(self, tomogram: Tomogram) -> None:
+        if self._page is not None:
+            self.tomogram_open_requested.emit(self._page, tomogram)
+
+    def _on_show(self, row: AnnotationRow) -> None:
+        if row.fits:
+            self.annotation_show_requested.emit(self._page, row.shown_file)
+        else:
+            self.misfit_show_requested.emit(self._page, row)
+
+    def _on_hide(self, row: AnnotationRow) -> None:
+        self.annotation_hide_requested.emit(self._page, row.shown_file)
+
+    def _files_to_download(self) -> tuple[AnnotationFile, ...]:
+        return tuple(file for row in self.annotations.rows_to_download() for file in row.files)
+
+    def _on_download(self) -> None:
+        if self._page is not None:
+            self.download_requested.emit(self._page, self.tomograms.tomograms_to_download(), self._files_to_download())
+
+    def _update_download(self) -> None:
+        tomograms, rows = self.tomograms.tomograms_to_download(), self.annotations.rows_to_download()
+        self.download.setEnabled(bool(tomograms or rows))
+        sizes = [tomogram.file_size_omezarr for tomogram in tomograms]
+        sizes += [row.files[0].file_size for row in rows]
+        known = [size for size in sizes if size is not None]
+        about = "≈ " if len(known) == len(sizes) else "more than "
+        what = joined(
+            count_text(len(tomograms), "tomogram") if tomograms else "",
+            count_text(len(rows), "annotation") if rows else "",
+            about + size_text(sum(known)) if known else "",
+        )
+        self.download.setText(f"Download…  {what}" if what else "Download…  tick what to take along")
+
+    def _on_theme(self) -> None:
+        self.download.setIcon(icon("download", self._theme.colors.text))
+        for view in (self.tomograms, self.tree):
+            viewport = view.viewport()
+            if viewport is not None:
+                viewport.update()
+
+    def _lay_out(self) -> None:
+        heading = QLabel("Tomograms")
+        heading.setObjectName("heading")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addWidget(heading)
+        column.addWidget(self.tomograms)
+        column.addWidget(self.no_tomogram)
+        column.addWidget(self.open)
+        column.addWidget(self.tree, 1)
+        column.addWidget(self.no_annotations, 1)
+        column.addWidget(self.tilt_series)
+        column.addWidget(self.download)
+
+
+def tilt_series_text(tilt_series: Iterable[TiltSeries]) -> str:
+    """A run's tilt series in one line."""
+    series = tuple(tilt_series)
+    if not series:
+        return "No tilt series"
+    first = series[0]
+    facts = joined(
+        f"{first.size_z} images" if first.size_z else "",
+        f"{first.tilt_min:g}…{first.tilt_max:g}° by {first.tilt_step:g}°",
+        spacing_text(first.pixel_spacing),
+        f"quality {first.tilt_series_quality} of 5",
+    )
+    return f"Tilt series  {facts}" if len(series) == 1 else f"{len(series)} tilt series  {facts}, …"
+
+
+def _all_about(series: TiltSeries) -> str:
+    microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
+    camera = f"{series.camera_manufacturer} {series.camera_model}"
+    return "\n".join(
+        (
+            joined(f"TS-{series.id}", tilt_series_text((series,))),
+            joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
+            joined(f"{series.total_flux:g} e⁻/Å²", plain(series.tilting_scheme), f"tilt axis {series.tilt_axis:g}°"),
+            plain(series.data_acquisition_software),
+        )
+    )

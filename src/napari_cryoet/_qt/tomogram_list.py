@@ -1,0 +1,226 @@
+"""A run's tomograms as radio rows: one is chosen, and each can be ticked to download."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from napari_cryoet._qt import icons
+from napari_cryoet._qt.item_list import ENTER_KEYS
+from napari_cryoet._qt.labels import plain_tooltip
+from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, lines_height
+from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.theme import Colors, Theme
+from napari_cryoet.records import Tomogram
+from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
+
+ROWS_IN_VIEW = 4
+TICK_WIDTH_PX = 48
+RADIO_WIDTH_PX = 24
+
+
+class TomogramList(QListWidget):
+    """The chosen tomogram is the current row; choosing opens nothing."""
+
+    chosen = Signal(object)  # Tomogram
+    open_requested = Signal(object)  # Tomogram
+    downloads_changed = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("tomogramList")
+        self.setAccessibleName("Tomograms")
+        self.setItemDelegate(_TomogramDelegate(theme, self))
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setUniformItemSizes(True)
+        self.setMouseTracking(True)
+        self.currentItemChanged.connect(self._on_current)
+        self.itemDoubleClicked.connect(lambda item: self.open_requested.emit(item.data(Role.RECORD)))
+
+    def set_tomograms(self, tomograms: Sequence[Tomogram]) -> None:
+        """List tomograms, the default first, and choose that."""
+        self.clear()
+        several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
+        for number, tomogram in enumerate(tomograms):
+            item = QListWidgetItem(first_line(tomogram))
+            item.setData(Role.RECORD, tomogram)
+            item.setData(Role.IS_OPEN, False)
+            item.setData(Qt.ItemDataRole.CheckStateRole, Qt.CheckState.Unchecked)
+            is_default = number == 0
+            second = second_line(tomogram, says_alignment=several_alignments)
+            item.setData(Role.SECOND_LINE, second)
+            item.setData(Role.IS_DEFAULT, is_default)
+            said = joined(first_line(tomogram), second, "default" if is_default else "")
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, said)
+            item.setToolTip(plain_tooltip(_all_about(tomogram)))
+            self.addItem(item)
+        if tomograms:
+            self.setCurrentRow(0)
+        self.setFixedHeight(self._height_of(min(len(tomograms), ROWS_IN_VIEW)))
+
+    def choose(self, tomogram: Tomogram) -> None:
+        """Make a tomogram the chosen one."""
+        for row in range(self.count()):
+            item = self.item(row)
+            if item is not None and item.data(Role.RECORD).id == tomogram.id:
+                self.setCurrentRow(row)
+
+    def set_open(self, tomogram_ids: Iterable[int]) -> None:
+        """Mark the tomograms that are layers now."""
+        opened = set(tomogram_ids)
+        for item in self._items():
+            item.setData(Role.IS_OPEN, item.data(Role.RECORD).id in opened)
+
+    @property
+    def current_tomogram(self) -> Tomogram | None:
+        """The chosen tomogram; None for a run without."""
+        item = self.currentItem()
+        return None if item is None else item.data(Role.RECORD)
+
+    def tomograms_to_download(self) -> tuple[Tomogram, ...]:
+        """What is ticked."""
+        return tuple(
+            item.data(Role.RECORD)
+            for item in self._items()
+            if item.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Checked
+        )
+
+    def toggle_download(self, item: QListWidgetItem) -> None:
+        """Tick or untick a row."""
+        is_on = item.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Checked
+        item.setData(Qt.ItemDataRole.CheckStateRole, Qt.CheckState.Unchecked if is_on else Qt.CheckState.Checked)
+        self.downloads_changed.emit()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Enter opens, D ticks for download; the rest is Qt's."""
+        item = self.currentItem()
+        if event is None or item is None:
+            super().keyPressEvent(event)
+        elif event.key() == Qt.Key.Key_D:
+            self.toggle_download(item)
+        elif event.key() in ENTER_KEYS:
+            self.open_requested.emit(item.data(Role.RECORD))
+        else:
+            super().keyPressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
+        """A click at the right edge ticks for download."""
+        item = None if event is None else self.itemAt(event.position().toPoint())
+        super().mouseReleaseEvent(event)
+        if event is not None and item is not None and event.position().x() > self.width() - TICK_WIDTH_PX:
+            self.toggle_download(item)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Fit the height to another font."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self.count():
+            self.setFixedHeight(self._height_of(min(self.count(), ROWS_IN_VIEW)))
+
+    def _on_current(self, item: QListWidgetItem | None) -> None:
+        if item is not None:
+            self.chosen.emit(item.data(Role.RECORD))
+
+    def _items(self) -> list[QListWidgetItem]:
+        found = (self.item(row) for row in range(self.count()))
+        return [item for item in found if item is not None]
+
+    def _height_of(self, rows: int) -> int:
+        return rows * self.sizeHintForRow(0) + 2 * self.frameWidth() if rows else 0
+
+
+class _TomogramDelegate(QStyledItemDelegate):
+    """A radio mark, two lines of facts, and a tick."""
+
+    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+
+    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(100, lines_height(option.font, 2) + 8)
+
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        if painter is None:
+            return
+        colors = self._theme.colors
+        painter.save()
+        painter.setFont(option.font)
+        is_chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        if is_chosen:
+            painter.fillRect(option.rect, colors.selection)
+        elif option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(option.rect, colors.raised)
+        _draw_radio(painter, option.rect, colors, is_chosen=is_chosen)
+        tick = QRect(option.rect)
+        tick.setLeft(tick.right() - TICK_WIDTH_PX + 1)
+        draw_tick(painter, tick, index.data(Qt.ItemDataRole.CheckStateRole), colors)
+        text = option.rect.adjusted(RADIO_WIDTH_PX, 4, -TICK_WIDTH_PX, -4)
+        _draw_facts(painter, text, index, colors, colors.text if is_chosen else colors.dim)
+        painter.restore()
+
+
+def first_line(tomogram: Tomogram) -> str:
+    """What tells tomograms of a run apart: processing, software of it, reconstruction, spacing."""
+    return joined(
+        plain(str(tomogram.processing)),
+        plain(str(tomogram.reconstruction_method)),
+        spacing_text(tomogram.voxel_spacing),
+        "CTF corrected" if tomogram.ctf_corrected else "",
+    )
+
+
+def second_line(tomogram: Tomogram, *, says_alignment: bool) -> str:
+    """Sizes in voxels and bytes, and the alignment where that differs within the run."""
+    return joined(
+        dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z),
+        size_text(tomogram.file_size_omezarr),
+        f"AL-{tomogram.alignment_id}" if says_alignment and tomogram.alignment_id is not None else "",
+        plain(tomogram.processing_software),
+    )
+
+
+def _draw_radio(painter: QPainter, rect: QRect, colors: Colors, *, is_chosen: bool) -> None:
+    center = QPointF(rect.left() + RADIO_WIDTH_PX / 2, rect.center().y() + 0.5)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(colors.text if is_chosen else colors.dim, 1.2))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawEllipse(center, 5.5, 5.5)
+    if is_chosen:
+        painter.setBrush(colors.text)
+        painter.drawEllipse(center, 2.5, 2.5)
+
+
+def _draw_facts(
+    painter: QPainter, rect: QRect, index: QModelIndex | QPersistentModelIndex, colors: Colors, dim: QColor
+) -> None:
+    spacing = painter.fontMetrics().lineSpacing()
+    line = QRect(rect.left(), rect.top(), rect.width(), spacing)
+    if index.data(Role.IS_DEFAULT):
+        end = QPointF(line.right(), line.center().y() + 1)
+        line.setRight(line.right() - draw_chip(painter, end, "default", colors.text, colors.border) - 6)
+    painter.setPen(colors.text)
+    draw_line(painter, line, index.data(Qt.ItemDataRole.DisplayRole))
+    line = QRect(rect.left(), rect.top() + spacing, rect.width(), spacing)
+    if index.data(Role.IS_OPEN):
+        icons.draw(painter, "eye", line.adjusted(0, 1, 14 - line.width(), 0).toRectF(), dim)
+        line.setLeft(line.left() + 20)
+    painter.setPen(dim)
+    draw_line(painter, line, index.data(Role.SECOND_LINE))
+
+
+def _all_about(tomogram: Tomogram) -> str:
+    lines = (
+        joined(tomogram.name or "", f"TM-{tomogram.id}"),
+        joined(first_line(tomogram), second_line(tomogram, says_alignment=True)),
+        f"Reconstructed with {tomogram.reconstruction_software}",
+        f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
+        f"Authors: {', '.join(author.name for author in tomogram.authors)}" if tomogram.authors else "",
+        f"Publications: {tomogram.publications}" if tomogram.publications else "",
+        f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
+        f"MRC {size_text(tomogram.file_size_mrc)}" if tomogram.file_size_mrc else "",
+    )
+    return "\n".join(line for line in lines if line)
