@@ -1,0 +1,343 @@
+"""A portal to ask: live, a server of one's own, the demo or a pack; one request a page, shown again without network."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from napari_cryoet.errand import POLL_S
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError
+from napari_cryoet.portal import catalogue as catalogues
+from napari_cryoet.portal import decode_pages, queries
+from napari_cryoet.portal.cache import Answer, AnswerCache, Question
+from napari_cryoet.portal.decode import int_of, rows_of
+from napari_cryoet.portal.pages import Freshness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gql.transport import Transport
+    from graphql import DocumentNode
+
+    from napari_cryoet.portal.decode import Row
+    from napari_cryoet.portal.pages import (
+        Catalogue,
+        CatalogueRow,
+        DatasetPage,
+        DepositionPage,
+        LookupHit,
+        RunPage,
+        RunRow,
+    )
+
+T = TypeVar("T")
+
+LIVE_URL = "https://graphql.cryoetdataportal.czscience.com/graphql"
+RUNS_A_PAGE = 50
+
+_MAX_ID = 2**31 - 1  # GraphQL's Int
+_MAX_RUNS_A_PAGE = 500  # the server takes 0 for "all" and has no bound of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a portal's answers come from."""
+
+    kind: Literal["live", "url", "demo", "pack"]
+    location: str  # URL of the endpoint, or folder; for the demo "demo"
+    label: str  # as a person calls it
+
+
+def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False) -> Portal:
+    """Open a portal without asking it anything yet.
+
+    Parameters
+    ----------
+    source
+        ``"live"``, ``"demo"`` (generated on first use), the URL of a GraphQL endpoint, or the folder of a pack.
+    cache_dir
+        Where answers are kept; the user's cache folder by default.
+    offline
+        Never use the network: only what was seen before.
+
+    Raises
+    ------
+    PackError
+        The folder isn't a pack.
+    """
+    if source == "demo":
+        return Portal(Source("demo", "demo", "Demo"), _demo_transport)
+    text = str(source).strip()
+    if text != "live" and not text.lower().startswith(("http://", "https://")):
+        return _open_pack(Path(source).expanduser())
+    url = LIVE_URL if text == "live" else text
+    label = "CryoET Data Portal" if text == "live" else urlsplit(url).hostname or url
+    return Portal(
+        Source("live" if text == "live" else "url", url, label),
+        lambda _: _http_transport(url),
+        cache=AnswerCache(cache_dir or _default_cache_dir()),
+        offline=offline,
+    )
+
+
+class Portal:
+    """Answers about depositions, datasets and runs; every call blocks, may be made from any thread and can be stopped.
+
+    Without network an answer that was seen before is given again, and its ``freshness`` says so; without one the
+    NetworkError is raised. An answer that can't be understood is a PortalError, a record that isn't there a
+    NotFoundError, and a set ``stop`` a StoppedError.
+
+    Parameters
+    ----------
+    source
+        What this is a portal to.
+    make_transport
+        Called once, before the first question.
+    cache
+        Where answers are kept; None for sources that are on this computer anyway.
+    offline
+        Only answer from the cache.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        make_transport: Callable[[threading.Event | None], Transport],
+        *,
+        cache: AnswerCache | None = None,
+        offline: bool = False,
+    ) -> None:
+        self.source = source
+        self._make_transport = make_transport
+        self._cache = cache
+        self._is_offline = offline
+        self._transport: Transport | None = None
+        self._transport_lock = threading.Lock()
+        self._catalogue: Catalogue | None = None
+
+    def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
+        """All datasets; asked for once a session unless ``refresh`` is wanted."""
+        known = self._catalogue
+        if known is not None and not refresh:
+            return known
+        fetched = self._ask(queries.CATALOGUE, {}, decode_pages.catalogue, stop)
+        self._catalogue = None if fetched.freshness.is_offline else fetched
+        return fetched
+
+    def cached_catalogue(self) -> Catalogue | None:
+        """The catalogue as it was last seen, without asking anybody; None where it never was."""
+        return self._catalogue or self._kept(queries.CATALOGUE, {}, decode_pages.catalogue)
+
+    def dataset_page(
+        self,
+        dataset_id: int,
+        *,
+        offset: int = 0,
+        limit: int = RUNS_A_PAGE,
+        name_contains: str = "",
+        stop: threading.Event | None = None,
+    ) -> DatasetPage:
+        """A dataset and ``limit`` of its runs by name, from the ``offset``-th on, whose names contain some text."""
+        _require_id("dataset", dataset_id)
+        offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
+        variables = queries.dataset_page_variables(dataset_id, offset, limit, name_contains.strip())
+        return self._ask(
+            queries.DATASET_PAGE,
+            variables,
+            lambda data, freshness: decode_pages.dataset_page(data, dataset_id, offset, freshness),
+            stop,
+        )
+
+    def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
+        """Everything of a run, however much it is, in one request."""
+        _require_id("run", run_id)
+        return self._ask(
+            queries.RUN_PAGE,
+            {"id": run_id},
+            lambda data, freshness: decode_pages.run_page(data, run_id, freshness),
+            stop,
+        )
+
+    def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
+        """A deposition and the datasets that it brought or added to."""
+        _require_id("deposition", deposition_id)
+        return self._ask(
+            queries.DEPOSITION_PAGE,
+            {"id": deposition_id},
+            lambda data, freshness: decode_pages.deposition_page(data, deposition_id, freshness),
+            stop,
+        )
+
+    def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
+        """All records that carry an id: those of different kinds overlap."""
+        if not 0 < record_id <= _MAX_ID:
+            return ()
+        return self._ask(queries.LOOKUP, {"id": record_id}, lambda data, _: decode_pages.lookup(data), stop)
+
+    def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
+        """The datasets in which every word occurs, descriptions, methods and run names included, as the server finds.
+
+        Of very many words the longest are used.
+        """
+        words = sorted(set(catalogues.split_words(text, simplified=False)), key=len)[-queries.MAX_SEARCH_WORDS :]
+        if not words:
+            return self.catalogue(stop=stop).rows
+        query, variables = queries.search(words)
+        ids = self._ask(query, variables, lambda data, _: _found_ids(data, len(words)), stop)
+        found = self.catalogue(stop=stop)
+        if not ids <= {row.id for row in found.rows}:
+            found = self.catalogue(refresh=True, stop=stop)
+        return tuple(row for row in found.rows if row.id in ids)
+
+    def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
+        """All datasets, newest first."""
+        return self.catalogue(stop=stop).rows
+
+    def runs(self, dataset_id: int, *, stop: threading.Event | None = None) -> Iterator[RunRow]:
+        """All runs of a dataset by name, asked for page by page as they are used."""
+        offset = 0
+        while True:
+            page = self.dataset_page(dataset_id, offset=offset, limit=2 * RUNS_A_PAGE, stop=stop)
+            yield from page.runs
+            offset += len(page.runs)
+            if page.is_last or not page.runs:
+                return
+
+    def close(self) -> None:
+        """Give up what the transport holds; a later question opens it again."""
+        with self._transport_lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()  # type: ignore[no-untyped-call]
+
+    def _ask(
+        self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], stop: threading.Event | None
+    ) -> T:
+        """One question and its decoded answer; without network, the answer that is kept."""
+        if self._is_offline:
+            kept = self._kept(query, variables, decode, "Working offline.")
+            if kept is None:
+                hint = "Connect to the network and go online to see it."
+                raise PortalError("This wasn't loaded before, and you are working offline.", hint=hint)
+            return kept
+        try:
+            data = self._fetch(query, variables, stop)
+        except NetworkError as error:
+            kept = self._kept(query, variables, decode, error.message)
+            if kept is None:
+                raise
+            return kept
+        question, now = self._question(query, variables), datetime.now(UTC)
+        try:
+            page = decode(data, Freshness(fetched_at=now))
+        except NotFoundError:
+            if self._cache is not None:
+                self._cache.forget(question)
+            raise
+        if self._cache is not None:
+            self._cache.put(question, Answer(data, now))
+        return page
+
+    def _fetch(self, query: str, variables: Row, stop: threading.Event | None) -> Row:
+        from gql import GraphQLRequest
+
+        from napari_cryoet.portal.transports import data_of
+
+        if stop is not None and stop.is_set():
+            raise StoppedError
+        transport = self._opened_transport(stop)
+        request = GraphQLRequest(_parsed(query), variable_values=variables)
+        result = transport.execute(request, stop=stop)
+        if stop is not None and stop.is_set():
+            raise StoppedError
+        return data_of(result)
+
+    def _kept(self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], reason: str = "") -> T | None:
+        """The answer on disk; with a reason, as one that is shown instead of a fresh one."""
+        if self._cache is None:
+            return None
+        question = self._question(query, variables)
+        answer = self._cache.get(question)
+        if answer is None:
+            return None
+        freshness = Freshness(fetched_at=answer.fetched_at, is_offline=bool(reason) or self._is_offline, reason=reason)
+        try:
+            return decode(answer.data, freshness)
+        except PortalError:  # kept by a version that asked for less
+            self._cache.forget(question)
+            return None
+
+    def _question(self, query: str, variables: Row) -> Question:
+        return Question(self.source.location, query, variables)
+
+    def _opened_transport(self, stop: threading.Event | None) -> Transport:
+        """The transport, made by the first who needs it; generating a demo takes a while, so waiting can be stopped."""
+        while not self._transport_lock.acquire(timeout=POLL_S):
+            if stop is not None and stop.is_set():
+                raise StoppedError
+        try:
+            if self._transport is None:
+                self._transport = self._make_transport(stop)
+            return self._transport
+        finally:
+            self._transport_lock.release()
+
+
+def _open_pack(folder: Path) -> Portal:
+    from napari_cryoet.packs.pack import open_pack
+
+    pack = open_pack(folder)
+
+    def make_transport(_: threading.Event | None) -> Transport:
+        from napari_cryoet.packs.transport import PackTransport
+
+        return PackTransport(pack)
+
+    return Portal(Source("pack", str(folder.resolve()), pack.manifest.title or folder.name), make_transport)
+
+
+def _demo_transport(stop: threading.Event | None) -> Transport:
+    from napari_cryoet.packs.demo import ensure_demo_pack
+    from napari_cryoet.packs.transport import PackTransport
+
+    return PackTransport(ensure_demo_pack(stop=stop))
+
+
+def _http_transport(url: str) -> Transport:
+    from napari_cryoet.http import shared_http
+    from napari_cryoet.portal.transports import HttpTransport
+
+    return HttpTransport(url, shared_http())
+
+
+def _default_cache_dir() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-cryoet") / "answers"
+
+
+@lru_cache(maxsize=32)
+def _parsed(query: str) -> DocumentNode:
+    from graphql import parse
+
+    return parse(query, no_location=True)
+
+
+def _require_id(kind: str, record_id: int) -> None:
+    if not 0 < record_id <= _MAX_ID:
+        raise NotFoundError(f"The portal has no {kind} {record_id}.")
+
+
+def _found_ids(data: Row, word_count: int) -> set[int]:
+    """The datasets in which every word was found somewhere."""
+    by_word: list[set[int]] = [set() for _ in range(word_count)]
+    for alias in data:
+        number = alias.partition("_")[0].removeprefix("w")
+        if number.isascii() and number.isdigit() and int(number) < word_count:
+            by_word[int(number)] |= {int_of(row, "id", alias) for row in rows_of(data, alias)}
+    return set.intersection(*by_word)

@@ -1,0 +1,260 @@
+"""What we ask the portal: one query, and so one request, a screen.
+
+Rules that the portal's server sets (each was measured, none is announced by an error):
+
+- A nested connection ends after 100 edges in silence: whatever can be longer is a root list, filtered by its parent.
+- Without ``orderBy`` the order is undefined, and ordering through a nullable relation drops rows.
+- Two aliased counts in one aggregate, or two aliased aggregates of one relation, both get the last one's value: each
+  count has a root field, or a relation, of its own.
+- A root list without a filter has no limit; none of ours has a nested relation.
+- `neuroglancerConfig` is most of a tomogram's bytes and of no use to us: never asked for.
+
+Fields come from the records (`portal.fields`), so a record is complete whichever query made it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from napari_cryoet.portal.fields import scalar_fields
+from napari_cryoet.records import (
+    Alignment,
+    Annotation,
+    AnnotationFile,
+    AnnotationShape,
+    Author,
+    Dataset,
+    Deposition,
+    Funding,
+    MethodLink,
+    Run,
+    TiltSeries,
+    Tomogram,
+    VoxelSpacing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_SEARCH_WORDS = 6
+
+
+def _fields(record: type) -> str:
+    return " ".join(field.wire_name for field in scalar_fields(record))
+
+
+def _fragment(record: type, type_name: str = "", *, also: str = "") -> str:
+    """All fields of a record, as a fragment that bears the name of the schema's type."""
+    type_name = type_name or record.__name__
+    return f"fragment {type_name} on {type_name} {{ {_fields(record)} {also} }}\n"
+
+
+def _with(text: str, *fragments: str) -> str:
+    return text + "".join(fragments)
+
+
+_DATASET = _fragment(Dataset, also="deposition { id title }")
+_DEPOSITION = _fragment(Deposition)
+_RUN = _fragment(Run)
+_TILT_SERIES = _fragment(TiltSeries, "Tiltseries")
+_ALIGNMENT = _fragment(Alignment)
+_VOXEL_SPACING = _fragment(VoxelSpacing, "TomogramVoxelSpacing")
+_TOMOGRAM = _fragment(Tomogram, also="deposition { id title }")
+_ANNOTATION = _fragment(Annotation, also="deposition { id title }")
+_SHAPE = _fragment(AnnotationShape)
+_FILE = _fragment(AnnotationFile)
+_DATASET_AUTHOR = _fragment(Author, "DatasetAuthor", also="datasetId")
+_DEPOSITION_AUTHOR = _fragment(Author, "DepositionAuthor", also="depositionId")
+_TOMOGRAM_AUTHOR = _fragment(Author, "TomogramAuthor", also="tomogramId")
+_ANNOTATION_AUTHOR = _fragment(Author, "AnnotationAuthor", also="annotationId")
+_METHOD_LINK = _fragment(MethodLink, "AnnotationMethodLink", also="annotationId")
+_FUNDING = _fragment(Funding, "DatasetFunding", also="datasetId")
+
+CATALOGUE = """
+query Catalogue {
+  datasets(orderBy: [{releaseDate: desc}, {id: asc}]) {
+    id title organismName organismTaxid sampleType cellName tissueName releaseDate depositionId
+    datasetPublications relatedDatabaseEntries keyPhotoThumbnailUrl
+  }
+  datasetAuthors(orderBy: [{authorListOrder: asc}, {id: asc}]) {
+    datasetId name orcid primaryAuthorStatus correspondingAuthorStatus
+  }
+  runCounts: runsAggregate { aggregate { count groupBy { dataset { id } } } }
+  tomogramCounts: tomogramsAggregate { aggregate { count groupBy { run { dataset { id } } } } }
+  annotationCounts: annotationsAggregate { aggregate { count groupBy { run { dataset { id } } } } }
+  objects: datasetsAggregate { aggregate { count groupBy { id runs { annotations { objectName } } } } }
+  shapes: datasetsAggregate {
+    aggregate { count groupBy { id runs { annotations { annotationShapes { shapeType } } } } }
+  }
+}
+"""
+
+DATASET_PAGE = _with(
+    """
+query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) {
+  datasets(where: {id: {_eq: $id}}) { ...Dataset }
+  datasetAuthors(where: {datasetId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
+    ...DatasetAuthor
+  }
+  datasetFunding(where: {datasetId: {_eq: $id}}, orderBy: [{id: asc}]) { ...DatasetFunding }
+  total: runsAggregate(where: $runs) { aggregate { count } }
+  runs(where: $runs, limitOffset: $page, orderBy: [{name: asc}, {id: asc}]) {
+    id name datasetId
+    tomograms(orderBy: [{isVisualizationDefault: desc_nulls_last}, {id: asc}]) { edges { node {
+      id voxelSpacing sizeX sizeY sizeZ fileSizeOmezarr keyPhotoThumbnailUrl
+      isVisualizationDefault isPortalStandard isAuthorSubmitted
+    } } }
+    tomogramsAggregate { aggregate { count } }
+    annotationsAggregate { aggregate { count groupBy { objectName } } }
+    tiltseries(first: 1, orderBy: [{id: asc}]) { edges { node { tiltSeriesQuality } } }
+  }
+  objects: annotationsAggregate(where: {run: {datasetId: {_eq: $id}}}) {
+    aggregate { count groupBy { objectName } }
+  }
+}
+""",
+    _DATASET,
+    _DATASET_AUTHOR,
+    _FUNDING,
+)
+
+RUN_PAGE = _with(
+    """
+query RunPage($id: Int!) {
+  runs(where: {id: {_eq: $id}}) { ...Run dataset { ...Dataset } }
+  datasetAuthors(
+    where: {dataset: {runs: {id: {_eq: $id}}}}, orderBy: [{authorListOrder: asc}, {id: asc}]
+  ) { ...DatasetAuthor }
+  datasetFunding(where: {dataset: {runs: {id: {_eq: $id}}}}, orderBy: [{id: asc}]) { ...DatasetFunding }
+  tomogramVoxelSpacings(where: {runId: {_eq: $id}}, orderBy: [{voxelSpacing: asc}, {id: asc}]) {
+    ...TomogramVoxelSpacing
+  }
+  tomograms(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Tomogram }
+  tomogramAuthors(where: {tomogram: {runId: {_eq: $id}}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
+    ...TomogramAuthor
+  }
+  annotations(where: {runId: {_eq: $id}}, orderBy: [{objectName: asc}, {id: asc}]) { ...Annotation }
+  annotationAuthors(
+    where: {annotation: {runId: {_eq: $id}}}, orderBy: [{authorListOrder: asc}, {id: asc}]
+  ) { ...AnnotationAuthor }
+  annotationMethodLinks(where: {annotation: {runId: {_eq: $id}}}, orderBy: [{id: asc}]) {
+    ...AnnotationMethodLink
+  }
+  annotationShapes(where: {annotation: {runId: {_eq: $id}}}, orderBy: [{id: asc}]) { ...AnnotationShape }
+  annotationFiles(where: {annotationShape: {annotation: {runId: {_eq: $id}}}}, orderBy: [{id: asc}]) {
+    ...AnnotationFile
+  }
+  alignments(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Alignment }
+  tiltseries(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Tiltseries }
+}
+""",
+    _RUN,
+    _DATASET,
+    _DATASET_AUTHOR,
+    _FUNDING,
+    _VOXEL_SPACING,
+    _TOMOGRAM,
+    _TOMOGRAM_AUTHOR,
+    _ANNOTATION,
+    _ANNOTATION_AUTHOR,
+    _METHOD_LINK,
+    _SHAPE,
+    _FILE,
+    _ALIGNMENT,
+    _TILT_SERIES,
+)
+
+DEPOSITION_PAGE = _with(
+    """
+query DepositionPage($id: Int!) {
+  depositions(where: {id: {_eq: $id}}) { ...Deposition }
+  depositionAuthors(where: {depositionId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
+    ...DepositionAuthor
+  }
+  depositionTypes(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) { type }
+  datasets(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) {
+    id title organismName keyPhotoThumbnailUrl
+    runsAggregate { aggregate { count } }
+  }
+  tomogramCounts: tomogramsAggregate(where: {depositionId: {_eq: $id}}) {
+    aggregate { count groupBy { run { dataset { id title organismName keyPhotoThumbnailUrl } } } }
+  }
+  annotationCounts: annotationsAggregate(where: {depositionId: {_eq: $id}}) {
+    aggregate { count groupBy { run { dataset { id title organismName keyPhotoThumbnailUrl } } } }
+  }
+  runsWithTomograms: runsAggregate(where: {tomograms: {depositionId: {_eq: $id}}}) {
+    aggregate { count groupBy { dataset { id } } }
+  }
+  runsWithAnnotations: runsAggregate(where: {annotations: {depositionId: {_eq: $id}}}) {
+    aggregate { count groupBy { dataset { id } } }
+  }
+  objects: annotationsAggregate(where: {depositionId: {_eq: $id}}) {
+    aggregate { count groupBy { objectName } }
+  }
+}
+""",
+    _DEPOSITION,
+    _DEPOSITION_AUTHOR,
+)
+
+LOOKUP = """
+query Lookup($id: Int!) {
+  dataset: datasets(where: {id: {_eq: $id}}) { id title }
+  deposition: depositions(where: {id: {_eq: $id}}) { id title }
+  run: runs(where: {id: {_eq: $id}}) { id name dataset { id title } }
+  tomogram: tomograms(where: {id: {_eq: $id}}) { id name voxelSpacing processing run { id name dataset { id title } } }
+  annotation: annotations(where: {id: {_eq: $id}}) { id objectName run { id name dataset { id title } } }
+  alignment: alignments(where: {id: {_eq: $id}}) { id alignmentMethod run { id name dataset { id title } } }
+  tiltseries(where: {id: {_eq: $id}}) { id cameraModel run { id name dataset { id title } } }
+}
+"""
+
+#: Where a searched word may stand; the server has no "or", so each is a list of its own, joined here.
+_SEARCH_BRANCHES = {
+    "title": "title: {_ilike: $%s}",
+    "description": "description: {_ilike: $%s}",
+    "organism": "organismName: {_ilike: $%s}",
+    "tissue": "tissueName: {_ilike: $%s}",
+    "cell": "cellName: {_ilike: $%s}",
+    "strain": "cellStrainName: {_ilike: $%s}",
+    "component": "cellComponentName: {_ilike: $%s}",
+    "preparation": "samplePreparation: {_ilike: $%s}",
+    "publication": "datasetPublications: {_ilike: $%s}",
+    "entry": "relatedDatabaseEntries: {_ilike: $%s}",
+    "author": "authors: {name: {_ilike: $%s}}",
+    "orcid": "authors: {orcid: {_ilike: $%s}}",
+    "object": "runs: {annotations: {objectName: {_ilike: $%s}}}",
+    "method": "runs: {annotations: {annotationMethod: {_ilike: $%s}}}",
+    "run": "runs: {name: {_ilike: $%s}}",
+}
+
+
+def search(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """One query with all branches of every word, and its variables; the aliases are ``w0_title``, ``w1_title``, ..."""
+    names = [f"w{number}" for number in range(len(words))]
+    branches = [
+        f"  {name}_{branch}: datasets(where: {{{where % name}}}) {{ id }}"
+        for name in names
+        for branch, where in _SEARCH_BRANCHES.items()
+    ]
+    header = ", ".join(f"${name}: String!" for name in names)
+    text = "\n".join([f"query Search({header}) {{", *branches, "}"])
+    return text, {name: containing(word) for name, word in zip(names, words, strict=True)}
+
+
+def dataset_page_variables(dataset_id: int, offset: int, limit: int, name_contains: str) -> dict[str, Any]:
+    """The variables of `DATASET_PAGE`; a filter that isn't wanted is left out, since null means something else."""
+    runs: dict[str, Any] = {"datasetId": {"_eq": dataset_id}}
+    if name_contains:
+        runs["name"] = {"_ilike": containing(name_contains)}
+    return {"id": dataset_id, "runs": runs, "page": {"limit": limit, "offset": offset}}
+
+
+def containing(text: str) -> str:
+    r"""The LIKE pattern for texts that contain ``text`` as it is.
+
+    >>> containing("TS_026")
+    '%TS\\_026%'
+    """
+    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"

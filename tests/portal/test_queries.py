@@ -1,0 +1,154 @@
+"""Queries: each is valid for the portal's own schema and keeps the rules that its server sets without saying so."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import graphql
+import pytest
+from graphql import FieldNode, TypeInfo, TypeInfoVisitor, Visitor, visit
+
+from napari_cryoet import records
+from napari_cryoet.portal import queries
+from napari_cryoet.portal.fields import scalar_fields
+
+QUERIES = {
+    "catalogue": queries.CATALOGUE,
+    "dataset page": queries.DATASET_PAGE,
+    "run page": queries.RUN_PAGE,
+    "deposition page": queries.DEPOSITION_PAGE,
+    "look-up": queries.LOOKUP,
+    "search for one word": queries.search(["ribosome"])[0],
+    "search for six words": queries.search(["a", "b", "c", "d", "e", "f"])[0],
+}
+
+#: Connections that are asked for although they end at 100, and why that loses nothing.
+BOUNDED_CONNECTIONS = {
+    ("Run", "tomograms"),  # the default comes first and only it is shown; the count is an aggregate
+    ("Run", "tiltseries"),  # only the first is shown
+}
+
+all_queries = pytest.mark.parametrize("text", QUERIES.values(), ids=QUERIES.keys())
+
+
+@pytest.fixture(scope="session")
+def schema() -> graphql.GraphQLSchema:
+    return graphql.build_schema((files("cryoet_data_portal") / "data" / "schema.graphql").read_text())
+
+
+def fields_of(text: str, schema: graphql.GraphQLSchema) -> list[tuple[str, str, FieldNode]]:
+    """Every field that a query asks for: the type it belongs to, its name and its node."""
+    found = []
+    types = TypeInfo(schema)
+
+    class Collector(Visitor):
+        def enter_field(self, node, *_):
+            found.append((types.get_parent_type().name, node.name.value, node))
+
+    visit(graphql.parse(text), TypeInfoVisitor(types, Collector()))
+    return found
+
+
+def argument(node: FieldNode, name: str):
+    return next((each.value for each in node.arguments or () if each.name.value == name), None)
+
+
+@all_queries
+def test_a_query_is_valid_for_the_portals_schema(text, schema):
+    assert graphql.validate(schema, graphql.parse(text)) == []
+
+
+@all_queries
+def test_a_query_never_asks_for_the_neuroglancer_config(text):
+    assert "neuroglancerConfig" not in text
+
+
+@all_queries
+def test_no_nested_connection_can_lose_records(text, schema):
+    for parent, name, _ in fields_of(text, schema):
+        kind = graphql.get_named_type(schema.type_map[parent].fields[name].type).name
+        if kind.endswith("Connection"):
+            assert (parent, name) in BOUNDED_CONNECTIONS
+
+
+@all_queries
+def test_every_list_has_an_order_that_ends_with_the_id_or_only_asks_for_ids(text, schema):
+    for parent, name, node in fields_of(text, schema):
+        if parent != "Query" or name.endswith("Aggregate"):
+            continue
+        where = argument(node, "where")
+        is_by_id = where is not None and graphql.print_ast(where).replace(" ", "") == "{id:{_eq:$id}}"
+        asked = {each.name.value for each in node.selection_set.selections if isinstance(each, FieldNode)}
+        if is_by_id or asked == {"id"}:
+            continue
+        assert graphql.print_ast(argument(node, "orderBy")).replace(" ", "").endswith("{id:asc}]")
+
+
+@all_queries
+def test_no_order_goes_through_a_relation(text, schema):
+    for _, _, node in fields_of(text, schema):
+        for each in getattr(argument(node, "orderBy"), "values", ()):
+            assert all(isinstance(field.value, graphql.EnumValueNode) for field in each.fields)
+
+
+@all_queries
+def test_a_relation_is_asked_for_once_a_parent(text, schema):
+    for parent, name, node in fields_of(text, schema):
+        names = [each.name.value for each in getattr(node.selection_set, "selections", ())]
+        assert len(names) == len(set(names)), f"{parent}.{name}: two aliases of one relation share one answer"
+
+
+@all_queries
+def test_an_unfiltered_list_has_no_relations(text, schema):
+    for parent, name, node in fields_of(text, schema):
+        if parent == "Query" and not name.endswith("Aggregate") and argument(node, "where") is None:
+            assert all(each.selection_set is None for each in node.selection_set.selections)
+
+
+@all_queries
+def test_filters_go_through_few_relations(text, schema):
+    def depth(node) -> int:
+        deepest = max((depth(field.value) for field in getattr(node, "fields", ())), default=-1)
+        return deepest + 1
+
+    for parent, _, node in fields_of(text, schema):
+        where = argument(node, "where")
+        if parent == "Query" and hasattr(where, "fields"):
+            assert depth(where) - 2 <= 3
+
+
+@pytest.mark.parametrize(
+    ("record", "type_name"),
+    [
+        (records.Deposition, "Deposition"),
+        (records.Dataset, "Dataset"),
+        (records.Run, "Run"),
+        (records.TiltSeries, "Tiltseries"),
+        (records.Alignment, "Alignment"),
+        (records.VoxelSpacing, "TomogramVoxelSpacing"),
+        (records.Tomogram, "Tomogram"),
+        (records.Annotation, "Annotation"),
+        (records.AnnotationShape, "AnnotationShape"),
+        (records.AnnotationFile, "AnnotationFile"),
+    ],
+)
+def test_a_record_allows_null_exactly_where_the_schema_does(record, type_name, schema):
+    for field in scalar_fields(record):
+        kind = schema.type_map[type_name].fields[field.wire_name].type
+        assert field.is_nullable == (not graphql.is_non_null_type(kind)), field.name
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [("TS_026", r"%TS\_026%"), ("100%", r"%100\%%"), ("a\\b", r"%a\\b%"), ("", "%%"), ("plain", "%plain%")],
+)
+def test_wildcards_in_what_a_person_typed_are_ordinary_characters(text, pattern):
+    assert queries.containing(text) == pattern
+
+
+def test_a_filter_that_is_not_wanted_is_left_out():
+    assert queries.dataset_page_variables(5, 0, 50, "") == {
+        "id": 5,
+        "runs": {"datasetId": {"_eq": 5}},
+        "page": {"limit": 50, "offset": 0},
+    }

@@ -1,0 +1,80 @@
+"""Rows for portals that tests make up: whatever a test doesn't care about is filled in as the schema allows."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import graphql
+
+from napari_cryoet.packs.pack import Manifest, write_pack
+
+_PLAIN = {"Int": 1, "Float": 1.0, "String": "text", "Boolean": False, "DateTime": "2024-05-06T00:00:00+00:00"}
+
+
+@cache
+def portal_schema() -> graphql.GraphQLSchema:
+    """The schema that ships in the official client."""
+    return graphql.build_schema((files("cryoet_data_portal") / "data" / "schema.graphql").read_text())
+
+
+class Tables(dict[str, list[dict[str, Any]]]):
+    """The tables of a small portal, by the name of their root list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids = count(1)
+
+    def add(self, table: str, **values: Any) -> int:
+        """Add a row: null where that is allowed and nothing is given. Returns its id."""
+        row = blank_row(table) | {"id": next(self._ids)} | values
+        unknown = set(values) - set(blank_row(table))
+        assert not unknown, f"{table} has no {unknown}"
+        self.setdefault(table, []).append(row)
+        return int(row["id"])
+
+    def add_annotation(self, run_id: int, *, shapes: dict[str, list[str]], **values: Any) -> int:
+        """Add an annotation with files in some formats for each of its shapes."""
+        annotation = self.add("annotations", runId=run_id, **values)
+        for shape_type, formats in shapes.items():
+            shape = self.add("annotationShapes", annotationId=annotation, shapeType=shape_type)
+            for each in formats:
+                self.add(
+                    "annotationFiles", annotationShapeId=shape, format=each, httpsPath=f"https://x.org/{shape}.{each}"
+                )
+        return annotation
+
+    def write(self, folder: Path) -> Path:
+        """Write them as a pack."""
+        prefixes = {"https_prefix": "https://files.example.org/", "s3_prefix": "s3://example/"}
+        write_pack(folder, Manifest(title="A small portal", **prefixes), self)
+        return folder
+
+
+@cache
+def _row_type(table: str) -> graphql.GraphQLObjectType:
+    return graphql.get_named_type(portal_schema().query_type.fields[table].type)
+
+
+@cache
+def _blank_items(table: str) -> tuple[tuple[str, Any], ...]:
+    items = []
+    for name, field in _row_type(table).fields.items():
+        kind = graphql.get_named_type(field.type)
+        if name == "_id" or not graphql.is_leaf_type(kind):
+            continue
+        if not graphql.is_non_null_type(field.type):
+            items.append((name, None))
+        elif isinstance(kind, graphql.GraphQLEnumType):
+            items.append((name, next(iter(kind.values))))
+        else:
+            items.append((name, _PLAIN[kind.name]))
+    return tuple(items)
+
+
+def blank_row(table: str) -> dict[str, Any]:
+    """A row of a table with nothing in it that need not be."""
+    return dict(_blank_items(table))
