@@ -1,0 +1,112 @@
+"""The set-up that scripts/demo and scripts/test share, tried on a copy with a stand-in for Python and pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the scripts are for Linux and macOS")
+
+#: Passes everything on to the real Python but what would take minutes, which it writes down.
+STAND_IN = """#!/bin/sh
+case "$*" in
+  *"-m pip install"*) echo "$@" >> "$STAND_IN_LOG"; exit "${PIP_EXIT:-0}" ;;
+  *"-m pytest"*) echo "pytest $*"; exit 0 ;;
+esac
+exec "$STAND_IN_FOR" "$@"
+"""
+
+
+class Checkout:
+    """A folder with the scripts and what they read, and a machine that needs no system libraries."""
+
+    def __init__(self, folder: Path, project_folder: Path) -> None:
+        self.folder = folder / "checkout"
+        self.log = folder / "pip.log"
+        self.environment = os.environ | {"STAND_IN_LOG": str(self.log), "STAND_IN_FOR": sys.executable}
+        shutil.copytree(project_folder / "scripts", self.folder / "scripts")
+        for name in ("pyproject.toml", "constraints.txt"):
+            shutil.copy(project_folder / name, self.folder)
+        tools = folder / "tools"
+        self.write_program(tools / "uname", "#!/bin/sh\necho Darwin\n")
+        self.environment["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        self.environment.pop("PYTHON", None)
+
+    @staticmethod
+    def write_program(path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def make_environment(self) -> None:
+        self.write_program(self.folder / ".venv" / "bin" / "python", STAND_IN)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", str(self.folder / "scripts" / "test"), *arguments]
+        return subprocess.run(
+            command, env=self.environment | environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    @property
+    def installs(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def checkout(tmp_path, project_folder) -> Checkout:
+    return Checkout(tmp_path, project_folder)
+
+
+def test_the_first_start_installs_and_later_ones_do_not(checkout):
+    checkout.make_environment()
+    for _ in range(2):
+        assert checkout.run().returncode == 0
+    assert len(checkout.installs) == 1
+    assert "--constraint" in checkout.installs[0]
+
+
+def test_arguments_go_to_pytest(checkout):
+    checkout.make_environment()
+    assert checkout.run("-k", "two words").stdout == "pytest -m pytest -k two words\n"
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_changed_dependencies_are_installed_at_the_next_start(checkout, name):
+    checkout.make_environment()
+    checkout.run()
+    with (checkout.folder / name).open("a") as file:
+        file.write("# changed\n")
+    checkout.run()
+    assert len(checkout.installs) == 2
+
+
+def test_a_failed_installation_is_tried_again(checkout):
+    checkout.make_environment()
+    failed = checkout.run(PIP_EXIT="1")
+    assert failed.returncode != 0
+    assert "installation failed" in failed.stderr
+    assert checkout.run().returncode == 0
+    assert len(checkout.installs) == 2
+
+
+def test_a_python_that_is_too_old_is_named(checkout, tmp_path):
+    old = tmp_path / "python3.9"
+    checkout.write_program(old, "#!/bin/sh\nexit 1\n")
+    failed = checkout.run(PYTHON=str(old))
+    assert failed.returncode != 0
+    assert "Python 3.11 or newer is needed" in failed.stderr
+    assert str(old) in failed.stderr
+
+
+def test_an_environment_of_somebody_else_is_left_alone(checkout):
+    theirs = checkout.folder / ".venv" / "precious"
+    checkout.write_program(theirs, "")
+    failed = checkout.run()
+    assert failed.returncode != 0
+    assert "won't be touched" in failed.stderr
+    assert theirs.exists()
