@@ -81,12 +81,11 @@ def download_files(
         If ``stop`` is set.
     """
     stop = stop or threading.Event()
-    bodies = Bodies(http or shared_http())
-    target = Target(folder)
-    before = read_manifest(target.folder)
-    plan = expand_plan(plan, bodies, stop=stop)
-    found = survey(plan, target, before, bodies, existing=existing, stop=stop)
+    http = http or shared_http()
+    plan, found = survey_download(plan, folder, existing=existing, stop=stop, http=http)
     found.require_consent(existing)
+    bodies, target = Bodies(http), Target(folder)
+    before = read_manifest(target.folder)
     target.require_space(found.needed_bytes)
     tracker = Tracker(plan)
     tracker.skip(found.complete.items())
@@ -109,6 +108,32 @@ def download_files(
         kept=found.conflicts if existing is Existing.KEEP else (),
         warnings=tuple(_size_warnings(plan, manifest)),
     )
+
+
+def survey_download(
+    plan: Plan,
+    folder: str | Path,
+    *,
+    existing: Existing = Existing.REFUSE,
+    stop: threading.Event | None = None,
+    http: Http | None = None,
+) -> tuple[Plan, Survey]:
+    """Return the plan with all files named, and what of it lies in the folder already; writes nothing.
+
+    Raises
+    ------
+    DownloadError
+        If the folder can't be used.
+    NetworkError
+        If the server can't be asked about files that are there already.
+    StoppedError
+        If ``stop`` is set.
+    """
+    stop = stop or threading.Event()
+    bodies, target = Bodies(http or shared_http()), Target(folder)
+    before = read_manifest(target.folder)
+    plan = expand_plan(plan, bodies, stop=stop)
+    return plan, survey(plan, target, before, bodies, existing=existing, stop=stop)
 
 
 class _Work:

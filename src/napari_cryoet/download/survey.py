@@ -64,7 +64,7 @@ class Survey:
             n_files = count_text(len(self.conflicts), "file")
             raise DownloadError(
                 f"{n_files} in the folder would be overwritten, among them {self.conflicts[0]}.",
-                hint="Choose another folder, or allow overwriting.",
+                hint="Choose another folder, or allow overwriting (--overwrite on the command line).",
                 files=self.conflicts,
             )
 

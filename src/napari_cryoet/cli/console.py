@@ -1,0 +1,77 @@
+"""What a command says: results on stdout, progress on stderr, and Ctrl+C as a stop that leaves things in order."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_LINE_INTERVAL_S = 0.1  # of the one line on a terminal
+_LOG_INTERVAL_S = 5.0  # of lines in a log
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    sys.stdout.write(f"{text}\n")
+
+
+class ProgressLine:
+    """One line that changes in place on a terminal; elsewhere now and then a line of its own."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._interval_s = _LINE_INTERVAL_S if self._is_terminal else _LOG_INTERVAL_S
+        self._shown_at = float("-inf")
+        self._is_open = False
+
+    def show(self, text: str, *, is_last: bool = False) -> None:
+        """Show how far it is; most calls are swallowed."""
+        now_s = time.monotonic()
+        if not is_last and now_s - self._shown_at < self._interval_s:
+            return
+        self._shown_at = now_s
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r{text[:width]:<{width}}")
+            self._is_open = True
+        else:
+            sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leave the line."""
+        if self._is_open:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+            self._is_open = False
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl+C sets; the second one interrupts as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

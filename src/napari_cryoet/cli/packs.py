@@ -1,0 +1,45 @@
+"""``napari-cryoet pack`` and ``napari-cryoet serve``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
+from napari_cryoet.exceptions import PackError, StoppedError
+
+
+def write_pack(options: argparse.Namespace) -> int:
+    """Write the demo as a pack."""
+    from napari_cryoet.packs.demo import write_demo_pack
+
+    folder: Path = options.folder
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise PackError(f"{folder} is there already and isn't an empty folder.", hint="Choose a new folder.")
+    with stop_on_interrupt() as stop, ProgressLine() as line:
+        write_demo_pack(folder, progress=lambda share, words: line.show(f"{share:4.0%}  {words}"), stop=stop)
+    say(f"{folder}")
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve a pack until somebody stops it."""
+    from napari_cryoet.packs.serve import serve_pack
+
+    with stop_on_interrupt() as stop, serve_pack(options.folder, host=options.host, port=options.port) as server:
+        say(json.dumps({"graphql": server.graphql_url, "files": server.files_url, "s3": server.s3_url}))
+        sys.stdout.flush()
+        _wait_for(stop)
+    raise StoppedError
+
+
+def _wait_for(stop: threading.Event) -> None:
+    """Wait for Ctrl+C, or to be ended by whoever started us."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    while not stop.wait(0.2):  # short, since Windows delivers Ctrl+C only between waits
+        pass

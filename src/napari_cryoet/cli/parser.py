@@ -1,0 +1,266 @@
+"""What can be typed. Imports nothing heavy: ``--help`` must come at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from napari_cryoet._version import __version__
+
+_SOURCE_HELP = "live, demo, the address of a GraphQL server, or the folder of a pack"
+_WHAT = ("tomogram", "annotations", "metadata")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; ``options.command(options)`` runs what was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="napari-cryoet",
+        description="Browse, stream, overlay and download the CZ CryoET Data Portal.",
+        epilog=_examples(
+            ("napari-cryoet demo", "a small made-up portal; needs no network"),
+            ("napari-cryoet open live --dataset 10000", "a dataset of the live portal"),
+            ("napari-cryoet search live ribosome pombe", "datasets about both words"),
+            ("napari-cryoet download live --run 506 --what tomogram,annotations --to runs", ""),
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"napari-cryoet {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_demo, _add_open, _add_search, _add_download, _add_pack, _add_serve, _add_cache):
+        add(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        "open the demo: a small made-up portal that needs no network",
+        "view:demo",
+        ("napari-cryoet demo", ""),
+        ("napari-cryoet demo --screenshot demo.png", "a picture of the window, also without a display"),
+    )
+    _add_window_options(parser)
+    parser.set_defaults(source="demo", dataset=None, run=None)
+
+
+def _add_open(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "open",
+        "open a portal, a dataset or a run in napari",
+        "view:open_source",
+        ("napari-cryoet open live", "the live portal"),
+        ("napari-cryoet open live --run 506 --annotations all", "a run with all its annotations"),
+        ("napari-cryoet open my-pack --dataset 10000", "a dataset of a pack"),
+    )
+    _add_source(parser)
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--dataset", type=record_id, metavar="ID", help="show this dataset")
+    place.add_argument("--run", type=record_id, metavar="ID", help="open this run's default tomogram")
+    _add_window_options(parser)
+
+
+def _add_search(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "search",
+        "list the datasets that match all words",
+        "query:search",
+        ("napari-cryoet search live ribosome pombe", ""),
+        ("napari-cryoet search demo membrane --json", "for other programs"),
+    )
+    _add_source(parser)
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="in title, organism, authors, annotated objects, ids; none lists everything",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_download(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "download",
+        "download files of a run",
+        "download:download",
+        ("napari-cryoet download live --run 506 --to runs --dry-run", "says what and how big"),
+        ("napari-cryoet download live --run 506 --what tomogram --format mrc --to runs", ""),
+        ("napari-cryoet download demo --run 1 --what annotations,metadata --to runs", ""),
+        after="Files lie in the folder as in the portal's bucket, with a manifest.json. Started again, a download "
+        "fetches only what isn't complete.",
+    )
+    _add_source(parser)
+    parser.add_argument("--run", type=record_id, required=True, metavar="ID", help="the run")
+    parser.add_argument(
+        "--what",
+        type=_words_of(_WHAT),
+        default=("tomogram", "annotations"),
+        metavar="WHAT",
+        help="tomogram, annotations, metadata; several with commas (default: tomogram,annotations)",
+    )
+    parser.add_argument(
+        "--format", choices=("zarr", "mrc"), default="zarr", help="of the tomogram and of masks (default: zarr)"
+    )
+    _add_annotations(parser, default="all")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where to")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and fetch nothing")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there and differ")
+
+
+def _add_pack(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "pack",
+        "write a pack: a folder that can be opened and served like a portal",
+        "packs:write_pack",
+        ("napari-cryoet pack demo demo-pack", "the demo as a folder"),
+    )
+    parser.add_argument("what", choices=("demo",), help="what to write")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to; must not be there yet, or be empty")
+
+
+def _add_serve(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "serve",
+        "serve a pack over HTTP, until Ctrl+C",
+        "packs:serve",
+        ("napari-cryoet serve demo-pack", "for programs on this machine"),
+        ("napari-cryoet serve demo-pack --host 0.0.0.0 --port 8000", "for a class"),
+        after='When ready it prints one line of JSON: {"graphql": URL, "files": URL, "s3": URL}.',
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the pack")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: only this machine)")
+    parser.add_argument("--port", type=_port, default=0, help="the port to listen on (default: any that is free)")
+
+
+def _add_cache(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "cache",
+        "show or clear what is kept on this computer",
+        "cache:cache",
+        ("napari-cryoet cache", ""),
+        ("napari-cryoet cache clear", ""),
+    )
+    parser.add_argument("action", nargs="?", choices=("show", "clear"), default="show", help="(default: show)")
+
+
+def _command(
+    commands: Any, name: str, summary: str, target: str, *examples: tuple[str, str], after: str = ""
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog="\n\n".join(part for part in (after, _examples(*examples)) if part),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=_lazily(target))
+    # after the command too, where one looks for it; without a default it doesn't undo the one before the command
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser
+
+
+def _lazily(target: str) -> Callable[[argparse.Namespace], int]:
+    """Return a function that imports the one that does the work when it is called."""
+
+    def run(options: argparse.Namespace) -> int:
+        module, _, function = target.partition(":")
+        return int(getattr(import_module(f"napari_cryoet.cli.{module}"), function)(options))
+
+    return run
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help=_SOURCE_HELP)
+
+
+def _add_window_options(parser: argparse.ArgumentParser) -> None:
+    _add_annotations(parser, default="default")
+    parser.add_argument(
+        "--screenshot",
+        type=Path,
+        metavar="FILE",
+        help="draw the whole window into this PNG file once all is shown, and leave",
+    )
+    parser.add_argument("--size", type=_size, default=(1280, 800), metavar="WxH", help="of the window (1280x800)")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="how long a screenshot may take (default: 120)",
+    )
+
+
+def _add_annotations(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument(
+        "--annotations",
+        type=_annotations,
+        default=default,
+        metavar="WHICH",
+        help=f"all, default (the curators' choice), none, or ids with commas (default: {default})",
+    )
+
+
+def record_id(text: str) -> int:
+    """Return the number of an id as the portal writes it: ``506``, ``RN-506``, ``AN-12``."""
+    match = re.fullmatch(r"(?:[A-Za-z]{2,5}-)?([0-9]{1,9})", text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no id; ids look like 506 or RN-506")
+    return int(match[1])
+
+
+def _annotations(text: str) -> str | tuple[int, ...]:
+    if text in ("all", "default", "none"):
+        return text
+    return tuple(record_id(part) for part in text.split(","))
+
+
+def _words_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def words(text: str) -> tuple[str, ...]:
+        found = tuple(part.strip() for part in text.split(",") if part.strip())
+        unknown = [word for word in found if word not in allowed]
+        if unknown or not found:
+            raise argparse.ArgumentTypeError(f"{text!r}: say {', '.join(allowed)}, several with commas")
+        return found
+
+    return words
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{2,5})[x×]([0-9]{2,5})", text)
+    if not match or not all(200 <= int(pixels) <= 16384 for pixels in match.groups()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no window size; they look like 1280x800")
+    return int(match[1]), int(match[2])
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
+    return seconds
+
+
+def _examples(*examples: tuple[str, str]) -> str:
+    width = max(len(command) for command, _ in examples)
+    lines = (f"  {command:{width}}  # {note}" if note else f"  {command}" for command, note in examples)
+    return "examples:\n" + "\n".join(lines)

@@ -1,0 +1,52 @@
+"""``napari-cryoet open`` and ``napari-cryoet demo``: hand over to napari, on a display that is there or made."""
+
+from __future__ import annotations
+
+import argparse
+
+from napari_cryoet.cli.console import ProgressLine, stop_on_interrupt
+from napari_cryoet.cli.display import QT_HINT, has_display, run_on_virtual_display
+from napari_cryoet.cli.sources import make_demo
+from napari_cryoet.exceptions import CryoETError
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Open the demo's default run with its annotations."""
+    with stop_on_interrupt() as stop, ProgressLine() as line:
+        make_demo(line, stop)
+    return open_source(options)
+
+
+def open_source(options: argparse.Namespace) -> int:
+    """Open a source, a dataset or a run, and draw a picture of the window if one is asked for."""
+    if not has_display():
+        if options.screenshot is None:
+            raise CryoETError(
+                "There is no display to open a window on.", hint="--screenshot FILE draws a picture of it instead."
+            )
+        return run_on_virtual_display(options.arguments, size_px=options.size)
+    try:
+        from napari_cryoet._qt.launch import Order, launch
+    except ImportError as error:
+        raise _words_for_import(error) from error
+    order = Order(
+        source=options.source,
+        dataset_id=options.dataset,
+        run_id=options.run,
+        annotations=options.annotations,
+        screenshot=options.screenshot,
+        size_px=options.size,
+        timeout_s=options.timeout,
+    )
+    return launch(order)
+
+
+def _words_for_import(error: ImportError) -> CryoETError:
+    """Tell a missing napari or Qt from one that can't be loaded."""
+    reason = str(error)
+    if ".so" in reason or "DLL" in reason or "dlopen" in reason:
+        return CryoETError(f"Qt can't be loaded: {reason}.", hint=QT_HINT)
+    return CryoETError(
+        f"napari and Qt are needed to open a window ({reason}).",
+        hint='Install them: python -m pip install "napari-cryoet[all]"',
+    )
