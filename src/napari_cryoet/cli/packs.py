@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
-import sys
-import threading
 from pathlib import Path
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
@@ -28,18 +25,8 @@ def write_pack(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve a pack until somebody stops it."""
-    from napari_cryoet.packs.serve import serve_pack
+    from napari_cryoet.packs.serve import serve_until_signalled
 
-    with stop_on_interrupt() as stop, serve_pack(options.folder, host=options.host, port=options.port) as server:
-        say(json.dumps({"graphql": server.graphql_url, "files": server.files_url, "s3": server.s3_url}))
-        sys.stdout.flush()
-        _wait_for(stop)
-    raise StoppedError
-
-
-def _wait_for(stop: threading.Event) -> None:
-    """Wait for Ctrl+C, or to be ended by whoever started us."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    while not stop.wait(0.2):  # short, since Windows delivers Ctrl+C only between waits
-        pass
+    if serve_until_signalled(options.folder, options.host, options.port) == signal.SIGINT:
+        raise StoppedError
+    return 0
