@@ -59,18 +59,19 @@ class DatasetHeader(QWidget):
         theme.changed.connect(self._draw_icons)
         self._draw_icons()
 
-    def set_preview(self, row: CatalogueRow) -> None:
+    def set_preview(self, dataset_id: int, row: CatalogueRow | None) -> None:
         """Show what the list of datasets knows already."""
-        self._set_title(row.title)
-        self._set_authors([author.name for author in row.authors])
-        self.facts.setText(joined(reported(plain(row.organism_name)), date_text(row.release_date), LICENCE))
+        self.title.setText(plain(row.title) if row is not None else f"DS-{dataset_id}")
+        self._set_authors([author.name for author in row.authors] if row is not None else [])
+        facts = (reported(plain(row.organism_name)), date_text(row.release_date), LICENCE) if row is not None else ()
+        self.facts.setText(joined(*facts))
         self.details.setChecked(False)
         self.details.setEnabled(False)
         self.links.setEnabled(False)
 
     def set_dataset(self, dataset: Dataset, portal_page: str) -> None:
         """Show a dataset; ``portal_page`` is its address on the portal, or empty where it has none."""
-        self._set_title(dataset.title)
+        self.title.setText(plain(dataset.title))
         self._set_authors([author.name for author in dataset.authors])
         organism = reported(plain(dataset.organism_name))
         self.facts.setText(
@@ -79,9 +80,6 @@ class DatasetHeader(QWidget):
         self.details.setEnabled(True)
         self.description.setPlainText(describe(dataset))
         self._set_links(dataset, portal_page)
-
-    def _set_title(self, title: str) -> None:
-        self.title.setText(plain(title))
 
     def _set_authors(self, names: list[str]) -> None:
         self.authors.setText(names_text([plain(name) for name in names]))

@@ -76,6 +76,11 @@ class DatasetList(QWidget):
         else:
             self.place.show_message("This source has no datasets.")
 
+    def clear(self) -> None:
+        """List nothing, as before another source has answered."""
+        self.model.set_rows(())
+        self.count.setText("")
+
     def show_loading(self, text: str, *, at_once: bool = False) -> None:
         """Say that the list is on its way."""
         self.place.show_loading(text, at_once=at_once)

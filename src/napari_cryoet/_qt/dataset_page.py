@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -60,10 +58,9 @@ class DatasetView(QWidget):
         column.addWidget(self.place, 1)
         theme.changed.connect(self._repaint)
 
-    def start(self, preview: CatalogueRow | None) -> None:
+    def start(self, dataset_id: int, preview: CatalogueRow | None) -> None:
         """Begin with a dataset: show what is known, and ask for its first page."""
-        if preview is not None:
-            self.header.set_preview(preview)
+        self.header.set_preview(dataset_id, preview)
         self.filter.set_quietly("")
         self.model.restart()
 
@@ -82,13 +79,13 @@ class DatasetView(QWidget):
         else:
             self.place.show_message("This dataset has no runs yet.")
 
-    def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
+    def show_error(self, error: CryoETError) -> None:
         """Say why runs are missing: in the place of all, or in the last row where some are there."""
         if self.model.loaded:
             self.model.set_failed(error)
         else:
             self.count.setText("")
-            self.place.show_error(error, retry)
+            self.place.show_error(error, self.model.restart)
 
     def focus_list(self) -> None:
         """Go on in the runs."""

@@ -1,0 +1,142 @@
+"""The dock widget: builds the parts, connects them, and ends everything when it is closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QCloseEvent, QKeySequence, QShortcut
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.finder import Finder
+from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.navigator import Navigator
+from napari_cryoet._qt.screens import Screens
+from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
+from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_cryoet.portal.portal import Source
+
+
+def open_any(source: str) -> AskablePortal:
+    """Open a source as `napari_cryoet.open_portal` does; imported here, in the worker, since it costs half a second."""
+    from napari_cryoet.portal import open_portal
+
+    return open_portal(source)
+
+
+class PortalBrowser(QWidget):
+    """Browse the CryoET Data Portal, a demo or a pack, and open what is found.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers this dock adds to.
+    open_portal
+        Opens a source; called in a worker.
+    memory
+        What is remembered between sessions.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.Viewer,
+        *,
+        open_portal: OpenPortal = open_any,
+        memory: Memory | None = None,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("PortalBrowser")
+        self.setAccessibleName("CryoET Data Portal")
+        self._viewer = napari_viewer
+        self._memory = memory or Memory()
+        self.tasks = Tasks(self)
+        self.session = Session(self.tasks, open_portal, self)
+        self._theme = Theme(napari_viewer, self)
+        self._thumbnails = Thumbnails(self.tasks, self.session.read_picture, self)
+        self._activity = Activity(self.tasks, self)
+        self.screens = Screens(self, self._theme, self._thumbnails)
+        self.navigator = Navigator(self.screens, self.session, self)
+        self.finder = Finder(self.screens, self.session, self.navigator, self)
+        self._connect()
+        self._add_keys()
+        self._on_theme()
+        self._recall()
+
+    def use_source(self, source: str | Path) -> None:
+        """Browse a source: ``"live"``, ``"demo"``, the address of a portal, or a pack's folder."""
+        self.session.open(str(source))
+
+    def sizeHint(self) -> QSize:
+        """As wide as the sketches."""
+        return QSize(400, 720)
+
+    def minimumSizeHint(self) -> QSize:
+        """Everything is usable down to this."""
+        return QSize(320, 300)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """End every task."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that napari closes leaves its widget without a parent: that ends every task too."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.tasks.stop_all()
+
+    def close_down(self) -> None:
+        """End every task and hear no more of the viewer, for good."""
+        self.session.close()
+        self.tasks.close()
+        self._theme.close()
+
+    def _connect(self) -> None:
+        screens, session = self.screens, self.session
+        for chooser in (screens.source_bar, screens.start):
+            chooser.source_chosen.connect(self.use_source)
+            chooser.pack_requested.connect(self._choose_pack)
+        screens.source_bar.refresh_requested.connect(session.retry)
+        session.opening.connect(lambda _source: self._thumbnails.clear())
+        session.opened.connect(self._on_opened)
+        self.tasks.unhandled.connect(screens.notice.show_error)
+        self._theme.changed.connect(self._on_theme)
+
+    def _add_keys(self) -> None:
+        for key, slot in (("/", self.screens.focus_search), ("Backspace", self.navigator.go_up)):
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(slot)
+
+    def _recall(self) -> None:
+        self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        if self._memory.source is not None:
+            self.use_source(self._memory.source)
+
+    def _choose_pack(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a pack folder", str(self._last_folder()))
+        if folder:
+            self.use_source(folder)
+
+    def _last_folder(self) -> Path:
+        recent = self._memory.recent_packs
+        return recent[0].parent if recent else Path.home()
+
+    def _on_opened(self, source: Source) -> None:
+        self.screens.source_bar.set_source(source.label, source.location)
+        if source.kind == "pack":
+            self._memory.remember_pack(Path(source.location))
+            self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self._theme.colors))

@@ -1,0 +1,103 @@
+"""What typing into the search field does: words narrow the list, ids and links lead to their record."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qtpy.QtCore import QObject, QPoint
+from qtpy.QtWidgets import QMenu
+
+from napari_cryoet._qt.navigator import Navigator
+from napari_cryoet._qt.screens import Screens
+from napari_cryoet._qt.session import Session
+from napari_cryoet.portal.catalogue import Jump, parse_jump
+from napari_cryoet.portal.pages import CatalogueRow, LookupHit
+from napari_cryoet.wording import plain
+
+HIT_LETTERS = 100
+
+
+class Finder(QObject):
+    """Connects the search field with the catalogue and the navigator."""
+
+    def __init__(self, screens: Screens, session: Session, navigator: Navigator, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._screens = screens
+        self._session = session
+        self._navigator = navigator
+        session.opening.connect(lambda _source: screens.search.set_quietly(""))
+        session.catalogue_changed.connect(lambda _catalogue: self._search())
+        screens.search.settled.connect(self._on_settled)
+        screens.search.entered.connect(self._on_entered)
+        screens.search.left_downwards.connect(navigator.focus_list)
+        screens.datasets.left_upwards.connect(screens.focus_search)
+        screens.datasets.search_cleared.connect(self.clear)
+
+    def clear(self) -> None:
+        """List all datasets again."""
+        self._screens.search.set_quietly("")
+        self._search()
+        self._screens.focus_search()
+
+    def jump(self, jump: Jump) -> None:
+        """Go to the record that was named."""
+        is_listed = self._navigator.row_of(jump.id) is not None
+        if jump.kind == "run":
+            self._navigator.go_to_run(jump.id)
+        elif jump.kind == "dataset" or (jump.kind is None and is_listed):
+            self._navigator.go_to_dataset(jump.id)
+        elif jump.kind == "deposition":
+            self._screens.search.setText(f"CZCDP-{jump.id}")
+        else:
+            self._session.look_up(jump, partial(self._on_hits, jump), self._screens.notice.show_error)
+
+    def _on_settled(self, _text: str) -> None:
+        if self._navigator.level:
+            self._navigator.go_to_datasets(takes_focus=False)
+        self._search()
+
+    def _on_entered(self, text: str) -> None:
+        jump = parse_jump(text)
+        if jump is not None:
+            self.jump(jump)
+        elif text:
+            self._navigator.focus_list()
+
+    def _search(self) -> None:
+        text = self._screens.search.text().strip()
+        self._session.search(text, partial(self._show_found, text))
+
+    def _show_found(self, text: str, rows: tuple[CatalogueRow, ...]) -> None:
+        catalogue = self._session.catalogue
+        if catalogue is not None:
+            self._screens.datasets.set_rows(rows, len(catalogue.rows), text)
+
+    def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
+        leads = [(hit, lead) for hit in hits if (lead := lead_of(hit)) is not None]
+        if not leads:
+            self._screens.notice.show_notice(f"This source has no {jump.kind or 'record'} with the id {jump.id}.")
+        elif len(leads) == 1:
+            self.jump(leads[0][1])
+        else:
+            self._offer(leads)
+
+    def _offer(self, leads: list[tuple[LookupHit, Jump]]) -> None:
+        """Let the person choose, since ids of different kinds overlap."""
+        menu = QMenu(self._screens.search)
+        menu.aboutToHide.connect(menu.deleteLater)
+        for hit, lead in leads:
+            text = plain(f"{hit.kind} {hit.id}: {hit.title}")[:HIT_LETTERS].replace("&", "&&")
+            action = menu.addAction(text)
+            if action is not None:
+                action.triggered.connect(partial(self._on_offered, lead))
+        menu.popup(self._screens.search.mapToGlobal(QPoint(0, self._screens.search.height())))
+
+    def _on_offered(self, lead: Jump, _checked: bool = False) -> None:
+        self.jump(lead)
+
+
+def lead_of(hit: LookupHit) -> Jump | None:
+    """The screen that shows a record: its own, or its run's; None where it belongs to no run."""
+    if hit.kind in {"dataset", "run", "deposition"}:
+        return Jump(hit.kind, hit.id)
+    return None if hit.run_id is None else Jump("run", hit.run_id)

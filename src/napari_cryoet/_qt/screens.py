@@ -1,0 +1,66 @@
+"""The dock's parts and how they are laid out; nothing is asked and nothing is decided here."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.breadcrumb import Breadcrumb
+from napari_cryoet._qt.dataset_list import DatasetList
+from napari_cryoet._qt.dataset_page import DatasetView
+from napari_cryoet._qt.loadable import Loadable
+from napari_cryoet._qt.notice_bar import NoticeBar
+from napari_cryoet._qt.run_page import RunView
+from napari_cryoet._qt.search_box import SearchBox
+from napari_cryoet._qt.source_bar import SourceBar
+from napari_cryoet._qt.start_page import StartPage
+from napari_cryoet._qt.status_strip import StatusStrip
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.thumbnails import Thumbnails
+
+SEARCH_HINT = "ribosome, membrane, 10000, a link …"
+
+
+class Screens:
+    """Every part of the dock by name."""
+
+    def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
+        self.source_bar = SourceBar(theme)
+        self.search = SearchBox(theme, SEARCH_HINT, "Search datasets, or jump to an id or link")
+        self.breadcrumb = Breadcrumb(theme)
+        self.notice = NoticeBar(theme)
+        self.start = StartPage()
+        self.datasets = DatasetList(theme, thumbnails)
+        self.dataset = DatasetView(theme, thumbnails)
+        self.run = RunView(theme)
+        self.run_place = Loadable(self.run)
+        self.stack = QStackedWidget()
+        for screen in (self.start, self.datasets, self.dataset, self.run_place):
+            self.stack.addWidget(screen)
+        self.status = StatusStrip()
+        column = QVBoxLayout(owner)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.setSpacing(6)
+        for part in (self.source_bar, self.search, self.breadcrumb, self.notice):
+            column.addWidget(part)
+        column.addWidget(self.stack, 1)
+        column.addWidget(self.status)
+        self.show_start()
+
+    def show_start(self) -> None:
+        """The first screen, where there is nothing to search yet."""
+        self.stack.setCurrentWidget(self.start)
+        for part in (self.search, self.breadcrumb, self.status):
+            part.hide()
+
+    def show_screen(self, screen: QWidget) -> None:
+        """One of the other screens; the search stands above the list, the way back above the rest."""
+        self.stack.setCurrentWidget(screen)
+        self.search.show()
+        self.status.show()
+        self.breadcrumb.setVisible(screen is not self.datasets)
+
+    def focus_search(self) -> None:
+        """Go to the search field, ready to be typed over."""
+        self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.search.selectAll()

@@ -1,0 +1,178 @@
+"""The open portal as the screens see it: every question is a background task, every answer comes on the GUI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Protocol
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.pictures import read_picture
+from napari_cryoet.portal.catalogue import Jump, search_catalogue
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DatasetPage, LookupHit, RunPage
+
+if TYPE_CHECKING:
+    from napari_cryoet.portal.portal import Source
+
+RUNS_PER_PAGE = 50
+
+Failed = Callable[[CryoETError], None]
+
+
+class AskablePortal(Protocol):
+    """As much of `napari_cryoet.portal.portal.Portal` as the screens need; its methods block."""
+
+    source: Source
+
+    def catalogue(self, *, refresh: bool = False, stop: Event | None = None) -> Catalogue: ...
+    def cached_catalogue(self) -> Catalogue | None: ...
+    def dataset_page(
+        self, dataset_id: int, *, offset: int = 0, limit: int = 50, name_contains: str = "", stop: Event | None = None
+    ) -> DatasetPage: ...
+    def run_page(self, run_id: int, *, stop: Event | None = None) -> RunPage: ...
+    def lookup(self, record_id: int, *, stop: Event | None = None) -> tuple[LookupHit, ...]: ...
+    def close(self) -> None: ...
+
+
+OpenPortal = Callable[[str], AskablePortal]
+
+
+class Session(QObject):
+    """One source at a time; opening another drops every answer of the one before."""
+
+    opening = Signal(str)  # source, as `open_portal` takes it
+    opened = Signal(object)  # Source
+    failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
+    catalogue_changed = Signal(object)  # Catalogue
+
+    def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tasks = tasks
+        self._open_portal = open_portal
+        self._portal: AskablePortal | None = None
+        self._asked_for = ""
+        self.catalogue: Catalogue | None = None
+
+    @property
+    def source(self) -> Source | None:
+        """The source that is open."""
+        return None if self._portal is None else self._portal.source
+
+    def open(self, source: str) -> None:
+        """Open a source and ask for its catalogue; what is on disk of it is shown meanwhile."""
+        self.close()
+        self._asked_for = source
+        self.opening.emit(source)
+
+        def work(_job: Job) -> tuple[AskablePortal, Catalogue | None]:
+            portal = self._open_portal(source)
+            return portal, portal.cached_catalogue()
+
+        title = "Preparing the demo" if source == "demo" else ""
+        self._tasks.run("source", work, then=self._on_opened, failed=self.failed.emit, title=title)
+
+    def refresh(self) -> None:
+        """Ask for the catalogue again."""
+        portal = self._portal
+        if portal is None:
+            return
+        self._tasks.run(
+            "catalogue",
+            lambda job: portal.catalogue(refresh=True, stop=job.stop),
+            then=self._on_catalogue,
+            failed=self.failed.emit,
+        )
+
+    def retry(self) -> None:
+        """Try again what failed: to open the source, or to have its catalogue."""
+        if self._portal is None:
+            self.open(self._asked_for)
+        else:
+            self.refresh()
+
+    def search(self, text: str, then: Callable[[tuple[CatalogueRow, ...]], None]) -> None:
+        """Find datasets by words, locally."""
+        catalogue = self.catalogue
+        if catalogue is None or not text:
+            self._tasks.stop("search")
+            then(catalogue.rows if catalogue is not None else ())
+        else:
+            self._tasks.run("search", lambda _job: search_catalogue(catalogue, text), then=then)
+
+    def ask_runs(
+        self, dataset_id: int, offset: int, name_contains: str, then: Callable[[DatasetPage], None], failed: Failed
+    ) -> None:
+        """Ask for one page of a dataset's runs."""
+        portal = self._portal
+        if portal is None:
+            return
+        self._tasks.run(
+            "runs",
+            lambda job: portal.dataset_page(
+                dataset_id, offset=offset, limit=RUNS_PER_PAGE, name_contains=name_contains, stop=job.stop
+            ),
+            then=then,
+            failed=failed,
+        )
+
+    def ask_run(self, run_id: int, then: Callable[[RunPage], None], failed: Failed) -> None:
+        """Ask for everything of a run."""
+        portal = self._portal
+        if portal is not None:
+            self._tasks.run("run", lambda job: portal.run_page(run_id, stop=job.stop), then=then, failed=failed)
+
+    def look_up(self, jump: Jump, then: Callable[[tuple[LookupHit, ...]], None], failed: Failed) -> None:
+        """Ask what has an id; a jump that says of which kind finds only that kind."""
+        portal = self._portal
+        if portal is None:
+            return
+
+        def work(job: Job) -> tuple[LookupHit, ...]:
+            hits = portal.lookup(jump.id, stop=job.stop)
+            return tuple(hit for hit in hits if jump.kind in (None, hit.kind))
+
+        self._tasks.run("lookup", work, then=then, failed=failed)
+
+    def forget_run(self) -> None:
+        """The person went elsewhere: nobody waits for a run any more."""
+        self._tasks.stop("run")
+        self._tasks.stop("lookup")
+
+    def read_picture(self, url: str, stop: Event) -> bytes:
+        """The bytes of a thumbnail; blocks, for workers."""
+        return read_picture(url, folder=_folder_of(self.source), stop=stop)
+
+    def close(self) -> None:
+        """Forget the source and whatever was asked of it."""
+        for key in ("source", "catalogue", "search", "runs", "run", "lookup"):
+            self._tasks.stop(key)
+        if self._portal is not None:
+            self._portal.close()
+        self._portal = None
+        self.catalogue = None
+
+    def _on_opened(self, answer: tuple[AskablePortal, Catalogue | None]) -> None:
+        self._portal, cached = answer
+        self.opened.emit(self._portal.source)
+        if cached is not None:
+            self._on_catalogue(cached)
+        self.refresh()
+
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.catalogue_changed.emit(catalogue)
+
+
+def _folder_of(source: Source | None) -> Path | None:
+    """Where the files of a source are, if they are on this computer."""
+    if source is None or source.kind not in {"demo", "pack"}:
+        return None
+    if source.kind == "pack":
+        return Path(source.location)
+    from napari_cryoet.packs.demo import demo_folder
+
+    return demo_folder()

@@ -1,0 +1,36 @@
+"""The few rules that napari's own style sheet lacks for us, in the colours of its theme."""
+
+from __future__ import annotations
+
+from qtpy.QtGui import QColor
+
+from napari_cryoet._qt.theme import Colors
+
+
+def style_sheet(colors: Colors) -> str:
+    """Rules for the dock; object names are the only selectors, so nothing leaks into other plugins."""
+    return f"""
+    #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#runCount,
+    #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
+        color: {_css(colors.dim)};
+    }}
+    #PortalBrowser QLabel#pageTitle, #PortalBrowser QLabel#heading {{ font-weight: bold; }}
+    #PortalBrowser QLabel#messageTitle {{ font-weight: bold; font-size: 12pt; }}
+    #PortalBrowser QFrame#noticeBar {{
+        background: {_css(colors.raised)}; border: 1px solid {_css(colors.warning)}; border-radius: 4px;
+    }}
+    #PortalBrowser QFrame#noticeBar QLabel {{ background: transparent; }}
+    #PortalBrowser QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
+    #PortalBrowser QListView, #PortalBrowser QTreeView {{
+        background: {_css(colors.background)}; border: 1px solid {_css(colors.border)}; border-radius: 3px;
+        outline: none; padding: 0px;
+    }}
+    #PortalBrowser QListView:focus, #PortalBrowser QTreeView:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QListView::item, #PortalBrowser QTreeView::item {{ padding: 0px; margin: 0px; }}
+    #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
+    #PortalBrowser QComboBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    """
+
+
+def _css(color: QColor) -> str:
+    return color.name()

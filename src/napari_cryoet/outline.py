@@ -1,0 +1,183 @@
+"""What a run's page lists, and in which order: annotations by object, those that fit the chosen tomogram first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from napari_cryoet.overlay import Fit, fit
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, Tomogram
+from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.wording import count_text
+
+FORMAT_ORDER = ("ndjson", "zarr", "mrc")  # what we draw first; other formats of the same content follow
+
+_COUNTED = {
+    ShapeType.POINT: ("point", "points"),
+    ShapeType.ORIENTED_POINT: ("oriented point", "oriented points"),
+    ShapeType.INSTANCE_SEGMENTATION: ("instance", "instances"),
+    ShapeType.INSTANCE_SEGMENTATION_MASK: ("instance mask", "instance masks"),
+    ShapeType.SEGMENTATION_MASK: ("mask", "masks"),
+    ShapeType.MESH: ("mesh", "meshes"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationRow:
+    """One annotation shape at one voxel spacing and alignment, in every format that it has.
+
+    Attributes
+    ----------
+    files
+        The formats, what we draw first; empty where the portal lists an annotation without files.
+    fit
+        How the first file lies over the chosen tomogram; None without files or without a tomogram.
+    """
+
+    annotation: Annotation
+    shape: AnnotationShape | None
+    files: tuple[AnnotationFile, ...]
+    fit: Fit | None
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """What this row is, however often its run's page is asked for again."""
+        return (self.annotation.id, *(file.id for file in self.files[:1]))
+
+    @property
+    def shown_file(self) -> AnnotationFile | None:
+        """The file that *show* adds as a layer; None where nothing can be drawn."""
+        if not self.files or (self.fit is not None and self.fit.kind == "not_drawable"):
+            return None
+        return self.files[0]
+
+    @property
+    def fits(self) -> bool:
+        """Whether it belongs over the chosen tomogram without anybody insisting."""
+        return self.fit is None or self.fit.kind in {"same", "rescaled"}
+
+    @property
+    def reason(self) -> str:
+        """Why it isn't simply shown, or a remark on how it is; empty where there is nothing to say."""
+        if not self.files:
+            return "The portal lists no file for this annotation."
+        return self.fit.reason if self.fit is not None else ""
+
+    @property
+    def summary(self) -> str:
+        """How much of what: ``838 points``."""
+        if self.shape is None or self.shape.shape_type is None:
+            return "no shape"
+        kind = self.shape.shape_type
+        singular, plural = _COUNTED.get(kind, (str(kind), str(kind)))
+        count = self.annotation.object_count
+        if count is None or kind == ShapeType.SEGMENTATION_MASK:
+            return singular if kind == ShapeType.SEGMENTATION_MASK else plural
+        return count_text(count, singular, plural)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectGroup:
+    """All rows of one object, best first."""
+
+    object_name: str
+    object_id: str
+    rows: tuple[AnnotationRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutline:
+    """A run's annotations as its page lists them for one tomogram.
+
+    Attributes
+    ----------
+    groups
+        Objects whose annotations fit the tomogram, or can't be drawn at all.
+    other_alignment
+        Annotations made on another alignment of the run, or on an unknown one.
+    """
+
+    groups: tuple[ObjectGroup, ...]
+    other_alignment: tuple[AnnotationRow, ...]
+
+    def rows(self) -> Iterator[AnnotationRow]:
+        """Every row, in the order of the page."""
+        for group in self.groups:
+            yield from group.rows
+        yield from self.other_alignment
+
+    def defaults(self) -> tuple[AnnotationFile, ...]:
+        """The files that the curators show by default and that fit the tomogram."""
+        shown = (row.shown_file for row in self.rows() if row.fits)
+        return tuple(file for file in shown if file is not None and file.is_visualization_default)
+
+
+def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
+    """Every annotation of a run, none left out, sorted for one of its tomograms."""
+    rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
+    apart = {"other_alignment", "unknown_alignment"}
+    here = [row for row in rows if row.fit is None or row.fit.kind not in apart]
+    there = [row for row in rows if row.fit is not None and row.fit.kind in apart]
+    return RunOutline(groups=_grouped(here), other_alignment=tuple(sorted(there, key=_row_order)))
+
+
+def first_sight_bytes(tomogram: Tomogram) -> int:
+    """About how much is fetched before the middle plane of a portal tomogram is sharp.
+
+    The portal's blocks hold two z planes of 256 x 256 float32 voxels, and noise hardly compresses.
+    """
+    side_x, side_y = (-(-size // 256) * 256 for size in (tomogram.size_x, tomogram.size_y))
+    whole_plane_pair = 2 * 4 * min(side_x * side_y, int(1.2 * tomogram.size_x * tomogram.size_y))
+    return min(whole_plane_pair, int(tomogram.file_size_omezarr or whole_plane_pair))
+
+
+def _rows_of(page: RunPage, annotation: Annotation, tomogram: Tomogram | None) -> Iterator[AnnotationRow]:
+    shapes = page.shapes_of(annotation)
+    if not shapes:
+        yield AnnotationRow(annotation=annotation, shape=None, files=(), fit=None)
+    for shape in shapes:
+        files = page.files_of(shape)
+        if not files:
+            yield AnnotationRow(annotation=annotation, shape=shape, files=(), fit=None)
+        for same_place in _by_place(files):
+            ordered = tuple(sorted(same_place, key=_format_order))
+            fitted = None if tomogram is None else fit(ordered[0], tomogram)
+            yield AnnotationRow(annotation=annotation, shape=shape, files=ordered, fit=fitted)
+
+
+def _by_place(files: Iterable[AnnotationFile]) -> Iterator[list[AnnotationFile]]:
+    def place(file: AnnotationFile) -> tuple[int, int]:
+        return file.alignment_id or -1, file.tomogram_voxel_spacing_id or -1
+
+    for _, same_place in groupby(sorted(files, key=place), key=place):
+        yield list(same_place)
+
+
+def _format_order(file: AnnotationFile) -> tuple[int, int]:
+    is_listed = file.format in FORMAT_ORDER
+    return (FORMAT_ORDER.index(file.format) if is_listed else len(FORMAT_ORDER)), file.id
+
+
+def _grouped(rows: Iterable[AnnotationRow]) -> tuple[ObjectGroup, ...]:
+    by_object: dict[tuple[str, str], list[AnnotationRow]] = {}
+    for row in rows:
+        by_object.setdefault((row.annotation.object_name, row.annotation.object_id), []).append(row)
+    groups = [
+        ObjectGroup(object_name=name, object_id=object_id, rows=tuple(sorted(rows, key=_row_order)))
+        for (name, object_id), rows in by_object.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: (_row_order(group.rows[0])[:3], group.object_name.casefold())))
+
+
+def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, int, int]:
+    annotation = row.annotation
+    return (
+        row.shown_file is None,
+        not annotation.is_curator_recommended,
+        not annotation.ground_truth_status,
+        row.fit is not None and row.fit.kind == "rescaled",
+        -(annotation.object_count or 0),
+        annotation.id,
+    )

@@ -1,0 +1,362 @@
+"""A portal in memory, with a latency and a switch that makes it fail: canned pages that can be read at a glance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from napari_cryoet.exceptions import CryoETError, NotFoundError, StoppedError
+from napari_cryoet.portal import Source
+from napari_cryoet.portal.pages import (
+    Catalogue,
+    CatalogueAuthor,
+    CatalogueRow,
+    DatasetPage,
+    Freshness,
+    LookupHit,
+    ObjectCount,
+    RunPage,
+    RunRow,
+)
+from napari_cryoet.records import (
+    Alignment,
+    Annotation,
+    AnnotationFile,
+    AnnotationShape,
+    Author,
+    Dataset,
+    DepositionTitle,
+    Run,
+    TiltSeries,
+    Tomogram,
+    VoxelSpacing,
+)
+from napari_cryoet.vocabulary import (
+    FiducialAlignmentStatus,
+    MethodType,
+    MicroscopeManufacturer,
+    Processing,
+    ReconstructionMethod,
+    SampleType,
+    ShapeType,
+)
+
+DAY = datetime(2023, 6, 1, tzinfo=UTC)
+FRESH = Freshness(fetched_at=DAY)
+
+RIBOSOME, FAS, MEMBRANE = (
+    ("cytosolic ribosome", "GO:0022626"),
+    ("fatty acid synthase", "GO:0005835"),
+    ("membrane", "GO:0016020"),
+)
+
+
+class FakePortal:
+    """Answers like a portal.
+
+    Attributes
+    ----------
+    latency_s
+        How long every answer takes; a set ``stop`` ends the wait.
+    error
+        Raised instead of an answer while it is set.
+    asked
+        Every question so far, as ``("run_page", 506)``.
+    """
+
+    def __init__(self, *, n_datasets: int = 3, n_runs: int = 120, latency_s: float = 0.0) -> None:
+        self.source = Source("live", "https://portal.invalid/graphql", "Fake portal")
+        self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(n_datasets))
+        self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
+        self.latency_s = latency_s
+        self.error: CryoETError | None = None
+        self.freshness = FRESH
+        self.cached: Catalogue | None = None
+        self.asked: list[tuple[Any, ...]] = []
+        self.is_closed = False
+
+    def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
+        self._answer(stop, "catalogue")
+        return Catalogue(rows=self.rows, freshness=self.freshness)
+
+    def cached_catalogue(self) -> Catalogue | None:
+        return self.cached
+
+    def dataset_page(
+        self,
+        dataset_id: int,
+        *,
+        offset: int = 0,
+        limit: int = 50,
+        name_contains: str = "",
+        stop: threading.Event | None = None,
+    ) -> DatasetPage:
+        self._answer(stop, "dataset_page", dataset_id, offset, name_contains)
+        found = [run for run in self.runs if name_contains.casefold() in run.name.casefold()]
+        return DatasetPage(
+            dataset=dataset(dataset_id),
+            runs=tuple(found[offset : offset + limit]),
+            run_total=len(found),
+            offset=offset,
+            objects=(),
+            freshness=self.freshness,
+        )
+
+    def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
+        self._answer(stop, "run_page", run_id)
+        names = {run.id: run.name for run in self.runs}
+        if run_id not in names:
+            raise NotFoundError(f"The portal has no run {run_id}.")
+        return run_page(run_id, names[run_id], self.freshness)
+
+    def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
+        self._answer(stop, "lookup", record_id)
+        return tuple(self._hits(record_id))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def questions(self, kind: str) -> list[tuple[Any, ...]]:
+        return [question for question in self.asked if question[0] == kind]
+
+    def _hits(self, record_id: int) -> Iterator[LookupHit]:
+        for run in self.runs:
+            if run.id == record_id:
+                yield LookupHit(kind="run", id=run.id, title=run.name, run_id=run.id, run_name=run.name)
+        if record_id in (506, 69546):
+            yield LookupHit(kind="annotation", id=record_id, title="cytosolic ribosome", run_id=506, run_name="TS_006")
+
+    def _answer(self, stop: threading.Event | None, *question: Any) -> None:
+        self.asked.append(question)
+        if (stop or threading.Event()).wait(self.latency_s):
+            raise StoppedError
+        if self.error is not None:
+            raise self.error
+
+
+def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
+    number = dataset_id - 10000
+    title, organism = TITLES[number % len(TITLES)]
+    return CatalogueRow(
+        id=dataset_id,
+        title=title,
+        deposition_id=10300,
+        release_date=DAY.replace(day=1 + number % 28),
+        organism_name=organism,
+        sample_type=SampleType.CELL,
+        authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
+        run_count=n_runs,
+        tomogram_count=n_runs,
+        annotation_count=103 + number,
+        objects=tuple(
+            ObjectCount(object_name=name, count=count)
+            for name, count in ((RIBOSOME[0], 44), (FAS[0], 30), (MEMBRANE[0], 20), ("microtubule", 1))
+        ),
+        dataset_publications="10.1101/2022.04.12.488077",
+        related_database_entries="EMPIAR-10988",
+    )
+
+
+TITLES = (
+    (
+        "S. pombe cryo-FIB lamellae acquired with defocus-only, and with a Volta phase plate",
+        "Schizosaccharomyces pombe",
+    ),
+    ("Chlamydomonas reinhardtii thylakoids <b>in situ</b> & more", "Chlamydomonas reinhardtii"),
+    ("HIV-1 virus-like particles", "not_reported"),
+)
+
+
+def dataset(dataset_id: int) -> Dataset:
+    row = dataset_row(dataset_id)
+    return Dataset(
+        id=dataset_id,
+        deposition_id=row.deposition_id,
+        title=row.title,
+        description="Cells were plunge-frozen.\nThen <i>milled</i>.",
+        deposition_date=DAY,
+        release_date=row.release_date,
+        last_modified_date=DAY,
+        s3_prefix="s3://bucket/10000/",
+        https_prefix="https://files.invalid/10000/",
+        organism_name=row.organism_name,
+        dataset_publications=row.dataset_publications,
+        related_database_entries=row.related_database_entries,
+        file_size=412e9,
+        authors=tuple(
+            Author(name=name) for name in ("Sara K. Goetz", "Irene de Teresa", "Juergen Plitzko", "Julia Mahamid")
+        ),
+        deposition=DepositionTitle(id=10300, title="S. pombe lamellae"),
+    )
+
+
+def run_row(run_id: int, name: str) -> RunRow:
+    return RunRow(
+        id=run_id,
+        name=name,
+        dataset_id=10000,
+        tomogram_count=2,
+        annotation_count=7,
+        objects=tuple(ObjectCount(object_name=name, count=2) for name, _ in (RIBOSOME, FAS, MEMBRANE)),
+        voxel_spacing=13.48,
+        size_x=960,
+        size_y=928,
+        size_z=500,
+        file_size_omezarr=1.66e9,
+    )
+
+
+def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
+    """Two tomograms and seven annotations of every kind that the page treats differently."""
+    run = Run(
+        id=run_id,
+        dataset_id=10000,
+        name=name,
+        s3_prefix=f"s3://bucket/10000/{name}/",
+        https_prefix=f"https://files.invalid/10000/{name}/",
+        dataset=dataset(10000),
+    )
+    fine = VoxelSpacing(id=1, voxel_spacing=13.48, s3_prefix="", https_prefix="", run_id=run_id)
+    coarse = VoxelSpacing(id=2, voxel_spacing=7.84, s3_prefix="", https_prefix="", run_id=run_id)
+    made = [
+        made_annotation(run, fine, 1, RIBOSOME, ShapeType.POINT, count=838, truth=True, best=True, default=True),
+        made_annotation(run, fine, 2, RIBOSOME, ShapeType.ORIENTED_POINT, count=795, method=MethodType.AUTOMATED),
+        made_annotation(run, coarse, 3, FAS, ShapeType.POINT, count=17),
+        made_annotation(run, fine, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, formats=("mrc", "zarr")),
+        made_annotation(run, fine, 5, FAS, ShapeType.POINT, count=9, alignment_id=18),
+        made_annotation(run, fine, 6, MEMBRANE, ShapeType.MESH, formats=("glb",)),
+        made_annotation(run, fine, 7, RIBOSOME, ShapeType.INSTANCE_SEGMENTATION, count=40, formats=()),
+    ]
+    return RunPage(
+        run=run,
+        voxel_spacings=(fine, coarse),
+        tomograms=(
+            tomogram(run, 1, Processing.RAW, is_default=True),
+            tomogram(run, 2, Processing.DENOISED, software="cryoCARE"),
+        ),
+        annotations=tuple(annotation for annotation, _, _ in made),
+        annotation_shapes=tuple(shape for _, shape, _ in made),
+        annotation_files=tuple(file for _, _, files in made for file in files),
+        alignments=(Alignment(id=17, run_id=run_id), Alignment(id=18, run_id=run_id)),
+        tilt_series=(tilt_series(run_id),),
+        freshness=freshness,
+    )
+
+
+def tomogram(
+    run: Run, number: int, processing: Processing, *, is_default: bool = False, software: str | None = None
+) -> Tomogram:
+    return Tomogram(
+        id=run.id * 10 + number,
+        deposition_id=10300,
+        run_id=run.id,
+        run=run,
+        alignment_id=17,
+        tomogram_voxel_spacing_id=1,
+        size_x=960,
+        size_y=928,
+        size_z=500,
+        voxel_spacing=13.48,
+        fiducial_alignment_status=FiducialAlignmentStatus.NON_FIDUCIAL,
+        reconstruction_method=ReconstructionMethod.WBP,
+        processing=processing,
+        processing_software=software,
+        reconstruction_software="Dynamo",
+        offset_x=0,
+        offset_y=0,
+        offset_z=0,
+        is_visualization_default=is_default,
+        https_omezarr_dir=f"{run.https_prefix}{number}.zarr",
+        file_size_omezarr=1.66e9,
+        https_mrc_file=f"{run.https_prefix}{number}.mrc",
+        file_size_mrc=1.78e9,
+    )
+
+
+def made_annotation(
+    run: Run,
+    spacing: VoxelSpacing,
+    number: int,
+    named: tuple[str, str],
+    shape_type: ShapeType,
+    *,
+    count: int | None = None,
+    truth: bool = False,
+    best: bool = False,
+    default: bool = False,
+    method: MethodType = MethodType.MANUAL,
+    formats: tuple[str, ...] = ("ndjson",),
+    alignment_id: int = 17,
+) -> tuple[Annotation, AnnotationShape, tuple[AnnotationFile, ...]]:
+    """An annotation with its one shape, and a file for each format."""
+    annotation_id = run.id * 10 + number
+    path = f"{run.https_prefix}Annotations/{annotation_id}"
+    annotation = Annotation(
+        id=annotation_id,
+        run_id=run.id,
+        run=run,
+        object_name=named[0],
+        object_id=named[1],
+        object_count=count,
+        method_type=method,
+        annotation_method="template matching + <b>expert</b> curation",
+        ground_truth_status=truth,
+        is_curator_recommended=best,
+        authors=(Author(name="Irene de Teresa"), Author(name="Sara K. Goetz"), Author(name="Julia Mahamid")),
+        s3_metadata_path="",
+        https_metadata_path=f"{path}.json",
+        deposition_date=DAY,
+        release_date=DAY,
+        last_modified_date=DAY,
+    )
+    shape = AnnotationShape(id=annotation_id, annotation_id=annotation_id, shape_type=shape_type, annotation=annotation)
+    files = tuple(
+        AnnotationFile(
+            id=annotation_id * 10 + order,
+            format=file_format,
+            s3_path="",
+            https_path=f"{path}.{file_format}",
+            alignment_id=alignment_id,
+            annotation_shape_id=shape.id,
+            tomogram_voxel_spacing_id=spacing.id,
+            file_size=26_000 if file_format == "ndjson" else 2.6e6,
+            is_visualization_default=default,
+            shape=shape,
+            voxel_spacing=spacing,
+        )
+        for order, file_format in enumerate(formats)
+    )
+    return annotation, shape, files
+
+
+def tilt_series(run_id: int) -> TiltSeries:
+    return TiltSeries(
+        id=run_id,
+        run_id=run_id,
+        acceleration_voltage=300_000,
+        spherical_aberration_constant=2.7,
+        microscope_manufacturer=MicroscopeManufacturer.TFS,
+        microscope_model="TITAN KRIOS",
+        microscope_energy_filter="GATAN",
+        camera_manufacturer="Gatan",
+        camera_model="K2",
+        tilt_min=-60,
+        tilt_max=60,
+        tilt_range=120,
+        tilt_step=3,
+        tilting_scheme="dose symmetric",
+        tilt_axis=84.7,
+        total_flux=120,
+        data_acquisition_software="SerialEM",
+        tilt_series_quality=4,
+        is_aligned=True,
+        pixel_spacing=3.37,
+        size_z=41,
+    )
+
+
+def without_tomograms(page: RunPage) -> RunPage:
+    return replace(page, tomograms=())
