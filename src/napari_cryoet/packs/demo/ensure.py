@@ -1,0 +1,145 @@
+"""Keep one demo pack in the user's cache: made when it is first wanted, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from napari_cryoet._version import __version__
+from napari_cryoet.exceptions import PackError, StoppedError
+from napari_cryoet.packs.demo.content import Size
+from napari_cryoet.packs.pack import is_pack
+
+CONTENT_VERSION: Final = 1
+"""Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
+_POLL_S: Final = 0.2
+
+
+def demo_folder() -> Path:
+    """Where the demo pack is kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-cryoet") / f"demo-{__version__}-{CONTENT_VERSION}"
+
+
+def ensure_demo_pack(
+    folder: Path | None = None,
+    progress: Callable[[float, str], None] | None = None,
+    stop: threading.Event | None = None,
+    *,
+    size: Size = "full",
+) -> Path:
+    """The demo pack, generated now if it isn't there yet.
+
+    Two processes or threads that ask at once generate it once: the second waits. It appears under its name only when
+    it is complete.
+
+    Parameters
+    ----------
+    folder
+        Where to keep it; the user's cache if not given.
+    progress
+        Called with the share that is done (0 to 1) and words for it.
+    stop
+        Set it to give up; nothing is left behind.
+    size
+        As in `napari_cryoet.packs.demo.write.write_demo_pack`.
+
+    Raises
+    ------
+    StoppedError
+        ``stop`` was set.
+    PackError
+        It can't be written there; the message says why.
+    """
+    folder = demo_folder() if folder is None else Path(folder)
+    if is_pack(folder):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(folder.name + ".lock"), progress, stop):
+            if not is_pack(folder):
+                _generate(folder, size, progress, stop)
+    except OSError as error:
+        raise PackError(
+            f"The demo can't be written to {folder}: {error.strerror or error}.",
+            hint="Free some space there (about 200 MB), or choose another folder.",
+        ) from error
+    return folder
+
+
+def _generate(
+    folder: Path, size: Size, progress: Callable[[float, str], None] | None, stop: threading.Event | None
+) -> None:
+    from napari_cryoet.packs.demo.write import write_demo_pack
+
+    for leftover in folder.parent.glob(f".{folder.name}-*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed: we hold the lock
+    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.partial")
+    try:
+        write_demo_pack(fresh, size=size, progress=progress, stop=stop)
+        if folder.exists():
+            _require_replaceable(folder)
+            shutil.rmtree(folder)
+        os.replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuse to replace what isn't an empty folder or a demo that lost its manifest."""
+    if not folder.is_dir() or any(entry.name not in {"files", "tables"} for entry in folder.iterdir()):
+        raise PackError(f"{folder} holds something else, and is left alone.", hint="Choose another folder.")
+
+
+@contextmanager
+def _locked(path: Path, progress: Callable[[float, str], None] | None, stop: threading.Event | None) -> Iterator[None]:
+    """Hold a lock between processes and threads; the system releases it when its holder dies."""
+    with path.open("a+b") as file:
+        while not _try_lock(file.fileno()):
+            if stop is not None and stop.is_set():
+                raise StoppedError
+            if progress is not None:
+                progress(0.0, "Waiting for another window that is making the demo")
+            time.sleep(_POLL_S)
+        try:
+            yield
+        finally:
+            _unlock(file.fileno())
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
