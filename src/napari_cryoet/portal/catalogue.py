@@ -23,9 +23,9 @@ _PREFIXES = {
     "AN": "annotation",
 }
 _PAGES = {"dataset": "datasets", "run": "runs", "deposition": "depositions"}
-_ID = re.compile(r"(?:([A-Za-z]+)-)?(\d{1,10})")
-_PAGE_PATH = re.compile(r"/(?:.*/)?(datasets|runs|depositions)/(\d{1,10})(?:/.*)?")
-_FILE_PATH = re.compile(r"/(\d{5,10})(?:/.*)?")
+_ID = re.compile(r"(?:([A-Za-z]+)-)?([0-9]{1,10})")
+_PAGE_PATH = re.compile(r"/(?:.*/)?(datasets|runs|depositions)/([0-9]{1,10})(?:/.*)?")
+_FILE_PATH = re.compile(r"/([0-9]{5,10})(?:/.*)?")
 _MAX_ID = 2**31 - 1
 _WORD = re.compile(r'"([^"]*)"?|(\S+)')
 

@@ -1,0 +1,145 @@
+"""The local search, and the ids and links that people paste."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from napari_cryoet.portal.catalogue import Jump, parse_jump, portal_url, search_catalogue, split_words
+from napari_cryoet.portal.pages import Catalogue, CatalogueAuthor, CatalogueRow, Freshness, ObjectCount
+from napari_cryoet.vocabulary import SampleType
+
+
+def row(dataset_id: int, title: str = "", **values) -> CatalogueRow:
+    date = datetime(2024, 1, 1, tzinfo=UTC)
+    return CatalogueRow(id=dataset_id, title=title, deposition_id=10301, release_date=date, **values)
+
+
+CATALOGUE = Catalogue(
+    rows=(
+        row(
+            10001,
+            "S. pombe cryo-FIB lamellae",
+            organism_name="Schizosaccharomyces pombe",
+            sample_type=SampleType.CELL_LINE,
+            cell_name="fission yeast",
+            authors=(CatalogueAuthor(name="Irene de Teresa-Trueba", orcid="0000-0002-1825-0097"),),
+            objects=(ObjectCount(object_name="cytosolic ribosome", count=9),),
+            related_database_entries="EMPIAR-10988, EMD-14411",
+            dataset_publications="10.1038/s41592-022-01746-2",
+        ),
+        row(10002, "Mouse hippocampus", tissue_name="CA1 field", authors=(CatalogueAuthor(name="Jörg Schäfer"),)),
+        row(110001, "Minicells with 10001 dots"),
+    ),
+    freshness=Freshness(fetched_at=datetime(2024, 1, 1, tzinfo=UTC)),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("", [10001, 10002, 110001]),
+        ("   ", [10001, 10002, 110001]),
+        ("pombe", [10001]),
+        ("POMBE ribosome", [10001]),
+        ("pombe hippocampus", []),
+        ("teresa", [10001]),
+        ("0000-0002-1825-0097", [10001]),
+        ("EMPIAR-10988", [10001]),
+        ("emd-14411", [10001]),
+        ("10.1038/s41592-022-01746-2", [10001]),
+        ("cell line", [10001]),
+        ("yeast", [10001]),
+        ("CA1", [10002]),
+        ("schafer", [10002]),
+        ("Scha\u0308fer", [10002]),
+        ("SCHÄFER", [10002]),
+        ("CZCDP-10301", [10001, 10002, 110001]),
+        ("DS-10002", [10002]),
+        ('"mouse hippo', [10002]),
+        ('"hippocampus mouse"', []),
+        ("pombe schizo", [10001]),
+        ("(", []),
+        ("%", []),
+        ("10001", [10001, 110001]),
+        ("yeastcytosolic", []),
+    ],
+)
+def test_every_word_must_occur_somewhere(text, ids):
+    assert [found.id for found in search_catalogue(CATALOGUE, text)] == ids
+
+
+def test_the_dataset_with_that_very_id_comes_first():
+    turned = Catalogue(rows=CATALOGUE.rows[::-1], freshness=CATALOGUE.freshness)
+    assert [found.id for found in search_catalogue(turned, "10001")] == [10001, 110001]
+
+
+def test_a_newer_catalogue_is_searched_anew():
+    assert search_catalogue(CATALOGUE, "pombe")
+    assert search_catalogue(Catalogue(rows=(row(1, "x"),), freshness=CATALOGUE.freshness), "pombe") == ()
+
+
+def test_a_server_side_search_keeps_the_words_as_they_are():
+    assert split_words('Schäfer "Two Words" x', simplified=False) == ("Schäfer", "Two Words", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "record_id"),
+    [
+        ("10000", None, 10000),
+        (" 10000 ", None, 10000),
+        ("DS-10000", "dataset", 10000),
+        ("ds-10000", "dataset", 10000),
+        ("RN-506", "run", 506),
+        ("CZCDP-10301", "deposition", 10301),
+        ("AN-1", "annotation", 1),
+        ("TM-2", "tomogram", 2),
+        ("AL-3", "alignment", 3),
+        ("TS-4", "tilt series", 4),
+        ("https://cryoetdataportal.czscience.com/datasets/10000", "dataset", 10000),
+        ("https://cryoetdataportal.czscience.com/datasets/10000/", "dataset", 10000),
+        ("https://cryoetdataportal.czscience.com/runs/506?table-tab=Tomograms#top", "run", 506),
+        ("http://localhost.example.org/depositions/10301", "deposition", 10301),
+        ("cryoetdataportal.czscience.com/runs/506", "run", 506),
+        ("https://files.cryoetdataportal.cziscience.com/10000/TS_026/run_metadata.json", "dataset", 10000),
+        ("s3://cryoet-data-portal-public/10000/TS_026/", "dataset", 10000),
+    ],
+)
+def test_ids_and_links_lead_somewhere(text, kind, record_id):
+    assert parse_jump(text) == Jump(kind, record_id)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ribosome",
+        "TS_026",
+        "EMPIAR-10988",
+        "0",
+        "DS-0",
+        "2147483648",
+        "9" * 5000,
+        "-5",
+        "1.5",
+        "10000 10001",
+        "10.1038/s41592",
+        "https://example.org/",
+        "https://example.org/10000",
+        "file:///datasets/10000",
+        "javascript:alert(1)//datasets/5",
+        "http://[::1/datasets/5",
+        "datasets/10000x",
+        "१२",
+    ],
+)
+def test_ordinary_words_are_searched_for(text):
+    assert parse_jump(text) is None
+
+
+def test_pages_have_an_address():
+    assert portal_url("run", 506) == "https://cryoetdataportal.czscience.com/runs/506"
+    assert parse_jump(portal_url("deposition", 10301)) == Jump("deposition", 10301)
+    with pytest.raises(ValueError, match="no page"):
+        portal_url("annotation", 5)
