@@ -1,0 +1,220 @@
+"""Read parts of a Blosc-1 frame: parse its header and table, plan which bytes to ask for, cut a smaller valid frame.
+
+A frame is a 16-byte header, a table of little-endian int32 start offsets, one per block, and the blocks, which are
+compressed independently of each other and stand in any order (several threads write them). All blocks hold
+``blocksize`` bytes of content except the last one, which may hold fewer. Where the data did not compress, a flag says
+that the content follows the header as it is, without a table. Everything here is a pure function over bytes.
+
+The format is described in c-blosc's ``README_CHUNK_FORMAT.rst``.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HEADER_BYTES = 16
+
+_HEADER = struct.Struct("<BBBBIII")
+_FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
+_MEMCPYED = 0x02
+_DONT_SPLIT = 0x10
+_MAX_BYTES = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first 16 bytes of a frame.
+
+    Attributes
+    ----------
+    version, codec_version, flags, typesize
+        As in the format.
+    nbytes
+        Size of the content.
+    blocksize
+        Size of a block's content; the last block may hold less.
+    cbytes
+        Size of the whole frame.
+    """
+
+    version: int
+    codec_version: int
+    flags: int
+    typesize: int
+    nbytes: int
+    blocksize: int
+    cbytes: int
+
+    @property
+    def is_memcpyed(self) -> bool:
+        """Whether the content is stored as it is, right after the header."""
+        return bool(self.flags & _MEMCPYED)
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks the content is cut into."""
+        return -(-self.nbytes // self.blocksize) if self.nbytes else 0
+
+    @property
+    def table_end(self) -> int:
+        """Position of the first byte that is neither header nor table."""
+        return HEADER_BYTES if self.is_memcpyed else HEADER_BYTES + 4 * self.n_blocks
+
+    def content_size(self, block: int) -> int:
+        """How many bytes a block holds once it is decompressed."""
+        return min(self.blocksize, self.nbytes - block * self.blocksize)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame's header and where each of its blocks starts and ends, in bytes from the frame's start."""
+
+    header: Header
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """One piece to ask for: bytes ``start`` to ``stop`` of a frame, which hold ``blocks`` and perhaps gaps."""
+
+    start: int
+    stop: int
+    blocks: tuple[int, ...]
+
+
+def parse_header(prefix: bytes) -> Header:
+    """Read and check the first 16 bytes of a frame.
+
+    Raises
+    ------
+    FormatError
+        If they can't be the start of a Blosc-1 frame.
+    """
+    if len(prefix) < HEADER_BYTES:
+        raise FormatError(f"The Blosc header is cut short: {len(prefix)} of {HEADER_BYTES} bytes.")
+    header = Header(*_HEADER.unpack_from(prefix))
+    if header.version != _FORMAT_VERSION:
+        raise FormatError(f"This is not a Blosc frame (its first byte is {header.version}).")
+    if max(header.nbytes, header.cbytes) > _MAX_BYTES or header.cbytes < HEADER_BYTES or header.typesize == 0:
+        raise FormatError("The Blosc header names impossible sizes.")
+    if header.nbytes and not 0 < header.blocksize <= _MAX_BYTES:
+        raise FormatError(f"The Blosc header names a block size of {header.blocksize}.")
+    if header.is_memcpyed and header.cbytes != HEADER_BYTES + header.nbytes:
+        raise FormatError("The Blosc header contradicts itself about the size of uncompressed content.")
+    if header.cbytes < header.table_end:
+        raise FormatError("The Blosc frame is too small for its own table of blocks.")
+    return header
+
+
+def parse_frame(prefix: bytes) -> Frame:
+    """Read header and table.
+
+    Parameters
+    ----------
+    prefix
+        At least the first ``parse_header(prefix).table_end`` bytes of a frame.
+
+    Raises
+    ------
+    FormatError
+        If header or table are cut short or impossible.
+    """
+    header = parse_header(prefix)
+    if header.is_memcpyed:
+        starts = tuple(HEADER_BYTES + block * header.blocksize for block in range(header.n_blocks))
+        ends = tuple(start + header.content_size(block) for block, start in enumerate(starts))
+        return Frame(header, starts, ends)
+    if len(prefix) < header.table_end:
+        raise FormatError(f"The Blosc table is cut short: {len(prefix)} of {header.table_end} bytes.")
+    starts = struct.unpack_from(f"<{header.n_blocks}i", prefix, HEADER_BYTES)
+    if any(not header.table_end <= start < header.cbytes for start in starts):
+        raise FormatError("The Blosc table points outside its frame.")
+    borders = [*sorted(set(starts)), header.cbytes]
+    if len(borders) != len(starts) + 1:
+        raise FormatError("Two blocks of the Blosc frame start at the same byte.")
+    return Frame(header, starts, tuple(borders[bisect_right(borders, start)] for start in starts))
+
+
+def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int = 0, max_bytes: int = 2**22) -> list[ByteRange]:
+    """Say which bytes to ask for to get some blocks: neighbours in one piece, in order of position.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    blocks
+        Which blocks are wanted.
+    max_gap
+        Unwanted bytes between two wanted blocks that are rather fetched than asked around.
+    max_bytes
+        Pieces are not merged beyond this size; a single block may be larger.
+    """
+    ranges: list[ByteRange] = []
+    for block in sorted(set(blocks), key=frame.starts.__getitem__):
+        start, stop = frame.starts[block], frame.ends[block]
+        last = ranges[-1] if ranges else None
+        if last is not None and start - last.stop <= max_gap and stop - last.start <= max_bytes:
+            ranges[-1] = ByteRange(last.start, stop, (*last.blocks, block))
+        else:
+            ranges.append(ByteRange(start, stop, (block,)))
+    return ranges
+
+
+def cut_blocks(frame: Frame, piece: ByteRange, content: bytes) -> dict[int, bytes]:
+    """Take the blocks out of a piece that was fetched.
+
+    Raises
+    ------
+    FormatError
+        If the piece is not as long as it was planned.
+    """
+    if len(content) != piece.stop - piece.start:
+        raise FormatError(f"A piece of a Blosc frame has {len(content)} bytes instead of {piece.stop - piece.start}.")
+    view = memoryview(content)
+    return {
+        block: bytes(view[frame.starts[block] - piece.start : frame.ends[block] - piece.start])
+        for block in piece.blocks
+    }
+
+
+def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, bytes]) -> bytes:
+    """Make a smaller valid frame of the consecutive blocks ``first`` to ``stop`` (exclusive).
+
+    Any Blosc decoder opens it; its content is the content of these blocks, in order.
+
+    Parameters
+    ----------
+    frame
+        The frame that the blocks come from.
+    first, stop
+        Which blocks, a range that isn't empty.
+    blocks
+        The compressed bytes of (at least) these blocks.
+    """
+    header = frame.header
+    if not 0 <= first < stop <= header.n_blocks:
+        raise ValueError(f"no blocks {first} to {stop} in a frame of {header.n_blocks}")
+    nbytes = sum(header.content_size(block) for block in range(first, stop))
+    flags, blocksize = header.flags, header.blocksize
+    if nbytes < blocksize:
+        # A last block that is shorter than the others is never split by byte planes, but here it stands alone and
+        # would count as a whole one. The flag says so explicitly.
+        blocksize, flags = nbytes, flags | _DONT_SPLIT
+    bodies = [blocks[block] for block in range(first, stop)]
+    offsets: list[int] = []
+    position = HEADER_BYTES if header.is_memcpyed else HEADER_BYTES + 4 * len(bodies)
+    for body in bodies:
+        offsets.append(position)
+        position += len(body)
+    table = b"" if header.is_memcpyed else struct.pack(f"<{len(offsets)}i", *offsets)
+    start = _HEADER.pack(header.version, header.codec_version, flags, header.typesize, nbytes, blocksize, position)
+    return b"".join((start, table, *bodies))

@@ -1,0 +1,88 @@
+"""Decoded blocks in memory: bounded in bytes, least recently used out first, shared by all threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+Value = TypeVar("Value")
+
+_SMALLEST_BYTES = 128 * 2**20
+_LARGEST_BYTES = 512 * 2**20
+_OVERHEAD_BYTES = 200  # what an entry costs beside its content
+
+
+class MemoryCache(Generic[Value]):
+    """A dictionary that forgets what was used longest ago.
+
+    Parameters
+    ----------
+    limit_bytes
+        What all entries may take together.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._entries: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._size_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What all entries take now."""
+        return self._size_bytes
+
+    def get(self, key: Hashable) -> Value | None:
+        """The entry, which thereby counts as used, or None."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._entries
+
+    def put(self, key: Hashable, value: Value, size_bytes: int) -> None:
+        """Remember an entry and forget others until it fits; what is larger than the limit is not remembered."""
+        size_bytes += _OVERHEAD_BYTES
+        with self._lock:
+            self._forget(key)
+            if size_bytes > self.limit_bytes:
+                return
+            self._entries[key] = (value, size_bytes)
+            self._size_bytes += size_bytes
+            while self._size_bytes > self.limit_bytes:
+                self._forget(next(iter(self._entries)))
+
+    def forget_where(self, owner: Hashable) -> None:
+        """Forget all entries whose key is a tuple that starts with ``owner``."""
+        with self._lock:
+            for key in [key for key in self._entries if isinstance(key, tuple) and key[0] == owner]:
+                self._forget(key)
+
+    def _forget(self, key: Hashable) -> None:
+        _, size_bytes = self._entries.pop(key, (None, 0))
+        self._size_bytes -= size_bytes
+
+
+def default_limit_bytes() -> int:
+    """A sixteenth of the machine's memory, within 128 and 512 MiB."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return max(_SMALLEST_BYTES, min(_LARGEST_BYTES, total // 16))
+    return _LARGEST_BYTES // 2
+
+
+@cache
+def shared_cache() -> MemoryCache[object]:
+    """The cache that all pyramids of this process share."""
+    return MemoryCache(default_limit_bytes())

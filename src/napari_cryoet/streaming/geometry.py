@@ -1,0 +1,150 @@
+"""How the voxels of an array are cut into blocks, and how the levels of a pyramid lie over each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+#: Where an array is read: a start and a stop on each axis.
+Box = tuple[tuple[int, int], ...]
+#: Which block of an array, counted along each axis.
+BlockIndex = tuple[int, ...]
+
+_LARGEST_PADDING_FACTOR = 8
+
+
+def box_shape(box: Box) -> tuple[int, ...]:
+    """How many voxels a box has along each axis."""
+    return tuple(stop - start for start, stop in box)
+
+
+def box_slices(box: Box, origin: Box | None = None) -> tuple[slice, ...]:
+    """A box as slices, counted from the start of ``origin`` if that is given."""
+    starts = [start for start, _ in origin] if origin else [0] * len(box)
+    return tuple(slice(start - zero, stop - zero) for (start, stop), zero in zip(box, starts, strict=True))
+
+
+def intersect(box: Box, other: Box) -> Box | None:
+    """What two boxes have in common, or None."""
+    common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, other, strict=True))
+    return common if all(start < stop for start, stop in common) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The blocks of an array: what is fetched, decoded and kept as one.
+
+    Attributes
+    ----------
+    borders
+        On each axis where blocks start, and where the last one stops.
+    chunk_shape
+        Shape of the chunks; a block lies in one chunk.
+    """
+
+    borders: tuple[tuple[int, ...], ...]
+    chunk_shape: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In voxels."""
+        return tuple(borders[-1] for borders in self.borders)
+
+    def box(self, block: BlockIndex) -> Box:
+        """The voxels of a block."""
+        return tuple((borders[i], borders[i + 1]) for borders, i in zip(self.borders, block, strict=True))
+
+    def chunk(self, block: BlockIndex) -> tuple[int, ...]:
+        """The chunk that a block lies in."""
+        starts = (borders[i] for borders, i in zip(self.borders, block, strict=True))
+        return tuple(start // size for start, size in zip(starts, self.chunk_shape, strict=True))
+
+    def covering(self, box: Box) -> Iterator[BlockIndex]:
+        """The blocks that have voxels in a box."""
+        ranges = []
+        for (start, stop), borders in zip(box, self.borders, strict=True):
+            if start >= stop:
+                return
+            ranges.append(range(bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)))
+        yield from itertools.product(*ranges)
+
+    def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
+        """Group blocks of the same chunk that follow each other, at most ``longest``; the order is kept."""
+        by_chunk: dict[tuple[int, ...], list[BlockIndex]] = {}
+        for block in blocks:
+            by_chunk.setdefault(self.chunk(block), []).append(block)
+        return [
+            tuple(group[start : start + longest])
+            for group in by_chunk.values()
+            for start in range(0, len(group), longest)
+        ]
+
+
+def make_grid(shape: Sequence[int], chunk_shape: Sequence[int], *, axis: int, planes: int) -> Grid:
+    """Cut each chunk along one axis into slabs of ``planes``, and leave it whole along the others."""
+    borders = []
+    for i, (size, chunk) in enumerate(zip(shape, chunk_shape, strict=True)):
+        step = min(planes, chunk) if i == axis else chunk
+        starts = [start + inner for start in range(0, size, chunk) for inner in range(0, chunk, step)]
+        borders.append((*(start for start in starts if start < size), size))
+    return Grid(tuple(borders), tuple(chunk_shape))
+
+
+def level_factors(
+    shapes: Sequence[Sequence[int]], scales: Sequence[Sequence[float] | None]
+) -> tuple[tuple[float, ...], ...]:
+    """How many finest voxels one voxel of each level spans along each axis.
+
+    Shapes are rounded up or down when a level is made, so that their ratio is only nearly right. The scales decide
+    between the whole numbers that the shapes allow; where no whole number fits, the ratio of the shapes is taken.
+    """
+    finest_shape, finest_scale = shapes[0], scales[0]
+    factors = []
+    for shape, scale in zip(shapes, scales, strict=True):
+        ratios = (
+            [a / b for a, b in zip(scale, finest_scale, strict=True)] if scale and finest_scale else [None] * len(shape)
+        )
+        factors.append(tuple(_factor(n0, n, ratio) for n0, n, ratio in zip(finest_shape, shape, ratios, strict=True)))
+    return tuple(factors)
+
+
+def _factor(finest: int, coarse: int, scale_ratio: float | None) -> float:
+    if finest == 0 or coarse == 0:
+        return 1.0
+    by_shape = finest / coarse
+    candidates = {round(by_shape), math.ceil(by_shape), math.floor(by_shape)}
+    if coarse > 1 or scale_ratio is None:
+        candidates.add(2 ** round(math.log2(by_shape)))
+    if scale_ratio is not None:
+        candidates.add(round(scale_ratio))
+    fitting = [f for f in candidates if f >= 1 and coarse in {-(-finest // f), finest // f}]
+    if not fitting:
+        return by_shape
+    wanted = scale_ratio if scale_ratio is not None else 2.0 ** round(math.log2(by_shape))
+    return float(min(fitting, key=lambda f: (abs(f - wanted), abs(f - by_shape))))
+
+
+def padded_shapes(shapes: Sequence[Sequence[int]], factors: Sequence[Sequence[float]]) -> tuple[tuple[int, ...], ...]:
+    """The smallest shapes that hold the levels and whose ratios are exactly the factors.
+
+    An axis is left as it is where the factors aren't whole numbers, or so large that the padding would be seen.
+    """
+    padded = [list(shape) for shape in shapes]
+    for axis in range(len(shapes[0])):
+        along = [level[axis] for level in factors]
+        if not all(float(factor).is_integer() for factor in along):
+            continue
+        unit = math.lcm(*(int(factor) for factor in along))
+        if unit > _LARGEST_PADDING_FACTOR:
+            continue
+        needed = max(int(shape[axis] * factor) for shape, factor in zip(shapes, along, strict=True))
+        finest = -(-needed // unit) * unit
+        for level, factor in zip(padded, along, strict=True):
+            level[axis] = finest // int(factor)
+    return tuple(tuple(shape) for shape in padded)

@@ -1,0 +1,181 @@
+"""Find out what is at an address, an OME-Zarr image or a single zarr array (v2 or v3), in few round trips.
+
+All that an image of the usual layout needs is guessed and asked for at once; what was guessed wrongly is asked for in
+a second round.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.formats.ome_zarr import Multiscale, find_multiscales, parse_multiscale
+from napari_cryoet.streaming.readers import HEAD_BYTES, is_worth_splitting
+from napari_cryoet.streaming.zarr_metadata import ArrayMetadata, parse_json, parse_v2_array, parse_v3_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_cryoet.streaming.sources import ByteSource
+
+_MAX_METADATA_BYTES = 16 * 2**20
+_GUESSED_LEVELS = ("0", "1", "2")
+_ROOT_DOCUMENTS = (".zattrs", ".zarray", "zarr.json")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundArray:
+    """One array: where it is, what it is, its own document, and the first bytes of its first chunk if they matter."""
+
+    path: str
+    metadata: ArrayMetadata
+    document: bytes
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is at an address.
+
+    Attributes
+    ----------
+    attributes
+        The attributes as they stand in the file.
+    multiscale
+        The image's metadata, or None for a single array.
+    arrays
+        The levels, finest first.
+    """
+
+    attributes: dict[str, Any]
+    multiscale: Multiscale | None
+    arrays: tuple[FoundArray, ...]
+
+
+def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
+    """Read all metadata of an image or array.
+
+    Raises
+    ------
+    FormatError
+        If there is none, or it is not understood; the message names what is wrong.
+    StreamError
+        If it can't be read.
+    """
+    look = _Look(source, stop)
+    guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
+    look.read([*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads)
+    where = source.url
+    if (content := look.get("zarr.json")) is not None:
+        return _find_v3(look, parse_json(content, f"{where}/zarr.json"), where)
+    if look.get(".zarray") is not None:
+        attributes = _attributes(look.get(".zattrs"), where)
+        return Found(attributes, None, _read_arrays(look, [""], 2, where))
+    if (content := look.get(".zattrs")) is not None:
+        attributes = parse_json(content, f"{where}/.zattrs")
+        multiscale = parse_multiscale(attributes, where)
+        paths = [level.path for level in multiscale.levels]
+        return Found(attributes, multiscale, _read_arrays(look, paths, 2, where))
+    look.raise_first_error()
+    raise FormatError(
+        f"There is no OME-Zarr image at {where}.", hint="Check the address; it should name a folder that ends in .zarr."
+    )
+
+
+class _Look:
+    """What has been read from a source so far; an error counts only where what it hides is needed."""
+
+    def __init__(self, source: ByteSource, stop: threading.Event) -> None:
+        self._source, self._stop = source, stop
+        self._contents: dict[str, bytes | None] = {}
+        self._errors: dict[str, StreamError] = {}
+
+    def read(self, documents: Iterable[str], *, heads: Iterable[str] = ()) -> None:
+        """Read whole documents and the heads of chunks at once, but nothing twice."""
+        wanted = dict.fromkeys(documents, _MAX_METADATA_BYTES + 1) | dict.fromkeys(heads, HEAD_BYTES)
+        wanted = {key: length for key, length in wanted.items() if key not in self._contents}
+        if not wanted:
+            return
+        with ThreadPoolExecutor(len(wanted), thread_name_prefix="napari-cryoet-open") as threads:
+            list(threads.map(self._read_one, wanted, wanted.values()))
+
+    def _read_one(self, key: str, length: int) -> None:
+        try:
+            self._contents[key] = self._source.read(key, length=length, stop=self._stop)
+        except StreamError as error:
+            self._contents[key] = None
+            self._errors[key] = error
+
+    def get(self, key: str) -> bytes | None:
+        """What was read, None where it is missing or could not be read."""
+        content = self._contents.get(key)
+        if content is not None and len(content) > _MAX_METADATA_BYTES:
+            raise FormatError(f"{self._source.url}/{key} is too large for metadata.")
+        return content
+
+    def need(self, key: str) -> bytes:
+        """What was read.
+
+        Raises
+        ------
+        StreamError
+            If it could not be read.
+        FormatError
+            If it is missing.
+        """
+        content = self.get(key)
+        if content is not None:
+            return content
+        if key in self._errors:
+            raise self._errors[key]
+        raise FormatError(f"{self._source.url} is incomplete: {key} is missing.")
+
+    def raise_first_error(self) -> None:
+        """Raise what kept a root document from being read, if anything did."""
+        for key in _ROOT_DOCUMENTS:
+            if key in self._errors:
+                raise self._errors[key]
+
+
+def _find_v3(look: _Look, document: dict[str, Any], where: str) -> Found:
+    attributes = document.get("attributes") or {}
+    if not isinstance(attributes, dict):
+        raise FormatError(f"{where}/zarr.json: attributes is not an object.")
+    if document.get("node_type") == "array":
+        return Found(attributes, None, _read_arrays(look, [""], 3, where))
+    if not find_multiscales(attributes):
+        raise FormatError(f"{where} is a zarr group, but not an OME-Zarr image.")
+    multiscale = parse_multiscale(attributes, where)
+    return Found(attributes, multiscale, _read_arrays(look, [level.path for level in multiscale.levels], 3, where))
+
+
+def _read_arrays(look: _Look, paths: list[str], zarr_format: int, where: str) -> tuple[FoundArray, ...]:
+    name, parse = (".zarray", parse_v2_array) if zarr_format == 2 else ("zarr.json", parse_v3_array)
+    keys = [f"{path}/{name}" if path else name for path in paths]
+    look.read(keys)
+    documents = [look.need(key) for key in keys]
+    arrays = [
+        parse(parse_json(document, f"{where}/{key}"), f"{where}/{key}")
+        for document, key in zip(documents, keys, strict=True)
+    ]
+    heads = [_head_key(path, metadata) for path, metadata in zip(paths, arrays, strict=True)]
+    look.read([], heads=[head for head in heads if head])
+    return tuple(
+        FoundArray(path, metadata, document, (look.get(head) if head else None) or b"")
+        for path, metadata, document, head in zip(paths, arrays, documents, heads, strict=True)
+    )
+
+
+def _head_key(path: str, metadata: ArrayMetadata) -> str | None:
+    """The first chunk's file, if how large its blocks are makes a difference."""
+    if metadata.encoding != "blosc" or not is_worth_splitting(metadata):
+        return None
+    key = metadata.chunk_key((0,) * len(metadata.shape))
+    return f"{path}/{key}" if path else key
+
+
+def _attributes(content: bytes | None, where: str) -> dict[str, Any]:
+    return parse_json(content, f"{where}/.zattrs") if content is not None else {}

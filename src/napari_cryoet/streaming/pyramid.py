@@ -1,0 +1,272 @@
+"""An image in several resolutions, of which any part can be read exactly, or shown while it is still loading."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
+from napari_cryoet.streaming.geometry import (
+    BlockIndex,
+    Box,
+    box_shape,
+    box_slices,
+    intersect,
+    level_factors,
+    padded_shapes,
+)
+from napari_cryoet.streaming.opening import Found, FoundArray, find_arrays
+from napari_cryoet.streaming.readers import BlockReader, FrameReader, PlainReader, ZarrReader, longest_run
+from napari_cryoet.streaming.sources import ByteSource, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+    from pathlib import Path
+
+    import dask.array as da
+
+    from napari_cryoet.streaming.fetcher import Block
+
+#: A block of a pyramid, unique in the process: the pyramid, the level, the block.
+BlockKey = tuple[int, int, BlockIndex]
+
+_owners = itertools.count()
+_by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
+
+
+class Pyramid:
+    """An image in several resolutions.
+
+    Made by `open_pyramid`. All methods may be called from any thread.
+
+    Attributes
+    ----------
+    url
+        Where it is.
+    shapes
+        Of the levels as they are stored, finest first.
+    dtype
+        Of the values, in this machine's byte order.
+    axes
+        Names of the axes, empty where the file doesn't say.
+    scales
+        Size of a voxel at each level along each axis as the file says it (advisory), or None.
+    factors
+        How many finest voxels a voxel of each level spans along each axis.
+    coarse_offset
+        ``"mean"`` where a coarse voxel sits in the middle of the finest voxels it spans, ``"strided"`` where it sits
+        on the first of them. May be set by who knows better than the file.
+    is_labels
+        Whether the file says that its values are labels.
+    metadata
+        The file's attributes as they stand there.
+    chunk_shapes
+        Shape of what lies in one file, at each level.
+    """
+
+    def __init__(
+        self, source: ByteSource, readers: Sequence[BlockReader], found: Found, *, fetcher: Fetcher, owner: int
+    ) -> None:
+        self._source, self._readers, self._fetcher, self._owner = source, tuple(readers), fetcher, owner
+        self._stop = threading.Event()
+        multiscale = found.multiscale
+        self.url = source.url
+        self.shapes = tuple(reader.metadata.shape for reader in readers)
+        self.dtype = readers[0].metadata.dtype
+        self.fill_value = readers[0].metadata.fill_value
+        self.axes = tuple(axis.name for axis in multiscale.axes) if multiscale else ()
+        self.units = tuple(axis.unit for axis in multiscale.axes) if multiscale else ()
+        self.scales = tuple(level.scale for level in multiscale.levels) if multiscale else (None,)
+        self.is_labels = bool(multiscale and multiscale.is_labels)
+        self.coarse_offset: CoarseOffset = (multiscale and multiscale.coarse_offset) or "mean"
+        self.metadata = found.attributes
+        self.chunk_shapes = tuple(reader.metadata.chunk_shape for reader in readers)
+        self.factors = level_factors(self.shapes, self.scales)
+        self.padded_shapes = padded_shapes(self.shapes, self.factors)
+
+    def __repr__(self) -> str:
+        return f"<Pyramid {self.url} {self.shapes[0]} {self.dtype}, {len(self.shapes)} levels>"
+
+    @property
+    def shape_zyx(self) -> tuple[int, ...]:
+        """Shape of the finest level without padding."""
+        return self.shapes[0]
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes have come from the source so far."""
+        return self._source.bytes_read
+
+    @cached_property
+    def levels(self) -> list[da.Array]:
+        """The levels as dask arrays that compute exact values.
+
+        Each dask chunk is what is fetched as one. Where a level is not exactly as many times smaller as its factor
+        says (odd sizes), it is padded with the fill value at the far end, by at most seven voxels at the finest level,
+        so that the ratios of the shapes are exact: napari takes these for the factors. Crop with `shapes`.
+        """
+        import dask.array as da
+
+        from napari_cryoet.streaming.exact import ExactLevel
+
+        arrays = []
+        for level in range(len(self.shapes)):
+            name = f"napari-cryoet-pyramid-{self._owner}-{level}"
+            exact = ExactLevel(self, level)
+            meta = np.empty((0,) * len(exact.shape), self.dtype)
+            arrays.append(da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta))  # type: ignore[no-untyped-call]
+            _by_array_name[name] = self
+        return arrays
+
+    def read(self, level: int, box: Box | None = None, *, stop: threading.Event | None = None) -> Block:
+        """Read exact values, many requests at a time.
+
+        Parameters
+        ----------
+        level
+            0 is the finest.
+        box
+            Start and stop on each axis, within the level's shape; None reads all.
+        stop
+            Set by whoever no longer wants the values.
+
+        Raises
+        ------
+        StreamError
+            If anything of it can't be read.
+        StoppedError
+            When ``stop`` is set or the pyramid is closed.
+        """
+        grid = self._readers[level].grid
+        box = box or tuple((0, size) for size in self.shapes[level])
+        blocks = self._fetcher.fetch(self.runs(level, grid.covering(box)), stop=stop)
+        values = np.empty(box_shape(box), self.dtype)
+        for key, content in blocks.items():
+            place = grid.box(_block_of(key))
+            common = intersect(place, box)
+            if common is not None:
+                values[box_slices(common, box)] = content[box_slices(common, place)]
+        return values
+
+    def size_bytes(self, level: int, box: Box | None = None) -> int:
+        """How many bytes the blocks of (a part of) a level take once they are decoded."""
+        grid = self._readers[level].grid
+        box = box or tuple((0, size) for size in self.shapes[level])
+        voxels = sum(int(np.prod(box_shape(grid.box(block)))) for block in grid.covering(box))
+        return voxels * self.dtype.itemsize
+
+    def bytes_for_plane(self, level: int, axis: int) -> int:
+        """About how many bytes cross the wire for the middle plane of a level; more than this, never less by much."""
+        shape = self.shapes[level]
+        middle = shape[axis] // 2
+        box = tuple((middle, middle + 1) if i == axis else (0, size) for i, size in enumerate(shape))
+        return round(self.size_bytes(level, box) * self._readers[level].compression)
+
+    def close(self) -> None:
+        """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""
+        self._stop.set()
+        self._fetcher.memory.forget_where(self._owner)
+
+    def key(self, level: int, block: BlockIndex) -> BlockKey:
+        """What a block is called in the cache."""
+        return self._owner, level, block
+
+    def grid(self, level: int) -> Any:
+        """How a level is cut into blocks."""
+        return self._readers[level].grid
+
+    def runs(self, level: int, blocks: Iterable[BlockIndex]) -> list[Run]:
+        """Blocks of one level as the runs that fetch them."""
+        reader = self._readers[level]
+
+        def load(keys: tuple[Hashable, ...]) -> dict[Hashable, Block]:
+            loaded = reader.load([_block_of(key) for key in keys], self._stop)
+            return {self.key(level, block): values for block, values in loaded.items()}
+
+        groups = reader.grid.runs(blocks, longest_run(reader))
+        return [Run(tuple(self.key(level, block) for block in group), load) for group in groups]
+
+
+def open_pyramid(
+    url_or_path: str | Path, *, stop: threading.Event | None = None, fetcher: Fetcher | None = None
+) -> Pyramid:
+    """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
+
+    Parameters
+    ----------
+    url_or_path
+        An http(s) or ``file://`` address, or a path.
+    stop
+        Set by whoever no longer wants it.
+    fetcher
+        Who fetches; by default the one that all pyramids share.
+
+    Raises
+    ------
+    FormatError
+        If it is something else, or damaged; the message names what is wrong.
+    StreamError
+        If the server or the disk doesn't answer.
+    StoppedError
+        When ``stop`` is set.
+    """
+    fetcher = fetcher or shared_fetcher()
+    source = open_source(url_or_path)
+    found = find_arrays(source, stop=stop or threading.Event())
+    _check_levels(found, source.url)
+    owner = next(_owners)
+    readers = [make_reader(source, array, fetcher, owner) for array in found.arrays]
+    return Pyramid(source, readers, found, fetcher=fetcher, owner=owner)
+
+
+def make_reader(source: ByteSource, array: FoundArray, fetcher: Fetcher, owner: int) -> BlockReader:
+    """The reader that suits an array."""
+    match array.metadata.encoding:
+        case "blosc":
+            return FrameReader(source, array.path, array.metadata, head=array.head, memory=fetcher.memory, owner=owner)
+        case "plain":
+            return PlainReader(source, array.path, array.metadata)
+        case _:
+            return ZarrReader(source, array.path, array.metadata, array.document)
+
+
+def next_owner() -> int:
+    """A number for a pyramid that no other pyramid of this process has."""
+    return next(_owners)
+
+
+def pyramid_of(levels: Any) -> Pyramid | None:
+    """The pyramid behind some of its own ``levels`` (a list of dask arrays, or one of them), or None."""
+    first = levels[0] if not hasattr(levels, "dask") and len(levels) else levels
+    return _by_array_name.get(getattr(first, "name", ""))
+
+
+def _block_of(key: Hashable) -> BlockIndex:
+    match key:
+        case (int(), int(), tuple() as block):
+            return block
+    raise TypeError(f"{key!r} is not a block of a pyramid")
+
+
+def _check_levels(found: Found, where: str) -> None:
+    """Refuse levels that can't be one image."""
+    finest = found.arrays[0].metadata
+    axes = found.multiscale.axes if found.multiscale else ()
+    if axes and len(axes) != len(finest.shape):
+        raise FormatError(f"{where}: {len(axes)} axes are named, but the array has {len(finest.shape)}.")
+    for array in found.arrays:
+        shape = array.metadata.shape
+        if not all(shape):
+            raise FormatError(f"{where}: level {array.path!r} is empty.")
+        if len(shape) != len(finest.shape) or array.metadata.dtype != finest.dtype:
+            raise FormatError(f"{where}: level {array.path!r} differs from the finest one in its axes or data type.")
+    for finer, coarser in itertools.pairwise(found.arrays):
+        if any(a < b for a, b in zip(finer.metadata.shape, coarser.metadata.shape, strict=True)):
+            raise FormatError(f"{where}: level {coarser.path!r} is larger than level {finer.path!r}.")

@@ -1,0 +1,348 @@
+"""Read blocks of one zarr array: only the needed bytes of Blosc or plain chunks, and anything else through zarr itself.
+
+A block is some planes of one chunk. All values are exact, in this machine's byte order, and cut to the array's shape.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from napari_cryoet.exceptions import CryoETError, FormatError, StreamError
+from napari_cryoet.streaming import blosc
+from napari_cryoet.streaming.geometry import BlockIndex, Grid, box_shape, box_slices, make_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from napari_cryoet.streaming.cache import MemoryCache
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+HEAD_BYTES = 4096
+
+_WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
+_PLAIN_BLOCK_BYTES = 2**19
+_RUN_BYTES = 4 * 2**20
+_MAX_GAP_BYTES = 2**18
+_MAX_OBJECT_BYTES = 2 * 2**30
+_SMALL_OBJECT_BYTES = 2**19
+
+
+class BlockReader(Protocol):
+    """One array, read block by block."""
+
+    metadata: ArrayMetadata
+    grid: Grid
+    compression: float  # how many bytes a byte of content takes in the file, as far as is known
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks, all of the same chunk.
+
+        Raises
+        ------
+        StreamError
+            Where a block can't be read; a missing chunk is no error, its blocks have the fill value.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldFrame:
+    """A chunk's table of blocks and as much of the chunk as came with it."""
+
+    frame: blosc.Frame
+    prefix: bytes
+
+
+class FrameReader:
+    """Chunks that are one Blosc frame each, in C order.
+
+    Parameters
+    ----------
+    source, path
+        Where the array is.
+    metadata
+        What it is.
+    head
+        The first bytes of some chunk, which show how large the frames' own blocks are; empty if there is none.
+    memory, owner
+        Where the tables of blocks are kept, under keys that start with ``owner``.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        path: str,
+        metadata: ArrayMetadata,
+        *,
+        head: bytes,
+        memory: MemoryCache[object],
+        owner: object,
+    ) -> None:
+        self.metadata = metadata
+        self._source, self._path, self._memory, self._owner = source, path, memory, owner
+        sample = _sample_header(head, metadata)
+        self._prefix_bytes = max(sample.table_end if sample else HEAD_BYTES, _first_request_bytes(metadata))
+        self.grid = _cut_into_slabs(metadata, sample.blocksize if sample else _PLAIN_BLOCK_BYTES)
+        self.compression = sample.cbytes / sample.nbytes if sample else 1.0
+        self._reads_whole_chunks = metadata.chunk_nbytes <= _WHOLE_CHUNK_BYTES
+        self._pending: dict[tuple[int, ...], Future[_HeldFrame | None]] = {}
+        self._lock = threading.Lock()
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks, all of the same chunk; see `BlockReader`."""
+        chunk = self.grid.chunk(blocks[0])
+        try:
+            held = self._held_frame(chunk, stop)
+            if held is None:
+                return {block: _fill(self, block) for block in blocks}
+            return self._decode(chunk, held, blocks, stop)
+        except FormatError as error:
+            raise StreamError(f"A part of {self._where(chunk)} is damaged: {error.message}") from error
+
+    def _decode(
+        self, chunk: tuple[int, ...], held: _HeldFrame, blocks: Sequence[BlockIndex], stop: threading.Event
+    ) -> dict[BlockIndex, Block]:
+        frame, blocksize = held.frame, held.frame.header.blocksize
+        spans = {block: _byte_span(self.grid, self.metadata, block) for block in blocks}
+        parts = {block: (start // blocksize, -(-stop // blocksize)) for block, (start, stop) in spans.items()}
+        needed = {part for first, last in parts.values() for part in range(first, last)}
+        bodies = self._read_parts(chunk, held, needed, stop)
+        decoded = {}
+        for block, (first, last) in parts.items():
+            content = _decompress(frame, first, last, bodies)
+            start, end = (position - first * blocksize for position in spans[block])
+            decoded[block] = _shape_block(self.grid, self.metadata, block, content, (start, end))
+        return decoded
+
+    def _read_parts(
+        self, chunk: tuple[int, ...], held: _HeldFrame, needed: Iterable[int], stop: threading.Event
+    ) -> dict[int, bytes]:
+        """The compressed bytes of some of a frame's blocks, from what is held or from the source."""
+        frame, prefix = held.frame, held.prefix
+        bodies = {part: prefix[frame.starts[part] : frame.ends[part]] for part in needed}
+        missing = [part for part in bodies if frame.ends[part] > len(prefix)]
+        for piece in blosc.plan_ranges(frame, missing, max_gap=_MAX_GAP_BYTES):
+            content = self._source.read(self._key(chunk), start=piece.start, length=piece.stop - piece.start, stop=stop)
+            if content is None:
+                raise StreamError(f"{self._where(chunk)} vanished while it was read.")
+            bodies |= blosc.cut_blocks(frame, piece, content)
+        return bodies
+
+    def _held_frame(self, chunk: tuple[int, ...], stop: threading.Event) -> _HeldFrame | None:
+        """A chunk's table, read once however many ask; None where there is no such chunk."""
+        key = (self._owner, "frame", self._path, chunk)
+        held = self._memory.get(key)
+        if isinstance(held, _HeldFrame):
+            return held
+        with self._lock:
+            pending = self._pending.get(chunk)
+            is_mine = pending is None
+            future = pending or Future()
+            self._pending[chunk] = future
+        if not is_mine:
+            return future.result()
+        try:
+            held = self._read_frame(chunk, stop)
+            if held is not None:
+                self._memory.put(key, held, len(held.prefix) + 16 * len(held.frame.starts))
+            future.set_result(held)
+        except CryoETError as error:
+            future.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._pending[chunk]
+        return held
+
+    def _read_frame(self, chunk: tuple[int, ...], stop: threading.Event) -> _HeldFrame | None:
+        wanted = _MAX_OBJECT_BYTES if self._reads_whole_chunks else self._prefix_bytes
+        prefix = self._read_prefix(chunk, wanted, stop)
+        if prefix is None:
+            return None
+        header = blosc.parse_header(prefix)
+        if header.nbytes != self.metadata.chunk_nbytes:
+            raise FormatError(f"it holds {header.nbytes} bytes instead of {self.metadata.chunk_nbytes}.")
+        if len(prefix) < header.table_end:
+            prefix = self._read_prefix(chunk, header.table_end, stop) or b""
+        frame = blosc.parse_frame(prefix)
+        is_whole = len(prefix) >= header.cbytes
+        if self._reads_whole_chunks and not is_whole:
+            raise FormatError(f"it has {len(prefix)} bytes instead of {header.cbytes}.")
+        keep = is_whole and (self._reads_whole_chunks or header.cbytes <= _SMALL_OBJECT_BYTES)
+        return _HeldFrame(frame, prefix if keep else prefix[: header.table_end])
+
+    def _read_prefix(self, chunk: tuple[int, ...], length: int, stop: threading.Event) -> bytes | None:
+        if length == _MAX_OBJECT_BYTES:
+            return self._source.read(self._key(chunk), stop=stop)
+        return self._source.read(self._key(chunk), length=length, stop=stop)
+
+    def _key(self, chunk: tuple[int, ...]) -> str:
+        return _join(self._path, self.metadata.chunk_key(chunk))
+
+    def _where(self, chunk: tuple[int, ...]) -> str:
+        return f"{self._source.url} ({self._key(chunk)})"
+
+
+class PlainReader:
+    """Chunks of uncompressed values in C order, or a whole file of them after a header.
+
+    Parameters
+    ----------
+    source, path
+        Where the array is.
+    metadata
+        What it is.
+    offset
+        Where the values start in each file.
+    key
+        The one file that holds the only chunk, instead of a chunk's usual name.
+    """
+
+    def __init__(
+        self, source: ByteSource, path: str, metadata: ArrayMetadata, *, offset: int = 0, key: str | None = None
+    ) -> None:
+        self.metadata = metadata
+        self.grid = _cut_into_slabs(metadata, _PLAIN_BLOCK_BYTES)
+        self.compression = 1.0
+        self._source, self._path, self._offset, self._one_key = source, path, offset, key
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks, all of the same chunk; see `BlockReader`."""
+        chunk = self.grid.chunk(blocks[0])
+        key = self._one_key if self._one_key is not None else _join(self._path, self.metadata.chunk_key(chunk))
+        spans = {block: _byte_span(self.grid, self.metadata, block) for block in blocks}
+        first, last = min(start for start, _ in spans.values()), max(end for _, end in spans.values())
+        content = self._source.read(key, start=self._offset + first, length=last - first, stop=stop)
+        if content is None and self._one_key is None:
+            return {block: _fill(self, block) for block in blocks}
+        if content is None or len(content) != last - first:
+            raise StreamError(f"{self._source.url} ({key}) ends before its last value.")
+        return {
+            block: _shape_block(self.grid, self.metadata, block, content, (start - first, end - first))
+            for block, (start, end) in spans.items()
+        }
+
+
+class ZarrReader:
+    """Any other chunks, decoded by zarr itself; a block is what was compressed together."""
+
+    def __init__(self, source: ByteSource, path: str, metadata: ArrayMetadata, document: bytes) -> None:
+        from napari_cryoet.streaming.zarr_store import open_zarr_array
+
+        self.metadata = metadata
+        self.compression = 1.0
+        shape = metadata.inner_chunk_shape
+        self.grid = make_grid(metadata.shape, shape, axis=0, planes=shape[0])
+        self._where = f"{source.url} ({path})" if path else source.url
+        self._array = open_zarr_array(source, path, metadata.zarr_format, document)
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks; see `BlockReader`."""
+        from napari_cryoet.streaming.zarr_store import read_zarr_array
+
+        decoded: dict[BlockIndex, Block] = {}
+        for block in blocks:
+            values = read_zarr_array(self._array, box_slices(self.grid.box(block)), self._where, stop)
+            decoded[block] = values.astype(self.metadata.dtype, copy=False)
+        return decoded
+
+
+def longest_run(reader: BlockReader) -> int:
+    """How many blocks that follow each other are read in one go."""
+    block = box_shape(reader.grid.box((0,) * len(reader.metadata.shape)))
+    return max(1, _RUN_BYTES // max(1, int(np.prod(block)) * reader.metadata.dtype.itemsize))
+
+
+def split_axis(metadata: ArrayMetadata) -> int:
+    """The first axis along which a chunk has more than one voxel: planes across it are contiguous in the chunk."""
+    long_axes = [axis for axis, size in enumerate(metadata.chunk_shape) if size > 1]
+    return long_axes[0] if long_axes else 0
+
+
+def is_worth_splitting(metadata: ArrayMetadata) -> bool:
+    """Whether parts of a chunk are asked for, rather than whole chunks."""
+    return metadata.encoding != "other" and metadata.chunk_nbytes > _WHOLE_CHUNK_BYTES
+
+
+def _cut_into_slabs(metadata: ArrayMetadata, blocksize: int) -> Grid:
+    """Blocks of as many planes as one block of a frame holds, or nearly so if planes don't fit in evenly."""
+    axis = split_axis(metadata)
+    planes = metadata.chunk_shape[axis]
+    if is_worth_splitting(metadata):
+        planes = max(1, -(-blocksize // _plane_bytes(metadata)))
+    return make_grid(metadata.shape, metadata.chunk_shape, axis=axis, planes=planes)
+
+
+def _plane_bytes(metadata: ArrayMetadata) -> int:
+    return int(np.prod(metadata.chunk_shape[split_axis(metadata) + 1 :], dtype=int)) * metadata.stored_dtype.itemsize
+
+
+def _byte_span(grid: Grid, metadata: ArrayMetadata, block: BlockIndex) -> tuple[int, int]:
+    """Where a block's planes start and stop in its decompressed chunk."""
+    axis = split_axis(metadata)
+    start, stop = grid.box(block)[axis]
+    chunk_start = start // metadata.chunk_shape[axis] * metadata.chunk_shape[axis]
+    plane = _plane_bytes(metadata)
+    return (start - chunk_start) * plane, (stop - chunk_start) * plane
+
+
+def _shape_block(
+    grid: Grid, metadata: ArrayMetadata, block: BlockIndex, content: bytes, span: tuple[int, int]
+) -> Block:
+    """Bytes as an array, without what a chunk holds beyond the array's end."""
+    axis = split_axis(metadata)
+    box = box_shape(grid.box(block))
+    full = (*metadata.chunk_shape[:axis], box[axis], *metadata.chunk_shape[axis + 1 :])
+    values = np.frombuffer(
+        content, metadata.stored_dtype, (span[1] - span[0]) // metadata.stored_dtype.itemsize, span[0]
+    )
+    values = values.reshape(full)[tuple(slice(size) for size in box)]
+    values = np.ascontiguousarray(values.astype(metadata.dtype, copy=False))
+    if values.nbytes < len(content) // 2 and values.base is not None:
+        return values.copy()  # a small part must not keep a large whole in memory
+    return values
+
+
+def _fill(reader: BlockReader, block: BlockIndex) -> Block:
+    """A block of a missing chunk: one value that stands for all."""
+    value = np.asarray(reader.metadata.fill_value, reader.metadata.dtype)
+    return np.broadcast_to(value, box_shape(reader.grid.box(block)))
+
+
+def _decompress(frame: blosc.Frame, first: int, stop: int, bodies: dict[int, bytes]) -> bytes:
+    if frame.header.is_memcpyed:
+        return b"".join(bodies[part] for part in range(first, stop))
+    from numcodecs.blosc import decompress
+
+    expected = sum(frame.header.content_size(part) for part in range(first, stop))
+    try:
+        content = bytes(decompress(blosc.cut_frame(frame, first, stop, bodies)))
+    except (RuntimeError, ValueError) as error:
+        raise FormatError("it does not decompress.") from error
+    if len(content) != expected:
+        raise FormatError(f"{expected} bytes decompress to {len(content)}.")
+    return content
+
+
+def _sample_header(head: bytes, metadata: ArrayMetadata) -> blosc.Header | None:
+    """The header of some chunk if it is a good example of the others."""
+    try:
+        header = blosc.parse_header(head)
+    except FormatError:
+        return None  # missing, or damaged, which reading that chunk will tell
+    return header if header.nbytes == metadata.chunk_nbytes and header.blocksize > 0 else None
+
+
+def _first_request_bytes(metadata: ArrayMetadata) -> int:
+    """Masks compress about a hundredfold: the first request for a chunk of bytes usually brings all of it."""
+    return _SMALL_OBJECT_BYTES if metadata.dtype.itemsize == 1 else 0
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}/{key}" if path else key

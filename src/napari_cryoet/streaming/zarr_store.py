@@ -1,0 +1,132 @@
+"""A read-only zarr store over a byte source, for whatever is not read block by block."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+
+from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.sources import ByteSource
+
+_MAX_OBJECT_BYTES = 2 * 2**30
+
+
+class SourceStore(Store):
+    """What zarr needs to read an array below a byte source; nothing can be listed or written.
+
+    Parameters
+    ----------
+    source
+        Where the bytes come from.
+    documents
+        Files that have been read already, by key; everything else that is metadata counts as missing.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = False
+
+    def __init__(self, source: ByteSource, documents: dict[str, bytes]) -> None:
+        super().__init__(read_only=True)
+        self._source = source
+        self._documents = documents
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SourceStore) and other._source is self._source
+
+    __hash__ = None  # type: ignore[assignment]
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Read a file or a part of it, None where it is missing."""
+        if key.rsplit("/", 1)[-1] in {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}:
+            content = self._documents.get(key)
+        else:
+            content = await asyncio.to_thread(self._read, key, byte_range)
+        return None if content is None else prototype.buffer.from_bytes(content)
+
+    def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
+        match byte_range:
+            case None:
+                return self._source.read(key)
+            case RangeByteRequest(start, end):
+                return self._source.read(key, start=start, length=end - start)
+            case OffsetByteRequest(offset):
+                return self._source.read(key, start=offset)
+            case SuffixByteRequest(suffix):
+                return self._source.read(key, start=-suffix)
+        raise ValueError(f"unknown byte request {byte_range!r}")
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Read several parts at once."""
+        return list(await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        """Whether a file that was read already is known; anything else shows when it is read."""
+        return key in self._documents
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse: this is read-only."""
+        raise NotImplementedError
+
+    async def delete(self, key: str) -> None:
+        """Refuse: this is read-only."""
+        raise NotImplementedError
+
+    def list(self) -> AsyncIterator[str]:
+        """Refuse: servers don't list."""
+        raise NotImplementedError
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Refuse: servers don't list."""
+        raise NotImplementedError
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Refuse: servers don't list."""
+        raise NotImplementedError
+
+
+def open_zarr_array(source: ByteSource, path: str, zarr_format: int, document: bytes) -> zarr.Array[Any]:
+    """An array whose metadata has been read already; no request is made.
+
+    Raises
+    ------
+    FormatError
+        If zarr does not understand the metadata.
+    """
+    name = ".zarray" if zarr_format == 2 else "zarr.json"
+    store = SourceStore(source, {f"{path}/{name}" if path else name: document})
+    try:
+        return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if zarr_format == 2 else 3)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise FormatError(f"{source.url}: zarr does not understand the array {path!r} ({error}).") from error
+
+
+def read_zarr_array(array: zarr.Array[Any], box: tuple[slice, ...], where: str, stop: threading.Event) -> Block:
+    """Read a part of an array through zarr.
+
+    Raises
+    ------
+    StreamError
+        If it can't be read or decoded.
+    """
+    if stop.is_set():
+        raise StoppedError
+    try:
+        return np.asarray(array[box])
+    except (RuntimeError, ValueError, TypeError, OSError, EOFError) as error:
+        raise StreamError(f"A part of {where} is damaged or in a form that zarr can't decode ({error}).") from error

@@ -1,0 +1,148 @@
+"""Blosc frames read in parts hold what numcodecs put in."""
+
+import itertools
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numcodecs import Blosc
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.streaming.blosc import (
+    HEADER_BYTES,
+    cut_blocks,
+    cut_frame,
+    parse_frame,
+    parse_header,
+    plan_ranges,
+)
+
+CODECS = ["lz4", "lz4hc", "zstd", "zlib", "blosclz"]
+DTYPES = ["i1", "u1", "<i2", "<u2", ">i2", "<f4", "<i4", "<f8", "<c8", "<c16"]
+
+
+def content(dtype: str, size: int, seed: int, kind: str) -> bytes:
+    """Some array's bytes: noise does not compress, steps do, zeros vanish."""
+    random = np.random.default_rng(seed)
+    match kind:
+        case "noise":
+            return random.bytes(size * np.dtype(dtype).itemsize)
+        case "steps":
+            return (np.arange(size) // 7 + random.integers(0, 3, size)).astype(dtype).tobytes()
+        case _:
+            return np.zeros(size, dtype).tobytes()
+
+
+@st.composite
+def frames(draw):
+    dtype = draw(st.sampled_from(DTYPES))
+    raw = content(
+        dtype,
+        draw(st.one_of(st.integers(0, 3_000), st.integers(30_000, 300_000))),
+        draw(st.integers(0, 9)),
+        draw(st.sampled_from(["noise", "steps", "zeros"])),
+    )
+    codec = Blosc(
+        cname=draw(st.sampled_from(CODECS)),
+        clevel=draw(st.integers(0, 9)),
+        shuffle=draw(st.sampled_from([Blosc.NOSHUFFLE, Blosc.SHUFFLE, Blosc.BITSHUFFLE])),
+        blocksize=draw(st.sampled_from([0, 128, 512, 1000, 4096, 2**15])),
+    )
+    return raw, bytes(codec.encode(np.frombuffer(raw, dtype)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(frames(), st.data())
+def test_any_run_of_blocks_decodes_to_its_part_of_the_content(made, data):
+    raw, encoded = made
+    frame = parse_frame(encoded[: parse_header(encoded).table_end])
+    header = frame.header
+    assert (header.nbytes, header.cbytes) == (len(raw), len(encoded))
+    if header.n_blocks == 0:
+        return
+    first = data.draw(st.integers(0, header.n_blocks - 1))
+    stop = data.draw(st.integers(first + 1, header.n_blocks))
+    blocks = {}
+    for piece in plan_ranges(frame, range(first, stop), max_gap=data.draw(st.sampled_from([0, 100]))):
+        blocks |= cut_blocks(frame, piece, encoded[piece.start : piece.stop])
+    smaller = cut_frame(frame, first, stop, blocks)
+    assert bytes(Blosc().decode(smaller)) == raw[first * header.blocksize : stop * header.blocksize]
+
+
+@settings(max_examples=100, deadline=None)
+@given(frames(), st.data())
+def test_the_plan_asks_for_each_wanted_block_once_and_for_nothing_twice(made, data):
+    frame = parse_frame(made[1])
+    wanted = data.draw(st.sets(st.integers(0, max(0, frame.header.n_blocks - 1)))) if frame.header.n_blocks else set()
+    max_bytes = data.draw(st.sampled_from([1, 1000, 2**22]))
+    plan = plan_ranges(frame, wanted, max_bytes=max_bytes)
+    assert sorted(block for piece in plan for block in piece.blocks) == sorted(wanted)
+    assert all(earlier.stop <= later.start for earlier, later in itertools.pairwise(plan))
+    assert sum(piece.stop - piece.start for piece in plan) == sum(frame.ends[b] - frame.starts[b] for b in wanted)
+    assert all(piece.stop - piece.start <= max_bytes for piece in plan if len(piece.blocks) > 1)
+
+
+def test_blocks_in_any_order_are_found():
+    raw = content("<f4", 200_000, 1, "steps")  # twelve blocks of 2**16 bytes and a short one
+    encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 2**14).encode(np.frombuffer(raw, "<f4")))
+    frame = parse_frame(encoded)
+    bodies = [encoded[start:end] for start, end in zip(frame.starts, frame.ends, strict=True)]
+    order = [3, 0, 7, *[i for i in range(len(bodies)) if i not in {3, 0, 7}]]
+    starts, position = {}, frame.header.table_end
+    for block in order:
+        starts[block], position = position, position + len(bodies[block])
+    table = struct.pack(f"<{len(bodies)}i", *(starts[b] for b in range(len(bodies))))
+    shuffled = encoded[:HEADER_BYTES] + table + b"".join(bodies[b] for b in order)
+    again = parse_frame(shuffled)
+    piece = plan_ranges(again, [7, 3])
+    blocks = {b: body for p in piece for b, body in cut_blocks(again, p, shuffled[p.start : p.stop]).items()}
+    assert blocks == {3: bodies[3], 7: bodies[7]}
+
+
+def test_a_short_last_block_decodes_alone():
+    raw = content("<f4", 40_000, 2, "steps")  # two blocks of 2**16 bytes and one of 28,928
+    encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 2**14).encode(np.frombuffer(raw, "<f4")))
+    frame = parse_frame(encoded)
+    assert frame.header.n_blocks == 3
+    body = encoded[frame.starts[2] : frame.ends[2]]
+    assert bytes(Blosc().decode(cut_frame(frame, 2, 3, {2: body}))) == raw[2 * 2**16 :]
+
+
+def test_what_does_not_compress_is_read_without_a_table():
+    raw = content("<f4", 5_000, 3, "noise")
+    encoded = bytes(Blosc("lz4", 0, Blosc.SHUFFLE, 4096).encode(np.frombuffer(raw, "<f4")))
+    header = parse_header(encoded)
+    assert header.is_memcpyed
+    assert header.table_end == HEADER_BYTES
+    frame = parse_frame(encoded[:HEADER_BYTES])
+    start, end = frame.starts[2], frame.ends[2]
+    assert encoded[start:end] == raw[2 * header.blocksize : 3 * header.blocksize]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda b: b[:10], "cut short"),
+        (lambda b: bytes([9]) + b[1:], "not a Blosc frame"),
+        (lambda b: b[:8] + struct.pack("<I", 0) + b[12:], "block size of 0"),
+        (lambda b: b[:12] + struct.pack("<I", 17) + b[16:], "too small"),
+        (lambda b: b[:20], "table is cut short"),
+        (lambda b: b[:16] + struct.pack("<i", -1) + b[20:], "outside"),
+        (lambda b: b[:16] + b[20:24] + b[20:], "same byte"),
+        (lambda b: b[:4] + struct.pack("<I", 2**32 - 1) + b[8:], "impossible sizes"),
+    ],
+)
+def test_a_damaged_frame_is_refused_with_words(damage, words):
+    encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 4096).encode(np.arange(200_000, dtype="<f4")))
+    with pytest.raises(FormatError, match=words):
+        parse_frame(damage(encoded))
+
+
+def test_a_piece_of_the_wrong_length_is_refused():
+    encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 4096).encode(np.arange(200_000, dtype="<f4")))
+    frame = parse_frame(encoded)
+    piece = plan_ranges(frame, [1])[0]
+    with pytest.raises(FormatError, match="instead of"):
+        cut_blocks(frame, piece, encoded[piece.start : piece.stop - 1])
