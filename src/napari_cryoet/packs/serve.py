@@ -25,7 +25,7 @@ import threading
 from collections import OrderedDict
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, Final, Self
 
 from napari_cryoet.exceptions import NetworkError
@@ -135,10 +135,15 @@ def serve_pack(folder: Path | str, host: str = "127.0.0.1", port: int = 0) -> Pa
 
 def serve_until_signalled(
     folder: Path | str, host: str = "127.0.0.1", port: int = 0, *, output: IO[str] | None = None
-) -> None:
+) -> signal.Signals:
     """Serve a pack until SIGINT or SIGTERM; what the command line does. To be called from the main thread.
 
     When ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL}``.
+
+    Returns
+    -------
+    signal.Signals
+        What ended it.
 
     Raises
     ------
@@ -149,7 +154,14 @@ def serve_until_signalled(
     """
     output = output or sys.stdout
     signalled = threading.Event()
-    handlers = {number: signal.signal(number, lambda *_: signalled.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = signal.SIGTERM
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal ending
+        ending = signal.Signals(number)
+        signalled.set()
+
+    handlers = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with serve_pack(folder, host, port) as server:
             urls = {"graphql": server.graphql_url, "files": server.files_url, "s3": server.s3_url}
@@ -159,6 +171,7 @@ def serve_until_signalled(
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    return ending
 
 
 class _Server(ThreadingHTTPServer):
