@@ -1,7 +1,6 @@
 import contextlib
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.ndjson import NO_INSTANCE, Points, read_points, write_points
 
-REAL_PICKS = Path(__file__).parents[2] / "../shared/real/ndjson/10445-TS_105_5-69546_Point.ndjson"
 IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 
@@ -271,9 +269,8 @@ def test_a_hundred_thousand_points_are_read_within_a_second():
     assert min(elapsed_s) < 1.0
 
 
-@pytest.mark.skipif(not REAL_PICKS.exists(), reason="needs ../shared/real, which only the developers have")
-def test_real_picks_lie_within_their_tomogram():
-    points = read_points(REAL_PICKS)
+def test_real_picks_lie_within_their_tomogram(real_data):
+    points = read_points(real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson")
 
     assert len(points) == 43
     assert points.warnings == ()

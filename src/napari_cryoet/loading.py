@@ -1,0 +1,289 @@
+"""Records and files to layer specs: what napari needs to draw them, without napari.
+
+World is ångström in z, y, x, with its origin at the centre of voxel (0, 0, 0): ``world = index * spacing``. A record's
+spacing is the API's; what a volume file says itself counts only for bare files. Where neither is known, layers are in
+voxels and say so: units are ``"pixel"`` and the metadata has a warning. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet import overlay, provenance
+from napari_cryoet.colors import RGBA, color_of, instance_colormap, object_key
+from napari_cryoet.contrast import robust_limits
+from napari_cryoet.diameters import diameter_angstrom
+from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.formats import ndjson
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.records import Annotation, AnnotationFile, Tomogram
+from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.volumes import Volume, name_of, open_volume, suffix_of
+from napari_cryoet.wording import joined, plain, spacing_text
+
+AXES: Final = ("z", "y", "x")
+MASK_OPACITY: Final = 0.5
+
+_SHAPE_WORDS: Final = {
+    ShapeType.POINT: "points",
+    ShapeType.ORIENTED_POINT: "oriented points",
+    ShapeType.INSTANCE_SEGMENTATION: "instances",
+    ShapeType.SEGMENTATION_MASK: "mask",
+    ShapeType.INSTANCE_SEGMENTATION_MASK: "instance mask",
+}
+_NO_SPACING: Final = "The file doesn't say how large its voxels are, so positions are in voxels, not in ångström."
+
+
+def load_tomogram(
+    tomogram: Tomogram | str | Path,
+    *,
+    spacing_angstrom: float | None = None,
+    stop: threading.Event | None = None,
+) -> LayerSpec:
+    """A tomogram as a multiscale image that reads its voxels when they are asked for.
+
+    Contrast limits come from the full-resolution planes that are seen first; these are the only voxels that are read.
+
+    Parameters
+    ----------
+    tomogram
+        A record of the portal, or the path or address of an OME-Zarr, zarr or MRC volume.
+    spacing_angstrom
+        The voxel spacing of a bare file, if you know better than the file. A record has its own.
+    stop
+        Set by whoever no longer wants the layer.
+
+    Raises
+    ------
+    FormatError
+        If there is no volume, or no readable one.
+    StreamError
+        If it can't be reached.
+    StoppedError
+        When ``stop`` is set.
+    """
+    if not isinstance(tomogram, Tomogram):
+        volume = _opened(str(tomogram), stop)
+        return _image_spec(volume, stop, name=_stem(tomogram), **_bare(volume, tomogram, spacing_angstrom))
+    url = tomogram.https_omezarr_dir or tomogram.https_mrc_file
+    if not url:
+        raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
+    volume = _opened(url, stop)
+    about = provenance.of_tomogram(tomogram, url)
+    if volume.shape_zyx != tomogram.shape_zyx:
+        about["warnings"] = [
+            f"The portal says {_by(tomogram.shape_zyx)} voxels (z, y, x), the file has {_by(volume.shape_zyx)}."
+        ]
+    return _image_spec(
+        volume,
+        stop,
+        name=tomogram_name(tomogram),
+        **_world(tomogram.voxel_spacing),
+        # Offsets are in voxels, from the canonical tomogram of the run, in whose frame its annotations are.
+        translate=tuple(
+            offset * tomogram.voxel_spacing for offset in (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
+        ),
+        metadata={METADATA_KEY: about},
+    )
+
+
+def load_annotation(
+    file: AnnotationFile | str | Path,
+    tomogram: Tomogram | float | None = None,
+    *,
+    color: RGBA | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[LayerSpec, ...]:
+    """An annotation file as layers: points (and arrows where they are oriented), or a multiscale mask.
+
+    Whether it fits a tomogram is for `overlay.fit` to say; here it is drawn where its file puts it.
+
+    Parameters
+    ----------
+    file
+        A record of the portal with its shape and annotation, or the path or address of an ``.ndjson`` file or a mask.
+    tomogram
+        Helps where the file's record or the bare file doesn't say its voxel spacing: a tomogram of the same spacing, or
+        the spacing in ångström.
+    color
+        Of the object, if it shall not be the one that `color_of` gives it.
+    stop
+        Set by whoever no longer wants the layers.
+
+    Raises
+    ------
+    FormatError
+        If the file can't be drawn, in words that say why.
+    StreamError
+        If it can't be reached.
+    StoppedError
+        When ``stop`` is set.
+    """
+    if not isinstance(file, AnnotationFile):
+        return _load_bare_annotation(file, tomogram, color, stop)
+    obstacle = overlay.why_not_drawable(file)
+    if obstacle:
+        raise FormatError(obstacle)
+    spacing = overlay.spacing_angstrom(file, tomogram if isinstance(tomogram, Tomogram) else None)
+    spacing = spacing if spacing is not None else _given_spacing(tomogram)
+    about = provenance.of_annotation_file(file, file.https_path, spacing)
+    assert file.shape is not None  # noqa: S101 - else it would not be drawable
+    annotation = file.shape.annotation
+    shape_type = file.shape.shape_type
+    name = annotation_name(annotation, shape_type)
+    object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
+    chosen = color or color_of(object_key(object_id, object_name))
+    if suffix_of(file.https_path) == ".ndjson" or file.format == "ndjson":
+        points = ndjson.read_points(_fetch(file.https_path, stop))
+        diameter = diameter_angstrom(object_id, object_name)
+        return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
+    volume = _opened(file.https_path, stop)
+    is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
+    return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen),)
+
+
+def tomogram_name(tomogram: Tomogram) -> str:
+    """What tells a tomogram from the others: ``TS_026 · raw · 13.48 Å``."""
+    run_name = tomogram.run.name if tomogram.run is not None else tomogram.name or f"TM-{tomogram.id}"
+    return joined(plain(run_name), plain(str(tomogram.processing)), spacing_text(tomogram.voxel_spacing))
+
+
+def annotation_name(annotation: Annotation | None, shape_type: ShapeType | None) -> str:
+    """What tells an annotation from the others: ``TS_026 · cytosolic ribosome · points · AN-1162``."""
+    word = _SHAPE_WORDS.get(shape_type, "") if shape_type is not None else ""
+    if annotation is None:
+        return word or "annotation"
+    run_name = annotation.run.name if annotation.run is not None else ""
+    return joined(plain(run_name), plain(annotation.object_name), word, f"AN-{annotation.id}")
+
+
+def _load_bare_annotation(
+    source: str | Path, tomogram: Tomogram | float | None, color: RGBA | None, stop: threading.Event | None
+) -> tuple[LayerSpec, ...]:
+    name = _stem(source)
+    chosen = color or color_of(name)
+    if suffix_of(source) == ".ndjson":
+        spacing = _given_spacing(tomogram)
+        about = provenance.of_bare_file("annotation", str(source), spacing)
+        points = ndjson.read_points(_fetch(str(source), stop))
+        diameter = diameter_angstrom(None, name)
+        return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
+    volume = _opened(str(source), stop)
+    options = _bare(volume, source, _given_spacing(tomogram))
+    return (_labels_spec(volume, options, name, None if volume.is_labels else chosen),)
+
+
+def _point_specs(
+    points: ndjson.Points,
+    about: dict[str, Any],
+    *,
+    name: str,
+    color: RGBA,
+    diameter_angstrom: float,
+    spacing: float | None,
+) -> tuple[LayerSpec, ...]:
+    if len(points) == 0 and points.skipped:
+        raise FormatError(f"None of this file's {len(points.skipped):,} lines is a point that can be drawn.")
+    common = _with_spacing(about | {"warnings": list(points.warnings)}, spacing)
+    sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or 10.0}
+    drawn = points_spec(points, common, name=name, color=color, **sizes)
+    arrows = arrows_spec(points, common, name=f"{name} · orientation", color=color, **sizes)
+    return (drawn,) if arrows is None else (drawn, arrows)
+
+
+def _labels_spec(volume: Volume, common: dict[str, Any], name: str, color: RGBA | None) -> LayerSpec:
+    """A Labels layer: one colour for all that isn't background, or without a colour one in turn for each instance."""
+    levels = list(volume.levels)
+    if volume.dtype.kind == "f":  # some masks are kept as whole float numbers
+        from dask.array import map_blocks
+
+        levels = [map_blocks(_whole_numbers, level, dtype=np.int32) for level in levels]  # type: ignore[no-untyped-call]
+    elif volume.dtype.kind == "b":
+        levels = [level.astype(np.uint8) for level in levels]  # type: ignore[no-untyped-call]
+    if volume.pyramid is not None and color is None:
+        volume.pyramid.coarse_offset = "strided"  # the portal picks every second instance voxel; it averages the rest
+    options = common | {
+        "name": name,
+        "multiscale": True,
+        "colormap": instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color},
+        "opacity": MASK_OPACITY,
+    }
+    return LayerSpec(levels, options, "labels")
+
+
+def _whole_numbers(block: NDArray[Any]) -> NDArray[Any]:
+    whole: NDArray[Any] = np.rint(block).astype(np.int32)
+    return whole
+
+
+def _image_spec(volume: Volume, stop: threading.Event | None, **options: Any) -> LayerSpec:
+    limits = _limits(volume, stop)
+    options |= {"multiscale": True, "colormap": "gray"}
+    return LayerSpec(volume.levels, options | ({} if limits is None else {"contrast_limits": limits}), "image")
+
+
+def _limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float] | None:
+    """By the middle planes, or others where those hold nothing."""
+    for at in (0.5, 0.25, 0.75):
+        limits = robust_limits(volume.sample(stop=stop, at=at))
+        if limits is not None:
+            return limits
+    return None if volume.dtype.kind in "ui" else (0.0, 1.0)
+
+
+def _opened(url: str, stop: threading.Event | None) -> Volume:
+    if stop is not None and stop.is_set():
+        raise StoppedError
+    return open_volume(url, stop=stop)
+
+
+def _fetch(url: str, stop: threading.Event | None) -> bytes:
+    from napari_cryoet.streaming.sources import open_source
+
+    content = open_source(url).read("", length=ndjson.MAX_FILE_BYTES + 1, stop=stop)
+    if content is None:
+        raise FormatError(f"There is no file at {url}.", hint="The portal lists it, but the server doesn't have it.")
+    return content
+
+
+def _world(spacing: float | Iterable[float]) -> dict[str, Any]:
+    scale = (float(spacing),) * 3 if isinstance(spacing, (int, float)) else tuple(spacing)
+    return {"scale": scale, "units": ("angstrom",) * 3, "axis_labels": AXES}
+
+
+def _with_spacing(about: dict[str, Any], spacing: float | tuple[float, float, float] | None) -> dict[str, Any]:
+    """Scale, units and metadata for a known spacing, or for none."""
+    if spacing is not None:
+        return _world(spacing) | {"metadata": {METADATA_KEY: about}}
+    about = about | {"warnings": [*about.get("warnings", ()), _NO_SPACING]}
+    return {
+        "scale": (1.0, 1.0, 1.0),
+        "units": ("pixel",) * 3,
+        "axis_labels": AXES,
+        "metadata": {METADATA_KEY: about},
+    }
+
+
+def _bare(volume: Volume, source: str | Path, given: float | None) -> dict[str, Any]:
+    spacing = volume.spacing_angstrom if given is None else (given,) * 3
+    return _with_spacing(provenance.of_bare_file("volume", str(source), spacing), spacing)
+
+
+def _given_spacing(tomogram: Tomogram | float | None) -> float | None:
+    return tomogram.voxel_spacing if isinstance(tomogram, Tomogram) else tomogram
+
+
+def _stem(source: str | Path) -> str:
+    name = name_of(source)
+    return name.rsplit(".", 1)[0] or name
+
+
+def _by(shape_zyx: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape_zyx))

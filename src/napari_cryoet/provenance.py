@@ -1,0 +1,179 @@
+"""Where a layer's data comes from, whom to cite and what its numbers mean, as plain data that JSON can hold.
+
+Every layer keeps this in its ``metadata`` under `METADATA_KEY`, so that a picture, an export or a colleague who gets
+the layer can be traced back to the portal without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date
+from enum import Enum
+from typing import Any, Final
+
+from napari_cryoet._version import __version__
+from napari_cryoet.links import database_links, publication_links
+from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, Tomogram
+
+#: All data of the portal is dedicated to the public domain.
+LICENCE: Final = "CC0-1.0"
+LICENCE_URL: Final = "https://creativecommons.org/publicdomain/zero/1.0/"
+
+
+def plain_data(value: Any) -> Any:
+    """A record, or anything in one, as dicts, lists, texts and numbers.
+
+    Dates become ISO texts, enumerations their text, numbers that JSON can't hold None.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    match value:
+        case Enum():
+            return str(value.value)
+        case date():
+            return value.isoformat()
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {str(key): plain_data(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain_data(item) for item in value]
+    return value
+
+
+def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
+    """Where a tomogram's voxels come from."""
+    return _common(
+        kind="tomogram",
+        source_url=source_url,
+        authors=tomogram.authors,
+        publications=tomogram.publications,
+        database_entries=tomogram.related_database_entries,
+        run=tomogram.run,
+        deposition=tomogram.deposition,
+    ) | {
+        "tomogram_id": tomogram.id,
+        "run_id": tomogram.run_id,
+        "deposition_id": tomogram.deposition_id,
+        "alignment_id": tomogram.alignment_id,
+        "voxel_spacing_angstrom": tomogram.voxel_spacing,
+        "records": _records(tomogram=tomogram),
+    }
+
+
+def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: float | None) -> dict[str, Any]:
+    """Where the positions or the mask of an annotation file come from."""
+    shape = file.shape
+    annotation = shape.annotation if shape is not None else None
+    found = _common(
+        kind="annotation",
+        source_url=source_url,
+        authors=annotation.authors if annotation else (),
+        publications=annotation.annotation_publication if annotation else None,
+        database_entries=annotation.annotation_publication if annotation else None,
+        run=annotation.run if annotation else None,
+        deposition=annotation.deposition if annotation else None,
+    ) | {
+        "annotation_file_id": file.id,
+        "shape_type": str(shape.shape_type.value) if shape is not None and shape.shape_type is not None else None,
+        "alignment_id": file.alignment_id,
+        "voxel_spacing_angstrom": spacing_angstrom,
+        "records": _records(annotation_file=file),
+    }
+    if annotation is None:
+        return found
+    return found | {
+        "annotation_id": annotation.id,
+        "run_id": annotation.run_id,
+        "deposition_id": annotation.deposition_id,
+        "object_id": annotation.object_id,
+        "object_name": annotation.object_name,
+        "object_state": annotation.object_state,
+        "method_type": str(annotation.method_type.value),
+        "annotation_method": annotation.annotation_method,
+        "annotation_software": annotation.annotation_software,
+        "is_ground_truth": annotation.ground_truth_status,
+        "is_curator_recommended": annotation.is_curator_recommended,
+        "confidence_precision_percent": annotation.confidence_precision,
+        "confidence_recall_percent": annotation.confidence_recall,
+    }
+
+
+def of_bare_file(
+    kind: str, source_url: str, spacing_angstrom: float | tuple[float, float, float] | None
+) -> dict[str, Any]:
+    """Where the data of a file without records comes from; nothing is known of its licence or authors."""
+    return {
+        "kind": kind,
+        "source_url": source_url,
+        "voxel_spacing_angstrom": plain_data(spacing_angstrom),
+        "software": f"napari-cryoet {__version__}",
+    }
+
+
+def _common(
+    *,
+    kind: str,
+    source_url: str,
+    authors: Iterable[Author],
+    publications: str | None,
+    database_entries: str | None,
+    run: Run | None,
+    deposition: DepositionTitle | None,
+) -> dict[str, Any]:
+    dataset = run.dataset if run is not None else None
+    return {
+        "kind": kind,
+        "source_url": source_url,
+        "portal_url": _portal_url(run, deposition),
+        "licence": LICENCE,
+        "licence_url": LICENCE_URL,
+        "authors": [author.name for author in _in_order(authors)],
+        "dois": _dois(publications, dataset),
+        "database_entries": [link.text for link in database_links(database_entries)],
+        "deposition_title": deposition.title if deposition is not None else None,
+        "dataset_id": run.dataset_id if run is not None else None,
+        "dataset_title": dataset.title if dataset is not None else None,
+        "run_name": run.name if run is not None else None,
+        "software": f"napari-cryoet {__version__}",
+    }
+
+
+def _in_order(authors: Iterable[Author]) -> list[Author]:
+    return sorted(authors, key=lambda author: author.author_list_order)
+
+
+def _dois(publications: str | None, dataset: Dataset | None) -> list[str]:
+    """The DOIs of the record itself, or of its dataset where it has none."""
+    own = [link.text for link in publication_links(publications)]
+    if own or dataset is None:
+        return own
+    return [link.text for link in publication_links(dataset.dataset_publications)]
+
+
+def _portal_url(run: Run | None, deposition: DepositionTitle | None) -> str | None:
+    from napari_cryoet.portal.catalogue import portal_url
+
+    if run is not None:
+        return portal_url("run", run.id)
+    return portal_url("deposition", deposition.id) if deposition is not None else None
+
+
+def _records(**start: Any) -> dict[str, Any]:
+    """Records by name, with every parent that they point at beside them instead of in them."""
+    found: dict[str, Any] = {}
+    waiting = list(start.items())
+    while waiting:
+        name, record = waiting.pop()
+        if record is None or name in found:
+            continue
+        parents = {
+            field.name: getattr(record, field.name)
+            for field in dataclasses.fields(record)
+            if dataclasses.is_dataclass(getattr(record, field.name))
+        }
+        waiting.extend(parents.items())
+        found[name] = {field: value for field, value in plain_data(record).items() if field not in parents}
+    return found
