@@ -17,6 +17,7 @@ from napari_cryoet.wording import (
     objects_text,
     plain,
     reported,
+    short_species,
     size_text,
     spacing_text,
 )
@@ -65,6 +66,18 @@ def test_placeholders_of_the_portal_are_not_shown_as_facts():
         "",
         "",
         "Homo sapiens",
+    ]
+
+
+def test_only_species_are_shortened():
+    names = ("Homo sapiens", "Tobacco virus", "not_reported", "E. coli", "Chlamydomonas reinhardtii CC-124", None)
+    assert [short_species(name) for name in names] == [
+        "H. sapiens",
+        "Tobacco virus",
+        "",
+        "E. coli",
+        "Chlamydomonas reinhardtii CC-124",
+        "",
     ]
 
 

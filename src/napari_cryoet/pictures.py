@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.http import shared_http
 from napari_cryoet.links import is_web_address
 
 MAX_FILE_BYTES = 4_000_000
@@ -32,6 +31,8 @@ def read_picture(url: str, *, folder: Path | None = None, stop: Event | None = N
         If the server doesn't give it.
     """
     if is_web_address(url):
+        from napari_cryoet.http import shared_http
+
         return shared_http().get(url, max_bytes=MAX_FILE_BYTES, stop=stop)
     parts = urlsplit(url)
     path = Path(url2pathname(parts.path)).resolve()

@@ -66,6 +66,18 @@ def reported(text: str | None) -> str:
     return "" if text.casefold() in UNREPORTED else text
 
 
+def short_species(name: str | None) -> str:
+    """A species as biologists shorten it; any other organism as it is called.
+
+    >>> short_species("Schizosaccharomyces pombe"), short_species("Human immunodeficiency virus 1")
+    ('S. pombe', 'Human immunodeficiency virus 1')
+    """
+    name = reported(plain(name))
+    words = name.split()
+    is_binomial = len(words) == 2 and words[0].istitle() and words[0].isalpha() and words[1].islower()
+    return f"{words[0][0]}. {words[1]}" if is_binomial and words[1] != "virus" else name
+
+
 def plain(text: str | None) -> str:
     """A remote text on one line, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text or "").split())

@@ -14,13 +14,6 @@ from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.exceptions import NetworkError, StoppedError
 
 
-@pytest.fixture
-def tasks(qapp):
-    tasks = Tasks()
-    yield tasks
-    tasks.close()
-
-
 def test_an_answer_arrives_on_the_gui_thread(tasks, qtbot):
     seen = []
     with qtbot.waitSignal(tasks.finished):

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt import icons
 from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column, badges_of, details_of, title_of
-from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, lines_height
+from napari_cryoet._qt.painting import chip_width, draw_chip, draw_line, draw_tick, lines_height
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.colors import color_of
@@ -102,10 +102,17 @@ def _paint_row(painter: QPainter, rect: QRect, row: AnnotationRow, colors: Color
     draw_line(painter, line, text)
     if row.annotation.ground_truth_status:
         used = painter.fontMetrics().horizontalAdvance(text) + 8
-        chip = painter.fontMetrics().horizontalAdvance("ground truth") + 10
-        right = min(line.left() + used + chip, line.right())
-        if right - chip >= line.left() + used - 8:
-            draw_chip(painter, QPointF(right, line.center().y() + 1), "ground truth", colors.text, colors.border)
+        _paint_truth(painter, line.adjusted(used, 0, 0, 0), colors)
     line = QRect(rect.left(), rect.top() + spacing, rect.width(), spacing)
     painter.setPen(dim)
     draw_line(painter, line, row.reason if stands_back and row.reason else details_of(row))
+
+
+def _paint_truth(painter: QPainter, room: QRect, colors: Colors) -> None:
+    """The mark of a ground truth, in as many letters as there is room for."""
+    for text in ("ground truth", "truth", "GT"):
+        width = chip_width(painter, text)
+        if width <= room.width():
+            end = QPointF(room.left() + width, room.center().y() + 1)
+            draw_chip(painter, end, text, colors.text, colors.border)
+            return

@@ -126,6 +126,8 @@ class AnnotationModel(QAbstractItemModel):
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         """Rows and groups can be selected; ticks can be ticked where there is something to tick."""
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         if self.data(index, Qt.ItemDataRole.CheckStateRole) is not None:
             flags |= Qt.ItemFlag.ItemIsUserCheckable

@@ -28,7 +28,7 @@ class AnnotationTree(QTreeView):
         self.setItemDelegate(AnnotationDelegate(theme, self))
         self.setMouseTracking(True)
         self.setAllColumnsShowFocus(True)
-        self.setIndentation(16)
+        self.setIndentation(14)
         self.setExpandsOnDoubleClick(True)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

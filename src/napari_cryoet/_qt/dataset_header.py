@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPlainTextEdit, QSizePolicy, QToo
 
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_tooltip
+from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.links import Link, database_links, is_web_address, publication_links
 from napari_cryoet.portal.pages import CatalogueRow
 from napari_cryoet.records import Dataset
-from napari_cryoet.wording import date_text, joined, names_text, plain, reported, size_text
+from napari_cryoet.wording import date_text, joined, names_text, plain, reported, short_species, size_text
 
 LINKS_IN_MENU = 24
 LICENCE = "CC0"  # of everything on the portal
@@ -31,9 +32,7 @@ class DatasetHeader(QWidget):
         self.authors.setObjectName("dimText")
         self.facts = ElidedLabel()
         self.facts.setObjectName("dimText")
-        self.links = _text_button("Links", "Links of this dataset: portal, papers, databases")
-        self.links.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.links.setMenu(QMenu(self.links))
+        self.links = MenuButton(theme, "Links", "Links of this dataset: portal, papers, databases")
         self.details = _text_button("Details", "Description, sample and all authors")
         self.details.setCheckable(True)
         self.details.toggled.connect(self._on_details)
@@ -43,17 +42,17 @@ class DatasetHeader(QWidget):
         self.description.setAccessibleName("Description of the dataset")
         self.description.setFixedHeight(170)
         self.description.hide()
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        buttons.addWidget(self.facts, 1)
-        buttons.addWidget(self.links)
-        buttons.addWidget(self.details)
+        people = QHBoxLayout()
+        people.setSpacing(4)
+        people.addWidget(self.authors, 1)
+        people.addWidget(self.links)
+        people.addWidget(self.details)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addWidget(self.title)
-        column.addWidget(self.authors)
-        column.addLayout(buttons)
+        column.addLayout(people)
+        column.addWidget(self.facts)
         column.addWidget(self.description)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         theme.changed.connect(self._draw_icons)
@@ -63,7 +62,7 @@ class DatasetHeader(QWidget):
         """Show what the list of datasets knows already."""
         self.title.setText(plain(row.title) if row is not None else f"DS-{dataset_id}")
         self._set_authors([author.name for author in row.authors] if row is not None else [])
-        facts = (reported(plain(row.organism_name)), date_text(row.release_date), LICENCE) if row is not None else ()
+        facts = (short_species(row.organism_name), date_text(row.release_date), LICENCE) if row is not None else ()
         self.facts.setText(joined(*facts))
         self.details.setChecked(False)
         self.details.setEnabled(False)
@@ -73,10 +72,8 @@ class DatasetHeader(QWidget):
         """Show a dataset; ``portal_page`` is its address on the portal, or empty where it has none."""
         self.title.setText(plain(dataset.title))
         self._set_authors([author.name for author in dataset.authors])
-        organism = reported(plain(dataset.organism_name))
-        self.facts.setText(
-            joined(organism, date_text(dataset.release_date), LICENCE, size_text(dataset.file_size)),
-        )
+        organism = short_species(dataset.organism_name)
+        self.facts.setText(joined(organism, date_text(dataset.release_date), LICENCE, size_text(dataset.file_size)))
         self.details.setEnabled(True)
         self.description.setPlainText(describe(dataset))
         self._set_links(dataset, portal_page)
@@ -86,9 +83,7 @@ class DatasetHeader(QWidget):
         self.authors.setToolTip(plain_tooltip(", ".join(names)))
 
     def _set_links(self, dataset: Dataset, portal_page: str) -> None:
-        menu = self.links.menu()
-        if menu is None:
-            return
+        menu = self.links.items
         menu.clear()
         portal = [Link("This dataset on the portal", portal_page)] if portal_page else []
         entries = database_links(dataset.related_database_entries)
@@ -106,9 +101,8 @@ class DatasetHeader(QWidget):
         self._draw_icons()
 
     def _draw_icons(self) -> None:
-        color = self._theme.colors.text
-        self.links.setIcon(icon("link", color))
-        self.details.setIcon(icon("down" if self.details.isChecked() else "right", color))
+        arrow = "down" if self.details.isChecked() else "right"
+        self.details.setIcon(icon(arrow, self._theme.colors.text))
 
 
 def describe(dataset: Dataset) -> str:

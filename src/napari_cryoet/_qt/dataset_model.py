@@ -11,7 +11,7 @@ from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.portal.pages import CatalogueRow
-from napari_cryoet.wording import count_text, joined, objects_text, plain, reported
+from napari_cryoet.wording import count_text, joined, objects_text, plain, reported, short_species
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -85,7 +85,8 @@ def text_of(row: CatalogueRow, role: int) -> str | None:
         case Qt.ItemDataRole.DisplayRole:
             return plain(row.title)
         case Qt.ItemDataRole.ToolTipRole:
-            return plain_tooltip(f"{row.title}\n{facts_of(row)}\n{objects_text(row.objects, limit=20)}".strip())
+            lines = (row.title, reported(row.organism_name), facts_of(row), objects_text(row.objects, limit=20))
+            return plain_tooltip("\n".join(line for line in lines if line))
         case Qt.ItemDataRole.AccessibleTextRole:
             return f"{plain(row.title)}, {facts_of(row)}, {objects_text(row.objects)}"
     return None
@@ -94,4 +95,4 @@ def text_of(row: CatalogueRow, role: int) -> str | None:
 def facts_of(row: CatalogueRow) -> str:
     """The second line of a dataset: id, organism, counts."""
     annotations = count_text(row.annotation_count, "annotation") if row.annotation_count else ""
-    return joined(f"DS-{row.id}", reported(plain(row.organism_name)), count_text(row.run_count, "run"), annotations)
+    return joined(f"DS-{row.id}", short_species(row.organism_name), count_text(row.run_count, "run"), annotations)

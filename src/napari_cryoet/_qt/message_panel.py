@@ -68,7 +68,7 @@ class MessagePanel(QWidget):
         button = QPushButton(action.text)
         button.setAccessibleName(action.text)
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        button.setMaximumWidth(260)
+        button.setMinimumWidth(200)
         button.setAutoDefault(True)
         button.clicked.connect(lambda _checked=False: action.run())
         self._column.insertWidget(self._column.count() - 1, button, alignment=Qt.AlignmentFlag.AlignHCenter)

@@ -76,6 +76,6 @@ class OpenButton(QPushButton):
 
     def _show(self, icon_name: str, text: str, purpose: str) -> None:
         self.setIcon(icon(icon_name, self._theme.colors.text))
-        self.setText(text)
+        self.setText(f" {text}")  # napari's style leaves no room between icon and text
         self.setToolTip(purpose)
         self.setAccessibleName(f"{text}. {purpose}")

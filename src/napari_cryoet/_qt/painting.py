@@ -64,8 +64,7 @@ def draw_thumbnail(painter: QPainter, rect: QRect, image: QPixmap | None, placeh
 
 def draw_chip(painter: QPainter, right_center: QPointF, text: str, text_color: QColor, fill: QColor) -> int:
     """A short word in a rounded box that ends at a point; returns the width that it took."""
-    metrics = painter.fontMetrics()
-    width, height = metrics.horizontalAdvance(text) + 10, metrics.height() + 2
+    width, height = chip_width(painter, text), painter.fontMetrics().height() + 2
     box = QRectF(right_center.x() - width, right_center.y() - height / 2, width, height)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -76,6 +75,11 @@ def draw_chip(painter: QPainter, right_center: QPointF, text: str, text_color: Q
     painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
     painter.restore()
     return width
+
+
+def chip_width(painter: QPainter, text: str) -> int:
+    """How wide a chip with that text is."""
+    return painter.fontMetrics().horizontalAdvance(text) + 10
 
 
 def lines_height(font: QFont, lines: int) -> int:

@@ -154,7 +154,7 @@ class RunView(QWidget):
             count_text(len(rows), "annotation") if rows else "",
             about + size_text(sum(known)) if known else "",
         )
-        self.download.setText(f"Download…  {what}" if what else "Download…  tick what to take along")
+        self.download.setText(f" Download…  {what}" if what else " Download…  tick what to take along")
 
     def _on_theme(self) -> None:
         self.download.setIcon(icon("download", self._theme.colors.text))

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from qtpy.QtCore import QPointF, Qt, Signal
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.wording import freshness_text, plain
+
+NO_SOURCE = "Choose a source"
 
 
 class SourceBar(QWidget):
@@ -27,15 +30,8 @@ class SourceBar(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._recent_packs: tuple[Path, ...] = ()
-        self.button = QToolButton()
-        self.button.setObjectName("sourceButton")
-        self.button.setText("Choose a source")
-        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.menu = QMenu(self.button)
-        self.menu.aboutToShow.connect(self._fill_menu)
-        self.button.setMenu(self.menu)
+        self.button = MenuButton(theme, NO_SOURCE, "Where to browse")
+        self.button.items.aboutToShow.connect(self._fill_menu)
         self._dot = _Dot(theme)
         self.state = ElidedLabel()
         self.state.setObjectName("sourceState")
@@ -59,7 +55,7 @@ class SourceBar(QWidget):
 
     def set_source(self, label: str, location: str) -> None:
         """Name the source that is browsed; an empty label: none was chosen yet."""
-        text = plain(label) or "Choose a source"
+        text = plain(label) or NO_SOURCE
         metrics = self.button.fontMetrics()
         self.button.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, 180))
         self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
@@ -86,19 +82,19 @@ class SourceBar(QWidget):
 
     def _fill_menu(self) -> None:
         color = self._theme.colors.text
-        self.menu.clear()
+        self.button.items.clear()
         self._add("Live portal", "globe", "live")
         self._add("Demo (works offline)", "volume", "demo")
-        open_pack = self.menu.addAction(icon("folder", color), "Open a pack folder…")
+        open_pack = self.button.items.addAction(icon("folder", color), "Open a pack folder…")
         if open_pack is not None:
             open_pack.triggered.connect(lambda _checked=False: self.pack_requested.emit())
         if self._recent_packs:
-            self.menu.addSection("Recent packs")
+            self.button.items.addSection("Recent packs")
         for folder in self._recent_packs:
             self._add(f"{folder.name}  ({folder.parent})".replace("&", "&&"), "folder", str(folder))
 
     def _add(self, text: str, icon_name: str, source: str) -> None:
-        action = self.menu.addAction(icon(icon_name, self._theme.colors.text), text)
+        action = self.button.items.addAction(icon(icon_name, self._theme.colors.text), text)
         if action is not None:
             action.triggered.connect(lambda _checked=False: self.source_chosen.emit(source))
 

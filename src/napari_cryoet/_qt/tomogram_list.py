@@ -18,7 +18,7 @@ from napari_cryoet.records import Tomogram
 from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
 
 ROWS_IN_VIEW = 4
-TICK_WIDTH_PX = 48
+TICK_WIDTH_PX = 42
 RADIO_WIDTH_PX = 24
 
 

@@ -1,0 +1,73 @@
+"""What tests of the dock share: a viewer without a window, a fake portal, and the dock on top of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.theme import Theme
+from qt.fake_portal import FakePortal
+
+
+@pytest.fixture
+def viewer_model() -> ViewerModel:
+    """A viewer's layers and dimensions, without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def theme(qtbot: QtBot, viewer_model: ViewerModel) -> Iterator[Theme]:
+    theme = Theme(viewer_model)
+    yield theme
+    theme.close()
+
+
+@pytest.fixture
+def tasks(qtbot: QtBot) -> Iterator[Tasks]:
+    tasks = Tasks()
+    yield tasks
+    tasks.close()
+
+
+@pytest.fixture
+def portal() -> FakePortal:
+    return FakePortal()
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(tmp_path / "browser.ini")
+
+
+@pytest.fixture
+def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Memory) -> Iterator[Callable[..., PortalBrowser]]:
+    """Make a dock that browses a fake portal, whatever source is chosen."""
+    made: list[PortalBrowser] = []
+
+    def make(portal: FakePortal, memory: Memory = memory) -> PortalBrowser:
+        browser = PortalBrowser(viewer_model, open_portal=lambda _source: portal, memory=memory)
+        qtbot.addWidget(browser)
+        browser.resize(380, 760)
+        browser.show()
+        made.append(browser)
+        return browser
+
+    yield make
+    for browser in made:
+        browser.close_down()
+
+
+@pytest.fixture
+def browser(qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: FakePortal) -> PortalBrowser:
+    """A dock whose list of datasets is there."""
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    return browser

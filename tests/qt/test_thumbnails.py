@@ -1,0 +1,123 @@
+"""Small pictures for rows."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+from PIL import Image
+from qtpy.QtCore import QThread
+from qtpy.QtGui import QPixmap
+
+from napari_cryoet._qt.thumbnails import IN_FLIGHT, KEPT, SIDE_PX, WAITING, Thumbnails, decode_thumbnail
+from napari_cryoet.exceptions import FormatError, NetworkError
+
+
+def picture_bytes(image_format: str = "PNG", size: tuple[int, int] = (300, 200), color: str = "red") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, image_format)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "GIF"])
+def test_pictures_become_squares(qapp, image_format):
+    image = decode_thumbnail(picture_bytes(image_format))
+    assert (image.width(), image.height()) == (SIDE_PX, SIDE_PX)
+    assert image.pixelColor(5, 5).red() > 240
+
+
+@pytest.mark.parametrize("image_format", ["BMP", "TIFF", "WEBP"])
+def test_other_formats_are_not_even_tried(qapp, image_format):
+    with pytest.raises(FormatError, match="neither PNG nor JPEG nor GIF"):
+        decode_thumbnail(picture_bytes(image_format))
+
+
+def test_a_damaged_picture_is_an_error(qapp):
+    with pytest.raises(FormatError):
+        decode_thumbnail(picture_bytes()[:60])
+
+
+def test_a_picture_that_claims_a_billion_pixels_is_refused(qapp):
+    bomb = bytearray(picture_bytes())
+    bomb[16:24] = (50_000).to_bytes(4, "big") * 2
+    with pytest.raises(FormatError, match="too large"):
+        decode_thumbnail(bytes(bomb))
+
+
+def test_a_picture_arrives_once_and_is_kept(tasks, qtbot):
+    asked = []
+
+    def fetch(url, stop):
+        asked.append((url, QThread.currentThread() is tasks.thread()))
+        return picture_bytes()
+
+    thumbnails = Thumbnails(tasks, fetch)
+    with qtbot.waitSignal(thumbnails.arrived) as arrived:
+        assert thumbnails.picture("a.png") is None
+        assert thumbnails.picture("a.png") is None
+    assert arrived.args == ["a.png"]
+    assert isinstance(thumbnails.picture("a.png"), QPixmap)
+    assert asked == [("a.png", False)]
+
+
+def test_a_picture_that_cannot_be_had_is_not_asked_for_again(tasks, qtbot):
+    asked = []
+
+    def fetch(url, stop):
+        asked.append(url)
+        raise NetworkError("No network.")
+
+    thumbnails = Thumbnails(tasks, fetch)
+    with qtbot.waitSignal(thumbnails.arrived):
+        thumbnails.picture("a.png")
+    assert thumbnails.picture("a.png") is None
+    assert asked == ["a.png"]
+
+
+def test_rows_without_picture_ask_nothing(tasks):
+    thumbnails = Thumbnails(tasks, lambda url, stop: pytest.fail("asked"))
+    assert thumbnails.picture(None) is None
+    assert thumbnails.picture("") is None
+
+
+def test_what_was_scrolled_past_is_not_fetched_and_the_latest_comes_first(tasks, qtbot):
+    go, asked = threading.Event(), []
+
+    def fetch(url, stop):
+        asked.append(url)
+        go.wait(5)
+        return picture_bytes()
+
+    thumbnails = Thumbnails(tasks, fetch)
+    for number in range(500):
+        thumbnails.picture(f"{number}.png")
+    qtbot.waitUntil(lambda: len(asked) == IN_FLIGHT)
+    go.set()
+    qtbot.waitUntil(lambda: len(asked) == IN_FLIGHT + WAITING)
+    qtbot.wait(20)
+    assert len(asked) == IN_FLIGHT + WAITING
+    assert asked[IN_FLIGHT : IN_FLIGHT + 3] == ["499.png", "498.png", "497.png"]
+
+
+def test_memory_is_bounded(tasks, qtbot):
+    content = picture_bytes(size=(8, 8))
+    thumbnails = Thumbnails(tasks, lambda url, stop: content)
+    for number in range(KEPT + 20):
+        with qtbot.waitSignal(thumbnails.arrived):
+            thumbnails.picture(f"{number}.png")
+    assert len(thumbnails._kept) == KEPT
+
+
+def test_another_source_stops_what_is_in_flight(tasks, qtbot):
+    stopped = threading.Event()
+
+    def fetch(url, stop):
+        if stop.wait(5):
+            stopped.set()
+        return picture_bytes()
+
+    thumbnails = Thumbnails(tasks, fetch)
+    thumbnails.picture("a.png")
+    thumbnails.clear()
+    assert stopped.wait(5)
