@@ -36,7 +36,7 @@ def run_on_virtual_display(arguments: Sequence[str], *, size_px: tuple[int, int]
     CryoETError
         If there is no Xvfb, it doesn't start, or the command crashes.
     """
-    with _virtual_display(size_px) as display:
+    with virtual_display(size_px) as display:
         environment = {**os.environ, "DISPLAY": display}
         command = [sys.executable, "-m", "napari_cryoet.cli", *arguments]
         with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - ourselves, as we were called
@@ -56,7 +56,7 @@ QT_HINT = (
 
 
 @contextmanager
-def _virtual_display(size_px: tuple[int, int]) -> Iterator[str]:
+def virtual_display(size_px: tuple[int, int]) -> Iterator[str]:
     """Start an X server that draws into memory; it finds a free display number by itself."""
     program = shutil.which("Xvfb")
     if program is None:

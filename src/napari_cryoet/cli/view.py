@@ -28,7 +28,7 @@ def open_source(options: argparse.Namespace) -> int:
     try:
         from napari_cryoet._qt.launch import Order, launch
     except ImportError as error:
-        raise _words_for_import(error) from error
+        raise words_for_import(error) from error
     order = Order(
         source=options.source,
         dataset_id=options.dataset,
@@ -41,7 +41,7 @@ def open_source(options: argparse.Namespace) -> int:
     return launch(order)
 
 
-def _words_for_import(error: ImportError) -> CryoETError:
+def words_for_import(error: ImportError) -> CryoETError:
     """Tell a missing napari or Qt from one that can't be loaded."""
     reason = str(error)
     if ".so" in reason or "DLL" in reason or "dlopen" in reason:
