@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _tell(str(error))
         for line in _list_of_files(error):
-            _tell(line)
+            sys.stderr.write(f"{line}\n")
         return FAILED
     except OSError as error:
         if options.debug:
