@@ -1,4 +1,5 @@
 import pytest
+
 from packs.small_pack import database
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from packs.small_pack import ask, database, refusal, row
 
 
@@ -112,7 +113,9 @@ def test_nested_aggregates_without_rows_are_empty(small):
         small,
         """{ runs(orderBy: [{id: asc}]) {
             all: annotationsAggregate { aggregate { count } }
-            byName: annotationsAggregate(where: {methodType: {_eq: manual}}) { aggregate { count groupBy { objectName } } }
+            byName: annotationsAggregate(where: {methodType: {_eq: manual}}) {
+                aggregate { count groupBy { objectName } }
+            }
         } }""",
     )
     assert [run["all"]["aggregate"] for run in data["runs"]] == [[{"count": 3}], [{"count": 1}], [{"count": 1}], []]

@@ -18,7 +18,7 @@ from graphql import (
 )
 
 MAX_QUERY_CHARACTERS: Final = 1 << 20
-MAX_TOKENS: Final = 200_000
+MAX_TOKENS: Final = 100_000
 MAX_SELECTIONS: Final = 2_000
 MAX_DEPTH: Final = 40
 MAX_RELATION_HOPS: Final = 4  # in where, orderBy and groupBy; the portal's own bound
