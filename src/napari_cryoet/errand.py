@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+THREAD_NAME = "napari-cryoet-errand"
 POLL_S = 0.05  # how long a stop can go unnoticed
 
 
@@ -23,9 +24,10 @@ class ErrandOverdueError(Exception):
 class Errand(Generic[T]):
     """Runs ``work(errand)`` on a daemon thread, which never keeps the program from ending.
 
-    A socket that waits for a name server, a handshake or a byte can't be interrupted portably; it can be left behind.
-    ``work`` calls `beat` whenever it got somewhere; where its caller has left, that raises StoppedError and the work
-    unwinds by itself. A result that comes after all is handed to ``discard``.
+    A name server, a handshake or a byte that doesn't come can't be waited for in a way that ends on demand; it can be
+    left behind. ``work`` calls `beat` whenever it got somewhere; where its caller has left, that raises StoppedError
+    and the work unwinds by itself. What wakes it from its waiting, it says with `abort_with`. A result that comes
+    after all is handed to ``discard``.
     """
 
     def __init__(self, work: Callable[[Errand[T]], T], *, discard: Callable[[T], None] | None = None) -> None:
@@ -34,16 +36,25 @@ class Errand(Generic[T]):
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._is_left = False
+        self._abort: Callable[[], None] | None = None
         self._beaten_at = time.monotonic()
         self._result: T
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="napari-cryoet-http", daemon=True).start()
+        threading.Thread(target=self._run, name=THREAD_NAME, daemon=True).start()
 
     def beat(self) -> None:
         """Tell the caller that the work gets on; raises StoppedError where nobody waits for it any more."""
         if self._is_left:
             raise StoppedError
         self._beaten_at = time.monotonic()
+
+    def abort_with(self, abort: Callable[[], None]) -> None:
+        """Say what to call when the caller leaves; called at once where that has happened."""
+        with self._lock:
+            self._abort = abort
+            is_left = self._is_left
+        if is_left:
+            abort()
 
     def wait(self, stop: threading.Event | None, patience_s: float) -> T:
         """What the work returned or raised; StoppedError on ``stop``, ErrandOverdueError without a beat in time."""
@@ -58,8 +69,12 @@ class Errand(Generic[T]):
 
     def _leave(self) -> bool:
         with self._lock:
-            self._is_left = not self._done.is_set()
-            return self._is_left
+            if self._done.is_set():
+                return False
+            self._is_left = True
+            if self._abort is not None:
+                self._abort()
+            return True
 
     def _run(self) -> None:
         try:

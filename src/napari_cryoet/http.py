@@ -13,7 +13,7 @@ import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,7 +24,8 @@ from napari_cryoet import http_faults as faults
 from napari_cryoet._version import __version__
 from napari_cryoet.errand import Errand, ErrandOverdueError
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.http_bodies import PIECE_BYTES, Part, number, parse_json, read_all, read_part, span_of
+from napari_cryoet.http_bodies import PIECE_BYTES, Gatherer, Part, number, parse_json, read_all, read_part, span_of
+from napari_cryoet.http_connections import on_request, watched
 from napari_cryoet.http_faults import FaultError
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ USER_AGENT = f"napari-cryoet/{__version__} (+python {platform.python_version()})
 MAX_JSON_BYTES = 64 * 2**20
 MAX_GET_BYTES = 2 * 2**30
 
-_CHUNK_BYTES = 2**20
 _MAX_REDIRECTS = 5
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 8.0
@@ -78,26 +78,25 @@ class HttpBody:
         self._is_left = False
 
     def chunks(self) -> Iterator[bytes]:
-        """The body in order, about 1 MiB at a time; NetworkError where it ends early, never retried."""
-        pieces = self._response.stream(_CHUNK_BYTES)
+        """The body in order, up to 1 MiB at a time; NetworkError where it ends early, after what came."""
+        pieces = Gatherer(self._response)
         position = self.start
-        while True:
-            try:
-                chunk = self._http.attempt(
-                    self._url,
-                    lambda errand: _next(pieces, errand),
-                    self._stop,
-                    discard=lambda _: self._response.close(),
-                )
-            except (StoppedError, FaultError) as error:
-                self._is_left = True
-                raise error.error if isinstance(error, FaultError) else error from None
-            if chunk is None:
-                break
+        while chunk := self._next(pieces):
             position += len(chunk)
             yield chunk
         if self.total_bytes is not None and position != self.total_bytes:
             raise faults.broken_off(self._url).error
+
+    def _next(self, pieces: Gatherer) -> bytes:
+        def gather(errand: Errand[bytes]) -> bytes:
+            errand.abort_with(self._response.shutdown)
+            return pieces.next(errand.beat)
+
+        try:
+            return self._http.attempt(self._url, gather, self._stop, discard=lambda _: self._response.close())
+        except (StoppedError, FaultError) as error:
+            self._is_left = True
+            raise error.error if isinstance(error, FaultError) else error from None
 
     def close(self) -> None:
         """Give the connection up; a reader that is still blocked in it closes it when it wakes."""
@@ -292,6 +291,7 @@ class Http:
     ) -> BaseHTTPResponse:
         """Send a request and follow its redirects; FaultError for any status that isn't success."""
         all_headers = {"User-Agent": USER_AGENT, **headers}
+        on_request(errand.abort_with)
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
             errand.beat()  # nothing is sent that nobody wants any more
@@ -324,8 +324,7 @@ class Http:
             raise faults.not_an_address(url) from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise faults.not_an_address(url)
-        is_local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-        proxy = "" if is_local or proxy_bypass(parts.hostname) else getproxies().get(parts.scheme, "")
+        proxy = _proxy_for(parts.scheme, parts.hostname)
         with self._lock:
             if proxy not in self._pools:
                 self._pools[proxy] = self._make_pool(proxy)
@@ -333,15 +332,23 @@ class Http:
 
     def _make_pool(self, proxy: str) -> urllib3.PoolManager:
         if not proxy:
-            return urllib3.PoolManager(maxsize=self._connections, ssl_context=_tls_context())
+            return watched(urllib3.PoolManager(maxsize=self._connections, ssl_context=_tls_context()))
         address = proxy if "://" in proxy else f"http://{proxy}"
-        return urllib3.ProxyManager(address, maxsize=self._connections, ssl_context=_tls_context())
+        return watched(urllib3.ProxyManager(address, maxsize=self._connections, ssl_context=_tls_context()))
 
 
 @cache
 def shared_http() -> Http:
     """The client that all parts of the program share, so that they share its connections."""
     return Http()
+
+
+@lru_cache(maxsize=64)
+def _proxy_for(scheme: str, host: str) -> str:
+    """The proxy that the system names for a host, or nothing; asking the system can take a while on Windows."""
+    if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
+        return ""
+    return getproxies().get(scheme, "")
 
 
 @cache
@@ -390,8 +397,3 @@ def _drain(response: BaseHTTPResponse) -> None:
         response.close()
     else:
         response.read()
-
-
-def _next(pieces: Iterator[bytes], errand: Errand[Any]) -> bytes | None:
-    errand.beat()
-    return next(pieces, None)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import urllib3
 
 from napari_cryoet import http_faults as faults
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 2**16  # a body that does not bring this much within the time limit counts as silent
 
+_CHUNK_BYTES = 2**20
+_CHUNK_S = 0.25
 _MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
@@ -33,6 +38,32 @@ class Part:
         if self.start < 0:
             return f"bytes={self.start}"
         return f"bytes={self.start}-" if self.length is None else f"bytes={self.start}-{self.start + self.length - 1}"
+
+
+class Gatherer:
+    """Hands a body out in chunks: up to 1 MiB, or what came in a quarter of a second; all that came before an error."""
+
+    def __init__(self, response: BaseHTTPResponse) -> None:
+        self._pieces = response.stream(PIECE_BYTES)
+        self._error: Exception | None = None
+
+    def next(self, beat: Callable[[], None]) -> bytes:
+        """The next chunk; empty at the end."""
+        if self._error is not None:
+            raise self._error
+        began, size, gathered = time.monotonic(), 0, []
+        try:
+            for piece in self._pieces:
+                beat()
+                gathered.append(piece)
+                size += len(piece)
+                if size >= _CHUNK_BYTES or time.monotonic() - began > _CHUNK_S:
+                    break
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if not gathered:
+                raise
+            self._error = error
+        return b"".join(gathered)
 
 
 def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Callable[[], None]) -> bytes:
