@@ -25,6 +25,7 @@ from napari_cryoet.streaming.geometry import (
 from napari_cryoet.streaming.opening import Found, FoundArray, find_arrays
 from napari_cryoet.streaming.readers import BlockReader, FrameReader, PlainReader, ZarrReader, longest_run
 from napari_cryoet.streaming.sources import ByteSource, open_source
+from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -226,6 +227,18 @@ def open_pyramid(
     return Pyramid(source, readers, found, fetcher=fetcher, owner=owner)
 
 
+def plain_pyramid(
+    source: ByteSource, shape: tuple[int, ...], dtype: np.dtype[Any], *, offset: int, axes: tuple[str, ...] = ()
+) -> Pyramid:
+    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order."""
+    metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
+    found = Found({}, None, (FoundArray("", metadata, b"", b""),))
+    reader = PlainReader(source, "", metadata, offset=offset, key="")
+    pyramid = Pyramid(source, [reader], found, fetcher=shared_fetcher(), owner=next(_owners))
+    pyramid.axes = axes
+    return pyramid
+
+
 def make_reader(source: ByteSource, array: FoundArray, fetcher: Fetcher, owner: int) -> BlockReader:
     """The reader that suits an array."""
     match array.metadata.encoding:
@@ -235,11 +248,6 @@ def make_reader(source: ByteSource, array: FoundArray, fetcher: Fetcher, owner: 
             return PlainReader(source, array.path, array.metadata)
         case _:
             return ZarrReader(source, array.path, array.metadata, array.document)
-
-
-def next_owner() -> int:
-    """A number for a pyramid that no other pyramid of this process has."""
-    return next(_owners)
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cryoet.http import Http
 
 _MISSING_STATUSES = {404, 410}
+_BEYOND_END_STATUS = 416
 
 
 class ByteSource(Protocol):
@@ -115,6 +116,8 @@ class HttpSource:
         except NetworkError as error:
             if error.status in _MISSING_STATUSES:
                 return None
+            if error.status == _BEYOND_END_STATUS:
+                return b""
             raise StreamError(error.message, hint=error.hint) from error
         self._bytes_read.add(len(content))
         return content

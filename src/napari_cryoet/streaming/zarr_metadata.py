@@ -242,7 +242,7 @@ def _fill_value(value: Any, dtype: np.dtype[Any], where: str) -> Any:
     """The fill value as a scalar of the dtype; zero where the file leaves it open."""
     if value is None:
         return dtype.type(0)
-    words = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+    words: dict[Any, Any] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
     try:
         if isinstance(value, str) and value.startswith("0x"):
             bits = int(value, 16).to_bytes(dtype.itemsize, "big")

@@ -1,0 +1,163 @@
+"""MRC2014 volumes (.mrc, .map, .rec), opened lazily from disk or over HTTP: planes are read as they are asked for.
+
+The format: a header of 1,024 bytes (56 words), an extended header of ``nsymbt`` bytes, then the voxels, sections
+slowest. Described in Cheng et al., J. Struct. Biol. 192 (2015), and at https://www.ccpem.ac.uk/mrc_format.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_cryoet.exceptions import FormatError, StreamError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import dask.array as da
+
+    from napari_cryoet.streaming.sources import ByteSource
+
+HEADER_BYTES = 1024
+
+_DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_OTHER_MODES = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2"}
+_MAX_SIZE = 2**20
+
+
+class MrcVolume(NamedTuple):
+    """An opened MRC file.
+
+    Attributes
+    ----------
+    levels
+        One dask array in z, y, x; each dask chunk is what is read as one. `streaming.pyramid_of` finds what is behind.
+    spacing_angstrom
+        Size of a voxel along z, y, x, or None where the header doesn't say (zero in any of its sizes).
+    """
+
+    levels: list[da.Array]
+    spacing_angstrom: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MrcHeader:
+    """What a header says.
+
+    Attributes
+    ----------
+    shape_zyx, dtype
+        Of the volume; the dtype has the file's byte order.
+    offset
+        Where the voxels start, in bytes.
+    spacing_angstrom
+        Size of a voxel along z, y, x, or None.
+    """
+
+    shape_zyx: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    offset: int
+    spacing_angstrom: tuple[float, float, float] | None
+
+
+def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
+    """Open an MRC file; only its header is read.
+
+    Parameters
+    ----------
+    url_or_path
+        An http(s) or ``file://`` address, or a path.
+    stop
+        Set by whoever no longer wants it.
+
+    Raises
+    ------
+    FormatError
+        If it is no MRC file, compressed, or of a kind that isn't a volume of real numbers.
+    StreamError
+        If it can't be read, or ends before its last voxel.
+    """
+    from napari_cryoet.streaming.pyramid import plain_pyramid
+    from napari_cryoet.streaming.sources import open_source
+
+    source = open_source(url_or_path)
+    content = source.read("", length=HEADER_BYTES, stop=stop)
+    if content is None:
+        raise FormatError(f"There is no file {source.url}.")
+    header = parse_header(content, source.url)
+    _check_end(source, header, stop)
+    pyramid = plain_pyramid(source, header.shape_zyx, header.dtype, offset=header.offset, axes=("z", "y", "x"))
+    return MrcVolume(pyramid.levels, header.spacing_angstrom)
+
+
+def parse_header(content: bytes, where: str) -> MrcHeader:
+    """Read and check a header.
+
+    Parameters
+    ----------
+    content
+        The first 1,024 bytes of the file.
+    where
+        What to call the file in messages.
+
+    Raises
+    ------
+    FormatError
+        Saying what is wrong.
+    """
+    for start, name in _COMPRESSED.items():
+        if content.startswith(start):
+            raise FormatError(f"{where} is compressed with {name}.", hint="Unpack it first; parts of it can't be read.")
+    if len(content) < HEADER_BYTES:
+        raise FormatError(f"{where} is no MRC file: it has only {len(content)} bytes.")
+    order = _byte_order(content, where)
+    nx, ny, nz, mode = struct.unpack_from(f"{order}4i", content, 0)
+    grid_xyz = struct.unpack_from(f"{order}3i", content, 28)
+    cell_xyz = struct.unpack_from(f"{order}3f", content, 40)
+    axes = struct.unpack_from(f"{order}3i", content, 64)
+    (extended_bytes,) = struct.unpack_from(f"{order}i", content, 92)
+    if not all(0 < size <= _MAX_SIZE for size in (nx, ny, nz)):
+        raise FormatError(f"{where} is no MRC file: its header names a volume of {nx} x {ny} x {nz} voxels.")
+    if not 0 <= extended_bytes < 2**31 - HEADER_BYTES:
+        raise FormatError(f"{where} has an extended header of {extended_bytes} bytes.")
+    if axes not in {(1, 2, 3), (0, 0, 0)}:
+        raise FormatError(f"{where} stores its axes in the order {axes}; only 1, 2, 3 (x fastest) is supported.")
+    dtype = np.dtype(_DTYPES[mode]).newbyteorder(order)
+    return MrcHeader((nz, ny, nx), dtype, HEADER_BYTES + extended_bytes, _spacing(cell_xyz, grid_xyz))
+
+
+def _byte_order(content: bytes, where: str) -> str:
+    """The order in which the mode is one that exists; the machine stamp only decides between two such orders."""
+    modes = {order: struct.unpack_from(f"{order}i", content, 12)[0] for order in "<>"}
+    known = [order for order, mode in modes.items() if mode in _DTYPES]
+    if known == ["<", ">"]:  # mode 0 reads the same both ways
+        return ">" if content[212:214] == b"\x11\x11" else "<"
+    if known:
+        return known[0]
+    for mode in modes.values():
+        if mode in _OTHER_MODES:
+            raise FormatError(f"{where} holds {_OTHER_MODES[mode]}, which can't be shown.")
+    raise FormatError(f"{where} is no MRC file: its header names the data mode {modes['<']}.")
+
+
+def _spacing(cell_xyz: tuple[float, ...], grid_xyz: tuple[int, ...]) -> tuple[float, float, float] | None:
+    """Cell size over grid size along z, y, x."""
+    if not all(math.isfinite(cell) and cell > 0 and grid > 0 for cell, grid in zip(cell_xyz, grid_xyz, strict=True)):
+        return None
+    # the header holds 32-bit floats: more digits than that would be made up
+    x, y, z = (float(f"{cell / grid:.6g}") for cell, grid in zip(cell_xyz, grid_xyz, strict=True))
+    return z, y, x
+
+
+def _check_end(source: ByteSource, header: MrcHeader, stop: threading.Event | None) -> None:
+    """Refuse a file that ends before its last voxel, rather than fail in the middle of looking at it."""
+    voxel_bytes = header.dtype.itemsize
+    last = header.offset + math.prod(header.shape_zyx) * voxel_bytes - voxel_bytes
+    if len(source.read("", start=last, length=voxel_bytes, stop=stop) or b"") < voxel_bytes:
+        raise StreamError(f"{source.url} is cut short: it ends before the last of its {header.shape_zyx[0]} planes.")

@@ -1,0 +1,141 @@
+"""MRC files open lazily, whatever wrote them, and what is wrong with one is said before it is shown."""
+
+import struct
+
+import mrcfile
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.formats.mrc import open_mrc, parse_header
+from napari_cryoet.streaming import pyramid_of
+from stream_server import StreamServer
+
+SHAPE = (6, 11, 7)
+VALUES = {
+    0: np.arange(462).reshape(SHAPE) % 251 - 125,
+    1: np.arange(462).reshape(SHAPE) - 200,
+    2: np.linspace(-3, 3, 462).reshape(SHAPE),
+    6: np.arange(462).reshape(SHAPE) + 60_000,
+    12: np.linspace(-3, 3, 462).reshape(SHAPE),
+}
+TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+
+
+def write(path, values, spacing_angstrom=13.48, extended=b""):
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(values)
+        file.voxel_size = spacing_angstrom
+        if extended:
+            file.set_extended_header(np.frombuffer(extended, "V1"))
+    return path
+
+
+@pytest.fixture
+def header(tmp_path):
+    path = write(tmp_path / "h.mrc", np.zeros(SHAPE, "f4"))
+    return bytearray(path.read_bytes()[:1024])
+
+
+@pytest.mark.parametrize("mode", TYPES)
+def test_every_mode_of_real_numbers_opens(mode, tmp_path):
+    values = VALUES[mode].astype(TYPES[mode])
+    path = write(tmp_path / "a.mrc", values)
+    levels, spacing = open_mrc(path)
+    assert len(levels) == 1
+    assert levels[0].dtype == values.dtype
+    assert np.array_equal(levels[0].compute(), values)
+    assert spacing == (13.48, 13.48, 13.48)
+
+
+@pytest.mark.parametrize("mode", TYPES)
+def test_big_endian_files_open(mode, tmp_path):
+    values = VALUES[mode].astype(TYPES[mode])
+    raw = bytearray(write(tmp_path / "a.mrc", values).read_bytes())
+    words = np.frombuffer(raw[:208], "<i4").astype(">i4").tobytes()
+    raw[:208] = words
+    raw[212:216] = b"\x11\x11\0\0"
+    raw[1024:] = values.astype(values.dtype.newbyteorder(">")).tobytes()
+    (tmp_path / "b.map").write_bytes(raw)
+    levels, spacing = open_mrc(tmp_path / "b.map")
+    assert np.array_equal(levels[0].compute(), values)
+    assert levels[0].dtype.isnative
+    assert spacing == (13.48, 13.48, 13.48)
+
+
+def test_planes_are_read_over_http_as_they_are_asked_for(tmp_path):
+    values = np.random.default_rng(0).normal(size=(40, 300, 200)).astype("f4")
+    write(tmp_path / "a.mrc", values)
+    with StreamServer(tmp_path) as server:
+        levels, _ = open_mrc(f"{server.url}/a.mrc")
+        assert server.bytes_sent < 2000
+        assert np.array_equal(levels[0][17].compute(), values[17])
+        assert server.bytes_sent < 1_500_000
+        assert np.array_equal(levels[0][:, 5, 9].compute(), values[:, 5, 9])
+
+
+def test_the_extended_header_is_passed_over(tmp_path):
+    values = VALUES[2].astype("f4")
+    levels, _ = open_mrc(write(tmp_path / "a.mrc", values, extended=bytes(range(256)) * 3))
+    assert np.array_equal(levels[0].compute(), values)
+
+
+def test_an_anisotropic_voxel_size_is_given_in_z_y_x(tmp_path):
+    levels, spacing = open_mrc(write(tmp_path / "a.mrc", VALUES[2].astype("f4"), (1.5, 2.5, 10)))
+    assert spacing == (10, 2.5, 1.5)
+    assert levels[0].shape == SHAPE
+
+
+def test_no_voxel_size_is_none(tmp_path):
+    assert open_mrc(write(tmp_path / "a.mrc", VALUES[2].astype("f4"), 0)).spacing_angstrom is None
+
+
+def test_the_levels_stream_like_any_pyramid(tmp_path):
+    levels, _ = open_mrc(write(tmp_path / "a.mrc", VALUES[2].astype("f4")))
+    pyramid = pyramid_of(levels)
+    assert pyramid.axes == ("z", "y", "x")
+    assert np.array_equal(pyramid.read(0), levels[0].compute())
+
+
+def test_a_real_sub_tomogram_average_opens(real_data):
+    levels, spacing = open_mrc(real_data / "tomograms" / "EMD-3197.map")
+    with mrcfile.open(real_data / "tomograms" / "EMD-3197.map") as file:
+        assert np.array_equal(levels[0].compute(), file.data)
+    assert levels[0].shape == (20, 20, 20)
+    assert spacing == pytest.approx((11.4, 11.4, 11.4))
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "words"),
+    [
+        (0, struct.pack("<i", -5), "-5 x 11 x 6"),
+        (0, struct.pack("<i", 2**30), "no MRC file"),
+        (12, struct.pack("<i", 7), "data mode 7"),
+        (12, struct.pack("<i", 4), "complex"),
+        (12, struct.pack("<i", 101), "4-bit"),
+        (92, struct.pack("<i", -1), "extended header"),
+        (64, struct.pack("<3i", 3, 2, 1), "order"),
+        (0, b"\x1f\x8b", "compressed with gzip"),
+        (0, b"BZh9", "compressed with bzip2"),
+    ],
+)
+def test_what_can_not_be_shown_is_refused_and_says_why(header, position, value, words):
+    header[position : position + len(value)] = value
+    with pytest.raises(FormatError, match=words):
+        parse_header(bytes(header), "file")
+
+
+def test_a_short_or_missing_file_is_refused(tmp_path):
+    (tmp_path / "a.mrc").write_bytes(b"abc")
+    with pytest.raises(FormatError, match="only 3 bytes"):
+        open_mrc(tmp_path / "a.mrc")
+    with pytest.raises(FormatError, match="There is no file"):
+        open_mrc(tmp_path / "b.mrc")
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_file_that_ends_early_is_refused_at_once(tmp_path, is_remote):
+    path = write(tmp_path / "a.mrc", VALUES[2].astype("f4"))
+    path.write_bytes(path.read_bytes()[:-400])
+    with StreamServer(tmp_path) as server, pytest.raises(StreamError, match="cut short"):
+        open_mrc(f"{server.url}/a.mrc" if is_remote else path)
