@@ -1,4 +1,4 @@
-"""What the dock remembers between sessions: the source chosen last, and the packs opened lately."""
+"""What the dock remembers between sessions: the last source, recent packs, where downloads go."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ class Memory:
     @source.setter
     def source(self, source: str) -> None:
         self._settings.setValue("source", source)
+        self._settings.sync()
+
+    @property
+    def download_folder(self) -> Path:
+        """Where to download to, unless the person says otherwise."""
+        folder = self._settings.value("download_folder")
+        return Path(folder) if isinstance(folder, str) and folder else Path.home() / "cryoet-data"
+
+    @download_folder.setter
+    def download_folder(self, folder: Path) -> None:
+        self._settings.setValue("download_folder", str(folder))
         self._settings.sync()
 
     @property

@@ -16,7 +16,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TomogramList
 from napari_cryoet.outline import AnnotationRow, RunOutline, outline_run
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
+from napari_cryoet.records import TiltSeries, Tomogram
 from napari_cryoet.wording import count_text, joined, plain, size_text, spacing_text
 
 
@@ -28,7 +28,7 @@ class RunView(QWidget):
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
     annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
     misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
-    download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationFile, ...]
+    download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationRow, ...]
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -135,12 +135,10 @@ class RunView(QWidget):
     def _on_hide(self, row: AnnotationRow) -> None:
         self.annotation_hide_requested.emit(self._page, row.shown_file)
 
-    def _files_to_download(self) -> tuple[AnnotationFile, ...]:
-        return tuple(file for row in self.annotations.rows_to_download() for file in row.files)
-
     def _on_download(self) -> None:
+        ticked = self.tomograms.tomograms_to_download(), self.annotations.rows_to_download()
         if self._page is not None:
-            self.download_requested.emit(self._page, self.tomograms.tomograms_to_download(), self._files_to_download())
+            self.download_requested.emit(self._page, *ticked)
 
     def _update_download(self) -> None:
         tomograms, rows = self.tomograms.tomograms_to_download(), self.annotations.rows_to_download()

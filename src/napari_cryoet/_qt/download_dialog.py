@@ -1,0 +1,207 @@
+"""Download what is ticked: where to, in which format, how much that is; then how far it is, with a Stop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QCloseEvent, QDesktopServices
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
+from napari_cryoet.download import DownloadReport, Existing, Plan, Progress, download_files, plan_download
+from napari_cryoet.exceptions import CryoETError, DownloadError
+from napari_cryoet.outline import AnnotationRow
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import Tomogram
+from napari_cryoet.ticked import select_ticked
+from napari_cryoet.wording import count_text, joined, size_text
+
+KEY = "download"
+BAR_STEPS = 1000
+
+_FORMATS = {"OME-Zarr": "zarr", "MRC": "mrc"}
+_EXISTING = {
+    "ask": Existing.REFUSE,
+    "keep what is there": Existing.KEEP,
+    "overwrite what differs": Existing.OVERWRITE,
+}
+
+
+class DownloadDialog(QDialog):
+    """Asks, then downloads; closing it while it downloads stops it, and starting again goes on from there.
+
+    Parameters
+    ----------
+    tasks
+        Runs the download.
+    page, tomograms, rows
+        The run, and what of it is ticked.
+    folder
+        Offered as the place to download to.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        page: RunPage,
+        *,
+        tomograms: Collection[Tomogram],
+        rows: Collection[AnnotationRow],
+        folder: Path,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"Download from {page.run.name}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(420)
+        self._tasks = tasks
+        self._page, self._tomograms, self._rows = page, tuple(tomograms), tuple(rows)
+        self._plan: Plan | None = None
+        self._details = ""
+        self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=folder)
+        self.volume_format = ComboBox(label="Volumes as", choices=list(_FORMATS))
+        self.with_metadata = CheckBox(text="with metadata files", value=True)
+        self.existing = ComboBox(label="Files that differ", choices=list(_EXISTING))
+        self.form = Container(widgets=[self.folder, self.volume_format, self.existing, self.with_metadata])
+        self.size_label = plain_label(name="downloadSize")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, BAR_STEPS)
+        self.bar.setAccessibleName("How far the download is")
+        self.message = plain_label(name="downloadMessage")
+        self.start = QPushButton("Download")
+        self.stop = QPushButton("Stop")
+        self.show_folder = QPushButton("Show folder")
+        self.copy_details = QPushButton("Copy details")
+        self._lay_out()
+        self.volume_format.changed.connect(self._make_plan)
+        self.with_metadata.changed.connect(self._make_plan)
+        self.start.clicked.connect(self._on_start)
+        self.stop.clicked.connect(self._on_stop)
+        self.show_folder.clicked.connect(self._on_show_folder)
+        self.copy_details.clicked.connect(lambda _checked=False: copy_text(self._details))
+        self._make_plan()
+
+    @property
+    def is_downloading(self) -> bool:
+        """Whether a download is under way."""
+        return self._tasks.is_running(KEY)
+
+    @property
+    def chosen_folder(self) -> Path:
+        """Where to download to."""
+        return Path(str(self.folder.value)).expanduser()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Stop; what is complete stays."""
+        self._tasks.stop(KEY)
+        super().closeEvent(event)
+
+    def reject(self) -> None:
+        """Escape stops a download first, and closes only then."""
+        if self.is_downloading:
+            self._on_stop()
+        else:
+            self.close()
+
+    def _make_plan(self, _value: Any = None) -> None:
+        selection = select_ticked(
+            self._page,
+            self._tomograms,
+            self._rows,
+            volume_format="mrc" if _FORMATS[self.volume_format.value] == "mrc" else "zarr",
+            with_metadata=bool(self.with_metadata.value),
+        )
+        try:
+            self._plan = plan_download(self._page, selection)
+        except DownloadError as error:
+            self._plan = None
+            self.size_label.setText(str(error))
+        else:
+            unknown = self._plan.n_unknown_sizes
+            more = f"and {count_text(unknown, 'small file')} of unknown size" if unknown else ""
+            known = f"{size_text(self._plan.total_bytes)} in {count_text(len(self._plan.items) - unknown, 'item')}"
+            self.size_label.setText(f"{known} {more}".strip())
+        self._set_state()
+
+    def _on_start(self) -> None:
+        plan = self._plan
+        if plan is None:
+            return
+        folder, existing = self.chosen_folder, _EXISTING[self.existing.value]
+
+        def work(job: Job) -> DownloadReport:
+            def tell(progress: Progress) -> None:
+                job.progress(progress.done_bytes, progress.total_bytes)
+
+            return download_files(plan, folder, existing=existing, progress=tell, stop=job.stop)
+
+        self._tasks.progressed.connect(self._on_progress)
+        title = f"Download from {self._page.run.name}"
+        self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=title)
+        self.bar.setValue(0)
+        self.message.setText("Looking at what is there…")
+        self._set_state()
+
+    def _on_progress(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
+        if key == KEY and total_bytes:
+            self.bar.setValue(min(BAR_STEPS, done_bytes * BAR_STEPS // total_bytes))
+            self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+
+    def _on_stop(self) -> None:
+        self._tasks.stop(KEY)
+        self._end("Stopped. What is complete stays; Download goes on from there.")
+
+    def _on_done(self, report: DownloadReport) -> None:
+        self.bar.setValue(BAR_STEPS)
+        self._end(
+            joined(
+                f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})",
+                f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else "",
+                f"{count_text(len(report.kept), 'file')} kept as they were" if report.kept else "",
+                *report.warnings,
+            )
+        )
+        self.show_folder.show()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self._details = error.details if isinstance(error, UnexpectedError) else ""
+        self._end(str(error))
+
+    def _end(self, message: str) -> None:
+        self._tasks.progressed.disconnect(self._on_progress)
+        self.message.setText(message)
+        self._set_state()
+        self.copy_details.setVisible(bool(self._details))
+
+    def _set_state(self) -> None:
+        is_downloading = self.is_downloading
+        self.form.enabled = not is_downloading
+        self.bar.setVisible(is_downloading)
+        self.start.setVisible(not is_downloading)
+        self.start.setEnabled(self._plan is not None)
+        self.stop.setVisible(is_downloading)
+        self.show_folder.hide()
+        self.copy_details.hide()
+
+    def _on_show_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.chosen_folder)))
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        for button in (self.copy_details, self.show_folder, self.stop, self.start):
+            button.setAccessibleName(button.text())
+            buttons.addWidget(button)
+        column = QVBoxLayout(self)
+        column.addWidget(self.form.native)
+        column.addWidget(self.size_label)
+        column.addWidget(self.bar)
+        column.addWidget(self.message)
+        column.addLayout(buttons)

@@ -1,0 +1,500 @@
+"""The dock on a fake portal: from the first start to a run and back, with the keyboard, and when things go wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QApplication, QMenu
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.portal.pages import Catalogue, Freshness
+from qt.fake_portal import DAY, FakePortal
+
+NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
+
+
+def type_text(qtbot, browser: PortalBrowser, text: str) -> None:
+    browser.screens.focus_search()
+    qtbot.keyClicks(browser.screens.search, text)
+
+
+def search_for(qtbot, browser: PortalBrowser, text: str) -> None:
+    with qtbot.waitSignal(browser.screens.search.settled):
+        type_text(qtbot, browser, text)
+    qtbot.waitUntil(lambda: not browser.tasks.is_running("search"))
+
+
+def press(qtbot, widget, key: Qt.Key) -> None:
+    qtbot.keyClick(widget, key)
+
+
+def open_dataset(qtbot, browser: PortalBrowser, row: int = 0) -> None:
+    view = browser.screens.datasets.view
+    view.setCurrentIndex(browser.screens.datasets.model.index(row))
+    press(qtbot, view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: browser.screens.dataset.model.loaded > 0)
+
+
+def open_run(qtbot, browser: PortalBrowser, row: int = 6) -> None:
+    view = browser.screens.dataset.view
+    view.setCurrentIndex(browser.screens.dataset.model.index(row))
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        press(qtbot, view, Qt.Key.Key_Return)
+
+
+def current_screen(browser: PortalBrowser):
+    return browser.screens.stack.currentWidget()
+
+
+# the first start
+
+
+def test_the_first_start_asks_nobody_and_offers_three_ways_in(qtbot, make_browser, portal):
+    browser = make_browser(portal)
+    qtbot.wait(50)
+    assert portal.asked == []
+    assert current_screen(browser) is browser.screens.start
+    assert not browser.screens.search.isVisible()
+    for text in ("Explore the demo", "Browse the live portal", "Open a pack…"):
+        assert browser.screens.start.message.button(text).isVisible()
+
+
+def test_the_choice_is_remembered(qtbot, make_browser, portal, memory):
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        qtbot.mouseClick(browser.screens.start.message.button("Browse the live portal"), Qt.MouseButton.LeftButton)
+    assert memory.source == "live"
+    again = make_browser(portal)
+    qtbot.waitUntil(lambda: again.screens.datasets.model.rowCount() == 3)
+
+
+def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet._qt.browser.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.opening) as opening:
+        qtbot.mouseClick(browser.screens.start.message.button("Open a pack…"), Qt.MouseButton.LeftButton)
+    assert opening.args == [str(tmp_path)]
+
+
+# the list of datasets
+
+
+def test_the_list_says_how_many_datasets_there_are(browser):
+    assert browser.screens.datasets.count.text() == "3 datasets"
+    assert browser.screens.source_bar.state.text() == "online"
+
+
+def test_several_words_all_have_to_match(qtbot, browser):
+    search_for(qtbot, browser, "pombe volta")
+    assert browser.screens.datasets.count.text() == "1 of 3 datasets"
+    search_for(qtbot, browser, "pombe volta thylakoids")
+    assert browser.screens.datasets.count.text() == "0 of 3 datasets"
+
+
+def test_no_result_says_what_to_do(qtbot, browser):
+    search_for(qtbot, browser, "unicorn")
+    place = browser.screens.datasets.place
+    assert not place.shows_content
+    assert "No dataset matches “unicorn”" in place.message.text
+    qtbot.mouseClick(place.message.button("Clear the search"), Qt.MouseButton.LeftButton)
+    assert place.shows_content
+    assert browser.screens.datasets.count.text() == "3 datasets"
+
+
+def test_escape_clears_the_search(qtbot, browser):
+    search_for(qtbot, browser, "pombe")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
+    assert browser.screens.search.text() == ""
+    assert browser.screens.datasets.count.text() == "3 datasets"
+
+
+def test_datasets_can_be_sorted(qtbot, browser):
+    model, sort = browser.screens.datasets.model, browser.screens.datasets.sort
+    assert [model.dataset_at(model.index(row)).id for row in range(3)] == [10002, 10001, 10000]
+    sort.setCurrentText("title")
+    assert [model.dataset_at(model.index(row)).id for row in range(3)] == [10001, 10002, 10000]
+
+
+def test_the_selection_survives_sorting(qtbot, browser):
+    view, model = browser.screens.datasets.view, browser.screens.datasets.model
+    view.setCurrentIndex(model.index_of(10000))
+    browser.screens.datasets.sort.setCurrentText("title")
+    assert model.dataset_at(view.currentIndex()).id == 10000
+
+
+def test_five_thousand_datasets_are_listed_and_found_without_delay(qtbot, make_browser):
+    browser = make_browser(FakePortal(n_datasets=5000))
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    assert browser.screens.datasets.model.rowCount() == 5000
+    search_for(qtbot, browser, "DS-14999")
+    assert browser.screens.datasets.count.text() == "1 of 5,000 datasets"
+
+
+def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
+    portal.cached = Catalogue(rows=portal.rows[:2], freshness=Freshness(fetched_at=DAY))
+    portal.latency_s = 0.3
+    browser = make_browser(portal)
+    browser.use_source("live")
+    qtbot.waitUntil(lambda: browser.screens.datasets.model.rowCount() == 2)
+    qtbot.waitUntil(lambda: browser.screens.datasets.model.rowCount() == 3)
+
+
+# ids and links
+
+
+@pytest.mark.parametrize(
+    "text", ["10001", "DS-10001", "https://cryoetdataportal.czscience.com/datasets/10001?tab=runs"]
+)
+def test_an_id_or_link_of_a_dataset_jumps_there(qtbot, browser, text):
+    type_text(qtbot, browser, text)
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    assert current_screen(browser) is browser.screens.dataset
+    assert browser.screens.breadcrumb.text == "Datasets › DS-10001"
+
+
+@pytest.mark.parametrize("text", ["RN-507", "https://cryoetdataportal.czscience.com/runs/507"])
+def test_an_id_or_link_of_a_run_jumps_there_and_opens_no_layer(qtbot, browser, text):
+    type_text(qtbot, browser, text)
+    with (
+        qtbot.assertNotEmitted(browser.screens.run.tomogram_open_requested),
+        qtbot.waitSignal(browser.navigator.run_arrived),
+    ):
+        press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_007"
+
+
+def test_an_annotation_jumps_to_its_run(qtbot, browser):
+    type_text(qtbot, browser, "AN-69546")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    assert browser.screens.run.page.run.id == 506
+
+
+def test_a_number_of_several_records_lets_the_person_choose(qtbot, browser):
+    type_text(qtbot, browser, "506")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    menu = QApplication.activePopupWidget()
+    assert [action.text() for action in menu.actions()] == ["run 506: TS_006", "annotation 506: cytosolic ribosome"]
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        menu.actions()[0].trigger()
+    menu.close()
+
+
+def test_an_unknown_id_says_so(qtbot, browser):
+    type_text(qtbot, browser, "AN-99")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(browser.screens.notice.isVisible)
+    assert browser.screens.notice.text == "This source has no annotation with the id 99."
+
+
+def test_a_deposition_lists_its_datasets(qtbot, browser):
+    type_text(qtbot, browser, "CZCDP-10300")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: browser.screens.datasets.count.text() == "3 datasets")
+
+
+# a dataset
+
+
+def test_enter_opens_a_dataset_with_what_the_list_knew_and_its_runs(qtbot, browser):
+    open_dataset(qtbot, browser)
+    header = browser.screens.dataset.header
+    assert header.title.text() == "HIV-1 virus-like particles"
+    assert header.authors.text() == "Sara K. Goetz, Irene de Teresa, … Julia Mahamid"
+    assert "CC0" in header.facts.text()
+    assert browser.screens.dataset.count.text() == "50 of 120 runs"
+
+
+def test_the_description_is_plain_text(qtbot, browser):
+    open_dataset(qtbot, browser)
+    header = browser.screens.dataset.header
+    assert not header.description.isVisible()
+    qtbot.mouseClick(header.details, Qt.MouseButton.LeftButton)
+    assert header.description.isVisible()
+    assert "<i>milled</i>" in header.description.toPlainText()
+
+
+def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "napari_cryoet._qt.dataset_header.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
+    )
+    open_dataset(qtbot, browser)
+    for action in browser.screens.dataset.header.links.items.actions():
+        action.trigger()
+    assert opened == [
+        "https://cryoetdataportal.czscience.com/datasets/10002",
+        "https://doi.org/10.1101/2022.04.12.488077",
+        "https://www.ebi.ac.uk/empiar/EMPIAR-10988/",
+    ]
+
+
+def test_scrolling_to_the_end_brings_all_runs(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    view, model = browser.screens.dataset.view, browser.screens.dataset.model
+    for _ in range(2):
+        loaded = model.loaded
+        view.scrollToBottom()
+        qtbot.waitUntil(lambda loaded=loaded: model.loaded > loaded)
+    assert model.is_complete
+    assert browser.screens.dataset.count.text() == "120 runs"
+    assert [question[2] for question in portal.questions("dataset_page")] == [0, 50, 100]
+
+
+def test_runs_are_filtered_by_the_portal(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    qtbot.keyClicks(browser.screens.dataset.filter, "ts_11")
+    qtbot.waitUntil(lambda: browser.screens.dataset.count.text() == "10 runs")
+    assert portal.questions("dataset_page")[-1] == ("dataset_page", 10002, 0, "ts_11")
+
+
+def test_no_run_of_that_name_says_so(qtbot, browser):
+    open_dataset(qtbot, browser)
+    qtbot.keyClicks(browser.screens.dataset.filter, "nope")
+    place = browser.screens.dataset.place
+    qtbot.waitUntil(lambda: not place.shows_content)
+    assert "No run's name contains “nope”" in place.message.text
+    qtbot.mouseClick(place.message.button("Clear the filter"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: browser.screens.dataset.model.loaded == 50)
+    assert place.shows_content
+
+
+# a run
+
+
+def test_selecting_a_run_asks_nothing_and_opens_nothing(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    view = browser.screens.dataset.view
+    with qtbot.assertNotEmitted(browser.screens.run.tomogram_open_requested, wait=100):
+        for _ in range(5):
+            press(qtbot, view, Qt.Key.Key_Down)
+        qtbot.mouseClick(
+            view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(view.model().index(1)).center()
+        )
+    assert view.currentIndex().row() == 1
+    assert portal.questions("run_page") == []
+
+
+def test_opening_a_run_asks_once_and_opens_what_the_curators_show(qtbot, browser, portal):
+    tomograms, annotations = [], []
+    browser.screens.run.tomogram_open_requested.connect(lambda page, tomogram: tomograms.append(tomogram.id))
+    browser.screens.run.annotation_show_requested.connect(lambda page, file: annotations.append(file.id))
+    open_dataset(qtbot, browser)
+    open_run(qtbot, browser)
+    assert portal.questions("run_page") == [("run_page", 506)]
+    assert tomograms == [5061]
+    assert annotations == [50610]
+    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006"
+
+
+def test_double_click_opens_a_run_too(qtbot, browser):
+    open_dataset(qtbot, browser)
+    view = browser.screens.dataset.view
+    place = view.visualRect(view.model().index(2)).center()
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        qtbot.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert browser.screens.run.page.run.name == "TS_002"
+
+
+def test_going_back_while_a_run_loads_opens_nothing(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    portal.latency_s = 0.3
+    view = browser.screens.dataset.view
+    with (
+        qtbot.assertNotEmitted(browser.navigator.run_arrived, wait=500),
+        qtbot.assertNotEmitted(browser.screens.run.tomogram_open_requested),
+    ):
+        press(qtbot, view, Qt.Key.Key_Return)
+        view.setCurrentIndex(view.model().index(0))
+        browser.navigator.go_up()
+    assert current_screen(browser) is browser.screens.datasets
+
+
+def test_a_slow_run_says_that_it_is_loading(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    portal.latency_s = 0.5
+    browser.navigator.go_to_run(506, "TS_006")
+    assert current_screen(browser) is browser.screens.dataset, "the old screen stays for a moment"
+    qtbot.waitUntil(lambda: current_screen(browser) is browser.screens.run_place)
+    assert browser.screens.run_place.message.text == "Loading TS_006…"
+    qtbot.waitUntil(lambda: browser.screens.run_place.shows_content)
+
+
+# the keyboard
+
+
+def test_the_keyboard_leads_there_and_back(qtbot, browser):
+    screens = browser.screens
+    browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow)
+    screens.datasets.view.setFocus()
+    qtbot.keyClick(screens.datasets.view, "/")
+    assert screens.search.hasFocus()
+    press(qtbot, screens.search, Qt.Key.Key_Down)
+    assert screens.datasets.view.hasFocus()
+    press(qtbot, screens.datasets.view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: screens.dataset.model.loaded > 0)
+    assert screens.dataset.view.hasFocus()
+    press(qtbot, screens.dataset.view, Qt.Key.Key_Down)
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        press(qtbot, screens.dataset.view, Qt.Key.Key_Return)
+    assert screens.run.tomograms.hasFocus()
+    press(qtbot, screens.run.tomograms, Qt.Key.Key_Backspace)
+    assert current_screen(browser) is screens.dataset
+    press(qtbot, screens.dataset.view, Qt.Key.Key_Backspace)
+    assert current_screen(browser) is screens.datasets
+
+
+def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
+    open_dataset(qtbot, browser, row=2)
+    browser.navigator.go_up()
+    view, model = browser.screens.datasets.view, browser.screens.datasets.model
+    assert model.dataset_at(view.currentIndex()).id == 10000
+    n_asked = len(portal.asked)
+    press(qtbot, view, Qt.Key.Key_Return)
+    assert browser.screens.dataset.model.loaded == 50
+    assert len(portal.asked) == n_asked
+
+
+def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):
+    open_dataset(qtbot, browser)
+    open_run(qtbot, browser)
+    nameless = [
+        widget
+        for widget in browser.findChildren(object)
+        if hasattr(widget, "focusPolicy")
+        and widget.focusPolicy() != Qt.FocusPolicy.NoFocus
+        and not widget.objectName().startswith("qt_")
+        and not (widget.accessibleName() or getattr(widget, "text", str)())
+        and not isinstance(widget, QMenu)
+        and widget.isVisibleTo(browser)
+    ]
+    assert nameless == []
+
+
+# when things go wrong
+
+
+def test_a_portal_that_cannot_be_reached_says_so_and_can_be_tried_again(qtbot, make_browser, portal):
+    portal.error = NO_NETWORK
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.failed):
+        browser.use_source("live")
+    place = browser.screens.datasets.place
+    assert place.message.text == "Couldn't reach the portal (no network). Check the connection."
+    portal.error = None
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: place.shows_content)
+
+
+def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, portal):
+    fetched = datetime.now(UTC).replace(month=2, day=12)
+    portal.freshness = Freshness(fetched_at=fetched, is_offline=True, reason="Couldn't reach the portal (no network).")
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    assert browser.screens.source_bar.state.text() == "offline, as of 12 Feb"
+    assert "no network" in browser.screens.notice.text
+    portal.freshness = Freshness(fetched_at=fetched)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
+    assert not browser.screens.notice.isVisible()
+    assert browser.screens.source_bar.state.text() == "online"
+
+
+def test_a_failed_refresh_leaves_the_list_alone(qtbot, browser, portal):
+    portal.error = NO_NETWORK
+    with qtbot.waitSignal(browser.session.failed):
+        qtbot.mouseClick(browser.screens.source_bar.refresh, Qt.MouseButton.LeftButton)
+    assert browser.screens.datasets.place.shows_content
+    assert "no network" in browser.screens.notice.text
+
+
+def test_a_failed_first_page_of_runs_can_be_tried_again(qtbot, browser, portal):
+    portal.error = NO_NETWORK
+    browser.navigator.go_to_dataset(10000)
+    place = browser.screens.dataset.place
+    qtbot.waitUntil(lambda: not place.shows_content)
+    portal.error = None
+    qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: browser.screens.dataset.model.loaded == 50)
+    assert place.shows_content
+
+
+def test_a_failed_later_page_of_runs_leaves_the_earlier_ones(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    portal.error = NO_NETWORK
+    view, model = browser.screens.dataset.view, browser.screens.dataset.model
+    view.scrollToBottom()
+    qtbot.waitUntil(lambda: "try again" in str(model.index(50).data()))
+    assert browser.screens.dataset.count.text() == "50 of 120 runs"
+    portal.error = None
+    view.setCurrentIndex(model.index(50))
+    press(qtbot, view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: model.loaded == 100)
+
+
+def test_a_failed_run_can_be_tried_again(qtbot, browser, portal):
+    open_dataset(qtbot, browser)
+    portal.error = NO_NETWORK
+    press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Return)
+    browser.screens.dataset.view.setCurrentIndex(browser.screens.dataset.model.index(0))
+    press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: current_screen(browser) is browser.screens.run_place)
+    portal.error = None
+    with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
+        qtbot.mouseClick(browser.screens.run_place.message.button("Retry"), Qt.MouseButton.LeftButton)
+    assert arrived.args[1], "trying again still opens the layers"
+
+
+def test_a_fault_of_ours_shows_plain_words_and_copies_its_details(qtbot, browser, portal, monkeypatch):
+    monkeypatch.setattr(portal, "run_page", lambda run_id, *, stop=None: {}[run_id])
+    browser.navigator.go_to_run(506, "TS_006")
+    place = browser.screens.run_place
+    qtbot.waitUntil(lambda: current_screen(browser) is place)
+    assert place.message.text.startswith("Something went wrong inside napari-cryoet.")
+    assert "KeyError" not in place.message.text
+    qtbot.mouseClick(place.message.button("Copy details"), Qt.MouseButton.LeftButton)
+    assert "KeyError" in QGuiApplication.clipboard().text()
+
+
+def test_another_source_drops_the_answers_of_the_one_before(qtbot, browser, portal):
+    portal.latency_s = 0.3
+    browser.navigator.go_to_run(506, "TS_006")
+    with qtbot.assertNotEmitted(browser.navigator.run_arrived, wait=500):
+        browser.use_source("demo")
+    assert portal.is_closed
+    assert browser.screens.breadcrumb.text == "Datasets"
+
+
+def test_closing_the_dock_stops_everything(qtbot, browser, portal):
+    portal.latency_s = 30
+    browser.navigator.go_to_run(506, "TS_006")
+    assert browser.tasks.is_running("run")
+    browser.close()
+    assert not browser.tasks.is_running("run")
+
+
+def test_a_dock_that_napari_removes_stops_everything(qtbot, browser, portal):
+    from qtpy.QtWidgets import QWidget
+
+    holder = QWidget()
+    browser.setParent(holder)
+    portal.latency_s = 30
+    browser.navigator.go_to_run(506, "TS_006")
+    browser.setParent(None)
+    assert not browser.tasks.is_running("run")
+
+
+def test_the_theme_follows_the_viewer(browser, viewer_model):
+    dark = browser.styleSheet()
+    viewer_model.theme = "light"
+    assert browser.styleSheet() != dark
