@@ -36,7 +36,7 @@ class Tables(dict[str, list[dict[str, Any]]]):
         self.setdefault(table, []).append(row)
         return int(row["id"])
 
-    def add_annotation(self, run_id: int, *, shapes: dict[str, list[str]], **values: Any) -> int:
+    def add_annotation(self, run_id: int | None, *, shapes: dict[str, list[str]], **values: Any) -> int:
         """Add an annotation with files in some formats for each of its shapes."""
         annotation = self.add("annotations", runId=run_id, **values)
         for shape_type, formats in shapes.items():

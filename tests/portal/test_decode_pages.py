@@ -227,6 +227,8 @@ def shared_deposition(portal_of):
         tables.add_annotation(run, shapes={}, objectName="ribosome", depositionId=ours)
         tables.add_annotation(run, shapes={}, objectName="membrane", depositionId=theirs)
     tables.add("runs", datasetId=other)
+    tables.add_annotation(None, shapes={}, objectName="astray", depositionId=ours)
+    tables.add("tomograms", runId=None, depositionId=ours)
     return portal_of(tables), ours, own, other
 
 
@@ -235,8 +237,8 @@ def test_a_deposition_lists_its_own_datasets_and_those_it_added_to(shared_deposi
     page = portal.deposition_page(ours)
     assert [str(kind) for kind in page.deposition.kinds] == ["dataset", "annotation"]
     assert [author.name for author in page.deposition.authors] == ["Ann"]
-    assert (page.tomogram_count, page.annotation_count) == (1, 2)
-    assert [(each.object_name, each.count) for each in page.objects] == [("ribosome", 2)]
+    assert (page.tomogram_count, page.annotation_count) == (2, 3)  # with those of no run
+    assert [(each.object_name, each.count) for each in page.objects] == [("ribosome", 2), ("astray", 1)]
     brought, touched = page.datasets
     assert (brought.dataset_id, brought.is_own, brought.run_count, brought.tomogram_count) == (own, True, 2, 1)
     assert (touched.dataset_id, touched.is_own, touched.run_count, touched.annotation_count) == (other, False, 2, 2)

@@ -15,6 +15,7 @@ from fault_server import FaultServer, reply
 from napari_cryoet import http as http_module
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PackError, PortalError, StoppedError
 from napari_cryoet.http import Http
+from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.packs.transport import PackTransport
 from napari_cryoet.portal import LIVE_URL, Portal, Source, open_portal, search_catalogue
 from napari_cryoet.portal.cache import AnswerCache
@@ -481,3 +482,21 @@ def test_many_threads_share_a_portal(remote):
     for thread in threads:
         thread.join(30)
     assert [page.run.name for page in pages] == ["TS_1"] * 12
+
+
+def test_a_served_pack_is_the_same_portal(small, tmp_path):
+    local, _ = small
+    with serve_pack(tmp_path / "pack") as served:
+        remote = open_portal(served.graphql_url, cache_dir=tmp_path / "cache")
+        rows = remote.catalogue().rows
+        assert rows == local.catalogue().rows
+        for row in rows:
+            assert remote.dataset_page(row.id).dataset == local.dataset_page(row.id).dataset
+            for run in remote.runs(row.id):
+                assert remote.run_page(run.id).annotations == local.run_page(run.id).annotations
+                assert remote.lookup(run.id) == local.lookup(run.id)
+            assert (
+                remote.deposition_page(row.deposition_id).datasets == local.deposition_page(row.deposition_id).datasets
+            )
+        assert remote.search("lamellae") == local.search("lamellae")
+    assert remote.catalogue(refresh=True).freshness.is_offline

@@ -83,10 +83,12 @@ def count_in(aggregate: Row, where: str) -> int:
 
 def int_of(row: Row, name: str, where: str) -> int:
     """An integer that must be there."""
-    found = row.get(name)
-    if not _is_int(found):
-        raise not_understood(f"{where}.{name}", "isn't a whole number", found)
-    return int(found)  # type: ignore[arg-type]
+    return _to_int(row.get(name), f"{where}.{name}")
+
+
+def float_of(row: Row, name: str, where: str) -> float:
+    """A number that must be there."""
+    return _to_float(row.get(name), f"{where}.{name}")
 
 
 def text_of(row: Row, name: str, where: str) -> str | None:

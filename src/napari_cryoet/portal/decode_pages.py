@@ -130,8 +130,8 @@ def deposition_page(data: Row, deposition_id: int, freshness: Freshness) -> Depo
         deposition=deposition,
         datasets=_dataset_counts(data),
         objects=_object_counts(data, "objects"),
-        tomogram_count=sum(count for count, _ in groups_of(data, "tomogramCounts")),
-        annotation_count=sum(count for count, _ in groups_of(data, "annotationCounts")),
+        tomogram_count=count_of(data, "tomogramTotal"),
+        annotation_count=count_of(data, "annotationTotal"),
         freshness=freshness,
     )
 
@@ -172,7 +172,7 @@ def _lookup_title(kind: str, row: Row) -> str:
     match kind:
         case "tomogram":
             name, processing = text_of(row, "name", kind) or "", text_of(row, "processing", kind) or ""
-            return f"{name} {processing} {row.get('voxelSpacing')} Å".strip()
+            return f"{name} {processing} {decode.float_of(row, 'voxelSpacing', kind):g} Å".strip()
         case "annotation":
             return text_of(row, "objectName", kind) or ""
         case "alignment":

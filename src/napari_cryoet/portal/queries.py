@@ -177,6 +177,8 @@ query DepositionPage($id: Int!) {
     id title organismName keyPhotoThumbnailUrl
     runsAggregate { aggregate { count } }
   }
+  tomogramTotal: tomogramsAggregate(where: {depositionId: {_eq: $id}}) { aggregate { count } }
+  annotationTotal: annotationsAggregate(where: {depositionId: {_eq: $id}}) { aggregate { count } }
   tomogramCounts: tomogramsAggregate(where: {depositionId: {_eq: $id}}) {
     aggregate { count groupBy { run { dataset { id title organismName keyPhotoThumbnailUrl } } } }
   }
