@@ -18,7 +18,7 @@ TILTS_DEGREE: Final = tuple(float(tilt) for tilt in range(-60, 61, 3))
 TOTAL_FLUX: Final = 123.0
 NOISE_LEFT_BY_DENOISING: Final = 0.2
 """Share of the noise in a denoised tomogram: it is made from the same images with that much of their noise."""
-GREY_LEVELS: Final = 16
+GREY_LEVELS: Final = 12
 """Steps of grey in one standard deviation: a real tomogram is rounded too, so that it compresses."""
 
 
@@ -55,7 +55,7 @@ class Acquisition:
     def tilt_images(self) -> Volume32:
         """The tilt series in whole counts, darker at high tilt where the ice is thicker; shape (tilt, y, x)."""
         path = 1 / np.cos(np.deg2rad(np.asarray(TILTS_DEGREE, dtype=np.float32)))
-        brightness = 2400 * np.exp(-0.35 * path)[:, None, None]
+        brightness = 300 * np.exp(-0.35 * path)[:, None, None]
         return np.asarray(np.round(brightness * (1 + 0.06 * (self._contrast + self._noise))), dtype=np.float32)
 
     def tomogram(self, plan: TomogramPlan) -> Volume32:

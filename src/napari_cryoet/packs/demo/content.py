@@ -95,7 +95,7 @@ class RunPlan:
     tomograms: tuple[TomogramPlan, ...] = ()
     annotations: tuple[AnnotationPlan, ...] = ()
     has_tilt_series: bool = False
-    defocus_angstrom: float = 36_000.0
+    defocus_angstrom: float = 46_000.0
 
     def shape_zyx(self, size: Size, binning: int = 1) -> tuple[int, int, int]:
         """Size of its volumes in voxels."""
@@ -149,9 +149,9 @@ RUNS: Final = (
         dataset_id=CELL_DATASET,
         name="DEMO_001",
         recipe="cytoplasm",
-        full_shape_zyx=(97, 321, 297),
+        full_shape_zyx=(89, 305, 281),
         full_spacing_angstrom=10.012,
-        noise=0.35,
+        noise=0.45,
         tomograms=(
             TomogramPlan(number=100, processing="raw"),
             TomogramPlan(number=101, processing="denoised", is_default=True),
@@ -207,7 +207,7 @@ RUNS: Final = (
         recipe="mitochondrion",
         full_shape_zyx=(81, 189, 213),
         full_spacing_angstrom=10.012,
-        noise=0.35,
+        noise=0.45,
         tomograms=(TomogramPlan(number=100, processing="raw", is_default=True),),
         annotations=(
             _ribosome(100, "planted", "OrientedPoint", is_recommended=True),
@@ -231,7 +231,7 @@ RUNS: Final = (
         recipe="cytosol",
         full_shape_zyx=(76, 172, 151),
         full_spacing_angstrom=10.012,
-        noise=0.35,
+        noise=0.45,
         tomograms=(TomogramPlan(number=100, processing="raw", is_default=True),),
     ),
     RunPlan(
@@ -241,7 +241,7 @@ RUNS: Final = (
         recipe="tilt_only",
         full_shape_zyx=(69, 161, 149),
         full_spacing_angstrom=10.012,
-        noise=0.35,
+        noise=0.45,
         has_tilt_series=True,
     ),
     RunPlan(

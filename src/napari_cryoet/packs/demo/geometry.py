@@ -23,7 +23,9 @@ _GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
 
 @dataclass(frozen=True, slots=True)
 class Membrane:
-    """A closed bilayer: an ellipsoid whose radius undulates with direction.
+    """A closed bilayer: an undulating ellipsoid.
+
+    It is the zero of r - 1 - sum of waves, where r is the distance from the centre in units of the radii.
 
     Parameters
     ----------
@@ -32,40 +34,49 @@ class Membrane:
     centre_xyz, radii_xyz
         Of the bilayer's middle, in ångström.
     waves
-        Undulations (wave vector x, y, z; phase; amplitude relative to the radius) added over directions.
+        Undulations: wave vector x, y, z per radius, phase, amplitude in radii.
+    sway
+        The whole swings along x by an amplitude, with a wave length along y, and a phase: ångström, ångström, radians.
     """
 
     name: str
     centre_xyz: Vector
     radii_xyz: Vector
     waves: tuple[tuple[float, float, float, float, float], ...] = ()
+    sway: Vector = (0.0, 1.0, 0.0)
 
     def distance(self, x: Floating, y: Floating, z: Floating) -> Floating:
-        """Distance to the middle of the bilayer in ångström, negative inside; first order, exact near the surface."""
+        """Distance to the middle of the bilayer in ångström, negative inside; to first order, exact at the surface."""
         a, b, c = self.radii_xyz
-        u, v, w = (x - self.centre_xyz[0]) / a, (y - self.centre_xyz[1]) / b, (z - self.centre_xyz[2]) / c
-        r = np.sqrt(u * u + v * v + w * w) + 1e-6
-        gradient = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2) / r + 1e-9
-        return np.asarray((r - self._relative_radius(u / r, v / r, w / r)) / gradient)
+        amplitude, wave_length, phase = self.sway
+        swing = 2 * np.pi / wave_length * (y + 0.4 * z) + phase
+        u = (x - amplitude * np.sin(swing) - self.centre_xyz[0]) / a
+        v, w = (y - self.centre_xyz[1]) / b, (z - self.centre_xyz[2]) / c
+        r = np.sqrt(u * u + v * v + w * w) + np.float32(1e-4)
+        value, du, dv, dw = r - 1, u / r, v / r, w / r
+        for kx, ky, kz, start, height in self.waves:
+            angle = kx * u + ky * v + kz * w + start
+            value, slope = value - height * np.sin(angle), height * np.cos(angle)
+            du, dv, dw = du - kx * slope, dv - ky * slope, dw - kz * slope
+        lean = amplitude * 2 * np.pi / wave_length * np.cos(swing)
+        dx = du / a
+        gradient = np.sqrt(dx * dx + (dv / b - lean * dx) ** 2 + (dw / c - 0.4 * lean * dx) ** 2)
+        return np.asarray(value / (gradient + np.float32(1e-6)))
 
     def surface(self, directions: Floats) -> Floats:
-        """Points of the middle of the bilayer, in these directions of the unit sphere; shape (n, 3)."""
-        relative = self._relative_radius(directions[:, 0], directions[:, 1], directions[:, 2])
-        return np.asarray(self.centre_xyz) + np.asarray(self.radii_xyz) * directions * relative[:, None]
+        """Points of the middle of the bilayer, found from these directions of the unit sphere; shape (n, 3)."""
+        points = np.asarray(self.centre_xyz) + np.asarray(self.radii_xyz) * directions
+        for _ in range(12):
+            distances = np.clip(self.distance(*points.T), -60, 60)
+            points = points - distances[:, None] * self.normals(points)
+        return np.asarray(points[np.abs(self.distance(*points.T)) < 1])
 
     def normals(self, points: Floats) -> Floats:
-        """Outward unit normals at points of the surface; shape (n, 3)."""
-        step = 5.0
-        shifts = np.eye(3) * step
-        slopes = [self.distance(*(points + s).T) - self.distance(*(points - s).T) for s in shifts]
+        """Outward unit normals at points near the surface; shape (n, 3)."""
+        step = 4.0
+        slopes = [self.distance(*(points + s).T) - self.distance(*(points - s).T) for s in np.eye(3) * step]
         gradient = np.stack(slopes, axis=-1)
         return np.asarray(gradient / np.linalg.norm(gradient, axis=-1, keepdims=True))
-
-    def _relative_radius(self, u: Floating, v: Floating, w: Floating) -> Floating:
-        radius = np.ones_like(u)
-        for kx, ky, kz, phase, amplitude in self.waves:
-            radius = radius + np.asarray(amplitude * np.sin(kx * u + ky * v + kz * w + phase), dtype=u.dtype)
-        return radius
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +102,20 @@ class Microtubule:
         """Points about ``step_angstrom`` apart along the axis; shape (n, 3)."""
         return self.axis(np.linspace(0, 1, max(2, round(self.length_angstrom / step_angstrom) + 1)))
 
-    def monomers(self) -> Floats:
-        """Centres of the tubulin monomers, a left-handed three-start helix with 13 protofilaments; shape (n, 3)."""
+    def monomers(self) -> tuple[Floats, Floats, Floats]:
+        """The tubulin monomers of a left-handed three-start helix: centres, and unit vectors along and outward.
+
+        Each has shape (n, 3).
+        """
         count = int(self.length_angstrom / MONOMER_RISE_ANGSTROM)
         rows, columns = np.meshgrid(np.arange(count), np.arange(PROTOFILAMENTS), indexing="ij")
-        along = (rows + 3 * columns / PROTOFILAMENTS) * MONOMER_RISE_ANGSTROM
-        angle = -2 * np.pi * columns / PROTOFILAMENTS
-        centre = self.axis((along / self.length_angstrom).ravel())
+        along = (rows + 3 * columns / PROTOFILAMENTS).ravel() * MONOMER_RISE_ANGSTROM / self.length_angstrom
+        angle = (-2 * np.pi * columns / PROTOFILAMENTS).ravel()
         side, up = self._frame()
-        ring = np.cos(angle.ravel())[:, None] * side + np.sin(angle.ravel())[:, None] * up
-        return np.asarray(centre + MICROTUBULE_RADIUS_ANGSTROM * ring)
+        outward = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up
+        tangent = self.axis(along + 1e-3) - self.axis(along - 1e-3)
+        tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+        return self.axis(along) + MICROTUBULE_RADIUS_ANGSTROM * outward, tangent, outward
 
     def distance(self, points: Floats) -> Floats:
         """Distance of points, shape (n, 3), to the axis in ångström."""

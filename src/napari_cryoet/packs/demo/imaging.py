@@ -29,9 +29,9 @@ FFT_WORKERS: Final = 2
 class Optics:
     """How the images are formed; noise is relative to the contrast of 100 Å of solid protein."""
 
-    defocus_angstrom: float = 36_000.0
+    defocus_angstrom: float = 46_000.0
     amplitude_contrast: float = 0.12
-    b_factor: float = 350.0
+    b_factor: float = 900.0
     noise: float = 1.0
 
 
@@ -107,16 +107,18 @@ def image_contrast(projections: Volume32, geometry: Geometry, optics: Optics) ->
 
 
 def shot_noise(geometry: Geometry, optics: Optics, rng: np.random.Generator) -> Volume32:
-    """White noise of every image, stronger where the ice is thicker on the beam's way."""
+    """Noise of every image, softened by the detector, stronger where the ice is thicker on the beam's way."""
+    from scipy import ndimage
+
     _, height, _ = geometry.shape_zyx
     shape = len(geometry.tilts_degree), height, geometry.detector_width
-    noise = rng.standard_normal(shape, dtype=np.float32)
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (0, 0.5, 0.5), truncate=3)
     path = 1 / np.cos(np.deg2rad(np.asarray(geometry.tilts_degree)))
     strength = optics.noise * path**0.75 * (10 / geometry.spacing_angstrom)
     return np.asarray(noise * strength.astype(np.float32)[:, None, None])
 
 
-def reconstruct(images: Volume32, geometry: Geometry, *, cutoff: float = 0.42) -> Volume32:
+def reconstruct(images: Volume32, geometry: Geometry, *, cutoff: float = 0.35) -> Volume32:
     """Weighted back-projection; frequencies above ``cutoff`` (cycles a pixel) fall off smoothly."""
     from scipy import fft
 

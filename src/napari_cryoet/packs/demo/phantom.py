@@ -10,17 +10,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.packs.demo.geometry import LEAFLET_GAP_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Floats, Membrane
+from napari_cryoet.packs.demo.geometry import (
+    LEAFLET_GAP_ANGSTROM,
+    MICROTUBULE_RADIUS_ANGSTROM,
+    Floats,
+    Membrane,
+    Microtubule,
+)
 from napari_cryoet.packs.demo.species import BEAD_PITCH_ANGSTROM, species
 from napari_cryoet.packs.demo.truth import Scene, rng_for
 
 Volume32 = NDArray[np.float32]
 Shape3 = tuple[int, int, int]
 
-_BEAD_SIGMA_ANGSTROM: Final = 6.5
-_PROTEIN_DALTON_PER_CUBIC_ANGSTROM: Final = 0.81
-_CROWD_PER_CUBIC_ANGSTROM: Final = 1.4e-6
-_HEAD_DENSITY: Final = 1.25
+_BEAD_SIGMA_ANGSTROM: Final = 7.0
+_DALTON_PER_CUBIC_ANGSTROM: Final = 0.81
+_TUBULIN_DALTON: Final = 50e3
+_MEMBRANE_PER_PROTEIN_SQUARE_ANGSTROM: Final = 130.0**2
+_CROWD_PER_CUBIC_ANGSTROM: Final = 1.7e-6
+_HEAD_DENSITY: Final = 1.0
 _TAIL_DENSITY: Final = -0.12
 _GOLD_DENSITY: Final = 11.0
 _GOLD_RADIUS_ANGSTROM: Final = 50.0
@@ -44,11 +52,11 @@ def density(scene: Scene, grid: Grid) -> Volume32:
     """The scene's density, float32, z, y, x."""
     from scipy import ndimage
 
+    points, masses = (np.concatenate(parts) for parts in zip(*_beads(scene), strict=True))
     volume = np.zeros(grid.shape_zyx, np.float32)
-    for points, masses in _beads(scene):
-        _deposit(volume, points / grid.spacing_angstrom, masses / grid.spacing_angstrom**3)
-    volume = ndimage.gaussian_filter(volume, _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom, mode="constant", truncate=3)
-    volume += _crowd(scene, grid)
+    _deposit(volume, points / grid.spacing_angstrom, masses / grid.spacing_angstrom**3)
+    sigma = _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom
+    volume = ndimage.gaussian_filter(volume, sigma, mode="constant", truncate=3)
     for membrane in scene.recipe.membranes:
         _add_bilayer(volume, membrane, grid)
     for centre in scene.recipe.gold_beads:
@@ -92,34 +100,74 @@ def _beads(scene: Scene) -> Iterator[tuple[Floats, Floats]]:
         placed = np.einsum("nij,bj->nbi", particles.rotations, kind.beads_xyz) + particles.positions_xyz[:, None]
         masses = np.broadcast_to(kind.weights * volume_of_bead, placed.shape[:2])
         yield placed.reshape(-1, 3), masses.ravel()
-    rng = rng_for(scene.recipe.name, "tubulin")
     for tube in scene.recipe.microtubules:
-        monomers = tube.monomers()
-        offsets = rng.normal(0, 12, (len(monomers), 8, 3))
-        yield (monomers[:, None] + offsets).reshape(-1, 3), np.full(len(monomers) * 8, 50e3 / 8 / 0.81)
+        yield _tubulin(tube)
+    yield _crowd(scene)
+    for number, membrane in enumerate(scene.recipe.membranes):
+        yield _membrane_proteins(membrane, rng_for(scene.recipe.name, "membrane protein", number))
 
 
-def _crowd(scene: Scene, grid: Grid) -> Volume32:
-    """Everything in the background that nobody annotates: small proteins, fewer inside vesicles."""
-    from scipy import ndimage
+def _tubulin(tube: Microtubule) -> tuple[Floats, Floats]:
+    """Each monomer as a block of beads, 4 nm along the protofilament, 5 nm around and 5 nm deep."""
+    monomers, along, outward = tube.monomers()
+    around = np.cross(along, outward)
+    offsets = [(a, t, r) for a in (-10, 10) for t in (-15, 0, 15) for r in (-10, 8)] + [(0, 0, 20)]
+    parts = [monomers + a * along + t * around + r * outward for a, t, r in offsets]
+    points = np.concatenate(parts)
+    return points, np.full(len(points), _TUBULIN_DALTON / len(parts) / _DALTON_PER_CUBIC_ANGSTROM)
 
+
+def _crowd(scene: Scene) -> tuple[Floats, Floats]:
+    """Everything in the background that nobody annotates: small proteins, fewer of them inside vesicles."""
     rng = rng_for(scene.recipe.name, "crowd")
-    extent = np.asarray(grid.shape_zyx[::-1]) * grid.spacing_angstrom
+    extent = np.asarray(scene.recipe.extent_xyz)
     count = round(scene.recipe.crowding * _CROWD_PER_CUBIC_ANGSTROM * float(np.prod(extent)))
     centres = rng.uniform(0, 1, (count, 3)) * extent
-    daltons = 1e3 * rng.lognormal(np.log(75), 0.8, count)
+    daltons = np.minimum(rng.lognormal(np.log(60e3), 0.7, count), 350e3)
+    kept = _outside_particles(centres, scene)
     for membrane in scene.recipe.membranes:
         distance = membrane.distance(*centres.T)
-        daltons[np.abs(distance) < 35] = 0
+        kept &= np.abs(distance) > 40
         if membrane.name == "vesicle":
-            daltons[(distance < 0) & (rng.uniform(0, 1, count) < 0.75)] = 0
-    volume = np.zeros(grid.shape_zyx, np.float32)
-    for sigma, chosen in ((12.0, daltons < 80e3), (20.0, daltons >= 80e3)):
-        layer = np.zeros(grid.shape_zyx, np.float32)
-        masses = np.minimum(daltons[chosen], 400e3) / _PROTEIN_DALTON_PER_CUBIC_ANGSTROM
-        _deposit(layer, centres[chosen] / grid.spacing_angstrom, masses / grid.spacing_angstrom**3)
-        volume += ndimage.gaussian_filter(layer, sigma / grid.spacing_angstrom, mode="constant", truncate=3)
-    return volume
+            kept &= (distance > 0) | (rng.uniform(0, 1, count) < 0.3)
+    return _globules(centres[kept], daltons[kept], rng)
+
+
+def _outside_particles(points: Floats, scene: Scene) -> NDArray[np.bool_]:
+    from scipy.spatial import KDTree
+
+    outside = np.ones(len(points), np.bool_)
+    tree = KDTree(points)
+    for key, particles in scene.particles.items():
+        for inside in tree.query_ball_point(particles.positions_xyz, 0.85 * species(key).radius_angstrom):
+            outside[inside] = False
+    for tube in scene.recipe.microtubules:
+        for inside in tree.query_ball_point(tube.sample_axis(60.0), MICROTUBULE_RADIUS_ANGSTROM + 20):
+            outside[inside] = False
+    return outside
+
+
+def _membrane_proteins(membrane: Membrane, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Proteins that stick out of a membrane on one side or the other."""
+    _, b, c = sorted(membrane.radii_xyz)
+    count = round(4 * np.pi * b * c / _MEMBRANE_PER_PROTEIN_SQUARE_ANGSTROM)
+    directions = rng.normal(size=(count, 3))
+    surface = membrane.surface(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+    height = rng.choice([-1.0, 1.0], len(surface)) * rng.uniform(20, 55, len(surface))
+    centres = surface + height[:, None] * membrane.normals(surface)
+    return _globules(centres, rng.lognormal(np.log(70e3), 0.5, len(surface)), rng)
+
+
+def _globules(centres: Floats, daltons: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Irregular clusters of beads of about 4 kDa."""
+    beads = np.maximum(1, np.round(daltons / 4e3)).astype(int)
+    owner = np.repeat(np.arange(len(centres)), beads)
+    directions = rng.normal(size=(len(owner), 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    inside = directions * np.cbrt(rng.uniform(0, 1, len(owner)))[:, None]
+    radii = 11.5 * np.cbrt(beads)[:, None] * rng.uniform(0.7, 1.4, (len(centres), 3))
+    points = centres[owner] + inside * radii[owner]
+    return points, (daltons / beads / _DALTON_PER_CUBIC_ANGSTROM)[owner]
 
 
 def _deposit(volume: Volume32, points_xyz: Floats, masses: Floats) -> None:
@@ -157,7 +205,7 @@ def _box(membrane: Membrane, grid: Grid) -> tuple[slice, slice, slice]:
     reach = 1 + sum(abs(wave[4]) for wave in membrane.waves)
     slices = []
     for axis, size in zip((2, 1, 0), grid.shape_zyx, strict=True):
-        half = membrane.radii_xyz[axis] * reach + 100
+        half = membrane.radii_xyz[axis] * reach + 100 + (abs(membrane.sway[0]) if axis == 0 else 0)
         start = math.floor((membrane.centre_xyz[axis] - half) / grid.spacing_angstrom)
         end = math.ceil((membrane.centre_xyz[axis] + half) / grid.spacing_angstrom)
         slices.append(slice(min(max(start, 0), size), min(max(end, 0), size)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Inside = Callable[[Floats], NDArray[np.bool_]]
 
-BEAD_PITCH_ANGSTROM: Final = 14.0
+BEAD_PITCH_ANGSTROM: Final = 12.0
 _SEED: Final = 20260
 
 
@@ -66,7 +66,7 @@ def _fill(inside: Inside, half_size: float, rng: np.random.Generator, roughness:
     """Beads on a jittered lattice wherever ``inside``, with uneven weights as secondary structure gives."""
     ticks = np.arange(-half_size, half_size + BEAD_PITCH_ANGSTROM, BEAD_PITCH_ANGSTROM)
     lattice = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = lattice + rng.uniform(-0.3, 0.3, lattice.shape) * BEAD_PITCH_ANGSTROM
+    points = lattice + rng.uniform(-0.25, 0.25, lattice.shape) * BEAD_PITCH_ANGSTROM
     points = points[inside(points)]
     weights = 1 + roughness * rng.uniform(-1, 1, len(points))
     return points, weights
@@ -94,11 +94,11 @@ def _ribosome(rng: np.random.Generator) -> tuple[Floats, Floats]:
 
     def small(p: Floats) -> NDArray[np.bool_]:
         return np.asarray(
-            _ellipsoid(p, (-6, -40, -76), (62, 78, 36))  # body
-            | _ellipsoid(p, (52, -6, -66), (34, 36, 26))  # platform
-            | _ellipsoid(p, (0, 66, -74), (56, 42, 36))  # head
-            | _ellipsoid(p, (-66, 84, -80), (36, 14, 15))  # beak
-            | _ellipsoid(p, (14, 10, -30), (18, 30, 14))  # tRNA and bridges
+            _ellipsoid(p, (-6, -42, -68), (64, 80, 37))  # body
+            | _ellipsoid(p, (52, -6, -58), (36, 38, 27))  # platform
+            | _ellipsoid(p, (0, 68, -66), (58, 44, 37))  # head
+            | _ellipsoid(p, (-68, 88, -72), (38, 15, 16))  # beak
+            | _ellipsoid(p, (14, 10, -26), (18, 30, 14))  # tRNA and bridges
         )
 
     points_large, weights_large = _fill(large, 165, rng, 0.5)
