@@ -202,13 +202,19 @@ def test_queries_that_are_too_long_are_refused(small):
 def test_a_recursion_through_many_rows_is_stopped_in_time(tmp_path):
     runs = [row("runs", id=number, datasetId=1) for number in range(100)]
     source = database(tmp_path, {"datasets": [row("datasets", id=1)], "runs": runs})
-    result = execute(source, nested(9), budget=Budget(records=100_000))
+    result = execute(source, nested(9), budget=Budget(steps=100_000))
     assert result.data is None
-    assert result.errors[0].message == "The query asks for too many records at once."
+    assert result.errors[0].message == "The query asks for too much at once."
     begin = time.perf_counter()
     result = execute(source, nested(9), budget=Budget(seconds=0.5))
     assert result.errors[0].message == "The query takes too long."
     assert time.perf_counter() - begin < 5
+
+
+def test_an_answer_that_grows_too_wide_is_stopped(small):
+    query = "{ runs { " + " ".join(f"a{number}: id" for number in range(1_000)) + " } }"
+    assert len(ask(small, query)["runs"][0]) == 1_000
+    assert execute(small, query, budget=Budget(steps=2_000)).errors
 
 
 # Size, and many at once.

@@ -29,6 +29,8 @@ from napari_cryoet.packs.schema import Column
 
 ROOT_HOPS: Final = 1  # the portal's server counts an aggregate itself as one relation
 
+STEPS_A_GROUP: Final = 10  # about what it takes to write it into the answer, in cells
+
 GroupKey = tuple[Any, ...]
 
 
@@ -54,6 +56,8 @@ def groups_of(database: Database, budget: Budget, table: str, rows: Iterable[Rec
     keys_of = _Keys(database, budget)
     for row in rows:
         for key in keys_of(table, row, group_by):
+            if key not in grouped:
+                budget.spend(STEPS_A_GROUP)
             grouped.setdefault(key, []).append(row)
     return [Group(members, _nested(group_by, iter(key))) for key, members in grouped.items()]
 

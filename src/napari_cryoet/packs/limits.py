@@ -23,8 +23,9 @@ MAX_SELECTIONS: Final = 2_000
 MAX_DEPTH: Final = 40
 MAX_RELATION_HOPS: Final = 4  # in where, orderBy and groupBy; the portal's own bound
 MAX_LIST_VALUES: Final = 32_767  # of _in and _nin; the portal's own bound
-MAX_RECORDS: Final = 2_000_000
+MAX_STEPS: Final = 5_000_000  # records looked at, and cells answered
 MAX_SECONDS: Final = 20.0
+_STEPS_A_LOOK: Final = 512  # at the clock
 
 
 class QueryRefused(GraphQLError):  # noqa: N818  # says what happened, like StopIteration
@@ -36,33 +37,33 @@ class Budget:
 
     Parameters
     ----------
-    records
-        How many records may be looked at or answered.
+    steps
+        How many records may be looked at, and cells answered.
     seconds
         How long it may take.
     """
 
-    def __init__(self, records: int = MAX_RECORDS, seconds: float = MAX_SECONDS) -> None:
-        self._records = records
+    def __init__(self, steps: int = MAX_STEPS, seconds: float = MAX_SECONDS) -> None:
+        self._steps = steps
         self._deadline = time.monotonic() + seconds
         self._until_clock = 0
 
-    def spend(self, records: int = 1) -> None:
-        """Note that records were looked at.
+    def spend(self, steps: int = 1) -> None:
+        """Note that something was done.
 
         Raises
         ------
         QueryRefused
             The query has used up what it may.
         """
-        self._records -= records
-        self._until_clock -= records
-        if self._records < 0:
-            raise QueryRefused("The query asks for too many records at once.")
+        self._steps -= steps
+        self._until_clock -= steps
+        if self._steps < 0:
+            raise QueryRefused("The query asks for too much at once.")
         if self._until_clock < 0:
-            self._until_clock = 256
             if time.monotonic() > self._deadline:
-                raise QueryRefused("The query takes too long.")
+                raise QueryRefused("The query takes too long.")  # and so does all that it still asks
+            self._until_clock = _STEPS_A_LOOK
 
 
 def check_document(document: DocumentNode) -> None:

@@ -137,7 +137,7 @@ def _attach_to_aggregate(aggregate_type: GraphQLObjectType, shape: TableShape) -
     field.resolve = resolvers.groups
     functions = get_named_type(field.type)
     functions.fields["count"].resolve = resolvers.group_count
-    functions.fields["groupBy"].resolve = lambda group, _: group.common
+    functions.fields["groupBy"].resolve = resolvers.group_common
     for name in resolvers.FUNCTIONS & functions.fields.keys():
         functions.fields[name].resolve = partial(resolvers.group_function, name)
         for column, column_field in get_named_type(functions.fields[name].type).fields.items():

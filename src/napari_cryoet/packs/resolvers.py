@@ -24,6 +24,7 @@ __all__ = [
     "children",
     "children_aggregate",
     "function_cell",
+    "group_common",
     "group_count",
     "group_function",
     "groups",
@@ -186,6 +187,13 @@ def group_count(
     return count_rows(group.rows, columns, bool(distinct))
 
 
+def group_common(group: Group, info: GraphQLResolveInfo[Any]) -> Mapping[str, Any] | None:
+    """What the rows of a group have in common."""
+    query: Query = info.context
+    query.budget.spend()
+    return group.common
+
+
 def group_function(name: str, group: Group, _info: GraphQLResolveInfo[Any]) -> tuple[str, Group]:
     """A function of a group, still to be told its column."""
     return name, group
@@ -206,16 +214,18 @@ def cell(table: str, column: Column) -> Callable[[Record, GraphQLResolveInfo[Any
         From the resolver, where a row lacks what every row must have.
     """
     name = column.name
-    if not column.is_required:
-        return lambda row, _: row[name]
 
-    def required(row: Record, _: GraphQLResolveInfo[Any]) -> Any:
-        value = row[name]
+    def any_value(row: Record, info: GraphQLResolveInfo[Any]) -> Any:
+        info.context.budget.spend()
+        return row[name]
+
+    def required_value(row: Record, info: GraphQLResolveInfo[Any]) -> Any:
+        value = any_value(row, info)
         if value is None:
             raise PackError(f"Row {row['id']} of the table {table} lacks {name}, which every row must have.")
         return value
 
-    return required
+    return required_value if column.is_required else any_value
 
 
 def _children(relation: Relation, row: Record, query: Query) -> Sequence[Record]:
