@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.packs.stopping import raise_if_stopped
 
 Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
 Shape3 = tuple[int, int, int]
@@ -155,7 +156,7 @@ def write_mrc(
         with mrcfile.new_mmap(path, volume_zyx.shape, MRC_MODES[dtype.name], overwrite=True) as mrc:
             statistics = _Statistics()
             for planes in _slabs(volume_zyx.shape, plane_bytes_limit=64 << 20, itemsize=dtype.itemsize):
-                _raise_if_stopped(stop)
+                raise_if_stopped(stop)
                 block = np.asarray(volume_zyx[planes, slice(None), slice(None)])
                 mrc.data[planes] = block
                 statistics.add(block)
@@ -201,7 +202,7 @@ class _LevelWriter:
         rows, factor = self._layout.chunk, self._layout.factor
         coarse = np.zeros([math.ceil(n / f) for n, f in zip(shape, factor, strict=True)], self._dtype)
         for z, y in itertools.product(range(0, shape[0], rows[0]), range(0, shape[1], rows[1])):
-            _raise_if_stopped(self._stop)
+            raise_if_stopped(self._stop)
             planes, lines = slice(z, z + rows[0]), slice(y, y + rows[1])
             row = np.asarray(volume[planes, lines, slice(None)])
             self._write_chunks(folder, row, (z // rows[0], y // rows[1], 0))
@@ -245,7 +246,7 @@ class _LevelWriter:
             self.written_bytes += sum(job.result() for job in jobs)
 
     def _write_chunk(self, folder: Path, array: NDArray[Any], index: tuple[int, ...], first: Shape3) -> int:
-        _raise_if_stopped(self._stop)
+        raise_if_stopped(self._stop)
         chunk_shape = self._layout.chunk
         part = array[tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, chunk_shape, strict=True))]
         if part.shape == chunk_shape:
@@ -337,11 +338,6 @@ def _slabs(shape: tuple[int, ...], *, plane_bytes_limit: int, itemsize: int) -> 
     planes = max(1, plane_bytes_limit // (math.prod(shape[1:]) * itemsize))
     for start in range(0, shape[0], planes):
         yield slice(start, min(start + planes, shape[0]))
-
-
-def _raise_if_stopped(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError
 
 
 def as_mrc_dtype(volume: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

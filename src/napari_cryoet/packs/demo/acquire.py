@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -13,6 +14,7 @@ from napari_cryoet.packs.demo.imaging import Geometry, Optics, Volume32, image_c
 from napari_cryoet.packs.demo.phantom import Grid, density
 from napari_cryoet.packs.demo.picks import other_alignment
 from napari_cryoet.packs.demo.truth import rng_for, scene
+from napari_cryoet.packs.stopping import raise_if_stopped
 
 TILTS_DEGREE: Final = tuple(float(tilt) for tilt in range(-60, 61, 3))
 TOTAL_FLUX: Final = 123.0
@@ -24,10 +26,11 @@ GREY_LEVELS: Final = 12
 
 @dataclass(frozen=True)
 class Acquisition:
-    """The simulated imaging of a run."""
+    """The simulated imaging of a run, done as far as it is asked for; raises StoppedError when told to."""
 
     run: RunPlan
     size: Size
+    stop: threading.Event | None = None
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -37,11 +40,13 @@ class Acquisition:
     @cached_property
     def _contrast(self) -> Volume32:
         grid = Grid(self.geometry.shape_zyx, self.geometry.spacing_angstrom)
-        projections = self.geometry.project(density(scene(self.run.recipe), grid))
-        return image_contrast(projections, self.geometry, self._optics)
+        volume = density(scene(self.run.recipe), grid, self.stop)
+        raise_if_stopped(self.stop)
+        return image_contrast(self.geometry.project(volume), self.geometry, self._optics)
 
     @cached_property
     def _noise(self) -> Volume32:
+        raise_if_stopped(self.stop)
         return shot_noise(self.geometry, self._optics, rng_for(self.run.name, "noise"))
 
     @property
@@ -49,8 +54,16 @@ class Acquisition:
         return Optics(defocus_angstrom=self.run.defocus_angstrom, noise=self.run.noise)
 
     @cached_property
-    def _signal_and_noise(self) -> tuple[Volume32, Volume32]:
-        return reconstruct(self._contrast, self.geometry), reconstruct(self._noise, self.geometry)
+    def _signal(self) -> Volume32:
+        contrast = self._contrast
+        raise_if_stopped(self.stop)
+        return reconstruct(contrast, self.geometry)
+
+    @cached_property
+    def _grain(self) -> Volume32:
+        noise = self._noise
+        raise_if_stopped(self.stop)
+        return reconstruct(noise, self.geometry)
 
     def tilt_images(self) -> Volume32:
         """The tilt series in whole counts, darker at high tilt where the ice is thicker; shape (tilt, y, x)."""
@@ -62,7 +75,8 @@ class Acquisition:
         """A tomogram, float32, z, y, x: its standard deviation is `GREY_LEVELS` whole steps."""
         from scipy import ndimage
 
-        signal, noise = self._signal_and_noise
+        signal, noise = self._signal, self._grain
+        raise_if_stopped(self.stop)
         if plan.processing == "denoised":
             volume = ndimage.gaussian_filter(signal + NOISE_LEFT_BY_DENOISING * noise, 0.6, truncate=3)
         else:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from napari_cryoet._version import __version__
-from napari_cryoet.exceptions import PackError, StoppedError
+from napari_cryoet.exceptions import PackError
 from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
+from napari_cryoet.packs.stopping import raise_if_stopped
 
 CONTENT_VERSION: Final = 1
 """Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
@@ -105,8 +106,7 @@ def _locked(path: Path, progress: Callable[[float, str], None] | None, stop: thr
     """Hold a lock between processes and threads; the system releases it when its holder dies."""
     with path.open("a+b") as file:
         while not _try_lock(file.fileno()):
-            if stop is not None and stop.is_set():
-                raise StoppedError
+            raise_if_stopped(stop)
             if progress is not None:
                 progress(0.0, "Waiting for another window that is making the demo")
             time.sleep(_POLL_S)

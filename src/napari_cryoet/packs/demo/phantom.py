@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,7 @@ from napari_cryoet.packs.demo.geometry import (
 )
 from napari_cryoet.packs.demo.species import BEAD_PITCH_ANGSTROM, species
 from napari_cryoet.packs.demo.truth import Scene, rng_for
+from napari_cryoet.packs.stopping import raise_if_stopped
 
 Volume32 = NDArray[np.float32]
 Shape3 = tuple[int, int, int]
@@ -48,16 +50,18 @@ class Grid:
         return z[:, None, None], y[None, :, None], x[None, None, :]
 
 
-def density(scene: Scene, grid: Grid) -> Volume32:
-    """The scene's density, float32, z, y, x."""
+def density(scene: Scene, grid: Grid, stop: threading.Event | None = None) -> Volume32:
+    """The scene's density, float32, z, y, x; raises StoppedError when told to."""
     from scipy import ndimage
 
     points, masses = (np.concatenate(parts) for parts in zip(*_beads(scene), strict=True))
     volume = np.zeros(grid.shape_zyx, np.float32)
     _deposit(volume, points / grid.spacing_angstrom, masses / grid.spacing_angstrom**3)
+    raise_if_stopped(stop)
     sigma = _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom
     volume = ndimage.gaussian_filter(volume, sigma, mode="constant", truncate=3)
     for membrane in scene.recipe.membranes:
+        raise_if_stopped(stop)
         _add_bilayer(volume, membrane, grid)
     for centre in scene.recipe.gold_beads:
         _add_ball(volume, centre, grid)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from napari_cryoet.packs.demo.geometry import Membrane, Microtubule
-from napari_cryoet.packs.demo.truth import SceneRecipe
+from napari_cryoet.packs.demo.geometry import Membrane, Microtubule, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRecipe:
+    """What to plant in a run; the extent is in ångström, x, y, z."""
+
+    name: str
+    extent_xyz: Vector
+    particles: Mapping[str, int]
+    membranes: tuple[Membrane, ...] = ()
+    microtubules: tuple[Microtubule, ...] = ()
+    bound_ribosomes: Mapping[int, int] | None = None
+    crowding: float = 0.0
+    gold_beads: tuple[Vector, ...] = ()
+
 
 _CYTOPLASM: Final = SceneRecipe(
     name="cytoplasm",

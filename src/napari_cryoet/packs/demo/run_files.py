@@ -37,7 +37,7 @@ class RunWriter:
         self._stop = stop
         self._place = Place(files, f"{run.dataset_id}/{run.name}")
         self._deposition_id = rows.deposition_of(run)
-        self._acquisition = Acquisition(run, size)
+        self._acquisition = Acquisition(run, size, stop)
         self._alignment_ids: dict[int, int] = {}
         self._voxel_spacing_ids: dict[int, int] = {}
         self.cover: NDArray[np.uint8] | None = None

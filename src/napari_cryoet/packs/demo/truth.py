@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.packs.demo.content import run_plan
 from napari_cryoet.packs.demo.geometry import (
     MICROTUBULE_RADIUS_ANGSTROM,
     Floats,
@@ -24,6 +25,7 @@ from napari_cryoet.packs.demo.geometry import (
     rotations_to,
     sphere_directions,
 )
+from napari_cryoet.packs.demo.recipes import RECIPES, SceneRecipe
 from napari_cryoet.packs.demo.species import species
 
 SEED: Final = 20261124
@@ -50,20 +52,6 @@ class Particles:
 
     def __len__(self) -> int:
         return len(self.positions_xyz)
-
-
-@dataclass(frozen=True, slots=True)
-class SceneRecipe:
-    """What to plant in a run; the extent is in ångström, x, y, z."""
-
-    name: str
-    extent_xyz: Vector
-    particles: Mapping[str, int]
-    membranes: tuple[Membrane, ...] = ()
-    microtubules: tuple[Microtubule, ...] = ()
-    bound_ribosomes: Mapping[int, int] | None = None
-    crowding: float = 0.0
-    gold_beads: tuple[Vector, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,9 +89,18 @@ def rng_for(*words: str | int) -> np.random.Generator:
 @cache
 def scene(recipe_name: str) -> Scene:
     """The scene of that name, with every particle in its place."""
-    from napari_cryoet.packs.demo.recipes import RECIPES
-
     return _plant(RECIPES[recipe_name])
+
+
+def scene_of_run(run_name: str) -> Scene:
+    """What was planted in a run of the demo, e.g. ``"DEMO_001"``.
+
+    Raises
+    ------
+    KeyError
+        The demo has no such run.
+    """
+    return scene(run_plan(run_name).recipe)
 
 
 def _plant(recipe: SceneRecipe) -> Scene:

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.packs.demo import rows, sidecars
 from napari_cryoet.packs.demo.content import HTTPS_PREFIX, RUNS, S3_PREFIX, RunPlan, Size
 from napari_cryoet.packs.demo.pictures import save_cover
@@ -20,6 +19,7 @@ from napari_cryoet.packs.demo.place import Place
 from napari_cryoet.packs.demo.run_files import RunWriter
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.portal_zarr import folder_bytes
+from napari_cryoet.packs.stopping import raise_if_stopped
 
 Progress = Callable[[float, str], None]
 
@@ -110,7 +110,6 @@ def _finish_datasets(files: Path, tables: rows.Tables) -> None:
 
 
 def _report(progress: Progress | None, stop: threading.Event | None, share_done: float, words: str) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError
+    raise_if_stopped(stop)
     if progress is not None:
         progress(share_done, words)

@@ -1,0 +1,19 @@
+"""Long work that can be given up asks here between its steps."""
+
+from __future__ import annotations
+
+import threading
+
+from napari_cryoet.exceptions import StoppedError
+
+
+def raise_if_stopped(stop: threading.Event | None) -> None:
+    """Give up if somebody said so.
+
+    Raises
+    ------
+    StoppedError
+        ``stop`` was set.
+    """
+    if stop is not None and stop.is_set():
+        raise StoppedError
