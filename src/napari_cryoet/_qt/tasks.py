@@ -119,6 +119,7 @@ class Tasks(QObject):
     progressed = Signal(object, object, object)  # key, bytes done, bytes in all or None
     finished = Signal(object)  # key; once for each key that started, however it ended
     unhandled = Signal(object)  # CryoETError of a task that has no ``failed``
+    erred = Signal(object, object)  # key, CryoETError; of every task that failed, also where ``failed`` sees to it
 
     _arrived = Signal()
 
@@ -228,6 +229,7 @@ class Tasks(QObject):
         self.finished.emit(task.key)
         if isinstance(error, StoppedError):
             return
+        self.erred.emit(task.key, error)
         if task.failed is None:
             self.unhandled.emit(error)
         else:

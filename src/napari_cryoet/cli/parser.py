@@ -192,7 +192,7 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw the whole window into this PNG file once all is shown, and leave",
     )
-    parser.add_argument("--size", type=_size, default=(1280, 800), metavar="WxH", help="of the window (1280x800)")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="of the window (of a picture: 1280x800)")
     parser.add_argument(
         "--timeout",
         type=_seconds,

@@ -24,7 +24,7 @@ def open_source(options: argparse.Namespace) -> int:
             raise CryoETError(
                 "There is no display to open a window on.", hint="--screenshot FILE draws a picture of it instead."
             )
-        return run_on_virtual_display(options.arguments, size_px=options.size)
+        return run_on_virtual_display(options.arguments, size_px=options.size or (1280, 800))
     try:
         from napari_cryoet._qt.launch import Order, launch
     except ImportError as error:
