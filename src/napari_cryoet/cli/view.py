@@ -12,8 +12,11 @@ from napari_cryoet.exceptions import CryoETError
 
 def demo(options: argparse.Namespace) -> int:
     """Open the demo's default run with its annotations."""
+    from napari_cryoet.packs.demo.content import RUNS
+
     with stop_on_interrupt() as stop, ProgressLine() as line:
         make_demo(line, stop)
+    options.run = RUNS[0].id
     return open_source(options)
 
 

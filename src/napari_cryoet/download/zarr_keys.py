@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_cryoet.exceptions import FormatError
 
-MAX_KEYS = 2_000_000  # a tomogram has some hundreds; more is a mistake or an attack
+MAX_KEYS = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
 _MAX_DIMENSIONS = 8
 
 Json = Mapping[str, Any]
