@@ -59,9 +59,9 @@ class LatencyProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        await asyncio.gather(
-            self._forward(reader, far_writer, is_request=True), self._forward(far_reader, writer, is_request=False)
-        )
+        ways = self._forward(reader, far_writer, is_request=True), self._forward(far_reader, writer, is_request=False)
+        with contextlib.suppress(asyncio.CancelledError):  # asyncio's servers report a cancelled connection as an error
+            await asyncio.gather(*ways)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_request: bool) -> None:
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()

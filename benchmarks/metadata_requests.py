@@ -99,7 +99,7 @@ def served(folder: Path) -> Iterator[int]:
 
 def our_first_look(url: str, cache: Path) -> Found:
     portal = open_portal(url, cache_dir=cache)
-    page = portal.dataset_page(DATASET_ID)
+    page = portal.dataset_page(DATASET_ID, limit=500)
     found = _ids([portal.run_page(page.runs[0].id)])
     return Found({run.id for run in page.runs}, found.annotations, found.files)
 
