@@ -10,7 +10,7 @@ import math
 import struct
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
     from napari_cryoet.streaming.sources import ByteSource
+
+ByteOrder = Literal["<", ">"]
 
 HEADER_BYTES = 1024
 
@@ -132,9 +134,10 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     return MrcHeader((nz, ny, nx), dtype, HEADER_BYTES + extended_bytes, _spacing(cell_xyz, grid_xyz))
 
 
-def _byte_order(content: bytes, where: str) -> str:
+def _byte_order(content: bytes, where: str) -> ByteOrder:
     """The order in which the mode is one that exists; the machine stamp only decides between two such orders."""
-    modes = {order: struct.unpack_from(f"{order}i", content, 12)[0] for order in "<>"}
+    orders: tuple[ByteOrder, ByteOrder] = ("<", ">")
+    modes = {order: struct.unpack_from(f"{order}i", content, 12)[0] for order in orders}
     known = [order for order, mode in modes.items() if mode in _DTYPES]
     if known == ["<", ">"]:  # mode 0 reads the same both ways
         return ">" if content[212:214] == b"\x11\x11" else "<"

@@ -86,12 +86,11 @@ class Grid:
         ]
 
 
-def make_grid(shape: Sequence[int], chunk_shape: Sequence[int], *, axis: int, planes: int) -> Grid:
-    """Cut each chunk along one axis into slabs of ``planes``, and leave it whole along the others."""
+def make_grid(shape: Sequence[int], chunk_shape: Sequence[int], block_shape: Sequence[int]) -> Grid:
+    """Cut each chunk into blocks of a shape, smaller ones at the far end of a chunk where they don't fit in evenly."""
     borders = []
-    for i, (size, chunk) in enumerate(zip(shape, chunk_shape, strict=True)):
-        step = min(planes, chunk) if i == axis else chunk
-        starts = [start + inner for start in range(0, size, chunk) for inner in range(0, chunk, step)]
+    for size, chunk, block in zip(shape, chunk_shape, block_shape, strict=True):
+        starts = [start + inner for start in range(0, size, chunk) for inner in range(0, chunk, min(block, chunk))]
         borders.append((*(start for start in starts if start < size), size))
     return Grid(tuple(borders), tuple(chunk_shape))
 

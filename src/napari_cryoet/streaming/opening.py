@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, find_multiscales, parse_multiscale
-from napari_cryoet.streaming.readers import HEAD_BYTES, is_worth_splitting
+from napari_cryoet.streaming.readers import HEAD_BYTES
+from napari_cryoet.streaming.slabs import is_worth_splitting
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata, parse_json, parse_v2_array, parse_v3_array
 
 if TYPE_CHECKING:

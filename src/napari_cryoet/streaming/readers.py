@@ -15,6 +15,7 @@ import numpy as np
 from napari_cryoet.exceptions import CryoETError, FormatError, StreamError
 from napari_cryoet.streaming import blosc
 from napari_cryoet.streaming.geometry import BlockIndex, Grid, box_shape, box_slices, make_grid
+from napari_cryoet.streaming.slabs import WHOLE_CHUNK_BYTES, cut_into_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 4096
 
-_WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
 _PLAIN_BLOCK_BYTES = 2**19
+_MAX_PLAIN_GAP_BYTES = 2**16
 _RUN_BYTES = 4 * 2**20
 _MAX_GAP_BYTES = 2**18
 _MAX_OBJECT_BYTES = 2 * 2**30
@@ -88,9 +89,10 @@ class FrameReader:
         self._source, self._path, self._memory, self._owner = source, path, memory, owner
         sample = _sample_header(head, metadata)
         self._prefix_bytes = max(sample.table_end if sample else HEAD_BYTES, _first_request_bytes(metadata))
-        self.grid = _cut_into_slabs(metadata, sample.blocksize if sample else _PLAIN_BLOCK_BYTES)
+        self._slabs = cut_into_slabs(metadata, sample.blocksize if sample else _PLAIN_BLOCK_BYTES)
+        self.grid = self._slabs.grid
         self.compression = sample.cbytes / sample.nbytes if sample else 1.0
-        self._reads_whole_chunks = metadata.chunk_nbytes <= _WHOLE_CHUNK_BYTES
+        self._reads_whole_chunks = metadata.chunk_nbytes <= WHOLE_CHUNK_BYTES
         self._pending: dict[tuple[int, ...], Future[_HeldFrame | None]] = {}
         self._lock = threading.Lock()
 
@@ -100,7 +102,7 @@ class FrameReader:
         try:
             held = self._held_frame(chunk, stop)
             if held is None:
-                return {block: _fill(self, block) for block in blocks}
+                return {block: self._slabs.fill(block) for block in blocks}
             return self._decode(chunk, held, blocks, stop)
         except FormatError as error:
             raise StreamError(f"A part of {self._where(chunk)} is damaged: {error.message}") from error
@@ -109,15 +111,14 @@ class FrameReader:
         self, chunk: tuple[int, ...], held: _HeldFrame, blocks: Sequence[BlockIndex], stop: threading.Event
     ) -> dict[BlockIndex, Block]:
         frame, blocksize = held.frame, held.frame.header.blocksize
-        spans = {block: _byte_span(self.grid, self.metadata, block) for block in blocks}
+        spans = {block: self._slabs.byte_span(block) for block in blocks}
         parts = {block: (start // blocksize, -(-stop // blocksize)) for block, (start, stop) in spans.items()}
         needed = {part for first, last in parts.values() for part in range(first, last)}
         bodies = self._read_parts(chunk, held, needed, stop)
         decoded = {}
         for block, (first, last) in parts.items():
             content = _decompress(frame, first, last, bodies)
-            start, end = (position - first * blocksize for position in spans[block])
-            decoded[block] = _shape_block(self.grid, self.metadata, block, content, (start, end))
+            decoded[block] = self._slabs.as_array(block, content, spans[block][0] - first * blocksize)
         return decoded
 
     def _read_parts(
@@ -208,25 +209,41 @@ class PlainReader:
         self, source: ByteSource, path: str, metadata: ArrayMetadata, *, offset: int = 0, key: str | None = None
     ) -> None:
         self.metadata = metadata
-        self.grid = _cut_into_slabs(metadata, _PLAIN_BLOCK_BYTES)
+        self._slabs = cut_into_slabs(metadata, _PLAIN_BLOCK_BYTES, may_split_planes=True)
+        self.grid = self._slabs.grid
         self.compression = 1.0
         self._source, self._path, self._offset, self._one_key = source, path, offset, key
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks, all of the same chunk; see `BlockReader`."""
-        chunk = self.grid.chunk(blocks[0])
-        key = self._one_key if self._one_key is not None else _join(self._path, self.metadata.chunk_key(chunk))
-        spans = {block: _byte_span(self.grid, self.metadata, block) for block in blocks}
-        first, last = min(start for start, _ in spans.values()), max(end for _, end in spans.values())
-        content = self._source.read(key, start=self._offset + first, length=last - first, stop=stop)
-        if content is None and self._one_key is None:
-            return {block: _fill(self, block) for block in blocks}
-        if content is None or len(content) != last - first:
-            raise StreamError(f"{self._source.url} ({key}) ends before its last value.")
-        return {
-            block: _shape_block(self.grid, self.metadata, block, content, (start - first, end - first))
-            for block, (start, end) in spans.items()
-        }
+        key = self._one_key if self._one_key is not None else _join(self._path, self._chunk_key(blocks[0]))
+        loaded: dict[BlockIndex, Block] = {}
+        for group in self._neighbours(blocks):
+            start, end = self._slabs.byte_span(group[0])[0], self._slabs.byte_span(group[-1])[1]
+            content = self._source.read(key, start=self._offset + start, length=end - start, stop=stop)
+            if content is None and self._one_key is None:
+                return {block: self._slabs.fill(block) for block in blocks}
+            if content is None or len(content) != end - start:
+                raise StreamError(f"{self._source.url} ({key}) ends before its last value.")
+            for block in group:
+                loaded[block] = self._slabs.as_array(block, content, self._slabs.byte_span(block)[0] - start)
+        return loaded
+
+    def _chunk_key(self, block: BlockIndex) -> str:
+        return self.metadata.chunk_key(self.grid.chunk(block))
+
+    def _neighbours(self, blocks: Sequence[BlockIndex]) -> list[list[BlockIndex]]:
+        """Blocks in order of position, those together that are read in one piece."""
+        groups: list[list[BlockIndex]] = []
+        end = -1
+        for block in sorted(blocks):
+            start, next_end = self._slabs.byte_span(block)
+            if groups and start - end <= _MAX_PLAIN_GAP_BYTES:
+                groups[-1].append(block)
+            else:
+                groups.append([block])
+            end = next_end
+        return groups
 
 
 class ZarrReader:
@@ -238,7 +255,7 @@ class ZarrReader:
         self.metadata = metadata
         self.compression = 1.0
         shape = metadata.inner_chunk_shape
-        self.grid = make_grid(metadata.shape, shape, axis=0, planes=shape[0])
+        self.grid = make_grid(metadata.shape, shape, shape)
         self._where = f"{source.url} ({path})" if path else source.url
         self._array = open_zarr_array(source, path, metadata.zarr_format, document)
 
@@ -257,62 +274,6 @@ def longest_run(reader: BlockReader) -> int:
     """How many blocks that follow each other are read in one go."""
     block = box_shape(reader.grid.box((0,) * len(reader.metadata.shape)))
     return max(1, _RUN_BYTES // max(1, int(np.prod(block)) * reader.metadata.dtype.itemsize))
-
-
-def split_axis(metadata: ArrayMetadata) -> int:
-    """The first axis along which a chunk has more than one voxel: planes across it are contiguous in the chunk."""
-    long_axes = [axis for axis, size in enumerate(metadata.chunk_shape) if size > 1]
-    return long_axes[0] if long_axes else 0
-
-
-def is_worth_splitting(metadata: ArrayMetadata) -> bool:
-    """Whether parts of a chunk are asked for, rather than whole chunks."""
-    return metadata.encoding != "other" and metadata.chunk_nbytes > _WHOLE_CHUNK_BYTES
-
-
-def _cut_into_slabs(metadata: ArrayMetadata, blocksize: int) -> Grid:
-    """Blocks of as many planes as one block of a frame holds, or nearly so if planes don't fit in evenly."""
-    axis = split_axis(metadata)
-    planes = metadata.chunk_shape[axis]
-    if is_worth_splitting(metadata):
-        planes = max(1, -(-blocksize // _plane_bytes(metadata)))
-    return make_grid(metadata.shape, metadata.chunk_shape, axis=axis, planes=planes)
-
-
-def _plane_bytes(metadata: ArrayMetadata) -> int:
-    return int(np.prod(metadata.chunk_shape[split_axis(metadata) + 1 :], dtype=int)) * metadata.stored_dtype.itemsize
-
-
-def _byte_span(grid: Grid, metadata: ArrayMetadata, block: BlockIndex) -> tuple[int, int]:
-    """Where a block's planes start and stop in its decompressed chunk."""
-    axis = split_axis(metadata)
-    start, stop = grid.box(block)[axis]
-    chunk_start = start // metadata.chunk_shape[axis] * metadata.chunk_shape[axis]
-    plane = _plane_bytes(metadata)
-    return (start - chunk_start) * plane, (stop - chunk_start) * plane
-
-
-def _shape_block(
-    grid: Grid, metadata: ArrayMetadata, block: BlockIndex, content: bytes, span: tuple[int, int]
-) -> Block:
-    """Bytes as an array, without what a chunk holds beyond the array's end."""
-    axis = split_axis(metadata)
-    box = box_shape(grid.box(block))
-    full = (*metadata.chunk_shape[:axis], box[axis], *metadata.chunk_shape[axis + 1 :])
-    values = np.frombuffer(
-        content, metadata.stored_dtype, (span[1] - span[0]) // metadata.stored_dtype.itemsize, span[0]
-    )
-    values = values.reshape(full)[tuple(slice(size) for size in box)]
-    values = np.ascontiguousarray(values.astype(metadata.dtype, copy=False))
-    if values.nbytes < len(content) // 2 and values.base is not None:
-        return values.copy()  # a small part must not keep a large whole in memory
-    return values
-
-
-def _fill(reader: BlockReader, block: BlockIndex) -> Block:
-    """A block of a missing chunk: one value that stands for all."""
-    value = np.asarray(reader.metadata.fill_value, reader.metadata.dtype)
-    return np.broadcast_to(value, box_shape(reader.grid.box(block)))
 
 
 def _decompress(frame: blosc.Frame, first: int, stop: int, bodies: dict[int, bytes]) -> bytes:

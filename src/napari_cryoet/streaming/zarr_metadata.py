@@ -248,7 +248,7 @@ def _fill_value(value: Any, dtype: np.dtype[Any], where: str) -> Any:
             bits = int(value, 16).to_bytes(dtype.itemsize, "big")
             return np.frombuffer(bits, dtype.newbyteorder(">"))[0].astype(dtype)
         if isinstance(value, list) and dtype.kind == "c" and len(value) == 2:
-            real, imaginary = (float(words.get(part, part)) for part in value)
+            real, imaginary = (float(words.get(part, 0) or part) for part in value)
             return dtype.type(complex(real, imaginary))
         return dtype.type(words.get(value, value))
     except (TypeError, ValueError, OverflowError) as error:

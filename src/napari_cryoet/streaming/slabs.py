@@ -1,0 +1,101 @@
+"""Which bytes of a decompressed chunk hold which block, for chunks in C order.
+
+A block must be contiguous in its chunk: some planes of it, or some rows of one plane.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cryoet.streaming.geometry import BlockIndex, Grid, box_shape, make_grid
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
+
+
+@dataclass(frozen=True, slots=True)
+class Slabs:
+    """The blocks of an array as runs of bytes.
+
+    Attributes
+    ----------
+    metadata
+        The array.
+    grid
+        Its blocks.
+    axis
+        The axis along which a block may have several voxels without having all; along axes before it a block has one.
+    """
+
+    metadata: ArrayMetadata
+    grid: Grid
+    axis: int
+
+    @property
+    def plane_bytes(self) -> int:
+        """What one step along the axis takes in a chunk."""
+        return _bytes_below(self.metadata, self.axis)
+
+    def byte_span(self, block: BlockIndex) -> tuple[int, int]:
+        """Where a block starts and stops in its chunk."""
+        box = self.grid.box(block)
+        chunk = self.metadata.chunk_shape
+        start = sum(box[axis][0] % chunk[axis] * _bytes_below(self.metadata, axis) for axis in range(self.axis + 1))
+        return start, start + (box[self.axis][1] - box[self.axis][0]) * self.plane_bytes
+
+    def as_array(self, block: BlockIndex, content: bytes, start: int) -> Block:
+        """A block's values from bytes that hold it from ``start`` on, without what lies beyond the array's end."""
+        box = box_shape(self.grid.box(block))
+        stored = self.metadata.stored_dtype
+        full = (*box[: self.axis + 1], *self.metadata.chunk_shape[self.axis + 1 :])
+        values = np.frombuffer(content, stored, math.prod(full), start).reshape(full)
+        values = values[tuple(slice(size) for size in box)].astype(self.metadata.dtype, copy=False)
+        values = np.ascontiguousarray(values)
+        if values.base is not None and 2 * values.nbytes < len(content):
+            return values.copy()  # a small part must not keep a large whole in memory
+        return values
+
+    def fill(self, block: BlockIndex) -> Block:
+        """A block of a missing chunk: one value that stands for all."""
+        value = np.asarray(self.metadata.fill_value, self.metadata.dtype)
+        return np.broadcast_to(value, box_shape(self.grid.box(block)))
+
+
+def cut_into_slabs(metadata: ArrayMetadata, block_bytes: int, *, may_split_planes: bool = False) -> Slabs:
+    """Cut an array into blocks of whole planes that hold about ``block_bytes``.
+
+    Parameters
+    ----------
+    metadata
+        The array.
+    block_bytes
+        Where chunks are Blosc frames: how much a block of a frame holds.
+    may_split_planes
+        Whether planes that are larger than that are cut into blocks of rows.
+    """
+    chunk = metadata.chunk_shape
+    long_axes = [axis for axis, size in enumerate(chunk) if size > 1] or [0]
+    axis = long_axes[0]
+    if not is_worth_splitting(metadata):
+        return Slabs(metadata, make_grid(metadata.shape, chunk, chunk), axis)
+    if may_split_planes:
+        axis = next((a for a in long_axes if _bytes_below(metadata, a) <= block_bytes), long_axes[-1])
+    planes = max(1, -(-block_bytes // _bytes_below(metadata, axis)))
+    block = (*(1 for _ in chunk[:axis]), planes, *chunk[axis + 1 :])
+    return Slabs(metadata, make_grid(metadata.shape, chunk, block), axis)
+
+
+def is_worth_splitting(metadata: ArrayMetadata) -> bool:
+    """Whether parts of a chunk are asked for, rather than whole chunks."""
+    return metadata.encoding != "other" and metadata.chunk_nbytes > WHOLE_CHUNK_BYTES
+
+
+def _bytes_below(metadata: ArrayMetadata, axis: int) -> int:
+    return math.prod(metadata.chunk_shape[axis + 1 :]) * metadata.stored_dtype.itemsize
