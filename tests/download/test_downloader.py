@@ -34,6 +34,7 @@ from napari_cryoet.download import (
     select,
 )
 from napari_cryoet.download import downloader as downloader_module
+from napari_cryoet.download.part import Part
 from napari_cryoet.exceptions import CryoETError, DownloadError, NetworkError, StoppedError
 from napari_cryoet.http import Http
 
@@ -361,6 +362,7 @@ class HeldBucket:
             connection.sendall(head.encode() + content[: len(content) * 3 // 4])
             self.is_half_sent.set()
             self.release.wait(30)
+            raise ConnectionAbortedError
 
         bucket.faults[MRC] = [half]
 
@@ -433,6 +435,39 @@ def test_what_is_complete_at_a_stop_is_in_the_manifest(tmp_path: Path, http: Htt
     held.release.set()
     assert set(read_manifest(tmp_path).files) == {PICKS}
     assert not read_manifest(tmp_path).is_complete
+
+
+def test_two_downloads_into_one_folder_share_the_manifest(tmp_path: Path, http: Http, bucket: Bucket) -> None:
+    held = HeldBucket(bucket)
+
+    def other_download(_: Progress) -> None:
+        if not held.release.is_set():
+            held.is_half_sent.wait(10)
+            download_files(plan_of(bucket.prefix, Selection(annotation_file_ids=(51,))), tmp_path, http=http)
+            held.release.set()
+
+    download_files(plan_of(bucket.prefix, TOMOGRAM_AS_MRC), tmp_path, http=http, progress=other_download)
+    assert set(read_manifest(tmp_path).files) == {MRC, PICKS}
+
+
+def test_a_download_waits_until_the_one_before_has_left_its_file(tmp_path: Path) -> None:
+    path, order = tmp_path / "a.mrc", []
+
+    def write_second() -> None:
+        with Part(path, "http://b/") as part:
+            order.append("second")
+            part.append(b"b")
+            part.publish()
+
+    with Part(path, "http://a/") as part:
+        second = threading.Thread(target=write_second)
+        second.start()
+        part.append(b"a")
+        order.append("first")
+        part.publish()
+    second.join(10)
+    assert order == ["first", "second"]
+    assert path.read_bytes() == b"b"
 
 
 def test_a_stop_that_came_before_the_start_fetches_nothing(tmp_path: Path, http: Http, bucket: Bucket) -> None:

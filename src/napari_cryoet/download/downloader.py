@@ -26,6 +26,7 @@ GIVE_UP_AFTER = 8  # files in a row that got no answer at all: there is no netwo
 _POLL_S = 0.04
 _STOP_PATIENCE_S = 0.12
 _ABSENT = frozenset({404, 410})
+_manifest_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +95,9 @@ def download_files(
         _fetch_all(plan, found, work, progress or (lambda _: None), stop)
     finally:
         complete = [*work.fetched, *_noted(found, before, target, stop)]
-        manifest = merged(before, plan, complete, missing=work.missing_chunks, now=utc_now())
-        manifest_path = write_manifest(target.folder, manifest, now=utc_now())
+        with _manifest_lock:  # other downloads may go to the same folder
+            manifest = merged(read_manifest(target.folder), plan, complete, missing=work.missing_chunks, now=utc_now())
+            manifest_path = write_manifest(target.folder, manifest, now=utc_now())
     if work.failures:
         raise failure_error(work.failures, n_files=sum(max(1, len(item.files)) for item in plan.items))
     return DownloadReport(

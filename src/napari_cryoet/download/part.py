@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
 from napari_cryoet.download.bodies import READ_BYTES
 from napari_cryoet.download.names import PART_STATE_SUFFIX, PART_SUFFIX
+from napari_cryoet.exceptions import DownloadError
 
 _LEAST_RESUMABLE_BYTES = 1 << 20
 _MAX_STATE_BYTES = 1 << 14
+_CLAIM_TIMEOUT_S = 5.0
+
+# A download that was stopped may need a moment to leave its files while the next one comes for them already.
+_claims: set[Path] = set()
+_claims_changed = threading.Condition()
 
 
 class Part:
@@ -45,18 +52,26 @@ class Part:
         self.etag: str | None = None
 
     def __enter__(self) -> Part:
-        if self._part.is_symlink():
-            self._part.unlink()
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-        self._file = os.fdopen(os.open(self._part, flags, 0o666), "r+b")
-        self._take_up()
+        self._claim()
+        try:
+            if self._part.is_symlink():
+                self._part.unlink()
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+            self._file = os.fdopen(os.open(self._part, flags, 0o666), "r+b")
+            self._take_up()
+        except BaseException:
+            self._release()
+            raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._file.close()
-        if not (self.size_bytes and self._can_continue):
-            self._part.unlink(missing_ok=True)
-            self._state.unlink(missing_ok=True)
+        try:
+            self._file.close()
+            if not (self.size_bytes and self._can_continue):
+                self._part.unlink(missing_ok=True)
+                self._state.unlink(missing_ok=True)
+        finally:
+            self._release()
 
     def sha256(self) -> str:
         """Return the digest of what was written."""
@@ -94,6 +109,18 @@ class Part:
         os.replace(self._part, self._path)
         self._can_continue = False
         self._state.unlink(missing_ok=True)
+
+    def _claim(self) -> None:
+        """Be the only one in this process that writes this file."""
+        with _claims_changed:
+            if not _claims_changed.wait_for(lambda: self._path not in _claims, _CLAIM_TIMEOUT_S):
+                raise DownloadError(f"Another download is writing {self._path}.", hint="Wait until it is done.")
+            _claims.add(self._path)
+
+    def _release(self) -> None:
+        with _claims_changed:
+            _claims.discard(self._path)
+            _claims_changed.notify_all()
 
     def _take_up(self) -> None:
         """Continue an earlier transfer of the same URL, less a byte, so that the server always has one to send."""
