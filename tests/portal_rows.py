@@ -71,7 +71,7 @@ def _blank_items(table: str) -> tuple[tuple[str, Any], ...]:
         elif isinstance(kind, graphql.GraphQLEnumType):
             items.append((name, next(iter(kind.values))))
         else:
-            items.append((name, _PLAIN[kind.name]))
+            items.append((name, "https://x.org/" if name.startswith("https") else _PLAIN[kind.name]))
     return tuple(items)
 
 

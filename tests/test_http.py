@@ -207,6 +207,30 @@ def test_an_answer_that_is_not_http_is_an_error(http, server):
     fails(lambda: http.get(server.behave(raw(b"SSH-2.0-OpenSSH_9.6\r\n"))), "broke off")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000,
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 100_000,
+        b"\x16\x03\x01\x00\xa5",
+    ],
+)
+def test_a_malformed_answer_is_an_error_or_empty_and_never_anything_else(http, server, head):
+    with contextlib.suppress(NetworkError):
+        assert http.get(server.behave(raw(head)), max_bytes=1000) == b""
+
+
+def test_endless_interim_answers_are_a_time_out(hasty, server):
+    drip = server.drip([b"HTTP/1.1 100 Continue\r\n\r\n"] * 1000, 0.01)
+    began = time.monotonic()
+    fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
+    assert time.monotonic() - began < 2
+
+
 def test_the_pause_that_a_server_asks_for_is_kept(http, server):
     began = time.monotonic()
     assert http.get(server.behave(reply(b"", 429, Retry_After="1"), reply(b"fine"))) == b"fine"

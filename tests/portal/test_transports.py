@@ -72,6 +72,32 @@ def test_a_servers_words_are_kept_short_and_plain(server, transport):
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "FILE:///etc/passwd",
+        "/etc/passwd",
+        "C:\\\\secrets",
+        "\\\\\\\\host\\\\share",
+        "ftp://x",
+        "s3://x",
+        "text",
+    ],
+)
+def test_a_server_cannot_point_us_to_files_of_this_computer(server, transport, url):
+    rows = [{"httpsPath": url, "keyPhotoUrl": url, "title": url, "run": {"httpsPrefix": url}, "s3Path": url}]
+    server.behave(reply(json.dumps({"data": {"annotationFiles": rows}}).encode()))
+    (row,) = data_of(transport.execute(REQUEST))["annotationFiles"]
+    assert row == {"httpsPath": "", "keyPhotoUrl": "", "title": url, "run": {"httpsPrefix": ""}, "s3Path": url}
+
+
+def test_web_addresses_arrive_as_they_are(server, transport):
+    rows = [{"httpsPath": "https://x.org/a b%20c", "keyPhotoUrl": None, "httpsPrefix": "HTTP://x.org"}]
+    server.behave(reply(json.dumps({"data": {"runs": rows}}).encode()))
+    assert data_of(transport.execute(REQUEST)) == {"runs": rows}
+
+
+@pytest.mark.parametrize(
     "behaviour", [reply(b"", 502), reply(b"<html>"), reply(b"{", length=500, keep=False), raw(b""), reply(b"", 403)]
 )
 def test_no_usable_answer_is_a_network_error(server, transport, behaviour):

@@ -46,6 +46,7 @@ class HttpTransport(Transport):
             self._places.release()
         if not isinstance(reply, dict):
             raise PortalError("The portal's answer can't be understood: it isn't a GraphQL reply.")
+        _blank_unsafe_urls(reply.get("data"))
         return ExecutionResult(data=reply.get("data"), errors=_errors_of(reply.get("errors")))
 
     def close(self) -> None:
@@ -60,11 +61,26 @@ class HttpTransport(Transport):
 def data_of(result: ExecutionResult) -> dict[str, Any]:
     """The data of an answer that has no errors; PortalError for any other."""
     if result.errors:
-        words = clean(" ".join(str(result.errors[0].message).split()))[:200]
+        words = "".join(c if c.isprintable() else " " for c in clean(str(result.errors[0].message)[:200])).strip()
         raise PortalError(f"The portal couldn't answer: {words}", hint="Try again later.")
     if not isinstance(result.data, dict):
         raise PortalError("The portal's answer is empty.", hint="Try again later.")
     return result.data
+
+
+def _blank_unsafe_urls(data: Any) -> None:
+    """Blank, in place, the URLs that aren't web addresses: only a pack on this computer may name files on it."""
+    queue = [data]
+    while queue:
+        place = queue.pop()
+        if isinstance(place, list):
+            queue.extend(place)
+        elif isinstance(place, dict):
+            for name, value in place.items():
+                if isinstance(value, dict | list):
+                    queue.append(value)
+                elif isinstance(value, str) and (name.startswith("https") or name.endswith("Url")):
+                    place[name] = value if value.lower().startswith(("https://", "http://")) else ""
 
 
 def _errors_of(errors: Any) -> list[GraphQLError] | None:
