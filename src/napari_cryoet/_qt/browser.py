@@ -132,7 +132,8 @@ class PortalBrowser(QWidget):
         return recent[0].parent if recent else Path.home()
 
     def _on_opened(self, source: Source) -> None:
-        self.screens.source_bar.set_source(source.label, source.location)
+        is_local = source.kind in {"demo", "pack"}
+        self.screens.source_bar.set_source(source.label, source.location, is_local=is_local)
         if source.kind == "pack":
             self._memory.remember_pack(Path(source.location))
             self.screens.source_bar.set_recent_packs(self._memory.recent_packs)

@@ -108,7 +108,7 @@ class DatasetHeader(QWidget):
 def describe(dataset: Dataset) -> str:
     """All that a dataset says about itself, as plain text."""
     facts = (
-        ("Sample", str(dataset.sample_type) if dataset.sample_type else ""),
+        ("Sample", str(dataset.sample_type).replace("_", " ") if dataset.sample_type else ""),
         (
             "Organism",
             joined(

@@ -108,7 +108,7 @@ class DownloadDialog(QDialog):
         if self.is_downloading:
             self._on_stop()
         else:
-            self.close()
+            super().reject()
 
     def _make_plan(self, _value: Any = None) -> None:
         selection = select_ticked(

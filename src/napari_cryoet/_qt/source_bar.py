@@ -53,8 +53,9 @@ class SourceBar(QWidget):
         theme.changed.connect(self._draw_icons)
         self._draw_icons()
 
-    def set_source(self, label: str, location: str) -> None:
+    def set_source(self, label: str, location: str, *, is_local: bool = False) -> None:
         """Name the source that is browsed; an empty label: none was chosen yet."""
+        self._is_local = is_local
         text = plain(label) or NO_SOURCE
         metrics = self.button.fontMetrics()
         self.button.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, 180))
@@ -68,8 +69,9 @@ class SourceBar(QWidget):
         self._recent_packs = tuple(folders)
 
     def set_freshness(self, freshness: Freshness) -> None:
-        """Say whether what is shown is live."""
-        self.set_state(freshness_text(freshness), is_offline=freshness.is_offline, reason=freshness.reason)
+        """Say whether what is shown is live, or whether there is no line that could be off."""
+        text = "on this computer" if self._is_local else freshness_text(freshness)
+        self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
 
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
         """Say how the source is, for example ``connecting…``."""
