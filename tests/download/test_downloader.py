@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -400,6 +403,30 @@ def test_a_stop_ends_a_download_at_once_and_it_continues_where_it_was(
     assert bucket.asked_for(".mrc")[-1].headers["range"] == f"bytes={there - 1}-"
     row = json.loads((tmp_path / "manifest.json").read_text())["files"][0]
     assert row["sha256"] == hashlib.sha256(bucket.files[MRC]).hexdigest()
+
+
+def test_a_killed_download_continues_where_it_was(
+    tmp_path: Path, http: Http, bucket: Bucket, project_folder: Path
+) -> None:
+    held = HeldBucket(bucket)
+    script = (
+        "import sys; from download_samples import run_page; from napari_cryoet.download import *\n"
+        "chosen = Selection(tomograms=(TomogramChoice(tomogram_id=11, volume_format='mrc'),))\n"
+        "download_files(plan_download(run_page(sys.argv[1]), chosen), sys.argv[2])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(project_folder / "tests")}
+    process = subprocess.Popen([sys.executable, "-c", script, bucket.prefix, str(tmp_path)], env=environment)
+    assert held.is_half_sent.wait(30)
+    deadline_s = time.monotonic() + 30
+    while not any(path.stat().st_size >= 1 << 20 for path in tmp_path.rglob("*.part")):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    held.release.set()
+    download_files(plan_of(bucket.prefix, TOMOGRAM_AS_MRC), tmp_path, http=http)
+    assert files_in(tmp_path) == {MRC: bucket.files[MRC]}
+    assert bucket.asked_for(".mrc")[-1].headers["range"] == f"bytes={(1 << 20) - 1}-"
 
 
 def test_a_file_that_changed_meanwhile_starts_again(tmp_path: Path, http: Http, bucket: Bucket) -> None:

@@ -44,9 +44,10 @@ class ProgressLine:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Leave the line."""
+        """Wipe the line, so that the result stands alone."""
         if self._is_open:
-            sys.stderr.write("\n")
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r{'':{width}}\r")
             sys.stderr.flush()
             self._is_open = False
 
