@@ -138,8 +138,8 @@ def _entry_xml(bucket: Bucket, entry: str, spelled: str) -> str:
 
 
 def _entries(bucket: Bucket, wanted: _Wanted) -> Iterator[str]:
-    beyond = bucket.key_prefix.removeprefix(wanted.prefix)
-    if wanted.is_rolled_up and beyond != bucket.key_prefix and "/" in beyond:  # the prefix ends above all files
+    beyond = bucket.key_prefix.removeprefix(wanted.prefix) if bucket.key_prefix.startswith(wanted.prefix) else ""
+    if wanted.is_rolled_up and "/" in beyond:  # the prefix ends above all files
         entry = wanted.prefix + beyond[: beyond.index("/") + 1]
         return iter((entry,) if wanted.is_later(entry) else ())
     return _walk(bucket, bucket.root, bucket.key_prefix, wanted)
@@ -199,6 +199,6 @@ def _token_of(key: str) -> str:
 
 def _key_of(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise ListingError("The continuation token is not one of this server.") from error
