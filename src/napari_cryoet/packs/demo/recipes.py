@@ -124,7 +124,7 @@ _MICROTUBULES: Final = SceneRecipe(
 _RIBOSOMES: Final = SceneRecipe(
     name="ribosomes",
     extent_xyz=(1003.0, 909.0, 470.0),
-    particles={"ribosome": 15},
+    particles={"ribosome": 13},
     gold_beads=((850.0, 130.0, 380.0),),
     crowding=0.02,
 )

@@ -123,6 +123,7 @@ def _proteasome(rng: np.random.Generator) -> tuple[Floats, Floats]:
     """A 20S barrel with its three chambers and one 19S cap at +z."""
 
     def inside(p: Floats) -> NDArray[np.bool_]:
+        p = p + np.array((0.0, 0.0, 25.0))  # drawn from the barrel, turned about the middle of the whole
         radius = np.hypot(p[:, 0], p[:, 1])
         barrel = (np.abs(p[:, 2] + 40) < 75) & (radius < 58)
         chambers = (radius < 24) & (np.abs((p[:, 2] + 40 + 22) % 44 - 22) < 15)
@@ -147,8 +148,8 @@ def _beta_galactosidase(rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Four subunits in a flat cross, 18 by 14 by 9 nm."""
 
     def inside(p: Floats) -> NDArray[np.bool_]:
-        corners = [(sx * 42.0, sy * 30.0, sx * sy * 8.0) for sx in (-1, 1) for sy in (-1, 1)]
-        return np.asarray(np.logical_or.reduce([_ellipsoid(p, corner, (46, 33, 36)) for corner in corners]))
+        corners = [(sx * 35.0, sy * 23.0, sx * sy * 8.0) for sx in (-1, 1) for sy in (-1, 1)]
+        return np.asarray(np.logical_or.reduce([_ellipsoid(p, corner, (50, 36, 38)) for corner in corners]))
 
     return _fill(inside, 95, rng)
 
@@ -162,6 +163,7 @@ def _thyroglobulin(rng: np.random.Generator) -> tuple[Floats, Floats]:
             ((-72.0, -18.0, 0.0), (52.0, 30.0, 30.0)),
             ((24.0, -34.0, 18.0), (30.0, 40.0, 24.0)),
             ((-24.0, 34.0, -18.0), (30.0, 40.0, 24.0)),
+            ((0.0, 0.0, 0.0), (44.0, 26.0, 26.0)),
         ]
         return np.asarray(np.logical_or.reduce([_ellipsoid(p, centre, radii) for centre, radii in lobes]))
 
@@ -171,7 +173,7 @@ def _thyroglobulin(rng: np.random.Generator) -> tuple[Floats, Floats]:
 _CATALOGUE: Final = {
     "ribosome": ("GO:0022626", "cytosolic ribosome", 140.0, _ribosome),
     "fatty_acid_synthase": ("GO:0005835", "fatty acid synthase complex", 128.0, _fatty_acid_synthase),
-    "proteasome": ("GO:0000502", "proteasome complex", 140.0, _proteasome),
+    "proteasome": ("GO:0000502", "proteasome complex", 148.0, _proteasome),
     "apoferritin": ("GO:0070288", "ferritin complex", 64.0, _apoferritin),
     "beta_galactosidase": ("UniProtKB:P00722", "beta-galactosidase", 90.0, _beta_galactosidase),
     "thyroglobulin": ("UniProtKB:P01267", "thyroglobulin", 115.0, _thyroglobulin),
