@@ -242,7 +242,11 @@ def _read_manifest(folder: Path) -> Manifest:
         raise PackError(f"There is no folder {folder}.")
     if not path.is_file():
         raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.")
-    return Manifest.from_json(_read_json(path, MAX_MANIFEST_BYTES))
+    content = _read_json(path, MAX_MANIFEST_BYTES)
+    try:
+        return Manifest.from_json(content)
+    except PackError as error:
+        raise PackError(f"The pack {folder} can't be opened. {error.message}", hint=error.hint) from error
 
 
 def _read_table(path: Path, name: str) -> tuple[Row, ...]:
