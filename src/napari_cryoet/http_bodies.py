@@ -13,7 +13,7 @@ import urllib3
 from napari_cryoet import http_faults as faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from urllib3.response import BaseHTTPResponse
 
@@ -44,7 +44,7 @@ class Gatherer:
     """Hands a body out in chunks: up to 1 MiB, or what came in a quarter of a second; all that came before an error."""
 
     def __init__(self, response: BaseHTTPResponse) -> None:
-        self._pieces = response.stream(PIECE_BYTES)
+        self._pieces = _pieces_of(response)
         self._error: Exception | None = None
 
     def next(self, beat: Callable[[], None]) -> bytes:
@@ -72,7 +72,7 @@ def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Callabl
     if announced is not None and announced > max_bytes:
         raise faults.too_large(url, max_bytes)
     pieces, size = [], 0
-    for piece in response.stream(PIECE_BYTES):
+    for piece in _pieces_of(response):
         beat()
         size += len(piece)
         if size > max_bytes:
@@ -134,7 +134,7 @@ def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat:
         raise faults.fault(url, message, "Download the whole file instead.", status=response.status)
     end = part.start + (max_bytes if part.length is None else part.length)
     pieces, position = [], 0
-    for piece in response.stream(PIECE_BYTES):
+    for piece in _pieces_of(response):
         beat()
         pieces.append(piece[max(0, part.start - position) : max(0, end - position)])
         position += len(piece)
@@ -145,6 +145,11 @@ def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat:
     if position <= part.start:
         raise faults.from_status(url, 416)
     return b"".join(pieces)
+
+
+def _pieces_of(response: BaseHTTPResponse) -> Iterator[bytes]:
+    """The body in pieces; what isn't compressed is spared the detour through a decompressor's buffers."""
+    return response.stream(PIECE_BYTES, decode_content="Content-Encoding" in response.headers)
 
 
 def _refuse(word: str) -> Any:
