@@ -44,9 +44,9 @@ def test_ticking_show_asks_and_leaves_the_tick_to_the_layer(model, qtbot):
         model.setData(tick, ON, CHECK)
     assert asked.args[0].annotation.id == 5061
     assert model.data(tick, CHECK) == OFF
-    model.set_shown([], coming=[50610])
+    model.set_shown({}, coming=[50610])
     assert model.data(tick, CHECK) == HALF
-    model.set_shown([50610])
+    model.set_shown({50610: None})
     assert model.data(tick, CHECK) == ON
     with qtbot.waitSignal(model.hide_requested) as asked:
         model.setData(tick, OFF, CHECK)
@@ -54,7 +54,7 @@ def test_ticking_show_asks_and_leaves_the_tick_to_the_layer(model, qtbot):
 
 
 def test_a_coming_layer_can_be_given_up(model, qtbot):
-    model.set_shown([], coming=[50610])
+    model.set_shown({}, coming=[50610])
     with qtbot.waitSignal(model.hide_requested):
         model.toggle(cell(model, 5061, Column.TEXT), Column.SHOW)
 

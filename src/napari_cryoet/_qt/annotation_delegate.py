@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt import icons
 from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column, badges_of, details_of, title_of
-from napari_cryoet._qt.painting import chip_width, draw_chip, draw_line, draw_tick, lines_height
+from napari_cryoet._qt.appearance import Appearance
+from napari_cryoet._qt.painting import Look, chip_width, draw_chip, draw_line, draw_tick, lines_height
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
-from napari_cryoet.colors import color_of
 from napari_cryoet.outline import AnnotationRow, ObjectGroup
 
 Index = QModelIndex | QPersistentModelIndex
@@ -46,11 +46,14 @@ class AnnotationDelegate(QStyledItemDelegate):
         record = index.data(Role.RECORD)
         inner = option.rect.adjusted(2, PADDING_PX, -2, -PADDING_PX)
         if index.column() != Column.TEXT:
-            draw_tick(painter, option.rect, index.data(Qt.ItemDataRole.CheckStateRole), colors)
+            look = index.data(Role.LOOK) if index.column() == Column.SHOW else None
+            draw_tick(painter, option.rect, index.data(Qt.ItemDataRole.CheckStateRole), colors, look=_look_of(look))
         elif isinstance(record, AnnotationRow):
             _paint_row(painter, inner, record, colors, is_selected=is_selected)
         else:
-            _paint_group(painter, inner, record, colors, colors.text if is_selected else colors.dim)
+            chip = QColor.fromRgbF(*index.data(Role.COLOR)) if isinstance(record, ObjectGroup) else None
+            dim = colors.text if is_selected else colors.dim
+            _paint_group(painter, inner, record, chip, text=colors.text, dim=dim)
         painter.restore()
 
     def editorEvent(self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: Index) -> bool:
@@ -67,18 +70,27 @@ class AnnotationDelegate(QStyledItemDelegate):
         )
 
 
-def _paint_group(painter: QPainter, rect: QRect, group: ObjectGroup | Apart, colors: Colors, dim: QColor) -> None:
-    if isinstance(group, ObjectGroup):
+def _look_of(look: Appearance | None) -> Look | None:
+    """How a tick shows a layer."""
+    if look is None:
+        return None
+    return Look(QColor.fromRgbF(*look.color[:3]) if look.color is not None else None, look.is_visible)
+
+
+def _paint_group(
+    painter: QPainter, rect: QRect, group: ObjectGroup | Apart, chip: QColor | None, *, text: QColor, dim: QColor
+) -> None:
+    if chip is not None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(dim, 1))
-        painter.setBrush(QColor.fromRgbF(*color_of(group.object_id or group.object_name)))
+        painter.setBrush(chip)
         top = rect.center().y() - CHIP_PX / 2 + 0.5
         painter.drawRoundedRect(QRectF(rect.left() + 1, top, CHIP_PX, CHIP_PX), 2.5, 2.5)
         rect = rect.adjusted(CHIP_PX + 7, 0, 0, 0)
     font, bold = painter.font(), QFont(painter.font())
     bold.setBold(isinstance(group, ObjectGroup))
     painter.setFont(bold)
-    painter.setPen(colors.text if isinstance(group, ObjectGroup) else dim)
+    painter.setPen(text if isinstance(group, ObjectGroup) else dim)
     title = title_of(group)
     width = min(painter.fontMetrics().horizontalAdvance(title), rect.width())
     draw_line(painter, rect, title, elide=Qt.TextElideMode.ElideMiddle)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, Qt, Signal
 
+from napari_cryoet._qt.appearance import Appearance
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
+from napari_cryoet.colors import RGBA, color_of, object_key
 from napari_cryoet.outline import AnnotationRow, ObjectGroup, RunOutline
 from napari_cryoet.wording import count_text, joined, names_text, plain, size_text
 
@@ -47,8 +49,9 @@ class AnnotationModel(QAbstractItemModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._groups: tuple[ObjectGroup | Apart, ...] = ()
-        self._shown: frozenset[int] = frozenset()
+        self._shown: dict[int, Appearance | None] = {}
         self._coming: frozenset[int] = frozenset()
+        self._colors: dict[str, RGBA] = {}
         self._to_download: set[tuple[int, ...]] = set()
 
     def set_outline(self, outline: RunOutline | None) -> None:
@@ -62,13 +65,18 @@ class AnnotationModel(QAbstractItemModel):
         self.endResetModel()
         self.downloads_changed.emit()
 
-    def set_shown(self, file_ids: Iterable[int], coming: Iterable[int] = ()) -> None:
-        """Say which annotation files are layers now, and which are on their way."""
-        shown, coming = frozenset(file_ids), frozenset(coming)
+    def set_shown(self, looks: Mapping[int, Appearance | None], coming: Iterable[int] = ()) -> None:
+        """Say which annotation files are layers now, by their ids, how these look, and which are on their way."""
+        shown, coming = dict(looks), frozenset(coming)
         if (shown, coming) == (self._shown, self._coming):
             return
         self._shown, self._coming = shown, coming
         self._refresh(Column.SHOW)
+
+    def set_colors(self, colors: Mapping[str, RGBA]) -> None:
+        """Say in which colour each object of the run is drawn, by `object_key`."""
+        self._colors = dict(colors)
+        self._refresh(Column.TEXT)
 
     def rows(self) -> Iterator[AnnotationRow]:
         """Every annotation of the tree."""
@@ -138,15 +146,16 @@ class AnnotationModel(QAbstractItemModel):
         record = self.record_at(index)
         if record is None:
             return None
-        if role == Role.RECORD:
-            return record
-        if role == Qt.ItemDataRole.CheckStateRole:
-            return self._tick(record, index.column())
-        if index.column() == Column.TEXT:
-            return _text_of(record, role)
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return _tick_name(record, index.column())
-        return None
+        match role:
+            case Role.RECORD:
+                return record
+            case Role.LOOK | Role.COLOR:
+                return self._look(record) if role == Role.LOOK else self._color(record)
+            case Qt.ItemDataRole.CheckStateRole:
+                return self._tick(record, index.column())
+            case _ if index.column() == Column.TEXT:
+                return _text_of(record, role)
+        return _tick_name(record, index.column()) if role == Qt.ItemDataRole.AccessibleTextRole else None
 
     def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Ask to show or hide, or tick for download."""
@@ -159,6 +168,19 @@ class AnnotationModel(QAbstractItemModel):
         else:
             self._tick_downloads(record.rows if not isinstance(record, AnnotationRow) else (record,), is_on)
         return True
+
+    def _color(self, record: ObjectGroup | Apart | AnnotationRow) -> RGBA | None:
+        """The colour of an object in this run."""
+        if not isinstance(record, ObjectGroup):
+            return None
+        key = object_key(record.object_id, record.object_name)
+        return self._colors.get(key) or color_of(key)
+
+    def _look(self, record: ObjectGroup | Apart | AnnotationRow) -> Appearance | None:
+        """How the layer of an annotation looks, if it has one."""
+        if not isinstance(record, AnnotationRow) or record.shown_file is None:
+            return None
+        return self._shown.get(record.shown_file.id)
 
     def _tick(self, record: ObjectGroup | Apart | AnnotationRow, column: int) -> Qt.CheckState | None:
         if column == Column.SHOW and isinstance(record, AnnotationRow) and record.shown_file is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtCore import QModelIndex, QPoint, Qt, Signal
+from qtpy.QtGui import QContextMenuEvent, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from napari_cryoet._qt.annotation_delegate import AnnotationDelegate
@@ -11,13 +11,14 @@ from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TICK_WIDTH_PX
-from napari_cryoet.outline import RunOutline
+from napari_cryoet.outline import AnnotationRow, RunOutline
 
 
 class AnnotationTree(QTreeView):
     """Shows an `AnnotationModel`."""
 
     left_upwards = Signal()
+    menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
 
     def __init__(self, theme: Theme, model: AnnotationModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +59,18 @@ class AnnotationTree(QTreeView):
             self.left_upwards.emit()
         else:
             super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """The menu of a row, by mouse or by the menu key."""
+        viewport = self.viewport()
+        if event is None or viewport is None:
+            return
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        index = self.indexAt(event.pos()) if by_mouse else self.currentIndex()
+        row = self._annotations.record_at(index)
+        if isinstance(row, AnnotationRow):
+            where = event.globalPos() if by_mouse else viewport.mapToGlobal(self.visualRect(index).bottomLeft())
+            self.menu_requested.emit(row, where)
 
     def focus_first(self) -> None:
         """Go on in the tree, where one was or at its top."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.finder import Finder
+from napari_cryoet._qt.layer_desk import LayerDesk
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
@@ -19,10 +20,12 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
+from napari_cryoet._qt.viewer_link import ViewerLink
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Source
 
 
@@ -65,6 +68,8 @@ class PortalBrowser(QWidget):
         self._activity = Activity(self.tasks, self)
         self.screens = Screens(self, self._theme, self._thumbnails)
         self.navigator = Navigator(self.screens, self.session, self)
+        self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
+        self.desk = LayerDesk(self.link, self.screens.run, self.screens.notice, self.tasks, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
         self._add_keys()
@@ -92,11 +97,13 @@ class PortalBrowser(QWidget):
         """A dock that napari closes leaves its widget without a parent: that ends every task too."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.link.stop()
             self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
+        self.link.close()
         self.tasks.close()
         self._theme.close()
 
@@ -108,6 +115,7 @@ class PortalBrowser(QWidget):
         screens.source_bar.refresh_requested.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
+        self.navigator.run_arrived.connect(self._on_run)
         self.tasks.unhandled.connect(screens.notice.show_error)
         self._theme.changed.connect(self._on_theme)
 
@@ -138,6 +146,10 @@ class PortalBrowser(QWidget):
             self._memory.remember_pack(Path(source.location))
             self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+
+    def _on_run(self, _page: RunPage, opens_layers: bool) -> None:
+        if opens_layers:
+            self.screens.run.open_default()
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from qtpy.QtCore import QPointF, QRect, QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 
@@ -87,19 +89,36 @@ def lines_height(font: QFont, lines: int) -> int:
     return QFontMetrics(font).lineSpacing() * lines
 
 
-def draw_tick(painter: QPainter, cell: QRect, state: Qt.CheckState | None, colors: Colors) -> None:
-    """A tick box in the middle of a cell: empty, ticked, or half (on its way); nothing where there is none."""
+class Look(NamedTuple):
+    """How the layer behind a tick looks: its colour where it has one, and whether its eye is open."""
+
+    color: QColor | None
+    is_visible: bool
+
+
+def draw_tick(
+    painter: QPainter, cell: QRect, state: Qt.CheckState | None, colors: Colors, *, look: Look | None = None
+) -> None:
+    """A tick box in the middle of a cell: empty, ticked, or half (on its way); nothing where there is none.
+
+    The tick of a layer is filled with the layer's colour; while the layer's eye is closed only its frame is.
+    """
     if state is None:
         return
     box = QRectF(0, 0, TICK_PX, TICK_PX)
     box.moveCenter(QPointF(cell.center()) + QPointF(0.5, 0.5))
+    fill, frame, mark = colors.raised, colors.dim, colors.text
+    if look is not None and look.color is not None:
+        frame = look.color
+        if look.is_visible:
+            fill, mark = look.color, QColor("black") if look.color.lightnessF() > 0.45 else QColor("white")
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(colors.dim, 1))
-    painter.setBrush(colors.raised)
+    painter.setPen(QPen(frame, 1.0 if fill == frame else 1.5))
+    painter.setBrush(fill)
     painter.drawRoundedRect(box, 3, 3)
     painter.restore()
     if state == Qt.CheckState.Checked:
-        draw_icon(painter, "check", box, colors.text)
+        draw_icon(painter, "check", box, mark if look is None or look.is_visible else colors.faint)
     elif state == Qt.CheckState.PartiallyChecked:
-        painter.fillRect(box.adjusted(4, 6, -4, -6), colors.text)
+        painter.fillRect(box.adjusted(4, 6, -4, -6), mark)

@@ -15,3 +15,5 @@ class Role(IntEnum):
     SECOND_LINE = Qt.ItemDataRole.UserRole + 3
     IS_DEFAULT = Qt.ItemDataRole.UserRole + 4
     IS_OPEN = Qt.ItemDataRole.UserRole + 5
+    LOOK = Qt.ItemDataRole.UserRole + 6  # the `Appearance` of a row's layer, or None
+    COLOR = Qt.ItemDataRole.UserRole + 7  # of an object: red, green, blue, opacity

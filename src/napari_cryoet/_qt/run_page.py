@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.annotation_model import AnnotationModel
 from napari_cryoet._qt.annotation_tree import AnnotationTree
+from napari_cryoet._qt.appearance import Appearance
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.open_button import OpenButton
@@ -28,6 +29,8 @@ class RunView(QWidget):
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
     annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
     misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
+    annotation_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
+    page_shown = Signal(object)  # RunPage
     download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationRow, ...]
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -48,6 +51,7 @@ class RunView(QWidget):
         self.annotations.hide_requested.connect(self._on_hide)
         self.annotations.downloads_changed.connect(self._update_download)
         self.tree = AnnotationTree(theme, self.annotations)
+        self.tree.menu_requested.connect(self.annotation_menu_requested)
         self.no_annotations = plain_label("This run has no annotations.", name="dimText")
         self.no_annotations.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.tilt_series = ElidedLabel()
@@ -80,6 +84,7 @@ class RunView(QWidget):
         self.tilt_series.setText(tilt_series_text(page.tilt_series))
         self.tilt_series.setToolTip(plain_tooltip("\n\n".join(_all_about(series) for series in page.tilt_series)))
         self._update_download()
+        self.page_shown.emit(page)
 
     def open_default(self) -> None:
         """Ask for the default tomogram, and for the annotations that the curators show with it; for nothing else."""
@@ -97,9 +102,9 @@ class RunView(QWidget):
         self.tomograms.set_open(opened)
         self.open.set_opened(opened)
 
-    def set_shown_annotations(self, file_ids: Iterable[int], coming: Iterable[int] = ()) -> None:
-        """Say which annotation files are layers now, and which are on their way."""
-        self.annotations.set_shown(file_ids, coming)
+    def set_shown_annotations(self, looks: Mapping[int, Appearance | None], coming: Iterable[int] = ()) -> None:
+        """Say which annotation files are layers now, by their ids, how these look, and which are on their way."""
+        self.annotations.set_shown(looks, coming)
 
     def focus_list(self) -> None:
         """Go on at the first thing that can be chosen."""

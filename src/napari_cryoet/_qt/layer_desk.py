@@ -1,0 +1,120 @@
+"""Between the run's page and the viewer: passes on what is asked for, and keeps ticks in step with layers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qtpy.QtCore import QObject, QPoint
+from qtpy.QtWidgets import QMessageBox
+
+from napari_cryoet._qt.layer_menu import LayerMenu
+from napari_cryoet._qt.notice_bar import NoticeBar
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.run_page import RunView
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.viewer_link import ViewerLink, run_colors
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.outline import AnnotationRow
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, Tomogram
+
+
+class LayerDesk(QObject):
+    """Connects a `RunView` with a `ViewerLink`; knows nothing of how either works."""
+
+    def __init__(
+        self, link: ViewerLink, run: RunView, notice: NoticeBar, tasks: Tasks, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._link = link
+        self._run = run
+        self._notice = notice
+        run.tomogram_open_requested.connect(self._open_tomogram)
+        run.tomogram_stop_requested.connect(self._stop_tomogram)
+        run.annotation_show_requested.connect(self._show_annotation)
+        run.annotation_hide_requested.connect(self._hide_annotation)
+        run.misfit_show_requested.connect(self._ask_about_misfit)
+        run.annotation_menu_requested.connect(self._offer_menu)
+        run.page_shown.connect(self._on_page_shown)
+        run.tomograms.chosen.connect(lambda _tomogram: self._update_button())
+        link.changed.connect(self.update)
+        link.appearance_changed.connect(lambda _key: self.update())
+        link.failed.connect(self._on_failed)
+        link.remarked.connect(self._on_remarked)
+        tasks.progressed.connect(self._on_progressed)
+
+    def update(self) -> None:
+        """Let the page show what is in the viewer."""
+        shown, coming = self._link.shown(), self._link.coming()
+        looks = {key.id: self._link.appearance(key) for key in shown if key.kind == "annotation"}
+        self._run.set_open_tomograms(key.id for key in shown if key.kind == "tomogram")
+        self._run.set_shown_annotations(looks, (key.id for key in coming if key.kind == "annotation"))
+        self._update_button()
+
+    def _on_page_shown(self, page: RunPage) -> None:
+        self._run.annotations.set_colors(run_colors(page))
+        self.update()
+
+    def _open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
+        self._link.open_tomogram(page, tomogram)
+
+    def _stop_tomogram(self) -> None:
+        tomogram = self._run.tomograms.current_tomogram
+        if tomogram is not None:
+            self._link.stop(LayerKey("tomogram", tomogram.id))
+
+    def _show_annotation(self, page: RunPage, file: AnnotationFile) -> None:
+        self._link.show_annotation(page, file, self._run.tomograms.current_tomogram)
+
+    def _hide_annotation(self, _page: RunPage, file: AnnotationFile) -> None:
+        self._link.hide_annotation(file)
+
+    def _ask_about_misfit(self, page: RunPage, row: AnnotationRow) -> None:
+        """What doesn't fit is shown only if the person insists, knowing why it doesn't fit."""
+        box = QMessageBox(self._run)
+        box.setWindowTitle("Show it anyway?")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setText(row.reason)
+        box.setInformativeText("Shown anyway, its positions will not lie where they belong.")
+        insist = box.addButton("Show anyway", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        if insist is not None and row.shown_file is not None:
+            file = row.shown_file
+            insist.clicked.connect(lambda _checked=False: self._show_annotation(page, file))
+        box.finished.connect(box.deleteLater)
+        box.open()
+
+    def _offer_menu(self, row: AnnotationRow, where: QPoint) -> None:
+        if row.shown_file is not None:
+            key = LayerKey("annotation", row.shown_file.id)
+            if key in self._link.shown():
+                LayerMenu(self._link, key, self._run).popup(where)
+
+    def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
+        self._notice.show_error(error, partial(self._try_again, key))
+
+    def _try_again(self, key: LayerKey) -> None:
+        page = self._run.page
+        if page is None:
+            return
+        for tomogram in page.tomograms:
+            if key == ("tomogram", tomogram.id):
+                self._open_tomogram(page, tomogram)
+        for file in page.annotation_files:
+            if key == ("annotation", file.id):
+                self._show_annotation(page, file)
+
+    def _on_remarked(self, _key: LayerKey, remark: str) -> None:
+        self._notice.show_notice(remark)
+
+    def _on_progressed(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
+        tomogram = self._run.tomograms.current_tomogram
+        if tomogram is not None and key == ("tomogram", tomogram.id):
+            self._run.open.set_loading(done_bytes, total_bytes)
+
+    def _update_button(self) -> None:
+        tomogram = self._run.tomograms.current_tomogram
+        if tomogram is None or LayerKey("tomogram", tomogram.id) not in self._link.coming():
+            self._run.open.set_idle()
+        elif not self._run.open.is_loading:
+            self._run.open.set_loading()

@@ -1,0 +1,44 @@
+"""What can be done with the layer of a row, from the row: its eye, its colour, its name."""
+
+from __future__ import annotations
+
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QInputDialog, QMenu, QWidget
+
+from napari_cryoet._qt.appearance import Appearance
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.viewer_link import ViewerLink
+
+
+class LayerMenu(QMenu):
+    """Offered for what is shown; goes away by itself."""
+
+    def __init__(self, link: ViewerLink, key: LayerKey, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._link = link
+        self._key = key
+        self.aboutToHide.connect(self.deleteLater)
+        look = link.appearance(key)
+        if look is None:
+            return
+        self.eye = self.addAction("Close the eye" if look.is_visible else "Open the eye")
+        self.color = self.addAction("Colour…")
+        self.name = self.addAction("Rename…")
+        if self.eye is not None:
+            self.eye.triggered.connect(lambda _checked=False: link.set_visible(key, not look.is_visible))
+        if self.color is not None:
+            self.color.setEnabled(look.color is not None)
+            self.color.triggered.connect(lambda _checked=False: self._ask_color(look))
+        if self.name is not None:
+            self.name.triggered.connect(lambda _checked=False: self._ask_name(look))
+
+    def _ask_color(self, look: Appearance) -> None:
+        now = QColor.fromRgbF(*look.color) if look.color is not None else QColor()
+        chosen = QColorDialog.getColor(now, self.parentWidget(), "Colour of the layer")
+        if chosen.isValid():
+            self._link.set_color(self._key, (chosen.redF(), chosen.greenF(), chosen.blueF(), now.alphaF()))
+
+    def _ask_name(self, look: Appearance) -> None:
+        name, is_given = QInputDialog.getText(self.parentWidget(), "Rename the layer", "Name", text=look.name)
+        if is_given and name.strip():
+            self._link.rename(self._key, name.strip())
