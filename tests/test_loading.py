@@ -226,13 +226,13 @@ class TestPoints:
     def test_have_the_colour_of_their_object_and_a_name_that_tells_them_apart(self, tmp_path):
         (spec,) = load_annotation(points_file(tmp_path / "a.ndjson", [point(1, 2, 3)]))
 
-        assert spec.options["border_color"] == color_of("cytosolic ribosome")
+        assert tuple(spec.options["border_color"]) == color_of("cytosolic ribosome")
         assert spec.name == "TS_026 · cytosolic ribosome · points · AN-1162"
 
     def test_take_another_colour_when_told(self, tmp_path):
         (spec,) = load_annotation(points_file(tmp_path / "a.ndjson", [point(1, 2, 3)]), color=(1, 0, 0, 1))
 
-        assert spec.options["border_color"] == (1, 0, 0, 1)
+        assert spec.options["border_color"] == [1, 0, 0, 1]
 
     def test_keep_further_columns_as_features(self, tmp_path):
         file = points_file(tmp_path / "a.ndjson", [point(1, 2, 3, score=0.7), point(1, 2, 4, score=0.2)])
@@ -281,7 +281,7 @@ class TestPoints:
 
         assert len(points.data) == 3
         assert len(arrows.data) == 1
-        assert points.options["border_color"] == color_of("cytosolic ribosome")
+        assert tuple(points.options["border_color"]) == color_of("cytosolic ribosome")
 
     def test_may_be_none(self, tmp_path):
         (spec,) = load_annotation(points_file(tmp_path / "a.ndjson", []))

@@ -31,7 +31,7 @@ def points_spec(
     if is_cloud and points.instance_ids is not None:
         face = border = instance_colors(points.instance_ids)
     else:
-        border, face = color, (*color[:3], _FILL_OPACITY)
+        border, face = list(color), [*color[:3], _FILL_OPACITY]
     options = common | {
         "name": name,
         "size": size_voxels,
@@ -61,7 +61,7 @@ def arrows_spec(
     options = common | {
         "name": name,
         "features": {column: values[is_drawn] for column, values in features_of(points).items()},
-        "edge_color": color,
+        "edge_color": list(color),
         "edge_width": length_voxels / 12,
         "vector_style": "arrow",
         "ndim": 3,

@@ -64,7 +64,7 @@ class Volume:
             How far along z, from 0 to 1. The middle planes are the ones that are shown first, so nothing is read twice.
         """
         shape = self.pyramid.shapes[level] if self.pyramid is not None else self.levels[level].shape
-        first_z = min(int(shape[0] * at), max(0, shape[0] - 2)) // 2 * 2
+        first_z = min(int((self.levels[level].shape[0] - 1) * at), shape[0] - 1) // 2 * 2
         box = ((first_z, min(first_z + 2, shape[0])), _middle(shape[1]), _middle(shape[2]))
         if self.pyramid is not None:
             return self.pyramid.read(level, box, stop=stop)
@@ -144,6 +144,7 @@ def checked_spacing(spacing_zyx: Any) -> tuple[float, float, float] | None:
 
 def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     from napari_cryoet.formats.mrc import open_mrc
+    from napari_cryoet.streaming.pyramid import pyramid_of
 
     levels, spacing_angstrom = open_mrc(url_or_path, stop=stop)
     size_z, size_y, size_x = levels[0].shape
@@ -152,5 +153,5 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
         shape_zyx=(size_z, size_y, size_x),
         spacing_angstrom=None if spacing_angstrom is None else checked_spacing(spacing_angstrom),
         is_labels=False,
-        pyramid=None,
+        pyramid=pyramid_of(levels),
     )

@@ -244,6 +244,8 @@ class _Shutdown:
         self._outbox = outbox
 
     def __call__(self, *_destroyed: object) -> None:
+        if "_outbox" not in self.__dict__:
+            return  # the garbage collector was here first: it takes a circle of objects apart before it ends them
         self._outbox.close()
         for task in self._current.values():
             task.job.stop.set()

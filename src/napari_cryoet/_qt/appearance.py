@@ -1,0 +1,82 @@
+"""How a layer of ours looks, as its row in the dock shows it: name, eye, colour; read from a layer and given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer, Points, Vectors
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_cryoet.colors import RGBA
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """What a row shows of its layer; ``color`` is None where there is no single one."""
+
+    name: str
+    is_visible: bool
+    color: RGBA | None
+
+
+def appearance_of(layer: Layer) -> Appearance:
+    """How a layer looks now."""
+    return Appearance(name=layer.name, is_visible=bool(layer.visible), color=_color_of(layer))
+
+
+def paint(layer: Layer, color: RGBA) -> None:
+    """Give a layer one colour; the fill of points keeps its opacity."""
+    if isinstance(layer, Points):
+        faint = np.array(layer.face_color)
+        faint[:, :3] = color[:3]
+        layer.border_color = np.tile(color, (len(layer.data), 1))
+        layer.face_color = faint
+        layer.current_border_color = list(color)
+        layer.current_face_color = [*color[:3], float(faint[0, 3]) if len(faint) else color[3]]
+    elif isinstance(layer, Vectors):
+        layer.edge_color = list(color)
+    elif isinstance(layer, Labels):
+        layer.colormap = DirectLabelColormap(color_dict={None: color, 0: (0, 0, 0, 0), 1: color})
+
+
+def watch(layer: Layer, changed: Callable[[], None]) -> None:
+    """Hear of every change of a layer's appearance."""
+    events = [layer.events.name, layer.events.visible]
+    match layer:
+        case Points():
+            events.append(layer.events.border_color)
+        case Vectors():
+            events.append(layer.events.edge_color)
+        case Labels():
+            events.append(layer.events.colormap)
+    for event in events:
+        event.connect(lambda _event=None: changed())
+
+
+def _color_of(layer: Layer) -> RGBA | None:
+    match layer:
+        case Points():
+            return _single(layer.border_color) or _rgba(layer.current_border_color, empty=not len(layer.data))
+        case Vectors():
+            return _single(layer.edge_color)
+        case Labels(colormap=DirectLabelColormap() as colormap):
+            return _single([colormap.color_dict[label] for label in colormap.color_dict if label not in {0, None}])
+    return None
+
+
+def _single(colors: Any) -> RGBA | None:
+    """The one colour that all are, or None."""
+    array = np.atleast_2d(np.asarray(colors, dtype=float))
+    if array.size == 0 or not np.allclose(array, array[0]):
+        return None
+    red, green, blue, alpha = (float(part) for part in array[0])
+    return red, green, blue, alpha
+
+
+def _rgba(color: Any, *, empty: bool) -> RGBA | None:
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    return _single(transform_color(color)) if empty else None

@@ -1,0 +1,290 @@
+"""The only one who adds layers to the viewer and takes them away again; touches nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
+from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
+from napari_cryoet._qt.progressive import StreamStatus, make_layer
+from napari_cryoet._qt.slab import Slab
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.colors import RGBA, colors_of, object_key
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.loading import load_annotation, load_tomogram, tomogram_name
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, Tomogram
+
+MayDiscard = Callable[[str], bool]
+
+
+class ViewerLink(QObject):
+    """Shows tomograms and annotations as layers, and tells when a person changes or removes them.
+
+    Work is done by ``tasks`` under the keys `LayerKey`; layers come whole or not at all. Each run has a group of
+    layers: image below masks below arrows below points. What is shown already is brought forward, not shown twice.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers these are. Its camera and slice move only if we are alone in it.
+    tasks
+        Where loading runs; by default its own.
+    may_discard
+        Asked with a layer's name before a layer that a person edited is removed; by default a box asks.
+
+    Attributes
+    ----------
+    replaces_own_layers
+        Whether opening a tomogram of another run takes away our layers of the runs before.
+    """
+
+    changed = Signal()  # what is shown, or on its way: ask `shown` and `coming`
+    appearance_changed = Signal(object)  # LayerKey of a shown layer whose name, eye or colour changed: `appearance`
+    failed = Signal(object, object)  # LayerKey, CryoETError
+    remarked = Signal(object, str)  # LayerKey, what the person should know of the layer that came
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        tasks: Tasks | None = None,
+        *,
+        may_discard: MayDiscard | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.replaces_own_layers = False
+        self._viewer = viewer
+        self._tasks = tasks or Tasks(self)
+        self._may_discard = may_discard or partial(ask_in_a_box, viewer)
+        self._own = OwnLayers(viewer)
+        self._slab = Slab(viewer)
+        self._coming: set[LayerKey] = set()
+        self._edited: set[str] = set()
+        self._is_removing = False
+        self._tidy = single_shot(self, 0, self._remove_orphans)
+        for layer in self._own:
+            self._watch(layer)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # what is shown
+
+    def shown(self) -> set[LayerKey]:
+        """What has a layer now."""
+        return self._own.shown()
+
+    def coming(self) -> set[LayerKey]:
+        """What is on its way."""
+        return set(self._coming)
+
+    def layers_of(self, key: LayerKey) -> list[Layer]:
+        """The layers that show something, the main one first."""
+        return self._own.of(key)
+
+    def appearance(self, key: LayerKey) -> Appearance | None:
+        """How something looks; None where it isn't shown."""
+        layer = self._own.main(key)
+        return None if layer is None else appearance_of(layer)
+
+    def stream_of(self, key: LayerKey) -> StreamStatus | None:
+        """How the picture of something is coming along; None where nothing of it streams."""
+        layer = self._own.main(key)
+        status = getattr(getattr(layer, "_slicing_state", None), "status", None)
+        return status if isinstance(status, StreamStatus) else None
+
+    # showing and hiding
+
+    def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
+        """Show a tomogram, or bring it forward."""
+
+        def work(job: Job) -> tuple[LayerSpec, ...]:
+            return (load_tomogram(tomogram, stop=job.stop),)
+
+        self._show(LayerKey("tomogram", tomogram.id), page, work, title=f"Opening {tomogram_name(tomogram)}")
+
+    def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
+        """Show an annotation file, or bring it forward; whether it fits is for others to ask.
+
+        Parameters
+        ----------
+        tomogram
+            Lends its voxel spacing where the file's record lacks it.
+        """
+        color = run_colors(page).get(_object_of(file))
+
+        def work(job: Job) -> tuple[LayerSpec, ...]:
+            return load_annotation(file, tomogram, color=color, stop=job.stop)
+
+        self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
+
+    def hide(self, key: LayerKey) -> bool:
+        """Stop it coming and remove its layers; False if the person wants to keep what they edited."""
+        if key in self._coming:
+            self.stop(key)
+        layers = self._own.of(key)
+        edited = [layer.name for layer in layers if str(layer.unique_id) in self._edited]
+        if edited and not self._may_discard(edited[0]):
+            self.changed.emit()
+            return False
+        self._remove(layers)
+        return True
+
+    def hide_tomogram(self, tomogram: Tomogram) -> bool:
+        """Remove a tomogram's layer."""
+        return self.hide(LayerKey("tomogram", tomogram.id))
+
+    def hide_annotation(self, file: AnnotationFile) -> bool:
+        """Remove the layers of an annotation file."""
+        return self.hide(LayerKey("annotation", file.id))
+
+    def stop(self, key: LayerKey | None = None) -> None:
+        """Stop what is on its way, or one of it; nothing of it becomes a layer."""
+        for waiting in [key] if key is not None else tuple(self._coming):
+            self._coming.discard(waiting)
+            self._tasks.stop(waiting)
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Stop everything and let go of the viewer; layers stay."""
+        self.stop()
+        self._tidy.stop()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    # how rows change layers
+
+    def set_visible(self, key: LayerKey, is_visible: bool) -> None:
+        """Open or close the eye of something, arrows included."""
+        for layer in self._own.of(key):
+            layer.visible = is_visible
+
+    def set_color(self, key: LayerKey, color: RGBA) -> None:
+        """Paint something, arrows included."""
+        for layer in self._own.of(key):
+            paint(layer, color)
+
+    def rename(self, key: LayerKey, name: str) -> None:
+        """Give something's main layer another name."""
+        layer = self._own.main(key)
+        if layer is not None and name:
+            layer.name = name
+
+    # from here on: how it is done
+
+    def _show(self, key: LayerKey, page: RunPage, work: Callable[[Job], tuple[LayerSpec, ...]], *, title: str) -> None:
+        layer = self._own.main(key)
+        if layer is not None:
+            layer.visible = True
+            self._viewer.layers.selection.active = layer
+            return
+        if key in self._coming:
+            return
+        self._coming.add(key)
+        self.changed.emit()
+        self._tasks.run(
+            key, work, then=partial(self._on_loaded, key, page), failed=partial(self._on_failed, key), title=title
+        )
+
+    def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
+        self._coming.discard(key)
+        self.changed.emit()
+        self.failed.emit(key, error)
+
+    def _on_loaded(self, key: LayerKey, page: RunPage, specs: tuple[LayerSpec, ...]) -> None:
+        self._coming.discard(key)
+        group = page.run.id
+        if key.kind == "tomogram" and self.replaces_own_layers:
+            self._remove_other_groups(group)
+        self._add(key, group, specs)
+        self.changed.emit()
+        for remark in specs[0].options["metadata"][METADATA_KEY].get("warnings", ()):
+            self.remarked.emit(key, remark)
+
+    def _add(self, key: LayerKey, group: object, specs: tuple[LayerSpec, ...]) -> None:
+        viewer = self._viewer
+        is_first_image = key.kind == "tomogram" and not self._own.strangers() and not self._has_tomogram()
+        was_empty = not viewer.layers
+        active = viewer.layers.selection.active
+        layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # all of them before the first is added
+        for layer in layers:
+            tag(layer, key, group, is_main_layer=layer is layers[0])
+            viewer.layers.insert(self._own.place_for(layer, group), layer)
+            self._watch(layer)
+        if is_first_image and not was_empty:
+            viewer.reset_view(layers=layers)
+            for axis, steps in enumerate(viewer.dims.nsteps):
+                viewer.dims.set_current_step(axis, (steps - 1) // 2)
+        if was_empty:
+            viewer.canvas.overlays.scale_bar.visible = True
+        if active is not None and key_of(active) is None:
+            viewer.layers.selection.active = active  # whoever was at work there goes on
+        else:
+            viewer.layers.selection.active = layers[0]
+        self._slab.fit(self._own, self._own.strangers())
+
+    def _has_tomogram(self) -> bool:
+        return any(key.kind == "tomogram" for key in self._own.shown())
+
+    def _remove_other_groups(self, group: object) -> None:
+        others = {key for layer in self._own if group_of(layer) != group and (key := key_of(layer)) is not None}
+        for key in others:
+            self.hide(key)
+
+    def _remove(self, layers: Iterable[Layer]) -> None:
+        self._is_removing = True
+        try:
+            for layer in layers:
+                self._viewer.layers.remove(layer)
+        finally:
+            self._is_removing = False
+        self._slab.fit(self._own, self._own.strangers())
+        self.changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        """A layer went; if a person removed one of ours, what only goes with it follows, but not amid the removal."""
+        if key_of(event.value) is not None and not self._is_removing:
+            self._tidy.start()
+
+    def _remove_orphans(self) -> None:
+        """Remove arrows whose points are gone."""
+        self._remove([layer for layer in self._own if (key := key_of(layer)) and self._own.main(key) is None])
+
+    def _watch(self, layer: Layer) -> None:
+        key, layer_id = key_of(layer), str(layer.unique_id)
+        watch(layer, lambda: self.appearance_changed.emit(key))
+        for name in ("data", "features", "paint"):
+            emitter = getattr(layer.events, name, None)
+            if emitter is not None:
+                emitter.connect(lambda _event=None: self._edited.add(layer_id))
+
+
+def run_colors(page: RunPage) -> dict[str, RGBA]:
+    """The colour of every object of a run, by `object_key`."""
+    return colors_of(object_key(annotation.object_id, annotation.object_name) for annotation in page.annotations)
+
+
+def ask_in_a_box(viewer: ViewerModel, name: str) -> bool:
+    """Ask whether an edited layer may go."""
+    window = getattr(viewer, "window", None)
+    parent: QWidget | None = getattr(window, "_qt_window", None)
+    button = QMessageBox.question(
+        parent,
+        "Remove the layer?",
+        f"You have edited the layer “{name}”. Remove it and lose the changes?",
+        QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
+        QMessageBox.StandardButton.Cancel,
+    )
+    return button == QMessageBox.StandardButton.Discard
+
+
+def _object_of(file: AnnotationFile) -> str:
+    annotation = file.shape.annotation if file.shape is not None else None
+    return object_key(annotation.object_id, annotation.object_name) if annotation is not None else ""

@@ -1,0 +1,513 @@
+import itertools
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels, Points, Vectors
+
+from napari_cryoet._qt import viewer_link
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.ndjson import Points as FilePoints
+from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.records import AnnotationShape
+from napari_cryoet.vocabulary import ShapeType
+from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
+
+SHAPE_ZYX = (20, 30, 41)
+IDENTITY = np.eye(3)[None].repeat(2, axis=0)
+RED = (1.0, 0.0, 0.0, 1.0)
+
+
+class World:
+    """Two runs on disk: each with a tomogram, points, oriented points, a mask and an instance mask."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._ids = itertools.count(1)
+        self.first, self.second = self._run(506, "TS_026"), self._run(507, "TS_027")
+
+    def _run(self, run_id, name):
+        run = make_run(id=run_id, name=name, dataset=make_dataset())
+        folder = self._folder / name
+        volume = np.random.default_rng(run_id).normal(0, 1, SHAPE_ZYX).astype(np.float32)
+        write_pyramid(folder / "raw.zarr", volume, 13.48)
+        write_pyramid(folder / "mask.zarr", (volume > 2).astype(np.int8), 13.48, "mask")
+        write_pyramid(folder / "instances.zarr", (volume > 2).astype(np.uint16) * 7, 13.48, "instances")
+        two = np.array([[3.0, 2.0, 1.0], [9.0, 20.0, 30.0]])
+        (folder / "points.ndjson").write_bytes(write_points(FilePoints.from_zyx(two)))
+        (folder / "oriented.ndjson").write_bytes(write_points(FilePoints.from_zyx(two, rotations_zyx=IDENTITY)))
+        tomogram = make_tomogram(
+            id=run_id + 1000,
+            run_id=run_id,
+            run=run,
+            size_z=20,
+            size_y=30,
+            size_x=41,
+            https_omezarr_dir=(folder / "raw.zarr").as_uri(),
+        )
+        files = [
+            self._file(folder / "points.ndjson", ShapeType.POINT, run, "GO:0022626", "cytosolic ribosome"),
+            self._file(folder / "oriented.ndjson", ShapeType.ORIENTED_POINT, run, "GO:0005835", "fatty acid synthase"),
+            self._file(folder / "mask.zarr", ShapeType.SEGMENTATION_MASK, run, "GO:0016020", "membrane"),
+            self._file(folder / "instances.zarr", ShapeType.INSTANCE_SEGMENTATION_MASK, run, "GO:0031982", "vesicle"),
+        ]
+        return make_run_page(tomograms=[tomogram], files=files, run=run)
+
+    def _file(self, path, shape_type, run, object_id, object_name):
+        number = next(self._ids)
+        annotation = make_annotation(id=number, run_id=run.id, run=run, object_id=object_id, object_name=object_name)
+        shape = AnnotationShape(id=number, annotation_id=number, shape_type=shape_type, annotation=annotation)
+        return make_file(shape_type, id=number, https_path=path.as_uri(), shape=shape, annotation_shape_id=number)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def answers():
+    """What the person says when asked whether an edited layer may go; each question is kept."""
+    return {"yes": True, "asked": []}
+
+
+@pytest.fixture
+def link(qtbot, viewer_model, answers):
+    def may_discard(name):
+        answers["asked"].append(name)
+        return answers["yes"]
+
+    link = ViewerLink(viewer_model, may_discard=may_discard)
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def open_tomogram(qtbot, link):
+    def open_tomogram(page):
+        key = LayerKey("tomogram", page.tomograms[0].id)
+        link.open_tomogram(page, page.tomograms[0])
+        qtbot.waitUntil(lambda: key not in link.coming())
+        return link.layers_of(key)[0]
+
+    return open_tomogram
+
+
+@pytest.fixture
+def show(qtbot, link):
+    def show(page, shape_type):
+        file = file_of(page, shape_type)
+        key = LayerKey("annotation", file.id)
+        link.show_annotation(page, file)
+        qtbot.waitUntil(lambda: key not in link.coming())
+        return link.layers_of(key)
+
+    return show
+
+
+def file_of(page, shape_type):
+    return next(file for file in page.annotation_files if file.shape.shape_type == shape_type)
+
+
+def key_of_file(page, shape_type):
+    return LayerKey("annotation", file_of(page, shape_type).id)
+
+
+class TestShowing:
+    def test_a_tomogram_becomes_an_image_in_the_middle_of_the_view(self, world, link, viewer_model, open_tomogram):
+        layer = open_tomogram(world.first)
+
+        assert isinstance(layer, Image)
+        assert list(viewer_model.layers) == [layer]
+        assert viewer_model.dims.current_step[0] == 9
+        assert viewer_model.canvas.overlays.scale_bar.visible
+        assert viewer_model.layers.selection.active is layer
+        assert link.shown() == {LayerKey("tomogram", 1506)}
+
+    @pytest.mark.parametrize(
+        ("shape_type", "kinds"),
+        [
+            (ShapeType.POINT, [Points]),
+            (ShapeType.ORIENTED_POINT, [Points, Vectors]),
+            (ShapeType.SEGMENTATION_MASK, [Labels]),
+            (ShapeType.INSTANCE_SEGMENTATION_MASK, [Labels]),
+        ],
+    )
+    def test_every_shape_becomes_its_layers(self, world, link, show, shape_type, kinds):
+        layers = show(world.first, shape_type)
+
+        assert [type(layer) for layer in layers] == kinds
+        assert link.shown() == {key_of_file(world.first, shape_type)}
+
+    def test_all_layers_of_all_runs_have_the_same_units(self, world, viewer_model, open_tomogram, show):
+        for page in (world.first, world.second):
+            open_tomogram(page)
+            for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK):
+                show(page, shape_type)
+
+        assert {str(unit) for layer in viewer_model.layers for unit in layer.units} == {"angstrom"}
+        assert viewer_model.layers.extent.units is not None
+        assert viewer_model.dims.axis_labels == ("z", "y", "x")
+
+    def test_the_slider_steps_by_a_plane_whatever_is_shown(self, world, viewer_model, open_tomogram, show):
+        open_tomogram(world.first)
+        show(world.first, ShapeType.ORIENTED_POINT)
+
+        assert viewer_model.dims.range[0].step == 13.48
+
+    def test_what_is_shown_already_is_brought_forward(self, world, link, viewer_model, open_tomogram, show):
+        image = open_tomogram(world.first)
+        (points,) = show(world.first, ShapeType.POINT)
+        image.visible = False
+        viewer_model.layers.selection.active = points
+
+        assert open_tomogram(world.first) is image
+        assert len(viewer_model.layers) == 2
+        assert image.visible
+        assert viewer_model.layers.selection.active is image
+
+    def test_asking_twice_while_it_comes_shows_it_once(self, qtbot, world, link, viewer_model):
+        for _ in range(2):
+            link.open_tomogram(world.first, world.first.tomograms[0])
+        assert link.coming() == {LayerKey("tomogram", 1506)}
+        qtbot.waitUntil(lambda: not link.coming())
+
+        assert len(viewer_model.layers) == 1
+
+    def test_an_image_that_comes_after_its_points_is_still_framed(self, world, viewer_model, open_tomogram, show):
+        show(world.first, ShapeType.POINT)
+        open_tomogram(world.first)
+
+        assert viewer_model.dims.current_step[0] == 9
+        assert viewer_model.scene.camera.center[1:] == pytest.approx((15.5 * 13.48, 21.5 * 13.48), abs=13.48)
+
+    def test_images_lie_below_masks_below_arrows_below_points(self, world, viewer_model, open_tomogram, show):
+        show(world.first, ShapeType.POINT)
+        show(world.first, ShapeType.ORIENTED_POINT)
+        show(world.first, ShapeType.SEGMENTATION_MASK)
+        open_tomogram(world.first)
+
+        assert [type(layer) for layer in viewer_model.layers] == [Image, Labels, Vectors, Points, Points]
+
+    def test_a_second_run_comes_beside_the_first(self, world, viewer_model, open_tomogram, show):
+        open_tomogram(world.first)
+        show(world.first, ShapeType.POINT)
+        open_tomogram(world.second)
+        show(world.second, ShapeType.SEGMENTATION_MASK)
+        show(world.first, ShapeType.SEGMENTATION_MASK)
+
+        assert [layer.name.split(" · ")[0] for layer in viewer_model.layers] == ["TS_026"] * 3 + ["TS_027"] * 2
+        assert [type(layer) for layer in viewer_model.layers] == [Image, Labels, Points, Image, Labels]
+
+    def test_objects_of_a_run_have_colours_of_their_own(self, world, link, show):
+        shapes = (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK)
+        for shape_type in shapes:
+            show(world.first, shape_type)
+
+        colors = [link.appearance(key_of_file(world.first, shape_type)).color for shape_type in shapes]
+        assert len(set(colors)) == 3
+        assert None not in colors
+
+    def test_points_show_as_discs_in_every_plane_that_cuts_their_particle(
+        self, world, viewer_model, open_tomogram, show
+    ):
+        open_tomogram(world.first)
+        (points,) = show(world.first, ShapeType.POINT)  # at z = 3 and 9, 300 Å across: 11 planes to both sides
+
+        seen = {}
+        for z in (9, 12, 19):
+            viewer_model.dims.set_current_step(0, z)
+            seen[z] = (len(points._view_indices), points._view_size.max() if len(points._view_size) else 0)
+
+        assert seen[9][0] == 2
+        assert seen[9][1] == pytest.approx(300 / 13.48, rel=1e-3)
+        assert seen[12][1] < seen[9][1]
+        assert seen[19] == (1, pytest.approx(2 * np.sqrt((150 / 13.48) ** 2 - 10**2), rel=1e-3))
+
+    def test_remarks_on_a_file_reach_the_person(self, qtbot, world, link, tmp_path):
+        path = tmp_path / "odd.ndjson"
+        path.write_text('{"type": "hologram"}\n{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
+        file = make_file(https_path=path.as_uri())
+
+        with qtbot.waitSignal(link.remarked) as heard:
+            link.show_annotation(make_run_page(files=[file]), file)
+
+        assert "line 1" in heard.args[1]
+
+
+class TestNothingHalf:
+    def test_a_stopped_tomogram_never_comes(self, qtbot, world, link, viewer_model, monkeypatch):
+        may_go_on, has_ended = threading.Event(), threading.Event()
+        load = viewer_link.load_tomogram
+
+        def slow(tomogram, *, stop):
+            may_go_on.wait(5)
+            try:
+                return load(tomogram)
+            finally:
+                has_ended.set()
+
+        monkeypatch.setattr(viewer_link, "load_tomogram", slow)
+        link.open_tomogram(world.first, world.first.tomograms[0])
+        link.stop()
+        may_go_on.set()
+        assert has_ended.wait(5)
+        qtbot.wait(50)
+
+        assert link.coming() == set()
+        assert not viewer_model.layers
+
+    def test_hiding_what_is_still_coming_stops_it(self, qtbot, world, link, viewer_model):
+        file = file_of(world.first, ShapeType.POINT)
+        link.show_annotation(world.first, file)
+        assert link.hide_annotation(file)
+
+        assert link.coming() == set()
+        qtbot.wait(100)
+        assert not viewer_model.layers
+
+    def test_a_failure_adds_nothing_and_says_why(self, qtbot, link, viewer_model, tmp_path):
+        tomogram = make_tomogram(https_omezarr_dir=(tmp_path / "gone.zarr").as_uri())
+
+        with qtbot.waitSignal(link.failed) as heard:
+            link.open_tomogram(make_run_page(tomograms=[tomogram]), tomogram)
+
+        key, error = heard.args
+        assert key == LayerKey("tomogram", tomogram.id)
+        assert isinstance(error, CryoETError)
+        assert not viewer_model.layers
+        assert not link.coming()
+
+
+class TestHiding:
+    def test_takes_only_its_own_layers(self, world, link, viewer_model, open_tomogram, show):
+        image = open_tomogram(world.first)
+        (points,) = show(world.first, ShapeType.POINT)
+        mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3, name=points.name)
+        show(world.first, ShapeType.ORIENTED_POINT)
+
+        assert link.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
+
+        assert list(viewer_model.layers) == [image, points, mine]
+
+    def test_a_copy_that_a_person_made_is_theirs(self, world, link, viewer_model, show):
+        (points,) = show(world.first, ShapeType.POINT)
+        copy = Points.create(*points.as_layer_data_tuple())
+        viewer_model.layers.append(copy)
+
+        link.hide_annotation(file_of(world.first, ShapeType.POINT))
+
+        assert list(viewer_model.layers) == [copy]
+
+    def test_asks_before_an_edited_layer_goes(self, world, link, viewer_model, show, answers):
+        (points,) = show(world.first, ShapeType.POINT)
+        points.add([1.0, 2.0, 3.0])
+        answers["yes"] = False
+
+        assert not link.hide_annotation(file_of(world.first, ShapeType.POINT))
+        assert list(viewer_model.layers) == [points]
+        assert answers["asked"] == [points.name]
+
+        answers["yes"] = True
+        assert link.hide_annotation(file_of(world.first, ShapeType.POINT))
+        assert not viewer_model.layers
+
+    def test_does_not_ask_about_a_layer_that_was_only_looked_at(
+        self, world, link, viewer_model, open_tomogram, show, answers
+    ):
+        open_tomogram(world.first)
+        (points,) = show(world.first, ShapeType.POINT)
+        (mask,) = show(world.first, ShapeType.SEGMENTATION_MASK)
+        viewer_model.dims.set_current_step(0, 3)
+        points.visible = False
+        mask.opacity = 0.2
+        link.set_color(key_of_file(world.first, ShapeType.POINT), RED)
+
+        link.hide_annotation(file_of(world.first, ShapeType.POINT))
+        link.hide_annotation(file_of(world.first, ShapeType.SEGMENTATION_MASK))
+
+        assert answers["asked"] == []
+
+
+class TestPersonRemoves:
+    def test_a_removed_layer_is_told(self, qtbot, world, link, viewer_model, show):
+        (points,) = show(world.first, ShapeType.POINT)
+
+        with qtbot.waitSignal(link.changed):
+            viewer_model.layers.remove(points)
+
+        assert link.shown() == set()
+
+    def test_arrows_go_with_their_points(self, qtbot, world, link, viewer_model, show):
+        points, _arrows = show(world.first, ShapeType.ORIENTED_POINT)
+
+        with qtbot.waitSignal(link.changed):
+            viewer_model.layers.remove(points)
+
+        assert not viewer_model.layers
+        assert link.shown() == set()
+
+    def test_points_stay_without_their_arrows(self, qtbot, world, link, viewer_model, show):
+        points, arrows = show(world.first, ShapeType.ORIENTED_POINT)
+
+        viewer_model.layers.remove(arrows)
+        qtbot.wait(20)
+
+        assert list(viewer_model.layers) == [points]
+        assert link.shown() == {key_of_file(world.first, ShapeType.ORIENTED_POINT)}
+
+    def test_everything_at_once(self, qtbot, world, link, viewer_model, open_tomogram, show):
+        open_tomogram(world.first)
+        show(world.first, ShapeType.ORIENTED_POINT)
+
+        with qtbot.waitSignal(link.changed):
+            viewer_model.layers.clear()
+
+        assert link.shown() == set()
+
+    def test_what_was_removed_can_be_shown_again(self, qtbot, world, viewer_model, show):
+        (points,) = show(world.first, ShapeType.POINT)
+        viewer_model.layers.remove(points)
+        (again,) = show(world.first, ShapeType.POINT)
+
+        assert list(viewer_model.layers) == [again]
+
+
+class TestOtherPeoplesLayers:
+    def test_keep_camera_plane_and_selection(self, world, viewer_model, open_tomogram, show):
+        mine = viewer_model.add_image(np.zeros((40, 50, 60)), units=("angstrom",) * 3)
+        viewer_model.dims.set_current_step(0, 33)
+        viewer_model.scene.camera.zoom = 3.21
+        viewer_model.scene.camera.center = (0, 11, 12)
+        plane = viewer_model.dims.point[0]
+
+        open_tomogram(world.first)
+        show(world.first, ShapeType.POINT)
+
+        assert viewer_model.scene.camera.zoom == 3.21
+        assert viewer_model.scene.camera.center == (0, 11, 12)
+        assert viewer_model.dims.point[0] == pytest.approx(plane, abs=0.5)
+        assert viewer_model.layers.selection.active is mine
+        assert not viewer_model.canvas.overlays.scale_bar.visible
+
+    def test_points_look_as_before(self, world, viewer_model, open_tomogram, show):
+        mine = viewer_model.add_points([[0, 1, 2], [5, 1, 2]], units=("angstrom",) * 3)
+        open_tomogram(world.first)
+        show(world.first, ShapeType.POINT)
+        viewer_model.dims.set_point(0, 0)
+
+        assert list(mine._view_indices) == [0]
+        assert viewer_model.dims.thickness == (0, 0, 0)
+
+    def test_a_thickness_that_a_person_chose_stays(self, world, viewer_model, open_tomogram, show):
+        open_tomogram(world.first)
+        viewer_model.dims.thickness = (50.0, 0.0, 0.0)
+        show(world.first, ShapeType.POINT)
+
+        assert viewer_model.dims.thickness == (50.0, 0.0, 0.0)
+
+    def test_replacing_takes_only_our_layers_of_other_runs(self, world, link, viewer_model, open_tomogram, show):
+        open_tomogram(world.first)
+        show(world.first, ShapeType.ORIENTED_POINT)
+        mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
+        link.replaces_own_layers = True
+
+        image = open_tomogram(world.second)
+
+        assert set(viewer_model.layers) == {mine, image}
+
+    def test_replacing_waits_until_the_new_tomogram_is_there(
+        self, qtbot, world, link, viewer_model, open_tomogram, tmp_path
+    ):
+        image = open_tomogram(world.first)
+        link.replaces_own_layers = True
+        gone = make_tomogram(id=1, https_omezarr_dir=(tmp_path / "gone.zarr").as_uri())
+
+        with qtbot.waitSignal(link.failed):
+            link.open_tomogram(make_run_page(tomograms=[gone], run=make_run(id=9)), gone)
+
+        assert list(viewer_model.layers) == [image]
+
+
+class TestInStep:
+    def test_rows_hear_of_name_eye_and_colour(self, qtbot, world, link, show):
+        (points,) = show(world.first, ShapeType.POINT)
+        key = key_of_file(world.first, ShapeType.POINT)
+
+        for change in (
+            lambda: setattr(points, "name", "My ribosomes"),
+            lambda: setattr(points, "visible", False),
+            lambda: setattr(points, "border_color", "red"),
+        ):
+            with qtbot.waitSignal(link.appearance_changed) as heard:
+                change()
+            assert heard.args == [key]
+
+        appearance = link.appearance(key)
+        assert appearance.name == "My ribosomes"
+        assert not appearance.is_visible
+        assert appearance.color == pytest.approx(RED)
+
+    @pytest.mark.parametrize("shape_type", [ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK])
+    def test_layers_follow_their_rows(self, world, link, show, shape_type):
+        layers = show(world.first, shape_type)
+        key = key_of_file(world.first, shape_type)
+
+        link.set_visible(key, False)
+        link.set_color(key, RED)
+        link.rename(key, "Mine")
+
+        assert not any(layer.visible for layer in layers)
+        assert layers[0].name == "Mine"
+        assert link.appearance(key).color == pytest.approx(RED)
+
+    def test_the_colour_of_a_mask_is_that_of_its_voxels(self, world, link, show):
+        (mask,) = show(world.first, ShapeType.SEGMENTATION_MASK)
+        key = key_of_file(world.first, ShapeType.SEGMENTATION_MASK)
+
+        assert mask.get_color(1) == pytest.approx(link.appearance(key).color)
+        link.set_color(key, RED)
+        assert mask.get_color(1) == pytest.approx(RED)
+
+    def test_instances_have_no_single_colour(self, world, link, show):
+        show(world.first, ShapeType.INSTANCE_SEGMENTATION_MASK)
+
+        assert link.appearance(key_of_file(world.first, ShapeType.INSTANCE_SEGMENTATION_MASK)).color is None
+
+    def test_nothing_is_told_of_what_is_not_shown(self, link):
+        assert link.appearance(LayerKey("tomogram", 1)) is None
+
+
+class TestDockComesBack:
+    def test_layers_of_a_dock_that_was_closed_are_known_again(
+        self, qtbot, world, link, viewer_model, open_tomogram, show
+    ):
+        open_tomogram(world.first)
+        show(world.first, ShapeType.ORIENTED_POINT)
+        link.close()
+
+        again = ViewerLink(viewer_model)
+
+        assert again.shown() == {LayerKey("tomogram", 1506), key_of_file(world.first, ShapeType.ORIENTED_POINT)}
+        assert again.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
+        assert len(viewer_model.layers) == 1
+        again.close()
+
+    def test_a_closed_dock_leaves_layers_and_viewer_alone(self, qtbot, world, viewer_model, link, open_tomogram):
+        image = open_tomogram(world.first)
+        link.close()
+
+        with qtbot.assertNotEmitted(link.changed):
+            viewer_model.layers.remove(image)
+
+
+def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, show):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_tomogram(world.first)
+        for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION_MASK):
+            show(world.first, shape_type)
