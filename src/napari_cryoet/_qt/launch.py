@@ -69,6 +69,11 @@ def launch(order: Order) -> int:
     StoppedError
         If the program was interrupted.
     """
+    with notification_manager:  # else an error in a paint event would end the program without a word
+        return _launch(order)
+
+
+def _launch(order: Order) -> int:
     with _words_for_qt_faults():
         viewer = napari.Viewer(show=False)
         window = viewer.window
@@ -201,7 +206,9 @@ def _why_not(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> st
 def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, order: Order) -> None:
     """Open what was ordered and return when the window has come to rest; raise what goes wrong meanwhile."""
     loop, faults = QEventLoop(), list[CryoETError]()
-    settling = Settling(viewer, browser.tasks, lambda: opening.error is not None or opening.is_complete(viewer.layers))
+    settling = Settling(
+        viewer, browser.link, browser.tasks, lambda: opening.error is not None or opening.is_complete(viewer.layers)
+    )
 
     def fail(error: CryoETError) -> None:
         faults.append(error)
@@ -223,6 +230,7 @@ def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Op
     deadline.setSingleShot(True)
     deadline.timeout.connect(on_timeout)
     settling.settled.connect(loop.quit)
+    settling.failed.connect(fail)
     browser.tasks.erred.connect(on_error)
     notification_manager.notification_ready.connect(on_notification)
     try:
