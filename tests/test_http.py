@@ -449,6 +449,20 @@ def test_a_body_can_start_in_the_middle(http, server):
     assert server.requests[0].headers["if-range"] == '"v1"'
 
 
+def test_downloads_share_a_connection(http, server):
+    url = server.behave(reply(CONTENT))
+    for _ in range(3):
+        with http.open(url) as body:
+            assert b"".join(body.chunks()) == CONTENT
+    assert server.connections == 1
+
+
+def test_a_download_may_be_left_in_the_middle(http, server):
+    with http.open(server.behave(reply(CONTENT * 20))) as body:
+        assert next(body.chunks())
+    assert http.get(server.behave(reply(b"fine"))) == b"fine"
+
+
 def test_a_slow_body_is_handed_out_as_it_comes(server):
     pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (6 * 2**16), *[bytes(2**16)] * 6]
     with Http(timeout_s=2).open(server.behave(server.drip(pieces, 0.3))) as body:
@@ -482,7 +496,8 @@ def test_a_body_that_ends_early_is_an_error_after_what_came(http, server):
             got.extend(body.chunks())
 
     fails(read, "broke off")
-    assert b"".join(got) == CONTENT[: 2**16]  # whole pieces of 64 KiB: at most one is lost
+    assert CONTENT[:70_000].startswith(b"".join(got))
+    assert len(b"".join(got)) >= 2**16  # at most one piece of 64 KiB is lost
 
 
 def test_opening_what_is_missing_is_an_error(http, server):

@@ -7,11 +7,11 @@ name is looked up, a server is silent or a retry is waiting.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import random
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,14 +89,22 @@ class HttpBody:
 
     def _next(self, pieces: Gatherer) -> bytes:
         def gather(errand: Errand[bytes]) -> bytes:
-            errand.abort_with(self._response.shutdown)
-            return pieces.next(errand.beat)
+            errand.abort_with(self._hang_up)
+            try:
+                return pieces.next(errand.beat)
+            except BaseException:
+                self._response.close()
+                raise
 
         try:
             return self._http.attempt(self._url, gather, self._stop, discard=lambda _: self._response.close())
         except (StoppedError, FaultError) as error:
             self._is_left = True
             raise error.error if isinstance(error, FaultError) else error from None
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it may have ended by itself meanwhile
+            self._response.shutdown()
 
     def close(self) -> None:
         """Give the connection up; a reader that is still blocked in it closes it when it wakes."""
@@ -183,7 +191,7 @@ class Http:
 
         return self._retry(lambda: self.attempt(url, ask, stop), stop)
 
-    @contextmanager
+    @contextlib.contextmanager
     def open(
         self, url: str, *, start: int = 0, etag: str | None = None, stop: threading.Event | None = None
     ) -> Iterator[HttpBody]:
@@ -275,7 +283,7 @@ class Http:
         except FaultError as fault:
             raise fault.error from fault.__cause__
 
-    @contextmanager
+    @contextlib.contextmanager
     def _respond(
         self, method: str, url: str, headers: Mapping[str, str], errand: Errand[Any], body: bytes | None = None
     ) -> Iterator[BaseHTTPResponse]:
