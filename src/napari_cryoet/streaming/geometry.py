@@ -67,12 +67,19 @@ class Grid:
 
     def covering(self, box: Box) -> Iterator[BlockIndex]:
         """The blocks that have voxels in a box."""
-        ranges = []
+        yield from itertools.product(*(range(first, last) for first, last in self._span(box)))
+
+    def enclosing(self, box: Box) -> Box:
+        """The box that these blocks make together."""
+        return tuple(
+            (borders[first], borders[last]) if first < last else (0, 0)
+            for borders, (first, last) in zip(self.borders, self._span(box), strict=True)
+        )
+
+    def _span(self, box: Box) -> Iterator[tuple[int, int]]:
+        """On each axis the first block with voxels in a box, and the one after the last."""
         for (start, stop), borders in zip(box, self.borders, strict=True):
-            if start >= stop:
-                return
-            ranges.append(range(bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)))
-        yield from itertools.product(*ranges)
+            yield (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
 
     def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
         """Group blocks of the same chunk that follow each other, at most ``longest``; the order is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
+    from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.geometry import Grid
 
 #: A block of a pyramid, unique in the process: the pyramid, the level, the block.
 BlockKey = tuple[int, int, BlockIndex]
@@ -158,10 +161,9 @@ class Pyramid:
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""
-        grid = self._readers[level].grid
         box = box or tuple((0, size) for size in self.shapes[level])
-        voxels = sum(int(np.prod(box_shape(grid.box(block)))) for block in grid.covering(box))
-        return voxels * self.dtype.itemsize
+        outer = self._readers[level].grid.enclosing(box)
+        return math.prod(box_shape(outer)) * self.dtype.itemsize
 
     def bytes_for_plane(self, level: int, axis: int) -> int:
         """About how many bytes cross the wire for the middle plane of a level; more than this, never less by much."""
@@ -169,6 +171,12 @@ class Pyramid:
         middle = shape[axis] // 2
         box = tuple((middle, middle + 1) if i == axis else (0, size) for i, size in enumerate(shape))
         return round(self.size_bytes(level, box) * self._readers[level].compression)
+
+    def display(self, **options: Any) -> Display:
+        """A picture of this pyramid that never waits; see `Display` for the options."""
+        from napari_cryoet.streaming.display import Display
+
+        return Display(self, self._fetcher, **options)
 
     def close(self) -> None:
         """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""
@@ -179,7 +187,7 @@ class Pyramid:
         """What a block is called in the cache."""
         return self._owner, level, block
 
-    def grid(self, level: int) -> Any:
+    def grid(self, level: int) -> Grid:
         """How a level is cut into blocks."""
         return self._readers[level].grid
 

@@ -1,0 +1,382 @@
+"""Let napari draw a streamed layer from what is in memory, while ``layer.data`` stays exact for everybody else.
+
+napari asks each image-like layer's *slicing state* for a slice request, which holds the arrays that are then sliced.
+`attach` replaces that state by one of a small subclass whose requests hold the arrays of a `Display` instead, which
+never wait. Nothing else of napari is touched; both its ways of slicing, on the GUI thread and on its own thread, pass
+through there. Whether this napari has that seam is checked first; if not, the layer is left as it is, and napari is
+told to slice on its own thread, so that the window doesn't freeze.
+
+With the request's geometry set right, coarse levels lie where they should (napari would place them by up to three
+finest voxels elsewhere): factors are the true ones instead of ratios of rounded shapes, the plane of a coarse level
+is the one that the finest plane was averaged into, levels made by taking every n-th voxel are not shifted, and what
+is only padding is not drawn.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.streaming.pyramid import pyramid_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+    from napari_cryoet.layer_spec import LayerSpec
+    from napari_cryoet.streaming.display import Display
+    from napari_cryoet.streaming.pyramid import Pyramid
+
+log = logging.getLogger(__name__)
+
+_REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most this often
+_REFRESH_3D_S = 0.33
+_THUMBNAIL_S = 1.0
+_REQUEST_FIELDS = frozenset(
+    {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
+    | {"corner_pixels", "downsample_factors", "level_shapes"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """How far a layer's picture is.
+
+    Attributes
+    ----------
+    is_progressive
+        Whether the picture sharpens while it loads; if not, napari slices the exact arrays on its own thread, and
+        the rest of this stays empty.
+    is_exact
+        Whether what is drawn has its exact values everywhere.
+    missing_blocks
+        How many blocks of the view are still to come.
+    is_limited
+        Whether the view is shown at a coarser level because its exact values would cost too much.
+    bytes_read
+        How many bytes have come from the source so far.
+    bytes_per_s
+        How fast they come now.
+    error
+        What kept a part of the view from being read, or None.
+    is_stopped
+        Whether fetching was stopped.
+    """
+
+    is_progressive: bool
+    is_exact: bool = False
+    missing_blocks: int = 0
+    is_limited: bool = False
+    bytes_read: int = 0
+    bytes_per_s: float = 0.0
+    error: CryoETError | None = None
+    is_stopped: bool = False
+
+
+class StreamStatus(QObject):
+    """How a streamed layer is doing, and the way to stop it.
+
+    Made by `attach`. Lives as long as the layer.
+    """
+
+    changed = Signal(object)  # StreamState
+    _woken = Signal()
+
+    def __init__(self, layer: Image | Labels, display: Display | None) -> None:
+        super().__init__()
+        self._layer = weakref.ref(layer)
+        self._display = display
+        self._speed = _Speed()
+        self._drawn_at = self._thumbnail_at = -_THUMBNAIL_S
+        self._redraw_timer = QTimer(self)
+        self._redraw_timer.setSingleShot(True)
+        self._redraw_timer.timeout.connect(self._redraw)
+        self._woken.connect(self._on_woken)
+        if display is not None:
+            display.on_change = _weak_call(self, "_wake")
+            weakref.finalize(layer, display.close)
+
+    @property
+    def state(self) -> StreamState:
+        """How far the picture is now."""
+        if self._display is None:
+            return StreamState(is_progressive=False)
+        state = self._display.state
+        return StreamState(
+            is_progressive=True,
+            is_exact=state.is_exact,
+            missing_blocks=state.missing_blocks,
+            is_limited=state.is_limited,
+            bytes_read=state.bytes_read,
+            bytes_per_s=self._speed.at(state.bytes_read),
+            error=state.error,
+            is_stopped=state.is_stopped,
+        )
+
+    def stop(self) -> None:
+        """Ask for nothing any more until `retry`; the layer shows what is in memory."""
+        if self._display is not None:
+            self._display.stop()
+
+    def retry(self) -> None:
+        """Ask again for what failed or was stopped."""
+        if self._display is not None:
+            self._display.retry()
+
+    def close(self) -> None:
+        """Ask for nothing ever again."""
+        self._redraw_timer.stop()
+        if self._display is not None:
+            self._display.close()
+
+    def follow(self, viewer: ViewerModel) -> None:
+        """Stop while the layer is not in the viewer."""
+        if self._display is None:
+            return
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        viewer.layers.events.inserted.connect(self._on_layer_inserted)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        if event.value is self._layer():
+            self.stop()
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        if event.value is self._layer() and self.state.is_stopped:
+            self.retry()
+
+    def _wake(self) -> None:
+        """Called on any thread when there is something new."""
+        self._woken.emit()
+
+    def _on_woken(self) -> None:
+        layer = self._layer()
+        if layer is None or self._redraw_timer.isActive():
+            return
+        pause_s = _REFRESH_3D_S if layer._slice_input.ndisplay == 3 else _REFRESH_2D_S
+        wait_s = max(0.0, self._drawn_at + pause_s - time.monotonic())
+        self._redraw_timer.start(round(wait_s * 1000))
+
+    def _redraw(self) -> None:
+        """Slice the layer again from what is in memory now, and say how far it is."""
+        layer = self._layer()
+        if layer is None:
+            return
+        now = time.monotonic()
+        with_thumbnail = now - self._thumbnail_at >= _THUMBNAIL_S
+        self._thumbnail_at = now if with_thumbnail else self._thumbnail_at
+        layer.refresh(extent=False, thumbnail=with_thumbnail, highlight=False)
+        self._drawn_at = time.monotonic()
+        self.changed.emit(self.state)
+
+
+def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus:
+    """Let a layer stream.
+
+    To let no slice at all read exact values, not even those that napari takes while a layer is made, make the layer
+    with ``visible=False``, attach, and make it visible; or use `make_layer`, which does just that.
+
+    Parameters
+    ----------
+    layer
+        An Image or Labels layer whose data are ``pyramid.levels``.
+    pyramid
+        What is behind its data.
+    viewer
+        Nothing is fetched while the layer is not in this viewer.
+
+    Returns
+    -------
+    StreamStatus
+        Kept alive by the layer.
+    """
+    reason = why_not(layer, pyramid)
+    if reason:
+        log.warning("%s is not drawn progressively: %s", layer.name, reason)
+        _slice_on_another_thread()
+        status = StreamStatus(layer, None)
+    else:
+        display = pyramid.display(placeholder=_placeholder(layer, pyramid), is_held=True)
+        status = StreamStatus(layer, display)
+        layer._slicing_state = _streaming_state(layer._slicing_state, display, status)
+        QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
+    if viewer is not None:
+        status.follow(viewer)
+    return status
+
+
+def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[Layer, StreamStatus | None]:
+    """Make the layer of a spec, streaming from its first slice on if its data are a pyramid's levels.
+
+    Parameters
+    ----------
+    spec
+        What to make. An image should have ``contrast_limits``, since there are no values yet to find them from.
+    viewer
+        As in `attach`; the caller adds the layer to it.
+
+    Returns
+    -------
+    Layer, StreamStatus or None
+        None where the data don't stream.
+    """
+    from napari.layers import Layer
+
+    pyramid = pyramid_of(spec.data) if spec.kind in {"image", "labels"} else None
+    if pyramid is None:
+        return Layer.create(spec.data, dict(spec.options), spec.kind), None
+    hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
+    layer = Layer.create(spec.data, hidden, spec.kind)
+    status = attach(layer, pyramid, viewer=viewer)
+    layer.visible = spec.options.get("visible", True)
+    return layer, status
+
+
+def why_not(layer: Image | Labels, pyramid: Pyramid) -> str:
+    """What keeps a layer from being drawn progressively in this napari, or nothing."""
+    state: Any = getattr(layer, "_slicing_state", None)
+    make_request = getattr(state, "_make_slice_request_internal", None)
+    if make_request is None or not hasattr(state, "_update_slice_response"):
+        return "this napari slices its layers in another way"
+    if pyramid_of(layer.data) is not pyramid:
+        return "its data are not this pyramid"
+    if layer.ndim < 3 or getattr(layer, "_level_materializer", None) is not None:
+        return "this napari reads its coarsest level at once"
+    request = make_request(slice_input=state._slice_input, data_slice=state.data_slice, dask_indexer=nullcontext)
+    if not dataclasses.is_dataclass(request):
+        return "this napari's slice requests are of another kind"
+    fields = {field.name for field in dataclasses.fields(request)}
+    if not fields >= _REQUEST_FIELDS:
+        return f"this napari's slice requests have no {', '.join(sorted(_REQUEST_FIELDS - fields))}"
+    return ""
+
+
+class _StreamingMixin:
+    """Over a layer's slicing state: its requests slice a display."""
+
+    display: Display
+    status: StreamStatus  # kept alive
+
+    layer: Image | Labels
+
+    def _make_slice_request_internal(self, **arguments: Any) -> Any:
+        request = super()._make_slice_request_internal(**arguments)  # type: ignore[misc]
+        return streamed_request(request, self.display) if self._has_its_data() else request
+
+    def _update_slice_response(self, response: Any) -> None:
+        if self._has_its_data():
+            response = placed_response(response, self.display)
+        super()._update_slice_response(response)  # type: ignore[misc]
+
+    def _has_its_data(self) -> bool:
+        """Whether nobody has given the layer other data."""
+        return pyramid_of(self.layer.data) is self.display.pyramid
+
+
+def streamed_request(request: Any, display: Display) -> Any:
+    """A slice request whose arrays are a display's, and whose geometry is exact."""
+    pyramid = display.pyramid
+    level = request.data_level
+    shapes = np.array(pyramid.shapes)
+    return dataclasses.replace(
+        request,
+        data_at_data_level=display.levels[level],
+        data_at_thumbnail_level=display.overviews[request.thumbnail_level],
+        level_shapes=shapes,
+        downsample_factors=np.array(pyramid.factors),
+        corner_pixels=np.minimum(request.corner_pixels, shapes[level] - 1),
+        data_slice=_on_planes(request.data_slice, display, level),
+    )
+
+
+def placed_response(response: Any, display: Display) -> Any:
+    """A slice response whose picture lies where the level's voxels are.
+
+    napari draws the voxels of a coarse level over the finest voxels that they span. Those of a level made by taking
+    every n-th voxel belong around the first of them.
+    """
+    if display.pyramid.coarse_offset == "mean":
+        return response
+    tile_to_data = copy.deepcopy(response.tile_to_data)
+    tile_to_data.translate = tile_to_data.translate - (np.asarray(tile_to_data.scale) - 1) / 2
+    return dataclasses.replace(response, tile_to_data=tile_to_data)
+
+
+def _on_planes(data_slice: Any, display: Display, level: int) -> Any:
+    """The slice with its point moved so that napari's rounding finds the plane of a level that covers it.
+
+    napari divides the point by the factor and rounds: right for levels made by taking every n-th plane, half a coarse
+    plane too early for those made by averaging.
+    """
+    if display.pyramid.coarse_offset == "strided" or level == 0:
+        return data_slice
+    factors = display.pyramid.factors[level]
+    sizes = display.pyramid.shapes[0]
+    point = [
+        factor * np.floor((np.clip(np.round(at), 0, size - 1) + 0.5) / factor) if -0.5 <= at <= size - 0.5 else at
+        for at, factor, size in zip(data_slice.point, factors, sizes, strict=True)
+    ]
+    return dataclasses.replace(data_slice, point=tuple(point))
+
+
+def _streaming_state(state: Any, display: Display, status: StreamStatus) -> Any:
+    """A slicing state that continues from another one, but streams."""
+    base = type(state)
+    streaming = type(f"Streaming{base.__name__.lstrip('_')}", (_StreamingMixin, base), {})(
+        state.layer, state.layer.data, False
+    )
+    streaming.set_slice_input(state._slice_input, True)
+    streaming._units = state._units
+    streaming.display, streaming.status = display, status
+    return streaming
+
+
+def _placeholder(layer: Image | Labels, pyramid: Pyramid) -> float:
+    """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
+    limits = getattr(layer, "contrast_limits", None)
+    if limits is None or pyramid.is_labels:
+        return float(pyramid.fill_value)
+    middle = (limits[0] + limits[1]) / 2
+    return float(middle) if pyramid.dtype.kind == "f" else float(round(middle))
+
+
+def _slice_on_another_thread() -> None:
+    from napari.settings import get_settings
+
+    get_settings().experimental.async_ = True
+
+
+def _weak_call(owner: QObject, method: str) -> Callable[[], None]:
+    """Call a method of an object for as long as there is one."""
+    reference = weakref.ref(owner)
+
+    def call() -> None:
+        if (alive := reference()) is not None:
+            getattr(alive, method)()
+
+    return call
+
+
+class _Speed:
+    """Bytes a second over the last second or so."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, int]] = []
+
+    def at(self, bytes_read: int) -> float:
+        """The speed now, given how many bytes there have been."""
+        now = time.monotonic()
+        self._samples = [(at, count) for at, count in self._samples if now - at <= 1.5]
+        self._samples.append((now, bytes_read))
+        first_at, first_count = self._samples[0]
+        return (bytes_read - first_count) / (now - first_at) if now - first_at > 0.1 else 0.0

@@ -1,0 +1,400 @@
+"""What a viewer shows of a pyramid: arrays that never wait, and that ask for what they lack.
+
+A viewer slices `Display.levels` as it would slice any arrays. It gets at once what is in memory. What is missing is
+fetched: first something coarse everywhere, then what is looked at, then the next planes in the direction of motion,
+then the whole coarsest level, so that no plane need ever be empty. When better values have arrived, the display says
+so, and the viewer slices again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.streaming.fetcher import Priority
+from napari_cryoet.streaming.geometry import Box, box_shape
+from napari_cryoet.streaming.picture import coarse_box, compose
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari_cryoet.exceptions import CryoETError
+    from napari_cryoet.streaming.fetcher import Block, Fetcher, Run
+    from napari_cryoet.streaming.picture import Picture
+    from napari_cryoet.streaming.pyramid import Pyramid
+
+_LARGEST_VIEW_BYTES = 128 * 2**20
+_LARGEST_AHEAD_BYTES = 32 * 2**20
+_LARGEST_BACKGROUND_BYTES = 96 * 2**20
+_BLOCKS_AHEAD = 4
+_SETTLE_S = 0.004  # a slider sends several steps at once
+_COSTLY_SETTLE_S = 0.15  # what costs much is fetched once the view is still
+_COSTLY_BYTES = 32 * 2**20
+_FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayState:
+    """How far the picture is.
+
+    Attributes
+    ----------
+    is_exact
+        Whether the last picture of the view had its exact values everywhere.
+    missing_blocks
+        How many blocks of the view are still to come.
+    is_limited
+        Whether the view is shown at a coarser level because its exact values would cost too much.
+    bytes_read
+        How many bytes have come from the source so far.
+    error
+        What kept a part of the view from being read, or None.
+    is_stopped
+        Whether fetching was stopped.
+    """
+
+    is_exact: bool
+    missing_blocks: int
+    is_limited: bool
+    bytes_read: int
+    error: CryoETError | None
+    is_stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is looked at."""
+
+    level: int
+    box: Box
+
+
+class Display:
+    """A pyramid as a viewer shows it.
+
+    Parameters
+    ----------
+    pyramid
+        The image.
+    fetcher
+        Who fetches.
+    on_change
+        Called on any thread when the picture can get better or its state changed; not again before `state` is read
+        or a picture is made.
+    placeholder
+        What is shown where nothing is known yet; by default the fill value.
+    is_held
+        Start without fetching, until `release`.
+
+    Attributes
+    ----------
+    levels
+        Array-likes with the stored shapes, finest first. Slicing one makes it what is looked at.
+    overviews
+        The same, but slicing one asks for nothing.
+    largest_view_bytes
+        How many bytes of decoded blocks one view may need; what needs more is shown at a coarser level.
+    """
+
+    def __init__(
+        self,
+        pyramid: Pyramid,
+        fetcher: Fetcher,
+        *,
+        on_change: Callable[[], None] | None = None,
+        placeholder: float | None = None,
+        is_held: bool = False,
+    ) -> None:
+        self.pyramid = pyramid
+        self.on_change = on_change or (lambda: None)
+        self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
+        self.largest_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 4)
+        self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
+        self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
+        self._fetcher = fetcher
+        self._lock = threading.RLock()
+        self._is_held, self._is_stopped, self._is_closed = is_held, False, False
+        self._view: _View | None = None
+        self._direction: tuple[int, int] | None = None  # axis and sign of the last step
+        self._missing: set[Hashable] = set()
+        self._is_exact = self._is_limited = self._is_told = False
+        self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
+
+    @property
+    def state(self) -> DisplayState:
+        """How far the picture of what was looked at last is."""
+        with self._lock:
+            self._is_told = False
+            errors = [self._failed[key][1] for key in self._missing if key in self._failed]
+            return DisplayState(
+                is_exact=self._is_exact,
+                missing_blocks=len(self._missing),
+                is_limited=self._is_limited,
+                bytes_read=self.pyramid.bytes_read,
+                error=errors[0] if errors else None,
+                is_stopped=self._is_stopped,
+            )
+
+    def picture(self, level: int, box: Box, *, is_view: bool = True) -> Picture:
+        """The best there is of a box of a level; ``is_view`` makes it what is looked at."""
+        if is_view:
+            with self._lock:
+                self._is_told = False
+        picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder)
+        if is_view:
+            self._look(_View(level, box), picture.holes)
+        return picture
+
+    def release(self) -> None:
+        """Start to fetch what has been looked at."""
+        with self._lock:
+            self._is_held = False
+        self._plan()
+
+    def stop(self) -> None:
+        """Ask for nothing any more, until `retry`; what is in memory is still shown."""
+        with self._lock:
+            self._is_stopped = True
+        self._plan()
+        self._tell()
+
+    def retry(self) -> None:
+        """Ask again for what failed or was stopped."""
+        with self._lock:
+            self._is_stopped = False
+            self._failed.clear()
+        self._plan()
+        self._tell()
+
+    def close(self) -> None:
+        """Ask for nothing and tell nothing any more."""
+        with self._lock:
+            self._is_closed = True
+            self.on_change = lambda: None
+        self._fetcher.forget(self)
+
+    def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
+        """Blocks are in memory; see `fetcher.Wanter`."""
+        with self._lock:
+            is_news = not self._missing.isdisjoint(keys)
+            self._missing.difference_update(keys)
+            for key in keys:
+                self._failed.pop(key, None)
+        if is_news:
+            self._tell()
+
+    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
+        """Blocks could not be had; see `fetcher.Wanter`."""
+        if isinstance(error, StoppedError):
+            return
+        with self._lock:
+            is_news = not self._missing.isdisjoint(keys)
+            now = time.monotonic()
+            self._failed.update(dict.fromkeys(keys, (now, error)))
+        if is_news:
+            self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            if self._is_told or self._is_closed:
+                return
+            self._is_told = True
+            on_change = self.on_change
+        on_change()
+
+    def _look(self, view: _View, holes: Iterable[Hashable]) -> None:
+        """Remember what is looked at, and ask for what it lacks."""
+        with self._lock:
+            if self._view != view:
+                self._direction = _step(self._view, view) if self._view else None
+            self._view = view
+            self._missing = set(holes)
+            self._is_exact = not self._missing
+        self._plan()
+
+    def _plan(self) -> None:
+        """Say to the fetcher what is wanted now."""
+        with self._lock:
+            if self._is_closed:
+                return
+            view = self._view
+            if view is None or self._is_held or self._is_stopped:
+                self._fetcher.want(self, [])
+                return
+            target = self._affordable_level(view)
+            self._is_limited = target != view.level
+            wanted = list(self._wanted(view, target))
+            in_view = {key for priority, run in wanted if priority <= Priority.VIEW for key in run.keys}
+            self._missing = {key for key in self._missing if not self._is_limited} | in_view
+            is_costly = self._cost(target, self._box_at(view, target)) > _COSTLY_BYTES
+        self._fetcher.want(self, wanted, delay_s=_COSTLY_SETTLE_S if is_costly else _SETTLE_S)
+        # what has arrived between the picture and now would be told to nobody
+        self.blocks_arrived([key for key in tuple(self._missing) if key in self._fetcher.memory])
+
+    def _wanted(self, view: _View, target: int) -> Iterable[tuple[Priority, Run]]:
+        coarsest = len(self.pyramid.shapes) - 1
+        if target != coarsest and not self._has_coarse(view):
+            yield from self._runs(Priority.FIRST_SIGHT, coarsest, self._box_at(view, coarsest))
+        box = self._box_at(view, target)
+        yield from self._runs(Priority.VIEW, target, box)
+        for ahead in self._ahead(target, box):
+            yield from self._runs(Priority.AHEAD, target, ahead)
+        whole = tuple((0, size) for size in self.pyramid.shapes[coarsest])
+        if self._cost(coarsest, whole) <= min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4):
+            yield from self._runs(Priority.BACKGROUND, coarsest, whole)
+
+    def _runs(self, priority: Priority, level: int, box: Box) -> Iterable[tuple[Priority, Run]]:
+        """The runs that bring what a box lacks, nearest to its middle first."""
+        pyramid, memory = self.pyramid, self._fetcher.memory
+        now = time.monotonic()
+        missing = []
+        for block in pyramid.grid(level).covering(box):
+            key = pyramid.key(level, block)
+            failed_at = self._failed.get(key, (-_FAILED_S, None))[0]
+            if key not in memory and now - failed_at >= _FAILED_S:
+                missing.append(block)
+        middle = [(start + stop) / 2 for start, stop in box]
+
+        def distance(run: Run) -> float:
+            place = pyramid.grid(level).box(run.keys[0][2])  # type: ignore[index]
+            return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
+
+        return [(priority, run) for run in sorted(pyramid.runs(level, missing), key=distance)]
+
+    def _ahead(self, target: int, box: Box) -> Iterable[Box]:
+        """The boxes that come into view if the last step is repeated, nearest first."""
+        if self._direction is None:
+            return
+        axis, sign = self._direction
+        if box[axis][1] - box[axis][0] > 1:
+            return
+        borders = self.pyramid.grid(target).borders[axis]
+        here = int(np.searchsorted(borders, box[axis][0], side="right")) - 1
+        for step in range(1, _BLOCKS_AHEAD + 1):
+            there = here + sign * step
+            if not 0 <= there < len(borders) - 1:
+                return
+            ahead = (*box[:axis], (borders[there], borders[there] + 1), *box[axis + 1 :])
+            if self._cost(target, ahead) > _LARGEST_AHEAD_BYTES:
+                return
+            yield ahead
+
+    def _affordable_level(self, view: _View) -> int:
+        """The finest level, not finer than what is looked at, whose blocks don't cost too much."""
+        for level in range(view.level, len(self.pyramid.shapes)):
+            if self._cost(level, self._box_at(view, level)) <= self.largest_view_bytes:
+                return level
+        return len(self.pyramid.shapes) - 1
+
+    def _has_coarse(self, view: _View) -> bool:
+        """Whether some coarser level covers the view."""
+        pyramid = self.pyramid
+        return any(
+            all(
+                pyramid.key(level, block) in self._fetcher.memory
+                for block in pyramid.grid(level).covering(self._box_at(view, level))
+            )
+            for level in range(view.level + 1, len(pyramid.shapes))
+        )
+
+    def _box_at(self, view: _View, level: int) -> Box:
+        return view.box if level == view.level else coarse_box(self.pyramid, view.level, view.box, level)
+
+    def _cost(self, level: int, box: Box) -> int:
+        return self.pyramid.size_bytes(level, box)
+
+
+class DisplayLevel:
+    """One level of a display, or a part of it, as an array-like; becomes values only when it is made an array.
+
+    Integers and slices without steps are followed lazily; any other index is applied to the values.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        level: int,
+        *,
+        is_view: bool,
+        box: Box | None = None,
+        kept: tuple[int, ...] | None = None,
+    ) -> None:
+        self._display, self._level, self._is_view = display, level, is_view
+        stored = display.pyramid.shapes[level]
+        self._box = box if box is not None else tuple((0, size) for size in stored)
+        self._kept = kept if kept is not None else tuple(range(len(stored)))
+        self.dtype = display.pyramid.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In voxels, without padding."""
+        sizes = box_shape(self._box)
+        return tuple(sizes[axis] for axis in self._kept)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        """A part, still lazy."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if not all(_is_plain(k) for k in keys):
+            return np.asarray(self)[key]
+        if len(keys) > self.ndim:
+            raise IndexError(f"{len(keys)} indices for an array of {self.ndim} axes")
+        box, kept = list(self._box), list(self._kept)
+        for k, axis in zip(keys, self._kept, strict=False):
+            start, stop = box[axis]
+            if isinstance(k, slice):
+                first, last, _ = k.indices(stop - start)
+                box[axis] = (start + first, start + max(first, last))
+            else:
+                index = int(k) + (stop - start if k < 0 else 0)
+                if not 0 <= index < stop - start:
+                    raise IndexError(f"index {k} is out of bounds for an axis of {stop - start}")
+                box[axis] = (start + index, start + index + 1)
+                kept.remove(axis)
+        return DisplayLevel(self._display, self._level, is_view=self._is_view, box=tuple(box), kept=tuple(kept))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
+        """The best there is now, without waiting."""
+        if not all(box_shape(self._box)):
+            return np.empty(self.shape, dtype or self.dtype)
+        picture = self._display.picture(self._level, self._box, is_view=self._is_view)
+        values: Block = picture.values.reshape(self.shape)
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+
+def _is_plain(key: Any) -> bool:
+    if isinstance(key, slice):
+        return key.step in {None, 1}
+    return isinstance(key, int | np.integer) and not isinstance(key, bool)
+
+
+def _step(before: _View, now: _View) -> tuple[int, int] | None:
+    """The axis along which the view has moved, and which way; None if it changed in any other way."""
+    if before.level != now.level:
+        return None
+    moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
+    if len(moved) != 1:
+        return None
+    axis = moved[0]
+    (start, stop), (next_start, next_stop) = before.box[axis], now.box[axis]
+    if stop - start != 1 or next_stop - next_start != 1:
+        return None
+    return axis, 1 if next_start > start else -1

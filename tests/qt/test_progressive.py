@@ -1,0 +1,402 @@
+"""A streamed layer in a real viewer: nothing is read on the GUI thread, every picture ends exact and in its place."""
+
+import itertools
+import threading
+import time
+
+import mrcfile
+import numpy as np
+import pytest
+from napari.layers import Image
+from napari.settings import get_settings
+
+from napari_cryoet._qt import progressive
+from napari_cryoet._qt.progressive import attach, make_layer
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.pyramid import Pyramid
+from stream_server import StreamServer
+
+SHAPE = (45, 71, 58)
+SPACING = 13.48
+
+
+def noise(shape=SHAPE):
+    return np.random.default_rng(0).normal(size=shape).astype("f4")
+
+
+@pytest.fixture
+def served(tmp_path):
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+def stream(served, tmp_path, values, kind="tomogram"):
+    write_pyramid(tmp_path / "a.zarr", values, SPACING, kind)
+    return open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(256 * 2**20)))
+
+
+def add(viewer, pyramid, kind="image", **options):
+    options = {"scale": (SPACING,) * 3, "units": "angstrom", **options}
+    if kind == "image":
+        options.setdefault("contrast_limits", (-3, 3))
+    layer, status = make_layer(LayerSpec(pyramid.levels, options, kind), viewer=viewer)
+    viewer.add_layer(layer)
+    return layer, status
+
+
+def image_of(pyramid):
+    return LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3)}, "image")
+
+
+def wait_exact(qtbot, status, layer, expected):
+    """Until what napari has drawn from is what it should be."""
+
+    def is_drawn():
+        assert status.state.is_exact
+        assert np.array_equal(layer._slice.image.raw, expected)
+
+    qtbot.waitUntil(is_drawn, timeout=10_000)
+
+
+def test_the_middle_plane_ends_exact_and_so_does_every_other(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[23])
+    for z in (0, 44, 7):
+        viewer.dims.set_current_step(0, z)
+        wait_exact(qtbot, status, layer, values[z])
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_planes_across_the_other_axes_end_exact(axis, qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    viewer.dims.order = {1: (1, 0, 2), 2: (2, 0, 1)}[axis]
+    viewer.dims.set_current_step(axis, 33)
+    wait_exact(qtbot, status, layer, np.take(values, 33, axis))
+
+
+def test_three_dimensions_end_exact_at_the_chosen_level(qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    layer, status = add(viewer, pyramid)
+    viewer.dims.ndisplay = 3
+    wait_exact(qtbot, status, layer, pyramid.read(2))
+    layer.locked_data_level = 1
+    wait_exact(qtbot, status, layer, pyramid.read(1))
+
+
+def test_masks_stream_as_labels(qtbot, viewer, served, tmp_path):
+    values = (noise() > 1).astype("i1")
+    layer, status = add(viewer, stream(served, tmp_path, values, "mask"), "labels")
+    wait_exact(qtbot, status, layer, values[23])
+    viewer.dims.ndisplay = 3
+    wait_exact(qtbot, status, layer, layer.data[2].compute()[:12, :18, :15])
+
+
+def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot, viewer, served, tmp_path, monkeypatch):
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+
+    def refuse(*_, **__):
+        raise AssertionError("somebody waits for exact values")
+
+    monkeypatch.setattr(Pyramid, "read", refuse)
+    gui = threading.get_ident()
+    read = type(pyramid._source).read
+
+    def guarded(self, *arguments, **options):
+        assert threading.get_ident() != gui
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(type(pyramid._source), "read", guarded)
+    layer, status = add(viewer, pyramid)
+    wait_exact(qtbot, status, layer, values[23])
+    viewer.dims.set_current_step(0, 3)
+    viewer.camera.zoom *= 3
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: status.state.is_exact)
+
+
+def test_adding_and_scrubbing_do_not_wait_for_a_silent_server(qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    served.gate.clear()
+    layer, status = add(viewer, pyramid)
+    for z in range(10):
+        viewer.dims.set_current_step(0, z)
+    assert layer._slice.image.raw.shape == SHAPE[1:]
+    assert not status.state.is_exact
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+
+
+def test_nothing_is_fetched_before_the_layer_is_added(qtbot, viewer, served, tmp_path):
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+    seen = len(served.requests)
+    layer, status = make_layer(image_of(pyramid), viewer=viewer)
+    viewer.add_layer(layer)
+    assert len(served.requests) == seen
+    wait_exact(qtbot, status, layer, values[23])
+
+
+def test_layer_data_are_exact_dask_arrays_for_everybody_else(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, _ = add(viewer, stream(served, tmp_path, values))
+    served.latency_s = 0.05
+    assert np.array_equal(np.asarray(layer.data[0])[:45, :71, :58], values)
+    assert np.array_equal(layer.data[0][44, :71, :58].compute(), values[44])
+
+
+def test_a_layer_works_with_async_slicing_too(qtbot, viewer, served, tmp_path):
+    values = noise()
+    settings = get_settings().experimental
+    settings.async_ = True
+    try:
+        layer, status = add(viewer, stream(served, tmp_path, values))
+        wait_exact(qtbot, status, layer, values[23])
+        viewer.dims.set_current_step(0, 5)
+        wait_exact(qtbot, status, layer, values[5])
+    finally:
+        settings.async_ = False
+
+
+def test_what_is_only_padding_is_not_drawn(qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    layer, status = add(viewer, pyramid)
+    assert layer.data[0].shape == (48, 72, 60)
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    assert layer._slice.image.raw.shape == (71, 58)
+    viewer.dims.set_current_step(0, 46)
+    assert layer._slice.empty
+    viewer.dims.set_current_step(0, 44)
+    assert not layer._slice.empty
+
+
+def drawn_centre(viewer, layer, index_yx):
+    """Where the middle of a pixel of the drawn texture lies in the world, y and x or z, y, x."""
+    node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
+    texture_xyz = np.asarray(index_yx)[::-1] + (0.5 if len(index_yx) == 2 else 0.0)
+    return node.transform.map(texture_xyz)[: len(index_yx)][::-1]
+
+
+PLANTED = np.array([(0, 0, 0), (44, 70, 57), (21, 34, 55), (22, 35, 13), (23, 69, 2), (43, 1, 30), (8, 40, 28)])
+
+
+def assert_drawn_where_planted(viewer, layer, planted, tolerance):
+    """Every bright pixel lies where something is planted, and wherever something is planted there is one."""
+    bright = np.argwhere(layer._slice.image.raw)
+    centres = np.array([drawn_centre(viewer, layer, index) for index in bright]) / SPACING
+    distances = np.abs(centres[:, None] - planted[None]).max(axis=-1)
+    assert distances.min(axis=0).max() <= tolerance
+    assert distances.min(axis=1).max() <= tolerance
+
+
+@pytest.mark.parametrize("kind", ["tomogram", "mask", "instances"])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qtbot, viewer, served, tmp_path):
+    factor = 2**level
+    # only every n-th instance voxel is in the coarse levels: plant where one is
+    planted = PLANTED // factor * factor if kind == "instances" else PLANTED
+    values = np.zeros(SHAPE, {"tomogram": "f4", "mask": "i1", "instances": "u2"}[kind])
+    values[tuple(planted.T)] = 1
+    layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
+    layer.locked_data_level = level
+    tolerance = 0.01 if kind == "instances" else (factor - 1) / 2 + 0.01
+    for z in {int(z) for z in planted[:, 0]}:
+        viewer.dims.set_current_step(0, z)
+        qtbot.waitUntil(lambda: status.state.is_exact, timeout=10_000)
+        in_plane = planted[planted[:, 0] // factor == z // factor]
+        assert_drawn_where_planted(viewer, layer, in_plane[:, 1:], tolerance)
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: status.state.is_exact, timeout=10_000)
+    assert_drawn_where_planted(viewer, layer, planted, tolerance)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_the_plane_of_a_coarse_level_is_the_one_that_covers_the_point(level, qtbot, viewer, served, tmp_path):
+    factor = 2**level
+    pyramid = stream(served, tmp_path, np.arange(45, dtype="f4")[:, None, None] * np.ones(SHAPE, "f4"))
+    coarse = pyramid.read(level)
+    layer, status = add(viewer, pyramid, contrast_limits=(0, 45))
+    layer.locked_data_level = level
+    for z in range(45):
+        viewer.dims.set_current_step(0, z)
+        wait_exact(qtbot, status, layer, coarse[z // factor])
+
+
+def test_a_coarse_picture_stands_in_until_the_exact_one_is_there(qtbot, viewer, served, tmp_path):
+    values = np.zeros((45, 300, 310), "f4")
+    values[10:30, 100:200, 50:100] = 1
+    pyramid = stream(served, tmp_path, values)
+    pyramid.read(2)
+    served.gate.clear()
+    layer, status = add(viewer, pyramid, contrast_limits=(0, 1))
+    raw = layer._slice.image.raw
+    assert raw.shape == (300, 310)
+    assert np.abs(raw - values[23]).sum() / raw.size < 0.02
+    served.gate.set()
+    wait_exact(qtbot, status, layer, values[23])
+
+
+def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, served, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+    served.statuses["a.zarr/0/"] = 503
+    layer, status = add(viewer, pyramid)
+    with qtbot.waitSignal(status.changed, check_params_cb=lambda state: state.error is not None, timeout=10_000):
+        pass
+    assert isinstance(status.state.error, StreamError)
+    assert not status.state.is_exact
+    served.statuses.clear()
+    status.retry()
+    wait_exact(qtbot, status, layer, values[23])
+    assert status.state.error is None
+
+
+def test_stop_asks_for_nothing_and_retry_goes_on(qtbot, viewer, served, tmp_path):
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+    layer, status = make_layer(image_of(pyramid), viewer=viewer)
+    status.stop()
+    viewer.layers.append(layer)  # which starts again, as a layer that comes back does
+    status.stop()
+    seen = len(served.requests)
+    viewer.dims.set_current_step(0, 3)
+    qtbot.wait(100)
+    assert len(served.requests) == seen
+    assert status.state.is_stopped
+    status.retry()
+    wait_exact(qtbot, status, layer, values[3])
+
+
+def test_a_removed_layer_fetches_nothing_and_goes_on_when_it_comes_back(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[23])
+    viewer.layers.remove(layer)
+    assert status.state.is_stopped
+    viewer.layers.append(layer)
+    viewer.dims.set_current_step(0, 2)
+    wait_exact(qtbot, status, layer, values[2])
+
+
+def test_closing_the_viewer_leaves_no_thread(qtbot, make_napari_viewer, served, tmp_path):
+    viewer = make_napari_viewer(show=True)
+    _, status = add(viewer, stream(served, tmp_path, noise()))
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    viewer.close()
+
+    def fetching():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
+
+    qtbot.waitUntil(lambda: not fetching(), timeout=5_000)
+
+
+def test_a_layer_that_is_forgotten_lets_go_of_its_display(qtbot, served, tmp_path):
+    import gc
+    import weakref
+
+    pyramid = stream(served, tmp_path, noise())
+    layer, status = make_layer(image_of(pyramid))
+    gone = weakref.ref(layer)
+    display = layer._slicing_state.display
+    qtbot.wait(1)
+    del layer, status
+    gc.collect()
+    assert gone() is None
+    assert display._is_closed
+
+
+def test_other_data_given_to_the_layer_are_drawn(qtbot, viewer, served, tmp_path):
+    layer, status = add(viewer, stream(served, tmp_path, noise()))
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    others = [np.full((48 // f, 72 // f, 60 // f), 2, "f4") for f in (1, 2, 4)]
+    layer.data = others
+    layer.refresh()
+    assert (layer._slice.image.raw == 2).all()
+
+
+def test_the_layer_keeps_its_class_and_name(qtbot, viewer, served, tmp_path):
+    layer, _ = add(viewer, stream(served, tmp_path, noise()), name="tomogram")
+    assert type(layer) is Image
+    assert layer.as_layer_data_tuple()[2] == "image"
+
+
+def test_a_layer_that_is_in_the_viewer_already_can_stream(qtbot, viewer, served, tmp_path):
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+    layer = viewer.add_image(pyramid.levels, contrast_limits=(-3, 3), cache=False)
+    status = attach(layer, pyramid, viewer=viewer)
+    viewer.dims.set_current_step(0, 9)
+    wait_exact(qtbot, status, layer, values[9])
+
+
+def test_scrubbing_redraws_at_most_twenty_times_a_second(qtbot, viewer, served, tmp_path):
+    served.latency_s = 0.005
+    pyramid = stream(served, tmp_path, noise((300, 300, 300)))
+    _, status = add(viewer, pyramid)
+    drawn = []
+    status.changed.connect(lambda _: drawn.append(time.monotonic()))
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: status.state.is_exact, timeout=20_000)
+    qtbot.wait(400)
+    assert drawn
+    assert all(later - earlier > 0.3 for earlier, later in itertools.pairwise(drawn))
+
+
+def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot, viewer, served, tmp_path, monkeypatch):
+    monkeypatch.setattr(progressive, "_REQUEST_FIELDS", progressive._REQUEST_FIELDS | {"something_else"})
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+    settings = get_settings().experimental
+    try:
+        layer, status = add(viewer, pyramid)
+        assert settings.async_
+        assert not status.state.is_progressive
+        status.stop()
+        status.retry()
+        qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw[:71, :58], values[23]), timeout=10_000)
+    finally:
+        settings.async_ = False
+
+
+def test_a_layer_whose_data_do_not_stream_is_made_as_ever():
+    layer, status = make_layer(LayerSpec(np.zeros((8, 8, 8), "f4"), {"name": "plain"}, "image"))
+    assert (layer.name, status) == ("plain", None)
+    layer, status = make_layer(LayerSpec(np.zeros((2, 3)), {"size": 3}, "points"))
+    assert (len(layer.data), status) == (2, None)
+
+
+def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):
+    values = noise()
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(values)
+    levels, _ = open_mrc(tmp_path / "a.mrc")
+    layer, status = make_layer(LayerSpec(levels, {"contrast_limits": (-3, 3)}, "image"), viewer=viewer)
+    viewer.add_layer(layer)
+    wait_exact(qtbot, status, layer, values[22])
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 70)
+    wait_exact(qtbot, status, layer, values[:, 70])
+    viewer.dims.ndisplay = 3
+    wait_exact(qtbot, status, layer, values.transpose(1, 0, 2))
+
+
+def test_why_not_names_what_does_not_fit(served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    assert "not this pyramid" in progressive.why_not(Image(np.zeros((8, 8, 8))), pyramid)
+    assert progressive.why_not(Image(pyramid.levels, visible=False, contrast_limits=(0, 1)), pyramid) == ""
