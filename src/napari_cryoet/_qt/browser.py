@@ -16,6 +16,7 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
+from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
@@ -70,6 +71,7 @@ class PortalBrowser(QWidget):
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
         self.desk = LayerDesk(self.link, self.screens.run, self.screens.notice, self.tasks, self)
+        self.stream_watch = StreamWatch(self.link, self.screens.status, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
         self._add_keys()

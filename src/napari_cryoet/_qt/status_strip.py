@@ -9,30 +9,39 @@ from napari_cryoet._qt.labels import ElidedLabel
 
 
 class StatusStrip(QFrame):
-    """One line of text, and a Stop while something streams."""
+    """One line of text; a Stop while something streams, a Go on when it was stopped or failed."""
 
     stop_requested = Signal()
+    retry_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("statusStrip")
         self.label = ElidedLabel()
         self.label.setObjectName("statusText")
-        self.stop = QPushButton("Stop")
-        self.stop.setAccessibleName("Stop loading")
-        self.stop.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        retained = self.stop.sizePolicy()
-        retained.setRetainSizeWhenHidden(True)  # so that nothing jumps when loading ends
-        self.stop.setSizePolicy(retained)
+        self.stop = _button("Stop", "Stop loading")
+        self.retry = _button("Go on", "Go on loading")
         self.stop.clicked.connect(lambda _checked=False: self.stop_requested.emit())
+        self.retry.clicked.connect(lambda _checked=False: self.retry_requested.emit())
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 0, 2)
         row.addWidget(self.label, 1)
+        row.addWidget(self.retry)
         row.addWidget(self.stop)
+        self.setFixedHeight(self.stop.sizeHint().height() + 6)  # so that nothing jumps when loading ends
         self.set_status("")
 
-    def set_status(self, text: str, *, can_stop: bool = False) -> None:
-        """Say how things are; ``can_stop`` shows the Stop button."""
+    def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False) -> None:
+        """Say how things are, and what can be done about it."""
         self.label.setText(text)
         self.label.setAccessibleName(text)
         self.stop.setVisible(can_stop)
+        self.retry.setVisible(can_retry)
+
+
+def _button(text: str, purpose: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setAccessibleName(purpose)
+    button.setToolTip(purpose)
+    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    return button

@@ -1,0 +1,282 @@
+"""Rows and layers in step, on a small demo pack and a viewer without a window."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from napari.layers import Image, Points
+from qtpy.QtCore import QModelIndex, QPoint, Qt
+from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
+
+from napari_cryoet._qt.annotation_model import AnnotationModel, Column
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.roles import Role
+
+CHECK = Qt.ItemDataRole.CheckStateRole
+ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked
+
+
+@pytest.fixture
+def dock(qtbot, viewer_model, memory, demo_pack):
+    """The dock on the demo, and a layer of the person's own."""
+    viewer_model.add_points(np.zeros((1, 3)), name="my picks")
+    browser = PortalBrowser(viewer_model, memory=memory)
+    qtbot.addWidget(browser)
+    browser.resize(380, 760)
+    browser.show()
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(demo_pack)
+    yield browser
+    browser.close_down()
+
+
+@pytest.fixture
+def run_id(dock, demo_pack):
+    """The run with most annotations."""
+    from napari_cryoet.portal import open_portal
+
+    portal = open_portal(demo_pack)
+    runs = [run for dataset in portal.datasets() for run in portal.runs(dataset.id)]
+    return max(runs, key=lambda run: run.annotation_count).id
+
+
+@pytest.fixture
+def at_run(qtbot, dock, run_id):
+    """The dock at the page of that run, with nothing opened."""
+    with qtbot.waitSignal(dock.navigator.run_arrived):
+        dock.navigator.go_to_run(run_id)
+    return dock
+
+
+def settle(qtbot, dock) -> None:
+    qtbot.waitUntil(lambda: not dock.link.coming(), timeout=20_000)
+
+
+def rows(model: AnnotationModel, column: Column = Column.SHOW) -> list[QModelIndex]:
+    parents = [model.index(group, 0) for group in range(model.rowCount())]
+    return [model.index(row, column, parent) for parent in parents for row in range(model.rowCount(parent))]
+
+
+def first_that(model: AnnotationModel, condition) -> QModelIndex:
+    return next(index for index in rows(model) if condition(model.record_at(index)))
+
+
+def is_points(row) -> bool:
+    return row.fits and row.shown_file is not None and row.shown_file.format == "ndjson"
+
+
+def names(viewer) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def test_looking_at_a_run_adds_nothing(qtbot, at_run, viewer_model):
+    qtbot.wait(100)
+    assert names(viewer_model) == ["my picks"]
+
+
+def test_opening_a_run_adds_its_default_tomogram_and_what_the_curators_show(qtbot, dock, run_id, viewer_model):
+    with qtbot.waitSignal(dock.navigator.run_arrived):
+        dock.navigator.go_to_run(run_id, opens_layers=True)
+    settle(qtbot, dock)
+    page, outline = dock.screens.run.page, dock.screens.run._outline
+    assert dock.link.shown() == {
+        LayerKey("tomogram", page.default_tomogram.id),
+        *(LayerKey("annotation", file.id) for file in outline.defaults()),
+    }
+    assert "my picks" in names(viewer_model)
+
+
+def test_the_open_button_opens_and_then_leads_to_the_layer(qtbot, at_run, viewer_model):
+    button = at_run.screens.run.open
+    assert button.text().strip().startswith("Open  ≈")
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert button.is_loading
+    settle(qtbot, at_run)
+    assert button.text().strip() == "Open in the viewer"
+    (image,) = [layer for layer in viewer_model.layers if isinstance(layer, Image)]
+    viewer_model.layers.selection.active = viewer_model.layers["my picks"]
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert viewer_model.layers.selection.active is image
+    assert len([layer for layer in viewer_model.layers if isinstance(layer, Image)]) == 1
+
+
+def test_enter_and_double_click_open_the_chosen_tomogram(qtbot, at_run):
+    tomograms = at_run.screens.run.tomograms
+    tomograms.setCurrentRow(1)
+    assert not at_run.link.coming()
+    qtbot.keyClick(tomograms, Qt.Key.Key_Return)
+    settle(qtbot, at_run)
+    assert at_run.link.shown() == {LayerKey("tomogram", tomograms.current_tomogram.id)}
+
+
+def test_stop_leaves_no_half_layer(qtbot, at_run, viewer_model):
+    button = at_run.screens.run.open
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert not button.is_loading
+    qtbot.wait(300)
+    assert names(viewer_model) == ["my picks"]
+
+
+def test_a_tick_shows_and_hides_an_annotation(qtbot, at_run, viewer_model):
+    model = at_run.screens.run.annotations
+    tick = first_that(model, is_points)
+    model.setData(tick, ON, CHECK)
+    settle(qtbot, at_run)
+    assert model.data(tick, CHECK) == ON
+    assert len(viewer_model.layers) > 1
+    model.setData(tick, OFF, CHECK)
+    assert model.data(tick, CHECK) == OFF
+    assert names(viewer_model) == ["my picks"]
+
+
+def test_space_shows_and_d_ticks_for_download(qtbot, at_run):
+    run = at_run.screens.run
+    index = first_that(run.annotations, is_points)
+    run.tree.setCurrentIndex(index.siblingAtColumn(0))
+    qtbot.keyClick(run.tree, Qt.Key.Key_Space)
+    settle(qtbot, at_run)
+    assert run.annotations.data(index, CHECK) == ON
+    qtbot.keyClick(run.tree, Qt.Key.Key_D)
+    assert len(run.annotations.rows_to_download()) == 1
+    assert run.download.isEnabled()
+
+
+def test_a_click_on_the_tick_shows(qtbot, at_run):
+    run = at_run.screens.run
+    index = first_that(run.annotations, is_points)
+    qtbot.mouseClick(run.tree.viewport(), Qt.MouseButton.LeftButton, pos=run.tree.visualRect(index).center())
+    settle(qtbot, at_run)
+    assert run.annotations.data(index, CHECK) == ON
+
+
+def test_selecting_a_row_changes_no_layer(qtbot, at_run, viewer_model):
+    run = at_run.screens.run
+    for index in rows(run.annotations, Column.TEXT)[:4]:
+        qtbot.mouseClick(run.tree.viewport(), Qt.MouseButton.LeftButton, pos=run.tree.visualRect(index).center())
+    qtbot.wait(50)
+    assert names(viewer_model) == ["my picks"]
+
+
+def test_a_layer_that_the_person_deletes_unticks_its_row(qtbot, at_run, viewer_model):
+    model = at_run.screens.run.annotations
+    tick = first_that(model, is_points)
+    model.setData(tick, ON, CHECK)
+    settle(qtbot, at_run)
+    (layer,) = at_run.link.layers_of(LayerKey("annotation", model.record_at(tick).shown_file.id))[:1]
+    viewer_model.layers.remove(layer)
+    qtbot.waitUntil(lambda: model.data(tick, CHECK) == OFF)
+    qtbot.waitUntil(lambda: names(viewer_model) == ["my picks"])
+
+
+def test_ticks_stay_when_one_leaves_the_run_and_comes_back(qtbot, at_run, run_id):
+    model = at_run.screens.run.annotations
+    model.setData(first_that(model, is_points), ON, CHECK)
+    settle(qtbot, at_run)
+    at_run.navigator.go_up()
+    with qtbot.waitSignal(at_run.navigator.run_arrived):
+        at_run.navigator.go_to_run(run_id)
+    assert model.data(first_that(model, is_points), CHECK) == ON
+
+
+def test_colour_and_eye_of_a_layer_show_in_its_row(qtbot, at_run):
+    model = at_run.screens.run.annotations
+    tick = first_that(model, is_points)
+    model.setData(tick, ON, CHECK)
+    settle(qtbot, at_run)
+    key = LayerKey("annotation", model.record_at(tick).shown_file.id)
+    group_color = model.data(tick.parent(), Role.COLOR)
+    assert model.data(tick, Role.LOOK).color[:3] == pytest.approx(group_color[:3], abs=0.01)
+    (layer,) = [layer for layer in at_run.link.layers_of(key) if isinstance(layer, Points)]
+    layer.visible = False
+    layer.border_color = "red"
+    assert not model.data(tick, Role.LOOK).is_visible
+    assert model.data(tick, Role.LOOK).color[:3] == pytest.approx((1, 0, 0), abs=0.01)
+
+
+def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run, monkeypatch):
+    run = at_run.screens.run
+    tick = first_that(run.annotations, is_points)
+    run.annotations.setData(tick, ON, CHECK)
+    settle(qtbot, at_run)
+    key = LayerKey("annotation", run.annotations.record_at(tick).shown_file.id)
+    monkeypatch.setattr("napari_cryoet._qt.layer_menu.QInputDialog.getText", lambda *_args, **_kw: ("My picks", True))
+    run.annotation_menu_requested.emit(run.annotations.record_at(tick), QPoint(10, 10))
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    menu.eye.trigger()
+    menu.name.trigger()
+    menu.close()
+    look = at_run.link.appearance(key)
+    assert (look.name, look.is_visible) == ("My picks", False)
+
+
+def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run, viewer_model):
+    model = at_run.screens.run.annotations
+    tick = first_that(model, lambda row: not row.fits and row.shown_file is not None)
+
+    def box() -> QMessageBox:
+        qtbot.waitUntil(lambda: bool(at_run.screens.run.findChildren(QMessageBox)))
+        return at_run.screens.run.findChildren(QMessageBox)[-1]
+
+    model.setData(tick, ON, CHECK)
+    question = box()
+    assert "another alignment" in question.text()
+    qtbot.mouseClick(question.button(QMessageBox.StandardButton.Cancel), Qt.MouseButton.LeftButton)
+    assert not at_run.link.coming()
+    qtbot.waitUntil(lambda: not at_run.screens.run.findChildren(QMessageBox))
+    model.setData(tick, ON, CHECK)
+    (insist,) = [button for button in box().buttons() if button.text() == "Show anyway"]
+    qtbot.mouseClick(insist, Qt.MouseButton.LeftButton)
+    settle(qtbot, at_run)
+    assert model.data(tick, CHECK) == ON
+
+
+def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(
+    qtbot, viewer_model, memory, demo_pack, tmp_path, run_id
+):
+    pack = tmp_path / "pack"
+    shutil.copytree(demo_pack, pack)
+    for picks in (pack / "files").rglob("*.ndjson"):
+        picks.rename(picks.with_suffix(".gone"))
+    browser = PortalBrowser(viewer_model, memory=memory)
+    qtbot.addWidget(browser)
+    browser.show()
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(pack)
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(run_id)
+    model = browser.screens.run.annotations
+    tick = first_that(model, is_points)
+    with qtbot.waitSignal(browser.link.failed):
+        model.setData(tick, ON, CHECK)
+    assert browser.screens.notice.isVisible()
+    assert "Traceback" not in browser.screens.notice.text
+    assert model.data(tick, CHECK) == OFF
+    for gone in (pack / "files").rglob("*.gone"):
+        gone.rename(gone.with_suffix(".ndjson"))
+    qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: model.data(tick, CHECK) == ON)
+    browser.close_down()
+
+
+def test_the_strip_says_when_the_picture_is_exact(qtbot, at_run):
+    strip = at_run.screens.status
+    qtbot.mouseClick(at_run.screens.run.open, Qt.MouseButton.LeftButton)
+    assert strip.label.text() == "opening…"
+    assert strip.stop.isVisible()
+    settle(qtbot, at_run)
+    name = at_run.screens.run.page.run.name
+    qtbot.waitUntil(lambda: strip.label.text() == f"{name} · exact", timeout=20_000)
+    assert not strip.stop.isVisible()
+
+
+def test_closing_the_dock_leaves_the_layers(qtbot, at_run, viewer_model):
+    qtbot.mouseClick(at_run.screens.run.open, Qt.MouseButton.LeftButton)
+    settle(qtbot, at_run)
+    n_layers = len(viewer_model.layers)
+    at_run.close()
+    assert len(viewer_model.layers) == n_layers
