@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
 from qtpy.QtGui import QColor, QFont, QImage, QPainter
 from qtpy.QtWidgets import QLabel, QMainWindow
 
-from napari_cryoet._qt.launch import Order, launch
+from napari_cryoet._qt import launch as launch_module
+from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet._qt.window_picture import save_picture, shows_data
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.packs.handler import PackHandler
+from napari_cryoet.packs.serve import serve_pack
+from napari_cryoet.portal import open_portal
+from napari_cryoet.portal.pages import RunPage
 
-CELL_RUN, BARE_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9003, 9004
+CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
+RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
+
+needs_xvfb = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or shutil.which("Xvfb") is None, reason="Xvfb isn't installed"
+)
+
+
+@pytest.fixture(autouse=True)
+def own_settings() -> Iterator[None]:
+    """A test may leave napari slicing on another thread; the next one shall not notice."""
+    before = get_settings().experimental.async_
+    yield
+    get_settings().experimental.async_ = before
 
 
 @pytest.fixture
@@ -22,20 +47,105 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "picture.png"
 
 
-def greys_of(path: Path) -> np.ndarray:
+@pytest.fixture
+def damaged_pack(demo_pack: Path, tmp_path: Path) -> Path:
+    """A pack in which the finest level of every tomogram can't be decoded."""
+    pack = tmp_path / "pack"
+    shutil.copytree(demo_pack, pack)
+    for chunk in (pack / "files").rglob("Tomograms/*/*.zarr/*/0/0/0"):
+        chunk.write_bytes(b"no Blosc frame at all")
+    return pack
+
+
+@pytest.fixture(scope="module")
+def page(demo_pack: Path) -> RunPage:
+    return open_portal(demo_pack).run_page(CELL_RUN)
+
+
+def colors_in(path: Path) -> np.ndarray:
     from PIL import Image
 
-    return np.asarray(Image.open(path).convert("L"))
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+# Pictures
+
+
+def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+    assert launch(Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)) == 0
+    drawn = colors_in(picture)
+    assert drawn.shape == (800, 1280, 3)
+    canvas = drawn[150:650, 450:850].astype(int)
+    is_grey = np.ptp(canvas, axis=2) < 12
+    assert 0.3 < is_grey.mean() < 0.99  # a tomogram, and something coloured over it
+    assert len(np.unique(canvas[is_grey])) > 50
+
+
+def test_without_annotations_the_canvas_is_grey(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+    launch(Order(source=str(demo_pack), run_id=CELL_RUN, annotations="none", screenshot=picture))
+    canvas = colors_in(picture)[150:650, 450:850].astype(int)
+    assert (np.ptp(canvas, axis=2) < 12).mean() > 0.999
+
+
+def test_a_served_run_is_drawn_too(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+    with serve_pack(demo_pack) as server:
+        assert launch(Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture)) == 0
+    assert picture.exists()
 
 
 def test_a_dataset_is_drawn_with_its_runs(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     assert launch(Order(source=str(demo_pack), dataset_id=90001, screenshot=picture)) == 0
-    assert greys_of(picture).shape == (800, 1280)
+    assert colors_in(picture).shape == (800, 1280, 3)
 
 
 def test_the_window_has_the_size_that_was_ordered(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     launch(Order(source=str(demo_pack), screenshot=picture, size_px=(1000, 700)))
-    assert greys_of(picture).shape == (700, 1000)
+    assert colors_in(picture).shape == (700, 1000, 3)
+
+
+@needs_xvfb
+def test_without_a_display_the_picture_is_drawn_on_a_virtual_one(demo_pack: Path, picture: Path) -> None:
+    without_display = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--run", str(CELL_RUN)]
+    done = subprocess.run(
+        [*command, "--screenshot", str(picture)],
+        env=without_display,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert colors_in(picture).shape == (800, 1280, 3)
+
+
+@needs_xvfb
+def test_on_a_virtual_display_too_a_failure_ends_with_one(demo_pack: Path, picture: Path) -> None:
+    without_display = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--run", str(RUN_WITHOUT_TOMOGRAM)]
+    done = subprocess.run(
+        [*command, "--screenshot", str(picture)],
+        env=without_display,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "has no tomogram" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_xvfb
+def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, picture: Path) -> None:
+    environment = {**os.environ, "DISPLAY": ":64999", "QT_QPA_PLATFORM": "xcb"}
+    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--screenshot", str(picture)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert "Qt can't start" in done.stderr
+
+
+# What goes wrong
 
 
 @pytest.mark.parametrize(
@@ -53,6 +163,82 @@ def test_a_source_that_cannot_be_opened_is_an_error(qtbot: QtBot, tmp_path: Path
     with pytest.raises(CryoETError, match="There is no folder"):
         launch(Order(source=str(tmp_path / "nowhere"), screenshot=picture))
     assert not picture.exists()
+
+
+def test_a_tomogram_that_cannot_be_decoded_is_an_error(qtbot: QtBot, damaged_pack: Path, picture: Path) -> None:
+    with pytest.raises(CryoETError):
+        launch(Order(source=str(damaged_pack), run_id=CELL_RUN, screenshot=picture, timeout_s=30))
+    assert not picture.exists()
+
+
+def test_what_takes_too_long_is_named(
+    qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over, send_file = threading.Event(), PackHandler._send_file
+
+    def send_no_tomogram(handler: PackHandler, path: Path | None) -> None:
+        if "Tomograms" in str(path) and ".zarr" in str(path):
+            is_over.wait(30)
+        send_file(handler, path)
+
+    monkeypatch.setattr(PackHandler, "_send_file", send_no_tomogram)
+    with serve_pack(demo_pack) as server:
+        order = Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture, timeout_s=4)
+        with pytest.raises(CryoETError, match=r"Not everything was drawn after 4 s: waiting for tomogram \d+"):
+            launch(order)
+        is_over.set()
+    assert not picture.exists()
+
+
+def test_an_error_in_the_window_is_reported_and_no_crash(
+    qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari.utils.notifications import show_error
+
+    begin = launch_module.Opening.begin
+
+    def begin_badly(opening: launch_module.Opening) -> None:
+        begin(opening)
+        show_error("the picture fell off the wall")
+
+    monkeypatch.setattr(launch_module.Opening, "begin", begin_badly)
+    with pytest.raises(CryoETError, match="fell off the wall"):
+        launch(Order(source=str(demo_pack), screenshot=picture))
+    assert not picture.exists()
+
+
+# Which annotations
+
+
+def test_all_annotations_are_those_that_fit_and_can_be_drawn(page: RunPage) -> None:
+    files = chosen_files(page, page.tomograms[0], "all")
+    annotation_ids = {file.shape.annotation_id for file in files}
+    assert {RIBOSOMES, MEMBRANE} <= annotation_ids
+    assert not annotation_ids & {CAPTION, MISALIGNED}
+
+
+def test_default_annotations_are_the_curators(page: RunPage) -> None:
+    files = chosen_files(page, page.tomograms[0], "default")
+    assert files
+    assert all(file.is_visualization_default for file in files)
+    assert chosen_files(page, page.tomograms[0], "none") == ()
+
+
+def test_annotations_are_chosen_by_id_with_all_their_shapes(page: RunPage) -> None:
+    files = chosen_files(page, page.tomograms[0], (RIBOSOMES,))
+    assert [str(file.shape.shape_type) for file in files] == ["OrientedPoint", "Point"]
+
+
+@pytest.mark.parametrize(
+    ("annotation_id", "words"),
+    [(1, "has no annotation 1"), (CAPTION, "can't be shown: This is a text"), (MISALIGNED, "on another alignment")],
+)
+def test_an_annotation_that_cannot_be_shown_says_why(page: RunPage, annotation_id: int, words: str) -> None:
+    with pytest.raises(CryoETError, match=words):
+        chosen_files(page, page.tomograms[0], (annotation_id,))
+
+
+# Pictures that show nothing
 
 
 def test_an_empty_canvas_with_words_on_it_shows_no_data(qtbot: QtBot) -> None:
