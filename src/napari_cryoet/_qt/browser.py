@@ -10,6 +10,7 @@ from qtpy.QtGui import QCloseEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.download_dialog import DownloadDialog
 from napari_cryoet._qt.finder import Finder
 from napari_cryoet._qt.layer_desk import LayerDesk
 from napari_cryoet._qt.memory import Memory
@@ -26,8 +27,10 @@ from napari_cryoet._qt.viewer_link import ViewerLink
 if TYPE_CHECKING:
     import napari
 
+    from napari_cryoet.outline import AnnotationRow
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Source
+    from napari_cryoet.records import Tomogram
 
 
 def open_any(source: str) -> AskablePortal:
@@ -62,6 +65,7 @@ class PortalBrowser(QWidget):
         self.setAccessibleName("CryoET Data Portal")
         self._viewer = napari_viewer
         self._memory = memory or Memory()
+        self._download: DownloadDialog | None = None
         self.tasks = Tasks(self)
         self.session = Session(self.tasks, open_portal, self)
         self._theme = Theme(napari_viewer, self)
@@ -118,6 +122,7 @@ class PortalBrowser(QWidget):
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
         self.navigator.run_arrived.connect(self._on_run)
+        screens.run.download_requested.connect(self._on_download)
         self.tasks.unhandled.connect(screens.notice.show_error)
         self._theme.changed.connect(self._on_theme)
 
@@ -152,6 +157,26 @@ class PortalBrowser(QWidget):
     def _on_run(self, _page: RunPage, opens_layers: bool) -> None:
         if opens_layers:
             self.screens.run.open_default()
+
+    def _on_download(self, page: RunPage, tomograms: tuple[Tomogram, ...], rows: tuple[AnnotationRow, ...]) -> None:
+        if self._download is not None and self._download.is_downloading:
+            self._download.raise_()  # one at a time
+            return
+        if self._download is not None:
+            self._download.close()
+        dialog = DownloadDialog(
+            self.tasks, page, tomograms=tomograms, rows=rows, folder=self._memory.download_folder, parent=self
+        )
+        dialog.began.connect(self._on_download_began)
+        dialog.finished.connect(self._on_download_closed)
+        self._download = dialog
+        dialog.show()
+
+    def _on_download_began(self, folder: Path) -> None:
+        self._memory.download_folder = folder
+
+    def _on_download_closed(self, _result: int) -> None:
+        self._download = None
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors))

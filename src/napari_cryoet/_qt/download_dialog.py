@@ -8,7 +8,7 @@ from typing import Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QCloseEvent, QDesktopServices
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -46,6 +46,8 @@ class DownloadDialog(QDialog):
     folder
         Offered as the place to download to.
     """
+
+    began = Signal(object)  # the folder that was chosen
 
     def __init__(
         self,
@@ -145,6 +147,7 @@ class DownloadDialog(QDialog):
         self._tasks.progressed.connect(self._on_progress)
         title = f"Download from {self._page.run.name}"
         self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=title)
+        self.began.emit(folder)
         self.bar.setValue(0)
         self.message.setText("Looking at what is there…")
         self._set_state()
