@@ -139,7 +139,7 @@ def _transformations(place: dict[str, Any], where: str) -> tuple[tuple[float, ..
         raise FormatError(f"{where}.coordinateTransformations is not a list.")
     for transformation in transformations:
         kind = transformation.get("type") if isinstance(transformation, dict) else None
-        if kind not in {"scale", "translation"}:
+        if kind not in ("scale", "translation"):
             continue
         values = transformation.get(kind)
         if not isinstance(values, list) or not all(_is_number(value) for value in values):

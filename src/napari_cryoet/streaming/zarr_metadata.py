@@ -115,13 +115,13 @@ def parse_v2_array(document: dict[str, Any], where: str) -> ArrayMetadata:
     chunks = _lengths(document, "chunks", where, smallest=1)
     dtype = _v2_dtype(document.get("dtype"), where)
     separator = document.get("dimension_separator", ".")
-    if separator not in {".", "/"}:
+    if separator not in (".", "/"):
         raise FormatError(f"{where}: dimension_separator is {separator!r}.")
     compressor, filters = document.get("compressor"), document.get("filters") or []
     codecs = ([compressor] if compressor is not None else []) + (filters if isinstance(filters, list) else [filters])
     names = [codec.get("id") if isinstance(codec, dict) else codec for codec in codecs]
     for name in names:
-        if name not in _SAFE_V2_CODECS:
+        if not isinstance(name, str) or name not in _SAFE_V2_CODECS:
             raise FormatError(f"{where}: the codec {name!r} is not supported.")
     encoding: Encoding = "other"
     if document.get("order", "C") == "C" and not filters:
@@ -156,14 +156,14 @@ def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
         raise FormatError(f"{where}: chunks in a {grid[0]!r} grid are not supported.")
     chunks = _lengths(grid[1], "chunk_shape", where, smallest=1)
     name = document.get("data_type")
-    if name not in _V3_TYPES:
+    if not isinstance(name, str) or name not in _V3_TYPES:
         raise FormatError(f"{where}: the data type {name!r} is not supported.")
     dtype = np.dtype(name)
     key_encoding, key_options = _named(document, "chunk_key_encoding", where)
     if key_encoding not in {"default", "v2"}:
         raise FormatError(f"{where}: chunk_key_encoding {key_encoding!r} is not supported.")
     separator = key_options.get("separator", "/" if key_encoding == "default" else ".")
-    if separator not in {".", "/"}:
+    if separator not in (".", "/"):
         raise FormatError(f"{where}: the separator of chunk keys is {separator!r}.")
     encoding, inner, order = _v3_codecs(document, chunks, where)
     fill = _fill_value(document.get("fill_value"), dtype, where)
@@ -182,7 +182,7 @@ def _v3_codecs(
     names = [codec.get("name") for codec in codecs]
     options = [codec.get("configuration") or {} for codec in codecs]
     for name, option in zip(names, options, strict=True):
-        if name not in _SAFE_V3_CODECS or not isinstance(option, dict):
+        if not isinstance(name, str) or name not in _SAFE_V3_CODECS or not isinstance(option, dict):
             raise FormatError(f"{where}: the codec {name!r} is not supported.")
     if "sharding_indexed" in names:
         for part in ("codecs", "index_codecs"):

@@ -1,0 +1,139 @@
+"""The metadata of an OME-Zarr image, as the portal writes it, as the specification has it, and as it must not be."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.ome_zarr import Axis, is_safe_path, parse_multiscale
+from napari_cryoet.packs.portal_zarr import write_pyramid
+
+
+def scale(*values):
+    return {"type": "scale", "scale": list(values)}
+
+
+def translation(*values):
+    return {"type": "translation", "translation": list(values)}
+
+
+def image(*transformations, **more):
+    datasets = [{"path": str(i), "coordinateTransformations": each} for i, each in enumerate(transformations)]
+    return {"multiscales": [{"axes": [{"name": name} for name in "zyx"], "datasets": datasets, **more}]}
+
+
+@pytest.mark.parametrize("kind", ["tomogram", "mask", "instances"])
+def test_what_the_portal_writes_is_understood(kind, tmp_path):
+    values = np.zeros((8, 8, 8), {"tomogram": "f4", "mask": "i1", "instances": "u2"}[kind])
+    write_pyramid(tmp_path / "a.zarr", values, 13.48, kind)
+    found = parse_multiscale(json.loads((tmp_path / "a.zarr" / ".zattrs").read_text()), "a")
+    assert found.version == "0.4"
+    assert found.axes == tuple(Axis(name, "space", "angstrom") for name in "zyx")
+    assert [level.path for level in found.levels] == ["0", "1", "2"]
+    assert found.levels[2].scale == pytest.approx((53.92,) * 3)
+    assert found.is_labels == (kind == "instances")
+    assert found.coarse_offset == ("strided" if kind == "instances" else None)
+
+
+def test_version_0_5_keeps_it_under_ome():
+    found = parse_multiscale({"ome": {"version": "0.5", **image([scale(1, 2, 3)])}}, "a")
+    assert found.version == "0.5"
+    assert found.levels[0].scale == (1, 2, 3)
+
+
+def test_axes_may_be_plain_names_or_absent():
+    old = {"multiscales": [{"axes": ["z", "y", "x"], "datasets": [{"path": "0"}]}]}
+    assert [axis.name for axis in parse_multiscale(old, "a").axes] == ["z", "y", "x"]
+    older = {"multiscales": [{"datasets": [{"path": "0"}]}]}
+    assert parse_multiscale(older, "a").axes == ()
+
+
+def test_what_holds_for_all_levels_is_applied_after_each_level_s_own():
+    common = [scale(10, 10, 10), translation(5, 0, 0)]
+    attributes = image([scale(1, 1, 1)], [scale(2, 2, 2), translation(0.5, 0.5, 0.5)], coordinateTransformations=common)
+    found = parse_multiscale(attributes, "a")
+    assert found.levels[0].scale == (10, 10, 10)
+    assert found.levels[0].translation == (5, 0, 0)
+    assert found.levels[1].scale == (20, 20, 20)
+    assert found.levels[1].translation == (10, 5, 5)
+
+
+def test_translations_say_where_coarse_voxels_sit():
+    ones, twos = scale(1, 1, 1), scale(2, 2, 2)
+    mean = image([ones, translation(0, 0, 0)], [twos, translation(0.5, 0.5, 0.5)])
+    strided = image([ones, translation(3, 3, 3)], [twos, translation(3, 3, 3)])
+    assert parse_multiscale(mean, "a").coarse_offset == "mean"
+    assert parse_multiscale(strided, "a").coarse_offset == "strided"
+    assert parse_multiscale(image([ones], [twos]), "a").coarse_offset is None
+
+
+@pytest.mark.parametrize(("method", "offset"), [("nearest", "strided"), ("local_mean", "mean"), ("gaussian", "mean")])
+def test_the_method_s_name_says_where_coarse_voxels_sit(method, offset):
+    assert parse_multiscale(image([scale(1, 1, 1)], [scale(2, 2, 2)], type=method), "a").coarse_offset == offset
+
+
+def test_labels_are_known_by_either_place_of_image_label():
+    assert parse_multiscale(image([]) | {"image-label": {}}, "a").is_labels
+    assert parse_multiscale(image([], metadata={"image-label": {}}), "a").is_labels
+    assert not parse_multiscale(image([], metadata=None), "a").is_labels
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({}, "no multiscales"),
+        ({"multiscales": []}, "no multiscales"),
+        ({"multiscales": {}}, "no multiscales"),
+        ({"multiscales": [3]}, "no multiscales"),
+        ({"multiscales": [{}]}, "datasets"),
+        ({"multiscales": [{"datasets": [3]}]}, "path is None"),
+        ({"multiscales": [{"datasets": [{"path": "../../etc"}]}]}, "etc"),
+        ({"multiscales": [{"datasets": [{"path": "0"}] * 99}]}, "datasets"),
+        (image([scale(1, 1)]), "2 numbers for 3 axes"),
+        (image([scale(1, 1, 0)]), "not positive"),
+        (image([scale(1, 1, "x")]), "not a list of numbers"),
+        (image([scale(1, 1, float("nan"))]), "not a list of numbers"),
+        (image([{"type": "scale"}]), "not a list of numbers"),
+        (image([{"type": ["scale"]}], coordinateTransformations=[3, {"type": "scale", "scale": 3}]), "not a list of"),
+        (image([scale(1, 1, 1)], axes=[{"type": "space"}]), "without a name"),
+        (image([scale(1, 1, 1)], axes=[3]), "not a list of axes"),
+        (image([], coordinateTransformations=3), "not a list"),
+    ],
+)
+def test_wrong_metadata_is_refused_and_named(attributes, words):
+    with pytest.raises(FormatError, match=words):
+        parse_multiscale(attributes, "a")
+
+
+@given(st.text(alphabet="a./\\:0", max_size=12))
+def test_a_safe_path_never_leaves_where_it_starts(path):
+    if is_safe_path(path):
+        parts = path.split("/")
+        assert ".." not in parts
+        assert not path.startswith("/")
+        assert "\\" not in path
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.integers(),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["multiscales", "datasets", "path", "axes", "name", "ome", "metadata", "scale", "type"])
+            | st.just("coordinateTransformations"),
+            children,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["multiscales", "ome"]), json_values))
+def test_any_json_is_understood_or_refused(attributes):
+    with contextlib.suppress(FormatError):
+        parse_multiscale(attributes, "a")

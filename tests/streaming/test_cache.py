@@ -1,0 +1,44 @@
+"""The memory cache keeps what was used last and never more than it may."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.streaming.cache import MemoryCache, default_limit_bytes
+
+
+def test_what_was_used_longest_ago_goes_first():
+    cache = MemoryCache(1000)
+    for name in "abc":
+        cache.put(name, name.upper(), 100)
+    assert cache.get("a") == "A"
+    cache.put("d", "D", 100)
+    assert [name in cache for name in "abcd"] == [True, False, True, True]
+
+
+def test_an_entry_that_is_put_again_counts_once():
+    cache = MemoryCache(1000)
+    for _ in range(5):
+        cache.put("a", "A", 300)
+    assert cache.size_bytes < 600
+
+
+def test_an_owner_can_be_forgotten():
+    cache = MemoryCache(10_000)
+    for owner in (1, 2):
+        cache.put((owner, "x"), "X", 10)
+    cache.forget_where(1)
+    assert cache.get((1, "x")) is None
+    assert cache.get((2, "x")) == "X"
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 700))), st.integers(0, 3000))
+def test_it_never_holds_more_than_its_limit(puts, limit):
+    cache = MemoryCache(limit)
+    for key, size in puts:
+        cache.put(key, size, size)
+        assert 0 <= cache.size_bytes <= limit
+        assert cache.get(key) in {None, size}
+
+
+def test_the_default_limit_suits_the_machine():
+    assert 128 * 2**20 <= default_limit_bytes() <= 512 * 2**20

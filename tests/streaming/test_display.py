@@ -1,0 +1,306 @@
+"""A display never waits, shows the best there is in its place, and asks for the right things in the right order."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+SHAPE = (61, 302, 275)
+
+
+def noise(shape=SHAPE):
+    return np.random.default_rng(0).normal(size=shape).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pyramids")
+    write_pyramid(folder / "image.zarr", noise(), 10.0)
+    labels = np.random.default_rng(1).integers(0, 9, SHAPE).astype("u2")
+    write_pyramid(folder / "labels.zarr", labels, 10.0, "instances")
+    return folder
+
+
+@pytest.fixture
+def served(folder):
+    with StreamServer(folder) as server:
+        yield server
+
+
+def open_alone(served, name="image.zarr", limit_bytes=256 * 2**20, threads=16):
+    return open_pyramid(f"{served.url}/{name}", fetcher=Fetcher(MemoryCache(limit_bytes), threads=threads))
+
+
+class Watcher:
+    """A display and a way to wait for it."""
+
+    def __init__(self, pyramid, **options):
+        self.changed = threading.Event()
+        self.display = pyramid.display(on_change=self.changed.set, **options)
+
+    def show(self, level, *key):
+        return np.asarray(self.display.levels[level][key])
+
+    def wait(self, level, *key, until=None, timeout_s=10.0):
+        """Show again whenever something arrives, as a viewer does, until the picture is exact or as wanted."""
+        end = time.monotonic() + timeout_s
+        while True:
+            picture = self.show(level, *key)
+            state = self.display.state
+            if until(state) if until else state.is_exact:
+                return picture
+            left = end - time.monotonic()
+            assert left > 0
+            assert self.changed.wait(left), self.display.state
+            self.changed.clear()
+
+
+def test_a_picture_is_there_at_once_and_ends_exact(served):
+    watcher = Watcher(open_alone(served), placeholder=7)
+    served.gate.clear()
+    assert (watcher.show(0, 30) == 7).all()
+    assert not watcher.display.state.is_exact
+    assert watcher.display.state.missing_blocks > 0
+    served.gate.set()
+    assert np.array_equal(watcher.wait(0, 30), noise()[30])
+
+
+def test_something_coarse_comes_first(served):
+    pyramid = open_alone(served, threads=1)
+    seen = len(served.requests)
+    watcher = Watcher(pyramid)
+    watcher.wait(0, 30)
+    paths = [path for path, _ in served.requests[seen:]]
+    assert paths[:2] == ["/image.zarr/2/0/0/0"] * 2  # its table, its block
+    assert {path.split("/")[2] for path in paths[2:]} >= {"0"}
+
+
+@pytest.mark.parametrize(("name", "is_mean"), [("image.zarr", True), ("labels.zarr", False)])
+@pytest.mark.parametrize("coarse", [1, 2])
+def test_a_hole_is_filled_with_the_coarse_voxels_that_lie_there(name, is_mean, coarse, served):
+    pyramid = open_alone(served, name)
+    values = pyramid.read(coarse)
+    display = pyramid.display(is_held=True)
+    factor = 2**coarse
+    index = []
+    for size, coarse_size in zip(SHAPE, values.shape, strict=True):
+        i = np.arange(size)
+        nearest = i // factor if is_mean else np.floor(i / factor + 0.5).astype(int)
+        index.append(np.clip(nearest, 0, coarse_size - 1))
+    expected = values[np.ix_(*index)]
+    assert np.array_equal(np.asarray(display.levels[0]), expected)
+    assert np.array_equal(np.asarray(display.levels[0][13, 5:200, 7]), expected[13, 5:200, 7])
+
+
+def test_exact_blocks_and_finer_levels_are_shown_over_coarser_ones(served):
+    pyramid = open_alone(served)
+    coarse, middle = pyramid.read(2), pyramid.read(1, ((0, 31), (0, 151), (0, 20)))
+    exact = pyramid.read(0, ((30, 31), (0, 10), (0, 10)))
+    picture = np.asarray(pyramid.display(is_held=True).levels[0][30])
+    assert np.array_equal(picture[:256, :256], pyramid.read(0, ((30, 31), (0, 256), (0, 256)))[0])
+    assert picture[0, 0] == exact[0, 0, 0]
+    assert picture[300, 10] == middle[15, 150, 5]
+    level_1_block_x = pyramid.grid(1).borders[2]
+    assert level_1_block_x[1] * 2 > 270 or picture[300, 270] == coarse[7, 75, 67]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_display_level_is_sliced_as_an_array_is(data, folder):
+    pyramid = open_pyramid(folder / "labels.zarr")
+    level = pyramid.display(is_held=True).levels[2]
+    values = pyramid.read(2)
+    array, expected = level, values
+    for _ in range(data.draw(st.integers(1, 3))):
+        if 0 in expected.shape:
+            break
+        key = tuple(
+            data.draw(
+                st.one_of(
+                    st.integers(-size, size - 1),
+                    st.builds(
+                        slice,
+                        st.one_of(st.none(), st.integers(-size, size)),
+                        st.one_of(st.none(), st.integers(-size, size)),
+                        st.sampled_from([None, 1]),
+                    ),
+                )
+            )
+            for size in expected.shape[: data.draw(st.integers(1, 3))]
+        )
+        array, expected = array[key], expected[key]
+    assert array.shape == expected.shape
+    assert array.dtype == expected.dtype
+    assert np.array_equal(np.asarray(array), expected)
+
+
+def test_other_indices_give_values(folder):
+    pyramid = open_pyramid(folder / "labels.zarr")
+    values = pyramid.read(2)
+    level = pyramid.display(is_held=True).levels[2]
+    assert np.array_equal(level[::2, ::-1], values[::2, ::-1])
+    assert np.array_equal(level[[1, 3]], values[[1, 3]])
+    assert np.array_equal(level[..., None], values[..., None])
+    with pytest.raises(IndexError):
+        level[99]
+    with pytest.raises(IndexError):
+        level[0, 0, 0, 0]
+
+
+def test_what_is_no_longer_looked_at_is_not_asked_for(served):
+    pyramid = open_alone(served, threads=4)
+    watcher = Watcher(pyramid)
+    watcher.wait(0, 0)
+    served.gate.clear()
+    seen = len(served.requests)
+    for z in range(4, 60, 4):
+        watcher.show(0, z)
+    served.gate.set()
+    watcher.wait(0, 56)
+    asked = len(served.requests) - seen
+    assert asked < 4 + 4 + 4 * 4 + 16  # what was under way, the last plane, what is ahead of it, the coarsest level
+
+
+def test_the_next_planes_in_the_direction_of_motion_are_fetched_ahead(served):
+    pyramid = open_alone(served)
+    watcher = Watcher(pyramid)
+    for z in (20, 22):
+        watcher.wait(0, z)
+
+    def is_in_memory(z):
+        blocks = pyramid.grid(0).covering(((z, z + 1), (0, 302), (0, 275)))
+        return all(pyramid.key(0, block) in pyramid._fetcher.memory for block in blocks)
+
+    deadline = time.monotonic() + 5
+    while not is_in_memory(30):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+    seen = len(served.requests)
+    for z in (24, 26, 28, 30):
+        assert np.array_equal(np.asarray(pyramid.display(is_held=True).levels[0][z]), noise()[z])
+    assert len(served.requests) == seen
+    assert not is_in_memory(18)
+    assert not is_in_memory(32)
+
+
+def test_the_whole_coarsest_level_comes_in_the_end(served):
+    pyramid = open_alone(served)
+    Watcher(pyramid).wait(0, 30)
+    deadline = time.monotonic() + 5
+    while np.isnan(np.asarray(pyramid.display(is_held=True, placeholder=np.nan).overviews[2])).any():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def test_a_failure_is_told_and_can_be_retried(served, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    served.statuses["image.zarr/0/0"] = 500
+    watcher = Watcher(open_alone(served), placeholder=7)
+    watcher.wait(0, 30, until=lambda state: isinstance(state.error, StreamError))
+    assert not watcher.display.state.is_exact
+    served.statuses.clear()
+    watcher.display.retry()
+    assert np.array_equal(watcher.wait(0, 30), noise()[30])
+    assert watcher.display.state.error is None
+
+
+def test_a_failure_is_never_shown_as_zeros(served, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    served.statuses["image.zarr/./0"] = 403
+    watcher = Watcher(open_alone(served), placeholder=7)
+    picture = watcher.wait(0, 30, until=lambda state: state.error is not None)
+    assert (picture == 7).all()
+
+
+def test_after_stop_nothing_is_asked_for_until_retry(served):
+    watcher = Watcher(open_alone(served))
+    watcher.display.stop()
+    seen = len(served.requests)
+    watcher.show(0, 30)
+    assert watcher.display.state.is_stopped
+    threading.Event().wait(0.05)
+    assert len(served.requests) == seen
+    watcher.display.retry()
+    assert np.array_equal(watcher.wait(0, 30), noise()[30])
+
+
+def test_nothing_is_asked_for_while_held(served):
+    watcher = Watcher(open_alone(served), is_held=True)
+    seen = len(served.requests)
+    watcher.show(0, 30)
+    threading.Event().wait(0.05)
+    assert len(served.requests) == seen
+    watcher.display.release()
+    assert np.array_equal(watcher.wait(0, 30), noise()[30])
+
+
+def test_a_view_that_costs_too_much_is_shown_at_a_coarser_level(served):
+    pyramid = open_alone(served)
+    watcher = Watcher(pyramid)
+    watcher.display.largest_view_bytes = 12 * 2**20
+    exact = pyramid.read(1)
+    whole = (slice(None), slice(100, 101))
+    picture = watcher.wait(0, *whole, until=lambda state: state.is_limited and not state.missing_blocks)
+    assert not watcher.display.state.is_exact
+    assert np.array_equal(picture[:, 0], exact[np.ix_(np.arange(61) // 2, [50], np.arange(275) // 2)][:, 0])
+    assert not any(path.startswith("/image.zarr/0/0/1/1") for path, _ in served.requests)
+
+
+def test_an_overview_asks_for_nothing(served):
+    pyramid = open_alone(served)
+    display = pyramid.display()
+    seen = len(served.requests)
+    np.asarray(display.overviews[2])
+    threading.Event().wait(0.05)
+    assert len(served.requests) == seen
+
+
+def test_two_displays_share_what_is_fetched(served):
+    pyramid = open_alone(served)
+    first, second = Watcher(pyramid), Watcher(pyramid)
+    second.show(0, 30)
+    assert np.array_equal(first.wait(0, 30), noise()[30])
+    assert np.array_equal(second.wait(0, 30), noise()[30])
+    ranges = [request for request in served.requests if "/0/0/" in request[0]]
+    assert len(ranges) == len(set(ranges))
+
+
+def test_a_small_cache_does_not_fetch_for_ever(served):
+    pyramid = open_alone(served, limit_bytes=8 * 2**20)
+    watcher = Watcher(pyramid)
+    watcher.wait(0, until=lambda state: state.is_limited and not state.missing_blocks)
+    settled = len(served.requests)
+    for _ in range(3):
+        watcher.show(0)
+        threading.Event().wait(0.05)
+    assert len(served.requests) <= settled + 40
+
+
+def test_a_closed_display_tells_nothing_and_asks_for_nothing(served):
+    watcher = Watcher(open_alone(served))
+    watcher.display.close()
+    seen = len(served.requests)
+    watcher.show(0, 30)
+    threading.Event().wait(0.05)
+    assert not watcher.changed.is_set()
+    assert len(served.requests) == seen
+
+
+def test_no_thread_is_left_when_there_is_nothing_to_do(served):
+    watcher = Watcher(open_alone(served))
+    watcher.wait(0, 30)
+    watcher.display.close()
+    deadline = time.monotonic() + 5
+    while any(thread.name == "napari-cryoet-fetch" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)

@@ -1,0 +1,91 @@
+"""Blocks cover an array once, and levels lie over each other by exact factors."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.streaming.geometry import box_slices, intersect, level_factors, make_grid, padded_shapes
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
+
+
+@given(SIZES, SIZES, SIZES)
+def test_every_voxel_lies_in_exactly_one_block_and_that_in_one_chunk(shape, chunk_shape, block_shape):
+    grid = make_grid(shape, chunk_shape, block_shape)
+    count = np.zeros(shape, int)
+    for block in grid.covering(tuple((0, size) for size in shape)):
+        box = grid.box(block)
+        count[box_slices(box)] += 1
+        chunk = grid.chunk(block)
+        for (start, stop), index, size in zip(box, chunk, chunk_shape, strict=True):
+            assert index * size <= start < stop <= (index + 1) * size
+    assert (count == 1).all()
+    assert grid.shape == shape
+
+
+@given(SIZES, SIZES, SIZES, st.data())
+def test_covering_finds_the_blocks_of_a_box_and_no_others(shape, chunk_shape, block_shape, data):
+    grid = make_grid(shape, chunk_shape, block_shape)
+    box = tuple(tuple(sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))) for n in shape)
+    found = set(grid.covering(box))
+    everything = grid.covering(tuple((0, size) for size in shape))
+    assert found == {block for block in everything if intersect(grid.box(block), box)}
+    if found:
+        outer = grid.enclosing(box)
+        assert intersect(outer, box) == box
+        assert set(grid.covering(outer)) == found
+
+
+@given(SIZES, SIZES, SIZES, st.integers(1, 9))
+def test_runs_hold_each_block_once_and_stay_in_one_chunk(shape, chunk_shape, block_shape, longest):
+    grid = make_grid(shape, chunk_shape, block_shape)
+    blocks = list(grid.covering(tuple((0, size) for size in shape)))
+    runs = grid.runs(blocks, longest)
+    assert sorted(block for run in runs for block in run) == sorted(blocks)
+    assert all(len(run) <= longest and len({grid.chunk(block) for block in run}) == 1 for run in runs)
+
+
+@given(st.tuples(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 2000)), st.booleans())
+def test_halved_levels_have_factors_of_two_and_are_padded_to_ratios_of_two(shape, with_scales):
+    shapes = [shape]
+    for _ in range(2):
+        shapes.append(tuple(-(-size // 2) for size in shapes[-1]))
+    scales = [(13.48 * 2**level,) * 3 for level in range(3)] if with_scales else [None] * 3
+    factors = level_factors(shapes, scales)
+    if with_scales:
+        assert factors == ((1, 1, 1), (2, 2, 2), (4, 4, 4))
+    padded = padded_shapes(shapes, factors)
+    for axis in range(3):
+        for level in range(3):
+            assert padded[0][axis] == padded[level][axis] * factors[level][axis]
+            assert 0 <= padded[level][axis] - shapes[level][axis] < 4
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 301, 303])
+def test_sizes_rounded_down_have_factors_of_two_as_well(size):
+    shapes = [(size,) * 3, (size // 2,) * 3]
+    factors = level_factors(shapes, [None, None])
+    assert factors[1] == (2, 2, 2)
+    padded = padded_shapes(shapes, factors)
+    assert padded[0][0] == 2 * padded[1][0] >= size
+
+
+def test_an_axis_that_is_not_halved_has_a_factor_of_one():
+    assert level_factors([(41, 1024, 1000), (41, 512, 500)], [None, None])[1] == (1, 2, 2)
+    scales = [(1.0, 1.0, 1.0), (1.0, 2.0, 2.0)]
+    assert level_factors([(41, 1024, 1000), (41, 512, 500)], scales)[1] == (1, 2, 2)
+
+
+def test_factors_that_are_no_whole_numbers_are_left_alone():
+    shapes = [(100, 100, 100), (67, 67, 67)]
+    factors = level_factors(shapes, [(1.0,) * 3, (1.5,) * 3])
+    assert factors[1] == pytest.approx((100 / 67,) * 3)
+    assert padded_shapes(shapes, factors) == tuple(shapes)
+
+
+def test_large_factors_are_not_padded_for():
+    shapes = [(100, 100, 100), (7, 7, 7)]
+    factors = level_factors(shapes, [(1.0,) * 3, (16.0,) * 3])
+    assert factors[1] == (16, 16, 16)
+    assert padded_shapes(shapes, factors) == tuple(shapes)

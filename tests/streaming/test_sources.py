@@ -1,0 +1,110 @@
+"""What is missing is told apart from what failed, wherever bytes come from."""
+
+import os
+import threading
+
+import pytest
+
+from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
+from napari_cryoet.streaming.sources import open_source
+from stream_server import StreamServer
+
+CONTENT = bytes(range(256)) * 10
+
+
+@pytest.fixture(params=["path", "file", "http"])
+def source(request, tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "x y%").write_bytes(CONTENT)
+    (folder / "empty").write_bytes(b"")
+    match request.param:
+        case "path":
+            yield open_source(folder)
+        case "file":
+            yield open_source(folder.as_uri())
+        case _:
+            with StreamServer(tmp_path) as server:
+                os.rename(folder, tmp_path / "folder")
+                os.rename(tmp_path / "folder" / "x y%", tmp_path / "folder" / "x%20y%25")
+                yield open_source(f"{server.url}/folder")
+
+
+def test_files_are_read_whole_and_in_ranges(source):
+    assert source.read("x y%") == CONTENT
+    assert source.read("x y%", start=10, length=5) == CONTENT[10:15]
+    assert source.read("x y%", length=7) == CONTENT[:7]
+    assert source.read("x y%", start=2000) == CONTENT[2000:]
+    assert source.read("x y%", start=-9) == CONTENT[-9:]
+
+
+def test_fewer_bytes_come_only_where_the_file_ends(source):
+    assert source.read("x y%", start=2550, length=100) == CONTENT[2550:]
+    assert source.read("x y%", start=9999, length=100) == b""
+    assert source.read("empty", length=100) == b""
+
+
+def test_a_missing_file_is_none(source):
+    assert source.read("nothing") is None
+    assert source.read("no/such/folder", start=3, length=3) is None
+
+
+def test_bytes_are_counted(source):
+    source.read("x y%", length=100)
+    source.read("x y%", start=5, length=10)
+    assert source.bytes_read == 110
+
+
+def test_stop_is_obeyed(source):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        source.read("x y%", stop=stop)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 500, 502, 503])
+def test_a_refusal_is_an_error_and_never_a_missing_file(status, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    with StreamServer(tmp_path) as server:
+        server.statuses["."] = status
+        with pytest.raises(StreamError):
+            open_source(server.url).read("x")
+
+
+def test_no_answer_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    with StreamServer(tmp_path) as server:
+        url = server.url
+    with pytest.raises(StreamError):
+        open_source(url).read("x")
+
+
+def test_a_folder_in_place_of_a_file_is_an_error(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(StreamError, match="folder"):
+        open_source(tmp_path).read("x")
+
+
+def test_a_file_below_a_file_is_missing(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    assert open_source(tmp_path).read("x/y") is None
+
+
+def test_a_query_is_kept_for_every_file_below(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    with StreamServer(tmp_path) as server:
+        assert open_source(f"{server.url}/?token=abc").read("x") == b"1"
+        assert server.requests == [("/x?token=abc", None)]
+
+
+def test_a_source_may_be_one_file(tmp_path):
+    (tmp_path / "x").write_bytes(b"123")
+    assert open_source(tmp_path / "x").read("", start=1) == b"23"
+    with StreamServer(tmp_path) as server:
+        assert open_source(f"{server.url}/x").read("", start=1) == b"23"
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/a.zarr", "ftp://host/a", "gs://x/y"])
+def test_other_addresses_are_refused_with_words(address):
+    with pytest.raises(FormatError, match="can't be streamed"):
+        open_source(address)
