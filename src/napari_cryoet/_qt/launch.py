@@ -59,8 +59,15 @@ class Order:
     timeout_s: float = 120.0
 
 
-def launch(order: Order) -> int:
+def launch(order: Order, *, qt_hint: str = "") -> int:
     """Open napari with the dock; returns 0 when the window is closed, or its picture is drawn.
+
+    Parameters
+    ----------
+    order
+        What to open.
+    qt_hint
+        What to tell where Qt can't start, which ends the program.
 
     Raises
     ------
@@ -70,11 +77,33 @@ def launch(order: Order) -> int:
         If the program was interrupted.
     """
     with notification_manager:  # else an error in a paint event would end the program without a word
-        return _launch(order)
+        return _launch(order, qt_hint)
 
 
-def _launch(order: Order) -> int:
-    with _words_for_qt_faults():
+def _launch(order: Order, qt_hint: str) -> int:
+    viewer, browser = _open_window(order, qt_hint)
+    opening = Opening(browser, order)
+    with _interrupts_end_the_loop() as interrupted:
+        if order.screenshot is None:
+            opening.begin()
+            napari.run()
+            if interrupted():
+                viewer.close()
+                raise StoppedError
+            return 0
+        try:
+            _wait_until_drawn(viewer, browser, opening, order)
+            if interrupted():
+                raise StoppedError
+            save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
+        finally:
+            viewer.close()
+    return 0
+
+
+def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
+    """Return a viewer on screen and its dock."""
+    with _words_for_qt_faults(qt_hint):
         viewer = napari.Viewer(show=False)
         window = viewer.window
         browser = PortalBrowser(viewer)
@@ -84,21 +113,7 @@ def _launch(order: Order) -> int:
     if size_px is not None:
         _main_window(browser).showNormal()
         window.resize(*size_px)
-    opening = Opening(browser, order)
-    with _interrupts_end_the_loop() as interrupted:
-        if order.screenshot is None:
-            opening.begin()
-            napari.run()
-        else:
-            try:
-                _wait_until_drawn(viewer, browser, opening, order)
-                if not interrupted():
-                    save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
-            finally:
-                viewer.close()
-    if interrupted():
-        raise StoppedError
-    return 0
+    return viewer, browser
 
 
 class Opening(QObject):
@@ -147,18 +162,24 @@ class Opening(QObject):
         self._has_arrived = True
         tomogram = page.default_tomogram
         if tomogram is None:
-            self.error = CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run.")
+            self._tell(CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run."))
             return
+        run = self._browser.screens.run
+        self._wanted.add(("tomogram", tomogram.id))
+        run.tomogram_open_requested.emit(page, tomogram)
         try:
             files = chosen_files(page, tomogram, self._order.annotations)
         except CryoETError as error:
-            self.error = error
+            self._tell(error)
             return
-        self._wanted = {("tomogram", tomogram.id), *(("annotation file", file.id) for file in files)}
-        run = self._browser.screens.run
-        run.tomogram_open_requested.emit(page, tomogram)
+        self._wanted |= {("annotation file", file.id) for file in files}
         for file in files:
             run.annotation_show_requested.emit(page, file)
+
+    def _tell(self, error: CryoETError) -> None:
+        """Show an error in the dock, and keep it for whoever waits for the picture."""
+        self.error = error
+        self._browser.screens.notice.show_error(error)
 
 
 def chosen_files(page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...]) -> tuple[AnnotationFile, ...]:
@@ -274,21 +295,22 @@ def _interrupts_end_the_loop() -> Iterator[Any]:
 
 
 @contextmanager
-def _words_for_qt_faults() -> Iterator[None]:
+def _words_for_qt_faults(hint: str) -> Iterator[None]:
     """Say in a sentence why Qt can't start; it ends the program by itself if it finds no display to draw on."""
+    told: list[str] = []
 
     def on_message(kind: QtMsgType, _context: object, text: str | None) -> None:
+        told.append(text or "")
         if kind == QtMsgType.QtFatalMsg:
-            sys.stderr.write(f"napari-cryoet: Qt can't start: {text}\n")
+            reasons = " ".join(" ".join(dict.fromkeys(told)).split())
+            sys.stderr.write(f"napari-cryoet: Qt can't start: {reasons} {hint}\n")
             sys.stderr.flush()
             os._exit(1)
-        if kind == QtMsgType.QtCriticalMsg:
-            sys.stderr.write(f"{text}\n")
 
     before = qInstallMessageHandler(on_message)
     try:
         yield
     except ImportError as error:
-        raise CryoETError(f"napari's window can't be made: {error.__cause__ or error}.") from error
+        raise CryoETError(f"napari's window can't be made: {error.__cause__ or error}.", hint=hint) from error
     finally:
         qInstallMessageHandler(before)

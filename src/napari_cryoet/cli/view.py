@@ -41,7 +41,7 @@ def open_source(options: argparse.Namespace) -> int:
         size_px=options.size,
         timeout_s=options.timeout,
     )
-    return launch(order)
+    return launch(order, qt_hint=QT_HINT)
 
 
 def words_for_import(error: ImportError) -> CryoETError:
