@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -14,13 +15,15 @@ import numpy as np
 import pytest
 from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QColor, QFont, QImage, QPainter
-from qtpy.QtWidgets import QLabel, QMainWindow
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow
 
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet._qt.window_picture import save_picture, shows_data
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.cli.console import stop_on_interrupt
+from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.packs.handler import PackHandler
 from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.portal import open_portal
@@ -143,6 +146,18 @@ def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, pi
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 1
     assert "Qt can't start" in done.stderr
+    assert "libxcb-cursor0" in done.stderr
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_ctrl_c_closes_the_window(qtbot: QtBot, demo_pack: Path, picture: Path, draws: bool) -> None:
+    order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture if draws else None)
+    with stop_on_interrupt() as stop:
+        QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(StoppedError):
+            launch(order, stop=stop)
+    assert not [widget for widget in QApplication.topLevelWidgets() if widget.isVisible()]
+    assert not picture.exists()
 
 
 # What goes wrong

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 import napari
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 from qtpy.QtCore import QEventLoop, QObject, QTimer, QtMsgType, qInstallMessageHandler
-from qtpy.QtWidgets import QApplication, QMainWindow
+from qtpy.QtWidgets import QMainWindow
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.settling import Settling
@@ -59,13 +59,15 @@ class Order:
     timeout_s: float = 120.0
 
 
-def launch(order: Order, *, qt_hint: str = "") -> int:
+def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = "") -> int:
     """Open napari with the dock; returns 0 when the window is closed, or its picture is drawn.
 
     Parameters
     ----------
     order
         What to open.
+    stop
+        Set by whoever hears of Ctrl+C.
     qt_hint
         What to tell where Qt can't start, which ends the program.
 
@@ -77,27 +79,25 @@ def launch(order: Order, *, qt_hint: str = "") -> int:
         If the program was interrupted.
     """
     with notification_manager:  # else an error in a paint event would end the program without a word
-        return _launch(order, qt_hint)
+        return _launch(order, stop or threading.Event(), qt_hint)
 
 
-def _launch(order: Order, qt_hint: str) -> int:
+def _launch(order: Order, stop: threading.Event, qt_hint: str) -> int:
     viewer, browser = _open_window(order, qt_hint)
     opening = Opening(browser, order)
-    with _interrupts_end_the_loop() as interrupted:
-        if order.screenshot is None:
-            opening.begin()
-            napari.run()
-            if interrupted():
-                viewer.close()
-                raise StoppedError
-            return 0
-        try:
-            _wait_until_drawn(viewer, browser, opening, order)
-            if interrupted():
-                raise StoppedError
-            save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
-        finally:
+    if order.screenshot is None:
+        opening.begin()
+        if not stop.is_set():
+            napari.run()  # ends by itself at Ctrl+C, and lets the signal's own handler know
+        if stop.is_set():
             viewer.close()
+            raise StoppedError
+        return 0
+    try:
+        _wait_until_drawn(viewer, browser, opening, order, stop)
+        save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
+    finally:
+        viewer.close()
     return 0
 
 
@@ -224,7 +224,9 @@ def _why_not(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> st
     return f"Annotation {annotation_id} can't be shown: {rows[0].reason}"
 
 
-def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, order: Order) -> None:
+def _wait_until_drawn(
+    viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, order: Order, stop: threading.Event
+) -> None:
     """Open what was ordered and return when the window has come to rest; raise what goes wrong meanwhile."""
     loop, faults = QEventLoop(), list[CryoETError]()
     settling = Settling(
@@ -247,6 +249,13 @@ def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Op
         waits_for = opening.missing(viewer.layers) or settling.waits_for()
         fail(CryoETError(f"Not everything was drawn after {order.timeout_s:g} s: waiting for {waits_for}."))
 
+    def look_for_stop() -> None:
+        if stop.is_set():
+            loop.quit()
+
+    look = QTimer()  # Python hears signals only between two of its own steps, and Qt's loop has none
+    look.setInterval(_SIGNAL_POLL_MS)
+    look.timeout.connect(look_for_stop)
     deadline = QTimer()
     deadline.setSingleShot(True)
     deadline.timeout.connect(on_timeout)
@@ -257,10 +266,14 @@ def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Op
     try:
         opening.begin()
         deadline.start(int(order.timeout_s * 1000))
+        look.start()
         loop.exec()
     finally:
         deadline.stop()
+        look.stop()
         notification_manager.notification_ready.disconnect(on_notification)
+    if stop.is_set():
+        raise StoppedError
     if opening.error is not None:
         raise opening.error
     if faults:
@@ -271,27 +284,6 @@ def _main_window(browser: PortalBrowser) -> QMainWindow:
     window = browser.window()
     assert isinstance(window, QMainWindow), "the dock is in napari's window"  # noqa: S101
     return window
-
-
-@contextmanager
-def _interrupts_end_the_loop() -> Iterator[Any]:
-    """Let Ctrl+C end Qt's event loop, which otherwise runs on without looking at Python's signals."""
-    was_interrupted = False
-
-    def on_interrupt(*_: object) -> None:
-        nonlocal was_interrupted
-        was_interrupted = True
-        QApplication.exit(0)
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    look = QTimer()
-    look.timeout.connect(lambda: None)  # Python handles signals only between two of its own steps
-    look.start(_SIGNAL_POLL_MS)
-    try:
-        yield lambda: was_interrupted
-    finally:
-        look.stop()
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -41,7 +41,8 @@ def open_source(options: argparse.Namespace) -> int:
         size_px=options.size,
         timeout_s=options.timeout,
     )
-    return launch(order, qt_hint=QT_HINT)
+    with stop_on_interrupt() as stop:
+        return launch(order, stop=stop, qt_hint=QT_HINT)
 
 
 def words_for_import(error: ImportError) -> CryoETError:
