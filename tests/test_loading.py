@@ -142,7 +142,8 @@ class TestTomogram:
 
         spec = load_tomogram(tomogram_at(None, https_mrc_file=path.as_uri()))
 
-        np.testing.assert_array_equal(spec.data[0].compute(), volume)
+        np.testing.assert_array_equal(spec.data.compute(), volume)
+        assert spec.options["multiscale"] is False
         assert spec.options["scale"] == (13.48,) * 3
 
     def test_without_any_file_is_an_error_in_words(self):
@@ -366,8 +367,8 @@ class TestMasks:
 
         (spec,) = load_annotation(make_file(ShapeType.SEGMENTATION_MASK, format="mrc", https_path=path.as_uri()))
 
-        assert spec.data[0].dtype.kind in "ui"
-        assert np.argwhere(spec.data[0].compute()).tolist() == [[3, 4, 5]]
+        assert spec.data.dtype.kind in "ui"
+        assert np.argwhere(spec.data.compute()).tolist() == [[3, 4, 5]]
 
     def test_use_their_own_spacing(self, tmp_path):
         url = written(tmp_path / "m.zarr", np.zeros(SHAPE_ZYX, np.int8), kind="mask")

@@ -1,1 +1,74 @@
-"""Browse, stream, overlay and download the CZ CryoET Data Portal."""
+"""Browse, stream, overlay and download the CZ CryoET Data Portal.
+
+The names below are the public API. Each is imported when it is first used, so importing this package costs nothing.
+
+>>> import napari_cryoet
+>>> sorted(napari_cryoet.__all__)[:3]
+['CryoETError', 'DownloadError', 'FormatError']
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_cryoet._version import __version__
+
+if TYPE_CHECKING:
+    from napari_cryoet.exceptions import (
+        CryoETError,
+        DownloadError,
+        FormatError,
+        NetworkError,
+        NotFoundError,
+        PackError,
+        PortalError,
+        StoppedError,
+        StreamError,
+    )
+    from napari_cryoet.layer_spec import LayerSpec
+    from napari_cryoet.loading import load_annotation, load_tomogram
+    from napari_cryoet.overlay import Fit, fit
+    from napari_cryoet.portal import Portal, open_portal
+
+__all__ = [
+    "CryoETError",
+    "DownloadError",
+    "Fit",
+    "FormatError",
+    "LayerSpec",
+    "NetworkError",
+    "NotFoundError",
+    "PackError",
+    "Portal",
+    "PortalError",
+    "StoppedError",
+    "StreamError",
+    "__version__",
+    "fit",
+    "load_annotation",
+    "load_tomogram",
+    "open_portal",
+]
+
+_HOMES = {
+    "Fit": "overlay",
+    "LayerSpec": "layer_spec",
+    "Portal": "portal",
+    "fit": "overlay",
+    "load_annotation": "loading",
+    "load_tomogram": "loading",
+    "open_portal": "portal",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'exceptions')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,9 +16,10 @@ class LayerSpec(NamedTuple):
     Attributes
     ----------
     data
-        image and labels: a list of dask arrays (z, y, x), finest first, each exactly half of the one before;
-        points: float64 (n, 3), z, y, x in ångström;
-        vectors: float64 (n, 2, 3), start and direction, z, y, x in ångström.
+        image and labels: a list of dask arrays (z, y, x), finest first, each exactly half of the one before, or one
+        dask array where there is only one level;
+        points: float64 (n, 3), z, y, x in voxels of the file's own grid, so that ``data * scale`` is in ångström;
+        vectors: float64 (n, 2, 3), start and direction, likewise.
     options
         Keyword arguments of napari's layer, among them ``scale`` (ångström a voxel), ``units``, ``axis_labels`` and
         ``metadata`` (provenance under `METADATA_KEY`).

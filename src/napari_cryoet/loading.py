@@ -1,8 +1,9 @@
 """Records and files to layer specs: what napari needs to draw them, without napari.
 
 World is ångström in z, y, x, with its origin at the centre of voxel (0, 0, 0): ``world = index * spacing``. A record's
-spacing is the API's; what a volume file says itself counts only for bare files. Where neither is known, layers are in
-voxels and say so: units are ``"pixel"`` and the metadata has a warning. Nothing is guessed.
+spacing is the API's. For a bare file it is the one that the caller gives, else that of the portal's folder layout
+around it, else what a volume says itself. Where none is known, layers are in voxels and say so: units are ``"pixel"``
+and the metadata has a warning. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.records import Annotation, AnnotationFile, Tomogram
 from napari_cryoet.vocabulary import ShapeType
-from napari_cryoet.volumes import Volume, name_of, open_volume, suffix_of
+from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout, suffix_of
 from napari_cryoet.wording import joined, plain, spacing_text
 
 AXES: Final = ("z", "y", "x")
@@ -170,7 +171,8 @@ def _load_bare_annotation(
     name = _stem(source)
     chosen = color or color_of(name)
     if suffix_of(source) == ".ndjson":
-        spacing = _given_spacing(tomogram)
+        given = _given_spacing(tomogram)
+        spacing = given if given is not None else spacing_in_layout(source)
         about = provenance.of_bare_file("annotation", str(source), spacing)
         points = ndjson.read_points(_fetch(str(source), stop))
         diameter = diameter_angstrom(None, name)
@@ -211,11 +213,11 @@ def _labels_spec(volume: Volume, common: dict[str, Any], name: str, color: RGBA 
         volume.pyramid.coarse_offset = "strided"  # the portal picks every second instance voxel; it averages the rest
     options = common | {
         "name": name,
-        "multiscale": True,
+        "multiscale": len(levels) > 1,
         "colormap": instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color},
         "opacity": MASK_OPACITY,
     }
-    return LayerSpec(levels, options, "labels")
+    return LayerSpec(_levels(levels), options, "labels")
 
 
 def _whole_numbers(block: NDArray[Any]) -> NDArray[Any]:
@@ -223,10 +225,15 @@ def _whole_numbers(block: NDArray[Any]) -> NDArray[Any]:
     return whole
 
 
+def _levels(levels: list[Any]) -> Any:
+    """The levels, or the array itself where there is only one: napari's Labels take no list of one."""
+    return levels if len(levels) > 1 else levels[0]
+
+
 def _image_spec(volume: Volume, stop: threading.Event | None, **options: Any) -> LayerSpec:
     limits = _limits(volume, stop)
-    options |= {"multiscale": True, "colormap": "gray"}
-    return LayerSpec(volume.levels, options | ({} if limits is None else {"contrast_limits": limits}), "image")
+    options |= {"multiscale": len(volume.levels) > 1, "colormap": "gray"}
+    return LayerSpec(_levels(volume.levels), options | ({} if limits is None else {"contrast_limits": limits}), "image")
 
 
 def _limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float] | None:
@@ -272,7 +279,8 @@ def _with_spacing(about: dict[str, Any], spacing: float | tuple[float, float, fl
 
 
 def _bare(volume: Volume, source: str | Path, given: float | None) -> dict[str, Any]:
-    spacing = volume.spacing_angstrom if given is None else (given,) * 3
+    known = given if given is not None else spacing_in_layout(source)
+    spacing = volume.spacing_angstrom if known is None else (known,) * 3
     return _with_spacing(provenance.of_bare_file("volume", str(source), spacing), spacing)
 
 

@@ -113,6 +113,20 @@ def of_bare_file(
     }
 
 
+def citation(about: Mapping[str, Any]) -> str:
+    """Whom to cite for a layer, and where its data is, in a few lines of plain text; empty for a bare file."""
+    authors = ", ".join(about.get("authors") or ())
+    title = about.get("dataset_title") or about.get("deposition_title")
+    dataset = f"CryoET Data Portal, DS-{about['dataset_id']}" if about.get("dataset_id") else ""
+    lines = (
+        ". ".join(part for part in (authors, title, dataset) if part),
+        "  ".join(f"https://doi.org/{doi}" for doi in about.get("dois") or ()),
+        about.get("portal_url"),
+        f"Licence: {about['licence']}" if about.get("licence") else "",
+    )
+    return "\n".join(line for line in lines if line)
+
+
 def _common(
     *,
     kind: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})
 _ANGSTROM_PER: Final = {"angstrom": 1.0, "nanometer": 10.0, "nanometre": 10.0, "micrometer": 1e4, "micrometre": 1e4}
+_SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 #: Voxels along y and x of the sample that contrast and content are judged by.
 _SAMPLE_SIDE: Final = 1024
 
@@ -112,6 +114,15 @@ def suffix_of(url_or_path: str | Path) -> str:
 def name_of(url_or_path: str | Path) -> str:
     """The file's own name."""
     return PurePosixPath(_path_of(url_or_path)).name
+
+
+def spacing_in_layout(url_or_path: str | Path) -> float | None:
+    """The voxel spacing that the portal's folder layout says, in ångström: ``…/VoxelSpacing13.480/…``, or None.
+
+    Downloads keep this layout. The number is the API's, rounded to three digits.
+    """
+    found = _SPACING_FOLDER.search(_path_of(url_or_path))
+    return float(found.group(1)) or None if found else None
 
 
 def _path_of(url_or_path: str | Path) -> str:

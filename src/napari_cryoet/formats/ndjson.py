@@ -166,6 +166,11 @@ def read_points(source: bytes | str | Path) -> Points:
     return builder.build()
 
 
+def known_kind(word: object) -> str | None:
+    """The kind of point that a line's ``type`` names, in whatever case; None for any other."""
+    return _KINDS.get(word.lower()) if isinstance(word, str) else None
+
+
 def write_points(points: Points) -> bytes:
     """The bytes of a file with these points, as the portal writes it; `read_points` gives the same points back."""
     lines = []
@@ -241,8 +246,7 @@ class _Builder:
             raise _malformed(number, line, "it isn't JSON with finite numbers") from error
         if not isinstance(record, dict):
             raise _malformed(number, line, "it isn't a JSON object")
-        word = record.get("type")
-        kind = _KINDS.get(word.lower()) if isinstance(word, str) else None
+        kind = known_kind(record.get("type"))
         if kind is None:
             self._skipped.append(SkippedLine(number, line.strip()[:SHOWN_TEXT]))
             return

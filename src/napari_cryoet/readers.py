@@ -1,0 +1,168 @@
+"""Files, folders and addresses to layers, for napari's reader plugins: what can be read is decided by content.
+
+A reader knows no records, so spacing comes from the file, or from the portal's folder layout around it
+(``…/VoxelSpacing13.480/…``). Where neither says it, layers are in voxels (units "pixel") and their metadata says so.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from napari_cryoet.exceptions import FormatError, PackError, StreamError
+from napari_cryoet.formats import ndjson
+from napari_cryoet.layer_spec import LayerKind, LayerSpec
+from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.outline import outline_run
+from napari_cryoet.packs.pack import is_pack
+from napari_cryoet.portal import open_portal
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, suffix_of
+
+LayerData = tuple[Any, dict[str, Any], LayerKind]
+ReaderFunction = Callable[[Any], list[LayerData]]
+
+_HEAD_BYTES: Final = 2**16
+_LINES_LOOKED_AT: Final = 20
+
+
+def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
+    """A function that reads a path or an http(s) address, or None where there is nothing for us in it.
+
+    Raises
+    ------
+    StreamError
+        If what is there can't be reached, so that nobody knows.
+    """
+    if not isinstance(path, str):
+        return None if len(path) != 1 else get_reader(path[0])
+    pack = _pack_folder(path)
+    if pack is not None:
+        return lambda _path: read_pack(pack)
+    suffix = suffix_of(path)
+    if suffix == ".ndjson":
+        return _read_points if _holds_points(path) else None
+    if suffix in MRC_SUFFIXES or suffix == ".zarr":
+        return _volume_reader(path)
+    return None
+
+
+def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
+    """A run of a pack: its default tomogram, and the annotations that the curators show with it.
+
+    Parameters
+    ----------
+    folder
+        The pack's.
+    run_id
+        Which run; by default the first that has a tomogram.
+
+    Raises
+    ------
+    PackError
+        If there is no such run, or none with a tomogram.
+    """
+    portal = open_portal(folder)
+    try:
+        page = portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
+        return read_run(page, stop=stop)
+    finally:
+        portal.close()
+
+
+def read_run(page: RunPage, *, stop: threading.Event | None = None) -> list[LayerData]:
+    """What a run's page opens: its default tomogram, with the annotations that are shown by default.
+
+    Raises
+    ------
+    PackError
+        If the run has no tomogram.
+    """
+    tomogram = page.default_tomogram
+    if tomogram is None:
+        raise PackError(f"Run {page.run.name} has no tomogram.")
+    specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
+    for file in outline_run(page, tomogram).defaults():
+        specs += load_annotation(file, tomogram, stop=stop)
+    ranks: list[LayerKind] = ["image", "labels", "vectors", "points"]
+    return [_layer_data(spec) for spec in sorted(specs, key=lambda spec: ranks.index(spec.kind))]
+
+
+def looks_like_labels(volume: Volume) -> bool:
+    """Whether a volume is a mask: its file says so, or its coarsest level is whole numbers, mostly background."""
+    if volume.is_labels or volume.dtype.kind == "b":
+        return True
+    if volume.dtype.kind not in "iu":
+        return False
+    values = volume.sample(level=len(volume.levels) - 1)
+    if values.size == 0 or values.min() < 0:
+        return False
+    return bool(values.max() <= 1 or np.mean(values == 0) >= 0.5)
+
+
+def _volume_reader(path: str) -> ReaderFunction | None:
+    try:
+        volume = open_volume(path)
+        is_mask = looks_like_labels(volume)
+    except FormatError:
+        return None
+    volume.close()
+    return _read_mask if is_mask else _read_tomogram
+
+
+def _read_tomogram(path: Any) -> list[LayerData]:
+    return [_layer_data(load_tomogram(_only(path)))]
+
+
+def _read_mask(path: Any) -> list[LayerData]:
+    return [_layer_data(spec) for spec in load_annotation(_only(path))]
+
+
+_read_points = _read_mask
+
+
+def _holds_points(path: str) -> bool:
+    """Whether one of the first lines is a point of a kind that we know."""
+    from napari_cryoet.streaming.sources import open_source
+
+    head = open_source(path).read("", length=_HEAD_BYTES)
+    if head is None:
+        raise StreamError(f"There is no file at {path}.")
+    lines = [line for line in head.split(b"\n") if line.strip()][:_LINES_LOOKED_AT]
+    return any(_is_point(line) for line in lines)
+
+
+def _is_point(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and ndjson.known_kind(record.get("type")) is not None
+
+
+def _pack_folder(path: str) -> Path | None:
+    if "://" in path:
+        return None
+    folder = Path(path).parent if Path(path).name == "pack.json" else Path(path)
+    return folder if is_pack(folder) else None
+
+
+def _first_run(portal: Any, stop: threading.Event | None) -> RunPage:
+    for dataset in portal.datasets(stop=stop):
+        for run in portal.runs(dataset.id, stop=stop):
+            if run.tomogram_count:
+                return cast(RunPage, portal.run_page(run.id, stop=stop))
+    raise PackError("No run of this pack has a tomogram.")
+
+
+def _layer_data(spec: LayerSpec) -> LayerData:
+    return spec.data, spec.options, spec.kind
+
+
+def _only(path: Any) -> str:
+    return path if isinstance(path, str) else str(path[0])

@@ -1,0 +1,167 @@
+import threading
+import warnings
+
+import napari
+import numpy as np
+import pytest
+from napari.layers import Image, Labels, Points
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_cryoet._qt import plugin
+from napari_cryoet._qt.progressive import StreamStatus
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.formats.ndjson import Points as FilePoints
+from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.streaming.pyramid import Pyramid
+
+SHAPE_ZYX = (9, 14, 21)
+
+
+@pytest.fixture
+def viewer(qtbot):
+    viewer = napari.Viewer(show=False)
+    yield viewer
+    viewer.close()
+
+
+@pytest.fixture
+def volume():
+    return np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
+
+
+def status_of(layer):
+    return getattr(layer._slicing_state, "status", None)
+
+
+def test_a_zarr_opens_and_streams(viewer, volume, tmp_path):
+    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
+
+    (layer,) = viewer.open(str(tmp_path / "TS.zarr"), plugin="napari-cryoet")
+
+    assert isinstance(layer, Image)
+    assert isinstance(status_of(layer), StreamStatus)
+    assert layer.scale.tolist() == [13.48] * 3
+
+
+@pytest.mark.parametrize("name", ["mask.zarr", "mask.mrc"])
+def test_a_mask_opens_as_labels(viewer, tmp_path, name):
+    mask = np.zeros(SHAPE_ZYX, np.int8)
+    mask[4, 6, 8] = 1
+    (
+        write_pyramid(tmp_path / name, mask, 13.48, "mask")
+        if name.endswith("zarr")
+        else write_mrc(tmp_path / name, mask, 9)
+    )
+
+    (layer,) = viewer.open(str(tmp_path / name), plugin="napari-cryoet")
+
+    assert isinstance(layer, Labels)
+    assert isinstance(status_of(layer), StreamStatus)
+
+
+def test_points_open_and_show_as_discs(viewer, tmp_path):
+    path = tmp_path / "VoxelSpacing10.000" / "ribosome.ndjson"
+    path.parent.mkdir()
+    path.write_bytes(write_points(FilePoints.from_zyx(np.array([[3.0, 2.0, 1.0], [40.0, 2.0, 1.0]]))))
+
+    (layer,) = viewer.open(str(path), plugin="napari-cryoet")
+
+    assert isinstance(layer, Points)
+    viewer.dims.set_point(0, 100.0)  # 70 Å from the first point, whose radius is 150 Å
+    assert list(layer._view_indices) == [0]
+
+
+def test_addresses_open(viewer, demo_pack):
+    from napari_cryoet.packs.serve import serve_pack
+
+    with serve_pack(demo_pack) as server:
+        for suffix, kind in ((".zarr", Image), (".ndjson", Points), (".mrc", Image)):
+            path = next(path for path in sorted((demo_pack / "files").rglob(f"*{suffix}")) if "Tilt" not in str(path))
+            url = f"{server.files_url.rstrip('/')}/{path.relative_to(demo_pack / 'files').as_posix()}"
+            layers = viewer.open(url, plugin="napari-cryoet")
+            assert layers, url
+            assert isinstance(layers[0], kind | Labels), url
+
+
+def test_a_pack_opens_its_default_run(viewer, demo_pack):
+    layers = viewer.open(str(demo_pack), plugin="napari-cryoet")
+
+    assert isinstance(layers[0], Image)
+    assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"angstrom"}
+
+
+def test_the_sample_is_the_demos_default_run(viewer, demo_pack, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.sample_data.ensure_demo_pack", lambda stop=None: demo_pack)
+
+    layers = viewer.open_sample("napari-cryoet", "demo_run")
+
+    assert layers[0].name.startswith("DEMO_001")
+    assert len(layers) > 1
+
+
+def test_no_voxel_is_read_on_the_gui_thread(viewer, volume, tmp_path, monkeypatch):
+    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
+    readers, read = set(), Pyramid.read
+
+    def noted(self, *args, **options):
+        readers.add(threading.current_thread())
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(Pyramid, "read", noted)
+    viewer.open(str(tmp_path / "TS.zarr"), plugin="napari-cryoet")
+    QApplication.processEvents()
+
+    assert readers
+    assert threading.main_thread() not in readers
+
+
+def test_what_nobody_can_read_is_refused_in_words(viewer, tmp_path):
+    (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
+
+    with pytest.raises(ValueError, match="refused the file"):
+        viewer.open(str(tmp_path / "log.ndjson"), plugin="napari-cryoet")
+
+
+def test_reading_our_files_gives_no_warning(viewer, volume, tmp_path):
+    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error", FutureWarning)
+        viewer.open(str(tmp_path / "TS.zarr"), plugin="napari-cryoet")
+
+
+class TestWaiting:
+    def test_draws_the_window_meanwhile(self, qtbot):
+        ticks, go_on = [], threading.Event()
+        QTimer.singleShot(0, lambda: (ticks.append(1), go_on.set()))
+
+        assert plugin.wait_for(lambda: go_on.wait(5)) is True
+        assert ticks == [1]
+
+    def test_raises_what_went_wrong(self, qtbot):
+        def work():
+            raise FormatError("No good.")
+
+        with pytest.raises(CryoETError, match="No good"):
+            plugin.wait_for(work)
+
+    def test_on_another_thread_simply_works(self, qtbot):
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(plugin.wait_for(threading.current_thread)))
+        thread.start()
+        thread.join(5)
+
+        assert answers == [thread]
+
+
+def test_citations_of_the_selected_layers_are_copied(viewer, demo_pack):
+    viewer.open(str(demo_pack), plugin="napari-cryoet")
+    viewer.layers.selection.active = viewer.layers[0]
+
+    plugin.copy_citations(viewer)
+
+    text = QApplication.clipboard().text()
+    assert "Licence: CC0-1.0" in text
+    assert "CryoET Data Portal, DS-" in text

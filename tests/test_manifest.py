@@ -1,0 +1,94 @@
+import importlib
+import importlib.resources
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManager, PluginManifest
+
+import napari_cryoet
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return PluginManifest.from_file(Path(str(importlib.resources.files("napari_cryoet") / "napari.yaml")))
+
+
+@pytest.fixture
+def plugins(manifest):
+    """A plugin manager that knows only this plugin."""
+    manager = PluginManager()
+    manager.register(manifest)
+    return manager
+
+
+def test_the_manifest_is_valid_and_all_its_commands_can_be_imported(manifest):
+    manifest.validate_imports()
+
+    for command in manifest.contributions.commands:
+        module, _, name = command.python_name.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_installed_package_points_to_it():
+    found = PluginManifest.from_distribution("napari-cryoet")
+
+    assert found.name == "napari-cryoet"
+    assert found.display_name == "CryoET Data Portal"
+
+
+def test_the_dock_is_the_only_widget(manifest):
+    (widget,) = manifest.contributions.widgets
+
+    assert widget.display_name == "CryoET Data Portal"
+    assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "picks.ndjson",
+        "TS_026.mrc",
+        "TS.MAP",
+        "TS.rec",
+        "https://host/10000/TS.zarr",
+        "https://host/TS.mrc",
+        "a/pack.json",
+    ],
+)
+def test_files_and_addresses_that_may_be_ours_reach_our_reader(plugins, path):
+    assert [reader.command for reader in plugins.iter_compatible_readers([path])] == ["napari-cryoet.get_reader"]
+
+
+def test_folders_reach_our_reader(plugins, tmp_path):
+    assert [reader.command for reader in plugins.iter_compatible_readers([str(tmp_path)])] == [
+        "napari-cryoet.get_reader"
+    ]
+
+
+@pytest.mark.parametrize("path", ["a.tif", "a.json", "a.star", "https://host/a.png"])
+def test_other_files_do_not(plugins, path):
+    assert list(plugins.iter_compatible_readers([path])) == []
+
+
+def test_menus_name_commands_of_ours(manifest):
+    commands = {command.id for command in manifest.contributions.commands}
+
+    for items in manifest.contributions.menus.values():
+        assert {item.command for item in items} <= commands
+
+
+def test_there_is_a_sample(manifest):
+    (sample,) = manifest.contributions.sample_data
+
+    assert (sample.key, sample.display_name) == ("demo_run", "Demo run (simulated)")
+
+
+@pytest.mark.parametrize("name", napari_cryoet.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(napari_cryoet, name) is not None
+    assert name in dir(napari_cryoet)
+
+
+def test_other_names_are_not():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        napari_cryoet.nonsense  # noqa: B018
