@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QPainter, QPen
-from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt import icons
 from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column, badges_of, details_of, title_of
 from napari_cryoet._qt.appearance import Appearance
-from napari_cryoet._qt.painting import Look, chip_width, draw_chip, draw_line, draw_tick, lines_height
+from napari_cryoet._qt.painting import Look, chip_width, draw_chip, draw_line, draw_tick, fill_row, lines_height
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.outline import AnnotationRow, ObjectGroup
@@ -38,11 +38,7 @@ class AnnotationDelegate(QStyledItemDelegate):
         colors = self._theme.colors
         painter.save()
         painter.setFont(option.font)
-        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if is_selected:
-            painter.fillRect(option.rect, colors.selection)
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(option.rect, colors.raised)
+        is_selected = fill_row(painter, option, colors)
         record = index.data(Role.RECORD)
         inner = option.rect.adjusted(2, PADDING_PX, -2, -PADDING_PX)
         if index.column() != Column.TEXT:

@@ -6,11 +6,23 @@ from typing import NamedTuple
 
 from qtpy.QtCore import QPointF, QRect, QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
+from qtpy.QtWidgets import QStyle, QStyleOptionViewItem
 
 from napari_cryoet._qt.icons import draw as draw_icon
 from napari_cryoet._qt.theme import Colors
 
 TICK_PX = 15
+
+
+def fill_row(painter: QPainter, option: QStyleOptionViewItem, colors: Colors) -> bool:
+    """Draw the background of a row, stronger where the keys go; returns whether the row is selected."""
+    is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
+    if is_selected:
+        has_keys = option.widget.hasFocus()
+        painter.fillRect(option.rect, colors.selection if has_keys else colors.border)
+    elif option.state & QStyle.StateFlag.State_MouseOver:
+        painter.fillRect(option.rect, colors.raised)
+    return is_selected
 
 
 def draw_line(
@@ -89,6 +101,13 @@ def lines_height(font: QFont, lines: int) -> int:
     return QFontMetrics(font).lineSpacing() * lines
 
 
+def readable_on(background: QColor) -> QColor:
+    """Black or white, whichever stands out more; after the relative luminance of WCAG 2."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in background.getRgbF()[:3]]
+    luminance = sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return QColor("black") if luminance > 0.179 else QColor("white")
+
+
 class Look(NamedTuple):
     """How the layer behind a tick looks: its colour where it has one, and whether its eye is open."""
 
@@ -111,7 +130,7 @@ def draw_tick(
     if look is not None and look.color is not None:
         frame = look.color
         if look.is_visible:
-            fill, mark = look.color, QColor("black") if look.color.lightnessF() > 0.45 else QColor("white")
+            fill, mark = look.color, readable_on(look.color)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(frame, 1.0 if fill == frame else 1.5))

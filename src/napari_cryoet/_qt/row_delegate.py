@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.painting import draw_thumbnail, lines_height
+from napari_cryoet._qt.painting import draw_thumbnail, fill_row, lines_height
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 
@@ -38,11 +38,7 @@ class RowDelegate(QStyledItemDelegate):
         colors = self._theme.colors
         painter.save()
         painter.setFont(option.font)
-        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if is_selected:
-            painter.fillRect(option.rect, colors.selection)
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(option.rect, colors.raised)
+        is_selected = fill_row(painter, option, colors)
         inner = option.rect.adjusted(MARGIN_PX, MARGIN_PX, -MARGIN_PX, -MARGIN_PX)
         square = QRect(inner.left(), inner.top(), self.thumbnail_px, self.thumbnail_px)
         draw_thumbnail(painter, square, index.data(Role.PICTURE), colors.border)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
-from qtpy.QtWidgets import QStyle, QStyleOptionViewItem
+from qtpy.QtWidgets import QStyleOptionViewItem
 
-from napari_cryoet._qt.painting import draw_line
+from napari_cryoet._qt.painting import draw_line, fill_row
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate
 from napari_cryoet._qt.run_model import Remainder, annotations_of, facts_of
@@ -32,9 +32,7 @@ class RunDelegate(RowDelegate):
         colors = self._theme.colors
         painter.save()
         painter.setFont(option.font)
-        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if is_selected:
-            painter.fillRect(option.rect, colors.selection)
+        is_selected = fill_row(painter, option, colors)
         color = colors.warning if remainder.error is not None else colors.dim
         painter.setPen(colors.text if is_selected else color)
         inner = option.rect.adjusted(MARGIN_PX, MARGIN_PX, -MARGIN_PX, -MARGIN_PX)

@@ -190,7 +190,7 @@ def tilt_series_text(tilt_series: Iterable[TiltSeries]) -> str:
     first = series[0]
     facts = joined(
         f"{first.size_z} images" if first.size_z else "",
-        f"{first.tilt_min:g}…{first.tilt_max:g}° by {first.tilt_step:g}°",
+        f"{first.tilt_min:.3g}…{first.tilt_max:.3g}° by {first.tilt_step:.3g}°".replace("-", "−"),
         spacing_text(first.pixel_spacing),
         f"quality {first.tilt_series_quality} of 5",
     )

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_cryoet._qt import icons
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_tooltip
-from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, lines_height
+from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, fill_row, lines_height
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import Tomogram
@@ -149,11 +149,7 @@ class _TomogramDelegate(QStyledItemDelegate):
         colors = self._theme.colors
         painter.save()
         painter.setFont(option.font)
-        is_chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if is_chosen:
-            painter.fillRect(option.rect, colors.selection)
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(option.rect, colors.raised)
+        is_chosen = fill_row(painter, option, colors)
         _draw_radio(painter, option.rect, colors, is_chosen=is_chosen)
         tick = QRect(option.rect)
         tick.setLeft(tick.right() - TICK_WIDTH_PX + 1)

@@ -1,0 +1,72 @@
+"""Titled tasks in napari's activity dock."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from napari.utils.progress import progress
+
+from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.tasks import Job, Tasks
+
+
+@pytest.fixture
+def activity(tasks: Tasks) -> Activity:
+    return Activity(tasks, tasks)
+
+
+def bars() -> list[str]:
+    return [str(bar.desc) for bar in progress._all_instances]
+
+
+def test_only_titled_tasks_are_shown(qtbot, tasks, activity):
+    go = threading.Event()
+    tasks.run("quiet", lambda job: go.wait(5), then=lambda _: None)
+    assert bars() == []
+    tasks.run("open", lambda job: go.wait(5), then=lambda _: None, title="Opening TS_026")
+    assert [text.rstrip(": ") for text in bars()] == ["Opening TS_026"]
+    go.set()
+    qtbot.waitUntil(lambda: bars() == [])
+
+
+def test_bytes_are_told(qtbot, tasks, activity):
+    go = threading.Event()
+
+    def work(job: Job) -> None:
+        job.progress(3_000_000_000, 6_000_000_000)
+        go.wait(5)
+
+    tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
+    qtbot.waitUntil(lambda: any("3 GB of 6 GB" in text for text in bars()))
+    (bar,) = progress._all_instances
+    assert bar.n / bar.total == 0.5
+    go.set()
+    qtbot.waitUntil(lambda: bars() == [])
+
+
+def test_cancel_in_the_activity_dock_stops_the_task(qtbot, tasks, activity):
+    stopped = threading.Event()
+
+    def work(job: Job) -> None:
+        if job.stop.wait(5):
+            stopped.set()
+
+    tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
+    (bar,) = progress._all_instances
+    bar.cancel()
+    assert stopped.wait(5)
+    assert not tasks.is_running("open")
+    assert bars() == []
+
+
+def test_closing_the_tasks_closes_the_bars(tasks, activity):
+    tasks.run("open", lambda job: job.stop.wait(5), then=lambda _: None, title="Opening TS_026")
+    tasks.close()
+    assert bars() == []
+
+
+def test_nothing_is_written_to_the_terminal(qtbot, tasks, activity, capsys):
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("open", lambda job: job.progress(1, 2), then=lambda _: None, title="Opening TS_026")
+    assert capsys.readouterr() == ("", "")

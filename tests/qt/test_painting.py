@@ -1,0 +1,75 @@
+"""Text and ticks in rows."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import QRect, Qt
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
+
+from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_tooltip
+from napari_cryoet._qt.painting import Look, draw_tick, first_line, readable_on
+from napari_cryoet._qt.theme import colors_of
+
+WHITE, BLACK = "#ffffff", "#000000"
+
+
+@pytest.mark.parametrize(
+    ("background", "mark"), [("yellow", BLACK), ("#3b00ff", WHITE), ("#aa5500", WHITE), ("white", BLACK)]
+)
+def test_a_check_mark_stands_out_from_any_colour(background, mark):
+    assert readable_on(QColor(background)).name() == mark
+
+
+def test_the_first_line_breaks_between_words(qapp):
+    font = QFont()
+    width = QFontMetrics(font).horizontalAdvance("one two thr")
+    assert first_line("one two three", font, width).strip() == "one two"
+    assert first_line("short", font, width) == "short"
+    assert first_line("", font, width) == ""
+
+
+@pytest.mark.parametrize(("is_visible", "is_filled"), [(True, True), (False, False)])
+def test_the_tick_of_a_layer_is_filled_while_its_eye_is_open(qapp, is_visible, is_filled):
+    image = QImage(40, 40, QImage.Format.Format_RGB32)
+    image.fill(QColor("black"))
+    painter = QPainter(image)
+    look = Look(QColor("#ff0000"), is_visible)
+    draw_tick(painter, QRect(0, 0, 40, 40), Qt.CheckState.Checked, colors_of("dark"), look=look)
+    painter.end()
+    inside = image.pixelColor(15, 26)  # a corner of the box that the check mark doesn't touch
+    assert (inside.name() == "#ff0000") is is_filled
+
+
+def contrast(front: QColor, back: QColor) -> float:
+    def luminance(color: QColor) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color.getRgbF()[:3]]
+        return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    lighter, darker = sorted((luminance(front), luminance(back)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("name", ["dark", "light"])
+def test_text_can_be_read_in_both_themes(name):
+    colors = colors_of(name)
+    assert contrast(colors.text, colors.background) >= 7
+    assert contrast(colors.dim, colors.background) >= 4.5
+    assert contrast(colors.warning, colors.background) >= 4.5
+    for background in (colors.selection, colors.raised, colors.border):
+        assert contrast(colors.text, background) >= 4.5
+
+
+@pytest.mark.parametrize("label_type", [ElidedLabel, TitleLabel])
+def test_labels_yield_to_any_width_and_tell_all_in_the_tooltip(qtbot, label_type):
+    label = label_type()
+    qtbot.addWidget(label)
+    label.setText("<b>A title</b> " * 30)
+    assert label.minimumSizeHint().width() < 40
+    assert label.textFormat() == Qt.TextFormat.PlainText
+    assert label.toolTip().count("&lt;b&gt;") == 30
+    label.resize(200, 40)
+    label.grab()
+
+
+def test_an_empty_text_has_no_tooltip():
+    assert plain_tooltip("") == ""
