@@ -3,7 +3,7 @@
     python examples/build_real_pack.py ../shared/real my-pack
 
 The tables are a dump of the portal's API for dataset 10000. Its volumes are too large to keep, so they are made here:
-a real tomogram's crop of a microtubule, turned protein-dark, resampled to the run's voxel spacing and mirrored until
+a real tomogram's crop of a microtubule, turned protein-dark, resampled to the run's voxel spacing and repeated until
 it fills the volume. One run has its true size of 960 x 928 x 500; the others are small, and the tables say so. A run
 of dataset 10445 holds 43 real picks. ``provenance.json`` in the pack lists what is real and what is made.
 """
@@ -14,13 +14,12 @@ import argparse
 import json
 import re
 import shutil
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from real_microtubule import Microtubule, Tiled
 
 from napari_cryoet.packs.demo.pictures import central_slab, save_key_photos, save_png
 from napari_cryoet.packs.pack import Manifest, Pack, write_pack
@@ -43,7 +42,6 @@ DUMPED = (
 )
 FULL_SIZE_RUN = "TS_043"
 FULL_SHAPE_ZYX = (500, 928, 960)
-CROP_SPACING_ANGSTROM = 10.52
 PICKS_SPACING_ANGSTROM = 4.99
 POINTS_PER_INSTANCE = 40
 NOT_IN_DUMP = "Not in the data that this pack was made from."
@@ -56,10 +54,10 @@ PROVENANCE = {
         "title, organism, publications and authors of datasets 10000 and 10445 (the reply to a query)",
         "10445/TS_105_5: the 43 picks (the file's bytes), the spacings 4.99 and 10.012, the size 630 x 630 x 184, the "
         "ids of voxel spacings (17909, 17910) and alignment (18924)",
-        "the grey values of all volumes: a tomogram's crop of a 13-protofilament microtubule, BSD-3-Clause, (c) hanjinliu",
+        "the grey values of all volumes: a tomogram's crop of a 13-protofilament microtubule (BSD-3-Clause, hanjinliu)",
     ],
     "made": [
-        "volumes: the crop resampled and mirrored until it fills them; they do not show the run that they stand for",
+        "volumes: the crop resampled and repeated until it fills them; they do not show the run that they stand for",
         f"sizes of all tomograms and alignments but {FULL_SIZE_RUN}'s: reduced; all file sizes are those of this pack",
         "picks and masks of dataset 10000: they lie on the microtubules' density; counts of picks are the tables'",
         "voxel spacings' rows, depositions (ids and dates are real, titles placeholders), annotationIngestId, photos",
@@ -70,53 +68,6 @@ PROVENANCE = {
         "tilt series' images and angles: the columns of what is left out are null, or the rows absent",
     ],
 }
-
-
-@dataclass(frozen=True)
-class Microtubule:
-    """The real crop at one spacing, protein dark: whole grey values as float32, z, y, x."""
-
-    crop: NDArray[np.uint8]
-    spacing_angstrom: float
-
-    @cached_property
-    def grey(self) -> NDArray[np.float32]:
-        from scipy import ndimage
-
-        resampled = ndimage.zoom(self.crop.astype(np.float32), CROP_SPACING_ANGSTROM / self.spacing_angstrom, order=3)
-        return 255 - np.clip(np.round(resampled), 0, 255)
-
-    @cached_property
-    def is_protein(self) -> NDArray[np.int8]:
-        """One where the smoothed density is among the darkest twentieth."""
-        from scipy import ndimage
-
-        smooth = ndimage.gaussian_filter(self.grey, 1.5)
-        return (smooth <= np.percentile(smooth, 5)).astype(np.int8)
-
-
-class Mirrored:
-    """A small volume mirrored along all axes until it fills a large one, computed box by box."""
-
-    def __init__(self, tile: NDArray[Any], shape_zyx: tuple[int, int, int], rows: slice = slice(None)) -> None:
-        self.tile, self.shape, self.dtype = tile, shape_zyx, tile.dtype
-        self._indices = [self._mirror(n, size) for n, size in zip(shape_zyx, tile.shape, strict=True)]
-        self._is_inside = np.zeros(shape_zyx[1], tile.dtype)
-        self._is_inside[rows] = 1
-
-    @staticmethod
-    def _mirror(count: int, size: int) -> NDArray[np.intp]:
-        there_and_back = np.arange(count) % (2 * size)
-        return np.where(there_and_back < size, there_and_back, 2 * size - 1 - there_and_back)
-
-    def __getitem__(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
-        z, y, x = (index[part] for index, part in zip(self._indices, region, strict=True))
-        return self.tile[np.ix_(z, y, x)] * self._is_inside[region[1]][None, :, None]
-
-    def at(self, points_xyz: NDArray[np.int64]) -> NDArray[Any]:
-        """Values at whole voxels, shape (n, 3) in x, y, z."""
-        x, y, z = (index[part] for index, part in zip(self._indices[::-1], points_xyz.T, strict=True))
-        return self.tile[z, y, x]
 
 
 def build_real_pack(shared_real: Path, out: Path, *, with_large_mrc: bool = False) -> Pack:
@@ -185,17 +136,17 @@ class Builder:
 
     def _write_tomogram(self, row: Row, shape_zyx: tuple[int, int, int]) -> None:
         spacing = row["voxelSpacing"]
-        volume = Mirrored(self.microtubules[spacing].grey, shape_zyx)
+        volume = self._tiled("grey", shape_zyx, spacing)
         row["sizeZ"], row["sizeY"], row["sizeX"] = shape_zyx
         for level in range(3):
             row[f"scale{level}Dimensions"] = ",".join(str(-(-n // 2**level)) for n in shape_zyx[::-1])
         row["fileSizeOmezarr"] = float(write_pyramid(self._path(row["httpsOmezarrDir"]), volume, spacing))
         if np.prod(shape_zyx) < 2**24 or self.with_large_mrc:
-            planes = Mirrored(volume.tile.astype(np.int16), shape_zyx)
+            planes = Tiled(volume.tile.astype(np.int16), shape_zyx, self.microtubules[spacing].drift)
             row["fileSizeMrc"] = float(write_mrc(self._path(row["httpsMrcFile"]), planes, spacing))
         else:
             without_files(row, "MrcFile")
-        picture = central_slab(volume[slice(0, 9), slice(None), slice(None)])
+        picture = central_slab(volume[slice(9, 18), slice(None), slice(None)])
         photos = self._path(row["keyPhotoUrl"]).parent
         save_key_photos(photos, picture)
 
@@ -229,7 +180,7 @@ class Builder:
             points, ids = self._picks(annotation["id"], shape_zyx, count if is_point else None, count)
             return write_ndjson(path, points, None if is_point else ids)
         part = self._rows_of(annotation, shape_zyx)
-        mask = Mirrored(self.microtubules[13.48].is_protein, shape_zyx, part)
+        mask = self._tiled("is_protein", shape_zyx, rows=part)
         if row["format"] == "zarr":
             return write_pyramid(path, mask, 13.48, "mask")
         if shape_zyx == FULL_SHAPE_ZYX and not self.with_large_mrc:
@@ -245,14 +196,14 @@ class Builder:
     def _picks(
         self, seed: int, shape_zyx: tuple[int, int, int], count: int | None, instances: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Voxels (x, y, z) on protein, all different: so many, or a few for each instance (a band along x)."""
-        protein = Mirrored(self.microtubules[13.48].is_protein, shape_zyx)
+        """Voxels (x, y, z) on protein, all different: so many, or a few for each instance (a band along y)."""
+        protein = self._tiled("is_protein", shape_zyx)
         tried = np.random.default_rng(seed).integers(0, shape_zyx[::-1], (120_000, 3))
         found = np.unique(tried[protein.at(tried) == 1], axis=0)
         found = np.random.default_rng(seed).permutation(found)
         if count is not None:
             return found[:count], np.zeros(count, np.int64)
-        ids = 1 + found[:, 0] * instances // shape_zyx[2]
+        ids = 1 + found[:, 1] * instances // shape_zyx[1]
         chosen = np.concatenate(
             [np.flatnonzero(ids == number)[:POINTS_PER_INSTANCE] for number in range(1, instances + 1)]
         )
@@ -277,7 +228,7 @@ class Builder:
         self._write_tomogram(tomogram, (184, 630, 630))
         self.tables["tomograms"].append(tomogram)
         stem = f"{root}Reconstructions/VoxelSpacing4.990/Annotations/100/unnamed_object-1.0"
-        annotation = dates | {
+        annotation: Row = dates | {
             "id": 69546,
             "runId": run_id,
             "depositionId": 10310,
@@ -292,9 +243,9 @@ class Builder:
             "httpsMetadataPath": f"{HTTPS}{stem}.json",
         }
         self.tables["annotations"].append(annotation)
-        self._write_sidecar(annotation["httpsMetadataPath"], annotation)
+        self._write_sidecar(f"{HTTPS}{stem}.json", annotation)
         self.tables["annotationShapes"].append({"id": 69546, "annotationId": 69546, "shapeType": "Point"})
-        file = {"id": 69546, "annotationShapeId": 69546, "alignmentId": 18924, "tomogramVoxelSpacingId": 17910}
+        file: Row = {"id": 69546, "annotationShapeId": 69546, "alignmentId": 18924, "tomogramVoxelSpacingId": 17910}
         file |= {"format": "ndjson", "s3Path": f"{S3}{stem}_point.ndjson", "httpsPath": f"{HTTPS}{stem}_point.ndjson"}
         shutil.copy(source, self._path(file["httpsPath"]))
         file |= {"fileSize": float(source.stat().st_size), "isVisualizationDefault": True}
@@ -307,10 +258,10 @@ class Builder:
         row |= dict.fromkeys(("depositionDate", "lastModifiedDate"), row["releaseDate"])
         self.tables["datasets"].append(row)
         own = self.tables["datasets"][0]
-        picture = central_slab(Mirrored(self.microtubules[13.48].grey, (9, 232, 240))[:, :, :])  # type: ignore[index]
+        picture = central_slab(self._tiled("grey", (28, 232, 240))[slice(9, 18), slice(None), slice(None)])
         save_png(self._path(own["keyPhotoUrl"]), picture, 512)
         save_png(self._path(own["keyPhotoThumbnailUrl"]), picture, 134)
-        authors = []
+        authors: list[Row] = []
         for dataset in self.tables["datasets"]:
             dataset["fileSize"] = float(folder_bytes(self.files / str(dataset["id"])))
             for order, edge in enumerate(self.catalogue[dataset["id"]]["authors"]["edges"], start=1):
@@ -334,6 +285,17 @@ class Builder:
             {"id": order, "depositionId": number, "type": kind}
             for order, (number, kind) in enumerate(sorted(kinds), start=1)
         ]
+
+    def _tiled(
+        self,
+        what: Literal["grey", "is_protein"],
+        shape_zyx: tuple[int, int, int],
+        spacing: float = 13.48,
+        rows: slice = slice(None),
+    ) -> Tiled:
+        microtubule = self.microtubules[spacing]
+        tile = microtubule.grey if what == "grey" else microtubule.is_protein
+        return Tiled(tile, shape_zyx, microtubule.drift, rows)
 
     def _path(self, url: str) -> Path:
         path = self.files / url.removeprefix(HTTPS)

@@ -1,0 +1,25 @@
+"""The pack made from real data, built once for all tests that want it (most of a minute, under 1 GB)."""
+
+import sys
+from importlib import import_module
+
+import pytest
+
+from napari_cryoet.packs.pack import open_pack
+
+
+@pytest.fixture(scope="session")
+def examples(project_folder):
+    """The folder of examples, importable."""
+    folder = str(project_folder / "examples")
+    sys.path.insert(0, folder)
+    yield folder
+    sys.path.remove(folder)
+
+
+@pytest.fixture(scope="session")
+def real_pack(real_data, examples, tmp_path_factory):
+    """Read it, never write into it."""
+    folder = tmp_path_factory.mktemp("real") / "pack"
+    import_module("build_real_pack").build_real_pack(real_data, folder)
+    return open_pack(folder)
