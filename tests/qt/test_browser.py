@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
-from qt.fake_portal import DAY, FakePortal
+from qt.fake_portal import DAY, FakePortal, without_tomograms
 
 NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
 
@@ -222,9 +222,7 @@ def test_the_description_is_plain_text(qtbot, browser):
 
 def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
     opened = []
-    monkeypatch.setattr(
-        "napari_cryoet._qt.dataset_header.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
-    )
+    monkeypatch.setattr("napari_cryoet._qt.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString()))
     open_dataset(qtbot, browser)
     for action in browser.screens.dataset.header.links.items.actions():
         action.trigger()
@@ -327,6 +325,58 @@ def test_a_slow_run_says_that_it_is_loading(qtbot, browser, portal):
     qtbot.waitUntil(lambda: browser.screens.run_place.shows_content)
 
 
+def test_a_run_leads_to_its_page_on_the_portal(qtbot, browser, monkeypatch):
+    opened = []
+    monkeypatch.setattr("napari_cryoet._qt.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString()))
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506)
+    qtbot.mouseClick(browser.screens.run.portal, Qt.MouseButton.LeftButton)
+    assert opened == ["https://cryoetdataportal.czscience.com/runs/506"]
+
+
+def test_a_run_without_tomogram_says_so_and_lists_its_annotations(qtbot, browser, portal, monkeypatch):
+    page = without_tomograms(portal.run_page(506))
+    monkeypatch.setattr(portal, "run_page", lambda run_id, *, stop=None: page)
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506, opens_layers=True)
+    run = browser.screens.run
+    assert run.no_tomogram.isVisible()
+    assert not run.open.isVisible()
+    assert len(list(run.annotations.rows())) == 7
+    assert not browser.link.coming()
+
+
+def test_another_tomogram_keeps_what_fits_apart_from_what_does_not(qtbot, browser):
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506)
+    run = browser.screens.run
+    press(qtbot, run.tomograms, Qt.Key.Key_Down)
+    assert run.tomograms.current_tomogram.id == 5062
+    assert run.open.text().strip().startswith("Open")
+    assert not browser.link.coming()
+
+
+def test_what_is_ticked_for_download_is_summed_up_before_anything_is_fetched(qtbot, browser):
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506)
+    run = browser.screens.run
+    assert not run.download.isEnabled()
+    press(qtbot, run.tomograms, Qt.Key.Key_D)
+    assert run.download.text().strip() == "Download…  1 tomogram · ≈ 1.66 GB"
+    qtbot.mouseClick(run.download, Qt.MouseButton.LeftButton)
+    dialog = browser._download
+    assert dialog.isVisible()
+    assert "1.66 GB" in dialog.size_label.text()
+    dialog.close()
+
+
+def test_layers_of_another_run_are_replaced_only_if_the_person_says_so(browser, memory):
+    assert not browser.link.replaces_own_layers
+    browser.screens.source_bar.replaces_layers.trigger()
+    assert browser.link.replaces_own_layers
+    assert memory.replaces_layers
+
+
 # the keyboard
 
 
@@ -408,6 +458,26 @@ def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, porta
         qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
     assert not browser.screens.notice.isVisible()
     assert browser.screens.source_bar.state.text() == "online"
+
+
+def test_a_run_from_the_cache_says_so_and_a_later_answer_takes_it_back(qtbot, browser, portal):
+    portal.freshness = Freshness(fetched_at=DAY, is_offline=True, reason="Couldn't reach the portal (no network).")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506, "TS_006")
+    assert browser.screens.source_bar.state.text() == "offline, as of 1 Jun 2023"
+    assert browser.screens.notice.isVisible()
+    portal.freshness = Freshness(fetched_at=DAY)
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
+    assert not browser.screens.notice.isVisible()
+
+
+def test_news_of_something_else_stays_when_more_runs_arrive(qtbot, browser):
+    browser.screens.notice.show_notice("Something else went wrong.")
+    open_dataset(qtbot, browser)
+    assert browser.screens.notice.isVisible()
+    qtbot.mouseClick(browser.screens.notice.dismiss, Qt.MouseButton.LeftButton)
+    assert not browser.screens.notice.isVisible()
 
 
 def test_a_failed_refresh_leaves_the_list_alone(qtbot, browser, portal):

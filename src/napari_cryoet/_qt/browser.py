@@ -118,6 +118,7 @@ class PortalBrowser(QWidget):
         for chooser in (screens.source_bar, screens.start):
             chooser.source_chosen.connect(self.use_source)
             chooser.pack_requested.connect(self._choose_pack)
+        screens.source_bar.replaces_layers_changed.connect(self._on_replaces_layers)
         screens.source_bar.refresh_requested.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
@@ -134,6 +135,7 @@ class PortalBrowser(QWidget):
 
     def _recall(self) -> None:
         self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        self.screens.source_bar.set_replaces_layers(self._memory.replaces_layers)
         if self._memory.source is not None:
             self.use_source(self._memory.source)
 
@@ -153,6 +155,9 @@ class PortalBrowser(QWidget):
             self._memory.remember_pack(Path(source.location))
             self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+
+    def _on_replaces_layers(self, replaces: bool) -> None:
+        self.link.replaces_own_layers = self._memory.replaces_layers = replaces
 
     def _on_run(self, _page: RunPage, opens_layers: bool) -> None:
         if opens_layers:

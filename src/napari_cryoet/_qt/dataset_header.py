@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPlainTextEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_tooltip
 from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.web import open_in_browser
 from napari_cryoet.links import Link, database_links, is_web_address, publication_links
 from napari_cryoet.portal.pages import CatalogueRow
 from napari_cryoet.records import Dataset
@@ -144,12 +144,6 @@ def _add_links(menu: QMenu, section: str, links: Iterable[Link]) -> None:
         if action is not None:
             action.setToolTip(link.url)
             action.triggered.connect(lambda _checked=False, url=link.url: open_in_browser(url))
-
-
-def open_in_browser(url: str) -> None:
-    """Open a web address in the person's web browser; anything else is left alone."""
-    if is_web_address(url):
-        QDesktopServices.openUrl(QUrl(url))
 
 
 def _text_button(text: str, name: str) -> QToolButton:

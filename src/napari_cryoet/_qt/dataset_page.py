@@ -64,6 +64,10 @@ class DatasetView(QWidget):
         self.filter.set_quietly("")
         self.model.restart()
 
+    def restart(self) -> None:
+        """Ask for the first page again."""
+        self.model.restart()
+
     def add_page(self, page: DatasetPage, portal_page: str) -> None:
         """Show one more page of runs."""
         if page.offset == 0:

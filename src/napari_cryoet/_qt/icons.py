@@ -74,6 +74,15 @@ def _right(painter: QPainter, _color: QColor) -> None:
     painter.drawPolyline(QPolygonF([QPointF(6.5, 4.5), QPointF(10, 8), QPointF(6.5, 11.5)]))
 
 
+def _gear(painter: QPainter, _color: QColor) -> None:
+    painter.drawEllipse(QPointF(8, 8), 2, 2)
+    painter.drawEllipse(QPointF(8, 8), 4.4, 4.4)
+    for tooth in range(8):
+        angle = math.radians(45 * tooth)
+        along = QPointF(math.cos(angle), math.sin(angle))
+        painter.drawLine(QPointF(8, 8) + along * 4.6, QPointF(8, 8) + along * 6.2)
+
+
 def _link(painter: QPainter, _color: QColor) -> None:
     painter.drawPolyline(
         QPolygonF([QPointF(7, 4), QPointF(3.5, 4), QPointF(3.5, 12.5), QPointF(12, 12.5), QPointF(12, 9)])
@@ -148,6 +157,7 @@ _DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
     "download": _download,
     "eye": _eye,
     "folder": _folder,
+    "gear": _gear,
     "globe": _globe,
     "link": _link,
     "reload": _reload,

@@ -1,4 +1,4 @@
-"""What the dock remembers between sessions: the last source, recent packs, where downloads go."""
+"""What the dock remembers between sessions: sources, where downloads go, and how to open."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ class Memory:
     @download_folder.setter
     def download_folder(self, folder: Path) -> None:
         self._settings.setValue("download_folder", str(folder))
+        self._settings.sync()
+
+    @property
+    def replaces_layers(self) -> bool:
+        """Whether opening another run takes away our layers of the run before."""
+        return self._settings.value("replaces_layers", "false") in {True, "true"}
+
+    @replaces_layers.setter
+    def replaces_layers(self, replaces: bool) -> None:
+        self._settings.setValue("replaces_layers", "true" if replaces else "false")
         self._settings.sync()
 
     @property

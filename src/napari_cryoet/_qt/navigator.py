@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.screens import Screens
@@ -9,7 +11,7 @@ from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.catalogue import portal_url
-from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DatasetPage, RunPage, RunRow
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DatasetPage, Freshness, RunPage, RunRow
 from napari_cryoet.wording import freshness_text, plain
 
 PATIENCE_MS = 200  # for so long the old screen stays while the next one is on its way
@@ -28,6 +30,7 @@ class Navigator(QObject):
         self._dataset_id: int | None = None
         self._run_name = ""
         self._level = 0
+        self._has_told_offline = False
         self._leave_soon = single_shot(self, PATIENCE_MS, self._show_run_place)
         session.opening.connect(self._on_opening)
         session.catalogue_changed.connect(self._on_catalogue)
@@ -121,13 +124,7 @@ class Navigator(QObject):
         self._screens.show_screen(self._screens.datasets)
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
-        freshness = catalogue.freshness
-        self._screens.source_bar.set_freshness(freshness)
-        if freshness.is_offline:
-            words = f"{freshness.reason} Showing what was loaded before ({freshness_text(freshness)})."
-            self._screens.notice.show_notice(plain(words), "Retry", self._session.refresh)
-        else:
-            self._screens.notice.hide()
+        self._tell_freshness(catalogue.freshness, self._session.refresh)
 
     def _on_source_failed(self, error: CryoETError) -> None:
         if self._session.catalogue is not None:
@@ -145,8 +142,8 @@ class Navigator(QObject):
             self._session.ask_runs(self._dataset_id, offset, name_contains, self._on_runs, show_error)
 
     def _on_runs(self, page: DatasetPage) -> None:
-        self._screens.source_bar.set_freshness(page.freshness)
-        self._screens.dataset.add_page(page, self._portal_page(page.dataset.id))
+        self._tell_freshness(page.freshness, self._screens.dataset.restart)
+        self._screens.dataset.add_page(page, self._portal_page("dataset", page.dataset.id))
 
     def _on_run_opened(self, run: RunRow) -> None:
         self.go_to_run(run.id, run.name, opens_layers=True)
@@ -157,8 +154,8 @@ class Navigator(QObject):
         if self._dataset_id != page.run.dataset_id:  # going up from a run that was jumped to leads to its own dataset
             self._dataset_id = page.run.dataset_id
             self._screens.dataset.start(page.run.dataset_id, self.row_of(page.run.dataset_id))
-        self._screens.source_bar.set_freshness(page.freshness)
-        self._screens.run.set_page(page)
+        self._tell_freshness(page.freshness, lambda: self.go_to_run(page.run.id, page.run.name))
+        self._screens.run.set_page(page, self._portal_page("run", page.run.id))
         self._screens.run_place.show_content()
         self._arrive(2)
         self._screens.show_screen(self._screens.run_place)
@@ -171,6 +168,18 @@ class Navigator(QObject):
         self._arrive(2)
         self._screens.show_screen(self._screens.run_place)
 
-    def _portal_page(self, dataset_id: int) -> str:
+    def _tell_freshness(self, freshness: Freshness, ask_again: Callable[[], None]) -> None:
+        """What comes from the cache says so, and why; what comes from the portal takes that back."""
+        self._screens.source_bar.set_freshness(freshness)
+        if freshness.is_offline:
+            self._has_told_offline = True
+            words = f"{freshness.reason} Showing what was loaded before ({freshness_text(freshness)})."
+            self._screens.notice.show_notice(plain(words), "Retry", ask_again)
+        elif self._has_told_offline:
+            self._has_told_offline = False
+            self._screens.notice.hide()
+
+    def _portal_page(self, kind: str, record_id: int) -> str:
+        """Where the portal shows a record; nowhere if it is one of the demo's."""
         source = self._session.source
-        return portal_url("dataset", dataset_id) if source is not None and source.kind != "demo" else ""
+        return portal_url(kind, record_id) if source is not None and source.kind != "demo" else ""

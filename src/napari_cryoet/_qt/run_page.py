@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from qtpy.QtCore import QPoint, Qt, Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.annotation_model import AnnotationModel
 from napari_cryoet._qt.annotation_tree import AnnotationTree
@@ -15,6 +15,7 @@ from napari_cryoet._qt.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.open_button import OpenButton
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TomogramList
+from napari_cryoet._qt.web import open_in_browser
 from napari_cryoet.outline import AnnotationRow, RunOutline, outline_run
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
@@ -38,6 +39,15 @@ class RunView(QWidget):
         self._theme = theme
         self._page: RunPage | None = None
         self._outline: RunOutline | None = None
+        self._portal_page = ""
+        self.portal = QToolButton()
+        self.portal.setAutoRaise(True)
+        self.portal.setText("Portal")
+        self.portal.setAccessibleName("Show this run on the portal's site")
+        self.portal.setToolTip("Show this run on the portal's site")
+        self.portal.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.portal.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.portal.clicked.connect(lambda _checked=False: open_in_browser(self._portal_page))
         self.tomograms = TomogramList(theme)
         self.tomograms.chosen.connect(self._on_tomogram)
         self.tomograms.open_requested.connect(self._open)
@@ -69,9 +79,17 @@ class RunView(QWidget):
         """The run that is shown."""
         return self._page
 
-    def set_page(self, page: RunPage) -> None:
-        """Show a run; its default tomogram is chosen, nothing is opened."""
+    def set_page(self, page: RunPage, portal_page: str = "") -> None:
+        """Show a run; its default tomogram is chosen, nothing is opened.
+
+        Parameters
+        ----------
+        portal_page
+            The run's address on the portal, or empty where it has none.
+        """
         self._page = page
+        self._portal_page = portal_page
+        self.portal.setVisible(bool(portal_page))
         self.tomograms.set_tomograms(page.tomograms)
         has_tomograms = bool(page.tomograms)
         for widget in (self.tomograms, self.open):
@@ -161,6 +179,7 @@ class RunView(QWidget):
 
     def _on_theme(self) -> None:
         self.download.setIcon(icon("download", self._theme.colors.text))
+        self.portal.setIcon(icon("link", self._theme.colors.text))
         for view in (self.tomograms, self.tree):
             viewport = view.viewport()
             if viewport is not None:
@@ -172,7 +191,10 @@ class RunView(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
-        column.addWidget(heading)
+        top = QHBoxLayout()
+        top.addWidget(heading, 1)
+        top.addWidget(self.portal)
+        column.addLayout(top)
         column.addWidget(self.tomograms)
         column.addWidget(self.no_tomogram)
         column.addWidget(self.open)

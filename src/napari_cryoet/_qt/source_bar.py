@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtCore import QPoint, QPointF, Qt, Signal
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QWidget
 
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
@@ -25,6 +25,7 @@ class SourceBar(QWidget):
     source_chosen = Signal(str)  # as `open_portal` takes it
     pack_requested = Signal()
     refresh_requested = Signal()
+    replaces_layers_changed = Signal(bool)
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,12 +36,15 @@ class SourceBar(QWidget):
         self._dot = _Dot(theme)
         self.state = ElidedLabel()
         self.state.setObjectName("sourceState")
-        self.refresh = QToolButton()
-        self.refresh.setObjectName("refreshButton")
-        self.refresh.setAccessibleName("Ask the source again")
-        self.refresh.setToolTip("Ask the source again")
-        self.refresh.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.refresh = _icon_button("Ask the source again")
         self.refresh.clicked.connect(self.refresh_requested)
+        self.options = _icon_button("Options")
+        self.options_menu = QMenu(self.options)
+        self.replaces_layers = self.options_menu.addAction("Opening a run replaces the layers of the run before")
+        if self.replaces_layers is not None:
+            self.replaces_layers.setCheckable(True)
+            self.replaces_layers.toggled.connect(self.replaces_layers_changed)
+        self.options.clicked.connect(self._drop_options)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
@@ -48,6 +52,7 @@ class SourceBar(QWidget):
         row.addWidget(self._dot)
         row.addWidget(self.state, 1)
         row.addWidget(self.refresh)
+        row.addWidget(self.options)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_source("", "")
         theme.changed.connect(self._draw_icons)
@@ -82,6 +87,15 @@ class SourceBar(QWidget):
         self._dot.setVisible(bool(text))
         self._dot.set_filled(not is_offline)
 
+    def set_replaces_layers(self, replaces: bool) -> None:
+        """Show whether opening a run replaces our layers of the run before."""
+        if self.replaces_layers is not None:
+            self.replaces_layers.setChecked(replaces)
+
+    def _drop_options(self) -> None:
+        corner = self.options.rect().bottomRight()
+        self.options_menu.popup(self.options.mapToGlobal(corner - QPoint(self.options_menu.sizeHint().width(), 0)))
+
     def _fill_menu(self) -> None:
         color = self._theme.colors.text
         self.button.items.clear()
@@ -102,7 +116,16 @@ class SourceBar(QWidget):
 
     def _draw_icons(self) -> None:
         self.refresh.setIcon(icon("reload", self._theme.colors.text))
+        self.options.setIcon(icon("gear", self._theme.colors.text))
         self._dot.update()
+
+
+def _icon_button(purpose: str) -> QToolButton:
+    button = QToolButton()
+    button.setAccessibleName(purpose)
+    button.setToolTip(purpose)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button
 
 
 class _Dot(QWidget):
