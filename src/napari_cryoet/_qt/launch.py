@@ -25,6 +25,7 @@ from napari_cryoet.outline import AnnotationRow, outline_run
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, Tomogram
 
+PLUGIN_NAME = "napari-cryoet"
 DOCK_NAME = "CryoET Data Portal"
 PICTURE_SIZE_PX = (1280, 800)
 _SIGNAL_POLL_MS = 200
@@ -105,15 +106,24 @@ def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrows
     """Return a viewer on screen and its dock."""
     with _words_for_qt_faults(qt_hint):
         viewer = napari.Viewer(show=False)
-        window = viewer.window
-        browser = PortalBrowser(viewer)
-        window.add_dock_widget(browser, name=DOCK_NAME, area="right")  # the first thing that fails with a broken Qt
-        window.show()
+        browser = _add_dock(viewer)  # the first thing that fails with a broken Qt
+        viewer.window.show()
     size_px = order.size_px or (PICTURE_SIZE_PX if order.screenshot else None)
     if size_px is not None:
         _main_window(browser).showNormal()
-        window.resize(*size_px)
+        viewer.window.resize(*size_px)
     return viewer, browser
+
+
+def _add_dock(viewer: napari.Viewer) -> PortalBrowser:
+    """Return the dock, made as napari's menu would make it, so that the menu brings it forward and makes no second."""
+    try:
+        _, browser = viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME)
+    except ValueError:  # the person has switched the plugin off in napari, but asks for it here
+        browser = PortalBrowser(viewer)
+        viewer.window.add_dock_widget(browser, name=DOCK_NAME, area="right")
+    assert isinstance(browser, PortalBrowser), "the manifest names the dock"  # noqa: S101
+    return browser
 
 
 class Opening(QObject):
