@@ -42,7 +42,9 @@ class Acquisition:
         grid = Grid(self.geometry.shape_zyx, self.geometry.spacing_angstrom)
         volume = density(scene(self.run.recipe), grid, self.stop)
         raise_if_stopped(self.stop)
-        return image_contrast(self.geometry.project(volume), self.geometry, self._optics)
+        projections = self.geometry.project(volume)
+        raise_if_stopped(self.stop)
+        return image_contrast(projections, self.geometry, self._optics)
 
     @cached_property
     def _noise(self) -> Volume32:
@@ -81,6 +83,7 @@ class Acquisition:
             volume = ndimage.gaussian_filter(signal + NOISE_LEFT_BY_DENOISING * noise, 0.6, truncate=3)
         else:
             volume = signal + noise
+        raise_if_stopped(self.stop)
         if plan.binning > 1:
             # Filtered and sampled (not averaged in blocks), so that voxel j stays at j times the coarse spacing.
             volume = ndimage.gaussian_filter(volume, 0.42 * plan.binning, truncate=3)

@@ -187,7 +187,7 @@ class AnnotationWriter:
             case "organelle":
                 return filled_mask(truth.recipe.membranes[0], grid)
             case "membranes":
-                return membrane_labels(truth.recipe.membranes, grid)
+                return membrane_labels(truth.recipe.membranes, grid, self._stop)
             case "scene":
                 raise ValueError("a scene has no mask")
 

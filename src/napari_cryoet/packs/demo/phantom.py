@@ -54,7 +54,8 @@ def density(scene: Scene, grid: Grid, stop: threading.Event | None = None) -> Vo
     """The scene's density, float32, z, y, x; raises StoppedError when told to."""
     from scipy import ndimage
 
-    points, masses = (np.concatenate(parts) for parts in zip(*_beads(scene), strict=True))
+    points, masses = (np.concatenate(parts) for parts in zip(*_beads(scene, stop), strict=True))
+    raise_if_stopped(stop)
     volume = np.zeros(grid.shape_zyx, np.float32)
     _deposit(volume, points / grid.spacing_angstrom, masses / grid.spacing_angstrom**3)
     raise_if_stopped(stop)
@@ -68,13 +69,16 @@ def density(scene: Scene, grid: Grid, stop: threading.Event | None = None) -> Vo
     return np.asarray(volume)
 
 
-def membrane_labels(membranes: tuple[Membrane, ...], grid: Grid) -> NDArray[np.uint16]:
+def membrane_labels(
+    membranes: tuple[Membrane, ...], grid: Grid, stop: threading.Event | None = None
+) -> NDArray[np.uint16]:
     """Which membrane's bilayer a voxel is in, from 1; 0 elsewhere."""
     labels = np.zeros(grid.shape_zyx, np.uint16)
-    z, y, x = grid.axes()
     half = max(MASK_HALF_THICKNESS_ANGSTROM, 0.6 * grid.spacing_angstrom)
     for number, membrane in enumerate(membranes, start=1):
-        labels[np.abs(membrane.distance(x, y, z)) <= half] = number
+        raise_if_stopped(stop)
+        box = _box(membrane, grid)
+        labels[box][np.abs(_distance_in(box, membrane, grid)) <= half] = number
     return labels
 
 
@@ -96,10 +100,11 @@ def particle_labels(scene: Scene, key: str, grid: Grid) -> NDArray[np.uint16]:
     return _ball_labels([centre[None] for centre in centres], 0.95 * species(key).radius_angstrom, grid)
 
 
-def _beads(scene: Scene) -> Iterator[tuple[Floats, Floats]]:
+def _beads(scene: Scene, stop: threading.Event | None) -> Iterator[tuple[Floats, Floats]]:
     """Positions, shape (n, 3), and masses (density times volume) of all that is made of beads."""
     volume_of_bead = BEAD_PITCH_ANGSTROM**3
     for key, particles in scene.particles.items():
+        raise_if_stopped(stop)
         kind = species(key)
         placed = np.einsum("nij,bj->nbi", particles.rotations, kind.beads_xyz) + particles.positions_xyz[:, None]
         masses = np.broadcast_to(kind.weights * volume_of_bead, placed.shape[:2])
@@ -108,6 +113,7 @@ def _beads(scene: Scene) -> Iterator[tuple[Floats, Floats]]:
         yield _tubulin(tube)
     yield _crowd(scene)
     for number, membrane in enumerate(scene.recipe.membranes):
+        raise_if_stopped(stop)
         yield _membrane_proteins(membrane, rng_for(scene.recipe.name, "membrane protein", number))
 
 
@@ -179,19 +185,20 @@ def _deposit(volume: Volume32, points_xyz: Floats, masses: Floats) -> None:
     z_size, y_size, x_size = volume.shape
     low = np.floor(points_xyz).astype(np.int64)
     fraction = points_xyz - low
-    flat = volume.reshape(-1)
+    indices, weights = [], []
     for corner in np.ndindex(2, 2, 2):
         x, y, z = (low + np.asarray(corner)).T
         weight = np.prod(np.where(np.asarray(corner), fraction, 1 - fraction), axis=1) * masses
         inside = (x >= 0) & (x < x_size) & (y >= 0) & (y < y_size) & (z >= 0) & (z < z_size)
-        index = (z[inside] * y_size + y[inside]) * x_size + x[inside]
-        flat += np.bincount(index, weight[inside], minlength=flat.size).astype(np.float32)
+        indices.append(((z * y_size + y) * x_size + x)[inside])
+        weights.append(weight[inside])
+    sums = np.bincount(np.concatenate(indices), np.concatenate(weights), minlength=volume.size)
+    volume += sums.reshape(volume.shape).astype(np.float32)
 
 
 def _add_bilayer(volume: Volume32, membrane: Membrane, grid: Grid) -> None:
-    z, y, x = grid.axes()
     box = _box(membrane, grid)
-    distance = membrane.distance(x[:, :, box[2]], y[:, box[1], :], z[box[0], :, :])
+    distance = _distance_in(box, membrane, grid)
     # A voxel averages over its own size: widen the leaflets of a coarse grid, keeping their mass.
     sigma = math.hypot(7.0, 0.29 * grid.spacing_angstrom)
     heads = np.float32(_HEAD_DENSITY * 7.0 / sigma)
@@ -202,6 +209,11 @@ def _add_bilayer(volume: Volume32, membrane: Membrane, grid: Grid) -> None:
 
 def _gauss(distance: NDArray[Any], sigma: float) -> NDArray[Any]:
     return np.asarray(np.exp(np.square(distance) * np.float32(-0.5 / sigma**2)))
+
+
+def _distance_in(box: tuple[slice, slice, slice], membrane: Membrane, grid: Grid) -> NDArray[Any]:
+    z, y, x = grid.axes()
+    return membrane.distance(x[:, :, box[2]], y[:, box[1], :], z[box[0], :, :])
 
 
 def _box(membrane: Membrane, grid: Grid) -> tuple[slice, slice, slice]:
