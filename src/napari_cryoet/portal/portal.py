@@ -184,7 +184,8 @@ class Portal:
 
         Of very many words the longest are used.
         """
-        words = sorted(set(catalogues.split_words(text, simplified=False)), key=len)[-queries.MAX_SEARCH_WORDS :]
+        words = sorted(dict.fromkeys(catalogues.split_words(text, simplified=False)), key=len, reverse=True)
+        words = words[: queries.MAX_SEARCH_WORDS]
         if not words:
             return self.catalogue(stop=stop).rows
         query, variables = queries.search(words)
