@@ -188,7 +188,7 @@ def small(tmp_path):
         ('"method 1"', ["Mouse"]),
         ("mouse_1", ["Mouse"]),
         ("", ["Yeast", "Mouse", "Fly"]),
-        ("a b c d e f g h ribosome", ["Fly"]),  # h, which it hasn't, is one word too many to be asked for
+        ("a b c d e f g h ribosome", ["Fly"]),  # the six longest are asked for, and it has them
     ],
 )
 def test_the_server_finds_every_word_also_in_descriptions(small, text, titles):
