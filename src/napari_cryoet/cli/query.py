@@ -13,7 +13,7 @@ from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.cli.sources import open_source
 from napari_cryoet.portal.catalogue import search_catalogue
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow
-from napari_cryoet.wording import count_text, freshness_text, joined, objects_text, plain
+from napari_cryoet.wording import count_text, freshness_text, joined, objects_text, plain, reported
 
 
 def search(options: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def search(options: argparse.Namespace) -> int:
 
 def _line_of(row: CatalogueRow) -> str:
     facts = joined(
-        plain(row.organism_name),
+        plain(reported(row.organism_name)),
         count_text(row.run_count, "run"),
         count_text(row.annotation_count, "annotation"),
         objects_text(row.objects),
