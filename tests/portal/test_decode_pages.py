@@ -180,6 +180,17 @@ def test_a_run_of_a_dataset_shows_its_default_tomogram(portal_of):
     assert [(each.object_name, each.count) for each in row.objects] == [("ribosome", 2), ("actin", 1)]
 
 
+def test_the_default_of_very_many_tomograms_is_found(portal_of):
+    tables = Tables()
+    dataset = tables.add("datasets", depositionId=tables.add("depositions"))
+    run = tables.add("runs", datasetId=dataset)
+    for number in range(130):
+        tables.add("tomograms", runId=run, voxelSpacing=20, isVisualizationDefault=None if number < 120 else False)
+    tables.add("tomograms", runId=run, voxelSpacing=5, isVisualizationDefault=True)
+    (row,) = portal_of(tables).dataset_page(dataset).runs
+    assert (row.tomogram_count, row.voxel_spacing) == (131, 5)
+
+
 def test_an_empty_run_is_a_run(portal_of):
     tables = Tables()
     dataset = tables.add("datasets", depositionId=tables.add("depositions"))

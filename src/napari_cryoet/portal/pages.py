@@ -173,7 +173,7 @@ class DepositionPage:
 class LookupHit:
     """One record that carries a looked-up id; ids of different kinds overlap."""
 
-    kind: str  # "deposition", "dataset", "run", "tomogram" or "annotation"
+    kind: str  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
     id: int
     title: str
     dataset_id: int | None = None
