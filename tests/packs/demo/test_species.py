@@ -40,10 +40,16 @@ def test_a_ribosome_weighs_about_three_megadalton():
 def test_a_ribosome_has_a_large_subunit_at_plus_z_and_a_cleft():
     kind = species("ribosome")
     z = kind.beads_xyz[:, 2]
-    large, small = kind.weights[z > -12].sum(), kind.weights[z < -35].sum()
+    large, small = kind.weights[z > -30].sum(), kind.weights[z < -45].sum()
     assert 1.5 < large / small < 4
-    in_the_cleft = kind.weights[(z > -31) & (z < -19)].sum()
-    assert in_the_cleft < 0.3 * kind.weights[(z > -12) & (z < 0)].sum()
+    in_the_cleft = kind.weights[(z > -46) & (z < -34)].sum()
+    assert in_the_cleft < 0.3 * kind.weights[(z > -28) & (z < -16)].sum()
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_a_molecule_turns_about_its_centre_of_mass(key):
+    kind = species(key)
+    assert np.average(kind.beads_xyz, axis=0, weights=kind.weights) == pytest.approx([0, 0, 0], abs=1e-9)
 
 
 def test_ferritin_is_hollow():

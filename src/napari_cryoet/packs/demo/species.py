@@ -32,7 +32,7 @@ class Species:
     object_id, object_name
         What the portal calls it.
     beads_xyz
-        Shape (n, 3), ångström, in the particle's own frame.
+        Shape (n, 3), ångström, in the particle's own frame, whose origin is the centre of mass.
     weights
         Shape (n,), density relative to solid protein.
     radius_angstrom
@@ -59,6 +59,7 @@ def species(key: str) -> Species:
     object_id, object_name, radius, build = _CATALOGUE[key]
     rng = np.random.default_rng([_SEED, *key.encode()])
     beads, weights = build(rng)
+    beads -= np.average(beads, axis=0, weights=weights)
     return Species(key, object_id, object_name, beads, weights, radius)
 
 
@@ -123,7 +124,6 @@ def _proteasome(rng: np.random.Generator) -> tuple[Floats, Floats]:
     """A 20S barrel with its three chambers and one 19S cap at +z."""
 
     def inside(p: Floats) -> NDArray[np.bool_]:
-        p = p + np.array((0.0, 0.0, 25.0))  # drawn from the barrel, turned about the middle of the whole
         radius = np.hypot(p[:, 0], p[:, 1])
         barrel = (np.abs(p[:, 2] + 40) < 75) & (radius < 58)
         chambers = (radius < 24) & (np.abs((p[:, 2] + 40 + 22) % 44 - 22) < 15)

@@ -31,7 +31,7 @@ from napari_cryoet.packs.demo.species import species
 SEED: Final = 20261124
 _TRIES_PER_PARTICLE: Final = 400
 _MEMBRANE_CLEARANCE_ANGSTROM: Final = 45.0
-BOUND_RIBOSOME_DISTANCE_ANGSTROM: Final = 152.0
+BOUND_RIBOSOME_DISTANCE_ANGSTROM: Final = 138.0
 """From the middle of a membrane to the centre of a ribosome that sits on it."""
 
 
