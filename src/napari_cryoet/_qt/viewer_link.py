@@ -9,7 +9,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
@@ -65,7 +65,7 @@ class ViewerLink(QObject):
         self.replaces_own_layers = False
         self._viewer = viewer
         self._tasks = tasks or Tasks(self)
-        self._may_discard = may_discard or partial(ask_in_a_box, viewer)
+        self._may_discard = may_discard or ask_in_a_box
         self._own = OwnLayers(viewer)
         self._slab = Slab(viewer)
         self._coming: set[LayerKey] = set()
@@ -271,12 +271,10 @@ def run_colors(page: RunPage) -> dict[str, RGBA]:
     return colors_of(object_key(annotation.object_id, annotation.object_name) for annotation in page.annotations)
 
 
-def ask_in_a_box(viewer: ViewerModel, name: str) -> bool:
+def ask_in_a_box(name: str) -> bool:
     """Ask whether an edited layer may go."""
-    window = getattr(viewer, "window", None)
-    parent: QWidget | None = getattr(window, "_qt_window", None)
     button = QMessageBox.question(
-        parent,
+        QApplication.activeWindow(),  # plugins may not ask the viewer for its window
         "Remove the layer?",
         f"You have edited the layer “{name}”. Remove it and lose the changes?",
         QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
