@@ -100,3 +100,9 @@ def test_long_author_lists_keep_the_first_and_the_last():
     assert names_text(["Sara Goetz", "Irene de Teresa", "Alba Xu", "Julia Mahamid"]) == (
         "Sara Goetz, Irene de Teresa, … Julia Mahamid"
     )
+
+
+def test_a_run_tells_how_many_annotations_each_object_has():
+    objects = [ObjectCount(object_name="ribosome", count=5), ObjectCount(object_name="FAS", count=1)]
+    assert objects_text(objects, with_counts=True) == "ribosome 5 · FAS 1"
+    assert objects_text(objects, 1, with_counts=True) == "ribosome 5  +1"

@@ -99,9 +99,14 @@ def names_text(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[: limit - 1]) + f", … {names[-1]}"
 
 
-def objects_text(objects: Sequence[ObjectCount], limit: int = 3) -> str:
-    """The most annotated objects and how many more there are: ``ribosome · FAS · membrane  +4``."""
-    named = " · ".join(plain(found.object_name) for found in objects[:limit])
+def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False) -> str:
+    """The most annotated objects and how many more there are: ``ribosome · FAS · membrane  +4``.
+
+    With counts also how many annotations each of them has: ``ribosome 5 · FAS 1 · membrane 2  +4``.
+    """
+    named = " · ".join(
+        plain(found.object_name) + (f" {found.count:,}" if with_counts else "") for found in objects[:limit]
+    )
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
 
 

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from qt.fake_portal import FakePortal
 
@@ -47,12 +47,37 @@ def memory(tmp_path: Path) -> Memory:
 
 
 @pytest.fixture
+def make_preparing_browser(
+    qtbot: QtBot, viewer_model: ViewerModel, memory: Memory
+) -> Iterator[Callable[..., PortalBrowser]]:
+    """Make a dock whose sources report how far they are and never get there."""
+    made: list[PortalBrowser] = []
+
+    def make(share: float, words: str) -> PortalBrowser:
+        def prepare(_source: str, job: Job) -> FakePortal:
+            job.say(share, words)
+            job.stop.wait(30)
+            job.raise_if_stopped()
+            return FakePortal()
+
+        browser = PortalBrowser(viewer_model, open_portal=prepare, memory=memory)
+        qtbot.addWidget(browser)
+        browser.show()
+        made.append(browser)
+        return browser
+
+    yield make
+    for browser in made:
+        browser.close_down()
+
+
+@pytest.fixture
 def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Memory) -> Iterator[Callable[..., PortalBrowser]]:
     """Make a dock that browses a fake portal, whatever source is chosen."""
     made: list[PortalBrowser] = []
 
     def make(portal: FakePortal, memory: Memory = memory) -> PortalBrowser:
-        browser = PortalBrowser(viewer_model, open_portal=lambda _source: portal, memory=memory)
+        browser = PortalBrowser(viewer_model, open_portal=lambda _source, _job: portal, memory=memory)
         qtbot.addWidget(browser)
         browser.resize(380, 760)
         browser.show()

@@ -72,6 +72,32 @@ def test_the_choice_is_remembered(qtbot, make_browser, portal, memory):
     qtbot.waitUntil(lambda: again.screens.datasets.model.rowCount() == 3)
 
 
+def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, portal):
+    browser = make_browser(portal)
+    browser.activateWindow()
+    button = browser.screens.start.message.button("Browse the live portal")
+    button.setFocus()
+    qtbot.waitUntil(button.hasFocus)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    view = browser.screens.datasets.view
+    qtbot.waitUntil(lambda: view.hasFocus() and view.currentIndex().row() == 0)
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: current_screen(browser) is browser.screens.dataset)
+    runs = browser.screens.dataset.view
+    qtbot.waitUntil(lambda: runs.hasFocus() and runs.currentIndex().row() == 0)
+
+
+def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, make_preparing_browser):
+    browser = make_preparing_browser(0.25, "Simulating run DEMO_001")
+    message = browser.screens.datasets.place.message
+    qtbot.mouseClick(browser.screens.start.message.button("Explore the demo"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: message.text == "Preparing the demo… 25% Simulating run DEMO_001")
+    qtbot.mouseClick(message.button("Stop"), Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.start
+    assert not browser.tasks.is_running("source")
+
+
 def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cryoet._qt.browser.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
     browser = make_browser(portal)

@@ -112,4 +112,6 @@ def test_rows_can_be_read_aloud(model):
     model.restart()
     model.add_page(page(0))
     text = model.data(model.index(0), Qt.ItemDataRole.AccessibleTextRole)
-    assert text == ("TS_000, 2 tomograms · 13.48 Å · 1.66 GB, cytosolic ribosome · fatty acid synthase · membrane")
+    assert text == (
+        "TS_000, 2 tomograms · 13.48 Å · 1.66 GB, cytosolic ribosome 2 · fatty acid synthase 2 · membrane 2"
+    )

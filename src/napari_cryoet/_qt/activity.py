@@ -24,6 +24,7 @@ class Activity(QObject):
         self._titles: dict[Hashable, str] = {}
         tasks.started.connect(self._on_started)
         tasks.progressed.connect(self._on_progressed)
+        tasks.said.connect(self._on_said)
         tasks.finished.connect(self._on_finished)
 
     def _on_started(self, key: Hashable, title: str) -> None:
@@ -40,6 +41,13 @@ class Activity(QObject):
         bar.set_description(f"{self._titles[key]}  {told}")
         if total_bytes and key in self._bars:  # napari handles other events meanwhile: the task may be over by now
             bar.reach(done_bytes / total_bytes)
+
+    def _on_said(self, key: Hashable, share: float, words: str) -> None:
+        bar = self._bars.get(key)
+        if bar is not None:
+            bar.set_description(f"{self._titles[key]}  {words}")
+            if key in self._bars:
+                bar.reach(share)
 
     def _on_finished(self, key: Hashable) -> None:
         bar = self._bars.pop(key, None)

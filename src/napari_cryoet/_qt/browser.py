@@ -19,7 +19,7 @@ from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.styling import style_sheet
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet._qt.viewer_link import ViewerLink
@@ -33,10 +33,16 @@ if TYPE_CHECKING:
     from napari_cryoet.records import Tomogram
 
 
-def open_any(source: str) -> AskablePortal:
-    """Open a source as `napari_cryoet.open_portal` does; imported here, in the worker, since it costs half a second."""
+def open_any(source: str, job: Job) -> AskablePortal:
+    """Open a source as `napari_cryoet.open_portal` does, and make the demo first if there is none yet.
+
+    Imported here, in the worker, since it costs half a second.
+    """
+    from napari_cryoet.packs.demo import ensure_demo_pack
     from napari_cryoet.portal import open_portal
 
+    if source == "demo":
+        ensure_demo_pack(progress=job.say, stop=job.stop)
     return open_portal(source)
 
 
@@ -48,7 +54,7 @@ class PortalBrowser(QWidget):
     napari_viewer
         The viewer whose layers this dock adds to.
     open_portal
-        Opens a source; called in a worker.
+        Opens a source; called in a worker, with the job to report to.
     memory
         What is remembered between sessions.
     """

@@ -107,6 +107,10 @@ class DatasetList(QWidget):
         if viewport is not None:
             viewport.update()
 
+    def await_focus(self) -> None:
+        """Go on in the rows as soon as there are some."""
+        self.view.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def focus_list(self) -> None:
         """Go on in the rows, or at the button of the message that stands for them."""
         if self.place.shows_content:

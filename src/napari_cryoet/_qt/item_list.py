@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, Qt, Signal
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QFocusEvent, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QListView, QWidget
+
+from napari_cryoet._qt.timers import single_shot
 
 ENTER_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
@@ -24,6 +26,7 @@ class ItemList(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.doubleClicked.connect(self.opened)
+        self._begin_soon = single_shot(self, 0, self._begin)
 
     def focus_first(self) -> None:
         """Go on in the list, where one was or at its top."""
@@ -31,6 +34,26 @@ class ItemList(QListView):
         if not self.currentIndex().isValid() and model is not None and model.rowCount():
             self.setCurrentIndex(model.index(0, 0))
         self.setFocus(Qt.FocusReason.TabFocusReason)
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Whoever comes with the keys stands on a row, so that Enter opens something."""
+        super().focusInEvent(event)
+        self._begin()
+
+    def rowsInserted(self, parent: QModelIndex, start: int, end: int) -> None:
+        """The first rows may come after the keys did."""
+        super().rowsInserted(parent, start, end)
+        self._begin_soon.start()
+
+    def reset(self) -> None:
+        """Other rows altogether."""
+        super().reset()
+        self._begin_soon.start()
+
+    def _begin(self) -> None:
+        model = self.model()
+        if self.hasFocus() and not self.currentIndex().isValid() and model is not None and model.rowCount():
+            self.setCurrentIndex(model.index(0, 0))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Enter opens; Up leaves from the first row."""

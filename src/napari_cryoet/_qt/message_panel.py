@@ -57,6 +57,12 @@ class MessagePanel(QWidget):
         for action in actions:
             self._add_button(action)
 
+    def retitle(self, title: str, hint: str) -> None:
+        """Change the words and keep the buttons, for a message that goes on."""
+        self._title.setText(title)
+        self._hint.setText(hint)
+        self.setAccessibleName(self.text)
+
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         """Say what went wrong in its own plain words, with a Retry where that can help."""
         actions = [] if retry is None else [Action("Retry", retry)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.message_panel import Action
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.timers import single_shot
@@ -32,7 +33,9 @@ class Navigator(QObject):
         self._level = 0
         self._has_told_offline = False
         self._leave_soon = single_shot(self, PATIENCE_MS, self._show_run_place)
+        self._is_preparing = False
         session.opening.connect(self._on_opening)
+        session.preparing.connect(self._on_preparing)
         session.catalogue_changed.connect(self._on_catalogue)
         session.failed.connect(self._on_source_failed)
         screens.breadcrumb.level_chosen.connect(self.go_to_level)
@@ -115,13 +118,28 @@ class Navigator(QObject):
         self._leave()
         self._dataset_id = None
         self._arrive(0)
+        self._is_preparing = False
         self._screens.notice.hide()
         self._screens.datasets.clear()
-        self._screens.source_bar.set_state("connecting…")
-        is_demo = source == "demo"
-        words = "Preparing the demo. This is done once and takes a moment." if is_demo else "Loading datasets…"
-        self._screens.datasets.show_loading(words)
+        self._screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
+        self._screens.datasets.show_loading("Loading datasets…")
+        takes_focus = self._screens.has_focus()  # not where the dock opens what was open last time
         self._screens.show_screen(self._screens.datasets)
+        if takes_focus:
+            self._screens.datasets.await_focus()
+
+    def _on_preparing(self, share: float, words: str) -> None:
+        title = f"Preparing the demo… {share:.0%}"
+        if self._is_preparing:
+            self._screens.datasets.place.message.retitle(title, words)
+            return
+        self._is_preparing = True
+        self._screens.datasets.place.show_message(title, words, [Action("Stop", self._stop_preparing)])
+
+    def _stop_preparing(self) -> None:
+        self._session.stop_opening()
+        self._screens.source_bar.set_state("")
+        self._screens.show_start()
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         self._tell_freshness(catalogue.freshness, self._session.refresh)

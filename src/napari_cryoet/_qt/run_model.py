@@ -179,7 +179,7 @@ def annotations_of(run: RunRow) -> str:
     """The third line of a run: what is annotated."""
     if not run.annotation_count:
         return "no annotations"
-    return objects_text(run.objects) or count_text(run.annotation_count, "annotation")
+    return objects_text(run.objects, with_counts=True) or count_text(run.annotation_count, "annotation")
 
 
 def _text_of(run: RunRow, role: int) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.breadcrumb import Breadcrumb
 from napari_cryoet._qt.dataset_list import DatasetList
@@ -25,6 +25,7 @@ class Screens:
     """Every part of the dock by name."""
 
     def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
+        self._owner = owner
         self.source_bar = SourceBar(theme)
         self.search = SearchBox(theme, SEARCH_HINT, "Search datasets, or jump to an id or link")
         self.breadcrumb = Breadcrumb(theme)
@@ -46,6 +47,10 @@ class Screens:
         column.addWidget(self.stack, 1)
         column.addWidget(self.status)
         self.show_start()
+
+    def has_focus(self) -> bool:
+        """Whether the keys go to any part of the dock."""
+        return self._owner.isAncestorOf(QApplication.focusWidget())
 
     def show_start(self) -> None:
         """The first screen, where there is nothing to search yet."""

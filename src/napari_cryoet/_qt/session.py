@@ -38,7 +38,7 @@ class AskablePortal(Protocol):
     def close(self) -> None: ...
 
 
-OpenPortal = Callable[[str], AskablePortal]
+OpenPortal = Callable[[str, Job], AskablePortal]
 
 
 class Session(QObject):
@@ -48,6 +48,7 @@ class Session(QObject):
     opened = Signal(object)  # Source
     failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
     catalogue_changed = Signal(object)  # Catalogue
+    preparing = Signal(float, str)  # share that is done and words, where opening a source takes work
 
     def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -56,6 +57,7 @@ class Session(QObject):
         self._portal: AskablePortal | None = None
         self._asked_for = ""
         self.catalogue: Catalogue | None = None
+        tasks.said.connect(self._on_said)
 
     @property
     def source(self) -> Source | None:
@@ -68,8 +70,8 @@ class Session(QObject):
         self._asked_for = source
         self.opening.emit(source)
 
-        def work(_job: Job) -> tuple[AskablePortal, Catalogue | None]:
-            portal = self._open_portal(source)
+        def work(job: Job) -> tuple[AskablePortal, Catalogue | None]:
+            portal = self._open_portal(source, job)
             return portal, portal.cached_catalogue()
 
         title = "Preparing the demo" if source == "demo" else ""
@@ -154,6 +156,14 @@ class Session(QObject):
             self._portal.close()
         self._portal = None
         self.catalogue = None
+
+    def stop_opening(self) -> None:
+        """Give up opening the source."""
+        self._tasks.stop("source")
+
+    def _on_said(self, key: object, share: float, words: str) -> None:
+        if key == "source":
+            self.preparing.emit(share, words)
 
     def _on_opened(self, answer: tuple[AskablePortal, Catalogue | None]) -> None:
         self._portal, cached = answer

@@ -47,9 +47,10 @@ class Job:
         Set when nobody wants the answer any more; work that takes long looks at it, or hands it on.
     """
 
-    def __init__(self, report: Callable[[int, int | None], None]) -> None:
+    def __init__(self, report: Callable[[int, int | None], None], say: Callable[[float, str], None]) -> None:
         self.stop = threading.Event()
         self._report = report
+        self._say = say
         self._reported_at = 0.0
 
     def progress(self, done_bytes: int, total_bytes: int | None = None) -> None:
@@ -58,6 +59,10 @@ class Job:
         if now - self._reported_at >= PROGRESS_INTERVAL_S or done_bytes == total_bytes:
             self._reported_at = now
             self._report(done_bytes, total_bytes)
+
+    def say(self, share: float, words: str) -> None:
+        """Say how far work that isn't counted in bytes is: from 0 to 1, and what is being done."""
+        self._say(share, words)
 
     def raise_if_stopped(self) -> None:
         """Leave the work here if nobody wants it any more.
@@ -117,6 +122,7 @@ class Tasks(QObject):
 
     started = Signal(object, str)  # key, title
     progressed = Signal(object, object, object)  # key, bytes done, bytes in all or None
+    said = Signal(object, float, str)  # key, share that is done, what is being done
     finished = Signal(object)  # key; once for each key that started, however it ended
     unhandled = Signal(object)  # CryoETError of a task that has no ``failed``
     erred = Signal(object, object)  # key, CryoETError; of every task that failed, also where ``failed`` sees to it
@@ -161,7 +167,10 @@ class Tasks(QObject):
         if older is not None:
             older.job.stop.set()
         task = _Task(key, title, then, failed)
-        task.job = Job(lambda done, total: self._outbox.put(lambda: self._on_progress(task, done, total)))
+        task.job = Job(
+            lambda done, total: self._outbox.put(lambda: self._on_progress(task, done, total)),
+            lambda share, words: self._outbox.put(lambda: self._on_said(task, share, words)),
+        )
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
@@ -214,6 +223,10 @@ class Tasks(QObject):
     def _on_progress(self, task: _Task, done_bytes: int, total_bytes: int | None) -> None:
         if not self._is_stale(task):
             self.progressed.emit(task.key, done_bytes, total_bytes)
+
+    def _on_said(self, task: _Task, share: float, words: str) -> None:
+        if not self._is_stale(task):
+            self.said.emit(task.key, share, words)
 
     def _on_answer(self, task: _Task, answer: Any) -> None:
         if self._is_stale(task):
