@@ -116,7 +116,7 @@ class AnnotationWriter:
             "annotationSoftware": words.software,
             "isCuratorRecommended": plan.is_recommended,
             "methodType": words.kind,
-            **rows.dates("2026-09-30" if plan.deposition else "2026-06-01"),
+            **rows.dates_of(plan.deposition or rows.deposition_of(self._run)),
         }
 
     def _object_count(self, plan: AnnotationPlan, picks: Picks | None) -> int:

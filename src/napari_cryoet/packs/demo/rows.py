@@ -72,13 +72,13 @@ PEOPLE: Final[dict[int, tuple[_Person, ...]]] = {
 }
 
 
-def dates(prefix_with_day: str = "2026-06-01") -> Row:
-    """The three dates that most records have."""
-    moment = f"{prefix_with_day}T00:00:00+00:00"
+def dates_of(deposition_id: int) -> Row:
+    """The three dates that most records have; here all are the day of the deposition."""
+    moment = f"{_DEPOSITIONS[deposition_id][3]}T00:00:00+00:00"
     return {"depositionDate": moment, "releaseDate": moment, "lastModifiedDate": moment}
 
 
-_DEPOSITIONS: Final[dict[int, tuple[str, str, tuple[str, ...], str | None]]] = {
+_DEPOSITIONS: Final[dict[int, tuple[str, str, tuple[str, ...], str]]] = {
     CELL_DEPOSITION: (
         "Demo: simulated tomograms of yeast-like cytoplasm",
         "Simulated by napari-cryoet: membranes, ribosomes, fatty acid synthase, proteasomes and microtubules at "
@@ -105,7 +105,7 @@ _DEPOSITIONS: Final[dict[int, tuple[str, str, tuple[str, ...], str | None]]] = {
 
 def add_depositions(tables: Tables) -> None:
     """The depositions with their types and authors."""
-    for deposition_id, (title, description, kinds, day) in _DEPOSITIONS.items():
+    for deposition_id, (title, description, kinds, _) in _DEPOSITIONS.items():
         folder = f"depositions_metadata/{deposition_id}/Images"
         has_photo = deposition_id != COMMUNITY_DEPOSITION
         row = {
@@ -114,7 +114,7 @@ def add_depositions(tables: Tables) -> None:
             "tag": "demo",
             "depositionPublications": PUBLICATION if deposition_id == CELL_DEPOSITION else None,
             "relatedDatabaseEntries": None,
-            **dates(day or "2026-06-01"),
+            **dates_of(deposition_id),
             "keyPhotoUrl": f"{HTTPS_PREFIX}{folder}/snapshot.png" if has_photo else None,
             "keyPhotoThumbnailUrl": f"{HTTPS_PREFIX}{folder}/thumbnail.png" if has_photo else None,
         }
@@ -140,7 +140,7 @@ def add_dataset(tables: Tables, dataset_id: int, file_size: int) -> None:
     tables.add("datasetFunding", funding)
 
 
-def _dataset(dataset_id: int, deposition_id: int, day: str, **special: str | int | None) -> Row:
+def _dataset(dataset_id: int, deposition_id: int, **special: str | int | None) -> Row:
     prefix = f"{dataset_id}/"
     nothing = dict.fromkeys(
         (
@@ -171,7 +171,7 @@ def _dataset(dataset_id: int, deposition_id: int, day: str, **special: str | int
         "gridPreparation": "Simulated: no grid.",
         "keyPhotoUrl": f"{HTTPS_PREFIX}{prefix}Images/snapshot.png",
         "keyPhotoThumbnailUrl": f"{HTTPS_PREFIX}{prefix}Images/thumbnail.png",
-        **dates(day),
+        **dates_of(deposition_id),
         "datasetPublications": PUBLICATION,
         "relatedDatabaseEntries": None,
         "s3Prefix": f"{S3_PREFIX}{prefix}",
@@ -184,7 +184,6 @@ _DATASETS: Final[dict[int, Row]] = {
     CELL_DATASET: _dataset(
         CELL_DATASET,
         CELL_DEPOSITION,
-        "2026-06-01",
         title="Simulated cryo-ET of yeast-like cytoplasm (demo)",
         description="In-silico tomograms of a crowded cytoplasm with endoplasmic reticulum, vesicles, a mitochondrion, "
         "ribosomes, fatty acid synthase, proteasomes and microtubules. Positions and orientations are known exactly.",
@@ -196,7 +195,6 @@ _DATASETS: Final[dict[int, Row]] = {
     MIXTURE_DATASET: _dataset(
         MIXTURE_DATASET,
         MIXTURE_DEPOSITION,
-        "2026-07-15",
         title="Simulated cryo-ET of purified complexes with fiducials (demo)",
         description="In-silico tomograms of ferritin, beta-galactosidase, thyroglobulin, ribosomes, a vesicle and "
         "microtubules in thin ice. Positions and orientations are known exactly.",

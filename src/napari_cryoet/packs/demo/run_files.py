@@ -24,6 +24,48 @@ FLOAT_STEPS_PER_UNIT: Final = 16
 as in the portal's dataset 10000."""
 _IDENTITY_MATRIX: Final = "{{1,0,0,0},{0,1,0,0},{0,0,1,0},{0,0,0,1}}"
 
+_SIMULATED_MICROSCOPE: Final[rows.Row] = {
+    "accelerationVoltage": 300_000,
+    "sphericalAberrationConstant": 2.7,
+    "microscopeManufacturer": "SIMULATED",
+    "microscopeModel": "Simulated microscope",
+    "microscopeEnergyFilter": "None (simulated)",
+    "microscopePhasePlate": None,
+    "microscopeImageCorrector": None,
+    "microscopeAdditionalInfo": None,
+    "cameraManufacturer": "simulated",
+    "cameraModel": "simulated",
+    "tiltMin": TILTS_DEGREE[0],
+    "tiltMax": TILTS_DEGREE[-1],
+    "tiltRange": TILTS_DEGREE[-1] - TILTS_DEGREE[0],
+    "tiltStep": TILTS_DEGREE[1] - TILTS_DEGREE[0],
+    "tiltingScheme": "Continuous from the most negative tilt (simulated)",
+    "tiltAxis": 0.0,
+    "totalFlux": TOTAL_FLUX,
+    "dataAcquisitionSoftware": rows.SOFTWARE,
+    "relatedEmpiarEntry": None,
+    "binningFromFrames": 1.0,
+    "tiltSeriesQuality": 4,
+    "isAligned": True,
+    "alignedTiltseriesBinning": 1,
+}
+"""What is the same in all tilt series."""
+_RECONSTRUCTION: Final[rows.Row] = {
+    "reconstructionMethod": "WBP",
+    "tomogramVersion": 1.0,
+    "reconstructionSoftware": rows.SOFTWARE,
+    "isPortalStandard": False,
+    "isAuthorSubmitted": True,
+    "ctfCorrected": False,
+    "offsetX": 0,
+    "offsetY": 0,
+    "offsetZ": 0,
+    "neuroglancerConfig": None,
+    "publications": rows.PUBLICATION,
+    "relatedDatabaseEntries": None,
+}
+"""What is the same in all tomograms."""
+
 
 class RunWriter:
     """Writes one run below ``files`` and its rows into ``tables``."""
@@ -96,30 +138,8 @@ class RunWriter:
             "httpsMrcFile": mrc.https,
             "s3AngleList": angles.s3,
             "httpsAngleList": angles.https,
-            "accelerationVoltage": 300_000,
-            "sphericalAberrationConstant": 2.7,
-            "microscopeManufacturer": "SIMULATED",
-            "microscopeModel": "Simulated microscope",
-            "microscopeEnergyFilter": "None (simulated)",
-            "microscopePhasePlate": None,
-            "microscopeImageCorrector": None,
-            "microscopeAdditionalInfo": None,
-            "cameraManufacturer": "simulated",
-            "cameraModel": "simulated",
-            "tiltMin": TILTS_DEGREE[0],
-            "tiltMax": TILTS_DEGREE[-1],
-            "tiltRange": TILTS_DEGREE[-1] - TILTS_DEGREE[0],
-            "tiltStep": TILTS_DEGREE[1] - TILTS_DEGREE[0],
-            "tiltingScheme": "Continuous from the most negative tilt (simulated)",
-            "tiltAxis": 0.0,
-            "totalFlux": TOTAL_FLUX,
-            "dataAcquisitionSoftware": rows.SOFTWARE,
-            "relatedEmpiarEntry": None,
-            "binningFromFrames": 1.0,
-            "tiltSeriesQuality": 4,
-            "isAligned": True,
+            **_SIMULATED_MICROSCOPE,
             "pixelSpacing": spacing,
-            "alignedTiltseriesBinning": 1,
             "sizeX": images.shape[2],
             "sizeY": images.shape[1],
             "sizeZ": images.shape[0],
@@ -184,6 +204,8 @@ class RunWriter:
         z, y, x = volume.shape
         dimensions = [",".join(str(-(-n // 2**level)) for n in (x, y, z)) for level in range(3)]
         row = {
+            **_RECONSTRUCTION,
+            **rows.dates_of(self._deposition_id),
             "alignmentId": self._alignment_ids[plan.alignment],
             "depositionId": self._deposition_id,
             "runId": self._run.id,
@@ -194,13 +216,8 @@ class RunWriter:
             "sizeZ": z,
             "voxelSpacing": spacing,
             "fiducialAlignmentStatus": "FIDUCIAL" if scene(self._run.recipe).recipe.gold_beads else "NON_FIDUCIAL",
-            "reconstructionMethod": "WBP",
             "processing": plan.processing,
-            "tomogramVersion": 1.0,
             "processingSoftware": rows.SOFTWARE if plan.processing == "denoised" else None,
-            "reconstructionSoftware": rows.SOFTWARE,
-            "isPortalStandard": False,
-            "isAuthorSubmitted": True,
             "isVisualizationDefault": plan.is_default,
             "s3OmezarrDir": zarr.s3,
             "httpsOmezarrDir": zarr.https,
@@ -211,16 +228,8 @@ class RunWriter:
             "scale0Dimensions": dimensions[0],
             "scale1Dimensions": dimensions[1],
             "scale2Dimensions": dimensions[2],
-            "ctfCorrected": False,
-            "offsetX": 0,
-            "offsetY": 0,
-            "offsetZ": 0,
             "keyPhotoUrl": (photos / "key-photo-snapshot.png").https,
             "keyPhotoThumbnailUrl": (photos / "key-photo-thumbnail.png").https,
-            "neuroglancerConfig": None,
-            "publications": rows.PUBLICATION,
-            "relatedDatabaseEntries": None,
-            **rows.dates(),
         }
         tomogram_id = self._tables.add("tomograms", row)
         rows.add_authors(self._tables, "tomogramAuthors", "tomogramId", tomogram_id, self._deposition_id)
