@@ -125,6 +125,7 @@ class Display:
         self._missing: set[Hashable] = set()
         self._is_exact = self._is_limited = self._is_told = False
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
+        self._to_repeat: set[Hashable] = set()  # was under way when somebody said retry
 
     @property
     def state(self) -> DisplayState:
@@ -169,6 +170,7 @@ class Display:
         with self._lock:
             self._is_stopped = False
             self._failed.clear()
+            self._to_repeat = {key for key in self._missing if self._fetcher.is_flying(key)}
         self._plan()
         self._tell()
 
@@ -194,9 +196,13 @@ class Display:
         if isinstance(error, StoppedError):
             return
         with self._lock:
-            is_news = not self._missing.isdisjoint(keys)
-            now = time.monotonic()
-            self._failed.update(dict.fromkeys(keys, (now, error)))
+            to_repeat = self._to_repeat.intersection(keys)
+            self._to_repeat -= to_repeat
+            failed = [key for key in keys if key not in to_repeat]
+            is_news = not self._missing.isdisjoint(failed)
+            self._failed.update(dict.fromkeys(failed, (time.monotonic(), error)))
+        if to_repeat:
+            self._plan()
         if is_news:
             self._tell()
 

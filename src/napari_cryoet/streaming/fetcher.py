@@ -75,7 +75,17 @@ class _Flight:
     keys: tuple[Hashable, ...]
     future: Future[dict[Hashable, Block]] = field(default_factory=Future)
     waiters: int = 0
-    is_ahead: bool = False
+    priority: Priority | None = None  # None where somebody waits
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether nobody looks at it yet."""
+        return self.priority is not None and self.priority >= Priority.AHEAD
+
+    @property
+    def is_view(self) -> bool:
+        """Whether somebody looks at where it belongs."""
+        return self.priority is not None and self.priority < Priority.AHEAD
 
 
 @dataclass(slots=True)
@@ -95,7 +105,8 @@ class Fetcher:
     memory
         Where blocks go.
     threads
-        How many requests are in flight at most; half of them at most for what nobody looks at yet.
+        How many requests are in flight at most; for what nobody looks at yet half of them at most, and none while
+        something that is looked at is under way.
     """
 
     def __init__(self, memory: MemoryCache[object], *, threads: int = THREADS) -> None:
@@ -105,7 +116,7 @@ class Fetcher:
         self._queue: deque[_Flight] = deque()
         self._wishes: dict[Wanter, _Wish] = {}
         self._flights: dict[Hashable, _Flight] = {}
-        self._threads = self._idle = self._ahead = 0
+        self._threads = self._idle = self._ahead = self._in_view = 0
 
     def fetch(self, runs: Iterable[Run], *, stop: threading.Event | None = None) -> dict[Hashable, Block]:
         """Get all blocks of some runs, from the cache or by waiting for them.
@@ -241,7 +252,8 @@ class Fetcher:
 
     def _next_wish(self, now: float) -> _Flight | None:
         """The most important run that some picture wants, in turn among equals."""
-        may_look_ahead = self._ahead < self._limit // 2
+        # what is ahead would share the line with what is looked at, and delay it
+        may_look_ahead = self._ahead < self._limit // 2 and not self._in_view
         while True:
             ready = [
                 wish
@@ -256,8 +268,9 @@ class Fetcher:
             if keys:
                 wish.served_at = now
                 flight = self._register(run, keys)
-                flight.is_ahead = priority >= Priority.AHEAD
+                flight.priority = priority
                 self._ahead += flight.is_ahead
+                self._in_view += flight.is_view
                 return flight
 
     def _finish(self, flight: _Flight, result: dict[Hashable, Block] | CryoETError, *, is_leaving: bool) -> None:
@@ -268,6 +281,7 @@ class Fetcher:
         with self._state:
             self._threads -= is_leaving
             self._ahead -= flight.is_ahead
+            self._in_view -= flight.is_view
             self._land(flight)
             wanters = list(self._wishes)
             self._state.notify_all()

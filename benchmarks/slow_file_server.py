@@ -1,0 +1,110 @@
+"""A file server with ranges that is as far away and as narrow as it is told to be; run as a process of its own.
+
+    python benchmarks/slow_file_server.py FOLDER --latency-ms 60 --connection-mb-s 20 --total-mb-s 50
+
+prints one JSON line with its URL. ``/?reset`` answers with the requests and bytes since the last reset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+PIECE_BYTES = 2**16
+
+
+class Link:
+    """A line of limited width: says when the next bytes have passed."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._free_at = 0.0
+
+    def pass_at(self, now: float, size: int) -> float:
+        self._free_at = max(now, self._free_at) + size / self._bytes_per_s
+        return self._free_at
+
+
+class SlowFileServer:
+    def __init__(self, folder: Path, latency_s: float, connection_bytes_s: float, total_bytes_s: float) -> None:
+        self._folder, self._latency_s, self._connection_bytes_s = folder, latency_s, connection_bytes_s
+        self._total = Link(total_bytes_s)
+        self.requests = self.bytes = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = Link(self._connection_bytes_s)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                first, *fields = head.decode("latin-1").strip().split("\r\n")
+                method, path, _ = first.split(" ")
+                headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields)}
+                await self._answer(writer, line, method, path, headers.get("range"))
+        writer.close()
+
+    async def _answer(
+        self, writer: asyncio.StreamWriter, line: Link, method: str, path: str, wanted: str | None
+    ) -> None:
+        if path == "/?reset":
+            body = json.dumps({"requests": self.requests, "bytes": self.bytes}).encode()
+            self.requests = self.bytes = 0
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            return
+        self.requests += 1
+        await asyncio.sleep(self._latency_s)
+        file = self._folder / unquote(path.partition("?")[0]).lstrip("/")
+        if not file.is_file():
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
+        size = file.stat().st_size
+        start, stop = _span(wanted, size)
+        status = "200 OK" if wanted is None else "206 Partial Content"
+        fields = f"Content-Length: {stop - start}\r\nAccept-Ranges: bytes\r\n"
+        fields += "" if wanted is None else f"Content-Range: bytes {start}-{stop - 1}/{size}\r\n"
+        writer.write(f"HTTP/1.1 {status}\r\n{fields}\r\n".encode())
+        if method != "HEAD":
+            await self._send(writer, line, file, start, stop)
+
+    async def _send(self, writer: asyncio.StreamWriter, line: Link, file: Path, start: int, stop: int) -> None:
+        loop = asyncio.get_running_loop()
+        with file.open("rb") as stream:
+            stream.seek(start)
+            while start < stop:
+                piece = stream.read(min(PIECE_BYTES, stop - start))
+                start += len(piece)
+                self.bytes += len(piece)
+                now = loop.time()
+                due_at = max(line.pass_at(now, len(piece)), self._total.pass_at(now, len(piece)))
+                await asyncio.sleep(max(0.0, due_at - now))
+                writer.write(piece)
+                await writer.drain()
+
+
+def _span(wanted: str | None, size: int) -> tuple[int, int]:
+    if wanted is None:
+        return 0, size
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--latency-ms", type=float, default=60)
+    parser.add_argument("--connection-mb-s", type=float, default=20)
+    parser.add_argument("--total-mb-s", type=float, default=50)
+    given = parser.parse_args()
+    files = SlowFileServer(given.folder, given.latency_ms / 1000, given.connection_mb_s * 1e6, given.total_mb_s * 1e6)
+    server = await asyncio.start_server(files.serve, "127.0.0.1", 0, limit=2**20)
+    print(json.dumps({"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}), flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
