@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtWidgets import QStackedWidget, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QStackedWidget, QWidget
 
 from napari_cryoet._qt.message_panel import Action, MessagePanel
 from napari_cryoet._qt.timers import single_shot
@@ -30,9 +31,12 @@ class Loadable(QStackedWidget):
         return self.currentWidget() is self._content
 
     def show_content(self) -> None:
-        """Show the content."""
+        """Show the content; the keys stay where the eyes are."""
         self._loading_timer.stop()
+        takes_focus = self.message.isAncestorOf(QApplication.focusWidget())
         self.setCurrentWidget(self._content)
+        if takes_focus:
+            self._content.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def show_loading(self, text: str, *, at_once: bool = False) -> None:
         """Say that the content is on its way, unless it comes within a blink."""
