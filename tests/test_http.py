@@ -375,6 +375,16 @@ def test_a_body_beyond_its_bound_is_refused(http, server, length):
     fails(lambda: http.get(url, max_bytes=1000), "1,000 bytes")
 
 
+def test_a_body_that_is_announced_too_large_is_not_waited_for(http, server):
+    def announce(connection, request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n")
+        server.silence(connection, request)
+
+    began = time.monotonic()
+    fails(lambda: http.get(server.behave(announce), max_bytes=1000), "1,000 bytes")
+    assert time.monotonic() - began < 2
+
+
 def test_an_endless_body_is_refused(http, server):
     endless = server.drip([b"HTTP/1.1 200 OK\r\n\r\n", *[bytes(10_000)] * 1000], 0)
     fails(lambda: http.get(server.behave(endless), max_bytes=100_000), "100,000 bytes")
@@ -500,6 +510,16 @@ def test_a_body_that_ends_early_is_an_error_after_what_came(http, server):
     assert len(b"".join(got)) >= 2**16  # at most one piece of 64 KiB is lost
 
 
+def test_a_body_of_unknown_length_that_ends_early_is_an_error(http, server):
+    head = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-14/15\r\n\r\n"
+
+    def read():
+        with http.open(server.behave(raw(head + b"0123")), start=5) as body:
+            list(body.chunks())
+
+    fails(read, "broke off")
+
+
 def test_opening_what_is_missing_is_an_error(http, server):
     def read():
         with http.open(server.behave(reply(b"", 404))):
@@ -564,6 +584,46 @@ def test_a_stop_is_heard_between_the_pieces_of_a_body(http, server):
     assert stops(read, stop, 0.3) < 0.2
 
 
+def test_nothing_is_sent_when_a_stop_comes_before_the_connection(http, server, monkeypatch):
+    url, look_up = server.behave(reply(b"x")), socket.getaddrinfo
+    release, looked_up = threading.Event(), threading.Event()
+
+    def slow(*args, **kwargs):
+        release.wait(10)
+        looked_up.set()
+        return look_up(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    stop = threading.Event()
+    stops(lambda: http.get(url, stop=stop), stop)
+    release.set()
+    looked_up.wait(5)
+    no_errand_is_left()
+    assert server.requests == []
+
+
+def test_a_redirect_is_not_followed_after_a_stop(http, server):
+    stop = threading.Event()
+
+    def redirect(connection, request):
+        stop.set()
+        time.sleep(0.2)
+        reply(b"", 302, Location="/elsewhere")(connection, request)
+
+    url = server.behave(redirect, reply(b"there"))
+    with pytest.raises(StoppedError):
+        http.get(url, stop=stop)
+    no_errand_is_left()
+    assert len(server.requests) == 1
+
+
+def no_errand_is_left() -> None:
+    deadline = time.monotonic() + 3
+    while any(thread.name == THREAD_NAME for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def hears_a_hang_up(server, pieces, heard: threading.Event):
     """Send the pieces, one every 50 ms and then the last one for ever, until the client is gone."""
 
@@ -603,10 +663,7 @@ def test_a_server_notices_that_a_download_was_stopped(http, server):
 def test_no_thread_is_left_behind_by_a_stop(http, server):
     stop = threading.Event()
     stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)
-    deadline = time.monotonic() + 3
-    while any(thread.name == THREAD_NAME for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    no_errand_is_left()
 
 
 def test_nothing_is_sent_after_a_stop(http, server):

@@ -25,7 +25,7 @@ from napari_cryoet._version import __version__
 from napari_cryoet.errand import Errand, ErrandOverdueError
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.http_bodies import PIECE_BYTES, Gatherer, Part, number, parse_json, read_all, read_part, span_of
-from napari_cryoet.http_connections import on_request, watched
+from napari_cryoet.http_connections import watch_requests, watched
 from napari_cryoet.http_faults import FaultError
 
 if TYPE_CHECKING:
@@ -299,10 +299,9 @@ class Http:
     ) -> BaseHTTPResponse:
         """Send a request and follow its redirects; FaultError for any status that isn't success."""
         all_headers = {"User-Agent": USER_AGENT, **headers}
-        on_request(errand.abort_with)
+        watch_requests(errand)
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
-            errand.beat()  # nothing is sent that nobody wants any more
             response = self._pool_for(target).request(
                 method,
                 target,
