@@ -35,7 +35,7 @@ def watch_requests(watcher: Watcher) -> None:
 
 
 class _Watched:
-    """Asks its thread's watcher before it connects and before it sends, and tells it how to hang up after."""
+    """Asks its thread's watcher, once connected, whether to send at all, and tells it how to hang up after that."""
 
     sock: socket.socket | None
 
@@ -44,7 +44,6 @@ class _Watched:
         _watcher().beat()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _watcher().beat()
         super().request(*args, **kwargs)  # type: ignore[misc]
         sock = self.sock
         if sock is not None:
