@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -233,6 +234,8 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     from napari.layers import Layer
 
     pyramid = pyramid_of(spec.data) if spec.kind in {"image", "labels"} else None
+    if spec.kind == "vectors":
+        return Vectors(spec.data, **spec.options), None
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
