@@ -53,6 +53,7 @@ class TestTomogram:
         assert spec.options["axis_labels"] == ("z", "y", "x")
         assert spec.options["multiscale"] is True
         assert spec.options["colormap"] == "gray"
+        assert spec.options["rendering"] == "minip"  # dark protein shows in 3D, too
         assert spec.name == "TS_026 · raw · 13.48 Å"
 
     def test_levels_are_exact_and_halve_exactly(self, tmp_path):

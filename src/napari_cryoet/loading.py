@@ -92,6 +92,7 @@ def load_tomogram(
             offset * tomogram.voxel_spacing for offset in (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
         ),
         metadata={METADATA_KEY: about},
+        rendering="minip",  # protein is dark in the portal: in 3D the darkest voxel of a ray is what one looks for
     )
 
 
