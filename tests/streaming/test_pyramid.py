@@ -299,3 +299,16 @@ def test_levels_of_other_names_and_number_open(tmp_path):
     assert [level.shape[0] for level in pyramid.levels] == [64, 32, 16, 8, 4]
     assert np.array_equal(pyramid.read(4), values[::16, ::16, ::16])
     assert pyramid.factors[4] == (16, 16, 16)
+
+
+def test_closing_ends_what_zarr_itself_is_reading(tmp_path, served):
+    import threading
+
+    write_array(tmp_path / "a.zarr", volume((16, 32, 32)), zarr_format=2, chunks=(16, 32, 32), compressors=Zstd(1))
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    served.gate.clear()
+    timer = threading.Timer(0.1, pyramid.close)
+    timer.start()
+    with pytest.raises(StoppedError):
+        pyramid.read(0)
+    timer.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -45,6 +46,15 @@ _owners = itertools.count()
 _by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who fetches for a pyramid, the number under which its blocks are kept, and what ends it."""
+
+    fetcher: Fetcher
+    owner: int = field(default_factory=lambda: next(_owners))
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
 class Pyramid:
     """An image in several resolutions.
 
@@ -75,11 +85,9 @@ class Pyramid:
         Shape of what lies in one file, at each level.
     """
 
-    def __init__(
-        self, source: ByteSource, readers: Sequence[BlockReader], found: Found, *, fetcher: Fetcher, owner: int
-    ) -> None:
-        self._source, self._readers, self._fetcher, self._owner = source, tuple(readers), fetcher, owner
-        self._stop = threading.Event()
+    def __init__(self, source: ByteSource, readers: Sequence[BlockReader], found: Found, identity: Identity) -> None:
+        self._source, self._readers = source, tuple(readers)
+        self._fetcher, self._owner, self._stop = identity.fetcher, identity.owner, identity.stop
         multiscale = found.multiscale
         self.url = source.url
         self.shapes = tuple(reader.metadata.shape for reader in readers)
@@ -226,13 +234,12 @@ def open_pyramid(
     StoppedError
         When ``stop`` is set.
     """
-    fetcher = fetcher or shared_fetcher()
     source = open_source(url_or_path)
     found = find_arrays(source, stop=stop or threading.Event())
     _check_levels(found, source.url)
-    owner = next(_owners)
-    readers = [make_reader(source, array, fetcher, owner) for array in found.arrays]
-    return Pyramid(source, readers, found, fetcher=fetcher, owner=owner)
+    identity = Identity(fetcher or shared_fetcher())
+    readers = [_make_reader(source, array, identity) for array in found.arrays]
+    return Pyramid(source, readers, found, identity)
 
 
 def plain_pyramid(
@@ -242,20 +249,21 @@ def plain_pyramid(
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
     found = Found({}, None, (FoundArray("", metadata, b"", b""),))
     reader = PlainReader(source, "", metadata, offset=offset, key="")
-    pyramid = Pyramid(source, [reader], found, fetcher=shared_fetcher(), owner=next(_owners))
+    pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
     pyramid.axes = axes
     return pyramid
 
 
-def make_reader(source: ByteSource, array: FoundArray, fetcher: Fetcher, owner: int) -> BlockReader:
+def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
     """The reader that suits an array."""
+    memory, owner = identity.fetcher.memory, identity.owner
     match array.metadata.encoding:
         case "blosc":
-            return FrameReader(source, array.path, array.metadata, head=array.head, memory=fetcher.memory, owner=owner)
+            return FrameReader(source, array.path, array.metadata, head=array.head, memory=memory, owner=owner)
         case "plain":
             return PlainReader(source, array.path, array.metadata)
         case _:
-            return ZarrReader(source, array.path, array.metadata, array.document)
+            return ZarrReader(source, array.path, array.metadata, array.document, stop=identity.stop)
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:

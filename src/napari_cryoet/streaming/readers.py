@@ -150,7 +150,7 @@ class FrameReader:
             return future.result()
         try:
             held = self._read_frame(chunk, stop)
-            if held is not None:
+            if held is not None and not self._reads_whole_chunks:
                 self._memory.put(key, held, len(held.prefix) + 16 * len(held.frame.starts))
             future.set_result(held)
         except CryoETError as error:
@@ -249,7 +249,9 @@ class PlainReader:
 class ZarrReader:
     """Any other chunks, decoded by zarr itself; a block is what was compressed together."""
 
-    def __init__(self, source: ByteSource, path: str, metadata: ArrayMetadata, document: bytes) -> None:
+    def __init__(
+        self, source: ByteSource, path: str, metadata: ArrayMetadata, document: bytes, *, stop: threading.Event
+    ) -> None:
         from napari_cryoet.streaming.zarr_store import open_zarr_array
 
         self.metadata = metadata
@@ -257,7 +259,7 @@ class ZarrReader:
         shape = metadata.inner_chunk_shape
         self.grid = make_grid(metadata.shape, shape, shape)
         self._where = f"{source.url} ({path})" if path else source.url
-        self._array = open_zarr_array(source, path, metadata.zarr_format, document)
+        self._array = open_zarr_array(source, path, metadata.zarr_format, document, stop=stop)
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks; see `BlockReader`."""

@@ -33,14 +33,17 @@ class SourceStore(Store):
         Where the bytes come from.
     documents
         Files that have been read already, by key; everything else that is metadata counts as missing.
+    stop
+        Set when nothing is to be read any more.
     """
 
     supports_writes = False
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, source: ByteSource, documents: dict[str, bytes]) -> None:
+    def __init__(self, source: ByteSource, documents: dict[str, bytes], stop: threading.Event) -> None:
         super().__init__(read_only=True)
+        self._stop = stop
         self._source = source
         self._documents = documents
 
@@ -60,13 +63,13 @@ class SourceStore(Store):
     def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         match byte_range:
             case None:
-                return self._source.read(key)
+                return self._source.read(key, stop=self._stop)
             case RangeByteRequest(start, end):
-                return self._source.read(key, start=start, length=end - start)
+                return self._source.read(key, start=start, length=end - start, stop=self._stop)
             case OffsetByteRequest(offset):
-                return self._source.read(key, start=offset)
+                return self._source.read(key, start=offset, stop=self._stop)
             case SuffixByteRequest(suffix):
-                return self._source.read(key, start=-suffix)
+                return self._source.read(key, start=-suffix, stop=self._stop)
         raise ValueError(f"unknown byte request {byte_range!r}")
 
     async def get_partial_values(
@@ -100,7 +103,9 @@ class SourceStore(Store):
         raise NotImplementedError
 
 
-def open_zarr_array(source: ByteSource, path: str, zarr_format: int, document: bytes) -> zarr.Array[Any]:
+def open_zarr_array(
+    source: ByteSource, path: str, zarr_format: int, document: bytes, *, stop: threading.Event
+) -> zarr.Array[Any]:
     """An array whose metadata has been read already; no request is made.
 
     Raises
@@ -109,7 +114,7 @@ def open_zarr_array(source: ByteSource, path: str, zarr_format: int, document: b
         If zarr does not understand the metadata.
     """
     name = ".zarray" if zarr_format == 2 else "zarr.json"
-    store = SourceStore(source, {f"{path}/{name}" if path else name: document})
+    store = SourceStore(source, {f"{path}/{name}" if path else name: document}, stop)
     try:
         return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if zarr_format == 2 else 3)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:

@@ -1,0 +1,89 @@
+"""One level of a display as an array-like that can be sliced like any array, and never waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cryoet.streaming.geometry import Box, box_shape
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.display import Display
+    from napari_cryoet.streaming.fetcher import Block
+
+
+class DisplayLevel:
+    """One level of a display, or a part of it, as an array-like; becomes values only when it is made an array.
+
+    Integers and slices without steps are followed lazily; any other index is applied to the values.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        level: int,
+        *,
+        is_view: bool,
+        box: Box | None = None,
+        kept: tuple[int, ...] | None = None,
+    ) -> None:
+        self._display, self._level, self._is_view = display, level, is_view
+        stored = display.pyramid.shapes[level]
+        self._box = box if box is not None else tuple((0, size) for size in stored)
+        self._kept = kept if kept is not None else tuple(range(len(stored)))
+        self.dtype = display.pyramid.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In voxels, without padding."""
+        sizes = box_shape(self._box)
+        return tuple(sizes[axis] for axis in self._kept)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        """A part, still lazy."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if not all(_is_plain(k) for k in keys):
+            return np.asarray(self)[key]
+        if len(keys) > self.ndim:
+            raise IndexError(f"{len(keys)} indices for an array of {self.ndim} axes")
+        box, kept = list(self._box), list(self._kept)
+        for k, axis in zip(keys, self._kept, strict=False):
+            start, stop = box[axis]
+            if isinstance(k, slice):
+                first, last, _ = k.indices(stop - start)
+                box[axis] = (start + first, start + max(first, last))
+            else:
+                index = int(k) + (stop - start if k < 0 else 0)
+                if not 0 <= index < stop - start:
+                    raise IndexError(f"index {k} is out of bounds for an axis of {stop - start}")
+                box[axis] = (start + index, start + index + 1)
+                kept.remove(axis)
+        return DisplayLevel(self._display, self._level, is_view=self._is_view, box=tuple(box), kept=tuple(kept))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
+        """The best there is now, without waiting."""
+        if not all(box_shape(self._box)):
+            return np.empty(self.shape, dtype or self.dtype)
+        picture = self._display.picture(self._level, self._box, is_view=self._is_view)
+        values: Block = picture.values.reshape(self.shape)
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+
+def _is_plain(key: Any) -> bool:
+    if isinstance(key, slice):
+        return key.step in {None, 1}
+    return isinstance(key, int | np.integer) and not isinstance(key, bool)
