@@ -85,7 +85,7 @@ def test_help_comes_at_once() -> None:
         begun_s = time.perf_counter()
         run_process("--help")
         durations_s.append(time.perf_counter() - begun_s)
-    assert min(durations_s) < 0.5
+    assert min(durations_s) < 2  # about 0.05 on a machine that does nothing else
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -548,19 +548,19 @@ def stops(call, stop: threading.Event, after_s: float = 0.1) -> float:
 
 def test_a_stop_is_heard_while_a_server_is_silent(http, server):
     stop = threading.Event()
-    assert stops(lambda: http.get(server.behave(server.silence), stop=stop), stop) < 0.2
+    assert stops(lambda: http.get(server.behave(server.silence), stop=stop), stop) < 1
 
 
 def test_a_stop_is_heard_while_a_body_drips(http, server):
     drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
     stop = threading.Event()
-    assert stops(lambda: http.get(server.behave(drip), stop=stop), stop) < 0.2
+    assert stops(lambda: http.get(server.behave(drip), stop=stop), stop) < 1
 
 
 def test_a_stop_is_heard_while_a_retry_is_waiting(http, server):
     stop = threading.Event()
     url = server.behave(reply(b"", 503, Retry_After="30"))
-    assert stops(lambda: http.get(url, stop=stop), stop) < 0.2
+    assert stops(lambda: http.get(url, stop=stop), stop) < 1
     assert len(server.requests) == 1
 
 
@@ -568,7 +568,7 @@ def test_a_stop_is_heard_while_a_name_is_looked_up(http, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
     stop = threading.Event()
-    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < 0.2
+    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < 1
     release.set()
 
 
@@ -581,7 +581,7 @@ def test_a_stop_is_heard_between_the_pieces_of_a_body(http, server):
             for _ in body.chunks():
                 pass
 
-    assert stops(read, stop, 0.3) < 0.2
+    assert stops(read, stop, 0.3) < 1
 
 
 def test_nothing_is_sent_when_a_stop_comes_before_the_connection(http, server, monkeypatch):

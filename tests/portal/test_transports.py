@@ -147,7 +147,7 @@ def test_a_stop_is_heard_while_waiting_for_a_place(server, transport):
     began = time.monotonic()
     with pytest.raises(StoppedError):
         transport.execute(REQUEST, stop=stop)
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 1
     enough.set()
     for thread in occupants:
         thread.join(5)
