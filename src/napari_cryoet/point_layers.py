@@ -22,7 +22,7 @@ def points_spec(
 ) -> LayerSpec:
     """The Points layer of a file: coordinates in the file's own voxels, scaled to ångström by ``common["scale"]``.
 
-    In a slice a point shows as the disc that the plane cuts out of its sphere, as far as the viewer's slice is thick.
+    In a slice a point shows as the disc that the plane cuts out of its sphere, if it lies within the slice's thickness.
     """
     is_cloud = bool(points.kinds) and all(kind == INSTANCE_POINT for kind in points.kinds)
     size_voxels = _CLOUD_POINT_VOXELS if is_cloud else diameter_angstrom / spacing_angstrom

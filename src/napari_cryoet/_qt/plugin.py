@@ -20,8 +20,9 @@ from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import readers, sample_data
+from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.own_layers import key_of
 from napari_cryoet._qt.progressive import attach
-from napari_cryoet._qt.slab import Slab
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
@@ -86,20 +87,16 @@ def _streaming(layers: list[LayerData]) -> list[LayerData]:
     viewer = current_viewer()
     if viewer is not None and viewer not in _streaming_viewers:
         _streaming_viewers.add(viewer)
-        slab = Slab(viewer)
         viewer.layers.events.inserted.connect(partial(_on_inserting, viewer), position="first")
-        viewer.layers.events.inserted.connect(partial(_on_inserted, viewer, slab), position="last")
     return layers
 
 
 def _on_inserting(viewer: ViewerModel, event: Any) -> None:
     """Before napari slices a new layer for the first time."""
     layer = event.value
+    if METADATA_KEY not in layer.metadata or key_of(layer) is not None:  # another's, or the dock's, which sees to it
+        return
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if pyramid is not None and getattr(layer._slicing_state, "status", None) is None:
         attach(layer, pyramid, viewer=viewer)
-
-
-def _on_inserted(viewer: ViewerModel, slab: Slab, _event: Any) -> None:
-    own = [layer for layer in viewer.layers if METADATA_KEY in layer.metadata]
-    slab.fit(own, [layer for layer in viewer.layers if METADATA_KEY not in layer.metadata])
+    show_as_discs(layer)

@@ -12,9 +12,9 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
+from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, make_layer
-from napari_cryoet._qt.slab import Slab
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.colors import RGBA, colors_of, object_key
@@ -67,7 +67,6 @@ class ViewerLink(QObject):
         self._tasks = tasks or Tasks(self)
         self._may_discard = may_discard or ask_in_a_box
         self._own = OwnLayers(viewer)
-        self._slab = Slab(viewer)
         self._coming: set[LayerKey] = set()
         self._edited: set[str] = set()
         self._is_removing = False
@@ -216,6 +215,7 @@ class ViewerLink(QObject):
         layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # all of them before the first is added
         for layer in layers:
             tag(layer, key, group, is_main_layer=layer is layers[0])
+            show_as_discs(layer)
             viewer.layers.insert(self._own.place_for(layer, group), layer)
             self._watch(layer)
         if is_first_image and not was_empty:
@@ -228,7 +228,6 @@ class ViewerLink(QObject):
             viewer.layers.selection.active = active  # whoever was at work there goes on
         else:
             viewer.layers.selection.active = layers[0]
-        self._slab.fit(self._own, self._own.strangers())
 
     def _has_tomogram(self) -> bool:
         return any(key.kind == "tomogram" for key in self._own.shown())
@@ -245,7 +244,6 @@ class ViewerLink(QObject):
                 self._viewer.layers.remove(layer)
         finally:
             self._is_removing = False
-        self._slab.fit(self._own, self._own.strangers())
         self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:

@@ -1,0 +1,310 @@
+"""What is drawn under a pick is what was picked: planted voxels, seen through records, files, levels and the canvas.
+
+The volume's sizes are odd and different along every axis, and so are the places, so that a swap of axes or a drift of
+coarse levels can't hide.
+"""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from napari.layers import Image, Layer
+
+from napari_cryoet._qt import progressive
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.records import AnnotationShape
+from napari_cryoet.vocabulary import ShapeType
+from samples import make_annotation, make_file, make_run_page, make_tomogram, make_voxel_spacing
+
+SHAPE_ZYX = (29, 46, 67)
+SPACING = 10.012
+#: Corners of planted blocks of 4 x 4 x 4 voxels, aligned so that each is exactly one voxel of level 2.
+BLOCKS_ZYX = [(4, 8, 12), (8, 40, 20), (12, 20, 60), (20, 4, 36), (24, 36, 52)]
+LEVELS = (0, 1, 2)
+
+
+def planted(dtype, values):
+    volume = np.zeros(SHAPE_ZYX, dtype)
+    for (z, y, x), value in zip(BLOCKS_ZYX, values, strict=True):
+        volume[z : z + 4, y : y + 4, x : x + 4] = value
+    return volume
+
+
+def centres_zyx():
+    return np.array(BLOCKS_ZYX) + 1.5
+
+
+def points_file(path, points_zyx, *, spacing=SPACING, number=1, shape_type=ShapeType.POINT):
+    lines = [{"type": "point", "location": {"x": x, "y": y, "z": z}} for z, y, x in np.asarray(points_zyx).tolist()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return record(path, number=number, spacing=spacing, shape_type=shape_type)
+
+
+def record(path, *, number, shape_type, spacing=SPACING):
+    annotation = make_annotation(id=number)
+    shape = AnnotationShape(id=number, annotation_id=number, shape_type=shape_type, annotation=annotation)
+    return make_file(
+        shape_type,
+        id=number,
+        https_path=path.as_uri(),
+        shape=shape,
+        voxel_spacing=make_voxel_spacing(voxel_spacing=spacing),
+    )
+
+
+def tomogram_at(path, **fields):
+    z, y, x = SHAPE_ZYX
+    fields = {"voxel_spacing": SPACING, "size_z": z, "size_y": y, "size_x": x} | fields
+    return make_tomogram(https_omezarr_dir=path.as_uri(), **fields)
+
+
+class Scene:
+    """A tomogram, and annotations over it, shown by a `ViewerLink` in a real window."""
+
+    def __init__(self, qtbot, viewer):
+        self._qtbot = qtbot
+        self.viewer = viewer
+        self.link = ViewerLink(viewer)
+
+    def open(self, tomogram):
+        self.link.open_tomogram(make_run_page(tomograms=[tomogram]), tomogram)
+        return self._arrived(LayerKey("tomogram", tomogram.id))
+
+    def show(self, file, tomogram=None):
+        self.link.show_annotation(make_run_page(files=[file]), file, tomogram)
+        return self._arrived(LayerKey("annotation", file.id))
+
+    def _arrived(self, key):
+        self._qtbot.waitUntil(lambda: key in self.link.shown())
+        self.settle(key)
+        return self.link.layers_of(key)[0]
+
+    def settle(self, *keys):
+        """Wait until every picture that is seen is exact."""
+        seen = keys or [key for key in self.link.shown() if self.link.layers_of(key)[0].visible]
+        streams = [self.link.stream_of(key) for key in seen]
+        self._qtbot.wait(20)
+        self._qtbot.waitUntil(
+            lambda: all(stream is None or stream.state.is_exact for stream in streams), timeout=10_000
+        )
+        self._qtbot.wait(80)  # the last picture is drawn at most this much later
+
+    def value_at(self, layer, world, *, along=None):
+        """What a layer shows at a place, as napari's status bar would say it."""
+        view = {"view_direction": along, "dims_displayed": [0, 1, 2]} if along is not None else {}
+        found = layer.get_value(tuple(world), world=True, **view)
+        return found[1] if isinstance(found, tuple) else found
+
+    def centroid_of(self, layer, level=None):
+        """The middle of what is bright when a layer (at a level) is all that is drawn: row and column on the canvas."""
+        for other in self.viewer.layers:
+            other.visible = other is layer
+        self.viewer.canvas.overlays.scale_bar.visible = False
+        if level is not None:
+            layer.locked_data_level = level
+        self.settle()
+        picture = self.viewer.screenshot(canvas_only=True, flash=False)[..., :3].max(axis=2)
+        bright = np.argwhere(picture > 127)
+        assert len(bright), f"{layer.name} draws nothing at level {level}"
+        return bright.mean(axis=0)
+
+
+@pytest.fixture
+def scene(qtbot, make_napari_viewer, monkeypatch):
+    monkeypatch.setattr(progressive, "_REFRESH_2D_S", 0.0)
+    monkeypatch.setattr(progressive, "_REFRESH_3D_S", 0.0)
+    viewer = make_napari_viewer(show=True)
+    scene = Scene(qtbot, viewer)
+    yield scene
+    scene.link.close()
+
+
+@pytest.fixture
+def bright(tmp_path):
+    write_pyramid(tmp_path / "bright.zarr", planted(np.float32, [1000] * 5), SPACING)
+    return tomogram_at(tmp_path / "bright.zarr")
+
+
+def go_to_plane(viewer, world, axis=0):
+    viewer.dims.set_point(axis, world[axis])
+
+
+def test_the_voxel_under_every_pick_is_the_planted_one(scene, bright, tmp_path):
+    image = scene.open(bright)
+    picks = scene.show(points_file(tmp_path / "picks.ndjson", centres_zyx()))
+
+    for level, (index, data) in itertools.product(LEVELS, enumerate(picks.data)):
+        image.locked_data_level = level
+        world = picks.data_to_world(data)
+        go_to_plane(scene.viewer, world)
+        scene.settle()
+        assert scene.value_at(image, world) == 1000, level
+        assert scene.value_at(picks, world) == index
+
+
+def test_a_block_is_seen_in_its_own_planes_and_no_other(scene, bright):
+    image = scene.open(bright)
+    z, y, x = BLOCKS_ZYX[1]
+
+    seen = {level: [] for level in LEVELS}
+    for level, plane in itertools.product(LEVELS, range(z - 4, z + 8)):
+        image.locked_data_level = level
+        world = np.array([plane, y + 1, x + 1]) * SPACING
+        go_to_plane(scene.viewer, world)
+        scene.settle()
+        if scene.value_at(image, world) == 1000:
+            seen[level].append(plane)
+
+    assert seen == {level: [z, z + 1, z + 2, z + 3] for level in LEVELS}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_picks_are_drawn_over_their_block_on_the_canvas(scene, bright, tmp_path, order):
+    one = centres_zyx()[3:4]
+    image = scene.open(bright)
+    image.contrast_limits = (0, 1)
+    picks = scene.show(points_file(tmp_path / "picks.ndjson", one))
+    picks.size, picks.face_color, picks.border_width = 4, "white", 0
+    scene.viewer.dims.order = order
+    scene.viewer.reset_view(layers=[image])
+    go_to_plane(scene.viewer, one[0] * SPACING, axis=order[0])
+    voxel_px = scene.viewer.scene.camera.zoom * SPACING
+    assert voxel_px > 4  # or else the check would be blunt
+
+    of_pick = scene.centroid_of(picks)
+    for level in LEVELS:
+        assert np.abs(scene.centroid_of(image, level) - of_pick).max() < 0.5 * voxel_px, level
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 90), (0, 90, 0), (30, 40, 50)])
+def test_picks_are_drawn_over_their_block_in_three_dimensions(scene, tmp_path, angles):
+    write_pyramid(tmp_path / "one.zarr", planted(np.float32, [0, 0, 1000, 0, 0]), SPACING)
+    image = scene.open(tomogram_at(tmp_path / "one.zarr"))
+    image.contrast_limits, image.rendering = (0, 1), "mip"
+    picks = scene.show(points_file(tmp_path / "picks.ndjson", centres_zyx()[2:3]))
+    picks.size, picks.face_color, picks.border_width = 4, "white", 0
+    scene.viewer.dims.ndisplay = 3
+    scene.viewer.reset_view(layers=[image])
+    scene.viewer.scene.camera.angles = angles
+    voxel_px = scene.viewer.scene.camera.zoom * SPACING
+
+    of_pick = scene.centroid_of(picks)
+    for level in LEVELS:
+        assert np.abs(scene.centroid_of(image, level) - of_pick).max() < 0.6 * voxel_px, level
+
+
+def test_a_pick_made_at_another_spacing_lies_on_the_same_block(scene, bright, tmp_path):
+    file = points_file(tmp_path / "picks.ndjson", centres_zyx() * SPACING / 4.99, spacing=4.99)
+    image = scene.open(bright)
+    picks = scene.show(file, bright)
+
+    assert picks.scale.tolist() == [4.99] * 3
+    for level, data in itertools.product(LEVELS, picks.data):
+        image.locked_data_level = level
+        world = picks.data_to_world(data)
+        go_to_plane(scene.viewer, world)
+        scene.settle()
+        assert scene.value_at(image, world) == 1000
+
+
+def test_a_mask_marks_what_was_marked(scene, bright, tmp_path):
+    write_pyramid(tmp_path / "mask.zarr", planted(np.int8, [1] * 5), SPACING, "mask")
+    scene.open(bright)
+    mask = scene.show(record(tmp_path / "mask.zarr", number=2, shape_type=ShapeType.SEGMENTATION_MASK))
+
+    for level, centre in itertools.product(LEVELS, centres_zyx()):
+        mask.locked_data_level = level
+        go_to_plane(scene.viewer, centre * SPACING)
+        scene.settle()
+        assert scene.value_at(mask, centre * SPACING) == 1
+        assert not scene.value_at(mask, (centre - [0, 4, 4]) * SPACING)
+
+
+def test_every_instance_is_found_by_its_number_and_seen_in_its_colour(scene, bright, tmp_path):
+    numbers = [1, 2, 300, 40_000, 65_535]
+    write_pyramid(tmp_path / "i.zarr", planted(np.uint16, numbers), SPACING, "instances")
+    scene.open(bright)
+    mask = scene.show(record(tmp_path / "i.zarr", number=3, shape_type=ShapeType.INSTANCE_SEGMENTATION_MASK))
+
+    for level, (number, corner) in itertools.product(LEVELS, zip(numbers, BLOCKS_ZYX, strict=True)):
+        mask.locked_data_level = level
+        world = (np.array(corner) + 0.4) * SPACING  # in the voxel that every level keeps
+        go_to_plane(scene.viewer, world)
+        scene.settle()
+        assert scene.value_at(mask, world) == number
+        assert mask.get_color(number)[3] == 1
+
+    assert len({tuple(mask.get_color(number)) for number in numbers}) == len({(number - 1) % 12 for number in numbers})
+
+
+def test_coarse_instances_lie_around_the_voxel_they_were_picked_from(scene, tmp_path):
+    """The portal takes every second voxel of an instance mask, so coarse ones sit on the first of those they span."""
+    mask_zyx = np.zeros(SHAPE_ZYX, np.uint16)
+    mask_zyx[10:15, 18:23, 30:35] = 9  # of level 2, only voxel (12, 20, 32) lies in it
+    write_pyramid(tmp_path / "i.zarr", mask_zyx, SPACING, "instances")
+    mask = scene.show(record(tmp_path / "i.zarr", number=3, shape_type=ShapeType.INSTANCE_SEGMENTATION_MASK))
+    mask.opacity = 1
+    mask.colormap = {None: "black", 0: "transparent", 9: "white"}
+    picks = scene.show(points_file(tmp_path / "picks.ndjson", [[12.0, 20.0, 32.0]]))
+    picks.size, picks.face_color, picks.border_width = 4, "white", 0
+    go_to_plane(scene.viewer, np.array([12, 20, 32]) * SPACING)
+    scene.viewer.reset_view(layers=[mask])
+    voxel_px = scene.viewer.scene.camera.zoom * SPACING
+
+    of_pick = scene.centroid_of(picks)
+    for level in LEVELS:
+        assert np.abs(scene.centroid_of(mask, level) - of_pick).max() < 0.6 * voxel_px, level
+
+
+def test_a_tomogram_with_an_offset_lies_where_the_canonical_one_has_its_voxels(scene, tmp_path):
+    """A sub-volume that starts at voxel (4, 8, 12) of the canonical tomogram, and a pick in the canonical one."""
+    whole = planted(np.float32, [0, 1000, 0, 0, 0])
+    write_pyramid(tmp_path / "part.zarr", whole[4:, 8:, 12:], SPACING)
+    part = tomogram_at(tmp_path / "part.zarr", offset_z=4, offset_y=8, offset_x=12)
+    image = scene.open(part)
+    picks = scene.show(points_file(tmp_path / "picks.ndjson", centres_zyx()[1:2]))
+    world = picks.data_to_world(picks.data[0])
+    go_to_plane(scene.viewer, world)
+    scene.settle()
+
+    assert scene.value_at(image, world) == 1000
+
+
+places = st.tuples(*(st.integers(0, size - 1) for size in SHAPE_ZYX))
+spacings = st.floats(0.5, 60, allow_nan=False).map(lambda spacing: round(spacing, 3))
+
+
+@pytest.fixture(scope="module")
+def empty_volume(tmp_path_factory):
+    path = tmp_path_factory.mktemp("empty") / "a.zarr"
+    write_pyramid(path, np.zeros(SHAPE_ZYX, np.float32), 1.0)
+    return path
+
+
+@given(place=places, spacing=spacings)
+def test_a_whole_number_is_the_centre_of_its_voxel_whatever_the_spacing(empty_volume, place, spacing):
+    file = points_file(empty_volume.parent / "picks.ndjson", [place], spacing=spacing)
+    image = Layer.create(*load_tomogram(tomogram_at(empty_volume, voxel_spacing=spacing)))
+    picks = Layer.create(*load_annotation(file)[0])
+
+    voxel = image.world_to_data(picks.data_to_world(picks.data[0]))
+
+    assert isinstance(image, Image)
+    np.testing.assert_allclose(voxel, place, atol=1e-6)
+
+
+@given(place=places, of_tomogram=spacings, of_file=spacings)
+def test_spacings_only_scale(empty_volume, place, of_tomogram, of_file):
+    file = points_file(empty_volume.parent / "picks.ndjson", [place], spacing=of_file)
+    image = Layer.create(*load_tomogram(tomogram_at(empty_volume, voxel_spacing=of_tomogram)))
+    picks = Layer.create(*load_annotation(file)[0])
+
+    voxel = image.world_to_data(picks.data_to_world(picks.data[0]))
+
+    np.testing.assert_allclose(voxel, np.array(place) * of_file / of_tomogram, rtol=1e-6, atol=1e-6)
