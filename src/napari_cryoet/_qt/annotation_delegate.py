@@ -17,6 +17,7 @@ from napari_cryoet.outline import AnnotationRow, ObjectGroup
 Index = QModelIndex | QPersistentModelIndex
 PADDING_PX = 3
 CHIP_PX = 10
+CHIP_GAP_PX = 8
 
 
 class AnnotationDelegate(QStyledItemDelegate):
@@ -107,20 +108,19 @@ def _paint_row(painter: QPainter, rect: QRect, row: AnnotationRow, colors: Color
         line.setLeft(line.left() + 16)
     painter.setPen(dim if stands_back else colors.text)
     text = badges_of(row)
-    draw_line(painter, line, text)
     if row.annotation.ground_truth_status:
-        used = painter.fontMetrics().horizontalAdvance(text) + 8
-        _paint_truth(painter, line.adjusted(used, 0, 0, 0), colors)
+        line.setRight(_paint_truth(painter, line, text, colors))
+    draw_line(painter, line, text)
     line = QRect(rect.left(), rect.top() + spacing, rect.width(), spacing)
     painter.setPen(dim)
     draw_line(painter, line, row.reason if stands_back and row.reason else details_of(row))
 
 
-def _paint_truth(painter: QPainter, room: QRect, colors: Colors) -> None:
-    """The mark of a ground truth, in as many letters as there is room for."""
-    for text in ("ground truth", "truth", "GT"):
-        width = chip_width(painter, text)
-        if width <= room.width():
-            end = QPointF(room.left() + width, room.center().y() + 1)
-            draw_chip(painter, end, text, colors.text, colors.border)
-            return
+def _paint_truth(painter: QPainter, line: QRect, text: str, colors: Colors) -> int:
+    """Mark a ground truth after a text, in as many letters as there is room for; returns where the text has to end."""
+    used = painter.fontMetrics().horizontalAdvance(text) + CHIP_GAP_PX
+    widths = {mark: chip_width(painter, mark) for mark in ("ground truth", "truth", "GT")}
+    mark = next((mark for mark, width in widths.items() if used + width <= line.width()), "GT")
+    right = min(line.left() + used + widths[mark], line.right())
+    draw_chip(painter, QPointF(right, line.center().y() + 1), mark, colors.text, colors.border)
+    return right - widths[mark] - CHIP_GAP_PX // 2

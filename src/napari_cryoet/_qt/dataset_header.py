@@ -142,7 +142,7 @@ def _add_links(menu: QMenu, section: str, links: Iterable[Link]) -> None:
     for link in links:
         action = menu.addAction(plain(link.text).replace("&", "&&"))
         if action is not None:
-            action.setToolTip(link.url)
+            action.setToolTip(plain_tooltip(link.url))
             action.triggered.connect(lambda _checked=False, url=link.url: open_in_browser(url))
 
 

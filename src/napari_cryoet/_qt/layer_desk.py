@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import QObject, QPoint
+from qtpy.QtCore import QObject, QPoint, Qt
 from qtpy.QtWidgets import QMessageBox
 
 from napari_cryoet._qt.layer_menu import LayerMenu
@@ -74,6 +74,7 @@ class LayerDesk(QObject):
         box = QMessageBox(self._run)
         box.setWindowTitle("Show it anyway?")
         box.setIcon(QMessageBox.Icon.Question)
+        box.setTextFormat(Qt.TextFormat.PlainText)
         box.setText(row.reason)
         box.setInformativeText("Shown anyway, its positions will not lie where they belong.")
         insist = box.addButton("Show anyway", QMessageBox.ButtonRole.AcceptRole)

@@ -170,12 +170,14 @@ class RunView(QWidget):
         sizes += [row.files[0].file_size for row in rows]
         known = [size for size in sizes if size is not None]
         about = "≈ " if len(known) == len(sizes) else "more than "
-        what = joined(
-            count_text(len(tomograms), "tomogram") if tomograms else "",
-            count_text(len(rows), "annotation") if rows else "",
-            about + size_text(sum(known)) if known else "",
-        )
-        self.download.setText(f" Download…  {what}" if what else " Download…  tick what to take along")
+        size = about + size_text(sum(known)) if known else ""
+        parts = [
+            *([count_text(len(tomograms), "tomogram")] if tomograms else []),
+            *([count_text(len(rows), "annotation")] if rows else []),
+        ]
+        short = parts[0] if len(parts) == 1 else count_text(len(sizes), "item") if parts else ""
+        self.download.setText(f" Download…  {joined(short, size)}" if parts else " Download…  tick what to take along")
+        self.download.setToolTip(joined(*parts, size))
 
     def _on_theme(self) -> None:
         self.download.setIcon(icon("download", self._theme.colors.text))

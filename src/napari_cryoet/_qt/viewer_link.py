@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, make_layer
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -274,7 +275,7 @@ def ask_in_a_box(name: str) -> bool:
     button = QMessageBox.question(
         QApplication.activeWindow(),  # plugins may not ask the viewer for its window
         "Remove the layer?",
-        f"You have edited the layer “{name}”. Remove it and lose the changes?",
+        plain_tooltip(f"You have edited the layer “{name}”. Remove it and lose the changes?"),  # names are remote text
         QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
         QMessageBox.StandardButton.Cancel,
     )
