@@ -168,7 +168,7 @@ def test_what_is_no_longer_looked_at_is_not_asked_for(served):
     served.gate.set()
     watcher.wait(0, 56)
     asked = len(served.requests) - seen
-    assert asked < 4 + 4 + 4 * 4 + 16  # what was under way, the last plane, what is ahead of it, the coarsest level
+    assert asked < 4 + 4 + 3 * 4 + 8  # what was under way, the last plane, what is ahead of it, the coarsest level
 
 
 def test_the_next_planes_in_the_direction_of_motion_are_fetched_ahead(served):
@@ -182,15 +182,26 @@ def test_the_next_planes_in_the_direction_of_motion_are_fetched_ahead(served):
         return all(pyramid.key(0, block) in pyramid._fetcher.memory for block in blocks)
 
     deadline = time.monotonic() + 5
-    while not is_in_memory(30):
+    while not is_in_memory(34):
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
     seen = len(served.requests)
-    for z in (24, 26, 28, 30):
+    for z in (24, 26, 28, 34):
         assert np.array_equal(np.asarray(pyramid.display(is_held=True).levels[0][z]), noise()[z])
     assert len(served.requests) == seen
-    assert not is_in_memory(18)
-    assert not is_in_memory(32)
+    assert not is_in_memory(36)
+    assert not is_in_memory(14)
+
+
+def test_the_planes_on_both_sides_of_a_still_one_are_fetched_last(served):
+    pyramid = open_alone(served)
+    watcher = Watcher(pyramid)
+    watcher.wait(0, 20)
+    picture = pyramid.display(is_held=True, placeholder=np.nan)
+    deadline = time.monotonic() + 5
+    while any(picture.picture(0, ((z, z + 1), (0, 302), (0, 275))).holes for z in (17, 18, 22, 25)):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
 
 
 def test_the_whole_coarsest_level_comes_in_the_end(served):

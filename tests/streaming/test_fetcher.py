@@ -86,7 +86,7 @@ def test_who_waits_comes_before_who_wants(one_thread, server):
     one_thread.want(wanter, [(Priority.FIRST_SIGHT, server.run("wanted"))])
     reader = threading.Thread(target=one_thread.fetch, args=([server.run("waited for")],))
     reader.start()
-    wait_until(lambda: one_thread.is_flying("waited for"))
+    wait_until(lambda: "waited for" in one_thread._flights)
     server.open.set()
     reader.join(5)
     wait_until(lambda: "wanted" in wanter.arrived)

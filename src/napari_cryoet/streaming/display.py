@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.fetcher import Priority
 from napari_cryoet.streaming.geometry import Box
-from napari_cryoet.streaming.picture import coarse_box, compose
+from napari_cryoet.streaming.picture import compose
+from napari_cryoet.streaming.plan import Motion, View, affordable_level, motion_between, plan
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _LARGEST_VIEW_BYTES = 128 * 2**20
-_LARGEST_AHEAD_BYTES = 32 * 2**20
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
-_BLOCKS_AHEAD = 4
 _SETTLE_S = 0.004  # a slider sends several steps at once
 _COSTLY_SETTLE_S = 0.15  # what costs much is fetched once the view is still
 _COSTLY_BYTES = 32 * 2**20
@@ -66,14 +63,6 @@ class DisplayState:
     bytes_read: int
     error: CryoETError | None
     is_stopped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What is looked at."""
-
-    level: int
-    box: Box
 
 
 class Display:
@@ -121,12 +110,14 @@ class Display:
         self._fetcher = fetcher
         self._lock = threading.RLock()
         self._is_held, self._is_stopped, self._is_closed = is_held, False, False
-        self._view: _View | None = None
-        self._direction: tuple[int, int] | None = None  # axis and sign of the last step
+        self._view: View | None = None
+        self._motion: Motion | None = None
         self._missing: set[Hashable] = set()
         self._is_exact = self._is_limited = self._is_told = False
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
-        self._to_repeat: set[Hashable] = set()  # was under way when somebody said retry
+        self._to_repeat: set[Hashable] = (
+            set()
+        )  # may have been under way when somebody said retry: its failure is no news
 
     @property
     def state(self) -> DisplayState:
@@ -150,7 +141,7 @@ class Display:
                 self._is_told = False
         picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder)
         if is_view:
-            self._look(_View(level, box), picture.holes)
+            self._look(View(level, box), picture.holes)
         return picture
 
     def release(self) -> None:
@@ -170,8 +161,8 @@ class Display:
         """Ask again for what failed or was stopped."""
         with self._lock:
             self._is_stopped = False
+            self._to_repeat = self._missing - self._failed.keys()
             self._failed.clear()
-            self._to_repeat = {key for key in self._missing if self._fetcher.is_flying(key)}
         self._plan()
         self._tell()
 
@@ -199,12 +190,11 @@ class Display:
         with self._lock:
             to_repeat = self._to_repeat.intersection(keys)
             self._to_repeat -= to_repeat
-            failed = [key for key in keys if key not in to_repeat]
-            is_news = not self._missing.isdisjoint(failed)
+            failed = self._missing.intersection(keys) - to_repeat  # what is ahead may fail until it is looked at
             self._failed.update(dict.fromkeys(failed, (time.monotonic(), error)))
         if to_repeat:
             self._plan()
-        if is_news:
+        if failed:
             self._tell()
 
     def _tell(self) -> None:
@@ -215,11 +205,11 @@ class Display:
             on_change = self.on_change
         on_change()
 
-    def _look(self, view: _View, holes: Iterable[Hashable]) -> None:
+    def _look(self, view: View, holes: Iterable[Hashable]) -> None:
         """Remember what is looked at, and ask for what it lacks."""
         with self._lock:
             if self._view != view:
-                self._direction = _step(self._view, view) if self._view else None
+                self._motion = motion_between(self._view, view)
             self._view = view
             self._missing = set(holes)
             self._is_exact = not self._missing
@@ -234,27 +224,23 @@ class Display:
             if view is None or self._is_held or self._is_stopped:
                 self._fetcher.want(self, [])
                 return
-            target = self._affordable_level(view)
+            target = affordable_level(self.pyramid, view, self.largest_view_bytes)
             self._is_limited = target != view.level
             wanted = list(self._wanted(view, target))
             in_view = {key for priority, run in wanted if priority <= Priority.VIEW for key in run.keys}
             self._missing = {key for key in self._missing if not self._is_limited} | in_view
-            is_costly = self._cost(target, self._box_at(view, target)) > _COSTLY_BYTES
+            is_costly = self.pyramid.size_bytes(target, view.at(self.pyramid, target)) > _COSTLY_BYTES
         self._fetcher.want(self, wanted, delay_s=_COSTLY_SETTLE_S if is_costly else _SETTLE_S)
         # what has arrived between the picture and now would be told to nobody
         self.blocks_arrived([key for key in tuple(self._missing) if key in self._fetcher.memory])
 
-    def _wanted(self, view: _View, target: int) -> Iterable[tuple[Priority, Run]]:
-        coarsest = len(self.pyramid.shapes) - 1
-        if target != coarsest and not self._has_coarse(view):
-            yield from self._runs(Priority.FIRST_SIGHT, coarsest, self._box_at(view, coarsest))
-        box = self._box_at(view, target)
-        yield from self._runs(Priority.VIEW, target, box)
-        for ahead in self._ahead(target, box):
-            yield from self._runs(Priority.AHEAD, target, ahead)
-        whole = tuple((0, size) for size in self.pyramid.shapes[coarsest])
-        if self._cost(coarsest, whole) <= min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4):
-            yield from self._runs(Priority.BACKGROUND, coarsest, whole)
+    def _wanted(self, view: View, target: int) -> Iterable[tuple[Priority, Run]]:
+        largest = min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4)
+        needs_coarse = not self._has_coarse(view)
+        for want in plan(
+            self.pyramid, view, target, self._motion, needs_coarse=needs_coarse, largest_background_bytes=largest
+        ):
+            yield from self._runs(want.priority, want.level, want.box)
 
     def _runs(self, priority: Priority, level: int, box: Box) -> Iterable[tuple[Priority, Run]]:
         """The runs that bring what a box lacks, nearest to its middle first."""
@@ -274,58 +260,13 @@ class Display:
 
         return [(priority, run) for run in sorted(pyramid.runs(level, missing), key=distance)]
 
-    def _ahead(self, target: int, box: Box) -> Iterable[Box]:
-        """The boxes that come into view if the last step is repeated, nearest first."""
-        if self._direction is None:
-            return
-        axis, sign = self._direction
-        if box[axis][1] - box[axis][0] > 1:
-            return
-        borders = self.pyramid.grid(target).borders[axis]
-        here = int(np.searchsorted(borders, box[axis][0], side="right")) - 1
-        for step in range(1, _BLOCKS_AHEAD + 1):
-            there = here + sign * step
-            if not 0 <= there < len(borders) - 1:
-                return
-            ahead = (*box[:axis], (borders[there], borders[there] + 1), *box[axis + 1 :])
-            if self._cost(target, ahead) > _LARGEST_AHEAD_BYTES:
-                return
-            yield ahead
-
-    def _affordable_level(self, view: _View) -> int:
-        """The finest level, not finer than what is looked at, whose blocks don't cost too much."""
-        for level in range(view.level, len(self.pyramid.shapes)):
-            if self._cost(level, self._box_at(view, level)) <= self.largest_view_bytes:
-                return level
-        return len(self.pyramid.shapes) - 1
-
-    def _has_coarse(self, view: _View) -> bool:
+    def _has_coarse(self, view: View) -> bool:
         """Whether some coarser level covers the view."""
         pyramid = self.pyramid
         return any(
             all(
                 pyramid.key(level, block) in self._fetcher.memory
-                for block in pyramid.grid(level).covering(self._box_at(view, level))
+                for block in pyramid.grid(level).covering(view.at(pyramid, level))
             )
             for level in range(view.level + 1, len(pyramid.shapes))
         )
-
-    def _box_at(self, view: _View, level: int) -> Box:
-        return view.box if level == view.level else coarse_box(self.pyramid, view.level, view.box, level)
-
-    def _cost(self, level: int, box: Box) -> int:
-        return self.pyramid.size_bytes(level, box)
-
-
-def _step(before: _View, now: _View) -> tuple[int, int] | None:
-    """The axis along which the view has moved, and which way; None if it changed in any other way."""
-    if before.level != now.level:
-        return None
-    moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
-    if len(moved) != 1:
-        return None
-    axis = moved[0]
-    (start, stop), (next_start, next_stop) = before.box[axis], now.box[axis]
-    if stop - start != 1 or next_stop - next_start != 1:
-        return None
-    return axis, 1 if next_start > start else -1

@@ -105,8 +105,8 @@ class Fetcher:
     memory
         Where blocks go.
     threads
-        How many requests are in flight at most; for what nobody looks at yet half of them at most, and none while
-        something that is looked at is under way.
+        How many requests are in flight at most; for what nobody looks at yet half of them at most; for the
+        background a quarter, and none while something that is looked at is under way.
     """
 
     def __init__(self, memory: MemoryCache[object], *, threads: int = THREADS) -> None:
@@ -164,10 +164,6 @@ class Fetcher:
         """Drop what a picture wants, and tell it nothing any more."""
         with self._state:
             self._wishes.pop(wanter, None)
-
-    def is_flying(self, key: Hashable) -> bool:
-        """Whether a block is on its way."""
-        return key in self._flights
 
     def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[_Flight]:
         """Take from the cache what is there; the flights that bring the rest, among them a new one if need be."""
@@ -252,13 +248,16 @@ class Fetcher:
 
     def _next_wish(self, now: float) -> _Flight | None:
         """The most important run that some picture wants, in turn among equals."""
-        # what is ahead would share the line with what is looked at, and delay it
-        may_look_ahead = self._ahead < self._limit // 2 and not self._in_view
+        lowest = Priority.BACKGROUND
+        if self._ahead >= self._limit // 2:
+            lowest = Priority.VIEW
+        elif self._in_view or self._ahead >= self._limit // 4:
+            lowest = Priority.AHEAD  # the background would share the line with what is looked at, and delay it
         while True:
             ready = [
                 wish
                 for wish in self._wishes.values()
-                if wish.runs and wish.ready_at <= now and (may_look_ahead or wish.runs[0][0] < Priority.AHEAD)
+                if wish.runs and wish.ready_at <= now and wish.runs[0][0] <= lowest
             ]
             if not ready:
                 return None
