@@ -188,7 +188,7 @@ class TestShowing:
         open_tomogram(world.first)
 
         assert viewer_model.dims.current_step[0] == 9
-        assert viewer_model.scene.camera.center[1:] == pytest.approx((15.5 * 13.48, 21.5 * 13.48), abs=13.48)
+        assert viewer_model.scene.camera.center[1:] == pytest.approx((14.5 * 13.48, 20 * 13.48))
 
     def test_images_lie_below_masks_below_arrows_below_points(self, world, viewer_model, open_tomogram, show):
         show(world.first, ShapeType.POINT)

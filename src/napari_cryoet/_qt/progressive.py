@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -239,7 +240,8 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
-    layer = Layer.create(spec.data, hidden, spec.kind)
+    layer_type = volume_layers.Image if spec.kind == "image" else volume_layers.Labels
+    layer = layer_type(spec.data, **hidden)
     status = attach(layer, pyramid, viewer=viewer)
     layer.visible = spec.options.get("visible", True)
     return layer, status

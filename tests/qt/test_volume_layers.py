@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_cryoet._qt.progressive import make_layer
+from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming.pyramid import open_pyramid
+
+SHAPE_ZYX = (9, 14, 21)
+
+
+@pytest.fixture
+def make(tmp_path, qtbot):
+    def make(kind):
+        is_mask = kind == "labels"
+        values = np.zeros(SHAPE_ZYX, np.int8 if is_mask else np.float32)
+        write_pyramid(tmp_path / f"{kind}.zarr", values, 10.0, "mask" if is_mask else "tomogram")
+        pyramid = open_pyramid(tmp_path / f"{kind}.zarr")
+        options = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}
+        options |= {} if is_mask else {"contrast_limits": (0, 1)}
+        return make_layer(LayerSpec(pyramid.levels, options, kind))[0]
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_the_sliders_step_through_the_stored_planes_only(make, kind):
+    viewer = ViewerModel()
+    viewer.layers.append(make(kind))
+
+    assert viewer.layers[0].data[0].shape == (12, 16, 24)  # padded
+    assert viewer.dims.nsteps == SHAPE_ZYX
+    assert viewer.dims.range[0].stop == 80
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_other_data_given_to_the_layer_count_as_they_are(make, kind):
+    layer = make(kind)
+    layer.data = [np.zeros((20, 20, 20), layer.dtype), np.zeros((10, 10, 10), layer.dtype)]
+
+    assert layer.extent.data[1].tolist() == [19, 19, 19]
+
+
+def test_napari_takes_them_for_its_own(make):
+    image, mask = make("image"), make("labels")
+
+    assert isinstance(image, Image)
+    assert isinstance(mask, Labels)
+    assert image.as_layer_data_tuple()[2] == "image"
+    assert mask.as_layer_data_tuple()[2] == "labels"
