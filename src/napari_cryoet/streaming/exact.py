@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class ExactLevel:
         self.shape = pyramid.padded_shapes[level]
         self.dtype = pyramid.dtype
         self.ndim = len(self.shape)
+        self._read_ahead = pyramid.read_ahead(level)
         borders = [(*axis[:-1], size) for axis, size in zip(pyramid.grid(level).borders, self.shape, strict=True)]
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
 
@@ -57,6 +59,9 @@ class ExactLevel:
         """Read a box, with the fill value beyond what is stored."""
         stored = self._pyramid.shapes[self._level]
         inside = tuple((min(start, size), min(stop, size)) for (start, stop), size in zip(box, stored, strict=True))
+        blocks = list(itertools.islice(self._pyramid.grid(self._level).covering(inside), 2))
+        if self._read_ahead is not None and len(blocks) == 1:
+            self._read_ahead.note(blocks[0])
         if inside == box:
             return self._pyramid.read(self._level, box)
         values = np.full(box_shape(box), self._pyramid.fill_value, self.dtype)

@@ -25,6 +25,7 @@ from napari_cryoet.streaming.geometry import (
     padded_shapes,
 )
 from napari_cryoet.streaming.opening import Found, FoundArray, find_arrays
+from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import BlockReader, FrameReader, PlainReader, ZarrReader, longest_run
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
@@ -185,6 +186,14 @@ class Pyramid:
         from napari_cryoet.streaming.display import Display
 
         return Display(self, self._fetcher, **options)
+
+    def read_ahead(self, level: int) -> ReadAhead | None:
+        """Who notices that a level is read block after block; None where chunks are not cut into blocks."""
+        grid = self._readers[level].grid
+        for axis, (borders, chunk) in enumerate(zip(grid.borders, grid.chunk_shape, strict=True)):
+            if borders[1] < min(chunk, borders[-1]):
+                return ReadAhead(self, level, axis, self._fetcher)
+        return None
 
     def close(self) -> None:
         """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""

@@ -1,0 +1,96 @@
+"""Reading block after block is noticed, and costs fewer requests than blocks; anything else fetches nothing extra."""
+
+import threading
+import time
+
+import dask
+import numpy as np
+import pytest
+
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+SHAPE = (256, 200, 190)
+
+
+def noise():
+    return np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pyramids")
+    write_pyramid(folder / "a.zarr", noise(), 10.0)
+    return folder
+
+
+@pytest.fixture
+def served(folder):
+    with StreamServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def fetcher():
+    return Fetcher(MemoryCache(256 * 2**20))
+
+
+@pytest.fixture
+def level(served, fetcher):
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=fetcher)
+    served.requests.clear()
+    return pyramid.levels[0]
+
+
+def blocks_asked(served):
+    """How many blocks of two planes all requests together asked for, about."""
+    sizes = [int(last) - int(first) + 1 for first, last in spans(served)]
+    return sum(sizes) / min(sizes)
+
+
+def spans(served):
+    ranges = [wanted.removeprefix("bytes=").split("-") for _, wanted in served.requests]
+    return [span for span in ranges if span[0] != "0"]
+
+
+def settle(fetcher):
+    """Wait until everything that is wanted has come."""
+    deadline = time.monotonic() + 5
+    while fetcher._flights or any(wish.runs for wish in fetcher._wishes.values()):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_sequence_is_read_ahead_in_either_direction(order, level, served):
+    served.latency_s = 0.005
+    for z in list(range(0, 256, 2))[::order]:
+        level[z].compute(scheduler="synchronous")
+    assert len(spans(served)) < 128 / 2
+    assert len(set(map(tuple, spans(served)))) == len(spans(served))
+
+
+def test_at_most_as_much_is_read_ahead_as_was_read(level, served, fetcher):
+    for z in range(100, 112, 2):
+        level[z].compute(scheduler="synchronous")
+    settle(fetcher)
+    assert blocks_asked(served) < 6 * 2 + 1
+
+
+@pytest.mark.parametrize("planes", [[10], [10, 11], [10, 12], [200, 4, 90, 150, 30, 120, 60]])
+def test_few_or_scattered_reads_fetch_nothing_extra(planes, level, served, fetcher):
+    for z in planes:
+        level[z].compute(scheduler="synchronous")
+    settle(fetcher)
+    assert len(spans(served)) == len({z // 2 for z in planes})
+    assert blocks_asked(served) < len(planes) + 0.5
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_what_was_read_ahead_is_exact(workers, level, served):
+    with dask.config.set(num_workers=workers):
+        values = level.compute(scheduler="threads")
+    assert np.array_equal(values[:256, :200, :190], noise())
