@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from napari_cryoet import mask_values
 from napari_cryoet.colors import color_of, instance_colormap
 from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
 from napari_cryoet.formats.ndjson import Points, write_points
@@ -369,6 +370,32 @@ class TestMasks:
         (spec,) = load_annotation(make_file(ShapeType.SEGMENTATION_MASK, format="mrc", https_path=path.as_uri()))
 
         assert spec.data.dtype.kind in "ui"
+        assert np.argwhere(spec.data.compute()).tolist() == [[3, 4, 5]]
+
+    def test_of_fractions_are_refused(self, tmp_path):
+        write_mrc(tmp_path / "m.mrc", np.full(SHAPE_ZYX, 0.5, np.float32), 13.48)
+        file = make_file(ShapeType.SEGMENTATION_MASK, format="mrc", https_path=(tmp_path / "m.mrc").as_uri())
+
+        with pytest.raises(FormatError, match="whole numbers"):
+            load_annotation(file)
+
+    def test_of_float_numbers_too_large_for_the_memory_are_refused(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(mask_values, "MAX_VOXELS", 1000)
+        write_mrc(tmp_path / "m.mrc", np.zeros(SHAPE_ZYX, np.float32), 13.48)
+        file = make_file(ShapeType.SEGMENTATION_MASK, format="mrc", https_path=(tmp_path / "m.mrc").as_uri())
+
+        with pytest.raises(FormatError, match="too large"):
+            load_annotation(file)
+
+    def test_of_truth_values_are_labels(self, tmp_path):
+        import zarr
+
+        mask = np.zeros(SHAPE_ZYX, bool)
+        mask[3, 4, 5] = True
+        zarr.create_array(tmp_path / "m.zarr", data=mask)
+
+        (spec,) = load_annotation(tmp_path / "m.zarr")
+
         assert np.argwhere(spec.data.compute()).tolist() == [[3, 4, 5]]
 
     def test_use_their_own_spacing(self, tmp_path):

@@ -13,9 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_cryoet import overlay, provenance
 from napari_cryoet.colors import RGBA, color_of, instance_colormap, object_key
 from napari_cryoet.contrast import robust_limits
@@ -23,6 +20,7 @@ from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.records import Annotation, AnnotationFile, Tomogram
 from napari_cryoet.vocabulary import ShapeType
@@ -148,7 +146,7 @@ def load_annotation(
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
     volume = _opened(file.https_path, stop)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
-    return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen),)
+    return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen, stop),)
 
 
 def tomogram_name(tomogram: Tomogram) -> str:
@@ -180,7 +178,8 @@ def _load_bare_annotation(
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
     volume = _opened(str(source), stop)
     options = _bare(volume, source, _given_spacing(tomogram))
-    return (_labels_spec(volume, options, name, None if volume.is_labels else chosen),)
+    is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
+    return (_labels_spec(volume, options, name, None if is_instances else chosen, stop),)
 
 
 def _point_specs(
@@ -201,15 +200,11 @@ def _point_specs(
     return (drawn,) if arrows is None else (drawn, arrows)
 
 
-def _labels_spec(volume: Volume, common: dict[str, Any], name: str, color: RGBA | None) -> LayerSpec:
+def _labels_spec(
+    volume: Volume, common: dict[str, Any], name: str, color: RGBA | None, stop: threading.Event | None
+) -> LayerSpec:
     """A Labels layer: one colour for all that isn't background, or without a colour one in turn for each instance."""
-    levels = list(volume.levels)
-    if volume.dtype.kind == "f":  # some masks are kept as whole float numbers
-        from dask.array import map_blocks
-
-        levels = [map_blocks(_whole_numbers, level, dtype=np.int32) for level in levels]  # type: ignore[no-untyped-call]
-    elif volume.dtype.kind == "b":
-        levels = [level.astype(np.uint8) for level in levels]  # type: ignore[no-untyped-call]
+    levels = list(volume.levels) if volume.dtype.kind in "iu" else [labels_in_memory(volume, stop=stop)]
     if volume.pyramid is not None and color is None:
         volume.pyramid.coarse_offset = "strided"  # the portal picks every second instance voxel; it averages the rest
     options = common | {
@@ -219,11 +214,6 @@ def _labels_spec(volume: Volume, common: dict[str, Any], name: str, color: RGBA 
         "opacity": MASK_OPACITY,
     }
     return LayerSpec(_levels(levels), options, "labels")
-
-
-def _whole_numbers(block: NDArray[Any]) -> NDArray[Any]:
-    whole: NDArray[Any] = np.rint(block).astype(np.int32)
-    return whole
 
 
 def _levels(levels: list[Any]) -> Any:

@@ -72,6 +72,14 @@ class Volume:
             return self.pyramid.read(level, box, stop=stop)
         return np.asarray(self.levels[level][tuple(slice(*span) for span in box)])
 
+    def read_planes(self, planes: slice, *, stop: threading.Event | None = None) -> NDArray[Any]:
+        """Read whole z planes of the finest level, without padding."""
+        size_z, size_y, size_x = self.shape_zyx
+        if self.pyramid is not None:
+            start, end, _ = planes.indices(size_z)
+            return self.pyramid.read(0, ((start, end), (0, size_y), (0, size_x)), stop=stop)
+        return np.asarray(self.levels[0][planes, :size_y, :size_x])
+
     def close(self) -> None:
         """Forget what was fetched; nothing can be read any more."""
         if self.pyramid is not None:
