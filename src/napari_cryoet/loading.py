@@ -146,6 +146,8 @@ def load_annotation(
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
     volume = _opened(file.https_path, stop)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
+    if is_instances and volume.pyramid is not None:
+        volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel, but its files don't all say so
     return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen, stop),)
 
 
@@ -205,8 +207,6 @@ def _labels_spec(
 ) -> LayerSpec:
     """A Labels layer: one colour for all that isn't background, or without a colour one in turn for each instance."""
     levels = list(volume.levels) if volume.dtype.kind in "iu" else [labels_in_memory(volume, stop=stop)]
-    if volume.pyramid is not None and color is None:
-        volume.pyramid.coarse_offset = "strided"  # the portal picks every second instance voxel; it averages the rest
     options = common | {
         "name": name,
         "multiscale": len(levels) > 1,

@@ -1,0 +1,65 @@
+import json
+import math
+
+from napari_cryoet import provenance
+from napari_cryoet.vocabulary import ShapeType
+from samples import make_annotation, make_file, make_tomogram
+
+URL = "https://files.example.invalid/a.zarr"
+
+
+def test_records_become_plain_data_that_json_can_hold():
+    plain = provenance.plain_data(make_file(ShapeType("Hologram")))
+
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["shape"]["shape_type"] == "Hologram"
+    assert plain["shape"]["annotation"]["deposition_date"] == "2024-05-01T00:00:00+00:00"
+
+
+def test_numbers_that_json_cannot_hold_become_nothing():
+    assert provenance.plain_data([math.nan, math.inf, 1.5]) == [None, None, 1.5]
+
+
+def test_parents_stand_beside_their_children_once():
+    records = provenance.of_tomogram(make_tomogram(), URL)["records"]
+
+    assert set(records) == {"tomogram", "run", "dataset", "deposition"}
+    assert "run" not in records["tomogram"]
+    assert records["tomogram"]["voxel_spacing"] == 13.48
+
+
+def test_an_annotation_without_its_parents_still_says_what_it_can():
+    about = provenance.of_annotation_file(make_file(shape=None), URL, None)
+
+    assert about["source_url"] == URL
+    assert about["portal_url"] is None
+    assert about["licence"] == "CC0-1.0"
+
+
+def test_a_record_without_a_run_points_to_its_deposition():
+    about = provenance.of_tomogram(make_tomogram(run=None), URL)
+
+    assert about["portal_url"] == "https://cryoetdataportal.czscience.com/depositions/10301"
+
+
+def test_a_citation_names_people_data_papers_and_licence():
+    text = provenance.citation(provenance.of_tomogram(make_tomogram(), URL))
+
+    assert text.splitlines() == [
+        "Sara Götz, Irene de Teresa. S. pombe lamellae. CryoET Data Portal, DS-10000",
+        "https://doi.org/10.1038/s41592-022-01746-2",
+        "https://cryoetdataportal.czscience.com/runs/506",
+        "Licence: CC0-1.0",
+    ]
+
+
+def test_a_bare_file_has_nobody_to_cite():
+    assert provenance.citation(provenance.of_bare_file("volume", URL, None)) == ""
+
+
+def test_the_dois_of_an_annotation_are_its_own():
+    file = make_file(annotation=make_annotation(annotation_publication="EMD-1, 10.1000/abc"))
+
+    about = provenance.of_annotation_file(file, URL, 13.48)
+
+    assert (about["dois"], about["database_entries"]) == (["10.1000/abc"], ["EMD-1"])
