@@ -258,7 +258,7 @@ def test_nothing_is_asked_for_while_held(served):
 def test_a_view_that_costs_too_much_is_shown_at_a_coarser_level(served):
     pyramid = open_alone(served)
     watcher = Watcher(pyramid)
-    watcher.display.largest_view_bytes = 12 * 2**20
+    watcher.display.largest_view_bytes = 24 * 2**20
     exact = pyramid.read(1)
     whole = (slice(None), slice(100, 101))
     picture = watcher.wait(0, *whole, until=lambda state: state.is_limited and not state.missing_blocks)
@@ -295,6 +295,31 @@ def test_a_small_cache_does_not_fetch_for_ever(served):
         watcher.show(0)
         threading.Event().wait(0.05)
     assert len(served.requests) <= settled + 40
+
+
+def test_a_walk_through_planes_axes_and_levels_never_shows_a_wrong_voxel(folder):
+    pyramid = open_pyramid(folder / "image.zarr", fetcher=Fetcher(MemoryCache(24 * 2**20), threads=4))
+    truth = [pyramid.read(level) for level in range(3)]
+    display = pyramid.display(placeholder=np.nan)
+    other = pyramid.display()
+    random = np.random.default_rng(3)
+    exact = 0
+    for _ in range(300):
+        level, axis = int(random.integers(3)), int(random.integers(3))
+        here = int(random.integers(truth[level].shape[axis]))
+        for step in range(4):
+            index = min(here + step // 2, truth[level].shape[axis] - 1)
+            key = (slice(None),) * axis + (index,)
+            values, expected = np.asarray(display.levels[level][key]), truth[level][key]
+            np.asarray(other.levels[level][key])
+            is_exact = display.state.is_exact
+            exact += is_exact
+            known = ~np.isnan(values)
+            if is_exact:
+                assert np.array_equal(values, expected)
+            elif level == 2:
+                assert np.array_equal(values[known], expected[known])  # nothing coarser could stand in
+    assert exact > 50
 
 
 def test_a_closed_display_tells_nothing_and_asks_for_nothing(served):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.picture import Picture
     from napari_cryoet.streaming.pyramid import Pyramid
 
-_LARGEST_VIEW_BYTES = 128 * 2**20
+_LARGEST_VIEW_BYTES = 256 * 2**20
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _SETTLE_S = 0.004  # a slider sends several steps at once
 _COSTLY_SETTLE_S = 0.15  # what costs much is fetched once the view is still
@@ -89,7 +89,8 @@ class Display:
     overviews
         The same, but slicing one asks for nothing.
     largest_view_bytes
-        How many bytes of decoded blocks one view may need; what needs more is shown at a coarser level.
+        How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
+        more is shown at a coarser level.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Display:
         self.pyramid = pyramid
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
-        self.largest_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 4)
+        self.largest_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
         self._fetcher = fetcher

@@ -6,13 +6,14 @@ sides of a still plane, then the whole coarsest level, so that whatever is looke
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_cryoet.streaming.fetcher import Priority
-from napari_cryoet.streaming.geometry import Box
+from napari_cryoet.streaming.geometry import Box, box_shape
 from napari_cryoet.streaming.picture import coarse_box
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.pyramid import Pyramid
 
+_WASTEFUL = 16  # so many bytes fetched for one shown
 _LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before somebody wants to see it
 _BLOCKS_AHEAD = 6
 _BLOCKS_AROUND = 2
@@ -70,9 +72,16 @@ def motion_between(before: View | None, now: View) -> Motion | None:
 
 
 def affordable_level(pyramid: Pyramid, view: View, largest_bytes: int) -> int:
-    """The finest level, not finer than what is looked at, whose blocks take no more than so many bytes."""
+    """The finest level, not finer than what is looked at, that is worth its bytes.
+
+    Its blocks may take ``largest_bytes``; half of that where they hold much that isn't in view, as they do for a plane
+    across the blocks.
+    """
     for level in range(view.level, len(pyramid.shapes)):
-        if pyramid.size_bytes(level, view.at(pyramid, level)) <= largest_bytes:
+        box = view.at(pyramid, level)
+        cost = pyramid.size_bytes(level, box)
+        shown = math.prod(box_shape(box)) * pyramid.dtype.itemsize
+        if cost <= (largest_bytes if cost <= _WASTEFUL * shown else largest_bytes // 2):
             return level
     return len(pyramid.shapes) - 1
 
