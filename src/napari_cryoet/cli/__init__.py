@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()  # here, and not at the very end, where nobody could see to a reader that has left
+        return code
     except (StoppedError, KeyboardInterrupt):
         _tell("stopped")
         return STOPPED
