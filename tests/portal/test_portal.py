@@ -188,7 +188,9 @@ def small(tmp_path):
         ('"method 1"', ["Mouse"]),
         ("mouse_1", ["Mouse"]),
         ("", ["Yeast", "Mouse", "Fly"]),
-        ("a b c d e f g h ribosome", ["Fly"]),  # the six longest are asked for, and it has them
+        ("a b c d e f g h ribosome", []),  # no dataset has an h and an f, however many words are asked for at once
+        ("f l y c u r i b o s m e", ["Fly"]),
+        ("m\u00f6use", ["Mouse"]),  # to the server an accent makes another letter
     ],
 )
 def test_the_server_finds_every_word_also_in_descriptions(small, text, titles):
@@ -202,6 +204,23 @@ def test_a_search_is_one_request_when_the_catalogue_is_known(small):
     before = len(transport.requests)
     portal.search("lamellae ribosome yeast")
     assert len(transport.requests) == before + 1
+
+
+def test_ids_are_found_among_words(small):
+    portal, _ = small
+    mouse = next(row for row in portal.datasets() if row.title == "Mouse")
+    assert portal.search(f"DS-{mouse.id} brain") == (mouse,)
+    assert portal.search(f"DS-{mouse.id} lamellae") == ()
+
+
+def test_many_words_are_asked_for_six_at_once_and_too_many_are_refused(small):
+    portal, transport = small
+    portal.catalogue()
+    before = len(transport.requests)
+    assert portal.search(" ".join(f"method {number}" for number in range(6))) == ()
+    assert len(transport.requests) == before + 2
+    with pytest.raises(PortalError, match="up to 24 words"):
+        portal.search(" ".join(map(str, range(25))))
 
 
 def test_datasets_are_the_catalogues(small):

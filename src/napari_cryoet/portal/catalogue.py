@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_cryoet.portal.pages import Catalogue, CatalogueRow
 
 PORTAL_SITE = "https://cryoetdataportal.czscience.com"
@@ -72,9 +74,13 @@ def search_catalogue(catalogue: Catalogue, text: str) -> tuple[CatalogueRow, ...
     words = split_words(text)
     if not words:
         return catalogue.rows
+    return tuple(sorted(rows_with(catalogue, words), key=lambda row: str(row.id) not in words))
+
+
+def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow, ...]:
+    """The datasets in which every one of some simplified words occurs, in the catalogue's order."""
     texts = _haystacks(catalogue)
-    found = (row for row, hay in zip(catalogue.rows, texts, strict=True) if all(word in hay for word in words))
-    return tuple(sorted(found, key=lambda row: str(row.id) not in words))
+    return tuple(row for row, hay in zip(catalogue.rows, texts, strict=True) if all(word in hay for word in words))
 
 
 def split_words(text: str, *, simplified: bool = True) -> tuple[str, ...]:

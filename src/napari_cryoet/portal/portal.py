@@ -19,7 +19,7 @@ from napari_cryoet.portal.decode import int_of, rows_of
 from napari_cryoet.portal.pages import Freshness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from gql.transport import Transport
     from graphql import DocumentNode
@@ -41,6 +41,7 @@ LIVE_URL = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE = 50
 
 _MAX_ID = 2**31 - 1  # GraphQL's Int
+_MAX_SEARCH_WORDS = 24
 _MAX_RUNS_A_PAGE = 500  # the server takes 0 for "all" and has no bound of its own
 
 
@@ -180,20 +181,30 @@ class Portal:
         return self._ask(queries.LOOKUP, {"id": record_id}, lambda data, _: decode_pages.lookup(data), stop)
 
     def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
-        """The datasets in which every word occurs, descriptions, methods and run names included, as the server finds.
+        """The datasets in which every word occurs, be it where `search_catalogue` looks or where the server does.
 
-        Of very many words the longest are used.
+        The server also looks through descriptions, methods, run names and the like; it is asked for six words at once.
+
+        Raises
+        ------
+        PortalError
+            For more than 24 words.
         """
-        words = sorted(dict.fromkeys(catalogues.split_words(text, simplified=False)), key=len, reverse=True)
-        words = words[: queries.MAX_SEARCH_WORDS]
+        words = tuple(dict.fromkeys(catalogues.split_words(text, simplified=False)))
         if not words:
             return self.catalogue(stop=stop).rows
-        query, variables = queries.search(words)
-        ids = self._ask(query, variables, lambda data, _: _found_ids(data, len(words)), stop)
-        found = self.catalogue(stop=stop)
-        if not ids <= {row.id for row in found.rows}:
-            found = self.catalogue(refresh=True, stop=stop)
-        return tuple(row for row in found.rows if row.id in ids)
+        if len(words) > _MAX_SEARCH_WORDS:
+            raise PortalError(f"A search takes up to {_MAX_SEARCH_WORDS} words.", hint="Search for fewer words.")
+        by_word: list[set[int]] = []
+        for first in range(0, len(words), queries.MAX_WORDS_A_QUERY):
+            by_word += self._ask_for_words(words[first : first + queries.MAX_WORDS_A_QUERY], stop)
+        known = self.catalogue(stop=stop)
+        if not set().union(*by_word) <= {row.id for row in known.rows}:
+            known = self.catalogue(refresh=True, stop=stop)
+        for word, ids in zip(words, by_word, strict=True):
+            ids.update(row.id for row in catalogues.rows_with(known, [catalogues.simplify(word)]))
+        found = set.intersection(*by_word)
+        return tuple(row for row in known.rows if row.id in found)
 
     def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
         """All datasets, newest first."""
@@ -215,6 +226,11 @@ class Portal:
             transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()  # type: ignore[no-untyped-call]
+
+    def _ask_for_words(self, words: Sequence[str], stop: threading.Event | None) -> list[set[int]]:
+        """For each word, the datasets in which the server finds it."""
+        query, variables = queries.search(words)
+        return self._ask(query, variables, lambda data, _: _found_ids(data, len(words)), stop)
 
     def _ask(
         self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], stop: threading.Event | None
@@ -334,11 +350,11 @@ def _require_id(kind: str, record_id: int) -> None:
         raise NotFoundError(f"The portal has no {kind} {record_id}.")
 
 
-def _found_ids(data: Row, word_count: int) -> set[int]:
-    """The datasets in which every word was found somewhere."""
+def _found_ids(data: Row, word_count: int) -> list[set[int]]:
+    """For each word, the datasets in which it was found somewhere."""
     by_word: list[set[int]] = [set() for _ in range(word_count)]
     for alias in data:
         number = alias.partition("_")[0].removeprefix("w")
         if number.isascii() and number.isdigit() and int(number) < word_count:
             by_word[int(number)] |= {int_of(row, "id", alias) for row in rows_of(data, alias)}
-    return set.intersection(*by_word)
+    return by_word

@@ -37,7 +37,7 @@ from napari_cryoet.records import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_SEARCH_WORDS = 6
+MAX_WORDS_A_QUERY = 6  # each is 15 lists
 
 
 def _fields(record: type) -> str:
