@@ -149,6 +149,7 @@ class Builder:
         picture = central_slab(volume[slice(9, 18), slice(None), slice(None)])
         photos = self._path(row["keyPhotoUrl"]).parent
         save_key_photos(photos, picture)
+        self._write_sidecar(f"{row['httpsOmezarrDir'].rpartition('/')[0]}/tomogram_metadata.json", row)
 
     def _shrink_alignments(self) -> None:
         for row in self.tables["alignments"]:

@@ -10,6 +10,7 @@ import tifffile
 import zarr
 from scipy import ndimage
 
+from napari_cryoet.cli import main
 from napari_cryoet.packs.check import problems_of
 from napari_cryoet.packs.portal_zarr import folder_bytes
 from napari_cryoet.portal.portal import open_portal
@@ -142,3 +143,13 @@ def test_a_portal_opens_it_and_lists_the_real_runs(real_pack):
         assert len(page.annotations) == 9
     finally:
         portal.close()
+
+
+@pytest.mark.parametrize("run_name", [FULL_RUN, SMALL_RUN, "TS_105_5"])
+def test_all_metadata_of_a_run_downloads(real_pack, tmp_path, run_name):
+    number = run_id(real_pack, run_name)
+    given = ["download", str(real_pack.folder), "--run", str(number), "--what", "metadata", "--to", str(tmp_path)]
+    assert main(given) == 0
+    (metadata,) = tmp_path.rglob("tomogram_metadata.json")
+    assert json.loads(metadata.read_text())["id"] == tomogram(real_pack, run_name)["id"]
+    assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
