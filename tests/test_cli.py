@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,15 @@ def test_a_reader_that_leaves_early_is_no_error(demo_pack: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@POSIX
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs_are_no_error(demo_pack: Path, closed: str) -> None:
+    command = shlex.join([sys.executable, "-m", "napari_cryoet.cli", "search", str(demo_pack), "yeast"])
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
 # Download
 
 
@@ -266,7 +276,7 @@ def test_what_the_source_does_not_have_is_told_in_a_sentence(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("source", ["no/such/folder", "http://nowhere.invalid/graphql"])
+@pytest.mark.parametrize("source", ["no/such/folder", "http://nowhere.invalid/graphql", "http://[::1", "ftp://a/b", ""])
 def test_a_source_that_cannot_be_opened_is_told(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", source, "x"]) == 1
     told = capsys.readouterr().err
@@ -280,8 +290,9 @@ def test_debug_shows_where_an_error_comes_from() -> None:
 
 
 @POSIX
-def test_ctrl_c_stops_a_download_which_then_continues(
-    demo_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_download_which_then_continues(
+    demo_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
     from napari_cryoet.packs.handler import PackHandler
     from napari_cryoet.packs.serve import serve_pack
@@ -298,10 +309,10 @@ def test_ctrl_c_stops_a_download_which_then_continues(
         command = [sys.executable, "-m", "napari_cryoet.cli", "download", server.graphql_url, "--run", str(RUN)]
         process = subprocess.Popen([*command, "--to", str(tmp_path)], stderr=subprocess.PIPE, text=True)
         wait_until(lambda: any(tmp_path.rglob("*.ndjson")))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=20)
         is_over.set()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert told.endswith("napari-cryoet: stopped\n")
     assert not json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
     assert main(["download", str(demo_pack), "--run", str(RUN), "--to", str(tmp_path)]) == 0
@@ -436,11 +447,28 @@ def test_a_missing_napari_and_a_broken_qt_are_told_apart(reason: str, words: str
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not shutil.which("Xvfb"), reason="needs Xvfb")
-def test_a_virtual_display_lasts_as_long_as_the_command() -> None:
+def test_a_virtual_display_lasts_as_long_as_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)
+            servers.append(self)
+
+    monkeypatch.setattr(display.subprocess, "Popen", Recorded)
     with display.virtual_display((400, 300)) as name:
-        number = int(name.removeprefix(":"))
-        assert Path(f"/tmp/.X11-unix/X{number}").exists()
-    wait_until(lambda: not Path(f"/tmp/.X11-unix/X{number}").exists())
+        assert name.removeprefix(":").isdecimal()
+        assert [server.poll() for server in servers] == [None]
+    assert servers[0].poll() is not None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there are virtual displays")
+def test_being_terminated_is_passed_on_to_the_command_on_the_virtual_display() -> None:
+    command = [sys.executable, "-c", "print('ready', flush=True); import time; time.sleep(60)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process, display.passing_on_termination(process):
+        assert process.stdout.readline() == b"ready\n"
+        signal.raise_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == -signal.SIGTERM
 
 
 # Progress

@@ -280,6 +280,13 @@ def test_opening_asks_nobody(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("source", ["", "  ", "ftp://example.org/pack", "http://", "https://[::1", "file:///packs/one"])
+def test_what_cannot_be_a_source_is_told_at_once(source):
+    with pytest.raises(PortalError, match="No source is named|isn't the address of a portal") as caught:
+        open_portal(source)
+    assert "folder of a pack" in caught.value.hint
+
+
 def test_the_demo_is_a_portal(demo_pack, monkeypatch):
     monkeypatch.setattr("napari_cryoet.packs.demo.ensure_demo_pack", lambda stop=None: demo_pack)
     portal = open_portal("demo")

@@ -5,21 +5,30 @@ Nothing here imports Qt; `open` and `demo` hand over to `napari_cryoet._qt.launc
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+from napari_cryoet.cli.console import open_closed_streams, terminated_like_interrupted
 from napari_cryoet.cli.parser import build_parser
 from napari_cryoet.exceptions import CryoETError, DownloadError, StoppedError
 
-OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
+OK, FAILED, USAGE, STOPPED, TERMINATED = 0, 1, 2, 130, 143
 _MAX_LISTED = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 not understood, 130 stopped by Ctrl+C."""
+    """Run a command and return its exit code: 0 done, 1 failed, 2 not understood, 130 or 143 stopped by a signal."""
+    open_closed_streams()
     options = build_parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with terminated_like_interrupted() as was_terminated:
+        code = _run(options)
+    return TERMINATED if code == STOPPED and was_terminated.is_set() else code
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code = int(options.command(options))
         sys.stdout.flush()  # here, and not at the very end, where nobody could see to a reader that has left

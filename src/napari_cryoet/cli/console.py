@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -13,6 +14,14 @@ from types import FrameType
 
 _LINE_INTERVAL_S = 0.1  # of the one line on a terminal
 _LOG_INTERVAL_S = 5.0  # of lines in a log
+
+
+def open_closed_streams() -> None:
+    """Give up what would be said to a stream that the caller has closed, in place of failing there."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - lasts as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def say(text: str) -> None:
@@ -56,6 +65,25 @@ class ProgressLine:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[threading.Event]:
+    """Let SIGTERM stop a command as Ctrl+C does; give an event that tells that it came."""
+    was_terminated = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield was_terminated
+        return
+
+    def on_terminate(_number: int, _frame: FrameType | None) -> None:
+        was_terminated.set()
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, on_terminate)
+    try:
+        yield was_terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

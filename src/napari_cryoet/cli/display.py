@@ -39,7 +39,10 @@ def run_on_virtual_display(arguments: Sequence[str], *, size_px: tuple[int, int]
     with virtual_display(size_px) as display:
         environment = {**os.environ, "DISPLAY": display}
         command = [sys.executable, "-m", "napari_cryoet.cli", *arguments]
-        with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - ourselves, as we were called
+        with (
+            subprocess.Popen(command, env=environment) as process,  # noqa: S603 - ourselves, as we were called
+            passing_on_termination(process),
+        ):
             code = _wait_through_interrupts(process)
     if code < 0:
         raise CryoETError(f"Drawing ended with a crash ({_signal_name(-code)}).", hint=QT_HINT)
@@ -106,6 +109,16 @@ def _wait_through_interrupts(process: subprocess.Popen[bytes]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue
+
+
+@contextmanager
+def passing_on_termination(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Send a SIGTERM on, which comes to us alone, unlike a Ctrl+C."""
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -93,7 +93,7 @@ def _add_download(commands: Any) -> None:
         "download:download",
         ("napari-cryoet download live --run 506 --to runs --dry-run", "says what and how big"),
         ("napari-cryoet download live --run 506 --what tomogram --format mrc --to runs", ""),
-        ("napari-cryoet download demo --run 1 --what annotations,metadata --to runs", ""),
+        ("napari-cryoet download demo --run 9001 --what annotations,metadata --to runs", ""),
         after="Files lie in the folder as in the portal's bucket, with a manifest.json. Started again, a download "
         "fetches only what isn't complete.",
     )

@@ -104,7 +104,7 @@ def plan_download(page: RunPage, selection: Selection) -> Plan:
         If something is selected that the run doesn't have, not in that format, or nothing is.
     """
     if not selection:
-        raise DownloadError("Nothing is selected to download.", hint="Tick a tomogram or an annotation first.")
+        raise DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
     layout = _Layout(page.run)
     items = [*_tomogram_items(page, selection, layout), *_annotation_items(page, selection, layout)]
     items += _alignment_items(page, selection, layout)

@@ -40,6 +40,8 @@ T = TypeVar("T")
 LIVE_URL = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE = 50
 
+_SOURCE_HINT = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
+
 _MAX_ID = 2**31 - 1  # GraphQL's Int
 _MAX_SEARCH_WORDS = 24
 _MAX_RUNS_A_PAGE = 500  # the server takes 0 for "all" and has no bound of its own
@@ -70,14 +72,18 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
     ------
     PackError
         The folder isn't a pack.
+    PortalError
+        The source is empty, or an address that isn't one of the web.
     """
     if source == "demo":
         return Portal(Source("demo", "demo", "Demo"), _demo_transport)
     text = str(source).strip()
-    if text != "live" and not text.lower().startswith(("http://", "https://")):
+    if not text:
+        raise PortalError("No source is named.", hint=_SOURCE_HINT)
+    if text != "live" and "://" not in text:
         return _open_pack(Path(source).expanduser())
     url = LIVE_URL if text == "live" else text
-    label = "CryoET Data Portal" if text == "live" else urlsplit(url).hostname or url
+    label = "CryoET Data Portal" if text == "live" else _host_of(url)
     return Portal(
         Source("live" if text == "live" else "url", url, label),
         lambda _: _http_transport(url),
@@ -303,6 +309,17 @@ class Portal:
             return self._transport
         finally:
             self._transport_lock.release()
+
+
+def _host_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme in ("http", "https") else None
+    except ValueError:  # what is no address at all
+        host = None
+    if host is None:
+        raise PortalError(f"{url!r} isn't the address of a portal.", hint=_SOURCE_HINT)
+    return host
 
 
 def _open_pack(folder: Path) -> Portal:

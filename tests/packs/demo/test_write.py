@@ -31,3 +31,20 @@ def test_a_stop_before_the_start_writes_nothing(tmp_path):
     with pytest.raises(StoppedError):
         write_demo_pack(tmp_path / "demo", size="tiny", stop=stop)
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_stop_on_the_way_leaves_the_folder_as_it_was(tmp_path, was_there):
+    folder, stop = tmp_path / "demo", threading.Event()
+    if was_there:
+        folder.mkdir()
+
+    def stop_at_the_second_run(share_done, _words):
+        if share_done > 0:
+            assert files_below(folder)
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        write_demo_pack(folder, size="tiny", progress=stop_at_the_second_run, stop=stop)
+    assert folder.exists() == was_there
+    assert list(folder.rglob("*")) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
@@ -40,7 +42,7 @@ def write_demo_pack(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """Write the demo pack into a folder that doesn't exist or is empty.
+    """Write the demo pack into a folder that doesn't exist or is empty; if that fails, it is so again.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def write_demo_pack(
     progress
         Called with the share that is done (0 to 1) and words for it.
     stop
-        Set it to give up; what was written so far is left.
+        Set it to give up.
 
     Returns
     -------
@@ -68,6 +70,20 @@ def write_demo_pack(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty")
+    is_new = not folder.exists()
+    try:
+        _write(folder, size, progress, stop)
+    except BaseException:
+        for part in ("files", "tables"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # it was never made, or somebody put something there
+                folder.rmdir()
+        raise
+    return folder
+
+
+def _write(folder: Path, size: Size, progress: Progress | None, stop: threading.Event | None) -> None:
     files = folder / "files"
     tables = rows.Tables()
     rows.add_depositions(tables)
@@ -83,7 +99,6 @@ def write_demo_pack(
         sidecars.write_deposition(Place(files, f"depositions_metadata/{row['id']}"), row)
     write_pack(folder, _MANIFEST, tables.rows)
     _report(progress, None, 1.0, "The demo is ready")
-    return folder
 
 
 def _with_share_done(runs: Sequence[RunPlan]) -> Iterator[tuple[RunPlan, float]]:
