@@ -4,6 +4,9 @@ Field names are the portal's own in snake case, as its Python client spells them
 ids; a field whose type is another record is filled where the query that made it asked for the parent, and is None
 elsewhere. Nothing here can reach the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments
 are in ångström, file sizes in bytes, confidences in percent.
+
+Left out of what the portal documents: ``_id`` and ``annotationIngestId`` (its own bookkeeping), ``neuroglancerConfig``
+(14 kB a tomogram, for another viewer) and the e-mail addresses of authors.
 """
 
 from __future__ import annotations
@@ -289,6 +292,7 @@ class Annotation:
     last_modified_date: datetime
     run_id: int | None = None
     deposition_id: int | None = None
+    tomogram_voxel_spacing_id: int | None = None
     annotation_publication: str | None = None
     ground_truth_status: bool | None = None
     object_description: str | None = None

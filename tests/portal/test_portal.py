@@ -282,7 +282,7 @@ def test_opening_asks_nobody(tmp_path):
 
 @pytest.mark.parametrize("source", ["", "  ", "ftp://example.org/pack", "http://", "https://[::1", "file:///packs/one"])
 def test_what_cannot_be_a_source_is_told_at_once(source):
-    with pytest.raises(PortalError, match="No source is named|isn't the address of a portal") as caught:
+    with pytest.raises(PortalError, match=r"No source is named|isn't the address of a portal") as caught:
         open_portal(source)
     assert "folder of a pack" in caught.value.hint
 

@@ -117,21 +117,41 @@ def test_filters_go_through_few_relations(text, schema):
             assert depth(where) - 2 <= 3
 
 
-@pytest.mark.parametrize(
-    ("record", "type_name"),
-    [
-        (records.Deposition, "Deposition"),
-        (records.Dataset, "Dataset"),
-        (records.Run, "Run"),
-        (records.TiltSeries, "Tiltseries"),
-        (records.Alignment, "Alignment"),
-        (records.VoxelSpacing, "TomogramVoxelSpacing"),
-        (records.Tomogram, "Tomogram"),
-        (records.Annotation, "Annotation"),
-        (records.AnnotationShape, "AnnotationShape"),
-        (records.AnnotationFile, "AnnotationFile"),
-    ],
-)
+RECORDS = [
+    (records.Deposition, "Deposition"),
+    (records.Dataset, "Dataset"),
+    (records.Run, "Run"),
+    (records.TiltSeries, "Tiltseries"),
+    (records.Alignment, "Alignment"),
+    (records.VoxelSpacing, "TomogramVoxelSpacing"),
+    (records.Tomogram, "Tomogram"),
+    (records.Annotation, "Annotation"),
+    (records.AnnotationShape, "AnnotationShape"),
+    (records.AnnotationFile, "AnnotationFile"),
+    (records.Author, "DepositionAuthor"),
+    (records.Author, "DatasetAuthor"),
+    (records.Author, "TomogramAuthor"),
+    (records.Author, "AnnotationAuthor"),
+    (records.MethodLink, "AnnotationMethodLink"),
+    (records.Funding, "DatasetFunding"),
+]
+
+#: As the docstring of `napari_cryoet.records` says.
+LEFT_OUT = {"_id", "neuroglancerConfig", "annotationIngestId", "email"}
+#: What lies inside of another record needs neither an id nor that of its parent.
+IDS_OF_PARTS = {"id", "depositionId", "datasetId", "tomogramId", "annotationId"}
+PARTS = {records.Author, records.MethodLink, records.Funding}
+
+
+@pytest.mark.parametrize(("record", "type_name"), RECORDS)
+def test_a_record_has_every_field_that_the_portal_documents(record, type_name, schema):
+    kinds = {name: graphql.get_named_type(field.type) for name, field in schema.type_map[type_name].fields.items()}
+    documented = {name for name, kind in kinds.items() if graphql.is_leaf_type(kind)}
+    wanted = documented - LEFT_OUT - (IDS_OF_PARTS if record in PARTS else set())
+    assert {field.wire_name for field in scalar_fields(record)} == wanted
+
+
+@pytest.mark.parametrize(("record", "type_name"), RECORDS)
 def test_a_record_allows_null_exactly_where_the_schema_does(record, type_name, schema):
     for field in scalar_fields(record):
         kind = schema.type_map[type_name].fields[field.wire_name].type
