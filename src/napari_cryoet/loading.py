@@ -9,7 +9,8 @@ and the metadata has a warning. Nothing is guessed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,29 +70,29 @@ def load_tomogram(
         When ``stop`` is set.
     """
     if not isinstance(tomogram, Tomogram):
-        volume = _opened(str(tomogram), stop)
-        return _image_spec(volume, stop, name=_stem(tomogram), **_bare(volume, tomogram, spacing_angstrom))
+        with _opened(str(tomogram), stop) as volume:
+            return _image_spec(volume, stop, name=_stem(tomogram), **_bare(volume, tomogram, spacing_angstrom))
     url = tomogram.https_omezarr_dir or tomogram.https_mrc_file
     if not url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
-    volume = _opened(url, stop)
     about = provenance.of_tomogram(tomogram, url)
-    if volume.shape_zyx != tomogram.shape_zyx:
-        about["warnings"] = [
-            f"The portal says {_by(tomogram.shape_zyx)} voxels (z, y, x), the file has {_by(volume.shape_zyx)}."
-        ]
-    return _image_spec(
-        volume,
-        stop,
-        name=tomogram_name(tomogram),
-        **_world(tomogram.voxel_spacing),
-        # Offsets are in voxels, from the canonical tomogram of the run, in whose frame its annotations are.
-        translate=tuple(
-            offset * tomogram.voxel_spacing for offset in (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
-        ),
-        metadata={METADATA_KEY: about},
-        rendering="minip",  # protein is dark in the portal: in 3D the darkest voxel of a ray is what one looks for
-    )
+    with _opened(url, stop) as volume:
+        if volume.shape_zyx != tomogram.shape_zyx:
+            about["warnings"] = [
+                f"The portal says {_by(tomogram.shape_zyx)} voxels (z, y, x), the file has {_by(volume.shape_zyx)}."
+            ]
+        return _image_spec(
+            volume,
+            stop,
+            name=tomogram_name(tomogram),
+            **_world(tomogram.voxel_spacing),
+            # Offsets are in voxels, from the canonical tomogram of the run, in whose frame its annotations are.
+            translate=tuple(
+                offset * tomogram.voxel_spacing for offset in (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
+            ),
+            metadata={METADATA_KEY: about},
+            rendering="minip",  # protein is dark in the portal: in 3D the darkest voxel of a ray is what one looks for
+        )
 
 
 def load_annotation(
@@ -144,11 +145,11 @@ def load_annotation(
         points = ndjson.read_points(_fetch(file.https_path, stop))
         diameter = diameter_angstrom(object_id, object_name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
-    volume = _opened(file.https_path, stop)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
-    if is_instances and volume.pyramid is not None:
-        volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel, but its files don't all say so
-    return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen, stop),)
+    with _opened(file.https_path, stop) as volume:
+        if is_instances and volume.pyramid is not None:
+            volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel; its files don't all say so
+        return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen, stop),)
 
 
 def tomogram_name(tomogram: Tomogram) -> str:
@@ -178,10 +179,10 @@ def _load_bare_annotation(
         points = ndjson.read_points(_fetch(str(source), stop))
         diameter = diameter_angstrom(None, name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
-    volume = _opened(str(source), stop)
-    options = _bare(volume, source, _given_spacing(tomogram))
-    is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
-    return (_labels_spec(volume, options, name, None if is_instances else chosen, stop),)
+    with _opened(str(source), stop) as volume:
+        options = _bare(volume, source, _given_spacing(tomogram))
+        is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
+        return (_labels_spec(volume, options, name, None if is_instances else chosen, stop),)
 
 
 def _point_specs(
@@ -236,10 +237,17 @@ def _limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float]
     return None if volume.dtype.kind in "ui" else (0.0, 1.0)
 
 
-def _opened(url: str, stop: threading.Event | None) -> Volume:
+@contextmanager
+def _opened(url: str, stop: threading.Event | None) -> Iterator[Volume]:
+    """A volume for a layer to keep; if no layer comes of it, whatever is still being fetched of it ends."""
     if stop is not None and stop.is_set():
         raise StoppedError
-    return open_volume(url, stop=stop)
+    volume = open_volume(url, stop=stop)
+    try:
+        yield volume
+    except BaseException:
+        volume.close()
+        raise
 
 
 def _fetch(url: str, stop: threading.Event | None) -> bytes:
