@@ -46,8 +46,13 @@ def test_a_folder_keeps_its_slash(pack):
 
 
 def test_urls_of_others_stay_as_they_are(pack):
-    for url in ("https://elsewhere.org/10/x.png", "s3://bucket/10/x", "text", "https://files.example.org.evil/x"):
+    for url in ("https://elsewhere.org/10/x.png", "s3://bucket/10/x", "HTTPS://files.example.org.evil/x"):
         assert local_urls(pack)(url) == url
+
+
+@pytest.mark.parametrize("url", ["file:///secrets", "//server/share", r"\\server\share", "javascript:x()", "text", ""])
+def test_what_is_no_url_of_the_web_is_blanked(pack, url):
+    assert local_urls(pack)(url) == ""
 
 
 def test_urls_can_lead_to_a_server(pack):
