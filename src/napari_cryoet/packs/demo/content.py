@@ -119,10 +119,11 @@ class RunPlan:
         return tuple(sorted(used))
 
 
-def _ribosome(
+def _particles(
     number: int,
-    method: Method,
+    species: str,
     *shapes: str,
+    method: Method = "planted",
     binning: int = 1,
     alignment: int | None = 100,
     deposition: int = 0,
@@ -132,7 +133,7 @@ def _ribosome(
     return AnnotationPlan(
         number=number,
         subject="particles",
-        species="ribosome",
+        species=species,
         method=method,
         shapes=shapes,
         binning=binning,
@@ -159,27 +160,14 @@ RUNS: Final = (
             TomogramPlan(number=103, processing="raw", binning=2, alignment=101),
         ),
         annotations=(
-            _ribosome(
-                100,
-                "planted",
-                "OrientedPoint",
-                "Point",
-                is_recommended=True,
-                default_shapes=("OrientedPoint",),
+            _particles(
+                100, "ribosome", "OrientedPoint", "Point", is_recommended=True, default_shapes=("OrientedPoint",)
             ),
-            _ribosome(101, "manual", "Point"),
-            _ribosome(102, "template_matching", "OrientedPoint", deposition=COMMUNITY_DEPOSITION),
-            _ribosome(103, "sloppy", "Point", deposition=COMMUNITY_DEPOSITION),
-            AnnotationPlan(
-                number=104,
-                subject="particles",
-                species="fatty_acid_synthase",
-                shapes=("OrientedPoint",),
-                is_recommended=True,
-            ),
-            AnnotationPlan(
-                number=105, subject="particles", species="proteasome", shapes=("OrientedPoint",), is_recommended=True
-            ),
+            _particles(101, "ribosome", "Point", method="manual"),
+            _particles(102, "ribosome", "OrientedPoint", method="template_matching", deposition=COMMUNITY_DEPOSITION),
+            _particles(103, "ribosome", "Point", method="sloppy", deposition=COMMUNITY_DEPOSITION),
+            _particles(104, "fatty_acid_synthase", "OrientedPoint", is_recommended=True),
+            _particles(105, "proteasome", "OrientedPoint", is_recommended=True),
             AnnotationPlan(number=106, subject="microtubules", shapes=("InstanceSegmentation",), is_recommended=True),
             AnnotationPlan(
                 number=107,
@@ -196,7 +184,9 @@ RUNS: Final = (
                 binning=2,
                 deposition=COMMUNITY_DEPOSITION,
             ),
-            _ribosome(101, "manual", "Point", binning=2, alignment=101, deposition=COMMUNITY_DEPOSITION),
+            _particles(
+                101, "ribosome", "Point", method="manual", binning=2, alignment=101, deposition=COMMUNITY_DEPOSITION
+            ),
         ),
         has_tilt_series=True,
     ),
@@ -210,7 +200,7 @@ RUNS: Final = (
         noise=0.45,
         tomograms=(TomogramPlan(number=100, processing="raw", is_default=True),),
         annotations=(
-            _ribosome(100, "planted", "OrientedPoint", is_recommended=True),
+            _particles(100, "ribosome", "OrientedPoint", is_recommended=True),
             AnnotationPlan(
                 number=101,
                 subject="membranes",
@@ -219,9 +209,7 @@ RUNS: Final = (
                 default_shapes=("SegmentationMask",),
             ),
             AnnotationPlan(number=102, subject="organelle", shapes=("SegmentationMask",)),
-            AnnotationPlan(
-                number=103, subject="particles", species="fatty_acid_synthase", method="manual", shapes=("Point",)
-            ),
+            _particles(103, "fatty_acid_synthase", "Point", method="manual"),
         ),
     ),
     RunPlan(
@@ -258,33 +246,13 @@ RUNS: Final = (
             TomogramPlan(number=101, processing="denoised", is_default=True),
         ),
         annotations=(
-            AnnotationPlan(
-                number=100,
-                subject="particles",
-                species="apoferritin",
-                shapes=("Point", "InstanceSegmentationMask"),
-                is_recommended=True,
-                default_shapes=("Point",),
+            _particles(
+                100, "apoferritin", "Point", "InstanceSegmentationMask", is_recommended=True, default_shapes=("Point",)
             ),
-            AnnotationPlan(
-                number=101,
-                subject="particles",
-                species="beta_galactosidase",
-                shapes=("OrientedPoint",),
-                is_recommended=True,
-            ),
-            AnnotationPlan(
-                number=102, subject="particles", species="thyroglobulin", shapes=("OrientedPoint",), is_recommended=True
-            ),
-            _ribosome(103, "planted", "OrientedPoint", is_recommended=True),
-            AnnotationPlan(
-                number=104,
-                subject="particles",
-                species="apoferritin",
-                method="template_matching",
-                shapes=("Point",),
-                deposition=COMMUNITY_DEPOSITION,
-            ),
+            _particles(101, "beta_galactosidase", "OrientedPoint", is_recommended=True),
+            _particles(102, "thyroglobulin", "OrientedPoint", is_recommended=True),
+            _particles(103, "ribosome", "OrientedPoint", is_recommended=True),
+            _particles(104, "apoferritin", "Point", method="template_matching", deposition=COMMUNITY_DEPOSITION),
         ),
     ),
     RunPlan(
@@ -305,7 +273,7 @@ RUNS: Final = (
                 is_recommended=True,
                 default_shapes=("InstanceSegmentationMask",),
             ),
-            AnnotationPlan(number=101, subject="particles", species="beta_galactosidase", shapes=("Point",)),
+            _particles(101, "beta_galactosidase", "Point"),
         ),
     ),
     RunPlan(
@@ -319,8 +287,8 @@ RUNS: Final = (
         defocus_angstrom=28_000.0,
         tomograms=(TomogramPlan(number=100, processing="raw", is_default=True),),
         annotations=(
-            _ribosome(100, "planted", "OrientedPoint", "AnnotationCaption", is_recommended=True),
-            _ribosome(101, "manual", "Point", alignment=None, deposition=COMMUNITY_DEPOSITION),
+            _particles(100, "ribosome", "OrientedPoint", "AnnotationCaption", is_recommended=True),
+            _particles(101, "ribosome", "Point", method="manual", alignment=None, deposition=COMMUNITY_DEPOSITION),
         ),
     ),
 )
