@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from datetime import UTC, datetime
 from pathlib import Path
 
 from fault_server import Behaviour, FaultServer, Request, ranged, reply
 from napari_cryoet.portal.pages import Freshness, RunPage
-from napari_cryoet.records import (
-    Alignment,
-    Annotation,
-    AnnotationFile,
-    AnnotationShape,
-    Author,
-    Dataset,
-    DepositionTitle,
-    Run,
-    Tomogram,
-    VoxelSpacing,
-)
-from napari_cryoet.vocabulary import (
-    FiducialAlignmentStatus,
-    MethodType,
-    Processing,
-    ReconstructionMethod,
-    ShapeType,
-)
+from napari_cryoet.records import Alignment, Annotation, AnnotationFile, AnnotationShape, Author, DepositionTitle
+from napari_cryoet.vocabulary import ShapeType
+from samples import DATE, make_annotation, make_dataset, make_run, make_tomogram, make_voxel_spacing
 
-DAY = datetime(2024, 5, 1, tzinfo=UTC)
 S3 = "s3://bucket/"
 RECONSTRUCTION = "10000/TS_1/Reconstructions/VoxelSpacing10.000"
 TOMOGRAM_KEY = f"{RECONSTRUCTION}/Tomograms/100/TS_1"
@@ -117,28 +99,22 @@ def run_page(prefix: str) -> RunPage:
         return {"https": prefix + key, "s3": S3 + key}
 
     zarr, mrc, mask = url(f"{TOMOGRAM_KEY}.zarr"), url(f"{TOMOGRAM_KEY}.mrc"), f"{MASK_KEY}_segmentationmask"
-    run = Run(
-        id=1,
-        dataset_id=10000,
-        name="TS_1",
-        s3_prefix=f"{S3}10000/TS_1/",
-        https_prefix=f"{prefix}10000/TS_1/",
-        dataset=_dataset(prefix),
+    dataset = make_dataset(
+        title="Yeast",
+        s3_prefix=f"{S3}10000/",
+        https_prefix=f"{prefix}10000/",
+        dataset_publications="10.1000/yeast",
+        authors=(Author(name="A. First"),),
     )
-    tomogram = Tomogram(
+    run = make_run(
+        id=1, name="TS_1", s3_prefix=f"{S3}10000/TS_1/", https_prefix=f"{prefix}10000/TS_1/", dataset=dataset
+    )
+    tomogram = make_tomogram(
         id=11,
-        deposition_id=7,
         size_x=4,
         size_y=4,
         size_z=5,
         voxel_spacing=10.0,
-        fiducial_alignment_status=FiducialAlignmentStatus.FIDUCIAL,
-        reconstruction_method=ReconstructionMethod.WBP,
-        processing=Processing.RAW,
-        reconstruction_software="IMOD",
-        offset_x=0,
-        offset_y=0,
-        offset_z=0,
         alignment_id=31,
         tomogram_voxel_spacing_id=41,
         name="TS_1",
@@ -150,6 +126,8 @@ def run_page(prefix: str) -> RunPage:
         file_size_mrc=size_of(f"{TOMOGRAM_KEY}.mrc"),
         publications="10.1000/tomo",
         authors=(Author(name="B. Second", author_list_order=2), Author(name="A. First", author_list_order=1)),
+        deposition=None,
+        run=None,
     )
     ribosome = _annotation(21, "ribosome", url(f"{ANNOTATION_KEY}.json"))
     membrane = _annotation(22, "membrane", url(f"{MASK_KEY}.json"))
@@ -160,7 +138,7 @@ def run_page(prefix: str) -> RunPage:
     return RunPage(
         run=run,
         voxel_spacings=(
-            VoxelSpacing(
+            make_voxel_spacing(
                 id=41, voxel_spacing=10.0, s3_prefix=f"{S3}{RECONSTRUCTION}/", https_prefix=f"{prefix}{RECONSTRUCTION}/"
             ),
         ),
@@ -177,42 +155,21 @@ def run_page(prefix: str) -> RunPage:
             ),
         ),
         tilt_series=(),
-        freshness=Freshness(fetched_at=DAY),
-    )
-
-
-def _dataset(prefix: str) -> Dataset:
-    return Dataset(
-        id=10000,
-        deposition_id=7,
-        title="Yeast",
-        description="",
-        deposition_date=DAY,
-        release_date=DAY,
-        last_modified_date=DAY,
-        s3_prefix=f"{S3}10000/",
-        https_prefix=f"{prefix}10000/",
-        dataset_publications="10.1000/yeast",
-        authors=(Author(name="A. First"),),
+        freshness=Freshness(fetched_at=DATE),
     )
 
 
 def _annotation(annotation_id: int, object_name: str, url: dict[str, str]) -> Annotation:
-    return Annotation(
+    return make_annotation(
         id=annotation_id,
         s3_metadata_path=url["s3"],
         https_metadata_path=url["https"],
-        annotation_method="by hand",
-        object_id="GO:0000001",
         object_name=object_name,
-        method_type=MethodType.MANUAL,
-        deposition_date=DAY,
-        release_date=DAY,
-        last_modified_date=DAY,
         deposition_id=8,
         deposition=DepositionTitle(id=8, title="Picks of yeast"),
         annotation_publication="10.1000/picks",
         authors=(Author(name="C. Picker"),),
+        run=None,
     )
 
 

@@ -2,13 +2,15 @@
 
 import json
 
+import boto3
+import cryoet_data_portal as cdp
 import numpy as np
 import pytest
+from botocore import UNSIGNED
+from botocore.client import ClientError, Config
 
 from napari_cryoet.packs.serve import serve_pack
 from packs.served_files import CHUNKS, MRC, NDJSON, PICKS, RUN, VOLUME, ZARR, served_pack
-
-cdp = pytest.importorskip("cryoet_data_portal")
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +88,6 @@ def test_it_downloads_picks_and_their_metadata(client, tmp_path):
 
 def test_s3_lists_and_reads_as_the_real_one(server, client, monkeypatch):
     monkeypatch.setattr("napari_cryoet.packs.s3.MAX_KEYS", 20)
-    boto3 = pytest.importorskip("boto3")
-    from botocore import UNSIGNED
-    from botocore.client import ClientError, Config
-
     s3 = boto3.client("s3", endpoint_url=server.s3_url, config=Config(signature_version=UNSIGNED))
     reply = s3.list_objects_v2(Bucket="bucket", Prefix="10/", Delimiter="/")
     assert [each["Prefix"] for each in reply["CommonPrefixes"]] == [f"10/{RUN}/"]

@@ -106,11 +106,11 @@ def test_the_window_has_the_size_that_was_ordered(qtbot: QtBot, demo_pack: Path,
     assert colors_in(picture).shape == (700, 1000, 3)
 
 
-@needs_xvfb
-def test_without_a_display_the_picture_is_drawn_on_a_virtual_one(demo_pack: Path, picture: Path) -> None:
+def draw_without_display(pack: Path, run_id: int, picture: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line as on a machine that has no display."""
     without_display = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--run", str(CELL_RUN)]
-    done = subprocess.run(
+    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(pack), "--run", str(run_id)]
+    return subprocess.run(
         [*command, "--screenshot", str(picture)],
         env=without_display,
         capture_output=True,
@@ -118,22 +118,18 @@ def test_without_a_display_the_picture_is_drawn_on_a_virtual_one(demo_pack: Path
         timeout=100,
         check=False,
     )
+
+
+@needs_xvfb
+def test_without_a_display_the_picture_is_drawn_on_a_virtual_one(demo_pack: Path, picture: Path) -> None:
+    done = draw_without_display(demo_pack, CELL_RUN, picture)
     assert done.returncode == 0, done.stderr
     assert colors_in(picture).shape == (800, 1280, 3)
 
 
 @needs_xvfb
 def test_on_a_virtual_display_too_a_failure_ends_with_one(demo_pack: Path, picture: Path) -> None:
-    without_display = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--run", str(RUN_WITHOUT_TOMOGRAM)]
-    done = subprocess.run(
-        [*command, "--screenshot", str(picture)],
-        env=without_display,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = draw_without_display(demo_pack, RUN_WITHOUT_TOMOGRAM, picture)
     assert done.returncode == 1
     assert "has no tomogram" in done.stderr
     assert "Traceback" not in done.stderr
