@@ -35,7 +35,7 @@ def asked():
         "run": (queries.RUN_PAGE, {"id": 100}),
         "awkward run": (queries.RUN_PAGE, {"id": 101}),
         "no run": (queries.RUN_PAGE, {"id": 9}),
-        "deposition": (queries.DEPOSITION_PAGE, {"id": 2}),
+        "deposition": (queries.DEPOSITION_PAGE, queries.deposition_page_variables(2)),
         "lookup": (queries.LOOKUP, {"id": 10}),
         "search": (search, words),
     }

@@ -263,7 +263,7 @@ def test_every_screen_of_a_large_dataset_is_quick(large):
         "dataset page": (queries.DATASET_PAGE, queries.dataset_page_variables(1, 0, 100, "")),
         "filtered page": (queries.DATASET_PAGE, queries.dataset_page_variables(1, 0, 100, "49")),
         "run page": (queries.RUN_PAGE, {"id": 4_321}),
-        "deposition page": (queries.DEPOSITION_PAGE, {"id": 1}),
+        "deposition page": (queries.DEPOSITION_PAGE, queries.deposition_page_variables(1)),
         "lookup": (queries.LOOKUP, {"id": 77}),
         "search": (search, search_variables),
     }

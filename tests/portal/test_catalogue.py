@@ -6,9 +6,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from napari_cryoet.portal.catalogue import Jump, parse_jump, portal_url, search_catalogue, split_words
-from napari_cryoet.portal.pages import Catalogue, CatalogueAuthor, CatalogueRow, Freshness, ObjectCount
-from napari_cryoet.vocabulary import SampleType
+from napari_cryoet.portal.catalogue import (
+    Jump,
+    find,
+    parse_jump,
+    portal_url,
+    search_catalogue,
+    search_depositions,
+    split_words,
+)
+from napari_cryoet.portal.pages import Catalogue, CatalogueAuthor, CatalogueRow, DepositionRow, Freshness, ObjectCount
+from napari_cryoet.vocabulary import DepositionKind, SampleType
 
 
 def row(dataset_id: int, title: str = "", **values) -> CatalogueRow:
@@ -33,6 +41,26 @@ CATALOGUE = Catalogue(
         row(110001, "Minicells with 10001 dots"),
     ),
     freshness=Freshness(fetched_at=datetime(2024, 1, 1, tzinfo=UTC)),
+    depositions=(
+        DepositionRow(
+            id=10301,
+            title="Lamellae and more",
+            release_date=datetime(2024, 1, 1, tzinfo=UTC),
+            dataset_ids=(10001, 10002, 110001),
+            kinds=(DepositionKind.DATASET,),
+        ),
+        DepositionRow(
+            id=10310,
+            title="Picks by <i>deep</i> learning",
+            release_date=datetime(2024, 1, 1, tzinfo=UTC),
+            tag="ml competition",
+            authors=(CatalogueAuthor(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
+            enriched_dataset_ids=(10001,),
+            kinds=(DepositionKind.ANNOTATION,),
+            objects=(ObjectCount(object_name="cytosolic ribosome", count=9),),
+            deposition_publications="10.1101/2025.01.01.000001",
+        ),
+    ),
 )
 
 
@@ -73,6 +101,32 @@ def test_every_word_must_occur_somewhere(text, ids):
 def test_the_dataset_with_that_very_id_comes_first():
     turned = Catalogue(rows=CATALOGUE.rows[::-1], freshness=CATALOGUE.freshness)
     assert [found.id for found in search_catalogue(turned, "10001")] == [10001, 110001]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("", [10301, 10310]),
+        ("muller deep", [10310]),
+        ("0000-0003-1111-2222", [10310]),
+        ("ribosome annotation", [10310]),
+        ("competition", [10310]),
+        ("10.1101/2025.01.01.000001", [10310]),
+        ("CZCDP-10301", [10301]),
+        ("10310", [10310]),
+        ("pombe", [10301, 10310]),  # the organism of a dataset that it brought or added to
+        ("DS-10002", [10301]),
+        ("unicorn", []),
+    ],
+)
+def test_depositions_are_found_by_words_of_their_own_and_by_their_datasets(text, ids):
+    assert [found.id for found in search_depositions(CATALOGUE, text)] == ids
+
+
+def test_one_search_finds_datasets_and_depositions():
+    found = find(CATALOGUE, "pombe")
+    assert [row.id for row in found.datasets] == [10001]
+    assert [row.id for row in found.depositions] == [10301, 10310]
 
 
 def test_a_newer_catalogue_is_searched_anew():

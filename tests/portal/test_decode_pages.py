@@ -11,6 +11,7 @@ import pytest
 from napari_cryoet.portal import decode_pages, open_portal
 from napari_cryoet.portal.catalogue import search_catalogue
 from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.portal.queries import MAX_CONTRIBUTED_RUNS
 from napari_cryoet.vocabulary import ShapeType
 from portal_rows import Tables
 
@@ -28,6 +29,9 @@ def real_catalogue(real_data: Path):
         for dataset in data["datasets"]
         for edge in dataset["authors"]["edges"]
     ]
+    without_answer = ("depositionObjects", "depositionAnnotations", "depositionTomograms")
+    data |= {name: {"aggregate": []} for name in without_answer}
+    data |= {name: [] for name in ("depositions", "depositionAuthors", "depositionTypes")}  # the reply is older
     return decode_pages.catalogue(data, NOW)
 
 
@@ -168,14 +172,21 @@ def test_a_run_of_a_dataset_shows_its_default_tomogram(portal_of):
     dataset = tables.add("datasets", depositionId=tables.add("depositions"))
     run = tables.add("runs", datasetId=dataset, name="TS_1")
     tables.add("tomograms", runId=run, voxelSpacing=20, sizeX=1)
-    tables.add("tomograms", runId=run, voxelSpacing=10, sizeX=2, isVisualizationDefault=True, keyPhotoThumbnailUrl="u")
+    tables.add(
+        "tomograms",
+        runId=run,
+        voxelSpacing=10,
+        sizeX=2,
+        isVisualizationDefault=True,
+        keyPhotoThumbnailUrl="https://x.org/u",
+    )
     tables.add("tiltseries", runId=run, tiltSeriesQuality=4)
     tables.add_annotation(run, shapes={}, objectName="actin")
     tables.add_annotation(run, shapes={}, objectName="ribosome")
     tables.add_annotation(run, shapes={}, objectName="ribosome")
     (row,) = portal_of(tables).dataset_page(dataset).runs
     assert (row.id, row.name, row.dataset_id) == (run, "TS_1", dataset)
-    assert (row.voxel_spacing, row.size_x, row.key_photo_thumbnail_url) == (10, 2, "u")
+    assert (row.voxel_spacing, row.size_x, row.key_photo_thumbnail_url) == (10, 2, "https://x.org/u")
     assert (row.tomogram_count, row.annotation_count, row.tilt_series_quality) == (2, 3, 4)
     assert [(each.object_name, each.count) for each in row.objects] == [("ribosome", 2), ("actin", 1)]
 
@@ -228,7 +239,7 @@ def shared_deposition(portal_of):
     tables.add("depositionTypes", depositionId=ours, type="annotation")
     tables.add("depositionAuthors", depositionId=ours, name="Ann", authorListOrder=1)
     own = tables.add("datasets", depositionId=ours, title="Own", organismName="yeast")
-    other = tables.add("datasets", depositionId=theirs, title="Other", keyPhotoThumbnailUrl="u")
+    other = tables.add("datasets", depositionId=theirs, title="Other", keyPhotoThumbnailUrl="https://x.org/u")
     tables.add("datasets", depositionId=theirs, title="Untouched")
     own_run = tables.add("runs", datasetId=own)
     tables.add("runs", datasetId=own)
@@ -253,7 +264,59 @@ def test_a_deposition_lists_its_own_datasets_and_those_it_added_to(shared_deposi
     brought, touched = page.datasets
     assert (brought.dataset_id, brought.is_own, brought.run_count, brought.tomogram_count) == (own, True, 2, 1)
     assert (touched.dataset_id, touched.is_own, touched.run_count, touched.annotation_count) == (other, False, 2, 2)
-    assert (brought.organism_name, touched.key_photo_thumbnail_url) == ("yeast", "u")
+    assert (brought.organism_name, touched.key_photo_thumbnail_url) == ("yeast", "https://x.org/u")
+
+
+def test_a_deposition_says_what_it_added_by_object_and_method_and_to_which_runs(portal_of):
+    tables = Tables()
+    ours, theirs = tables.add("depositions", title="Ours"), tables.add("depositions", title="Theirs")
+    own_run = tables.add("runs", datasetId=tables.add("datasets", depositionId=ours), name="OWN")
+    other = tables.add("datasets", depositionId=theirs)
+    second, first = (tables.add("runs", datasetId=other, name=name) for name in ("TS_2", "TS_1"))
+    tables.add("runs", datasetId=other, name="TS_3")
+    for run, name, method in (
+        (own_run, "ribosome", "manual"),
+        (second, "ribosome", "automated"),
+        (second, "ribosome", "automated"),
+        (second, "membrane", "manual"),
+        (second, "ribosome", "manual"),
+    ):
+        tables.add_annotation(run, shapes={}, objectName=name, methodType=method, depositionId=ours)
+    tables.add_annotation(second, shapes={}, objectName="theirs", depositionId=theirs)
+    tables.add("tomograms", runId=first, depositionId=ours)
+    tables.add("tomograms", runId=second, depositionId=theirs)
+    page = portal_of(tables).deposition_page(ours)
+
+    added = [("ribosome", "automated", 2), ("membrane", "manual", 1), ("ribosome", "manual", 1)]
+    touched = page.datasets[1]
+    assert [(each.object_name, each.method_type, each.count) for each in touched.contributions] == added
+    assert touched.run_count == 2
+    runs = page.runs_of(other)
+    assert [(run.name, run.tomogram_count, run.annotation_count) for run in runs] == [("TS_1", 1, 0), ("TS_2", 0, 4)]
+    assert [(each.object_name, each.method_type, each.count) for each in runs[1].contributions] == added
+    assert page.runs == runs, "runs of its own dataset are on that dataset's page"
+
+
+def test_a_deposition_that_added_to_very_many_runs_lists_the_first_and_counts_all(portal_of):
+    tables = Tables()
+    ours, theirs = tables.add("depositions"), tables.add("depositions")
+    other = tables.add("datasets", depositionId=theirs)
+    for number in range(MAX_CONTRIBUTED_RUNS + 20):
+        run = tables.add("runs", datasetId=other, name=f"TS_{number:04}")
+        tables.add_annotation(run, shapes={}, objectName="ribosome", depositionId=ours)
+    page = portal_of(tables).deposition_page(ours)
+    assert page.datasets[0].run_count == MAX_CONTRIBUTED_RUNS + 20
+    assert [run.name for run in page.runs] == [f"TS_{number:04}" for number in range(MAX_CONTRIBUTED_RUNS)]
+
+
+def test_the_catalogue_lists_depositions_with_what_they_hold(shared_deposition):
+    portal, ours, own, other = shared_deposition
+    row = next(row for row in portal.depositions() if row.id == ours)
+    assert (row.title, [str(kind) for kind in row.kinds]) == ("Ours", ["dataset", "annotation"])
+    assert [author.name for author in row.authors] == ["Ann"]
+    assert (row.dataset_ids, row.enriched_dataset_ids) == ((own,), (other,))
+    assert (row.tomogram_count, row.annotation_count) == (1, 3)  # a tomogram of no run is in no dataset
+    assert [(each.object_name, each.count) for each in row.objects] == [("ribosome", 2), ("astray", 1)]
 
 
 def test_one_id_can_belong_to_several_records(portal_of):

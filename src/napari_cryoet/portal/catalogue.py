@@ -1,17 +1,17 @@
-"""Finds datasets in the catalogue without asking anybody, and understands ids and links that people paste."""
+"""Finds datasets and depositions without asking anybody, and understands ids and links that people paste."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from napari_cryoet.portal.pages import Catalogue, CatalogueRow
+    from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
 PORTAL_SITE = "https://cryoetdataportal.czscience.com"
 
@@ -64,6 +64,33 @@ def portal_url(kind: str, record_id: int) -> str:
     return f"{PORTAL_SITE}/{_PAGES[kind]}/{record_id}"
 
 
+class Found(NamedTuple):
+    """What a search finds."""
+
+    datasets: tuple[CatalogueRow, ...]
+    depositions: tuple[DepositionRow, ...]
+
+
+def find(catalogue: Catalogue, text: str) -> Found:
+    """The datasets and the depositions in which every word occurs."""
+    return Found(search_catalogue(catalogue, text), search_depositions(catalogue, text))
+
+
+def search_depositions(catalogue: Catalogue, text: str) -> tuple[DepositionRow, ...]:
+    """The depositions in which every word occurs, in the catalogue's order, one with that very id first.
+
+    Looked through are id, title, tag, kinds, authors and their ORCIDs, annotated objects, DOIs, entries of databases,
+    and the ids and organisms of the datasets that it brought or added to. Words are those of `search_catalogue`.
+    """
+    words = split_words(text)
+    if not words:
+        return catalogue.depositions
+    texts = _haystacks(catalogue).depositions
+    pairs = zip(catalogue.depositions, texts, strict=True)
+    found = [row for row, hay in pairs if all(word in hay for word in words)]
+    return tuple(sorted(found, key=lambda row: str(row.id) not in words))
+
+
 def search_catalogue(catalogue: Catalogue, text: str) -> tuple[CatalogueRow, ...]:
     """The datasets in which every word occurs, in the catalogue's order, a dataset with that very id first.
 
@@ -79,7 +106,7 @@ def search_catalogue(catalogue: Catalogue, text: str) -> tuple[CatalogueRow, ...
 
 def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow, ...]:
     """The datasets in which every one of some simplified words occurs, in the catalogue's order."""
-    texts = _haystacks(catalogue)
+    texts = _haystacks(catalogue).datasets
     return tuple(row for row, hay in zip(catalogue.rows, texts, strict=True) if all(word in hay for word in words))
 
 
@@ -123,20 +150,32 @@ def _parse_link(text: str) -> Jump | None:
     return None
 
 
-_latest: tuple[Catalogue, tuple[str, ...]] | None = None  # typing a search asks the same catalogue again and again
+class _Haystacks(NamedTuple):
+    """All that can be found, one text a row of a catalogue."""
+
+    catalogue: Catalogue
+    datasets: tuple[str, ...]
+    depositions: tuple[str, ...]
 
 
-def _haystacks(catalogue: Catalogue) -> tuple[str, ...]:
+_latest: _Haystacks | None = None  # typing a search asks the same catalogue again and again
+
+
+def _haystacks(catalogue: Catalogue) -> _Haystacks:
     global _latest  # noqa: PLW0603 - one entry, replaced as a whole
     latest = _latest
-    if latest is None or latest[0] is not catalogue:
-        latest = _latest = (catalogue, tuple(_haystack(row) for row in catalogue.rows))
-    return latest[1]
+    if latest is None or latest.catalogue is not catalogue:
+        organisms = {row.id: row.organism_name for row in catalogue.rows}
+        latest = _latest = _Haystacks(
+            catalogue,
+            tuple(_dataset_haystack(row) for row in catalogue.rows),
+            tuple(_deposition_haystack(row, organisms) for row in catalogue.depositions),
+        )
+    return latest
 
 
-def _haystack(row: CatalogueRow) -> str:
-    """All that can be found in one row; line breaks keep words of different fields apart."""
-    texts = (
+def _dataset_haystack(row: CatalogueRow) -> str:
+    return _joined(
         f"DS-{row.id}",
         f"CZCDP-{row.deposition_id}",
         row.title,
@@ -150,4 +189,25 @@ def _haystack(row: CatalogueRow) -> str:
         *(author.orcid for author in row.authors),
         *(each.object_name for each in row.objects),
     )
+
+
+def _deposition_haystack(row: DepositionRow, organisms: Mapping[int, str | None]) -> str:
+    dataset_ids = (*row.dataset_ids, *row.enriched_dataset_ids)
+    return _joined(
+        f"CZCDP-{row.id}",
+        row.title,
+        row.tag,
+        row.deposition_publications,
+        row.related_database_entries,
+        *(str(kind) for kind in row.kinds),
+        *(author.name for author in row.authors),
+        *(author.orcid for author in row.authors),
+        *(each.object_name for each in row.objects),
+        *(f"DS-{dataset_id}" for dataset_id in dataset_ids),
+        *dict.fromkeys(organisms.get(dataset_id) for dataset_id in dataset_ids),
+    )
+
+
+def _joined(*texts: str | None) -> str:
+    """All that can be found in one row; line breaks keep words of different fields apart."""
     return "\n".join(simplify(text) for text in texts if text)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal import decode
 from napari_cryoet.portal.decode import count_of, groups_of, int_of, record_of, records_of, rows_of, text_of
+from napari_cryoet.portal.decode_counts import (
+    by_object,
+    count_by_dataset,
+    most_first,
+    object_counts,
+    objects_of,
+    only_row,
+    tally,
+)
+from napari_cryoet.portal.decode_depositions import deposition_rows
 from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueAuthor,
     CatalogueRow,
-    DatasetCount,
     DatasetPage,
-    DepositionPage,
     Freshness,
     LookupHit,
-    ObjectCount,
     RunPage,
     RunRow,
 )
@@ -29,7 +34,6 @@ from napari_cryoet.records import (
     AnnotationShape,
     Author,
     Dataset,
-    Deposition,
     DepositionTitle,
     Funding,
     MethodLink,
@@ -38,7 +42,7 @@ from napari_cryoet.records import (
     Tomogram,
     VoxelSpacing,
 )
-from napari_cryoet.vocabulary import DepositionKind, ShapeType
+from napari_cryoet.vocabulary import ShapeType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,13 +53,13 @@ R = TypeVar("R", Annotation, AnnotationShape, Tomogram, VoxelSpacing)
 
 
 def catalogue(data: Row, freshness: Freshness) -> Catalogue:
-    """All datasets, as `queries.CATALOGUE` asks for them."""
+    """All datasets and depositions, as `queries.CATALOGUE` asks for them."""
     authors = decode.sequence_by(rows_of(data, "datasetAuthors"), "datasetId", "datasetAuthors")
-    runs = _count_by_dataset(data, "runCounts")
-    tomograms = _count_by_dataset(data, "tomogramCounts")
-    annotations = _count_by_dataset(data, "annotationCounts")
-    objects = _tally(data, "objects", "runs", "annotations", "objectName")
-    shapes = _tally(data, "shapes", "runs", "annotations", "annotationShapes", "shapeType")
+    runs = count_by_dataset(data, "runCounts")
+    tomograms = count_by_dataset(data, "tomogramCounts")
+    annotations = count_by_dataset(data, "annotationCounts")
+    objects = tally(data, "objects", "runs", "annotations", "objectName")
+    shapes = tally(data, "shapes", "runs", "annotations", "annotationShapes", "shapeType")
     rows = []
     for number, row in enumerate(rows_of(data, "datasets")):
         where = f"datasets[{number}]"
@@ -73,29 +77,29 @@ def catalogue(data: Row, freshness: Freshness) -> Catalogue:
                 authors=tuple(
                     record_of(CatalogueAuthor, each, f"{where}.authors") for each in authors.get(dataset_id, ())
                 ),
-                objects=_objects(objects.get(dataset_id, {})),
-                shapes=tuple(ShapeType(name) for name, _ in _most_first(shapes.get(dataset_id, {}))),
+                objects=objects_of(objects.get(dataset_id, {})),
+                shapes=tuple(ShapeType(name) for name, _ in most_first(shapes.get(dataset_id, {}))),
             )
         )
-    return Catalogue(rows=tuple(rows), freshness=freshness)
+    return Catalogue(rows=tuple(rows), freshness=freshness, depositions=deposition_rows(data, rows))
 
 
 def dataset_page(data: Row, dataset_id: int, offset: int, freshness: Freshness) -> DatasetPage:
     """A dataset and some of its runs, as `queries.DATASET_PAGE` asks for them."""
-    row = _only(rows_of(data, "datasets"), "dataset", dataset_id)
+    row = only_row(rows_of(data, "datasets"), "dataset", dataset_id)
     return DatasetPage(
         dataset=_dataset(row, "datasets[0]", data),
         runs=tuple(_run_row(each, f"runs[{number}]") for number, each in enumerate(rows_of(data, "runs"))),
         run_total=count_of(data, "total"),
         offset=offset,
-        objects=_object_counts(data, "objects"),
+        objects=object_counts(data, "objects"),
         freshness=freshness,
     )
 
 
 def run_page(data: Row, run_id: int, freshness: Freshness) -> RunPage:
     """Everything of a run, as `queries.RUN_PAGE` asks for it."""
-    row = _only(rows_of(data, "runs"), "run", run_id)
+    row = only_row(rows_of(data, "runs"), "run", run_id)
     dataset_row = decode.optional_object_of(row, "dataset", "runs[0]")
     dataset = None if dataset_row is None else _dataset(dataset_row, "runs[0].dataset", data)
     run = record_of(Run, row, "runs[0]", dataset=dataset)
@@ -111,27 +115,6 @@ def run_page(data: Row, run_id: int, freshness: Freshness) -> RunPage:
         annotation_files=_files(data, _by_id(shapes), _by_id(spacings)),
         alignments=tuple(records_of(Alignment, data, "alignments")),
         tilt_series=tuple(records_of(TiltSeries, data, "tiltseries")),
-        freshness=freshness,
-    )
-
-
-def deposition_page(data: Row, deposition_id: int, freshness: Freshness) -> DepositionPage:
-    """A deposition, as `queries.DEPOSITION_PAGE` asks for it."""
-    row = _only(rows_of(data, "depositions"), "deposition", deposition_id)
-    kinds = (text_of(each, "type", "depositionTypes") for each in rows_of(data, "depositionTypes"))
-    deposition = record_of(
-        Deposition,
-        row,
-        "depositions[0]",
-        kinds=tuple(dict.fromkeys(DepositionKind(kind) for kind in kinds if kind)),
-        authors=tuple(records_of(Author, data, "depositionAuthors")),
-    )
-    return DepositionPage(
-        deposition=deposition,
-        datasets=_dataset_counts(data),
-        objects=_object_counts(data, "objects"),
-        tomogram_count=count_of(data, "tomogramTotal"),
-        annotation_count=count_of(data, "annotationTotal"),
         freshness=freshness,
     )
 
@@ -181,12 +164,6 @@ def _lookup_title(kind: str, row: Row) -> str:
             return text_of(row, "cameraModel", kind) or ""
         case _:
             return text_of(row, "name" if kind == "run" else "title", kind) or ""
-
-
-def _only(rows: list[Row], kind: str, wanted_id: int) -> Row:
-    if not rows:
-        raise NotFoundError(f"The portal has no {kind} {wanted_id}.", hint="It may have been withdrawn or renumbered.")
-    return rows[0]
 
 
 def _dataset(row: Row, where: str, data: Row) -> Dataset:
@@ -316,79 +293,4 @@ def _run_row(row: Row, where: str) -> RunRow:
         first = min(tomograms, key=_opening_order)
         shown |= next(each for each in nodes if each["id"] == first.id)
     shown |= {name: row.get(name) for name in ("id", "name", "datasetId")}
-    return record_of(RunRow, shown, where, objects=_objects(_by_object(objects, where)))
-
-
-def _count_by_dataset(data: Row, name: str) -> Counter[int]:
-    """Counts grouped by the dataset of a run, or of the run of something; what has no dataset is left out."""
-    counts: Counter[int] = Counter()
-    for count, group in groups_of(data, name):
-        dataset = _dataset_of(group, name)
-        if dataset is not None:
-            counts[int_of(dataset, "id", name)] += count
-    return counts
-
-
-def _dataset_of(group: Row, where: str) -> Row | None:
-    parent = decode.optional_object_of(group, "run", where) if "run" in group else group
-    return decode.optional_object_of(parent or {}, "dataset", where)
-
-
-def _tally(data: Row, name: str, *path: str) -> dict[int, Counter[str]]:
-    """Counts under a dataset's id and the text at the end of a path through its relations."""
-    tallies: dict[int, Counter[str]] = {}
-    *relations, leaf = path
-    for count, group in groups_of(data, name):
-        place: Row | None = group
-        for relation in relations:
-            place = decode.optional_object_of(place or {}, relation, name)
-        text = text_of(place or {}, leaf, name)
-        if text:
-            tallies.setdefault(int_of(group, "id", name), Counter())[text] += count
-    return tallies
-
-
-def _object_counts(data: Row, name: str) -> tuple[ObjectCount, ...]:
-    return _objects(_by_object(groups_of(data, name), name))
-
-
-def _by_object(groups: Iterable[tuple[int, Row]], where: str) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for count, group in groups:
-        name = text_of(group, "objectName", where)
-        if name:
-            counts[name] += count
-    return counts
-
-
-def _objects(counts: Mapping[str, int]) -> tuple[ObjectCount, ...]:
-    return tuple(ObjectCount(object_name=name, count=count) for name, count in _most_first(counts))
-
-
-def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0].casefold(), item[0]))
-
-
-def _dataset_counts(data: Row) -> tuple[DatasetCount, ...]:
-    """The datasets that a deposition brought, then those that it only added to."""
-    tomograms, annotations = _count_by_dataset(data, "tomogramCounts"), _count_by_dataset(data, "annotationCounts")
-    touched = _count_by_dataset(data, "runsWithTomograms") | _count_by_dataset(data, "runsWithAnnotations")
-    rows: dict[int, Row] = {}
-    for number, row in enumerate(rows_of(data, "datasets")):
-        where = f"datasets[{number}]"
-        rows[int_of(row, "id", where)] = {**row, "isOwn": True, "runCount": count_of(row, "runsAggregate", where)}
-    for name in ("tomogramCounts", "annotationCounts"):
-        for _, group in groups_of(data, name):
-            dataset = _dataset_of(group, name)
-            if dataset is not None:
-                dataset_id = int_of(dataset, "id", name)
-                rows.setdefault(dataset_id, {**dataset, "isOwn": False, "runCount": touched[dataset_id]})
-    found = [
-        record_of(
-            DatasetCount,
-            {**row, "datasetId": key, "tomogramCount": tomograms[key], "annotationCount": annotations[key]},
-            "datasets",
-        )
-        for key, row in rows.items()
-    ]
-    return tuple(sorted(found, key=lambda each: (not each.is_own, each.dataset_id)))
+    return record_of(RunRow, shown, where, objects=objects_of(by_object(objects, where)))

@@ -17,7 +17,7 @@ from napari_cryoet.records import (
     Tomogram,
     VoxelSpacing,
 )
-from napari_cryoet.vocabulary import SampleType, ShapeType
+from napari_cryoet.vocabulary import DepositionKind, MethodType, SampleType, ShapeType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +72,32 @@ class CatalogueRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepositionRow:
+    """A deposition as the list of all depositions shows it."""
+
+    id: int
+    title: str
+    release_date: datetime
+    tag: str | None = None
+    deposition_publications: str | None = None
+    related_database_entries: str | None = None
+    key_photo_thumbnail_url: str | None = None
+    kinds: tuple[DepositionKind, ...] = ()
+    authors: tuple[CatalogueAuthor, ...] = ()
+    dataset_ids: tuple[int, ...] = ()  # that it brought
+    enriched_dataset_ids: tuple[int, ...] = ()  # of others, to which it added tomograms or annotations
+    tomogram_count: int = 0
+    annotation_count: int = 0
+    objects: tuple[ObjectCount, ...] = ()  # most annotated first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """All datasets of a portal, newest first."""
+    """All datasets and depositions of a portal, newest first."""
 
     rows: tuple[CatalogueRow, ...]
     freshness: Freshness
+    depositions: tuple[DepositionRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +165,43 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """How many annotations of one object were made by one kind of method."""
+
+    object_name: str
+    method_type: MethodType
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetCount:
     """How much of a deposition lies in one dataset."""
 
     dataset_id: int
     title: str
     organism_name: str | None = None
-    run_count: int = 0
+    run_count: int = 0  # all of a dataset that the deposition brought; of another, those that it added to
     tomogram_count: int = 0
     annotation_count: int = 0
     key_photo_thumbnail_url: str | None = None
     is_own: bool = False  # the deposition brought the dataset itself
+    contributions: tuple[Contribution, ...] = ()  # most annotations first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCount:
+    """How much of a deposition lies in one run of another's dataset."""
+
+    id: int
+    name: str
+    dataset_id: int
+    tomogram_count: int = 0
+    contributions: tuple[Contribution, ...] = ()  # most annotations first
+
+    @property
+    def annotation_count(self) -> int:
+        """How many annotations the deposition added to the run."""
+        return sum(each.count for each in self.contributions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +214,11 @@ class DepositionPage:
     tomogram_count: int
     annotation_count: int
     freshness: Freshness
+    runs: tuple[RunCount, ...] = ()  # of others' datasets, by name; of very many only the first
+
+    def runs_of(self, dataset_id: int) -> tuple[RunCount, ...]:
+        """The runs of another's dataset that the deposition added to."""
+        return tuple(run for run in self.runs if run.dataset_id == dataset_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

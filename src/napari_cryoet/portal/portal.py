@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from napari_cryoet.errand import POLL_S
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError
 from napari_cryoet.portal import catalogue as catalogues
-from napari_cryoet.portal import decode_pages, queries
+from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
 from napari_cryoet.portal.decode import int_of, rows_of
 from napari_cryoet.portal.pages import Freshness
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         CatalogueRow,
         DatasetPage,
         DepositionPage,
+        DepositionRow,
         LookupHit,
         RunPage,
         RunRow,
@@ -128,7 +129,7 @@ class Portal:
         self._catalogue: Catalogue | None = None
 
     def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
-        """All datasets; asked for once a session unless ``refresh`` is wanted."""
+        """All datasets and depositions; asked for once a session unless ``refresh`` is wanted."""
         known = self._catalogue
         if known is not None and not refresh:
             return known
@@ -171,12 +172,12 @@ class Portal:
         )
 
     def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
-        """A deposition and the datasets that it brought or added to."""
+        """A deposition, the datasets that it brought or added to, and the runs of others that it added to."""
         _require_id("deposition", deposition_id)
         return self._ask(
             queries.DEPOSITION_PAGE,
-            {"id": deposition_id},
-            lambda data, freshness: decode_pages.deposition_page(data, deposition_id, freshness),
+            queries.deposition_page_variables(deposition_id),
+            lambda data, freshness: decode_depositions.deposition_page(data, deposition_id, freshness),
             stop,
         )
 
@@ -215,6 +216,10 @@ class Portal:
     def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
         """All datasets, newest first."""
         return self.catalogue(stop=stop).rows
+
+    def depositions(self, *, stop: threading.Event | None = None) -> tuple[DepositionRow, ...]:
+        """All depositions, newest first."""
+        return self.catalogue(stop=stop).depositions
 
     def runs(self, dataset_id: int, *, stop: threading.Event | None = None) -> Iterator[RunRow]:
         """All runs of a dataset by name, asked for page by page as they are used."""

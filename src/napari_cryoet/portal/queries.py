@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_WORDS_A_QUERY = 6  # each is 15 lists
+MAX_CONTRIBUTED_RUNS = 500  # of other people's datasets, on a deposition's page; their numbers are complete anyway
 
 
 def _fields(record: type) -> str:
@@ -86,6 +87,18 @@ query Catalogue {
   objects: datasetsAggregate { aggregate { count groupBy { id runs { annotations { objectName } } } } }
   shapes: datasetsAggregate {
     aggregate { count groupBy { id runs { annotations { annotationShapes { shapeType } } } } }
+  }
+  depositions(orderBy: [{releaseDate: desc}, {id: asc}]) {
+    id title tag releaseDate depositionPublications relatedDatabaseEntries keyPhotoThumbnailUrl
+  }
+  depositionAuthors(orderBy: [{authorListOrder: asc}, {id: asc}]) { depositionId name orcid }
+  depositionTypes(orderBy: [{id: asc}]) { depositionId type }
+  depositionObjects: annotationsAggregate { aggregate { count groupBy { objectName deposition { id } } } }
+  depositionAnnotations: annotationsAggregate {
+    aggregate { count groupBy { deposition { id } run { dataset { id } } } }
+  }
+  depositionTomograms: tomogramsAggregate {
+    aggregate { count groupBy { deposition { id } run { dataset { id } } } }
   }
 }
 """
@@ -167,7 +180,7 @@ query RunPage($id: Int!) {
 
 DEPOSITION_PAGE = _with(
     """
-query DepositionPage($id: Int!) {
+query DepositionPage($id: Int!, $runs: LimitOffsetClause!) {
   depositions(where: {id: {_eq: $id}}) { ...Deposition }
   depositionAuthors(where: {depositionId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
     ...DepositionAuthor
@@ -184,6 +197,23 @@ query DepositionPage($id: Int!) {
   }
   annotationCounts: annotationsAggregate(where: {depositionId: {_eq: $id}}) {
     aggregate { count groupBy { run { dataset { id title organismName keyPhotoThumbnailUrl } } } }
+  }
+  contributions: annotationsAggregate(where: {depositionId: {_eq: $id}}) {
+    aggregate { count groupBy { objectName methodType run { dataset { id } } } }
+  }
+  annotatedRuns: runs(
+    where: {annotations: {depositionId: {_eq: $id}}, dataset: {depositionId: {_neq: $id}}}
+    limitOffset: $runs, orderBy: [{name: asc}, {id: asc}]
+  ) {
+    id name datasetId
+    annotationsAggregate(where: {depositionId: {_eq: $id}}) { aggregate { count groupBy { objectName methodType } } }
+  }
+  reconstructedRuns: runs(
+    where: {tomograms: {depositionId: {_eq: $id}}, dataset: {depositionId: {_neq: $id}}}
+    limitOffset: $runs, orderBy: [{name: asc}, {id: asc}]
+  ) {
+    id name datasetId
+    tomogramsAggregate(where: {depositionId: {_eq: $id}}) { aggregate { count } }
   }
   runsWithTomograms: runsAggregate(where: {tomograms: {depositionId: {_eq: $id}}}) {
     aggregate { count groupBy { dataset { id } } }
@@ -251,6 +281,11 @@ def dataset_page_variables(dataset_id: int, offset: int, limit: int, name_contai
     if name_contains:
         runs["name"] = {"_ilike": containing(name_contains)}
     return {"id": dataset_id, "runs": runs, "page": {"limit": limit, "offset": offset}}
+
+
+def deposition_page_variables(deposition_id: int) -> dict[str, Any]:
+    """The variables of `DEPOSITION_PAGE`."""
+    return {"id": deposition_id, "runs": {"limit": MAX_CONTRIBUTED_RUNS, "offset": 0}}
 
 
 def containing(text: str) -> str:
