@@ -35,6 +35,21 @@ def test_the_sliders_step_through_the_stored_planes_only(make, kind):
     assert viewer.dims.range[0].stop == 80
 
 
+@pytest.mark.parametrize("spacing", [13.48, 10.012, 7.84, 4.99, 1.1])
+@pytest.mark.parametrize("offset", [0.0, 30.7])
+def test_no_rounding_hides_the_last_plane(make, spacing, offset):
+    viewer = ViewerModel()
+    layer = make("image")
+    layer.scale, layer.translate = (spacing,) * 3, (offset,) * 3
+    viewer.layers.append(layer)
+
+    assert viewer.dims.nsteps == SHAPE_ZYX
+    for axis, size in enumerate(SHAPE_ZYX):
+        viewer.dims.set_current_step(axis, size - 1)
+        assert layer.world_to_data(viewer.dims.point)[axis] == pytest.approx(size - 1)
+    np.testing.assert_allclose(layer.extent.world[1], offset + (np.array(SHAPE_ZYX) - 1) * spacing, rtol=1e-14)
+
+
 @pytest.mark.parametrize("kind", ["image", "labels"])
 def test_other_data_given_to_the_layer_count_as_they_are(make, kind):
     layer = make(kind)

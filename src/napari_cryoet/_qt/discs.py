@@ -24,6 +24,9 @@ def show_as_discs(layer: Layer) -> bool:
     name = next((name for name in _SEAMS if hasattr(state, name)), None)
     if name is None or not isinstance(layer, Points | Vectors):
         return False
+    if getattr(state, "shows_discs", False):
+        return True
+    state.shows_discs = True
     make_request = getattr(state, name)
 
     def make_thick_request(slice_input: Any, data_slice: Any) -> Any:

@@ -10,20 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakSet
 
-from napari import current_viewer
-from napari.components import ViewerModel
-from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import readers, sample_data
-from napari_cryoet._qt.discs import show_as_discs
-from napari_cryoet._qt.own_layers import key_of
-from napari_cryoet._qt.progressive import attach
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
+from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -31,7 +25,6 @@ from napari_cryoet.streaming.pyramid import pyramid_of
 T = TypeVar("T")
 
 _POLL_MS = 10
-_streaming_viewers: WeakSet[ViewerModel] = WeakSet()
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -42,7 +35,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
 
 def demo_run() -> list[LayerData]:
     """The demo's default run; the first time it is generated, which takes a while."""
-    return _streaming(wait_for(sample_data.demo_run))
+    return _adopted(wait_for(sample_data.demo_run))
 
 
 def copy_citations(viewer: Viewer) -> None:
@@ -79,24 +72,19 @@ def wait_for(work: Callable[[], T]) -> T:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    return _streaming(wait_for(partial(read, path)))
+    return _adopted(wait_for(partial(read, path)))
 
 
-def _streaming(layers: list[LayerData]) -> list[LayerData]:
-    """See to it that layers which napari is about to add will stream, and that picks show as discs."""
-    viewer = current_viewer()
-    if viewer is not None and viewer not in _streaming_viewers:
-        _streaming_viewers.add(viewer)
-        viewer.layers.events.inserted.connect(partial(_on_inserting, viewer), position="first")
-    return layers
+def _adopted(layers: list[LayerData]) -> list[LayerData]:
+    """See to it that what napari is about to make layers of becomes layers like the dock's, in whichever viewer."""
+    viewers: set[Viewer] = set(getattr(Viewer, "_instances", ()))
+    for viewer in viewers:
+        adopt_layers_of(viewer)
+    return [_hidden(*layer) for layer in layers] if viewers else layers
 
 
-def _on_inserting(viewer: ViewerModel, event: Any) -> None:
-    """Before napari slices a new layer for the first time."""
-    layer = event.value
-    if METADATA_KEY not in layer.metadata or key_of(layer) is not None:  # another's, or the dock's, which sees to it
-        return
-    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
-    if pyramid is not None and getattr(layer._slicing_state, "status", None) is None:
-        attach(layer, pyramid, viewer=viewer)
-    show_as_discs(layer)
+def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:
+    """What streams, hidden until it does: of a visible layer napari would read exact values, and wait for them."""
+    if kind not in {"image", "labels"} or pyramid_of(data) is None or not options.get("visible", True):
+        return data, options, kind
+    return data, options | {"visible": NOT_YET}, kind

@@ -11,6 +11,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication, QMessageBox
 
+from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.labels import plain_tooltip
@@ -74,6 +75,7 @@ class ViewerLink(QObject):
         self._tidy = single_shot(self, 0, self._remove_orphans)
         for layer in self._own:
             self._watch(layer)
+        adopt_layers_of(viewer)
         viewer.layers.events.removed.connect(self._on_removed)
 
     # what is shown

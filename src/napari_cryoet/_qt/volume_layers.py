@@ -1,17 +1,21 @@
 """Volumes whose padding doesn't lengthen the sliders: one steps through what was stored, and sees no empty plane.
 
-The levels of a pyramid are padded so that each is exactly half of the one before. The classes have napari's own names
-since napari finds icons and writers by them.
+The levels of a pyramid are padded so that each is exactly half of the one before. And napari cuts off what it divides
+to count a slider's steps, which loses the last plane where a float falls short: 6 * 13.48 / 13.48 = 5.999999999999999.
+The classes have napari's own names since napari finds icons and writers by them.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
+from napari.layers.base.base import Extent
 
+from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 if TYPE_CHECKING:
@@ -31,10 +35,26 @@ class _Unpadded:
             extent[1] = np.minimum(extent[1], np.array(pyramid.shapes[0]) - 1)
         return extent
 
+    @cached_property
+    def extent(self) -> Extent:
+        """Where the layer is, in data and world coordinates; whole planes apart by napari's count too."""
+        whole: Extent = super().extent  # type: ignore[misc]
+        return whole._replace(world=_at_whole_steps(whole.world, whole.step))
+
+
+def _at_whole_steps(world: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A range whose end is moved by as little as a float can be, where it is short of a whole number of steps."""
+    start, stop = world[0], world[1].copy()
+    whole = np.round((stop - start) / step)
+    is_near = np.isclose((stop - start) / step, whole, rtol=1e-9, atol=0)
+    while (is_short := is_near & ((stop - start) / step < whole)).any():
+        stop[is_short] = np.nextafter(stop[is_short], np.inf)
+    return np.stack([start, stop])
+
 
 class Image(_Unpadded, NapariImage):  # type: ignore[misc] # napari is not typed
     """napari's Image layer, as large as what was stored."""
 
 
-class Labels(_Unpadded, NapariLabels):  # type: ignore[misc]
-    """napari's Labels layer, as large as what was stored."""
+class Labels(StepsWithTomograms, _Unpadded, NapariLabels):  # type: ignore[misc]
+    """napari's Labels layer, as large as what was stored, stepping with the tomogram that it lies on."""

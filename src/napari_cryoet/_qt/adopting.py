@@ -1,0 +1,81 @@
+"""Layers that show data of ours, whoever adds them to a viewer: the dock, napari's reader, a person's copy.
+
+napari makes the layers of readers and copies itself. What they need beyond that they get as soon as they are inserted:
+volumes stream and end where what was stored ends, picks show as discs, and the sliders step with the tomogram.
+
+napari serves its own listeners first, so by then it has read a visible volume on the GUI thread. Whoever hands volumes
+to napari therefore hands them over with ``visible=NOT_YET``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+from weakref import WeakSet
+
+from napari import layers as napari_layers
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_cryoet._qt import arrows, picks, volume_layers
+from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.progressive import attach
+from napari_cryoet._qt.steps import StepsWithTomograms
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.streaming.pyramid import pyramid_of
+
+
+class _NotYet(int):
+    """As false as 0, and not the False by which a person says that a layer shall stay hidden."""
+
+
+NOT_YET: Final = _NotYet(0)
+
+_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
+    napari_layers.Image: volume_layers.Image,
+    napari_layers.Labels: volume_layers.Labels,
+    napari_layers.Points: picks.Points,
+    napari_layers.Vectors: arrows.Vectors,
+}
+_viewers: WeakSet[ViewerModel] = WeakSet()
+
+
+def adopt_layers_of(viewer: ViewerModel) -> None:
+    """See to every layer with data of ours that will be inserted into a viewer; calling it again changes nothing."""
+    if viewer not in _viewers:
+        _viewers.add(viewer)
+        viewer.layers.events.inserted.connect(partial(_on_inserted, viewer))
+
+
+def _on_inserted(viewer: ViewerModel, event: Any) -> None:
+    layer, layers = event.value, event.source
+    if METADATA_KEY not in layer.metadata:
+        return
+    was_seen = layer.extent
+    own_type = _OWN_TYPES.get(type(layer))
+    if own_type is not None:
+        layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
+        layer._clear_extent()
+    if isinstance(layer, StepsWithTomograms):
+        layer.lie_beside(layers)
+    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
+    if pyramid is not None and getattr(layer._slicing_state, "status", None) is None:
+        attach(layer, pyramid, viewer=viewer)
+    show_as_discs(layer)
+    if not _is_alike(was_seen, layer.extent):
+        layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
+        if len(layers) == 1:
+            _start_in_the_middle(viewer)
+    if layer.visible is NOT_YET:
+        layer.visible = True
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    return bool((one.world == other.world).all() and (one.step == other.step).all())
+
+
+def _start_in_the_middle(viewer: ViewerModel) -> None:
+    """As napari does with the first layer of a viewer."""
+    viewer.reset_view()
+    for axis, steps in enumerate(viewer.dims.nsteps):
+        viewer.dims.set_current_step(axis, (steps - 1) // 2)

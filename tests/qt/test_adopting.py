@@ -1,0 +1,213 @@
+"""What layers with data of ours have, whoever makes them and adds them."""
+
+import threading
+
+import napari
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points, Vectors
+
+from napari_cryoet._qt.adopting import adopt_layers_of
+from napari_cryoet._qt.progressive import StreamStatus
+from napari_cryoet.formats.ndjson import Points as FilePoints
+from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.streaming.pyramid import Pyramid
+
+SHAPE_ZYX = (9, 14, 21)
+SPACING, FINER = 13.48, 4.99
+
+
+@pytest.fixture
+def viewer(qtbot):
+    viewer = ViewerModel()
+    adopt_layers_of(viewer)
+    return viewer
+
+
+@pytest.fixture
+def tomogram(tmp_path):
+    volume = np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
+    write_pyramid(tmp_path / "TS.zarr", volume, SPACING)
+    return load_tomogram(tmp_path / "TS.zarr")
+
+
+@pytest.fixture
+def oriented(tmp_path):
+    """Points and arrows, counted in finer voxels than the tomogram's; the last is in the middle of its last plane."""
+    places = np.array([[0.0, 2.0, 3.0], [8 * SPACING / FINER, 5.0, 7.0]])
+    rotations = np.eye(3)[None].repeat(2, axis=0)
+    (tmp_path / "picks.ndjson").write_bytes(write_points(FilePoints.from_zyx(places, rotations_zyx=rotations)))
+    return load_annotation(tmp_path / "picks.ndjson", FINER)
+
+
+@pytest.fixture
+def mask(tmp_path):
+    write_pyramid(tmp_path / "mask.zarr", np.zeros((22, 36, 55), np.int8), FINER, "mask")
+    return load_annotation(tmp_path / "mask.zarr", FINER)
+
+
+def add(viewer, *specs):
+    """As napari adds what a reader has read."""
+    return [viewer.add_layer(Layer.create(*spec)) for spec in specs]
+
+
+class TestSteps:
+    @pytest.mark.parametrize("is_tomogram_first", [True, False])
+    def test_are_the_tomograms_whatever_lies_on_it(self, viewer, tomogram, oriented, mask, is_tomogram_first):
+        others = (*oriented, *mask)
+        add(viewer, *((tomogram, *others) if is_tomogram_first else (*others, tomogram)))
+
+        assert [tuple(axis) for axis in viewer.dims.range] == [
+            (0, pytest.approx((size - 1) * SPACING), SPACING) for size in SHAPE_ZYX
+        ]
+        assert viewer.dims.nsteps == SHAPE_ZYX
+
+    def test_show_every_plane_once(self, viewer, tomogram, oriented):
+        (image, *_) = add(viewer, tomogram, *oriented)
+        planes = []
+        for step in range(viewer.dims.nsteps[0]):
+            viewer.dims.set_current_step(0, step)
+            planes.append(round(image.world_to_data(viewer.dims.point)[0]))
+
+        assert planes == list(range(SHAPE_ZYX[0]))
+
+    def test_are_the_files_own_where_no_tomogram_is(self, viewer, tomogram, oriented, mask):
+        image, *_ = add(viewer, tomogram, *oriented, *mask)
+        viewer.layers.remove(image)
+
+        assert [axis.step for axis in viewer.dims.range] == [FINER] * 3
+
+    def test_follow_a_tomogram_that_is_scaled_anew(self, viewer, tomogram, oriented):
+        image, *_ = add(viewer, tomogram, *oriented)
+        image.scale = (20, 20, 20)
+
+        assert [axis.step for axis in viewer.dims.range] == [20] * 3
+
+    def test_are_those_of_the_finer_of_two_tomograms(self, viewer, tomogram, oriented, tmp_path):
+        write_pyramid(tmp_path / "fine.zarr", np.zeros(SHAPE_ZYX, np.float32), 7.84)
+        add(viewer, tomogram, load_tomogram(tmp_path / "fine.zarr"), *oriented)
+
+        assert [axis.step for axis in viewer.dims.range] == [7.84] * 3
+
+    def test_leave_positions_and_scale_alone(self, viewer, tomogram, oriented):
+        _, points, arrows = add(viewer, tomogram, *oriented)
+
+        assert points.scale.tolist() == arrows.scale.tolist() == [FINER] * 3
+        np.testing.assert_allclose(points.data_to_world(points.data[1]), [8 * SPACING, 5 * FINER, 7 * FINER])
+        np.testing.assert_allclose(points.extent.world[1], [8 * SPACING, 5 * FINER, 7 * FINER])
+
+    def test_follow_points_that_a_person_adds(self, viewer, tomogram, oriented):
+        _, points, _ = add(viewer, tomogram, *oriented)
+        points.add([40.0, 1.0, 1.0])
+
+        assert points.extent.world[1][0] == pytest.approx(40 * FINER)
+        assert viewer.dims.range[0].stop == pytest.approx(40 * FINER)
+
+    def test_of_somebody_elses_layer_still_count(self, viewer, tomogram, oriented):
+        add(viewer, tomogram, *oriented)
+        viewer.add_image(np.zeros((4, 4, 4)), scale=(2, 2, 2), units="angstrom")
+
+        assert [axis.step for axis in viewer.dims.range] == [2] * 3
+
+    def test_in_voxels_are_not_mixed_with_those_in_angstrom(self, viewer, tomogram, tmp_path):
+        (tmp_path / "bare.ndjson").write_bytes(write_points(FilePoints.from_zyx(np.ones((2, 3)))))
+        _, bare = add(viewer, tomogram, *load_annotation(tmp_path / "bare.ndjson"))
+
+        assert bare.extent.step.tolist() == [1] * 3
+
+
+class TestWhatIsInserted:
+    def test_is_as_large_as_what_was_stored(self, viewer, tomogram):
+        (image,) = add(viewer, tomogram)
+
+        assert image.data[0].shape == (12, 16, 24)  # padded
+        assert viewer.dims.nsteps == SHAPE_ZYX
+
+    def test_streams_also_if_it_is_a_persons_copy(self, viewer, tomogram):
+        (image,) = add(viewer, tomogram)
+        (copy,) = add(viewer, image.as_layer_data_tuple())
+
+        assert isinstance(copy._slicing_state.status, StreamStatus)
+        assert copy._slicing_state.status is not image._slicing_state.status
+
+    def test_is_seen_to_once_however_often_it_is_inserted(self, viewer, tomogram, oriented):
+        image, points, _ = add(viewer, tomogram, *oriented)
+        status, make_request = image._slicing_state.status, points._slicing_state.make_slice_request_internal
+        for layer in (image, points):
+            viewer.layers.remove(layer)
+            viewer.layers.append(layer)
+
+        assert image._slicing_state.status is status
+        assert points._slicing_state.make_slice_request_internal is make_request
+
+    def test_is_left_alone_if_it_is_somebody_elses(self, viewer):
+        theirs = [viewer.add_image(np.zeros((4, 4, 4))), viewer.add_points(np.zeros((1, 3)))]
+
+        assert [type(layer) for layer in theirs] == [Image, Points]
+
+    def test_is_what_napari_takes_it_for(self, viewer, tomogram, oriented, mask):
+        layers = add(viewer, tomogram, *oriented, *mask)
+
+        for layer, kind in zip(layers, (Image, Points, Vectors, Labels), strict=True):
+            assert isinstance(layer, kind)
+            assert layer.as_layer_data_tuple()[2] == kind.__name__.lower()
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.mrc"])
+def test_opened_volumes_have_no_empty_planes_on_the_slider(make_napari_viewer, tmp_path, name):
+    volume = np.random.default_rng(0).normal(size=(5, 7, 13)).astype(np.float32)
+    (write_pyramid if name.endswith("zarr") else write_mrc)(tmp_path / name, volume, SPACING)
+    viewer = make_napari_viewer()
+    assert viewer is napari.current_viewer()
+
+    viewer.open(str(tmp_path / name), plugin="napari-cryoet")
+
+    assert viewer.dims.nsteps == (5, 7, 13)
+
+
+class TestWhatNapariOpens:
+    @pytest.fixture
+    def path(self, tmp_path):
+        volume = np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
+        write_pyramid(tmp_path / "a.zarr", volume, SPACING)
+        return str(tmp_path / "a.zarr")
+
+    def test_is_not_read_by_napari_before_it_streams(self, make_napari_viewer, path, monkeypatch):
+        wanted, read = [], Pyramid.read
+
+        def noted(self, level, box, **options):
+            if not threading.current_thread().name.startswith("napari-cryoet"):  # that is where contrast is found
+                wanted.append(box)
+            return read(self, level, box, **options)
+
+        monkeypatch.setattr(Pyramid, "read", noted)
+        viewer = make_napari_viewer()
+
+        (layer,) = viewer.open(path, plugin="napari-cryoet")
+
+        assert wanted == []
+        assert layer.visible
+        assert np.asarray(layer.data[0][0]).shape == (16, 24)
+        assert wanted  # or else this test would watch nothing
+
+    def test_is_seen_in_whichever_viewer_it_is_opened(self, make_napari_viewer, path):
+        viewers = [make_napari_viewer(), make_napari_viewer()]
+        for viewer in viewers:
+            (layer,) = viewer.open(path, plugin="napari-cryoet")
+
+            assert layer.visible
+            assert viewer.dims.nsteps == SHAPE_ZYX
+
+    def test_stays_hidden_if_that_was_asked_for(self, make_napari_viewer, path):
+        (layer,) = make_napari_viewer().open(path, plugin="napari-cryoet", visible=False)
+
+        assert not layer.visible
+
+    def test_starts_in_the_middle(self, make_napari_viewer, path):
+        viewer = make_napari_viewer()
+        viewer.open(path, plugin="napari-cryoet")
+
+        assert viewer.dims.current_step == (4, 6, 10)
