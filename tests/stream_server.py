@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,10 @@ class StreamServer:
         Cleared, it holds every answer until it is set again.
     latency_s
         How long every answer waits.
+    tells_versions
+        Whether answers have an ETag.
+    before_answer
+        Called with path and Range header before every answer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,6 +39,8 @@ class StreamServer:
         self.gate = threading.Event()
         self.gate.set()
         self.latency_s = 0.0
+        self.tells_versions = True
+        self.before_answer: Callable[[str, str | None], None] = lambda _path, _wanted: None
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
@@ -82,11 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
             if owner.latency_s:
                 threading.Event().wait(owner.latency_s)
             owner.gate.wait(30)
+            owner.before_answer(self.path, wanted)
             status, body, span = self._answer(wanted)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             if span:
                 self.send_header("Content-Range", span)
+            if owner.tells_versions and status < 300:
+                self.send_header("ETag", self._etag())
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
@@ -98,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.owner.status_of(self.path)
         if status is not None:
             return status, b"", ""
-        file = self.owner.folder / self.path.partition("?")[0].lstrip("/")
+        file = self._file()
         if not file.is_file():
             return 404, b"", ""
         size = file.stat().st_size
@@ -112,6 +122,13 @@ class _Handler(BaseHTTPRequestHandler):
         with file.open("rb") as stream:
             stream.seek(first)
             return 206, stream.read(last - first + 1), f"bytes {first}-{last}/{size}"
+
+    def _file(self) -> Path:
+        return self.owner.folder / self.path.partition("?")[0].lstrip("/")
+
+    def _etag(self) -> str:
+        about = self._file().stat()
+        return f'"{about.st_mtime_ns}-{about.st_ino}-{about.st_size}"'
 
     def log_message(self, *_: object) -> None:
         pass

@@ -9,6 +9,7 @@
     │   └── PackError       an offline pack is damaged or isn't a pack
     ├── FormatError         a file is not what its name or its metadata says
     ├── StreamError         pixels could not be read
+    │   └── ChangedError    the file became another one while it was read
     ├── DownloadError       a download did not finish, and says what is missing
     └── StoppedError        the user said stop; nothing is wrong
 
@@ -76,6 +77,10 @@ class FormatError(CryoETError):
 
 class StreamError(CryoETError):
     """Pixels could not be read."""
+
+
+class ChangedError(StreamError):
+    """A file became another one while parts of it were read; parts of both are never put together."""
 
 
 class DownloadError(CryoETError):

@@ -24,7 +24,17 @@ from napari_cryoet import http_faults as faults
 from napari_cryoet._version import __version__
 from napari_cryoet.errand import Errand, ErrandOverdueError
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.http_bodies import PIECE_BYTES, Gatherer, Part, number, parse_json, read_all, read_part, span_of
+from napari_cryoet.http_bodies import (
+    PIECE_BYTES,
+    Gatherer,
+    HttpPiece,
+    Part,
+    number,
+    parse_json,
+    read_all,
+    read_piece,
+    span_of,
+)
 from napari_cryoet.http_connections import watch_requests, watched
 from napari_cryoet.http_faults import FaultError
 
@@ -141,7 +151,20 @@ class Http:
         stop: threading.Event | None = None,
         max_bytes: int | None = None,
     ) -> bytes:
-        """Read a file, or a part of it.
+        """Read a file, or a part of it; see `get_piece`."""
+        return self.get_piece(url, start=start, length=length, stop=stop, max_bytes=max_bytes).content
+
+    def get_piece(
+        self,
+        url: str,
+        *,
+        start: int | None = None,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+        max_bytes: int | None = None,
+    ) -> HttpPiece:
+        """Read a file, or a part of it, and what the server says of the whole.
 
         Parameters
         ----------
@@ -151,6 +174,8 @@ class Http:
             First byte; negative counts from the end; None reads the whole file.
         length
             How many bytes, fewer only where the file ends; None reads to the end.
+        version
+            What an earlier piece said; a file that is another one by now is an error with the status 412.
         stop
             Set by whoever no longer wants the bytes.
         max_bytes
@@ -164,18 +189,16 @@ class Http:
             When ``stop`` is set.
         """
         if length == 0:
-            return b""
+            return HttpPiece(b"", version, None)
         bound = min(length or MAX_GET_BYTES, MAX_GET_BYTES if max_bytes is None else max_bytes)
         headers = {"Accept-Encoding": "identity"}
         part = None if start is None else Part(start, length)
         if part is not None:
             headers["Range"] = part.header
 
-        def read(errand: Errand[bytes]) -> bytes:
+        def read(errand: Errand[HttpPiece]) -> HttpPiece:
             with self._respond("GET", url, headers, errand) as response:
-                if part is None:
-                    return read_all(url, response, bound, errand.beat)
-                return read_part(url, response, part, bound, errand.beat)
+                return read_piece(url, response, part, bound, errand.beat, version=version)
 
         return self._retry(lambda: self.attempt(url, read, stop), stop)
 

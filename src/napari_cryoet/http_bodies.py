@@ -40,6 +40,25 @@ class Part:
         return f"bytes={self.start}-" if self.length is None else f"bytes={self.start}-{self.start + self.length - 1}"
 
 
+@dataclass(frozen=True, slots=True)
+class HttpPiece:
+    """A file or a part of it.
+
+    Attributes
+    ----------
+    content
+        The bytes.
+    version
+        The file's ETag, else when it was changed and its size; None where the server says neither.
+    total_bytes
+        Size of the whole file, where it is known.
+    """
+
+    content: bytes
+    version: str | None
+    total_bytes: int | None
+
+
 class Gatherer:
     """Hands a body out in chunks: up to 1 MiB, or what came in a quarter of a second; all that came before an error."""
 
@@ -64,6 +83,26 @@ class Gatherer:
                 raise
             self._error = error
         return b"".join(gathered)
+
+
+def read_piece(
+    url: str,
+    response: BaseHTTPResponse,
+    part: Part | None,
+    max_bytes: int,
+    beat: Callable[[], None],
+    *,
+    version: str | None = None,
+) -> HttpPiece:
+    """The whole body or a part of it, if the file is the wanted version; no body is read of another one."""
+    _, total = span_of(url, response)
+    found = _version(response, total)
+    if version is not None and found != version:
+        raise faults.changed(url)
+    if part is not None:
+        return HttpPiece(read_part(url, response, part, max_bytes, beat), found, total)
+    content = read_all(url, response, max_bytes, beat)
+    return HttpPiece(content, found, len(content))
 
 
 def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Callable[[], None]) -> bytes:
@@ -103,9 +142,9 @@ def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
     """Where a body begins in its file, and how long the whole file is; FaultError where the headers contradict."""
     length = number(response.headers.get("Content-Length"))
     if response.status != 206:
-        return 0, length
+        return 0, None if _is_encoded(response) else length
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if found is None or response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if found is None or _is_encoded(response):
         raise faults.wrong_part(url)
     first, last = int(found[1]), int(found[2])
     total = None if found[3] == "*" else int(found[3])
@@ -125,6 +164,16 @@ def parse_json(url: str, body: bytes, status: int) -> Any:
 def number(text: str | None) -> int | None:
     """A header that is a plain number of bytes, or None."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
+    """What tells this version of a file from others."""
+    etag, changed_at = response.headers.get("ETag"), response.headers.get("Last-Modified")
+    return etag or (f"{changed_at} {total_bytes}" if changed_at else None)
+
+
+def _is_encoded(response: BaseHTTPResponse) -> bool:
+    return response.headers.get("Content-Encoding", "identity").lower() != "identity"
 
 
 def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Callable[[], None]) -> bytes:

@@ -18,6 +18,7 @@ from napari_cryoet.exceptions import NetworkError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CHANGED_STATUS = 412
 ALWAYS, ONCE, NEVER = 1_000, 1, 0  # how often a fault may be tried again; the number of attempts bounds it too
 
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -70,6 +71,12 @@ def wrong_part(url: str) -> FaultError:
     """Bytes came, but not those that were asked for."""
     message = f"The server {host_of(url)} sent another part of the file than the one asked for."
     return fault(url, message, status=206, retries=ONCE)
+
+
+def changed(url: str) -> FaultError:
+    """The file isn't any more the version that was asked for; the status is the one that HTTP has for this."""
+    message = f"A file on {host_of(url)} changed while it was read."
+    return fault(url, message, "Try again once it doesn't change any more.", status=CHANGED_STATUS)
 
 
 def too_large(url: str, max_bytes: int) -> FaultError:

@@ -253,10 +253,10 @@ def _opened(url: str, stop: threading.Event | None) -> Iterator[Volume]:
 def _fetch(url: str, stop: threading.Event | None) -> bytes:
     from napari_cryoet.streaming.sources import open_source
 
-    content = open_source(url).read("", length=ndjson.MAX_FILE_BYTES + 1, stop=stop)
-    if content is None:
+    piece = open_source(url).read("", length=ndjson.MAX_FILE_BYTES + 1, stop=stop)
+    if piece is None:
         raise FormatError(f"There is no file at {url}.", hint="The portal lists it, but the server doesn't have it.")
-    return content
+    return piece.content
 
 
 def _world(spacing: float | Iterable[float]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _holds_points(path: str) -> bool:
     head = open_source(path).read("", length=_HEAD_BYTES)
     if head is None:
         raise StreamError(f"There is no file at {path}.")
-    lines = [line for line in head.split(b"\n") if line.strip()][:_LINES_LOOKED_AT]
+    lines = [line for line in head.content.split(b"\n") if line.strip()][:_LINES_LOOKED_AT]
     return any(_is_point(line) for line in lines)
 
 

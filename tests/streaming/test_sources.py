@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
+from fault_server import FaultServer, ranged
+from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError
 from napari_cryoet.streaming.sources import open_source
 from stream_server import StreamServer
 
@@ -31,22 +32,71 @@ def source(request, tmp_path):
 
 
 def test_files_are_read_whole_and_in_ranges(source):
-    assert source.read("x y%") == CONTENT
-    assert source.read("x y%", start=10, length=5) == CONTENT[10:15]
-    assert source.read("x y%", length=7) == CONTENT[:7]
-    assert source.read("x y%", start=2000) == CONTENT[2000:]
-    assert source.read("x y%", start=-9) == CONTENT[-9:]
+    assert source.read("x y%").content == CONTENT
+    assert source.read("x y%", start=10, length=5).content == CONTENT[10:15]
+    assert source.read("x y%", length=7).content == CONTENT[:7]
+    assert source.read("x y%", start=2000).content == CONTENT[2000:]
+    assert source.read("x y%", start=-9).content == CONTENT[-9:]
 
 
 def test_fewer_bytes_come_only_where_the_file_ends(source):
-    assert source.read("x y%", start=2550, length=100) == CONTENT[2550:]
-    assert source.read("x y%", start=9999, length=100) == b""
-    assert source.read("empty", length=100) == b""
+    assert source.read("x y%", start=2550, length=100).content == CONTENT[2550:]
+    assert source.read("x y%", start=9999, length=100).content == b""
+    assert source.read("empty", length=100).content == b""
 
 
 def test_a_missing_file_is_none(source):
     assert source.read("nothing") is None
     assert source.read("no/such/folder", start=3, length=3) is None
+
+
+def test_pieces_of_one_file_have_its_version_and_size(source):
+    first = source.read("x y%", length=7)
+    assert first.version
+    assert first.total_bytes == len(CONTENT)
+    assert source.read("x y%", start=10, length=5, version=first.version).version == first.version
+    assert source.read("x y%", version=first.version).total_bytes == len(CONTENT)
+
+
+def test_no_other_version_is_read(source):
+    with pytest.raises(ChangedError, match="changed"):
+        source.read("x y%", length=7, version="another")
+    with pytest.raises(ChangedError, match="changed"):
+        source.read("x y%", version="another")
+    assert source.read("nothing", version="another") is None
+
+
+def test_a_file_that_is_written_anew_has_another_version(tmp_path):
+    (tmp_path / "x").write_bytes(b"123")
+    before = open_source(tmp_path).read("x").version
+    (tmp_path / "y").write_bytes(b"123")
+    os.replace(tmp_path / "y", tmp_path / "x")
+    assert open_source(tmp_path).read("x").version != before
+
+
+def test_the_time_of_change_and_the_size_are_a_version_where_there_is_no_etag():
+    with FaultServer() as server:
+        url = server.behave(ranged(CONTENT, Last_Modified="Mon, 06 Jan 2025 10:00:00 GMT"))
+        first = open_source(url).read("", length=7)
+        assert open_source(url).read("", version=first.version).content == CONTENT
+        server.behave(ranged(CONTENT + b"1", Last_Modified="Mon, 06 Jan 2025 10:00:00 GMT"))
+        with pytest.raises(ChangedError):
+            open_source(url).read("", length=7, version=first.version)
+
+
+def test_without_etag_and_time_there_is_no_version():
+    with FaultServer() as server:
+        piece = open_source(server.behave(ranged(CONTENT))).read("", length=7)
+        assert (piece.version, piece.total_bytes) == (None, len(CONTENT))
+
+
+def test_what_lies_beyond_the_end_of_a_shorter_version_is_no_empty_answer():
+    with FaultServer() as server:
+        url = server.behave(ranged(CONTENT, ETag='"1"'))
+        version = open_source(url).read("", length=7).version
+        server.behave(ranged(CONTENT[:100], ETag='"2"'))
+        with pytest.raises(ChangedError):
+            open_source(url).read("", start=200, length=7, version=version)
 
 
 def test_bytes_are_counted(source):
@@ -93,15 +143,15 @@ def test_a_file_below_a_file_is_missing(tmp_path):
 def test_a_query_is_kept_for_every_file_below(tmp_path):
     (tmp_path / "x").write_bytes(b"1")
     with StreamServer(tmp_path) as server:
-        assert open_source(f"{server.url}/?token=abc").read("x") == b"1"
+        assert open_source(f"{server.url}/?token=abc").read("x").content == b"1"
         assert server.requests == [("/x?token=abc", None)]
 
 
 def test_a_source_may_be_one_file(tmp_path):
     (tmp_path / "x").write_bytes(b"123")
-    assert open_source(tmp_path / "x").read("", start=1) == b"23"
+    assert open_source(tmp_path / "x").read("", start=1).content == b"23"
     with StreamServer(tmp_path) as server:
-        assert open_source(f"{server.url}/x").read("", start=1) == b"23"
+        assert open_source(f"{server.url}/x").read("", start=1).content == b"23"
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/a.zarr", "ftp://host/a", "gs://x/y"])

@@ -83,18 +83,21 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
     FormatError
         If it is no MRC file, compressed, or of a kind that isn't a volume of real numbers.
     StreamError
-        If it can't be read, or ends before its last voxel.
+        If it can't be read, or ends before its last voxel, now or whenever its voxels are read; once the file
+        changed, its voxels can't be read any more.
     """
     from napari_cryoet.streaming.pyramid import plain_pyramid
     from napari_cryoet.streaming.sources import open_source
 
     source = open_source(url_or_path)
-    content = source.read("", length=HEADER_BYTES, stop=stop)
-    if content is None:
+    start = source.read("", length=HEADER_BYTES, stop=stop)
+    if start is None:
         raise FormatError(f"There is no file {source.url}.")
-    header = parse_header(content, source.url)
-    _check_end(source, header, stop)
-    pyramid = plain_pyramid(source, header.shape_zyx, header.dtype, offset=header.offset, axes=("z", "y", "x"))
+    header = parse_header(start.content, source.url)
+    _check_end(source, header, start.total_bytes, stop)
+    pyramid = plain_pyramid(
+        source, header.shape_zyx, header.dtype, offset=header.offset, version=start.version, axes=("z", "y", "x")
+    )
     return MrcVolume(pyramid.levels, header.spacing_angstrom)
 
 
@@ -158,9 +161,12 @@ def _spacing(cell_xyz: tuple[float, ...], grid_xyz: tuple[int, ...]) -> tuple[fl
     return z, y, x
 
 
-def _check_end(source: ByteSource, header: MrcHeader, stop: threading.Event | None) -> None:
+def _check_end(source: ByteSource, header: MrcHeader, size_bytes: int | None, stop: threading.Event | None) -> None:
     """Refuse a file that ends before its last voxel, rather than fail in the middle of looking at it."""
     voxel_bytes = header.dtype.itemsize
-    last = header.offset + math.prod(header.shape_zyx) * voxel_bytes - voxel_bytes
-    if len(source.read("", start=last, length=voxel_bytes, stop=stop) or b"") < voxel_bytes:
+    end = header.offset + math.prod(header.shape_zyx) * voxel_bytes
+    if size_bytes is None:
+        last = source.read("", start=end - voxel_bytes, length=voxel_bytes, stop=stop)
+        size_bytes = end - voxel_bytes + len(last.content if last else b"")
+    if size_bytes < end:
         raise StreamError(f"{source.url} is cut short: it ends before the last of its {header.shape_zyx[0]} planes.")

@@ -63,6 +63,11 @@ class MemoryCache(Generic[Value]):
             while self._size_bytes > self.limit_bytes:
                 self._forget(next(iter(self._entries)))
 
+    def forget(self, key: Hashable) -> None:
+        """Forget an entry, if there is one."""
+        with self._lock:
+            self._forget(key)
+
     def forget_where(self, owner: Hashable) -> None:
         """Forget all entries whose key is a tuple that starts with ``owner``."""
         with self._lock:

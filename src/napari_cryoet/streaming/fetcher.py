@@ -76,6 +76,8 @@ class _Flight:
     future: Future[dict[Hashable, Block]] = field(default_factory=Future)
     waiters: int = 0
     priority: Priority | None = None  # None where somebody waits
+    has_begun: bool = False
+    is_stale: bool = False
 
     @property
     def is_ahead(self) -> bool:
@@ -165,6 +167,15 @@ class Fetcher:
         with self._state:
             self._wishes.pop(wanter, None)
 
+    def drop(self, keys: Iterable[Hashable]) -> None:
+        """Forget blocks that are out of date, and do not keep what comes of them by what is under way."""
+        with self._state:
+            for key in keys:
+                self.memory.forget(key)
+                flight = self._flights.get(key)
+                if flight is not None and flight.has_begun:
+                    flight.is_stale = True
+
     def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[_Flight]:
         """Take from the cache what is there; the flights that bring the rest, among them a new one if need be."""
         flights: set[_Flight] = set()
@@ -217,6 +228,7 @@ class Fetcher:
     def _serve(self) -> None:
         """Fetch whatever is most urgent until there has been nothing to do for a while."""
         while (flight := self._take()) is not None:
+            flight.has_begun = True
             result: dict[Hashable, Block] | CryoETError = StreamError("Reading failed in an unexpected way.")
             is_sound = False
             try:
@@ -274,10 +286,10 @@ class Fetcher:
 
     def _finish(self, flight: _Flight, result: dict[Hashable, Block] | CryoETError, *, is_leaving: bool) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
-        if isinstance(result, dict):
-            for key, block in result.items():
-                self.memory.put(key, block, _owned_bytes(block))
         with self._state:
+            if isinstance(result, dict) and not flight.is_stale:
+                for key, block in result.items():
+                    self.memory.put(key, block, _owned_bytes(block))
             self._threads -= is_leaving
             self._ahead -= flight.is_ahead
             self._in_view -= flight.is_view

@@ -105,7 +105,8 @@ class _Look:
 
     def _read_one(self, key: str, length: int) -> None:
         try:
-            self._contents[key] = self._source.read(key, length=length, stop=self._stop)
+            piece = self._source.read(key, length=length, stop=self._stop)
+            self._contents[key] = piece.content if piece else None
         except StreamError as error:
             self._contents[key] = None
             self._errors[key] = error

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import ChangedError, FormatError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
 from napari_cryoet.streaming.geometry import (
@@ -26,7 +26,7 @@ from napari_cryoet.streaming.geometry import (
 )
 from napari_cryoet.streaming.opening import Found, FoundArray, find_arrays
 from napari_cryoet.streaming.read_ahead import ReadAhead
-from napari_cryoet.streaming.readers import BlockReader, FrameReader, PlainReader, ZarrReader, longest_run
+from napari_cryoet.streaming.readers import BlockReader, FrameReader, OneFile, PlainReader, ZarrReader, longest_run
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 #: A block of a pyramid, unique in the process: the pyramid, the level, the block.
 BlockKey = tuple[int, int, BlockIndex]
+
+_ATTEMPTS = 3  # with two, one of many that meet a changed file at once might see only what others did about it
 
 _owners = itertools.count()
 _by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
@@ -89,6 +91,7 @@ class Pyramid:
     def __init__(self, source: ByteSource, readers: Sequence[BlockReader], found: Found, identity: Identity) -> None:
         self._source, self._readers = source, tuple(readers)
         self._fetcher, self._owner, self._stop = identity.fetcher, identity.owner, identity.stop
+        self._changing, self._changes = threading.Lock(), 0  # of files, met so far
         multiscale = found.multiscale
         self.url = source.url
         self.shapes = tuple(reader.metadata.shape for reader in readers)
@@ -152,14 +155,16 @@ class Pyramid:
 
         Raises
         ------
+        ChangedError
+            If files don't stop changing while it is read.
         StreamError
-            If anything of it can't be read.
+            If anything else of it can't be read.
         StoppedError
             When ``stop`` is set or the pyramid is closed.
         """
         grid = self._readers[level].grid
         box = box or tuple((0, size) for size in self.shapes[level])
-        blocks = self._fetcher.fetch(self.runs(level, grid.covering(box)), stop=stop)
+        blocks = self._fetch(level, box, stop)
         values = np.empty(box_shape(box), self.dtype)
         for key, content in blocks.items():
             place = grid.box(_block_of(key))
@@ -167,6 +172,17 @@ class Pyramid:
             if common is not None:
                 values[box_slices(common, box)] = content[box_slices(common, place)]
         return values
+
+    def _fetch(self, level: int, box: Box, stop: threading.Event | None) -> dict[Hashable, Block]:
+        """The blocks of a box, once more where a file changed meanwhile: some may be old and some new."""
+        for _ in range(_ATTEMPTS):
+            with self._changing:
+                seen = self._changes
+            blocks = self._fetcher.fetch(self.runs(level, self._readers[level].grid.covering(box)), stop=stop)
+            with self._changing:
+                if self._changes == seen:
+                    return blocks
+        raise ChangedError(f"{self.url} changed while it was read.", hint="Try again once it doesn't change any more.")
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""
@@ -213,11 +229,31 @@ class Pyramid:
         reader = self._readers[level]
 
         def load(keys: tuple[Hashable, ...]) -> dict[Hashable, Block]:
-            loaded = reader.load([_block_of(key) for key in keys], self._stop)
+            loaded = self._load(level, [_block_of(key) for key in keys])
             return {self.key(level, block): values for block, values in loaded.items()}
 
         groups = reader.grid.runs(blocks, longest_run(reader))
         return [Run(tuple(self.key(level, block) for block in group), load) for group in groups]
+
+    def _load(self, level: int, blocks: list[BlockIndex]) -> dict[BlockIndex, Block]:
+        """Read blocks of one chunk; where its file changed, all of it that is in memory is dropped and read anew."""
+        for _ in range(_ATTEMPTS - 1):
+            with self._changing:
+                seen = self._changes
+            try:
+                return self._readers[level].load(blocks, self._stop)
+            except ChangedError:
+                self._drop_file_of(level, blocks, seen)
+        return self._readers[level].load(blocks, self._stop)
+
+    def _drop_file_of(self, level: int, blocks: list[BlockIndex], seen: int) -> None:
+        """Drop all blocks of a file, unless somebody did so since ``seen``: they may be of the new version by now."""
+        with self._changing:
+            if self._changes != seen:
+                return
+            self._changes += 1
+            others = set(self._readers[level].forget(blocks[0])).difference(blocks)
+            self._fetcher.drop(self.key(level, block) for block in others)
 
 
 def open_pyramid(
@@ -252,12 +288,21 @@ def open_pyramid(
 
 
 def plain_pyramid(
-    source: ByteSource, shape: tuple[int, ...], dtype: np.dtype[Any], *, offset: int, axes: tuple[str, ...] = ()
+    source: ByteSource,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    offset: int,
+    version: str | None = None,
+    axes: tuple[str, ...] = (),
 ) -> Pyramid:
-    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order."""
+    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order.
+
+    Where ``version`` is given, no other version of the file is read.
+    """
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
     found = Found({}, None, (FoundArray("", metadata, b"", b""),))
-    reader = PlainReader(source, "", metadata, offset=offset, key="")
+    reader = PlainReader(source, "", metadata, file=OneFile("", offset, version))
     pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
     pyramid.axes = axes
     return pyramid

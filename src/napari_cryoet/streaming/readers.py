@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_cryoet.exceptions import CryoETError, FormatError, StreamError
 from napari_cryoet.streaming import blosc
 from napari_cryoet.streaming.geometry import BlockIndex, Grid, box_shape, box_slices, make_grid
 from napari_cryoet.streaming.slabs import WHOLE_CHUNK_BYTES, cut_into_slabs
+from napari_cryoet.streaming.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +33,6 @@ _PLAIN_BLOCK_BYTES = 2**19
 _MAX_PLAIN_GAP_BYTES = 2**16
 _RUN_BYTES = 4 * 2**20
 _MAX_GAP_BYTES = 2**18
-_MAX_OBJECT_BYTES = 2 * 2**30
 _SMALL_OBJECT_BYTES = 2**19
 
 
@@ -47,9 +48,14 @@ class BlockReader(Protocol):
 
         Raises
         ------
+        ChangedError
+            Where a file is another version than the one that blocks of it came from before.
         StreamError
             Where a block can't be read; a missing chunk is no error, its blocks have the fill value.
         """
+
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Drop what is known of the file that a block lies in: it changed. All blocks of that file are returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,16 @@ class _HeldFrame:
 
     frame: blosc.Frame
     prefix: bytes
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OneFile:
+    """The one file that holds all values of an array, after a header, and the only version of it that counts."""
+
+    key: str
+    offset: int
+    version: str | None
 
 
 class FrameReader:
@@ -93,6 +109,7 @@ class FrameReader:
         self.grid = self._slabs.grid
         self.compression = sample.cbytes / sample.nbytes if sample else 1.0
         self._reads_whole_chunks = metadata.chunk_nbytes <= WHOLE_CHUNK_BYTES
+        self._versions = Versions(source.url)
         self._pending: dict[tuple[int, ...], Future[_HeldFrame | None]] = {}
         self._lock = threading.Lock()
 
@@ -103,9 +120,21 @@ class FrameReader:
             held = self._held_frame(chunk, stop)
             if held is None:
                 return {block: self._slabs.fill(block) for block in blocks}
-            return self._decode(chunk, held, blocks, stop)
+            decoded = self._decode(chunk, held, blocks, stop)
         except FormatError as error:
             raise StreamError(f"A part of {self._where(chunk)} is damaged: {error.message}") from error
+        self._versions.settle(self._key(chunk), held.version)  # another thread may have met another one meanwhile
+        return decoded
+
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Drop a chunk's table; see `BlockReader`."""
+        chunk = self.grid.chunk(block)
+        self._forget_frame(chunk)
+        self._versions.forget(self._key(chunk))
+        return _blocks_of_file(self.grid, block, self.metadata.chunk_shape)
+
+    def _forget_frame(self, chunk: tuple[int, ...]) -> None:
+        self._memory.forget((self._owner, "frame", self._path, chunk))
 
     def _decode(
         self, chunk: tuple[int, ...], held: _HeldFrame, blocks: Sequence[BlockIndex], stop: threading.Event
@@ -128,11 +157,14 @@ class FrameReader:
         frame, prefix = held.frame, held.prefix
         bodies = {part: prefix[frame.starts[part] : frame.ends[part]] for part in needed}
         missing = [part for part in bodies if frame.ends[part] > len(prefix)]
-        for piece in blosc.plan_ranges(frame, missing, max_gap=_MAX_GAP_BYTES):
-            content = self._source.read(self._key(chunk), start=piece.start, length=piece.stop - piece.start, stop=stop)
-            if content is None:
+        for span in blosc.plan_ranges(frame, missing, max_gap=_MAX_GAP_BYTES):
+            piece = self._source.read(
+                self._key(chunk), start=span.start, length=span.stop - span.start, version=held.version, stop=stop
+            )
+            if piece is None:
+                self._forget_frame(chunk)
                 raise StreamError(f"{self._where(chunk)} vanished while it was read.")
-            bodies |= blosc.cut_blocks(frame, piece, content)
+            bodies |= blosc.cut_blocks(frame, span, piece.content)
         return bodies
 
     def _held_frame(self, chunk: tuple[int, ...], stop: threading.Event) -> _HeldFrame | None:
@@ -162,26 +194,26 @@ class FrameReader:
         return held
 
     def _read_frame(self, chunk: tuple[int, ...], stop: threading.Event) -> _HeldFrame | None:
-        wanted = _MAX_OBJECT_BYTES if self._reads_whole_chunks else self._prefix_bytes
-        prefix = self._read_prefix(chunk, wanted, stop)
-        if prefix is None:
+        key = self._key(chunk)
+        piece = self._source.read(key, length=None if self._reads_whole_chunks else self._prefix_bytes, stop=stop)
+        if piece is None:
             return None
+        self._versions.settle(key, piece.version)
+        prefix = piece.content
         header = blosc.parse_header(prefix)
         if header.nbytes != self.metadata.chunk_nbytes:
             raise FormatError(f"it holds {header.nbytes} bytes instead of {self.metadata.chunk_nbytes}.")
+        if piece.total_bytes not in {None, header.cbytes}:
+            raise FormatError(f"it has {piece.total_bytes} bytes instead of {header.cbytes}.")
         if len(prefix) < header.table_end:
-            prefix = self._read_prefix(chunk, header.table_end, stop) or b""
+            whole_table = self._source.read(key, length=header.table_end, version=piece.version, stop=stop)
+            prefix = whole_table.content if whole_table else b""
         frame = blosc.parse_frame(prefix)
         is_whole = len(prefix) >= header.cbytes
         if self._reads_whole_chunks and not is_whole:
             raise FormatError(f"it has {len(prefix)} bytes instead of {header.cbytes}.")
         keep = is_whole and (self._reads_whole_chunks or header.cbytes <= _SMALL_OBJECT_BYTES)
-        return _HeldFrame(frame, prefix if keep else prefix[: header.table_end])
-
-    def _read_prefix(self, chunk: tuple[int, ...], length: int, stop: threading.Event) -> bytes | None:
-        if length == _MAX_OBJECT_BYTES:
-            return self._source.read(self._key(chunk), stop=stop)
-        return self._source.read(self._key(chunk), length=length, stop=stop)
+        return _HeldFrame(frame, prefix if keep else prefix[: header.table_end], piece.version)
 
     def _key(self, chunk: tuple[int, ...]) -> str:
         return _join(self._path, self.metadata.chunk_key(chunk))
@@ -199,38 +231,45 @@ class PlainReader:
         Where the array is.
     metadata
         What it is.
-    offset
-        Where the values start in each file.
-    key
+    file
         The one file that holds the only chunk, instead of a chunk's usual name.
     """
 
-    def __init__(
-        self, source: ByteSource, path: str, metadata: ArrayMetadata, *, offset: int = 0, key: str | None = None
-    ) -> None:
+    def __init__(self, source: ByteSource, path: str, metadata: ArrayMetadata, *, file: OneFile | None = None) -> None:
         self.metadata = metadata
         self._slabs = cut_into_slabs(metadata, _PLAIN_BLOCK_BYTES, may_split_planes=True)
         self.grid = self._slabs.grid
         self.compression = 1.0
-        self._source, self._path, self._offset, self._one_key = source, path, offset, key
+        self._source, self._path, self._file = source, path, file
+        self._versions = Versions(source.url)
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks, all of the same chunk; see `BlockReader`."""
-        key = self._one_key if self._one_key is not None else _join(self._path, self._chunk_key(blocks[0]))
+        key, offset = self._key(blocks[0]), self._file.offset if self._file else 0
+        version = self._file.version if self._file else self._versions.of(key)
         loaded: dict[BlockIndex, Block] = {}
         for group in self._neighbours(blocks):
             start, end = self._slabs.byte_span(group[0])[0], self._slabs.byte_span(group[-1])[1]
-            content = self._source.read(key, start=self._offset + start, length=end - start, stop=stop)
-            if content is None and self._one_key is None:
+            piece = self._source.read(key, start=offset + start, length=end - start, version=version, stop=stop)
+            if piece is None and self._file is None:
                 return {block: self._slabs.fill(block) for block in blocks}
-            if content is None or len(content) != end - start:
+            if piece is None or len(piece.content) != end - start:
                 raise StreamError(f"{self._source.url} ({key}) ends before its last value.")
+            self._versions.settle(key, piece.version)
+            version = piece.version
             for block in group:
-                loaded[block] = self._slabs.as_array(block, content, self._slabs.byte_span(block)[0] - start)
+                loaded[block] = self._slabs.as_array(block, piece.content, self._slabs.byte_span(block)[0] - start)
         return loaded
 
-    def _chunk_key(self, block: BlockIndex) -> str:
-        return self.metadata.chunk_key(self.grid.chunk(block))
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Let another version of a chunk count; see `BlockReader`."""
+        self._versions.forget(self._key(block))
+        return _blocks_of_file(self.grid, block, self.metadata.chunk_shape)
+
+    def _key(self, block: BlockIndex) -> str:
+        if self._file is not None:
+            return self._file.key
+        return _join(self._path, self.metadata.chunk_key(self.grid.chunk(block)))
 
     def _neighbours(self, blocks: Sequence[BlockIndex]) -> list[list[BlockIndex]]:
         """Blocks in order of position, those together that are read in one piece."""
@@ -259,7 +298,8 @@ class ZarrReader:
         shape = metadata.inner_chunk_shape
         self.grid = make_grid(metadata.shape, shape, shape)
         self._where = f"{source.url} ({path})" if path else source.url
-        self._array = open_zarr_array(source, path, metadata.zarr_format, document, stop=stop)
+        self._open = partial(open_zarr_array, source, path, metadata.zarr_format, document, stop=stop)
+        self._array = self._open()
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks; see `BlockReader`."""
@@ -270,6 +310,18 @@ class ZarrReader:
             values = read_zarr_array(self._array, box_slices(self.grid.box(block)), self._where, stop)
             decoded[block] = values.astype(self.metadata.dtype, copy=False)
         return decoded
+
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Start afresh, while reads under way meet the file's other version and fail; see `BlockReader`."""
+        self._array = self._open()
+        return _blocks_of_file(self.grid, block, self.metadata.chunk_shape)
+
+
+def _blocks_of_file(grid: Grid, block: BlockIndex, file_shape: tuple[int, ...]) -> Iterable[BlockIndex]:
+    """All blocks that lie in the same file as one of them."""
+    starts = (start // size * size for (start, _), size in zip(grid.box(block), file_shape, strict=True))
+    ends = zip(starts, file_shape, grid.shape, strict=True)
+    return grid.covering(tuple((start, min(start + size, end)) for start, size, end in ends))
 
 
 def longest_run(reader: BlockReader) -> int:

@@ -1,25 +1,49 @@
 """Where bytes come from: files below a web address or a folder, read whole or in ranges.
 
 What is missing is told apart from what failed. A missing file is an answer (zarr's rule: its voxels have the fill
-value); a refusal, a broken server or a broken disk is a `StreamError`, and never becomes zeros.
+value); a refusal, a broken server or a broken disk is a `StreamError`, and never becomes zeros. Every piece says which
+version of its file it comes from, so that parts of two versions are never put together.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from napari_cryoet.exceptions import FormatError, NetworkError, StoppedError, StreamError
+from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StoppedError, StreamError
 
 if TYPE_CHECKING:
     from napari_cryoet.http import Http
 
 _MISSING_STATUSES = {404, 410}
+_CHANGED_STATUS = 412
 _BEYOND_END_STATUS = 416
+_CHANGED_HINT = "Try again once it doesn't change any more."
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file or a part of it.
+
+    Attributes
+    ----------
+    content
+        The bytes.
+    version
+        What tells this version of the file from others, to compare and nothing else: the ETag, or when the file was
+        changed and its size, and for local files also the inode; None where the server says nothing of the kind.
+    total_bytes
+        Size of the whole file, where it is known.
+    """
+
+    content: bytes
+    version: str | None
+    total_bytes: int | None
 
 
 class ByteSource(Protocol):
@@ -34,8 +58,14 @@ class ByteSource(Protocol):
         """How many bytes have come from here so far."""
 
     def read(
-        self, key: str, *, start: int = 0, length: int | None = None, stop: threading.Event | None = None
-    ) -> bytes | None:
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
         """Read a file, or a part of it.
 
         Parameters
@@ -46,16 +76,20 @@ class ByteSource(Protocol):
             The first byte; negative counts from the end.
         length
             How many bytes at most; fewer come only where the file ends.
+        version
+            The version that other parts of the file came from; no other is read.
         stop
             Set by whoever no longer wants the bytes.
 
         Returns
         -------
-        bytes or None
+        Piece or None
             None where there is no such file.
 
         Raises
         ------
+        ChangedError
+            Where the file isn't ``version`` any more, or changes while it is read.
         StreamError
             Where the file may exist but could not be read.
         StoppedError
@@ -104,23 +138,24 @@ class HttpSource:
         return self._bytes_read.value
 
     def read(
-        self, key: str, *, start: int = 0, length: int | None = None, stop: threading.Event | None = None
-    ) -> bytes | None:
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
-        url = self._url_of(key)
+        is_whole = start == 0 and length is None
         try:
-            if start == 0 and length is None:
-                content = self._http.get(url, stop=stop)
-            else:
-                content = self._http.get(url, start=start, length=length, stop=stop)
+            piece = self._http.get_piece(
+                self._url_of(key), start=None if is_whole else start, length=length, version=version, stop=stop
+            )
         except NetworkError as error:
-            if error.status in _MISSING_STATUSES:
-                return None
-            if error.status == _BEYOND_END_STATUS:
-                return b""
-            raise StreamError(error.message, hint=error.hint) from error
-        self._bytes_read.add(len(content))
-        return content
+            return _answer_of(error, version)
+        self._bytes_read.add(len(piece.content))
+        return Piece(piece.content, piece.version, piece.total_bytes)
 
     def _url_of(self, key: str) -> str:
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
@@ -151,24 +186,55 @@ class FileSource:
         return self._bytes_read.value
 
     def read(
-        self, key: str, *, start: int = 0, length: int | None = None, stop: threading.Event | None = None
-    ) -> bytes | None:
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
         if stop is not None and stop.is_set():
             raise StoppedError
         path = self._path / key if key else self._path
         try:
             with path.open("rb") as file:
-                file.seek(start, os.SEEK_END if start < 0 else os.SEEK_SET)
-                content = file.read(-1 if length is None else length)
+                piece = _read_piece(file, start, length)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except IsADirectoryError as error:
             raise StreamError(f"{path} is a folder, not a file.") from error
         except OSError as error:
             raise StreamError(f"{path} could not be read ({error.strerror}).") from error
-        self._bytes_read.add(len(content))
-        return content
+        if piece is None or version not in {None, piece.version}:
+            raise ChangedError(f"{path} changed while it was read.", hint=_CHANGED_HINT)
+        self._bytes_read.add(len(piece.content))
+        return piece
+
+
+def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
+    """What a status means here that isn't success: an answer, or a StreamError."""
+    if error.status in _MISSING_STATUSES:
+        return None
+    if error.status == _BEYOND_END_STATUS and version is None:
+        return Piece(b"", None, None)
+    if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
+        raise ChangedError("A file changed while it was read.", hint=_CHANGED_HINT) from error
+    raise StreamError(error.message, hint=error.hint) from error
+
+
+def _read_piece(file: BinaryIO, start: int, length: int | None) -> Piece | None:
+    """A part of a local file; None where the file changed meanwhile."""
+    before = os.fstat(file.fileno())
+    file.seek(max(0, before.st_size + start) if start < 0 else start)
+    content = file.read(-1 if length is None else length)
+    version = _version_of(before)
+    return Piece(content, version, before.st_size) if version == _version_of(os.fstat(file.fileno())) else None
+
+
+def _version_of(about: os.stat_result) -> str:
+    return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
 
 
 def open_source(url_or_path: str | Path, *, http: Http | None = None) -> ByteSource:

@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
+from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.sources import ByteSource
 
-_MAX_OBJECT_BYTES = 2 * 2**30
-
 
 class SourceStore(Store):
     """What zarr needs to read an array below a byte source; nothing can be listed or written.
+
+    Whatever is read of a file is of the version that was met first; another one is a ChangedError.
 
     Parameters
     ----------
@@ -46,6 +46,7 @@ class SourceStore(Store):
         self._stop = stop
         self._source = source
         self._documents = documents
+        self._versions: dict[str, str | None] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SourceStore) and other._source is self._source
@@ -63,14 +64,19 @@ class SourceStore(Store):
     def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         match byte_range:
             case None:
-                return self._source.read(key, stop=self._stop)
+                start, length = 0, None
             case RangeByteRequest(start, end):
-                return self._source.read(key, start=start, length=end - start, stop=self._stop)
-            case OffsetByteRequest(offset):
-                return self._source.read(key, start=offset, stop=self._stop)
+                length = end - start
+            case OffsetByteRequest(start):
+                length = None
             case SuffixByteRequest(suffix):
-                return self._source.read(key, start=-suffix, stop=self._stop)
-        raise ValueError(f"unknown byte request {byte_range!r}")
+                start, length = -suffix, None
+        piece = self._source.read(key, start=start, length=length, version=self._versions.get(key), stop=self._stop)
+        if piece is None:
+            return None
+        if self._versions.setdefault(key, piece.version) != piece.version:
+            raise ChangedError(f"{self._source.url} ({key}) changed while it was read.")
+        return piece.content
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

@@ -1,0 +1,119 @@
+"""A file that changes while it is read gives the old values or the new ones, and never some of both."""
+
+import contextlib
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import Blosc
+
+from napari_cryoet.exceptions import ChangedError, StreamError
+from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+SHAPE = (64, 160, 160)
+LAYOUTS = {
+    "blosc": {"zarr_format": 2, "chunks": SHAPE, "compressors": Blosc("lz4", 5, Blosc.SHUFFLE)},
+    "plain": {"zarr_format": 2, "chunks": SHAPE, "compressors": None},
+    "sharded": {"zarr_format": 3, "chunks": (16, 80, 80), "shards": SHAPE, "compressors": zarr.codecs.ZstdCodec()},
+}
+KEYS = {"blosc": "0.0.0", "plain": "0.0.0", "sharded": "c/0/0/0"}
+
+
+def noise(seed):
+    return np.random.default_rng(seed).normal(size=SHAPE).astype("<f4")
+
+
+OLD, NEW = noise(1), noise(2)
+
+
+@pytest.fixture
+def served(tmp_path):
+    with StreamServer(tmp_path / "served") as server:
+        yield server
+
+
+@pytest.fixture(params=LAYOUTS)
+def replace(request, tmp_path, served):
+    """Puts the new version of the only chunk in place of the old one that is served as ``a.zarr``."""
+    layout, key = LAYOUTS[request.param], KEYS[request.param]
+    for name, values in (("served/a.zarr", OLD), ("new.zarr", NEW)):
+        zarr.create_array(str(tmp_path / name), shape=SHAPE, dtype="<f4", **layout)[...] = values
+    copies = itertools.count()
+
+    def put():
+        copy = Path(shutil.copy(tmp_path / "new.zarr" / key, tmp_path / f"copy{next(copies)}"))
+        copy.replace(served.folder / "a.zarr" / key)
+
+    return put
+
+
+def is_either(values, box=np.s_[:]):
+    return np.array_equal(values, OLD[box]) or np.array_equal(values, NEW[box])
+
+
+def test_a_chunk_that_is_replaced_between_two_of_its_planes_is_read_anew(replace, served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    first = pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    assert np.array_equal(first, OLD[:2])
+    replace()
+    assert np.array_equal(pyramid.read(0, ((40, 42), (0, 160), (0, 160))), NEW[40:42])
+    assert np.array_equal(pyramid.read(0, ((0, 2), (0, 160), (0, 160))), NEW[:2])
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+def test_whenever_it_is_replaced_a_read_is_all_old_or_all_new(replace, served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    reads = itertools.count()
+
+    def replace_at_third(path, wanted):
+        if path.endswith("0") and next(reads) == 2:
+            replace()
+
+    served.before_answer = replace_at_third
+    box = ((3, 5), (0, 160), (0, 160))
+    assert is_either(pyramid.read(0, box), np.s_[3:5])
+    box = ((50, 53), (0, 160), (0, 160))
+    assert is_either(pyramid.read(0, box), np.s_[50:53])
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+def test_a_file_that_never_rests_is_an_error_and_no_mixture(replace, served):
+    one_at_a_time = Fetcher(MemoryCache(2**27), threads=1)  # so that nothing is under way any more after the error
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=one_at_a_time)
+    pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    served.before_answer = lambda path, wanted: replace() if wanted and not wanted.startswith("bytes=0-") else None
+    with contextlib.suppress(ChangedError):  # a layout that is read in one request never meets two versions
+        assert is_either(pyramid.read(0, ((40, 42), (0, 160), (0, 160))), np.s_[40:42])
+    served.before_answer = lambda path, wanted: None
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+def test_a_chunk_that_vanishes_between_two_of_its_planes_is_an_error_first_and_missing_after(tmp_path, served):
+    layout = LAYOUTS["blosc"]
+    zarr.create_array(str(tmp_path / "served/a.zarr"), shape=SHAPE, dtype="<f4", fill_value=7, **layout)[...] = OLD
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    (served.folder / "a.zarr/0.0.0").unlink()
+    with pytest.raises(StreamError, match="vanished"):
+        pyramid.read(0, ((40, 42), (0, 160), (0, 160)))
+    assert np.all(pyramid.read(0, ((40, 42), (0, 160), (0, 160))) == 7)
+
+
+def test_an_mrc_file_that_changed_after_its_header_was_read_is_an_error(tmp_path):
+    import mrcfile
+
+    for name, values in (("a.mrc", OLD), ("b.mrc", NEW)):
+        with mrcfile.new(tmp_path / name) as file:
+            file.set_data(values)
+    levels = open_mrc(tmp_path / "a.mrc").levels
+    assert np.array_equal(levels[0][0].compute(), OLD[0])
+    (tmp_path / "b.mrc").replace(tmp_path / "a.mrc")
+    with pytest.raises(ChangedError, match="changed while it was read"):
+        levels[0][40].compute()
