@@ -8,31 +8,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numcodecs import Blosc
+from numcodecs.blosc import list_compressors
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.streaming.blosc import (
     HEADER_BYTES,
     cut_blocks,
     cut_frame,
+    decode_blocks,
+    decode_frame,
     parse_frame,
     parse_header,
     plan_ranges,
 )
 
-CODECS = ["lz4", "lz4hc", "zstd", "zlib", "blosclz"]
-DTYPES = ["i1", "u1", "<i2", "<u2", ">i2", "<f4", "<i4", "<f8", "<c8", "<c16"]
+CODECS = sorted(list_compressors())
+DTYPES = ["b1", "i1", "u1", "<i2", "<u2", ">i2", "<f2", "<f4", "<i4", "<f8", "<c8", "<c16", "V3", "V16", "V17", "V300"]
 
 
 def content(dtype: str, size: int, seed: int, kind: str) -> bytes:
     """Some array's bytes: noise does not compress, steps do, zeros vanish."""
     random = np.random.default_rng(seed)
+    nbytes = min(size, 400_000 // np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize
     match kind:
         case "noise":
-            return random.bytes(size * np.dtype(dtype).itemsize)
+            return random.bytes(nbytes)
         case "steps":
-            return (np.arange(size) // 7 + random.integers(0, 3, size)).astype(dtype).tobytes()
+            return (
+                (np.arange(nbytes // 4 + 1) // 7 + random.integers(0, 3, nbytes // 4 + 1))
+                .astype("<i4")
+                .tobytes()[:nbytes]
+            )
+        case "half noise":
+            return random.bytes(nbytes // 2) + bytes(nbytes - nbytes // 2)
         case _:
-            return np.zeros(size, dtype).tobytes()
+            return bytes(nbytes)
 
 
 @st.composite
@@ -40,15 +50,15 @@ def frames(draw):
     dtype = draw(st.sampled_from(DTYPES))
     raw = content(
         dtype,
-        draw(st.one_of(st.integers(0, 3_000), st.integers(30_000, 300_000))),
+        draw(st.one_of(st.integers(0, 3_000), st.integers(30_000, 100_000))),
         draw(st.integers(0, 9)),
-        draw(st.sampled_from(["noise", "steps", "zeros"])),
+        draw(st.sampled_from(["noise", "steps", "half noise", "zeros"])),
     )
     codec = Blosc(
         cname=draw(st.sampled_from(CODECS)),
         clevel=draw(st.integers(0, 9)),
-        shuffle=draw(st.sampled_from([Blosc.NOSHUFFLE, Blosc.SHUFFLE, Blosc.BITSHUFFLE])),
-        blocksize=draw(st.sampled_from([0, 128, 512, 1000, 4096, 2**15])),
+        shuffle=draw(st.sampled_from([Blosc.NOSHUFFLE, Blosc.SHUFFLE, Blosc.BITSHUFFLE, Blosc.AUTOSHUFFLE])),
+        blocksize=draw(st.sampled_from([0, 1, 128, 512, 1000, 4096, 2**15, 2**30])),
     )
     return raw, bytes(codec.encode(np.frombuffer(raw, dtype)))
 
@@ -67,8 +77,26 @@ def test_any_run_of_blocks_decodes_to_its_part_of_the_content(made, data):
     blocks = {}
     for piece in plan_ranges(frame, range(first, stop), max_gap=data.draw(st.sampled_from([0, 100]))):
         blocks |= cut_blocks(frame, piece, encoded[piece.start : piece.stop])
-    smaller = cut_frame(frame, first, stop, blocks)
-    assert bytes(Blosc().decode(smaller)) == raw[first * header.blocksize : stop * header.blocksize]
+    expected = raw[first * header.blocksize : stop * header.blocksize]
+    assert bytes(Blosc().decode(cut_frame(frame, first, stop, blocks))) == expected
+    assert decode_blocks(frame, first, stop, blocks) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(frames(), st.data())
+def test_the_blocks_of_a_part_hold_it_and_none_is_needless(made, data):
+    raw, encoded = made
+    if not raw:
+        return
+    frame = parse_frame(encoded)
+    start = data.draw(st.integers(0, len(raw) - 1))
+    stop = data.draw(st.integers(start + 1, len(raw)))
+    first, last = frame.header.blocks_of(start, stop)
+    bodies = {b: encoded[frame.starts[b] : frame.ends[b]] for b in range(first, last)}
+    begin = first * frame.header.blocksize
+    assert decode_blocks(frame, first, last, bodies)[start - begin : stop - begin] == raw[start:stop]
+    assert begin <= start < begin + frame.header.blocksize
+    assert (last - 1) * frame.header.blocksize < stop
 
 
 @settings(max_examples=100, deadline=None)
@@ -146,3 +174,56 @@ def test_a_piece_of_the_wrong_length_is_refused():
     piece = plan_ranges(frame, [1])[0]
     with pytest.raises(FormatError, match="instead of"):
         cut_blocks(frame, piece, encoded[piece.start : piece.stop - 1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(frames(), st.data())
+def test_a_damaged_frame_is_refused_or_still_holds_as_many_bytes(made, data):
+    raw, encoded = made
+    damaged = bytearray(encoded[: data.draw(st.one_of(st.just(len(encoded)), st.integers(0, len(encoded))))])
+    for _ in range(data.draw(st.integers(0, 3))):
+        if damaged:
+            near = min(len(damaged), 64) - 1  # where header and table are
+            place = data.draw(st.one_of(st.integers(0, near), st.integers(0, len(damaged) - 1)))
+            damaged[place] = data.draw(st.integers(0, 255))
+    damaged = bytes(damaged)
+    try:
+        header = parse_header(damaged)
+        if header.nbytes != len(raw):
+            return  # whoever knows how much there must be goes no further
+        frame = parse_frame(damaged)
+        first, stop = 0, header.n_blocks
+        assert frame.starts.nbytes + frame.ends.nbytes <= max(4 * len(damaged), len(raw), 64)
+        blocks = {b: damaged[frame.starts[b] : frame.ends[b]] for b in range(first, stop)}
+        content = decode_blocks(frame, first, stop, blocks) if stop else b""
+    except FormatError:
+        return
+    assert len(content) == len(raw)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_parser_fail_in_another_way_or_take_much_memory(noise):
+    for prefix in (noise, bytes([2, 1, 0x21, 4]) + noise, bytes([2, 1, 0x03, 1]) + noise):
+        try:
+            header = parse_header(prefix)
+            if header.nbytes > 2**20:
+                continue
+            frame = parse_frame(prefix)
+        except FormatError:
+            continue
+        assert frame.starts.nbytes <= 8 * (2**20 // 32 + 1)
+
+
+def test_what_does_not_decompress_is_refused():
+    encoded = bytearray(Blosc("zstd", 5).encode(bytes(10_000)))
+    encoded[24:30] = bytes(6)
+    with pytest.raises(FormatError, match="does not decompress"):
+        decode_frame(bytes(encoded))
+
+
+def test_a_codec_that_is_not_there_is_refused():
+    encoded = bytearray(Blosc("lz4", 5).encode(bytes(10_000)))
+    encoded[2] = (encoded[2] & 0x1F) | (2 << 5)  # snappy, which numcodecs leaves out
+    with pytest.raises(FormatError, match="does not decompress"):
+        decode_frame(bytes(encoded))

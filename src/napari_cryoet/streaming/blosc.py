@@ -1,24 +1,30 @@
-"""Read parts of a Blosc-1 frame: parse its header and table, plan which bytes to ask for, cut a smaller valid frame.
+"""Read parts of a Blosc-1 frame: parse its header and table, plan which bytes to ask for, decode some of its blocks.
 
 A frame is a 16-byte header, a table of little-endian int32 start offsets, one per block, and the blocks, which are
 compressed independently of each other and stand in any order (several threads write them). All blocks hold
 ``blocksize`` bytes of content except the last one, which may hold fewer. Where the data did not compress, a flag says
 that the content follows the header as it is, without a table. Everything here is a pure function over bytes.
 
+Nothing takes more memory than a small multiple of what the caller expects: sizes are checked before they are used.
 The format is described in c-blosc's ``README_CHUNK_FORMAT.rst``.
 """
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_cryoet.exceptions import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+Bytes = bytes | memoryview
 
 HEADER_BYTES = 16
 
@@ -27,6 +33,7 @@ _FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
 _MEMCPYED = 0x02
 _DONT_SPLIT = 0x10
 _MAX_BYTES = 2**31 - 1
+_SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +77,24 @@ class Header:
 
     def content_size(self, block: int) -> int:
         """How many bytes a block holds once it is decompressed."""
-        return min(self.blocksize, self.nbytes - block * self.blocksize)
+        return self.span_size(block, block + 1)
+
+    def span_size(self, first: int, stop: int) -> int:
+        """How many bytes the blocks ``first`` to ``stop`` (exclusive) hold once they are decompressed."""
+        return min(stop * self.blocksize, self.nbytes) - first * self.blocksize
+
+    def blocks_of(self, start: int, stop: int) -> tuple[int, int]:
+        """The blocks, first and stop (exclusive), that hold the bytes ``start`` to ``stop`` of the content."""
+        return start // self.blocksize, -(-stop // self.blocksize)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """A frame's header and where each of its blocks starts and ends, in bytes from the frame's start."""
 
     header: Header
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,7 @@ class ByteRange:
     blocks: tuple[int, ...]
 
 
-def parse_header(prefix: bytes) -> Header:
+def parse_header(prefix: Bytes) -> Header:
     """Read and check the first 16 bytes of a frame.
 
     Raises
@@ -106,7 +121,7 @@ def parse_header(prefix: bytes) -> Header:
         raise FormatError(f"This is not a Blosc frame (its first byte is {header.version}).")
     if max(header.nbytes, header.cbytes) > _MAX_BYTES or header.cbytes < HEADER_BYTES or header.typesize == 0:
         raise FormatError("The Blosc header names impossible sizes.")
-    if header.nbytes and not 0 < header.blocksize <= _MAX_BYTES:
+    if header.nbytes and not min(_SMALLEST_BLOCK_BYTES, header.nbytes) <= header.blocksize <= header.nbytes:
         raise FormatError(f"The Blosc header names a block size of {header.blocksize}.")
     if header.is_memcpyed and header.cbytes != HEADER_BYTES + header.nbytes:
         raise FormatError("The Blosc header contradicts itself about the size of uncompressed content.")
@@ -115,7 +130,7 @@ def parse_header(prefix: bytes) -> Header:
     return header
 
 
-def parse_frame(prefix: bytes) -> Frame:
+def parse_frame(prefix: Bytes) -> Frame:
     """Read header and table.
 
     Parameters
@@ -130,18 +145,19 @@ def parse_frame(prefix: bytes) -> Frame:
     """
     header = parse_header(prefix)
     if header.is_memcpyed:
-        starts = tuple(HEADER_BYTES + block * header.blocksize for block in range(header.n_blocks))
-        ends = tuple(start + header.content_size(block) for block, start in enumerate(starts))
-        return Frame(header, starts, ends)
+        starts = HEADER_BYTES + header.blocksize * np.arange(header.n_blocks, dtype=np.int64)
+        return Frame(header, starts, np.minimum(starts + header.blocksize, header.cbytes))
     if len(prefix) < header.table_end:
         raise FormatError(f"The Blosc table is cut short: {len(prefix)} of {header.table_end} bytes.")
-    starts = struct.unpack_from(f"<{header.n_blocks}i", prefix, HEADER_BYTES)
-    if any(not header.table_end <= start < header.cbytes for start in starts):
+    starts = np.frombuffer(prefix, "<i4", header.n_blocks, HEADER_BYTES).astype(np.int64)
+    if ((starts < header.table_end) | (starts >= header.cbytes)).any():
         raise FormatError("The Blosc table points outside its frame.")
-    borders = [*sorted(set(starts)), header.cbytes]
-    if len(borders) != len(starts) + 1:
+    order = np.argsort(starts)
+    ends = np.empty_like(starts)
+    ends[order] = np.append(starts[order][1:], header.cbytes)
+    if (ends == starts).any():
         raise FormatError("Two blocks of the Blosc frame start at the same byte.")
-    return Frame(header, starts, tuple(borders[bisect_right(borders, start)] for start in starts))
+    return Frame(header, starts, ends)
 
 
 def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int = 0, max_bytes: int = 2**22) -> list[ByteRange]:
@@ -158,19 +174,21 @@ def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int = 0, max_by
     max_bytes
         Pieces are not merged beyond this size; a single block may be larger.
     """
+    wanted = np.fromiter(set(blocks), dtype=np.int64)
+    wanted = wanted[np.argsort(frame.starts[wanted])]
+    starts, ends = frame.starts[wanted].tolist(), frame.ends[wanted].tolist()
     ranges: list[ByteRange] = []
-    for block in sorted(set(blocks), key=frame.starts.__getitem__):
-        start, stop = frame.starts[block], frame.ends[block]
-        last = ranges[-1] if ranges else None
-        if last is not None and start - last.stop <= max_gap and stop - last.start <= max_bytes:
-            ranges[-1] = ByteRange(last.start, stop, (*last.blocks, block))
-        else:
-            ranges.append(ByteRange(start, stop, (block,)))
+    first = 0
+    for i in range(1, len(wanted) + 1):
+        if i < len(wanted) and starts[i] - ends[i - 1] <= max_gap and ends[i] - starts[first] <= max_bytes:
+            continue
+        ranges.append(ByteRange(starts[first], ends[i - 1], tuple(wanted[first:i].tolist())))
+        first = i
     return ranges
 
 
-def cut_blocks(frame: Frame, piece: ByteRange, content: bytes) -> dict[int, bytes]:
-    """Take the blocks out of a piece that was fetched.
+def cut_blocks(frame: Frame, piece: ByteRange, content: Bytes) -> dict[int, memoryview]:
+    """Take the blocks out of a piece that was fetched; they share its memory.
 
     Raises
     ------
@@ -181,12 +199,12 @@ def cut_blocks(frame: Frame, piece: ByteRange, content: bytes) -> dict[int, byte
         raise FormatError(f"A piece of a Blosc frame has {len(content)} bytes instead of {piece.stop - piece.start}.")
     view = memoryview(content)
     return {
-        block: bytes(view[frame.starts[block] - piece.start : frame.ends[block] - piece.start])
+        block: view[int(frame.starts[block]) - piece.start : int(frame.ends[block]) - piece.start]
         for block in piece.blocks
     }
 
 
-def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, bytes]) -> bytes:
+def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, Bytes]) -> bytes:
     """Make a smaller valid frame of the consecutive blocks ``first`` to ``stop`` (exclusive).
 
     Any Blosc decoder opens it; its content is the content of these blocks, in order.
@@ -203,7 +221,7 @@ def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, bytes]) 
     header = frame.header
     if not 0 <= first < stop <= header.n_blocks:
         raise ValueError(f"no blocks {first} to {stop} in a frame of {header.n_blocks}")
-    nbytes = sum(header.content_size(block) for block in range(first, stop))
+    nbytes = header.span_size(first, stop)
     flags, blocksize = header.flags, header.blocksize
     if nbytes < blocksize:
         # A last block that is shorter than the others is never split by byte planes, but here it stands alone and
@@ -218,3 +236,42 @@ def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, bytes]) 
     table = b"" if header.is_memcpyed else struct.pack(f"<{len(offsets)}i", *offsets)
     start = _HEADER.pack(header.version, header.codec_version, flags, header.typesize, nbytes, blocksize, position)
     return b"".join((start, table, *bodies))
+
+
+def decode_blocks(frame: Frame, first: int, stop: int, blocks: Mapping[int, Bytes]) -> bytes:
+    """The content of the consecutive blocks ``first`` to ``stop`` (exclusive).
+
+    Parameters
+    ----------
+    frame, first, stop, blocks
+        As in `cut_frame`.
+
+    Raises
+    ------
+    FormatError
+        If they don't decompress, or to another size than the frame says.
+    """
+    if frame.header.is_memcpyed:
+        content = b"".join(blocks[block] for block in range(first, stop))
+    else:
+        content = decode_frame(cut_frame(frame, first, stop, blocks))
+    expected = frame.header.span_size(first, stop)
+    if len(content) != expected:
+        raise FormatError(f"A part of a Blosc frame has {len(content)} bytes of content instead of {expected}.")
+    return content
+
+
+def decode_frame(encoded: Bytes) -> bytes:
+    """The content of a whole frame, whose header has been checked to be of a size that is wanted.
+
+    Raises
+    ------
+    FormatError
+        If it doesn't decompress.
+    """
+    from numcodecs.blosc import decompress
+
+    try:
+        return bytes(decompress(encoded))
+    except (RuntimeError, ValueError) as error:
+        raise FormatError("The Blosc frame does not decompress.") from error
