@@ -23,6 +23,7 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet._qt.warming import warm_up
 
 if TYPE_CHECKING:
     import napari
@@ -86,6 +87,7 @@ class PortalBrowser(QWidget):
         self._connect()
         self._add_keys()
         self._on_theme()
+        warm_up(self.tasks)
         self._recall()
 
     def use_source(self, source: str | Path) -> None:

@@ -1,0 +1,53 @@
+import sys
+import threading
+
+import pint
+import pytest
+
+from napari_cryoet._qt import warming
+from napari_cryoet._qt.warming import warm_up
+
+
+@pytest.fixture
+def unused(monkeypatch):
+    """pint as it is before anybody has asked for a unit."""
+    registry = pint.LazyRegistry()
+    monkeypatch.setattr(pint.application_registry, "_registry", registry)
+    return registry
+
+
+def test_napari_finds_units_made(qtbot, tasks, unused):
+    with qtbot.waitSignal(tasks.finished):
+        warm_up(tasks)
+    qtbot.waitUntil(lambda: pint.application_registry.get() is not unused)
+
+    assert type(pint.application_registry.get()) is pint.UnitRegistry
+    assert str(pint.get_application_registry().parse_units("angstrom")) == "angstrom"
+    assert {"pandas", "scipy.ndimage"} <= set(sys.modules)
+
+
+def test_it_is_done_in_a_worker(qtbot, tasks, unused, monkeypatch):
+    threads, prepare = [], warming._prepare
+    monkeypatch.setattr(warming, "_prepare", lambda job: threads.append(threading.current_thread()) or prepare(job))
+    with qtbot.waitSignal(tasks.finished):
+        warm_up(tasks)
+
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_units_that_somebody_has_got_meanwhile_stay_good(qtbot, tasks, unused):
+    with qtbot.waitSignal(tasks.finished):
+        warm_up(tasks)
+        theirs = pint.get_application_registry().parse_units("angstrom")  # as napari does for a layer
+    qtbot.wait(20)
+
+    assert pint.application_registry.get() is unused
+    assert theirs == pint.get_application_registry().parse_units("angstrom")
+
+
+def test_the_second_dock_has_nothing_to_do(qtbot, tasks, unused):
+    unused.parse_units("angstrom")
+    warm_up(tasks)
+
+    assert not tasks.is_running("warm-up")
