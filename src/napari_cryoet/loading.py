@@ -8,6 +8,7 @@ and the metadata has a warning. Nothing is guessed.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layou
 from napari_cryoet.wording import joined, plain, spacing_text
 
 AXES: Final = ("z", "y", "x")
+MAX_SPACING_ANGSTROM: Final = 1e6
 MASK_OPACITY: Final = 0.5
 
 _SHAPE_WORDS: Final = {
@@ -70,7 +72,7 @@ def load_tomogram(
         When ``stop`` is set.
     """
     if not isinstance(tomogram, Tomogram):
-        with _opened(str(tomogram), stop) as volume:
+        with _opened(os.fspath(tomogram), stop) as volume:
             return _image_spec(volume, stop, name=_stem(tomogram), **_bare(volume, tomogram, spacing_angstrom))
     url = tomogram.https_omezarr_dir or tomogram.https_mrc_file
     if not url:
@@ -170,16 +172,17 @@ def annotation_name(annotation: Annotation | None, shape_type: ShapeType | None)
 def _load_bare_annotation(
     source: str | Path, tomogram: Tomogram | float | None, color: RGBA | None, stop: threading.Event | None
 ) -> tuple[LayerSpec, ...]:
+    address = os.fspath(source)
     name = _stem(source)
     chosen = color or color_of(name)
     if suffix_of(source) == ".ndjson":
         given = _given_spacing(tomogram)
         spacing = given if given is not None else spacing_in_layout(source)
-        about = provenance.of_bare_file("annotation", str(source), spacing)
-        points = ndjson.read_points(_fetch(str(source), stop))
+        about = provenance.of_bare_file("annotation", address, spacing)
+        points = ndjson.read_points(_fetch(address, stop))
         diameter = diameter_angstrom(None, name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
-    with _opened(str(source), stop) as volume:
+    with _opened(address, stop) as volume:
         options = _bare(volume, source, _given_spacing(tomogram))
         is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
         return (_labels_spec(volume, options, name, None if is_instances else chosen, stop),)
@@ -261,6 +264,8 @@ def _fetch(url: str, stop: threading.Event | None) -> bytes:
 
 def _world(spacing: float | Iterable[float]) -> dict[str, Any]:
     scale = (float(spacing),) * 3 if isinstance(spacing, (int, float)) else tuple(spacing)
+    if not all(0 < each <= MAX_SPACING_ANGSTROM for each in scale):  # what isn't a number compares false
+        raise FormatError(f"A voxel can't be {scale[0]:g} Å wide.", hint="Give the voxel spacing in ångström yourself.")
     return {"scale": scale, "units": ("angstrom",) * 3, "axis_labels": AXES}
 
 

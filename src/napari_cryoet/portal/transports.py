@@ -62,7 +62,7 @@ def data_of(result: ExecutionResult) -> dict[str, Any]:
     """The data of an answer that has no errors; PortalError for any other."""
     if result.errors:
         words = "".join(c if c.isprintable() else " " for c in clean(str(result.errors[0].message)[:200])).strip()
-        raise PortalError(f"The portal couldn't answer: {words}", hint="Try again later.")
+        raise PortalError(f"The portal couldn't answer: {words.rstrip('.')}.", hint="Try again later.")
     if not isinstance(result.data, dict):
         raise PortalError("The portal's answer is empty.", hint="Try again later.")
     return result.data
