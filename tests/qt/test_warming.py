@@ -51,3 +51,13 @@ def test_the_second_dock_has_nothing_to_do(qtbot, tasks, unused):
     warm_up(tasks)
 
     assert not tasks.is_running("warm-up")
+
+
+def test_two_catalogues_in_a_row_start_it_once(qtbot, tasks, unused, monkeypatch):
+    works, run = [], tasks.run
+    monkeypatch.setattr(tasks, "run", lambda key, work, **options: works.append(key) or run(key, work, **options))
+    with qtbot.waitSignal(tasks.finished):
+        warm_up(tasks)
+        warm_up(tasks)
+
+    assert works == ["warm-up"]

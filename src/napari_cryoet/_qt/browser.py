@@ -17,6 +17,7 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
+from napari_cryoet._qt.source_watch import SourceWatch
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -79,6 +80,7 @@ class PortalBrowser(QWidget):
         self._thumbnails = Thumbnails(self.tasks, self.session.read_picture, self)
         self._activity = Activity(self.tasks, self)
         self.screens = Screens(self, self._theme, self._thumbnails)
+        self.source_watch = SourceWatch(self.screens, self.session, self)
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
         self.desk = LayerDesk(self.link, self.screens.run, self.screens.notice, self.tasks, self)
@@ -87,7 +89,6 @@ class PortalBrowser(QWidget):
         self._connect()
         self._add_keys()
         self._on_theme()
-        warm_up(self.tasks)
         self._recall()
 
     def use_source(self, source: str | Path) -> None:
@@ -130,6 +131,7 @@ class PortalBrowser(QWidget):
         screens.source_bar.refresh_requested.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
+        session.catalogue_changed.connect(lambda _catalogue: warm_up(self.tasks))  # while one reads it
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
         self.tasks.unhandled.connect(screens.notice.show_error)

@@ -13,13 +13,14 @@ import pint
 
 from napari_cryoet._qt.tasks import Job, Tasks
 
+_KEY = "warm-up"
 _pint: Any = pint  # which is typed only in part
 
 
 def warm_up(tasks: Tasks) -> None:
     """Start in the background; the second time there is nothing to do, and that costs nothing."""
-    if _is_unused():
-        tasks.run("warm-up", _prepare, then=_hand_over, failed=lambda _error: None)
+    if _is_unused() and not tasks.is_running(_KEY):
+        tasks.run(_KEY, _prepare, then=_hand_over, failed=lambda _error: None)
 
 
 def _prepare(_job: Job) -> object:
