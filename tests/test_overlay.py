@@ -1,6 +1,6 @@
 import pytest
 
-from napari_cryoet.overlay import best_file, fit, spacing_angstrom, why_not_drawable
+from napari_cryoet.overlay import fit, spacing_angstrom, why_not_drawable
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
 
@@ -109,16 +109,3 @@ def test_a_tomogram_lends_its_spacing_only_to_files_of_the_same_spacing_id():
 @pytest.mark.parametrize("nonsense", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_spacing_that_is_no_length_is_unknown(nonsense):
     assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=nonsense))) is None
-
-
-def test_a_mask_is_drawn_from_the_format_that_streams():
-    mrc = make_file(ShapeType.SEGMENTATION_MASK, format="mrc", id=1)
-    zarr = make_file(ShapeType.SEGMENTATION_MASK, format="zarr", id=2)
-
-    assert best_file([mrc, zarr]) is zarr
-    assert best_file([mrc]) is mrc
-
-
-def test_nothing_is_chosen_where_nothing_can_be_drawn():
-    assert best_file([make_file(ShapeType.MESH, format="glb")]) is None
-    assert best_file([]) is None

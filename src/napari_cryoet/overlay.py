@@ -8,7 +8,6 @@ portal's affine matrices are placeholders.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -118,18 +117,6 @@ def spacing_angstrom(file: AnnotationFile, tomogram: Tomogram | None = None) -> 
         return None
     is_same = file.tomogram_voxel_spacing_id == tomogram.tomogram_voxel_spacing_id
     return _usable(tomogram.voxel_spacing) if is_same else None
-
-
-def best_file(files: Iterable[AnnotationFile]) -> AnnotationFile | None:
-    """Of the formats of one shape the one to draw: a mask that streams before one that must be fetched whole."""
-    drawable = [file for file in files if not why_not_drawable(file)]
-    return min(drawable, key=_preference, default=None)
-
-
-def _preference(file: AnnotationFile) -> tuple[int, int]:
-    assert file.shape is not None  # noqa: S101 - a drawable file has a drawable shape
-    assert file.shape.shape_type is not None  # noqa: S101
-    return _DRAWABLE_FORMATS[file.shape.shape_type].index(file.format), file.id
 
 
 def _usable(spacing: float) -> float | None:

@@ -14,7 +14,7 @@ from napari_cryoet.cli.console import open_closed_streams, terminated_like_inter
 from napari_cryoet.cli.parser import build_parser
 from napari_cryoet.exceptions import CryoETError, DownloadError, StoppedError
 
-OK, FAILED, USAGE, STOPPED, TERMINATED = 0, 1, 2, 130, 143
+OK, FAILED, STOPPED, TERMINATED = 0, 1, 130, 143  # and 2 from the parser
 _MAX_LISTED = 20
 
 

@@ -58,11 +58,6 @@ class Manifest:
         digest = row.get("sha256")
         return digest if isinstance(digest, str) else None
 
-    def url_of(self, path: str) -> str | None:
-        """Return where a file came from, or None if nobody noted it."""
-        url = self.files.get(path, {}).get("url")
-        return url if isinstance(url, str) else None
-
 
 def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a folder; an empty one where there is none.

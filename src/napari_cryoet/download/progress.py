@@ -23,11 +23,6 @@ class Progress:
     done_files: int
     total_files: int
 
-    @property
-    def seconds_left(self) -> float | None:
-        """How long it will take at this speed, or None while nothing moves."""
-        return (self.total_bytes - self.done_bytes) / self.bytes_per_s if self.bytes_per_s > 0 else None
-
 
 class Tracker:
     """Sums up what the workers tell; thread-safe.

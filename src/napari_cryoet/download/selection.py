@@ -14,7 +14,6 @@ VolumeFormat = Literal["zarr", "mrc"]
 VOLUME_FORMATS: tuple[VolumeFormat, ...] = ("zarr", "mrc")
 
 What = Literal["tomogram", "annotations", "metadata"]
-WHAT: tuple[What, ...] = ("tomogram", "annotations", "metadata")
 
 #: Which annotations: all, those that the curators show by default, none, or those with these ids.
 WhichAnnotations = Literal["all", "default", "none"] | Collection[int]
