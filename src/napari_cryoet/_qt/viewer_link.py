@@ -70,6 +70,7 @@ class ViewerLink(QObject):
         self._may_discard = may_discard or ask_in_a_box
         self._own = OwnLayers(viewer)
         self._coming: set[LayerKey] = set()
+        self._adding: LayerKey | None = None
         self._edited: set[str] = set()
         self._is_removing = False
         self._tidy = single_shot(self, 0, self._remove_orphans)
@@ -132,6 +133,8 @@ class ViewerLink(QObject):
         """Stop it coming and remove its layers; False if the person wants to keep what they edited."""
         if key in self._coming:
             self.stop(key)
+        if key == self._adding:
+            return True  # napari can't let go of a layer that it is still adding: `_insert` takes it out
         layers = self._own.of(key)
         edited = [layer.name for layer in layers if str(layer.unique_id) in self._edited]
         if edited and not self._may_discard(edited[0]):
@@ -201,16 +204,19 @@ class ViewerLink(QObject):
         self.failed.emit(key, error)
 
     def _on_loaded(self, key: LayerKey, page: RunPage, specs: tuple[LayerSpec, ...]) -> None:
-        self._coming.discard(key)
         group = page.run.id
-        if key.kind == "tomogram" and self.replaces_own_layers:
-            self._remove_other_groups(group)
-        self._add(key, group, specs)
-        self.changed.emit()
-        for remark in specs[0].options["metadata"][METADATA_KEY].get("warnings", ()):
+        try:  # it is still on its way, and can be stopped, until all of it is there
+            if key.kind == "tomogram" and self.replaces_own_layers:
+                self._remove_other_groups(group)
+            is_there = key in self._coming and self._add(key, group, specs)
+        finally:
+            self._coming.discard(key)
+            self.changed.emit()
+        for remark in specs[0].options["metadata"][METADATA_KEY].get("warnings", ()) if is_there else ():
             self.remarked.emit(key, remark)
 
-    def _add(self, key: LayerKey, group: object, specs: tuple[LayerSpec, ...]) -> None:
+    def _add(self, key: LayerKey, group: object, specs: tuple[LayerSpec, ...]) -> bool:
+        """Add all of the layers, or none where somebody says stop meanwhile; whether they are there."""
         viewer = self._viewer
         is_first_image = key.kind == "tomogram" and not self._own.strangers() and not self._has_tomogram()
         was_empty = not viewer.layers
@@ -219,8 +225,8 @@ class ViewerLink(QObject):
         for layer in layers:
             tag(layer, key, group, is_main_layer=layer is layers[0])
             show_as_discs(layer)
-            viewer.layers.insert(self._own.place_for(layer, group), layer)
-            self._watch(layer)
+        if not self._insert(key, group, layers):
+            return False
         if is_first_image and not was_empty:
             viewer.reset_view(layers=layers)
             for axis, steps in enumerate(viewer.dims.nsteps):
@@ -231,6 +237,23 @@ class ViewerLink(QObject):
             viewer.layers.selection.active = active  # whoever was at work there goes on
         else:
             viewer.layers.selection.active = layers[0]
+        return True
+
+    def _insert(self, key: LayerKey, group: object, layers: list[Layer]) -> bool:
+        """Put layers where they belong; takes all out again if one can't be added, or whoever hears of one stops."""
+        is_whole, self._adding = False, key
+        try:
+            for layer in layers:
+                self._viewer.layers.insert(self._own.place_for(layer, group), layer)
+                self._watch(layer)
+                if key not in self._coming:
+                    return False
+            is_whole = True
+        finally:
+            self._adding = None
+            if not is_whole:
+                self._remove([layer for layer in layers if layer in self._viewer.layers])
+        return True
 
     def _has_tomogram(self) -> bool:
         return any(key.kind == "tomogram" for key in self._own.shown())

@@ -1,0 +1,316 @@
+"""Stop, while a server is silent, stalls or dribbles: no half layer, nothing that goes on, and asking again works."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from napari.layers import Points, Vectors
+from qtpy.QtCore import Qt
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.viewer_link import ViewerLink
+from qt.stalling_world import (
+    ARROWS,
+    MASK,
+    RUN_ID,
+    TOMOGRAM,
+    OneRunPortal,
+    asks_for_mask,
+    asks_for_metadata,
+    asks_for_points,
+    asks_for_voxels,
+    page_of_world,
+    write_world,
+)
+from stalling_server import StallingServer
+
+WAYS = ("silent", "stalled", "slow")
+WAITING = {
+    "a tomogram that is being found": (TOMOGRAM, asks_for_metadata),
+    "a tomogram that is being read": (TOMOGRAM, asks_for_voxels),
+    "points": (ARROWS, asks_for_points),
+    "a mask": (MASK, asks_for_mask),
+}
+N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    return folder
+
+
+@pytest.fixture
+def server(folder) -> Iterator[StallingServer]:
+    with StallingServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def page(server):
+    return page_of_world(server.address_of)
+
+
+@pytest.fixture
+def link(qtbot, viewer_model, tasks) -> Iterator[ViewerLink]:
+    link = ViewerLink(viewer_model, tasks)
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def dock(qtbot, viewer_model, memory, page) -> Iterator[PortalBrowser]:
+    """The dock at the run's page."""
+    browser = make_dock(qtbot, viewer_model, memory, page)
+    qtbot.addWidget(browser)
+    browser.resize(380, 760)
+    browser.show()
+    yield browser
+    browser.close_down()
+
+
+def make_dock(qtbot, viewer, memory, page) -> PortalBrowser:
+    portal = OneRunPortal(page)
+    browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(RUN_ID)
+    return browser
+
+
+def show(link: ViewerLink, page, key: LayerKey) -> None:
+    if key == TOMOGRAM:
+        link.open_tomogram(page, page.tomograms[0])
+    else:
+        link.show_annotation(page, next(file for file in page.annotation_files if file.id == key.id))
+
+
+def hold(server: StallingServer, how: str, chosen) -> None:
+    server.how, server.chosen = how, chosen
+
+
+def wait_until_held(qtbot, server: StallingServer) -> None:
+    qtbot.waitUntil(lambda: server.n_held > 0)
+
+
+def busy_threads() -> list[str]:
+    """What still works for us, but for threads that wait for more blocks to fetch: those show at the server."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("napari-cryoet") and not name.startswith("napari-cryoet-fetch")]
+
+
+def nothing_goes_on(qtbot, server: StallingServer) -> None:
+    server.wait_until_left()
+    qtbot.waitUntil(lambda: not busy_threads())
+
+
+def tick(dock: PortalBrowser, qtbot, number: int = 0) -> None:
+    """Show the first annotation of a group, by key."""
+    tree = dock.screens.run.tree
+    tree.setCurrentIndex(tree.model().index(0, 0, tree.model().index(number, 0)))
+    qtbot.keyClick(tree, Qt.Key.Key_Space)
+
+
+def click(qtbot, widget) -> None:
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("what", WAITING)
+def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, link, tasks, viewer_model, what, how):
+    key, chosen = WAITING[what]
+    hold(server, how, chosen)
+    show(link, page, key)
+    wait_until_held(qtbot, server)
+
+    with qtbot.waitSignal(tasks.finished) as ended:
+        link.stop(key)
+
+    assert ended.args == [key]
+    assert link.coming() == set()
+    nothing_goes_on(qtbot, server)
+    assert not viewer_model.layers
+
+    server.let_go()
+    show(link, page, key)
+    qtbot.waitUntil(lambda: not link.coming())
+    assert link.shown() == {key}
+    assert len(viewer_model.layers) == N_LAYERS[key]
+
+
+def test_a_stop_of_one_lets_the_others_come(qtbot, server, page, link):
+    hold(server, "silent", asks_for_voxels)
+    show(link, page, TOMOGRAM)
+    wait_until_held(qtbot, server)
+    show(link, page, ARROWS)
+    link.stop(TOMOGRAM)
+    qtbot.waitUntil(lambda: not link.coming())
+
+    assert link.shown() == {ARROWS}
+    nothing_goes_on(qtbot, server)
+
+
+class TestAmidAdding:
+    """Whoever hears of the first of several layers (a plugin, a progress bar that lets events in) may say stop."""
+
+    @pytest.fixture
+    def heard(self, viewer_model):
+        heard = []
+        viewer_model.layers.events.inserted.connect(lambda event: heard.append(type(event.value)))
+        return heard
+
+    @pytest.mark.parametrize("says", ["stop", "hide"])
+    def test_a_stop_takes_the_first_away_again(self, qtbot, page, link, viewer_model, heard, says):
+        viewer_model.layers.events.inserted.connect(lambda _event: getattr(link, says)(ARROWS), position="last")
+        show(link, page, ARROWS)
+        qtbot.waitUntil(lambda: not link.coming())
+
+        assert len(heard) == 1
+        assert issubclass(heard[0], Points)
+        assert not viewer_model.layers
+
+    def test_a_layer_that_cannot_be_added_takes_the_others_along(self, qtbot, page, link, viewer_model, heard):
+        def refuse(event) -> None:
+            if isinstance(event.value, Vectors):
+                raise RuntimeError("no arrows here")
+
+        viewer_model.layers.events.inserted.connect(refuse, position="last")
+        with qtbot.captureExceptions() as raised:
+            show(link, page, ARROWS)
+            qtbot.waitUntil(lambda: not link.coming())
+
+        assert len(raised) == 1
+        assert len(heard) == 2
+        assert not viewer_model.layers
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_model, how):
+    button = dock.screens.run.open
+    hold(server, how, asks_for_voxels)
+    click(qtbot, button)
+    wait_until_held(qtbot, server)
+    assert button.text().strip().startswith("Stop")
+
+    with qtbot.waitSignal(dock.tasks.finished):
+        click(qtbot, button)
+
+    assert button.text().strip().startswith("Open  ≈")
+    nothing_goes_on(qtbot, server)
+    assert not viewer_model.layers
+
+    server.let_go()
+    click(qtbot, button)
+    qtbot.waitUntil(lambda: dock.link.shown() == {TOMOGRAM})
+    assert button.text().strip() == "Open in the viewer"
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_the_docks_strip_stops_all_and_ticks_can_be_set_again(qtbot, server, dock, viewer_model, how):
+    strip, model = dock.screens.status, dock.screens.run.annotations
+    hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
+    click(qtbot, dock.screens.run.open)
+    tick(dock, qtbot)
+    assert dock.link.coming() == {TOMOGRAM, ARROWS}
+    qtbot.waitUntil(lambda: server.n_held > 1)
+
+    click(qtbot, strip.stop)
+
+    assert not strip.stop.isVisible()
+    assert dock.link.coming() == set()
+    first = model.index(0, 0, model.index(0, 0))
+    assert first.siblingAtColumn(1).data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Unchecked
+    nothing_goes_on(qtbot, server)
+    assert not viewer_model.layers
+
+    server.let_go()
+    tick(dock, qtbot)
+    qtbot.waitUntil(lambda: dock.link.shown() == {ARROWS})
+    assert len(viewer_model.layers) == 2
+
+
+def test_unticking_what_is_on_its_way_stops_it(qtbot, server, dock, viewer_model):
+    hold(server, "stalled", asks_for_points)
+    tick(dock, qtbot)
+    wait_until_held(qtbot, server)
+    tick(dock, qtbot)
+
+    assert dock.link.coming() == set()
+    nothing_goes_on(qtbot, server)
+    assert not viewer_model.layers
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_closing_the_dock_stops_what_is_on_its_way(qtbot, server, dock, viewer_model, how):
+    hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
+    click(qtbot, dock.screens.run.open)
+    tick(dock, qtbot)
+    qtbot.waitUntil(lambda: server.n_held > 1)
+
+    dock.close()
+
+    nothing_goes_on(qtbot, server)
+    server.let_go()
+    qtbot.wait(50)
+    assert not viewer_model.layers
+
+
+def test_taking_the_dock_out_of_its_window_stops_too(qtbot, server, page, memory, make_napari_viewer):
+    viewer = make_napari_viewer()
+    browser = make_dock(qtbot, viewer, memory, page)
+    viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
+    hold(server, "stalled", asks_for_voxels)
+    show(browser.link, page, TOMOGRAM)
+    wait_until_held(qtbot, server)
+
+    viewer.window.remove_dock_widget(browser)
+
+    nothing_goes_on(qtbot, server)
+    assert not viewer.layers
+    browser.close()
+
+
+CLOSES_THE_VIEWER = """
+import sys
+from pathlib import Path
+import napari
+from qtpy.QtCore import QTimer
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.memory import Memory
+from qt.stalling_world import OneRunPortal, page_of_world
+
+sys.excepthook = sys.__excepthook__  # nobody catches what slots raise: PyQt6 ends the program then
+base, folder = sys.argv[1:]
+page = page_of_world(lambda path: base + path)
+viewer = napari.Viewer(show=True)
+browser = PortalBrowser(
+    viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Memory(Path(folder) / "browser.ini")
+)
+viewer.window.add_dock_widget(browser)
+browser.link.open_tomogram(page, page.tomograms[0])
+browser.link.show_annotation(page, page.annotation_files[0])
+sys.stdin.readline()  # the test says when both wait
+QTimer.singleShot(100, viewer.close)
+napari.run()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_closing_the_viewer_amid_loading_ends_the_program_in_order(server, project_folder, tmp_path, how):
+    hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
+    command = [sys.executable, "-c", CLOSES_THE_VIEWER, server.address_of(""), str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=project_folder / "tests", text=True, **pipes) as program:
+        server.wait_until_held(2, timeout_s=60)
+        said, complaints = program.communicate("close\n", timeout=60)
+    assert (program.returncode, said) == (0, "closed\n"), complaints
+    assert "Traceback" not in complaints
+    server.wait_until_left()
