@@ -10,6 +10,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 python=$venv/bin/python
 
+# Options of pytest: as many processes as the machine has cores, each with whole files, whose tests share what they set up.
+# shellcheck disable=SC2034  # of scripts/test and .ci/run
+in_parallel=(-n logical --maxprocesses 4 --dist loadfile)
+
 say() { printf 'napari-cryoet: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from network_guard import guard_network
 
@@ -25,6 +26,10 @@ FOLDER_VARIABLES = {
 # napari asks for its settings file once, when it is first imported: no fixture is early enough.
 _settings_folder = tempfile.TemporaryDirectory(prefix="napari-cryoet-tests-", ignore_cleanup_errors=True)
 os.environ["NAPARI_CONFIG"] = str(Path(_settings_folder.name, "settings.yaml"))
+
+
+settings.register_profile("busy machines", deadline=None)  # how long an example takes says nothing about the code
+settings.load_profile("busy machines")
 
 
 def pytest_unconfigure() -> None:
