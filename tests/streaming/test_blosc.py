@@ -29,7 +29,7 @@ DTYPES = ["b1", "i1", "u1", "<i2", "<u2", ">i2", "<f2", "<f4", "<i4", "<f8", "<c
 def content(dtype: str, size: int, seed: int, kind: str) -> bytes:
     """Some array's bytes: noise does not compress, steps do, zeros vanish."""
     random = np.random.default_rng(seed)
-    nbytes = min(size, 400_000 // np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize
+    nbytes = min(size, 1_000_000 // np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize
     match kind:
         case "noise":
             return random.bytes(nbytes)

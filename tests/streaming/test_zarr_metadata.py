@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 import zarr
-from numcodecs import Blosc, Delta, Zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import from_dtype
+from numcodecs import LZ4, Blosc, Delta, GZip, Zlib, Zstd
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.streaming.sharding import ShardLayout
 from napari_cryoet.streaming.zarr_metadata import parse_json, parse_v2_array, parse_v3_array
 
 V2 = {"zarr_format": 2, "shape": [4, 5], "chunks": [2, 3], "dtype": "<f4", "compressor": None, "order": "C"}
@@ -37,7 +41,10 @@ def v3_of(tmp_path, **options):
     [
         ({"compressors": Blosc()}, "blosc"),
         ({"compressors": None}, "plain"),
-        ({"compressors": Zstd()}, "other"),
+        ({"compressors": Zstd()}, "packed"),
+        ({"compressors": Zlib()}, "packed"),
+        ({"compressors": GZip()}, "packed"),
+        ({"compressors": LZ4()}, "other"),
         ({"compressors": Blosc(), "order": "F"}, "other"),
         ({"compressors": Blosc(), "filters": [Delta("<f4")]}, "other"),
     ],
@@ -53,8 +60,15 @@ def test_v2_encodings_are_told_apart(options, encoding, tmp_path):
     [
         ({"chunks": (20, 30), "compressors": zarr.codecs.BloscCodec()}, "blosc"),
         ({"chunks": (20, 30), "compressors": None}, "plain"),
-        ({"chunks": (20, 30), "compressors": zarr.codecs.GzipCodec()}, "other"),
-        ({"chunks": (10, 10), "shards": (20, 30)}, "other"),
+        ({"chunks": (20, 30), "compressors": zarr.codecs.GzipCodec()}, "packed"),
+        ({"chunks": (20, 30), "compressors": [zarr.codecs.BloscCodec(), zarr.codecs.Crc32cCodec()]}, "packed"),
+        ({"chunks": (10, 10), "shards": (20, 30)}, "packed"),
+        ({"chunks": (10, 10), "shards": (20, 30), "compressors": zarr.codecs.BloscCodec()}, "blosc"),
+        ({"chunks": (10, 10), "shards": (20, 30), "compressors": None}, "plain"),
+        (
+            {"chunks": (10, 10), "shards": (20, 30), "filters": [zarr.codecs.TransposeCodec(order=(1, 0))]},
+            "other",
+        ),
         ({"chunks": (20, 30), "filters": [zarr.codecs.TransposeCodec(order=(1, 0))]}, "other"),
     ],
 )
@@ -64,6 +78,36 @@ def test_v3_encodings_are_told_apart(options, encoding, tmp_path):
     assert metadata.chunk_shape == (20, 30)
     assert metadata.inner_chunk_shape == options["chunks"]
     assert metadata.chunk_key((1, 0)) == "c/1/0"
+
+
+SHARDED = {
+    "name": "sharding_indexed",
+    "configuration": {
+        "chunk_shape": [1, 3],
+        "codecs": [{"name": "bytes", "configuration": {"endian": "big"}}, {"name": "zstd"}],
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "index_location": "start",
+    },
+}
+
+
+def sharded(**changes):
+    return V3 | {"codecs": [SHARDED | {"configuration": SHARDED["configuration"] | changes}]}
+
+
+def test_the_layout_of_shards_is_read():
+    metadata = parse_v3_array(sharded(), "a")
+    assert metadata.shards == ShardLayout((2, 1), "start", "<", has_checksum=True)
+    assert metadata.codecs == ("zstd",)
+    assert metadata.stored_dtype == np.dtype(">f4")
+    assert metadata.chunk_nbytes == 12
+
+
+def test_shards_that_only_zarr_can_read_are_left_to_it():
+    packed_index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "zstd"}]
+    for change in ({"index_codecs": packed_index}, {"codecs": [SHARDED | {}]}):
+        metadata = parse_v3_array(sharded(**change), "a")
+        assert (metadata.encoding, metadata.shards) == ("other", None)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +128,36 @@ def test_fill_values_are_read(value, dtype, expected):
 
 def test_a_fill_value_in_bits_is_read():
     assert parse_v3_array(V3 | {"fill_value": "0x3fc00000"}, "a").fill_value == 1.5
+
+
+FILL_DTYPES = ["bool", "int8", "uint16", "int64", "uint64", "float16", "float32", "float64", "complex64", "complex128"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(FILL_DTYPES).flatmap(lambda name: from_dtype(np.dtype(name)).map(lambda v: np.dtype(name).type(v)))
+)
+def test_any_fill_value_that_zarr_writes_is_read_to_the_last_bit(fill):
+    for zarr_format, parse in ((2, parse_v2_array), (3, parse_v3_array)):
+        store = {}
+        array = zarr.create_array(
+            store, shape=(3,), chunks=(2,), dtype=fill.dtype, fill_value=fill, zarr_format=zarr_format
+        )
+        document = store[".zarray" if zarr_format == 2 else "zarr.json"].to_bytes()
+        read = parse(parse_json(document, "a"), "a").fill_value
+        assert read.dtype == fill.dtype
+        assert bits_of(read) == bits_of(array[0]) == bits_of(fill)
+
+
+def bits_of(value):
+    """The bytes of a value; one NaN is as good as another."""
+    value = np.asarray(value).reshape(1)
+    parts = value.view(f"f{value.itemsize // 2}") if value.dtype.kind == "c" else value
+    return b"".join(b"nan" if part != part else part.tobytes() for part in parts)
+
+
+def test_extensions_that_need_not_be_understood_are_passed_over():
+    assert parse_v3_array(V3 | {"note": {"must_understand": False}}, "a").shape == (4, 5)
 
 
 def test_chunks_are_called_as_the_metadata_say():
@@ -111,7 +185,16 @@ def test_big_endian_values_become_native():
         ({"shape": []}, "0 dimensions"),
         ({"shape": [1] * 20, "chunks": [1] * 20}, "20 dimensions"),
         ({"chunks": [0, 3]}, "chunks"),
-        ({"chunks": [2**20, 2**20]}, "too large"),
+        ({"chunks": [2**20, 2**20], "compressor": {"id": "blosc"}}, "too large"),
+        ({"shape": [2**40, 5], "chunks": [1, 5]}, "too many"),
+        ({"order": "K"}, "order"),
+        ({"dtype": "<f16"}, "not a number"),
+        ({"dtype": "<M8[ns]"}, "not a number"),
+        ({"dtype": "|S8"}, "not a number"),
+        ({"dtype": "<i2", "fill_value": 1.5}, "fill value"),
+        ({"dtype": "|i1", "fill_value": 300}, "fill value"),
+        ({"dtype": "|b1", "fill_value": "false"}, "fill value"),
+        ({"dtype": "<c8", "fill_value": [1]}, "fill value"),
         ({"dtype": "<U4"}, "not a number"),
         ({"dtype": "nonsense"}, "unknown"),
         ({"dtype": [["a", "<f4"]]}, "plain numbers"),
@@ -141,6 +224,19 @@ def test_impossible_v2_metadata_is_refused_and_named(change, words):
         ({"chunk_key_encoding": {"name": "hashed"}}, "hashed"),
         ({"chunk_key_encoding": {"name": "default", "configuration": {"separator": "//"}}}, "separator"),
         ({"codecs": "bytes"}, "codecs"),
+        ({"storage_transformers": [{"name": "x"}]}, "storage transformers"),
+        ({"my_extension": {"a": 1}}, "my_extension"),
+        ({"codecs": [{"name": "bytes", "configuration": {"endian": "middle"}}]}, "endian"),
+        (sharded(chunk_shape=[2, 2]), "evenly"),
+        (sharded(chunk_shape=[2]), "evenly"),
+        (sharded(index_location="middle"), "index_location"),
+        (sharded(index_codecs=None), "codecs"),
+        (
+            {"shape": [2**30, 2**30]}
+            | {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2**15, 2**12]}}}
+            | {"codecs": sharded(chunk_shape=[1, 1])["codecs"]},
+            "finely",
+        ),
         ({"codecs": [{"name": {}}]}, "codec"),
         ({"codecs": [{"name": "numcodecs.pickle"}]}, "pickle"),
         ({"codecs": [{"name": "sharding_indexed", "configuration": {"chunk_shape": [1, 1], "codecs": 3}}]}, "codecs"),

@@ -46,10 +46,13 @@ class Grid:
         On each axis where blocks start, and where the last one stops.
     chunk_shape
         Shape of the chunks; a block lies in one chunk.
+    run_shape
+        Shape of what blocks are fetched together from, where that is more than a chunk.
     """
 
     borders: tuple[tuple[int, ...], ...]
     chunk_shape: tuple[int, ...]
+    run_shape: tuple[int, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,8 +65,11 @@ class Grid:
 
     def chunk(self, block: BlockIndex) -> tuple[int, ...]:
         """The chunk that a block lies in."""
+        return self._within(block, self.chunk_shape)
+
+    def _within(self, block: BlockIndex, shape: tuple[int, ...]) -> tuple[int, ...]:
         starts = (borders[i] for borders, i in zip(self.borders, block, strict=True))
-        return tuple(start // size for start, size in zip(starts, self.chunk_shape, strict=True))
+        return tuple(start // size for start, size in zip(starts, shape, strict=True))
 
     def covering(self, box: Box) -> Iterator[BlockIndex]:
         """The blocks that have voxels in a box."""
@@ -82,24 +88,37 @@ class Grid:
             yield (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
 
     def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
-        """Group blocks of the same chunk that follow each other, at most ``longest``; the order is kept."""
-        by_chunk: dict[tuple[int, ...], list[BlockIndex]] = {}
+        """Group blocks that are fetched together, by chunks as a rule, at most ``longest``; the order is kept."""
+        by_place: dict[tuple[int, ...], list[BlockIndex]] = {}
         for block in blocks:
-            by_chunk.setdefault(self.chunk(block), []).append(block)
+            by_place.setdefault(self._within(block, self.run_shape or self.chunk_shape), []).append(block)
         return [
             tuple(group[start : start + longest])
-            for group in by_chunk.values()
+            for group in by_place.values()
             for start in range(0, len(group), longest)
         ]
 
 
-def make_grid(shape: Sequence[int], chunk_shape: Sequence[int], block_shape: Sequence[int]) -> Grid:
+def make_grid(
+    shape: Sequence[int],
+    chunk_shape: Sequence[int],
+    block_shape: Sequence[int],
+    *,
+    run_shape: tuple[int, ...] | None = None,
+) -> Grid:
     """Cut each chunk into blocks of a shape, smaller ones at the far end of a chunk where they don't fit in evenly."""
     borders = []
     for size, chunk, block in zip(shape, chunk_shape, block_shape, strict=True):
         starts = [start + inner for start in range(0, size, chunk) for inner in range(0, chunk, min(block, chunk))]
         borders.append((*(start for start in starts if start < size), size))
-    return Grid(tuple(borders), tuple(chunk_shape))
+    return Grid(tuple(borders), tuple(chunk_shape), run_shape)
+
+
+def blocks_of_file(grid: Grid, block: BlockIndex, file_shape: tuple[int, ...]) -> Iterator[BlockIndex]:
+    """All blocks that lie in the same file as one of them, where files hold ``file_shape`` voxels each."""
+    starts = (start // size * size for (start, _), size in zip(grid.box(block), file_shape, strict=True))
+    ends = zip(starts, file_shape, grid.shape, strict=True)
+    return grid.covering(tuple((start, min(start + size, end)) for start, size, end in ends))
 
 
 def level_factors(

@@ -7,13 +7,14 @@ import math
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, FormatError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
 from napari_cryoet.streaming.geometry import (
     BlockIndex,
@@ -26,16 +27,18 @@ from napari_cryoet.streaming.geometry import (
 )
 from napari_cryoet.streaming.opening import Found, FoundArray, find_arrays
 from napari_cryoet.streaming.read_ahead import ReadAhead
-from napari_cryoet.streaming.readers import BlockReader, FrameReader, OneFile, PlainReader, ZarrReader, longest_run
+from napari_cryoet.streaming.readers import BlockReader, OneFile, longest_run, make_reader, reader_of_file
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import dask.array as da
 
+    from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Grid
@@ -119,6 +122,11 @@ class Pyramid:
     def bytes_read(self) -> int:
         """How many bytes have come from the source so far."""
         return self._source.bytes_read
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Where the server doesn't answer, and what is kept on this computer is shown: when it last confirmed that."""
+        return self._source.as_of if isinstance(self._source, CachedSource) else None
 
     @cached_property
     def levels(self) -> list[da.Array]:
@@ -257,7 +265,11 @@ class Pyramid:
 
 
 def open_pyramid(
-    url_or_path: str | Path, *, stop: threading.Event | None = None, fetcher: Fetcher | None = None
+    url_or_path: str | Path,
+    *,
+    stop: threading.Event | None = None,
+    fetcher: Fetcher | None = None,
+    cache: DiskCache | Literal["shared"] | None = "shared",
 ) -> Pyramid:
     """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
 
@@ -269,6 +281,8 @@ def open_pyramid(
         Set by whoever no longer wants it.
     fetcher
         Who fetches; by default the one that all pyramids share.
+    cache
+        Where on disk to keep what comes from a server; None keeps nothing.
 
     Raises
     ------
@@ -279,7 +293,7 @@ def open_pyramid(
     StoppedError
         When ``stop`` is set.
     """
-    source = open_source(url_or_path)
+    source = open_source(url_or_path, cache=cache)
     found = find_arrays(source, stop=stop or threading.Event())
     _check_levels(found, source.url)
     identity = Identity(fetcher or shared_fetcher())
@@ -302,7 +316,7 @@ def plain_pyramid(
     """
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
     found = Found({}, None, (FoundArray("", metadata, b"", b""),))
-    reader = PlainReader(source, "", metadata, file=OneFile("", offset, version))
+    reader = reader_of_file(source, metadata, OneFile("", offset, version))
     pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
     pyramid.axes = axes
     return pyramid
@@ -310,14 +324,16 @@ def plain_pyramid(
 
 def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
     """The reader that suits an array."""
-    memory, owner = identity.fetcher.memory, identity.owner
-    match array.metadata.encoding:
-        case "blosc":
-            return FrameReader(source, array.path, array.metadata, head=array.head, memory=memory, owner=owner)
-        case "plain":
-            return PlainReader(source, array.path, array.metadata)
-        case _:
-            return ZarrReader(source, array.path, array.metadata, array.document, stop=identity.stop)
+    return make_reader(
+        source,
+        array.path,
+        array.metadata,
+        document=array.document,
+        head=array.head,
+        memory=identity.fetcher.memory,
+        owner=identity.owner,
+        stop=identity.stop,
+    )
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
-WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
+_WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
+_SMALLEST_SLAB_BYTES = 2**17  # smaller blocks cost more in handling than in decoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +47,28 @@ class Slabs:
     def byte_span(self, block: BlockIndex) -> tuple[int, int]:
         """Where a block starts and stops in its chunk."""
         box = self.grid.box(block)
-        chunk = self.metadata.chunk_shape
+        chunk = self.metadata.inner_chunk_shape
         start = sum(box[axis][0] % chunk[axis] * _bytes_below(self.metadata, axis) for axis in range(self.axis + 1))
         return start, start + (box[self.axis][1] - box[self.axis][0]) * self.plane_bytes
 
-    def as_array(self, block: BlockIndex, content: bytes, start: int) -> Block:
+    def as_array(self, block: BlockIndex, content: bytes | memoryview, start: int) -> Block:
         """A block's values from bytes that hold it from ``start`` on, without what lies beyond the array's end."""
         box = box_shape(self.grid.box(block))
         stored = self.metadata.stored_dtype
-        full = (*box[: self.axis + 1], *self.metadata.chunk_shape[self.axis + 1 :])
+        full = (*box[: self.axis + 1], *self.metadata.inner_chunk_shape[self.axis + 1 :])
         values = np.frombuffer(content, stored, math.prod(full), start).reshape(full)
         values = values[tuple(slice(size) for size in box)].astype(self.metadata.dtype, copy=False)
         values = np.ascontiguousarray(values)
         if values.base is not None and 2 * values.nbytes < len(content):
             return values.copy()  # a small part must not keep a large whole in memory
         return values
+
+    def shrink(self, values: Block) -> Block:
+        """The same values, in next to no memory where they are all one to the last bit."""
+        content = values.tobytes()
+        if content[values.itemsize :] != content[: -values.itemsize]:
+            return values
+        return np.broadcast_to(values.flat[0], values.shape)
 
     def fill(self, block: BlockIndex) -> Block:
         """A block of a missing chunk: one value that stands for all."""
@@ -80,11 +88,12 @@ def cut_into_slabs(metadata: ArrayMetadata, block_bytes: int, *, may_split_plane
     may_split_planes
         Whether planes that are larger than that are cut into blocks of rows.
     """
-    chunk = metadata.chunk_shape
+    chunk = metadata.inner_chunk_shape
     long_axes = [axis for axis, size in enumerate(chunk) if size > 1] or [0]
     axis = long_axes[0]
     if not is_worth_splitting(metadata):
-        return Slabs(metadata, make_grid(metadata.shape, chunk, chunk), axis)
+        return Slabs(metadata, make_grid(metadata.shape, chunk, chunk, run_shape=metadata.chunk_shape), axis)
+    block_bytes = max(block_bytes, _SMALLEST_SLAB_BYTES)
     if may_split_planes:
         axis = next((a for a in long_axes if _bytes_below(metadata, a) <= block_bytes), long_axes[-1])
     planes = max(1, -(-block_bytes // _bytes_below(metadata, axis)))
@@ -94,7 +103,7 @@ def cut_into_slabs(metadata: ArrayMetadata, block_bytes: int, *, may_split_plane
 
 def is_worth_splitting(metadata: ArrayMetadata) -> bool:
     """Whether parts of a chunk are asked for, rather than whole chunks."""
-    return metadata.encoding != "other" and metadata.chunk_nbytes > WHOLE_CHUNK_BYTES
+    return metadata.encoding in ("plain", "blosc") and metadata.chunk_nbytes > _WHOLE_CHUNK_BYTES
 
 
 def _bytes_below(metadata: ArrayMetadata, axis: int) -> int:

@@ -1,7 +1,7 @@
 """What an array's own metadata says, for zarr v2 (``.zarray``) and v3 (``zarr.json``).
 
-Only what block-level reading needs is understood here; whatever else an array may be (other codecs, other orders,
-shards) is named ``"other"`` and left to zarr itself.
+Only what is read without zarr is understood here; whatever else an array may be (other codecs, filters, other orders)
+is named ``"other"`` and left to zarr itself.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.streaming.packing import Codec
+from napari_cryoet.streaming.sharding import ShardLayout
 
-#: How a chunk's bytes are made: one Blosc frame or plain bytes, both in C order; or in some other way.
-Encoding = Literal["blosc", "plain", "other"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: How a chunk's bytes are made, in C order: as they are, as one Blosc frame, packed as a whole; or in some other way.
+Encoding = Literal["plain", "blosc", "packed", "other"]
 
 _MAX_DIMENSIONS = 8
 _MAX_LENGTH = 2**40
 _MAX_CHUNK_BYTES = 2**31
+_MAX_CHUNKS_ALONG_AN_AXIS = 2**20
 
 # zarr v2 names its codecs in the file. These are known to do nothing but compress or filter numbers.
 _SAFE_V2_CODECS = frozenset(
@@ -30,6 +36,19 @@ _SAFE_V2_CODECS = frozenset(
 _SAFE_V3_CODECS = frozenset(
     {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"}
     | {f"numcodecs.{name}" for name in _SAFE_V2_CODECS}
+)
+# Checksums of numcodecs are left to zarr: they stand elsewhere than those of zarr v3.
+_KNOWN_V2_CODECS: dict[str, Codec] = {"blosc": "blosc", "zstd": "zstd", "gzip": "gzip", "zlib": "zlib"}
+_KNOWN_V3_CODECS: dict[str, Codec] = {
+    "blosc": "blosc",
+    "zstd": "zstd",
+    "gzip": "gzip",
+    "crc32c": "crc32c",
+    **{f"numcodecs.{name}": codec for name, codec in _KNOWN_V2_CODECS.items()},
+}
+_V3_FIELDS = frozenset(
+    {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"}
+    | {"attributes", "dimension_names", "storage_transformers", "consolidated_metadata"}
 )
 _V3_TYPES = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
@@ -50,15 +69,19 @@ class ArrayMetadata:
     chunk_shape
         Shape of what lies in one file.
     inner_chunk_shape
-        Shape of what is compressed together: smaller than ``chunk_shape`` in sharded arrays.
+        Shape of what is encoded together: smaller than ``chunk_shape`` in sharded arrays.
     stored_dtype
         Of the bytes in the file, with their byte order.
     fill_value
         The value of voxels whose chunk is missing.
     encoding
-        How a chunk's bytes are made.
+        How the bytes of an (inner) chunk are made.
     key_prefix, separator
         How a chunk's file is called.
+    codecs
+        What was done to the bytes of an (inner) chunk, unless the encoding is ``"other"``.
+    shards
+        How inner chunks are found in their file, None where each has a file of its own.
     """
 
     zarr_format: int
@@ -70,6 +93,8 @@ class ArrayMetadata:
     encoding: Encoding
     key_prefix: str
     separator: str
+    codecs: tuple[Codec, ...] = ()
+    shards: ShardLayout | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -78,8 +103,8 @@ class ArrayMetadata:
 
     @property
     def chunk_nbytes(self) -> int:
-        """Size of a whole chunk once it is decompressed."""
-        return math.prod(self.chunk_shape) * self.stored_dtype.itemsize
+        """Size of what is encoded together once it is decoded."""
+        return math.prod(self.inner_chunk_shape) * self.stored_dtype.itemsize
 
     def chunk_key(self, chunk: tuple[int, ...]) -> str:
         """The name of a chunk's file, relative to the array."""
@@ -123,23 +148,13 @@ def parse_v2_array(document: dict[str, Any], where: str) -> ArrayMetadata:
     for name in names:
         if not isinstance(name, str) or name not in _SAFE_V2_CODECS:
             raise FormatError(f"{where}: the codec {name!r} is not supported.")
-    encoding: Encoding = "other"
-    if document.get("order", "C") == "C" and not filters:
-        encoding = "plain" if compressor is None else "blosc" if names == ["blosc"] else "other"
-    return _checked(
-        ArrayMetadata(
-            2,
-            shape,
-            chunks,
-            chunks,
-            dtype,
-            _fill_value(document.get("fill_value"), dtype, where),
-            encoding,
-            "",
-            separator,
-        ),
-        where,
-    )
+    order = document.get("order", "C")
+    if order not in ("C", "F"):
+        raise FormatError(f"{where}: order is {order!r}.")
+    known = None if filters or order != "C" else _known_codecs(names, _KNOWN_V2_CODECS)
+    fill = _fill_value(document.get("fill_value"), dtype, where)
+    encoding = _encoding(known)
+    return _checked(ArrayMetadata(2, shape, chunks, chunks, dtype, fill, encoding, "", separator, known or ()), where)
 
 
 def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
@@ -165,18 +180,41 @@ def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
     separator = key_options.get("separator", "/" if key_encoding == "default" else ".")
     if separator not in (".", "/"):
         raise FormatError(f"{where}: the separator of chunk keys is {separator!r}.")
-    encoding, inner, order = _v3_codecs(document, chunks, where)
-    fill = _fill_value(document.get("fill_value"), dtype, where)
-    prefix = f"c{separator}" if key_encoding == "default" else ""
-    stored = dtype.newbyteorder(order)
-    return _checked(ArrayMetadata(3, shape, chunks, inner, stored, fill, encoding, prefix, separator), where)
+    if document.get("storage_transformers"):
+        raise FormatError(f"{where}: storage transformers are not supported.")
+    for field, value in document.items():
+        if field not in _V3_FIELDS and not (isinstance(value, dict) and value.get("must_understand") is False):
+            raise FormatError(f"{where}: the extension {field!r} is not supported.")
+    pipeline = _v3_pipeline(document.get("codecs"), chunks, where)
+    return _checked(
+        ArrayMetadata(
+            zarr_format=3,
+            shape=shape,
+            chunk_shape=chunks,
+            inner_chunk_shape=pipeline.chunk_shape,
+            stored_dtype=dtype.newbyteorder(pipeline.byte_order),
+            fill_value=_fill_value(document.get("fill_value"), dtype, where),
+            encoding=_encoding(pipeline.codecs),
+            key_prefix=f"c{separator}" if key_encoding == "default" else "",
+            separator=separator,
+            codecs=pipeline.codecs or (),
+            shards=pipeline.shards,
+        ),
+        where,
+    )
 
 
-def _v3_codecs(
-    document: dict[str, Any], chunks: tuple[int, ...], where: str
-) -> tuple[Encoding, tuple[int, ...], Literal["<", ">"]]:
-    """How chunks are encoded, the shape of what is compressed together, and the byte order."""
-    codecs = document.get("codecs")
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    """How chunks are encoded in v3; ``codecs`` is None where that is left to zarr."""
+
+    chunk_shape: tuple[int, ...]
+    codecs: tuple[Codec, ...] | None
+    byte_order: Literal["<", ">"] = "<"
+    shards: ShardLayout | None = None
+
+
+def _v3_pipeline(codecs: Any, chunks: tuple[int, ...], where: str) -> _Pipeline:
     if not isinstance(codecs, list) or not all(isinstance(codec, dict) for codec in codecs):
         raise FormatError(f"{where}: codecs is not a list of objects.")
     names = [codec.get("name") for codec in codecs]
@@ -185,13 +223,55 @@ def _v3_codecs(
         if not isinstance(name, str) or name not in _SAFE_V3_CODECS or not isinstance(option, dict):
             raise FormatError(f"{where}: the codec {name!r} is not supported.")
     if "sharding_indexed" in names:
-        for part in ("codecs", "index_codecs"):
-            _v3_codecs({"codecs": options[-1].get(part)}, chunks, where)
-    if names == ["sharding_indexed"]:
-        return "other", _lengths(options[0], "chunk_shape", where, smallest=1), "<"
-    if names[:1] != ["bytes"] or names[1:] not in ([], ["blosc"]):
-        return "other", chunks, "<"
-    return ("blosc" if len(names) > 1 else "plain"), chunks, (">" if options[0].get("endian") == "big" else "<")
+        return _v3_shards(names, options, chunks, where)
+    if names[:1] != ["bytes"]:
+        return _Pipeline(chunks, None)
+    return _Pipeline(chunks, _known_codecs(names[1:], _KNOWN_V3_CODECS), _byte_order(options[0], where))
+
+
+def _v3_shards(names: list[str], options: list[dict[str, Any]], chunks: tuple[int, ...], where: str) -> _Pipeline:
+    """Shards of chunks that are found by an index without compression, or what zarr makes of anything else."""
+    option = options[names.index("sharding_indexed")]
+    inner_shape = _lengths(option, "chunk_shape", where, smallest=1)
+    if len(inner_shape) != len(chunks) or any(n % m for n, m in zip(chunks, inner_shape, strict=True)):
+        raise FormatError(f"{where}: chunks of {inner_shape} don't fill shards of {chunks} evenly.")
+    inner = _v3_pipeline(option.get("codecs"), inner_shape, where)
+    index = _v3_pipeline(option.get("index_codecs"), (), where)
+    location = option.get("index_location", "end")
+    if location not in ("start", "end"):
+        raise FormatError(f"{where}: index_location is {location!r}.")
+    is_plain_index = index.codecs in ((), ("crc32c",)) and index.shards is None
+    if names != ["sharding_indexed"] or inner.codecs is None or inner.shards is not None or not is_plain_index:
+        return _Pipeline(inner_shape, None)
+    per_shard = tuple(n // m for n, m in zip(chunks, inner_shape, strict=True))
+    layout = ShardLayout(per_shard, location, index.byte_order, has_checksum=bool(index.codecs))
+    if not layout.is_small_enough:
+        raise FormatError(f"{where}: shards of {per_shard} chunks are too finely cut.")
+    return _Pipeline(inner_shape, inner.codecs, inner.byte_order, layout)
+
+
+def _byte_order(options: dict[str, Any], where: str) -> Literal["<", ">"]:
+    endian = options.get("endian", "little")
+    if endian not in ("little", "big"):
+        raise FormatError(f"{where}: endian is {endian!r}.")
+    return ">" if endian == "big" else "<"
+
+
+def _known_codecs(names: Sequence[Any], known: Mapping[str, Codec]) -> tuple[Codec, ...] | None:
+    """The codecs where all of them can be undone without zarr, else None."""
+    return tuple(known[name] for name in names) if all(name in known for name in names) else None
+
+
+def _encoding(codecs: tuple[Codec, ...] | None) -> Encoding:
+    match codecs:
+        case None:
+            return "other"
+        case ():
+            return "plain"
+        case ("blosc",):
+            return "blosc"
+        case _:
+            return "packed"
 
 
 def _checked(metadata: ArrayMetadata, where: str) -> ArrayMetadata:
@@ -200,9 +280,10 @@ def _checked(metadata: ArrayMetadata, where: str) -> ArrayMetadata:
         raise FormatError(f"{where}: an array of {len(metadata.shape)} dimensions is not supported.")
     if not len(metadata.shape) == len(metadata.chunk_shape) == len(metadata.inner_chunk_shape):
         raise FormatError(f"{where}: shape and chunks have different numbers of dimensions.")
-    inner_nbytes = math.prod(metadata.inner_chunk_shape) * metadata.stored_dtype.itemsize
-    if inner_nbytes > _MAX_CHUNK_BYTES:
-        raise FormatError(f"{where}: chunks of {inner_nbytes / 2**30:.1f} GiB are too large to read.")
+    if metadata.encoding != "plain" and metadata.chunk_nbytes > _MAX_CHUNK_BYTES:
+        raise FormatError(f"{where}: chunks of {metadata.chunk_nbytes / 2**30:.1f} GiB are too large to read.")
+    if any(n > m * _MAX_CHUNKS_ALONG_AN_AXIS for n, m in zip(metadata.shape, metadata.inner_chunk_shape, strict=True)):
+        raise FormatError(f"{where}: {metadata.shape} voxels in chunks of {metadata.inner_chunk_shape} are too many.")
     return metadata
 
 
@@ -233,7 +314,7 @@ def _v2_dtype(text: Any, where: str) -> np.dtype[Any]:
         dtype = np.dtype(text)
     except TypeError as error:
         raise FormatError(f"{where}: the data type {text!r} is unknown.") from error
-    if dtype.kind not in "biufc":
+    if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise FormatError(f"{where}: the data type {text!r} is not a number.")
     return dtype
 
@@ -242,14 +323,26 @@ def _fill_value(value: Any, dtype: np.dtype[Any], where: str) -> Any:
     """The fill value as a scalar of the dtype; zero where the file leaves it open."""
     if value is None:
         return dtype.type(0)
-    words: dict[Any, Any] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
     try:
-        if isinstance(value, str) and value.startswith("0x"):
-            bits = int(value, 16).to_bytes(dtype.itemsize, "big")
-            return np.frombuffer(bits, dtype.newbyteorder(">"))[0].astype(dtype)
-        if isinstance(value, list) and dtype.kind == "c" and len(value) == 2:
-            real, imaginary = (float(words.get(part, 0) or part) for part in value)
-            return dtype.type(complex(real, imaginary))
-        return dtype.type(words.get(value, value))
+        match dtype.kind:
+            case "b" if value in (0, 1) and not isinstance(value, str):
+                return dtype.type(value)
+            case "i" | "u" if not isinstance(value, str) and int(value) == value:
+                return dtype.type(int(value))
+            case "f":
+                return _float(value, dtype)
+            case "c" if isinstance(value, list) and len(value) == 2:
+                part = np.dtype(f"f{dtype.itemsize // 2}")
+                return dtype.type(complex(_float(value[0], part), _float(value[1], part)))
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{where}: the fill value {value!r} does not fit the data type {dtype}.") from error
+    raise FormatError(f"{where}: the fill value {value!r} does not fit the data type {dtype}.")
+
+
+def _float(value: Any, dtype: np.dtype[Any]) -> Any:
+    """A number, the name of one that JSON doesn't have, or its bits in hexadecimal digits."""
+    if isinstance(value, str) and value.startswith("0x"):
+        bits = int(value, 16).to_bytes(dtype.itemsize, "big")
+        return np.frombuffer(bits, dtype.newbyteorder(">"))[0].astype(dtype)
+    with np.errstate(over="ignore"):
+        return dtype.type(float(value))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import lzma
+import struct
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +23,22 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.sources import ByteSource
+
+#: What zarr and its codecs raise where bytes aren't what the metadata promise, or come to more than fits into memory.
+_DAMAGE = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AssertionError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    MemoryError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
 
 
 class SourceStore(Store):
@@ -139,5 +158,5 @@ def read_zarr_array(array: zarr.Array[Any], box: tuple[slice, ...], where: str, 
         raise StoppedError
     try:
         return np.asarray(array[box])
-    except (RuntimeError, ValueError, TypeError, OSError, EOFError) as error:
+    except _DAMAGE as error:
         raise StreamError(f"A part of {where} is damaged or in a form that zarr can't decode ({error}).") from error
