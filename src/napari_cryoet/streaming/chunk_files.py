@@ -1,0 +1,271 @@
+"""Where in which file the encoded bytes of a chunk are: in a file of their own, or in a shard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming.once import Once
+from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
+from napari_cryoet.streaming.versions import Versions
+
+if TYPE_CHECKING:
+    import threading
+
+    from napari_cryoet.streaming.cache import MemoryCache
+    from napari_cryoet.streaming.sources import ByteSource, Piece
+    from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+#: A chunk by its position among the (inner) chunks of its array.
+Chunk = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of a chunk are.
+
+    Attributes
+    ----------
+    key
+        The file.
+    start
+        Where in it they start.
+    size
+        How many they are; None where the file ends with them.
+    version
+        The version of the file that this holds for; None where it isn't known.
+    """
+
+    key: str
+    start: int = 0
+    size: int | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneFile:
+    """The one file that holds all values of an array, after a header, and the only version of it that counts."""
+
+    key: str
+    offset: int
+    version: str | None
+
+
+class ChunkFiles(Protocol):
+    """The files of an array; every part of a file that is read is of the version that was met first."""
+
+    def find(self, chunk: Chunk, stop: threading.Event) -> Place | None:
+        """Where a chunk is, or None where it is known to be missing."""
+
+    def read(self, place: Place, stop: threading.Event, *, start: int = 0, length: int | None = None) -> Piece | None:
+        """Read a part of a place, counted from its start; by default all. None where there is no such file.
+
+        Raises
+        ------
+        ChangedError
+            Where the file isn't the version that was met first.
+        StreamError
+            Where it could not be read.
+        """
+
+    def confirm(self, place: Place, version: str | None) -> None:
+        """Make sure that what came from a version of a file may be used now; else raise ChangedError."""
+
+    def forget(self, chunk: Chunk) -> None:
+        """Let another version of the file of a chunk count."""
+
+    def describe(self, chunk: Chunk) -> str:
+        """What to call the file of a chunk in messages."""
+
+
+class _Files:
+    """What all kinds of files have in common."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._versions = Versions(source.url)
+
+    def read(self, place: Place, stop: threading.Event, *, start: int = 0, length: int | None = None) -> Piece | None:
+        """Read a part of a place; see `ChunkFiles`."""
+        if place.size is not None:
+            length = place.size - start if length is None else min(length, place.size - start)
+        version = place.version if place.version is not None else self._versions.of(place.key)
+        piece = self._source.read(place.key, start=place.start + start, length=length, version=version, stop=stop)
+        if piece is not None:
+            self._versions.settle(place.key, piece.version)
+        return piece
+
+    def confirm(self, place: Place, version: str | None) -> None:
+        """Make sure that a version still counts; see `ChunkFiles`."""
+        self._versions.settle(place.key, version)
+
+
+class OwnFiles(_Files):
+    """Every chunk is a file."""
+
+    def __init__(self, source: ByteSource, path: str, metadata: ArrayMetadata) -> None:
+        super().__init__(source)
+        self._path, self._metadata = path, metadata
+
+    def find(self, chunk: Chunk, stop: threading.Event) -> Place | None:
+        """The file of a chunk; whether it exists shows when it is read."""
+        del stop
+        return Place(self._key(chunk))
+
+    def forget(self, chunk: Chunk) -> None:
+        """Let another version of a chunk count; see `ChunkFiles`."""
+        self._versions.forget(self._key(chunk))
+
+    def describe(self, chunk: Chunk) -> str:
+        """The address and the file's name in it."""
+        return f"{self._source.url} ({self._key(chunk)})"
+
+    def _key(self, chunk: Chunk) -> str:
+        return key_below(self._path, self._metadata.chunk_key(chunk))
+
+
+class SingleFile(_Files):
+    """One file is the only chunk, after a header; no other version of it is ever read."""
+
+    def __init__(self, source: ByteSource, file: OneFile) -> None:
+        super().__init__(source)
+        self._file = file
+
+    def find(self, chunk: Chunk, stop: threading.Event) -> Place | None:
+        """The file after its header."""
+        del chunk, stop
+        return Place(self._file.key, self._file.offset, version=self._file.version)
+
+    def forget(self, chunk: Chunk) -> None:
+        """Change nothing: what the header said holds for one version only."""
+
+    def describe(self, chunk: Chunk) -> str:
+        """The file's own address."""
+        del chunk
+        return self._source.url
+
+
+class ShardFiles(_Files):
+    """A file holds many chunks and an index of them, which is read once.
+
+    Parameters
+    ----------
+    source, path, metadata
+        The array.
+    layout
+        Of its shards.
+    memory, owner
+        Where indices are kept, under keys that start with ``owner``.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        path: str,
+        metadata: ArrayMetadata,
+        *,
+        layout: ShardLayout,
+        memory: MemoryCache[object],
+        owner: object,
+    ) -> None:
+        super().__init__(source)
+        self._path, self._metadata, self._layout = path, metadata, layout
+        self._indices: Once[_HeldIndex | None] = Once(memory, (owner, "index", path), _index_bytes)
+
+    def find(self, chunk: Chunk, stop: threading.Event) -> Place | None:
+        """Where the index of its shard says that a chunk is.
+
+        Raises
+        ------
+        FormatError
+            If the index is damaged.
+        StreamError
+            If it can't be read.
+        """
+        key = self._key(chunk)
+        held = self._indices.get(key, lambda: self._read_index(key, stop))
+        if held is None:
+            return None
+        within = tuple(i % n for i, n in zip(chunk, self._layout.chunks_per_shard, strict=True))
+        span = held.index.find(within)
+        return None if span is None else Place(key, span[0], span[1] - span[0], held.version)
+
+    def forget(self, chunk: Chunk) -> None:
+        """Drop the index of a shard; see `ChunkFiles`."""
+        key = self._key(chunk)
+        self._indices.forget(key)
+        self._versions.forget(key)
+
+    def describe(self, chunk: Chunk) -> str:
+        """The address and the shard's name in it."""
+        return f"{self._source.url} ({self._key(chunk)})"
+
+    def _read_index(self, key: str, stop: threading.Event) -> _HeldIndex | None:
+        size = self._layout.index_nbytes
+        is_at_end = self._layout.index_location == "end"
+        piece = self._source.read(key, start=-size if is_at_end else 0, length=size, stop=stop)
+        if piece is None:
+            return None
+        self._versions.settle(key, piece.version)
+        return _HeldIndex(parse_index(piece.content, self._layout, file_bytes=piece.total_bytes), piece.version)
+
+    def _key(self, chunk: Chunk) -> str:
+        shard = tuple(i // n for i, n in zip(chunk, self._layout.chunks_per_shard, strict=True))
+        return key_below(self._path, self._metadata.chunk_key(shard))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeldIndex:
+    """An index, and the version of the file that it is from."""
+
+    index: ShardIndex
+    version: str | None
+
+
+def _index_bytes(held: _HeldIndex | None) -> int:
+    return held.index.spans.nbytes if held is not None else 0
+
+
+def files_of(
+    source: ByteSource, path: str, metadata: ArrayMetadata, *, memory: MemoryCache[object], owner: object
+) -> ChunkFiles:
+    """The files of a zarr array."""
+    if metadata.shards is None:
+        return OwnFiles(source, path, metadata)
+    return ShardFiles(source, path, metadata, layout=metadata.shards, memory=memory, owner=owner)
+
+
+def merge_places(places: list[Place], *, max_gap: int, max_bytes: int) -> list[tuple[Place, list[Place]]]:
+    """Places of known size in the same file, in order of position, with the larger places that are read for them.
+
+    Parameters
+    ----------
+    places
+        What is wanted.
+    max_gap
+        Unwanted bytes between two places that are rather read than asked around.
+    max_bytes
+        Places are not merged beyond this size; a single one may be larger.
+    """
+    merged: list[tuple[Place, list[Place]]] = []
+    for place in sorted(places, key=lambda place: place.start):
+        stop = place.start + (place.size or 0)
+        if merged:
+            whole, parts = merged[-1]
+            end = whole.start + (whole.size or 0)
+            if place.start - end <= max_gap and stop - whole.start <= max_bytes:
+                merged[-1] = (replace(whole, size=max(end, stop) - whole.start), [*parts, place])
+                continue
+        merged.append((place, [place]))
+    return merged
+
+
+def key_below(path: str, key: str) -> str:
+    """A file's name within an array as a name within its source."""
+    return f"{path}/{key}" if path else key
+
+
+def damaged(where: str, error: FormatError) -> StreamError:
+    """What to raise where the bytes of a chunk are no chunk."""
+    return StreamError(f"A part of {where} is damaged: {error.message}")

@@ -1,0 +1,176 @@
+"""Read blocks of chunks that are Blosc frames: the table of a frame once, then only the parts that hold the blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming import blosc
+from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, Place, damaged
+from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
+from napari_cryoet.streaming.once import Once
+from napari_cryoet.streaming.slabs import cut_into_slabs
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from napari_cryoet.streaming.cache import MemoryCache
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+HEAD_BYTES = 4096
+
+_MAX_GAP_BYTES = 2**18
+_SMALL_CHUNK_BYTES = 2**19  # a chunk that compresses to so little is read whole: its table alone takes as long
+_SLAB_BYTES_IN_SMALL_CHUNKS = 2**20
+_BLOCK_BYTES_A_BYTE = 2**17  # what Blosc with lz4 makes of values of one byte, ...
+_USUAL_BLOCK_BYTES = 2**19  # ... and of four
+_SHORTEST_FIRST_REQUEST = 1024
+_UNIFORM_RATIO = 64  # what compresses better may be one value all over
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeldFrame:
+    """A chunk's table of blocks, and all of the chunk where that is little."""
+
+    place: Place
+    frame: blosc.Frame
+    prefix: bytes
+    version: str | None
+
+
+class FrameReader:
+    """Chunks that are one Blosc frame each, in C order, larger than what is worth reading whole.
+
+    What compresses very well (a mask) is kept in memory as it came, and decompressed block by block.
+
+    Parameters
+    ----------
+    files, metadata
+        The array.
+    head
+        The first bytes of some chunk, which show how large the frames' own blocks are; empty if there is none.
+    memory, owner, path
+        Where the tables of blocks are kept, under keys that start with ``owner``.
+    """
+
+    def __init__(
+        self,
+        files: ChunkFiles,
+        metadata: ArrayMetadata,
+        *,
+        head: bytes,
+        memory: MemoryCache[object],
+        owner: object,
+        path: str,
+    ) -> None:
+        self.metadata = metadata
+        self._files = files
+        sample = _sample_header(head, metadata)
+        usual = min(_BLOCK_BYTES_A_BYTE * metadata.stored_dtype.itemsize, _USUAL_BLOCK_BYTES)
+        block_bytes = sample.blocksize if sample else usual
+        self._is_small = metadata.stored_dtype.itemsize == 1 if sample is None else _is_small(sample)
+        if self._is_small:
+            block_bytes = max(block_bytes, _SLAB_BYTES_IN_SMALL_CHUNKS)
+        self._table_bytes = max(sample.table_end, _SHORTEST_FIRST_REQUEST) if sample else HEAD_BYTES
+        self._slabs = cut_into_slabs(metadata, block_bytes)
+        self.grid = self._slabs.grid
+        self.compression = sample.cbytes / sample.nbytes if sample else 1.0
+        self._frames: Once[_HeldFrame | None] = Once(memory, (owner, "frame", path), _held_bytes)
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks, all of the same chunk; see `BlockReader`."""
+        chunk = self.grid.chunk(blocks[0])
+        try:
+            held = self._frames.get(chunk, lambda: self._read_frame(chunk, stop))
+            if held is None:
+                return {block: self._slabs.fill(block) for block in blocks}
+            decoded = self._decode(chunk, held, blocks, stop)
+        except FormatError as error:
+            raise damaged(self._files.describe(chunk), error) from error
+        self._files.confirm(held.place, held.version)  # another thread may have met another one meanwhile
+        return decoded
+
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Drop the tables of all chunks in a file; see `BlockReader`."""
+        self._files.forget(self.grid.chunk(block))
+        siblings = list(blocks_of_file(self.grid, block, self.metadata.chunk_shape))
+        for chunk in {self.grid.chunk(sibling) for sibling in siblings}:
+            self._frames.forget(chunk)
+        return siblings
+
+    def _decode(
+        self, chunk: Chunk, held: _HeldFrame, blocks: Sequence[BlockIndex], stop: threading.Event
+    ) -> dict[BlockIndex, Block]:
+        header = held.frame.header
+        spans = {block: self._slabs.byte_span(block) for block in blocks}
+        parts = {block: header.blocks_of(*span) for block, span in spans.items()}
+        needed = {part for first, last in parts.values() for part in range(first, last)}
+        bodies = self._read_parts(chunk, held, needed, stop)
+        decoded = {}
+        for block, (first, last) in parts.items():
+            content = blosc.decode_blocks(held.frame, first, last, bodies)
+            stored = sum(len(bodies[part]) for part in range(first, last))
+            values = self._slabs.as_array(block, content, spans[block][0] - first * header.blocksize)
+            decoded[block] = self._slabs.shrink(values) if stored * _UNIFORM_RATIO < len(content) else values
+        return decoded
+
+    def _read_parts(
+        self, chunk: Chunk, held: _HeldFrame, needed: Iterable[int], stop: threading.Event
+    ) -> Mapping[int, blosc.Bytes]:
+        """The compressed bytes of some of a frame's blocks, from what is held or from the source."""
+        frame, prefix = held.frame, memoryview(held.prefix)
+        if len(prefix) == frame.header.cbytes:
+            return {part: prefix[int(frame.starts[part]) : int(frame.ends[part])] for part in needed}
+        bodies: dict[int, blosc.Bytes] = {}
+        for span in blosc.plan_ranges(frame, needed, max_gap=_MAX_GAP_BYTES):
+            piece = self._files.read(held.place, stop, start=span.start, length=span.stop - span.start)
+            if piece is None:
+                self._frames.forget(chunk)
+                raise StreamError(f"{self._files.describe(chunk)} vanished while it was read.")
+            bodies |= blosc.cut_blocks(frame, span, piece.content)
+        return bodies
+
+    def _read_frame(self, chunk: Chunk, stop: threading.Event) -> _HeldFrame | None:
+        """The table of a chunk, None where the chunk is missing."""
+        place = self._files.find(chunk, stop)
+        if place is None:
+            return None
+        piece = self._files.read(place, stop, length=_SMALL_CHUNK_BYTES if self._is_small else self._table_bytes)
+        if piece is None:
+            return None
+        prefix = piece.content
+        header = blosc.parse_header(prefix)
+        size = place.size if place.size is not None else piece.total_bytes
+        if header.nbytes != self.metadata.chunk_nbytes:
+            raise FormatError(f"it holds {header.nbytes} bytes instead of {self.metadata.chunk_nbytes}.")
+        if size not in {None, header.cbytes}:
+            raise FormatError(f"it has {size} bytes instead of {header.cbytes}.")
+        self._is_small = _is_small(header)  # neighbours are alike
+        if len(prefix) < header.table_end:
+            rest = self._files.read(place, stop, start=len(prefix), length=header.table_end - len(prefix))
+            prefix += rest.content if rest else b""
+        frame = blosc.parse_frame(prefix)
+        keeps_all = header.cbytes <= min(len(prefix), _SMALL_CHUNK_BYTES)
+        return _HeldFrame(place, frame, prefix if keeps_all else prefix[: header.table_end], piece.version)
+
+
+def _held_bytes(held: _HeldFrame | None) -> int:
+    if held is None:
+        return 0
+    return len(held.prefix) + held.frame.starts.nbytes + held.frame.ends.nbytes
+
+
+def _is_small(header: blosc.Header) -> bool:
+    return header.cbytes <= _SMALL_CHUNK_BYTES
+
+
+def _sample_header(head: bytes, metadata: ArrayMetadata) -> blosc.Header | None:
+    """The header of some chunk if it is a good example of the others."""
+    try:
+        header = blosc.parse_header(head)
+    except FormatError:
+        return None  # missing, or damaged, which reading that chunk will tell
+    return header if header.nbytes == metadata.chunk_nbytes else None

@@ -1,0 +1,70 @@
+"""Values that are made once, however many threads ask for them at the same time, and then kept in a cache."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from napari_cryoet.exceptions import CryoETError, StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from napari_cryoet.streaming.cache import MemoryCache
+
+Value = TypeVar("Value")
+
+
+class Once(Generic[Value]):
+    """A cache of values of one kind.
+
+    Parameters
+    ----------
+    memory
+        Where they are kept.
+    prefix
+        Start of their keys there; no other kind of value may have it.
+    size_bytes
+        What a value takes in memory.
+    """
+
+    def __init__(
+        self, memory: MemoryCache[object], prefix: tuple[Hashable, ...], size_bytes: Callable[[Value], int]
+    ) -> None:
+        self._memory, self._prefix, self._size_bytes = memory, prefix, size_bytes
+        self._pending: dict[Hashable, Future[Value]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key; whatever making it raises reaches all who wait for it, and is not kept."""
+        with self._lock:
+            kept = self._memory.get((*self._prefix, key))
+            if isinstance(kept, tuple):
+                value: Value = kept[0]
+                return value
+            future = self._pending.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._pending[key] = Future()
+        if is_mine:
+            self._make(key, make, future)
+        return future.result()
+
+    def _make(self, key: Hashable, make: Callable[[], Value], future: Future[Value]) -> None:
+        try:
+            value = make()
+            with self._lock:
+                self._memory.put((*self._prefix, key), (value,), self._size_bytes(value))
+            future.set_result(value)
+        except CryoETError as error:
+            future.set_exception(error)
+        finally:  # also for what nobody foresaw: those who wait must not wait for ever
+            with self._lock:
+                del self._pending[key]
+            if not future.done():
+                future.set_exception(StreamError("Reading failed in an unexpected way."))
+
+    def forget(self, key: Hashable) -> None:
+        """Make the value anew when it is asked for again."""
+        self._memory.forget((*self._prefix, key))

@@ -1,0 +1,93 @@
+"""Read blocks of chunks that are stored as they are, by asking for the bytes that hold them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming.chunk_files import ChunkFiles, Place, damaged
+from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
+from napari_cryoet.streaming.slabs import cut_into_slabs
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Sequence
+
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+_BLOCK_BYTES = 2**19
+_MAX_GAP_BYTES = 2**16
+
+
+class PlainReader:
+    """Chunks of uncompressed values in C order, or a whole file of them after a header.
+
+    Parameters
+    ----------
+    files, metadata
+        The array.
+    """
+
+    def __init__(self, files: ChunkFiles, metadata: ArrayMetadata) -> None:
+        self.metadata = metadata
+        self._files = files
+        self._slabs = cut_into_slabs(metadata, _BLOCK_BYTES, may_split_planes=True)
+        self.grid = self._slabs.grid
+        self.compression = 1.0
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks, all of the same chunk; see `BlockReader`."""
+        chunk = self.grid.chunk(blocks[0])
+        where = self._files.describe(chunk)
+        try:
+            place = self._files.find(chunk, stop)
+        except FormatError as error:
+            raise damaged(where, error) from error
+        if place is None:
+            return {block: self._slabs.fill(block) for block in blocks}
+        if place.size not in {None, self.metadata.chunk_nbytes}:
+            raise StreamError(f"{where} has {place.size} bytes instead of {self.metadata.chunk_nbytes}.")
+        loaded: dict[BlockIndex, Block] = {}
+        for group in self._neighbours(blocks):
+            part = self._load_group(place, group, where, stop)
+            if part is None and loaded:
+                raise StreamError(f"{where} vanished while it was read.")
+            if part is None:
+                return {block: self._slabs.fill(block) for block in blocks}
+            loaded |= part
+        return loaded
+
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Let another version of a file count; see `BlockReader`."""
+        self._files.forget(self.grid.chunk(block))
+        return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
+
+    def _load_group(
+        self, place: Place, group: Sequence[BlockIndex], where: str, stop: threading.Event
+    ) -> dict[BlockIndex, Block] | None:
+        """Read neighbours in one piece; None where the file is missing."""
+        spans = [self._slabs.byte_span(block) for block in group]
+        start, end = spans[0][0], spans[-1][1]
+        piece = self._files.read(place, stop, start=start, length=end - start)
+        if piece is None:
+            return None
+        if len(piece.content) != end - start:
+            raise StreamError(f"{where} ends before its last value.")
+        return {
+            block: self._slabs.as_array(block, piece.content, first - start)
+            for block, (first, _) in zip(group, spans, strict=True)
+        }
+
+    def _neighbours(self, blocks: Sequence[BlockIndex]) -> list[list[BlockIndex]]:
+        """Blocks in order of position, those together that are read in one piece."""
+        groups: list[list[BlockIndex]] = []
+        end = -1
+        for block in sorted(blocks):
+            start, next_end = self._slabs.byte_span(block)
+            if groups and start - end <= _MAX_GAP_BYTES:
+                groups[-1].append(block)
+            else:
+                groups.append([block])
+            end = next_end
+        return groups
