@@ -109,6 +109,9 @@ def test_a_damaged_manifest_is_named(tmp_path, manifest, change, words):
         ('[{"id": true}]', "has no id"),
         ('[{"id": 5, "name": ["a"]}]', "Row 5 of the table runs has no plain value in name"),
         ('[{"id": 5, "size": 1e999}]', "no plain value in size"),
+        ('[{"id": 5, "matrix": [[1, 1e999]]}]', "no plain value in matrix"),
+        ('[{"id": 5, "matrix": [[[1]]]}]', "no plain value in matrix"),
+        ('[{"id": 5, "matrix": [[1, "2"]]}]', "no plain value in matrix"),
         ('[{"id": 5}, {"id": 5}]', "two rows with the id 5"),
     ],
 )

@@ -49,6 +49,39 @@ def test_dates_come_in_one_spelling(small):
     assert dates == ["2024-01-01T00:00:00+00:00", "2025-06-01T00:00:00+00:00", "2025-06-01T02:00:00+02:00"]
 
 
+def test_a_matrix_is_given_compared_and_grouped_by(tmp_path):
+    turned, plain = [[0.5, -1], [1, 0.5]], [[1.0, 0.0], [0.0, 1.0]]
+    tables = {
+        "perSectionAlignmentParameters": [
+            row("perSectionAlignmentParameters", id=1, inPlaneRotation=turned),
+            row("perSectionAlignmentParameters", id=2, inPlaneRotation=plain),
+            row("perSectionAlignmentParameters", id=3, inPlaneRotation=plain),
+            row("perSectionAlignmentParameters", id=4),
+        ]
+    }
+    data = ask(
+        database(tmp_path, tables),
+        """{
+            perSectionAlignmentParameters(orderBy: [{inPlaneRotation: asc}, {id: asc}]) { id inPlaneRotation }
+            perSectionAlignmentParametersAggregate { aggregate { count groupBy { inPlaneRotation } } }
+        }""",
+    )
+    rows = data["perSectionAlignmentParameters"]
+    assert [(each["id"], each["inPlaneRotation"]) for each in rows] == [(1, turned), (2, plain), (3, plain), (4, None)]
+    groups = data["perSectionAlignmentParametersAggregate"]["aggregate"]
+    assert [(each["count"], each["groupBy"]["inPlaneRotation"]) for each in groups] == [
+        (1, turned),
+        (2, plain),
+        (1, None),
+    ]
+
+
+def test_a_number_is_no_matrix(tmp_path):
+    tables = {"perSectionAlignmentParameters": [row("perSectionAlignmentParameters", id=1, inPlaneRotation=0.0)]}
+    with pytest.raises(PackError, match="should have rows of numbers in inPlaneRotation"):
+        execute(database(tmp_path, tables), "{ perSectionAlignmentParameters { inPlaneRotation } }")
+
+
 def test_a_parent_that_does_not_match_is_null(small):
     query = """{ annotations(where: {id: {_in: [1, 5]}}, orderBy: [{id: asc}]) {
         run(where: {name: {_eq: "TS_026"}}) { id }

@@ -25,6 +25,7 @@ _TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
     "text": (str,),
     "enum": (str,),
     "date": (str,),
+    "matrix": (list,),
 }
 _WORDS: Final[Mapping[Kind, str]] = {
     "int": "a whole number",
@@ -33,6 +34,7 @@ _WORDS: Final[Mapping[Kind, str]] = {
     "text": "text",
     "enum": "text",
     "date": "an ISO 8601 date",
+    "matrix": "rows of numbers",
 }
 _MAX_INT: Final = 2**31 - 1  # of GraphQL
 
@@ -127,6 +129,8 @@ def _converter(column: Column, rewrite: Rewrite) -> Callable[[Any], Any]:
     match column.kind:
         case "int":
             return whole
+        case "matrix":
+            return lambda cell: tuple(tuple(row) for row in checked(cell))  # can be compared and grouped by
         case "date":
             return lambda cell: to_date(checked(cell))
         case "text" if column.is_url:

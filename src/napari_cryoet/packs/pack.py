@@ -58,9 +58,8 @@ TABLE_NAMES: Final = (
 )
 """The root list fields of the portal's schema; a test holds the two equal."""
 
-_CELL_TYPES = (str, int, float, bool, type(None))
-
-Cell = str | int | float | bool | None
+Cell = str | int | float | bool | Sequence[Sequence[float]] | None
+"""What a row holds in a column; rows of numbers for a matrix."""
 Row = Mapping[str, Cell]
 
 
@@ -270,9 +269,20 @@ def _checked_rows(name: str, rows: object) -> tuple[Row, ...]:
             raise PackError(f"The table {name} has two rows with the id {row_id}.")
         seen.add(row_id)
         for column, cell in row.items():
-            if not isinstance(cell, _CELL_TYPES) or (isinstance(cell, float) and not math.isfinite(cell)):
+            if not (_is_plain(cell) or _is_matrix(cell)):
                 raise PackError(f"Row {row_id} of the table {name} has no plain value in {column}: {_shortened(cell)}.")
     return tuple(rows)
+
+
+def _is_plain(cell: object) -> bool:
+    return cell is None or isinstance(cell, str | int) or (isinstance(cell, float) and math.isfinite(cell))
+
+
+def _is_matrix(cell: object) -> bool:
+    return isinstance(cell, list) and all(
+        isinstance(row, list) and all(isinstance(number, int | float) and _is_plain(number) for number in row)
+        for row in cell
+    )
 
 
 def _table_text(name: str, rows: Iterable[Row]) -> str:

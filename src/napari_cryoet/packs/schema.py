@@ -22,6 +22,7 @@ from graphql import (
     GraphQLSchema,
     build_schema,
     get_named_type,
+    get_nullable_type,
     is_enum_type,
     is_list_type,
     is_non_null_type,
@@ -31,7 +32,7 @@ from graphql import (
 
 from napari_cryoet.exceptions import PortalError
 
-Kind = Literal["int", "float", "bool", "text", "enum", "date"]
+Kind = Literal["int", "float", "bool", "text", "enum", "date", "matrix"]
 
 _KINDS: Final[Mapping[str, Kind]] = {
     "Int": "int",
@@ -44,7 +45,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One scalar of a table."""
+    """One scalar of a table, or one matrix: rows of numbers."""
 
     name: str
     kind: Kind
@@ -201,6 +202,8 @@ def _key_of_parent(child_fields: Mapping[str, GraphQLField], parent_type: str) -
 def _column(name: str, field: GraphQLField) -> Column | None:
     named = get_named_type(field.type)
     required = is_non_null_type(field.type)
+    if named.name == "Float" and is_list_type(get_nullable_type(field.type)):
+        return Column(name, "matrix", required)
     if is_enum_type(named):
         return Column(name, "enum", required, frozenset(named.values))
     if is_scalar_type(named) and named.name in _KINDS:
@@ -216,5 +219,4 @@ def _fields(schema: GraphQLSchema, type_name: str) -> Mapping[str, GraphQLField]
 
 
 def _is_list(field: GraphQLField) -> bool:
-    inner = field.type.of_type if is_non_null_type(field.type) else field.type
-    return is_list_type(inner) and is_object_type(get_named_type(field.type))
+    return is_list_type(get_nullable_type(field.type)) and is_object_type(get_named_type(field.type))

@@ -6,13 +6,22 @@ from datetime import datetime
 
 import pytest
 
+from napari_cryoet.packs.check import problems_of
 from napari_cryoet.packs.demo.content import CELL_DATASET, HTTPS_PREFIX, MIXTURE_DATASET, S3_PREFIX
 from napari_cryoet.packs.pack import TABLE_NAMES, open_pack
 from napari_cryoet.packs.portal_zarr import folder_bytes
 from napari_cryoet.packs.schema import portal_schema
 from napari_cryoet.vocabulary import ShapeType
 
-PYTHON_TYPES = {"int": int, "float": (int, float), "bool": bool, "text": str, "enum": str, "date": str}
+PYTHON_TYPES = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "text": str,
+    "enum": str,
+    "date": str,
+    "matrix": list,
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +62,10 @@ def test_every_row_has_the_schemas_columns_and_types(tables, name):
                 assert value in column.words
             if column.kind == "date":
                 assert datetime.fromisoformat(value).tzinfo is not None
+
+
+def test_a_check_of_the_whole_pack_finds_nothing_wrong(pack):
+    assert problems_of(pack, with_files=True) == ()
 
 
 @pytest.mark.parametrize("name", TABLE_NAMES)

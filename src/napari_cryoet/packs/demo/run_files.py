@@ -180,7 +180,7 @@ class RunWriter:
                 "xOffset": 0.0,
                 "yOffset": 0.0,
                 "volumeXRotation": 0.0,
-                "inPlaneRotation": 0.0,
+                "inPlaneRotation": [[1.0, 0.0], [0.0, 1.0]],
                 "tiltAngle": tilt,
             }
             for index, tilt in enumerate(TILTS_DEGREE)
