@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import POSIX, RUN, modules_after
+from command_line import POSIX, RUN, modules_after, run_process
 from napari_cryoet.cli import main
 from napari_cryoet.exceptions import CryoETError
 
@@ -33,6 +34,18 @@ def test_closed_outputs_are_no_error(demo_pack: Path, closed: str) -> None:
     done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["search", "PACK"], ["search", "PACK", "--json"], ["download", "PACK", "--run", RUN]]
+)
+def test_what_the_output_cannot_spell_is_no_error(demo_pack: Path, tmp_path: Path, command: list[object]) -> None:
+    arguments = [demo_pack if word == "PACK" else word for word in command]
+    more = ["--to", tmp_path / "Å", "--what", "metadata"] if "download" in command else []
+    done = run_process(*arguments, *more, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    if "--json" in command:
+        assert {row["id"] for row in json.loads(done.stdout)} == {90001, 90002}
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "http://nowhere.invalid/graphql", "http://[::1", "ftp://a/b", ""])

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from napari_cryoet.cli.console import open_closed_streams, terminated_like_interrupted
+from napari_cryoet.cli.console import prepare_streams, terminated_like_interrupted
 from napari_cryoet.cli.parser import build_parser
 from napari_cryoet.exceptions import CryoETError, DownloadError, StoppedError
 
@@ -20,7 +20,7 @@ _MAX_LISTED = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 not understood, 130 or 143 stopped by a signal."""
-    open_closed_streams()
+    prepare_streams()
     options = build_parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     with terminated_like_interrupted() as was_terminated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -16,12 +17,14 @@ _LINE_INTERVAL_S = 0.1  # of the one line on a terminal
 _LOG_INTERVAL_S = 5.0  # of lines in a log
 
 
-def open_closed_streams() -> None:
-    """Give up what would be said to a stream that the caller has closed, in place of failing there."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - lasts as long as the process
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+def prepare_streams() -> None:
+    """Make stdout and stderr take whatever is said: also if they can't spell it, or the caller has closed them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process lasts
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Å and · are beyond some terminals and most logs of Windows
 
 
 def say(text: str) -> None:

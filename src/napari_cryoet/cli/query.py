@@ -26,7 +26,7 @@ def search(options: argparse.Namespace) -> int:
         catalogue = portal.catalogue(stop=stop)
     rows = search_catalogue(catalogue, " ".join(options.words))
     if options.json:
-        say(json.dumps([dataclasses.asdict(row) for row in rows], indent=1, ensure_ascii=False, default=_json_value))
+        say(json.dumps([dataclasses.asdict(row) for row in rows], indent=1, default=_json_value))
     else:
         for row in rows:
             say(_line_of(row))
