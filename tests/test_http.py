@@ -111,6 +111,30 @@ def test_a_server_that_ignores_ranges_is_cut(http, server, start, length):
     assert http.get(server.behave(reply(CONTENT)), start=start, length=length) == expected
 
 
+def test_the_end_of_a_small_file_is_cut_from_a_whole_answer(http, server):
+    assert http.get(server.behave(reply(CONTENT)), start=-7) == CONTENT[-7:]
+    assert http.get(server.behave(reply(CONTENT)), start=-len(CONTENT) - 1) == CONTENT
+
+
+def test_the_end_of_a_file_of_unknown_length_is_refused(http, server):
+    whole = raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CONTENT)
+    fails(lambda: http.get(server.behave(whole), start=-7), "parts of a file", status=200)
+
+
+def test_no_more_than_is_needed_is_taken_from_a_server_that_ignores_ranges(http, server):
+    hung_up = threading.Event()
+
+    def endless(connection, request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(bytes(2**16))
+        hung_up.set()
+
+    assert http.get(server.behave(endless), start=100, length=50) == bytes(50)
+    assert hung_up.wait(5)
+
+
 def test_a_range_far_into_a_file_is_refused_rather_than_downloaded(http, server):
     error = fails(lambda: http.get(server.behave(reply(CONTENT)), start=2**30, length=1), "parts of a file", status=200)
     assert error.hint
@@ -133,6 +157,46 @@ def test_a_part_that_is_not_the_one_asked_for_is_never_mixed_in(http, server, co
 def test_a_part_that_is_too_short_is_an_error(http, server):
     url = server.behave(reply(b"01234", 206, Content_Range="bytes 5-9/1000"))
     fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
+
+
+@pytest.mark.parametrize("content_range", ["bytes 0-9/20", "bytes 10-19/20", "bytes 0-9/*"])
+def test_a_part_that_nobody_asked_for_is_not_taken_for_the_whole(http, server, content_range):
+    url = server.behave(reply(b"0123456789", 206, Content_Range=content_range))
+    fails(lambda: http.get(url), "another part", status=206)
+
+
+@pytest.mark.parametrize("status", [202, 204, 205])
+def test_a_success_without_content_is_no_empty_file(http, server, status):
+    fails(lambda: http.get(server.behave(reply(b"", status))), status=status)
+
+
+@pytest.mark.parametrize("options", [{}, {"start": 0, "length": 20}, {"start": 6, "length": 4}, {"start": -5}])
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Sign in</html>", b"\n <HTML><body>Sign in</body></HTML>"])
+def test_a_page_for_people_is_never_taken_for_data(http, server, options, page):
+    error = fails(lambda: http.get(server.behave(reply(page)), **options), "web page", status=200)
+    assert "sign-in" in error.hint
+
+
+def test_a_whole_file_that_came_compressed_is_unpacked(http, server):
+    packed = reply(gzip.compress(CONTENT), Content_Encoding="gzip", ETag='"1"')
+    piece = http.get_piece(server.behave(packed), start=10, length=20)
+    assert (piece.content, piece.version, piece.total_bytes) == (CONTENT[10:30], '"1"', None)
+    whole = http.get_piece(server.behave(packed))
+    assert (whole.content, whole.total_bytes) == (CONTENT, len(CONTENT))
+
+
+def test_a_piece_says_the_version_and_size_of_the_whole(http, server):
+    for whole in (ranged(CONTENT, ETag='"1"'), reply(CONTENT, ETag='"1"')):
+        piece = http.get_piece(server.behave(whole), start=10, length=20)
+        assert (piece.content, piece.version, piece.total_bytes) == (CONTENT[10:30], '"1"', len(CONTENT))
+
+
+def test_no_body_of_another_version_is_read(http, server):
+    url = server.behave(ranged(CONTENT, ETag='"2"'))
+    fails(lambda: http.get_piece(url, start=10, length=20, version='"1"'), "changed", status=412)
+    fails(lambda: http.get_piece(url, version='"1"'), "changed", status=412)
+    fails(lambda: http.get_piece(server.behave(ranged(CONTENT)), start=1, length=2, version='"1"'), status=412)
+    assert http.get_piece(server.behave(ranged(CONTENT, ETag='"1"')), version='"1"').content == CONTENT
 
 
 def test_a_compressed_part_is_refused(http, server):
@@ -664,6 +728,27 @@ def test_no_thread_is_left_behind_by_a_stop(http, server):
     stop = threading.Event()
     stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)
     no_errand_is_left()
+
+
+def test_one_thread_serves_many_requests(http, server):
+    threads = set()
+
+    def read():
+        threads.update(thread for thread in threading.enumerate() if thread.name == THREAD_NAME)
+
+    no_errand_is_left()
+    url = server.behave(lambda connection, request: (read(), reply(CONTENT)(connection, request)))
+    for _ in range(5):
+        http.get(url)
+    assert len(threads) == 1
+    no_errand_is_left()
+
+
+def test_a_steady_body_may_take_longer_than_a_silence_may(server):
+    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 * 2**16), *[bytes(2**16)] * 16]
+    began = time.monotonic()
+    assert Http(timeout_s=1).get(server.behave(server.drip(pieces, 0.1))) == bytes(16 * 2**16)
+    assert time.monotonic() - began > 1
 
 
 def test_nothing_is_sent_after_a_stop(http, server):

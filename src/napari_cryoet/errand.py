@@ -1,7 +1,8 @@
-"""A blocking call on a thread of its own, so that whoever asked for it can leave at once."""
+"""A blocking call on another thread, so that whoever asked for it can leave at once."""
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -15,10 +16,49 @@ T = TypeVar("T")
 
 THREAD_NAME = "napari-cryoet-errand"
 POLL_S = 0.05  # how long a stop can go unnoticed
+IDLE_S = 1.0  # how long a thread waits for another errand before it ends
 
 
 class ErrandOverdueError(Exception):
     """The call showed no sign of life for too long."""
+
+
+class _Threads:
+    """Daemon threads that run one call after another and end when there is none for a while."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._free = 0  # threads that wait, less the calls that are on their way to them
+        self._lock = threading.Lock()
+
+    def run(self, call: Callable[[], None]) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                self._calls.put(call)
+                return
+        threading.Thread(target=self._serve, args=(call,), name=THREAD_NAME, daemon=True).start()
+
+    def _serve(self, call: Callable[[], None] | None) -> None:
+        while call is not None:
+            call()
+            call = None  # which may hold a large result
+            with self._lock:
+                self._free += 1
+            call = self._next()
+
+    def _next(self) -> Callable[[], None] | None:
+        while True:
+            try:
+                return self._calls.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if self._free:  # else a call is on its way
+                        self._free -= 1
+                        return None
+
+
+_threads = _Threads()
 
 
 class Errand(Generic[T]):
@@ -37,16 +77,19 @@ class Errand(Generic[T]):
         self._lock = threading.Lock()
         self._is_left = False
         self._abort: Callable[[], None] | None = None
-        self._beaten_at = time.monotonic()
+        self._beaten_at, self._n_steps = time.monotonic(), 1
         self._result: T
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name=THREAD_NAME, daemon=True).start()
+        _threads.run(self._run)
 
-    def beat(self) -> None:
-        """Tell the caller that the work gets on; raises StoppedError where nobody waits for it any more."""
+    def beat(self, n_steps: int = 1) -> None:
+        """Tell the caller that the work gets on, and that there is as much to do before the next beat.
+
+        Raises StoppedError where nobody waits for it any more.
+        """
         if self._is_left:
             raise StoppedError
-        self._beaten_at = time.monotonic()
+        self._beaten_at, self._n_steps = time.monotonic(), n_steps
 
     def abort_with(self, abort: Callable[[], None]) -> None:
         """Say what to call when the caller leaves; called at once where that has happened."""
@@ -57,15 +100,20 @@ class Errand(Generic[T]):
             abort()
 
     def wait(self, stop: threading.Event | None, patience_s: float) -> T:
-        """What the work returned or raised; StoppedError on ``stop``, ErrandOverdueError without a beat in time."""
+        """What the work returned or raised, once; StoppedError on ``stop``.
+
+        ErrandOverdueError where a beat doesn't come within ``patience_s`` for each step that was to be done.
+        """
         while not self._done.wait(POLL_S):
             if stop is not None and stop.is_set() and self._leave():
                 raise StoppedError
-            if time.monotonic() - self._beaten_at > patience_s and self._leave():
+            if time.monotonic() - self._beaten_at > patience_s * self._n_steps and self._leave():
                 raise ErrandOverdueError
         if self._error is not None:
             raise self._error
-        return self._result
+        result = self._result
+        del self._result  # the thread may remember its last errand for a while
+        return result
 
     def _leave(self) -> bool:
         with self._lock:

@@ -13,10 +13,9 @@ import platform
 import random
 import threading
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urljoin
 
 import urllib3
 
@@ -35,13 +34,12 @@ from napari_cryoet.http_bodies import (
     read_piece,
     span_of,
 )
-from napari_cryoet.http_connections import watch_requests, watched
+from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tenacity import RetryCallState
     from urllib3.response import BaseHTTPResponse
 
 T = TypeVar("T")
@@ -138,9 +136,7 @@ class Http:
     def __init__(self, *, timeout_s: float = 30, attempts: int = 4, connections: int = 32) -> None:
         self._timeout_s = timeout_s
         self._attempts = attempts
-        self._connections = connections
-        self._pools: dict[str, urllib3.PoolManager] = {}
-        self._lock = threading.Lock()
+        self._connections = Connections(connections)
 
     def get(
         self,
@@ -259,10 +255,7 @@ class Http:
 
     def close(self) -> None:
         """Close the idle connections."""
-        with self._lock:
-            pools, self._pools = tuple(self._pools.values()), {}
-        for pool in pools:
-            pool.clear()
+        self._connections.close()
 
     def attempt(
         self,
@@ -272,7 +265,7 @@ class Http:
         *,
         discard: Callable[[T], None] | None = None,
     ) -> T:
-        """Do one blocking thing on a thread of its own: its result, or FaultError, or StoppedError on ``stop``."""
+        """Do one blocking thing on another thread: its result, or FaultError, or StoppedError on ``stop``."""
         if stop is not None and stop.is_set():
             raise StoppedError
         try:
@@ -283,28 +276,19 @@ class Http:
             raise faults.from_error(url, error, self._timeout_s) from error
 
     def _retry(self, attempt: Callable[[], T], stop: threading.Event | None) -> T:
-        from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_attempt
-
         made = 0
-
-        def is_worth_it(error: BaseException) -> bool:
-            nonlocal made
+        while True:
             made += 1
-            if not isinstance(error, FaultError):
-                return False
-            return made <= error.retries and (error.retry_after_s or 0) <= _MAX_RETRY_AFTER_S
-
-        retrying = Retrying(
-            stop=stop_after_attempt(self._attempts),
-            retry=retry_if_exception(is_worth_it),
-            wait=_pause_s,
-            sleep=sleep_using_event(stop or threading.Event()),
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except FaultError as fault:
-            raise fault.error from fault.__cause__
+            try:
+                return attempt()
+            except FaultError as fault:
+                is_last = made > fault.retries or made >= self._attempts
+                if is_last or (fault.retry_after_s or 0) > _MAX_RETRY_AFTER_S:
+                    raise fault.error from fault.__cause__
+                fault.attempt = made
+                pause_s = _pause_s(fault)
+            if (stop or threading.Event()).wait(pause_s):
+                raise StoppedError
 
     @contextlib.contextmanager
     def _respond(
@@ -325,7 +309,7 @@ class Http:
         watch_requests(errand)
         target = url
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._pool_for(target).request(
+            response = self._connections.pool_for(target).request(
                 method,
                 target,
                 headers=all_headers,
@@ -346,51 +330,11 @@ class Http:
                 raise
         raise faults.fault(url, f"The server {faults.host_of(url)} sends us round in circles.")
 
-    def _pool_for(self, url: str) -> urllib3.PoolManager:
-        """The connections to use for a URL, through the system's proxy if there is one for it."""
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise faults.not_an_address(url) from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise faults.not_an_address(url)
-        proxy = _proxy_for(parts.scheme, parts.hostname)
-        with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._make_pool(proxy)
-            return self._pools[proxy]
-
-    def _make_pool(self, proxy: str) -> urllib3.PoolManager:
-        if not proxy:
-            return watched(urllib3.PoolManager(maxsize=self._connections, ssl_context=_tls_context()))
-        address = proxy if "://" in proxy else f"http://{proxy}"
-        return watched(urllib3.ProxyManager(address, maxsize=self._connections, ssl_context=_tls_context()))
-
 
 @cache
 def shared_http() -> Http:
     """The client that all parts of the program share, so that they share its connections."""
     return Http()
-
-
-@lru_cache(maxsize=64)
-def _proxy_for(scheme: str, host: str) -> str:
-    """The proxy that the system names for a host, or nothing; asking the system can take a while on Windows."""
-    if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
-        return ""
-    return getproxies().get(scheme, "")
-
-
-@cache
-def _tls_context() -> Any:
-    """The computer's own certificate authorities and Mozilla's: some Pythons come with none."""
-    import ssl
-
-    import certifi
-
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 def backoff_s(attempt: int) -> float:
@@ -399,12 +343,11 @@ def backoff_s(attempt: int) -> float:
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, no secret
 
 
-def _pause_s(state: RetryCallState) -> float:
+def _pause_s(fault: FaultError) -> float:
     """How long to wait before the next attempt: what the server asked for, else a back-off."""
-    fault = state.outcome.exception() if state.outcome else None
-    if isinstance(fault, FaultError) and fault.retry_after_s is not None:
+    if fault.retry_after_s is not None:
         return fault.retry_after_s + backoff_s(1)
-    return backoff_s(state.attempt_number)
+    return backoff_s(fault.attempt)
 
 
 def _redirected(url: str, response: BaseHTTPResponse, method: str) -> str:

@@ -6,23 +6,30 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import urllib3
 
 from napari_cryoet import http_faults as faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from urllib3.response import BaseHTTPResponse
 
-PIECE_BYTES = 2**16  # a body that does not bring this much within the time limit counts as silent
+PIECE_BYTES = 2**16  # a body that brings less than this on average within the time limit counts as silent
 
 _CHUNK_BYTES = 2**20
 _CHUNK_S = 0.25
 _MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+class Beat(Protocol):
+    """See `napari_cryoet.errand.Errand.beat`."""
+
+    def __call__(self, n_steps: int = 1, /) -> None:
+        """Say that the work gets on, and how much there is to do before the next beat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Gatherer:
         self._pieces = _pieces_of(response)
         self._error: Exception | None = None
 
-    def next(self, beat: Callable[[], None]) -> bytes:
+    def next(self, beat: Beat) -> bytes:
         """The next chunk; empty at the end."""
         if self._error is not None:
             raise self._error
@@ -90,37 +97,46 @@ def read_piece(
     response: BaseHTTPResponse,
     part: Part | None,
     max_bytes: int,
-    beat: Callable[[], None],
+    beat: Beat,
     *,
     version: str | None = None,
 ) -> HttpPiece:
     """The whole body or a part of it, if the file is the wanted version; no body is read of another one."""
-    _, total = span_of(url, response)
+    if response.status not in {200, 206}:
+        raise faults.from_status(url, response.status)
+    first, total = span_of(url, response)
     found = _version(response, total)
     if version is not None and found != version:
         raise faults.changed(url)
     if part is not None:
         return HttpPiece(read_part(url, response, part, max_bytes, beat), found, total)
     content = read_all(url, response, max_bytes, beat)
+    if response.status == 206 and (first, total) != (0, len(content)):
+        raise faults.wrong_part(url)
+    if response.status == 200 and faults.is_web_page(content):
+        raise faults.web_page(url, response.status)
     return HttpPiece(content, found, len(content))
 
 
-def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Callable[[], None]) -> bytes:
+def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Beat) -> bytes:
     """The whole body, if it isn't longer than ``max_bytes``."""
     announced = number(response.headers.get("Content-Length"))
     if announced is not None and announced > max_bytes:
         raise faults.too_large(url, max_bytes)
+    step = PIECE_BYTES if announced is None or _is_encoded(response) else min(_CHUNK_BYTES, max(announced, 1))
+    n_steps = -(-step // PIECE_BYTES)
+    beat(n_steps)
     pieces, size = [], 0
-    for piece in _pieces_of(response):
-        beat()
+    for piece in _pieces_of(response, step):
+        beat(n_steps)
         size += len(piece)
         if size > max_bytes:
             raise faults.too_large(url, max_bytes)
         pieces.append(piece)
-    return b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Callable[[], None]) -> bytes:
+def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Beat) -> bytes:
     """Exactly the wanted bytes, from a partial answer that is checked or from a whole one that is cut."""
     if response.status != 206:
         return _cut(url, response, part, max_bytes, beat)
@@ -176,29 +192,33 @@ def _is_encoded(response: BaseHTTPResponse) -> bool:
     return response.headers.get("Content-Encoding", "identity").lower() != "identity"
 
 
-def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Callable[[], None]) -> bytes:
+def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Beat) -> bytes:
     """The wanted part of a whole body, without reading much more than that."""
-    if part.start < 0 or part.start > _MAX_SKIP_BYTES:
+    total = span_of(url, response)[1]
+    start = part.start if part.start >= 0 or total is None else max(0, total + part.start)
+    if not 0 <= start <= _MAX_SKIP_BYTES:
         message = f"The server {faults.host_of(url)} can't send parts of a file."
         raise faults.fault(url, message, "Download the whole file instead.", status=response.status)
-    end = part.start + (max_bytes if part.length is None else part.length)
+    end = start + (max_bytes if part.length is None else part.length)
     pieces, position = [], 0
     for piece in _pieces_of(response):
         beat()
-        pieces.append(piece[max(0, part.start - position) : max(0, end - position)])
+        if position == 0 and faults.is_web_page(piece):
+            raise faults.web_page(url, response.status)
+        pieces.append(piece[max(0, start - position) : max(0, end - position)])
         position += len(piece)
         if position >= end and part.length is not None:
             break
         if position > end:
             raise faults.too_large(url, max_bytes)
-    if position <= part.start:
+    if position <= start and part.start >= 0:
         raise faults.from_status(url, 416)
     return b"".join(pieces)
 
 
-def _pieces_of(response: BaseHTTPResponse) -> Iterator[bytes]:
+def _pieces_of(response: BaseHTTPResponse, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
     """The body in pieces; what isn't compressed is spared the detour through a decompressor's buffers."""
-    return response.stream(PIECE_BYTES, decode_content="Content-Encoding" in response.headers)
+    return response.stream(piece_bytes, decode_content="Content-Encoding" in response.headers)
 
 
 def _refuse(word: str) -> Any:

@@ -1,19 +1,26 @@
-"""Connections that send nothing once nobody wants it, and that another thread can hang up while they wait."""
+"""Connections, direct or through the system's proxy, safe if https, and never in the way of a stop.
+
+They send nothing once nobody wants it, and another thread can hang them up while they wait.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from napari_cryoet import http_faults as faults
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import urllib3
 
 
 class Watcher(Protocol):
@@ -57,12 +64,6 @@ def hang_up(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-def watched(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    """Make a pool manager use watched connections; its requests need a watcher from then on."""
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return manager
-
-
 def _watcher() -> Watcher:
     watcher: Watcher = _local.watcher
     return watcher
@@ -82,3 +83,68 @@ class _HttpPool(HTTPConnectionPool):
 
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _HttpsConnection
+
+
+class Connections:
+    """Connections that are kept open, to any number of servers; may be used from any thread.
+
+    Parameters
+    ----------
+    size
+        How many are kept for each server.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def pool_for(self, url: str) -> urllib3.PoolManager:
+        """The connections to use for a URL; FaultError where it is none."""
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise faults.not_an_address(url) from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise faults.not_an_address(url)
+        proxy = _proxy_for(parts.scheme, parts.hostname)
+        with self._lock:
+            if proxy not in self._pools:
+                self._pools[proxy] = self._make_pool(proxy)
+            return self._pools[proxy]
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        with self._lock:
+            pools, self._pools = tuple(self._pools.values()), {}
+        for pool in pools:
+            pool.clear()
+
+    def _make_pool(self, proxy: str) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"maxsize": self._size, "ssl_context": _tls_context()}
+        if proxy:
+            pool: urllib3.PoolManager = urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **options)
+        else:
+            pool = urllib3.PoolManager(**options)
+        pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        return pool
+
+
+@lru_cache(maxsize=64)
+def _proxy_for(scheme: str, host: str) -> str:
+    """The proxy that the system names for a host, or nothing; asking the system can take a while on Windows."""
+    if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
+        return ""
+    return getproxies().get(scheme, "")
+
+
+@cache
+def _tls_context() -> Any:
+    """The computer's own certificate authorities and Mozilla's: some Pythons come with none."""
+    import ssl
+
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context

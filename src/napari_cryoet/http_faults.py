@@ -34,6 +34,7 @@ class FaultError(Exception):
     error: NetworkError
     retries: int = NEVER
     retry_after_s: float | None = None
+    attempt: int = 1
 
 
 def host_of(url: str) -> str:
@@ -86,11 +87,21 @@ def too_large(url: str, max_bytes: int) -> FaultError:
     )
 
 
+def is_web_page(start: bytes) -> bool:
+    """Whether a body that starts like this is HTML."""
+    return start[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<!--"))
+
+
+def web_page(url: str, status: int) -> FaultError:
+    """A page for people came with a status that promises data."""
+    hint = "A sign-in page of this network may be in the way: open any web page in a browser, then try again."
+    return fault(url, f"A web page came instead of data from {host_of(url)}.", hint, status=status)
+
+
 def not_json(url: str, body: bytes, status: int) -> FaultError:
     """An answer that should be JSON is something else."""
-    if body[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<!--")):
-        hint = "A sign-in page of this network may be in the way: open any web page in a browser, then try again."
-        return fault(url, f"A web page came instead of data from {host_of(url)}.", hint, status=status)
+    if is_web_page(body):
+        return web_page(url, status)
     return fault(url, f"The answer of {host_of(url)} can't be read: it isn't JSON.", status=status, retries=ONCE)
 
 
