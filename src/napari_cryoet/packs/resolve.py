@@ -21,6 +21,7 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
+    assert_object_type,
     execute_sync,
     get_named_type,
     parse,
@@ -97,12 +98,10 @@ def executable_schema() -> GraphQLSchema:
 @cache
 def _executable_schema() -> GraphQLSchema:
     schema, tables = portal_schema().graphql, portal_schema().tables
-    assert schema.query_type is not None  # noqa: S101  # the schema has a Query type
+    query_type = assert_object_type(schema.query_type)
     for shape in tables.values():
-        _attach_to_root(schema.query_type, shape)
-        row_type = schema.type_map[shape.type_name]
-        assert isinstance(row_type, GraphQLObjectType)  # noqa: S101  # a row's type is an object
-        _attach_to_rows(row_type, shape)
+        _attach_to_root(query_type, shape)
+        _attach_to_rows(assert_object_type(schema.type_map[shape.type_name]), shape)
     return schema
 
 

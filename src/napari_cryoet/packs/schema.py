@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 from graphql import (
     GraphQLError,
     GraphQLField,
-    GraphQLObjectType,
     GraphQLSchema,
+    assert_object_type,
     build_schema,
     get_named_type,
     get_nullable_type,
@@ -164,15 +164,16 @@ def _date_to_json(date: datetime) -> str:
 
 
 def _date_from_json(text: object) -> datetime:
+    if not isinstance(text, str):
+        raise GraphQLError(f"{text!r} is not a date.")
     try:
-        return to_date(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+        return to_date(text)
+    except ValueError as error:
         raise GraphQLError(f"{text!r} is not a date.") from error
 
 
 def _table_shapes(schema: GraphQLSchema) -> dict[str, TableShape]:
-    query = schema.query_type
-    assert query is not None  # noqa: S101  # the schema has a Query type
+    query = assert_object_type(schema.query_type)
     names = {get_named_type(field.type).name: name for name, field in query.fields.items() if _is_list(field)}
     return {name: _table_shape(schema, name, type_name, names) for type_name, name in names.items()}
 
@@ -212,9 +213,7 @@ def _column(name: str, field: GraphQLField) -> Column | None:
 
 
 def _fields(schema: GraphQLSchema, type_name: str) -> Mapping[str, GraphQLField]:
-    graphql_type = schema.type_map[type_name]
-    assert isinstance(graphql_type, GraphQLObjectType)  # noqa: S101  # a row's type is an object
-    fields: Mapping[str, GraphQLField] = graphql_type.fields
+    fields: Mapping[str, GraphQLField] = assert_object_type(schema.type_map[type_name]).fields
     return fields
 
 

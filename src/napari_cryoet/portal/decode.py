@@ -128,9 +128,9 @@ def _value_of(row: Row, field: ScalarField, where: str) -> Any:
 
 
 def _to_int(value: object, place: str) -> int:
-    if not _is_int(value):
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _MAX_INT:
         raise not_understood(place, "isn't a whole number", value)
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _to_float(value: object, place: str) -> float:
@@ -149,15 +149,13 @@ def _to_bool(value: object, place: str) -> bool:
 
 
 def _to_datetime(value: object, place: str) -> datetime:
+    if not isinstance(value, str):
+        raise not_understood(place, "isn't a date", value)
     try:
-        moment = datetime.fromisoformat(value)  # type: ignore[arg-type]
+        moment = datetime.fromisoformat(value)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise not_understood(place, "isn't a date", value) from error
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_INT
 
 
 _CONVERTERS = {int: _to_int, float: _to_float, bool: _to_bool, datetime: _to_datetime}
