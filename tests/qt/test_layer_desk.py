@@ -280,3 +280,14 @@ def test_closing_the_dock_leaves_the_layers(qtbot, at_run, viewer_model):
     n_layers = len(viewer_model.layers)
     at_run.close()
     assert len(viewer_model.layers) == n_layers
+
+
+def test_layers_in_pixels_are_explained_as_long_as_they_are_there(qtbot, at_run, viewer_model):
+    at_run.screens.run.open_default()
+    settle(qtbot, at_run)
+    assert "“my picks” is in pixel" in at_run.screens.notice.text
+    assert at_run.screens.notice.isVisible()
+
+    viewer_model.layers.remove("my picks")
+
+    assert not at_run.screens.notice.isVisible()

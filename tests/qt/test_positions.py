@@ -262,6 +262,24 @@ def test_coarse_instances_lie_around_the_voxel_they_were_picked_from(scene, tmp_
         assert np.abs(scene.centroid_of(mask, level) - of_pick).max() < 0.6 * voxel_px, level
 
 
+def test_coarse_instances_are_seen_in_the_planes_around_the_one_they_were_picked_from(scene, tmp_path):
+    mask_zyx = np.zeros(SHAPE_ZYX, np.uint16)
+    mask_zyx[12, 20, 32] = 9  # in every level, at half and a quarter of its place
+    write_pyramid(tmp_path / "i.zarr", mask_zyx, SPACING, "instances")
+    mask = scene.show(record(tmp_path / "i.zarr", number=3, shape_type=ShapeType.INSTANCE_SEGMENTATION_MASK))
+
+    seen = {level: [] for level in LEVELS}
+    for level, plane in itertools.product(LEVELS, range(8, 17)):
+        mask.locked_data_level = level
+        world = np.array([plane, 20, 32]) * SPACING
+        go_to_plane(scene.viewer, world)
+        scene.settle()
+        if scene.value_at(mask, world) == 9:
+            seen[level].append(plane)
+
+    assert seen == {0: [12], 1: [11, 12, 13], 2: [11, 12, 13]}  # whose nearest picked plane is 12
+
+
 def test_a_tomogram_with_an_offset_lies_where_the_canonical_one_has_its_voxels(scene, tmp_path):
     """A sub-volume that starts at voxel (4, 8, 12) of the canonical tomogram, and a pick in the canonical one."""
     whole = planted(np.float32, [0, 1000, 0, 0, 0])

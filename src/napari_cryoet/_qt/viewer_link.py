@@ -15,6 +15,7 @@ from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.labels import plain_tooltip
+from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, make_layer
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -53,7 +54,7 @@ class ViewerLink(QObject):
     changed = Signal()  # what is shown, or on its way: ask `shown` and `coming`
     appearance_changed = Signal(object)  # LayerKey of a shown layer whose name, eye or colour changed: `appearance`
     failed = Signal(object, object)  # LayerKey, CryoETError
-    remarked = Signal(object, str)  # LayerKey, what the person should know of the layer that came
+    remarked = Signal(object, str)  # LayerKey, what to know of the layer; or None, of all: empty once it is over
 
     def __init__(
         self,
@@ -73,11 +74,13 @@ class ViewerLink(QObject):
         self._adding: LayerKey | None = None
         self._edited: set[str] = set()
         self._is_removing = False
+        self._remark_on_units = ""
         self._tidy = single_shot(self, 0, self._remove_orphans)
         for layer in self._own:
             self._watch(layer)
         adopt_layers_of(viewer)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.events.inserted.connect(self._look_at_units)
 
     # what is shown
 
@@ -163,6 +166,7 @@ class ViewerLink(QObject):
         self.stop()
         self._tidy.stop()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.layers.events.inserted.disconnect(self._look_at_units)
 
     # how rows change layers
 
@@ -272,8 +276,15 @@ class ViewerLink(QObject):
             self._is_removing = False
         self.changed.emit()
 
+    def _look_at_units(self, _event: Any = None) -> None:
+        remark = remark_on_units(self._viewer.layers)
+        if remark != self._remark_on_units:
+            self._remark_on_units = remark
+            self.remarked.emit(None, remark)
+
     def _on_removed(self, event: Any) -> None:
         """A layer went; if a person removed one of ours, what only goes with it follows, but not amid the removal."""
+        self._look_at_units()
         if key_of(event.value) is not None and not self._is_removing:
             self._tidy.start()
 
