@@ -29,6 +29,7 @@ class LayerDesk(QObject):
         self._link = link
         self._run = run
         self._notice = notice
+        self._remark = ""
         run.tomogram_open_requested.connect(self._open_tomogram)
         run.tomogram_stop_requested.connect(self._stop_tomogram)
         run.annotation_show_requested.connect(self._show_annotation)
@@ -105,8 +106,12 @@ class LayerDesk(QObject):
             if key == ("annotation", file.id):
                 self._show_annotation(page, file)
 
-    def _on_remarked(self, _key: LayerKey, remark: str) -> None:
-        self._notice.show_notice(remark)
+    def _on_remarked(self, _key: LayerKey | None, remark: str) -> None:
+        if remark:
+            self._notice.show_notice(remark)
+        elif self._notice.text == self._remark:
+            self._notice.hide()
+        self._remark = remark
 
     def _on_progressed(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
         tomogram = self._run.tomograms.current_tomogram
