@@ -9,7 +9,8 @@
     │   └── PackError       an offline pack is damaged or isn't a pack
     ├── FormatError         a file is not what its name or its metadata says
     ├── StreamError         pixels could not be read
-    │   └── ChangedError    the file became another one while it was read
+    │   ├── ChangedError    the file became another one while it was read
+    │   └── WithheldError   offline mode or the data saver kept it from being asked for
     ├── DownloadError       a download did not finish, and says what is missing
     └── StoppedError        the user said stop; nothing is wrong
 
@@ -81,6 +82,10 @@ class StreamError(CryoETError):
 
 class ChangedError(StreamError):
     """A file became another one while parts of it were read; parts of both are never put together."""
+
+
+class WithheldError(StreamError):
+    """Nothing was asked of the server, because offline mode or the data saver is on."""
 
 
 class DownloadError(CryoETError):

@@ -11,14 +11,17 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StoppedError, StreamError
+from napari_cryoet.streaming.policy import GuardedSource
+from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
     from napari_cryoet.http import Http
+    from napari_cryoet.streaming.disk_cache import DiskCache
 
 _MISSING_STATUSES = {404, 410}
 _CHANGED_STATUS = 412
@@ -237,19 +240,37 @@ def _version_of(about: os.stat_result) -> str:
     return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
 
 
-def open_source(url_or_path: str | Path, *, http: Http | None = None) -> ByteSource:
-    """A source for an http(s) address, a ``file://`` address or a path; nothing is read yet.
+def open_source(
+    url_or_path: str | Path, *, http: Http | None = None, cache: DiskCache | Literal["shared"] | None = "shared"
+) -> ByteSource:
+    """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
+
+    Parameters
+    ----------
+    url_or_path
+        The address or path.
+    http
+        The client; by default the one that the whole program shares.
+    cache
+        Where what comes over the wire is kept; by default in the cache that the whole computer shares, None keeps
+        nothing. Local files are never kept.
 
     Raises
     ------
     FormatError
         For any other kind of address.
+
+    See Also
+    --------
+    napari_cryoet.streaming.s3 : Where ``s3://`` addresses lead.
     """
     text = str(url_or_path)
     scheme = urlsplit(text).scheme.lower() if "://" in text else ""
     match scheme:
         case "http" | "https":
-            return HttpSource(text, http=http)
+            return _kept(GuardedSource(HttpSource(text, http=http)), cache)
+        case "s3":
+            return open_source(https_address(text), http=http, cache=cache)
         case "file":
             return FileSource(Path(url2pathname(urlsplit(text).path)))
         case "":
@@ -259,3 +280,11 @@ def open_source(url_or_path: str | Path, *, http: Http | None = None) -> ByteSou
                 f"Addresses that start with {scheme}:// can't be streamed.",
                 hint="Use the https address, or a path on this computer.",
             )
+
+
+def _kept(source: ByteSource, cache: DiskCache | Literal["shared"] | None) -> ByteSource:
+    from napari_cryoet.streaming.cached_source import CachedSource
+    from napari_cryoet.streaming.disk_settings import shared_disk_cache
+
+    disk = shared_disk_cache() if cache == "shared" else cache
+    return source if disk is None else CachedSource(source, disk)

@@ -1,0 +1,175 @@
+"""A source whose answers are kept on disk, and read from there as long as the server has nothing newer.
+
+Before anything kept is used, its server is asked once whether the file nearest to the root (an image's metadata) is
+still the same; if it isn't, all that is kept of the tree is dropped. That question is left out where it was asked a
+short while ago. A server that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says so.
+
+Only files of which the server names a version (ETag, or date and size) are kept: parts of others could not be told
+from parts of their successors. That there is no such file is kept too. Of metadata it counts as long as the root is the
+same; of anything else (a chunk that may not have been uploaded yet) only for that short while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from napari_cryoet.errand import Errand, ErrandOverdueError
+from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
+from napari_cryoet.streaming.sources import Piece
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.disk_cache import DiskCache, Part
+    from napari_cryoet.streaming.disk_writer import Tree
+    from napari_cryoet.streaming.sources import ByteSource
+
+REVALIDATE_AFTER_S = 3600.0
+
+_THIS_COMPUTER = {"localhost", "127.0.0.1", "::1"}  # asking costs little, and test data change often
+_DOCUMENTS = {".zattrs", ".zarray", ".zgroup", ".zmetadata", "zarr.json"}
+_COMPARED_BYTES = 4096
+_PATIENCE_S = 5.0
+_TROUBLED_STATUSES = {408, 425, 429}
+
+
+class CachedSource:
+    """A source on the network with a cache.
+
+    Parameters
+    ----------
+    source
+        Where bytes come from.
+    cache
+        Where they are kept.
+    revalidate_after_s
+        For how long what is kept counts without asking; by default an hour, and not at all for this computer.
+    """
+
+    def __init__(self, source: ByteSource, cache: DiskCache, *, revalidate_after_s: float | None = None) -> None:
+        self._source, self._cache = source, cache
+        if revalidate_after_s is None:
+            revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else REVALIDATE_AFTER_S
+        self._revalidate_after_s = revalidate_after_s
+        self._lock = threading.Lock()
+        self._tree: Tree | None = None
+        self._as_of: datetime | None = None
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return self._source.url
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of content the server has sent; what came from disk doesn't count."""
+        return self._source.bytes_read
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Where the server didn't answer: when it last confirmed what is kept of it. None where it did."""
+        return self._as_of
+
+    def read(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
+        """Read a file, or a part of it, from disk or from the server; see `ByteSource`."""
+        tree = self._checked_tree(stop)
+        part = self._cache.find(tree, key, start, length)
+        if part is not None and self._counts(part, key, version):
+            return None if part.content is None else Piece(part.content, part.version, part.total_bytes)
+        try:
+            piece = self._source.read(key, start=start, length=length, version=version, stop=stop)
+        except ChangedError:
+            self._cache.drop(tree)
+            raise
+        if piece is None:
+            self._cache.put(tree, key, 0, None, version="", total_bytes=None)
+        else:
+            self._keep(tree, key, piece, start, length)
+        return piece
+
+    def _counts(self, part: Part, key: str, version: str | None) -> bool:
+        """Whether what was found on disk is an answer."""
+        if part.content is not None:
+            return version in {None, part.version}
+        is_document = key.rpartition("/")[2] in _DOCUMENTS
+        return is_document or self._as_of is not None or self._is_recent(part.stored_at)
+
+    def _keep(self, tree: Tree, key: str, piece: Piece, start: int, length: int | None) -> None:
+        size, total = len(piece.content), piece.total_bytes
+        if total is None and start >= 0 and size and (length is None or size < length):
+            total = start + size  # fewer bytes come only where the file ends
+        if start < 0 and total is not None:
+            start = max(0, total + start)
+        is_sound = start >= 0 and (size > 0 or total == 0) and (total is None or start + size <= total)
+        if piece.version and is_sound:
+            self._cache.put(tree, key, start, piece.content, version=piece.version, total_bytes=total)
+
+    def _is_recent(self, moment_s: float) -> bool:
+        return 0 <= time.time() - moment_s < self._revalidate_after_s
+
+    def _checked_tree(self, stop: threading.Event | None) -> Tree:
+        """What is kept, once it has been asked whether it still counts."""
+        with self._lock:
+            if self._tree is None:
+                tree = self._cache.tree(self.url)
+                self._check(tree, stop)
+                self._tree = tree
+            return self._tree
+
+    def _check(self, tree: Tree, stop: threading.Event | None) -> None:
+        """Ask the server about a tree, if need be; drop what isn't there any more."""
+        if tree.checked_at is None:
+            return
+        top = self._cache.top(tree)
+        if top is None:  # nothing that could be compared
+            self._cache.drop(tree)
+            return
+        if self._is_recent(tree.checked_at):
+            return
+        key, kept = top
+        try:
+            piece = self._ask(key, stop)
+        except (StreamError, ErrandOverdueError) as error:
+            if not _is_silence(error):
+                raise
+            self._as_of = datetime.fromtimestamp(tree.checked_at, UTC)
+            return
+        if piece is not None and piece.version == kept.version and _is_same(piece.content, kept.content or b""):
+            self._cache.confirm(tree)
+        else:
+            self._cache.drop(tree)
+
+    def _ask(self, key: str, stop: threading.Event | None) -> Piece | None:
+        """The first bytes of a file, or ErrandOverdueError: an image that is kept must not wait long for a server."""
+        give_up = threading.Event()
+        errand = Errand(lambda _: self._source.read(key, length=_COMPARED_BYTES, stop=give_up))
+        try:
+            return errand.wait(stop, _PATIENCE_S)
+        finally:
+            give_up.set()
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    """Whether two beginnings of a file agree."""
+    size = min(len(one), len(other))
+    return one[:size] == other[:size]
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether the server gave no answer, rather than one that we don't like."""
+    if isinstance(error, ErrandOverdueError | WithheldError):
+        return True
+    cause = error.__cause__
+    if not isinstance(cause, NetworkError):
+        return False
+    return cause.status is None or cause.status >= 500 or cause.status in _TROUBLED_STATUSES

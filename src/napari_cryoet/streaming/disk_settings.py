@@ -1,0 +1,110 @@
+"""Where the disk cache is and how large it may get: as the person, the environment or the free disk says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+from functools import lru_cache
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_config_path
+
+from napari_cryoet.streaming.disk_cache import DiskCache
+
+LIMIT_VARIABLE = "NAPARI_CRYOET_CACHE_LIMIT"
+FOLDER_VARIABLE = "NAPARI_CRYOET_CACHE_DIR"
+
+_LARGEST_BYTES = 10 * 10**9
+_SHARE_OF_FREE = 0.1
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_NAME = "disk_cache_limit_bytes"
+
+
+def cache_folder() -> Path:
+    """The folder of the disk cache."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named).expanduser() if named else user_cache_path("napari-cryoet") / "pixels"
+
+
+def limit_bytes() -> int:
+    """How large the disk cache may get: what the environment says, else what was set, else a default; 0 turns it off.
+
+    The default is 10 GB, or a tenth of what is free on the disk where that is less.
+    """
+    named = named_limit_bytes()
+    return default_limit_bytes(cache_folder()) if named is None else named
+
+
+def named_limit_bytes() -> int | None:
+    """What the environment says, else what `choose_limit` was told last; None where neither says anything."""
+    with contextlib.suppress(ValueError):
+        if named := os.environ.get(LIMIT_VARIABLE):
+            return parse_size(named)
+    try:
+        value = json.loads(_settings_path().read_bytes()).get(_NAME)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return value if type(value) is int and value >= 0 else None
+
+
+def choose_limit(size_bytes: int | None) -> None:
+    """Set the limit for this and later sessions; None goes back to the default. OSError where that can't be kept."""
+    path = _settings_path()
+    if size_bytes is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    temporary.write_text(json.dumps({_NAME: size_bytes}), encoding="utf-8")
+    temporary.replace(path)
+
+
+def default_limit_bytes(folder: Path) -> int:
+    """10 GB, or a tenth of what is free on the disk, not counting what the cache takes itself."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError:
+        return 0
+    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + DiskCache(folder, 0).usage().size_bytes)))
+
+
+def parse_size(text: str) -> int:
+    """A size in bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> parse_size("5 GB"), parse_size("1.5mb"), parse_size("0"), parse_size("off")
+    (5000000000, 1500000, 0, 0)
+    """
+    if text.strip().lower() == "off":
+        return 0
+    found = _SIZE.fullmatch(text.strip())
+    if found is None or found[2].lower() not in _UNITS:
+        raise ValueError(f"{text!r} is no size; sizes look like 5GB, 500MB, 0 or off")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def shared_disk_cache() -> DiskCache | None:
+    """The disk cache that all parts of this process share; None where it is turned off."""
+    return _cache_in(cache_folder(), named_limit_bytes())
+
+
+@lru_cache(maxsize=1)
+def _cache_in(folder: Path, named_limit: int | None) -> DiskCache | None:
+    limit = default_limit_bytes(folder) if named_limit is None else named_limit
+    return DiskCache(folder, limit) if limit > 0 else None
+
+
+def _settings_path() -> Path:
+    return user_config_path("napari-cryoet") / "streaming.json"

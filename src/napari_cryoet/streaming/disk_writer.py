@@ -1,0 +1,359 @@
+"""Write-behind for the disk cache: one thread that writes what is queued, in batches, and drops what is too much.
+
+Whoever queues something returns at once. The thread starts when there is something to write, waits a moment for more
+to come (the picture comes first), and ends when there is nothing more. A batch is all or nothing: files are written
+before the one transaction that names them, and deleted after the one that no longer does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from napari_cryoet.streaming.disk_index import Index, IndexDamagedError, PartRow, digest_of, is_damage
+from napari_cryoet.streaming.part_files import PartFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INDEX_NAME = "index.sqlite3"
+
+_INLINE_BYTES = 2**15  # smaller parts stand in the index itself
+_FILE_UNIT_BYTES = 4096
+_ROW_BYTES = 400
+_GATHER_S = 0.25
+_IDLE_S = 1.0
+_BATCH_BYTES = 16 * 2**20
+_BUSY_TIMEOUT_S = 5.0
+_PAUSE_S = 30.0  # after the disk refused
+_SWEEP_EVERY_S = 86_400.0
+
+
+class Tree:
+    """A web address below which files are kept: an image, an array, or a single file.
+
+    Attributes
+    ----------
+    address
+        The address.
+    number
+        Its number in the index, None where nothing is kept of it (yet).
+    checked_at
+        When its server was last asked whether it is still the same, in seconds since 1970.
+    """
+
+    def __init__(self, address: str, shown: str, found: tuple[int, float] | None) -> None:
+        self.address, self.shown, self.digest = address, shown, digest_of(address)
+        self.number: int | None = found[0] if found else None
+        self.checked_at: float | None = found[1] if found else None
+
+
+class Task(Protocol):
+    """Something to write."""
+
+    size_bytes: int
+
+    def prepare(self, files: PartFiles) -> None:
+        """Write files; OSError where that fails."""
+
+    def apply(self, index: Index, now: float) -> list[str]:
+        """Write into the index; returns the files that have become useless."""
+
+
+@dataclass(slots=True)
+class KeepPart:
+    """A part to keep."""
+
+    tree: Tree
+    row: PartRow
+    content: bytes
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size_bytes = len(self.content)
+
+    def prepare(self, files: PartFiles) -> None:
+        """Put large content into a file."""
+        checksum = self.row.sum_with(self.tree.digest, self.content)
+        if len(self.content) <= _INLINE_BYTES:
+            self.row = self.row._replace(checksum=checksum, content=self.content)
+        else:
+            self.row = self.row._replace(checksum=checksum, name=files.write(self.content))
+
+    def apply(self, index: Index, now: float) -> list[str]:
+        """Keep the part, unless its tree was dropped by somebody meanwhile."""
+        if self.tree.number is None:
+            self.tree.number = index.add_tree(self.tree.digest, self.tree.shown, now)
+        elif not index.has_tree(self.tree.number):
+            return [self.row.name] if self.row.name else []
+        cost = _ROW_BYTES + len(self.content)
+        if self.row.name:
+            cost = _ROW_BYTES - -len(self.content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
+        return index.add_part(self.tree.number, self.row, cost, now)
+
+
+@dataclass(slots=True)
+class DropTree:
+    """A tree that isn't what it was."""
+
+    number: int
+    size_bytes: int = 0
+
+    def prepare(self, files: PartFiles) -> None:
+        """Nothing to write."""
+
+    def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
+        """Forget it."""
+        return index.drop_tree(self.number)
+
+
+@dataclass(slots=True)
+class ConfirmTree:
+    """A tree that is still what it was."""
+
+    number: int
+    size_bytes: int = 0
+
+    def prepare(self, files: PartFiles) -> None:
+        """Nothing to write."""
+
+    def apply(self, index: Index, now: float) -> list[str]:
+        """Note when."""
+        index.set_checked(self.number, now)
+        return []
+
+
+@dataclass(slots=True)
+class DropPart:
+    """A part that is damaged."""
+
+    number: int
+    checksum: bytes
+    size_bytes: int = 0
+
+    def prepare(self, files: PartFiles) -> None:
+        """Nothing to write."""
+
+    def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
+        """Forget it."""
+        return index.drop_part(self.number, self.checksum)
+
+
+class DiskWriter:
+    """The thread that writes.
+
+    Parameters
+    ----------
+    folder
+        Of the cache; made when there is something to write.
+    limit_bytes
+        What all parts may take on disk.
+    keep_free_bytes
+        How much of the disk is left to others, whatever the limit.
+    queue_bytes
+        How much may wait; what comes then is dropped.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int, *, keep_free_bytes: int, queue_bytes: int) -> None:
+        self._folder, self._files = folder, PartFiles(folder)
+        self._limit_bytes, self._keep_free_bytes, self._queue_bytes = limit_bytes, keep_free_bytes, queue_bytes
+        self._state = threading.Condition()
+        self._tasks: deque[Task] = deque()
+        self._touched: set[int] = set()
+        self._queued_bytes = 0
+        self._is_running = self._is_urgent = self._is_damaged = False
+        self._paused_until = 0.0
+        self.fault = ""  # why nothing can be written at the moment
+
+    def add(self, task: Task) -> bool:
+        """Queue something; False where it is dropped."""
+        with self._state:
+            if self._queued_bytes + task.size_bytes > self._queue_bytes or time.monotonic() < self._paused_until:
+                return False
+            self._tasks.append(task)
+            self._queued_bytes += task.size_bytes
+            self._call_thread()
+        return True
+
+    def touch(self, part: int) -> None:
+        """Note that a part was used."""
+        with self._state:
+            if time.monotonic() >= self._paused_until:
+                self._touched.add(part)
+                self._call_thread()
+
+    def report_damage(self) -> None:
+        """Note that the index can't be read any more: it is begun anew."""
+        with self._state:
+            self._is_damaged = True
+            self._call_thread()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that is queued is written, or dropped; False if that takes too long."""
+        with self._state:
+            self._is_urgent = True
+            self._state.notify_all()
+            return self._state.wait_for(lambda: not self._is_running, timeout_s)
+
+    def _call_thread(self) -> None:
+        if self._is_running:
+            self._state.notify_all()
+            return
+        self._is_running, self._is_urgent = True, False
+        threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
+
+    def _serve(self) -> None:
+        """Write until there has been nothing to write for a while."""
+        index: Index | None = None
+        is_done = False
+        try:
+            while not is_done:
+                while self._has_work():
+                    index = self._write_batch(index)
+                if index is not None:
+                    index.close()
+                    index = None
+                is_done = self._leave()
+        finally:
+            if not is_done:  # by an error that nobody foresaw: the next task starts another thread
+                with self._state:
+                    self._is_running = False
+                    self._state.notify_all()
+
+    def _has_work(self) -> bool:
+        """Wait for something to do, and a moment longer; False when there is nothing for long."""
+        with self._state:
+            self._state.wait_for(lambda: self._is_waiting() or self._is_urgent, _IDLE_S)
+            if self._is_waiting():
+                self._state.wait_for(lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S)
+            return self._is_waiting()
+
+    def _is_waiting(self) -> bool:
+        return bool(self._tasks or self._touched or self._is_damaged)
+
+    def _leave(self) -> bool:
+        """End, unless something came at the last moment."""
+        with self._state:
+            if self._is_waiting():
+                return False
+            self._is_running = False
+            self._state.notify_all()
+            return True
+
+    def _take(self) -> tuple[list[Task], set[int]]:
+        with self._state:
+            batch: list[Task] = []
+            taken_bytes = 0
+            while self._tasks and (not batch or taken_bytes + self._tasks[0].size_bytes <= _BATCH_BYTES):
+                batch.append(self._tasks.popleft())
+                taken_bytes += batch[-1].size_bytes
+            self._queued_bytes -= taken_bytes
+            touched, self._touched = self._touched, set()
+            return batch, touched
+
+    def _write_batch(self, index: Index | None) -> Index | None:
+        """Write a batch and return the open index, None where it has to be opened anew."""
+        batch, touched = self._take()
+        try:
+            if self._is_damaged:
+                self._is_damaged = False
+                raise IndexDamagedError("a reader met damage")
+            if index is not None and not index.is_same_file():
+                index.close()  # another process began anew
+                index = None
+            index = index or self._open()
+            self._write(index, batch, touched)
+        except (sqlite3.Error, OSError) as error:
+            self._remove_files_of(batch)
+            if isinstance(error, sqlite3.Error) and is_damage(error):
+                is_old = index is not None and not index.is_same_file()
+                if index is not None:
+                    index.close()
+                if not is_old:
+                    self._begin_anew()
+                return None
+            self._pause(error)
+        else:
+            if time.monotonic() >= self._paused_until:
+                self.fault = ""
+        return index
+
+    def _open(self) -> Index:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Index(self._folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)
+
+    def _write(self, index: Index, batch: list[Task], touched: set[int]) -> None:
+        now = time.time()
+        self._sweep(index, now)
+        ready = [task for task in batch if self._prepare(task)]
+        with index.transaction():
+            index.touch(touched, now)
+            useless = [name for task in ready for name in task.apply(index, now)]
+            free_bytes = shutil.disk_usage(self._folder).free - self._keep_free_bytes
+            evicted = index.evict(max(0, min(self._limit_bytes, index.cost_bytes() + free_bytes)))
+        self._files.remove([*useless, *evicted])
+        index.give_space_back()
+
+    def _prepare(self, task: Task) -> bool:
+        try:
+            task.prepare(self._files)
+        except OSError as error:
+            self._pause(error)
+            return False
+        return True
+
+    def _sweep(self, index: Index, now: float) -> None:
+        """Once a day, check the database and bring folder and index together."""
+        if 0 <= now - index.swept_at() < _SWEEP_EVERY_S:
+            return
+        index.check()
+        names = index.names()
+        found = self._files.sweep(names)
+        with index.transaction():
+            index.finish_sweep([part for name, part in names.items() if name not in found], now)
+        for left in self._folder.parent.glob(f"{self._folder.name}.broken-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _remove_files_of(self, batch: list[Task]) -> None:
+        self._files.remove([task.row.name for task in batch if isinstance(task, KeepPart) and task.row.name])
+
+    def _begin_anew(self) -> None:
+        """Move the damaged cache out of the way, at once for all processes, and delete it."""
+        broken = self._folder.with_name(f"{self._folder.name}.broken-{secrets.token_hex(4)}")
+        try:
+            self._folder.rename(broken)
+        except OSError as error:
+            self._pause(error)
+        else:
+            shutil.rmtree(broken, ignore_errors=True)
+
+    def _pause(self, error: Exception) -> None:
+        """Leave the disk alone for a while."""
+        with self._state:
+            self.fault = str(error)
+            self._paused_until = time.monotonic() + _PAUSE_S
+            self._tasks.clear()
+            self._touched.clear()
+            self._queued_bytes = 0
+
+
+def remove_all(folder: Path) -> None:
+    """Delete all that a cache keeps, while other processes may be using it; OSError where that can't be done."""
+    if not (folder / INDEX_NAME).exists():
+        PartFiles(folder).clear()
+        return
+    try:
+        with contextlib.closing(Index(folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)) as index:
+            index.drop_all()
+        PartFiles(folder).clear()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise OSError(f"{folder} is in use or can't be written ({error})") from error
+        shutil.rmtree(folder)
