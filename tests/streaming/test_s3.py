@@ -1,0 +1,63 @@
+"""Public objects of S3 are read like any file on the web."""
+
+import pytest
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming.s3 import https_address
+from napari_cryoet.streaming.sources import open_source
+from stream_server import StreamServer
+
+
+@pytest.fixture(autouse=True)
+def amazon(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("s3_url", "url"),
+    [
+        ("s3://bucket/a.zarr", "https://bucket.s3.amazonaws.com/a.zarr"),
+        ("S3://my-bucket-1/a/b c.zarr/", "https://my-bucket-1.s3.amazonaws.com/a/b%20c.zarr/"),
+        ("s3://bucket/50% #1?.zarr", "https://bucket.s3.amazonaws.com/50%25%20%231%3F.zarr"),
+        ("s3://bucket.with.dots/a", "https://s3.amazonaws.com/bucket.with.dots/a"),
+        ("s3://Old_Bucket/a", "https://s3.amazonaws.com/Old_Bucket/a"),
+        ("s3://bucket", "https://bucket.s3.amazonaws.com/"),
+    ],
+)
+def test_a_bucket_has_an_https_address(s3_url, url):
+    assert https_address(s3_url) == url
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_another_store_is_set_as_for_amazons_own_tools(name, monkeypatch):
+    monkeypatch.setenv(name, "https://s3.eu-south-1.amazonaws.com/")
+    assert https_address("s3://bucket/a.zarr") == "https://s3.eu-south-1.amazonaws.com/bucket/a.zarr"
+
+
+@pytest.mark.parametrize(
+    "s3_url", ["s3://", "s3:///key", "s3://b@evil.example/x", "s3://a:b/x", "s3://evil.example:80/x"]
+)
+def test_what_names_no_bucket_is_refused(s3_url):
+    with pytest.raises(FormatError, match="names no bucket"):
+        open_source(s3_url)
+
+
+def test_objects_are_read_with_their_version(tmp_path, monkeypatch):
+    (tmp_path / "bucket" / "a b.zarr").mkdir(parents=True)
+    (tmp_path / "bucket" / "x").write_bytes(b"12345")
+    with StreamServer(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        piece = open_source("s3://bucket").read("x", start=1, length=3)
+        assert (piece.content, piece.total_bytes) == (b"234", 5)
+        assert piece.version
+        assert open_source("s3://bucket/x").read("").content == b"12345"
+        assert open_source("s3://bucket").read("y") is None
+
+
+def test_what_may_not_be_read_is_not_missing(tmp_path, monkeypatch):
+    with StreamServer(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        server.statuses["."] = 403
+        with pytest.raises(StreamError, match="403"):
+            open_source("s3://bucket").read("x")
