@@ -33,6 +33,10 @@ AXES: Final = ("z", "y", "x")
 MAX_SPACING_ANGSTROM: Final = 1e6
 MASK_OPACITY: Final = 0.5
 
+#: Longer parts of a layer's name lose their middle.
+_MAX_NAME_PART: Final = 60
+_NO_MARKUP: Final = str.maketrans("<>", "‹›")  # napari's status bar takes names for HTML
+
 _SHAPE_WORDS: Final = {
     ShapeType.POINT: "points",
     ShapeType.ORIENTED_POINT: "oriented points",
@@ -157,7 +161,7 @@ def load_annotation(
 def tomogram_name(tomogram: Tomogram) -> str:
     """What tells a tomogram from the others: ``TS_026 · raw · 13.48 Å``."""
     run_name = tomogram.run.name if tomogram.run is not None else tomogram.name or f"TM-{tomogram.id}"
-    return joined(plain(run_name), plain(str(tomogram.processing)), spacing_text(tomogram.voxel_spacing))
+    return _layer_name(run_name, str(tomogram.processing), spacing_text(tomogram.voxel_spacing))
 
 
 def annotation_name(annotation: Annotation | None, shape_type: ShapeType | None) -> str:
@@ -166,7 +170,7 @@ def annotation_name(annotation: Annotation | None, shape_type: ShapeType | None)
     if annotation is None:
         return word or "annotation"
     run_name = annotation.run.name if annotation.run is not None else ""
-    return joined(plain(run_name), plain(annotation.object_name), word, f"AN-{annotation.id}")
+    return _layer_name(run_name, annotation.object_name, word, f"AN-{annotation.id}")
 
 
 def _load_bare_annotation(
@@ -294,8 +298,18 @@ def _given_spacing(tomogram: Tomogram | float | None) -> float | None:
 
 def _stem(source: str | Path) -> str:
     name = name_of(source)
-    return name.rsplit(".", 1)[0] or name
+    return _layer_name(name.rsplit(".", 1)[0] or name)
 
 
 def _by(shape_zyx: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape_zyx))
+
+
+def _layer_name(*parts: str) -> str:
+    """A name of parts that may be remote text, so that it is short and no markup."""
+    return joined(*(_shortened(plain(part).translate(_NO_MARKUP)) for part in parts))
+
+
+def _shortened(part: str) -> str:
+    half = _MAX_NAME_PART // 2
+    return part if len(part) <= _MAX_NAME_PART else f"{part[:half].rstrip()}…{part[1 - half :].lstrip()}"
