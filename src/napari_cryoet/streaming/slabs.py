@@ -107,4 +107,4 @@ def is_worth_splitting(metadata: ArrayMetadata) -> bool:
 
 
 def _bytes_below(metadata: ArrayMetadata, axis: int) -> int:
-    return math.prod(metadata.chunk_shape[axis + 1 :]) * metadata.stored_dtype.itemsize
+    return math.prod(metadata.inner_chunk_shape[axis + 1 :]) * metadata.stored_dtype.itemsize
