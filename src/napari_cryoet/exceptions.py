@@ -10,6 +10,7 @@
     ├── FormatError         a file is not what its name or its metadata says
     ├── StreamError         pixels could not be read
     │   ├── ChangedError    the file became another one while it was read
+    │   ├── DamagedError    what came can't be what was written
     │   └── WithheldError   offline mode or the data saver kept it from being asked for
     ├── DownloadError       a download did not finish, and says what is missing
     └── StoppedError        the user said stop; nothing is wrong
@@ -82,6 +83,10 @@ class StreamError(CryoETError):
 
 class ChangedError(StreamError):
     """A file became another one while parts of it were read; parts of both are never put together."""
+
+
+class DamagedError(StreamError):
+    """The bytes that came can't be what was once written: they don't decode, or to another size."""
 
 
 class WithheldError(StreamError):

@@ -56,6 +56,7 @@ class CachedSource:
         self._lock = threading.Lock()
         self._tree: Tree | None = None
         self._as_of: datetime | None = None
+        self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
 
     @property
     def url(self) -> str:
@@ -83,7 +84,7 @@ class CachedSource:
     ) -> Piece | None:
         """Read a file, or a part of it, from disk or from the server; see `ByteSource`."""
         tree = self._checked_tree(stop)
-        part = self._cache.find(tree, key, start, length)
+        part = None if key in self._distrusted else self._cache.find(tree, key, start, length)
         if part is not None and self._counts(part, key, version):
             return None if part.content is None else Piece(part.content, part.version, part.total_bytes)
         try:
@@ -96,6 +97,13 @@ class CachedSource:
         else:
             self._keep(tree, key, piece, start, length)
         return piece
+
+    def forget(self, key: str) -> None:
+        """Use nothing that is kept of a file, neither now nor later; see `ByteSource`."""
+        self._distrusted.add(key)
+        if self._tree is not None:
+            self._cache.forget(self._tree, key)
+        self._source.forget(key)
 
     def _counts(self, part: Part, key: str, version: str | None) -> bool:
         """Whether what was found on disk is an answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import DamagedError, FormatError
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
 from napari_cryoet.streaming.versions import Versions
@@ -75,6 +75,9 @@ class ChunkFiles(Protocol):
     def forget(self, chunk: Chunk) -> None:
         """Let another version of the file of a chunk count."""
 
+    def distrust(self, chunk: Chunk) -> None:
+        """Use nothing that is kept of the file of a chunk: something of it was damaged."""
+
     def describe(self, chunk: Chunk) -> str:
         """What to call the file of a chunk in messages."""
 
@@ -117,6 +120,10 @@ class OwnFiles(_Files):
         """Let another version of a chunk count; see `ChunkFiles`."""
         self._versions.forget(self._key(chunk))
 
+    def distrust(self, chunk: Chunk) -> None:
+        """Use nothing that is kept of a chunk; see `ChunkFiles`."""
+        self._source.forget(self._key(chunk))
+
     def describe(self, chunk: Chunk) -> str:
         """The address and the file's name in it."""
         return f"{self._source.url} ({self._key(chunk)})"
@@ -139,6 +146,11 @@ class SingleFile(_Files):
 
     def forget(self, chunk: Chunk) -> None:
         """Change nothing: what the header said holds for one version only."""
+
+    def distrust(self, chunk: Chunk) -> None:
+        """Use nothing that is kept of the file; see `ChunkFiles`."""
+        del chunk
+        self._source.forget(self._file.key)
 
     def describe(self, chunk: Chunk) -> str:
         """The file's own address."""
@@ -196,6 +208,12 @@ class ShardFiles(_Files):
         key = self._key(chunk)
         self._indices.forget(key)
         self._versions.forget(key)
+
+    def distrust(self, chunk: Chunk) -> None:
+        """Use nothing that is kept of a shard, nor its index; see `ChunkFiles`."""
+        key = self._key(chunk)
+        self._indices.forget(key)
+        self._source.forget(key)
 
     def describe(self, chunk: Chunk) -> str:
         """The address and the shard's name in it."""
@@ -266,6 +284,6 @@ def key_below(path: str, key: str) -> str:
     return f"{path}/{key}" if path else key
 
 
-def damaged(where: str, error: FormatError) -> StreamError:
+def damaged(where: str, error: FormatError) -> DamagedError:
     """What to raise where the bytes of a chunk are no chunk."""
-    return StreamError(f"A part of {where} is damaged: {error.message}")
+    return DamagedError(f"A part of {where} is damaged: {error.message}")

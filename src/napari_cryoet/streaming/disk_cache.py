@@ -27,7 +27,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sqlite3
 import threading
 import time
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from napari_cryoet.streaming.disk_index import (
     MAX_PART_BYTES,
     WHOLE_FILE,
     Index,
+    IndexErrors,
     PartRow,
     digest_of,
     is_damage,
@@ -47,6 +47,7 @@ from napari_cryoet.streaming.disk_writer import (
     INDEX_NAME,
     ConfirmTree,
     DiskWriter,
+    DropFile,
     DropPart,
     DropTree,
     KeepPart,
@@ -243,6 +244,10 @@ class DiskCache:
         if tree.number is not None:
             self._queue(ConfirmTree(tree.number))
 
+    def forget(self, tree: Tree, key: str) -> None:
+        """Forget, later, all that was kept of a file until now."""
+        self._queue(DropFile(tree, key))
+
     def drop(self, tree: Tree) -> None:
         """Forget all that is kept of a tree; nothing of it is found from now on."""
         number, tree.number, tree.checked_at = tree.number, None, None
@@ -291,10 +296,10 @@ class DiskCache:
             try:
                 index = self._open_index()
                 return None if index is None else question(index)
-            except sqlite3.Error as error:
+            except IndexErrors as error:
                 is_current = self._index is None or self._index.is_same_file()
                 self._leave_index()
-                if is_damage(error) and is_current:
+                if is_damage(error, may_lack_tables=True) and is_current:
                     self._writer.report_damage()
                 return None
 
@@ -309,7 +314,7 @@ class DiskCache:
     def _leave_index(self) -> None:
         index, self._index = self._index, None
         if index is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*IndexErrors):
                 index.close()
 
 
@@ -327,8 +332,6 @@ def _span(start: int, length: int | None, total: int | None) -> tuple[int, int] 
     """The bytes that are asked for, by position; None where that can't be said."""
     if total is None:
         return None if start < 0 or length is None else (start, start + length)
-    if not isinstance(total, int):
-        return None  # damaged
     first = max(0, total + start) if start < 0 else start
     return first, total if length is None else min(total, first + length)
 
@@ -351,7 +354,5 @@ def _part(row: PartRow, content: bytes) -> Part:
 
 
 def _is_sound(row: PartRow, content: bytes) -> bool:
-    """Whether a row's numbers are numbers and fit the content; its checksum tells the rest."""
-    if not all(isinstance(number, int) for number in (row.start, row.stop, row.stored_at, row.is_absent)):
-        return False
+    """Whether a row's numbers fit the content; its checksum tells the rest."""
     return bool(row.is_absent) or row.stop - row.start == len(content)

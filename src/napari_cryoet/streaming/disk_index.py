@@ -31,6 +31,8 @@ CREATE TABLE sweeps (swept_at REAL);
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 _COLUMNS = "id, key, version, start, stop, total, is_absent, stored_at, checksum, name, content"
+_NOTHING = type(None)
+_TYPES = (int, str, str, int, int, int | _NOTHING, int, int, bytes, str | _NOTHING, bytes | _NOTHING)
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _EVICTED_AT_ONCE = 200
 _UNUSED_PAGES = 64
@@ -39,7 +41,7 @@ _FORGOTTEN_AFTER_S = 7 * 86_400.0
 
 
 class PartRow(NamedTuple):
-    """A part as the index tells it.
+    """A part as the index tells it: of the right types, but not necessarily true.
 
     Attributes
     ----------
@@ -83,9 +85,24 @@ class IndexDamagedError(sqlite3.DatabaseError):
     """The database holds something else than it should."""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the database itself is damaged, rather than busy, out of space or out of reach."""
-    return isinstance(error, IndexDamagedError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+#: What a connection raises; the second where the words of an error message come from a damaged database.
+IndexErrors = (sqlite3.Error, UnicodeDecodeError)
+
+
+def is_damage(error: Exception, *, may_lack_tables: bool = False) -> bool:
+    """Whether the database itself is damaged, rather than busy, out of space or out of reach.
+
+    Parameters
+    ----------
+    error
+        One of `IndexErrors`.
+    may_lack_tables
+        Whether somebody may be just making the database.
+    """
+    if isinstance(error, IndexDamagedError | UnicodeDecodeError):
+        return True
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and not may_lack_tables)
 
 
 def digest_of(address: str) -> bytes:
@@ -112,7 +129,7 @@ class Index:
 
     Raises
     ------
-    sqlite3.Error
+    sqlite3.Error, UnicodeDecodeError
         By all methods, for whatever goes wrong.
     """
 
@@ -129,7 +146,7 @@ class Index:
         try:
             self._set_up(may_write)
             self._identity = self._identify()
-        except sqlite3.Error:
+        except IndexErrors:
             self._sql.close()
             raise
 
@@ -185,18 +202,17 @@ class Index:
 
     def overlapping(self, tree: int, key: str, start: int, stop: int) -> list[PartRow]:
         """The parts of a file that hold some of its bytes ``start`` to ``stop``, in order of position."""
-        rows = self._parts(
+        return self._parts(
             "WHERE tree = ? AND key = ? AND start > ? AND start < ? AND stop > ? ORDER BY start, stop DESC",
             *(tree, key, start - MAX_PART_BYTES - 1, stop, start),
         )
-        return [row for row in rows if isinstance(row.start, int) and isinstance(row.stop, int)]
 
     def _part(self, where: str, *values: Any) -> PartRow | None:
         return next(iter(self._parts(where, *values)), None)
 
     def _parts(self, where: str, *values: Any) -> list[PartRow]:
         rows = self._sql.execute(f"SELECT {_COLUMNS} FROM parts {where}", values)  # noqa: S608 - our own words
-        return [PartRow(*row) for row in rows.fetchall()]
+        return [PartRow(*row) for row in rows.fetchall() if all(map(isinstance, row, _TYPES))]
 
     def cost_bytes(self) -> int:
         """What all parts take on disk."""
@@ -271,6 +287,10 @@ class Index:
         useless = self._delete("tree = ?", tree)
         self._sql.execute("DELETE FROM trees WHERE id = ?", (tree,))
         return useless
+
+    def drop_file(self, tree: int, key: str) -> list[str]:
+        """Forget all parts of a file; the files that have become useless."""
+        return self._delete("tree = ? AND key = ?", tree, key)
 
     def drop_part(self, part: int, checksum: bytes) -> list[str]:
         """Forget a part; the file that has become useless."""

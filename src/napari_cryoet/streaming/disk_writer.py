@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import sqlite3
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from napari_cryoet.streaming.disk_index import Index, IndexDamagedError, PartRow, digest_of, is_damage
+from napari_cryoet.streaming.disk_index import Index, IndexDamagedError, IndexErrors, PartRow, digest_of, is_damage
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
@@ -128,6 +127,22 @@ class ConfirmTree:
         """Note when."""
         index.set_checked(self.number, now)
         return []
+
+
+@dataclass(slots=True)
+class DropFile:
+    """A file of which something was no good."""
+
+    tree: Tree
+    key: str
+    size_bytes: int = 0
+
+    def prepare(self, files: PartFiles) -> None:
+        """Nothing to write."""
+
+    def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
+        """Forget its parts."""
+        return [] if self.tree.number is None else index.drop_file(self.tree.number, self.key)
 
 
 @dataclass(slots=True)
@@ -270,9 +285,9 @@ class DiskWriter:
                 index = None
             index = index or self._open()
             self._write(index, batch, touched)
-        except (sqlite3.Error, OSError) as error:
+        except (*IndexErrors, OSError) as error:
             self._remove_files_of(batch)
-            if isinstance(error, sqlite3.Error) and is_damage(error):
+            if is_damage(error):
                 is_old = index is not None and not index.is_same_file()
                 if index is not None:
                     index.close()
@@ -353,7 +368,7 @@ def remove_all(folder: Path) -> None:
         with contextlib.closing(Index(folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)) as index:
             index.drop_all()
         PartFiles(folder).clear()
-    except sqlite3.Error as error:
+    except IndexErrors as error:
         if not is_damage(error):
             raise OSError(f"{folder} is in use or can't be written ({error})") from error
         shutil.rmtree(folder)

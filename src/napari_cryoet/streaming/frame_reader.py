@@ -101,6 +101,12 @@ class FrameReader:
             self._frames.forget(chunk)
         return siblings
 
+    def distrust(self, block: BlockIndex) -> None:
+        """Read a chunk's file and table anew; see `BlockReader`."""
+        chunk = self.grid.chunk(block)
+        self._files.distrust(chunk)
+        self._frames.forget(chunk)
+
     def _decode(
         self, chunk: Chunk, held: _HeldFrame, blocks: Sequence[BlockIndex], stop: threading.Event
     ) -> dict[BlockIndex, Block]:

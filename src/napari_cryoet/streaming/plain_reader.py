@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import DamagedError, FormatError, StreamError
 from napari_cryoet.streaming.chunk_files import ChunkFiles, Place, damaged
 from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
 from napari_cryoet.streaming.slabs import cut_into_slabs
@@ -47,7 +47,7 @@ class PlainReader:
         if place is None:
             return {block: self._slabs.fill(block) for block in blocks}
         if place.size not in {None, self.metadata.chunk_nbytes}:
-            raise StreamError(f"{where} has {place.size} bytes instead of {self.metadata.chunk_nbytes}.")
+            raise DamagedError(f"{where} has {place.size} bytes instead of {self.metadata.chunk_nbytes}.")
         loaded: dict[BlockIndex, Block] = {}
         for group in self._neighbours(blocks):
             part = self._load_group(place, group, where, stop)
@@ -63,6 +63,10 @@ class PlainReader:
         self._files.forget(self.grid.chunk(block))
         return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
 
+    def distrust(self, block: BlockIndex) -> None:
+        """Read a file anew; see `BlockReader`."""
+        self._files.distrust(self.grid.chunk(block))
+
     def _load_group(
         self, place: Place, group: Sequence[BlockIndex], where: str, stop: threading.Event
     ) -> dict[BlockIndex, Block] | None:
@@ -73,7 +77,7 @@ class PlainReader:
         if piece is None:
             return None
         if len(piece.content) != end - start:
-            raise StreamError(f"{where} ends before its last value.")
+            raise DamagedError(f"{where} ends before its last value.")
         return {
             block: self._slabs.as_array(block, piece.content, first - start)
             for block, (first, _) in zip(group, spans, strict=True)

@@ -139,6 +139,10 @@ class GuardedSource:
             self._policy.end(wanted_bytes, len(piece.content) if piece else 0)
         return piece
 
+    def forget(self, key: str) -> None:
+        """Pass it on; see `ByteSource`."""
+        self._source.forget(key)
+
 
 _BELIEVED_BYTES = 8 * 2**20  # who names more means "all there is"
 

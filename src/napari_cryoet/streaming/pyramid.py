@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, FormatError
+from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StreamError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
@@ -244,15 +244,27 @@ class Pyramid:
         return [Run(tuple(self.key(level, block) for block in group), load) for group in groups]
 
     def _load(self, level: int, blocks: list[BlockIndex]) -> dict[BlockIndex, Block]:
-        """Read blocks of one chunk; where its file changed, all of it that is in memory is dropped and read anew."""
-        for _ in range(_ATTEMPTS - 1):
+        """Read blocks of one chunk, and anew where that may help.
+
+        Where its file changed, all of it that is in memory is dropped. Where what came is damaged it may be the line or
+        what is kept on disk, so nothing that was kept is used; what decoded well stays in memory.
+        """
+        met: list[StreamError] = []
+        while True:
             with self._changing:
                 seen = self._changes
             try:
                 return self._readers[level].load(blocks, self._stop)
-            except ChangedError:
+            except ChangedError as error:
+                met.append(error)
                 self._drop_file_of(level, blocks, seen)
-        return self._readers[level].load(blocks, self._stop)
+            except DamagedError as error:
+                met.append(error)
+                self._readers[level].distrust(blocks[0])
+                if any(isinstance(each, DamagedError) for each in met[:-1]):
+                    raise
+            if len(met) == _ATTEMPTS:
+                raise met[-1]
 
     def _drop_file_of(self, level: int, blocks: list[BlockIndex], seen: int) -> None:
         """Drop all blocks of a file, unless somebody did so since ``seen``: they may be of the new version by now."""

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, StreamError
-from napari_cryoet.streaming.chunk_files import ChunkFiles, OneFile, Place, SingleFile, damaged, files_of, merge_places
+from napari_cryoet.streaming.chunk_files import (
+    ChunkFiles,
+    OneFile,
+    Place,
+    SingleFile,
+    damaged,
+    files_of,
+    key_below,
+    merge_places,
+)
 from napari_cryoet.streaming.frame_reader import HEAD_BYTES, FrameReader
 from napari_cryoet.streaming.geometry import BlockIndex, Grid, blocks_of_file, box_shape, box_slices, make_grid
 from napari_cryoet.streaming.packing import unpack
@@ -48,12 +57,17 @@ class BlockReader(Protocol):
         ------
         ChangedError
             Where a file is another version than the one that blocks of it came from before.
+        DamagedError
+            Where what came can't be what was written.
         StreamError
-            Where a block can't be read; a missing chunk is no error, its blocks have the fill value.
+            Where a block can't be read for another reason; a missing chunk is no error, its blocks have the fill value.
         """
 
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Drop what is known of the file that a block lies in: it changed. All blocks of that file are returned."""
+
+    def distrust(self, block: BlockIndex) -> None:
+        """Use nothing any more that is kept of the file that a block lies in: something of it was damaged."""
 
 
 def make_reader(
@@ -130,6 +144,10 @@ class WholeReader:
         self._files.forget(self.grid.chunk(block))
         return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
 
+    def distrust(self, block: BlockIndex) -> None:
+        """Read a file anew; see `BlockReader`."""
+        self._files.distrust(self.grid.chunk(block))
+
     def _read(self, places: list[Place], where: str, stop: threading.Event) -> dict[Place | None, bytes | memoryview]:
         """What is stored at some places of one file; nothing where there is no such file."""
         contents: dict[Place | None, bytes | memoryview] = {}
@@ -164,6 +182,7 @@ class ZarrReader:
         self.compression = 1.0
         shape = metadata.inner_chunk_shape
         self.grid = make_grid(metadata.shape, shape, shape)
+        self._source, self._path = source, path
         self._where = f"{source.url} ({path})" if path else source.url
         self._open = partial(open_zarr_array, source, path, metadata.zarr_format, document, stop=stop)
         self._array = self._open()
@@ -182,6 +201,12 @@ class ZarrReader:
         """Start afresh, while reads under way meet the file's other version and fail; see `BlockReader`."""
         self._array = self._open()
         return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
+
+    def distrust(self, block: BlockIndex) -> None:
+        """Read a file anew; see `BlockReader`."""
+        starts = (start for start, _ in self.grid.box(block))
+        file = tuple(start // size for start, size in zip(starts, self.metadata.chunk_shape, strict=True))
+        self._source.forget(key_below(self._path, self.metadata.chunk_key(file)))
 
 
 def longest_run(reader: BlockReader) -> int:

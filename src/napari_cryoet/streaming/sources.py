@@ -99,6 +99,9 @@ class ByteSource(Protocol):
             When ``stop`` is set.
         """
 
+    def forget(self, key: str) -> None:
+        """Use nothing that is kept of a file any more: what came from it was damaged."""
+
 
 class _Counter:
     """A number that many threads add to."""
@@ -160,6 +163,9 @@ class HttpSource:
         self._bytes_read.add(len(piece.content))
         return Piece(piece.content, piece.version, piece.total_bytes)
 
+    def forget(self, key: str) -> None:
+        """Nothing: nothing is kept; see `ByteSource`."""
+
     def _url_of(self, key: str) -> str:
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
         return urlunsplit(self._parts._replace(path=path))
@@ -214,6 +220,9 @@ class FileSource:
             raise ChangedError(f"{path} changed while it was read.", hint=_CHANGED_HINT)
         self._bytes_read.add(len(piece.content))
         return piece
+
+    def forget(self, key: str) -> None:
+        """Nothing: nothing is kept; see `ByteSource`."""
 
 
 def _answer_of(error: NetworkError, version: str | None) -> Piece | None:

@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError
+from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -159,4 +159,4 @@ def read_zarr_array(array: zarr.Array[Any], box: tuple[slice, ...], where: str, 
     try:
         return np.asarray(array[box])
     except _DAMAGE as error:
-        raise StreamError(f"A part of {where} is damaged or in a form that zarr can't decode ({error}).") from error
+        raise DamagedError(f"A part of {where} is damaged or in a form that zarr can't decode ({error}).") from error
