@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -121,6 +122,42 @@ def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
     here = [row for row in rows if row.fit is None or row.fit.kind not in apart]
     there = [row for row in rows if row.fit is not None and row.fit.kind in apart]
     return RunOutline(groups=_grouped(here), other_alignment=tuple(sorted(there, key=_row_order)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositionShare:
+    """How much of a run belongs to one deposition."""
+
+    id: int
+    title: str
+    tomogram_count: int = 0
+    annotation_count: int = 0
+
+    @property
+    def text(self) -> str:
+        """How much that is; nothing for a deposition that brought only the dataset."""
+        counts = ((self.tomogram_count, "tomogram"), (self.annotation_count, "annotation"))
+        return ", ".join(count_text(count, noun) for count, noun in counts if count)
+
+
+def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
+    """The depositions that a run's data belong to: that of its dataset first, then by how much they brought."""
+    dataset = page.run.dataset
+    titles: dict[int, str] = {} if dataset is None else {dataset.deposition_id: ""}
+    tomograms = Counter(tomogram.deposition_id for tomogram in page.tomograms)
+    annotations = Counter(each.deposition_id for each in page.annotations if each.deposition_id is not None)
+    for record in (dataset, *page.tomograms, *page.annotations):
+        if record is not None and record.deposition_id is not None:
+            known = titles.setdefault(record.deposition_id, "")
+            titles[record.deposition_id] = known or (record.deposition.title if record.deposition is not None else "")
+    shares = [
+        DepositionShare(id=key, title=title, tomogram_count=tomograms[key], annotation_count=annotations[key])
+        for key, title in titles.items()
+    ]
+    own = None if dataset is None else dataset.deposition_id
+    return tuple(
+        sorted(shares, key=lambda share: (share.id != own, -share.tomogram_count, -share.annotation_count, share.id))
+    )
 
 
 def first_sight_bytes(tomogram: Tomogram) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from napari_cryoet.portal.pages import Freshness, ObjectCount
+from napari_cryoet.records import DepositionTitle
+from napari_cryoet.vocabulary import DepositionKind
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UNREPORTED = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
@@ -108,6 +110,23 @@ def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts:
         plain(found.object_name) + (f" {found.count:,}" if with_counts else "") for found in objects[:limit]
     )
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
+
+
+def kinds_text(kinds: Sequence[DepositionKind]) -> str:
+    """What a deposition holds: ``annotations, datasets``; kinds that we don't know as the portal calls them.
+
+    >>> kinds_text([DepositionKind.DATASET, DepositionKind("hologram")])
+    'datasets, hologram'
+    """
+    return ", ".join(f"{kind}s" if kind.is_known else plain(str(kind)) for kind in kinds)
+
+
+def deposition_text(deposition_id: int | None, deposition: DepositionTitle | None) -> str:
+    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty where to none."""
+    if deposition_id is None:
+        return ""
+    number = f"CZCDP-{deposition_id}"
+    return f"Deposition: {deposition.title} ({number})" if deposition is not None else f"Deposition: {number}"
 
 
 def dimensions_text(size_x: int | None, size_y: int | None, size_z: int | None) -> str:

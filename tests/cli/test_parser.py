@@ -78,6 +78,7 @@ def test_help_imports_nothing_heavy() -> None:
         ["download", "live", "--run", "1", "--to", "y", "--what", ","],
         ["download", "live", "--run", "1", "--to", "y", "--format", "tiff"],
         ["open", "live", "--run", "1", "--dataset", "2"],
+        ["open", "live", "--deposition", "1", "--dataset", "2"],
         ["open", "live", "--annotations", "some"],
         ["demo", "--size", "3"],
         ["demo", "--size", "10x10"],

@@ -14,10 +14,15 @@ from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueAuthor,
     CatalogueRow,
+    Contribution,
+    DatasetCount,
     DatasetPage,
+    DepositionPage,
+    DepositionRow,
     Freshness,
     LookupHit,
     ObjectCount,
+    RunCount,
     RunPage,
     RunRow,
 )
@@ -28,6 +33,7 @@ from napari_cryoet.records import (
     AnnotationShape,
     Author,
     Dataset,
+    Deposition,
     DepositionTitle,
     Run,
     TiltSeries,
@@ -35,6 +41,7 @@ from napari_cryoet.records import (
     VoxelSpacing,
 )
 from napari_cryoet.vocabulary import (
+    DepositionKind,
     FiducialAlignmentStatus,
     MethodType,
     MicroscopeManufacturer,
@@ -71,6 +78,7 @@ class FakePortal:
         self.source = Source("live", "https://portal.invalid/graphql", "Fake portal")
         self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(n_datasets))
         self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
+        self.depositions = (brought(self.rows), picked(self.rows))
         self.latency_s = latency_s
         self.error: CryoETError | None = None
         self.freshness = FRESH
@@ -80,7 +88,7 @@ class FakePortal:
 
     def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
         self._answer(stop, "catalogue")
-        return Catalogue(rows=self.rows, freshness=self.freshness)
+        return Catalogue(rows=self.rows, freshness=self.freshness, depositions=self.depositions)
 
     def cached_catalogue(self) -> Catalogue | None:
         return self.cached
@@ -112,6 +120,13 @@ class FakePortal:
             raise NotFoundError(f"The portal has no run {run_id}.")
         return run_page(run_id, names[run_id], self.freshness)
 
+    def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
+        self._answer(stop, "deposition_page", deposition_id)
+        row = next((row for row in self.depositions if row.id == deposition_id), None)
+        if row is None:
+            raise NotFoundError(f"The portal has no deposition {deposition_id}.")
+        return deposition_page(row, self.rows, self.runs, self.freshness)
+
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
         self._answer(stop, "lookup", record_id)
         return tuple(self._hits(record_id))
@@ -126,6 +141,9 @@ class FakePortal:
         for run in self.runs:
             if run.id == record_id:
                 yield LookupHit(kind="run", id=run.id, title=run.name, run_id=run.id, run_name=run.name)
+        for deposition in self.depositions:
+            if deposition.id == record_id:
+                yield LookupHit(kind="deposition", id=record_id, title=deposition.title)
         if record_id in (506, 69546):
             yield LookupHit(kind="annotation", id=record_id, title="cytosolic ribosome", run_id=506, run_name="TS_006")
 
@@ -157,6 +175,85 @@ def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
         ),
         dataset_publications="10.1101/2022.04.12.488077",
         related_database_entries="EMPIAR-10988",
+    )
+
+
+def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
+    """The deposition that brought every dataset."""
+    return DepositionRow(
+        id=10300,
+        title="S. pombe lamellae",
+        release_date=DAY,
+        kinds=(DepositionKind.DATASET, DepositionKind.TOMOGRAM, DepositionKind.ANNOTATION),
+        authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
+        dataset_ids=tuple(row.id for row in rows),
+        annotation_count=309,
+        objects=(ObjectCount(object_name=RIBOSOME[0], count=132),),
+    )
+
+
+def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
+    """The deposition that only added annotations to the first dataset, with markup in its texts."""
+    return DepositionRow(
+        id=10310,
+        title="Picks by <b>deep</b> learning & more",
+        release_date=DAY.replace(year=2024),
+        kinds=(DepositionKind.ANNOTATION, DepositionKind("hologram")),
+        authors=(CatalogueAuthor(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
+        enriched_dataset_ids=tuple(row.id for row in rows[:1]),
+        annotation_count=5,
+        objects=(ObjectCount(object_name=RIBOSOME[0], count=4), ObjectCount(object_name=MEMBRANE[0], count=1)),
+    )
+
+
+def deposition_page(
+    row: DepositionRow, rows: tuple[CatalogueRow, ...], runs: tuple[RunRow, ...], freshness: Freshness = FRESH
+) -> DepositionPage:
+    """Its own datasets, or those it added to: two runs of the first, of which one is listed."""
+    own = [dataset for dataset in rows if dataset.id in row.dataset_ids]
+    others = [dataset for dataset in rows if dataset.id in row.enriched_dataset_ids]
+    ribosomes = Contribution(object_name=RIBOSOME[0], method_type=MethodType.AUTOMATED, count=4)
+    membranes = Contribution(object_name=MEMBRANE[0], method_type=MethodType.MANUAL, count=1)
+    return DepositionPage(
+        deposition=Deposition(
+            id=row.id,
+            title=row.title,
+            description="Template matching.\nThen <i>curated</i>.",
+            deposition_date=DAY,
+            release_date=row.release_date,
+            last_modified_date=DAY,
+            tag="ml competition",
+            deposition_publications="10.1101/2025.01.01.000001, javascript:alert(1)",
+            related_database_entries="EMPIAR-10988, file:///etc/passwd",
+            kinds=row.kinds,
+            authors=tuple(Author(name=author.name) for author in row.authors),
+        ),
+        datasets=(
+            *(dataset_count(dataset, is_own=True) for dataset in own),
+            *(dataset_count(dataset, is_own=False, contributions=(ribosomes, membranes)) for dataset in others),
+        ),
+        objects=row.objects,
+        tomogram_count=len(own),
+        annotation_count=row.annotation_count,
+        freshness=freshness,
+        runs=tuple(
+            RunCount(id=run.id, name=run.name, dataset_id=10000, tomogram_count=1, contributions=(ribosomes, membranes))
+            for run in runs[6:7]
+            if others
+        ),
+    )
+
+
+def dataset_count(dataset: CatalogueRow, *, is_own: bool, contributions: tuple[Contribution, ...] = ()) -> DatasetCount:
+    return DatasetCount(
+        dataset_id=dataset.id,
+        title=dataset.title,
+        organism_name=dataset.organism_name,
+        run_count=dataset.run_count if is_own else 2,
+        tomogram_count=1,
+        annotation_count=sum(each.count for each in contributions),
+        is_own=is_own,
+        contributions=contributions,
     )
 
 
@@ -298,6 +395,8 @@ def made_annotation(
         id=annotation_id,
         run_id=run.id,
         run=run,
+        deposition_id=10310 if number == 2 else 10300,
+        deposition=DepositionTitle(id=10310, title="Picks by <b>deep</b> learning & more") if number == 2 else None,
         object_name=named[0],
         object_id=named[1],
         object_count=count,

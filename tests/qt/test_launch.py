@@ -101,6 +101,16 @@ def test_a_dataset_is_drawn_with_its_runs(qtbot: QtBot, demo_pack: Path, picture
     assert colors_in(picture).shape == (800, 1280, 3)
 
 
+def test_a_deposition_is_drawn_with_what_it_added_to(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+    assert launch(Order(source=str(demo_pack), deposition_id=90903, screenshot=picture)) == 0
+    assert colors_in(picture).shape == (800, 1280, 3)
+
+
+def test_a_deposition_that_is_not_there_fails_in_words(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+    with pytest.raises(CryoETError, match="no deposition 4711"):
+        launch(Order(source=str(demo_pack), deposition_id=4711, screenshot=picture))
+
+
 def test_the_window_has_the_size_that_was_ordered(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     launch(Order(source=str(demo_pack), screenshot=picture, size_px=(1000, 700)))
     assert colors_in(picture).shape == (700, 1000, 3)

@@ -14,7 +14,7 @@ from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet.colors import RGBA, color_of, object_key
 from napari_cryoet.outline import AnnotationRow, ObjectGroup, RunOutline
-from napari_cryoet.wording import count_text, joined, names_text, plain, size_text
+from napari_cryoet.wording import count_text, deposition_text, joined, names_text, plain, size_text
 
 NO_PARENT = QModelIndex()
 
@@ -269,6 +269,7 @@ def _all_about(row: AnnotationRow) -> str:
         f"Software: {annotation.annotation_software}" if annotation.annotation_software else "",
         f"Authors: {', '.join(author.name for author in annotation.authors)}" if annotation.authors else "",
         f"Publication: {annotation.annotation_publication}" if annotation.annotation_publication else "",
+        deposition_text(annotation.deposition_id, annotation.deposition),
         f"Precision {precision:g} %" if precision is not None else "",
         f"Recall {recall:g} %" if recall is not None else "",
         f"Files: {', '.join(joined(file.format, size_text(file.file_size)) for file in row.files)}"

@@ -17,6 +17,7 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
+from napari_cryoet._qt.source_watch import SourceWatch
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -79,6 +80,7 @@ class PortalBrowser(QWidget):
         self._thumbnails = Thumbnails(self.tasks, self.session.read_picture, self)
         self._activity = Activity(self.tasks, self)
         self.screens = Screens(self, self._theme, self._thumbnails)
+        self.source_watch = SourceWatch(self.screens, self.session, self)
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
         self.desk = LayerDesk(self.link, self.screens.run, self.screens.notice, self.tasks, self)

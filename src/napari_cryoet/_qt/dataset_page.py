@@ -58,9 +58,9 @@ class DatasetView(QWidget):
         column.addWidget(self.place, 1)
         theme.changed.connect(self._repaint)
 
-    def start(self, dataset_id: int, preview: CatalogueRow | None) -> None:
+    def start(self, dataset_id: int, preview: CatalogueRow | None, deposition_title: str = "") -> None:
         """Begin with a dataset: show what is known, and ask for its first page."""
-        self.header.set_preview(dataset_id, preview)
+        self.header.set_preview(dataset_id, preview, deposition_title)
         self.filter.set_quietly("")
         self.model.restart()
 

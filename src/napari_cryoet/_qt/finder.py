@@ -1,4 +1,4 @@
-"""What typing into the search field does: words narrow the list, ids and links lead to their record."""
+"""What typing into the search field does: words narrow the lists, ids and links lead to their record."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from functools import partial
 from qtpy.QtCore import QObject, QPoint
 from qtpy.QtWidgets import QMenu
 
+from napari_cryoet._qt.message_panel import Action
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
-from napari_cryoet.portal.catalogue import Jump, parse_jump
-from napari_cryoet.portal.pages import CatalogueRow, LookupHit
-from napari_cryoet.wording import plain
+from napari_cryoet.portal.catalogue import Found, Jump, parse_jump
+from napari_cryoet.portal.pages import LookupHit
+from napari_cryoet.trail import DATASETS, DEPOSITIONS, Place
+from napari_cryoet.wording import count_text, plain
 
 HIT_LETTERS = 100
 
@@ -30,11 +32,12 @@ class Finder(QObject):
         screens.search.settled.connect(self._on_settled)
         screens.search.entered.connect(self._on_entered)
         screens.search.left_downwards.connect(navigator.focus_list)
-        screens.datasets.left_upwards.connect(screens.focus_search)
-        screens.datasets.search_cleared.connect(self.clear)
+        for each in (screens.datasets, screens.depositions):
+            each.left_upwards.connect(screens.focus_search)
+            each.search_cleared.connect(self.clear)
 
     def clear(self) -> None:
-        """List all datasets again."""
+        """List everything again."""
         self._screens.search.set_quietly("")
         self._search()
         self._screens.focus_search()
@@ -47,13 +50,13 @@ class Finder(QObject):
         elif jump.kind == "dataset" or (jump.kind is None and is_listed):
             self._navigator.go_to_dataset(jump.id)
         elif jump.kind == "deposition":
-            self._screens.search.setText(f"CZCDP-{jump.id}")
+            self._navigator.go_to_deposition(jump.id)
         else:
             self._session.look_up(jump, partial(self._on_hits, jump), self._screens.notice.show_error)
 
     def _on_settled(self, _text: str) -> None:
         if self._navigator.level:
-            self._navigator.go_to_datasets(takes_focus=False)
+            self._navigator.go_to_list(takes_focus=False)
         self._search()
 
     def _on_entered(self, text: str) -> None:
@@ -67,10 +70,25 @@ class Finder(QObject):
         text = self._screens.search.text().strip()
         self._session.search(text, partial(self._show_found, text))
 
-    def _show_found(self, text: str, rows: tuple[CatalogueRow, ...]) -> None:
+    def _show_found(self, text: str, found: Found) -> None:
         catalogue = self._session.catalogue
-        if catalogue is not None:
-            self._screens.datasets.set_rows(rows, len(catalogue.rows), text)
+        if catalogue is None:
+            return
+        datasets, depositions = found
+        self._screens.switch.set_found((len(datasets), len(depositions)) if text else None)
+        self._screens.datasets.set_rows(
+            datasets, len(catalogue.rows), text, elsewhere=self._offer_list(DEPOSITIONS, len(depositions))
+        )
+        self._screens.depositions.set_rows(
+            depositions, len(catalogue.depositions), text, elsewhere=self._offer_list(DATASETS, len(datasets))
+        )
+
+    def _offer_list(self, which: Place, count: int) -> Action | None:
+        """A button to the other list, if there is something in it."""
+        if not count:
+            return None
+        noun = which.kind.removesuffix("s")
+        return Action(f"Show {count_text(count, noun)}", lambda: self._navigator.go_to_list(which))
 
     def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
         leads = [(hit, lead) for hit in hits if (lead := lead_of(hit)) is not None]

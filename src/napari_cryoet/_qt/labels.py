@@ -70,17 +70,24 @@ class ElidedLabel(QLabel):
             )
 
 
-class TitleLabel(QLabel):
-    """A title of up to two lines, as high for one line as for two, so that nothing below it jumps."""
+class TwoLineLabel(QLabel):
+    """A text of up to two lines, as high for one line as for two, so that nothing below it jumps."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self.setObjectName("pageTitle")
+        self._elide = elide
+        self.setObjectName(name)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def setText(self, text: str | None) -> None:
-        """Show a title, and all of it in the tooltip."""
+        """Show a text, and all of it in the tooltip."""
         super().setText(text)
         self.setToolTip(plain_tooltip(text or ""))
 
@@ -96,4 +103,11 @@ class TitleLabel(QLabel):
         """Draw what fits."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        draw_two_lines(painter, self.contentsRect(), self.text())
+        draw_two_lines(painter, self.contentsRect(), self.text(), elide=self._elide)
+
+
+class TitleLabel(TwoLineLabel):
+    """The title of a page."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("pageTitle", elide=Qt.TextElideMode.ElideMiddle, parent=parent)

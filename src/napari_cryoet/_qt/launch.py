@@ -39,7 +39,7 @@ class Order:
     ----------
     source
         As `open_portal` takes it.
-    dataset_id, run_id
+    deposition_id, dataset_id, run_id
         What to show; a run's default tomogram is opened.
     annotations
         Which of the run's: "all" that fit the tomogram, "default", "none", or ids.
@@ -52,6 +52,7 @@ class Order:
     """
 
     source: str
+    deposition_id: int | None = None
     dataset_id: int | None = None
     run_id: int | None = None
     annotations: str | tuple[int, ...] = "default"
@@ -127,7 +128,7 @@ def _add_dock(viewer: napari.Viewer) -> PortalBrowser:
 
 
 class Opening(QObject):
-    """Leads the dock to what was ordered, as a person would: source, then dataset or run, then its layers."""
+    """Leads the dock to what was ordered, as a person would: source, then a record's page, then a run's layers."""
 
     def __init__(self, browser: PortalBrowser, order: Order) -> None:
         super().__init__(browser)
@@ -162,6 +163,8 @@ class Opening(QObject):
             navigator.go_to_run(order.run_id)
         elif order.dataset_id is not None:
             navigator.go_to_dataset(order.dataset_id)
+        elif order.deposition_id is not None:
+            navigator.go_to_deposition(order.deposition_id)
 
     def _on_catalogue(self, _catalogue: object) -> None:
         self._has_arrived = self._has_arrived or self._order.run_id is None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import QObject, QPoint, Qt
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QMenu, QMessageBox
 
+from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.own_layers import LayerKey
@@ -87,10 +88,19 @@ class LayerDesk(QObject):
         box.open()
 
     def _offer_menu(self, row: AnnotationRow, where: QPoint) -> None:
-        if row.shown_file is not None:
-            key = LayerKey("annotation", row.shown_file.id)
-            if key in self._link.shown():
-                LayerMenu(self._link, key, self._run).popup(where)
+        """What can be done with the row's layer if it is shown, and the way to its deposition."""
+        annotation = row.annotation
+        menu = self._layer_menu(row) or passing_menu(self._run)
+        if annotation.deposition_id is not None:
+            title = annotation.deposition.title if annotation.deposition is not None else ""
+            menu.addSeparator()
+            add_deposition(menu, annotation.deposition_id, title, self._run.deposition_requested.emit)
+        if not menu.isEmpty():
+            menu.popup(where)
+
+    def _layer_menu(self, row: AnnotationRow) -> QMenu | None:
+        key = None if row.shown_file is None else LayerKey("annotation", row.shown_file.id)
+        return LayerMenu(self._link, key, self._run) if key is not None and key in self._link.shown() else None
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._notice.show_error(error, partial(self._try_again, key))

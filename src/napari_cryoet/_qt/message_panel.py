@@ -57,6 +57,11 @@ class MessagePanel(QWidget):
         for action in actions:
             self._add_button(action)
 
+    def take_focus(self) -> None:
+        """Go on at the first button; where there is none, wait here for what comes."""
+        first: QWidget = self._buttons[0] if self._buttons else self
+        first.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def retitle(self, title: str, hint: str) -> None:
         """Change the words and keep the buttons, for a message that goes on."""
         self._title.setText(title)

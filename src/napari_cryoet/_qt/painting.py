@@ -38,16 +38,18 @@ def draw_line(
     painter.drawText(rect, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened)
 
 
-def draw_two_lines(painter: QPainter, rect: QRect, text: str) -> None:
-    """A title over at most two lines; what doesn't fit is left out of the middle of the second."""
+def draw_two_lines(
+    painter: QPainter, rect: QRect, text: str, *, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
+) -> None:
+    """A title over at most two lines; what doesn't fit is left out of the middle of the second, or where it is said."""
     metrics = painter.fontMetrics()
     first = first_line(text, painter.font(), rect.width())
     line = QRect(rect.left(), rect.top(), rect.width(), metrics.lineSpacing())
-    draw_line(painter, line, first)
+    draw_line(painter, line, first.rstrip())  # the layout lets a blank stand out at its end
     rest = text[len(first) :].strip()
     if rest:
         line.translate(0, metrics.lineSpacing())
-        draw_line(painter, line, rest, elide=Qt.TextElideMode.ElideMiddle)
+        draw_line(painter, line, rest, elide=elide)
 
 
 def first_line(text: str, font: QFont, width: int) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qtpy.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.painting import draw_thumbnail, fill_row, lines_height
+from napari_cryoet._qt.painting import draw_line, draw_thumbnail, draw_two_lines, fill_row, lines_height
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
+from napari_cryoet.wording import plain
 
 MARGIN_PX = 6
 GAP_PX = 8
@@ -56,3 +59,14 @@ class RowDelegate(QStyledItemDelegate):
     ) -> None:
         """Draw the text of a row; ``dim`` is the colour of what stands back."""
         raise NotImplementedError
+
+
+def paint_titled(painter: QPainter, rect: QRect, title: str, lines: Iterable[str], *, dim: QColor) -> None:
+    """Draw a title of up to two lines in the painter's colour, and below the room of both what stands back."""
+    spacing = painter.fontMetrics().lineSpacing()
+    draw_two_lines(painter, rect, plain(title))
+    painter.setPen(dim)
+    line = QRect(rect.left(), rect.top() + 2 * spacing, rect.width(), spacing)
+    for text in lines:
+        draw_line(painter, line, text)
+        line.translate(0, spacing)

@@ -10,13 +10,15 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxL
 from napari_cryoet._qt.annotation_model import AnnotationModel
 from napari_cryoet._qt.annotation_tree import AnnotationTree
 from napari_cryoet._qt.appearance import Appearance
+from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.open_button import OpenButton
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TomogramList
 from napari_cryoet._qt.web import open_in_browser
-from napari_cryoet.outline import AnnotationRow, RunOutline, outline_run
+from napari_cryoet.outline import AnnotationRow, RunOutline, deposition_shares, outline_run
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
 from napari_cryoet.wording import count_text, joined, plain, size_text, spacing_text
@@ -31,6 +33,7 @@ class RunView(QWidget):
     annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
     misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
     annotation_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
+    deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
     download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationRow, ...]
 
@@ -48,10 +51,12 @@ class RunView(QWidget):
         self.portal.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.portal.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.portal.clicked.connect(lambda _checked=False: open_in_browser(self._portal_page))
+        self.depositions = MenuButton(theme, "Depositions", "Depositions that this run's data belong to")
         self.tomograms = TomogramList(theme)
         self.tomograms.chosen.connect(self._on_tomogram)
         self.tomograms.open_requested.connect(self._open)
         self.tomograms.downloads_changed.connect(self._update_download)
+        self.tomograms.menu_requested.connect(self._offer_tomogram_menu)
         self.no_tomogram = plain_label("This run has no tomogram.", name="dimText")
         self.open = OpenButton(theme)
         self.open.open_requested.connect(self._on_open_clicked)
@@ -90,6 +95,7 @@ class RunView(QWidget):
         self._page = page
         self._portal_page = portal_page
         self.portal.setVisible(bool(portal_page))
+        self._list_depositions(page)
         self.tomograms.set_tomograms(page.tomograms)
         has_tomograms = bool(page.tomograms)
         for widget in (self.tomograms, self.open):
@@ -103,6 +109,10 @@ class RunView(QWidget):
         self.tilt_series.setToolTip(plain_tooltip("\n\n".join(_all_about(series) for series in page.tilt_series)))
         self._update_download()
         self.page_shown.emit(page)
+
+    def forget(self) -> None:
+        """Hold no run, as before another source has answered."""
+        self._page = None
 
     def open_default(self) -> None:
         """Ask for the default tomogram, and for the annotations that the curators show with it; for nothing else."""
@@ -130,6 +140,20 @@ class RunView(QWidget):
             self.tomograms.setFocus(Qt.FocusReason.TabFocusReason)
         else:
             self.tree.focus_first()
+
+    def _list_depositions(self, page: RunPage) -> None:
+        menu = self.depositions.items
+        menu.clear()
+        shares = deposition_shares(page)
+        for share in shares:
+            add_deposition(menu, share.id, joined(share.text, plain(share.title)), self.deposition_requested.emit)
+        self.depositions.setVisible(bool(shares))
+
+    def _offer_tomogram_menu(self, tomogram: Tomogram, where: QPoint) -> None:
+        menu = passing_menu(self)
+        title = tomogram.deposition.title if tomogram.deposition is not None else ""
+        add_deposition(menu, tomogram.deposition_id, title, self.deposition_requested.emit)
+        menu.popup(where)
 
     def _on_tomogram(self, tomogram: Tomogram) -> None:
         if self._page is not None:
@@ -195,6 +219,7 @@ class RunView(QWidget):
         column.setSpacing(6)
         top = QHBoxLayout()
         top.addWidget(heading, 1)
+        top.addWidget(self.depositions)
         top.addWidget(self.portal)
         column.addLayout(top)
         column.addWidget(self.tomograms)

@@ -8,6 +8,9 @@ from qtpy.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 from napari_cryoet._qt.breadcrumb import Breadcrumb
 from napari_cryoet._qt.dataset_list import DatasetList
 from napari_cryoet._qt.dataset_page import DatasetView
+from napari_cryoet._qt.deposition_list import DepositionList
+from napari_cryoet._qt.deposition_page import DepositionView
+from napari_cryoet._qt.list_switch import ListSwitch
 from napari_cryoet._qt.loadable import Loadable
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.run_page import RunView
@@ -27,22 +30,26 @@ class Screens:
     def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
         self._owner = owner
         self.source_bar = SourceBar(theme)
-        self.search = SearchBox(theme, SEARCH_HINT, "Search datasets, or jump to an id or link")
+        self.search = SearchBox(theme, SEARCH_HINT, "Search datasets and depositions, or jump to an id or link")
+        self.switch = ListSwitch()
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
         self.start = StartPage()
         self.datasets = DatasetList(theme, thumbnails)
+        self.depositions = DepositionList(theme, thumbnails)
+        self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)
         self.run_place = Loadable(self.run)
         self.stack = QStackedWidget()
-        for screen in (self.start, self.datasets, self.dataset, self.run_place):
+        lists, pages = (self.datasets, self.depositions), (self.deposition, self.dataset, self.run_place)
+        for screen in (self.start, *lists, *pages):
             self.stack.addWidget(screen)
         self.status = StatusStrip()
         column = QVBoxLayout(owner)
         column.setContentsMargins(6, 6, 6, 4)
         column.setSpacing(6)
-        for part in (self.source_bar, self.search, self.breadcrumb, self.notice):
+        for part in (self.source_bar, self.search, self.switch, self.breadcrumb, self.notice):
             column.addWidget(part)
         column.addWidget(self.stack, 1)
         column.addWidget(self.status)
@@ -55,15 +62,17 @@ class Screens:
     def show_start(self) -> None:
         """The first screen, where there is nothing to search yet."""
         self.stack.setCurrentWidget(self.start)
-        for part in (self.search, self.breadcrumb, self.status):
+        for part in (self.search, self.switch, self.breadcrumb, self.status):
             part.hide()
 
     def show_screen(self, screen: QWidget) -> None:
-        """One of the other screens; the search stands above the list, the way back above the rest."""
+        """One of the other screens; the switch stands above the two lists, the way back above the rest."""
+        is_list = screen in (self.datasets, self.depositions)
         self.stack.setCurrentWidget(screen)
         self.search.show()
         self.status.show()
-        self.breadcrumb.setVisible(screen is not self.datasets)
+        self.switch.setVisible(is_list)
+        self.breadcrumb.setVisible(not is_list)
 
     def focus_search(self) -> None:
         """Go to the search field, ready to be typed over."""

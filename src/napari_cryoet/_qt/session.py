@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.pictures import read_picture
-from napari_cryoet.portal.catalogue import Jump, search_catalogue
-from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DatasetPage, LookupHit, RunPage
+from napari_cryoet.portal.catalogue import Found, Jump, find
+from napari_cryoet.portal.pages import Catalogue, DatasetPage, DepositionPage, LookupHit, RunPage
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Source
@@ -34,6 +34,7 @@ class AskablePortal(Protocol):
         self, dataset_id: int, *, offset: int = 0, limit: int = 50, name_contains: str = "", stop: Event | None = None
     ) -> DatasetPage: ...
     def run_page(self, run_id: int, *, stop: Event | None = None) -> RunPage: ...
+    def deposition_page(self, deposition_id: int, *, stop: Event | None = None) -> DepositionPage: ...
     def lookup(self, record_id: int, *, stop: Event | None = None) -> tuple[LookupHit, ...]: ...
     def close(self) -> None: ...
 
@@ -96,14 +97,14 @@ class Session(QObject):
         else:
             self.refresh()
 
-    def search(self, text: str, then: Callable[[tuple[CatalogueRow, ...]], None]) -> None:
-        """Find datasets by words, locally."""
+    def search(self, text: str, then: Callable[[Found], None]) -> None:
+        """Find datasets and depositions by words, locally."""
         catalogue = self.catalogue
         if catalogue is None or not text:
             self._tasks.stop("search")
-            then(catalogue.rows if catalogue is not None else ())
+            then(Found((), ()) if catalogue is None else Found(catalogue.rows, catalogue.depositions))
         else:
-            self._tasks.run("search", lambda _job: search_catalogue(catalogue, text), then=then)
+            self._tasks.run("search", lambda _job: find(catalogue, text), then=then)
 
     def ask_runs(
         self, dataset_id: int, offset: int, name_contains: str, then: Callable[[DatasetPage], None], failed: Failed
@@ -126,6 +127,15 @@ class Session(QObject):
         portal = self._portal
         if portal is not None:
             self._tasks.run("run", lambda job: portal.run_page(run_id, stop=job.stop), then=then, failed=failed)
+
+    def ask_deposition(self, deposition_id: int, then: Callable[[DepositionPage], None], failed: Failed) -> None:
+        """Ask for a deposition and what it holds."""
+        portal = self._portal
+        if portal is None:
+            return
+        self._tasks.run(
+            "deposition", lambda job: portal.deposition_page(deposition_id, stop=job.stop), then=then, failed=failed
+        )
 
     def look_up(self, jump: Jump, then: Callable[[tuple[LookupHit, ...]], None], failed: Failed) -> None:
         """Ask what has an id; a jump that says of which kind finds only that kind."""
@@ -150,7 +160,7 @@ class Session(QObject):
 
     def close(self) -> None:
         """Forget the source and whatever was asked of it."""
-        for key in ("source", "catalogue", "search", "runs", "run", "lookup"):
+        for key in ("source", "catalogue", "search", "runs", "run", "deposition", "lookup"):
             self._tasks.stop(key)
         if self._portal is not None:
             self._portal.close()

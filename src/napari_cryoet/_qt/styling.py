@@ -10,7 +10,8 @@ from napari_cryoet._qt.theme import Colors
 def style_sheet(colors: Colors) -> str:
     """Rules for the dock; object names are the only selectors, so nothing leaks into other plugins."""
     return f"""
-    #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#runCount,
+    #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#depositionCount,
+    #PortalBrowser QLabel#runCount,
     #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
         color: {_css(colors.dim)};
     }}
@@ -21,6 +22,22 @@ def style_sheet(colors: Colors) -> str:
     }}
     #PortalBrowser QFrame#noticeBar QLabel {{ background: transparent; }}
     #PortalBrowser QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
+    #PortalBrowser QTabBar#listSwitch {{ background: transparent; border: none; }}
+    #PortalBrowser QTabBar#listSwitch::tab {{
+        background: transparent; border: none; border-bottom: 2px solid transparent; border-radius: 0px;
+        padding: 3px 2px; margin: 0px 12px 0px 0px; color: {_css(colors.dim)};
+    }}
+    #PortalBrowser QTabBar#listSwitch::tab:hover {{ color: {_css(colors.text)}; }}
+    #PortalBrowser QTabBar#listSwitch::tab:selected {{
+        color: {_css(colors.text)}; border-bottom: 2px solid {_css(colors.accent)};
+    }}
+    #PortalBrowser QTabBar#listSwitch::tab:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QPushButton#recordLink {{
+        background: transparent; border: 1px solid transparent; padding: 1px 0px; text-align: left;
+        color: {_css(colors.accent)};
+    }}
+    #PortalBrowser QPushButton#recordLink:hover {{ text-decoration: underline; }}
+    #PortalBrowser QPushButton#recordLink:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QListView, #PortalBrowser QTreeView {{
         background: {_css(colors.background)}; border: 1px solid {_css(colors.border)}; border-radius: 3px;
         outline: none; padding: 0px;

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
+from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QPointF, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPen
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_cryoet._qt import icons
@@ -15,7 +15,7 @@ from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, fill_row
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import Tomogram
-from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
+from napari_cryoet.wording import deposition_text, dimensions_text, joined, plain, size_text, spacing_text
 
 ROWS_IN_VIEW = 4
 TICK_WIDTH_PX = 42
@@ -28,6 +28,7 @@ class TomogramList(QListWidget):
     chosen = Signal(object)  # Tomogram
     open_requested = Signal(object)  # Tomogram
     downloads_changed = Signal()
+    menu_requested = Signal(object, QPoint)  # Tomogram, where on the screen
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -105,6 +106,17 @@ class TomogramList(QListWidget):
             self.open_requested.emit(item.data(Role.RECORD))
         else:
             super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """The menu of a row, by mouse or by the menu key."""
+        viewport = self.viewport()
+        if event is None or viewport is None:
+            return
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        item = self.itemAt(event.pos()) if by_mouse else self.currentItem()
+        if item is not None:
+            below = viewport.mapToGlobal(self.visualItemRect(item).bottomLeft())
+            self.menu_requested.emit(item.data(Role.RECORD), event.globalPos() if by_mouse else below)
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
         """A click at the right edge ticks for download."""
@@ -216,6 +228,7 @@ def _all_about(tomogram: Tomogram) -> str:
         f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
         f"Authors: {', '.join(author.name for author in tomogram.authors)}" if tomogram.authors else "",
         f"Publications: {tomogram.publications}" if tomogram.publications else "",
+        deposition_text(tomogram.deposition_id, tomogram.deposition),
         f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
         f"MRC {size_text(tomogram.file_size_mrc)}" if tomogram.file_size_mrc else "",
     )

@@ -46,21 +46,23 @@ def _add_demo(commands: Any) -> None:
         ("napari-cryoet demo --screenshot demo.png", "a picture of the window, also without a display"),
     )
     _add_window_options(parser)
-    parser.set_defaults(source="demo", dataset=None, run=None)
+    parser.set_defaults(source="demo", deposition=None, dataset=None, run=None)
 
 
 def _add_open(commands: Any) -> None:
     parser = _command(
         commands,
         "open",
-        "open a portal, a dataset or a run in napari",
+        "open a portal, a deposition, a dataset or a run in napari",
         "view:open_source",
         ("napari-cryoet open live", "the live portal"),
         ("napari-cryoet open live --run 506 --annotations all", "a run with all its annotations"),
         ("napari-cryoet open my-pack --dataset 10000", "a dataset of a pack"),
+        ("napari-cryoet open live --deposition CZCDP-10310", "a deposition and what it added to"),
     )
     _add_source(parser)
     place = parser.add_mutually_exclusive_group()
+    place.add_argument("--deposition", type=record_id, metavar="ID", help="show this deposition")
     place.add_argument("--dataset", type=record_id, metavar="ID", help="show this dataset")
     place.add_argument("--run", type=record_id, metavar="ID", help="open this run's default tomogram")
     _add_window_options(parser)

@@ -21,7 +21,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def open_source(options: argparse.Namespace) -> int:
-    """Open a source, a dataset or a run, and draw a picture of the window if one is asked for."""
+    """Open a source, a deposition, a dataset or a run, and draw a picture of the window if one is asked for."""
     if not has_display():
         if options.screenshot is None:
             raise CryoETError(
@@ -34,6 +34,7 @@ def open_source(options: argparse.Namespace) -> int:
         raise words_for_import(error) from error
     order = Order(
         source=options.source,
+        deposition_id=options.deposition,
         dataset_id=options.dataset,
         run_id=options.run,
         annotations=options.annotations,

@@ -1,0 +1,29 @@
+"""How a deposition's row looks: a thumbnail, a title of up to two lines, what it brought, and what is annotated."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect
+from qtpy.QtGui import QColor, QPainter
+
+from napari_cryoet._qt.deposition_model import contents_of, facts_of
+from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
+from napari_cryoet._qt.theme import Colors
+from napari_cryoet.portal.pages import DepositionRow
+
+
+class DepositionDelegate(RowDelegate):
+    """Draws depositions."""
+
+    def paint_text(
+        self,
+        painter: QPainter,
+        rect: QRect,
+        index: QModelIndex | QPersistentModelIndex,
+        colors: Colors,
+        dim: QColor,
+    ) -> None:
+        """Title, facts, contents."""
+        deposition: DepositionRow = index.data(Role.RECORD)
+        painter.setPen(colors.text)
+        paint_titled(painter, rect, deposition.title, (facts_of(deposition), contents_of(deposition)), dim=dim)

@@ -1,0 +1,481 @@
+"""Depositions in the dock: listed, found, opened by id and link, linked from datasets and runs, and back again."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QContextMenuEvent
+from qtpy.QtWidgets import QApplication, QMenu
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.holdings_model import MoreRuns, ObjectHolding
+from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.portal.pages import DatasetCount, Freshness, RunCount
+from qt.fake_portal import DAY
+from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
+
+NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
+
+
+def activate(qtbot, browser: PortalBrowser) -> None:
+    """Let shortcuts work, which need the keys to be in the dock."""
+    browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow)
+
+
+def list_depositions(qtbot, browser: PortalBrowser) -> None:
+    switch = browser.screens.switch
+    qtbot.mouseClick(switch, Qt.MouseButton.LeftButton, pos=switch.tabRect(1).center())
+
+
+def open_deposition(qtbot, browser: PortalBrowser, deposition_id: int) -> None:
+    type_text(qtbot, browser, f"CZCDP-{deposition_id}")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    wait_for_deposition(qtbot, browser)
+
+
+def wait_for_deposition(qtbot, browser: PortalBrowser) -> None:
+    qtbot.waitUntil(lambda: browser.screens.deposition.model.rowCount() > 0)
+
+
+def rows_of(browser: PortalBrowser) -> list[tuple[int, object]]:
+    """Every row of the page with its depth."""
+    model = browser.screens.deposition.model
+    found = []
+    for row in range(model.rowCount()):
+        root = model.index(row, 0)
+        found.append((0, model.record_at(root)))
+        found += [(1, model.record_at(model.index(number, 0, root))) for number in range(model.rowCount(root))]
+    return found
+
+
+def index_of(browser: PortalBrowser, kind: type):
+    """The first row of a kind."""
+    model = browser.screens.deposition.model
+    for row in range(model.rowCount()):
+        root = model.index(row, 0)
+        for index in (root, *(model.index(number, 0, root) for number in range(model.rowCount(root)))):
+            if isinstance(model.record_at(index), kind):
+                return index
+    raise AssertionError(f"no {kind.__name__} is listed")
+
+
+# the list
+
+
+def test_depositions_are_listed_beside_datasets(qtbot, browser, portal):
+    n_asked = len(portal.asked)
+    list_depositions(qtbot, browser)
+    assert current_screen(browser) is browser.screens.depositions
+    assert browser.screens.depositions.count.text() == "2 depositions"
+    model = browser.screens.depositions.model
+    assert [model.record_at(model.index(row)).id for row in range(2)] == [10310, 10300], "newest first"
+    assert len(portal.asked) == n_asked, "the catalogue has them already"
+
+
+def test_a_row_says_what_a_deposition_brought_and_what_it_added_to(browser):
+    model = browser.screens.depositions.model
+    said = [model.index(row).data(Qt.ItemDataRole.AccessibleTextRole) for row in range(2)]
+    assert said[0].startswith("Picks by <b>deep</b> learning & more, CZCDP-10310 · adds to 1 dataset, 5 annotations")
+    assert said[1].startswith("S. pombe lamellae, CZCDP-10300 · 3 datasets, 309 annotations · cytosolic ribosome")
+    assert "&lt;b&gt;deep" in model.index(0).data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_the_switch_is_changed_with_the_arrow_keys(qtbot, browser):
+    switch = browser.screens.switch
+    switch.setFocus()
+    press(qtbot, switch, Qt.Key.Key_Right)
+    assert current_screen(browser) is browser.screens.depositions
+    press(qtbot, switch, Qt.Key.Key_Left)
+    assert current_screen(browser) is browser.screens.datasets
+
+
+def test_depositions_can_be_sorted(qtbot, browser):
+    list_depositions(qtbot, browser)
+    depositions = browser.screens.depositions
+    depositions.sort.setCurrentText("most datasets")
+    assert depositions.model.record_at(depositions.model.index(0)).id == 10300
+
+
+def test_a_search_finds_both_and_says_how_many(qtbot, browser):
+    search_for(qtbot, browser, "deep learning")
+    switch = browser.screens.switch
+    assert [switch.tabText(number) for number in range(2)] == ["Datasets 0", "Depositions 1"]
+    place = browser.screens.datasets.place
+    assert "No dataset matches “deep learning”" in place.message.text
+    qtbot.mouseClick(place.message.button("Show 1 deposition"), Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.depositions
+    assert browser.screens.depositions.count.text() == "1 of 2 depositions"
+    press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
+    assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
+    assert current_screen(browser) is browser.screens.depositions
+
+
+def test_a_search_among_depositions_that_finds_only_datasets_leads_there(qtbot, browser):
+    list_depositions(qtbot, browser)
+    search_for(qtbot, browser, "volta")
+    place = browser.screens.depositions.place
+    assert "No deposition matches “volta”" in place.message.text
+    qtbot.mouseClick(place.message.button("Show 1 dataset"), Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.datasets
+
+
+def test_typing_on_a_page_returns_to_the_list_that_it_began_at(qtbot, browser):
+    open_deposition(qtbot, browser, 10310)
+    search_for(qtbot, browser, "lamellae")
+    assert current_screen(browser) is browser.screens.depositions
+
+
+# ids and links
+
+
+@pytest.mark.parametrize(
+    "text", ["CZCDP-10310", "10310", "https://cryoetdataportal.czscience.com/depositions/10310?tab=annotations"]
+)
+def test_an_id_or_link_of_a_deposition_opens_its_page(qtbot, browser, text):
+    type_text(qtbot, browser, text)
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    wait_for_deposition(qtbot, browser)
+    assert current_screen(browser) is browser.screens.deposition
+    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310"
+
+
+def test_a_deposition_that_is_not_there_says_so(qtbot, browser):
+    activate(qtbot, browser)
+    type_text(qtbot, browser, "CZCDP-99999")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    message = browser.screens.deposition.place.message
+    qtbot.waitUntil(lambda: "no deposition 99999" in message.text)
+    assert message.button("Retry").hasFocus()
+    press(qtbot, message.button("Retry"), Qt.Key.Key_Backspace)
+    assert current_screen(browser) is browser.screens.depositions
+
+
+# the page
+
+
+def test_the_page_says_what_the_deposition_is(qtbot, browser, portal):
+    open_deposition(qtbot, browser, 10310)
+    header = browser.screens.deposition.header
+    assert header.title.text() == "Picks by <b>deep</b> learning & more"
+    assert header.title.textFormat() == Qt.TextFormat.PlainText
+    assert header.authors.text() == "Zoë Müller"
+    assert header.facts.text() == "CZCDP-10310 · annotations, hologram · 1 Jun 2024 · CC0"
+    assert header.counts.text() == "adds to 1 dataset · 5 annotations"
+    assert header.summary.text() == "Template matching. Then <i>curated</i>."
+    assert portal.questions("deposition_page") == [("deposition_page", 10310)]
+    header.details.click()
+    told = header.description.toPlainText()
+    assert told.startswith("Template matching.\nThen <i>curated</i>.")
+    for line in (
+        "Dates: deposited 1 Jun 2023, released 1 Jun 2024, last modified 1 Jun 2023",
+        "Annotated objects: cytosolic ribosome 4, membrane 1",
+        "Methods: automated 4, manual 1",
+        "Tag: ml competition",
+    ):
+        assert line in told
+
+
+def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
+    opened = []
+    monkeypatch.setattr("napari_cryoet._qt.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString()))
+    open_deposition(qtbot, browser, 10310)
+    for action in browser.screens.deposition.header.links.items.actions():
+        action.trigger()
+    assert opened == [
+        "https://cryoetdataportal.czscience.com/depositions/10310",
+        "https://doi.org/10.1101/2025.01.01.000001",
+        "https://www.ebi.ac.uk/empiar/EMPIAR-10988/",
+    ]
+
+
+def test_the_key_photo_is_there_only_if_there_is_one(qtbot, browser, monkeypatch):
+    header = browser.screens.deposition.header
+    open_deposition(qtbot, browser, 10310)
+    assert not header.photo.isVisible()
+    asked = []
+    monkeypatch.setattr(browser._thumbnails, "picture", asked.append)
+    header.photo.set_address("https://files.invalid/photo.png")
+    assert header.photo.isVisible()
+    qtbot.waitUntil(lambda: "https://files.invalid/photo.png" in asked)
+
+
+def test_the_page_lists_own_datasets_as_the_list_does(qtbot, browser):
+    open_deposition(qtbot, browser, 10300)
+    (depth, section), *rows = rows_of(browser)
+    assert (depth, section.text) == (0, "Its datasets (3)")
+    assert [row.dataset_id for _, row in rows] == [10000, 10001, 10002]
+
+
+def test_the_page_says_what_was_added_to_others_by_object_and_method_and_in_which_runs(qtbot, browser):
+    open_deposition(qtbot, browser, 10310)
+    (_, section), (_, dataset), *below = rows_of(browser)
+    assert section.text == "Added to datasets of others (1)"
+    assert dataset.dataset_id == 10000
+    assert [(row.object_name, row.text) for _, row in below if isinstance(row, ObjectHolding)] == [
+        ("cytosolic ribosome", "4 automated"),
+        ("membrane", "1 manual"),
+    ]
+    assert [row.name for _, row in below if isinstance(row, RunCount)] == ["TS_006"]
+    assert [row.text for _, row in below if isinstance(row, MoreRuns)] == ["… and 1 more run of this dataset"]
+    said = index_of(browser, RunCount).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert said == "TS_006, RN-506, 1 tomogram · 5 annotations"
+
+
+@pytest.mark.parametrize("by", ["key", "double click"])
+def test_a_dataset_of_the_page_opens_and_back_leads_to_the_page(qtbot, browser, portal, by):
+    activate(qtbot, browser)
+    open_deposition(qtbot, browser, 10310)
+    tree = browser.screens.deposition.tree
+    assert tree.hasFocus()
+    index = index_of(browser, DatasetCount)
+    assert tree.currentIndex() == index
+    if by == "key":
+        press(qtbot, tree, Qt.Key.Key_Return)
+    else:
+        place = tree.visualRect(index).center()
+        qtbot.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        assert current_screen(browser) is browser.screens.deposition, "selecting opens nothing"
+        qtbot.mouseDClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert current_screen(browser) is browser.screens.dataset
+    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000"
+    press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Backspace)
+    assert current_screen(browser) is browser.screens.deposition
+    assert len(portal.questions("deposition_page")) == 1, "as it was left"
+
+
+def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset(qtbot, browser):
+    open_deposition(qtbot, browser, 10310)
+    tree = browser.screens.deposition.tree
+    tree.setCurrentIndex(index_of(browser, RunCount))
+    with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
+        press(qtbot, tree, Qt.Key.Key_Return)
+    assert arrived.args[1], "as when it is opened from its dataset"
+    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000 › TS_006"
+    qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.dataset
+    qtbot.mouseClick(browser.screens.breadcrumb.back, Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.deposition
+    qtbot.mouseClick(browser.screens.breadcrumb.step(0), Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.depositions
+
+
+def test_rows_unfold_with_the_keys(qtbot, browser):
+    open_deposition(qtbot, browser, 10310)
+    tree, index = browser.screens.deposition.tree, index_of(browser, DatasetCount)
+    assert tree.isExpanded(index), "so little is shown at once"
+    press(qtbot, tree, Qt.Key.Key_Space)
+    assert not tree.isExpanded(index)
+    press(qtbot, tree, Qt.Key.Key_Right)
+    assert tree.isExpanded(index)
+
+
+def test_up_leaves_the_tree_for_the_buttons_above(qtbot, browser):
+    open_deposition(qtbot, browser, 10310)
+    activate(qtbot, browser)
+    browser.screens.deposition.tree.setFocus()
+    press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Up)
+    assert browser.screens.deposition.header.details.hasFocus()
+
+
+# links to it
+
+
+def test_a_dataset_leads_to_its_deposition_and_back(qtbot, browser):
+    activate(qtbot, browser)
+    open_dataset(qtbot, browser, row=2)
+    link = browser.screens.dataset.header.deposition
+    assert link.accessibleName() == "Deposition CZCDP-10300 · S. pombe lamellae"
+    press(qtbot, link, Qt.Key.Key_Space)
+    wait_for_deposition(qtbot, browser)
+    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › CZCDP-10300"
+    press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Backspace)
+    assert current_screen(browser) is browser.screens.dataset
+
+
+def test_the_deposition_of_a_dataset_is_named_before_its_page_arrives(qtbot, browser, portal):
+    portal.latency_s = 30
+    browser.navigator.go_to_dataset(10000)
+    assert browser.screens.dataset.header.deposition.accessibleName() == "Deposition CZCDP-10300 · S. pombe lamellae"
+
+
+def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
+    open_dataset(qtbot, browser, row=2)
+    open_run(qtbot, browser)
+    menu = browser.screens.run.depositions.items
+    assert [action.text() for action in menu.actions()] == [
+        "Deposition CZCDP-10300 · 2 tomograms, 6 annotations · S. pombe lamellae",
+        "Deposition CZCDP-10310 · 1 annotation · Picks by <b>deep</b> learning && more",
+    ]
+    menu.actions()[1].trigger()
+    wait_for_deposition(qtbot, browser)
+    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006 › CZCDP-10310"
+    n_asked = len(portal.asked)
+    browser.navigator.go_up()
+    assert current_screen(browser) is browser.screens.run_place
+    assert len(portal.asked) == n_asked, "the run is still there"
+
+
+def popup(qtbot) -> QMenu:
+    qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    return QApplication.activePopupWidget()
+
+
+def ask_for_menu(view, index) -> None:
+    view.setCurrentIndex(index)
+    where = view.visualRect(index).center()
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, where, view.mapToGlobal(QPoint(where)))
+    QApplication.sendEvent(view.viewport(), event)
+
+
+def test_the_menus_of_an_annotation_and_a_tomogram_lead_to_their_depositions(qtbot, browser):
+    open_dataset(qtbot, browser, row=2)
+    open_run(qtbot, browser)
+    run = browser.screens.run
+    second = run.annotations.index(1, 0, run.annotations.index(0, 0))
+    ask_for_menu(run.tree, second)
+    menu = popup(qtbot)
+    assert [action.text() for action in menu.actions() if action.text()] == [
+        "Deposition CZCDP-10310 · Picks by <b>deep</b> learning && more"
+    ]
+    menu.close()
+    ask_for_menu(run.tomograms, run.tomograms.model().index(0, 0))
+    menu = popup(qtbot)
+    menu.actions()[0].trigger()
+    menu.close()
+    wait_for_deposition(qtbot, browser)
+    assert browser.screens.breadcrumb.text.endswith("TS_006 › CZCDP-10300")
+
+
+def test_the_details_of_an_annotation_and_a_tomogram_name_their_depositions(qtbot, browser):
+    open_dataset(qtbot, browser, row=2)
+    open_run(qtbot, browser)
+    run = browser.screens.run
+    second = run.annotations.index(1, 0, run.annotations.index(0, 0))
+    assert "Deposition: Picks by &lt;b&gt;deep" in second.data(Qt.ItemDataRole.ToolTipRole)
+    assert "Deposition: CZCDP-10300" in run.tomograms.item(0).toolTip()
+
+
+def test_going_round_in_links_always_leads_back_to_where_one_was(qtbot, browser):
+    open_dataset(qtbot, browser, row=2)
+    browser.screens.dataset.header.deposition.click()
+    wait_for_deposition(qtbot, browser)
+    browser.navigator.go_to_dataset(10000, follows=True)
+    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10300 › DS-10000"
+    browser.navigator.go_up()
+    assert current_screen(browser) is browser.screens.deposition
+
+
+def test_a_way_that_is_too_long_for_the_dock_folds_in_the_middle(qtbot, browser):
+    browser.resize(360, 760)
+    open_deposition(qtbot, browser, 10310)
+    browser.screens.deposition.tree.setCurrentIndex(index_of(browser, RunCount))
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Return)
+    browser.navigator.go_to_deposition(10300, follows=True)
+    breadcrumb = browser.screens.breadcrumb
+    assert breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000 › TS_006 › CZCDP-10300", "read aloud in full"
+    assert browser.width() == 360
+    assert breadcrumb.folded.isVisible()
+    qtbot.mouseClick(breadcrumb.folded, Qt.MouseButton.LeftButton)
+    menu = popup(qtbot)
+    assert "CZCDP-10310" in [action.text() for action in menu.actions()]
+    menu.actions()[0].trigger()
+    menu.close()
+    assert breadcrumb.text == "Depositions › CZCDP-10310"
+    assert not breadcrumb.folded.isVisible()
+
+
+# when things go wrong
+
+
+def test_a_deposition_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, browser, portal):
+    portal.error = NO_NETWORK
+    browser.navigator.go_to_deposition(10310)
+    place = browser.screens.deposition.place
+    qtbot.waitUntil(lambda: not place.shows_content and "no network" in place.message.text)
+    assert browser.screens.deposition.header.title.text() == "Picks by <b>deep</b> learning & more", (
+        "known from the list"
+    )
+    portal.error = None
+    qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
+    wait_for_deposition(qtbot, browser)
+    assert place.shows_content
+
+
+def test_a_deposition_from_the_cache_says_since_when(qtbot, browser, portal):
+    portal.freshness = Freshness(fetched_at=DAY, is_offline=True, reason="Couldn't reach the portal (no network).")
+    open_deposition(qtbot, browser, 10310)
+    assert browser.screens.source_bar.state.text() == "offline, as of 1 Jun 2023"
+    portal.freshness = Freshness(fetched_at=DAY)
+    qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: browser.screens.source_bar.state.text() == "online")
+    assert not browser.screens.notice.isVisible()
+
+
+def test_a_slow_deposition_says_that_it_is_loading_and_then_takes_the_keys(qtbot, browser, portal):
+    activate(qtbot, browser)
+    portal.latency_s = 0.5
+    browser.navigator.go_to_deposition(10310)
+    place = browser.screens.deposition.place
+    qtbot.waitUntil(lambda: not place.shows_content)
+    assert place.message.text == "Loading the deposition…"
+    wait_for_deposition(qtbot, browser)
+    assert place.shows_content
+    assert browser.screens.deposition.tree.hasFocus()
+
+
+def test_the_answer_for_a_deposition_that_was_left_for_another_is_dropped(qtbot, browser, portal):
+    portal.latency_s = 0.2
+    browser.navigator.go_to_deposition(10310)
+    browser.navigator.go_to_deposition(10300)
+    wait_for_deposition(qtbot, browser)
+    assert browser.screens.deposition.header.title.text() == "S. pombe lamellae"
+    qtbot.waitUntil(lambda: not browser.tasks.is_running("deposition"))
+    assert rows_of(browser)[0][1].text == "Its datasets (3)"
+
+
+def test_another_source_forgets_the_deposition(qtbot, browser, portal):
+    open_deposition(qtbot, browser, 10310)
+    list_depositions(qtbot, browser)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("demo")
+    assert current_screen(browser) is browser.screens.datasets
+    open_deposition(qtbot, browser, 10310)
+    assert len(portal.questions("deposition_page")) == 2
+
+
+def test_closing_the_dock_stops_asking_for_a_deposition(browser, portal):
+    portal.latency_s = 30
+    browser.navigator.go_to_deposition(10310)
+    assert browser.tasks.is_running("deposition")
+    browser.close()
+    assert not browser.tasks.is_running("deposition")
+
+
+def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):
+    open_deposition(qtbot, browser, 10310)
+    nameless = [
+        widget
+        for widget in browser.screens.deposition.findChildren(object)
+        if hasattr(widget, "focusPolicy")
+        and widget.focusPolicy() != Qt.FocusPolicy.NoFocus
+        and not widget.objectName().startswith("qt_")
+        and not (widget.accessibleName() or getattr(widget, "text", str)())
+        and not isinstance(widget, QMenu)
+        and widget.isVisibleTo(browser)
+    ]
+    assert nameless == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_page_is_drawn_in_the_colours_of_the_theme(qtbot, browser, viewer_model, theme):
+    viewer_model.theme = theme
+    open_deposition(qtbot, browser, 10310)
+    tree = browser.screens.deposition.tree
+    picture = tree.viewport().grab().toImage()
+    colors = browser._theme.colors
+    row = tree.visualRect(index_of(browser, RunCount))
+    inside = {picture.pixelColor(x, row.center().y()).name() for x in range(row.left(), row.right())}
+    assert colors.background.name() in inside
+    assert len(inside) > 3, "with text on it"

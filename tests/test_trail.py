@@ -1,0 +1,65 @@
+"""The way to where one is: one step back is always where one came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_cryoet.trail import DATASETS, DEPOSITIONS, MAX_PLACES, Place, begin, follow, follow_to_run
+
+DATASET, OTHER_DATASET = Place("dataset", 1), Place("dataset", 2)
+DEPOSITION = Place("deposition", 1)
+RUN = Place("run", 1, "TS_1")
+
+
+def labels(trail):
+    return " › ".join(place.label for place in trail)
+
+
+@pytest.mark.parametrize(
+    ("place", "way"),
+    [
+        (DATASETS, "Datasets"),
+        (DEPOSITIONS, "Depositions"),
+        (DATASET, "Datasets › DS-1"),
+        (DEPOSITION, "Depositions › CZCDP-1"),
+        (RUN, "Datasets › TS_1"),
+        (Place("run", 506), "Datasets › RN-506"),
+    ],
+)
+def test_a_place_that_is_named_outright_begins_at_its_list(place, way):
+    assert labels(begin(place)) == way
+
+
+def test_a_link_is_followed_from_where_one_is():
+    assert labels(follow(begin(DATASET), DEPOSITION)) == "Datasets › DS-1 › CZCDP-1"
+
+
+def test_a_run_lies_below_its_dataset_however_one_comes_there():
+    assert labels(follow_to_run(begin(DATASET), DATASET, RUN)) == "Datasets › DS-1 › TS_1"
+    assert labels(follow_to_run((DATASETS,), DATASET, RUN)) == "Datasets › DS-1 › TS_1"
+    assert labels(follow_to_run(begin(DEPOSITION), DATASET, RUN)) == "Depositions › CZCDP-1 › DS-1 › TS_1"
+
+
+def test_a_run_that_turns_out_to_be_of_another_dataset_lies_below_that():
+    assert labels(follow_to_run(begin(DATASET), OTHER_DATASET, RUN)) == "Datasets › DS-2 › TS_1"
+
+
+def test_a_place_that_is_led_to_again_is_on_the_way_once_and_one_comes_back_from_it():
+    there = follow(follow_to_run((DATASETS,), DATASET, RUN), DEPOSITION)
+    assert labels(there) == "Datasets › DS-1 › TS_1 › CZCDP-1"
+    again = follow_to_run(there, DATASET, RUN)
+    assert labels(again) == "Depositions › CZCDP-1 › DS-1 › TS_1"
+    assert labels(follow(again, DEPOSITION)) == "Datasets › DS-1 › TS_1 › CZCDP-1"
+
+
+def test_where_one_is_already_takes_its_newest_name():
+    assert labels(follow(begin(Place("run", 1)), RUN)) == "Datasets › TS_1"
+
+
+def test_a_long_way_forgets_the_oldest_places_but_not_the_list():
+    trail = begin(DATASET)
+    for number in range(2, 30):
+        trail = follow(trail, Place("deposition" if number % 2 else "dataset", number))
+        assert len(trail) <= MAX_PLACES
+    assert labels(trail[:1]) == "Datasets"
+    assert trail[-2:] == (Place("dataset", 28), Place("deposition", 29))
