@@ -43,3 +43,8 @@ def test_without_a_display_and_without_xvfb_it_says_what_to_install(
 )
 def test_a_missing_napari_and_a_broken_qt_are_told_apart(reason: str, words: str) -> None:
     assert words in str(view.words_for_import(ImportError(reason)))
+
+
+def test_a_missing_part_of_our_own_is_not_blamed_on_napari() -> None:
+    told = str(view.words_for_import(ImportError("No module named 'napari_cryoet.x'", name="napari_cryoet.x")))
+    assert "isn't installed as a whole" in told

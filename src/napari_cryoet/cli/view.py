@@ -47,8 +47,10 @@ def open_source(options: argparse.Namespace) -> int:
 
 
 def words_for_import(error: ImportError) -> CryoETError:
-    """Tell a missing napari or Qt from one that can't be loaded."""
+    """Tell a missing napari or Qt from one that can't be loaded, and both from a damaged installation of ours."""
     reason = str(error)
+    if (error.name or "").startswith("napari_cryoet"):
+        return CryoETError(f"napari-cryoet isn't installed as a whole: {reason}.", hint="Install it again.")
     if ".so" in reason or "DLL" in reason or "dlopen" in reason:
         return CryoETError(f"Qt can't be loaded: {reason}.", hint=QT_HINT)
     return CryoETError(
