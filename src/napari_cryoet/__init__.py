@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
+    from napari_cryoet._qt.adding import add_layers
     from napari_cryoet.exceptions import (
         CryoETError,
         DownloadError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
     from napari_cryoet.layer_spec import LayerSpec
     from napari_cryoet.loading import load_annotation, load_tomogram
+    from napari_cryoet.outline import outline_run
     from napari_cryoet.overlay import Fit, fit
     from napari_cryoet.portal import Portal, open_portal
 
@@ -45,20 +47,24 @@ __all__ = [
     "StoppedError",
     "StreamError",
     "__version__",
+    "add_layers",
     "fit",
     "load_annotation",
     "load_tomogram",
     "open_portal",
+    "outline_run",
 ]
 
 _HOMES = {
     "Fit": "overlay",
     "LayerSpec": "layer_spec",
     "Portal": "portal",
+    "add_layers": "_qt.adding",
     "fit": "overlay",
     "load_annotation": "loading",
     "load_tomogram": "loading",
     "open_portal": "portal",
+    "outline_run": "outline",
 }
 
 
