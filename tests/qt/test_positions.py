@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
@@ -305,7 +305,6 @@ def empty_volume(tmp_path_factory):
     return path
 
 
-@settings(deadline=None)  # layers are made anew for each example, on however busy a machine
 @given(place=places, spacing=spacings)
 def test_a_whole_number_is_the_centre_of_its_voxel_whatever_the_spacing(empty_volume, place, spacing):
     file = points_file(empty_volume.parent / "picks.ndjson", [place], spacing=spacing)
@@ -318,7 +317,6 @@ def test_a_whole_number_is_the_centre_of_its_voxel_whatever_the_spacing(empty_vo
     np.testing.assert_allclose(voxel, place, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(place=places, of_tomogram=spacings, of_file=spacings)
 def test_spacings_only_scale(empty_volume, place, of_tomogram, of_file):
     file = points_file(empty_volume.parent / "picks.ndjson", [place], spacing=of_file)
