@@ -363,7 +363,7 @@ def check_damaged(folder):
     for number in range(3):  # a first write may be what finds the damage
         put(cache, f"new/{number}", 0, b"works", total=5)
         assert cache.flush()
-    assert find(cache, "new/2") == b"works"
+    assert find(cache, "new/2") == b"works", cache.usage()
     cache.close()
 
 
@@ -389,7 +389,9 @@ def test_flipped_bytes_in_a_part_are_never_believed(kept, place, change):
             content = bytearray(file.read_bytes())
             content[int(place * len(content))] ^= change
             file.write_bytes(content)
-        assert find(DiskCache(folder, 100 * MB), "3") is None
+        cache = DiskCache(folder, 100 * MB)
+        assert find(cache, "3") is None
+        cache.close()
         check_damaged(folder)
 
 
@@ -404,7 +406,9 @@ def test_truncated_parts_are_not_there(kept, tmp_path):
     folder = Path(shutil.copytree(kept, tmp_path / "pixels"))
     for number, file in enumerate(files_in(folder)):
         os.truncate(file, number * 100)
-    assert find(DiskCache(folder, 100 * MB), "5") is None
+    cache = DiskCache(folder, 100 * MB)
+    assert find(cache, "5") is None
+    cache.close()
     check_damaged(folder)
 
 

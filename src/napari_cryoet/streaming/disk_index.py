@@ -20,16 +20,15 @@ SCHEMA_VERSION = 1
 MAX_PART_BYTES = 64 * 2**20
 WHOLE_FILE = 2**62  # where a missing file "ends"
 
-_SCHEMA = f"""
-CREATE TABLE trees (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, address TEXT, checked_at REAL);
-CREATE TABLE parts (
-    id INTEGER PRIMARY KEY, tree INTEGER, key TEXT, version TEXT, start INTEGER, stop INTEGER, total INTEGER,
-    is_absent INTEGER, stored_at INTEGER, checksum BLOB, name TEXT, content BLOB, cost INTEGER, used_at REAL);
-CREATE INDEX parts_by_place ON parts (tree, key, start);
-CREATE INDEX parts_by_use ON parts (used_at, cost);
-CREATE TABLE sweeps (swept_at REAL);
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
+_SCHEMA = (
+    "CREATE TABLE trees (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, address TEXT, checked_at REAL)",
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, tree INTEGER, key TEXT, version TEXT, start INTEGER, stop INTEGER, "
+    "total INTEGER, is_absent INTEGER, stored_at INTEGER, checksum BLOB, name TEXT, content BLOB, cost INTEGER, "
+    "used_at REAL)",
+    "CREATE INDEX parts_by_place ON parts (tree, key, start)",
+    "CREATE INDEX parts_by_use ON parts (used_at, cost)",
+    "CREATE TABLE sweeps (swept_at REAL)",
+)
 _COLUMNS = "id, key, version, start, stop, total, is_absent, stored_at, checksum, name, content"
 _NOTHING = type(None)
 _TYPES = (int, str, str, int, int, int | _NOTHING, int, int, bytes, str | _NOTHING, bytes | _NOTHING)
@@ -163,9 +162,11 @@ class Index:
         if self._version() == 0:
             with self.transaction():
                 if self._version() == 0:  # no other process was faster
-                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                    for statement in _SCHEMA:
                         self._sql.execute(statement)
-        if self._version() != SCHEMA_VERSION:
+                    self._sql.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        made = {sql for (sql,) in self._sql.execute("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")}
+        if self._version() != SCHEMA_VERSION or made != set(_SCHEMA):
             raise IndexDamagedError("the database is of another version")
 
     def _version(self) -> int:
