@@ -7,6 +7,7 @@ import errno
 import gzip
 import itertools
 import json
+import select
 import shutil
 import socket
 import ssl
@@ -594,6 +595,8 @@ def test_opening_what_is_missing_is_an_error(http, server):
 
 # --- stop
 
+STOPPED_S = 4  # below the time limit of the client; how soon a stop is heard is measured in benchmarks/stop_latency.py
+
 
 def stops(call, stop: threading.Event, after_s: float = 0.1) -> float:
     """Run a call, set the stop while it is under way; how long it went on after that."""
@@ -612,19 +615,19 @@ def stops(call, stop: threading.Event, after_s: float = 0.1) -> float:
 
 def test_a_stop_is_heard_while_a_server_is_silent(http, server):
     stop = threading.Event()
-    assert stops(lambda: http.get(server.behave(server.silence), stop=stop), stop) < 1
+    assert stops(lambda: http.get(server.behave(server.silence), stop=stop), stop) < STOPPED_S
 
 
 def test_a_stop_is_heard_while_a_body_drips(http, server):
     drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
     stop = threading.Event()
-    assert stops(lambda: http.get(server.behave(drip), stop=stop), stop) < 1
+    assert stops(lambda: http.get(server.behave(drip), stop=stop), stop) < STOPPED_S
 
 
 def test_a_stop_is_heard_while_a_retry_is_waiting(http, server):
     stop = threading.Event()
     url = server.behave(reply(b"", 503, Retry_After="30"))
-    assert stops(lambda: http.get(url, stop=stop), stop) < 1
+    assert stops(lambda: http.get(url, stop=stop), stop) < STOPPED_S
     assert len(server.requests) == 1
 
 
@@ -632,7 +635,7 @@ def test_a_stop_is_heard_while_a_name_is_looked_up(http, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
     stop = threading.Event()
-    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < 1
+    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < STOPPED_S
     release.set()
 
 
@@ -645,7 +648,7 @@ def test_a_stop_is_heard_between_the_pieces_of_a_body(http, server):
             for _ in body.chunks():
                 pass
 
-    assert stops(read, stop, 0.3) < 1
+    assert stops(read, stop, 0.3) < STOPPED_S
 
 
 def test_nothing_is_sent_when_a_stop_comes_before_the_connection(http, server, monkeypatch):
@@ -671,7 +674,7 @@ def test_a_redirect_is_not_followed_after_a_stop(http, server):
 
     def redirect(connection, request):
         stop.set()
-        time.sleep(0.2)
+        connection.recv(1)  # nothing comes until the client has hung up
         reply(b"", 302, Location="/elsewhere")(connection, request)
 
     url = server.behave(redirect, reply(b"there"))
@@ -682,10 +685,10 @@ def test_a_redirect_is_not_followed_after_a_stop(http, server):
 
 
 def no_errand_is_left() -> None:
-    deadline = time.monotonic() + 3
-    while any(thread.name == THREAD_NAME for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join(3)
+            assert not thread.is_alive()
 
 
 def hears_a_hang_up(server, pieces, heard: threading.Event):
@@ -695,8 +698,10 @@ def hears_a_hang_up(server, pieces, heard: threading.Event):
         with contextlib.suppress(OSError):
             for piece in itertools.chain(pieces, itertools.repeat(pieces[-1], 200)):
                 connection.sendall(piece)
-                time.sleep(0.05)
-            return
+                if select.select([connection], [], [], 0.05)[0]:
+                    break  # it has nothing more to ask: this is its end
+            else:
+                return
         heard.set()
 
     return behave

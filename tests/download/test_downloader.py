@@ -279,7 +279,7 @@ def test_a_missing_zarr_does_not_hinder_the_rest(tmp_path: Path, http: Http, buc
 
 
 def test_a_zarr_whose_metadata_is_damaged_says_so(tmp_path: Path, http: Http, bucket: Bucket) -> None:
-    bucket.files[f"{ZARR}/.zattrs"] = b"<html>"
+    bucket.files[f"{ZARR}/.zattrs"] = b"{damaged"
     with pytest.raises(DownloadError, match=r"\.zattrs is no JSON"):
         download_files(plan_of(bucket.prefix, TOMOGRAM_AS_ZARR), tmp_path, http=http)
 
@@ -394,7 +394,9 @@ def stop_halfway(bucket: Bucket, folder: Path, http: Http) -> float:
 def test_a_stop_ends_a_download_at_once_and_it_continues_where_it_was(
     tmp_path: Path, http: Http, bucket: Bucket
 ) -> None:
-    assert stop_halfway(bucket, tmp_path, http) < 1
+    assert (
+        stop_halfway(bucket, tmp_path, http) < 4
+    )  # below the client's time limit; benchmarks/stop_latency.py measures
     (part,) = (path for path in tmp_path.rglob("*.part"))
     there = part.stat().st_size
     assert there >= 1 << 20
