@@ -33,7 +33,8 @@ _FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
 _MEMCPYED = 0x02
 _DONT_SPLIT = 0x10
 _MAX_BYTES = 2**31 - 1
-_SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content
+_SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content ...
+_SMALL_BYTES = 256  # ... unless there is less content than one value may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,10 @@ def parse_header(prefix: Bytes) -> Header:
         raise FormatError(f"This is not a Blosc frame (its first byte is {header.version}).")
     if max(header.nbytes, header.cbytes) > _MAX_BYTES or header.cbytes < HEADER_BYTES or header.typesize == 0:
         raise FormatError("The Blosc header names impossible sizes.")
-    if header.nbytes and not min(_SMALLEST_BLOCK_BYTES, header.nbytes) <= header.blocksize <= header.nbytes:
+    if header.nbytes and not 0 < header.blocksize <= header.nbytes:
         raise FormatError(f"The Blosc header names a block size of {header.blocksize}.")
+    if header.nbytes >= _SMALL_BYTES and header.blocksize < _SMALLEST_BLOCK_BYTES:
+        raise FormatError(f"The Blosc header names blocks of only {header.blocksize} bytes.")
     if header.is_memcpyed and header.cbytes != HEADER_BYTES + header.nbytes:
         raise FormatError("The Blosc header contradicts itself about the size of uncompressed content.")
     if header.cbytes < header.table_end:

@@ -10,7 +10,7 @@ from napari_cryoet.streaming import blosc
 from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, Place, damaged
 from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
 from napari_cryoet.streaming.once import Once
-from napari_cryoet.streaming.slabs import cut_into_slabs
+from napari_cryoet.streaming.slabs import cut_into_slabs, shrink
 
 if TYPE_CHECKING:
     import threading
@@ -120,7 +120,7 @@ class FrameReader:
             content = blosc.decode_blocks(held.frame, first, last, bodies)
             stored = sum(len(bodies[part]) for part in range(first, last))
             values = self._slabs.as_array(block, content, spans[block][0] - first * header.blocksize)
-            decoded[block] = self._slabs.shrink(values) if stored * _UNIFORM_RATIO < len(content) else values
+            decoded[block] = shrink(values) if stored * _UNIFORM_RATIO < len(content) else values
         return decoded
 
     def _read_parts(

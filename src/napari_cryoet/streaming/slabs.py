@@ -63,13 +63,6 @@ class Slabs:
             return values.copy()  # a small part must not keep a large whole in memory
         return values
 
-    def shrink(self, values: Block) -> Block:
-        """The same values, in next to no memory where they are all one to the last bit."""
-        content = values.tobytes()
-        if content[values.itemsize :] != content[: -values.itemsize]:
-            return values
-        return np.broadcast_to(values.flat[0], values.shape)
-
     def fill(self, block: BlockIndex) -> Block:
         """A block of a missing chunk: one value that stands for all."""
         value = np.asarray(self.metadata.fill_value, self.metadata.dtype)
@@ -99,6 +92,14 @@ def cut_into_slabs(metadata: ArrayMetadata, block_bytes: int, *, may_split_plane
     planes = max(1, -(-block_bytes // _bytes_below(metadata, axis)))
     block = (*(1 for _ in chunk[:axis]), planes, *chunk[axis + 1 :])
     return Slabs(metadata, make_grid(metadata.shape, chunk, block), axis)
+
+
+def shrink(values: Block) -> Block:
+    """The same values, in next to no memory where they are all one to the last bit."""
+    content = values.tobytes()
+    if content[values.itemsize :] != content[: -values.itemsize]:
+        return values
+    return np.broadcast_to(values.flat[0], values.shape)
 
 
 def is_worth_splitting(metadata: ArrayMetadata) -> bool:

@@ -1,0 +1,304 @@
+"""Whatever the layout of an array, any box of it is what zarr itself reads there, from disk and over HTTP."""
+
+import itertools
+import math
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import from_dtype
+from numcodecs import BZ2, LZ4, Blosc, Delta, GZip, Shuffle, Zlib, Zstd
+from numcodecs.blosc import list_compressors
+from zarr.codecs import (
+    BloscCodec,
+    BytesCodec,
+    Crc32cCodec,
+    GzipCodec,
+    ShardingCodec,
+    TransposeCodec,
+    ZstdCodec,
+)
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.streaming import frame_reader, open_pyramid, readers, slabs
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+DTYPES = ["?", "i1", "u1", "i2", "u2", ">i2", "i4", ">u4", "i8", "u8", "f2", "f4", ">f4", "f8", "c8", "c16", ">c8"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_is_large():
+    """Chunks of a few hundred bytes are read as chunks of many megabytes are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slabs, "_WHOLE_CHUNK_BYTES", 400)
+        patch.setattr(slabs, "_SMALLEST_SLAB_BYTES", 100)
+        patch.setattr(frame_reader, "_SMALL_CHUNK_BYTES", 300)
+        patch.setattr(frame_reader, "_SLAB_BYTES_IN_SMALL_CHUNKS", 500)
+        patch.setattr(frame_reader, "HEAD_BYTES", 64)
+        patch.setattr(readers, "_RUN_BYTES", 2000)
+        patch.setattr(readers, "_MAX_GAP_BYTES", 30)
+        yield
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with StreamServer(tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+def open_afresh(url_or_path):
+    return open_pyramid(url_or_path, fetcher=Fetcher(MemoryCache(2**22), threads=4))
+
+
+bloscs = st.fixed_dictionaries(
+    {
+        "cname": st.sampled_from(sorted(list_compressors())),
+        "clevel": st.integers(0, 9),
+        "shuffle": st.sampled_from(["noshuffle", "shuffle", "bitshuffle"]),
+        "blocksize": st.sampled_from([0, 0, 128, 200, 256, 1000]),
+    }
+)
+SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+
+
+@st.composite
+def arrays_of(draw, zarr_format):
+    """A shape, chunk shape and values: some noise, some steps, some empty."""
+    n_axes = draw(st.integers(1, 4))
+    most = {1: 3000, 2: 60, 3: 16, 4: 8}[n_axes]
+    shape = tuple(draw(st.lists(st.integers(1, most), min_size=n_axes, max_size=n_axes)))
+    chunks = tuple(draw(st.integers(1, size + 3)) for size in shape)
+    assume(math.prod(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)) <= 24)
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    match draw(st.sampled_from(["noise", "noise", "steps", "sparse"])):
+        case "noise":
+            bits = random.bytes(math.prod(shape) * dtype.itemsize)
+            values = np.frombuffer(bits, dtype if dtype.kind != "b" else "u1").reshape(shape)
+            values = values % 2 == 0 if dtype.kind == "b" else values
+        case "steps":
+            values = (np.arange(math.prod(shape)) // 5 % 100).astype(dtype).reshape(shape)
+        case _:
+            values = (random.random(shape) > 0.99).astype(dtype)
+    fill = dtype.type(draw(from_dtype(dtype)))
+    return {"values": values, "chunks": chunks, "fill_value": fill, "zarr_format": zarr_format}
+
+
+@st.composite
+def v2_layouts(draw):
+    made = draw(arrays_of(2))
+    kind = draw(st.sampled_from(["blosc", "blosc", "blosc", "none", "zstd", "zlib", "gzip", "lz4", "bz2"]))
+    match kind:
+        case "blosc":
+            options = draw(bloscs)
+            made["compressors"] = Blosc(**options | {"shuffle": SHUFFLES[options["shuffle"]]})
+        case "none":
+            made["compressors"] = None
+        case _:
+            made["compressors"] = {"zstd": Zstd(1), "zlib": Zlib(1), "gzip": GZip(1), "lz4": LZ4(1), "bz2": BZ2(1)}[
+                kind
+            ]
+    dtype = made["values"].dtype
+    if dtype.kind in "iu" and draw(st.integers(0, 4)) == 0:
+        made["filters"] = [draw(st.sampled_from([Delta(dtype.str), Shuffle(dtype.itemsize)]))]
+    made["order"] = draw(st.sampled_from(["C", "C", "C", "F"]))
+    made["chunk_key_encoding"] = {"name": "v2", "separator": draw(st.sampled_from([".", "/"]))}
+    return made
+
+
+@st.composite
+def v3_layouts(draw):
+    made = draw(arrays_of(3))
+    n_axes = made["values"].ndim
+    codecs = [BytesCodec(endian="big" if made["values"].dtype.byteorder == ">" else "little")]
+    if draw(st.integers(0, 5)) == 0:
+        codecs.insert(0, TransposeCodec(order=tuple(draw(st.permutations(range(n_axes))))))
+    for kind in draw(st.lists(st.sampled_from(["blosc", "blosc", "zstd", "gzip", "crc32c"]), max_size=2)):
+        options = draw(bloscs)
+        codecs.append(
+            {
+                "blosc": BloscCodec(**options, typesize=made["values"].dtype.itemsize),
+                "zstd": ZstdCodec(level=1, checksum=draw(st.booleans())),
+                "gzip": GzipCodec(level=1),
+                "crc32c": Crc32cCodec(),
+            }[kind]
+        )
+    if draw(st.booleans()):
+        inner = made["chunks"]
+        made["chunks"] = tuple(draw(st.integers(1, 3)) * size for size in inner)
+        index = draw(st.sampled_from([[BytesCodec()], [BytesCodec(), Crc32cCodec()], [BytesCodec(endian="big")]]))
+        location = draw(st.sampled_from(["start", "end"]))
+        codecs = [ShardingCodec(chunk_shape=inner, codecs=codecs, index_codecs=index, index_location=location)]
+    made["codecs"] = codecs
+    made["chunk_key_encoding"] = draw(st.sampled_from([("default", "/"), ("default", "."), ("v2", "."), ("v2", "/")]))
+    return made
+
+
+def write(path, made):
+    """Write what was drawn; an array of zarr that reads it."""
+    values = made["values"]
+    options = {name: value for name, value in made.items() if name != "values"}
+    make = zarr.create_array if made["zarr_format"] == 2 else zarr.create
+    options["config"] = {"write_empty_chunks": True}
+    array = make(store=str(path), shape=values.shape, dtype=values.dtype, **options)
+    array[...] = values
+    return array
+
+
+def chunk_files(path):
+    documents = {"zarr.json", ".zarray", ".zattrs"}
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.name not in documents)
+
+
+def some_boxes(data, shape):
+    whole = tuple((0, size) for size in shape)
+    boxes = [whole]
+    for _ in range(3):
+        starts = [data.draw(st.integers(0, size - 1)) for size in shape]
+        boxes.append(tuple((s, data.draw(st.integers(s + 1, n))) for s, n in zip(starts, shape, strict=True)))
+    return boxes
+
+
+def bits_of(values):
+    """The bytes of values, with one NaN as good as another."""
+    values = np.ascontiguousarray(values).reshape(-1)
+    if values.dtype.kind == "c":
+        values = values.view(f"f{values.itemsize // 2}")
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
+    return values.tobytes()
+
+
+numbers = itertools.count()
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.one_of(v2_layouts(), v3_layouts()), st.sampled_from(["file", "http"]), st.data())
+def test_any_box_of_any_array_is_what_zarr_reads(served, made, place, data):
+    name = f"{next(numbers)}.zarr"
+    path = served.folder / name
+    array = write(path, made)
+    for file in chunk_files(path):
+        if data.draw(st.integers(0, 5)) == 0:
+            file.unlink()
+    pyramid = open_afresh(path if place == "file" else f"{served.url}/{name}")
+    assert pyramid.dtype == array.dtype.newbyteorder("=")
+    for box in some_boxes(data, array.shape):
+        expected = np.asarray(array[tuple(slice(*span) for span in box)])
+        read = pyramid.read(0, box)
+        assert read.shape == expected.shape
+        assert bits_of(read) == bits_of(expected.astype(read.dtype))
+    pyramid.close()
+    shutil.rmtree(path)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.one_of(v2_layouts(), v3_layouts()), st.data())
+def test_a_damaged_file_is_an_error_or_gives_values_of_the_right_shape(served, made, data):
+    path = served.folder / f"{next(numbers)}.zarr"
+    array = write(path, made)
+    file = data.draw(st.sampled_from(chunk_files(path)))
+    content = bytearray(file.read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    else:
+        for _ in range(data.draw(st.integers(1, 3))):
+            near = min(len(content), 40) - 1
+            where = data.draw(st.one_of(st.integers(0, near), st.integers(0, len(content) - 1)))
+            content[where] = data.draw(st.integers(0, 255))
+    file.write_bytes(content)
+    pyramid = open_afresh(path)
+    for box in some_boxes(data, array.shape):
+        try:
+            read = pyramid.read(0, box)
+        except StreamError as error:
+            is_foreseen = "unexpected" not in error.message
+        else:
+            is_foreseen = read.shape == tuple(stop - start for start, stop in box)
+        assert is_foreseen
+    pyramid.close()
+    shutil.rmtree(path)
+
+
+def sharded(path, *, codecs, inner, shard, values, location="end"):
+    index = [BytesCodec(), Crc32cCodec()]
+    codec = ShardingCodec(chunk_shape=inner, codecs=codecs, index_codecs=index, index_location=location)
+    array = zarr.create(values.shape, store=str(path), dtype=values.dtype, chunks=shard, codecs=[codec], zarr_format=3)
+    array[...] = values
+
+
+BLOSC = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=4)
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_a_plane_of_large_chunks_in_a_shard_takes_only_its_blocks(tmp_path, location, monkeypatch):
+    monkeypatch.setattr(frame_reader, "_MAX_GAP_BYTES", 0)
+    monkeypatch.setattr(frame_reader, "_USUAL_BLOCK_BYTES", 4096)
+    values = np.random.default_rng(0).normal(size=(64, 64, 64)).astype("f4")
+    codecs = [BytesCodec(), BloscCodec(cname="zstd", shuffle="shuffle", blocksize=4096, typesize=4)]
+    sharded(tmp_path / "a", codecs=codecs, inner=(32, 32, 32), shard=(64, 64, 64), values=values, location=location)
+    size = chunk_files(tmp_path / "a")[0].stat().st_size
+    pyramid = open_afresh(tmp_path / "a")
+    before = pyramid.bytes_read
+    assert np.array_equal(pyramid.read(0, ((33, 34), (0, 64), (0, 64))), values[33:34])
+    assert pyramid.bytes_read - before < size / 5
+
+
+def test_small_chunks_of_a_shard_come_in_few_requests(served, monkeypatch):
+    monkeypatch.setattr(slabs, "_WHOLE_CHUNK_BYTES", 2**22)
+    monkeypatch.setattr(readers, "_RUN_BYTES", 2**22)
+    values = np.random.default_rng(0).normal(size=(64, 64, 64)).astype("f4")
+    for name, codecs in {"blosc": [BLOSC], "zstd": [ZstdCodec()], "plain": []}.items():
+        path = served.folder / f"{name}.zarr"
+        sharded(path, codecs=[BytesCodec(), *codecs], inner=(16, 16, 16), shard=(64, 64, 64), values=values)
+        pyramid = open_afresh(f"{served.url}/{name}.zarr")
+        served.requests.clear()
+        assert np.array_equal(pyramid.read(0), values)
+        assert len(served.requests) == 2, "the index, then all chunks"
+        assert np.array_equal(pyramid.read(0, ((20, 21), (3, 60), (3, 60))), values[20:21, 3:60, 3:60])
+
+
+def test_a_shard_whose_index_is_damaged_is_an_error(tmp_path):
+    values = np.ones((32, 32), "f4")
+    sharded(tmp_path / "a", codecs=[BytesCodec(), BLOSC], inner=(16, 16), shard=(32, 32), values=values)
+    file = chunk_files(tmp_path / "a")[0]
+    content = bytearray(file.read_bytes())
+    content[-10] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StreamError, match="checksum"):
+        open_afresh(tmp_path / "a").read(0)
+
+
+def test_a_nearly_empty_mask_is_one_request_a_chunk_and_takes_little_memory(served):
+    values = np.zeros((128, 256, 256), "i1")
+    values[60:70, 100:140, 30:90] = 1
+    path = served.folder / "mask.zarr"
+    array = zarr.create_array(
+        str(path), shape=values.shape, dtype="i1", chunks=(128, 256, 256), zarr_format=2, compressors=Blosc("lz4", 5)
+    )
+    array[...] = values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slabs, "_WHOLE_CHUNK_BYTES", 2**22)
+        patch.setattr(frame_reader, "_SMALL_CHUNK_BYTES", 2**19)
+        patch.setattr(frame_reader, "_SLAB_BYTES_IN_SMALL_CHUNKS", 2**18)
+        fetcher = Fetcher(MemoryCache(2**26))
+        pyramid = open_pyramid(f"{served.url}/mask.zarr", fetcher=fetcher)
+        served.requests.clear()
+        assert np.array_equal(pyramid.read(0), values)
+    assert len(served.requests) == 1
+    assert fetcher.memory.size_bytes < values.nbytes / 5
+
+
+def test_planes_of_one_value_keep_their_bits_when_they_are_kept_as_one():
+    for value in (-0.0, np.nan, np.inf, 1.5):
+        block = np.full((4, 5), value, "f4")
+        kept = slabs.shrink(block)
+        assert kept.strides == (0, 0)
+        assert kept.tobytes() == block.tobytes()
+    mixed = np.array([[0.0, -0.0]], "f4")
+    assert slabs.shrink(mixed) is mixed
