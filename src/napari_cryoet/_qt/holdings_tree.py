@@ -62,12 +62,18 @@ class HoldingsTree(QTreeView):
             return
         colors = self._theme.colors
         selection = self.selectionModel()
-        if selection is not None and selection.isSelected(index):
+        is_selected = selection is not None and selection.isSelected(index)
+        if is_selected:
             painter.fillRect(rect, colors.selection if self.hasFocus() else colors.border)
         if self._holdings.rowCount(index):
             arrow = QRectF(0, 0, ARROW_PX, ARROW_PX)
             arrow.moveCenter(QRectF(rect).center())
-            icons.draw(painter, "down" if self.isExpanded(index) else "right", arrow, colors.dim)
+            icons.draw(
+                painter,
+                "down" if self.isExpanded(index) else "right",
+                arrow,
+                colors.text if is_selected else colors.dim,
+            )
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Enter opens, Space folds and unfolds, Up leaves from the first dataset."""
