@@ -4,22 +4,102 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import platformdirs
 import pytest
 
+from disk_cache_work import LARGE, put_some
 from napari_cryoet.cli import main
+from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, cache_folder, limit_bytes
+
+Captured = pytest.CaptureFixture[str]
 
 
-def test_the_cache_is_shown_and_cleared(user_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import platformdirs
+@pytest.fixture
+def root() -> Path:
+    return platformdirs.user_cache_path("napari-cryoet")
 
+
+@pytest.fixture
+def kept(root: Path) -> Path:
+    """A folder in which something of every kind is kept."""
+    for folder in ("answers", "demo-1.0-3"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "one.json").write_bytes(b"x" * 2000)
+    cache = DiskCache(cache_folder(), 10**9)
+    put_some(cache, range(20))
+    cache.close()
+    return root
+
+
+def test_the_cache_is_shown_and_cleared(user_folder: Path, root: Path, capsys: Captured) -> None:
     assert main(["cache"]) == 0
     assert "nothing is kept" in capsys.readouterr().out
-    cache = platformdirs.user_cache_path("napari-cryoet")
-    (cache / "answers").mkdir(parents=True)
-    (cache / "answers" / "one.json").write_bytes(b"x" * 2000)
-    (cache / "link").symlink_to(user_folder)
+    (root / "answers").mkdir(parents=True)
+    (root / "answers" / "one.json").write_bytes(b"x" * 2000)
+    (root / "link").symlink_to(user_folder)
     assert main(["cache", "show"]) == 0
     assert "2 KB" in capsys.readouterr().out
     assert main(["cache", "clear"]) == 0
-    assert not any(cache.iterdir())
+    assert not any(root.iterdir())
     assert user_folder.is_dir()
+    capsys.readouterr()
+    assert main(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == "nothing to clear\n"
+
+
+def test_every_kind_is_shown_with_its_size_limit_and_place(kept: Path, capsys: Captured) -> None:
+    assert main(["cache"]) == 0
+    metadata, demo, pixels = capsys.readouterr().out.splitlines()
+    assert metadata.split()[:4] == ["2", "KB", "metadata", str(kept / "answers")]
+    assert "at most 200 MB" in metadata
+    assert demo.split()[:4] == ["2", "KB", "demo", str(kept / "demo-1.0-3")]
+    assert pixels.split()[1:4] == ["MB", "pixels", str(kept / "pixels")]
+    assert "the default here" in pixels
+
+
+def test_one_kind_can_be_cleared_alone(kept: Path, capsys: Captured) -> None:
+    assert main(["cache", "clear", "pixels", "demo"]) == 0
+    assert [path.name for path in kept.iterdir()] == ["answers"]
+    assert "pixels" in capsys.readouterr().out
+
+
+def test_pixels_are_cleared_for_those_who_have_them_open(kept: Path) -> None:
+    cache = DiskCache(cache_folder(), 10**9)
+    tree = cache.tree("https://files.example.org/a.zarr")
+    assert cache.find(tree, "1") is not None
+    assert main(["cache", "clear", "pixels"]) == 0
+    assert cache.find(tree, "1") is None
+    put_some(cache, range(2))
+    assert cache.usage().trees == 1
+    cache.close()
+
+
+def test_a_limit_holds_at_once_and_from_then_on(kept: Path, capsys: Captured) -> None:
+    assert main(["cache", "limit", "1MB"]) == 0
+    assert capsys.readouterr().out == "pixels  (at most 1 MB)\n"
+    assert limit_bytes() == 10**6
+    files = [path for path in (kept / "pixels").glob("??/*") if path.is_file()]
+    assert 0 < len(files) * len(LARGE) <= 10**6
+    assert main(["cache", "limit", "off"]) == 0
+    assert "turned off" in capsys.readouterr().out
+    assert limit_bytes() == 0
+    assert main(["cache", "limit", "default"]) == 0
+    assert "the default here" in capsys.readouterr().out
+
+
+def test_pixels_that_are_kept_elsewhere_are_shown_there(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (kept / "pixels").rename(tmp_path / "scratch")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "scratch"))
+    assert main(["cache"]) == 0
+    assert str(tmp_path / "scratch") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["limit"], ["limit", "much"], ["clear", "everything"], ["forget"]])
+def test_what_cannot_be_meant_is_refused(wrong: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["cache", *wrong])
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err

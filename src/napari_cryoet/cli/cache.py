@@ -1,30 +1,114 @@
-"""``napari-cryoet cache``: what is kept on this computer, and how to be rid of it."""
+"""``napari-cryoet cache``: what is kept on this computer, how much it may become, and how to be rid of it."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
-
 from napari_cryoet.cli.console import say
+from napari_cryoet.cli.parser import KEPT
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.wording import size_text
+
+_OTHER = "other"
 
 
 def cache(options: argparse.Namespace) -> int:
-    """Show the size of each part of the cache, or delete it all."""
-    folder = platformdirs.user_cache_path("napari-cryoet", appauthor=False)
-    parts = sorted(folder.iterdir()) if folder.is_dir() else []
-    for part in parts:
-        say(f"{size_text(_size_bytes(part)):>9}  {part}")
-    if options.action == "clear":
-        for part in parts:
-            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
-        say("cleared" if parts else "nothing to clear")
-    elif not parts:
-        say(f"nothing is kept in {folder}")
+    """Show what is kept, limit or delete it."""
+    try:
+        match options.action:
+            case "clear":
+                _clear(options.what or (*KEPT, _OTHER))
+            case "limit":
+                _limit(options.limit)
+            case _:
+                _show()
+    except OSError as error:
+        raise CryoETError(f"The cache can't be changed: {error}.", hint="Close napari, then try again.") from error
     return 0
+
+
+def _show() -> None:
+    folders = _folders()
+    limits = {"metadata": _metadata_limit_text(), "pixels": _pixel_limit_text()}
+    for kind, paths in folders.items():
+        for path in paths:
+            say(f"{size_text(_size_bytes(path)):>9}  {kind:8}  {path}{limits.get(kind, '')}")
+    if not any(folders.values()):
+        say(f"nothing is kept in {_root()}")
+        say(f"pixels would be kept in {_pixel_folder()}{limits['pixels']}")
+
+
+def _clear(kinds: Sequence[str]) -> None:
+    from napari_cryoet.streaming.disk_writer import remove_all
+
+    folders = {kind: paths for kind, paths in _folders().items() if kind in kinds}
+    for kind, paths in folders.items():
+        for path in paths:
+            size = size_text(_size_bytes(path))
+            if kind == "pixels":
+                remove_all(path)  # for those, too, who have it open
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            say(f"{size:>9}  {kind:8}  deleted")
+    if not any(folders.values()):
+        say("nothing to clear")
+
+
+def _limit(limit_bytes: int | None) -> None:
+    from napari_cryoet.streaming import disk_settings
+    from napari_cryoet.streaming.disk_writer import remove_beyond
+
+    disk_settings.choose_limit(limit_bytes)
+    remove_beyond(_pixel_folder(), disk_settings.limit_bytes())
+    say(f"pixels{_pixel_limit_text()}")
+
+
+def _folders() -> dict[str, list[Path]]:
+    """What is kept of each kind."""
+    folders: dict[str, list[Path]] = {kind: [] for kind in (*KEPT, _OTHER)}
+    root, pixels = _root(), _pixel_folder()
+    for path in sorted(root.iterdir()) if root.is_dir() else []:
+        if path != pixels:
+            folders[_kind(path)].append(path)
+    if pixels.is_dir():
+        folders["pixels"].append(pixels)
+    return folders
+
+
+def _kind(path: Path) -> str:
+    if path.name == "answers":
+        return "metadata"
+    return "demo" if path.name.startswith("demo-") else _OTHER
+
+
+def _root() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-cryoet")
+
+
+def _pixel_folder() -> Path:
+    from napari_cryoet.streaming.disk_settings import cache_folder
+
+    return cache_folder()
+
+
+def _pixel_limit_text() -> str:
+    from napari_cryoet.streaming import disk_settings
+
+    limit_bytes = disk_settings.limit_bytes()
+    if limit_bytes <= 0:
+        return "  (turned off)"
+    is_default = disk_settings.named_limit_bytes() is None
+    return f"  (at most {size_text(limit_bytes)}{', the default here' if is_default else ''})"
+
+
+def _metadata_limit_text() -> str:
+    from napari_cryoet.portal.cache import MAX_CACHE_BYTES
+
+    return f"  (at most {size_text(MAX_CACHE_BYTES)})"
 
 
 def _size_bytes(path: Path) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from napari_cryoet._version import __version__
 
 _SOURCE_HELP = "live, demo, the address of a GraphQL server, or the folder of a pack"
+KEPT = ("metadata", "demo", "pixels")
 _WHAT = ("tomogram", "annotations", "metadata")
 
 
@@ -148,12 +149,22 @@ def _add_cache(commands: Any) -> None:
     parser = _command(
         commands,
         "cache",
-        "show or clear what is kept on this computer",
+        "show, limit or clear what is kept on this computer",
         "cache:cache",
-        ("napari-cryoet cache", ""),
-        ("napari-cryoet cache clear", ""),
+        ("napari-cryoet cache", "what is kept, where, and how much it may become"),
+        ("napari-cryoet cache limit 5GB", "of pixels; or: off, default"),
+        ("napari-cryoet cache clear pixels", ""),
+        ("napari-cryoet cache clear", "all of it"),
     )
-    parser.add_argument("action", nargs="?", choices=("show", "clear"), default="show", help="(default: show)")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    actions.add_parser("show", help="show it (default)", description="Show what is kept on this computer.")
+    limit = actions.add_parser("limit", help="say how much pixels may take", description="Limit the kept pixels.")
+    limit.add_argument("limit", type=_cache_limit, metavar="SIZE", help="5GB, 500MB, off or default")
+    clear = actions.add_parser("clear", help="delete it", description="Delete what is kept on this computer.")
+    clear.add_argument(
+        "what", nargs="*", type=_kept, metavar="WHAT", help=f"{', '.join(KEPT)}; nothing means all of it"
+    )
+    parser.set_defaults(action="show")
 
 
 def _command(
@@ -244,6 +255,21 @@ def _size(text: str) -> tuple[int, int]:
     if not match or not all(200 <= int(pixels) <= 16384 for pixels in match.groups()):
         raise argparse.ArgumentTypeError(f"{text!r} is no window size; they look like 1280x800")
     return int(match[1]), int(match[2])
+
+
+def _cache_limit(text: str) -> int | None:
+    from napari_cryoet.streaming.disk_settings import parse_size
+
+    try:
+        return None if text.strip().lower() == "default" else parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or default") from error
+
+
+def _kept(text: str) -> str:
+    if text not in KEPT:
+        raise argparse.ArgumentTypeError(f"{text!r}: say {', '.join(KEPT)}")
+    return text
 
 
 def _port(text: str) -> int:

@@ -372,3 +372,17 @@ def remove_all(folder: Path) -> None:
         if not is_damage(error):
             raise OSError(f"{folder} is in use or can't be written ({error})") from error
         shutil.rmtree(folder)
+
+
+def remove_beyond(folder: Path, limit_bytes: int) -> None:
+    """Delete what was unused longest until the rest fits a limit; OSError where that can't be done."""
+    if not (folder / INDEX_NAME).exists():
+        return
+    try:
+        with contextlib.closing(Index(folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)) as index:
+            with index.transaction():
+                useless = index.evict(limit_bytes)
+            PartFiles(folder).remove(useless)
+            index.give_space_back()
+    except IndexErrors as error:
+        raise OSError(f"{folder} is in use, damaged or can't be written ({error})") from error
