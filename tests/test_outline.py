@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_cryoet.outline import first_sight_bytes, outline_run
+from napari_cryoet.outline import deposition_shares, first_sight_bytes, outline_run
 from napari_cryoet.portal.pages import RunPage
 from qt.fake_portal import run_page
 
@@ -97,3 +97,16 @@ def test_the_estimate_is_two_planes_and_never_more_than_the_file(page):
     tomogram = page.tomograms[0]
     assert 7e6 < first_sight_bytes(tomogram) < 9e6
     assert first_sight_bytes(replace(tomogram, size_x=40, size_y=40, size_z=40, file_size_omezarr=9_000.0)) == 9_000
+
+
+def test_the_depositions_of_a_run_begin_with_that_of_its_dataset(page):
+    assert [(share.id, share.title, share.text) for share in deposition_shares(page)] == [
+        (10300, "S. pombe lamellae", "2 tomograms, 6 annotations"),
+        (10310, "Picks by <b>deep</b> learning & more", "1 annotation"),
+    ]
+
+
+def test_a_run_whose_annotations_belong_to_no_deposition_names_none(page):
+    annotations = tuple(replace(each, deposition_id=None, deposition=None) for each in page.annotations)
+    astray = replace(page, run=replace(page.run, dataset=None), tomograms=(), annotations=annotations)
+    assert deposition_shares(astray) == ()

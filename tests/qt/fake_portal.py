@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from napari_cryoet.exceptions import CryoETError, NotFoundError, StoppedError
@@ -14,15 +13,11 @@ from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueAuthor,
     CatalogueRow,
-    Contribution,
-    DatasetCount,
     DatasetPage,
     DepositionPage,
-    DepositionRow,
     Freshness,
     LookupHit,
     ObjectCount,
-    RunCount,
     RunPage,
     RunRow,
 )
@@ -33,7 +28,6 @@ from napari_cryoet.records import (
     AnnotationShape,
     Author,
     Dataset,
-    Deposition,
     DepositionTitle,
     Run,
     TiltSeries,
@@ -41,7 +35,6 @@ from napari_cryoet.records import (
     VoxelSpacing,
 )
 from napari_cryoet.vocabulary import (
-    DepositionKind,
     FiducialAlignmentStatus,
     MethodType,
     MicroscopeManufacturer,
@@ -50,15 +43,7 @@ from napari_cryoet.vocabulary import (
     SampleType,
     ShapeType,
 )
-
-DAY = datetime(2023, 6, 1, tzinfo=UTC)
-FRESH = Freshness(fetched_at=DAY)
-
-RIBOSOME, FAS, MEMBRANE = (
-    ("cytosolic ribosome", "GO:0022626"),
-    ("fatty acid synthase", "GO:0005835"),
-    ("membrane", "GO:0016020"),
-)
+from qt.fake_depositions import DAY, FAS, FRESH, MEMBRANE, RIBOSOME, brought, deposition_page, picked
 
 
 class FakePortal:
@@ -175,85 +160,6 @@ def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
         ),
         dataset_publications="10.1101/2022.04.12.488077",
         related_database_entries="EMPIAR-10988",
-    )
-
-
-def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
-    """The deposition that brought every dataset."""
-    return DepositionRow(
-        id=10300,
-        title="S. pombe lamellae",
-        release_date=DAY,
-        kinds=(DepositionKind.DATASET, DepositionKind.TOMOGRAM, DepositionKind.ANNOTATION),
-        authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
-        dataset_ids=tuple(row.id for row in rows),
-        annotation_count=309,
-        objects=(ObjectCount(object_name=RIBOSOME[0], count=132),),
-    )
-
-
-def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
-    """The deposition that only added annotations to the first dataset, with markup in its texts."""
-    return DepositionRow(
-        id=10310,
-        title="Picks by <b>deep</b> learning & more",
-        release_date=DAY.replace(year=2024),
-        kinds=(DepositionKind.ANNOTATION, DepositionKind("hologram")),
-        authors=(CatalogueAuthor(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
-        enriched_dataset_ids=tuple(row.id for row in rows[:1]),
-        annotation_count=5,
-        objects=(ObjectCount(object_name=RIBOSOME[0], count=4), ObjectCount(object_name=MEMBRANE[0], count=1)),
-    )
-
-
-def deposition_page(
-    row: DepositionRow, rows: tuple[CatalogueRow, ...], runs: tuple[RunRow, ...], freshness: Freshness = FRESH
-) -> DepositionPage:
-    """Its own datasets, or those it added to: two runs of the first, of which one is listed."""
-    own = [dataset for dataset in rows if dataset.id in row.dataset_ids]
-    others = [dataset for dataset in rows if dataset.id in row.enriched_dataset_ids]
-    ribosomes = Contribution(object_name=RIBOSOME[0], method_type=MethodType.AUTOMATED, count=4)
-    membranes = Contribution(object_name=MEMBRANE[0], method_type=MethodType.MANUAL, count=1)
-    return DepositionPage(
-        deposition=Deposition(
-            id=row.id,
-            title=row.title,
-            description="Template matching.\nThen <i>curated</i>.",
-            deposition_date=DAY,
-            release_date=row.release_date,
-            last_modified_date=DAY,
-            tag="ml competition",
-            deposition_publications="10.1101/2025.01.01.000001, javascript:alert(1)",
-            related_database_entries="EMPIAR-10988, file:///etc/passwd",
-            kinds=row.kinds,
-            authors=tuple(Author(name=author.name) for author in row.authors),
-        ),
-        datasets=(
-            *(dataset_count(dataset, is_own=True) for dataset in own),
-            *(dataset_count(dataset, is_own=False, contributions=(ribosomes, membranes)) for dataset in others),
-        ),
-        objects=row.objects,
-        tomogram_count=len(own),
-        annotation_count=row.annotation_count,
-        freshness=freshness,
-        runs=tuple(
-            RunCount(id=run.id, name=run.name, dataset_id=10000, tomogram_count=1, contributions=(ribosomes, membranes))
-            for run in runs[6:7]
-            if others
-        ),
-    )
-
-
-def dataset_count(dataset: CatalogueRow, *, is_own: bool, contributions: tuple[Contribution, ...] = ()) -> DatasetCount:
-    return DatasetCount(
-        dataset_id=dataset.id,
-        title=dataset.title,
-        organism_name=dataset.organism_name,
-        run_count=dataset.run_count if is_own else 2,
-        tomogram_count=1,
-        annotation_count=sum(each.count for each in contributions),
-        is_own=is_own,
-        contributions=contributions,
     )
 
 
