@@ -7,12 +7,14 @@ coarse levels can't hide.
 import itertools
 import json
 
+import mrcfile
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
+from napari_cryoet import add_layers
 from napari_cryoet._qt import progressive
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
@@ -27,6 +29,7 @@ SPACING = 10.012
 #: Corners of planted blocks of 4 x 4 x 4 voxels, aligned so that each is exactly one voxel of level 2.
 BLOCKS_ZYX = [(4, 8, 12), (8, 40, 20), (12, 20, 60), (20, 4, 36), (24, 36, 52)]
 LEVELS = (0, 1, 2)
+VOXEL_ZYX = (14.0, 9.0, 6.0)
 
 
 def planted(dtype, values):
@@ -64,6 +67,20 @@ def tomogram_at(path, **fields):
     return make_tomogram(https_omezarr_dir=path.as_uri(), **fields)
 
 
+def write_uneven(path, volume):
+    """A volume whose voxels are of another length along each axis, as its file says."""
+    if path.suffix == ".mrc":
+        with mrcfile.new(path, volume) as mrc:
+            mrc.voxel_size = VOXEL_ZYX[::-1]  # x, y, z
+        return
+    write_pyramid(path, volume, 1.0)
+    attributes = json.loads((path / ".zattrs").read_text())
+    for level, dataset in enumerate(attributes["multiscales"][0]["datasets"]):
+        scale = [length * 2**level for length in VOXEL_ZYX]
+        dataset["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
+    (path / ".zattrs").write_text(json.dumps(attributes))
+
+
 class Scene:
     """A tomogram, and annotations over it, shown by a `ViewerLink` in a real window."""
 
@@ -94,6 +111,13 @@ class Scene:
             lambda: all(stream is None or stream.state.is_exact for stream in streams), timeout=10_000
         )
         self._qtbot.wait(80)  # the last picture is drawn at most this much later
+
+    def settle_image(self, image):
+        """Wait until the picture of a layer that the link doesn't know is exact."""
+        status = image._slicing_state.status
+        self._qtbot.wait(20)
+        self._qtbot.waitUntil(lambda: status.state.is_exact, timeout=10_000)
+        self._qtbot.wait(80)
 
     def value_at(self, layer, world, *, along=None):
         """What a layer shows at a place, as napari's status bar would say it."""
@@ -211,6 +235,25 @@ def test_a_pick_made_at_another_spacing_lies_on_the_same_block(scene, bright, tm
         go_to_plane(scene.viewer, world)
         scene.settle()
         assert scene.value_at(image, world) == 1000
+
+
+@pytest.mark.parametrize("name", ["uneven.zarr", "uneven.mrc"])
+def test_voxels_that_are_no_cubes_lie_where_their_file_puts_them(scene, tmp_path, name):
+    """No portal file has such voxels, but files of other people do, and an axis swap can't hide in them."""
+    path = tmp_path / name
+    write_uneven(path, planted(np.float32, [1000] * 5))
+    specs = [load_tomogram(path)]
+    (image,) = add_layers(scene.viewer, specs)
+
+    assert image.scale.tolist() == pytest.approx(VOXEL_ZYX)
+    assert scene.viewer.dims.nsteps == SHAPE_ZYX
+    for level, corner in itertools.product(range(len(specs[0].data) if image.multiscale else 1), BLOCKS_ZYX):
+        if image.multiscale:
+            image.locked_data_level = level
+        world = (np.array(corner) + 1.5) * VOXEL_ZYX
+        go_to_plane(scene.viewer, world)
+        scene.settle_image(image)
+        assert scene.value_at(image, world) == 1000, level
 
 
 def test_a_mask_marks_what_was_marked(scene, bright, tmp_path):
