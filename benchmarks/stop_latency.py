@@ -59,6 +59,7 @@ from stalling_server import StallingServer
 DOWNLOADED = Selection(tomograms=(TomogramChoice(tomogram_id=11, volume_format="mrc"),), annotation_file_ids=(51, 52))
 LIMIT_MS = 200
 SIDE = 1024
+STAYING = (THREAD_NAME, "napari-cryoet-fetch", "napari-cryoet-disk")
 PATIENCE_S = 30
 WAYS = ("silent", "stalled", "slow", "no name")
 
@@ -249,12 +250,12 @@ def wait_until(condition: Callable[[], bool], pause_s: float = 0.01) -> None:
 
 
 def own_threads() -> set[threading.Thread]:
-    """Threads of ours that do something; those that fetch blocks stay a while for more."""
+    """Threads of ours that do something; those that stay a while for more show at the server while they are busy."""
     named = {thread for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")}
-    return {thread for thread in named if not thread.name.startswith("napari-cryoet-fetch")}
+    return {thread for thread in named if not thread.name.startswith(STAYING)}
 
 
-def stop_once(case: Case, obstacle: Obstacle, lets_threads_wait: bool) -> tuple[float, float]:
+def stop_once(case: Case, obstacle: Obstacle) -> tuple[float, float]:
     """How long the Stop itself took, and how long it took from then until one was free, in milliseconds."""
     before = own_threads()
     what = case.make(obstacle.address_of)
@@ -264,10 +265,7 @@ def stop_once(case: Case, obstacle: Obstacle, lets_threads_wait: bool) -> tuple[
     wait_until(lambda: time.monotonic() > end_s)
 
     def is_free() -> bool:
-        left = own_threads() - before
-        if lets_threads_wait:
-            left = {thread for thread in left if thread.name != THREAD_NAME}
-        return what.is_over() and not left and not obstacle.n_held
+        return what.is_over() and not own_threads() - before and not obstacle.n_held
 
     assert not is_free()
     began_s = time.perf_counter()
@@ -291,11 +289,10 @@ def measure(folder: Path, repeats: int, wanted: str) -> list[dict[str, Any]]:
                 for _ in range(repeats):
                     if way == "no name":
                         with names.asked():
-                            took.append(stop_once(case, names, lets_threads_wait=True))
-                        wait_until(lambda: THREAD_NAME not in {thread.name for thread in threading.enumerate()})
+                            took.append(stop_once(case, names))
                     else:
                         server.how = way  # type: ignore[assignment]
-                        took.append(stop_once(case, server, lets_threads_wait=False))
+                        took.append(stop_once(case, server))
                         server.let_go()
                 rows.append(summed_up(case.name, way, took))
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)

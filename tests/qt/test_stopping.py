@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.errand import THREAD_NAME
 from qt.stalling_world import (
     ARROWS,
     MASK,
@@ -36,6 +37,7 @@ WAITING = {
     "points": (ARROWS, asks_for_points),
     "a mask": (MASK, asks_for_mask),
 }
+STAYING = (THREAD_NAME, "napari-cryoet-fetch", "napari-cryoet-disk")
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
 
@@ -101,9 +103,9 @@ def wait_until_held(qtbot, server: StallingServer) -> None:
 
 
 def busy_threads() -> list[str]:
-    """What still works for us, but for threads that wait for more blocks to fetch: those show at the server."""
+    """What still works for us, but for threads that stay a while for more: those show at the server."""
     names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("napari-cryoet") and not name.startswith("napari-cryoet-fetch")]
+    return [name for name in names if name.startswith("napari-cryoet") and not name.startswith(STAYING)]
 
 
 def nothing_goes_on(qtbot, server: StallingServer) -> None:
