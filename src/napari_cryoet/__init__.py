@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         StreamError,
     )
     from napari_cryoet.layer_spec import LayerSpec
-    from napari_cryoet.loading import load_annotation, load_tomogram
+    from napari_cryoet.loading import load_annotation, load_tilt_series, load_tomogram
     from napari_cryoet.outline import outline_run
     from napari_cryoet.overlay import Fit, fit
     from napari_cryoet.portal import Portal, open_portal
@@ -50,6 +50,7 @@ __all__ = [
     "add_layers",
     "fit",
     "load_annotation",
+    "load_tilt_series",
     "load_tomogram",
     "open_portal",
     "outline_run",
@@ -62,6 +63,7 @@ _HOMES = {
     "add_layers": "_qt.adding",
     "fit": "overlay",
     "load_annotation": "loading",
+    "load_tilt_series": "loading",
     "load_tomogram": "loading",
     "open_portal": "portal",
     "outline_run": "outline",

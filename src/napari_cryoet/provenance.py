@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from napari_cryoet._version import __version__
 from napari_cryoet.links import database_links, publication_links
-from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, Tomogram
+from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
 
 #: All data of the portal is dedicated to the public domain.
 LICENCE: Final = "CC0-1.0"
@@ -60,6 +60,25 @@ def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
         "alignment_id": tomogram.alignment_id,
         "voxel_spacing_angstrom": tomogram.voxel_spacing,
         "records": _records(tomogram=tomogram),
+    }
+
+
+def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> dict[str, Any]:
+    """Where a tilt series' images come from."""
+    return _common(
+        kind="tilt series",
+        source_url=source_url,
+        authors=(),
+        publications=None,
+        database_entries=series.related_empiar_entry,
+        run=run,
+        deposition=None,
+    ) | {
+        "tilt_series_id": series.id,
+        "run_id": series.run_id,
+        "deposition_id": series.deposition_id,
+        "pixel_spacing_angstrom": series.pixel_spacing,
+        "records": _records(tilt_series=series, run=run),
     }
 
 
