@@ -1,12 +1,18 @@
-"""A loopback server that answers with exactly the bytes it was told to, however wrong."""
+"""A loopback server that answers with exactly the bytes it was told to, however wrong.
+
+A behaviour answers one request; a fault makes a bad behaviour of a good one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 
@@ -21,6 +27,7 @@ class Request:
 
 
 Behaviour = Callable[[socket.socket, Request], None]
+Fault = Callable[[Behaviour], Behaviour]
 
 
 def reply(
@@ -71,6 +78,137 @@ def ranged(content: bytes, **headers: str) -> Behaviour:
     return behave
 
 
+def files(folder: Path) -> Behaviour:
+    """Serve a folder as a good server does, with ranges and ETags."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        file = folder / request.path.partition("?")[0].lstrip("/")
+        if not file.is_file():
+            return reply(b"", 404)(connection, request)
+        about = file.stat()
+        return ranged(file.read_bytes(), ETag=f'"{about.st_mtime_ns}-{about.st_size}"')(connection, request)
+
+    return behave
+
+
+@dataclass
+class Faulty:
+    """A good behaviour with a fault.
+
+    Attributes
+    ----------
+    good
+        What it does where there is no fault.
+    fault
+        The fault, None for none.
+    pattern
+        Which paths it hits.
+    left
+        How many more requests it hits, None for all.
+    hits
+        How many it has hit.
+    """
+
+    good: Behaviour
+    fault: Fault | None = None
+    pattern: str = "."
+    left: int | None = None
+    hits: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, connection: socket.socket, request: Request) -> None:
+        fault = self._fault_for(request)
+        return (fault(self.good) if fault else self.good)(connection, request)
+
+    def _fault_for(self, request: Request) -> Fault | None:
+        with self._lock:
+            if self.fault is None or self.left == 0 or not re.search(self.pattern, request.path):
+                return None
+            self.hits += 1
+            self.left = None if self.left is None else self.left - 1
+            return self.fault
+
+
+class _Recorder:
+    """Takes down what a behaviour sends."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+
+def _split(good: Behaviour, request: Request) -> tuple[bytes, bytes]:
+    """Head, with its empty line, and body of what a behaviour answers."""
+    recorder = _Recorder()
+    good(recorder, request)
+    head, blank, body = recorder.sent.partition(b"\r\n\r\n")
+    return head + blank, body
+
+
+def altered(change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> Fault:
+    """Send another head and body than the good ones."""
+
+    def fault(good: Behaviour) -> Behaviour:
+        def behave(connection: socket.socket, request: Request) -> None:
+            connection.sendall(b"".join(change(*_split(good, request))))
+
+        return behave
+
+    return fault
+
+
+def instead(behaviour: Behaviour) -> Fault:
+    """Do something else altogether."""
+    return lambda good: behaviour
+
+
+def dropped(good: Behaviour) -> Behaviour:
+    """Hang up in the middle of the body."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        head, body = _split(good, request)
+        connection.sendall(head + body[: len(body) // 2])
+        raise ConnectionAbortedError
+
+    return behave
+
+
+def whole(good: Behaviour) -> Behaviour:
+    """Know nothing of ranges."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        without = {name: value for name, value in request.headers.items() if name != "range"}
+        good(connection, Request(request.method, request.path, without, request.body))
+
+    return behave
+
+
+def _shorter(head: bytes, body: bytes) -> tuple[bytes, bytes]:
+    half = body[: len(body) // 2]
+    return re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(half), head), half
+
+
+def _shifted(head: bytes, body: bytes) -> tuple[bytes, bytes]:
+    return re.sub(rb"bytes (\d+)-(\d+)", lambda m: b"bytes %d-%d" % (int(m[1]) + 1, int(m[2]) + 1), head), body
+
+
+def _renamed(numbers: Iterable[int]) -> Callable[[bytes, bytes], tuple[bytes, bytes]]:
+    following = iter(numbers)
+    return lambda head, body: (re.sub(rb"ETag: .*", b'ETag: "%d"' % next(following), head), body)
+
+
+truncated = altered(_shorter)
+shifted = altered(_shifted)
+inverted = altered(lambda head, body: (head, bytes(255 - byte for byte in body)))
+said_to_be_packed = altered(lambda head, body: (head.replace(b"ETag", b"Content-Encoding: gzip\r\nETag"), body))
+ever_another = altered(_renamed(itertools.count()))
+page = instead(reply(b"<!DOCTYPE html><html>Please sign in.</html>" * 20_000, Content_Type="text/html"))
+too_many = instead(reply(b"", 429, Retry_After="0"))
+broken = instead(reply(b"", 500))
+
+
 @dataclass
 class FaultServer:
     """Answers the n-th request with the n-th behaviour; the last one is repeated."""
@@ -103,6 +241,28 @@ class FaultServer:
     def silence(self, connection: socket.socket, request: Request) -> None:
         """Say nothing until the test ends."""
         self._closing.wait(30)
+
+    def stalled(self, good: Behaviour) -> Behaviour:
+        """Say nothing any more in the middle of the body."""
+
+        def behave(connection: socket.socket, request: Request) -> None:
+            head, body = _split(good, request)
+            connection.sendall(head + body[: len(body) // 2])
+            self._closing.wait(30)
+
+        return behave
+
+    def slow_to_start(self, good: Behaviour) -> Behaviour:
+        """Take a while for the head and the first bytes."""
+
+        def behave(connection: socket.socket, request: Request) -> None:
+            head, body = _split(good, request)
+            for piece in (head[:5], head[5:], body[:1], body[1:100]):
+                self._closing.wait(0.05)
+                connection.sendall(piece)
+            connection.sendall(body[100:])
+
+        return behave
 
     def drip(self, pieces: Iterable[bytes], pause_s: float) -> Behaviour:
         """Send pieces with pauses between."""

@@ -197,6 +197,8 @@ def test_no_body_of_another_version_is_read(http, server):
     fails(lambda: http.get_piece(url, start=10, length=20, version='"1"'), "changed", status=412)
     fails(lambda: http.get_piece(url, version='"1"'), "changed", status=412)
     fails(lambda: http.get_piece(server.behave(ranged(CONTENT)), start=1, length=2, version='"1"'), status=412)
+    page = reply(b"<html>Sign in</html>", Content_Type="text/html; charset=utf-8")
+    fails(lambda: http.get_piece(server.behave(page), start=1, length=2, version='"1"'), "web page", status=200)
     assert http.get_piece(server.behave(ranged(CONTENT, ETag='"1"')), version='"1"').content == CONTENT
 
 

@@ -107,7 +107,8 @@ def read_piece(
     first, total = span_of(url, response)
     found = _version(response, total)
     if version is not None and found != version:
-        raise faults.changed(url)
+        is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
+        raise faults.web_page(url, response.status) if is_page else faults.changed(url)
     if part is not None:
         return HttpPiece(read_part(url, response, part, max_bytes, beat), found, total)
     content = read_all(url, response, max_bytes, beat)
