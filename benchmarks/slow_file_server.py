@@ -2,7 +2,9 @@
 
     python benchmarks/slow_file_server.py FOLDER --latency-ms 60 --connection-mb-s 20 --total-mb-s 50
 
-prints one JSON line with its URL. ``/?reset`` answers with the requests and bytes since the last reset.
+prints one JSON line with its URL. ``/?reset`` answers with the requests and bytes since the last reset, the bytes below
+each folder of the second rank (``a.zarr/0``), the processor time that the server itself took, and by how much it was
+late at most: where that is much, the server was the bottleneck and the measurement is void.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ import argparse
 import asyncio
 import contextlib
 import json
+import time
+from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 
-PIECE_BYTES = 2**16
+MIN_PIECE_BYTES = 2**16
+PIECE_S = 0.002  # a fast line is served in larger pieces, so that this process keeps up with it
 
 
 class Link:
@@ -33,7 +38,19 @@ class SlowFileServer:
     def __init__(self, folder: Path, latency_s: float, connection_bytes_s: float, total_bytes_s: float) -> None:
         self._folder, self._latency_s, self._connection_bytes_s = folder, latency_s, connection_bytes_s
         self._total = Link(total_bytes_s)
+        self._piece_bytes = max(MIN_PIECE_BYTES, round(min(connection_bytes_s, total_bytes_s) * PIECE_S))
+        self._begin_count()
+
+    def _begin_count(self) -> None:
         self.requests = self.bytes = 0
+        self.by_folder: Counter[str] = Counter()
+        self.late_s = 0.0
+        self.cpu_from = time.process_time()
+
+    def _count(self) -> dict[str, object]:
+        cpu_s = round(time.process_time() - self.cpu_from, 3)
+        count = {"requests": self.requests, "bytes": self.bytes, "by_folder": dict(self.by_folder)}
+        return count | {"server_cpu_s": cpu_s, "server_late_s": round(self.late_s, 3)}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Link(self._connection_bytes_s)
@@ -49,8 +66,8 @@ class SlowFileServer:
         self, writer: asyncio.StreamWriter, line: Link, method: str, path: str, wanted: str | None
     ) -> None:
         if path == "/?reset":
-            body = json.dumps({"requests": self.requests, "bytes": self.bytes}).encode()
-            self.requests = self.bytes = 0
+            body = json.dumps(self._count()).encode()
+            self._begin_count()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             return
         self.requests += 1
@@ -59,10 +76,12 @@ class SlowFileServer:
         if not file.is_file():
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
-        size = file.stat().st_size
+        about = file.stat()
+        size = about.st_size
         start, stop = _span(wanted, size)
         status = "200 OK" if wanted is None else "206 Partial Content"
         fields = f"Content-Length: {stop - start}\r\nAccept-Ranges: bytes\r\n"
+        fields += f'ETag: "{about.st_mtime_ns}-{size}"\r\n'
         fields += "" if wanted is None else f"Content-Range: bytes {start}-{stop - 1}/{size}\r\n"
         writer.write(f"HTTP/1.1 {status}\r\n{fields}\r\n".encode())
         if method != "HEAD":
@@ -70,15 +89,18 @@ class SlowFileServer:
 
     async def _send(self, writer: asyncio.StreamWriter, line: Link, file: Path, start: int, stop: int) -> None:
         loop = asyncio.get_running_loop()
+        folder = "/".join(file.relative_to(self._folder).parts[:2])
         with file.open("rb") as stream:
             stream.seek(start)
             while start < stop:
-                piece = stream.read(min(PIECE_BYTES, stop - start))
+                piece = stream.read(min(self._piece_bytes, stop - start))
                 start += len(piece)
                 self.bytes += len(piece)
+                self.by_folder[folder] += len(piece)
                 now = loop.time()
                 due_at = max(line.pass_at(now, len(piece)), self._total.pass_at(now, len(piece)))
                 await asyncio.sleep(max(0.0, due_at - now))
+                self.late_s = max(self.late_s, loop.time() - max(now, due_at))
                 writer.write(piece)
                 await writer.drain()
 

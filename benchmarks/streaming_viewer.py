@@ -1,0 +1,94 @@
+"""How streaming feels in a real napari window: every row of the table in docs/streaming.md, for us and for others.
+
+    python benchmarks/streaming_viewer.py [--only ours] [--rows tour,fast] [--repeats 5] [--profile middle] > out.json
+
+A volume of 500 x 960 x 928 float32 and two masks, written as the portal writes them, behind a loopback server that is
+as far away and as narrow as a profile says: ``near`` (20 ms, 300 MB/s), ``middle`` (60 ms, 20 MB/s a connection, 50
+MB/s in all) or ``far`` (200 ms, 2 MB/s). Every measurement is a new process with a window of its own and empty
+caches. The rival fetches whole chunks through zarr, fsspec and dask, as napari's OME-Zarr readers do, with as many
+dask threads as we have requests in flight (16), and with its default; ``in memory`` is the floor, napari with numpy
+arrays. Needs a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from slow_link import PROFILES, counted, make_data, slow_server
+from streaming_first_plane import SHAPE, THREADS
+
+VARIANTS = ("in memory", "ours", "rival", "rival async", "rival default", "rival default async")
+ROWS = ("tour", "volume", "across", "fast", "layers")
+TIMEOUT_S = 900
+
+
+def run_child(row: str, variant: str, url: str, folder: Path) -> dict[str, Any]:
+    """Measure once, in a new process."""
+    call = [sys.executable, str(Path(__file__).with_name("viewer_rows.py")), "--row", row, "--variant", variant]
+    counted(url)
+    with tempfile.TemporaryDirectory() as fresh:
+        # settings and caches of whoever runs this are neither used nor changed
+        own = {"NAPARI_CONFIG": f"{fresh}/napari.yaml", "XDG_CACHE_HOME": fresh, "NAPARI_CRYOET_CACHE": fresh}
+        done = subprocess.run(
+            [*call, "--url", url, "--data", str(folder)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            env=os.environ | own,
+        )
+    if done.returncode:
+        print(done.stderr[-2000:], file=sys.stderr)
+        raise SystemExit(f"{row}, {variant}: failed")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians; None where a run did not get there."""
+    return {
+        key: None if any(run[key] is None for run in runs) else round(median(run[key] for run in runs), 3)
+        for key in runs[0]
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--data", type=Path, help="where the data are kept between runs")
+    parser.add_argument("--profile", choices=PROFILES, default="middle")
+    parser.add_argument("--only", default="", help="variants, separated by commas")
+    parser.add_argument("--rows", default=",".join(ROWS), help="rows, separated by commas")
+    given = parser.parse_args()
+    variants = given.only.split(",") if given.only else list(VARIANTS)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.data or Path(temporary)
+        make_data(folder)
+        print(json.dumps(benchmark(given, folder, variants), indent=1))
+
+
+def benchmark(given: argparse.Namespace, folder: Path, variants: list[str]) -> dict[str, Any]:
+    profile = PROFILES[given.profile]
+    medians: dict[str, Any] = {}
+    runs: dict[str, Any] = {}
+    with slow_server(folder, profile) as url:
+        for row in given.rows.split(","):
+            for variant in variants:
+                measured = [run_child(row, variant, url, folder) for _ in range(given.repeats)]
+                runs.setdefault(row, {})[variant] = measured
+                medians.setdefault(row, {})[variant] = summary(measured)
+                print(row, variant, json.dumps(medians[row][variant]), file=sys.stderr, flush=True)
+    about = {"shape": SHAPE, "threads": THREADS, "cpus": os.cpu_count(), "repeats": given.repeats}
+    return about | {"profile": given.profile, **asdict(profile), "medians": medians, "runs": runs}
+
+
+if __name__ == "__main__":
+    main()

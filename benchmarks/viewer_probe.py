@@ -1,0 +1,193 @@
+"""A real napari window under observation: what each frame showed, and how long its event loop stood still."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from slow_link import Truth, counted
+from streaming_first_plane import LIMITS, SPACING_ANGSTROM, THREADS, rival_levels
+
+EXACT, LEVEL_1, COARSE, BLANK, OTHER = "exact", "level 1", "coarse", "blank", "other"
+_WARM_UP_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One drawing of the canvas."""
+
+    at: float
+    index: int
+    quality: str
+
+
+class Probe:
+    """A window with one image of interest.
+
+    Attributes
+    ----------
+    frames
+        Every drawing since `begin`.
+    axis
+        Which axis the plane is across; 0 at first.
+    """
+
+    def __init__(self, url: str, folder: Path, variant: str) -> None:
+        import dask
+        import napari
+        from napari.settings import get_settings
+        from qtpy.QtCore import QTimer
+
+        self.url, self.folder, self.variant = url, folder, variant
+        if "default" not in variant:
+            dask.config.set(num_workers=THREADS)
+        get_settings().experimental.async_ = "async" in variant  # its file is a temporary one
+        self.truth = Truth(folder)
+        self.viewer = napari.Viewer()
+        self.viewer.add_image(np.zeros((8, 8, 8), "f4"))  # the first layer of a process costs 0.8 s more
+        self.layer: Any = None
+        self.axis = 0
+        self.frames: list[Frame] = []
+        self._turns: list[float] = []
+        self.began = 0.0
+        self._timer = QTimer()
+        self._timer.timeout.connect(lambda: self._turns.append(time.perf_counter()))
+        canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
+        canvas.events.draw.connect(self._on_draw, position="last")
+        self.wait(_WARM_UP_MS)
+        self._timer.start(1)
+
+    def warm_up_3d(self) -> None:
+        """Let the window have drawn a volume before: that costs the same whatever comes."""
+        self.viewer.dims.ndisplay = 3
+        self.wait(_WARM_UP_MS)
+
+    def begin(self) -> None:
+        """Count frames, stalls, bytes and time from now on."""
+        counted(self.url)
+        self.wait(20)
+        self.frames.clear()
+        self.began = time.perf_counter()
+        self._turns[:] = [self.began]
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.began
+
+    def longest_stall_s(self) -> float:
+        """The longest time since `begin` in which the event loop did not turn."""
+        turns = [*self._turns, time.perf_counter()]
+        return max(later - earlier for earlier, later in itertools.pairwise(turns))
+
+    def sent(self) -> dict[str, Any]:
+        return counted(self.url)
+
+    def wait(self, ms: int) -> None:
+        from qtpy.QtTest import QTest
+
+        QTest.qWait(ms)
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 180.0) -> bool:
+        """Turn the event loop until something is so; False where it isn't in time."""
+        end = time.perf_counter() + timeout_s
+        while not condition():
+            if time.perf_counter() > end:
+                return False
+            self.wait(2)
+        return True
+
+    def in_thread(self, work: Callable[[], Any]) -> Any:
+        """Do it in a thread while the event loop turns, as any viewer would open a file."""
+        with ThreadPoolExecutor(1) as threads:
+            future = threads.submit(work)
+            self.wait_for(future.done)
+        return future.result()
+
+    # what is shown
+
+    def open_image(self) -> None:
+        """Add the volume the way of this variant."""
+        self.prepare_image()()
+
+    def prepare_image(self) -> Callable[[], None]:
+        """Open the volume the way of this variant; what is returned adds it."""
+        self.viewer.layers.clear()
+        options = {"contrast_limits": LIMITS, "scale": (SPACING_ANGSTROM,) * 3}
+        if self.variant == "ours":
+            return self.prepare_ours("a.zarr", "image", options)
+        levels = self._memory if self.variant == "in memory" else self.in_thread(self._rival_levels)
+
+        def add() -> None:
+            self.layer = self.viewer.add_image(levels, multiscale=True, **options)
+
+        return add
+
+    def prepare_ours(self, name: str, kind: str, options: dict[str, Any]) -> Callable[[], None]:
+        """Open something of ours; what is returned adds it, and makes it the layer of interest if it is an image."""
+        from napari_cryoet._qt.progressive import make_layer
+        from napari_cryoet.layer_spec import LayerSpec
+        from napari_cryoet.streaming import open_pyramid
+
+        pyramid = self.in_thread(lambda: open_pyramid(f"{self.url}/{name}"))
+
+        def add() -> None:
+            layer, self.status = make_layer(LayerSpec(pyramid.levels, options, kind), viewer=self.viewer)
+            self.layer = layer if kind == "image" else self.layer
+            self.viewer.add_layer(layer)
+
+        return add
+
+    def load_memory(self) -> None:
+        """Read the volume into memory, for the variant that shows how fast napari can be."""
+        import zarr
+
+        names = [f"{self.folder}/a.zarr/{level}" for level in range(3)]
+        self._memory = [zarr.open_array(name, mode="r")[:] for name in names]
+
+    def _rival_levels(self) -> Any:
+        return rival_levels(f"{self.url}/a.zarr")
+
+    def go_to(self, index: int) -> None:
+        self.viewer.dims.set_current_step(self.axis, index)
+
+    def look_across(self, axis: int) -> None:
+        """Show planes across an axis."""
+        self.axis = axis
+        self.viewer.dims.order = (axis, *(other for other in range(3) if other != axis))
+
+    def index(self) -> int:
+        return int(self.viewer.dims.current_step[self.axis])
+
+    def _on_draw(self, _event: Any) -> None:
+        if self.layer is not None:
+            self.frames.append(Frame(time.perf_counter() - self.began, self.index(), self.quality()))
+
+    def quality(self) -> str:
+        """How good the plane is that the layer holds now."""
+        raw = self.layer._slice.image.raw
+        if self.viewer.dims.ndisplay == 3 or raw.ndim != 2:
+            return OTHER
+        shown = self.truth.of_picture(raw, self.axis)
+        exact = self.truth.plane(0, self.axis, self.index())
+        if shown.shape != exact.shape:
+            return OTHER
+        if np.array_equal(shown, exact):
+            return EXACT
+        if np.all((shown == exact) | (shown == self.truth.plane(1, self.axis, self.index()))):
+            return LEVEL_1
+        return BLANK if np.mean(shown == 0) > 0.01 else COARSE
+
+    def is_exact(self) -> bool:
+        """Whether what was drawn last is the exact plane."""
+        return bool(self.frames) and self.frames[-1].index == self.index() and self.frames[-1].quality == EXACT
+
+    def first(self, *qualities: str, index: int | None = None) -> float | None:
+        """When a frame first showed one of these."""
+        index = self.index() if index is None else index
+        return next((f.at for f in self.frames if f.quality in qualities and f.index == index), None)
