@@ -191,14 +191,14 @@ def test_the_next_planes_in_the_direction_of_motion_are_fetched_ahead(served):
         return all(pyramid.key(0, block) in pyramid._fetcher.memory for block in blocks)
 
     deadline = time.monotonic() + 5
-    while not is_in_memory(34):
+    while not is_in_memory(28):
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
     seen = requests_once_quiet(served)
-    for z in (24, 26, 28, 34):
+    for z in (24, 26, 28):
         assert np.array_equal(np.asarray(pyramid.display(is_held=True).levels[0][z]), noise()[z])
     assert len(served.requests) == seen
-    assert not is_in_memory(36)
+    assert not is_in_memory(44)  # however fast it was taken to be
     assert not is_in_memory(14)
 
 

@@ -18,19 +18,23 @@ class Server:
         self.open = threading.Event()
         self.open.set()
         self.loaded = []
+        self.given_up = []
         self.started = threading.Semaphore(0)
         self.error = None
 
-    def load(self, keys):
+    def load(self, keys, stop):
         self.loaded.append(keys)
         self.started.release()
-        assert self.open.wait(10)
+        while not self.open.wait(0.01):
+            if stop.is_set():
+                self.given_up.append(keys)
+                raise StoppedError
         if self.error:
             raise self.error
         return {key: np.full(4, hash(key) % 100) for key in keys}
 
-    def run(self, *keys):
-        return Run(keys, self.load)
+    def run(self, *keys, wire_bytes=0):
+        return Run(keys, self.load, wire_bytes, "server")
 
 
 class Wanter:
@@ -117,16 +121,191 @@ def test_two_pictures_take_turns(one_thread, server):
     assert owners in (["one", "other"] * 3, ["other", "one"] * 3)
 
 
-def test_what_is_ahead_leaves_half_of_the_threads_free(server):
+def test_what_is_ahead_leaves_a_quarter_of_the_requests_free(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=4)
     server.open.clear()
     fetcher.want(Wanter(), [(Priority.AHEAD, server.run(f"ahead {i}")) for i in range(8)])
-    assert server.started.acquire(timeout=5)
-    assert server.started.acquire(timeout=5)
+    for _ in range(3):
+        assert server.started.acquire(timeout=5)
     assert not server.started.acquire(timeout=0.1)
     fetcher.want(Wanter(), [(Priority.VIEW, server.run("view"))])
     assert server.started.acquire(timeout=5)
     assert server.loaded[-1] == ("view",)
+
+
+def test_the_background_waits_until_nothing_that_is_looked_at_is_under_way(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=4)
+    server.open.clear()
+    fetcher.want(Wanter(), [(Priority.VIEW, server.run("view")), (Priority.BACKGROUND, server.run("later"))])
+    assert server.started.acquire(timeout=5)
+    assert not server.started.acquire(timeout=0.1)
+    server.open.set()
+    assert server.started.acquire(timeout=5)
+    assert server.loaded == [("view",), ("later",)]
+
+
+def test_what_is_ahead_takes_no_more_of_a_known_line_than_it_can_spare(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=16)
+    line = fetcher.line("server")
+    line.bytes_per_s, line.quickest_s = 1_000_000, 0.15
+    server.open.clear()
+    runs = [server.run(f"ahead {i}", wire_bytes=80_000) for i in range(9)]
+    fetcher.want(Wanter(), [(Priority.AHEAD, run) for run in runs])
+    assert server.started.acquire(timeout=5)
+    assert server.started.acquire(timeout=5)
+    assert not server.started.acquire(timeout=0.1)
+
+
+def slow(fetcher, name="server"):
+    """Let a line be known as one on which hanging up pays."""
+    line = fetcher.line(name)
+    line.began(0.0)
+    line.ended(0.1, 1, 0.1)
+    line.bytes_per_s = 10.0
+    return line
+
+
+def test_what_is_under_way_is_given_up_when_nobody_wants_it_and_that_pays(one_thread, server):
+    slow(one_thread)
+    server.open.clear()
+    wanter = Wanter()
+    one_thread.want(wanter, [(Priority.VIEW, server.run("old", wire_bytes=1000))])
+    assert server.started.acquire(timeout=5)
+    one_thread.want(wanter, [(Priority.VIEW, server.run("new", wire_bytes=1000))])
+    assert server.started.acquire(timeout=5)
+    assert server.given_up == [("old",)]
+    server.open.set()
+    wait_until(lambda: "new" in wanter.arrived)
+    assert "old" not in wanter.arrived
+
+
+def test_what_was_given_up_can_be_had_at_once_by_whoever_wants_it_then(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=2)
+    slow(fetcher)
+    server.open.clear()
+    wanter = Wanter()
+    fetcher.want(wanter, [(Priority.VIEW, server.run("a", wire_bytes=1000))])
+    assert server.started.acquire(timeout=5)
+    fetcher.want(wanter, [])
+    fetcher.want(wanter, [(Priority.VIEW, server.run("a", wire_bytes=1000))])
+    assert server.started.acquire(timeout=5)
+    server.open.set()
+    wait_until(lambda: "a" in wanter.arrived)
+    assert server.loaded == [("a",), ("a",)]
+
+
+def test_nothing_is_given_up_that_another_wants_or_waits_for(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=4)
+    slow(fetcher)
+    server.open.clear()
+    one, other = Wanter(), Wanter()
+    fetcher.want(other, [(Priority.VIEW, server.run("shared", wire_bytes=1000))])
+    assert server.started.acquire(timeout=5)
+    fetcher.want(one, [(Priority.VIEW, server.run("shared", wire_bytes=1000))])
+    reader = threading.Thread(target=fetcher.fetch, args=([server.run("waited for", wire_bytes=1000)],))
+    reader.start()
+    assert server.started.acquire(timeout=5)
+    fetcher.want(one, [])
+    assert not any(flight.stop.is_set() for flight in fetcher._under_way)
+    fetcher.want(other, [])
+    wait_until(lambda: server.given_up == [("shared",)])
+    server.open.set()
+    reader.join(5)
+    assert "waited for" in fetcher.memory
+
+
+def test_nothing_is_given_up_on_a_line_of_which_nothing_is_known(one_thread, server):
+    server.open.clear()
+    wanter = Wanter()
+    one_thread.want(wanter, [(Priority.VIEW, server.run("old", wire_bytes=1000))])
+    assert server.started.acquire(timeout=5)
+    one_thread.want(wanter, [])
+    server.open.set()
+    wait_until(lambda: "old" in wanter.arrived)
+
+
+def test_a_run_that_anothers_stop_has_ended_is_tried_again(one_thread, server):
+    ended = iter([True, False])
+
+    def load(keys, stop):
+        if next(ended):
+            raise StoppedError
+        return server.load(keys, stop)
+
+    assert "a" in one_thread.fetch([Run(("a",), load)])
+
+
+def test_abandon_ends_what_is_under_way_for_one_owner(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=2)
+    server.open.clear()
+    wanter = Wanter()
+    fetcher.want(wanter, [(Priority.VIEW, server.run((1, "a"))), (Priority.VIEW, server.run((2, "b")))])
+    for _ in range(2):
+        assert server.started.acquire(timeout=5)
+    fetcher.abandon(1)
+    wait_until(lambda: server.given_up == [((1, "a"),)])
+    server.open.set()
+    wait_until(lambda: wanter.arrived == [(2, "b")])
+
+
+def test_who_waits_for_much_lets_those_who_look_have_every_other_turn(one_thread, server):
+    server.open.clear()
+    one_thread.want(Wanter(), [(Priority.VIEW, server.run("plug"))])
+    assert server.started.acquire(timeout=5)
+    reader = threading.Thread(target=one_thread.fetch, args=([server.run(f"wait {i}") for i in range(3)],))
+    reader.start()
+    wait_until(lambda: "wait 2" in one_thread._flights)
+    one_thread.want(Wanter(), [(Priority.VIEW, server.run(f"look {i}")) for i in range(3)])
+    server.open.set()
+    reader.join(5)
+    wait_until(lambda: len(server.loaded) == 7)
+    assert [keys[0].split()[0] for keys in server.loaded[1:]] == ["wait", "look"] * 3
+
+
+class Asked(Wanter):
+    """Wants what it is told to, each time it is asked."""
+
+    def __init__(self, fetcher, runs):
+        super().__init__()
+        self.fetcher, self.runs, self.times = fetcher, runs, 0
+        self.gui = threading.get_ident()
+
+    def plan(self):
+        assert threading.get_ident() != self.gui
+        self.times += 1
+        self.fetcher.want(self, self.runs)
+        self.news.set()
+
+
+def test_a_picture_is_asked_on_another_thread_and_once_for_many_changes(one_thread, server):
+    asked = Asked(one_thread, [(Priority.VIEW, server.run("a"))])
+    for _ in range(5):
+        one_thread.ask(asked, after_s=0.05)
+    wait_until(lambda: asked.arrived == ["a"])
+    assert asked.times == 1
+
+
+def test_nothing_outdated_is_sent_before_the_picture_was_asked(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=2)
+    asked = Asked(fetcher, [(Priority.VIEW, server.run("new"))])
+    server.open.clear()
+    fetcher.want(asked, [(Priority.VIEW, server.run(f"old {i}")) for i in range(4)])
+    for _ in range(2):
+        assert server.started.acquire(timeout=5)
+    fetcher.ask(asked, after_s=0.05)
+    server.open.set()
+    wait_until(lambda: "new" in asked.arrived)
+    assert set(server.loaded[:2]) == {("old 0",), ("old 1",)}
+    assert server.loaded[2:] == [("new",)]
+
+
+def test_a_picture_is_asked_even_while_all_requests_wait(one_thread, server):
+    server.open.clear()
+    one_thread.want(Wanter(), [(Priority.VIEW, server.run("plug"))])
+    assert server.started.acquire(timeout=5)
+    asked = Asked(one_thread, [])
+    one_thread.ask(asked, after_s=0.0)
+    assert asked.news.wait(5)
 
 
 def test_an_error_reaches_all_who_wait_and_want_and_nothing_is_kept(one_thread, server):

@@ -1,12 +1,22 @@
 """What a plan asks for, in which order, and what it leaves alone."""
 
+import math
+
 import numpy as np
 import pytest
 
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
-from napari_cryoet.streaming.fetcher import Priority
-from napari_cryoet.streaming.plan import Motion, View, affordable_level, motion_between, plan
+from napari_cryoet.streaming.plan import (
+    Motion,
+    View,
+    affordable_level,
+    level_that_keeps_up,
+    motion_between,
+    plan,
+    still_after_s,
+)
+from napari_cryoet.streaming.wishes import Priority
 
 SHAPE = (60, 300, 280)
 MIB = 2**20
@@ -24,8 +34,15 @@ def plane(at, axis=0, level=0):
     return View(level, tuple((at, at + 1) if i == axis else (0, size) for i, size in enumerate(shape)))
 
 
-def wants(pyramid, view, motion=None, *, needs_coarse=False, largest=64 * MIB):
-    return list(plan(pyramid, view, view.level, motion, needs_coarse=needs_coarse, largest_background_bytes=largest))
+def wants(pyramid, view, motion=None, *, needs_coarse=False, largest=64 * MIB, **options):
+    options |= {"needs_coarse": needs_coarse, "largest_background_bytes": largest}
+    return list(plan(pyramid, view, view.level, motion, **options))
+
+
+def ahead_of(pyramid, view, motion, **options):
+    """Where on the axis it moves along each block ahead is, nearest first."""
+    found = wants(pyramid, view, motion, **options)
+    return [want.box[motion.axis] for want in found if want.priority == Priority.AHEAD and not want.is_table]
 
 
 def test_something_coarse_then_the_view_then_what_is_ahead_then_the_coarsest_level(pyramid):
@@ -33,21 +50,87 @@ def test_something_coarse_then_the_view_then_what_is_ahead_then_the_coarsest_lev
     assert [want.priority for want in found] == sorted(want.priority for want in found)
     assert (found[0].level, found[0].box[0]) == (2, (5, 6))
     assert (found[1].priority, found[1].box) == (Priority.VIEW, plane(20).box)
-    assert [want.box[0] for want in found[2:5]] == [(22, 25), (26, 29), (30, 33)]
-    assert (found[-1].level, found[-1].box) == (2, ((0, 15), (0, 75), (0, 70)))
+    assert [want.box[0] for want in found[2:5]] == [(22, 24), (24, 26), (26, 28)]
+    assert (found[-2].level, found[-2].box) == (2, ((0, 15), (0, 75), (0, 70)))
+    assert (found[-1].is_table, found[-1].level, found[-1].box) == (True, 0, ((0, 60), (0, 300), (0, 280)))
 
 
 def test_ahead_follows_the_direction_and_ends_with_the_volume(pyramid):
-    down = [want.box[0] for want in wants(pyramid, plane(20), Motion(0, -1)) if want.priority == Priority.AHEAD]
-    assert down == [(16, 19), (12, 15), (8, 11)]
-    end = [want.box[0] for want in wants(pyramid, plane(57), Motion(0, 1)) if want.priority == Priority.AHEAD]
-    assert end == [(58, 59)]
-    assert not [want for want in wants(pyramid, plane(59), Motion(0, 1)) if want.priority == Priority.AHEAD]
+    assert ahead_of(pyramid, plane(20), Motion(0, -1)) == [(18, 20), (16, 18), (14, 16)]
+    assert ahead_of(pyramid, plane(57), Motion(0, 1)) == [(58, 60)]
+    assert ahead_of(pyramid, plane(59), Motion(0, 1)) == []
+
+
+def test_the_faster_it_moves_the_farther_ahead_is_fetched_but_not_without_end(pyramid):
+    counts = [len(ahead_of(pyramid, plane(10), Motion(0, 1, pace))) for pace in (1, 10, 20, 200)]
+    assert counts == [3, 4, 7, 8]
+
+
+def test_small_blocks_are_asked_for_together_where_the_line_is_long(pyramid):
+    one = pyramid.wire_bytes(0, pyramid.grid(0).largest_block * 4)
+    assert ahead_of(pyramid, plane(20), Motion(0, 1, 20), request_bytes=3 * one) == [(22, 28), (28, 34), (34, 36)]
+
+
+def test_the_tables_of_the_chunks_that_it_comes_to_are_read_before_their_blocks(tmp_path):
+    write_pyramid(tmp_path / "a.zarr", np.zeros((300, 40, 40), "f4"), 10.0)
+    tall = open_pyramid(tmp_path / "a.zarr")
+
+    def tables(z):
+        view = View(0, ((z, z + 1), (0, 40), (0, 40)))
+        found = wants(tall, view, Motion(0, 1, 10))
+        return [want.box[0] for want in found if want.is_table and want.priority == Priority.AHEAD]
+
+    first_block_beyond = (256, tall.grid(0).borders[0][tall.grid(0).borders[0].index(256) + 1])
+    assert tables(254) == [first_block_beyond]
+    assert tables(10) == []
+    assert tables(257) == []
+
+
+def test_nothing_is_done_in_the_background_of_a_motion(pyramid):
+    assert {want.priority for want in wants(pyramid, plane(20), Motion(0, 1, 5))} == {Priority.VIEW, Priority.AHEAD}
+    assert wants(pyramid, plane(20), Motion(0, 1))[-1].priority == Priority.BACKGROUND
 
 
 def test_a_still_plane_has_its_neighbours_in_the_background(pyramid):
     found = [want for want in wants(pyramid, plane(20)) if want.priority == Priority.BACKGROUND]
-    assert [want.box[0] for want in found] == [(22, 25), (16, 19), (0, 15)]
+    assert [want.box[0] for want in found] == [(22, 24), (24, 26), (18, 20), (16, 18), (0, 15), (0, 60)]
+
+
+def test_who_is_faster_than_the_line_gets_the_finest_level_that_keeps_up(pyramid):
+    motion = Motion(0, 1, 25)
+    finest = pyramid.wire_bytes(0, pyramid.size_bytes(0, plane(20).box)) / 2 * 25
+    levels = [
+        level_that_keeps_up(pyramid, plane(20), 0, motion, bytes_per_s)
+        for bytes_per_s in (math.inf, 1.2 * finest, 0.8 * finest, 0.01 * finest, 1)
+    ]
+    assert levels == [0, 0, 1, 2, 2]
+    assert level_that_keeps_up(pyramid, plane(20), 0, Motion(0, 1), 1) == 0  # a single step
+    assert level_that_keeps_up(pyramid, plane(20), 0, None, 1) == 0
+
+
+def test_only_who_is_late_is_shown_less(pyramid):
+    motion = Motion(0, 1, 25)
+    in_time = wants(pyramid, plane(20), motion, bytes_per_s=1)
+    assert {want.level for want in in_time} == {0}
+    late = wants(pyramid, plane(20), motion, bytes_per_s=1, is_late=True)
+    assert {want.level for want in late} == {2}
+    assert late[0].priority == Priority.VIEW
+
+
+def test_a_view_counts_as_still_after_a_step_and_a_half(pyramid):
+    assert still_after_s(None) == still_after_s(Motion(0, 1)) == 0
+    assert still_after_s(Motion(0, 1, 15)) == pytest.approx(0.1)
+    assert still_after_s(Motion(0, 1, 1000)) == 0.05
+    assert still_after_s(Motion(0, 1, 1)) == 0.15
+
+
+def test_the_pace_is_that_of_the_last_steps():
+    motion = motion_between(plane(3), plane(4), None, 0.1)
+    assert motion == Motion(0, 1, pytest.approx(10))
+    motion = motion_between(plane(4), plane(5), motion, 0.05)
+    assert motion == Motion(0, 1, pytest.approx(15))
+    assert motion_between(plane(5), plane(4), motion, 0.1) == Motion(0, -1, pytest.approx(10))
+    assert motion_between(plane(5), plane(6), motion, 3.0) == Motion(0, 1, 0.0)
 
 
 def test_a_coarsest_level_that_is_too_large_is_left_alone(pyramid):

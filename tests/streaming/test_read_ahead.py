@@ -59,7 +59,7 @@ def spans(served):
 def settle(fetcher):
     """Wait until everything that is wanted has come."""
     deadline = time.monotonic() + 5
-    while fetcher._flights or any(wish.runs for wish in fetcher._wishes.values()):
+    while fetcher._flights or fetcher._wishes.count():
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
 

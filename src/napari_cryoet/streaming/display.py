@@ -8,32 +8,45 @@ so, and the viewer slices again.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.streaming.display_level import DisplayLevel
-from napari_cryoet.streaming.fetcher import Priority
 from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.picture import compose
-from napari_cryoet.streaming.plan import Motion, View, affordable_level, motion_between, plan
+from napari_cryoet.streaming.plan import (
+    Motion,
+    View,
+    Want,
+    affordable_level,
+    motion_between,
+    plan,
+    still_after_s,
+)
+from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_cryoet.exceptions import CryoETError
-    from napari_cryoet.streaming.fetcher import Fetcher, Run
+    from napari_cryoet.streaming.fetcher import Fetcher
     from napari_cryoet.streaming.picture import Picture
     from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.wishes import Run
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _SETTLE_S = 0.004  # a slider sends several steps at once
-_COSTLY_SETTLE_S = 0.15  # what costs much is fetched once the view is still
+_COSTLY_SETTLE_S = 0.1  # what costs much is fetched once the view is still
 _COSTLY_BYTES = 32 * 2**20
+_STEPS_LATE = 3  # so many may be chance
+_REQUEST_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
+_REPEATS = 2  # after retry something may still share the failure of what was under way then
 _FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
 
 
@@ -113,12 +126,14 @@ class Display:
         self._is_held, self._is_stopped, self._is_closed = is_held, False, False
         self._view: View | None = None
         self._motion: Motion | None = None
+        self._moved_at = -math.inf
+        self._steps_late = 0  # in a row, that were over before they had all their values
+        self._target = 0  # the level that is fetched for the view
         self._missing: set[Hashable] = set()
+        self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
         self._is_exact = self._is_limited = self._is_told = False
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
-        self._to_repeat: set[Hashable] = (
-            set()
-        )  # may have been under way when somebody said retry: its failure is no news
+        self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
 
     @property
     def state(self) -> DisplayState:
@@ -149,22 +164,22 @@ class Display:
         """Start to fetch what has been looked at."""
         with self._lock:
             self._is_held = False
-        self._plan()
+        self._fetcher.ask(self, after_s=0.0)
 
     def stop(self) -> None:
         """Ask for nothing any more, until `retry`; what is in memory is still shown."""
         with self._lock:
             self._is_stopped = True
-        self._plan()
+        self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
     def retry(self) -> None:
         """Ask again for what failed or was stopped."""
         with self._lock:
             self._is_stopped = False
-            self._to_repeat = self._missing - self._failed.keys()
+            self._to_repeat = dict.fromkeys(self._missing, _REPEATS)
             self._failed.clear()
-        self._plan()
+        self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
     def close(self) -> None:
@@ -177,8 +192,9 @@ class Display:
     def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
         """Blocks are in memory; see `fetcher.Wanter`."""
         with self._lock:
-            is_news = not self._missing.isdisjoint(keys)
+            is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
             self._missing.difference_update(keys)
+            self._stand_ins.difference_update(keys)
             for key in keys:
                 self._failed.pop(key, None)
         if is_news:
@@ -189,12 +205,13 @@ class Display:
         if isinstance(error, StoppedError):
             return
         with self._lock:
-            to_repeat = self._to_repeat.intersection(keys)
-            self._to_repeat -= to_repeat
+            to_repeat = {key for key in keys if self._to_repeat.get(key)}
+            for key in to_repeat:
+                self._to_repeat[key] -= 1
             failed = self._missing.intersection(keys) - to_repeat  # what is ahead may fail until it is looked at
             self._failed.update(dict.fromkeys(failed, (time.monotonic(), error)))
         if to_repeat:
-            self._plan()
+            self._fetcher.ask(self, after_s=0.0)
         if failed:
             self._tell()
 
@@ -210,40 +227,68 @@ class Display:
         """Remember what is looked at, and ask for what it lacks."""
         with self._lock:
             if self._view != view:
-                self._motion = motion_between(self._view, view)
-            self._view = view
-            self._missing = set(holes)
-            self._is_exact = not self._missing
-        self._plan()
+                now = time.monotonic()
+                self._motion = motion_between(self._view, view, self._motion, now - self._moved_at)
+                self._steps_late = self._steps_late + 1 if self._motion is not None and self._missing else 0
+                self._view, self._moved_at = view, now
+                self._target = affordable_level(self.pyramid, view, self.largest_view_bytes)
+            holes = set(holes)
+            self._is_exact, self._is_limited = not holes, self._target != view.level
+            self._missing = self._lacking(self._target, view) if self._is_limited else holes
+        self._fetcher.ask(self, after_s=_SETTLE_S)
 
-    def _plan(self) -> None:
-        """Say to the fetcher what is wanted now."""
+    def plan(self) -> None:
+        """Say to the fetcher what is wanted now; see `wishes.Planner`. The viewer's thread is spared this."""
         with self._lock:
+            view, motion, target = self._view, self._motion, self._target
+            still_for_s = time.monotonic() - self._moved_at
             if self._is_closed:
                 return
-            view = self._view
             if view is None or self._is_held or self._is_stopped:
                 self._fetcher.want(self, [])
                 return
-            target = affordable_level(self.pyramid, view, self.largest_view_bytes)
-            self._is_limited = target != view.level
-            wanted = list(self._wanted(view, target))
-            in_view = {key for priority, run in wanted if priority <= Priority.VIEW for key in run.keys}
-            self._missing = {key for key in self._missing if not self._is_limited} | in_view
-            is_costly = self.pyramid.size_bytes(target, view.at(self.pyramid, target)) > _COSTLY_BYTES
-        self._fetcher.want(self, wanted, delay_s=_COSTLY_SETTLE_S if is_costly else _SETTLE_S)
+        again_s = still_after_s(motion)
+        if motion is not None and still_for_s >= again_s:
+            motion = Motion(motion.axis, motion.sign)
+        runs = list(self._runs(self._wants(view, target, motion)))
+        if self.pyramid.size_bytes(target, view.at(self.pyramid, target)) > _COSTLY_BYTES:
+            again_s = max(again_s, _COSTLY_SETTLE_S)
+            if still_for_s < again_s:
+                runs = [(priority, run) for priority, run in runs if priority < Priority.VIEW]
+        with self._lock:
+            if self._view is not view:
+                return  # what is looked at now will be asked for
+            self._stand_ins = {key for priority, run in runs if priority <= Priority.VIEW for key in run.keys}
+            awaited = self._missing | self._stand_ins
+        self._fetcher.want(self, runs)
+        if still_for_s < again_s:
+            self._fetcher.ask(self, after_s=again_s - still_for_s, is_outdated=False)
         # what has arrived between the picture and now would be told to nobody
-        self.blocks_arrived([key for key in tuple(self._missing) if key in self._fetcher.memory])
+        self.blocks_arrived([key for key in awaited if key in self._fetcher.memory])
 
-    def _wanted(self, view: View, target: int) -> Iterable[tuple[Priority, Run]]:
-        largest = min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4)
-        needs_coarse = not self._has_coarse(view)
-        for want in plan(
-            self.pyramid, view, target, self._motion, needs_coarse=needs_coarse, largest_background_bytes=largest
-        ):
-            yield from self._runs(want.priority, want.level, want.box)
+    def _wants(self, view: View, target: int, motion: Motion | None) -> Iterator[Want]:
+        line = self._fetcher.line(self.pyramid.line)
+        return plan(
+            self.pyramid,
+            view,
+            target,
+            motion,
+            needs_coarse=not self._has_coarse(view),
+            largest_background_bytes=min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4),
+            is_late=self._steps_late >= _STEPS_LATE,
+            bytes_per_s=line.bytes_per_s,
+            request_bytes=line.request_bytes(),
+        )
 
-    def _runs(self, priority: Priority, level: int, box: Box) -> Iterable[tuple[Priority, Run]]:
+    def _runs(self, wants: Iterable[Want]) -> Iterator[tuple[Priority, Run]]:
+        for want in wants:
+            if want.is_table:
+                tables = self.pyramid.tables(want.level, want.box)
+                yield from ((want.priority, run) for run in tables if run.keys[0] not in self._fetcher.memory)
+            else:
+                yield from ((want.priority, run) for run in self._runs_for(want.level, want.box))
+
+    def _runs_for(self, level: int, box: Box) -> list[Run]:
         """The runs that bring what a box lacks, nearest to its middle first."""
         pyramid, memory = self.pyramid, self._fetcher.memory
         now = time.monotonic()
@@ -259,15 +304,18 @@ class Display:
             place = pyramid.grid(level).box(run.keys[0][2])  # type: ignore[index]
             return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
 
-        return [(priority, run) for run in sorted(pyramid.runs(level, missing), key=distance)]
+        return sorted(pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES), key=distance)
 
     def _has_coarse(self, view: View) -> bool:
         """Whether some coarser level covers the view."""
-        pyramid = self.pyramid
-        return any(
-            all(
-                pyramid.key(level, block) in self._fetcher.memory
-                for block in pyramid.grid(level).covering(view.at(pyramid, level))
-            )
-            for level in range(view.level + 1, len(pyramid.shapes))
-        )
+        coarser = range(view.level + 1, len(self.pyramid.shapes))
+        return any(self._has(level, view.at(self.pyramid, level)) for level in coarser)
+
+    def _lacking(self, level: int, view: View) -> set[Hashable]:
+        key, box = self.pyramid.key, view.at(self.pyramid, level)
+        keys = (key(level, block) for block in self.pyramid.grid(level).covering(box))
+        return {key for key in keys if key not in self._fetcher.memory}
+
+    def _has(self, level: int, box: Box) -> bool:
+        memory, key = self._fetcher.memory, self.pyramid.key
+        return all(key(level, block) in memory for block in self.pyramid.grid(level).covering(box))

@@ -2,7 +2,8 @@
 
 Two kinds of callers share the threads. Whoever needs exact values *fetches*: waits, and comes first. A picture
 *wants*: says what it would like next in order of importance, as often as that changes, and is told what arrives; what
-it no longer wants and was not sent yet is never sent. Threads start when there is work and end when there is none.
+it no longer wants and was not sent yet is never sent, and what is under way is given up where that frees the line for
+longer than a new connection takes. Threads start when there is work and end when there is none.
 """
 
 from __future__ import annotations
@@ -12,59 +13,25 @@ import time
 from collections import deque
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, field
-from enum import IntEnum
-from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_cryoet.exceptions import CryoETError, StoppedError, StreamError
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
+from napari_cryoet.streaming.line import Line
+from napari_cryoet.streaming.wishes import Block, Planner, Priority, Run, Wanter, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable
 
-Block = npt.NDArray[np.generic]
+__all__ = ["THREADS", "Block", "Fetcher", "Planner", "Priority", "Run", "Wanter", "shared_fetcher"]
 
 THREADS = 16
 _IDLE_S = 1.0
 _STOP_POLL_S = 0.05
-
-
-class Priority(IntEnum):
-    """Why a picture wants a block; smaller comes first."""
-
-    FIRST_SIGHT = 0
-    VIEW = 1
-    AHEAD = 2
-    BACKGROUND = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """Blocks that are best fetched together.
-
-    Attributes
-    ----------
-    keys
-        One for each block, unique in the process.
-    load
-        Reads some of these blocks, blocking.
-    """
-
-    keys: tuple[Hashable, ...]
-    load: Callable[[tuple[Hashable, ...]], dict[Hashable, Block]]
-
-
-class Wanter(Protocol):
-    """Someone who wants blocks and is told, on any thread, what became of them."""
-
-    def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
-        """These blocks are in the cache now."""
-
-    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
-        """These blocks could not be had."""
+_MOST_TRIES = 3  # of a run that somebody else's stop ended
 
 
 @dataclass(slots=True, eq=False)
@@ -73,11 +40,17 @@ class _Flight:
 
     run: Run
     keys: tuple[Hashable, ...]
-    future: Future[dict[Hashable, Block]] = field(default_factory=Future)
-    waiters: int = 0
     priority: Priority | None = None  # None where somebody waits
-    has_begun: bool = False
-    is_stale: bool = False
+    future: Future[dict[Hashable, Block]] = field(default_factory=Future)
+    stop: threading.Event = field(default_factory=threading.Event)
+    waiters: int = 0
+    began_at: float | None = None  # None where it is queued
+    is_stale: bool = False  # what comes of it is out of date
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it brings over the line."""
+        return self.run.wire_bytes * len(self.keys)
 
     @property
     def is_ahead(self) -> bool:
@@ -90,15 +63,6 @@ class _Flight:
         return self.priority is not None and self.priority < Priority.AHEAD
 
 
-@dataclass(slots=True)
-class _Wish:
-    """What one picture wants, most important first, not before a time."""
-
-    ready_at: float
-    runs: deque[tuple[Priority, Run]]
-    served_at: float = 0.0
-
-
 class Fetcher:
     """Threads that fetch blocks into a cache.
 
@@ -107,18 +71,32 @@ class Fetcher:
     memory
         Where blocks go.
     threads
-        How many requests are in flight at most; for what nobody looks at yet half of them at most; for the
-        background a quarter, and none while something that is looked at is under way.
+        How many requests are in flight at most; for what nobody looks at yet three quarters of them at most, and no
+        more than the line can carry besides what is looked at; for the background a quarter, and none while something
+        that is looked at is under way.
+    clock
+        Tells the time in seconds.
     """
 
-    def __init__(self, memory: MemoryCache[object], *, threads: int = THREADS) -> None:
+    def __init__(
+        self, memory: MemoryCache[object], *, threads: int = THREADS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.memory = memory
-        self._limit = threads
+        self._limit, self._clock = threads, clock
         self._state = threading.Condition()
         self._queue: deque[_Flight] = deque()
-        self._wishes: dict[Wanter, _Wish] = {}
+        self._wishes = Wishes()
         self._flights: dict[Hashable, _Flight] = {}
-        self._threads = self._idle = self._ahead = self._in_view = 0
+        self._under_way: set[_Flight] = set()
+        self._lines: dict[Hashable, Line] = {}
+        self._threads = self._idle = 0
+        self._has_timekeeper = False  # one idle thread wakes when a wish is ready, not all of them
+        self._is_views_turn = False
+
+    def line(self, name: Hashable) -> Line:
+        """What is known of the way to a server."""
+        with self._state:
+            return self._lines.setdefault(name, Line())
 
     def fetch(self, runs: Iterable[Run], *, stop: threading.Event | None = None) -> dict[Hashable, Block]:
         """Get all blocks of some runs, from the cache or by waiting for them.
@@ -144,7 +122,7 @@ class Fetcher:
             self._leave(flights)
         return blocks
 
-    def want(self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]], *, delay_s: float = 0.0) -> None:
+    def want(self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]]) -> None:
         """Replace what a picture wants; whatever it wanted before and was not sent is dropped.
 
         Parameters
@@ -153,28 +131,49 @@ class Fetcher:
             Who wants.
         runs
             What, most important first.
-        delay_s
-            How long to wait before anything is sent, in case the wish changes again.
         """
         with self._state:
-            earlier = self._wishes.get(wanter)
-            served_at = earlier.served_at if earlier else 0.0
-            self._wishes[wanter] = _Wish(time.monotonic() + delay_s, deque(runs), served_at)
+            self._wishes.set(wanter, runs)
+            self._give_up_what_nobody_wants(self._clock())
+            self._call_threads()
+
+    def ask(self, planner: Planner, *, after_s: float, is_outdated: bool = True) -> None:
+        """Have a picture asked what it wants, by a thread of the fetcher.
+
+        Parameters
+        ----------
+        planner
+            The picture.
+        after_s
+            How soon; asking again before that, with ``is_outdated``, asks only once, so much later.
+        is_outdated
+            Whether what it wanted until then is not to be sent any more.
+        """
+        with self._state:
+            self._wishes.ask(planner, self._clock() + after_s, is_outdated=is_outdated)
             self._call_threads()
 
     def forget(self, wanter: Wanter) -> None:
         """Drop what a picture wants, and tell it nothing any more."""
         with self._state:
-            self._wishes.pop(wanter, None)
+            self._wishes.drop(wanter)
+            self._give_up_what_nobody_wants(self._clock())
+
+    def abandon(self, owner: Hashable) -> None:
+        """Stop whatever is under way or queued for keys that are tuples which start with ``owner``."""
+        with self._state:
+            for flight in {*self._flights.values(), *self._under_way}:
+                if isinstance(flight.keys[0], tuple) and flight.keys[0][0] == owner:
+                    flight.stop.set()
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget blocks that are out of date, and do not keep what comes of them by what is under way."""
         with self._state:
-            for key in keys:
+            dropped = set(keys)
+            for key in dropped:
                 self.memory.forget(key)
-                flight = self._flights.get(key)
-                if flight is not None and flight.has_begun:
-                    flight.is_stale = True
+            for flight in self._under_way:
+                flight.is_stale |= not dropped.isdisjoint(flight.keys)
 
     def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[_Flight]:
         """Take from the cache what is there; the flights that bring the rest, among them a new one if need be."""
@@ -194,8 +193,8 @@ class Fetcher:
             flights.add(flight)
         return flights
 
-    def _register(self, run: Run, keys: tuple[Hashable, ...]) -> _Flight:
-        flight = _Flight(run, keys)
+    def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> _Flight:
+        flight = _Flight(run, keys, priority)
         self._flights.update(dict.fromkeys(keys, flight))
         return flight
 
@@ -209,93 +208,151 @@ class Fetcher:
                 future.result()
 
     def _leave(self, flights: set[_Flight]) -> None:
-        """Stop waiting; what nobody waits for any more and was not sent is dropped."""
+        """Stop waiting; what nobody waits for any more is dropped, or given up where that pays."""
         with self._state:
             for flight in flights:
                 flight.waiters -= 1
                 if flight.waiters == 0 and flight in self._queue:
                     self._queue.remove(flight)
                     self._land(flight)
+            self._give_up_what_nobody_wants(self._clock())
+
+    def _give_up_what_nobody_wants(self, now: float) -> None:
+        for flight in self._under_way:
+            if flight.waiters or flight.stop.is_set() or self._wishes.any_wants(flight.keys):
+                continue
+            line = self._lines[flight.run.line]
+            if flight.began_at is not None and line.saves_by_hanging_up(now - flight.began_at, flight.size_bytes):
+                flight.stop.set()
+                self._land(flight)  # whoever wants it from now on sends for it anew
 
     def _call_threads(self) -> None:
-        """Wake as many threads as there is work for, or start them."""
-        work = len(self._queue) + sum(len(wish.runs) for wish in self._wishes.values())
-        for _ in range(min(work - self._idle, self._limit - self._threads)):
+        """Wake a thread, which wakes another if there is more to do, or start as many as there is work for."""
+        work = len(self._queue) + self._wishes.count()
+        for _ in range(min(work - self._idle, self._limit + 1 - self._threads)):  # one more plans while others wait
             self._threads += 1
             threading.Thread(target=self._serve, name="napari-cryoet-fetch", daemon=True).start()
-        self._state.notify_all()
+        self._state.notify()
 
     def _serve(self) -> None:
-        """Fetch whatever is most urgent until there has been nothing to do for a while."""
-        while (flight := self._take()) is not None:
-            flight.has_begun = True
-            result: dict[Hashable, Block] | CryoETError = StreamError("Reading failed in an unexpected way.")
+        """Do whatever is most urgent until there has been nothing to do for a while."""
+        while (work := self._take()) is not None:
             is_sound = False
             try:
-                result = flight.run.load(flight.keys)
+                work()
                 is_sound = True
-            except CryoETError as error:
-                result = error
-                is_sound = True
-            finally:  # also for what nobody foresaw: those who wait must not wait for ever
-                self._finish(flight, result, is_leaving=not is_sound)
+            finally:
+                if not is_sound:
+                    with self._state:
+                        self._threads -= 1
 
-    def _take(self) -> _Flight | None:
-        idle_until = time.monotonic() + _IDLE_S
+    def _fly(self, flight: _Flight) -> None:
+        result: dict[Hashable, Block] | CryoETError = StreamError("Reading failed in an unexpected way.")
+        try:
+            result = _load(flight)
+        except CryoETError as error:
+            result = error
+        finally:  # also for what nobody foresaw: those who wait must not wait for ever
+            self._finish(flight, result)
+
+    def _take(self) -> Callable[[], None] | None:
+        """The next thing to do; None once there has been nothing for a while. Whoever leaves the idle wakes another."""
+        idle_until = self._clock() + _IDLE_S
         with self._state:
             while True:
-                now = time.monotonic()
-                if self._queue:
-                    return self._queue.popleft()
-                flight = self._next_wish(now)
-                if flight is not None:
-                    return flight
+                now = self._clock()
+                work = self._next_work(now)
+                if work is not None:
+                    self._state.notify()
+                    return work
                 if now >= idle_until:
                     self._threads -= 1
+                    self._state.notify()
                     return None
-                starts = [wish.ready_at for wish in self._wishes.values() if wish.runs and wish.ready_at > now]
-                self._idle += 1
-                self._state.wait(max(0.0, min([idle_until, *starts]) - now))
-                self._idle -= 1
+                self._rest(now, idle_until)
 
-    def _next_wish(self, now: float) -> _Flight | None:
-        """The most important run that some picture wants, in turn among equals."""
-        lowest = Priority.BACKGROUND
-        if self._ahead >= self._limit // 2:
-            lowest = Priority.VIEW
-        elif self._in_view or self._ahead >= self._limit // 4:
-            lowest = Priority.AHEAD  # the background would share the line with what is looked at, and delay it
-        while True:
-            ready = [
-                wish
-                for wish in self._wishes.values()
-                if wish.runs and wish.ready_at <= now and wish.runs[0][0] <= lowest
-            ]
-            if not ready:
-                return None
-            wish = min(ready, key=lambda wish: (wish.runs[0][0], wish.served_at))
-            priority, run = wish.runs.popleft()
+    def _next_work(self, now: float) -> Callable[[], None] | None:
+        planner = self._wishes.next_to_ask(now)
+        if planner is not None:
+            return planner.plan
+        flight = self._next_flight(now) if len(self._under_way) < self._limit else None
+        if flight is None:
+            return None
+        flight.began_at = now
+        self._under_way.add(flight)
+        self._lines.setdefault(flight.run.line, Line()).began(now)
+        self._press(flight.run.line, now)
+        return partial(self._fly, flight)
+
+    def _rest(self, now: float, until: float) -> None:
+        """Sleep until something changes; one of all that sleep also watches the time."""
+        keeps_time = not self._has_timekeeper
+        if keeps_time:
+            self._has_timekeeper = True
+            until = min(until, self._wishes.next_time())
+        self._idle += 1
+        self._state.wait(max(0.0, until - now))
+        self._idle -= 1
+        if keeps_time:
+            self._has_timekeeper = False
+
+    def _next_flight(self, now: float) -> _Flight | None:
+        """What somebody waits for before what somebody wants; in turn where both are urgent."""
+        if not self._queue:
+            return self._next_wish(now, self._lowest_priority())
+        flight = self._next_wish(now, Priority.VIEW) if self._is_views_turn else None
+        self._is_views_turn = flight is None
+        return flight or self._queue.popleft()
+
+    def _next_wish(self, now: float, lowest: Priority) -> _Flight | None:
+        """The most important run that some picture wants and that may be sent, in turn among equals."""
+        while (found := self._wishes.next(lowest)) is not None:
+            priority, run = found
             keys = tuple(key for key in run.keys if key not in self._flights and key not in self.memory)
-            if keys:
-                wish.served_at = now
-                flight = self._register(run, keys)
-                flight.priority = priority
-                self._ahead += flight.is_ahead
-                self._in_view += flight.is_view
-                return flight
+            if not keys:
+                self._wishes.pop()
+                continue
+            if priority >= Priority.AHEAD and not self._has_room_ahead(run, len(keys)):
+                self._lines[run.line].pressed(now, is_full=True)
+                return None
+            self._wishes.pop(served_at=now)
+            return self._register(run, keys, priority)
+        return None
 
-    def _finish(self, flight: _Flight, result: dict[Hashable, Block] | CryoETError, *, is_leaving: bool) -> None:
+    def _lowest_priority(self) -> Priority:
+        ahead = sum(flight.is_ahead for flight in self._under_way)
+        if ahead >= max(1, self._limit * 3 // 4):
+            return Priority.VIEW
+        if ahead >= max(1, self._limit // 4) or any(flight.is_view for flight in self._under_way):
+            return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
+        return Priority.BACKGROUND
+
+    def _press(self, name: Hashable, now: float) -> None:
+        """Tell a line whether it is full; in between it is left as it was, for requests come and go."""
+        under_way = sum(flight.run.line == name for flight in self._under_way)
+        if under_way >= self._limit * 3 // 4:
+            self._lines[name].pressed(now, is_full=True)
+        elif under_way < self._limit // 2:
+            self._lines[name].pressed(now, is_full=False)
+
+    def _has_room_ahead(self, run: Run, n_keys: int) -> bool:
+        ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and f.run.line == run.line)
+        return self._lines.setdefault(run.line, Line()).may_carry_ahead(ahead, run.wire_bytes * n_keys)
+
+    def _finish(self, flight: _Flight, result: dict[Hashable, Block] | CryoETError) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
         with self._state:
+            now = self._clock()
             if isinstance(result, dict) and not flight.is_stale:
                 for key, block in result.items():
                     self.memory.put(key, block, _owned_bytes(block))
-            self._threads -= is_leaving
-            self._ahead -= flight.is_ahead
-            self._in_view -= flight.is_view
+            self._under_way.discard(flight)
+            size_bytes = flight.size_bytes if isinstance(result, dict) else 0
+            self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
+            self._press(flight.run.line, now)
             self._land(flight)
-            wanters = list(self._wishes)
-            self._state.notify_all()
+            wanters = self._wishes.wanters()
+            self._state.notify()
         if isinstance(result, dict):
             flight.future.set_result(result)
             for wanter in wanters:
@@ -309,6 +366,17 @@ class Fetcher:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+
+
+def _load(flight: _Flight) -> dict[Hashable, Block]:
+    """Load a run; once more where the stop of another that it shares something with has ended it."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return flight.run.load(flight.keys, flight.stop)
+        except StoppedError:
+            if flight.stop.is_set():
+                raise
+    return flight.run.load(flight.keys, flight.stop)
 
 
 def _owned_bytes(block: Block) -> int:

@@ -93,6 +93,15 @@ class FrameReader:
         self._files.confirm(held.place, held.version)  # another thread may have met another one meanwhile
         return decoded
 
+    def prepare(self, chunk: Chunk, stop: threading.Event) -> None:
+        """Read a chunk's table; see `BlockReader`."""
+        if self._is_small:
+            return  # its table comes with all of the chunk
+        try:
+            self._frames.get(chunk, lambda: self._read_frame(chunk, stop))
+        except FormatError as error:
+            raise damaged(self._files.describe(chunk), error) from error
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Drop the tables of all chunks in a file; see `BlockReader`."""
         self._files.forget(self.grid.chunk(block))

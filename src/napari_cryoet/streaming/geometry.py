@@ -71,6 +71,21 @@ class Grid:
         starts = (borders[i] for borders, i in zip(self.borders, block, strict=True))
         return tuple(start // size for start, size in zip(starts, shape, strict=True))
 
+    def chunks(self, box: Box) -> Iterator[tuple[int, ...]]:
+        """The chunks that have voxels in a box."""
+        spans = zip(box, self.chunk_shape, strict=True)
+        yield from itertools.product(*(range(start // size, -(-stop // size)) for (start, stop), size in spans))
+
+    @property
+    def n_chunks(self) -> int:
+        """How many chunks there are, those that have no file included."""
+        return math.prod(-(-size // chunk) for size, chunk in zip(self.shape, self.chunk_shape, strict=True))
+
+    @property
+    def largest_block(self) -> int:
+        """How many voxels the first block has; none has more."""
+        return math.prod(borders[1] for borders in self.borders)
+
     def covering(self, box: Box) -> Iterator[BlockIndex]:
         """The blocks that have voxels in a box."""
         yield from itertools.product(*(range(first, last) for first, last in self._span(box)))

@@ -6,6 +6,7 @@ a second round.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,6 +85,29 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
     raise FormatError(
         f"There is no OME-Zarr image at {where}.", hint="Check the address; it should name a folder that ends in .zarr."
     )
+
+
+def check_levels(found: Found, where: str) -> None:
+    """Refuse levels that can't be one image.
+
+    Raises
+    ------
+    FormatError
+        Names what is wrong.
+    """
+    finest = found.arrays[0].metadata
+    axes = found.multiscale.axes if found.multiscale else ()
+    if axes and len(axes) != len(finest.shape):
+        raise FormatError(f"{where}: {len(axes)} axes are named, but the array has {len(finest.shape)}.")
+    for array in found.arrays:
+        shape = array.metadata.shape
+        if not all(shape):
+            raise FormatError(f"{where}: level {array.path!r} is empty.")
+        if len(shape) != len(finest.shape) or array.metadata.dtype != finest.dtype:
+            raise FormatError(f"{where}: level {array.path!r} differs from the finest one in its axes or data type.")
+    for finer, coarser in itertools.pairwise(found.arrays):
+        if any(a < b for a, b in zip(finer.metadata.shape, coarser.metadata.shape, strict=True)):
+            raise FormatError(f"{where}: level {coarser.path!r} is larger than level {finer.path!r}.")
 
 
 class _Look:

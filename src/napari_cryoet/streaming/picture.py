@@ -6,6 +6,7 @@ levels made by block mean the one it was averaged into, for levels made by takin
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,7 @@ def coarse_indices(pyramid: Pyramid, level: int, box: Box, coarse: int) -> list[
     """On each axis, which voxel of a coarser level lies at each voxel of a box."""
     indices = []
     for axis, (start, stop) in enumerate(box):
-        ratio = pyramid.factors[coarse][axis] / pyramid.factors[level][axis]
+        ratio = _ratio(pyramid, level, coarse, axis)
         centres = np.arange(start, stop)
         if pyramid.coarse_offset == "mean":
             index = np.floor((centres + 0.5) / ratio)
@@ -89,6 +90,10 @@ def coarse_indices(pyramid: Pyramid, level: int, box: Box, coarse: int) -> list[
             index = np.floor(centres / ratio + 0.5)
         indices.append(np.clip(index, 0, pyramid.shapes[coarse][axis] - 1).astype(np.intp))
     return indices
+
+
+def _ratio(pyramid: Pyramid, level: int, coarse: int, axis: int) -> float:
+    return pyramid.factors[coarse][axis] / pyramid.factors[level][axis]
 
 
 def _bounds(boxes: list[Box]) -> Box:
@@ -104,25 +109,42 @@ def _fill(stack: _Stack, level: int, box: Box, values: Block, placeholder: float
     for coarse in range(level + 1, len(stack.pyramid.shapes)):
         indices = coarse_indices(stack.pyramid, level, box, coarse)
         parts = [(place, content) for _, place, content in stack.blocks(coarse, _span(indices))]
-        to_paint.append((indices, [(place, content) for place, content in parts if content is not None]))
+        steps = [max(1, round(_ratio(stack.pyramid, level, coarse, axis))) for axis in range(len(box))]
+        to_paint.append((indices, steps, [(place, content) for place, content in parts if content is not None]))
         if all(content is not None for _, content in parts):
             break
     else:
         values[...] = placeholder
-    for indices, found in reversed(to_paint):
+    for indices, steps, found in reversed(to_paint):
         for place, content in found:
-            _paint(values, indices, place, content)
+            _paint(values, indices, steps, place, content)
 
 
 def _span(indices: list[npt.NDArray[np.intp]]) -> Box:
     return tuple((int(index[0]), int(index[-1]) + 1) for index in indices)
 
 
-def _paint(values: Block, indices: list[npt.NDArray[np.intp]], place: Box, content: Block) -> None:
+def _paint(values: Block, indices: list[npt.NDArray[np.intp]], steps: list[int], place: Box, content: Block) -> None:
     """Copy the voxels of one coarse block to wherever the indices want them; indices ascend along each axis."""
-    targets, sources = [], []
-    for index, (start, stop) in zip(indices, place, strict=True):
-        first, last = np.searchsorted(index, (start, stop))
-        targets.append(slice(first, last))
-        sources.append(index[first:last] - start)
-    values[tuple(targets)] = content[np.ix_(*sources)]
+    copies = []
+    for index, step, (start, stop) in zip(indices, steps, place, strict=True):
+        first, last = (int(at) for at in np.searchsorted(index, (start, stop)))
+        copies.append(list(_copies_along(index[first:last] - start, first, step)))
+    for along in itertools.product(*copies):
+        part = content
+        for axis, (_, source) in enumerate(along):
+            part = part[(slice(None),) * axis + (source,)]
+        values[tuple(target for target, _ in along)] = part
+
+
+def _copies_along(
+    index: npt.NDArray[np.intp], first: int, step: int
+) -> Iterator[tuple[slice, slice | npt.NDArray[np.intp]]]:
+    """Where to put which voxels along one axis: as few strided copies as do it, which cost least, else one by index."""
+    phases = [index[phase::step] for phase in range(min(step, len(index)))]
+    if not all(phase[-1] - phase[0] == len(phase) - 1 for phase in phases):
+        yield slice(first, first + len(index)), index
+        return
+    for number, phase in enumerate(phases):
+        target = slice(first + number, first + len(index), step)
+        yield target, slice(int(phase[0]), int(phase[-1]) + 1)

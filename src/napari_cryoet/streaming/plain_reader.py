@@ -58,6 +58,10 @@ class PlainReader:
             loaded |= part
         return loaded
 
+    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
+        """Learn where in a file a chunk is; see `BlockReader`."""
+        self._files.find(chunk, stop)
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Let another version of a file count; see `BlockReader`."""
         self._files.forget(self.grid.chunk(block))

@@ -1,7 +1,8 @@
 """What to fetch for a view, and in which order: pure decisions, without fetching anything.
 
 First something coarse, then what is looked at, then what comes into view next, in the direction of motion or on both
-sides of a still plane, then the whole coarsest level, so that whatever is looked at later is never empty.
+sides of a still plane, then the whole coarsest level, so that whatever is looked at later is never empty. Who moves
+faster than the line can bring the finest level gets the finest that keeps up, and the rest once they slow down.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cryoet.streaming.fetcher import Priority
 from napari_cryoet.streaming.geometry import Box, box_shape
 from napari_cryoet.streaming.picture import coarse_box
+from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
 _WASTEFUL = 16  # so many bytes fetched for one shown
 _LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before somebody wants to see it
-_BLOCKS_AHEAD = 6
+_LEAD_S = 0.6  # what comes into view so soon is fetched ahead
+_FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
 _BLOCKS_AROUND = 2
-_BLOCKS_A_REQUEST = 2  # few larger requests fill a long line better than many small ones
+_USABLE_SHARE = 0.9  # of what the line can carry
+_MOST_TABLES = 256
+_PAUSE_S = 0.5  # steps farther apart are no motion at a pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +46,37 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """The last step along an axis: ``sign`` is 1 or -1."""
+    """How a plane moves along its axis: ``sign`` is 1 or -1; 0 planes a second where it took a single step."""
 
     axis: int
     sign: int
+    planes_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A part of a level that is worth fetching, and why."""
+    """A part of a level that is worth fetching, and why; where ``is_table`` only what is needed to find it there."""
 
     priority: Priority
     level: int
     box: Box
+    is_table: bool = False
 
 
-def motion_between(before: View | None, now: View) -> Motion | None:
-    """How the view has moved, if it is a plane that moved along one axis."""
+def motion_between(
+    before: View | None, now: View, motion: Motion | None = None, after_s: float = math.inf
+) -> Motion | None:
+    """How the view moves, if it is a plane that moved along one axis.
+
+    Parameters
+    ----------
+    before, now
+        The views.
+    motion
+        How it moved until then.
+    after_s
+        How long it had been where it was.
+    """
     if before is None or before.level != now.level:
         return None
     moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
@@ -68,7 +86,13 @@ def motion_between(before: View | None, now: View) -> Motion | None:
     (start, stop), (next_start, next_stop) = before.box[axis], now.box[axis]
     if stop - start != 1 or next_stop - next_start != 1:
         return None
-    return Motion(axis, 1 if next_start > start else -1)
+    sign = 1 if next_start > start else -1
+    if after_s > _PAUSE_S:
+        return Motion(axis, sign)
+    pace = abs(next_start - start) / max(after_s, 0.01)
+    if motion is not None and (motion.axis, motion.sign) == (axis, sign) and motion.planes_per_s:
+        pace = (pace + motion.planes_per_s) / 2  # steps of a slider come unevenly
+    return Motion(axis, sign, pace)
 
 
 def affordable_level(pyramid: Pyramid, view: View, largest_bytes: int) -> int:
@@ -86,6 +110,37 @@ def affordable_level(pyramid: Pyramid, view: View, largest_bytes: int) -> int:
     return len(pyramid.shapes) - 1
 
 
+def level_that_keeps_up(pyramid: Pyramid, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
+    """The finest level, not finer than ``target``, whose planes come as fast as they are passed."""
+    if motion is None or not motion.planes_per_s or math.isinf(bytes_per_s):
+        return target
+    for level in range(target, len(pyramid.shapes)):
+        if motion.planes_per_s * _bytes_a_step(pyramid, view, level, motion.axis) <= _USABLE_SHARE * bytes_per_s:
+            return level
+    return len(pyramid.shapes) - 1
+
+
+def _bytes_a_step(pyramid: Pyramid, view: View, level: int, axis: int) -> float:
+    """How many bytes cross the line for each step of the view, on average: blocks hold several planes."""
+    box = view.at(pyramid, level)
+    outer = pyramid.grid(level).enclosing(box)
+    steps = (outer[axis][1] - outer[axis][0]) * pyramid.factors[level][axis] / pyramid.factors[view.level][axis]
+    return pyramid.wire_bytes(level, pyramid.size_bytes(level, box)) / max(1.0, steps)
+
+
+def blocks_ahead(motion: Motion, steps_a_block: float) -> int:
+    """How many blocks are worth fetching ahead of a plane that moves, each of so many steps."""
+    needed = math.ceil(motion.planes_per_s * _LEAD_S / max(1.0, steps_a_block)) + 1
+    return max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, needed))
+
+
+def still_after_s(motion: Motion | None) -> float:
+    """How long after a step the view counts as still."""
+    if motion is None or not motion.planes_per_s:
+        return 0.0
+    return min(0.15, max(0.05, 1.5 / motion.planes_per_s))
+
+
 def plan(
     pyramid: Pyramid,
     view: View,
@@ -94,6 +149,9 @@ def plan(
     *,
     needs_coarse: bool,
     largest_background_bytes: int,
+    is_late: bool = False,
+    bytes_per_s: float = math.inf,
+    request_bytes: int = 0,
 ) -> Iterator[Want]:
     """What is worth fetching for a view, most urgent first.
 
@@ -104,43 +162,85 @@ def plan(
     target
         The level that is fetched for it.
     motion
-        How it moved last; None if it is new or still.
+        How it moves; None if it is new or still.
     needs_coarse
         Whether there is nothing yet to show for it.
     largest_background_bytes
         The coarsest level is fetched as a whole if it takes no more than this.
+    is_late
+        Whether the target has not come in time lately.
+    bytes_per_s
+        What the line can carry.
+    request_bytes
+        How large a request should be at least.
     """
     coarsest = len(pyramid.shapes) - 1
-    if needs_coarse and target != coarsest:
+    pace = level_that_keeps_up(pyramid, view, target, motion, bytes_per_s) if is_late else target
+    if needs_coarse and pace != coarsest:
         yield Want(Priority.FIRST_SIGHT, coarsest, view.at(pyramid, coarsest))
-    box = view.at(pyramid, target)
-    yield Want(Priority.VIEW, target, box)
+    yield Want(Priority.VIEW, pace, view.at(pyramid, pace))
     if motion is not None:
-        for ahead in _beyond(pyramid, target, box, motion, _BLOCKS_AHEAD):
-            yield Want(Priority.AHEAD, target, ahead)
-    else:
-        for axis in [axis for axis, (start, stop) in enumerate(box) if stop - start == 1]:
-            for sign in (1, -1):
-                for around in _beyond(pyramid, target, box, Motion(axis, sign), _BLOCKS_AROUND):
-                    yield Want(Priority.BACKGROUND, target, around)
-    whole = tuple((0, size) for size in pyramid.shapes[coarsest])
-    if pyramid.size_bytes(coarsest, whole) <= largest_background_bytes:
-        yield Want(Priority.BACKGROUND, coarsest, whole)
+        yield from _ahead(pyramid, view, pace, motion, request_bytes)
+    if motion is not None and motion.planes_per_s:
+        return
+    if motion is None:
+        yield from _around(pyramid, target, view.at(pyramid, target), request_bytes)
+    if pyramid.size_bytes(coarsest) <= largest_background_bytes:
+        yield Want(Priority.BACKGROUND, coarsest, _whole(pyramid, coarsest))
+    if pyramid.grid(target).n_chunks <= _MOST_TABLES:
+        yield Want(Priority.BACKGROUND, target, _whole(pyramid, target), is_table=True)
 
 
-def _beyond(pyramid: Pyramid, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
-    """The boxes that a plane comes to if it moves on, nearest first, each to be fetched in one go."""
+def _whole(pyramid: Pyramid, level: int) -> Box:
+    return tuple((0, size) for size in pyramid.shapes[level])
+
+
+def _ahead(pyramid: Pyramid, view: View, level: int, motion: Motion, request_bytes: int) -> Iterator[Want]:
+    """What a moving plane comes to: the tables of the chunks that it enters, then block after block."""
+    box = view.at(pyramid, level)
+    factor = pyramid.factors[level][motion.axis] / pyramid.factors[view.level][motion.axis]
+    outer = pyramid.grid(level).enclosing(box)[motion.axis]
+    blocks = blocks_ahead(motion, (outer[1] - outer[0]) * factor)
+    for beyond in _beyond(pyramid, level, box, motion, blocks=2 * blocks, request_bytes=0):
+        if not _same_chunks(pyramid, level, box, beyond, motion.axis):
+            yield Want(Priority.AHEAD, level, beyond, is_table=True)
+            break
+    for beyond in _beyond(pyramid, level, box, motion, blocks=blocks, request_bytes=request_bytes):
+        yield Want(Priority.AHEAD, level, beyond)
+
+
+def _around(pyramid: Pyramid, level: int, box: Box, request_bytes: int) -> Iterator[Want]:
+    """What lies on both sides of a still plane."""
+    for axis in [axis for axis, (start, stop) in enumerate(box) if stop - start == 1]:
+        for sign in (1, -1):
+            for around in _beyond(
+                pyramid, level, box, Motion(axis, sign), blocks=_BLOCKS_AROUND, request_bytes=request_bytes
+            ):
+                yield Want(Priority.BACKGROUND, level, around)
+
+
+def _same_chunks(pyramid: Pyramid, level: int, box: Box, other: Box, axis: int) -> bool:
+    size = pyramid.grid(level).chunk_shape[axis]
+    return box[axis][0] // size == other[axis][0] // size
+
+
+def _beyond(
+    pyramid: Pyramid, level: int, box: Box, motion: Motion, *, blocks: int, request_bytes: int
+) -> Iterator[Box]:
+    """The blocks that a plane comes to if it moves on, nearest first, as many as make a request in one box."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
         return
     borders = pyramid.grid(level).borders[axis]
     here = int(np.searchsorted(borders, box[axis][0], side="right")) - 1
-    for first in range(1, blocks + 1, _BLOCKS_A_REQUEST):
-        there = [here + motion.sign * (first + i) for i in range(min(_BLOCKS_A_REQUEST, blocks + 1 - first))]
+    block_bytes = pyramid.wire_bytes(level, pyramid.grid(level).largest_block * pyramid.dtype.itemsize)
+    together = max(1, round(request_bytes / max(1, block_bytes)))
+    for first in range(1, blocks + 1, together):
+        there = [here + motion.sign * (first + i) for i in range(min(together, blocks + 1 - first))]
         there = [block for block in there if 0 <= block < len(borders) - 1]
         if not there:
             return
-        beyond = (*box[:axis], (borders[min(there)], borders[max(there)] + 1), *box[axis + 1 :])
+        beyond = (*box[:axis], (borders[min(there)], borders[max(there) + 1]), *box[axis + 1 :])
         if pyramid.size_bytes(level, beyond) > _LARGEST_AHEAD_BYTES:
             return
         yield beyond

@@ -8,11 +8,12 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StreamError
+from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
@@ -25,7 +26,7 @@ from napari_cryoet.streaming.geometry import (
     level_factors,
     padded_shapes,
 )
-from napari_cryoet.streaming.opening import Found, FoundArray, find_arrays
+from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import BlockReader, OneFile, longest_run, make_reader, reader_of_file
 from napari_cryoet.streaming.sources import ByteSource, open_source
@@ -89,6 +90,8 @@ class Pyramid:
         The file's attributes as they stand there.
     chunk_shapes
         Shape of what lies in one file, at each level.
+    line
+        Which way its bytes come: the server's name, nothing for this computer.
     """
 
     def __init__(self, source: ByteSource, readers: Sequence[BlockReader], found: Found, identity: Identity) -> None:
@@ -97,6 +100,7 @@ class Pyramid:
         self._changing, self._changes = threading.Lock(), 0  # of files, met so far
         multiscale = found.multiscale
         self.url = source.url
+        self.line = urlsplit(source.url).netloc
         self.shapes = tuple(reader.metadata.shape for reader in readers)
         self.dtype = readers[0].metadata.dtype
         self.fill_value = readers[0].metadata.fill_value
@@ -205,6 +209,10 @@ class Pyramid:
         box = tuple((middle, middle + 1) if i == axis else (0, size) for i, size in enumerate(shape))
         return round(self.size_bytes(level, box) * self._readers[level].compression)
 
+    def wire_bytes(self, level: int, size_bytes: int) -> int:
+        """About how many bytes cross the wire for so many of a level's values."""
+        return round(size_bytes * self._readers[level].compression)
+
     def display(self, **options: Any) -> Display:
         """A picture of this pyramid that never waits; see `Display` for the options."""
         from napari_cryoet.streaming.display import Display
@@ -222,6 +230,7 @@ class Pyramid:
     def close(self) -> None:
         """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""
         self._stop.set()
+        self._fetcher.abandon(self._owner)
         self._fetcher.memory.forget_where(self._owner)
 
     def key(self, level: int, block: BlockIndex) -> BlockKey:
@@ -232,29 +241,57 @@ class Pyramid:
         """How a level is cut into blocks."""
         return self._readers[level].grid
 
-    def runs(self, level: int, blocks: Iterable[BlockIndex]) -> list[Run]:
-        """Blocks of one level as the runs that fetch them."""
+    def runs(self, level: int, blocks: Iterable[BlockIndex], *, longest_bytes: int | None = None) -> list[Run]:
+        """Blocks of one level as the runs that fetch them.
+
+        Parameters
+        ----------
+        level, blocks
+            Which.
+        longest_bytes
+            A run is cut where its blocks take more than this once they are decoded.
+        """
         reader = self._readers[level]
 
-        def load(keys: tuple[Hashable, ...]) -> dict[Hashable, Block]:
-            loaded = self._load(level, [_block_of(key) for key in keys])
+        def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
+            loaded = self._load(level, [_block_of(key) for key in keys], stop)
             return {self.key(level, block): values for block, values in loaded.items()}
 
-        groups = reader.grid.runs(blocks, longest_run(reader))
-        return [Run(tuple(self.key(level, block) for block in group), load) for group in groups]
+        block_bytes = reader.grid.largest_block * self.dtype.itemsize
+        longest = longest_run(reader)
+        if longest_bytes is not None:
+            longest = max(1, min(longest, longest_bytes // block_bytes))
+        wire_bytes = self.wire_bytes(level, block_bytes)
+        groups = reader.grid.runs(blocks, longest)
+        return [Run(tuple(self.key(level, block) for block in group), load, wire_bytes, self.line) for group in groups]
 
-    def _load(self, level: int, blocks: list[BlockIndex]) -> dict[BlockIndex, Block]:
+    def tables(self, level: int, box: Box) -> list[Run]:
+        """Whatever must be known of the chunks of a box before a block of them can be read, as runs that fetch it."""
+        reader = self._readers[level]
+        keys: dict[Hashable, tuple[int, ...]]
+        keys = {(self._owner, "table", level, chunk): chunk for chunk in reader.grid.chunks(box)}
+
+        def load(wanted: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
+            for key in wanted:
+                reader.prepare(keys[key], stop)
+            return dict.fromkeys(wanted, np.empty(0, np.uint8))
+
+        return [Run((key,), load, 0, self.line) for key in keys]
+
+    def _load(self, level: int, blocks: list[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks of one chunk, and anew where that may help.
 
         Where its file changed, all of it that is in memory is dropped. Where what came is damaged it may be the line or
         what is kept on disk, so nothing that was kept is used; what decoded well stays in memory.
         """
+        if self._stop.is_set():
+            raise StoppedError
         met: list[StreamError] = []
         while True:
             with self._changing:
                 seen = self._changes
             try:
-                return self._readers[level].load(blocks, self._stop)
+                return self._readers[level].load(blocks, stop)
             except ChangedError as error:
                 met.append(error)
                 self._drop_file_of(level, blocks, seen)
@@ -307,7 +344,7 @@ def open_pyramid(
     """
     source = open_source(url_or_path, cache=cache)
     found = find_arrays(source, stop=stop or threading.Event())
-    _check_levels(found, source.url)
+    check_levels(found, source.url)
     identity = Identity(fetcher or shared_fetcher())
     readers = [_make_reader(source, array, identity) for array in found.arrays]
     return Pyramid(source, readers, found, identity)
@@ -359,20 +396,3 @@ def _block_of(key: Hashable) -> BlockIndex:
         case (int(), int(), tuple() as block):
             return block
     raise TypeError(f"{key!r} is not a block of a pyramid")
-
-
-def _check_levels(found: Found, where: str) -> None:
-    """Refuse levels that can't be one image."""
-    finest = found.arrays[0].metadata
-    axes = found.multiscale.axes if found.multiscale else ()
-    if axes and len(axes) != len(finest.shape):
-        raise FormatError(f"{where}: {len(axes)} axes are named, but the array has {len(finest.shape)}.")
-    for array in found.arrays:
-        shape = array.metadata.shape
-        if not all(shape):
-            raise FormatError(f"{where}: level {array.path!r} is empty.")
-        if len(shape) != len(finest.shape) or array.metadata.dtype != finest.dtype:
-            raise FormatError(f"{where}: level {array.path!r} differs from the finest one in its axes or data type.")
-    for finer, coarser in itertools.pairwise(found.arrays):
-        if any(a < b for a, b in zip(finer.metadata.shape, coarser.metadata.shape, strict=True)):
-            raise FormatError(f"{where}: level {coarser.path!r} is larger than level {finer.path!r}.")

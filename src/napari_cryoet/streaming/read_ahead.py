@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_cryoet.streaming.fetcher import Priority
+from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence

@@ -63,6 +63,9 @@ class BlockReader(Protocol):
             Where a block can't be read for another reason; a missing chunk is no error, its blocks have the fill value.
         """
 
+    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
+        """Learn what must be known of a chunk before the first of its blocks is read, if that is little."""
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Drop what is known of the file that a block lies in: it changed. All blocks of that file are returned."""
 
@@ -139,6 +142,10 @@ class WholeReader:
         except FormatError as error:
             raise damaged(where, error) from error
 
+    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
+        """Learn where in a file a chunk is; see `BlockReader`."""
+        self._files.find(chunk, stop)
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Let another version of a file count; see `BlockReader`."""
         self._files.forget(self.grid.chunk(block))
@@ -196,6 +203,9 @@ class ZarrReader:
             values = read_zarr_array(self._array, box_slices(self.grid.box(block)), self._where, stop)
             decoded[block] = values.astype(self.metadata.dtype, copy=False)
         return decoded
+
+    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
+        """Nothing to learn; see `BlockReader`."""
 
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Start afresh, while reads under way meet the file's other version and fail; see `BlockReader`."""

@@ -1,0 +1,118 @@
+"""How fast the line to a server is, as far as was seen: what it can carry a second, and how soon an answer comes.
+
+Pure bookkeeping: whoever fetches says when requests begin and end, by a clock of its own. How much comes in a second
+says what a line can carry only while more is asked of it than it carries; at other times it can carry at least that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+_LOCAL_S = 0.005  # what was answered sooner came over no line worth the name
+_GROWTH = 1.3  # a second in which the line was in use, but not full: it may have become faster
+_MOST_JUDGED = 64
+_ROUNDS_TO_LOWER = 2.5
+_SHORTEST_S = 0.02
+_REMEMBERED = 32
+_RECONNECT_ROUND_TRIPS = 3  # what hanging up costs
+_SLACK_S = 0.05
+_SMALLEST_REQUEST_BYTES, _LARGEST_REQUEST_BYTES = 2**18, 2**22
+_REQUESTS_THAT_FILL = 8
+
+
+class Line:
+    """What is known of the way to one server.
+
+    Attributes
+    ----------
+    bytes_per_s
+        What it can carry, infinite as long as it was never full.
+    quickest_s
+        How soon a request was answered in full at best, lately; 0 as long as nothing was seen.
+    """
+
+    def __init__(self) -> None:
+        self.bytes_per_s = math.inf
+        self.quickest_s = 0.0
+        self._under_way = 0
+        self._judged_at = 0.0
+        self._full_since: float | None = None
+        self._ended: deque[tuple[float, int]] = deque()  # since it is full
+        self._durations: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def began(self, now: float) -> None:
+        """A request was sent."""
+        if self._under_way == 0:
+            self._judged_at = now
+        self._under_way += 1
+
+    def pressed(self, now: float, *, is_full: bool) -> None:
+        """Whether as much is asked of the line as is ever asked."""
+        if not is_full:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = now
+            self._ended.clear()
+
+    def ended(self, now: float, size_bytes: int, duration_s: float) -> None:
+        """A request was answered with so many bytes, or given up (0 bytes)."""
+        self._under_way -= 1
+        if size_bytes <= 0 or duration_s < _LOCAL_S:
+            return
+        self._durations.append(duration_s)
+        self.quickest_s = min(self._durations)
+        if self._full_since is None:
+            self.bytes_per_s *= _GROWTH ** (now - self._judged_at)
+        else:
+            self._ended.append((now, size_bytes))
+            rate, rounds = self._rate(self._full_since, now), len(self._ended) / (self._under_way + 1)
+            # as long as much is on its way, too much or too little of it may just have come
+            if rounds >= _ROUNDS_TO_LOWER or (rounds >= 1 and rate > self.bytes_per_s):
+                self.bytes_per_s = rate
+        self._judged_at = now
+
+    def _rate(self, full_since: float, now: float) -> float:
+        """What came a second since the line is full, or lately; at first nothing comes for as long as answers take."""
+        if len(self._ended) <= _MOST_JUDGED:
+            since = full_since + self.quickest_s
+            return sum(size for _, size in self._ended) / max(_SHORTEST_S, now - since)
+        while len(self._ended) > _MOST_JUDGED + 1:
+            self._ended.popleft()
+        since = self._ended[0][0]
+        return sum(size for at, size in self._ended if at > since) / max(_SHORTEST_S, now - since)
+
+    def request_bytes(self) -> int:
+        """How large requests should be to fill the line, when several are under way."""
+        if math.isinf(self.bytes_per_s):
+            return _SMALLEST_REQUEST_BYTES
+        fair = round(self.bytes_per_s * self.quickest_s / _REQUESTS_THAT_FILL)
+        return max(_SMALLEST_REQUEST_BYTES, min(_LARGEST_REQUEST_BYTES, fair))
+
+    def may_carry_ahead(self, bytes_ahead: int, size_bytes: int) -> bool:
+        """Whether more of what nobody looks at yet may be sent: it must not keep the line from what is looked at.
+
+        Parameters
+        ----------
+        bytes_ahead
+            How much of it is under way.
+        size_bytes
+            How much it would be more.
+        """
+        return bytes_ahead == 0 or bytes_ahead + size_bytes <= self.bytes_per_s * (self.quickest_s + _SLACK_S)
+
+    def saves_by_hanging_up(self, age_s: float, size_bytes: int) -> bool:
+        """Whether giving up a request frees the line for longer than a new connection takes.
+
+        Parameters
+        ----------
+        age_s
+            How long it has been under way.
+        size_bytes
+            How much it brings.
+        """
+        if not self._durations or math.isinf(self.bytes_per_s):
+            return False
+        share = self.bytes_per_s / max(1, self._under_way)
+        left_s = size_bytes / share - max(0.0, age_s - self.quickest_s)
+        return left_s > _RECONNECT_ROUND_TRIPS * self.quickest_s

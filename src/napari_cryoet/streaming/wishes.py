@@ -1,0 +1,149 @@
+"""What pictures want to be fetched, most important first, and whose turn it is among those that want as urgently."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+
+    from napari_cryoet.exceptions import CryoETError
+
+Block = npt.NDArray[np.generic]
+
+
+class Priority(IntEnum):
+    """Why a picture wants a block; smaller comes first."""
+
+    FIRST_SIGHT = 0
+    VIEW = 1
+    AHEAD = 2
+    BACKGROUND = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Blocks that are best fetched together.
+
+    Attributes
+    ----------
+    keys
+        One for each block, unique in the process.
+    load
+        Reads some of these blocks, blocking, and gives up with StoppedError when the event is set.
+    wire_bytes
+        About how much each of them takes on its way here.
+    line
+        Which way they come; what is known of its speed is known of all runs that name the same.
+    """
+
+    keys: tuple[Hashable, ...]
+    load: Callable[[tuple[Hashable, ...], threading.Event], dict[Hashable, Block]]
+    wire_bytes: int = 0
+    line: Hashable = None
+
+
+class Wanter(Protocol):
+    """Someone who wants blocks and is told, on any thread, what became of them."""
+
+    def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
+        """These blocks are in the cache now."""
+
+    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
+        """These blocks could not be had."""
+
+
+class Planner(Wanter, Protocol):
+    """Someone who can be asked again and again what they want."""
+
+    def plan(self) -> None:
+        """Say to the fetcher what is wanted now; called on one of its threads."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """What one picture wants, most important first."""
+
+    runs: deque[tuple[Priority, Run]] = field(default_factory=deque)
+    keys: set[Hashable] = field(default_factory=set)
+    served_at: float = 0.0
+    ask_at: float | None = None  # when to ask what is wanted then
+    is_outdated: bool = False  # nothing of it is sent before it was asked
+
+
+class Wishes:
+    """One wish a picture. Not safe to use from several threads at once."""
+
+    def __init__(self) -> None:
+        self._wishes: dict[Wanter, _Wish] = {}
+        self._planners: dict[Wanter, Planner] = {}
+        self._chosen = _Wish()
+
+    def set(self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]]) -> None:
+        """Replace what a picture wants."""
+        wish = self._wishes.setdefault(wanter, _Wish())
+        wish.runs = deque(runs)
+        wish.keys = {key for _, run in wish.runs for key in run.keys}
+
+    def ask(self, planner: Planner, at: float, *, is_outdated: bool) -> None:
+        """Have a picture asked at a time; ``is_outdated`` if what it wanted until then is not to be sent."""
+        wish = self._wishes.setdefault(planner, _Wish())
+        self._planners[planner] = planner
+        if is_outdated:
+            wish.is_outdated, wish.ask_at = True, at
+        elif wish.ask_at is None:
+            wish.ask_at = at
+
+    def next_to_ask(self, now: float) -> Planner | None:
+        """A picture that is to be asked now, which is thereby noted as done."""
+        for wanter, wish in self._wishes.items():
+            if wish.ask_at is not None and wish.ask_at <= now:
+                wish.ask_at, wish.is_outdated = None, False
+                return self._planners[wanter]
+        return None
+
+    def drop(self, wanter: Wanter) -> None:
+        """Forget a picture."""
+        self._wishes.pop(wanter, None)
+        self._planners.pop(wanter, None)
+
+    def wanters(self) -> list[Wanter]:
+        """All pictures."""
+        return list(self._wishes)
+
+    def any_wants(self, keys: Iterable[Hashable]) -> bool:
+        """Whether any of these blocks is part of any wish, sent or not."""
+        keys = tuple(keys)
+        return any(not wish.keys.isdisjoint(keys) for wish in self._wishes.values())
+
+    def count(self) -> int:
+        """How much there is to send or to ask."""
+        return sum(len(wish.runs) + (wish.ask_at is not None) for wish in self._wishes.values())
+
+    def next_time(self) -> float:
+        """When somebody is to be asked next."""
+        return min((wish.ask_at for wish in self._wishes.values() if wish.ask_at is not None), default=math.inf)
+
+    def next(self, lowest: Priority) -> tuple[Priority, Run] | None:
+        """The most important run that may be sent, not less important than ``lowest``; `pop` takes it out."""
+        ready = [
+            wish for wish in self._wishes.values() if wish.runs and not wish.is_outdated and wish.runs[0][0] <= lowest
+        ]
+        if not ready:
+            return None
+        self._chosen = min(ready, key=lambda wish: (wish.runs[0][0], wish.served_at))
+        return self._chosen.runs[0]
+
+    def pop(self, served_at: float | None = None) -> None:
+        """Take out what `next` gave; where it is sent, it is the others' turn then."""
+        self._chosen.runs.popleft()
+        if served_at is not None:
+            self._chosen.served_at = served_at

@@ -1,0 +1,94 @@
+"""Wishes are served by importance, in turn among equals, and not while they are out of date."""
+
+from napari_cryoet.streaming.wishes import Priority, Run, Wishes
+
+FIRST, VIEW, AHEAD, BACKGROUND = Priority
+
+
+def run(*keys):
+    return Run(keys, lambda _keys, _stop: {})
+
+
+def served(wishes, lowest=BACKGROUND):
+    """Everything that is sent, in order."""
+    keys = []
+    while (found := wishes.next(lowest)) is not None:
+        keys += found[1].keys
+        wishes.pop(served_at=float(len(keys)))
+    return keys
+
+
+def test_what_is_more_important_comes_first_whosever_it_is():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a")), (BACKGROUND, run("b"))])
+    wishes.set("other", [(FIRST, run("c")), (AHEAD, run("d"))])
+    assert served(wishes) == ["c", "a", "d", "b"]
+
+
+def test_equals_take_turns():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run(f"one {i}")) for i in range(3)])
+    wishes.set("other", [(VIEW, run(f"other {i}")) for i in range(3)])
+    assert [key.split()[0] for key in served(wishes)] == ["one", "other"] * 3
+
+
+def test_a_new_wish_does_not_jump_the_queue():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a"))])
+    wishes.set("other", [(VIEW, run("b"))])
+    wishes.next(BACKGROUND)
+    wishes.pop(served_at=1.0)
+    wishes.set("one", [(VIEW, run("c"))])
+    assert served(wishes) == ["b", "c"]
+
+
+def test_what_is_less_important_than_allowed_waits():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a")), (AHEAD, run("b"))])
+    assert served(wishes, VIEW) == ["a"]
+    assert wishes.count() == 1
+
+
+def test_what_was_sent_is_still_wanted_until_the_wish_changes():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a", "b"))])
+    served(wishes)
+    assert wishes.any_wants(["b"])
+    wishes.set("one", [])
+    assert not wishes.any_wants(["b"])
+
+
+def test_what_is_out_of_date_is_not_sent_until_its_picture_was_asked():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("old"))])
+    wishes.ask("one", 5.0, is_outdated=True)
+    assert served(wishes) == []
+    assert wishes.next_to_ask(4.9) is None
+    assert wishes.next_time() == 5.0
+    assert wishes.next_to_ask(5.0) == "one"
+    wishes.set("one", [(VIEW, run("new"))])
+    assert served(wishes) == ["new"]
+    assert wishes.next_to_ask(100.0) is None
+
+
+def test_asking_again_puts_it_off_but_a_look_later_does_not():
+    wishes = Wishes()
+    wishes.ask("one", 5.0, is_outdated=True)
+    wishes.ask("one", 6.0, is_outdated=True)
+    wishes.ask("one", 9.0, is_outdated=False)
+    assert wishes.next_time() == 6.0
+
+
+def test_a_wish_goes_on_while_its_picture_waits_to_be_asked_whether_it_is_still():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a"))])
+    wishes.ask("one", 5.0, is_outdated=False)
+    assert served(wishes) == ["a"]
+
+
+def test_who_is_dropped_is_neither_asked_nor_served():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a"))])
+    wishes.ask("one", 1.0, is_outdated=False)
+    wishes.drop("one")
+    assert (served(wishes), wishes.next_to_ask(2.0), wishes.wanters()) == ([], None, [])
