@@ -169,7 +169,10 @@ class DiskCache:
         number = tree.number
         if number is None:
             return None
-        some = self._ask(lambda index: index.any_part(number, key))
+        rows: list[PartRow] = []
+        if start >= 0 and length is not None:  # one question is enough, usually
+            rows = self._ask(lambda index: index.overlapping(number, key, start, start + length)) or []
+        some = rows[0] if rows else self._ask(lambda index: index.any_part(number, key))
         if some is None:
             return None
         if some.is_absent:
@@ -179,7 +182,8 @@ class DiskCache:
             return None
         if span[0] >= span[1]:  # beyond the end
             return None if self._verified(tree, some) is None else _part(some, b"")
-        rows = self._ask(lambda index: index.overlapping(number, key, *span)) or []
+        if start < 0 or length is None:
+            rows = self._ask(lambda index: index.overlapping(number, key, *span)) or []
         alike = [row for row in rows if (row.version, row.total, row.is_absent) == (some.version, some.total, 0)]
         return self._join(tree, alike, *span)
 
@@ -306,7 +310,7 @@ class DiskCache:
     def _open_index(self) -> Index | None:
         path = self.folder / INDEX_NAME
         if self._index is not None and not self._index.is_same_file():
-            self._leave_index()
+            self._leave_index()  # somebody began anew
         if self._index is None and os.path.exists(path):
             self._index = Index(path, may_write=False, timeout_s=_READ_TIMEOUT_S)
         return self._index
