@@ -5,18 +5,21 @@ Nothing here knows the portal, cryo-ET, Qt or napari.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_cryoet.streaming.label_images import find_labels
     from napari_cryoet.streaming.pyramid import Pyramid, open_pyramid, pyramid_of
+    from napari_cryoet.streaming.splitting import split_pyramid
 
-__all__ = ["Pyramid", "open_pyramid", "pyramid_of"]
+__all__ = ["Pyramid", "find_labels", "open_pyramid", "pyramid_of", "split_pyramid"]
+
+_HOMES = {"find_labels": "label_images", "split_pyramid": "splitting"}
 
 
 def __getattr__(name: str) -> Any:
     """Import zarr and dask only when a pyramid is wanted: they cost half a second each."""
     if name in __all__:
-        from napari_cryoet.streaming import pyramid
-
-        return getattr(pyramid, name)
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'pyramid')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

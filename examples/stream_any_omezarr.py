@@ -1,0 +1,37 @@
+"""Open any OME-Zarr image in napari, remote or local, and let it sharpen while it loads.
+
+    python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a path)
+
+Channels become layers, time and other axes sliders. Images without three axes beside the channels are shown, but not
+progressively. Not supported: several images in one file (plates, series), complex numbers, buckets that need a key.
+"""
+
+import argparse
+
+import napari
+
+from napari_cryoet.progressive import layer_specs, make_layer
+from napari_cryoet.streaming import find_labels, open_pyramid
+
+
+def add_image(viewer: napari.Viewer, address: str, *, with_labels: bool = True) -> list[napari.layers.Layer]:
+    """Add an image and its labels, one layer for each channel; returns the layers."""
+    layers = []
+    for each in [address, *(find_labels(address) if with_labels else [])]:
+        for spec in layer_specs(open_pyramid(each)):  # all up to here could be done in a thread
+            layer, _status = make_layer(spec, viewer=viewer)
+            layers.append(viewer.add_layer(layer))
+    return layers
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("address", help="http(s):// or s3:// address, or path")
+    parser.add_argument("--no-labels", action="store_true", help="leave out the image's own label images")
+    given = parser.parse_args(arguments)
+    add_image(napari.Viewer(), given.address, with_labels=not given.no_labels)
+    napari.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Which label images lie beside an image: OME-Zarr lists them in its group ``labels``."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from napari_cryoet.formats.ome_zarr import is_safe_path
+from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.streaming.zarr_metadata import parse_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_cryoet.streaming.disk_cache import DiskCache
+
+_MAX_BYTES = 2**20
+_MAX_LABELS = 1024
+
+
+def find_labels(
+    url_or_path: str | Path,
+    *,
+    stop: threading.Event | None = None,
+    cache: DiskCache | Literal["shared"] | None = "shared",
+) -> list[str]:
+    """Addresses or paths of the label images of an image, as `open_pyramid` takes them; empty where there are none.
+
+    Parameters
+    ----------
+    url_or_path, stop, cache
+        As in `open_pyramid`.
+
+    Raises
+    ------
+    FormatError
+        If the list is damaged.
+    StreamError
+        If it may exist but can't be read.
+    StoppedError
+        When ``stop`` is set.
+    """
+    source = open_source(url_or_path, cache=cache)
+    for key in ("labels/zarr.json", "labels/.zattrs"):
+        piece = source.read(key, length=_MAX_BYTES, stop=stop)
+        if piece is None:
+            continue
+        document = parse_json(piece.content, f"{source.url}/{key}")
+        attributes = document.get("attributes") if key.endswith("zarr.json") else document
+        place = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
+        names = place.get("labels") if isinstance(place, dict) else None
+        names = names[:_MAX_LABELS] if isinstance(names, list) else []
+        return [_below(str(url_or_path), name) for name in names if isinstance(name, str) and is_safe_path(name)]
+    return []
+
+
+def _below(address: str, name: str) -> str:
+    if "://" not in address:
+        return f"{address.rstrip('/')}/labels/{name.strip('/')}"
+    parts = urlsplit(address)
+    below = name.strip("/") if parts.scheme.lower() == "s3" else quote(name.strip("/"))
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{below}"))

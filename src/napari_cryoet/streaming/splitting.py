@@ -1,0 +1,125 @@
+"""A pyramid cut along an axis, one pyramid for each position: the channels of an image, each on its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from napari_cryoet.formats.ome_zarr import Level, Multiscale, parse_multiscale
+from napari_cryoet.streaming.geometry import BlockIndex, Grid
+from napari_cryoet.streaming.opening import Found
+from napari_cryoet.streaming.pyramid import Identity, Pyramid
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Sequence
+    from typing import TypeVar
+
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.readers import BlockReader
+
+    T = TypeVar("T")
+
+
+def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
+    """Cut a pyramid along an axis.
+
+    Each part has blocks of its own: where chunks hold several positions, each part reads such chunks for itself.
+
+    Parameters
+    ----------
+    pyramid
+        Stays as it is. To be closed after its parts, since they read through it.
+    axis
+        Along which; no level may be coarser along it than another.
+
+    Returns
+    -------
+    list of Pyramid
+        With one axis less each, in the order of their positions.
+
+    Raises
+    ------
+    ValueError
+        If levels have different sizes along the axis.
+    """
+    if len({shape[axis] for shape in pyramid.shapes}) != 1:
+        raise ValueError(f"the levels of {pyramid.url} differ along axis {axis}")
+    found = Found(pyramid.metadata, _multiscale_without(pyramid, axis), ())
+    parts = []
+    for index in range(pyramid.shapes[0][axis]):
+        readers = [_PartReader(reader, axis, index) for reader in pyramid._readers]
+        part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher))
+        part.coarse_offset = pyramid.coarse_offset
+        parts.append(part)
+    return parts
+
+
+class _PartReader:
+    """One position along an axis of an array; see `BlockReader`."""
+
+    def __init__(self, reader: BlockReader, axis: int, index: int) -> None:
+        metadata, grid = reader.metadata, reader.grid
+        self._reader, self._axis = reader, axis
+        self._block = bisect_right(grid.borders[axis], index) - 1
+        self._within = index - grid.borders[axis][self._block]
+        self._chunk = index // grid.chunk_shape[axis]
+        self.metadata = dataclasses.replace(
+            metadata,
+            shape=_without(metadata.shape, axis),
+            chunk_shape=_without(metadata.chunk_shape, axis),
+            inner_chunk_shape=_without(metadata.inner_chunk_shape, axis),
+        )
+        run_shape = None if grid.run_shape is None else _without(grid.run_shape, axis)
+        self.compression = reader.compression
+        self.grid = Grid(_without(grid.borders, axis), _without(grid.chunk_shape, axis), run_shape)
+
+    def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks, and keep of each what lies at this position."""
+        loaded = self._reader.load([self._whole(block) for block in blocks], stop)
+        self.compression = self._reader.compression
+        return {block: self._part_of(loaded[self._whole(block)]) for block in blocks}
+
+    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
+        """Learn what must be known of a chunk."""
+        self._reader.prepare(_with(chunk, self._axis, self._chunk), stop)
+
+    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+        """Let another version of a file count."""
+        return {_without(whole, self._axis) for whole in self._reader.forget(self._whole(block))}
+
+    def distrust(self, block: BlockIndex) -> None:
+        """Read a file anew."""
+        self._reader.distrust(self._whole(block))
+
+    def _whole(self, block: BlockIndex) -> BlockIndex:
+        return _with(block, self._axis, self._block)
+
+    def _part_of(self, values: Block) -> Block:
+        part = values[(slice(None),) * self._axis + (self._within,)]
+        is_small_part = part.size < values.size and any(part.strides)
+        return part.copy() if is_small_part else part  # a small part must not keep a large whole in memory
+
+
+def _multiscale_without(pyramid: Pyramid, axis: int) -> Multiscale | None:
+    if not pyramid.axes:
+        return None
+    whole = parse_multiscale(pyramid.metadata, pyramid.url)
+    levels = tuple(
+        Level(
+            level.path,
+            None if level.scale is None else _without(level.scale, axis),
+            None if level.translation is None else _without(level.translation, axis),
+        )
+        for level in whole.levels
+    )
+    return dataclasses.replace(whole, axes=_without(whole.axes, axis), levels=levels)
+
+
+def _without(values: tuple[T, ...], axis: int) -> tuple[T, ...]:
+    return values[:axis] + values[axis + 1 :]
+
+
+def _with(values: tuple[int, ...], axis: int, value: int) -> tuple[int, ...]:
+    return (*values[:axis], value, *values[axis:])

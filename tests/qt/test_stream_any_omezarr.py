@@ -1,0 +1,83 @@
+"""The example opens any OME-Zarr through the public names, in a real viewer, from a server."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from napari_cryoet.progressive import StreamStatus, layer_specs, make_layer
+from napari_cryoet.streaming import open_pyramid
+from ome_images import noise, write_image, write_label_list
+from stream_server import StreamServer
+
+
+@pytest.fixture(scope="module")
+def example(project_folder):
+    path = project_folder / "examples" / "stream_any_omezarr.py"
+    spec = importlib.util.spec_from_file_location("stream_any_omezarr", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def served(tmp_path):
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+def wait_drawn(qtbot, layer, expected):
+    qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, expected), timeout=20_000)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_five_axes_with_channels_and_labels(qtbot, viewer, served, tmp_path, example, zarr_format):
+    values = noise((2, 2, 6, 40, 50))
+    cells = (values[:, :1] % 5).astype("u2")
+    omero = {"channels": [{"label": "DNA", "color": "0000FF"}, {"label": "actin"}]}
+    options = {"chunks": (1, 1, 3, 16, 16), "zarr_format": zarr_format}
+    write_image(tmp_path / "a.zarr", values, "tczyx", omero=omero, **options)
+    write_image(tmp_path / "a.zarr/labels/cells", cells, "tczyx", **options, **{"image-label": {}})
+    write_label_list(tmp_path / "a.zarr", ["cells"], zarr_format=zarr_format)
+    dna, actin, labels = example.add_image(viewer, f"{served.url}/a.zarr")
+    assert [layer.name for layer in (dna, actin)] == ["cells · DNA", "cells · actin"]
+    assert type(labels).__name__ == "Labels"
+    assert viewer.dims.axis_labels == ("t", "z", "y", "x")
+    assert [str(unit) for unit in dna.units] == ["second", *["micrometer"] * 3]
+    assert tuple(dna.scale) == (1.0, 2.0, 0.5, 0.5)
+    assert tuple(dna.colormap.colors[-1]) == (0, 0, 1, 1)
+    viewer.dims.current_step = (1, 4, 0, 0)
+    wait_drawn(qtbot, dna, values[1, 0, 4])
+    wait_drawn(qtbot, actin, values[1, 1, 4])
+    wait_drawn(qtbot, labels, cells[1, 0, 4])
+
+
+def test_a_path_without_its_labels(qtbot, viewer, tmp_path, example):
+    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
+    write_label_list(tmp_path / "a.zarr", ["missing"])
+    (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"), with_labels=False)
+    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
+
+
+def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):
+    write_image(tmp_path / "a.zarr", noise((2, 20, 20)), "cyx")
+    (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"))
+    viewer.dims.set_current_step(0, 1)
+    wait_drawn(qtbot, layer, noise((2, 20, 20))[1])
+
+
+def test_another_plugin_sees_how_far_a_layer_is(qtbot, viewer, served, tmp_path):
+    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
+    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"), contrast_limits=(0, 2000))
+    served.gate.clear()
+    layer, status = make_layer(spec, viewer=viewer)
+    viewer.add_layer(layer)
+    assert isinstance(status, StreamStatus)
+    assert not status.state.is_exact
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)

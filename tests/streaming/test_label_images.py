@@ -1,0 +1,44 @@
+"""The label images of an image are found where OME-Zarr lists them."""
+
+import pytest
+
+from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming import find_labels
+from ome_images import noise, write_image, write_label_list
+from stream_server import StreamServer
+
+
+@pytest.fixture(params=[2, 3])
+def image(request, tmp_path):
+    write_image(tmp_path / "a.zarr", noise((3, 4, 4)), "zyx", zarr_format=request.param)
+    write_label_list(tmp_path / "a.zarr", ["nuclei", "my cells", "../evil", 5], zarr_format=request.param)
+    return tmp_path / "a.zarr"
+
+
+def test_paths_are_joined_and_unsafe_names_left_out(image):
+    assert find_labels(image) == [f"{image}/labels/nuclei", f"{image}/labels/my cells"]
+
+
+def test_addresses_keep_their_query(image):
+    with StreamServer(image.parent) as served:
+        url = f"{served.url}/a.zarr"
+        assert find_labels(f"{url}/?key=1") == [f"{url}/labels/nuclei?key=1", f"{url}/labels/my%20cells?key=1"]
+
+
+def test_an_image_without_labels_has_none(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((3, 4, 4)), "zyx")
+    assert find_labels(tmp_path / "a.zarr") == []
+
+
+def test_a_refusal_is_not_taken_for_none(image):
+    with StreamServer(image.parent) as served:
+        served.statuses["labels"] = 403
+        with pytest.raises(StreamError):
+            find_labels(f"{served.url}/a.zarr")
+
+
+def test_a_damaged_list_is_said(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / ".zattrs").write_text("[")
+    with pytest.raises(FormatError):
+        find_labels(tmp_path)

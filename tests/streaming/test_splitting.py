@@ -1,0 +1,79 @@
+"""The parts of a pyramid hold what the whole holds there, exactly, and read it block by block as ever."""
+
+import numpy as np
+import pytest
+
+from napari_cryoet.streaming import open_pyramid, split_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from ome_images import noise, write_image
+from stream_server import StreamServer
+
+
+def open_alone(path):
+    return open_pyramid(path, fetcher=Fetcher(MemoryCache(2**26)), cache=None)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("chunks", [(1, 1, 4, 16, 16), (2, 2, 3, 16, 9), None])
+def test_each_channel_is_what_the_whole_has_there(chunks, zarr_format, tmp_path):
+    whole = write_image(tmp_path / "a.zarr", noise((2, 3, 7, 20, 18)), "tczyx", chunks=chunks, zarr_format=zarr_format)
+    parts = split_pyramid(open_alone(tmp_path / "a.zarr"), 1)
+    assert len(parts) == 3
+    for channel, part in enumerate(parts):
+        assert part.axes == ("t", "z", "y", "x")
+        assert part.scales[1] == (1.0, 2.0, 1.0, 1.0)
+        for level, values in enumerate(whole):
+            assert np.array_equal(part.read(level), values[:, channel])
+            assert np.array_equal(part.levels[level][1, 2:5, 3].compute(), values[1, channel, 2:5, 3])
+
+
+def test_blosc_blocks_stay_blocks(tmp_path):
+    values = noise((2, 64, 256, 256))
+    write_image(tmp_path / "a.zarr", values, "czyx", levels=1, chunks=(1, 64, 256, 256))
+    with StreamServer(tmp_path) as served:
+        part = split_pyramid(open_alone(f"{served.url}/a.zarr"), 0)[1]
+        before = served.bytes_sent
+        assert np.array_equal(part.read(0, ((40, 41), (0, 256), (0, 256)))[0], values[1, 40])
+        assert served.bytes_sent - before < values[1].nbytes / 4
+        assert {path for path, _ in served.requests[-1:]} == {"/a.zarr/0/1.0.0.0"}
+
+
+def test_a_part_does_not_keep_the_whole_chunk_in_memory(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((8, 4, 32, 32)), "czyx", levels=1)
+    pyramid = open_alone(tmp_path / "a.zarr")
+    part = split_pyramid(pyramid, 0)[3]
+    block = part.read(0)
+    kept = [part._fetcher.memory.get(part.key(0, (0, 0, 0)))]
+    assert np.array_equal(kept[0], block)
+    assert kept[0].base is None
+
+
+def test_a_picture_of_a_part_ends_exact(tmp_path):
+    values = noise((2, 5, 40, 40))
+    write_image(tmp_path / "a.zarr", values, "czyx")
+    part = split_pyramid(open_alone(tmp_path / "a.zarr"), 0)[1]
+    part.read(0)
+    display = part.display()
+    assert np.array_equal(np.asarray(display.levels[0][3]), values[1, 3])
+    display.close()
+
+
+def test_a_file_that_changed_is_read_anew_through_a_part(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((2, 5, 40, 40)), "czyx", levels=1)
+    part = split_pyramid(open_alone(tmp_path / "a.zarr"), 0)[0]
+    assert list(part._readers[0].forget((0, 0, 0))) == [(0, 0, 0)]
+    assert np.array_equal(part.read(0), noise((2, 5, 40, 40))[0])
+
+
+def test_levels_that_differ_along_the_axis_are_not_split(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((4, 6, 8, 8)), "czyx")
+    with pytest.raises(ValueError, match="differ along axis 3"):
+        split_pyramid(open_alone(tmp_path / "a.zarr"), 3)
+
+
+def test_an_array_without_axes_can_be_split_too(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((2, 3, 8, 8)), "czyx", levels=1)
+    parts = split_pyramid(open_alone(tmp_path / "a.zarr" / "0"), 0)
+    assert parts[0].axes == ()
+    assert np.array_equal(parts[1].read(0), noise((2, 3, 8, 8))[1])

@@ -1,0 +1,115 @@
+"""What layers show a pyramid: what the file says, and what is given before that."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.progressive import layer_specs
+from napari_cryoet.streaming import open_pyramid
+from ome_images import noise, write_image
+
+CHANNELS = [
+    {"label": "DNA", "color": "0000FF", "window": {"start": 10, "end": 900}},
+    {"label": "<b>actin</b>", "active": False},
+]
+
+
+def specs_of(tmp_path, values, axes, *, given=None, **options):
+    write_image(tmp_path / "a.zarr", values, axes, **options)
+    return layer_specs(open_pyramid(tmp_path / "a.zarr"), **(given or {}))
+
+
+def test_importing_it_costs_neither_qt_nor_napari():
+    code = "import sys, napari_cryoet.progressive; print(*{'napari', 'qtpy', 'zarr', 'dask'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == ""
+
+
+def test_an_unknown_name_is_none():
+    import napari_cryoet.progressive
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = napari_cryoet.progressive.nothing
+
+
+def test_scale_place_units_and_axes_are_the_files(tmp_path):
+    (spec,) = specs_of(tmp_path, noise((4, 6, 8)), "zyx")
+    assert spec.kind == "image"
+    assert spec.options["name"] == "cells"
+    assert spec.options["scale"] == (2.0, 0.5, 0.5)
+    assert spec.options["translate"] == (5.0, 0.0, 0.0)
+    assert spec.options["units"] == ("micrometer",) * 3
+    assert spec.options["axis_labels"] == ("z", "y", "x")
+    assert [level.shape for level in spec.data] == [(4, 6, 8), (4, 3, 4)]
+
+
+def test_channels_become_layers_as_the_file_describes_them(tmp_path):
+    values = noise((2, 3, 4, 6, 8))
+    specs = specs_of(tmp_path, values, "tczyx", omero={"channels": CHANNELS})
+    assert [spec.name for spec in specs] == ["cells · DNA", "cells · ‹b›actin‹/b›", "cells · 2"]
+    assert [spec.options["visible"] for spec in specs] == [True, False, True]
+    assert specs[0].options["colormap"] == "#0000ff"
+    assert specs[0].options["contrast_limits"] == (10.0, 900.0)
+    assert specs[1].options["scale"] == (1.0, 2.0, 0.5, 0.5)
+    assert specs[1].options["units"] == ("second", *("micrometer",) * 3)
+    assert specs[1].options["axis_labels"] == ("t", "z", "y", "x")
+    assert {spec.options["blending"] for spec in specs} == {"additive"}
+    for channel, spec in enumerate(specs):
+        assert np.array_equal(spec.data[0].compute(), values[:, channel])
+
+
+def test_a_single_channel_is_a_plain_layer(tmp_path):
+    (spec,) = specs_of(tmp_path, noise((1, 4, 6, 8)), "czyx", omero={"channels": CHANNELS[:1]})
+    assert spec.name == "cells"
+    assert "blending" not in spec.options
+    assert spec.options["contrast_limits"] == (10.0, 900.0)
+
+
+def test_channels_of_a_plane_stay_on_a_slider(tmp_path):
+    (spec,) = specs_of(tmp_path, noise((3, 6, 8)), "cyx")
+    assert spec.data[0].shape == (3, 6, 8)
+
+
+def test_contrast_is_found_where_the_file_says_none(tmp_path):
+    values = noise((5, 60, 60))
+    (spec,) = specs_of(tmp_path, values, "zyx")
+    low, high = spec.options["contrast_limits"]
+    assert values.min() <= low < 100
+    assert 1900 < high <= values.max()
+
+
+@pytest.mark.parametrize(("dtype", "limits"), [("u1", (0, 255)), ("f4", (0, 1)), ("bool", (0, 1))])
+def test_nothing_to_see_has_the_limits_of_its_type(dtype, limits, tmp_path):
+    (spec,) = specs_of(tmp_path, np.zeros((3, 8, 8), dtype), "zyx")
+    assert spec.options["contrast_limits"] == limits
+
+
+def test_what_is_given_comes_first(tmp_path):
+    given = {"name": "mine", "contrast_limits": (1, 2), "colormap": "magma", "visible": True}
+    (spec,) = specs_of(tmp_path, noise((1, 3, 8, 8)), "czyx", given=given, omero={"channels": CHANNELS[1:]})
+    assert {key: spec.options[key] for key in given} == given
+
+
+def test_labels_are_labels_with_or_without_an_axis_of_channels(tmp_path):
+    label = {"image-label": {"version": "0.4"}}
+    for axes, shape in (("zyx", (3, 8, 8)), ("czyx", (1, 3, 8, 8))):
+        (spec,) = specs_of(tmp_path, noise(shape), axes, **label)
+        assert spec.kind == "labels"
+        assert "contrast_limits" not in spec.options
+        assert spec.data[0].shape == (3, 8, 8)
+
+
+def test_an_array_alone_is_shown_as_it_is(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((4, 6, 8)), "zyx")
+    (spec,) = layer_specs(open_pyramid(tmp_path / "a.zarr" / "0"))
+    assert spec.name == "0"
+    assert spec.data.shape == (4, 6, 8)
+    assert "scale" not in spec.options
+
+
+def test_complex_numbers_are_refused_in_words(tmp_path):
+    with pytest.raises(FormatError, match="complex numbers"):
+        specs_of(tmp_path, np.zeros((3, 4, 4), "c8"), "zyx")
