@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cryoet.exceptions import ChangedError, FormatError, StreamError, WithheldError
+from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError, WithheldError
 from napari_cryoet.http import shared_http
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import cached_source, open_pyramid
@@ -265,6 +266,27 @@ def test_a_missing_chunk_counts_for_a_while_and_a_missing_document_as_long_as_th
     assert strict.read("zarr.json") is None
     assert strict.read("0/0/0").content == b"uploaded at last"
     assert [path for path, _ in served.requests] == ["/.zattrs", "/0/0/0"]
+
+
+def test_a_stop_is_heard_while_another_reader_asks_the_server(served, folder):
+    (served.folder / ".zattrs").write_text("{}")
+    first = source_over(served, folder)
+    first.read(".zattrs")
+    settle(first)
+    later, n_asked = source_over(served, folder), len(served.requests)
+    served.gate.clear()
+    asks = threading.Thread(target=later.read, args=(".zattrs",))
+    asks.start()
+    while len(served.requests) == n_asked:
+        asks.join(0.01)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        later.read(".zattrs", stop=stop)
+    assert asks.is_alive()
+    served.gate.set()
+    asks.join(10)
+    assert len(served.requests) == n_asked + 1
 
 
 def test_parts_that_lie_side_by_side_are_read_as_one(served, folder):

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_cryoet.errand import Errand, ErrandOverdueError
-from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
+from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError
+from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError, StreamError, WithheldError
 from napari_cryoet.streaming.sources import Piece
 
 if TYPE_CHECKING:
@@ -126,13 +126,18 @@ class CachedSource:
         return 0 <= time.time() - moment_s < self._revalidate_after_s
 
     def _checked_tree(self, stop: threading.Event | None) -> Tree:
-        """What is kept, once it has been asked whether it still counts."""
-        with self._lock:
+        """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
+        while not self._lock.acquire(timeout=POLL_S):
+            _raise_if(stop)
+        try:
             if self._tree is None:
+                _raise_if(stop)
                 tree = self._cache.tree(self.url)
                 self._check(tree, stop)
                 self._tree = tree
             return self._tree
+        finally:
+            self._lock.release()
 
     def _check(self, tree: Tree, stop: threading.Event | None) -> None:
         """Ask the server about a tree, if need be; drop what isn't there any more."""
@@ -165,6 +170,11 @@ class CachedSource:
             return errand.wait(stop, _PATIENCE_S)
         finally:
             give_up.set()
+
+
+def _raise_if(stop: threading.Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise StoppedError
 
 
 def _is_same(one: bytes, other: bytes) -> bool:
