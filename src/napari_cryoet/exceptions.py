@@ -4,14 +4,14 @@
 
     CryoETError
     ├── NetworkError        no answer, or an unusable one, from a server
+    │   └── WithheldError   offline mode or the data saver kept it from being asked for; a StreamError too
     ├── PortalError         the portal's metadata could not be had or understood
     │   ├── NotFoundError   the portal has no such record
     │   └── PackError       an offline pack is damaged or isn't a pack
     ├── FormatError         a file is not what its name or its metadata says
     ├── StreamError         pixels could not be read
     │   ├── ChangedError    the file became another one while it was read
-    │   ├── DamagedError    what came can't be what was written
-    │   └── WithheldError   offline mode or the data saver kept it from being asked for
+    │   └── DamagedError    what came can't be what was written
     ├── DownloadError       a download did not finish, and says what is missing
     └── StoppedError        the user said stop; nothing is wrong
 
@@ -20,6 +20,8 @@ is chained with ``raise ... from error``.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class CryoETError(Exception):
@@ -89,8 +91,20 @@ class DamagedError(StreamError):
     """The bytes that came can't be what was once written: they don't decode, or to another size."""
 
 
-class WithheldError(StreamError):
-    """Nothing was asked of the server, because offline mode or the data saver is on."""
+class WithheldError(StreamError, NetworkError):
+    """Nothing was asked of the server, because offline mode or the data saver is on.
+
+    Parameters
+    ----------
+    message, hint
+        As in `CryoETError`.
+    by
+        Which of the two.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", by: Literal["offline mode", "data saver"]) -> None:
+        super().__init__(message, hint=hint)
+        self.by = by
 
 
 class DownloadError(CryoETError):

@@ -36,6 +36,7 @@ from napari_cryoet.http_bodies import (
 )
 from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
+from napari_cryoet.policy import Policy, shared_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +52,7 @@ MAX_GET_BYTES = 2 * 2**30
 _MAX_REDIRECTS = 5
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 8.0
+_MAX_PROMISED_BYTES = 8 * 2**20  # whoever names more means "all there is"
 _MAX_RETRY_AFTER_S = 60.0  # a server that wants more is left alone, with its words
 
 
@@ -76,6 +78,8 @@ class HttpBody:
         Size of the whole file, where the server says it.
     etag
         The version of the file, where the server says it.
+    received_bytes
+        How much of it has been read.
     """
 
     def __init__(self, url: str, response: BaseHTTPResponse, http: Http, stop: threading.Event | None) -> None:
@@ -84,6 +88,7 @@ class HttpBody:
         self.etag = response.headers.get("ETag")
         self._url, self._response, self._http, self._stop = url, response, http, stop
         self._is_left = False
+        self.received_bytes = 0
 
     def chunks(self) -> Iterator[bytes]:
         """The body in order, up to 1 MiB at a time; NetworkError where it ends early, after what came."""
@@ -91,6 +96,7 @@ class HttpBody:
         position = self.start
         while chunk := self._next(pieces):
             position += len(chunk)
+            self.received_bytes += len(chunk)
             yield chunk
         if self.total_bytes is not None and position != self.total_bytes:
             raise faults.broken_off(self._url).error
@@ -131,12 +137,17 @@ class Http:
         How often a request is sent at most; what can't get better (403, 404, a bad certificate) is sent once.
     connections
         How many connections are kept open.
+    policy
+        What may be sent, else a WithheldError (a NetworkError) is raised; by default that of the whole process.
     """
 
-    def __init__(self, *, timeout_s: float = 30, attempts: int = 4, connections: int = 32) -> None:
+    def __init__(
+        self, *, timeout_s: float = 30, attempts: int = 4, connections: int = 32, policy: Policy | None = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._connections = Connections(connections)
+        self.policy = policy or shared_policy()
 
     def get(
         self,
@@ -196,7 +207,10 @@ class Http:
             with self._respond("GET", url, headers, errand) as response:
                 return read_piece(url, response, part, bound, errand.beat, version=version)
 
-        return self._retry(lambda: self.attempt(url, read, stop), stop)
+        with self.policy.request(length if length is not None and length <= _MAX_PROMISED_BYTES else 0) as receipt:
+            piece = self._retry(lambda: self.attempt(url, read, stop), stop)
+            receipt.received_bytes = len(piece.content)
+        return piece
 
     def head(self, url: str, *, stop: threading.Event | None = None) -> HttpHead:
         """Ask for the size and version of a file."""
@@ -208,7 +222,8 @@ class Http:
                 accepts_ranges = "bytes" in headers.get("Accept-Ranges", "").lower()
                 return HttpHead(number(headers.get("Content-Length")), headers.get("ETag"), accepts_ranges)
 
-        return self._retry(lambda: self.attempt(url, ask, stop), stop)
+        with self.policy.request():
+            return self._retry(lambda: self.attempt(url, ask, stop), stop)
 
     @contextlib.contextmanager
     def open(
@@ -227,7 +242,8 @@ class Http:
         def begin(errand: Errand[BaseHTTPResponse]) -> BaseHTTPResponse:
             return self._request("GET", url, headers, errand)
 
-        response = self._retry(lambda: self.attempt(url, begin, stop, discard=lambda late: late.close()), stop)
+        with self.policy.request():
+            response = self._retry(lambda: self.attempt(url, begin, stop, discard=lambda late: late.close()), stop)
         try:
             body = HttpBody(url, response, self, stop)
             if body.status == 206 and body.start != start:
@@ -236,7 +252,11 @@ class Http:
             response.close()
             raise error.error from error
         try:
-            yield body
+            with self.policy.request((body.total_bytes or body.start) - body.start) as receipt:
+                try:
+                    yield body
+                finally:
+                    receipt.received_bytes = body.received_bytes
         finally:
             body.close()
 
@@ -249,9 +269,12 @@ class Http:
 
         def ask(errand: Errand[Any]) -> Any:
             with self._respond("POST", url, headers, errand, content) as response:
-                return parse_json(url, read_all(url, response, max_bytes, errand.beat), response.status)
+                answer = read_all(url, response, max_bytes, errand.beat)
+                receipt.received_bytes += len(answer)
+                return parse_json(url, answer, response.status)
 
-        return self._retry(lambda: self.attempt(url, ask, stop), stop)
+        with self.policy.request() as receipt:
+            return self._retry(lambda: self.attempt(url, ask, stop), stop)
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -21,7 +21,7 @@ from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, LIMIT_VARIABLE, shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
-from napari_cryoet.streaming.policy import shared_policy
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.sources import FileSource, HttpSource, Piece, open_source
 from stream_server import StreamServer
 

@@ -17,7 +17,7 @@ from napari_cryoet.download.progress import Progress, Tracker
 from napari_cryoet.download.survey import Existing, Survey, survey
 from napari_cryoet.download.target import Target
 from napari_cryoet.download.transfer import FetchedFile, fetch_file, sha256_of
-from napari_cryoet.exceptions import DownloadError, NetworkError, StoppedError
+from napari_cryoet.exceptions import DownloadError, NetworkError, StoppedError, WithheldError
 from napari_cryoet.http import Http, shared_http
 from napari_cryoet.wording import size_text
 
@@ -77,7 +77,8 @@ def download_files(
     DownloadError
         If something is missing or can't be written; ``files`` lists what.
     NetworkError
-        If the server can't be asked about files that are there already.
+        If the server can't be asked about files that are there already; a WithheldError if offline mode or the data
+        saver keeps files from being asked for, before any is if it can be told then.
     StoppedError
         If ``stop`` is set.
     """
@@ -88,6 +89,8 @@ def download_files(
     bodies, target = Bodies(http), Target(folder)
     before = read_manifest(target.folder)
     target.require_space(found.needed_bytes)
+    if found.remote_bytes:
+        http.policy.require(found.remote_bytes)
     tracker = Tracker(plan)
     tracker.skip(found.complete.items())
     work = _Work(target, bodies, tracker)
@@ -171,6 +174,8 @@ class _Work:
 
         try:
             fetched = fetch_file(file, self._target, self._bodies, on_bytes=on_bytes, stop=self.halt)
+        except WithheldError as error:  # no other file may be asked for either
+            self._give_up(error)
         except NetworkError as error:
             self._note_failure(file, error)
         else:

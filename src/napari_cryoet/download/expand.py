@@ -12,7 +12,7 @@ from urllib.parse import quote
 from napari_cryoet.download.bodies import Bodies
 from napari_cryoet.download.plan import Plan, PlannedFile, PlannedItem
 from napari_cryoet.download.zarr_keys import ChunkGrid, Json, array_paths, chunk_grid_v2, chunk_grid_v3
-from napari_cryoet.exceptions import FormatError, NetworkError
+from napari_cryoet.exceptions import FormatError, NetworkError, WithheldError
 
 MAX_METADATA_BYTES = 16 << 20  # the labels of an instance mask can fill a megabyte
 _WORKERS = 8
@@ -39,6 +39,8 @@ def _expand(item: PlannedItem, bodies: Bodies, stop: threading.Event | None) -> 
     survey = _ZarrSurvey(item, bodies, stop)
     try:
         survey.run()
+    except WithheldError:
+        raise
     except NetworkError as error:
         return replace(item, problem=f"{item.path} can't be read: {error.message}")
     except FormatError as error:

@@ -14,6 +14,7 @@ from napari_cryoet.download.plan import Plan, PlannedFile
 from napari_cryoet.download.target import Target
 from napari_cryoet.download.transfer import sha256_of
 from napari_cryoet.exceptions import DownloadError, NetworkError
+from napari_cryoet.links import is_web_address
 from napari_cryoet.wording import count_text
 
 _WORKERS = 8
@@ -57,6 +58,11 @@ class Survey:
     def needed_bytes(self) -> int:
         """About how much will be written."""
         return sum(file.size_bytes or file.estimate_bytes for file in self.todo)
+
+    @property
+    def remote_bytes(self) -> int:
+        """About how much of that comes from servers."""
+        return sum(file.size_bytes or file.estimate_bytes for file in self.todo if is_web_address(file.url))
 
     def require_consent(self, existing: Existing) -> None:
         """Raise DownloadError if something would have to be overwritten and nobody said that it may."""

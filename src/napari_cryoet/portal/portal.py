@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from napari_cryoet.errand import POLL_S
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError, WithheldError
 from napari_cryoet.portal import catalogue as catalogues
 from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
@@ -256,7 +256,7 @@ class Portal:
         try:
             data = self._fetch(query, variables, stop)
         except NetworkError as error:
-            kept = self._kept(query, variables, decode, error.message)
+            kept = self._kept(query, variables, decode, _reason(error))
             if kept is None:
                 raise
             return kept
@@ -314,6 +314,12 @@ class Portal:
             return self._transport
         finally:
             self._transport_lock.release()
+
+
+def _reason(error: NetworkError) -> str:
+    """Why a kept answer is shown instead of a fresh one."""
+    is_wanted = isinstance(error, WithheldError) and error.by == "offline mode"
+    return "Working offline." if is_wanted else error.message
 
 
 def _host_of(url: str) -> str:

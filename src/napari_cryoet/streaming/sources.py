@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StoppedError, StreamError
-from napari_cryoet.streaming.policy import GuardedSource
+from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StoppedError, StreamError, WithheldError
 from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
@@ -158,6 +157,8 @@ class HttpSource:
             piece = self._http.get_piece(
                 self._url_of(key), start=None if is_whole else start, length=length, version=version, stop=stop
             )
+        except WithheldError:
+            raise
         except NetworkError as error:
             return _answer_of(error, version)
         self._bytes_read.add(len(piece.content))
@@ -277,7 +278,7 @@ def open_source(
     scheme = urlsplit(text).scheme.lower() if "://" in text else ""
     match scheme:
         case "http" | "https":
-            return _kept(GuardedSource(HttpSource(text, http=http)), cache)
+            return _kept(HttpSource(text, http=http), cache)
         case "s3":
             return open_source(https_address(text), http=http, cache=cache)
         case "file":

@@ -8,8 +8,11 @@ import time
 import pytest
 
 from napari_cryoet.exceptions import StreamError, WithheldError
-from napari_cryoet.streaming.policy import OFFLINE_VARIABLE, GuardedSource, Policy, shared_policy
-from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.http import Http, shared_http
+from napari_cryoet.pictures import read_picture
+from napari_cryoet.policy import OFFLINE_VARIABLE, Policy, save_data, shared_policy
+from napari_cryoet.portal import open_portal
+from napari_cryoet.streaming.sources import HttpSource, open_source
 from stream_server import StreamServer
 
 CONTENT = bytes(1000)
@@ -23,7 +26,7 @@ def served(tmp_path):
 
 
 def source_under(policy, served):
-    return GuardedSource(open_source(served.url, cache=None), policy)
+    return HttpSource(served.url, http=Http(policy=policy))
 
 
 def test_offline_sends_nothing_and_says_why(served):
@@ -103,6 +106,57 @@ def test_all_that_streams_from_servers_obeys_the_policy_of_the_process(served, t
     with pytest.raises(WithheldError):
         open_source(served.url, cache=None).read("x")
     assert open_source(tmp_path).read("x").content == CONTENT
+
+
+@pytest.fixture
+def shared():
+    policy = shared_policy()
+    yield policy
+    policy.offline = False
+    save_data()
+
+
+def test_pictures_obey_it(served, shared):
+    shared.offline = True
+    with pytest.raises(WithheldError):
+        read_picture(f"{served.url}/x")
+    shared.offline = False
+    assert read_picture(f"{served.url}/x") == CONTENT
+
+
+def test_files_that_are_read_piece_by_piece_obey_it(served, shared):
+    before = shared.received_bytes
+    with shared_http().open(f"{served.url}/x") as body:
+        assert b"".join(body.chunks()) == CONTENT
+    assert shared.received_bytes == before + 1000
+    shared.max_session_bytes = shared.received_bytes + 999
+    with pytest.raises(WithheldError), shared_http().open(f"{served.url}/x") as body:
+        pytest.fail("the server named more bytes than are left")
+    assert shared.received_bytes == before + 1000
+
+
+def test_metadata_obey_it(served, shared, tmp_path):
+    shared.offline = True
+    portal = open_portal(f"{served.url}/graphql", cache_dir=tmp_path / "answers")
+    with pytest.raises(WithheldError, match="offline mode is on"):
+        portal.catalogue()
+    assert served.requests == []
+
+
+def test_work_of_many_requests_asks_before_its_first():
+    policy = Policy(max_session_bytes=200_000_000)
+    policy.require(200_000_000)
+    with pytest.raises(WithheldError, match=r"200 MB a session, of which 0 MB are used, and this takes 1,700 MB more"):
+        policy.require(1_700_000_000)
+
+
+def test_limits_are_given_in_megabytes_and_none_is_any_amount(shared):
+    save_data(mb_a_minute=5, mb_a_session=200, coarse_only=True)
+    assert (shared.max_minute_bytes, shared.max_session_bytes, shared.coarse_only) == (5_000_000, 200_000_000, True)
+    assert shared.saves_data
+    save_data()
+    assert (shared.max_minute_bytes, shared.max_session_bytes, shared.coarse_only) == (None, None, False)
+    assert not shared.saves_data
 
 
 @pytest.mark.parametrize(("said", "offline"), [("1", True), ("yes", True), ("0", False), ("", False)])

@@ -1,0 +1,195 @@
+"""What the network may be used for: not at all (offline), or for so many bytes (data saver).
+
+One policy holds for the whole process. Every request over http(s) obeys it, whether for metadata, pictures, pixels or
+downloads, and what comes over the wire is counted. What is on this computer is not concerned.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import WithheldError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OFFLINE_VARIABLE = "NAPARI_CRYOET_OFFLINE"
+
+MEGABYTE = 1_000_000
+
+_MINUTE_S = 60.0
+
+
+class Policy:
+    """What the network may be used for; may be changed and asked from any thread, and holds from the next request on.
+
+    Attributes
+    ----------
+    offline
+        Send nothing: only what is kept on this computer is shown.
+    max_session_bytes, max_minute_bytes
+        How much may come over the wire in all, and within any minute; None for any amount. A request under way when
+        the limit is reached is not cut off.
+    coarse_only
+        Whether pictures from servers stay coarse until somebody asks for more.
+    """
+
+    def __init__(
+        self,
+        *,
+        offline: bool = False,
+        max_session_bytes: int | None = None,
+        max_minute_bytes: int | None = None,
+        coarse_only: bool = False,
+    ) -> None:
+        self.offline = offline
+        self.max_session_bytes, self.max_minute_bytes = max_session_bytes, max_minute_bytes
+        self.coarse_only = coarse_only
+        self._lock = threading.Lock()
+        self._received_bytes = self._promised_bytes = 0
+        self._recent: deque[tuple[float, int]] = deque()
+
+    @property
+    def received_bytes(self) -> int:
+        """How much has come over the wire so far."""
+        return self._received_bytes
+
+    @property
+    def minute_bytes(self) -> int:
+        """How much has come within the last minute."""
+        with self._lock:
+            return self._bytes_of_last_minute()
+
+    @property
+    def saves_data(self) -> bool:
+        """Whether anything but offline mode keeps the network from being used freely."""
+        return self.coarse_only or self.max_session_bytes is not None or self.max_minute_bytes is not None
+
+    def require(self, wanted_bytes: int) -> None:
+        """Ask whether so much may still come in this session; for work of many requests, before its first.
+
+        Raises
+        ------
+        WithheldError
+            Saying why not.
+        """
+        with self._lock:
+            self._require_online()
+            self._require_session(wanted_bytes)
+
+    def begin(self, wanted_bytes: int) -> None:
+        """Ask leave for a request, and promise to `end` it.
+
+        Parameters
+        ----------
+        wanted_bytes
+            How much will come, 0 where unknown.
+
+        Raises
+        ------
+        WithheldError
+            Saying why it may not be sent.
+        """
+        with self._lock:
+            self._require_online()
+            self._require_session(wanted_bytes)
+            recent = self._bytes_of_last_minute() if self.max_minute_bytes is not None else 0
+            if _is_beyond(self.max_minute_bytes, recent + self._promised_bytes + max(1, wanted_bytes)):
+                used = _used(recent, wanted_bytes)
+                raise WithheldError(
+                    f"The data saver allows {_megabytes(self.max_minute_bytes)} a minute, {used}",
+                    hint="Wait a minute, allow more, or turn the data saver off.",
+                    by="data saver",
+                )
+            self._promised_bytes += wanted_bytes
+
+    def end(self, wanted_bytes: int, received_bytes: int) -> None:
+        """Note what a request brought."""
+        with self._lock:
+            self._promised_bytes -= wanted_bytes
+            self._received_bytes += received_bytes
+            if received_bytes:
+                self._recent.append((time.monotonic(), received_bytes))
+
+    @contextmanager
+    def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:
+        """Between `begin` and `end`: fill in what came."""
+        self.begin(wanted_bytes)
+        receipt = Receipt()
+        try:
+            yield receipt
+        finally:
+            self.end(wanted_bytes, receipt.received_bytes)
+
+    def _require_online(self) -> None:
+        if self.offline:
+            raise WithheldError(
+                "This isn't kept on this computer, and offline mode is on.",
+                hint="Turn offline mode off to load it.",
+                by="offline mode",
+            )
+
+    def _require_session(self, wanted_bytes: int) -> None:
+        received = self._received_bytes
+        if _is_beyond(self.max_session_bytes, received + self._promised_bytes + max(1, wanted_bytes)):
+            used = _used(received, wanted_bytes)
+            raise WithheldError(
+                f"The data saver allows {_megabytes(self.max_session_bytes)} a session, {used}",
+                hint="Allow more, or turn the data saver off.",
+                by="data saver",
+            )
+
+    def _bytes_of_last_minute(self) -> int:
+        since = time.monotonic() - _MINUTE_S
+        while self._recent and self._recent[0][0] < since:
+            self._recent.popleft()
+        return sum(size for _, size in self._recent)
+
+
+class Receipt:
+    """How much a request brought."""
+
+    def __init__(self) -> None:
+        self.received_bytes = 0
+
+
+@cache
+def shared_policy() -> Policy:
+    """The policy of this process; offline at first where the environment says so."""
+    return Policy(offline=os.environ.get(OFFLINE_VARIABLE, "") not in {"", "0"})
+
+
+def save_data(*, mb_a_minute: int = 0, mb_a_session: int = 0, coarse_only: bool = False) -> None:
+    """Let this process use less of the network.
+
+    Parameters
+    ----------
+    mb_a_minute, mb_a_session
+        How many megabytes may come over the wire within any minute, and in all; 0 for any amount.
+    coarse_only
+        Show only the coarsest level of what is on a server, until somebody asks for more.
+    """
+    policy = shared_policy()
+    policy.max_minute_bytes = mb_a_minute * MEGABYTE or None
+    policy.max_session_bytes = mb_a_session * MEGABYTE or None
+    policy.coarse_only = coarse_only
+
+
+def _is_beyond(limit_bytes: int | None, size_bytes: int) -> bool:
+    return limit_bytes is not None and size_bytes > limit_bytes
+
+
+def _used(received_bytes: int, wanted_bytes: int) -> str:
+    if wanted_bytes < MEGABYTE:
+        return "and these are used up."
+    return f"of which {_megabytes(received_bytes)} are used, and this takes {_megabytes(wanted_bytes)} more."
+
+
+def _megabytes(size_bytes: int | None) -> str:
+    return f"{(size_bytes or 0) / MEGABYTE:,.4g} MB"
