@@ -1,0 +1,175 @@
+"""A server that fails while planes are scrubbed: the window goes on, nothing wrong is drawn, Go on is offered."""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QObject, Qt, Signal
+
+import fault_server as faults
+from fault_server import FaultServer, Faulty
+from napari_cryoet import http as http_module
+from napari_cryoet._qt.progressive import make_layer
+from napari_cryoet._qt.status_strip import StatusStrip
+from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+
+SHAPE = (120, 280, 264)
+MIDDLE = 59  # where napari starts
+SERVER_PATIENCE_S = 0.5
+FAULTS = {
+    "drops the connection": (lambda server: faults.dropped, "broke off"),
+    "stalls": (lambda server: server.stalled, "didn't answer"),
+    "has too many requests": (lambda server: faults.too_many, "too many requests"),
+    "has a problem of its own": (lambda server: faults.broken, "problem of its own"),
+    "sends wrong bytes": (lambda server: faults.inverted, "damaged"),
+    "sends another part": (lambda server: faults.shifted, "another part"),
+    "sends a page for people": (lambda server: faults.page, "web page"),
+}
+
+
+class OneLayer(QObject):
+    """Stands for the link to a viewer with one streamed layer."""
+
+    changed = Signal()
+    appearance_changed = Signal(object)
+
+    def __init__(self, layer, stream):
+        super().__init__()
+        self._layer, self._stream = layer, stream
+
+    def shown(self):
+        return ["tomogram"]
+
+    def coming(self):
+        return []
+
+    def appearance(self, _key):
+        return SimpleNamespace(is_visible=True)
+
+    def stream_of(self, _key):
+        return self._stream
+
+    def layers_of(self, _key):
+        return [self._layer]
+
+    def stop(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pyramids")
+    values = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+    write_pyramid(folder / "image.zarr", values, 10.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(folder):
+    pyramid = open_pyramid(folder / "image.zarr")
+    return [pyramid.read(level) for level in range(3)]
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture
+def files(server, folder, monkeypatch):
+    client = http_module.Http(timeout_s=SERVER_PATIENCE_S)
+    monkeypatch.setattr(http_module, "shared_http", lambda: client)
+    monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
+    behaviour = Faulty(faults.files(folder), pattern=r"/0/\d+/\d+/\d+$")
+    server.behave(behaviour)
+    yield behaviour
+    client.close()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def shown(qtbot, viewer, server, files):
+    """The layer, how its stream is, and the line of the dock that tells it."""
+    pyramid = open_pyramid(server.url.replace("/file", "/image.zarr"), fetcher=Fetcher(MemoryCache(256 * 2**20)))
+    options = {"contrast_limits": (-3, 3), "metadata": {METADATA_KEY: {"run_name": "TS_026"}}}
+    layer, stream = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)
+    strip = StatusStrip()
+    qtbot.addWidget(strip)
+    strip.show()
+    link = OneLayer(layer, stream)
+    watch = StreamWatch(link, strip)
+    link.changed.emit()
+    viewer.add_layer(layer)
+    return SimpleNamespace(layer=layer, stream=stream, strip=strip, watch=watch)
+
+
+def assert_nothing_wrong_is_drawn(layer, z, truth):
+    """Every pixel is exact, or a coarser level's that lies there, or still empty."""
+    drawn = layer._slice.image.raw
+    is_right = drawn == 0
+    for level, values in enumerate(truth):
+        at_z, y, x = (np.minimum(np.arange(size) >> level, n - 1) for size, n in zip(SHAPE, values.shape, strict=True))
+        is_right |= drawn == values[at_z[z]][np.ix_(y, x)]
+    assert is_right.all()
+
+
+def wait_exact(qtbot, shown, z, truth):
+    def is_drawn():
+        assert shown.stream.state.is_exact
+        assert np.array_equal(shown.layer._slice.image.raw, truth[0][z])
+
+    qtbot.waitUntil(is_drawn, timeout=20_000)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewer, server, files, shown, truth):
+    make_fault, words = FAULTS[name]
+    wait_exact(qtbot, shown, MIDDLE, truth)
+    files.fault = make_fault(server)
+    for z in range(95, 107):
+        began = time.monotonic()
+        viewer.dims.set_current_step(0, z)
+        assert time.monotonic() - began < 5  # it doesn't wait for a server that takes for ever
+        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+        qtbot.wait(20)
+        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+
+    qtbot.waitUntil(shown.strip.retry.isVisible, timeout=20_000)
+    assert words in shown.strip.label.accessibleName()
+    assert "TS_026" in shown.strip.label.accessibleName()
+    assert not shown.stream.state.is_exact
+    assert_nothing_wrong_is_drawn(shown.layer, 106, truth)
+
+    files.fault = None
+
+    def press_until_exact():
+        if shown.strip.retry.isVisible():
+            qtbot.mouseClick(shown.strip.retry, Qt.MouseButton.LeftButton)
+        assert shown.stream.state.is_exact
+
+    qtbot.waitUntil(press_until_exact, timeout=20_000)
+    wait_exact(qtbot, shown, 106, truth)
+    qtbot.waitUntil(lambda: "exact" in shown.strip.label.accessibleName())
+
+
+@pytest.mark.parametrize("name", ["knows nothing of ranges", "is slow to start"])
+def test_a_bad_habit_of_a_server_only_costs_time(name, qtbot, viewer, server, files, shown, truth):
+    wait_exact(qtbot, shown, MIDDLE, truth)
+    files.fault = faults.whole if name == "knows nothing of ranges" else server.slow_to_start
+    for z in range(20, 26):
+        viewer.dims.set_current_step(0, z)
+        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+        qtbot.wait(20)
+    wait_exact(qtbot, shown, 25, truth)
+    assert files.hits
