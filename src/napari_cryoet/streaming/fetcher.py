@@ -72,8 +72,8 @@ class Fetcher:
         Where blocks go.
     threads
         How many requests are in flight at most; for what nobody looks at yet three quarters of them at most, and no
-        more than the line can carry besides what is looked at; for the background a quarter, and none while something
-        that is looked at is under way.
+        more than the line can carry besides what is looked at; for the background half of them, and none while
+        something that is looked at is under way.
     clock
         Tells the time in seconds.
     """
@@ -323,7 +323,7 @@ class Fetcher:
         ahead = sum(flight.is_ahead for flight in self._under_way)
         if ahead >= max(1, self._limit * 3 // 4):
             return Priority.VIEW
-        if ahead >= max(1, self._limit // 4) or any(flight.is_view for flight in self._under_way):
+        if ahead >= max(1, self._limit // 2) or any(flight.is_view for flight in self._under_way):
             return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
         return Priority.BACKGROUND
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WASTEFUL = 16  # so many bytes fetched for one shown
 _LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before somebody wants to see it
 _LEAD_S = 0.6  # what comes into view so soon is fetched ahead
+_COARSE_LEAD_S = 1.5
 _FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
 _BLOCKS_AROUND = 2
 _USABLE_SHARE = 0.9  # of what the line can carry
@@ -180,13 +181,16 @@ def plan(
         yield Want(Priority.FIRST_SIGHT, coarsest, view.at(pyramid, coarsest))
     yield Want(Priority.VIEW, pace, view.at(pyramid, pace))
     if motion is not None:
+        if motion.planes_per_s and pace != coarsest:
+            yield from _coarse_ahead(pyramid, view, motion)
         yield from _ahead(pyramid, view, pace, motion, request_bytes)
     if motion is not None and motion.planes_per_s:
         return
-    if motion is None:
-        yield from _around(pyramid, target, view.at(pyramid, target), request_bytes)
+    around = list(_around(pyramid, target, view.at(pyramid, target))) if motion is None else []
+    yield from (want for distance, want in around if distance == 1)
     if pyramid.size_bytes(coarsest) <= largest_background_bytes:
         yield Want(Priority.BACKGROUND, coarsest, _whole(pyramid, coarsest))
+    yield from (want for distance, want in around if distance > 1)
     if pyramid.grid(target).n_chunks <= _MOST_TABLES:
         yield Want(Priority.BACKGROUND, target, _whole(pyramid, target), is_table=True)
 
@@ -209,14 +213,24 @@ def _ahead(pyramid: Pyramid, view: View, level: int, motion: Motion, request_byt
         yield Want(Priority.AHEAD, level, beyond)
 
 
-def _around(pyramid: Pyramid, level: int, box: Box, request_bytes: int) -> Iterator[Want]:
-    """What lies on both sides of a still plane."""
+def _coarse_ahead(pyramid: Pyramid, view: View, motion: Motion) -> Iterator[Want]:
+    """What stands in for the planes of the next moments, so that none of them is empty."""
+    coarsest, axis = len(pyramid.shapes) - 1, motion.axis
+    here, reach = view.box[axis][0], math.ceil(motion.planes_per_s * _COARSE_LEAD_S)
+    last = max(0, min(pyramid.shapes[view.level][axis] - 1, here + motion.sign * reach))
+    beyond = (*view.box[:axis], (min(here, last), max(here, last) + 1), *view.box[axis + 1 :])
+    box = View(view.level, beyond).at(pyramid, coarsest)
+    if pyramid.size_bytes(coarsest, box) <= _LARGEST_AHEAD_BYTES:
+        yield Want(Priority.AHEAD, coarsest, box)
+
+
+def _around(pyramid: Pyramid, level: int, box: Box) -> Iterator[tuple[int, Want]]:
+    """What lies on both sides of a still plane, and how many blocks away."""
     for axis in [axis for axis, (start, stop) in enumerate(box) if stop - start == 1]:
         for sign in (1, -1):
-            for around in _beyond(
-                pyramid, level, box, Motion(axis, sign), blocks=_BLOCKS_AROUND, request_bytes=request_bytes
-            ):
-                yield Want(Priority.BACKGROUND, level, around)
+            beyond = _beyond(pyramid, level, box, Motion(axis, sign), blocks=_BLOCKS_AROUND, request_bytes=0)
+            for distance, around in enumerate(beyond, 1):
+                yield distance, Want(Priority.BACKGROUND, level, around)
 
 
 def _same_chunks(pyramid: Pyramid, level: int, box: Box, other: Box, axis: int) -> bool:
