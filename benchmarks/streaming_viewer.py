@@ -37,7 +37,7 @@ def run_child(row: str, variant: str, url: str, folder: Path) -> dict[str, Any]:
     counted(url)
     with tempfile.TemporaryDirectory() as fresh:
         # settings and caches of whoever runs this are neither used nor changed
-        own = {"NAPARI_CONFIG": f"{fresh}/napari.yaml", "XDG_CACHE_HOME": fresh, "NAPARI_CRYOET_CACHE": fresh}
+        own = {"NAPARI_CONFIG": f"{fresh}/napari.yaml", "XDG_CACHE_HOME": fresh, "NAPARI_CRYOET_CACHE_DIR": fresh}
         done = subprocess.run(
             [*call, "--url", url, "--data", str(folder)],
             check=False,
