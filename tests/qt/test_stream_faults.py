@@ -62,6 +62,13 @@ class OneLayer(QObject):
         pass
 
 
+class FullDetail(QObject):
+    """Stands for what may hold layers at a coarse level, and doesn't."""
+
+    changed = Signal()
+    is_held_coarse = False
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pyramids")
@@ -108,10 +115,11 @@ def shown(qtbot, viewer, server, files):
     qtbot.addWidget(strip)
     strip.show()
     link = OneLayer(layer, stream)
-    watch = StreamWatch(link, strip)
+    detail = FullDetail()
+    watch = StreamWatch(link, strip, detail)
     link.changed.emit()
     viewer.add_layer(layer)
-    return SimpleNamespace(layer=layer, stream=stream, strip=strip, watch=watch)
+    return SimpleNamespace(layer=layer, stream=stream, strip=strip, watch=watch, detail=detail)
 
 
 def assert_nothing_wrong_is_drawn(layer, z, truth):
