@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError, WithheldError
 from napari_cryoet.http import shared_http
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming import cached_source, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, LIMIT_VARIABLE, shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.sources import FileSource, HttpSource, Piece, open_source
 from stream_server import StreamServer
 
