@@ -70,7 +70,8 @@ class Obstacle(Protocol):
     def address_of(self, path: str) -> str: ...
     @property
     def n_held(self) -> int: ...
-    def wait_until_held(self) -> None: ...
+    @property
+    def is_waited_for(self) -> bool: ...
 
 
 class NameServer:
@@ -83,8 +84,9 @@ class NameServer:
     def address_of(self, path: str) -> str:
         return f"http://files.invalid/{path}"
 
-    def wait_until_held(self) -> None:
-        assert self._is_asked.wait(PATIENCE_S)
+    @property
+    def is_waited_for(self) -> bool:
+        return self._is_asked.is_set()
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -260,8 +262,8 @@ def stop_once(case: Case, obstacle: Obstacle) -> tuple[float, float]:
     before = own_threads()
     what = case.make(obstacle.address_of)
     what.begin()
-    end_s = time.monotonic() + random.uniform(0.1, 0.2)
-    obstacle.wait_until_held()
+    wait_until(lambda: obstacle.is_waited_for)
+    end_s = time.monotonic() + random.uniform(0.05, 0.15)
     wait_until(lambda: time.monotonic() > end_s)
 
     def is_free() -> bool:

@@ -37,7 +37,7 @@ class StallingServer(FaultServer):
         self.how: How | None = None
         self.chosen: Callable[[Request], bool] = lambda _request: True
         self._changed = threading.Condition()
-        self._n_held = self._n_ever_held = self._generation = 0
+        self._n_held = self._generation = 0
         self.behaviours.append(self._answer)
 
     def address_of(self, path: str) -> str:
@@ -50,9 +50,9 @@ class StallingServer(FaultServer):
         return self._n_held
 
     @property
-    def n_ever_held(self) -> int:
-        """How many requests have been left waiting so far."""
-        return self._n_ever_held
+    def is_waited_for(self) -> bool:
+        """Whether any request waits."""
+        return self._n_held > 0
 
     def wait_until_held(self, count: int = 1, timeout_s: float = 10.0) -> None:
         """Wait until so many requests wait."""
@@ -106,7 +106,6 @@ class StallingServer(FaultServer):
     def _held(self) -> Iterator[int]:
         with self._changed:
             self._n_held += 1
-            self._n_ever_held += 1
             generation = self._generation
             self._changed.notify_all()
         try:
