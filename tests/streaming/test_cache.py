@@ -27,7 +27,9 @@ def test_an_owner_can_be_forgotten():
     for owner in (1, 2):
         cache.put((owner, "x"), "X", 10)
     cache.forget_where(1)
+    cache.put((1, "late"), "X", 10)
     assert cache.get((1, "x")) is None
+    assert cache.get((1, "late")) is None
     assert cache.get((2, "x")) == "X"
 
 

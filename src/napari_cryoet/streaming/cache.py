@@ -32,6 +32,7 @@ class MemoryCache(Generic[Value]):
         self._entries: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
         self._lock = threading.Lock()
         self._size_bytes = 0
+        self._gone: set[Hashable] = set()  # owners whose entries aren't wanted, also those that are still on their way
 
     @property
     def size_bytes(self) -> int:
@@ -56,7 +57,7 @@ class MemoryCache(Generic[Value]):
         size_bytes += _OVERHEAD_BYTES
         with self._lock:
             self._forget(key)
-            if size_bytes > self.limit_bytes:
+            if size_bytes > self.limit_bytes or (isinstance(key, tuple) and key[0] in self._gone):
                 return
             self._entries[key] = (value, size_bytes)
             self._size_bytes += size_bytes
@@ -69,8 +70,9 @@ class MemoryCache(Generic[Value]):
             self._forget(key)
 
     def forget_where(self, owner: Hashable) -> None:
-        """Forget all entries whose key is a tuple that starts with ``owner``."""
+        """Forget all entries whose key is a tuple that starts with ``owner``, and remember none from now on."""
         with self._lock:
+            self._gone.add(owner)
             for key in [key for key in self._entries if isinstance(key, tuple) and key[0] == owner]:
                 self._forget(key)
 

@@ -1,0 +1,162 @@
+"""What was closed is gone: after any number of pyramids no thread, socket or file is left, and nothing in memory."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.http import shared_http
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+SHAPE = (40, 300, 60)
+TIMES = 20
+OPEN_FILES = Path("/proc/self/fd")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pyramids")
+    write_pyramid(folder / "image.zarr", np.random.default_rng(0).normal(size=SHAPE).astype("f4"), 10.0)
+    write_pyramid(folder / "mask.zarr", np.ones(SHAPE, "i1"), 10.0, "mask")
+    return folder
+
+
+@pytest.fixture
+def served(folder):
+    with StreamServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def fetcher():
+    return Fetcher(MemoryCache(64 * 2**20))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return DiskCache(tmp_path / "pixels", 2**28)
+
+
+def wait_until(condition, timeout_s=30):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def own_threads():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
+
+
+def open_files(folders):
+    """Sockets of this process, and files in some folders; other libraries' files don't count."""
+    found = set()
+    for link in OPEN_FILES.iterdir():
+        with suppress(OSError):
+            found.add(os.readlink(link))
+    return {name for name in found if name.startswith(("socket:", *map(str, folders)))}
+
+
+class Session:
+    """A pyramid that somebody looks at."""
+
+    def __init__(self, address, fetcher, disk):
+        self.pyramid = open_pyramid(address, fetcher=fetcher, cache=disk)
+        self.changed = threading.Event()
+        self.display = self.pyramid.display(on_change=self.changed.set)
+
+    def scrub(self, planes, axis=0):
+        for plane in planes:
+            _ = np.asarray(self.display.levels[0][(slice(None),) * axis + (plane,)])
+
+    def close(self):
+        self.display.close()
+        self.pyramid.close()
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="only Linux lists a process's open files")
+def test_nothing_is_left_of_many_pyramids(served, fetcher, disk, tmp_path):
+    shared_http().close()
+    server_sockets = open_files([tmp_path])
+    kept = []
+    for number, name in zip(range(TIMES), itertools.cycle(("image.zarr", "mask.zarr")), strict=False):
+        session = Session(f"{served.url}/{name}", fetcher, disk if number % 3 else None)
+        session.scrub(range(number, number + 10), axis=number % 3)
+        if number % 2:
+            session.pyramid.levels[0][number, :20].compute(scheduler="sync")
+        kept.append(weakref.ref(session.pyramid))
+        session.close()
+    del session
+    wait_until(lambda: not own_threads())
+    disk.close()
+    shared_http().close()
+    assert fetcher.memory.size_bytes == 0
+    gc.collect()
+    assert [each for each in kept if each() is not None] == []
+    wait_until(lambda: open_files([tmp_path]) <= server_sockets)
+
+
+def test_what_is_under_way_when_it_is_closed_leaves_nothing_either(served, fetcher):
+    sessions = [Session(f"{served.url}/image.zarr", fetcher, None) for _ in range(TIMES)]
+    seen = len(served.requests)
+    served.gate.clear()
+    for number, session in enumerate(sessions):
+        session.scrub([number])
+    wait_until(lambda: len(served.requests) > seen)
+    for session in sessions:
+        session.close()
+        session.changed.clear()
+    served.gate.set()
+    wait_until(lambda: not own_threads())
+    assert fetcher.memory.size_bytes == 0
+    assert not any(session.changed.is_set() for session in sessions)
+
+
+def test_whoever_waits_for_exact_values_is_let_go(served, fetcher):
+    pyramid = open_pyramid(f"{served.url}/image.zarr", fetcher=fetcher, cache=None)
+    seen = len(served.requests)
+    served.gate.clear()
+    ended = []
+
+    def read():
+        try:
+            pyramid.read(0)
+        except CryoETError as error:
+            ended.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    wait_until(lambda: len(served.requests) > seen)
+    pyramid.close()
+    reader.join(10)
+    assert len(ended) == 1
+    served.gate.set()
+    wait_until(lambda: not own_threads())
+    assert fetcher.memory.size_bytes == 0
+
+
+def test_closing_one_leaves_the_others_what_they_have(served, fetcher):
+    one, other = (open_pyramid(f"{served.url}/image.zarr", fetcher=fetcher, cache=None) for _ in range(2))
+    values = other.read(1)
+    one.read(1)
+    one.close()
+    seen = len(served.requests)
+    assert np.array_equal(other.read(1), values)
+    assert len(served.requests) == seen
+    other.close()
+    assert fetcher.memory.size_bytes == 0
