@@ -25,6 +25,7 @@ from napari_cryoet.formats.tilt_angles import MAX_FILE_BYTES, parse_tilt_angles
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.records import Annotation, AnnotationFile, Run, TiltSeries, Tomogram
 from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout, suffix_of
@@ -309,11 +310,17 @@ def _image_spec(volume: Volume, stop: threading.Event | None, **options: Any) ->
 
 def _limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float] | None:
     """By the middle planes, or others where those hold nothing."""
+    level = len(volume.levels) - 1 if _stays_coarse(volume) else 0
     for at in (0.5, 0.25, 0.75):
-        limits = robust_limits(volume.sample(stop=stop, at=at))
+        limits = robust_limits(volume.sample(stop=stop, at=at, level=level))
         if limits is not None:
             return limits
     return None if volume.dtype.kind in "ui" else (0.0, 1.0)
+
+
+def _stays_coarse(volume: Volume) -> bool:
+    """Whether the finest planes aren't what is seen first."""
+    return shared_policy().coarse_only and volume.pyramid is not None and bool(volume.pyramid.line)
 
 
 @contextmanager

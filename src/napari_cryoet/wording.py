@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from napari_cryoet.policy import MEGABYTE, Policy
 from napari_cryoet.portal.pages import Freshness, ObjectCount
 from napari_cryoet.records import DepositionTitle
 from napari_cryoet.vocabulary import DepositionKind
@@ -60,6 +61,26 @@ def date_text(date: datetime, *, today: datetime | None = None) -> str:
 def freshness_text(freshness: Freshness, *, today: datetime | None = None) -> str:
     """Whether an answer is live: ``online``, or ``offline, as of 12 Nov``."""
     return f"offline, as of {date_text(freshness.fetched_at, today=today)}" if freshness.is_offline else "online"
+
+
+def network_use_text(policy: Policy) -> str:
+    """How the network may be used, empty where freely: ``data saver: 38 of 200 MB``.
+
+    >>> network_use_text(Policy(max_session_bytes=200_000_000)), network_use_text(Policy(offline=True))
+    ('data saver: 0 of 200 MB', 'offline: only what was loaded before')
+    """
+    if policy.offline:
+        return "offline: only what was loaded before"
+    limits = [
+        _share_text(policy.received_bytes, policy.max_session_bytes),
+        f"{_share_text(policy.minute_bytes, policy.max_minute_bytes)}/min" if policy.max_minute_bytes else "",
+        "coarse only" if policy.coarse_only else "",
+    ]
+    return f"data saver: {joined(*limits)}" if policy.saves_data else ""
+
+
+def _share_text(used_bytes: int, allowed_bytes: int | None) -> str:
+    return f"{used_bytes / MEGABYTE:,.0f} of {allowed_bytes / MEGABYTE:,.4g} MB" if allowed_bytes is not None else ""
 
 
 def reported(text: str | None) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet.cli import display, main, view
+from napari_cryoet.cli.parser import build_parser
+from napari_cryoet.policy import Policy
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
@@ -48,3 +50,19 @@ def test_a_missing_napari_and_a_broken_qt_are_told_apart(reason: str, words: str
 def test_a_missing_part_of_our_own_is_not_blamed_on_napari() -> None:
     told = str(view.words_for_import(ImportError("No module named 'napari_cryoet.x'", name="napari_cryoet.x")))
     assert "isn't installed as a whole" in told
+
+
+def test_the_command_line_limits_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Policy()
+    monkeypatch.setattr(view, "shared_policy", lambda: policy)
+    view.limit_network(build_parser().parse_args(["open", "live"]))
+    assert (policy.offline, policy.max_session_bytes) == (False, None)
+    view.limit_network(build_parser().parse_args(["open", "live", "--offline", "--max-mb", "200"]))
+    assert (policy.offline, policy.max_session_bytes) == (True, 200_000_000)
+
+
+def test_the_demo_has_no_such_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Policy(offline=True)  # the environment may say so
+    monkeypatch.setattr(view, "shared_policy", lambda: policy)
+    view.limit_network(build_parser().parse_args(["demo"]))
+    assert (policy.offline, policy.max_session_bytes) == (True, None)

@@ -10,11 +10,14 @@ from qtpy.QtGui import QCloseEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.download_dialog import DownloadDialog
 from napari_cryoet._qt.finder import Finder
 from napari_cryoet._qt.layer_desk import LayerDesk
 from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.message_panel import MessagePanel
 from napari_cryoet._qt.navigator import Navigator
+from napari_cryoet._qt.network_use import NetworkUse
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
 from napari_cryoet._qt.source_watch import SourceWatch
@@ -84,7 +87,9 @@ class PortalBrowser(QWidget):
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
         self.desk = LayerDesk(self.link, self.screens.run, self.screens.notice, self.tasks, self)
-        self.stream_watch = StreamWatch(self.link, self.screens.status, self)
+        self.detail = Detail(napari_viewer, self.link, self)
+        self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
+        self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
         self._add_keys()
@@ -118,6 +123,8 @@ class PortalBrowser(QWidget):
     def close_down(self) -> None:
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
+        self.network.stop()
+        self.detail.close()
         self.link.close()
         self.tasks.close()
         self._theme.close()
@@ -134,8 +141,21 @@ class PortalBrowser(QWidget):
         session.catalogue_changed.connect(lambda _catalogue: warm_up(self.tasks))  # while one reads it
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
+        self._connect_network()
         self.tasks.unhandled.connect(screens.notice.show_error)
         self._theme.changed.connect(self._on_theme)
+
+    def _connect_network(self) -> None:
+        bar, network = self.screens.source_bar, self.network
+        bar.offline_changed.connect(network.set_offline)
+        bar.saver_requested.connect(network.ask_limits)
+        network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
+        network.changed.connect(lambda _text, _is_offline: self.detail.update())
+        network.loosened.connect(self._on_network_loosened)
+        self.screens.notice.switch_requested.connect(network.lift)
+        self.stream_watch.switch_requested.connect(network.lift)
+        for panel in self.findChildren(MessagePanel):
+            panel.switch_requested.connect(network.lift)
 
     def _add_keys(self) -> None:
         for key, slot in (("/", self.screens.focus_search), ("Backspace", self.navigator.go_up)):
@@ -146,6 +166,7 @@ class PortalBrowser(QWidget):
     def _recall(self) -> None:
         self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
         self.screens.source_bar.set_replaces_layers(self._memory.replaces_layers)
+        self.network.recall()
         if self._memory.source is not None:
             self.use_source(self._memory.source)
 
@@ -166,6 +187,14 @@ class PortalBrowser(QWidget):
             self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
 
+    def _on_network_loosened(self) -> None:
+        """Try again what was withheld."""
+        if self.session.source is not None:
+            self.session.retry()
+        self.navigator.ask_again()
+        self._thumbnails.retry()
+        self.stream_watch.retry()
+
     def _on_replaces_layers(self, replaces: bool) -> None:
         self.link.replaces_own_layers = self._memory.replaces_layers = replaces
 
@@ -182,6 +211,7 @@ class PortalBrowser(QWidget):
         dialog = DownloadDialog(
             self.tasks, page, tomograms=tomograms, rows=rows, folder=self._memory.download_folder, parent=self
         )
+        dialog.switch_requested.connect(self.network.lift)
         dialog.began.connect(self._on_download_began)
         dialog.finished.connect(self._on_download_closed)
         self._download = dialog

@@ -13,10 +13,10 @@ from qtpy.QtGui import QCloseEvent, QDesktopServices
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.labels import plain_label
-from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.download import DownloadReport, Existing, Plan, Progress, download_files, plan_download
-from napari_cryoet.exceptions import CryoETError, DownloadError
+from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
 from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Tomogram
@@ -48,6 +48,7 @@ class DownloadDialog(QDialog):
     """
 
     began = Signal(object)  # the folder that was chosen
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class DownloadDialog(QDialog):
         self._page, self._tomograms, self._rows = page, tuple(tomograms), tuple(rows)
         self._plan: Plan | None = None
         self._details = ""
+        self._withheld: WithheldError | None = None
         self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=folder)
         self.volume_format = ComboBox(label="Volumes as", choices=list(_FORMATS))
         self.with_metadata = CheckBox(text="with metadata files", value=True)
@@ -81,12 +83,14 @@ class DownloadDialog(QDialog):
         self.stop = QPushButton("Stop")
         self.show_folder = QPushButton("Show folder")
         self.copy_details = QPushButton("Copy details")
+        self.switch = QPushButton()
         self._lay_out()
         self.volume_format.changed.connect(self._make_plan)
         self.with_metadata.changed.connect(self._make_plan)
         self.start.clicked.connect(self._on_start)
         self.stop.clicked.connect(self._on_stop)
         self.show_folder.clicked.connect(self._on_show_folder)
+        self.switch.clicked.connect(lambda _checked=False: self.switch_requested.emit(self._withheld, None))
         self.copy_details.clicked.connect(lambda _checked=False: copy_text(self._details))
         self._make_plan()
 
@@ -176,6 +180,11 @@ class DownloadDialog(QDialog):
     def _on_failed(self, error: CryoETError) -> None:
         self._details = error.details if isinstance(error, UnexpectedError) else ""
         self._end(str(error))
+        if isinstance(error, WithheldError):
+            self._withheld = error
+            self.switch.setText(SWITCH_TEXTS[error.by])
+            self.switch.setAccessibleName(SWITCH_TEXTS[error.by])
+            self.switch.show()
 
     def _end(self, message: str) -> None:
         self._tasks.progressed.disconnect(self._on_progress)
@@ -192,6 +201,7 @@ class DownloadDialog(QDialog):
         self.stop.setVisible(is_downloading)
         self.show_folder.hide()
         self.copy_details.hide()
+        self.switch.hide()
 
     def _on_show_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.chosen_folder)))
@@ -199,7 +209,7 @@ class DownloadDialog(QDialog):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.addStretch(1)
-        for button in (self.copy_details, self.show_folder, self.stop, self.start):
+        for button in (self.copy_details, self.switch, self.show_folder, self.stop, self.start):
             button.setAccessibleName(button.text())
             buttons.addWidget(button)
         column = QVBoxLayout(self)

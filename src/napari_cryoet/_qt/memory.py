@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from platformdirs import user_config_path
 from qtpy.QtCore import QSettings
 
 RECENT_PACKS = 8
+
+
+class DataSaver(NamedTuple):
+    """How much of the network may be used; 0 is any amount."""
+
+    mb_a_minute: int = 0
+    mb_a_session: int = 0
+    coarse_only: bool = False
 
 
 class Memory:
@@ -56,6 +65,29 @@ class Memory:
         self._settings.sync()
 
     @property
+    def is_offline(self) -> bool:
+        """Whether the person chose to work offline."""
+        return self._settings.value("is_offline", "false") in {True, "true"}
+
+    @is_offline.setter
+    def is_offline(self, is_offline: bool) -> None:
+        self._settings.setValue("is_offline", "true" if is_offline else "false")
+        self._settings.sync()
+
+    @property
+    def data_saver(self) -> DataSaver:
+        """The limits that the person chose; none where they can't be understood."""
+        is_coarse = self._settings.value("data_saver/coarse_only", "false") in {True, "true"}
+        return DataSaver(self._number("data_saver/mb_a_minute"), self._number("data_saver/mb_a_session"), is_coarse)
+
+    @data_saver.setter
+    def data_saver(self, saver: DataSaver) -> None:
+        self._settings.setValue("data_saver/mb_a_minute", saver.mb_a_minute)
+        self._settings.setValue("data_saver/mb_a_session", saver.mb_a_session)
+        self._settings.setValue("data_saver/coarse_only", "true" if saver.coarse_only else "false")
+        self._settings.sync()
+
+    @property
     def recent_packs(self) -> tuple[Path, ...]:
         """Pack folders, the one opened last first; folders that are gone are left out."""
         return tuple(path for path in map(Path, self._recent()) if path.is_dir())
@@ -65,6 +97,10 @@ class Memory:
         recent = [str(folder), *(known for known in self._recent() if known != str(folder))]
         self._settings.setValue("recent_packs", recent[:RECENT_PACKS])
         self._settings.sync()
+
+    def _number(self, key: str) -> int:
+        text = str(self._settings.value(key, "0"))
+        return int(text) if text.isascii() and text.isdigit() else 0
 
     def _recent(self) -> list[str]:
         stored = self._settings.value("recent_packs")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.tasks import UnexpectedError
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, WithheldError
+
+#: What the button says that lifts what withheld something.
+SWITCH_TEXTS = {"offline mode": "Go online", "data saver": "Data saver…"}
 
 
 class Action(NamedTuple):
@@ -23,6 +26,8 @@ class Action(NamedTuple):
 
 class MessagePanel(QWidget):
     """A message in the middle of the room that a list would take."""
+
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,6 +76,9 @@ class MessagePanel(QWidget):
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         """Say what went wrong in its own plain words, with a Retry where that can help."""
         actions = [] if retry is None else [Action("Retry", retry)]
+        if isinstance(error, WithheldError):
+            switch = Action(SWITCH_TEXTS[error.by], lambda: self.switch_requested.emit(error, retry))
+            actions = [switch, *actions]
         if isinstance(error, UnexpectedError):
             actions.append(Action("Copy details", lambda: copy_text(error.details)))
         self.show_message(error.message, error.hint, actions)

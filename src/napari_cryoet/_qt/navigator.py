@@ -11,6 +11,7 @@ from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.portal.catalogue import portal_url
 from napari_cryoet.portal.pages import (
     CatalogueRow,
@@ -47,6 +48,7 @@ class Navigator(QObject):
         self._dataset_id: int | None = None  # what the screens of a dataset and of a deposition hold
         self._deposition_id: int | None = None
         self._has_told_offline = False
+        self._ask_again: Callable[[], None] | None = None  # what is shown from the cache
         self._leave_soon = single_shot(self, PATIENCE_MS, self._show_run_place)
         session.opening.connect(lambda _source: self._begin_anew())
         session.catalogue_changed.connect(lambda catalogue: self.tell_freshness(catalogue.freshness, session.refresh))
@@ -124,6 +126,9 @@ class Navigator(QObject):
     def tell_freshness(self, freshness: Freshness, ask_again: Callable[[], None]) -> None:
         """What comes from the cache says so, and why; what comes from the portal takes that back."""
         self._screens.source_bar.set_freshness(freshness)
+        self._ask_again = ask_again if freshness.is_offline else None
+        if freshness.is_offline and shared_policy().offline:
+            return  # as the person wants it; the source bar says so all the time
         if freshness.is_offline:
             self._has_told_offline = True
             words = f"{freshness.reason} Showing what was loaded before ({freshness_text(freshness)})."
@@ -131,6 +136,12 @@ class Navigator(QObject):
         elif self._has_told_offline:
             self._has_told_offline = False
             self._screens.notice.hide()
+
+    def ask_again(self) -> None:
+        """Ask again for what is shown from the cache."""
+        ask_again, self._ask_again = self._ask_again, None
+        if ask_again is not None:
+            ask_again()
 
     def _way_to(self, place: Place, *, follows: bool) -> Trail:
         return follow(self._trail, place) if follows else begin(place)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from napari_cryoet._qt.icons import icon, pixmap
 from napari_cryoet._qt.labels import plain_label
-from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.tasks import UnexpectedError
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, WithheldError
 
 
 class NoticeBar(QFrame):
     """One notice at a time, until it is closed or another takes its place."""
+
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,13 +60,19 @@ class NoticeBar(QFrame):
         self.show()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        """Tell an error; a fault of ours comes with its details to copy."""
-        if isinstance(error, UnexpectedError):
+        """Tell an error; a fault of ours comes with its details to copy, what was withheld with the switch."""
+        if isinstance(error, WithheldError):
+            self.show_notice(str(error), SWITCH_TEXTS[error.by], lambda: self._switch(error, retry))
+        elif isinstance(error, UnexpectedError):
             self.show_notice(str(error), "Copy details", lambda: copy_text(error.details))
         elif retry is not None:
             self.show_notice(str(error), "Retry", retry)
         else:
             self.show_notice(str(error))
+
+    def _switch(self, error: WithheldError, retry: Callable[[], None] | None) -> None:
+        self.hide()
+        self.switch_requested.emit(error, retry)
 
     def _run_action(self) -> None:
         action = self._on_action

@@ -1,4 +1,4 @@
-"""Where the records come from: the choice of a source, and whether it can be reached now."""
+"""Where the records come from: the choice of a source, whether it can be reached, and how the network may be used."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from qtpy.QtCore import QPoint, QPointF, Qt, Signal
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.menu_button import MenuButton
+from napari_cryoet._qt.network_line import NetworkLine
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.wording import freshness_text, plain
@@ -26,10 +27,14 @@ class SourceBar(QWidget):
     pack_requested = Signal()
     refresh_requested = Signal()
     replaces_layers_changed = Signal(bool)
+    offline_changed = Signal(bool)
+    saver_requested = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self._is_local = self._is_working_offline = False
+        self._is_reached = True
         self._recent_packs: tuple[Path, ...] = ()
         self.button = MenuButton(theme, NO_SOURCE, "Where to browse")
         self.button.items.aboutToShow.connect(self._fill_menu)
@@ -44,15 +49,30 @@ class SourceBar(QWidget):
         if self.replaces_layers is not None:
             self.replaces_layers.setCheckable(True)
             self.replaces_layers.toggled.connect(self.replaces_layers_changed)
+        self.options_menu.addSection("Network")
+        self.work_offline = self.options_menu.addAction("Work offline")
+        if self.work_offline is not None:
+            self.work_offline.setCheckable(True)
+            self.work_offline.triggered.connect(self.offline_changed)
+        self.saver = self.options_menu.addAction("Data saver…")
+        if self.saver is not None:
+            self.saver.triggered.connect(lambda _checked=False: self.saver_requested.emit())
         self.options.clicked.connect(self._drop_options)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.network = NetworkLine()
+        self.network.online_requested.connect(lambda: self.offline_changed.emit(False))
+        self.network.saver_requested.connect(self.saver_requested)
+        row = QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(self.button)
         row.addWidget(self._dot)
         row.addWidget(self.state, 1)
         row.addWidget(self.refresh)
         row.addWidget(self.options)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addWidget(self.network)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_source("", "")
         theme.changed.connect(self._draw_icons)
@@ -80,17 +100,32 @@ class SourceBar(QWidget):
 
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
         """Say how the source is, for example ``connecting…``."""
+        self._is_reached = not is_offline
         self.state.setText(text)
         self.state.setAccessibleName(f"Source is {text}" if text else "")
         if reason:
             self.state.setToolTip(plain_tooltip(reason))
-        self._dot.setVisible(bool(text))
         self._dot.set_filled(not is_offline)
+        self._show_state()
 
     def set_replaces_layers(self, replaces: bool) -> None:
         """Show whether opening a run replaces our layers of the run before."""
         if self.replaces_layers is not None:
             self.replaces_layers.setChecked(replaces)
+
+    def set_network_use(self, text: str, *, is_offline: bool) -> None:
+        """Say how the network may be used; an empty text: freely."""
+        self.network.set_use(text, is_offline=is_offline)
+        self._is_working_offline = is_offline
+        self._show_state()
+        if self.work_offline is not None:
+            self.work_offline.setChecked(is_offline)
+
+    def _show_state(self) -> None:
+        """Leave out that a source was reached, while nobody may ask it any more."""
+        is_outdated = self._is_working_offline and self._is_reached and not self._is_local
+        self.state.setVisible(not is_outdated)
+        self._dot.setVisible(bool(self.state.text()) and not is_outdated)
 
     def _drop_options(self) -> None:
         corner = self.options.rect().bottomRight()

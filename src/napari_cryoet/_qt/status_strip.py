@@ -9,10 +9,11 @@ from napari_cryoet._qt.labels import ElidedLabel
 
 
 class StatusStrip(QFrame):
-    """One line of text; a Stop while something streams, a Go on when it was stopped or failed."""
+    """One line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action."""
 
     stop_requested = Signal()
     retry_requested = Signal()
+    action_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -23,20 +24,28 @@ class StatusStrip(QFrame):
         self.retry = _button("Go on", "Go on loading")
         self.stop.clicked.connect(lambda _checked=False: self.stop_requested.emit())
         self.retry.clicked.connect(lambda _checked=False: self.retry_requested.emit())
+        self.action = _button("", "")
+        self.action.clicked.connect(lambda _checked=False: self.action_requested.emit())
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 0, 2)
         row.addWidget(self.label, 1)
+        row.addWidget(self.action)
         row.addWidget(self.retry)
         row.addWidget(self.stop)
         self.setFixedHeight(self.stop.sizeHint().height() + 6)  # so that nothing jumps when loading ends
         self.set_status("")
 
-    def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False) -> None:
+    def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
         """Say how things are, and what can be done about it."""
         self.label.setText(text)
         self.label.setAccessibleName(text)
         self.stop.setVisible(can_stop)
         self.retry.setVisible(can_retry)
+        self.action.setVisible(bool(action))
+        if action != self.action.text():
+            self.action.setText(action)
+            self.action.setAccessibleName(action)
+            self.action.setToolTip(action)
 
 
 def _button(text: str, purpose: str) -> QPushButton:

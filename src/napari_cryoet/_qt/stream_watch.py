@@ -5,32 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 from weakref import WeakSet
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.detail import Detail
+from napari_cryoet._qt.labels import plain_tooltip
+from napari_cryoet._qt.message_panel import SWITCH_TEXTS
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.wording import joined, plain, size_text
 
+LOAD_FULL_DETAIL = "Load full detail"
 SETTLE_MS = 100  # states change with every block
+
+_WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reached"}
 
 
 class StreamWatch(QObject):
     """Follows what a `ViewerLink` shows and writes it into a `StatusStrip`."""
 
-    def __init__(self, link: ViewerLink, strip: StatusStrip, parent: QObject | None = None) -> None:
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
+
+    def __init__(self, link: ViewerLink, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._link = link
+        self._detail = detail
+        self._withheld: WithheldError | None = None
         self._strip = strip
         self._followed: WeakSet[StreamStatus] = WeakSet()  # each lives as long as its layer
         self._settle = single_shot(self, SETTLE_MS, self.update)
         link.changed.connect(self._on_layers)
         link.appearance_changed.connect(lambda _key: self._settle.start())
         strip.stop_requested.connect(self._stop)
-        strip.retry_requested.connect(self._retry)
+        strip.retry_requested.connect(self.retry)
+        strip.action_requested.connect(self._act)
+        detail.changed.connect(self._settle.start)
 
     def update(self) -> None:
         """Say how exact the visible layers are."""
@@ -44,19 +57,33 @@ class StreamWatch(QObject):
         else:
             self._strip.set_status("")
 
+    def retry(self) -> None:
+        """Go on with everything that was stopped or failed."""
+        for stream in self._streams():
+            stream.retry()
+        self.update()
+
     def _tell(self, names: str, states: list[StreamState]) -> None:
         error = next((state.error for state in states if state.error is not None), None)
         bytes_per_s = sum(state.bytes_per_s for state in states)
         speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
-        if error is not None:
+        self._withheld = error if isinstance(error, WithheldError) else None
+        if self._withheld is not None:
+            by = self._withheld.by
+            words, may_pass = _WITHHELD[by], by == "data saver"  # a minute later
+            self._strip.set_status(joined(names, words), can_retry=may_pass, action=SWITCH_TEXTS[by])
+            self._strip.label.setToolTip(plain_tooltip(str(error)))
+        elif error is not None:
             self._strip.set_status(joined(names, plain(str(error))), can_retry=True)
         elif any(state.is_stopped for state in states):
             self._strip.set_status(joined(names, "stopped"), can_retry=True)
         elif not all(state.is_progressive for state in states):
             self._strip.set_status(joined(names, "loads plane by plane"))
-        elif not all(state.is_exact for state in states):
+        elif any(_is_coming(state) for state in states):
             read = size_text(sum(state.bytes_read for state in states))
             self._strip.set_status(joined(f"{names} · sharpening… {read}", speed), can_stop=True)
+        elif self._detail.is_held_coarse and any(state.is_limited for state in states):
+            self._strip.set_status(joined(names, "coarse only"), action=LOAD_FULL_DETAIL)
         elif any(state.is_limited for state in states):
             self._strip.set_status(joined(names, "coarser level, zoom in for more"))
         else:
@@ -89,7 +116,13 @@ class StreamWatch(QObject):
             stream.stop()
         self.update()
 
-    def _retry(self) -> None:
-        for stream in self._streams():
-            stream.retry()
-        self.update()
+    def _act(self) -> None:
+        if self._withheld is not None:
+            self.switch_requested.emit(self._withheld, self.retry)
+        else:
+            self._detail.load_full()
+
+
+def _is_coming(state: StreamState) -> bool:
+    """Whether the picture will still get better."""
+    return not state.is_exact and (state.missing_blocks > 0 or not state.is_limited)

@@ -12,7 +12,8 @@ def style_sheet(colors: Colors) -> str:
     return f"""
     #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#depositionCount,
     #PortalBrowser QLabel#runCount,
-    #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
+    #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#networkUse,
+    #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
         color: {_css(colors.dim)};
     }}
     #PortalBrowser QLabel#pageTitle, #PortalBrowser QLabel#heading {{ font-weight: bold; }}

@@ -91,6 +91,12 @@ class Thumbnails(QObject):
             self._start_next()
         return None
 
+    def retry(self) -> None:
+        """Try again what could not be had."""
+        for url in [url for url, picture in self._kept.items() if picture is None]:
+            del self._kept[url]
+            self.arrived.emit(url)
+
     def clear(self) -> None:
         """Forget all pictures and wishes, as for another source."""
         for url in tuple(self._in_flight):

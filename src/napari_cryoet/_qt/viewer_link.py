@@ -26,6 +26,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_annotation, load_tomogram, tomogram_name
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.streaming.display import Display
 
 MayDiscard = Callable[[str], bool]
 
@@ -106,6 +107,12 @@ class ViewerLink(QObject):
         layer = self._own.main(key)
         status = getattr(getattr(layer, "_slicing_state", None), "status", None)
         return status if isinstance(status, StreamStatus) else None
+
+    def display_of(self, key: LayerKey) -> Display | None:
+        """What something's picture is made from; None where nothing of it streams."""
+        layer = self._own.main(key)
+        display = getattr(getattr(layer, "_slicing_state", None), "display", None)
+        return display if isinstance(display, Display) else None
 
     # showing and hiding
 

@@ -47,7 +47,7 @@ def _add_demo(commands: Any) -> None:
         ("napari-cryoet demo --screenshot demo.png", "a picture of the window, also without a display"),
     )
     _add_window_options(parser)
-    parser.set_defaults(source="demo", deposition=None, dataset=None, run=None)
+    parser.set_defaults(source="demo", deposition=None, dataset=None, run=None, offline=False, max_mb=None)
 
 
 def _add_open(commands: Any) -> None:
@@ -60,12 +60,16 @@ def _add_open(commands: Any) -> None:
         ("napari-cryoet open live --run 506 --annotations all", "a run with all its annotations"),
         ("napari-cryoet open my-pack --dataset 10000", "a dataset of a pack"),
         ("napari-cryoet open live --deposition CZCDP-10310", "a deposition and what it added to"),
+        ("napari-cryoet open live --run 506 --max-mb 200", "at most 200 MB over the network"),
+        ("napari-cryoet open live --offline", "what was loaded before, without the network"),
     )
     _add_source(parser)
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--deposition", type=record_id, metavar="ID", help="show this deposition")
     place.add_argument("--dataset", type=record_id, metavar="ID", help="show this dataset")
     place.add_argument("--run", type=record_id, metavar="ID", help="open this run's default tomogram")
+    parser.add_argument("--offline", action="store_true", help="send nothing: show only what was loaded before")
+    parser.add_argument("--max-mb", type=_megabytes, metavar="N", help="let at most N MB come over the network")
     _add_window_options(parser)
 
 
@@ -270,6 +274,12 @@ def _kept(text: str) -> str:
     if text not in KEPT:
         raise argparse.ArgumentTypeError(f"{text!r}: say {', '.join(KEPT)}")
     return text
+
+
+def _megabytes(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of megabytes; say for example 200")
+    return int(text)
 
 
 def _port(text: str) -> int:

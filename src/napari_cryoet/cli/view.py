@@ -8,6 +8,7 @@ from napari_cryoet.cli.console import ProgressLine, stop_on_interrupt
 from napari_cryoet.cli.display import QT_HINT, has_display, run_on_virtual_display
 from napari_cryoet.cli.sources import make_demo
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.policy import MEGABYTE, shared_policy
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -32,6 +33,7 @@ def open_source(options: argparse.Namespace) -> int:
         from napari_cryoet._qt.launch import Order, launch
     except ImportError as error:
         raise words_for_import(error) from error
+    limit_network(options)
     order = Order(
         source=options.source,
         deposition_id=options.deposition,
@@ -44,6 +46,14 @@ def open_source(options: argparse.Namespace) -> int:
     )
     with stop_on_interrupt() as stop:
         return launch(order, stop=stop, qt_hint=QT_HINT)
+
+
+def limit_network(options: argparse.Namespace) -> None:
+    """Let this process use the network as far as the command line says; nothing of it is remembered."""
+    policy = shared_policy()
+    policy.offline = policy.offline or options.offline
+    if options.max_mb is not None:
+        policy.max_session_bytes = options.max_mb * MEGABYTE
 
 
 def words_for_import(error: ImportError) -> CryoETError:

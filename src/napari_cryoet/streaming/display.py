@@ -118,7 +118,7 @@ class Display:
         self.pyramid = pyramid
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
-        self.largest_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
+        self._largest_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
         self._fetcher = fetcher
@@ -134,6 +134,22 @@ class Display:
         self._is_exact = self._is_limited = self._is_told = False
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
         self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
+
+    @property
+    def largest_view_bytes(self) -> int:
+        """How many bytes a view may need; setting it counts at once for what is looked at, 0 leaves it coarse."""
+        return self._largest_view_bytes
+
+    @largest_view_bytes.setter
+    def largest_view_bytes(self, largest_bytes: int) -> None:
+        with self._lock:
+            self._largest_view_bytes = largest_bytes
+            view = self._view
+            if view is None:
+                return
+            self._target = affordable_level(self.pyramid, view, largest_bytes)
+        self._fetcher.ask(self, after_s=0.0)
+        self._tell()
 
     @property
     def state(self) -> DisplayState:

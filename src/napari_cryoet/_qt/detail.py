@@ -1,0 +1,76 @@
+"""How fine what streams is shown: coarse only while the data saver says so, until somebody asks for more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.policy import shared_policy
+from napari_cryoet.streaming.display import Display
+
+
+class Detail(QObject):
+    """Sets how many bytes a view of each display may cost: none at all leaves it at its coarsest level.
+
+    What is on this computer is never held coarse.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, link: ViewerLink, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._link = viewer, link
+        self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._is_asked_for = False  # full detail, of the plane that is shown
+        link.changed.connect(self.update)
+        for event in self._moves():
+            event.connect(self._on_move)
+
+    @property
+    def is_held_coarse(self) -> bool:
+        """Whether something visible is shown coarser than it could be."""
+        visible = {key for key in self._link.shown() if (look := self._link.appearance(key)) and look.is_visible}
+        displays = (self._link.display_of(key) for key in visible)
+        return any(display is not None and self._is_held(display) for display in displays)
+
+    def load_full(self) -> None:
+        """Show what is on screen as fine as it gets, until another plane is looked at."""
+        self._is_asked_for = True
+        self.update()
+
+    def update(self) -> None:
+        """Let every display know how fine it may be."""
+        for display in self._displays():
+            usual_bytes = self._usual_bytes.setdefault(display, display.largest_view_bytes)
+            largest_bytes = 0 if self._is_held(display) else usual_bytes
+            if display.largest_view_bytes != largest_bytes:
+                display.largest_view_bytes = largest_bytes
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Hear no more of the viewer."""
+        for event in self._moves():
+            event.disconnect(self._on_move)
+
+    def _is_held(self, display: Display) -> bool:
+        return shared_policy().coarse_only and not self._is_asked_for and bool(display.pyramid.line)
+
+    def _displays(self) -> Iterator[Display]:
+        for key in self._link.shown():
+            display = self._link.display_of(key)
+            if display is not None:
+                yield display
+
+    def _moves(self) -> tuple[Any, ...]:
+        events = self._viewer.dims.events
+        return events.current_step, events.ndisplay, events.order
+
+    def _on_move(self, _event: Any = None) -> None:
+        if self._is_asked_for:
+            self._is_asked_for = False
+            self.update()

@@ -1,0 +1,286 @@
+"""Offline mode and the data saver in the dock: switched by clicks and keys, said in words, obeyed, remembered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QMenu
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.memory import DataSaver, Memory
+from napari_cryoet._qt.saver_dialog import SaverDialog
+from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.policy import save_data, shared_policy
+from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.streaming.readers import HEAD_BYTES
+from qt.stalling_world import RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from stream_server import StreamServer
+
+OFFLINE = WithheldError("This isn't kept on this computer, and offline mode is on.", by="offline mode")
+USED_UP = WithheldError("The data saver allows 5 MB a session, and these are used up.", by="data saver")
+
+
+@pytest.fixture(autouse=True)
+def policy():
+    policy = shared_policy()
+    policy._received_bytes = 0
+    yield policy
+    policy.offline = False
+    save_data()
+
+
+def click(qtbot, widget) -> None:
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+def choose(qtbot, menu: QMenu, action) -> None:
+    """Take an entry of a menu by keys."""
+    menu.setActiveAction(action)
+    qtbot.keyClick(menu, Qt.Key.Key_Return)
+
+
+def open_options(qtbot, browser: PortalBrowser) -> QMenu:
+    bar = browser.screens.source_bar
+    bar.options.setFocus()
+    qtbot.keyClick(bar.options, Qt.Key.Key_Space)
+    qtbot.waitUntil(bar.options_menu.isVisible)
+    return bar.options_menu
+
+
+def dialog_of(qtbot, browser: PortalBrowser) -> SaverDialog:
+    (dialog,) = [dialog for dialog in browser.findChildren(SaverDialog) if dialog.isVisible()]
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    return dialog
+
+
+def fill(qtbot, box: QAbstractSpinBox, number: int) -> None:
+    box.setFocus()
+    box.selectAll()
+    qtbot.keyClicks(box, str(number))
+
+
+# switches
+
+
+def test_offline_is_switched_in_the_menu_and_said_in_words(qtbot, browser, policy, memory):
+    line = browser.screens.source_bar.network
+    assert not line.isVisible()
+    choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.work_offline)
+    assert policy.offline
+    assert line.isVisible()
+    assert line.label.text() == "offline: only what was loaded before"
+    assert not browser.screens.source_bar.state.isVisible()  # it said that the source was reached
+    assert memory.is_offline
+    click(qtbot, line.switch)
+    assert not policy.offline
+    assert not line.isVisible()
+    assert browser.screens.source_bar.state.text() == "online"
+    assert not memory.is_offline
+    assert not browser.screens.source_bar.work_offline.isChecked()
+
+
+def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy, memory):
+    choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.saver)
+    dialog = dialog_of(qtbot, browser)
+    fill(qtbot, dialog.form.mb_a_session.native, 200)
+    fill(qtbot, dialog.form.mb_a_minute.native, 20)
+    dialog.form.coarse_only.native.setFocus()
+    qtbot.keyClick(dialog.form.coarse_only.native, Qt.Key.Key_Space)
+    qtbot.keyClick(dialog, Qt.Key.Key_Return)
+    assert (policy.max_session_bytes, policy.max_minute_bytes) == (200_000_000, 20_000_000)
+    assert policy.coarse_only
+    assert memory.data_saver == DataSaver(20, 200, coarse_only=True)
+    words = browser.screens.source_bar.network.label.text()
+    assert words == "data saver: 0 of 200 MB · 0 of 20 MB/min · coarse only"
+
+
+def test_escape_changes_no_limit(qtbot, browser, policy, memory):
+    save_data(mb_a_session=50)
+    browser.network.ask_limits()
+    dialog = dialog_of(qtbot, browser)
+    fill(qtbot, dialog.form.mb_a_session.native, 7)
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    assert policy.max_session_bytes == 50_000_000
+    assert memory.data_saver == DataSaver()
+
+
+def test_the_data_saver_is_turned_off_in_its_dialog(qtbot, browser, policy):
+    save_data(mb_a_session=50)
+    browser.network.look()
+    click(qtbot, browser.screens.source_bar.network.switch)
+    click(qtbot, dialog_of(qtbot, browser).turn_off)
+    assert not policy.saves_data
+    assert not browser.screens.source_bar.network.isVisible()
+
+
+def test_bytes_are_counted_while_one_looks(qtbot, browser, policy):
+    save_data(mb_a_session=200)
+    policy.end(0, 38_400_000)
+    label = browser.screens.source_bar.network.label
+    qtbot.waitUntil(lambda: label.text() == "data saver: 38 of 200 MB")
+
+
+# remembering
+
+
+def test_what_was_chosen_holds_in_the_next_session(make_browser, portal, policy, memory):
+    memory.is_offline = True
+    memory.data_saver = DataSaver(mb_a_session=70, coarse_only=True)
+    browser = make_browser(portal)
+    assert (policy.offline, policy.max_session_bytes, policy.coarse_only) == (True, 70_000_000, True)
+    assert browser.screens.source_bar.work_offline.isChecked()
+
+
+def test_what_the_command_line_said_counts_more_than_what_was_remembered(make_browser, portal, policy, memory):
+    memory.data_saver = DataSaver(mb_a_session=70)
+    policy.offline, policy.max_session_bytes = True, 5_000_000
+    make_browser(portal)
+    assert (policy.offline, policy.max_session_bytes) == (True, 5_000_000)
+    assert not memory.is_offline
+
+
+def test_a_settings_file_that_makes_no_sense_limits_nothing(tmp_path):
+    (tmp_path / "odd.ini").write_text("[data_saver]\nmb_a_session=-3\nmb_a_minute=many\ncoarse_only=@Invalid()\n")
+    assert Memory(tmp_path / "odd.ini").data_saver == DataSaver()
+
+
+# refusals
+
+
+def test_a_page_that_was_withheld_offers_the_switch(qtbot, make_browser, portal, policy):
+    policy.offline, portal.error = True, OFFLINE
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.failed):
+        browser.use_source("live")
+    message = browser.screens.datasets.place.message
+    assert "offline mode is on" in message.text
+    portal.error = None
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        click(qtbot, message.button("Go online"))
+    assert not policy.offline
+
+
+def test_a_notice_of_what_was_withheld_leads_to_the_data_saver(qtbot, browser, policy):
+    save_data(mb_a_session=5)
+    tried = []
+    browser.screens.notice.show_error(USED_UP, lambda: tried.append(policy.max_session_bytes))
+    assert browser.screens.notice.action.text() == "Data saver…"
+    click(qtbot, browser.screens.notice.action)
+    dialog = dialog_of(qtbot, browser)
+    assert not tried
+    fill(qtbot, dialog.form.mb_a_session.native, 90)
+    click(qtbot, dialog.apply)
+    assert tried == [90_000_000]
+
+
+def test_offline_by_choice_pages_seen_before_come_without_a_warning(qtbot, make_browser, portal, policy):
+    portal.freshness = Freshness(
+        fetched_at=datetime(2025, 11, 12, tzinfo=UTC), is_offline=True, reason="Working offline."
+    )
+    policy.offline = True
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    assert not browser.screens.notice.isVisible()
+    assert browser.screens.source_bar.state.text() == "offline, as of 12 Nov 2025"
+    portal.freshness = Freshness(fetched_at=datetime.now(UTC))
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        click(qtbot, browser.screens.source_bar.network.switch)
+    assert browser.screens.source_bar.state.text() == "online"
+
+
+def test_pictures_that_were_withheld_come_once_they_may(qtbot, browser):
+    thumbnails = browser._thumbnails
+    with qtbot.waitSignal(thumbnails.arrived):
+        thumbnails.picture("https://pictures.invalid/1.png")
+    with qtbot.waitSignal(thumbnails.arrived):
+        thumbnails.retry()
+    assert thumbnails._kept == {}
+
+
+# pixels
+
+
+@pytest.fixture
+def served(tmp_path):
+    write_world(tmp_path)
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def dock(qtbot, make_napari_viewer, memory, served):
+    """The dock in a window, at the page of a run whose tomogram is on a server."""
+    viewer = make_napari_viewer(show=True)
+    portal = OneRunPortal(page_of_world(lambda name: f"{served.url}/{name}"))
+    browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
+    viewer.window.add_dock_widget(browser, name="CryoET", area="right")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(RUN_ID)
+    yield browser
+    browser.close_down()
+
+
+def open_tomogram(qtbot, dock: PortalBrowser):
+    with qtbot.waitSignal(dock.link.changed):
+        click(qtbot, dock.screens.run.open)
+    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=20_000)
+    return dock.link.layers_of(TOMOGRAM)[0]
+
+
+def finest_blocks(served: StreamServer) -> list[str | None]:
+    """The parts of the finest level that were asked for, but for the heads of its files."""
+    head = f"bytes=0-{HEAD_BYTES - 1}"
+    return [span for path, span in served.requests if "raw.zarr/0/" in path and "/." not in path and span != head]
+
+
+def strip_says(dock: PortalBrowser, words: str) -> bool:
+    return words in dock.screens.status.label.text()
+
+
+def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, dock, served):
+    save_data(coarse_only=True)
+    dock.network.look()
+    layer = open_tomogram(qtbot, dock)
+    strip = dock.screens.status
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    assert layer.data_level < 2
+    assert finest_blocks(served) == []
+    assert strip.action.text() == "Load full detail"
+    click(qtbot, strip.action)
+    qtbot.waitUntil(lambda: strip_says(dock, "exact"), timeout=20_000)
+    assert finest_blocks(served)
+    assert not strip.action.isVisible()
+    dock._viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+
+
+def test_turning_coarse_only_off_sharpens_what_is_shown(qtbot, dock):
+    save_data(coarse_only=True)
+    dock.network.look()
+    open_tomogram(qtbot, dock)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    save_data()
+    dock.network.look()
+    qtbot.waitUntil(lambda: strip_says(dock, "exact"), timeout=20_000)
+
+
+def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, dock, served):
+    save_data(coarse_only=True)
+    dock.network.look()
+    open_tomogram(qtbot, dock)
+    strip = dock.screens.status
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    dock.network.set_offline(True)
+    served.requests.clear()
+    click(qtbot, strip.action)
+    qtbot.waitUntil(lambda: strip_says(dock, "more isn't kept here"), timeout=20_000)
+    assert served.requests == []
+    assert strip.action.text() == "Go online"
+    click(qtbot, strip.action)
+    qtbot.waitUntil(lambda: strip_says(dock, "exact"), timeout=20_000)
