@@ -324,11 +324,43 @@ def test_an_unforeseen_error_does_not_leave_anybody_waiting(one_thread, server, 
     monkeypatch.setattr(threading, "excepthook", raised.append)
     server.error = ZeroDivisionError()
     with pytest.raises(StreamError, match="unexpected"):
-        one_thread.fetch([server.run("a")])
+        one_thread.fetch([server.run("a"), server.run("b")])
+    with pytest.raises(StreamError, match="unexpected") as here:
+        one_thread.fetch([server.run("c")])
     server.error = None
-    assert "a" in one_thread.fetch([server.run("a")])
+    assert {"a", "b", "c"} == set(one_thread.fetch([server.run("a"), server.run("b"), server.run("c")]))
     wait_until(lambda: raised)
     assert raised[0].exc_type is ZeroDivisionError
+    assert isinstance(here.value.__cause__, ZeroDivisionError)
+
+
+def test_a_single_run_is_done_by_whoever_waits_for_it(one_thread, server):
+    threads = []
+
+    def load(keys, stop):
+        threads.append(threading.current_thread())
+        return server.load(keys, stop)
+
+    one_thread.fetch([Run(("a",), load, 0, "")])
+    assert threads == [threading.current_thread()]
+    one_thread.fetch([Run(("a",), load, 0, ""), Run(("b",), load, 0, ""), Run(("c",), load, 0, "")])
+    assert threading.current_thread() not in threads[1:]
+    assert len(threads) == 3
+
+
+def test_blocks_are_handed_out_as_they_arrive(one_thread, server):
+    parts = one_thread.arriving([server.run("a"), server.run("b", "c"), server.run("d")])
+    assert [set(part) for part in parts] == [set(), {"a"}, {"b", "c"}, {"d"}]
+
+
+def test_who_takes_no_more_of_what_arrives_is_waited_for_by_nothing(one_thread, server):
+    parts = one_thread.arriving([server.run(name) for name in "abcdef"])
+    next(parts)
+    server.open.clear()
+    parts.close()
+    server.open.set()
+    wait_until(lambda: not one_thread._flights)
+    assert len(server.loaded) < 6
 
 
 def test_stop_ends_the_wait_but_not_what_others_wait_for(one_thread, server):

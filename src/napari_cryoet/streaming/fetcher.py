@@ -11,56 +11,27 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from dataclasses import dataclass, field
+from concurrent.futures import Future
 from functools import cache, partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cryoet.exceptions import CryoETError, StoppedError, StreamError
+from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
+from napari_cryoet.streaming.flights import Flight, load_flight, next_of
 from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.wishes import Block, Planner, Priority, Run, Wanter, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 
 __all__ = ["THREADS", "Block", "Fetcher", "Planner", "Priority", "Run", "Wanter", "shared_fetcher"]
 
 THREADS = 16
 _IDLE_S = 1.0
-_STOP_POLL_S = 0.05
-_MOST_TRIES = 3  # of a run that somebody else's stop ended
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """A run that is queued by someone who waits, or under way."""
-
-    run: Run
-    keys: tuple[Hashable, ...]
-    priority: Priority | None = None  # None where somebody waits
-    future: Future[dict[Hashable, Block]] = field(default_factory=Future)
-    stop: threading.Event = field(default_factory=threading.Event)
-    waiters: int = 0
-    began_at: float | None = None  # None where it is queued
-    is_stale: bool = False  # what comes of it is out of date
-
-    @property
-    def size_bytes(self) -> int:
-        """How much it brings over the line."""
-        return self.run.wire_bytes * len(self.keys)
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether nobody looks at it yet."""
-        return self.priority is not None and self.priority >= Priority.AHEAD
-
-    @property
-    def is_view(self) -> bool:
-        """Whether somebody looks at where it belongs."""
-        return self.priority is not None and self.priority < Priority.AHEAD
+_UNEXPECTED = "Reading failed in an unexpected way."
 
 
 class Fetcher:
@@ -84,10 +55,10 @@ class Fetcher:
         self.memory = memory
         self._limit, self._clock = threads, clock
         self._state = threading.Condition()
-        self._queue: deque[_Flight] = deque()
+        self._queue: deque[Flight] = deque()
         self._wishes = Wishes()
-        self._flights: dict[Hashable, _Flight] = {}
-        self._under_way: set[_Flight] = set()
+        self._flights: dict[Hashable, Flight] = {}
+        self._under_way: set[Flight] = set()
         self._lines: dict[Hashable, Line] = {}
         self._threads = self._idle = 0
         self._has_timekeeper = False  # one idle thread wakes when a wish is ready, not all of them
@@ -109,18 +80,34 @@ class Fetcher:
             When ``stop`` is set; what others wait for goes on.
         """
         blocks: dict[Hashable, Block] = {}
-        with self._state:
-            flights = {flight for run in runs for flight in self._board(run, blocks)}
-            for flight in flights:
-                flight.waiters += 1
-            self._call_threads()
-        try:
-            self._wait_for(flights, stop)
-            for flight in flights:
-                blocks.update(flight.future.result())
-        finally:
-            self._leave(flights)
+        for part in self.arriving(runs, stop=stop):
+            blocks.update(part)
         return blocks
+
+    def arriving(
+        self, runs: Iterable[Run], *, stop: threading.Event | None = None
+    ) -> Generator[Mapping[Hashable, Block]]:
+        """Get all blocks of some runs as `fetch` does, part by part as they come, so that not all need be in memory."""
+        blocks: dict[Hashable, Block] = {}
+        with self._state:
+            flights = {flight.future: flight for run in runs for flight in self._board(run, blocks)}
+            for flight in flights.values():
+                flight.waiters += 1
+            own = self._own_flight(list(flights.values())) if stop is None else None
+            self._call_threads()
+        landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
+        try:
+            if own is not None:
+                self._fly_here(own)
+            for future in flights:
+                future.add_done_callback(landed.put)
+            yield blocks
+            while flights:
+                future = next_of(landed, stop)
+                self._leave([flights.pop(future)])
+                yield future.result()
+        finally:
+            self._leave(list(flights.values()))
 
     def want(self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]]) -> None:
         """Replace what a picture wants; whatever it wanted before and was not sent is dropped.
@@ -175,9 +162,9 @@ class Fetcher:
             for flight in self._under_way:
                 flight.is_stale |= not dropped.isdisjoint(flight.keys)
 
-    def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[_Flight]:
+    def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[Flight]:
         """Take from the cache what is there; the flights that bring the rest, among them a new one if need be."""
-        flights: set[_Flight] = set()
+        flights: set[Flight] = set()
         missing = []
         for key in run.keys:
             block = self.memory.get(key)
@@ -193,21 +180,21 @@ class Fetcher:
             flights.add(flight)
         return flights
 
-    def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> _Flight:
-        flight = _Flight(run, keys, priority)
+    def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
+        flight = Flight(run, keys, priority)
         self._flights.update(dict.fromkeys(keys, flight))
         return flight
 
-    def _wait_for(self, flights: set[_Flight], stop: threading.Event | None) -> None:
-        pending = {flight.future for flight in flights}
-        while pending:
-            if stop is not None and stop.is_set():
-                raise StoppedError
-            done, pending = wait(pending, None if stop is None else _STOP_POLL_S, FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+    def _own_flight(self, flights: list[Flight]) -> Flight | None:
+        """What the caller waits for as the only thing and may do itself, which saves waking another thread for it."""
+        is_free = len(self._under_way) < self._limit and self._wishes.next(Priority.VIEW) is None
+        if len(flights) != 1 or not is_free or not self._queue or self._queue[-1] is not flights[0]:
+            return None
+        flight = self._queue.pop()
+        self._begin(flight, self._clock())
+        return flight
 
-    def _leave(self, flights: set[_Flight]) -> None:
+    def _leave(self, flights: list[Flight]) -> None:
         """Stop waiting; what nobody waits for any more is dropped, or given up where that pays."""
         with self._state:
             for flight in flights:
@@ -246,14 +233,20 @@ class Fetcher:
                     with self._state:
                         self._threads -= 1
 
-    def _fly(self, flight: _Flight) -> None:
-        result: dict[Hashable, Block] | CryoETError = StreamError("Reading failed in an unexpected way.")
+    def _fly(self, flight: Flight) -> None:
+        result: dict[Hashable, Block] | CryoETError = StreamError(_UNEXPECTED)
         try:
-            result = _load(flight)
+            result = load_flight(flight)
         except CryoETError as error:
             result = error
         finally:  # also for what nobody foresaw: those who wait must not wait for ever
             self._finish(flight, result)
+
+    def _fly_here(self, flight: Flight) -> None:
+        try:
+            self._fly(flight)
+        except Exception as error:
+            raise StreamError(_UNEXPECTED) from error
 
     def _take(self) -> Callable[[], None] | None:
         """The next thing to do; None once there has been nothing for a while. Whoever leaves the idle wakes another."""
@@ -278,11 +271,14 @@ class Fetcher:
         flight = self._next_flight(now) if len(self._under_way) < self._limit else None
         if flight is None:
             return None
+        self._begin(flight, now)
+        return partial(self._fly, flight)
+
+    def _begin(self, flight: Flight, now: float) -> None:
         flight.began_at = now
         self._under_way.add(flight)
         self._lines.setdefault(flight.run.line, Line()).began(now)
         self._press(flight.run.line, now)
-        return partial(self._fly, flight)
 
     def _rest(self, now: float, until: float) -> None:
         """Sleep until something changes; one of all that sleep also watches the time."""
@@ -296,7 +292,7 @@ class Fetcher:
         if keeps_time:
             self._has_timekeeper = False
 
-    def _next_flight(self, now: float) -> _Flight | None:
+    def _next_flight(self, now: float) -> Flight | None:
         """What somebody waits for before what somebody wants; in turn where both are urgent."""
         if not self._queue:
             return self._next_wish(now, self._lowest_priority())
@@ -304,7 +300,7 @@ class Fetcher:
         self._is_views_turn = flight is None
         return flight or self._queue.popleft()
 
-    def _next_wish(self, now: float, lowest: Priority) -> _Flight | None:
+    def _next_wish(self, now: float, lowest: Priority) -> Flight | None:
         """The most important run that some picture wants and that may be sent, in turn among equals."""
         while (found := self._wishes.next(lowest)) is not None:
             priority, run = found
@@ -339,7 +335,7 @@ class Fetcher:
         ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and f.run.line == run.line)
         return self._lines.setdefault(run.line, Line()).may_carry_ahead(ahead, run.wire_bytes * n_keys)
 
-    def _finish(self, flight: _Flight, result: dict[Hashable, Block] | CryoETError) -> None:
+    def _finish(self, flight: Flight, result: dict[Hashable, Block] | CryoETError) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
         with self._state:
             now = self._clock()
@@ -362,21 +358,10 @@ class Fetcher:
             for wanter in wanters:
                 wanter.blocks_failed(flight.keys, result)
 
-    def _land(self, flight: _Flight) -> None:
+    def _land(self, flight: Flight) -> None:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
-
-
-def _load(flight: _Flight) -> dict[Hashable, Block]:
-    """Load a run; once more where the stop of another that it shares something with has ended it."""
-    for _ in range(_MOST_TRIES - 1):
-        try:
-            return flight.run.load(flight.keys, flight.stop)
-        except StoppedError:
-            if flight.stop.is_set():
-                raise
-    return flight.run.load(flight.keys, flight.stop)
 
 
 def _owned_bytes(block: Block) -> int:

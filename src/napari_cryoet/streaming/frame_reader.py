@@ -71,6 +71,7 @@ class FrameReader:
         sample = _sample_header(head, metadata)
         usual = min(_BLOCK_BYTES_A_BYTE * metadata.stored_dtype.itemsize, _USUAL_BLOCK_BYTES)
         block_bytes = sample.blocksize if sample else usual
+        # Whether chunks are asked for whole at first: until one is met that is not small, for neighbours are alike.
         self._is_small = metadata.stored_dtype.itemsize == 1 if sample is None else _is_small(sample)
         if self._is_small:
             block_bytes = max(block_bytes, _SLAB_BYTES_IN_SMALL_CHUNKS)
@@ -163,7 +164,7 @@ class FrameReader:
             raise FormatError(f"it holds {header.nbytes} bytes instead of {self.metadata.chunk_nbytes}.")
         if size not in {None, header.cbytes}:
             raise FormatError(f"it has {size} bytes instead of {header.cbytes}.")
-        self._is_small = _is_small(header)  # neighbours are alike
+        self._is_small &= _is_small(header)
         if len(prefix) < header.table_end:
             rest = self._files.read(place, stop, start=len(prefix), length=header.table_end - len(prefix))
             prefix += rest.content if rest else b""

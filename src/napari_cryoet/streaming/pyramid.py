@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -174,27 +175,27 @@ class Pyramid:
         StoppedError
             When ``stop`` is set or the pyramid is closed.
         """
-        grid = self._readers[level].grid
         box = box or tuple((0, size) for size in self.shapes[level])
-        blocks = self._fetch(level, box, stop)
-        values = np.empty(box_shape(box), self.dtype)
-        for key, content in blocks.items():
-            place = grid.box(_block_of(key))
-            common = intersect(place, box)
-            if common is not None:
-                values[box_slices(common, box)] = content[box_slices(common, place)]
-        return values
-
-    def _fetch(self, level: int, box: Box, stop: threading.Event | None) -> dict[Hashable, Block]:
-        """The blocks of a box, once more where a file changed meanwhile: some may be old and some new."""
         for _ in range(_ATTEMPTS):
             with self._changing:
                 seen = self._changes
-            blocks = self._fetcher.fetch(self.runs(level, self._readers[level].grid.covering(box)), stop=stop)
+            values = self._assemble(level, box, stop)
             with self._changing:
-                if self._changes == seen:
-                    return blocks
+                if self._changes == seen:  # else some may be old and some new
+                    return values
         raise ChangedError(f"{self.url} changed while it was read.", hint="Try again once it doesn't change any more.")
+
+    def _assemble(self, level: int, box: Box, stop: threading.Event | None) -> Block:
+        """The values of a box, each block put in its place as it comes."""
+        grid = self._readers[level].grid
+        values = np.empty(box_shape(box), self.dtype)
+        with closing(self._fetcher.arriving(self.runs(level, grid.covering(box)), stop=stop)) as parts:
+            for part in parts:
+                for key, content in part.items():
+                    place = grid.box(_block_of(key))
+                    if (common := intersect(place, box)) is not None:
+                        values[box_slices(common, box)] = content[box_slices(common, place)]
+        return values
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""
@@ -220,7 +221,9 @@ class Pyramid:
         return Display(self, self._fetcher, **options)
 
     def read_ahead(self, level: int) -> ReadAhead | None:
-        """Who notices that a level is read block after block; None where chunks are not cut into blocks."""
+        """Who notices that a level is read block after block; None where nobody need read ahead."""
+        if not self.line:
+            return None
         grid = self._readers[level].grid
         for axis, (borders, chunk) in enumerate(zip(grid.borders, grid.chunk_shape, strict=True)):
             if borders[1] < min(chunk, borders[-1]):

@@ -1,0 +1,69 @@
+"""Runs of blocks on their way: who waits for them, since when they are under way, and what ends them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.streaming.wishes import Block, Priority, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+_STOP_POLL_S = 0.05
+_MOST_TRIES = 3  # of a run that somebody else's stop ended
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A run that is queued by someone who waits, or under way."""
+
+    run: Run
+    keys: tuple[Hashable, ...]
+    priority: Priority | None = None  # None where somebody waits
+    future: Future[dict[Hashable, Block]] = field(default_factory=Future)
+    stop: threading.Event = field(default_factory=threading.Event)
+    waiters: int = 0
+    began_at: float | None = None  # None where it is queued
+    is_stale: bool = False  # what comes of it is out of date
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it brings over the line."""
+        return self.run.wire_bytes * len(self.keys)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether nobody looks at it yet."""
+        return self.priority is not None and self.priority >= Priority.AHEAD
+
+    @property
+    def is_view(self) -> bool:
+        """Whether somebody looks at where it belongs."""
+        return self.priority is not None and self.priority < Priority.AHEAD
+
+
+def next_of(
+    landed: SimpleQueue[Future[dict[Hashable, Block]]], stop: threading.Event | None
+) -> Future[dict[Hashable, Block]]:
+    """Wait for the next that comes in, or for the stop."""
+    while stop is None or not stop.is_set():
+        with suppress(Empty):
+            return landed.get(timeout=None if stop is None else _STOP_POLL_S)
+    raise StoppedError
+
+
+def load_flight(flight: Flight) -> dict[Hashable, Block]:
+    """Load a run; once more where the stop of another that it shares something with has ended it."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return flight.run.load(flight.keys, flight.stop)
+        except StoppedError:
+            if flight.stop.is_set():
+                raise
+    return flight.run.load(flight.keys, flight.stop)
