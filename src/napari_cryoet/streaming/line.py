@@ -12,7 +12,7 @@ from collections import deque
 _LOCAL_S = 0.005  # what was answered sooner came over no line worth the name
 _GROWTH = 1.3  # a second in which the line was in use, but not full: it may have become faster
 _MOST_JUDGED = 64
-_ROUNDS_TO_LOWER = 2.5
+_ROUNDS = 2.5  # before, too much or too little of what is under way may just have come
 _SHORTEST_S = 0.02
 _REMEMBERED = 32
 _RECONNECT_ROUND_TRIPS = 3  # what hanging up costs
@@ -66,10 +66,8 @@ class Line:
             self.bytes_per_s *= _GROWTH ** (now - self._judged_at)
         else:
             self._ended.append((now, size_bytes))
-            rate, rounds = self._rate(self._full_since, now), len(self._ended) / (self._under_way + 1)
-            # as long as much is on its way, too much or too little of it may just have come
-            if rounds >= _ROUNDS_TO_LOWER or (rounds >= 1 and rate > self.bytes_per_s):
-                self.bytes_per_s = rate
+            if len(self._ended) >= _ROUNDS * (self._under_way + 1):
+                self.bytes_per_s = self._rate(self._full_since, now)
         self._judged_at = now
 
     def _rate(self, full_since: float, now: float) -> float:
