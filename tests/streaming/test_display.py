@@ -13,9 +13,11 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from stalling_server import StallingServer
 from stream_server import StreamServer
 
 SHAPE = (61, 302, 275)
+DOCUMENTS = (".zattrs", ".zarray", "zarr.json")
 
 
 def noise(shape=SHAPE):
@@ -38,7 +40,11 @@ def served(folder):
 
 
 def open_alone(served, name="image.zarr", limit_bytes=256 * 2**20, threads=16):
-    return open_pyramid(f"{served.url}/{name}", fetcher=Fetcher(MemoryCache(limit_bytes), threads=threads))
+    return open_alone_at(f"{served.url}/{name}", limit_bytes, threads)
+
+
+def open_alone_at(url, limit_bytes=256 * 2**20, threads=16):
+    return open_pyramid(url, fetcher=Fetcher(MemoryCache(limit_bytes), threads=threads))
 
 
 class Watcher:
@@ -252,6 +258,22 @@ def test_after_stop_nothing_is_asked_for_until_retry(served):
     assert len(served.requests) == seen
     watcher.display.retry()
     assert np.array_equal(watcher.wait(0, 30), noise()[30])
+
+
+def test_a_stop_hangs_up_on_a_silent_server_and_going_on_asks_anew(folder):
+    with StallingServer(folder) as server:
+        watcher = Watcher(open_alone_at(server.address_of("image.zarr")))
+        server.chosen = lambda request: not request.path.endswith(DOCUMENTS)
+        server.how = "silent"
+        watcher.show(0, 30)
+        server.wait_until_held()
+        watcher.display.stop()
+        server.wait_until_left()
+        assert watcher.display.state.is_stopped
+        assert watcher.display.state.error is None
+        server.how = None
+        watcher.display.retry()
+        assert np.array_equal(watcher.wait(0, 30), noise()[30])
 
 
 def test_nothing_is_asked_for_while_held(served):

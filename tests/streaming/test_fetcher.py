@@ -194,6 +194,21 @@ def test_what_was_given_up_can_be_had_at_once_by_whoever_wants_it_then(server):
     assert server.loaded == [("a",), ("a",)]
 
 
+def test_a_stop_hangs_up_what_only_that_picture_wants(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=4)
+    server.open.clear()
+    stopped, other = Wanter(), Wanter()
+    fetcher.want(stopped, [(Priority.VIEW, server.run(("mine", 0))), (Priority.VIEW, server.run(("mine", 1)))])
+    fetcher.want(other, [(Priority.VIEW, server.run(("mine", 1))), (Priority.VIEW, server.run(("other", 0)))])
+    for _ in range(3):
+        assert server.started.acquire(timeout=5)
+    fetcher.hang_up(stopped, "mine")
+    wait_until(lambda: server.given_up == [(("mine", 0),)])
+    server.open.set()
+    wait_until(lambda: {("mine", 1), ("other", 0)} <= set(other.arrived))
+    assert len(server.loaded) == 3
+
+
 def test_nothing_is_given_up_that_another_wants_or_waits_for(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=4)
     slow(fetcher)

@@ -146,11 +146,21 @@ class Fetcher:
             self._wishes.drop(wanter)
             self._give_up_what_nobody_wants(self._clock())
 
+    def hang_up(self, wanter: Wanter, owner: Hashable) -> None:
+        """Drop what a picture wants, and stop what is under way of its owner's keys, unless others want it or wait."""
+        with self._state:
+            self._wishes.set(wanter, ())
+            for flight in self._under_way:
+                if flight.waiters or self._wishes.any_wants(flight.keys) or not _belongs_to(flight, owner):
+                    continue
+                flight.stop.set()
+                self._land(flight)  # whoever wants it from now on sends for it anew
+
     def abandon(self, owner: Hashable) -> None:
         """Stop whatever is under way or queued for keys that are tuples which start with ``owner``."""
         with self._state:
             for flight in {*self._flights.values(), *self._under_way}:
-                if isinstance(flight.keys[0], tuple) and flight.keys[0][0] == owner:
+                if _belongs_to(flight, owner):
                     flight.stop.set()
 
     def drop(self, keys: Iterable[Hashable]) -> None:
@@ -362,6 +372,12 @@ class Fetcher:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+
+
+def _belongs_to(flight: Flight, owner: Hashable) -> bool:
+    """Whether its keys are tuples which start with ``owner``."""
+    key = flight.keys[0]
+    return isinstance(key, tuple) and key[0] == owner
 
 
 def _owned_bytes(block: Block) -> int:
