@@ -89,3 +89,19 @@ def test_large_factors_are_not_padded_for():
     factors = level_factors(shapes, [(1.0,) * 3, (16.0,) * 3])
     assert factors[1] == (16, 16, 16)
     assert padded_shapes(shapes, factors) == tuple(shapes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunk", "block", "n", "expected"),
+    [
+        ((20, 6), (8, 6), (2, 6), 2, ((0, 4, 8, 12, 16, 20), (0, 6))),
+        ((20, 6), (8, 6), (2, 6), 3, ((0, 6, 8, 14, 16, 20), (0, 6))),
+        ((20, 6), (7, 6), (2, 6), 2, ((0, 4, 7, 11, 14, 18, 20), (0, 6))),
+        ((20, 6), (8, 6), (2, 6), 99, ((0, 8, 16, 20), (0, 6))),
+        ((5, 6), (8, 4), (2, 4), 2, ((0, 4, 5), (0, 4, 6))),
+        ((3, 9), (1, 6), (1, 2), 2, ((0, 1, 2, 3), (0, 4, 6, 9))),
+        ((4, 4), (2, 2), (2, 2), 8, ((0, 2, 4), (0, 2, 4))),
+    ],
+)
+def test_blocks_are_taken_together_within_a_chunk(shape, chunk, block, n, expected):
+    assert make_grid(shape, chunk, block).taken_together(n) == expected

@@ -18,21 +18,29 @@ if TYPE_CHECKING:
 class ExactLevel:
     """One level of a pyramid as dask reads it.
 
+    Parameters
+    ----------
+    pyramid, level
+        What is read.
+    blocks_of_a_task
+        How many blocks dask reads in one go.
+
     Attributes
     ----------
     shape
         Padded.
     chunks
-        What is fetched as one, as dask spells it: sizes along each axis. The last ones include the padding.
+        What is read in one go, as dask spells it: sizes along each axis. The last ones include the padding.
     """
 
-    def __init__(self, pyramid: Pyramid, level: int) -> None:
+    def __init__(self, pyramid: Pyramid, level: int, blocks_of_a_task: int) -> None:
         self._pyramid, self._level = pyramid, level
         self.shape = pyramid.padded_shapes[level]
         self.dtype = pyramid.dtype
         self.ndim = len(self.shape)
         self._read_ahead = pyramid.read_ahead(level)
-        borders = [(*axis[:-1], size) for axis, size in zip(pyramid.grid(level).borders, self.shape, strict=True)]
+        together = pyramid.grid(level).taken_together(blocks_of_a_task)
+        borders = [(*axis[:-1], size) for axis, size in zip(together, self.shape, strict=True)]
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
 
     def __getitem__(self, key: Any) -> Block:

@@ -102,6 +102,17 @@ class Grid:
         for (start, stop), borders in zip(box, self.borders, strict=True):
             yield (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
 
+    def taken_together(self, n_blocks: int) -> tuple[tuple[int, ...], ...]:
+        """Borders of so many blocks each, along the first axis on which chunks are cut; none crosses a chunk's end."""
+        borders = list(self.borders)
+        for axis, (along, size) in enumerate(zip(self.borders, self.chunk_shape, strict=True)):
+            if along[1] < min(size, along[-1]):
+                per_chunk = bisect_right(along, min(size, along[-1]) - 1)
+                starts = [start for i, start in enumerate(along[:-1]) if i % per_chunk % n_blocks == 0]
+                borders[axis] = (*starts, along[-1])
+                break
+        return tuple(borders)
+
     def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
         """Group blocks that are fetched together, by chunks as a rule, at most ``longest``; the order is kept."""
         by_place: dict[tuple[int, ...], list[BlockIndex]] = {}

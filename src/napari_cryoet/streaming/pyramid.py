@@ -137,7 +137,7 @@ class Pyramid:
     def levels(self) -> list[da.Array]:
         """The levels as dask arrays that compute exact values.
 
-        Each dask chunk is what is fetched as one. Where a level is not exactly as many times smaller as its factor
+        Each dask chunk is what is read as one. Where a level is not exactly as many times smaller as its factor
         says (odd sizes), it is padded with the fill value at the far end, by at most seven voxels at the finest level,
         so that the ratios of the shapes are exact: napari takes these for the factors. Crop with `shapes`.
         """
@@ -148,7 +148,7 @@ class Pyramid:
         arrays = []
         for level in range(len(self.shapes)):
             name = f"napari-cryoet-pyramid-{self._owner}-{level}"
-            exact = ExactLevel(self, level)
+            exact = ExactLevel(self, level, 1 if self.line else longest_run(self._readers[level]))
             meta = np.empty((0,) * len(exact.shape), self.dtype)
             arrays.append(da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta))  # type: ignore[no-untyped-call]
             _by_array_name[name] = self
@@ -235,6 +235,11 @@ class Pyramid:
         self._stop.set()
         self._fetcher.abandon(self._owner)
         self._fetcher.memory.forget_where(self._owner)
+
+    @property
+    def owner(self) -> int:
+        """What all its keys in the cache start with."""
+        return self._owner
 
     def key(self, level: int, block: BlockIndex) -> BlockKey:
         """What a block is called in the cache."""
