@@ -160,3 +160,25 @@ def test_closing_one_leaves_the_others_what_they_have(served, fetcher):
     assert len(served.requests) == seen
     other.close()
     assert fetcher.memory.size_bytes == 0
+
+
+@pytest.mark.parametrize("name", ["image.zarr", "mask.zarr"])
+def test_what_was_read_in_order_and_is_used_no_more_is_let_go_without_being_closed(name, served, fetcher):
+    pyramid = open_pyramid(f"{served.url}/{name}", fetcher=fetcher, cache=None)
+    for plane in range(SHAPE[0]):
+        pyramid.levels[0][plane].compute(scheduler="sync")
+    kept = weakref.ref(pyramid)
+    del pyramid
+    wait_until(lambda: not own_threads())
+    gc.collect()
+    assert kept() is None
+
+
+def test_many_that_are_read_in_order_leave_no_wishes(served, fetcher):
+    for _ in range(TIMES // 4):
+        pyramid = open_pyramid(f"{served.url}/image.zarr", fetcher=fetcher, cache=None)
+        for plane in range(0, 20, 2):
+            pyramid.levels[0][plane].compute(scheduler="sync")
+        pyramid.close()
+    wait_until(lambda: not own_threads())
+    assert fetcher._wishes.wanters() == []

@@ -67,7 +67,7 @@ class DisplayState:
     error
         What kept a part of the view from being read, or None.
     is_stopped
-        Whether fetching was stopped.
+        Whether fetching was stopped or paused.
     """
 
     is_exact: bool
@@ -123,7 +123,7 @@ class Display:
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
         self._fetcher = fetcher
         self._lock = threading.RLock()
-        self._is_held, self._is_stopped, self._is_closed = is_held, False, False
+        self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False
         self._view: View | None = None
         self._motion: Motion | None = None
         self._moved_at = -math.inf
@@ -163,7 +163,7 @@ class Display:
                 is_limited=self._is_limited,
                 bytes_read=self.pyramid.bytes_read,
                 error=errors[0] if errors else None,
-                is_stopped=self._is_stopped,
+                is_stopped=self._is_stopped or self._is_paused,
             )
 
     def picture(self, level: int, box: Box, *, is_view: bool = True) -> Picture:
@@ -186,6 +186,23 @@ class Display:
         """Ask for nothing any more, until `retry`; what is in memory is still shown."""
         with self._lock:
             self._is_stopped = True
+        self._fetcher.hang_up(self, self.pyramid.owner)
+        self._tell()
+
+    def pause(self) -> None:
+        """Ask for nothing until `resume`, which does not undo a `stop`."""
+        with self._lock:
+            self._is_paused = True
+        self._fetcher.ask(self, after_s=0.0)
+        self._tell()
+
+    def resume(self) -> None:
+        """Go on after `pause`; what has failed meanwhile is asked for again."""
+        with self._lock:
+            if not self._is_paused:
+                return
+            self._is_paused = False
+            self._failed.clear()
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
@@ -255,12 +272,19 @@ class Display:
 
     def plan(self) -> None:
         """Say to the fetcher what is wanted now; see `wishes.Planner`. The viewer's thread is spared this."""
+        self._plan()
+        if self._is_closed:  # perhaps meanwhile: then the fetcher would remember this for ever
+            self._fetcher.forget(self)
+        elif self._is_stopped:
+            self._fetcher.hang_up(self, self.pyramid.owner)
+
+    def _plan(self) -> None:
         with self._lock:
             view, motion, target = self._view, self._motion, self._target
             still_for_s = time.monotonic() - self._moved_at
             if self._is_closed:
                 return
-            if view is None or self._is_held or self._is_stopped:
+            if view is None or self._is_held or self._is_stopped or self._is_paused:
                 self._fetcher.want(self, [])
                 return
         again_s = still_after_s(motion)

@@ -68,6 +68,7 @@ class ReadAhead:
         self._pyramid, self._level, self._axis, self._fetcher = pyramid, level, axis, fetcher
         self._lock = threading.Lock()
         self._sequences: deque[_Sequence] = deque(maxlen=_MOST_SEQUENCES)
+        self._awaited: set[Hashable] = set()
 
     def note(self, block: BlockIndex) -> None:
         """A block is about to be read."""
@@ -84,13 +85,27 @@ class ReadAhead:
                 return
             sequence.asked = window
             runs = list(self._runs())
+            wanted = [key for _, run in runs for key in run.keys]
+            self._awaited = set(wanted)
         self._fetcher.want(self, runs)
+        # what is in memory already, or has come before the fetcher knew of this wish, will not arrive
+        self._end_waiting([key for key in wanted if key in self._fetcher.memory])
 
     def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
         """Nobody waits here; see `fetcher.Wanter`."""
+        self._end_waiting(keys)
 
-    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
+    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:  # noqa: ARG002 - the protocol's
         """Who reads them will be told; see `fetcher.Wanter`."""
+        self._end_waiting(keys)
+
+    def _end_waiting(self, keys: Sequence[Hashable]) -> None:
+        """Let the fetcher forget this once there is nothing more to come: else it would keep the pyramid for ever."""
+        with self._lock:
+            self._awaited.difference_update(keys)
+            is_done = not self._awaited
+        if is_done:
+            self._fetcher.forget(self)
 
     def _runs(self) -> Iterator[tuple[Priority, Run]]:
         """What lies ahead of every sequence."""

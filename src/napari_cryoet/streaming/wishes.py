@@ -112,7 +112,8 @@ class Wishes:
 
     def drop(self, wanter: Wanter) -> None:
         """Forget a picture."""
-        self._wishes.pop(wanter, None)
+        if self._wishes.pop(wanter, None) is self._chosen:
+            self._chosen = _Wish()  # else it would keep what it wanted
         self._planners.pop(wanter, None)
 
     def wanters(self) -> list[Wanter]:
