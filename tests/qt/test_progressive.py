@@ -10,7 +10,7 @@ import pytest
 from napari.layers import Image
 from napari.settings import get_settings
 
-from napari_cryoet._qt import progressive
+from napari_cryoet._qt import plain_slicing, progressive
 from napari_cryoet._qt.progressive import attach, make_layer
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
@@ -274,8 +274,7 @@ def test_stop_asks_for_nothing_and_retry_goes_on(qtbot, viewer, served, tmp_path
     pyramid = stream(served, tmp_path, values)
     layer, status = make_layer(image_of(pyramid), viewer=viewer)
     status.stop()
-    viewer.layers.append(layer)  # which starts again, as a layer that comes back does
-    status.stop()
+    viewer.layers.append(layer)
     seen = len(served.requests)
     viewer.dims.set_current_step(0, 3)
     qtbot.wait(100)
@@ -293,6 +292,22 @@ def test_a_removed_layer_fetches_nothing_and_goes_on_when_it_comes_back(qtbot, v
     assert status.state.is_stopped
     viewer.layers.append(layer)
     viewer.dims.set_current_step(0, 2)
+    wait_exact(qtbot, status, layer, values[2])
+
+
+def test_a_layer_that_was_stopped_by_hand_is_still_stopped_when_it_comes_back(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    status.stop()
+    viewer.layers.remove(layer)
+    viewer.layers.append(layer)
+    assert status.state.is_stopped
+    seen = len(served.requests)
+    viewer.dims.set_current_step(0, 2)
+    qtbot.wait(100)
+    assert len(served.requests) == seen
+    status.retry()
     wait_exact(qtbot, status, layer, values[2])
 
 
@@ -374,6 +389,18 @@ def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot,
         qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw[:71, :58], values[22]), timeout=10_000)
     finally:
         settings.async_ = False
+
+
+def test_what_a_person_has_saved_of_napari_is_not_changed(tmp_path, monkeypatch):
+    settings = get_settings()
+    monkeypatch.setitem(settings.env_settings, "experimental", {})
+    try:
+        plain_slicing.slice_on_another_thread()
+        assert settings.experimental.async_
+        settings.save(tmp_path / "saved.yaml")
+        assert "async" not in (tmp_path / "saved.yaml").read_text()
+    finally:
+        settings.experimental.async_ = False
 
 
 def test_a_layer_whose_data_do_not_stream_is_made_as_ever():

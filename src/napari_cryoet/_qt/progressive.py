@@ -29,6 +29,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -143,19 +144,19 @@ class StreamStatus(QObject):
             self._display.close()
 
     def follow(self, viewer: ViewerModel) -> None:
-        """Stop while the layer is not in the viewer."""
+        """Pause while the layer is not in the viewer."""
         if self._display is None:
             return
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
 
     def _on_layer_removed(self, event: Any) -> None:
-        if event.value is self._layer():
-            self.stop()
+        if event.value is self._layer() and self._display is not None:
+            self._display.pause()
 
     def _on_layer_inserted(self, event: Any) -> None:
-        if event.value is self._layer() and self.state.is_stopped:
-            self.retry()
+        if event.value is self._layer() and self._display is not None:
+            self._display.resume()
 
     def _wake(self) -> None:
         """Called on any thread when there is something new."""
@@ -205,7 +206,7 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
     reason = why_not(layer, pyramid)
     if reason:
         log.warning("%s is not drawn progressively: %s", layer.name, reason)
-        _slice_on_another_thread()
+        slice_on_another_thread()
         status = StreamStatus(layer, None)
     else:
         display = pyramid.display(placeholder=_placeholder(layer, pyramid), is_held=True)
@@ -353,12 +354,6 @@ def _placeholder(layer: Image | Labels, pyramid: Pyramid) -> float:
         return float(pyramid.fill_value)
     middle = (limits[0] + limits[1]) / 2
     return float(middle) if pyramid.dtype.kind == "f" else float(round(middle))
-
-
-def _slice_on_another_thread() -> None:
-    from napari.settings import get_settings
-
-    get_settings().experimental.async_ = True
 
 
 def _weak_call(owner: QObject, method: str) -> Callable[[], None]:
