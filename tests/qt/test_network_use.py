@@ -26,6 +26,7 @@ USED_UP = WithheldError("The data saver allows 5 MB a session, and these are use
 def policy():
     policy = shared_policy()
     policy._received_bytes = 0
+    policy._recent.clear()
     yield policy
     policy.offline = False
     save_data()

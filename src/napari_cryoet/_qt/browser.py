@@ -27,6 +27,8 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet._qt.volume_detail import VolumeDetail
+from napari_cryoet._qt.volume_watch import VolumeWatch
 from napari_cryoet._qt.warming import warm_up
 
 if TYPE_CHECKING:
@@ -86,8 +88,11 @@ class PortalBrowser(QWidget):
         self.source_watch = SourceWatch(self.screens, self.session, self)
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
-        self.desk = LayerDesk(self.link, self.screens.run, self.screens.notice, self.tasks, self)
         self.detail = Detail(napari_viewer, self.link, self)
+        self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
+        run, notice = self.screens.run, self.screens.notice
+        self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
+        self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
@@ -124,6 +129,7 @@ class PortalBrowser(QWidget):
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
         self.network.stop()
+        self.volumes.close()
         self.detail.close()
         self.link.close()
         self.tasks.close()

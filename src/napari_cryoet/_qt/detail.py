@@ -26,6 +26,7 @@ class Detail(QObject):
         super().__init__(parent)
         self._viewer, self._link = viewer, link
         self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._is_asked_for = False  # full detail, of the plane that is shown
         link.changed.connect(self.update)
         for event in self._moves():
@@ -43,11 +44,20 @@ class Detail(QObject):
         self._is_asked_for = True
         self.update()
 
+    def ask_for(self, display: Display, asked_bytes: int | None) -> None:
+        """Let a view of a display need so many bytes, since a person asked for that; None takes it back."""
+        if asked_bytes is None:
+            self._asked_bytes.pop(display, None)
+        else:
+            self._asked_bytes[display] = asked_bytes
+        self.update()
+
     def update(self) -> None:
         """Let every display know how fine it may be."""
         for display in self._displays():
             usual_bytes = self._usual_bytes.setdefault(display, display.largest_view_bytes)
-            largest_bytes = 0 if self._is_held(display) else usual_bytes
+            asked_bytes = self._asked_bytes.get(display, 0)
+            largest_bytes = asked_bytes if self._is_held(display) else max(usual_bytes, asked_bytes)
             if display.largest_view_bytes != largest_bytes:
                 display.largest_view_bytes = largest_bytes
         self.changed.emit()

@@ -14,20 +14,29 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.run_page import RunView
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer_link import ViewerLink, run_colors
+from napari_cryoet._qt.volume_detail import VolumeDetail
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.records import AnnotationFile, DepositionTitle, Tomogram
 
 
 class LayerDesk(QObject):
     """Connects a `RunView` with a `ViewerLink`; knows nothing of how either works."""
 
     def __init__(
-        self, link: ViewerLink, run: RunView, notice: NoticeBar, tasks: Tasks, parent: QObject | None = None
+        self,
+        link: ViewerLink,
+        run: RunView,
+        notice: NoticeBar,
+        tasks: Tasks,
+        *,
+        volumes: VolumeDetail | None = None,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._link = link
+        self._volumes = volumes
         self._run = run
         self._notice = notice
         self._remark = ""
@@ -37,6 +46,7 @@ class LayerDesk(QObject):
         run.annotation_hide_requested.connect(self._hide_annotation)
         run.misfit_show_requested.connect(self._ask_about_misfit)
         run.annotation_menu_requested.connect(self._offer_menu)
+        run.tomogram_menu_requested.connect(self._offer_tomogram_menu)
         run.page_shown.connect(self._on_page_shown)
         run.tomograms.chosen.connect(lambda _tomogram: self._update_button())
         link.changed.connect(self.update)
@@ -89,18 +99,27 @@ class LayerDesk(QObject):
 
     def _offer_menu(self, row: AnnotationRow, where: QPoint) -> None:
         """What can be done with the row's layer if it is shown, and the way to its deposition."""
-        annotation = row.annotation
-        menu = self._layer_menu(row) or passing_menu(self._run)
-        if annotation.deposition_id is not None:
-            title = annotation.deposition.title if annotation.deposition is not None else ""
-            menu.addSeparator()
-            add_deposition(menu, annotation.deposition_id, title, self._run.deposition_requested.emit)
+        key = None if row.shown_file is None else LayerKey("annotation", row.shown_file.id)
+        self._drop_menu(key, row.annotation.deposition_id, row.annotation.deposition, where)
+
+    def _offer_tomogram_menu(self, tomogram: Tomogram, where: QPoint) -> None:
+        self._drop_menu(LayerKey("tomogram", tomogram.id), tomogram.deposition_id, tomogram.deposition, where)
+
+    def _drop_menu(
+        self, key: LayerKey | None, deposition_id: int | None, deposition: DepositionTitle | None, where: QPoint
+    ) -> None:
+        menu: QMenu
+        if key is not None and key in self._link.shown():
+            menu = LayerMenu(self._link, key, self._volumes, self._run)
+        else:
+            menu = passing_menu(self._run)
+        if deposition_id is not None:
+            if not menu.isEmpty():
+                menu.addSeparator()
+            title = deposition.title if deposition is not None else ""
+            add_deposition(menu, deposition_id, title, self._run.deposition_requested.emit)
         if not menu.isEmpty():
             menu.popup(where)
-
-    def _layer_menu(self, row: AnnotationRow) -> QMenu | None:
-        key = None if row.shown_file is None else LayerKey("annotation", row.shown_file.id)
-        return LayerMenu(self._link, key, self._run) if key is not None and key in self._link.shown() else None
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._notice.show_error(error, partial(self._try_again, key))

@@ -1,4 +1,4 @@
-"""What can be done with the layer of a row, from the row: its eye, its colour, its name."""
+"""What can be done with the layer of a row, from the row: its eye, its colour, its name, its detail in 3D."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QInputDialog, QMenu, QWidget
 
 from napari_cryoet._qt.appearance import Appearance
+from napari_cryoet._qt.level_menu import add_levels
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet._qt.volume_detail import VolumeDetail
 
 
 class LayerMenu(QMenu):
     """Offered for what is shown; goes away by itself."""
 
-    def __init__(self, link: ViewerLink, key: LayerKey, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, link: ViewerLink, key: LayerKey, volumes: VolumeDetail | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._link = link
         self._key = key
@@ -24,6 +28,11 @@ class LayerMenu(QMenu):
         self.eye = self.addAction("Close the eye" if look.is_visible else "Open the eye")
         self.color = self.addAction("Colour…")
         self.name = self.addAction("Rename…")
+        self.levels: QMenu | None = None
+        if volumes is not None and volumes.levels(key):
+            self.levels = self.addMenu("3D detail")
+            if self.levels is not None:
+                add_levels(self.levels, volumes, key)
         if self.eye is not None:
             self.eye.triggered.connect(lambda _checked=False: link.set_visible(key, not look.is_visible))
         if self.color is not None:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxL
 from napari_cryoet._qt.annotation_model import AnnotationModel
 from napari_cryoet._qt.annotation_tree import AnnotationTree
 from napari_cryoet._qt.appearance import Appearance
-from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
+from napari_cryoet._qt.deposition_menu import add_deposition
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.menu_button import MenuButton
@@ -29,6 +29,7 @@ class RunView(QWidget):
 
     tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
     tomogram_stop_requested = Signal()
+    tomogram_menu_requested = Signal(object, QPoint)  # Tomogram, where on the screen
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
     annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
     misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
@@ -56,7 +57,7 @@ class RunView(QWidget):
         self.tomograms.chosen.connect(self._on_tomogram)
         self.tomograms.open_requested.connect(self._open)
         self.tomograms.downloads_changed.connect(self._update_download)
-        self.tomograms.menu_requested.connect(self._offer_tomogram_menu)
+        self.tomograms.menu_requested.connect(self.tomogram_menu_requested)
         self.no_tomogram = plain_label("This run has no tomogram.", name="dimText")
         self.open = OpenButton(theme)
         self.open.open_requested.connect(self._on_open_clicked)
@@ -148,12 +149,6 @@ class RunView(QWidget):
         for share in shares:
             add_deposition(menu, share.id, joined(share.text, plain(share.title)), self.deposition_requested.emit)
         self.depositions.setVisible(bool(shares))
-
-    def _offer_tomogram_menu(self, tomogram: Tomogram, where: QPoint) -> None:
-        menu = passing_menu(self)
-        title = tomogram.deposition.title if tomogram.deposition is not None else ""
-        add_deposition(menu, tomogram.deposition_id, title, self.deposition_requested.emit)
-        menu.popup(where)
 
     def _on_tomogram(self, tomogram: Tomogram) -> None:
         if self._page is not None:

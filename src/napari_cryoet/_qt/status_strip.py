@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtCore import QPoint, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_cryoet._qt.labels import ElidedLabel
 
@@ -14,6 +14,7 @@ class StatusStrip(QFrame):
     stop_requested = Signal()
     retry_requested = Signal()
     action_requested = Signal()
+    levels_requested = Signal()  # before the menu of levels opens
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -26,9 +27,14 @@ class StatusStrip(QFrame):
         self.retry.clicked.connect(lambda _checked=False: self.retry_requested.emit())
         self.action = _button("", "")
         self.action.clicked.connect(lambda _checked=False: self.action_requested.emit())
+        self.levels = _button("3D detail", "Choose how fine volumes are shown")
+        self.levels_menu = QMenu(self.levels)
+        self.levels.clicked.connect(self._drop_levels)
+        self.levels.hide()
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 0, 2)
         row.addWidget(self.label, 1)
+        row.addWidget(self.levels)
         row.addWidget(self.action)
         row.addWidget(self.retry)
         row.addWidget(self.stop)
@@ -46,6 +52,12 @@ class StatusStrip(QFrame):
             self.action.setText(action)
             self.action.setAccessibleName(action)
             self.action.setToolTip(action)
+
+    def _drop_levels(self) -> None:
+        """Open upwards: the strip is at the lower edge."""
+        self.levels_requested.emit()
+        size, corner = self.levels_menu.sizeHint(), self.levels.rect().topRight()
+        self.levels_menu.popup(self.levels.mapToGlobal(corner - QPoint(size.width(), size.height())))
 
 
 def _button(text: str, purpose: str) -> QPushButton:

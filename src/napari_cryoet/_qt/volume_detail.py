@@ -1,0 +1,97 @@
+"""Which level of a streamed layer is shown in three dimensions: the coarsest, until a person chooses another.
+
+napari shows a level that a layer is locked to in two dimensions as well. So a layer is locked only while three are
+shown, and what was chosen is remembered for the next time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.detail import Detail
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.texture_limit import largest_texture_side
+from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.streaming.cache import shared_cache
+from napari_cryoet.streaming.volume_levels import LevelCost, level_costs
+
+_USABLE_SHARE = 0.8  # of the memory for pixels: coarser levels are needed beside
+
+
+class VolumeDetail(QObject):
+    """Shows the levels that were chosen, and what each would cost."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, link: ViewerLink, detail: Detail, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._link, self._detail = viewer, link, detail
+        self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether volumes are shown."""
+        return bool(self._viewer.dims.ndisplay == 3)
+
+    @property
+    def largest_bytes(self) -> int:
+        """How much memory one volume may take."""
+        return int(shared_cache().limit_bytes * _USABLE_SHARE)
+
+    def volumes(self) -> tuple[LayerKey, ...]:
+        """What has levels to choose from, from bottom to top."""
+        order = {id(layer): place for place, layer in enumerate(self._viewer.layers)}
+        found = [key for key in self._link.shown() if self.levels(key)]
+        return tuple(sorted(found, key=lambda key: order.get(id(self._link.layers_of(key)[0]), -1)))
+
+    def levels(self, key: LayerKey) -> tuple[LevelCost, ...]:
+        """The levels of something, coarsest first; none where there is nothing to choose."""
+        display = self._link.display_of(key)
+        if display is None or len(display.pyramid.shapes) < 2:
+            return ()
+        return level_costs(display.pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes)
+
+    def chosen(self, key: LayerKey) -> int:
+        """The level that is shown in three dimensions, now or the next time."""
+        layer = self._link.layers_of(key)[0]
+        if self.is_3d:
+            return int(layer.data_level)  # napari's own controls may have chosen, too
+        return self._chosen.get(layer, len(layer.data) - 1)
+
+    def choose(self, key: LayerKey, level: int) -> None:
+        """Show another level, at once if volumes are shown."""
+        layer = self._link.layers_of(key)[0]
+        self._chosen[layer] = level
+        if self.is_3d:
+            self._show(key, layer)
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Hear no more of the viewer."""
+        self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+
+    def _on_ndisplay(self, _event: Any = None) -> None:
+        for key in self._link.shown():
+            layer = self._link.layers_of(key)[0]
+            if layer in self._chosen:
+                self._show(key, layer) if self.is_3d else self._unlock(key, layer)
+        self.changed.emit()
+
+    def _show(self, key: LayerKey, layer: Layer) -> None:
+        display, level = self._link.display_of(key), self._chosen[layer]
+        if display is not None:
+            self._detail.ask_for(display, display.pyramid.size_bytes(level))
+            layer.locked_data_level = level
+
+    def _unlock(self, key: LayerKey, layer: Layer) -> None:
+        display = self._link.display_of(key)
+        if display is not None:
+            self._detail.ask_for(display, None)
+        if layer.locked_data_level == self._chosen[layer]:
+            layer.locked_data_level = None

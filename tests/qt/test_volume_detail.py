@@ -1,0 +1,171 @@
+"""Which level is shown in 3D is chosen in the dock, knowing what it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMenu
+
+from napari_cryoet._qt import level_menu, volume_detail
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.layer_menu import LayerMenu
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.texture_limit import largest_texture_side
+from napari_cryoet.policy import save_data
+from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.volume_levels import LevelCost
+from qt.stalling_world import MASK, RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from stream_server import StreamServer
+
+LONG_MS = 20_000
+
+
+@pytest.fixture(autouse=True)
+def no_data_saver():
+    yield
+    save_data()
+
+
+@pytest.fixture
+def dock(qtbot, make_napari_viewer, memory, tmp_path):
+    """The dock in a window, at the page of a run on a server."""
+    write_world(tmp_path)
+    viewer = make_napari_viewer(show=True)
+    with StreamServer(tmp_path) as served:
+        portal = OneRunPortal(page_of_world(lambda name: f"{served.url}/{name}"))
+        browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
+        viewer.window.add_dock_widget(browser, name="CryoET", area="right")
+        with qtbot.waitSignal(browser.session.catalogue_changed):
+            browser.use_source("live")
+        with qtbot.waitSignal(browser.navigator.run_arrived):
+            browser.navigator.go_to_run(RUN_ID)
+        yield browser
+        browser.close_down()
+
+
+def show(qtbot, dock: PortalBrowser, key: LayerKey):
+    page = dock.screens.run.page
+    if key == TOMOGRAM:
+        dock.link.open_tomogram(page, page.tomograms[0])
+    else:
+        dock.link.show_annotation(page, next(file for file in page.annotation_files if file.id == key.id))
+    qtbot.waitUntil(lambda: key in dock.link.shown(), timeout=LONG_MS)
+    return dock.link.layers_of(key)[0]
+
+
+def wait_exact(qtbot, dock: PortalBrowser, key: LayerKey, shape) -> None:
+    layer = dock.link.layers_of(key)[0]
+
+    def is_drawn():
+        assert dock.link.stream_of(key).state.is_exact
+        assert layer._slice.image.raw.shape == shape
+
+    qtbot.waitUntil(is_drawn, timeout=LONG_MS)
+
+
+def offered(menu: QMenu):
+    return {action.text().split(",")[0]: action for action in menu.actions() if not action.isSeparator()}
+
+
+def drop_levels(qtbot, dock: PortalBrowser) -> QMenu:
+    strip = dock.screens.status
+    qtbot.waitUntil(strip.levels.isVisible)
+    strip.levels.setFocus()
+    qtbot.keyClick(strip.levels, Qt.Key.Key_Space)
+    qtbot.waitUntil(strip.levels_menu.isVisible)
+    return strip.levels_menu
+
+
+def take(qtbot, menu: QMenu, level: int) -> None:
+    menu.setActiveAction(offered(menu)[f"level {level}"])
+    qtbot.keyClick(menu, Qt.Key.Key_Return)
+
+
+def test_levels_are_offered_in_3d_with_what_they_cost(qtbot, dock):
+    show(qtbot, dock, TOMOGRAM)
+    strip = dock.screens.status
+    assert not strip.levels.isVisible()
+    dock._viewer.dims.ndisplay = 3
+    qtbot.waitUntil(strip.levels.isVisible)
+    assert strip.levels.accessibleName().startswith("3D detail: level 2, ")
+    menu = drop_levels(qtbot, dock)
+    heading, *texts = [action.text() for action in menu.actions()]
+    assert heading.startswith("3D detail of TS_026")
+    assert [text.split(",")[0] for text in texts] == ["level 2", "level 1", "level 0"]
+    assert texts[0].endswith("KB (shown)")
+    assert [text[-3:] for text in texts[1:]] == [" MB", " MB"]
+    menu.close()
+    dock._viewer.dims.ndisplay = 2
+    qtbot.waitUntil(lambda: not strip.levels.isVisible())
+
+
+@pytest.mark.parametrize("key", [TOMOGRAM, MASK])
+def test_a_level_is_chosen_by_keys_and_streams(qtbot, dock, key):
+    layer = show(qtbot, dock, key)
+    dock._viewer.dims.ndisplay = 3
+    wait_exact(qtbot, dock, key, (2, 128, 128))
+    take(qtbot, drop_levels(qtbot, dock), 1)
+    assert layer.locked_data_level == 1
+    wait_exact(qtbot, dock, key, (4, 256, 256))
+    assert np.array_equal(layer._slice.image.raw, pyramid_of(layer.data).read(1))
+    assert "level 1" in dock.screens.status.levels.accessibleName()
+
+
+def test_what_was_chosen_in_3d_leaves_planes_alone_and_comes_back(qtbot, dock):
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock.volumes.choose(TOMOGRAM, 0)
+    assert layer.locked_data_level is None
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == 0
+    wait_exact(qtbot, dock, TOMOGRAM, (8, 512, 512))
+    dock._viewer.dims.ndisplay = 2
+    assert layer.locked_data_level is None
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == 0
+
+
+def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, dock):
+    save_data(coarse_only=True)
+    dock.network.look()
+    show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    dock.volumes.choose(TOMOGRAM, 1)
+    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
+
+
+def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monkeypatch):
+    for module in (volume_detail, level_menu):
+        monkeypatch.setattr(module, "largest_texture_side", lambda: 300)
+    monkeypatch.setattr(volume_detail, "_USABLE_SHARE", 1e-9)
+    show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    menu = drop_levels(qtbot, dock)
+    actions = offered(menu)
+    assert actions["level 0"].text().endswith("too large for this graphics card (512 of 300 voxels a side)")
+    assert "too large for memory (1.05 MB of" in actions["level 1"].text()
+    assert [actions[f"level {level}"].isEnabled() for level in (2, 1, 0)] == [True, False, False]
+    menu.close()
+
+
+def test_the_menu_of_a_row_has_the_levels_too(qtbot, dock):
+    show(qtbot, dock, TOMOGRAM)
+    rows = dock.screens.run.tomograms
+    rows.menu_requested.emit(rows.current_tomogram, rows.mapToGlobal(rows.rect().center()))
+    (menu,) = dock.screens.run.findChildren(LayerMenu)
+    assert list(offered(menu.levels)) == ["level 2", "level 1", "level 0"]
+    offered(menu.levels)["level 1"].trigger()
+    assert dock.volumes.chosen(TOMOGRAM) == 1
+    menu.close()
+
+
+def test_the_limit_of_the_graphics_card_is_known_once_something_is_drawn(qtbot, dock):
+    show(qtbot, dock, TOMOGRAM)
+    dock._viewer.screenshot(flash=False)
+    assert largest_texture_side() >= 256
+
+
+def test_costs_are_said_in_words():
+    cost = LevelCost(level=1, wire_bytes=107_000_000, memory_bytes=222_000_000, largest_side=480, obstacle=None)
+    assert level_menu.level_text(cost) == "level 1, 107 MB"
+    assert level_menu.level_text(cost, is_shown=True) == "level 1, 107 MB (shown)"
