@@ -256,11 +256,13 @@ class Walk:
 
     def sample(self) -> Sample:
         """Count what is left once all is closed and has come to rest."""
+        from napari_cryoet.http import shared_http
         from napari_cryoet.streaming.cache import shared_cache
 
         self.close_all()
         if not self.wait_for(lambda: not _own_threads(), QUIET_S):
-            self.note(f"threads that don't end: {_own_threads()}")
+            self.note(f"threads that don't end: {_own_threads()}\n{_stacks_of_own()}")
+        shared_http().close()  # idle connections that are kept on purpose
         for _ in range(3):
             gc.collect()
             self.wait(20)
@@ -291,6 +293,13 @@ _WATCHED = {"Pyramid", "Display", "Image", "Labels"}
 
 def _own_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
+
+
+def _stacks_of_own() -> str:
+    frames = sys._current_frames()
+    mine = [thread for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
+    stacks = ["".join(traceback.format_stack(frames[each.ident])[-6:]) for each in mine if each.ident in frames]
+    return "\n".join(stacks)
 
 
 def growth(samples: list[Sample], key: str) -> tuple[float, float]:
