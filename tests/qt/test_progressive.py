@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari.settings import get_settings
 
 from napari_cryoet._qt import plain_slicing, progressive
+from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.progressive import attach, make_layer
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
@@ -141,14 +142,60 @@ def test_adding_and_scrubbing_do_not_wait_for_a_silent_server(qtbot, viewer, ser
     qtbot.waitUntil(lambda: status.state.is_exact)
 
 
-def test_nothing_is_fetched_before_the_layer_is_added(qtbot, viewer, served, tmp_path):
-    values = noise()
+def planes_in_memory(pyramid):
+    """Which z-planes of the finest level are in memory as a whole."""
+    grid, memory = pyramid.grid(0), pyramid._fetcher.memory
+    return [
+        z
+        for z in range(pyramid.shapes[0][0])
+        if all(
+            pyramid.key(0, block) in memory
+            for block in grid.covering(((z, z + 1), *((0, size) for size in pyramid.shapes[0][1:])))
+        )
+    ]
+
+
+def test_only_the_plane_that_will_be_shown_is_fetched_while_the_layer_is_added(qtbot, viewer, served, tmp_path):
+    values = noise((60, 200, 200))
     pyramid = stream(served, tmp_path, values)
-    seen = len(served.requests)
     layer, status = make_layer(image_of(pyramid), viewer=viewer)
     viewer.add_layer(layer)
+    qtbot.waitUntil(lambda: bool(planes_in_memory(pyramid)) and not pyramid._fetcher._flights)
+    assert 29 in planes_in_memory(pyramid)
+    assert len(planes_in_memory(pyramid)) <= 3 * 5  # that block, and once it is shown two on each side
+    wait_exact(qtbot, status, layer, values[29])
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_what_is_shown_first_is_foreseen(ndisplay, qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    viewer.dims.ndisplay = ndisplay
+    layer, _ = make_layer(image_of(pyramid))
+    foreseen = first_view(layer, pyramid, viewer)
+    viewer.add_layer(layer)
+    view = layer._slicing_state.display._view
+    assert foreseen == (view.level, view.box)
+
+
+def test_what_is_shown_of_a_second_layer_is_foreseen(qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    viewer.add_image(np.zeros((45, 71, 58), "f4"), scale=(SPACING,) * 3)
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 33)
+    layer, _ = make_layer(LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3), "scale": (SPACING,) * 3}, "image"))
+    assert first_view(layer, pyramid, viewer) == (0, ((0, 45), (33, 34), (0, 58)))
+    away = viewer.add_points([[0, -50 * SPACING, 0]], ndim=3)
+    viewer.dims.set_point(1, -50 * SPACING)
+    assert away is not None
+    assert first_view(layer, pyramid, viewer) is None
+
+
+def test_nothing_is_fetched_while_a_layer_is_made_that_no_viewer_was_named_for(viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    seen = len(served.requests)
+    layer, _ = make_layer(image_of(pyramid))
+    viewer.add_layer(layer)
     assert len(served.requests) == seen
-    wait_exact(qtbot, status, layer, values[22])
 
 
 def test_layer_data_are_exact_dask_arrays_for_everybody_else(qtbot, viewer, served, tmp_path):

@@ -29,6 +29,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -212,6 +213,9 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
         display = pyramid.display(placeholder=_placeholder(layer, pyramid), is_held=True)
         status = StreamStatus(layer, display)
         layer._slicing_state = _streaming_state(layer._slicing_state, display, status)
+        foreseen = None if viewer is None else first_view(layer, pyramid, viewer)
+        if foreseen is not None:
+            display.foresee(*foreseen)
         QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)

@@ -125,6 +125,7 @@ class Display:
         self._lock = threading.RLock()
         self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False
         self._view: View | None = None
+        self._foreseen: View | None = None
         self._motion: Motion | None = None
         self._moved_at = -math.inf
         self._steps_late = 0  # in a row, that were over before they had all their values
@@ -175,6 +176,12 @@ class Display:
         if is_view:
             self._look(View(level, box), picture.holes)
         return picture
+
+    def foresee(self, level: int, box: Box) -> None:
+        """Fetch what will be looked at first, though still held."""
+        with self._lock:
+            self._foreseen = View(level, box)
+        self._fetcher.ask(self, after_s=0.0)
 
     def release(self) -> None:
         """Start to fetch what has been looked at."""
@@ -268,6 +275,8 @@ class Display:
             holes = set(holes)
             self._is_exact, self._is_limited = not holes, self._target != view.level
             self._missing = self._lacking(self._target, view) if self._is_limited else holes
+            if self._is_held:
+                return
         self._fetcher.ask(self, after_s=_SETTLE_S)
 
     def plan(self) -> None:
@@ -281,12 +290,20 @@ class Display:
     def _plan(self) -> None:
         with self._lock:
             view, motion, target = self._view, self._motion, self._target
-            still_for_s = time.monotonic() - self._moved_at
+            still_for_s, is_held, foreseen = time.monotonic() - self._moved_at, self._is_held, self._foreseen
             if self._is_closed:
                 return
-            if view is None or self._is_held or self._is_stopped or self._is_paused:
+            if (foreseen if is_held else view) is None or self._is_stopped or self._is_paused:
                 self._fetcher.want(self, [])
                 return
+        if is_held and foreseen is not None:
+            target = affordable_level(self.pyramid, foreseen, self.largest_view_bytes)
+            runs = self._runs(self._wants(foreseen, target, None))
+            self._fetcher.want(self, [(priority, run) for priority, run in runs if priority <= Priority.VIEW])
+        elif view is not None:
+            self._plan_for(view, target, motion, still_for_s)
+
+    def _plan_for(self, view: View, target: int, motion: Motion | None, still_for_s: float) -> None:
         again_s = still_after_s(motion)
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)

@@ -1,0 +1,33 @@
+"""Foresees what of a layer a viewer will show once the layer is in it: napari takes a while to add one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.pyramid import Pyramid
+
+
+def first_view(layer: Layer, pyramid: Pyramid, viewer: ViewerModel) -> tuple[int, Box] | None:
+    """The level and box that will be looked at first; None if that lies outside of the layer.
+
+    napari shows the middle of the first layer, and goes on from where it is with any other.
+    """
+    dims, shape = viewer.dims, pyramid.shapes[0]
+    order = dims.order if dims.ndim >= layer.ndim else tuple(range(layer.ndim))  # napari adds the axes that it lacks
+    displayed = [axis - len(order) + layer.ndim for axis in order[-dims.ndisplay :]]
+    if len(displayed) == 3:
+        coarsest = len(pyramid.shapes) - 1
+        return coarsest, tuple((0, size) for size in pyramid.shapes[coarsest])
+    point = [(size - 1) // 2 for size in shape]
+    if viewer.layers and dims.ndim >= layer.ndim:
+        point = np.round(layer.world_to_data(dims.point[-layer.ndim :])).astype(int).tolist()
+    box = tuple((0, size) if axis in displayed else (point[axis], point[axis] + 1) for axis, size in enumerate(shape))
+    is_inside = all(0 <= start < stop <= size for (start, stop), size in zip(box, shape, strict=True))
+    return (0, box) if is_inside else None
