@@ -1,7 +1,6 @@
 import threading
 import warnings
 
-import napari
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points
@@ -20,10 +19,8 @@ SHAPE_ZYX = (9, 14, 21)
 
 
 @pytest.fixture
-def viewer(qtbot):
-    viewer = napari.Viewer(show=False)
-    yield viewer
-    viewer.close()
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
 
 
 @pytest.fixture
