@@ -39,10 +39,13 @@ class Probe:
     """
 
     def __init__(self, url: str, folder: Path, variant: str) -> None:
-        import dask
+        import dask.array
         import napari
+        import zarr  # noqa: F401 - imported before any clock starts, as is what follows
         from napari.settings import get_settings
         from qtpy.QtCore import QTimer
+
+        import napari_cryoet._qt.progressive  # noqa: F401
 
         self.url, self.folder, self.variant = url, folder, variant
         if "default" not in variant:

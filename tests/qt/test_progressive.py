@@ -171,7 +171,7 @@ def test_what_is_shown_first_is_foreseen(ndisplay, qtbot, viewer, served, tmp_pa
     pyramid = stream(served, tmp_path, noise())
     viewer.dims.ndisplay = ndisplay
     layer, _ = make_layer(image_of(pyramid))
-    foreseen = first_view(layer, pyramid, viewer)
+    foreseen = first_view(pyramid, viewer)
     viewer.add_layer(layer)
     view = layer._slicing_state.display._view
     assert foreseen == (view.level, view.box)
@@ -183,11 +183,11 @@ def test_what_is_shown_of_a_second_layer_is_foreseen(qtbot, viewer, served, tmp_
     viewer.dims.order = (1, 0, 2)
     viewer.dims.set_current_step(1, 33)
     layer, _ = make_layer(LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3), "scale": (SPACING,) * 3}, "image"))
-    assert first_view(layer, pyramid, viewer) == (0, ((0, 45), (33, 34), (0, 58)))
+    assert first_view(pyramid, viewer, layer) == (0, ((0, 45), (33, 34), (0, 58)))
     away = viewer.add_points([[0, -50 * SPACING, 0]], ndim=3)
     viewer.dims.set_point(1, -50 * SPACING)
     assert away is not None
-    assert first_view(layer, pyramid, viewer) is None
+    assert first_view(pyramid, viewer, layer) is None
 
 
 def test_nothing_is_fetched_while_a_layer_is_made_that_no_viewer_was_named_for(viewer, served, tmp_path):

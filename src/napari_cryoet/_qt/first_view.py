@@ -14,20 +14,24 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid
 
 
-def first_view(layer: Layer, pyramid: Pyramid, viewer: ViewerModel) -> tuple[int, Box] | None:
-    """The level and box that will be looked at first; None if that lies outside of the layer.
+def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None) -> tuple[int, Box] | None:
+    """The level and box that will be looked at first; None if that lies outside of the layer, or can't be told yet.
 
-    napari shows the middle of the first layer, and goes on from where it is with any other.
+    napari shows the middle of the first layer, which can be told before there is a layer, and goes on from where it is
+    with any other.
     """
     dims, shape = viewer.dims, pyramid.shapes[0]
-    order = dims.order if dims.ndim >= layer.ndim else tuple(range(layer.ndim))  # napari adds the axes that it lacks
-    displayed = [axis - len(order) + layer.ndim for axis in order[-dims.ndisplay :]]
+    ndim = len(shape)
+    order = dims.order if dims.ndim >= ndim else tuple(range(ndim))  # napari adds the axes that it lacks
+    displayed = [axis - len(order) + ndim for axis in order[-dims.ndisplay :]]
     if len(displayed) == 3:
         coarsest = len(pyramid.shapes) - 1
         return coarsest, tuple((0, size) for size in pyramid.shapes[coarsest])
     point = [(size - 1) // 2 for size in shape]
-    if viewer.layers and dims.ndim >= layer.ndim:
-        point = np.round(layer.world_to_data(dims.point[-layer.ndim :])).astype(int).tolist()
+    if viewer.layers and dims.ndim >= ndim:
+        if layer is None:
+            return None
+        point = np.round(layer.world_to_data(dims.point[-ndim:])).astype(int).tolist()
     box = tuple((0, size) if axis in displayed else (point[axis], point[axis] + 1) for axis, size in enumerate(shape))
     is_inside = all(0 <= start < stop <= size for (start, stop), size in zip(box, shape, strict=True))
     return (0, box) if is_inside else None

@@ -201,21 +201,23 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
 
     Returns
     -------
-    StreamStatus
-        Kept alive by the layer.
+    StreamStatus, kept alive by the layer
     """
-    reason = why_not(layer, pyramid)
+    return _attach(layer, pyramid.display(is_held=True), viewer)
+
+
+def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus:
+    reason = why_not(layer, display.pyramid)
     if reason:
         log.warning("%s is not drawn progressively: %s", layer.name, reason)
         slice_on_another_thread()
+        display.close()
         status = StreamStatus(layer, None)
     else:
-        display = pyramid.display(placeholder=_placeholder(layer, pyramid), is_held=True)
+        display.placeholder = _placeholder(layer, display.pyramid)
         status = StreamStatus(layer, display)
         layer._slicing_state = _streaming_state(layer._slicing_state, display, status)
-        foreseen = None if viewer is None else first_view(layer, pyramid, viewer)
-        if foreseen is not None:
-            display.foresee(*foreseen)
+        _foresee(display, viewer, layer)
         QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
@@ -234,8 +236,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
 
     Returns
     -------
-    Layer, StreamStatus or None
-        None where the data don't stream.
+    Layer, StreamStatus or None where the data don't stream
     """
     from napari.layers import Layer
 
@@ -245,11 +246,24 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
+    display = pyramid.display(is_held=True)
+    _foresee(display, viewer)
     layer_type = volume_layers.Image if spec.kind == "image" else volume_layers.Labels
-    layer = layer_type(spec.data, **hidden)
-    status = attach(layer, pyramid, viewer=viewer)
+    try:
+        layer = layer_type(spec.data, **hidden)
+    except Exception:
+        display.close()
+        raise
+    status = _attach(layer, display, viewer)
     layer.visible = spec.options.get("visible", True)
     return layer, status
+
+
+def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
+    """Have fetched what will be shown first, as soon as that can be told."""
+    view = None if viewer is None else first_view(display.pyramid, viewer, layer)
+    if view is not None:
+        display.foresee(*view)
 
 
 def why_not(layer: Image | Labels, pyramid: Pyramid) -> str:
