@@ -14,6 +14,7 @@ finding.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import faulthandler
 import gc
 import json
@@ -266,6 +267,9 @@ class Walk:
         for _ in range(3):
             gc.collect()
             self.wait(20)
+        untrimmed_mb = _private_mb()
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)  # glibc's: what it holds back of freed memory is nobody's leak
         alive = Counter(type(each).__name__ for each in gc.get_objects() if type(each).__name__ in _WATCHED)
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         links = []
@@ -273,7 +277,8 @@ class Walk:
             with suppress(OSError):
                 links.append(os.readlink(link))
         return {
-            "private_mb": int(status["RssAnon"].split()[0]) / 1024,
+            "private_mb": _private_mb(),
+            "untrimmed_mb": untrimmed_mb,
             "rss_mb": int(status["VmRSS"].split()[0]) / 1024,
             "traced_mb": tracemalloc.get_traced_memory()[0] / 2**20,
             "threads": threading.active_count(),
@@ -293,6 +298,10 @@ _WATCHED = {"Pyramid", "Display", "Image", "Labels"}
 
 def _own_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
+
+
+def _private_mb() -> float:
+    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
 
 
 def _stacks_of_own() -> str:

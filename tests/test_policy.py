@@ -163,3 +163,14 @@ def test_limits_are_given_in_megabytes_and_none_is_any_amount(shared):
 def test_the_environment_may_say_offline(said, offline, monkeypatch):
     monkeypatch.setenv(OFFLINE_VARIABLE, said)
     assert shared_policy.__wrapped__().offline is offline
+
+
+def test_a_long_session_without_a_limit_remembers_only_its_last_minute(monkeypatch):
+    policy = Policy()
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for second in range(300):
+        now = float(second)
+        policy.end(0, 10)
+    assert policy.received_bytes == 3000
+    assert len(policy._recent) <= 61

@@ -115,6 +115,7 @@ class Policy:
             self._promised_bytes -= wanted_bytes
             self._received_bytes += received_bytes
             if received_bytes:
+                self._forget_older_than_a_minute()  # also where no limit asks for it: a long session has many requests
                 self._recent.append((time.monotonic(), received_bytes))
 
     @contextmanager
@@ -145,10 +146,13 @@ class Policy:
                 by="data saver",
             )
 
-    def _bytes_of_last_minute(self) -> int:
+    def _forget_older_than_a_minute(self) -> None:
         since = time.monotonic() - _MINUTE_S
         while self._recent and self._recent[0][0] < since:
             self._recent.popleft()
+
+    def _bytes_of_last_minute(self) -> int:
+        self._forget_older_than_a_minute()
         return sum(size for _, size in self._recent)
 
 
