@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QCloseEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QCloseEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_cryoet._qt.activity import Activity
@@ -26,6 +26,7 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
+from napari_cryoet._qt.tilt_desk import TiltDesk
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
 from napari_cryoet._qt.volume_watch import VolumeWatch
@@ -92,6 +93,7 @@ class PortalBrowser(QWidget):
         self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
         run, notice = self.screens.run, self.screens.notice
         self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
+        self.tilt_desk = TiltDesk(run, notice, parent=self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
@@ -118,6 +120,15 @@ class PortalBrowser(QWidget):
         self.close_down()
         super().closeEvent(event)
 
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Napari's window that goes takes the windows of tilt series along."""
+        super().hideEvent(event)
+        top: QWidget = self
+        while (above := top.parentWidget()) is not None:
+            top = above
+        if event is not None and not event.spontaneous() and not top.isVisible():
+            self.tilt_desk.close()
+
     def changeEvent(self, event: QEvent | None) -> None:
         """A dock that napari closes leaves its widget without a parent: that ends every task too."""
         super().changeEvent(event)
@@ -129,6 +140,7 @@ class PortalBrowser(QWidget):
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
         self.network.stop()
+        self.tilt_desk.close()
         self.volumes.close()
         self.detail.close()
         self.link.close()
@@ -156,10 +168,11 @@ class PortalBrowser(QWidget):
         bar.offline_changed.connect(network.set_offline)
         bar.saver_requested.connect(network.ask_limits)
         network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
-        network.changed.connect(lambda _text, _is_offline: self.detail.update())
+        network.changed.connect(lambda _text, _is_offline: self._update_detail())
         network.loosened.connect(self._on_network_loosened)
         self.screens.notice.switch_requested.connect(network.lift)
         self.stream_watch.switch_requested.connect(network.lift)
+        self.tilt_desk.switch_requested.connect(network.lift)
         for panel in self.findChildren(MessagePanel):
             panel.switch_requested.connect(network.lift)
 
@@ -200,6 +213,12 @@ class PortalBrowser(QWidget):
         self.navigator.ask_again()
         self._thumbnails.retry()
         self.stream_watch.retry()
+        self.tilt_desk.retry()
+
+    def _update_detail(self) -> None:
+        self.detail.update()
+        for window in self.tilt_desk.windows.values():
+            window.detail.update()
 
     def _on_replaces_layers(self, replaces: bool) -> None:
         self.link.replaces_own_layers = self._memory.replaces_layers = replaces

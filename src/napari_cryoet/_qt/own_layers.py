@@ -10,15 +10,19 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 
 from napari_cryoet.layer_spec import METADATA_KEY
 
-Kind = Literal["tomogram", "annotation"]
+Kind = Literal["tomogram", "annotation", "tilt series"]
 
-_ID_FIELDS: dict[Kind, str] = {"tomogram": "tomogram_id", "annotation": "annotation_file_id"}
+_ID_FIELDS: dict[Kind, str] = {
+    "tomogram": "tomogram_id",
+    "annotation": "annotation_file_id",
+    "tilt series": "tilt_series_id",
+}
 #: Within a run's group, from bottom to top.
 _RANKS = (Image, Labels, Vectors, Points)
 
 
 class LayerKey(NamedTuple):
-    """What a layer shows: a tomogram, or an annotation file, of the portal."""
+    """What a layer shows: a tomogram, an annotation file or a tilt series of the portal."""
 
     kind: Kind
     id: int

@@ -12,16 +12,17 @@ from napari_cryoet._qt.annotation_tree import AnnotationTree
 from napari_cryoet._qt.appearance import Appearance
 from napari_cryoet._qt.deposition_menu import add_deposition
 from napari_cryoet._qt.icons import icon
-from napari_cryoet._qt.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.open_button import OpenButton
 from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.tilt_series_list import TiltSeriesList
 from napari_cryoet._qt.tomogram_list import TomogramList
 from napari_cryoet._qt.web import open_in_browser
 from napari_cryoet.outline import AnnotationRow, RunOutline, deposition_shares, outline_run
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
-from napari_cryoet.wording import count_text, joined, plain, size_text, spacing_text
+from napari_cryoet.wording import count_text, joined, plain, size_text
 
 
 class RunView(QWidget):
@@ -33,6 +34,8 @@ class RunView(QWidget):
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
     annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
     misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
+    tilt_series_show_requested = Signal(object, object)  # RunPage, TiltSeries
+    tilt_series_hide_requested = Signal(object)  # TiltSeries
     annotation_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
@@ -70,8 +73,10 @@ class RunView(QWidget):
         self.tree.menu_requested.connect(self.annotation_menu_requested)
         self.no_annotations = plain_label("This run has no annotations.", name="dimText")
         self.no_annotations.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.tilt_series = ElidedLabel()
-        self.tilt_series.setObjectName("dimText")
+        self.tilt_heading = ElidedLabel()
+        self.tilt_series = TiltSeriesList(theme)
+        self.tilt_series.show_requested.connect(self._on_show_tilt_series)
+        self.tilt_series.hide_requested.connect(self.tilt_series_hide_requested)
         self.download = QPushButton()
         self.download.setAccessibleName("Download what is ticked")
         self.download.clicked.connect(self._on_download)
@@ -106,8 +111,8 @@ class RunView(QWidget):
             self._set_outline(outline_run(page, None))
         self.tree.setVisible(bool(page.annotations))
         self.no_annotations.setVisible(not page.annotations)
-        self.tilt_series.setText(tilt_series_text(page.tilt_series))
-        self.tilt_series.setToolTip(plain_tooltip("\n\n".join(_all_about(series) for series in page.tilt_series)))
+        self.tilt_heading.setText("Tilt series" if page.tilt_series else "No tilt series")
+        self.tilt_series.set_series(page.tilt_series)
         self._update_download()
         self.page_shown.emit(page)
 
@@ -177,6 +182,10 @@ class RunView(QWidget):
     def _on_hide(self, row: AnnotationRow) -> None:
         self.annotation_hide_requested.emit(self._page, row.shown_file)
 
+    def _on_show_tilt_series(self, series: TiltSeries) -> None:
+        if self._page is not None:
+            self.tilt_series_show_requested.emit(self._page, series)
+
     def _on_download(self) -> None:
         ticked = self.tomograms.tomograms_to_download(), self.annotations.rows_to_download()
         if self._page is not None:
@@ -201,7 +210,7 @@ class RunView(QWidget):
     def _on_theme(self) -> None:
         self.download.setIcon(icon("download", self._theme.colors.text))
         self.portal.setIcon(icon("link", self._theme.colors.text))
-        for view in (self.tomograms, self.tree):
+        for view in (self.tomograms, self.tree, self.tilt_series):
             viewport = view.viewport()
             if viewport is not None:
                 viewport.update()
@@ -222,33 +231,6 @@ class RunView(QWidget):
         column.addWidget(self.open)
         column.addWidget(self.tree, 1)
         column.addWidget(self.no_annotations, 1)
+        column.addWidget(self.tilt_heading)
         column.addWidget(self.tilt_series)
         column.addWidget(self.download)
-
-
-def tilt_series_text(tilt_series: Iterable[TiltSeries]) -> str:
-    """A run's tilt series in one line."""
-    series = tuple(tilt_series)
-    if not series:
-        return "No tilt series"
-    first = series[0]
-    facts = joined(
-        f"{first.size_z} images" if first.size_z else "",
-        f"{first.tilt_min:.3g}…{first.tilt_max:.3g}° by {first.tilt_step:.3g}°".replace("-", "−"),
-        spacing_text(first.pixel_spacing),
-        f"quality {first.tilt_series_quality} of 5",
-    )
-    return f"Tilt series  {facts}" if len(series) == 1 else f"{len(series)} tilt series  {facts}, …"
-
-
-def _all_about(series: TiltSeries) -> str:
-    microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
-    camera = f"{series.camera_manufacturer} {series.camera_model}"
-    return "\n".join(
-        (
-            joined(f"TS-{series.id}", tilt_series_text((series,))),
-            joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
-            joined(f"{series.total_flux:g} e⁻/Å²", plain(series.tilting_scheme), f"tilt axis {series.tilt_axis:g}°"),
-            plain(series.data_acquisition_software),
-        )
-    )

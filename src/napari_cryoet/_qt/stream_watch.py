@@ -11,8 +11,9 @@ from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.progressive import StreamState, StreamStatus
+from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
+from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
@@ -35,6 +36,7 @@ class StreamWatch(QObject):
         self._link = link
         self._detail = detail
         self._withheld: WithheldError | None = None
+        self._is_closed = False
         self._strip = strip
         self._followed: WeakSet[StreamStatus] = WeakSet()  # each lives as long as its layer
         self._settle = single_shot(self, SETTLE_MS, self.update)
@@ -47,6 +49,8 @@ class StreamWatch(QObject):
 
     def update(self) -> None:
         """Say how exact the visible layers are."""
+        if self._is_closed:
+            return
         visible = [key for key in self._link.shown() if (look := self._link.appearance(key)) and look.is_visible]
         streams = {key: stream for key in visible if (stream := self._link.stream_of(key)) is not None}
         if self._link.coming():
@@ -62,6 +66,11 @@ class StreamWatch(QObject):
         for stream in self._streams():
             stream.retry()
         self.update()
+
+    def close(self) -> None:
+        """Write nothing any more: the strip is going."""
+        self._is_closed = True
+        self._settle.stop()
 
     def _tell(self, names: str, states: list[StreamState]) -> None:
         error = next((state.error for state in states if state.error is not None), None)
@@ -85,7 +94,9 @@ class StreamWatch(QObject):
         elif self._detail.is_held_coarse and any(state.is_limited for state in states):
             self._strip.set_status(joined(names, "coarse only"), action=LOAD_FULL_DETAIL)
         elif any(state.is_limited for state in states):
-            self._strip.set_status(joined(names, "coarser level, zoom in for more"))
+            full_bytes = sum(state.full_bytes for state in states)
+            action = f"{LOAD_FULL_DETAIL} ({size_text(full_bytes)})" if full_bytes else ""
+            self._strip.set_status(joined(names, "coarser level"), action=action)
         else:
             self._strip.set_status(joined(names, "exact"))
 

@@ -23,9 +23,9 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.colors import RGBA, colors_of, object_key
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.loading import load_annotation, load_tomogram, tomogram_name
+from napari_cryoet.loading import load_annotation, load_tilt_series, load_tomogram, tomogram_name
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.streaming.display import Display
 
 MayDiscard = Callable[[str], bool]
@@ -138,6 +138,14 @@ class ViewerLink(QObject):
             return load_annotation(file, tomogram, color=color, stop=job.stop)
 
         self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
+
+    def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
+        """Show a tilt series, or bring it forward; in a viewer of its own, since it has other axes than a tomogram."""
+
+        def work(job: Job) -> tuple[LayerSpec, ...]:
+            return (load_tilt_series(series, run=page.run, stop=job.stop),)
+
+        self._show(LayerKey("tilt series", series.id), page, work, title=f"Opening a tilt series of {page.run.name}")
 
     def hide(self, key: LayerKey) -> bool:
         """Stop it coming and remove its layers; False if the person wants to keep what they edited."""

@@ -1,0 +1,162 @@
+"""A run's tilt series: what they are, what they weigh, and a tick that shows one in a window of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from qtpy.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter
+from qtpy.QtWidgets import (
+    QListWidget,
+    QListWidgetItem,
+    QSizePolicy,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from napari_cryoet._qt.item_list import ENTER_KEYS
+from napari_cryoet._qt.labels import plain_tooltip
+from napari_cryoet._qt.painting import draw_line, draw_tick, fill_row, lines_height
+from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.records import TiltSeries
+from napari_cryoet.wording import joined, plain, size_text, spacing_text
+
+ROWS_IN_VIEW = 3
+TICK_WIDTH_PX = 28
+NO_STACK = "no image stack on the portal"
+
+
+class TiltSeriesList(QListWidget):
+    """One line each; a tick asks, and is set once the window is there."""
+
+    show_requested = Signal(object)  # TiltSeries
+    hide_requested = Signal(object)  # TiltSeries
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setItemDelegate(_TiltSeriesDelegate(theme, self))
+        self.setObjectName("tiltSeriesList")
+        self.setAccessibleName("Tilt series; tick to show in a window of its own")
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setUniformItemSizes(True)
+
+    def set_series(self, series: Sequence[TiltSeries]) -> None:
+        """List tilt series, none of them shown."""
+        self.clear()
+        for each in series:
+            self.addItem(_item(each))
+        self.setFixedHeight(self._height_of(min(len(series), ROWS_IN_VIEW)))
+        self.setVisible(bool(series))
+
+    def set_shown(self, shown: Iterable[int], coming: Iterable[int] = ()) -> None:
+        """Say which tilt series are shown now, and which are on their way."""
+        on_their_way = frozenset(coming)
+        ticked = frozenset(shown) | on_their_way
+        for item in self._items():
+            series: TiltSeries = item.data(Role.RECORD)
+            is_ticked = series.id in ticked
+            state = Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked
+            item.setData(Qt.ItemDataRole.CheckStateRole, state)
+            item.setText(joined("opening…" if series.id in on_their_way else "", tilt_series_text(series)))
+
+    def toggle(self, item: QListWidgetItem) -> None:
+        """Ask for what a row's tick doesn't say yet."""
+        series: TiltSeries = item.data(Role.RECORD)
+        if has_stack(series):
+            is_on = item.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Checked
+            (self.hide_requested if is_on else self.show_requested).emit(series)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Space and Enter tick; the rest is Qt's."""
+        item = self.currentItem()
+        if event is not None and item is not None and event.key() in {*ENTER_KEYS, Qt.Key.Key_Space}:
+            self.toggle(item)
+        else:
+            super().keyPressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
+        """A click at the left edge ticks."""
+        item = None if event is None else self.itemAt(event.position().toPoint())
+        super().mouseReleaseEvent(event)
+        if event is not None and item is not None and event.position().x() < TICK_WIDTH_PX:
+            self.toggle(item)
+
+    def _items(self) -> list[QListWidgetItem]:
+        found = (self.item(row) for row in range(self.count()))
+        return [item for item in found if item is not None]
+
+    def _height_of(self, rows: int) -> int:
+        return rows * self.sizeHintForRow(0) + 2 * self.frameWidth() if rows else 0
+
+
+def _item(series: TiltSeries) -> QListWidgetItem:
+    item = QListWidgetItem(tilt_series_text(series))
+    item.setData(Role.RECORD, series)
+    item.setToolTip(plain_tooltip(_all_about(series)))
+    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsUserCheckable)  # the list asks first
+    item.setData(Qt.ItemDataRole.CheckStateRole, Qt.CheckState.Unchecked)
+    return item
+
+
+class _TiltSeriesDelegate(QStyledItemDelegate):
+    """A tick where there is something to show, and a line of facts."""
+
+    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+
+    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(100, lines_height(option.font, 1) + 8)
+
+    def paint(
+        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        if painter is None:
+            return
+        colors = self._theme.colors
+        painter.save()
+        painter.setFont(option.font)
+        is_chosen = fill_row(painter, option, colors)
+        has_images = has_stack(index.data(Role.RECORD))
+        if has_images:
+            tick = QRect(option.rect)
+            tick.setWidth(TICK_WIDTH_PX)
+            draw_tick(painter, tick, index.data(Qt.ItemDataRole.CheckStateRole), colors)
+        painter.setPen(colors.text if has_images or is_chosen else colors.dim)
+        text = option.rect.adjusted(TICK_WIDTH_PX, 4, -4, -4)
+        draw_line(painter, text, index.data(Qt.ItemDataRole.DisplayRole))
+        painter.restore()
+
+
+def has_stack(series: TiltSeries) -> bool:
+    """Whether there are images to show."""
+    return bool(series.https_omezarr_dir or series.https_mrc_file)
+
+
+def tilt_series_text(series: TiltSeries) -> str:
+    """A tilt series in one line: ``41 images · −60…60° by 3° · 3.37 Å · 1.2 GB``."""
+    size_bytes = series.file_size_omezarr if series.https_omezarr_dir else series.file_size_mrc
+    return joined(
+        "" if has_stack(series) else NO_STACK,
+        f"{series.size_z} images" if series.size_z else "",
+        f"{series.tilt_min:.3g}…{series.tilt_max:.3g}° by {series.tilt_step:.3g}°".replace("-", "−"),
+        spacing_text(series.pixel_spacing),
+        size_text(size_bytes),
+    )
+
+
+def _all_about(series: TiltSeries) -> str:
+    microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
+    camera = f"{series.camera_manufacturer} {series.camera_model}"
+    return "\n".join(
+        (
+            joined(f"TS-{series.id}", tilt_series_text(series), f"quality {series.tilt_series_quality} of 5"),
+            joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
+            joined(f"{series.total_flux:g} e⁻/Å²", plain(series.tilting_scheme), f"tilt axis {series.tilt_axis:g}°"),
+            plain(series.data_acquisition_software),
+            "Opens in a window of its own: its images don't lie in the tomogram's space.",
+        )
+    )

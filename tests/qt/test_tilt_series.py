@@ -1,0 +1,239 @@
+"""A run's tilt series: listed with what it is and weighs, and shown by a tick in a window of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.tilt_series_list import tilt_series_text
+from napari_cryoet._qt.tilt_window import TiltWindow, tilt_text
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import save_data
+from napari_cryoet.records import TiltSeries
+from qt import fake_portal
+from qt.stalling_world import RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from stream_server import StreamServer
+
+LONG_MS = 20_000
+ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
+SERIES = LayerKey("tilt series", 77)
+
+
+@pytest.fixture(autouse=True)
+def no_data_saver():
+    yield
+    save_data()
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(5).normal(size=(5, 300, 280)).astype(np.float32)
+
+
+@pytest.fixture
+def served(tmp_path, images):
+    write_world(tmp_path)
+    write_pyramid(tmp_path / "tilts.zarr", images, 2.17, "tiltseries")
+    (tmp_path / "tilts.rawtlt").write_text("".join(f"{angle}\n" for angle in ANGLES))
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+def series_at(served: StreamServer, **fields) -> TiltSeries:
+    defaults = {
+        "id": SERIES.id,
+        "size_z": 5,
+        "tilt_step": 30,
+        "https_omezarr_dir": f"{served.url}/tilts.zarr",
+        "https_angle_list": f"{served.url}/tilts.rawtlt",
+        "file_size_omezarr": 1.2e9,
+    }
+    return replace(fake_portal.tilt_series(RUN_ID), **(defaults | fields))
+
+
+@pytest.fixture
+def make_dock(qtbot, make_napari_viewer, memory, served):
+    """Make the dock in a window, at the page of a run with these tilt series."""
+    docks: list[PortalBrowser] = []
+
+    def make(*series: TiltSeries) -> PortalBrowser:
+        viewer = make_napari_viewer(show=True)
+        page = replace(page_of_world(lambda name: f"{served.url}/{name}"), tilt_series=series)
+        portal = OneRunPortal(page)
+        browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
+        viewer.window.add_dock_widget(browser, name="CryoET", area="right")
+        with qtbot.waitSignal(browser.session.catalogue_changed):
+            browser.use_source("live")
+        with qtbot.waitSignal(browser.navigator.run_arrived):
+            browser.navigator.go_to_run(RUN_ID)
+        docks.append(browser)
+        return browser
+
+    yield make
+    for dock in docks:
+        dock.close_down()
+
+
+def tick(qtbot, dock: PortalBrowser, row: int = 0) -> None:
+    rows = dock.screens.run.tilt_series
+    rows.setCurrentRow(row)
+    qtbot.keyClick(rows, Qt.Key.Key_Space)
+
+
+def is_ticked(dock: PortalBrowser, row: int = 0) -> bool:
+    return dock.screens.run.tilt_series.item(row).checkState() == Qt.CheckState.Checked
+
+
+def open_series(qtbot, dock: PortalBrowser) -> TiltWindow:
+    tick(qtbot, dock)
+    window = dock.tilt_desk.windows[SERIES.id]
+    qtbot.waitUntil(lambda: window.is_shown, timeout=LONG_MS)
+    return window
+
+
+def frame_of(window: TiltWindow) -> QWidget:
+    return window.panel.window()
+
+
+def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qtbot, make_dock, served, images):
+    dock = make_dock(series_at(served))
+    run = dock.screens.run
+    dock.link.open_tomogram(run.page, run.page.tomograms[0])
+    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
+    dims = dock._viewer.dims
+    before = dims.range, dims.point, dims.axis_labels, list(dock._viewer.layers)
+    window = open_series(qtbot, dock)
+    layer = window.link.layers_of(SERIES)[0]
+
+    def is_exact():
+        assert window.link.stream_of(SERIES).state.is_exact
+        assert np.array_equal(layer._slice.image.raw, images[2])
+
+    qtbot.waitUntil(is_exact, timeout=LONG_MS)
+    assert (dims.range, dims.point, dims.axis_labels, list(dock._viewer.layers)) == before
+    assert layer.axis_labels == ("tilt", "y", "x")
+    assert layer.name == "TS_026 · tilt series · 3.37 Å"
+    assert layer.metadata[METADATA_KEY]["tilt_angles_degree"] == list(ANGLES)
+    assert frame_of(window).windowTitle().startswith("Tilt series of TS_026")
+    assert frame_of(window).isVisible()
+    assert window.panel.label.text() == "image 3 of 5 · tilt 0°"
+    window.viewer.dims.set_current_step(0, 1)
+    assert window.panel.label.text() == "image 2 of 5 · tilt −30°"
+    qtbot.waitUntil(lambda: "exact" in window.panel.strip.label.text(), timeout=LONG_MS)
+
+
+def test_unticking_closes_the_window_and_its_stream(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    window = open_series(qtbot, dock)
+    display = window.link.display_of(SERIES)
+    with qtbot.waitSignal(window.closed):
+        tick(qtbot, dock)
+    assert not dock.tilt_desk.windows
+    assert not is_ticked(dock)
+    assert display._is_closed
+
+
+def test_closing_the_window_unticks(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    window = open_series(qtbot, dock)
+    assert is_ticked(dock)
+    with qtbot.waitSignal(window.closed):
+        frame_of(window).close()
+    assert not is_ticked(dock)
+    assert not dock.tilt_desk.windows
+
+
+def test_deleting_its_layer_unticks_and_a_tick_brings_it_back(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    window = open_series(qtbot, dock)
+    window.viewer.layers.clear()
+    qtbot.waitUntil(lambda: not is_ticked(dock))
+    assert open_series(qtbot, dock) is window
+
+
+def test_a_click_on_the_tick_opens_it(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    rows = dock.screens.run.tilt_series
+    place = rows.visualItemRect(rows.item(0))
+    qtbot.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=place.center())
+    assert not dock.tilt_desk.windows
+    qtbot.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(14, place.center().y()))
+    qtbot.waitUntil(lambda: dock.tilt_desk.windows[SERIES.id].is_shown, timeout=LONG_MS)
+
+
+def test_a_tick_can_be_taken_back_while_it_loads(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    served.gate.clear()
+    tick(qtbot, dock)
+    rows = dock.screens.run.tilt_series
+    assert rows.item(0).text().startswith("opening…")
+    tick(qtbot, dock)
+    assert not dock.tilt_desk.windows
+    assert not rows.item(0).text().startswith("opening…")
+    served.gate.set()
+
+
+def test_what_the_server_lacks_is_told_with_a_retry(qtbot, make_dock, served):
+    dock = make_dock(series_at(served, https_omezarr_dir=f"{served.url}/gone.zarr"))
+    tick(qtbot, dock)
+    notice = dock.screens.notice
+    qtbot.waitUntil(notice.isVisible, timeout=LONG_MS)
+    assert "gone.zarr" in notice.text
+    assert notice.action.text() == "Retry"
+    assert not dock.tilt_desk.windows
+    assert not is_ticked(dock)
+
+
+def test_a_series_without_images_says_so_and_cannot_be_ticked(qtbot, make_dock, served):
+    dock = make_dock(series_at(served, https_omezarr_dir=None))
+    item = dock.screens.run.tilt_series.item(0)
+    assert item.text().startswith("no image stack on the portal · 5 images")
+    tick(qtbot, dock)
+    assert not dock.tilt_desk.windows
+    assert not is_ticked(dock)
+
+
+def test_angles_that_are_missing_are_told_in_the_window(qtbot, make_dock, served):
+    dock = make_dock(series_at(served, https_angle_list=None))
+    window = open_series(qtbot, dock)
+    assert window.panel.label.text() == "image 3 of 5 · The portal lists no tilt angles for this tilt series."
+
+
+def test_coarse_only_holds_in_the_window_too(qtbot, make_dock, served):
+    save_data(coarse_only=True)
+    dock = make_dock(series_at(served))
+    window = open_series(qtbot, dock)
+    assert window.link.display_of(SERIES).largest_view_bytes == 0
+    save_data()
+    dock.network.look()
+    assert window.link.display_of(SERIES).largest_view_bytes > 0
+
+
+def test_the_windows_close_with_the_dock(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    window = open_series(qtbot, dock)
+    with qtbot.waitSignal(window.closed):
+        dock.close_down()
+
+
+def test_the_windows_close_with_naparis_window_but_not_with_a_hidden_dock(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    window = open_series(qtbot, dock)
+    main, holder = dock.window(), dock.parentWidget()
+    holder.hide()
+    assert window.is_shown
+    holder.show()
+    with qtbot.waitSignal(window.closed):
+        main.hide()
+
+
+def test_a_row_says_what_it_is_and_weighs(served):
+    assert tilt_series_text(series_at(served)) == "5 images · −60…60° by 30° · 3.37 Å · 1.2 GB"
+    assert tilt_text(0, 5, ANGLES) == "image 1 of 5 · tilt −60°"
