@@ -23,7 +23,8 @@ from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.wording import joined, plain
 
 if TYPE_CHECKING:
-    from napari_cryoet._qt.progressive import StreamState, StreamStatus, make_layer
+    from napari_cryoet._qt.progressive import StreamStatus, make_layer
+    from napari_cryoet._qt.stream_state import StreamState
     from napari_cryoet.streaming.pyramid import Pyramid
 
 __all__ = ["LayerSpec", "StreamState", "StreamStatus", "layer_specs", "make_layer"]

@@ -298,6 +298,48 @@ def test_a_view_that_costs_too_much_is_shown_at_a_coarser_level(served):
     assert not any(path.startswith("/image.zarr/0/0/1/1") for path, _ in served.requests)
 
 
+def test_a_limited_plane_is_loaded_in_full_when_asked_and_takes_only_its_own_memory(served):
+    pyramid = open_alone(served)
+    watcher = Watcher(pyramid)
+    watcher.display.largest_view_bytes = 24 * 2**20
+    across = (slice(None), slice(100, 101))
+    watcher.wait(0, *across, until=lambda state: state.is_limited and not state.missing_blocks)
+    plane_wire_bytes = watcher.display.state.full_bytes
+    assert 3_000_000 < plane_wire_bytes < 6_000_000
+    kept = pyramid._fetcher.memory.size_bytes
+    watcher.display.load_in_full()
+    assert not watcher.display.state.is_limited
+    picture = watcher.wait(0, *across)
+    assert np.array_equal(picture, noise()[:, 100:101])
+    assert watcher.display.state.full_bytes == 0
+    assert pyramid._fetcher.memory.size_bytes - kept < 2**20
+    watcher.wait(0, slice(None), slice(200, 201), until=lambda state: state.is_limited and not state.missing_blocks)
+    assert np.array_equal(watcher.show(0, *across), noise()[:, 100:101])  # was kept
+    assert watcher.display.state.is_exact
+
+
+def test_a_plane_that_fails_while_it_is_loaded_in_full_says_so_and_can_be_retried(served, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    watcher = Watcher(open_alone(served))
+    watcher.display.largest_view_bytes = 24 * 2**20
+    across = (slice(None), slice(100, 101))
+    watcher.wait(0, *across, until=lambda state: state.is_limited and not state.missing_blocks)
+    served.statuses["image.zarr/0/0"] = 500
+    watcher.display.load_in_full()
+    watcher.wait(0, *across, until=lambda state: isinstance(state.error, StreamError))
+    served.statuses.clear()
+    watcher.display.retry()
+    assert np.array_equal(watcher.wait(0, *across), noise()[:, 100:101])
+
+
+def test_what_is_not_limited_or_no_plane_is_not_loaded_in_another_way(served):
+    watcher = Watcher(open_alone(served))
+    watcher.display.load_in_full()
+    watcher.wait(0, 30)
+    watcher.display.load_in_full()
+    assert not watcher.display._is_thin
+
+
 def test_an_overview_asks_for_nothing(served):
     pyramid = open_alone(served)
     display = pyramid.display()

@@ -35,14 +35,14 @@ class Detail(QObject):
     @property
     def is_held_coarse(self) -> bool:
         """Whether something visible is shown coarser than it could be."""
-        visible = {key for key in self._link.shown() if (look := self._link.appearance(key)) and look.is_visible}
-        displays = (self._link.display_of(key) for key in visible)
-        return any(display is not None and self._is_held(display) for display in displays)
+        return any(self._is_held(display) for display in self._visible_displays())
 
     def load_full(self) -> None:
         """Show what is on screen as fine as it gets, until another plane is looked at."""
         self._is_asked_for = True
         self.update()
+        for display in self._visible_displays():
+            display.load_in_full()
 
     def ask_for(self, display: Display, asked_bytes: int | None) -> None:
         """Let a view of a display need so many bytes, since a person asked for that; None takes it back."""
@@ -69,6 +69,12 @@ class Detail(QObject):
 
     def _is_held(self, display: Display) -> bool:
         return shared_policy().coarse_only and not self._is_asked_for and bool(display.pyramid.line)
+
+    def _visible_displays(self) -> Iterator[Display]:
+        for key in self._link.shown():
+            look, display = self._link.appearance(key), self._link.display_of(key)
+            if look is not None and look.is_visible and display is not None:
+                yield display
 
     def _displays(self) -> Iterator[Display]:
         for key in self._link.shown():

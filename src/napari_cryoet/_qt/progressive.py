@@ -21,7 +21,6 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +30,8 @@ from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet._qt.stream_state import StreamState
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 if TYPE_CHECKING:
@@ -51,41 +51,6 @@ _REQUEST_FIELDS = frozenset(
     {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
     | {"corner_pixels", "downsample_factors", "level_shapes"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """How far a layer's picture is.
-
-    Attributes
-    ----------
-    is_progressive
-        Whether the picture sharpens while it loads; if not, napari slices the exact arrays on its own thread, and
-        the rest of this stays empty.
-    is_exact
-        Whether what is drawn has its exact values everywhere.
-    missing_blocks
-        How many blocks of the view are still to come.
-    is_limited
-        Whether the view is shown at a coarser level because its exact values would cost too much.
-    bytes_read
-        How many bytes have come from the source so far.
-    bytes_per_s
-        How fast they come now.
-    error
-        What kept a part of the view from being read, or None.
-    is_stopped
-        Whether fetching was stopped.
-    """
-
-    is_progressive: bool
-    is_exact: bool = False
-    missing_blocks: int = 0
-    is_limited: bool = False
-    bytes_read: int = 0
-    bytes_per_s: float = 0.0
-    error: CryoETError | None = None
-    is_stopped: bool = False
 
 
 class StreamStatus(QObject):
@@ -122,6 +87,7 @@ class StreamStatus(QObject):
             is_exact=state.is_exact,
             missing_blocks=state.missing_blocks,
             is_limited=state.is_limited,
+            full_bytes=state.full_bytes,
             bytes_read=state.bytes_read,
             bytes_per_s=self._speed.at(state.bytes_read),
             error=state.error,
@@ -137,6 +103,11 @@ class StreamStatus(QObject):
         """Ask again for what failed or was stopped."""
         if self._display is not None:
             self._display.retry()
+
+    def load_in_full(self) -> None:
+        """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
+        if self._display is not None:
+            self._display.load_in_full()
 
     def close(self) -> None:
         """Ask for nothing ever again."""
@@ -260,8 +231,9 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
 
 
 def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
-    """Have fetched what will be shown first, as soon as that can be told."""
-    view = None if viewer is None else first_view(display.pyramid, viewer, layer)
+    """Have fetched what will be shown first, as soon as that can be told; not what is to be shown coarse only."""
+    is_coarse = shared_policy().coarse_only and display.pyramid.line
+    view = None if viewer is None or is_coarse else first_view(display.pyramid, viewer, layer)
     if view is not None:
         display.foresee(*view)
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 Value = TypeVar("Value")
 
@@ -74,6 +74,12 @@ class MemoryCache(Generic[Value]):
         with self._lock:
             self._gone.add(owner)
             for key in [key for key in self._entries if isinstance(key, tuple) and key[0] == owner]:
+                self._forget(key)
+
+    def forget_if(self, is_out: Callable[[Hashable], bool]) -> None:
+        """Forget all entries whose key a function says yes to."""
+        with self._lock:
+            for key in [key for key in self._entries if is_out(key)]:
                 self._forget(key)
 
     def _forget(self, key: Hashable) -> None:

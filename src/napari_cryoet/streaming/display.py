@@ -12,11 +12,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.streaming.display_level import DisplayLevel
+from napari_cryoet.streaming.display_state import DisplayState
 from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.picture import compose
 from napari_cryoet.streaming.plan import (
@@ -28,6 +28,8 @@ from napari_cryoet.streaming.plan import (
     plan,
     still_after_s,
 )
+from napari_cryoet.streaming.stock import Stock
+from napari_cryoet.streaming.thin import plane_of, thin_runs, whole_keys
 from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
@@ -48,34 +50,6 @@ _STEPS_LATE = 3  # so many may be chance
 _REQUEST_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
 _REPEATS = 2  # after retry something may still share the failure of what was under way then
 _FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
-
-
-@dataclass(frozen=True, slots=True)
-class DisplayState:
-    """How far the picture is.
-
-    Attributes
-    ----------
-    is_exact
-        Whether the last picture of the view had its exact values everywhere.
-    missing_blocks
-        How many blocks of the view are still to come.
-    is_limited
-        Whether the view is shown at a coarser level because its exact values would cost too much.
-    bytes_read
-        How many bytes have come from the source so far.
-    error
-        What kept a part of the view from being read, or None.
-    is_stopped
-        Whether fetching was stopped or paused.
-    """
-
-    is_exact: bool
-    missing_blocks: int
-    is_limited: bool
-    bytes_read: int
-    error: CryoETError | None
-    is_stopped: bool
 
 
 class Display:
@@ -122,6 +96,7 @@ class Display:
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
         self._fetcher = fetcher
+        self._stock = Stock(pyramid, fetcher.memory)
         self._lock = threading.RLock()
         self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False
         self._view: View | None = None
@@ -130,6 +105,7 @@ class Display:
         self._moved_at = -math.inf
         self._steps_late = 0  # in a row, that were over before they had all their values
         self._target = 0  # the level that is fetched for the view
+        self._is_thin = False  # whether only what the view needs of each block is kept
         self._missing: set[Hashable] = set()
         self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
         self._is_exact = self._is_limited = self._is_told = False
@@ -149,6 +125,7 @@ class Display:
             if view is None:
                 return
             self._target = affordable_level(self.pyramid, view, largest_bytes)
+            self._is_thin = False
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
@@ -162,6 +139,7 @@ class Display:
                 is_exact=self._is_exact,
                 missing_blocks=len(self._missing),
                 is_limited=self._is_limited,
+                full_bytes=self._full_bytes() if self._is_limited else 0,
                 bytes_read=self.pyramid.bytes_read,
                 error=errors[0] if errors else None,
                 is_stopped=self._is_stopped or self._is_paused,
@@ -182,6 +160,18 @@ class Display:
         with self._lock:
             self._foreseen = View(level, box)
         self._fetcher.ask(self, after_s=0.0)
+
+    def load_in_full(self) -> None:
+        """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
+        with self._lock:
+            view = self._view
+            if view is None or self._target == view.level or plane_of(view.box) is None:
+                return
+            self._target, self._is_thin = view.level, True
+            self._is_limited = False
+            self._missing = self._lacking(view)
+        self._fetcher.ask(self, after_s=0.0)
+        self._tell()
 
     def release(self) -> None:
         """Start to fetch what has been looked at."""
@@ -232,6 +222,7 @@ class Display:
     def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
         """Blocks are in memory; see `fetcher.Wanter`."""
         with self._lock:
+            keys = [*keys, *self._wholes(keys)]
             is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
             self._missing.difference_update(keys)
             self._stand_ins.difference_update(keys)
@@ -245,6 +236,7 @@ class Display:
         if isinstance(error, StoppedError):
             return
         with self._lock:
+            keys = [*keys, *self._wholes(keys)]
             to_repeat = {key for key in keys if self._to_repeat.get(key)}
             for key in to_repeat:
                 self._to_repeat[key] -= 1
@@ -254,6 +246,10 @@ class Display:
             self._fetcher.ask(self, after_s=0.0)
         if failed:
             self._tell()
+
+    def _wholes(self, keys: Iterable[Hashable]) -> list[Hashable]:
+        """The blocks of which some keys mean as much as the view needs."""
+        return whole_keys(keys, plane_of(self._view.box)) if self._view is not None else []
 
     def _tell(self) -> None:
         with self._lock:
@@ -272,9 +268,10 @@ class Display:
                 self._steps_late = self._steps_late + 1 if self._motion is not None and self._missing else 0
                 self._view, self._moved_at = view, now
                 self._target = affordable_level(self.pyramid, view, self.largest_view_bytes)
+                self._is_thin = False
             holes = set(holes)
             self._is_exact, self._is_limited = not holes, self._target != view.level
-            self._missing = self._lacking(self._target, view) if self._is_limited else holes
+            self._missing = self._lacking(view) if self._is_limited else holes
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
@@ -321,7 +318,10 @@ class Display:
         if still_for_s < again_s:
             self._fetcher.ask(self, after_s=again_s - still_for_s, is_outdated=False)
         # what has arrived between the picture and now would be told to nobody
-        self.blocks_arrived([key for key in awaited if key in self._fetcher.memory])
+        here = [key for key in awaited if key in self._fetcher.memory]
+        if self._is_thin:
+            here += self._missing - self._lacking(view)
+        self.blocks_arrived(here)
 
     def _wants(self, view: View, target: int, motion: Motion | None) -> Iterator[Want]:
         line = self._fetcher.line(self.pyramid.line)
@@ -347,32 +347,32 @@ class Display:
 
     def _runs_for(self, level: int, box: Box) -> list[Run]:
         """The runs that bring what a box lacks, nearest to its middle first."""
-        pyramid, memory = self.pyramid, self._fetcher.memory
-        now = time.monotonic()
-        missing = []
-        for block in pyramid.grid(level).covering(box):
-            key = pyramid.key(level, block)
-            failed_at = self._failed.get(key, (-_FAILED_S, None))[0]
-            if key not in memory and now - failed_at >= _FAILED_S:
-                missing.append(block)
+        pyramid, now = self.pyramid, time.monotonic()
+        lacking = self._stock.lacking(level, box)
+        missing = [key[2] for key in lacking if now - self._failed.get(key, (-_FAILED_S, None))[0] >= _FAILED_S]
         middle = [(start + stop) / 2 for start, stop in box]
 
         def distance(run: Run) -> float:
             place = pyramid.grid(level).box(run.keys[0][2])  # type: ignore[index]
             return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
 
-        return sorted(pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES), key=distance)
+        view = self._view
+        if self._is_thin and view is not None and (level, box) == (view.level, view.box):
+            runs = thin_runs(pyramid, level, missing, box, longest_bytes=_REQUEST_BYTES)
+        else:
+            runs = pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES)
+        return sorted(runs, key=distance)
 
     def _has_coarse(self, view: View) -> bool:
         """Whether some coarser level covers the view."""
         coarser = range(view.level + 1, len(self.pyramid.shapes))
-        return any(self._has(level, view.at(self.pyramid, level)) for level in coarser)
+        return any(self._stock.has(level, view.at(self.pyramid, level)) for level in coarser)
 
-    def _lacking(self, level: int, view: View) -> set[Hashable]:
-        key, box = self.pyramid.key, view.at(self.pyramid, level)
-        keys = (key(level, block) for block in self.pyramid.grid(level).covering(box))
-        return {key for key in keys if key not in self._fetcher.memory}
+    def _lacking(self, view: View) -> set[Hashable]:
+        return set(self._stock.lacking(self._target, view.at(self.pyramid, self._target)))
 
-    def _has(self, level: int, box: Box) -> bool:
-        memory, key = self._fetcher.memory, self.pyramid.key
-        return all(key(level, block) in memory for block in self.pyramid.grid(level).covering(box))
+    def _full_bytes(self) -> int:
+        """About how many bytes cross the line for all of the plane that is looked at; 0 where it is no plane."""
+        if self._view is None or plane_of(self._view.box) is None:
+            return 0
+        return self.pyramid.wire_bytes(self._view.level, self.pyramid.size_bytes(self._view.level, self._view.box))

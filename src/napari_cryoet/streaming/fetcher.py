@@ -164,13 +164,16 @@ class Fetcher:
                     flight.stop.set()
 
     def drop(self, keys: Iterable[Hashable]) -> None:
-        """Forget blocks that are out of date, and do not keep what comes of them by what is under way."""
+        """Forget blocks that are out of date and parts of them, and do not keep what of them is under way."""
+        dropped = set(keys)
+
+        def is_out(key: Hashable) -> bool:
+            return key in dropped or (isinstance(key, tuple) and key[:3] in dropped)
+
         with self._state:
-            dropped = set(keys)
-            for key in dropped:
-                self.memory.forget(key)
+            self.memory.forget_if(is_out)
             for flight in self._under_way:
-                flight.is_stale |= not dropped.isdisjoint(flight.keys)
+                flight.is_stale |= any(is_out(key) for key in flight.keys)
 
     def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[Flight]:
         """Take from the cache what is there; the flights that bring the rest, among them a new one if need be."""

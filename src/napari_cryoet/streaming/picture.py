@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cryoet.streaming.geometry import Box, box_shape, box_slices, intersect
+from napari_cryoet.streaming.thin import cut_box, plane_of, thin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,12 +49,15 @@ class _Stack:
     memory: MemoryCache[object]
 
     def blocks(self, level: int, box: Box) -> Iterator[tuple[BlockKey, Box, Block | None]]:
-        """The blocks of a box, each with its content if that is in memory."""
-        grid = self.pyramid.grid(level)
+        """The blocks of a box, each with its content if that, or as much of it as a plane needs, is in memory."""
+        grid, plane = self.pyramid.grid(level), plane_of(box)
         for block in grid.covering(box):
-            key = self.pyramid.key(level, block)
+            key, place = self.pyramid.key(level, block), grid.box(block)
             content = self.memory.get(key)
-            yield key, grid.box(block), content if isinstance(content, np.ndarray) else None
+            if content is None and plane is not None:
+                content = self.memory.get(thin_key(key, plane))
+                place = place if content is None else cut_box(place, plane)
+            yield key, place, content if isinstance(content, np.ndarray) else None
 
 
 def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box, placeholder: float) -> Picture:

@@ -1,0 +1,47 @@
+"""How far the picture of a streamed layer is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_cryoet.exceptions import CryoETError
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """How far a layer's picture is.
+
+    Attributes
+    ----------
+    is_progressive
+        Whether the picture sharpens while it loads; if not, napari slices the exact arrays on its own thread, and
+        the rest of this stays empty.
+    is_exact
+        Whether what is drawn has its exact values everywhere.
+    missing_blocks
+        How many blocks of the view are still to come.
+    is_limited
+        Whether the view is shown at a coarser level because its exact values would cost too much.
+    full_bytes
+        About how many bytes would have to come for its exact values, where it is limited; else 0.
+    bytes_read
+        How many bytes have come from the source so far.
+    bytes_per_s
+        How fast they come now.
+    error
+        What kept a part of the view from being read, or None.
+    is_stopped
+        Whether fetching was stopped.
+    """
+
+    is_progressive: bool
+    is_exact: bool = False
+    missing_blocks: int = 0
+    is_limited: bool = False
+    full_bytes: int = 0
+    bytes_read: int = 0
+    bytes_per_s: float = 0.0
+    error: CryoETError | None = None
+    is_stopped: bool = False

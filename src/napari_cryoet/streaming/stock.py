@@ -1,0 +1,33 @@
+"""Which blocks of a pyramid are in memory, whole or as much of them as a plane needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_cryoet.streaming.thin import plane_of, thin_key
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.cache import MemoryCache
+    from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What of a pyramid a cache holds now."""
+
+    pyramid: Pyramid
+    memory: MemoryCache[object]
+
+    def lacking(self, level: int, box: Box) -> list[BlockKey]:
+        """The blocks of a box of which not even what the box needs is there."""
+        plane = plane_of(box)
+        keys = (self.pyramid.key(level, block) for block in self.pyramid.grid(level).covering(box))
+        return [
+            key for key in keys if key not in self.memory and (plane is None or thin_key(key, plane) not in self.memory)
+        ]
+
+    def has(self, level: int, box: Box) -> bool:
+        """Whether all of a box is there."""
+        return not self.lacking(level, box)

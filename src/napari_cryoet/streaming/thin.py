@@ -1,0 +1,82 @@
+"""Keep of blocks only what a plane cuts out of them, where all of what they hold would take too much memory.
+
+A plane across the blocks needs a few rows of each: they take hundreds of times as much as the plane that is made of
+them. What was cut out is kept under the block's key with the plane added to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cryoet.streaming.geometry import Box, box_slices
+from napari_cryoet.streaming.wishes import Run
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Hashable, Iterable
+
+    from napari_cryoet.streaming.geometry import BlockIndex
+    from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
+    from napari_cryoet.streaming.wishes import Block
+
+#: A plane of a level: the axis that it lies across, and where.
+Plane = tuple[int, int]
+#: What a plane cuts out of a block.
+ThinKey = tuple[int, int, "BlockIndex", Plane]
+
+
+def plane_of(box: Box) -> Plane | None:
+    """The plane that a box lies in, or None."""
+    return next(((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1), None)
+
+
+def cut_box(box: Box, plane: Plane) -> Box:
+    """What a plane cuts out of a box that it passes through."""
+    axis, index = plane
+    return (*box[:axis], (index, index + 1), *box[axis + 1 :])
+
+
+def thin_key(key: BlockKey, plane: Plane) -> ThinKey:
+    """What a part of a block is called in the cache."""
+    return (*key, plane)
+
+
+def whole_keys(keys: Iterable[Hashable], plane: Plane | None) -> list[Hashable]:
+    """The keys of the blocks that the parts of a plane among some keys belong to."""
+    return [key[:3] for key in keys if isinstance(key, tuple) and len(key) == 4 and key[3] == plane]
+
+
+def thin_runs(pyramid: Pyramid, level: int, blocks: Iterable[BlockIndex], box: Box, *, longest_bytes: int) -> list[Run]:
+    """Blocks that a box of one plane passes through as the runs that fetch what it cuts out of them."""
+    grid, plane = pyramid.grid(level), plane_of(box)
+    if plane is None:
+        raise ValueError(f"{box} is no plane")
+    runs = pyramid.runs(level, blocks, longest_bytes=longest_bytes)
+    return [_thin(run, lambda key: grid.box(_block_of(key)), plane) for run in runs]
+
+
+def _thin(run: Run, box_of: Callable[[Hashable], Box], plane: Plane) -> Run:
+    wholes: dict[Hashable, Hashable] = {(*_as_tuple(key), plane): key for key in run.keys}
+
+    def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
+        loaded = run.load(tuple(wholes[key] for key in keys), stop)
+        parts: dict[Hashable, Block] = {}
+        for key in keys:
+            values, box = loaded[wholes[key]], box_of(wholes[key])
+            parts[key] = np.ascontiguousarray(values[box_slices(cut_box(box, plane), box)]).copy()
+        return parts
+
+    return Run(tuple(wholes), load, run.wire_bytes, run.line)
+
+
+def _as_tuple(key: Hashable) -> tuple[Hashable, ...]:
+    if not isinstance(key, tuple):
+        raise TypeError(f"{key!r} is not a block of a pyramid")
+    return key
+
+
+def _block_of(key: Hashable) -> BlockIndex:
+    block: BlockIndex = _as_tuple(key)[2]  # type: ignore[assignment]
+    return block

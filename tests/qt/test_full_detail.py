@@ -1,0 +1,99 @@
+"""A plane that would cost much is shown coarser, says what all of it costs, and is loaded in full when asked."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_cryoet._qt.detail import Detail
+from napari_cryoet._qt.progressive import make_layer
+from napari_cryoet._qt.status_strip import StatusStrip
+from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+SHAPE = (61, 302, 275)
+
+
+class OneLayer(QObject):
+    """Stands for the link to a viewer with one streamed layer."""
+
+    changed = Signal()
+    appearance_changed = Signal(object)
+
+    def __init__(self, layer, stream):
+        super().__init__()
+        self._layer, self._stream = layer, stream
+
+    def shown(self):
+        return ["tomogram"]
+
+    def coming(self):
+        return []
+
+    def appearance(self, _key):
+        return SimpleNamespace(is_visible=True)
+
+    def stream_of(self, _key):
+        return self._stream
+
+    def display_of(self, _key):
+        return self._layer._slicing_state.display
+
+    def layers_of(self, _key):
+        return [self._layer]
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+
+
+@pytest.fixture
+def shown(qtbot, make_napari_viewer, tmp_path, values):
+    """A plane across the blocks in a viewer that may spend little on it, and the strip that tells about it."""
+    write_pyramid(tmp_path / "a.zarr", values, 10.0)
+    viewer = make_napari_viewer(show=True)
+    with StreamServer(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/a.zarr", fetcher=Fetcher(MemoryCache(256 * 2**20)))
+        options = {"contrast_limits": (-3, 3), "metadata": {METADATA_KEY: {"run_name": "TS_026"}}}
+        layer, stream = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)
+        layer._slicing_state.display.largest_view_bytes = 24 * 2**20
+        link, strip = OneLayer(layer, stream), StatusStrip()
+        qtbot.addWidget(strip)
+        strip.show()
+        detail = Detail(viewer, link)
+        watch = StreamWatch(link, strip, detail)
+        link.changed.emit()
+        viewer.add_layer(layer)
+        viewer.dims.order = (1, 0, 2)
+        viewer.dims.set_current_step(1, 100)
+        yield SimpleNamespace(viewer=viewer, layer=layer, stream=stream, strip=strip, watch=watch)
+        detail.close()
+
+
+def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, shown, values):
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    assert not shown.stream.state.is_exact
+    assert shown.strip.action.text().startswith("Load full detail (3")
+    assert shown.strip.action.text().endswith(" MB)")
+    qtbot.mouseClick(shown.strip.action, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text(), timeout=20_000)
+    assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
+    assert not shown.strip.action.isVisible()
+
+
+def test_another_plane_is_coarse_again_and_the_loaded_one_still_there(qtbot, shown, values):
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    shown.stream.load_in_full()
+    qtbot.waitUntil(lambda: shown.stream.state.is_exact, timeout=20_000)
+    shown.viewer.dims.set_current_step(1, 101)
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    shown.viewer.dims.set_current_step(1, 100)
+    qtbot.waitUntil(lambda: shown.stream.state.is_exact, timeout=5_000)
+    assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
