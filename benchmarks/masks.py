@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from slow_link import PROFILES, Blobs, Profile, counted, slow_server
-from streaming_first_plane import SHAPE, SPACING_ANGSTROM, THREADS, rival_levels
+from streaming_first_plane import SHAPE, SPACING_ANGSTROM, THREADS, _in_thread, rival_levels
 
 MIDDLE = SHAPE[0] // 2
 KINDS = {"int8": "mask", "uint16": "instances"}
@@ -106,11 +106,12 @@ def measure_viewer(variant: str, url: str) -> dict[str, float]:
     QTest.qWait(50)
     turns[:] = [began := time.perf_counter()]
     if "ours" in variant:
-        pyramid = open_pyramid(url)  # a new one: it shares no block with the one above
+        pyramid = _in_thread(lambda: open_pyramid(url))  # a new one: it shares no block with the one above
         layer, _ = make_layer(LayerSpec(pyramid.levels, {"scale": (SPACING_ANGSTROM,) * 3}, "labels"), viewer=viewer)
         viewer.add_layer(layer)
     else:
-        layer = viewer.add_labels(rival_levels(url), multiscale=True, scale=(SPACING_ANGSTROM,) * 3)
+        levels = _in_thread(lambda: rival_levels(url))
+        layer = viewer.add_labels(levels, multiscale=True, scale=(SPACING_ANGSTROM,) * 3)
     while not _shows(layer, expected):
         QTest.qWait(2)
         assert time.perf_counter() - began < 120
