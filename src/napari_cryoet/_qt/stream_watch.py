@@ -42,6 +42,7 @@ class StreamWatch(QObject):
         self._settle = single_shot(self, SETTLE_MS, self.update)
         link.changed.connect(self._on_layers)
         link.appearance_changed.connect(lambda _key: self._settle.start())
+        strip.destroyed.connect(self.close)
         strip.stop_requested.connect(self._stop)
         strip.retry_requested.connect(self.retry)
         strip.action_requested.connect(self._act)
