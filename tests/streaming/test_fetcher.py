@@ -209,6 +209,24 @@ def test_a_stop_hangs_up_what_only_that_picture_wants(server):
     assert len(server.loaded) == 3
 
 
+def test_a_picture_can_leave_while_its_thread_holds_the_fetcher(one_thread, server):
+    gone, other = Wanter(), Wanter()
+    server.open.clear()
+    one_thread.want(other, [(Priority.VIEW, server.run("now"))])
+    assert server.started.acquire(timeout=5)
+    one_thread.want(gone, [(Priority.VIEW, server.run("later"))])
+    with one_thread._state:  # as when garbage is collected in there
+        leaving = threading.Thread(target=one_thread.forget_soon, args=(gone,), daemon=True)
+        leaving.start()
+        leaving.join(5)
+        assert not leaving.is_alive()
+    one_thread.want(other, [(Priority.VIEW, server.run("last"))])
+    server.open.set()
+    wait_until(lambda: "last" in other.arrived)
+    assert server.loaded == [("now",), ("last",)]
+    assert gone.arrived == []
+
+
 def test_nothing_is_given_up_that_another_wants_or_waits_for(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=4)
     slow(fetcher)

@@ -74,7 +74,7 @@ class StreamStatus(QObject):
         self._woken.connect(self._on_woken)
         if display is not None:
             display.on_change = _weak_call(self, "_wake")
-            weakref.finalize(layer, display.close)
+            weakref.finalize(layer, display.leave)
 
     @property
     def state(self) -> StreamState:

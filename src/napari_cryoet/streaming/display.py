@@ -219,6 +219,12 @@ class Display:
             self.on_change = lambda: None
         self._fetcher.forget(self)
 
+    def leave(self) -> None:
+        """As `close`, but takes no lock: for a garbage collector, which may run while its thread holds any of ours."""
+        self._is_closed = True
+        self.on_change = lambda: None
+        self._fetcher.forget_soon(self)
+
     def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
         """Blocks are in memory; see `fetcher.Wanter`."""
         with self._lock:

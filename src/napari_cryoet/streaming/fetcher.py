@@ -63,6 +63,7 @@ class Fetcher:
         self._threads = self._idle = 0
         self._has_timekeeper = False  # one idle thread wakes when a wish is ready, not all of them
         self._is_views_turn = False
+        self._gone: SimpleQueue[Wanter] = SimpleQueue()
 
     def line(self, name: Hashable) -> Line:
         """What is known of the way to a server."""
@@ -109,7 +110,9 @@ class Fetcher:
         finally:
             self._leave(list(flights.values()))
 
-    def want(self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]]) -> None:
+    def want(
+        self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]], *, under_way: Iterable[tuple[Priority, Run]] = ()
+    ) -> None:
         """Replace what a picture wants; whatever it wanted before and was not sent is dropped.
 
         Parameters
@@ -118,9 +121,11 @@ class Fetcher:
             Who wants.
         runs
             What, most important first.
+        under_way
+            What else is not given up if it is on its way already.
         """
         with self._state:
-            self._wishes.set(wanter, runs)
+            self._wishes.set(wanter, runs, under_way)
             self._give_up_what_nobody_wants(self._clock())
             self._call_threads()
 
@@ -142,8 +147,23 @@ class Fetcher:
 
     def forget(self, wanter: Wanter) -> None:
         """Drop what a picture wants, and tell it nothing any more."""
+        self.forget_soon(wanter)
         with self._state:
-            self._wishes.drop(wanter)
+            self._forget_the_gone()
+
+    def forget_soon(self, wanter: Wanter) -> None:
+        """As `forget`, at the latest before anything more is sent; takes no lock, so a garbage collector may call it.
+
+        It may run in the middle of anything, also of what holds the fetcher's lock on the same thread.
+        """
+        self._gone.put(wanter)
+
+    def _forget_the_gone(self) -> None:
+        is_any_gone = False
+        while not self._gone.empty():
+            self._wishes.drop(self._gone.get())
+            is_any_gone = True
+        if is_any_gone:
             self._give_up_what_nobody_wants(self._clock())
 
     def hang_up(self, wanter: Wanter, owner: Hashable) -> None:
@@ -267,6 +287,7 @@ class Fetcher:
         with self._state:
             while True:
                 now = self._clock()
+                self._forget_the_gone()
                 work = self._next_work(now)
                 if work is not None:
                     self._state.notify()
