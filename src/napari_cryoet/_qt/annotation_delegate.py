@@ -119,7 +119,7 @@ def _paint_row(painter: QPainter, rect: QRect, row: AnnotationRow, colors: Color
 def _paint_truth(painter: QPainter, line: QRect, text: str, colors: Colors) -> int:
     """Mark a ground truth after a text, in as many letters as there is room for; returns where the text has to end."""
     used = painter.fontMetrics().horizontalAdvance(text) + CHIP_GAP_PX
-    widths = {mark: chip_width(painter, mark) for mark in ("ground truth", "truth", "GT")}
+    widths = {mark: chip_width(painter, mark) for mark in ("ground truth", "GT")}
     mark = next((mark for mark, width in widths.items() if used + width <= line.width()), "GT")
     right = min(line.left() + used + widths[mark], line.right())
     draw_chip(painter, QPointF(right, line.center().y() + 1), mark, colors.text, colors.border)
