@@ -1,5 +1,8 @@
 """The memory cache keeps what was used last and never more than it may."""
 
+import threading
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +47,38 @@ def test_it_never_holds_more_than_its_limit(puts, limit):
 
 def test_the_default_limit_suits_the_machine():
     assert 128 * 2**20 <= default_limit_bytes() <= 512 * 2**20
+
+
+def test_reading_while_others_put_and_forget_gives_the_right_entry_or_none():
+    cache = MemoryCache(30 * 300)
+    stop = threading.Event()
+    wrong = []
+
+    def write(seed):
+        random = np.random.default_rng(seed)
+        while not stop.is_set():
+            number = int(random.integers(100))
+            cache.put((seed % 2, number), number, 100)
+            if number == 50:
+                cache.forget_if(lambda key: key[1] > 90)
+
+    def read():
+        for round_ in range(3000):
+            for number in range(round_ % 7, 100, 7):
+                entry = cache.get((0, number))
+                if entry not in {None, number}:
+                    wrong.append(entry)
+
+    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(3)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in (*writers, *readers):
+        thread.start()
+    for reader in readers:
+        reader.join(60)
+    stop.set()
+    for writer in writers:
+        writer.join(10)
+    assert not wrong
+    assert 0 < cache.size_bytes <= cache.limit_bytes
+    cache.forget_if(lambda _key: True)
+    assert cache.size_bytes == 0

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import display as display_module
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
-from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.fetcher import Fetcher, Priority
 from stalling_server import StallingServer
 from stream_server import StreamServer
 
@@ -306,13 +307,14 @@ def test_a_limited_plane_is_loaded_in_full_when_asked_and_takes_only_its_own_mem
     watcher.wait(0, *across, until=lambda state: state.is_limited and not state.missing_blocks)
     plane_wire_bytes = watcher.display.state.full_bytes
     assert 3_000_000 < plane_wire_bytes < 6_000_000
-    kept = pyramid._fetcher.memory.size_bytes
+    box = ((0, 61), (100, 101), (0, 275))
     watcher.display.load_in_full()
     assert not watcher.display.state.is_limited
     picture = watcher.wait(0, *across)
     assert np.array_equal(picture, noise()[:, 100:101])
     assert watcher.display.state.full_bytes == 0
-    assert pyramid._fetcher.memory.size_bytes - kept < 2**20
+    whole = [block for block in pyramid.grid(0).covering(box) if pyramid.key(0, block) in pyramid._fetcher.memory]
+    assert not whole
     watcher.wait(0, slice(None), slice(200, 201), until=lambda state: state.is_limited and not state.missing_blocks)
     assert np.array_equal(watcher.show(0, *across), noise()[:, 100:101])  # was kept
     assert watcher.display.state.is_exact
@@ -338,6 +340,25 @@ def test_what_is_not_limited_or_no_plane_is_not_loaded_in_another_way(served):
     watcher.wait(0, 30)
     watcher.display.load_in_full()
     assert not watcher.display._is_thin
+
+
+def test_a_costly_plane_is_asked_for_once_it_is_still_and_not_given_up_while_it_moves(served, monkeypatch):
+    monkeypatch.setattr(display_module, "_COSTLY_BYTES", 1)
+    pyramid = open_alone(served)
+    display, wanted = pyramid.display(), []
+    monkeypatch.setattr(pyramid._fetcher, "ask", lambda *_, **__: None)
+    monkeypatch.setattr(pyramid._fetcher, "want", lambda _display, runs, under_way: wanted.append((runs, under_way)))
+
+    def in_view(runs):
+        return {key for priority, run in runs if priority == Priority.VIEW for key in run.keys}
+
+    np.asarray(display.levels[0][:, 100:101])
+    display.plan()
+    display._moved_at -= 1.0
+    display.plan()
+    (moving, kept), (still, _) = wanted
+    assert not in_view(moving)
+    assert in_view(kept) == in_view(still) == display._missing
 
 
 def test_an_overview_asks_for_nothing(served):

@@ -58,6 +58,13 @@ def test_what_was_sent_is_still_wanted_until_the_wish_changes():
     assert not wishes.any_wants(["b"])
 
 
+def test_what_is_wanted_only_if_it_is_under_way_is_not_sent():
+    wishes = Wishes()
+    wishes.set("one", [(VIEW, run("a"))], [(VIEW, run("b"))])
+    assert wishes.any_wants(["b"])
+    assert served(wishes) == ["a"]
+
+
 def test_what_is_out_of_date_is_not_sent_until_its_picture_was_asked():
     wishes = Wishes()
     wishes.set("one", [(VIEW, run("old"))])

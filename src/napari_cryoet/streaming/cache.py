@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
@@ -20,6 +21,9 @@ _OVERHEAD_BYTES = 200  # what an entry costs beside its content
 
 class MemoryCache(Generic[Value]):
     """A dictionary that forgets what was used longest ago.
+
+    A picture looks up thousands of blocks while threads put others, so reading takes no lock: each step of it is one
+    operation of the dictionary, and keys (tuples of numbers and names) are compared without running Python code.
 
     Parameters
     ----------
@@ -40,17 +44,16 @@ class MemoryCache(Generic[Value]):
         return self._size_bytes
 
     def get(self, key: Hashable) -> Value | None:
-        """The entry, which thereby counts as used, or None."""
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                return None
+        """The entry, which thereby counts as used, or None; waits for nobody."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        with contextlib.suppress(KeyError):  # another thread may just have forgotten it
             self._entries.move_to_end(key)
-            return entry[0]
+        return entry[0]
 
     def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
-            return key in self._entries
+        return key in self._entries
 
     def put(self, key: Hashable, value: Value, size_bytes: int) -> None:
         """Remember an entry and forget others until it fits; what is larger than the limit is not remembered."""
@@ -62,7 +65,8 @@ class MemoryCache(Generic[Value]):
             self._entries[key] = (value, size_bytes)
             self._size_bytes += size_bytes
             while self._size_bytes > self.limit_bytes:
-                self._forget(next(iter(self._entries)))
+                _, (_, forgotten_bytes) = self._entries.popitem(last=False)
+                self._size_bytes -= forgotten_bytes
 
     def forget(self, key: Hashable) -> None:
         """Forget an entry, if there is one."""
@@ -73,13 +77,13 @@ class MemoryCache(Generic[Value]):
         """Forget all entries whose key is a tuple that starts with ``owner``, and remember none from now on."""
         with self._lock:
             self._gone.add(owner)
-            for key in [key for key in self._entries if isinstance(key, tuple) and key[0] == owner]:
+            for key in [key for key in list(self._entries) if isinstance(key, tuple) and key[0] == owner]:
                 self._forget(key)
 
     def forget_if(self, is_out: Callable[[Hashable], bool]) -> None:
         """Forget all entries whose key a function says yes to."""
         with self._lock:
-            for key in [key for key in self._entries if is_out(key)]:
+            for key in [key for key in list(self._entries) if is_out(key)]:
                 self._forget(key)
 
     def _forget(self, key: Hashable) -> None:

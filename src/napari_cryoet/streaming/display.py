@@ -152,7 +152,7 @@ class Display:
                 self._is_told = False
         picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder)
         if is_view:
-            self._look(View(level, box), picture.holes)
+            self._look(View(level, box), picture)
         return picture
 
     def foresee(self, level: int, box: Box) -> None:
@@ -265,7 +265,7 @@ class Display:
             on_change = self.on_change
         on_change()
 
-    def _look(self, view: View, holes: Iterable[Hashable]) -> None:
+    def _look(self, view: View, picture: Picture) -> None:
         """Remember what is looked at, and ask for what it lacks."""
         with self._lock:
             if self._view != view:
@@ -275,9 +275,8 @@ class Display:
                 self._view, self._moved_at = view, now
                 self._target = affordable_level(self.pyramid, view, self.largest_view_bytes)
                 self._is_thin = False
-            holes = set(holes)
-            self._is_exact, self._is_limited = not holes, self._target != view.level
-            self._missing = self._lacking(view) if self._is_limited else holes
+            self._is_exact, self._is_limited = picture.is_whole, self._target != view.level
+            self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
@@ -310,7 +309,7 @@ class Display:
         again_s = still_after_s(motion)
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
-        runs = list(self._runs(self._wants(view, target, motion)))
+        runs = all_runs = list(self._runs(self._wants(view, target, motion)))
         if self.pyramid.size_bytes(target, view.at(self.pyramid, target)) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
@@ -320,7 +319,7 @@ class Display:
                 return  # what is looked at now will be asked for
             self._stand_ins = {key for priority, run in runs if priority <= Priority.VIEW for key in run.keys}
             awaited = self._missing | self._stand_ins
-        self._fetcher.want(self, runs)
+        self._fetcher.want(self, runs, under_way=all_runs)
         if still_for_s < again_s:
             self._fetcher.ask(self, after_s=again_s - still_for_s, is_outdated=False)
         # what has arrived between the picture and now would be told to nobody

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cryoet.streaming.geometry import Box, box_shape, box_slices, intersect
+from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, box_slices, intersect
 from napari_cryoet.streaming.thin import cut_box, plane_of, thin_key
 
 if TYPE_CHECKING:
@@ -33,48 +33,89 @@ class Picture:
     ----------
     values
         Exact outside the holes; coarse inside, or the placeholder where nothing is known.
-    holes
-        The blocks of the level that are not in memory.
     """
 
     values: Block
-    holes: tuple[BlockKey, ...]
+    _part: _Part
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are no holes."""
+        return not self._part.lacks
+
+    @property
+    def holes(self) -> tuple[BlockKey, ...]:
+        """The blocks of the level that are not in memory."""
+        part = self._part
+        return tuple(part.pyramid.key(part.level, block) for block, content in part.blocks() if content is None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stack:
-    """What a picture is made from."""
+class _Part:
+    """A box of a level and what is in memory of its blocks, in the order in which the grid counts them.
+
+    There may be thousands of them in a plane across the blocks, and pictures are made often. So no more objects are
+    made for them than live for a moment: else Python's garbage collector comes by, and holds up the viewer.
+    """
 
     pyramid: Pyramid
-    memory: MemoryCache[object]
+    level: int
+    box: Box
+    contents: list[Block | None]
+    lacks: bool
 
-    def blocks(self, level: int, box: Box) -> Iterator[tuple[BlockKey, Box, Block | None]]:
-        """The blocks of a box, each with its content if that, or as much of it as a plane needs, is in memory."""
-        grid, plane = self.pyramid.grid(level), plane_of(box)
-        for block in grid.covering(box):
-            key, place = self.pyramid.key(level, block), grid.box(block)
-            content = self.memory.get(key)
-            if content is None and plane is not None:
-                content = self.memory.get(thin_key(key, plane))
-                place = place if content is None else cut_box(place, plane)
-            yield key, place, content if isinstance(content, np.ndarray) else None
+    def blocks(self) -> Iterator[tuple[BlockIndex, Block | None]]:
+        """Each block with its content, or as much of it as a plane needs."""
+        return zip(self.pyramid.grid(self.level).covering(self.box), self.contents, strict=True)
+
+    def place(self, block: BlockIndex, content: Block) -> Box:
+        """Where the content of a block lies."""
+        place, plane = self.pyramid.grid(self.level).box(block), plane_of(self.box)
+        if plane is None or content.shape[plane[0]] == place[plane[0]][1] - place[plane[0]][0]:
+            return place
+        return cut_box(place, plane)
+
+    def around_holes(self) -> Box:
+        """The smallest box of whole blocks around all that are not in memory."""
+        grid = self.pyramid.grid(self.level)
+        first, last = list(grid.shape), [0] * len(grid.shape)
+        for block, content in self.blocks():
+            if content is None:
+                for axis, at in enumerate(block):
+                    first[axis], last[axis] = min(first[axis], at), max(last[axis], at)
+        return tuple(
+            (borders[start], borders[stop + 1]) for borders, start, stop in zip(grid.borders, first, last, strict=True)
+        )
+
+
+def _look_up(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box) -> _Part:
+    plane = plane_of(box)
+    contents: list[Block | None] = []
+    for block in pyramid.grid(level).covering(box):
+        key = pyramid.key(level, block)
+        content = memory.get(key)
+        if content is None and plane is not None:
+            content = memory.get(thin_key(key, plane))
+        contents.append(content if isinstance(content, np.ndarray) else None)
+    return _Part(pyramid, level, box, contents, any(content is None for content in contents))
 
 
 def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box, placeholder: float) -> Picture:
     """Make the picture of a box of a level; reads nothing but memory."""
-    stack = _Stack(pyramid, memory)
+    part = _look_up(pyramid, memory, level, box)
     values = np.empty(box_shape(box), pyramid.dtype)
-    blocks = list(stack.blocks(level, box))
-    holes = [place for _, place, content in blocks if content is None]
-    if holes:
-        around = intersect(_bounds(holes), box)
+    if part.lacks:
+        around = intersect(part.around_holes(), box)
         if around is not None:  # filled in one go: holes may be many and thin
-            _fill(stack, level, around, values[box_slices(around, box)], placeholder)
-    for _, place, content in blocks:
+            _fill(part, memory, around, values[box_slices(around, box)], placeholder)
+    for block, content in part.blocks():
+        if content is None:
+            continue
+        place = part.place(block, content)
         common = intersect(place, box)
-        if content is not None and common is not None:
+        if common is not None:
             values[box_slices(common, box)] = content[box_slices(common, place)]
-    return Picture(values, tuple(key for key, _, content in blocks if content is None))
+    return Picture(values, part)
 
 
 def coarse_box(pyramid: Pyramid, level: int, box: Box, coarse: int) -> Box:
@@ -100,28 +141,22 @@ def _ratio(pyramid: Pyramid, level: int, coarse: int, axis: int) -> float:
     return pyramid.factors[coarse][axis] / pyramid.factors[level][axis]
 
 
-def _bounds(boxes: list[Box]) -> Box:
-    """The smallest box around some boxes."""
-    return tuple(
-        (min(start for start, _ in spans), max(stop for _, stop in spans)) for spans in zip(*boxes, strict=True)
-    )
-
-
-def _fill(stack: _Stack, level: int, box: Box, values: Block, placeholder: float) -> None:
+def _fill(part: _Part, memory: MemoryCache[object], box: Box, values: Block, placeholder: float) -> None:
     """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones."""
-    to_paint = []
-    for coarse in range(level + 1, len(stack.pyramid.shapes)):
-        indices = coarse_indices(stack.pyramid, level, box, coarse)
-        parts = [(place, content) for _, place, content in stack.blocks(coarse, _span(indices))]
-        steps = [max(1, round(_ratio(stack.pyramid, level, coarse, axis))) for axis in range(len(box))]
-        to_paint.append((indices, steps, [(place, content) for place, content in parts if content is not None]))
-        if all(content is not None for _, content in parts):
+    pyramid, to_paint = part.pyramid, []
+    for coarse in range(part.level + 1, len(pyramid.shapes)):
+        indices = coarse_indices(pyramid, part.level, box, coarse)
+        steps = [max(1, round(_ratio(pyramid, part.level, coarse, axis))) for axis in range(len(box))]
+        found = _look_up(pyramid, memory, coarse, _span(indices))
+        to_paint.append((indices, steps, found))
+        if not found.lacks:
             break
     else:
         values[...] = placeholder
     for indices, steps, found in reversed(to_paint):
-        for place, content in found:
-            _paint(values, indices, steps, place, content)
+        for block, content in found.blocks():
+            if content is not None:
+                _paint(values, indices, steps, found.place(block, content), content)
 
 
 def _span(indices: list[npt.NDArray[np.intp]]) -> Box:

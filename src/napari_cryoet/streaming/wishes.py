@@ -87,11 +87,13 @@ class Wishes:
         self._planners: dict[Wanter, Planner] = {}
         self._chosen = _Wish()
 
-    def set(self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]]) -> None:
-        """Replace what a picture wants."""
+    def set(
+        self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]], under_way: Iterable[tuple[Priority, Run]] = ()
+    ) -> None:
+        """Replace what a picture wants; ``under_way`` it wants only if that is on its way already."""
         wish = self._wishes.setdefault(wanter, _Wish())
         wish.runs = deque(runs)
-        wish.keys = {key for _, run in wish.runs for key in run.keys}
+        wish.keys = {key for _, run in (*wish.runs, *under_way) for key in run.keys}
 
     def ask(self, planner: Planner, at: float, *, is_outdated: bool) -> None:
         """Have a picture asked at a time; ``is_outdated`` if what it wanted until then is not to be sent."""
