@@ -92,6 +92,7 @@ class StreamStatus(QObject):
             bytes_per_s=self._speed.at(state.bytes_read),
             error=state.error,
             is_stopped=state.is_stopped,
+            as_of=self._display.pyramid.as_of,
         )
 
     def stop(self) -> None:

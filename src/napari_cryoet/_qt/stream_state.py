@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from napari_cryoet.exceptions import CryoETError
 
 
@@ -34,6 +36,9 @@ class StreamState:
         What kept a part of the view from being read, or None.
     is_stopped
         Whether fetching was stopped.
+    as_of
+        When its server last said that what is kept on disk is still the same, where it was not to be reached since;
+        None where it was.
     """
 
     is_progressive: bool
@@ -45,3 +50,4 @@ class StreamState:
     bytes_per_s: float = 0.0
     error: CryoETError | None = None
     is_stopped: bool = False
+    as_of: datetime | None = None

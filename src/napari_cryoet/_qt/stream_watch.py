@@ -18,7 +18,7 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.wording import joined, plain, size_text
+from napari_cryoet.wording import date_text, joined, plain, size_text
 
 LOAD_FULL_DETAIL = "Load full detail"
 SETTLE_MS = 100  # states change with every block
@@ -58,7 +58,8 @@ class StreamWatch(QObject):
             self._strip.set_status("opening…", can_stop=True)
         elif streams:
             names = dict.fromkeys(name for key in sorted(streams) if (name := self._run_name(key)))
-            self._tell(", ".join(names), [stream.state for stream in streams.values()])
+            states = [stream.state for stream in streams.values()]
+            self._tell(joined(", ".join(names), _as_of_text(states)), states)
         else:
             self._strip.set_status("")
 
@@ -133,6 +134,12 @@ class StreamWatch(QObject):
             self.switch_requested.emit(self._withheld, self.retry)
         else:
             self._detail.load_full()
+
+
+def _as_of_text(states: list[StreamState]) -> str:
+    """From when pixels are whose server can't be reached, the oldest; nothing where all can."""
+    dates = [state.as_of for state in states if state.as_of is not None]
+    return f"offline, as of {date_text(min(dates))}" if dates else ""
 
 
 def _is_coming(state: StreamState) -> bool:
