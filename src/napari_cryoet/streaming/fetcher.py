@@ -8,6 +8,7 @@ longer than a new connection takes. Threads start when there is work and end whe
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -61,7 +62,7 @@ class Fetcher:
         self._under_way: set[Flight] = set()
         self._lines: dict[Hashable, Line] = {}
         self._threads = self._idle = 0
-        self._has_timekeeper = False  # one idle thread wakes when a wish is ready, not all of them
+        self._watched_until = math.inf  # when an idle thread will wake to ask, so that not all of them need to
         self._is_views_turn = False
         self._gone: SimpleQueue[Wanter] = SimpleQueue()
 
@@ -315,16 +316,16 @@ class Fetcher:
         self._press(flight.run.line, now)
 
     def _rest(self, now: float, until: float) -> None:
-        """Sleep until something changes; one of all that sleep also watches the time."""
-        keeps_time = not self._has_timekeeper
-        if keeps_time:
-            self._has_timekeeper = True
-            until = min(until, self._wishes.next_time())
+        """Sleep until something changes; who would be the first to be needed also watches the time."""
+        ask_at = self._wishes.next_time()
+        if ask_at < self._watched_until:
+            self._watched_until = ask_at
+            until = min(until, ask_at)
         self._idle += 1
         self._state.wait(max(0.0, until - now))
         self._idle -= 1
-        if keeps_time:
-            self._has_timekeeper = False
+        if self._watched_until == ask_at:
+            self._watched_until = math.inf
 
     def _next_flight(self, now: float) -> Flight | None:
         """What somebody waits for before what somebody wants; in turn where both are urgent."""
@@ -381,6 +382,7 @@ class Fetcher:
             self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
             self._press(flight.run.line, now)
             self._land(flight)
+            self._forget_the_gone()
             wanters = self._wishes.wanters()
             self._state.notify()
         if isinstance(result, dict):
