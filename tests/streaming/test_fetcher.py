@@ -318,6 +318,22 @@ def test_a_picture_is_asked_on_another_thread_and_once_for_many_changes(one_thre
     assert asked.times == 1
 
 
+def test_a_picture_is_asked_in_time_while_all_threads_rest(server, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.streaming.fetcher._IDLE_S", 60.0)
+    fetcher = Fetcher(MemoryCache(2**20), threads=4)
+    fetcher.want(Wanter(), [(Priority.VIEW, server.run(str(i))) for i in range(8)])
+    wait_until(lambda: fetcher._idle == fetcher._threads > 1)
+    first, second = Asked(fetcher, []), Asked(fetcher, [])
+    fetcher.ask(first, after_s=30.0)  # somebody watches for this one
+    wait_until(lambda: fetcher._idle == fetcher._threads)
+    for _ in range(3):
+        second.news.clear()
+        fetcher.ask(second, after_s=0.02)
+        assert second.news.wait(5)
+        wait_until(lambda: fetcher._idle == fetcher._threads)
+    fetcher.forget(first)
+
+
 def test_nothing_outdated_is_sent_before_the_picture_was_asked(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=2)
     asked = Asked(fetcher, [(Priority.VIEW, server.run("new"))])
