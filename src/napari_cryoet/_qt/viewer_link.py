@@ -161,10 +161,6 @@ class ViewerLink(QObject):
         self._remove(layers)
         return True
 
-    def hide_tomogram(self, tomogram: Tomogram) -> bool:
-        """Remove a tomogram's layer."""
-        return self.hide(LayerKey("tomogram", tomogram.id))
-
     def hide_annotation(self, file: AnnotationFile) -> bool:
         """Remove the layers of an annotation file."""
         return self.hide(LayerKey("annotation", file.id))

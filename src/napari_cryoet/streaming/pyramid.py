@@ -203,13 +203,6 @@ class Pyramid:
         outer = self._readers[level].grid.enclosing(box)
         return math.prod(box_shape(outer)) * self.dtype.itemsize
 
-    def bytes_for_plane(self, level: int, axis: int) -> int:
-        """About how many bytes cross the wire for the middle plane of a level; more than this, never less by much."""
-        shape = self.shapes[level]
-        middle = shape[axis] // 2
-        box = tuple((middle, middle + 1) if i == axis else (0, size) for i, size in enumerate(shape))
-        return round(self.size_bytes(level, box) * self._readers[level].compression)
-
     def wire_bytes(self, level: int, size_bytes: int) -> int:
         """About how many bytes cross the wire for so many of a level's values."""
         return round(size_bytes * self._readers[level].compression)
