@@ -20,7 +20,6 @@ class Traffic:
         starts = [self.now] * at_once
         for _ in range(at_once):
             self.line.began(self.now)
-        self.line.pressed(self.now, is_full=True)
         free_at = self.now
         for number in range(requests):
             began = starts.pop(0)
@@ -30,7 +29,6 @@ class Traffic:
             if number < requests - at_once:
                 self.line.began(self.now)
                 starts.append(self.now)
-        self.line.pressed(self.now, is_full=False)
 
     def single(self, size_bytes, duration_s):
         self.line.began(self.now)

@@ -69,7 +69,12 @@ class Fetcher:
     def line(self, name: Hashable) -> Line:
         """What is known of the way to a server."""
         with self._state:
-            return self._lines.setdefault(name, Line())
+            return self._line(name)
+
+    def _line(self, name: Hashable) -> Line:
+        if name not in self._lines:
+            self._lines[name] = Line(self._limit)
+        return self._lines[name]
 
     def fetch(self, runs: Iterable[Run], *, stop: threading.Event | None = None) -> dict[Hashable, Block]:
         """Get all blocks of some runs, from the cache or by waiting for them.
@@ -114,16 +119,9 @@ class Fetcher:
     def want(
         self, wanter: Wanter, runs: Iterable[tuple[Priority, Run]], *, under_way: Iterable[tuple[Priority, Run]] = ()
     ) -> None:
-        """Replace what a picture wants; whatever it wanted before and was not sent is dropped.
+        """Replace what a picture wants, most important first; whatever else was not sent is dropped.
 
-        Parameters
-        ----------
-        wanter
-            Who wants.
-        runs
-            What, most important first.
-        under_way
-            What else is not given up if it is on its way already.
+        What is ``under_way`` and named there is not given up.
         """
         with self._state:
             self._wishes.set(wanter, runs, under_way)
@@ -131,16 +129,9 @@ class Fetcher:
             self._call_threads()
 
     def ask(self, planner: Planner, *, after_s: float, is_outdated: bool = True) -> None:
-        """Have a picture asked what it wants, by a thread of the fetcher.
+        """Have a picture asked what it wants, by a thread of the fetcher, so much later.
 
-        Parameters
-        ----------
-        planner
-            The picture.
-        after_s
-            How soon; asking again before that, with ``is_outdated``, asks only once, so much later.
-        is_outdated
-            Whether what it wanted until then is not to be sent any more.
+        With ``is_outdated``, what it wanted until then is not sent any more, and asking again puts it off.
         """
         with self._state:
             self._wishes.ask(planner, self._clock() + after_s, is_outdated=is_outdated)
@@ -312,8 +303,7 @@ class Fetcher:
     def _begin(self, flight: Flight, now: float) -> None:
         flight.began_at = now
         self._under_way.add(flight)
-        self._lines.setdefault(flight.run.line, Line()).began(now)
-        self._press(flight.run.line, now)
+        self._line(flight.run.line).began(now)
 
     def _rest(self, now: float, until: float) -> None:
         """Sleep until something changes; who would be the first to be needed also watches the time."""
@@ -344,7 +334,7 @@ class Fetcher:
                 self._wishes.pop()
                 continue
             if priority >= Priority.AHEAD and not self._has_room_ahead(run, len(keys)):
-                self._lines[run.line].pressed(now, is_full=True)
+                self._line(run.line).filled(now)
                 return None
             self._wishes.pop(served_at=now)
             return self._register(run, keys, priority)
@@ -358,17 +348,9 @@ class Fetcher:
             return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
         return Priority.BACKGROUND
 
-    def _press(self, name: Hashable, now: float) -> None:
-        """Tell a line whether it is full; in between it is left as it was, for requests come and go."""
-        under_way = sum(flight.run.line == name for flight in self._under_way)
-        if under_way >= self._limit * 3 // 4:
-            self._lines[name].pressed(now, is_full=True)
-        elif under_way < self._limit // 2:
-            self._lines[name].pressed(now, is_full=False)
-
     def _has_room_ahead(self, run: Run, n_keys: int) -> bool:
         ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and f.run.line == run.line)
-        return self._lines.setdefault(run.line, Line()).may_carry_ahead(ahead, run.wire_bytes * n_keys)
+        return self._line(run.line).may_carry_ahead(ahead, run.wire_bytes * n_keys)
 
     def _finish(self, flight: Flight, result: dict[Hashable, Block] | CryoETError) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
@@ -380,7 +362,6 @@ class Fetcher:
             self._under_way.discard(flight)
             size_bytes = flight.size_bytes if isinstance(result, dict) else 0
             self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
-            self._press(flight.run.line, now)
             self._land(flight)
             self._forget_the_gone()
             wanters = self._wishes.wanters()

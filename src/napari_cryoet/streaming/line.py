@@ -10,7 +10,8 @@ import math
 from collections import deque
 
 _LOCAL_S = 0.005  # what was answered sooner came over no line worth the name
-_GROWTH = 1.3  # a second in which the line was in use, but not full: it may have become faster
+_GROWTH = 1.3  # in the time of some answers while the line is in use, but not full: it may have become faster
+_ANSWERS_TO_GROW = 10
 _MOST_JUDGED = 64
 _ROUNDS = 2.5  # before, too much or too little of what is under way may just have come
 _SHORTEST_S = 0.02
@@ -24,6 +25,12 @@ _REQUESTS_THAT_FILL = 8
 class Line:
     """What is known of the way to one server.
 
+    Parameters
+    ----------
+    most_requests
+        How many are under way at most. It counts as full from three quarters of them on, until there are less than
+        half: requests come and go.
+
     Attributes
     ----------
     bytes_per_s
@@ -32,7 +39,8 @@ class Line:
         How soon a request was answered in full at best, lately; 0 as long as nothing was seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_requests: int = 16) -> None:
+        self._most_requests = most_requests
         self.bytes_per_s = math.inf
         self.quickest_s = 0.0
         self._under_way = 0
@@ -46,24 +54,29 @@ class Line:
         if self._under_way == 0:
             self._judged_at = now
         self._under_way += 1
+        if self._under_way >= self._most_requests * 3 // 4:
+            self.filled(now)
 
-    def pressed(self, now: float, *, is_full: bool) -> None:
-        """Whether as much is asked of the line as is ever asked."""
-        if not is_full:
-            self._full_since = None
-        elif self._full_since is None:
+    def filled(self, now: float) -> None:
+        """As much is asked of the line as is ever asked."""
+        if self._full_since is None:
             self._full_since = now
             self._ended.clear()
 
     def ended(self, now: float, size_bytes: int, duration_s: float) -> None:
         """A request was answered with so many bytes, or given up (0 bytes)."""
         self._under_way -= 1
-        if size_bytes <= 0 or duration_s < _LOCAL_S:
-            return
+        if size_bytes > 0 and duration_s >= _LOCAL_S:
+            self._learn(now, size_bytes, duration_s)
+        if self._under_way < self._most_requests // 2:
+            self._full_since = None
+
+    def _learn(self, now: float, size_bytes: int, duration_s: float) -> None:
         self._durations.append(duration_s)
         self.quickest_s = min(self._durations)
         if self._full_since is None:
-            self.bytes_per_s *= _GROWTH ** (now - self._judged_at)
+            answers = (now - self._judged_at) / self.quickest_s
+            self.bytes_per_s *= _GROWTH ** min(1.0, answers / _ANSWERS_TO_GROW)
         else:
             self._ended.append((now, size_bytes))
             if len(self._ended) >= _ROUNDS * (self._under_way + 1):
