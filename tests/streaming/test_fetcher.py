@@ -320,7 +320,8 @@ def test_a_picture_is_asked_on_another_thread_and_once_for_many_changes(one_thre
 
 def test_a_picture_is_asked_in_time_while_all_threads_rest(server, monkeypatch):
     monkeypatch.setattr("napari_cryoet.streaming.fetcher._IDLE_S", 60.0)
-    fetcher = Fetcher(MemoryCache(2**20), threads=4)
+    later_s = 0.0
+    fetcher = Fetcher(MemoryCache(2**20), threads=4, clock=lambda: time.monotonic() + later_s)
     fetcher.want(Wanter(), [(Priority.VIEW, server.run(str(i))) for i in range(8)])
     wait_until(lambda: fetcher._idle == fetcher._threads > 1)
     first, second = Asked(fetcher, []), Asked(fetcher, [])
@@ -332,6 +333,10 @@ def test_a_picture_is_asked_in_time_while_all_threads_rest(server, monkeypatch):
         assert second.news.wait(5)
         wait_until(lambda: fetcher._idle == fetcher._threads)
     fetcher.forget(first)
+    later_s = 100.0
+    with fetcher._state:
+        fetcher._state.notify_all()
+    wait_until(lambda: fetcher._threads == 0)
 
 
 def test_nothing_outdated_is_sent_before_the_picture_was_asked(server):
