@@ -379,6 +379,7 @@ def test_an_unforeseen_error_does_not_leave_anybody_waiting(one_thread, server, 
     server.error = ZeroDivisionError()
     with pytest.raises(StreamError, match="unexpected"):
         one_thread.fetch([server.run("a"), server.run("b")])
+    wait_until(lambda: not one_thread._under_way)  # so that the next is done here
     with pytest.raises(StreamError, match="unexpected") as here:
         one_thread.fetch([server.run("c")])
     server.error = None
