@@ -156,7 +156,7 @@ class PortalBrowser(QWidget):
         screens.source_bar.refresh_requested.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
-        session.catalogue_changed.connect(lambda _catalogue: warm_up(self.tasks))  # while one reads it
+        session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
         self._connect_network()
