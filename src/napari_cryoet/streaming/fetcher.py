@@ -285,9 +285,12 @@ class Fetcher:
                     self._state.notify()
                     return work
                 if now >= idle_until:
-                    self._threads -= 1
-                    self._state.notify()
-                    return None
+                    ask_at = self._wishes.next_time()
+                    if self._idle or math.isinf(ask_at):
+                        self._threads -= 1
+                        self._state.notify()
+                        return None
+                    idle_until = ask_at  # with this thread gone, nobody would ask
                 self._rest(now, idle_until)
 
     def _next_work(self, now: float) -> Callable[[], None] | None:
