@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.streaming import fetcher as fetcher_module
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher, Priority, Run
 
@@ -147,7 +148,7 @@ def test_the_background_waits_until_nothing_that_is_looked_at_is_under_way(serve
 def test_what_is_ahead_takes_no_more_of_a_known_line_than_it_can_spare(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=16)
     line = fetcher.line("server")
-    line.bytes_per_s, line.quickest_s = 1_000_000, 0.15
+    line.bytes_per_s, line.quickest_s = 1_000_000, 0.08
     server.open.clear()
     runs = [server.run(f"ahead {i}", wire_bytes=80_000) for i in range(9)]
     fetcher.want(Wanter(), [(Priority.AHEAD, run) for run in runs])
@@ -467,3 +468,15 @@ def test_many_threads_at_once_agree(server):
     assert all(results)
     assert len(server.loaded) == 50
     assert not fetcher._flights
+
+
+def test_the_last_thread_does_not_leave_before_a_picture_is_asked(one_thread, monkeypatch):
+    monkeypatch.setattr(fetcher_module, "_IDLE_S", 0.02)
+    asked = threading.Event()
+
+    class Planner(Wanter):
+        def plan(self):
+            asked.set()
+
+    one_thread.ask(Planner(), after_s=0.2)  # much later than a thread stays for nothing
+    assert asked.wait(5)

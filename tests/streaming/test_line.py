@@ -57,6 +57,15 @@ def test_the_width_is_known_within_three_rounds():
     assert traffic.line.bytes_per_s < 6 * MB
 
 
+def test_a_slow_line_is_known_after_one_round():
+    traffic = Traffic()
+    traffic.full(17, 420_000, rate=2 * MB, latency_s=0.2)
+    assert traffic.line.bytes_per_s == pytest.approx(2 * MB, rel=0.5)
+    traffic.full(48, 420_000, rate=2 * MB, latency_s=0.2)
+    assert traffic.line.quickest_s < 1.5  # though every request took three seconds, waiting for the others
+    assert not traffic.line.may_carry_ahead(4 * MB, 420_000)
+
+
 def test_a_line_that_is_used_little_is_not_taken_for_a_narrow_one():
     traffic = Traffic()
     traffic.full(100, 420_000, rate=50 * MB)
@@ -86,7 +95,7 @@ def test_what_comes_from_this_computer_says_nothing_of_the_line():
 
 def test_what_is_ahead_may_fill_the_line_for_about_one_answer():
     line = Line()
-    line.bytes_per_s, line.quickest_s = 10 * MB, 0.15
+    line.bytes_per_s, line.quickest_s = 10 * MB, 0.1
     assert line.may_carry_ahead(0, 100 * MB)  # one request always
     assert line.may_carry_ahead(MB, MB)
     assert not line.may_carry_ahead(2 * MB, MB)

@@ -121,13 +121,23 @@ def test_who_is_faster_than_the_line_gets_the_finest_level_that_keeps_up(pyramid
     assert level_that_keeps_up(pyramid, plane(20), 0, None, 1) == 0
 
 
-def test_only_who_is_late_is_shown_less(pyramid):
+def test_who_is_late_is_shown_less_and_who_is_not_only_where_the_line_is_far_too_slow(pyramid):
     motion = Motion(0, 1, 25)
-    in_time = wants(pyramid, plane(20), motion, bytes_per_s=1)
-    assert [want.level for want in in_time if want.priority == Priority.VIEW] == [0]
-    late = wants(pyramid, plane(20), motion, bytes_per_s=1, is_late=True)
-    assert {want.level for want in late} == {2}
-    assert late[0].priority == Priority.VIEW
+    needed = pyramid.wire_bytes(0, pyramid.size_bytes(0, plane(20).box)) / 2 * 25
+
+    def level_in_view(**options):
+        return [want.level for want in wants(pyramid, plane(20), motion, **options) if want.priority == Priority.VIEW]
+
+    assert level_in_view(bytes_per_s=0.8 * needed) == [0]
+    assert level_in_view(bytes_per_s=0.8 * needed, is_late=True) == [1]
+    assert level_in_view(bytes_per_s=0.3 * needed) == [1]
+    assert level_in_view(bytes_per_s=1) == [2]
+
+
+def test_on_a_slow_line_the_coarsest_level_comes_before_the_planes_beside_a_still_one(pyramid):
+    found = [want for want in wants(pyramid, plane(20), bytes_per_s=1000) if want.priority == Priority.BACKGROUND]
+    places = [(want.level, want.box[0]) for want in found if not want.is_table]
+    assert places == [(2, (0, 15)), (0, (22, 24)), (0, (24, 26)), (0, (18, 20)), (0, (16, 18))]
 
 
 def test_a_view_counts_as_still_after_a_step_and_a_half(pyramid):

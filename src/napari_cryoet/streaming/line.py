@@ -14,10 +14,12 @@ _GROWTH = 1.3  # in the time of some answers while the line is in use, but not f
 _ANSWERS_TO_GROW = 10
 _MOST_JUDGED = 64
 _ROUNDS = 2.5  # before, too much or too little of what is under way may just have come
+_LONG_S = 1.0  # a line that takes so long for one round is slow, and need not be watched for more
+_SMALLEST_ANSWER_SHARE = 1 / 3  # of the time that a request takes, is spent on waiting for its answer
 _SHORTEST_S = 0.02
 _REMEMBERED = 32
 _RECONNECT_ROUND_TRIPS = 3  # what hanging up costs
-_SLACK_S = 0.05
+_SLACK_S = 0.1
 _SMALLEST_REQUEST_BYTES, _LARGEST_REQUEST_BYTES = 2**18, 2**22
 _REQUESTS_THAT_FILL = 8
 
@@ -36,7 +38,8 @@ class Line:
     bytes_per_s
         What it can carry, infinite as long as it was never full.
     quickest_s
-        How soon a request was answered in full at best, lately; 0 as long as nothing was seen.
+        How soon an answer comes at best, lately, without the time that requests wait for each other as far as that is
+        known; 0 as long as nothing was seen.
     """
 
     def __init__(self, most_requests: int = 16) -> None:
@@ -72,21 +75,25 @@ class Line:
             self._full_since = None
 
     def _learn(self, now: float, size_bytes: int, duration_s: float) -> None:
-        self._durations.append(duration_s)
-        self.quickest_s = min(self._durations)
         if self._full_since is None:
-            answers = (now - self._judged_at) / self.quickest_s
+            answers = (now - self._judged_at) / max(self.quickest_s, _LOCAL_S)
             self.bytes_per_s *= _GROWTH ** min(1.0, answers / _ANSWERS_TO_GROW)
         else:
             self._ended.append((now, size_bytes))
-            if len(self._ended) >= _ROUNDS * (self._under_way + 1):
+            rounds, full_s = len(self._ended) / (self._under_way + 1), now - self._full_since
+            if rounds >= _ROUNDS or (rounds >= 1 and full_s >= _LONG_S):
+                if math.isinf(self.bytes_per_s):
+                    self._durations.clear()  # they waited for each other, and nobody knew how long
                 self.bytes_per_s = self._rate(self._full_since, now)
+        queued_s = size_bytes * (self._under_way + 1) / self.bytes_per_s
+        self._durations.append(max(duration_s - queued_s, duration_s * _SMALLEST_ANSWER_SHARE))
+        self.quickest_s = min(self._durations)
         self._judged_at = now
 
     def _rate(self, full_since: float, now: float) -> float:
         """What came a second since the line is full, or lately; at first nothing comes for as long as answers take."""
         if len(self._ended) <= _MOST_JUDGED:
-            since = full_since + self.quickest_s
+            since = full_since + min(self.quickest_s, (now - full_since) / 4)
             return sum(size for _, size in self._ended) / max(_SHORTEST_S, now - since)
         while len(self._ended) > _MOST_JUDGED + 1:
             self._ended.popleft()

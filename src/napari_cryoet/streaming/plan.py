@@ -28,6 +28,8 @@ _LEAD_S = 0.6  # what comes into view so soon is fetched ahead
 _COARSE_LEAD_S = 1.5
 _FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
 _BLOCKS_AROUND = 2
+_SOON_S = 1.0
+_BENEFIT_OF_DOUBT = 2  # what is known of a line is rough, as long as all comes in time
 _USABLE_SHARE = 0.9  # of what the line can carry
 _MOST_TABLES = 256
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
@@ -176,7 +178,8 @@ def plan(
         How large a request should be at least.
     """
     coarsest = len(pyramid.shapes) - 1
-    pace = level_that_keeps_up(pyramid, view, target, motion, bytes_per_s) if is_late else target
+    line_bytes_per_s = bytes_per_s if is_late else _BENEFIT_OF_DOUBT * bytes_per_s
+    pace = level_that_keeps_up(pyramid, view, target, motion, line_bytes_per_s)
     if needs_coarse and pace != coarsest:
         yield Want(Priority.FIRST_SIGHT, coarsest, view.at(pyramid, coarsest))
     yield Want(Priority.VIEW, pace, view.at(pyramid, pace))
@@ -187,10 +190,13 @@ def plan(
     if motion is not None and motion.planes_per_s:
         return
     around = list(_around(pyramid, target, view.at(pyramid, target))) if motion is None else []
-    yield from (want for distance, want in around if distance == 1)
+    nearest = [want for distance, want in around if distance == 1]
+    nearest_bytes = sum(pyramid.wire_bytes(target, pyramid.size_bytes(target, want.box)) for want in nearest)
+    is_slow = nearest_bytes > bytes_per_s * _SOON_S  # then something coarse everywhere is worth more
+    yield from [] if is_slow else nearest
     if pyramid.size_bytes(coarsest) <= largest_background_bytes:
         yield Want(Priority.BACKGROUND, coarsest, _whole(pyramid, coarsest))
-    yield from (want for distance, want in around if distance > 1)
+    yield from (want for distance, want in around if distance > 1 or is_slow)
     if pyramid.grid(target).n_chunks <= _MOST_TABLES:
         yield Want(Priority.BACKGROUND, target, _whole(pyramid, target), is_table=True)
 
