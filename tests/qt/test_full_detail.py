@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.progressive import make_layer
@@ -15,38 +15,10 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from qt.fake_link import OneLayer
 from stream_server import StreamServer
 
 SHAPE = (61, 302, 275)
-
-
-class OneLayer(QObject):
-    """Stands for the link to a viewer with one streamed layer."""
-
-    changed = Signal()
-    appearance_changed = Signal(object)
-
-    def __init__(self, layer, stream):
-        super().__init__()
-        self._layer, self._stream = layer, stream
-
-    def shown(self):
-        return ["tomogram"]
-
-    def coming(self):
-        return []
-
-    def appearance(self, _key):
-        return SimpleNamespace(is_visible=True)
-
-    def stream_of(self, _key):
-        return self._stream
-
-    def display_of(self, _key):
-        return self._layer._slicing_state.display
-
-    def layers_of(self, _key):
-        return [self._layer]
 
 
 @pytest.fixture

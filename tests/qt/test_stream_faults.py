@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import Qt
 
 import fault_server as faults
 from fault_server import FaultServer, Faulty
@@ -18,6 +18,7 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from qt.fake_link import NothingHeld, OneLayer
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # where napari starts
@@ -31,42 +32,6 @@ FAULTS = {
     "sends another part": (lambda server: faults.shifted, "another part"),
     "sends a page for people": (lambda server: faults.page, "web page"),
 }
-
-
-class OneLayer(QObject):
-    """Stands for the link to a viewer with one streamed layer."""
-
-    changed = Signal()
-    appearance_changed = Signal(object)
-
-    def __init__(self, layer, stream):
-        super().__init__()
-        self._layer, self._stream = layer, stream
-
-    def shown(self):
-        return ["tomogram"]
-
-    def coming(self):
-        return []
-
-    def appearance(self, _key):
-        return SimpleNamespace(is_visible=True)
-
-    def stream_of(self, _key):
-        return self._stream
-
-    def layers_of(self, _key):
-        return [self._layer]
-
-    def stop(self):
-        pass
-
-
-class FullDetail(QObject):
-    """Stands for what may hold layers at a coarse level, and doesn't."""
-
-    changed = Signal()
-    is_held_coarse = False
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +80,7 @@ def shown(qtbot, viewer, server, files):
     qtbot.addWidget(strip)
     strip.show()
     link = OneLayer(layer, stream)
-    detail = FullDetail()
+    detail = NothingHeld()
     watch = StreamWatch(link, strip, detail)
     link.changed.emit()
     viewer.add_layer(layer)

@@ -11,6 +11,7 @@ from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet.layer_spec import METADATA_KEY
+from qt.fake_link import NothingHeld
 
 
 class Stream(QObject):
@@ -49,11 +50,6 @@ class Link(QObject):
         return [SimpleNamespace(metadata={METADATA_KEY: {"run_name": "TS_026"}})]
 
 
-class FullDetail(QObject):
-    changed = Signal()
-    is_held_coarse = False
-
-
 EXACT = StreamState(is_progressive=True, is_exact=True)
 OLD = StreamState(is_progressive=True, is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
 OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
@@ -70,7 +66,7 @@ OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 
 def test_pixels_of_a_server_that_is_not_reached_say_of_which_day_they_are(qtbot, states, words):
     strip, link = StatusStrip(), Link(*states)
     qtbot.addWidget(strip)
-    watch = StreamWatch(link, strip, FullDetail())
+    watch = StreamWatch(link, strip, NothingHeld())
     link.changed.emit()
     assert strip.label.accessibleName() == words
     watch.close()

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, Qt, Signal
+from qtpy.QtCore import QModelIndex, QObject, Qt, Signal
 
 from napari_cryoet._qt.appearance import Appearance
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.two_level_model import NO_PARENT, TwoLevelModel
 from napari_cryoet.colors import RGBA, color_of, object_key
 from napari_cryoet.outline import AnnotationRow, ObjectGroup, RunOutline
 from napari_cryoet.wording import count_text, deposition_text, joined, names_text, plain, size_text
-
-NO_PARENT = QModelIndex()
 
 
 class Column(IntEnum):
@@ -39,7 +38,7 @@ class Apart:
         return f"On another alignment ({len(self.rows)})"
 
 
-class AnnotationModel(QAbstractItemModel):
+class AnnotationModel(TwoLevelModel):
     """Ticks are requests: *show* changes when the layer is there, not when it is asked for."""
 
     show_requested = Signal(object)  # AnnotationRow
@@ -100,18 +99,7 @@ class AnnotationModel(QAbstractItemModel):
         is_on = self.data(tick, Qt.ItemDataRole.CheckStateRole) != Qt.CheckState.Unchecked
         self.setData(tick, Qt.CheckState.Unchecked if is_on else Qt.CheckState.Checked, Qt.ItemDataRole.CheckStateRole)
 
-    # Qt's side: groups have internal id 0, rows have 1 + the number of their group
-
-    def index(self, row: int, column: int, parent: QModelIndex = NO_PARENT) -> QModelIndex:
-        """An index of a group or row."""
-        if not self.hasIndex(row, column, parent):
-            return QModelIndex()
-        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
-
-    def parent(self, index: QModelIndex) -> QModelIndex:  # type: ignore[override] # the other overload is QObject's
-        """The group of a row."""
-        place = int(index.internalId()) if index.isValid() else 0
-        return QModelIndex() if place == 0 else self.createIndex(place - 1, 0, 0)
+    # Qt's side; root rows have internal id 0
 
     def rowCount(self, parent: QModelIndex = NO_PARENT) -> int:
         """Groups below the root, rows below a group."""

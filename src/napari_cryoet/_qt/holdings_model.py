@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, Qt
+from qtpy.QtCore import QModelIndex, QObject, Qt
 
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.thumbnails import Thumbnails
+from napari_cryoet._qt.two_level_model import NO_PARENT, TwoLevelModel
 from napari_cryoet.portal.pages import Contribution, DatasetCount, DepositionPage, RunCount
 from napari_cryoet.wording import count_text, joined, plain, short_species
 
-NO_PARENT = QModelIndex()
 IN_TOOLTIP = 20
 OBJECTS_LISTED = 12
 
@@ -74,7 +74,7 @@ Below: TypeAlias = ObjectHolding | MoreObjects | RunCount | MoreRuns
 Holding: TypeAlias = Section | DatasetCount | Below
 
 
-class HoldingsModel(QAbstractItemModel):
+class HoldingsModel(TwoLevelModel):
     """Sections and datasets; below a dataset its annotations by object and method, and the runs if it is another's."""
 
     def __init__(self, thumbnails: Thumbnails, parent: QObject | None = None) -> None:
@@ -107,18 +107,7 @@ class HoldingsModel(QAbstractItemModel):
         first = next(rows, None)
         return QModelIndex() if first is None else self.index(first, 0)
 
-    # Qt's side: root rows have internal id 0, those below have 1 + the number of their dataset's row
-
-    def index(self, row: int, column: int, parent: QModelIndex = NO_PARENT) -> QModelIndex:
-        """An index of a row."""
-        if not self.hasIndex(row, column, parent):
-            return QModelIndex()
-        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
-
-    def parent(self, index: QModelIndex) -> QModelIndex:  # type: ignore[override] # the other overload is QObject's
-        """The dataset that a row is of."""
-        place = int(index.internalId()) if index.isValid() else 0
-        return QModelIndex() if place == 0 else self.createIndex(place - 1, 0, 0)
+    # Qt's side; root rows have internal id 0
 
     def rowCount(self, parent: QModelIndex = NO_PARENT) -> int:
         """Sections and datasets at the root, the rest below a dataset."""
