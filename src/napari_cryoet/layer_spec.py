@@ -8,6 +8,11 @@ LayerKind = Literal["image", "labels", "points", "vectors"]
 
 #: The key of ``layer.metadata`` under which every layer of ours keeps its provenance.
 METADATA_KEY = "napari_cryoet"
+#: The key under which layers of points keep the `Picks` that they were made of.
+PICKS_KEY = "napari_cryoet_picks"
+#: The column of such a layer's features that says which pick a row is; a row that is a pick of its own has `NEW_PICK`.
+PICK_ID = "pick_id"
+NEW_PICK = -1
 
 
 class LayerSpec(NamedTuple):

@@ -278,8 +278,9 @@ def _point_specs(
         raise FormatError(f"None of this file's {len(points.skipped):,} lines is a point that can be drawn.")
     common = _with_spacing(about | {"warnings": list(points.warnings)}, spacing)
     sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or 10.0}
-    drawn = points_spec(points, common, name=name, color=color, **sizes)
-    arrows = arrows_spec(points, common, name=f"{name} · orientation", color=color, **sizes)
+    picks = points.to_picks(spacing, alignment_id=about.get("alignment_id"), about=about)
+    drawn = points_spec(picks, common, name=name, color=color, **sizes)
+    arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
     return (drawn,) if arrows is None else (drawn, arrows)
 
 

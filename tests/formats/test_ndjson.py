@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson
-from napari_cryoet.formats.ndjson import NO_INSTANCE, Points, read_points, write_points
+from napari_cryoet.formats.ndjson import Points, read_points, write_points
+from napari_cryoet.picks import NO_INSTANCE
 
 IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
@@ -189,7 +190,7 @@ def test_the_particle_z_axis_is_the_third_column_turned_to_z_y_x():
     quarter_turn_about_x = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]  # takes z (0, 0, 1) to -y (0, -1, 0)
     points = read(line("orientedPoint", xyz_rotation_matrix=quarter_turn_about_x))
 
-    assert points.particle_z_axes_zyx.tolist() == [[0.0, -1.0, 0.0]]
+    assert points.to_picks().particle_axes_zyx().tolist() == [[0.0, -1.0, 0.0]]
 
 
 def test_rotations_act_alike_in_both_orders():

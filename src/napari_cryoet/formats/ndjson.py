@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations
 
 #: Bounds on what is read, far above the largest file known (26,000 points, 3 MB).
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -43,10 +44,8 @@ _KINDS: Final = {kind.lower(): kind for kind in (POINT, ORIENTED_POINT, INSTANCE
 _NUMBER_TYPES: Final = frozenset({int, float})  # exactly: a truth value is no number
 _OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
 
-#: The instance id of a point that belongs to no instance.
-NO_INSTANCE: Final = -1
-#: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
-ROTATION_TOLERANCE: Final = 1e-2
+#: The column that says how good a point is, where a file has it.
+SCORE: Final = "score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +107,7 @@ class Points:
         """For each point, whether it has a matrix that is a proper rotation (orthonormal, determinant +1)."""
         if self.rotations_xyz is None:
             return np.zeros(len(self), dtype=bool)
-        return _are_rotations(self.rotations_xyz)
-
-    @property
-    def particle_z_axes_zyx(self) -> NDArray[np.float64] | None:
-        """Unit vectors (n, 3) of the particles' own z axis, in z, y, x; NaN for points without."""
-        if self.rotations_xyz is None:
-            return None
-        third_columns_zyx = self.rotations_xyz[:, ::-1, 2]
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            axes_zyx: NDArray[np.float64] = third_columns_zyx / np.linalg.norm(third_columns_zyx, axis=1, keepdims=True)
-        return axes_zyx
+        return are_rotations(self.rotations_xyz)
 
     @classmethod
     def from_zyx(
@@ -141,6 +130,45 @@ class Points:
             else np.asarray(rotations_zyx, np.float64)[:, ::-1, ::-1].copy(),
             instance_ids=None if instance_ids is None else np.asarray(instance_ids, dtype=np.int64),
             features=dict(features or {}),
+        )
+
+    @classmethod
+    def from_picks(cls, picks: Picks) -> Points:
+        """The points of a file that holds picks: each oriented, of an instance, or plain, by what is known of it."""
+        nothing = np.zeros(len(picks), dtype=bool)
+        rotations, instances = picks.rotations_zyx, picks.instance_ids
+        is_oriented = nothing if rotations is None else ~np.isnan(rotations).any(axis=(1, 2))
+        is_instance = nothing if instances is None else instances != NO_INSTANCE
+        kinds = np.where(is_oriented, ORIENTED_POINT, np.where(is_instance, INSTANCE_POINT, POINT))
+        scores = {} if picks.scores is None else {SCORE: picks.scores}
+        return cls(
+            points_xyz=picks.points_xyz,
+            kinds=tuple(kinds.tolist()),
+            line_numbers=np.arange(1, len(picks) + 1, dtype=np.int64),
+            rotations_xyz=picks.rotations_xyz,
+            instance_ids=picks.instance_ids,
+            features=scores | dict(picks.features),
+        )
+
+    def to_picks(
+        self,
+        spacing_angstrom: float | None = None,
+        *,
+        alignment_id: int | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> Picks:
+        """What the file says, as picks whose ids count its points from 0."""
+        features = dict(self.features)
+        scores = features.pop(SCORE) if SCORE in features and features[SCORE].dtype.kind in "if" else None
+        return Picks(
+            self.points_zyx,
+            spacing_angstrom,
+            rotations_zyx=self.rotations_zyx,
+            instance_ids=self.instance_ids,
+            scores=scores,
+            features=features,
+            alignment_id=alignment_id,
+            about=about or {},
         )
 
 
@@ -319,7 +347,7 @@ class _Builder:
             yield f"{len(self._skipped):,} of the file's lines are no known kind of point and were left out ({lines})."
         if rotations is not None:
             is_given = ~np.isnan(rotations[:, 0, 0])
-            is_bad = is_given & ~_are_rotations(rotations)
+            is_bad = is_given & ~are_rotations(rotations)
             if is_bad.any():
                 lines = _name_lines(numbers[is_bad].tolist())
                 yield f"{is_bad.sum():,} of {is_given.sum():,} orientations aren't rotations, so not drawn ({lines})."
@@ -358,13 +386,6 @@ def _whole_number(value: Any) -> int:
     if not is_number or not math.isfinite(value) or value != int(value) or abs(value) >= 2**63:
         raise _UnusableError("its instance_id is no whole number")
     return int(value)
-
-
-def _are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of (n, 3, 3) matrices are orthonormal with determinant +1; NaN ones aren't."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        identity_error = np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max(axis=(1, 2))
-        return np.asarray((identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool)
 
 
 def _column(values: dict[int, Any], count: int) -> NDArray[Any]:

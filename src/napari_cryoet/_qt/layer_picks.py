@@ -1,0 +1,103 @@
+"""The picks that a Points layer shows now, after whatever a person did to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+
+from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet.picks import NO_INSTANCE, Picks
+
+
+def picks_of(layer: Points) -> Picks:
+    """A layer's points as picks, in the layer's order.
+
+    A layer of ours knows which of its rows are picks that it was made of: they keep their ids and rotations wherever
+    they were moved. Copies, and rows that a person added, get ids of their own. Of anybody else's layer, the scale is
+    the voxel spacing if it is in a unit of length and the same along all axes.
+
+    Raises
+    ------
+    ValueError
+        If the layer isn't three-dimensional.
+    """
+    if layer.ndim != 3:
+        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
+    places = np.asarray(layer.data, dtype=np.float64)
+    columns = {str(name): np.asarray(layer.features[name]) for name in layer.features}
+    row_ids = columns.pop(PICK_ID, None)
+    known = layer.metadata.get(PICKS_KEY)
+    if not isinstance(known, Picks):
+        return _stranger(layer, places, columns)
+    source = _rows_of(known, row_ids, len(places))
+    instance_ids, scores = columns.pop("instance_id", None), columns.pop("score", None)
+    rotations = None
+    if known.rotations_zyx is not None:
+        rotations = np.full((len(places), 3, 3), np.nan)
+        rotations[source >= 0] = known.rotations_zyx[source[source >= 0]]
+    return known.changed(
+        points_zyx=places,
+        rotations_zyx=rotations,
+        instance_ids=_whole(instance_ids, NO_INSTANCE),
+        scores=None if scores is None else np.asarray(scores, dtype=np.float64),
+        features=columns,
+        ids=_ids(known, row_ids, len(places)),
+    )
+
+
+def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]]) -> Picks:
+    spacing = _spacing_angstrom(layer)
+    instance_ids = _whole(columns.get("instance_id"), NO_INSTANCE)
+    if instance_ids is not None:
+        del columns["instance_id"]
+    about = layer.metadata.get(METADATA_KEY, {})
+    return Picks(places, spacing, instance_ids=instance_ids, features=columns, about=about)
+
+
+def _spacing_angstrom(layer: Points) -> float | None:
+    """The width of a voxel of the layer's grid; None where it has none, or several."""
+    widths = set()
+    for scale, unit in zip(layer.scale, layer.units, strict=True):
+        if not unit.is_compatible_with("angstrom"):
+            return None
+        widths.add(round(float((float(scale) * unit).to("angstrom").magnitude), 9))
+    return widths.pop() if len(widths) == 1 else None
+
+
+def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[np.intp]:
+    """For each row of the layer, which of the known picks it is or was copied from; -1 for none."""
+    if row_ids is None:
+        return np.full(count, -1)
+    assert known.ids is not None  # noqa: S101 - `Picks` makes them
+    wanted = _whole(row_ids, NEW_PICK)
+    order = np.argsort(known.ids)
+    at = np.searchsorted(known.ids, wanted, sorter=order)
+    found = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(count, dtype=np.intp)
+    is_known = (known.ids[found] == wanted) if len(order) else np.zeros(count, dtype=bool)
+    return np.where(is_known, found, -1)
+
+
+def _ids(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[np.int64]:
+    """The id of each row: its pick's for the first row of that pick, and one of its own for copies and new rows."""
+    wanted = np.full(count, NEW_PICK) if row_ids is None else _whole(row_ids, NEW_PICK)
+    assert wanted is not None and known.ids is not None  # noqa: S101, PT018
+    is_first = np.zeros(count, dtype=bool)
+    is_first[np.unique(wanted, return_index=True)[1]] = True
+    is_own = is_first & (wanted != NEW_PICK)
+    start = max(int(known.ids.max(initial=-1)), int(wanted.max(initial=-1))) + 1
+    ids = np.array(wanted)
+    ids[~is_own] = np.arange(start, start + (~is_own).sum())
+    return ids
+
+
+def _whole(column: NDArray[Any] | None, missing: int) -> Any:
+    """A column as whole numbers; napari fills what it doesn't know with NaN or None."""
+    if column is None:
+        return None
+    if column.dtype.kind in "iu":
+        return column.astype(np.int64)
+    numbers = np.array([np.nan if value is None else value for value in column.tolist()], dtype=np.float64)
+    return np.where(np.isfinite(numbers), numbers, missing).astype(np.int64)

@@ -1,0 +1,288 @@
+"""Picks: the points of one annotation with all that is known of each, as one value that never changes.
+
+Whatever changes picks makes new ones, and says so in their `edits`. A pick keeps its id through all of it, so that a
+decision about a pick, its row in a layer and its line in a file can be told to be of the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+#: The instance id of a pick that belongs to no instance.
+NO_INSTANCE: Final = -1
+#: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
+ROTATION_TOLERANCE: Final = 1e-2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picks:
+    """Points of one volume. Arrays are read-only; rows of all of them are the same picks.
+
+    Attributes
+    ----------
+    points_zyx
+        float64 (n, 3), voxel indices in the grid of the file that they come from; whole numbers are voxel centres.
+    spacing_angstrom
+        The width of a voxel of that grid; None where nobody said it.
+    rotations_zyx
+        float64 (n, 3, 3), active, particle to volume, acting on z, y, x vectors: columns are the particle's z, y and
+        x axis. NaN for picks without. None where no pick has one.
+    instance_ids
+        int64 (n,), `NO_INSTANCE` for picks without. None where no pick has one.
+    scores
+        float64 (n,), higher is better, NaN for picks without. None where no pick has one.
+    features
+        Any further column by name, one value a pick.
+    ids
+        int64 (n,), unique; by default 0, 1, 2...
+    shape_zyx
+        The size of the grid in voxels, where it is known.
+    alignment_id
+        Of the portal's alignment that the positions belong to, where it is known.
+    about
+        Where the picks come from: plain data, as `provenance` makes it.
+    edits
+        What was done to them since they were read, in words, oldest first.
+    """
+
+    points_zyx: NDArray[np.float64]
+    spacing_angstrom: float | None = None
+    rotations_zyx: NDArray[np.float64] | None = None
+    instance_ids: NDArray[np.int64] | None = None
+    scores: NDArray[np.float64] | None = None
+    features: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    ids: NDArray[np.int64] | None = None
+    shape_zyx: tuple[int, int, int] | None = None
+    alignment_id: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    edits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        points = _frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
+        count = len(points)
+        if not np.isfinite(points).all():
+            raise ValueError("points_zyx must be finite")
+        spacing = self.spacing_angstrom
+        if spacing is not None and not 0 < spacing < np.inf:
+            raise ValueError(f"a voxel can't be {spacing} Å wide")
+        columns: dict[str, Any] = {
+            "points_zyx": points,
+            "rotations_zyx": _frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
+            "instance_ids": _frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
+            "scores": _frozen_or_none(self.scores, np.float64, (count,), "scores"),
+            "ids": _frozen(np.arange(count) if self.ids is None else self.ids, np.int64, (count,), "ids"),
+            "features": MappingProxyType(
+                {name: _frozen(column, None, (count,), name) for name, column in self.features.items()}
+            ),
+            "about": MappingProxyType(dict(self.about)),
+            "edits": tuple(self.edits),
+        }
+        if len(np.unique(columns["ids"])) != count:
+            raise ValueError("ids must be unique")
+        for name, value in columns.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.points_zyx)
+
+    # what they are
+
+    @property
+    def positions_angstrom_zyx(self) -> NDArray[np.float64]:
+        """Where they are in the world: ångström in z, y, x from the centre of voxel (0, 0, 0)."""
+        if self.spacing_angstrom is None:
+            raise ValueError("without a voxel spacing, picks have no place in ångström")
+        return self.points_zyx * self.spacing_angstrom
+
+    @property
+    def points_xyz(self) -> NDArray[np.float64]:
+        """Voxel indices as most files have them: x, y, z."""
+        return np.ascontiguousarray(self.points_zyx[:, ::-1])
+
+    @property
+    def rotations_xyz(self) -> NDArray[np.float64] | None:
+        """The same rotations acting on x, y, z vectors: rows and columns reversed."""
+        return None if self.rotations_zyx is None else np.ascontiguousarray(self.rotations_zyx[:, ::-1, ::-1])
+
+    @property
+    def are_oriented(self) -> NDArray[np.bool_]:
+        """For each pick, whether it has a matrix that is a proper rotation (orthonormal, determinant +1)."""
+        if self.rotations_zyx is None:
+            return np.zeros(len(self), dtype=bool)
+        return are_rotations(self.rotations_zyx)
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether they outline instances, as points of an instance segmentation do, instead of marking particles."""
+        ids = self.instance_ids
+        return ids is not None and self.rotations_zyx is None and len(self) > 0 and bool((ids != NO_INSTANCE).all())
+
+    def particle_axes_zyx(self, axis: int = 2) -> NDArray[np.float64] | None:
+        """Unit vectors (n, 3), z, y, x, of the particles' own x (0), y (1) or z (2) axis; NaN for picks without."""
+        if self.rotations_zyx is None:
+            return None
+        columns = self.rotations_zyx[:, :, 2 - axis]
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            axes_zyx: NDArray[np.float64] = columns / np.linalg.norm(columns, axis=1, keepdims=True)
+        return axes_zyx
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """One column a property but place and rotation, by name, as a layer's features show them."""
+        columns: dict[str, NDArray[Any]] = {}
+        if self.instance_ids is not None and (self.instance_ids != NO_INSTANCE).any():
+            columns["instance_id"] = self.instance_ids
+        if self.scores is not None:
+            columns["score"] = self.scores
+        return columns | {name: column for name, column in self.features.items() if name not in columns}
+
+    # what can be made of them
+
+    def take(self, which: ArrayLike, edit: str = "") -> Picks:
+        """Some of them, by a mask or by row numbers in a new order, with what was done in words."""
+        rows = np.asarray(which)
+        if rows.dtype == bool and len(rows) != len(self):
+            raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
+        assert self.ids is not None  # noqa: S101 - __post_init__ makes them
+        return replace(
+            self,
+            points_zyx=self.points_zyx[rows],
+            rotations_zyx=_rows(self.rotations_zyx, rows),
+            instance_ids=_rows(self.instance_ids, rows),
+            scores=_rows(self.scores, rows),
+            features={name: column[rows] for name, column in self.features.items()},
+            ids=self.ids[rows],
+            edits=self._edits(edit),
+        )
+
+    def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
+        """The same places in ångström, counted in voxels of another width."""
+        if self.spacing_angstrom is None:
+            raise ValueError("picks without a voxel spacing can't be rescaled")
+        factor = self.spacing_angstrom / spacing_angstrom
+        return replace(
+            self, points_zyx=self.points_zyx * factor, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx
+        )
+
+    def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
+        """With further picks at the end, of which nothing but the place is known."""
+        places = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
+        return joined([self, replace(Picks(places, self.spacing_angstrom), ids=self._fresh_ids(len(places)))], edit)
+
+    def changed(self, edit: str = "", **columns: Any) -> Picks:
+        """With other values of some attributes, and what was done in words."""
+        return replace(self, **columns, edits=self._edits(edit))
+
+    def _edits(self, edit: str) -> tuple[str, ...]:
+        return (*self.edits, edit) if edit else self.edits
+
+    def _fresh_ids(self, count: int) -> NDArray[np.int64]:
+        assert self.ids is not None  # noqa: S101 - __post_init__ makes them
+        start = int(self.ids.max(initial=-1)) + 1
+        return np.arange(start, start + count)
+
+
+def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
+    """All picks of several sets in the grid of the first, which also says where they come from.
+
+    Ids that a part shares with one before it are replaced by fresh ones.
+    """
+    first = parts[0]
+    placed = [first, *(_in_grid_of(first, part) for part in parts[1:])]
+    names = list(dict.fromkeys(name for part in placed for name in part.features))
+    return first.changed(
+        edit,
+        points_zyx=np.concatenate([part.points_zyx for part in placed]),
+        rotations_zyx=_stacked(placed, "rotations_zyx", np.nan, (3, 3), np.float64),
+        instance_ids=_stacked(placed, "instance_ids", NO_INSTANCE, (), np.int64),
+        scores=_stacked(placed, "scores", np.nan, (), np.float64),
+        features={name: _joined_column([part.features.get(name) for part in placed], placed) for name in names},
+        ids=_unique_ids([part.ids for part in placed if part.ids is not None]),
+    )
+
+
+def are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of (n, 3, 3) matrices are orthonormal with determinant +1, within `ROTATION_TOLERANCE`; NaN ones aren't."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        identity_error = np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max(axis=(1, 2))
+        return np.asarray((identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool)
+
+
+def _in_grid_of(first: Picks, part: Picks) -> Picks:
+    if part.spacing_angstrom == first.spacing_angstrom:
+        return part
+    if first.spacing_angstrom is None or part.spacing_angstrom is None:
+        raise ValueError("picks with and without a voxel spacing can't be joined")
+    return part.rescaled(first.spacing_angstrom)
+
+
+def _stacked(parts: Sequence[Picks], name: str, missing: float, shape: tuple[int, ...], dtype: Any) -> Any:
+    """One attribute of all parts, filled where a part lacks it; None where all do."""
+    columns = [getattr(part, name) for part in parts]
+    if all(column is None for column in columns):
+        return None
+    return np.concatenate(
+        [
+            np.full((len(part), *shape), missing, dtype=dtype) if column is None else column
+            for part, column in zip(parts, columns, strict=True)
+        ]
+    )
+
+
+def _joined_column(columns: Sequence[NDArray[Any] | None], parts: Sequence[Picks]) -> NDArray[Any]:
+    """A column of all parts: of its own type where all have it, else with NaN or "" where a part lacks it."""
+    present = [column for column in columns if column is not None]
+    is_whole = len(present) == len(columns) or all(
+        column is not None or len(part) == 0 for column, part in zip(columns, parts, strict=True)
+    )
+    kinds = {column.dtype.kind for column in present}
+    if kinds <= set("iufb") and (is_whole or "b" not in kinds):
+        if is_whole and len({column.dtype for column in present}) == 1:
+            return np.concatenate(present)
+        filled = [
+            np.full(len(part), np.nan) if column is None else column
+            for column, part in zip(columns, parts, strict=True)
+        ]
+        return np.concatenate(filled)
+    return np.concatenate(
+        [
+            np.full(len(part), "", dtype=object) if column is None else column.astype(object)
+            for column, part in zip(columns, parts, strict=True)
+        ]
+    )
+
+
+def _unique_ids(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    found = np.empty(0, dtype=np.int64)
+    for ids in parts:
+        is_taken = np.isin(ids, found)
+        start = max(int(found.max(initial=-1)), int(ids.max(initial=-1))) + 1
+        fresh = ids.copy()
+        fresh[is_taken] = np.arange(start, start + is_taken.sum())
+        found = np.concatenate([found, fresh])
+    return found
+
+
+def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """A read-only copy of the wanted shape; -1 stands for any length."""
+    array = np.array(values, dtype=dtype)
+    if array.size == 0 and shape[0] in (-1, 0):
+        array = array.reshape(0, *shape[1:])
+    if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"{name} has the shape {array.shape} and not {shape}")
+    array.setflags(write=False)
+    return array
+
+
+def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    return None if values is None else _frozen(values, dtype, shape, name)
+
+
+def _rows(column: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
+    return None if column is None else column[rows]

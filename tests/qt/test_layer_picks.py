@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from napari.layers import Points
+
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import points_spec
+
+ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)])
+
+
+@pytest.fixture
+def picks():
+    return Picks(
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]],
+        10.0,
+        rotations_zyx=ROTATIONS,
+        instance_ids=[2**60 + 1, -1, 7],
+        scores=[0.25, np.nan, 0.75],
+        features={"by": np.array(["me", "you", "them"], dtype=object)},
+        alignment_id=17,
+    )
+
+
+@pytest.fixture
+def layer(make_napari_viewer, picks):  # in 3D, since napari 0.9.2 can't paste points into a slice
+    common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "annotation"}}}
+    spec = points_spec(picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10)
+    return add_layers(make_napari_viewer(ndisplay=3), [spec])[0]
+
+
+def test_a_layer_that_nobody_touched_gives_the_picks_that_it_was_made_of(layer, picks):
+    found = picks_of(layer)
+
+    for name in ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(picks, name))
+    assert found.features["by"].tolist() == ["me", "you", "them"]
+    assert (found.spacing_angstrom, found.alignment_id) == (10.0, 17)
+
+
+def test_moved_and_deleted_points_keep_their_ids_and_rotations(layer):
+    layer.selected_data = {0}
+    layer.remove_selected()
+    layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
+    found = picks_of(layer)
+
+    assert found.ids.tolist() == [1, 2]
+    assert found.points_zyx.tolist() == [[4.5, 5.0, 6.0], [7.5, 8.0, 9.0]]
+    np.testing.assert_array_equal(found.rotations_zyx, ROTATIONS[1:])
+
+
+def test_a_copy_has_the_rotation_of_its_original_and_an_id_of_its_own(layer):
+    layer.selected_data = {1}
+    layer._copy_data()
+    layer._paste_data()
+    found = picks_of(layer)
+
+    assert found.ids.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found.rotations_zyx[3], ROTATIONS[1])
+
+
+def test_anybodys_points_are_picks_in_their_own_voxels():
+    nanometres = Points(np.ones((2, 3)), scale=(1.0,) * 3, units=("nm",) * 3, features={"cc": [0.1, 0.2]})
+
+    assert picks_of(nanometres).spacing_angstrom == 10.0
+    assert picks_of(nanometres).features["cc"].tolist() == [0.1, 0.2]
+    assert picks_of(Points(np.ones((2, 3)))).spacing_angstrom is None
+    assert picks_of(Points(np.ones((2, 3)), scale=(1, 2, 2), units=("nm",) * 3)).spacing_angstrom is None
+    with pytest.raises(ValueError, match="three coordinates"):
+        picks_of(Points(np.ones((2, 2))))
