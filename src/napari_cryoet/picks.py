@@ -270,8 +270,9 @@ def _unique_ids(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """A read-only copy of the wanted shape; -1 stands for any length."""
-    array = np.array(values, dtype=dtype)
+    """A read-only copy of the wanted shape, or what is one already; -1 stands for any length."""
+    is_ours = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
+    array = np.asarray(values, dtype=dtype) if is_ours else np.array(values, dtype=dtype)
     if array.size == 0 and shape[0] in (-1, 0):
         array = array.reshape(0, *shape[1:])
     if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):

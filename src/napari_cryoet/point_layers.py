@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from napari_cryoet.colors import RGBA, instance_colors
-from napari_cryoet.layer_spec import PICK_ID, PICKS_KEY, LayerSpec
-from napari_cryoet.picks import Picks
+from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY, LayerSpec
+from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: A disc is drawn as a ring over a faint fill, so that the particle below it can be judged.
 _FILL_OPACITY: Final = 0.15
 _RING_WIDTH: Final = 0.08
 #: Points of an instance are a cloud that outlines it; each is drawn this many voxels wide.
 _CLOUD_POINT_VOXELS: Final = 2.0
+_BLANKS: Final = {PICK_ID: NEW_PICK, "instance_id": NO_INSTANCE}
 
 
 def points_spec(
@@ -35,7 +37,8 @@ def points_spec(
         "name": name,
         "metadata": common.get("metadata", {}) | {PICKS_KEY: picks},
         "size": size_voxels,
-        "features": features_of(picks),
+        "features": (features := features_of(picks)),
+        "feature_defaults": blank_features(features),
         "face_color": face,
         "border_color": border,
         "border_width": 0.0 if picks.is_cloud else _RING_WIDTH,
@@ -69,6 +72,21 @@ def arrows_spec(
     }
     data = np.stack([picks.points_zyx[is_drawn], axes_zyx[is_drawn] * length_voxels], axis=1)
     return LayerSpec(data, options, "vectors")
+
+
+def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:
+    """One row for a new pick, of which nothing is known yet; napari would give it the values of the last one.
+
+    Parameters
+    ----------
+    features
+        A layer's features, by column.
+    """
+    blanks: dict[str, Any] = {}
+    for name in features:
+        kind = np.asarray(features[name]).dtype.kind
+        blanks[str(name)] = _BLANKS.get(str(name), np.nan if kind in "iufc" else False if kind == "b" else "")
+    return blanks
 
 
 def features_of(picks: Picks) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from weakref import WeakSet
 
 from napari import layers as napari_layers
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Points
 
 from napari_cryoet._qt import arrows, picks, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.progressive import attach
 from napari_cryoet._qt.steps import StepsWithTomograms
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 
@@ -62,6 +63,8 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if pyramid is not None and getattr(layer._slicing_state, "status", None) is None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
+    if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
+        link_of(layer)
     if not _is_alike(was_seen, layer.extent):
         layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
         if len(layers) == 1:

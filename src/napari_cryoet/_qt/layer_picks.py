@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Points
@@ -10,6 +12,11 @@ from numpy.typing import NDArray
 
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.picks import NO_INSTANCE, Picks
+
+#: Who keeps the picks of a layer up to date, for layers where somebody does.
+keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
+#: Who wants to know when somebody may be about to change a layer's features in place.
+onlookers: WeakKeyDictionary[Points, Callable[[], None]] = WeakKeyDictionary()
 
 
 def picks_of(layer: Points) -> Picks:
@@ -24,28 +31,54 @@ def picks_of(layer: Points) -> Picks:
     ValueError
         If the layer isn't three-dimensional.
     """
+    keeper = keepers.get(layer)
+    return read_picks(layer) if keeper is None else keeper()
+
+
+def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
+    """As `picks_of`, from nothing but the layer's rows and the picks in its metadata.
+
+    Parameters
+    ----------
+    first_new_id
+        New rows get no smaller ids, so that none is that of a pick that was there once.
+    """
     if layer.ndim != 3:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     places = np.asarray(layer.data, dtype=np.float64)
-    columns = {str(name): np.asarray(layer.features[name]) for name in layer.features}
+    features = layer._feature_table.values  # what `features` gives, without letting it be known that it was asked for
+    columns = {str(name): np.asarray(features[name]) for name in features}
     row_ids = columns.pop(PICK_ID, None)
     known = layer.metadata.get(PICKS_KEY)
     if not isinstance(known, Picks):
         return _stranger(layer, places, columns)
     source = _rows_of(known, row_ids, len(places))
-    instance_ids, scores = columns.pop("instance_id", None), columns.pop("score", None)
-    rotations = None
-    if known.rotations_zyx is not None:
-        rotations = np.full((len(places), 3, 3), np.nan)
-        rotations[source >= 0] = known.rotations_zyx[source[source >= 0]]
+    scores = None if "score" in known.features else columns.pop("score", None)
     return known.changed(
         points_zyx=places,
-        rotations_zyx=rotations,
-        instance_ids=_whole(instance_ids, NO_INSTANCE),
+        rotations_zyx=_rotations(known, source),
+        instance_ids=_instances(known, columns.pop("instance_id", None), len(places)),
         scores=None if scores is None else np.asarray(scores, dtype=np.float64),
         features=columns,
-        ids=_ids(known, row_ids, len(places)),
+        ids=_ids(known, row_ids, len(places), first_new_id),
     )
+
+
+def _rotations(known: Picks, source: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    """The rotation of each row: that of the pick that it is or was copied from."""
+    if known.rotations_zyx is None or np.array_equal(source, np.arange(len(known))):
+        return known.rotations_zyx
+    rotations = np.full((len(source), 3, 3), np.nan)
+    rotations[source >= 0] = known.rotations_zyx[source[source >= 0]]
+    return rotations
+
+
+def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray[np.int64] | None:
+    """The instance of each row; picks of which none belongs to one have no such column."""
+    if column is None and known.instance_ids is not None and (known.instance_ids == NO_INSTANCE).all():
+        return np.full(count, NO_INSTANCE)
+    instances: NDArray[np.int64] | None = _whole(column, NO_INSTANCE)
+    return instances
 
 
 def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]]) -> Picks:
@@ -80,14 +113,14 @@ def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[
     return np.where(is_known, found, -1)
 
 
-def _ids(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[np.int64]:
+def _ids(known: Picks, row_ids: NDArray[Any] | None, count: int, first_new_id: int) -> NDArray[np.int64]:
     """The id of each row: its pick's for the first row of that pick, and one of its own for copies and new rows."""
     wanted = np.full(count, NEW_PICK) if row_ids is None else _whole(row_ids, NEW_PICK)
     assert wanted is not None and known.ids is not None  # noqa: S101, PT018
     is_first = np.zeros(count, dtype=bool)
     is_first[np.unique(wanted, return_index=True)[1]] = True
     is_own = is_first & (wanted != NEW_PICK)
-    start = max(int(known.ids.max(initial=-1)), int(wanted.max(initial=-1))) + 1
+    start = max(int(known.ids.max(initial=-1)) + 1, int(wanted.max(initial=-1)) + 1, first_new_id)
     ids = np.array(wanted)
     ids[~is_own] = np.arange(start, start + (~is_own).sum())
     return ids

@@ -1,0 +1,357 @@
+"""Keeps the picks of a Points layer and the layer itself in step, both ways, and can take back what was done to them.
+
+Whatever a person does in napari (move, add, paste, delete, edit the features table) becomes a new state of the picks;
+whatever is done to the picks from here is written back into the layer. Each state is one step of undo.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+from napari.layers import Points
+from napari.layers.base import ActionType
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks
+from napari_cryoet._qt.point_looks import Looks, give_looks
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet.pick_changes import same_values, what_changed
+from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.point_layers import blank_features, features_of
+
+UNDO_STEPS: Final = 100
+#: States of a million picks are large: the oldest are forgotten before all of them take more than this.
+UNDO_BYTES: Final = 512 * 2**20
+_LOOK_AGAIN_MS: Final = 200
+_DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
+
+_links: weakref.WeakKeyDictionary[Points, PicksLink] = weakref.WeakKeyDictionary()
+
+
+def link_of(layer: Points) -> PicksLink:
+    """The link of a Points layer, which lives as long as the layer; made if there is none yet.
+
+    A person's own layer gets a features column that says which pick a row is, and nothing else.
+
+    Raises
+    ------
+    ValueError
+        If the layer isn't three-dimensional.
+    """
+    link = _links.get(layer)
+    if link is None:
+        link = _links[layer] = PicksLink(layer)
+    return link
+
+
+class PicksLink(QObject):
+    """The picks of one layer, now, and the way to change them.
+
+    Made by `link_of`. Ctrl+Z and Ctrl+Shift+Z undo and redo while the layer is the active one.
+    """
+
+    changed = Signal()  # the picks are others now: ask `picks`
+    selection_changed = Signal()  # other picks are selected: ask `selected_ids`
+
+    def __init__(self, layer: Points) -> None:
+        super().__init__()
+        self._layer_reference = weakref.ref(layer)
+        self._picks = read_picks(layer)
+        self._undo: list[Picks] = []
+        self._redo: list[Picks] = []
+        self._looks: Looks | None = None  # of all picks, as of before the change that is under way
+        self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
+        self._next_id = 0  # larger than that of any pick that ever was there
+        self._is_writing = False
+        self._soon = single_shot(self, 0, self._settle_quietly)
+        self._later = single_shot(self, _LOOK_AGAIN_MS, self._settle_quietly)
+        self._keep(layer, self._picks)
+        keepers[layer], onlookers[layer] = _weak_keeper(self), _weak_onlooker(self)
+        layer.events.data.connect(self._on_data)
+        layer.events.features.connect(self._on_something)
+        layer.selected_data.events.items_changed.connect(self._on_selection)
+        layer.bind_key("Control-Z", _undo_in, overwrite=True)
+        layer.bind_key("Control-Shift-Z", _redo_in, overwrite=True)
+
+    # what there is
+
+    @property
+    def layer(self) -> Points | None:
+        """The layer; None once nobody has it any more."""
+        return self._layer_reference()
+
+    @property
+    def picks(self) -> Picks:
+        """The picks that the layer shows now, in its order; their ``edits`` say what was done to them."""
+        self._settle()
+        return self._picks
+
+    @property
+    def selected_ids(self) -> NDArray[np.int64]:
+        """The ids of the picks that are selected in the layer, in its order."""
+        ids = _ids(self.picks)
+        layer = self.layer
+        return ids[sorted(layer.selected_data)] if layer is not None else ids[:0]
+
+    @property
+    def undo_text(self) -> str:
+        """What `undo` would take back; empty where there is nothing."""
+        self._settle()
+        return _difference(self._undo[-1], self._picks) if self._undo else ""
+
+    @property
+    def redo_text(self) -> str:
+        """What `redo` would do again; empty where there is nothing."""
+        self._settle()
+        return _difference(self._picks, self._redo[-1]) if self._redo else ""
+
+    # what can be done
+
+    def set(self, picks: Picks, edit: str = "") -> None:
+        """Show other picks in the layer, as one step that can be undone.
+
+        Parameters
+        ----------
+        picks
+            Most often made from `picks`; those whose ids are known keep their looks. Counted in other voxels than the
+            layer's, they are put where they belong.
+        edit
+            What was done, in words, if their ``edits`` don't say it yet.
+        """
+        self._settle()
+        spacing = self._picks.spacing_angstrom
+        if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
+            picks = picks.rescaled(spacing, self._picks.shape_zyx)
+        self._remember()
+        self._write(picks.changed(edit) if edit else picks)
+
+    def undo(self) -> bool:
+        """Take back what was done last; False where there is nothing to take back."""
+        self._settle()
+        if not self._undo:
+            return False
+        self._redo.append(self._picks)
+        self._write(self._undo.pop())
+        return True
+
+    def redo(self) -> bool:
+        """Do again what was taken back last; False where there is nothing."""
+        self._settle()
+        if not self._redo:
+            return False
+        self._undo.append(self._picks)
+        self._write(self._redo.pop())
+        return True
+
+    def select(self, ids: Iterable[int]) -> None:
+        """Select the picks with some ids in the layer, and no others; ids that aren't there are left out."""
+        wanted = np.fromiter(ids, dtype=np.int64)
+        rows = np.flatnonzero(np.isin(_ids(self.picks), wanted))
+        layer = self.layer
+        if layer is not None:
+            layer.selected_data = set(rows.tolist())
+
+    def look_again(self) -> None:
+        """Somebody may be about to change the layer's features in place, which napari tells nobody."""
+        if not self._is_writing and not self._later.isActive():
+            self._later.start()
+
+    # how the layer is followed
+
+    def _on_data(self, event: Any) -> None:
+        layer = self.layer
+        if layer is None or self._is_writing:
+            return
+        if event.action in _DONE:
+            self._name_new_rows(layer)
+            self._settle_quietly()
+        else:
+            self._settle_quietly()  # what was changed before without a word is a step of its own
+            self._looks = Looks.of(layer, _ids(self._picks)) if len(self._picks) == len(layer.data) else None
+
+    def _on_something(self, _event: Any = None) -> None:
+        if not self._is_writing:
+            self._soon.start()
+
+    def _on_selection(self, _added: object = None, _removed: object = None) -> None:
+        layer = self.layer
+        if layer is not None and not self._is_writing and len(layer.data) != len(self._picks):
+            self._settle_quietly()  # napari pastes without a word
+        self.selection_changed.emit()
+
+    def _name_new_rows(self, layer: Points) -> None:
+        """Napari gives new points the features of the selected one: which pick they are, they can't have of that."""
+        new = slice(len(self._picks), len(layer.data))
+        features = layer._feature_table.values
+        count = len(features.index[new])
+        if count == 0 or PICK_ID not in features:
+            return
+        features.loc[features.index[new], PICK_ID] = np.arange(self._next_id, self._next_id + count)
+        if self._picks.scores is not None and "score" in features:
+            features.loc[features.index[new], "score"] = np.nan
+        if self._picks.instance_ids is not None and "instance_id" in features:
+            features.loc[features.index[new], "instance_id"] = NO_INSTANCE
+
+    def _settle_quietly(self) -> None:
+        """As `_settle`, for events: a layer that shows no picks just now is looked at again when it is asked for."""
+        try:
+            self._settle()
+        except ValueError:
+            return
+
+    def _settle(self) -> None:
+        """Take over what was done to the layer since it was looked at last."""
+        layer = self.layer
+        if layer is None or self._is_writing:
+            return
+        self._soon.stop()
+        found = read_picks(layer, self._next_id)
+        edit = what_changed(self._picks, found)
+        if not edit:
+            return
+        self._remember()
+        before, self._picks = self._picks, _sharing(found, self._picks).changed(edit)
+        gone = ~np.isin(_ids(before), _ids(self._picks))
+        if self._looks is not None and gone.any():
+            self._bury(self._looks.take(gone))
+        self._looks = None
+        self._keep(layer, self._picks)
+        self.changed.emit()
+
+    def _keep(self, layer: Points, picks: Picks) -> None:
+        """Let the layer know its picks, and each row which of them it is."""
+        layer.metadata[PICKS_KEY] = picks
+        ids, features = _ids(picks), layer._feature_table.values
+        self._next_id = max(self._next_id, int(ids.max(initial=-1)) + 1)
+        if PICK_ID not in features or not np.array_equal(np.asarray(features[PICK_ID]), ids):
+            defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
+            features[PICK_ID] = np.array(ids)
+            layer.feature_defaults = defaults | {PICK_ID: NEW_PICK}
+
+    def _bury(self, looks: Looks) -> None:
+        self._gone.insert(0, looks)
+        del self._gone[UNDO_STEPS:]
+
+    def _remember(self) -> None:
+        """Make what the picks are now the state that `undo` comes back to."""
+        self._redo.clear()
+        self._undo.append(self._picks)
+        sizes = np.cumsum([_bytes(state) for state in reversed(self._undo)])
+        kept = min(UNDO_STEPS, max(1, int((sizes <= UNDO_BYTES).sum())))
+        del self._undo[:-kept]
+
+    # how the layer is written
+
+    def _write(self, picks: Picks) -> None:
+        layer = self.layer
+        if layer is None:
+            return
+        before, self._picks = self._picks, picks
+        self._is_writing = True
+        try:
+            self._write_rows(layer, before, picks)
+            self._keep(layer, picks)
+        finally:
+            self._is_writing = False
+        self.changed.emit()
+
+    def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
+        ids, ids_before = _ids(picks), _ids(before)
+        has_same_rows = np.array_equal(ids, ids_before)
+        selected = ids_before[sorted(layer.selected_data)]
+        looks = None if has_same_rows else Looks.of(layer, ids_before)
+        if looks is not None:
+            self._bury(looks.take(~np.isin(ids_before, ids)))
+            layer.selected_data.clear()
+        if looks is not None or not np.array_equal(picks.points_zyx, before.points_zyx):
+            layer.data = np.array(picks.points_zyx)
+        with layer._block_refresh():  # once is enough
+            if looks is not None:
+                give_looks(layer, ids, [looks, *self._gone])
+            defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
+            layer.features = _like(features_of(picks), layer.features)
+            blanks = blank_features(layer.features)
+            layer.feature_defaults = {name: defaults.get(name, blank) for name, blank in blanks.items()}
+            if looks is not None:
+                layer.selected_data = set(np.flatnonzero(np.isin(ids, selected)).tolist())
+        layer.refresh()
+
+
+def _undo_in(layer: Points) -> None:
+    """Take back what was done last to the picks of this layer."""
+    link_of(layer).undo()
+
+
+def _redo_in(layer: Points) -> None:
+    """Do again what was taken back last in this layer."""
+    link_of(layer).redo()
+
+
+def _weak_keeper(link: PicksLink) -> Callable[[], Picks]:
+    """The link's picks, without keeping the link alive."""
+    reference = weakref.ref(link)
+
+    def picks() -> Picks:
+        alive = reference()
+        assert alive is not None  # noqa: S101 - it lives as long as the layer
+        return alive.picks
+
+    return picks
+
+
+def _weak_onlooker(link: PicksLink) -> Callable[[], None]:
+    reference = weakref.ref(link)
+
+    def look_again() -> None:
+        if (alive := reference()) is not None:
+            alive.look_again()
+
+    return look_again
+
+
+def _ids(picks: Picks) -> NDArray[np.int64]:
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    return picks.ids
+
+
+def _difference(before: Picks, after: Picks) -> str:
+    """What made one state of another, in the words that came with it."""
+    return after.edits[-1] if after.edits and len(after.edits) > len(before.edits) else "the last change"
+
+
+def _sharing(picks: Picks, before: Picks) -> Picks:
+    """The same picks, holding the arrays of a state before wherever they say the same."""
+    columns: dict[str, Any] = {}
+    for name in ("points_zyx", "instance_ids", "scores", "ids"):
+        one, other = getattr(picks, name), getattr(before, name)
+        if one is not None and other is not None and one.shape == other.shape and same_values(one, other).all():
+            columns[name] = other
+    features = {
+        name: old
+        if (old := before.features.get(name)) is not None and len(old) == len(column) and same_values(column, old).all()
+        else column
+        for name, column in picks.features.items()
+    }
+    return picks.changed(**columns, features=features)
+
+
+def _bytes(picks: Picks) -> int:
+    columns = [picks.points_zyx, picks.rotations_zyx, picks.instance_ids, picks.scores, picks.ids]
+    return sum(column.nbytes for column in [*columns, *picks.features.values()] if column is not None)
+
+
+def _like(columns: dict[str, Any], features: Any) -> Any:
+    """Columns as a table, of the kinds that a table's columns have where their values allow it."""
+    import pandas as pd  # type: ignore[import-untyped]
+
+    table = pd.DataFrame(columns)
+    for name in table:
+        kind = features[name].dtype if name in features else None
+        if isinstance(kind, pd.CategoricalDtype) and table[name].isin(kind.categories).all():
+            table[name] = table[name].astype(kind)
+    return table
