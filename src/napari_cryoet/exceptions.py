@@ -9,6 +9,9 @@
     │   ├── NotFoundError   the portal has no such record
     │   └── PackError       an offline pack is damaged or isn't a pack
     ├── FormatError         a file is not what its name or its metadata says
+    │   └── MissingContextError   a file is right, but doesn't say all that is needed to place what is in it
+    ├── SaveError           a file could not be written; what was there is as it was
+    │   └── ExistsError     something is there already, and nobody said to replace it
     ├── StreamError         pixels could not be read
     │   ├── ChangedError    the file became another one while it was read
     │   └── DamagedError    what came can't be what was written
@@ -22,6 +25,9 @@ is chained with ``raise ... from error``.
 from __future__ import annotations
 
 from typing import Literal
+
+#: What a file may fail to say of the volume that its positions belong to.
+Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
 
 class CryoETError(Exception):
@@ -77,6 +83,35 @@ class PackError(PortalError):
 
 class FormatError(CryoETError):
     """A file is not what its name or its metadata says."""
+
+
+class MissingContextError(FormatError):
+    """A file is right, but doesn't say all that is needed to place what is in it. Whoever knows the rest can say it.
+
+    Parameters
+    ----------
+    message, hint
+        As in `CryoETError`.
+    missing
+        What to say, by the names of the arguments that take it: "spacing_angstrom", "shape_zyx", "tomogram".
+    choices
+        Where one of several has to be chosen: the names of all.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", missing: tuple[Context, ...], choices: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.missing = missing
+        self.choices = choices
+
+
+class SaveError(CryoETError):
+    """A file could not be written. What was there before is as it was."""
+
+
+class ExistsError(SaveError):
+    """Something is there already, and nobody said to replace it."""
 
 
 class StreamError(CryoETError):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final
 
 from napari_cryoet._version import __version__
 from napari_cryoet.links import database_links, publication_links
+from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
 
 #: All data of the portal is dedicated to the public domain.
@@ -129,6 +130,30 @@ def of_bare_file(
         "source_url": source_url,
         "voxel_spacing_angstrom": plain_data(spacing_angstrom),
         "software": f"napari-cryoet {__version__}",
+    }
+
+
+def of_export(picks: Picks, *, who: str, when: datetime) -> dict[str, Any]:
+    """What an export of picks says of itself: where they come from, in which grid, what was done to them, by whom.
+
+    Parameters
+    ----------
+    who
+        Who exports, or "".
+    when
+        The time, with its zone.
+    """
+    return {
+        "kind": "picks exported by napari-cryoet",
+        "software": f"napari-cryoet {__version__}",
+        "written_at": when.isoformat(timespec="seconds"),
+        "written_by": who or None,
+        "count": len(picks),
+        "voxel_spacing_angstrom": picks.spacing_angstrom,
+        "shape_zyx": plain_data(picks.shape_zyx),
+        "alignment_id": picks.alignment_id,
+        "edits": list(picks.edits),
+        "source": plain_data(picks.about),
     }
 
 

@@ -6,7 +6,6 @@ A reader knows no records, so spacing comes from the file, or from the portal's 
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +27,6 @@ LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
 
 _HEAD_BYTES: Final = 2**16
-_LINES_LOOKED_AT: Final = 20
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -133,16 +131,7 @@ def _holds_points(path: str) -> bool:
     head = open_source(path).read("", length=_HEAD_BYTES)
     if head is None:
         raise StreamError(f"There is no file at {path}.")
-    lines = [line for line in head.content.split(b"\n") if line.strip()][:_LINES_LOOKED_AT]
-    return any(_is_point(line) for line in lines)
-
-
-def _is_point(line: bytes) -> bool:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and ndjson.known_kind(record.get("type")) is not None
+    return ndjson.holds_points(head.content)
 
 
 def _pack_folder(path: str) -> Path | None:

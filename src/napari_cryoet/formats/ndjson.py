@@ -34,6 +34,7 @@ MAX_LINE_BYTES: Final = 64 * 2**10
 MAX_POINTS: Final = 3_000_000
 MAX_COLUMNS: Final = 64
 MAX_TEXT: Final = 1_000
+_LINES_LOOKED_AT: Final = 20
 #: How much of an offending line a message shows.
 SHOWN_TEXT: Final = 120
 
@@ -46,6 +47,10 @@ _OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instan
 
 #: The column that says how good a point is, where a file has it.
 SCORE: Final = "score"
+#: The column of our own exports that says which pick a line is, where that isn't the line's number.
+PICK_ID: Final = "pick_id"
+#: What no further column can be called.
+OWN_KEYS: Final = _OWN_KEYS | {SCORE, PICK_ID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,12 @@ def read_points(source: bytes | str | Path) -> Points:
     return builder.build()
 
 
+def holds_points(head: bytes) -> bool:
+    """Whether one of the first lines of a file is a point of a kind that we know; ``head`` is how the file starts."""
+    lines = [line for line in head.split(b"\n") if line.strip()][:_LINES_LOOKED_AT]
+    return any(_is_point(line) for line in lines)
+
+
 def known_kind(word: object) -> str | None:
     """The kind of point that a line's ``type`` names, in whatever case; None for any other."""
     return _KINDS.get(word.lower()) if isinstance(word, str) else None
@@ -216,6 +227,14 @@ def write_points(points: Points) -> bytes:
                 record[name] = value
         lines.append(json.dumps(record, allow_nan=False, ensure_ascii=False))
     return "".join(line + "\n" for line in lines).encode()
+
+
+def _is_point(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and known_kind(record.get("type")) is not None
 
 
 def _read_bounded(path: Path) -> bytes:

@@ -1,0 +1,242 @@
+"""copick's files of picks: JSON with positions in ångström, one file an object, run, user and session.
+
+Conventions, from copick's source (``models.py``: ``CopickPicksFile``, ``CopickPoint``): ``location`` is x, y, z in
+ångström, 0 at the centre of the first voxel (copick's own import of the portal's points multiplies voxel indices by the
+voxel spacing); ``transformation_`` is a 4 x 4 matrix "to transform coordinates from the object space to the tomogram
+space": active, on column vectors in x, y, z, as in the portal's files, and its last column is added to the location.
+``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null.
+
+A file lies at ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json`` of its project, and its name is what copick
+goes by.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_large
+from napari_cryoet.picks import NO_INSTANCE, Picks
+
+#: Who we are where nobody says; session 0 is copick's for picks that a tool made.
+TOOL_USER: Final = "napari-cryoet"
+TOOL_SESSION: Final = "0"
+_KEYS: Final = frozenset({"pickable_object_name", "user_id", "session_id", "points"})
+_NAME: Final = re.compile(r"(?P<user>[^_]+)_(?P<session>[^_]+)_(?P<object>.+)")
+_PLAIN_BYTES: Final = 2**22
+
+
+class Place(NamedTuple):
+    """Whose picks of what a file holds, as copick tells files apart."""
+
+    run: str
+    user: str
+    session: str
+    object: str
+
+
+def holds_picks(path: Path, head: str) -> bool:
+    """Whether a JSON file is one of copick's picks; ``head`` is how it starts."""
+    if not head.lstrip("\ufeff \t\r\n").startswith("{") or not any(f'"{key}"' in head for key in _KEYS):
+        return False
+    try:
+        document = _document(path)
+    except FormatError:
+        return False
+    return set(document) >= _KEYS
+
+
+def read_picks_file(path: Path, context: Context) -> Picks:
+    """The picks of a file; ``about`` has whose picks of what they are.
+
+    Where copick's file doesn't trust its orientations, or all of them are the identity, which is what copick's tools
+    write for picks that were never oriented, the picks have no rotations.
+
+    Raises
+    ------
+    FormatError
+        If it is no such file.
+    MissingContextError
+        If it doesn't say the voxel spacing of its tomogram, and nobody else does.
+    """
+    document = _document(path)
+    if not set(document) >= _KEYS:
+        raise FormatError(f"{path.name} holds no picks of copick: it has no {listed(sorted(_KEYS - set(document)))}.")
+    unit = document.get("unit", "angstrom")
+    if unit != "angstrom":
+        raise FormatError(f"{path.name} counts in {unit!r}; copick's positions are in angstrom.")
+    spacing = context.spacing_angstrom if context.spacing_angstrom is not None else _spacing(document)
+    if spacing is None:
+        raise MissingContextError(
+            f"{path.name} has its positions in ångström and doesn't say how wide a voxel is.",
+            hint="Give the voxel spacing of the tomogram.",
+            missing=("spacing_angstrom",),
+        )
+    points = document["points"] or []
+    if not isinstance(points, list):
+        raise FormatError(f"{path.name}: its points aren't a list.")
+    rows = [_row(path, number, point) for number, point in enumerate(points, start=1)]
+    positions_xyz = np.array([row.position_xyz for row in rows], dtype=np.float64).reshape(-1, 3)
+    names = {key: document[key] for key in ("user_id", "session_id", "run_name") if document.get(key)}
+    return checked_picks(
+        path,
+        points_zyx=positions_xyz[:, ::-1] / spacing,
+        spacing_angstrom=spacing,
+        rotations_zyx=_rotations_zyx(rows) if document.get("trust_orientation", True) is not False else None,
+        instance_ids=_instances(rows),
+        scores=_scores(rows),
+        shape_zyx=context.shape_zyx,
+        about={"object_name": str(document["pickable_object_name"])} | {key: str(name) for key, name in names.items()},
+    )
+
+
+def losses(picks: Picks) -> list[str]:
+    """What a file of copick can't hold, in words."""
+    said = []
+    given = picks.rotations_zyx
+    if given is not None and np.isnan(given).any():
+        n_without = int(np.isnan(given).any(axis=(1, 2)).sum())
+        if n_without < len(picks):
+            said.append(f"{n_without:,} picks without orientation get the identity, which copick takes for one.")
+    elif given is not None and len(picks) and (given == np.eye(3)).all():
+        said.append("All rotations are the identity; they read back as none.")
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    if not np.array_equal(picks.ids, np.arange(len(picks))):
+        said.append("copick counts points by their place in the file: the picks' own ids are left out.")
+    if picks.features:
+        said.append(f"A point of copick has no {listed(list(picks.features))}.")
+    if picks.alignment_id is not None or picks.about:
+        said.append("copick has no place for where picks come from; it stands in the .provenance.json beside the file.")
+    return said
+
+
+def picks_file(picks: Picks, path: Path) -> bytes:
+    """The content of a file that is to lie at ``path``; where that is a copick project, its names go by it."""
+    assert picks.spacing_angstrom is not None  # noqa: S101 - the caller has seen to it
+    place = place_of(path, picks.about)
+    locations = (picks.points_xyz * picks.spacing_angstrom).tolist()
+    transformations = np.tile(np.eye(4), (len(picks), 1, 1))
+    rotations = picks.rotations_xyz
+    has_rotations = rotations is not None and not np.isnan(rotations).all()
+    if rotations is not None:
+        is_given = ~np.isnan(rotations).any(axis=(1, 2))
+        transformations[is_given, :3, :3] = rotations[is_given]
+    instances = [None] * len(picks) if picks.instance_ids is None else picks.instance_ids.tolist()
+    scores = [math.nan] * len(picks) if picks.scores is None else picks.scores.tolist()
+    points = [
+        {
+            "location": dict(zip("xyz", location, strict=True)),
+            "transformation_": transformation,
+            "instance_id": None if instance in (None, NO_INSTANCE) else instance,
+            "score": score if math.isfinite(score) else None,
+        }
+        for location, transformation, instance, score in zip(
+            locations, transformations.tolist(), instances, scores, strict=True
+        )
+    ]
+    document = {
+        "pickable_object_name": place.object,
+        "user_id": place.user,
+        "session_id": place.session,
+        "run_name": place.run,
+        "voxel_spacing": picks.spacing_angstrom,
+        "unit": "angstrom",
+        "points": points,
+        "trust_orientation": has_rotations,
+    }
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
+
+
+def place_of(path: Path, about: Mapping[str, Any]) -> Place:
+    """Whose picks of what a file at ``path`` holds: by its name and folders, else by what is known of the picks."""
+    named = _NAME.fullmatch(path.stem)
+    is_in_project = path.parent.name == "Picks"
+    if named is not None:
+        user, session, name = named["user"], named["session"], named["object"]
+    else:
+        user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
+        name = str(about.get("object_name") or path.stem)
+    run = path.parent.parent.name if is_in_project else str(about.get("run_name") or "")
+    return Place(run, user, session, name)
+
+
+def path_in_project(project: Path, place: Place) -> Path:
+    """Where such a file lies in a copick project, with names that can be told apart in its name."""
+    user, session = (re.sub(r"[_/\\:*?\"<>|\s]+", "-", part) for part in (place.user, place.session))
+    run, name = (re.sub(r"[/\\:*?\"<>|\s]+", "-", part) for part in (place.run, place.object))
+    return project / "ExperimentRuns" / run / "Picks" / f"{user}_{session}_{name.replace('_', '-')}.json"
+
+
+class _Row(NamedTuple):
+    position_xyz: list[float]
+    rotation_xyz: list[list[float]]
+    instance_id: int | None
+    score: float | None
+
+
+_IDENTITY: Final = np.eye(4).tolist()
+
+
+def _row(path: Path, number: int, point: Any) -> _Row:
+    try:
+        location = [_number(point["location"][axis]) for axis in "xyz"]
+        matrix = [[_number(value) for value in row] for row in point.get("transformation_") or _IDENTITY]
+        if [len(row) for row in matrix] != [4, 4, 4, 4]:
+            raise ValueError("its transformation_ isn't 4 x 4")
+        instance, score = point.get("instance_id"), point.get("score")
+        return _Row(
+            [at + row[3] for at, row in zip(location, matrix, strict=False)],
+            [row[:3] for row in matrix[:3]],
+            None if instance is None else int(instance),
+            None if score is None else _number(score),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise FormatError(f"{path.name}: point {number} can't be used ({error}).") from error
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _rotations_zyx(rows: list[_Row]) -> NDArray[np.float64] | None:
+    matrices = np.array([row.rotation_xyz for row in rows], dtype=np.float64).reshape(-1, 3, 3)
+    return None if (matrices == np.eye(3)).all() else matrices[:, ::-1, ::-1]
+
+
+def _instances(rows: list[_Row]) -> list[int] | None:
+    """None where all are copick's default."""
+    ids = [NO_INSTANCE if row.instance_id is None else row.instance_id for row in rows]
+    return None if set(ids) <= {0} or set(ids) <= {NO_INSTANCE} else ids
+
+
+def _scores(rows: list[_Row]) -> list[float] | None:
+    """None where all are copick's default."""
+    scores = [math.nan if row.score is None else row.score for row in rows]
+    return None if all(score == 1.0 for score in scores) or all(map(math.isnan, scores)) else scores
+
+
+def _spacing(document: Mapping[str, Any]) -> float | None:
+    spacing = document.get("voxel_spacing")
+    is_width = isinstance(spacing, int | float) and not isinstance(spacing, bool) and 0 < spacing < math.inf
+    return float(spacing) if is_width and spacing is not None else None
+
+
+def _document(path: Path) -> dict[str, Any]:
+    refuse_large(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path.name} is no JSON that can be read ({error}).") from error
+    if not isinstance(document, dict):
+        raise FormatError(f"{path.name} holds no picks of copick.")
+    return document

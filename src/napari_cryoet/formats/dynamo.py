@@ -1,0 +1,226 @@
+"""Dynamo tables (.tbl): 35 to 42 columns of numbers without a header, a row a particle.
+
+Conventions, from Dynamo's wiki (*Table convention*, *Euler angles convention*): x, y, z (columns 24 to 26) are the
+position "in original volume" and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. Dynamo is MATLAB,
+which counts from 1: the centre of the first voxel is 1, 1, 1. What tdrot, tilt, narot (7 to 9) mean is in
+`napari_cryoet.formats.eulers`. ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo`` (20) the number of
+the tomogram, whose name may stand in a table map (``.doc``) beside the table, ``reg`` (21) is free for regions in a
+tomogram (here: instances), ``apix`` (36) the width of a voxel in ångström.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.eulers import angles_of, matrices_of
+from napari_cryoet.formats.exchange import (
+    Context,
+    checked_picks,
+    choose_tomogram,
+    listed,
+    orientations_of,
+    refuse_large,
+    rotation_losses,
+)
+from napari_cryoet.picks import NO_INSTANCE, Picks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ANGLES: Final = ("tdrot", "tilt", "narot")
+_POSITION: Final = ("x", "y", "z")
+_SHIFT: Final = ("dx", "dy", "dz")
+_FIRST_VOXEL: Final = 1.0
+_LEAST_COLUMNS: Final = 26
+_OWN: Final = frozenset({*ANGLES, *_POSITION, *_SHIFT, "tag", "aligned_value", "cc", "tomo", "reg", "apix"})
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][+-]?\d+)?(?:[+-][\d.eE+-]*i)?", re.IGNORECASE)
+
+
+def holds_table(text: str) -> bool:
+    """Whether the first line of a text is a row of such a table; nothing at all is a table without particles."""
+    if not text.strip():
+        return True
+    words = text.lstrip("\ufeff \t\r\n").split("\n", 1)[0].split()
+    return len(words) >= _LEAST_COLUMNS and all(_NUMBER.fullmatch(word) for word in words)
+
+
+def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Picks:
+    """The picks of one tomogram.
+
+    Dynamo always has angles. If they are 0, 0, 0 for all particles, none of these was ever oriented, and the picks have
+    no rotations. Likewise, scores and regions that are 0 throughout are none.
+
+    Parameters
+    ----------
+    context
+        Its ``tomogram`` is a number, or the tomogram's file as the table map has it.
+    tag_offset
+        What an export of ours added to ids to make tags of them.
+
+    Raises
+    ------
+    FormatError
+        If it is no such table.
+    MissingContextError
+        If there are several tomograms and none was chosen.
+    """
+    table = _table(path)
+    numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
+    in_map = _table_map(path)
+    names = [in_map.get(int(number), f"{number:g}") if np.isfinite(number) else "nan" for number in numbers]
+    tomogram = choose_tomogram(names, context.tomogram, path.name)
+    table = table[np.array(names, dtype=object) == tomogram] if len(table) else table
+    spacing = context.spacing_angstrom
+    pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
+    own = float(pixel[0]) if len(pixel) and pixel[0] > 0 and (pixel == pixel[0]).all() else None
+    points_xyz = table[list(_POSITION)].to_numpy() + table[list(_SHIFT)].to_numpy() - _FIRST_VOXEL
+    if own is not None and spacing is not None and own != spacing:
+        points_xyz = points_xyz * (own / spacing)
+    angles = table[list(ANGLES)].to_numpy()
+    rotations_xyz = matrices_of(angles, "dynamo") if np.any(angles) else None
+    offset = tag_offset if isinstance(tag_offset, int) else 0
+    return checked_picks(
+        path,
+        points_zyx=points_xyz[:, ::-1],
+        spacing_angstrom=spacing if spacing is not None else own,
+        rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
+        scores=_given(table, "cc"),
+        instance_ids=_whole(_given(table, "reg"), NO_INSTANCE),
+        ids=_ids(table["tag"].to_numpy(), offset),
+        features={name: _narrowed(table[name].to_numpy()) for name in _features_in(table)},
+        shape_zyx=context.shape_zyx,
+        about={"tomogram_name": tomogram if in_map else None},
+    )
+
+
+def losses(picks: Picks) -> list[str]:
+    """What a table can't hold, in words."""
+    said = rotation_losses(picks)
+    orientations = orientations_of(picks)
+    if orientations is None and len(picks):
+        said.append("A table always has angles: 0, 0, 0 is written, which Dynamo takes for an orientation.")
+    elif orientations is not None and not orientations.are_known.all():
+        n_without = int((~orientations.are_known).sum())
+        said.append(f"{n_without:,} picks without orientation get 0, 0, 0, which Dynamo takes for one.")
+    elif orientations is not None and not np.any(angles_of(orientations.matrices_xyz, "dynamo")):
+        said.append("All rotations are the identity; they read back as none.")
+    for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
+        if column is not None and len(column) and not column.any():
+            said.append(f"All {what} are 0, which is what a table says where there are none.")
+    if picks.instance_ids is not None and (np.abs(picks.instance_ids) > 2**53).any():
+        said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
+    columns = set(_columns())
+    unnamed = [name for name, column in picks.features.items() if name not in columns or column.dtype.kind not in "iuf"]
+    unnamed += [name for name in picks.features if name in _OWN]
+    if unnamed:
+        said.append(f"A table has no column for {listed(unnamed)}.")
+    if picks.alignment_id is not None or picks.about:
+        said.append("A table has no place for where picks come from; it stands in the .provenance.json beside it.")
+    return said
+
+
+def write_table(picks: Picks, path: Path) -> int:
+    """Write a table of 42 columns; gives what was added to ids, since tags start at 1."""
+    import dynamotable
+    import pandas as pd
+
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    offset = max(0, 1 - int(picks.ids.min(initial=1)))
+    orientations = orientations_of(picks)
+    angles = np.zeros((len(picks), 3)) if orientations is None else angles_of(orientations.matrices_xyz, "dynamo")
+    columns: dict[str, Any] = {"tag": picks.ids + offset, "tomo": np.ones(len(picks), int)}
+    columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
+    columns |= dict(zip(ANGLES, angles.T, strict=True))
+    if picks.scores is not None:
+        columns["cc"] = np.where(np.isnan(picks.scores), np.nan, picks.scores)
+    if picks.instance_ids is not None:
+        columns["reg"] = picks.instance_ids
+    if picks.spacing_angstrom is not None:
+        columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
+    for name in set(_columns()) - _OWN:
+        column = picks.features.get(name)
+        if column is not None and column.dtype.kind in "iuf":
+            columns[name] = column
+    frame = pd.DataFrame(columns)
+    dynamotable.write(frame.astype(object).where(frame.notna(), "NaN"), str(path))  # as MATLAB spells it
+    return offset
+
+
+def _table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    refuse_large(path)
+    names = _columns()
+    try:
+        table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(np.empty((0, len(names))), columns=list(names))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path.name} is no Dynamo table ({error}).") from error
+    if table.shape[1] < _LEAST_COLUMNS:
+        raise FormatError(
+            f"{path.name} is no Dynamo table: it has {table.shape[1]} columns, and positions are in the 24th to 26th."
+        )
+    table = table.iloc[:, : len(names)]
+    table.columns = list(names[: table.shape[1]])
+    return pd.DataFrame({name: _numbers(path, name, table[name]) for name in table})
+
+
+def _numbers(path: Path, name: str, texts: pd.Series) -> NDArray[np.float64]:
+    """A column of numbers; of complex ones, which Dynamo leaves in columns that nobody needs, NaN."""
+    try:
+        return np.array([float(text) for text in texts], dtype=np.float64)
+    except ValueError as error:
+        if name not in _OWN and all(_NUMBER.fullmatch(text) for text in texts):
+            return np.full(len(texts), np.nan)
+        raise FormatError(f"{path.name} is no Dynamo table: its column {name} isn't numbers ({error}).") from error
+
+
+def _columns() -> tuple[str, ...]:
+    from dynamotable.constants import COLUMN_NAME_TO_COLUMN_NUMBER
+
+    return tuple(COLUMN_NAME_TO_COLUMN_NUMBER)
+
+
+def _table_map(path: Path) -> dict[int, str]:
+    """The tomograms' files by number, of the table map beside a table; empty where there is none."""
+    beside = path.with_suffix(".doc")
+    if not beside.is_file():
+        return {}
+    refuse_large(beside)
+    lines = [line.split(None, 1) for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return {int(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdigit()}
+
+
+def _given(table: pd.DataFrame, name: str) -> NDArray[np.float64] | None:
+    """A column, or None where it is 0 throughout, as where nothing was ever written into it."""
+    column: NDArray[np.float64] = table[name].to_numpy()
+    return column if np.any(column) else None
+
+
+def _whole(column: NDArray[np.float64] | None, missing: int) -> NDArray[np.int64] | None:
+    if column is None:
+        return None
+    return np.where(np.isfinite(column), column, missing).astype(np.int64)
+
+
+def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
+    """The tags as ids, where they are whole and tell all rows apart."""
+    if not np.isfinite(tags).all() or (tags != np.round(tags)).any() or len(np.unique(tags)) != len(tags):
+        return None
+    return tags.astype(np.int64) - offset
+
+
+def _features_in(table: pd.DataFrame) -> list[str]:
+    """Further columns in which something was written."""
+    return [name for name in table if name not in _OWN and np.isfinite(table[name]).all() and table[name].any()]
+
+
+def _narrowed(column: NDArray[np.float64]) -> NDArray[Any]:
+    return column.astype(np.int64) if (column == np.round(column)).all() and (np.abs(column) < 2**53).all() else column

@@ -1,0 +1,184 @@
+"""What all formats of picks share: what a reader is told beside the file, and columns that keep their type as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.picks import Picks
+
+#: Far above any file of picks that is known.
+MAX_FILE_BYTES: Final = 512 * 2**20
+#: How far a matrix may be from a rotation before an export says that angles hold the nearest one.
+_ROUNDED: Final = 1e-6
+
+Kind = Literal["text", "whole", "real", "truth"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of the volume that a file's picks belong to, whatever the file says.
+
+    Attributes
+    ----------
+    spacing_angstrom, shape_zyx
+        Of the grid in which positions shall be counted; the shape is in its voxels.
+    tomogram
+        Which one, of a file with several.
+    """
+
+    spacing_angstrom: float | None = None
+    shape_zyx: tuple[int, int, int] | None = None
+    tomogram: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Orientations:
+    """What a format of angles can say of rotations.
+
+    Attributes
+    ----------
+    matrices_xyz
+        (n, 3, 3), the identity for picks without an orientation.
+    are_known
+        (n,), for which picks there is one.
+    """
+
+    matrices_xyz: NDArray[np.float64]
+    are_known: NDArray[np.bool_]
+
+
+def orientations_of(picks: Picks) -> Orientations | None:
+    """The picks' proper rotations; None where no pick has one."""
+    matrices, are_known = picks.rotations_xyz, picks.are_oriented
+    if matrices is None or not are_known.any():
+        return None
+    return Orientations(np.where(are_known[:, None, None], matrices, np.eye(3)), are_known)
+
+
+def rotation_losses(picks: Picks) -> list[str]:
+    """What becomes of matrices that angles can't hold, in words."""
+    if picks.rotations_zyx is None:
+        return []
+    losses = []
+    is_given = np.isfinite(picks.rotations_zyx).all(axis=(1, 2))
+    are_oriented = picks.are_oriented
+    n_improper = int((is_given & ~are_oriented).sum())
+    if n_improper:
+        losses.append(f"{n_improper:,} of the matrices are no rotations; these picks are written without orientation.")
+    matrices = picks.rotations_zyx[are_oriented]
+    if len(matrices) and np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max() > _ROUNDED:
+        losses.append("Rotations are rounded in the source; angles hold the nearest exact rotation.")
+    return losses
+
+
+def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
+    """Which of the tomograms of a file is meant; None where it names none.
+
+    Raises
+    ------
+    MissingContextError
+        If there are several and none was chosen; it has their names.
+    FormatError
+        If the chosen one isn't there.
+    """
+    found = tuple(dict.fromkeys(names))
+    if wanted is not None and wanted not in found:
+        raise FormatError(
+            f"{file_name} has no picks of a tomogram {wanted!r}.",
+            hint=f"It has those of {listed(found)}." if found else "It names no tomogram.",
+        )
+    if wanted is None and len(found) > 1:
+        raise MissingContextError(
+            f"{file_name} holds the picks of {len(found)} tomograms: {listed(found)}.",
+            hint="Say which one.",
+            missing=("tomogram",),
+            choices=found,
+        )
+    return wanted if wanted is not None else (found[0] if found else None)
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names in a sentence, not more than fit into one."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def refuse_large(path: Path) -> None:
+    """Refuse a file that is no file, or beyond `MAX_FILE_BYTES`."""
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
+    if size_bytes > MAX_FILE_BYTES:
+        raise FormatError(f"{path.name} is too large for a file of picks ({size_bytes:,} bytes).")
+
+
+def typed(texts: Iterable[Any]) -> NDArray[Any]:
+    """A column of texts as whole numbers, as numbers, or as they are; what is missing is NaN, or "" among texts."""
+    values = ["" if value is None or (isinstance(value, float) and math.isnan(value)) else value for value in texts]
+    given = [value for value in values if value != ""]
+    if given and len(given) == len(values):
+        try:
+            return np.array([_whole(value) for value in values], dtype=np.int64)
+        except (ValueError, OverflowError):
+            pass
+    try:
+        if given:
+            return np.array([math.nan if value == "" else float(value) for value in values], dtype=np.float64)
+    except ValueError:
+        pass
+    return np.array([str(value) for value in values], dtype=object)
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, float) and number != value:
+        raise ValueError(value)
+    return number
+
+
+def kind_of(column: NDArray[Any]) -> Kind:
+    """Which of the types that a file should give back a column has."""
+    kinds: dict[str, Kind] = {"b": "truth", "i": "whole", "u": "whole", "f": "real"}
+    return kinds.get(column.dtype.kind, "text")
+
+
+def as_kind(column: NDArray[Any], kind: object) -> NDArray[Any]:
+    """A column that went through a text file with the type that it had before; as it is where it can't have it."""
+    try:
+        match kind:
+            case "truth":
+                return np.array([str(value).lower() in {"true", "1", "1.0"} for value in column.tolist()], dtype=bool)
+            case "whole":
+                return column.astype(np.int64)
+            case "real":
+                return np.array([math.nan if value == "" else float(value) for value in column.tolist()])
+            case "text":
+                return np.array(["" if _is_nan(value) else str(value) for value in column.tolist()], dtype=object)
+    except (ValueError, OverflowError):
+        pass
+    return column
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def kinds_of(features: Mapping[str, NDArray[Any]]) -> dict[str, Kind]:
+    """The types of all columns by name."""
+    return {name: kind_of(column) for name, column in features.items()}
+
+
+def checked_picks(path: Path, **columns: Any) -> Picks:
+    """Picks, or words about the file for what makes none."""
+    try:
+        return Picks(**columns)
+    except ValueError as error:
+        raise FormatError(f"{path.name} can't be used: {error}.") from error

@@ -1,0 +1,273 @@
+"""Picks as a table, CSV or Parquet, whose column names say what they mean: axis, unit and frame.
+
+| columns | meaning |
+|---|---|
+| ``z_voxel``, ``y_voxel``, ``x_voxel`` | 0-based voxel indices; whole numbers are voxel centres |
+| ``z_angstrom``, ``y_angstrom``, ``x_angstrom`` | from the centre of the first voxel; also ``_nanometer`` |
+| ``voxel_spacing_angstrom`` | the width of a voxel, the same in all rows |
+| ``particle_x_axis_z``, ... (nine) | component along the volume's z of the particle's own x axis |
+| ``pick_id``, ``instance_id``, ``score`` | as in `napari_cryoet.picks.Picks`; empty where a pick has none |
+
+Any further column is kept as it is. Columns x, y, z without a unit are refused: nobody knows what they count.
+Parquet also keeps units and where picks come from in its metadata, under ``napari_cryoet``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.formats.exchange import Context, as_kind, checked_picks, listed, refuse_large, typed
+from napari_cryoet.picks import NO_INSTANCE, Picks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AXES: Final = "zyx"
+SPACING: Final = "voxel_spacing_angstrom"
+PICK_ID, INSTANCE_ID, SCORE = "pick_id", "instance_id", "score"
+METADATA_KEY: Final = b"napari_cryoet"
+_UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
+_ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in AXES for own in AXES)
+_POSITIONS: Final = {unit: tuple(f"{axis}_{unit}" for axis in AXES) for unit in ("voxel", *_UNITS_ANGSTROM)}
+_OWN: Final = frozenset(
+    {*_ROTATION, *(name for names in _POSITIONS.values() for name in names), SPACING, PICK_ID, INSTANCE_ID, SCORE}
+)
+
+
+def holds_picks_csv(head: str) -> bool:
+    """Whether a text starts with a header that has positions with units."""
+    header = next(csv.reader(io.StringIO(head.removeprefix("\ufeff").split("\n", 1)[0])), [])
+    return _holds_positions(header)
+
+
+def holds_picks_parquet(path: Path) -> bool:
+    """Whether a Parquet file has columns of positions with units."""
+    return _holds_positions(_parquet_schema(path).names)
+
+
+def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
+    """The picks of a CSV file.
+
+    Parameters
+    ----------
+    kinds
+        The types of its further columns by name, where they are known; else they are told by their content.
+
+    Raises
+    ------
+    FormatError
+        If there are no positions in it, or none with a unit.
+    MissingContextError
+        If positions are in ångström and the voxel spacing isn't known.
+    """
+    import pandas as pd
+
+    refuse_large(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
+    columns = {str(name): _column(table[name], kinds.get(name)) for name in table}
+    return _picks(path, columns, context)
+
+
+def read_parquet(path: Path, context: Context) -> Picks:
+    """The picks of a Parquet file; raises as `read_csv` does."""
+    import pyarrow.parquet as pq
+
+    refuse_large(path)
+    try:
+        table = pq.read_table(path)
+        columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error
+    return _picks(path, columns, context)
+
+
+def read_parquet_notes(path: Path) -> dict[str, Any]:
+    """What an export of ours says of itself in its metadata; empty where there is nothing."""
+    content = (_parquet_schema(path).metadata or {}).get(METADATA_KEY)
+    try:
+        notes = json.loads(content) if content else {}
+    except (ValueError, RecursionError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def losses(picks: Picks) -> list[str]:
+    """What a table can't hold, in words."""
+    taken = [name for name in picks.features if name in _OWN]
+    return [f"Columns called {listed(taken)} would be taken for something else; they are left out."] if taken else []
+
+
+def write_csv(picks: Picks, path: Path) -> None:
+    """Write a CSV file in UTF-8, with all digits."""
+    _frame(picks).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def write_parquet(picks: Picks, path: Path, notes: Mapping[str, Any]) -> None:
+    """Write a Parquet file; units of the columns and ``notes``, plain data, go into its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(_frame(picks), preserve_index=False)
+    units = {name: unit for unit, names in _POSITIONS.items() for name in names} | {SPACING: "angstrom"}
+    fields = [
+        field.with_metadata({"unit": units[field.name]}) if field.name in units else field for field in table.schema
+    ]
+    metadata = {METADATA_KEY: json.dumps(dict(notes), default=str).encode()}
+    pq.write_table(table.cast(pa.schema(fields, metadata=metadata)), path)
+
+
+def _frame(picks: Picks) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, Any] = {PICK_ID: picks.ids}
+    columns |= dict(zip(_POSITIONS["voxel"], picks.points_zyx.T, strict=True))
+    if picks.spacing_angstrom is not None:
+        columns |= dict(zip(_POSITIONS["angstrom"], picks.positions_angstrom_zyx.T, strict=True))
+        columns[SPACING] = np.full(len(picks), picks.spacing_angstrom)
+    if picks.rotations_zyx is not None:
+        columns |= dict(zip(_ROTATION, picks.rotations_zyx.reshape(-1, 9).T, strict=True))
+    if picks.instance_ids is not None:
+        missing = picks.instance_ids == NO_INSTANCE
+        columns[INSTANCE_ID] = pd.array(picks.instance_ids, dtype="Int64")
+        columns[INSTANCE_ID][missing] = pd.NA
+    if picks.scores is not None:
+        columns[SCORE] = picks.scores
+    columns |= {name: column for name, column in picks.features.items() if name not in _OWN}
+    return pd.DataFrame(columns)
+
+
+def _picks(path: Path, columns: dict[str, NDArray[Any]], context: Context) -> Picks:
+    points_zyx, spacing = _positions(path, columns, context)
+    rotations = None
+    if all(name in columns for name in _ROTATION):
+        rotations = np.stack([_numbers(path, columns, name) for name in _ROTATION], axis=1).reshape(-1, 3, 3)
+    elif any(name in columns for name in _ROTATION):
+        lacking = [name for name in _ROTATION if name not in columns]
+        raise FormatError(f"{path.name} has some columns of the particles' axes, but lacks {listed(lacking)}.")
+    return checked_picks(
+        path,
+        points_zyx=points_zyx,
+        spacing_angstrom=spacing,
+        rotations_zyx=rotations,
+        instance_ids=_whole(path, columns, INSTANCE_ID, missing=NO_INSTANCE),
+        scores=_numbers(path, columns, SCORE) if SCORE in columns else None,
+        ids=_whole(path, columns, PICK_ID),
+        features={name: column for name, column in columns.items() if name not in _OWN},
+        shape_zyx=context.shape_zyx,
+    )
+
+
+def _positions(
+    path: Path, columns: Mapping[str, NDArray[Any]], context: Context
+) -> tuple[NDArray[np.float64], float | None]:
+    """Voxel indices in z, y, x, and the voxel spacing where it is known."""
+    own = _own_spacing(path, columns)
+    wanted = context.spacing_angstrom
+    for unit, names in _POSITIONS.items():
+        if not all(name in columns for name in names):
+            continue
+        values = np.stack([_numbers(path, columns, name) for name in names], axis=1)
+        spacing = wanted if wanted is not None else own
+        if unit == "voxel":
+            return (values if own is None or spacing is None or own == spacing else values * (own / spacing)), spacing
+        if spacing is None:
+            raise MissingContextError(
+                f"{path.name} has its positions in {unit} and doesn't say how wide a voxel is.",
+                hint=f"Give the voxel spacing of the tomogram, or add a column {SPACING}.",
+                missing=("spacing_angstrom",),
+            )
+        return values * (_UNITS_ANGSTROM[unit] / spacing), spacing
+    raise _no_positions(path, list(columns))
+
+
+def _no_positions(path: Path, names: Sequence[str]) -> FormatError:
+    bare = [name for name in names if name.strip().lower() in set(AXES)]
+    hint = "Name the columns z_voxel, y_voxel, x_voxel (counted from 0) or z_angstrom, y_angstrom, x_angstrom."
+    if bare:
+        return FormatError(f"{path.name}: the columns {listed(bare)} don't say what they count.", hint=hint)
+    return FormatError(f"{path.name} has no columns of positions (it has {listed(names) or 'none'}).", hint=hint)
+
+
+def _holds_positions(names: Sequence[str]) -> bool:
+    return any(set(wanted) <= set(names) for wanted in _POSITIONS.values())
+
+
+def _own_spacing(path: Path, columns: Mapping[str, NDArray[Any]]) -> float | None:
+    if SPACING not in columns or not len(columns[SPACING]):
+        return None
+    spacings = np.unique(_numbers(path, columns, SPACING))
+    if len(spacings) > 1:
+        raise FormatError(
+            f"{path.name} has picks of several voxel spacings ({listed([f'{s:g}' for s in spacings])} Å)."
+        )
+    return float(spacings[0])
+
+
+def _numbers(path: Path, columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+    try:
+        return np.array([math.nan if value in ("", None) else float(value) for value in columns[name].tolist()])
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path.name}: {name} isn't a column of numbers ({error}).") from error
+
+
+def _whole(
+    path: Path, columns: Mapping[str, NDArray[Any]], name: str, missing: int | None = None
+) -> NDArray[np.int64] | None:
+    if name not in columns:
+        return None
+    try:
+        values = [_whole_number(value, missing) for value in columns[name].tolist()]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FormatError(f"{path.name}: {name} isn't a column of whole numbers ({error}).") from error
+    return np.array(values, dtype=np.int64)
+
+
+def _whole_number(value: Any, missing: int | None) -> int:
+    is_missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    if is_missing and missing is not None:
+        return missing
+    if isinstance(value, float) and value != int(value):
+        raise ValueError(f"{value} is not whole")
+    return int(value)
+
+
+def _column(texts: pd.Series, kind: object) -> NDArray[Any]:
+    """A column of a CSV file; instances and ids stay texts, since with gaps they would lose digits as numbers."""
+    values = np.array(texts.tolist(), dtype=object)
+    if texts.name in {INSTANCE_ID, PICK_ID}:
+        return values
+    return as_kind(values, kind) if kind is not None else typed(values.tolist())
+
+
+def _of_arrow(column: Any) -> NDArray[Any]:
+    values = column.to_pylist()
+    present = [value for value in values if value is not None]
+    if len(present) == len(values) and values and all(isinstance(value, int | float | bool) for value in values):
+        return np.asarray(column.to_numpy())
+    if present and all(isinstance(value, float) for value in present):
+        return np.array([math.nan if value is None else value for value in values])
+    if present and all(isinstance(value, int) for value in present):
+        return np.array(values, dtype=object)
+    return np.array(["" if value is None else str(value) for value in values], dtype=object)
+
+
+def _parquet_schema(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(path)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error

@@ -1,0 +1,447 @@
+"""Picks from files and into files, whatever the format: read, write, and say what a format can't hold.
+
+Reading guesses nothing: a file that doesn't say how wide a voxel is, or how large the volume is from whose centre it
+counts, raises `MissingContextError`, which names what to say. What napari-cryoet writes carries where the picks come
+from: in the file where the format has a place for it, else in a ``.provenance.json`` beside it, which counts only as
+long as the file is the one that it was written for. `read_picks` takes both up again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_cryoet import provenance
+from napari_cryoet.exceptions import Context as MissingName
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.formats import copick, dynamo, ndjson, star, tables
+from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, refuse_large
+from napari_cryoet.picks import Picks
+from napari_cryoet.volumes import spacing_in_layout
+from napari_cryoet.whole_files import refuse_existing, written_whole
+
+PickFormat = Literal["ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"]
+FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
+#: What to call a format in a list of them.
+TITLES: Final[dict[PickFormat, str]] = {
+    "ndjson": "portal ndjson",
+    "relion5": "RELION 5 STAR (ångström from the centre)",
+    "relion4": "RELION 4 STAR (pixels)",
+    "relion3": "RELION 3.1 STAR (pixels)",
+    "dynamo": "Dynamo table",
+    "copick": "copick picks",
+    "csv": "CSV",
+    "parquet": "Parquet",
+}
+SUFFIXES: Final[dict[PickFormat, str]] = {
+    "ndjson": ".ndjson",
+    "relion5": ".star",
+    "relion4": ".star",
+    "relion3": ".star",
+    "dynamo": ".tbl",
+    "copick": ".json",
+    "csv": ".csv",
+    "parquet": ".parquet",
+}
+PROVENANCE_SUFFIX: Final = ".provenance.json"
+
+_OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
+_RELION: Final[dict[str, star.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
+_HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
+_MAX_NOTES_BYTES: Final = 16 * 2**20
+_HEAD_BYTES: Final = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written.
+
+    Attributes
+    ----------
+    path, format
+        Where, and as what.
+    count
+        How many picks.
+    losses
+        What the file doesn't say of them, in words.
+    provenance_path
+        The file beside it that says where they come from; None where the file itself does.
+    """
+
+    path: Path
+    format: PickFormat
+    count: int
+    losses: tuple[str, ...]
+    provenance_path: Path | None
+
+
+# reading
+
+
+def read_picks(
+    path: str | Path,
+    *,
+    format: PickFormat | None = None,  # noqa: A002 - what everybody calls it
+    spacing_angstrom: float | None = None,
+    shape_zyx: tuple[int, int, int] | None = None,
+    tomogram: str | None = None,
+) -> Picks:
+    """The picks of a file, with what is known of where they come from.
+
+    Parameters
+    ----------
+    path
+        On this computer.
+    format
+        Where the content shall not decide; any of RELION's reads all STAR files.
+    spacing_angstrom
+        The width of a voxel of the grid in which positions shall be counted: of the volume on which a file without
+        one was made, else whichever you like.
+    shape_zyx
+        The size of that grid in voxels.
+    tomogram
+        Which one, by the name in the file, where it has several.
+
+    Raises
+    ------
+    FormatError
+        If there are no picks that can be read, in words that say why.
+    MissingContextError
+        If positions can't be told from the file alone; its ``missing`` names the arguments that help.
+    """
+    path = Path(path)
+    name = format or detect_format(path)
+    if name is None:
+        raise FormatError(
+            f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
+        )
+    refuse_large(path)
+    notes = _notes_of(path, name)
+    wanted = Context(spacing_angstrom, shape_zyx, tomogram)
+    own = _own_grid(notes)
+    grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
+    picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
+    picks = _with_notes(picks, notes, path)
+    if wanted.spacing_angstrom is None or wanted.spacing_angstrom == picks.spacing_angstrom:
+        return picks if shape_zyx is None else replace(picks, shape_zyx=shape_zyx)
+    if picks.spacing_angstrom is None:
+        return replace(picks, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
+    return picks.rescaled(wanted.spacing_angstrom, shape_zyx)
+
+
+def detect_format(path: str | Path) -> PickFormat | None:
+    """Which format of picks a file is in: its name says which it may be, its content whether it is.
+
+    None where it is none of ours; for any STAR file, "relion5".
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
+    name = _OF_SUFFIX.get(path.suffix.lower())
+    text = head.decode("utf-8", errors="replace")
+    match name:
+        case "parquet":
+            is_it = head.startswith(b"PAR1") and tables.holds_picks_parquet(path)
+        case "csv":
+            is_it = tables.holds_picks_csv(text)
+        case "dynamo":
+            is_it = dynamo.holds_table(text)
+        case "copick":
+            is_it = copick.holds_picks(path, text)
+        case "relion5" | "relion4" | "relion3":
+            is_it = star.holds_blocks(text)
+        case "ndjson":
+            is_it = ndjson.holds_points(head) or not text.strip()
+        case None:
+            return None
+    return name if is_it else None
+
+
+def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, Any]) -> Picks:
+    match name:
+        case "ndjson":
+            return _read_ndjson(path, context)
+        case "dynamo":
+            return dynamo.read_table(path, context, tag_offset=notes.get("dynamo_tag_offset"))
+        case "copick":
+            return copick.read_picks_file(path, context)
+        case "csv":
+            return tables.read_csv(path, context, notes.get("columns") or {})
+        case "parquet":
+            return tables.read_parquet(path, context)
+        case "relion5" | "relion4" | "relion3":
+            picks = star.read_star(path, context)
+            return replace(picks, features=star.restored_features(picks.features, notes))
+
+
+def _read_ndjson(path: Path, context: Context) -> Picks:
+    points = ndjson.read_points(path)
+    if not len(points) and points.skipped:
+        raise FormatError(f"None of the {len(points.skipped):,} lines of {path.name} is a point.")
+    picks = points.to_picks(context.spacing_angstrom, about={"warnings": list(points.warnings)})
+    features = dict(picks.features)
+    ids = features.pop(ndjson.PICK_ID, None)
+    has_ids = ids is not None and ids.dtype.kind == "i" and len(np.unique(ids)) == len(ids)
+    return replace(picks, features=features, ids=ids) if has_ids else picks
+
+
+def _of_layout(path: Path, wanted: Context) -> Context:
+    """The grid that somebody names, or the one that the portal's folders around the file name."""
+    if wanted.spacing_angstrom is not None:
+        return wanted
+    return replace(wanted, spacing_angstrom=spacing_in_layout(path.absolute()))
+
+
+def _own_grid(notes: Mapping[str, Any]) -> Context:
+    """The grid in which an export of ours was counted."""
+    spacing, shape = notes.get("voxel_spacing_angstrom"), notes.get("shape_zyx")
+    is_shape = isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) for size in shape)
+    return Context(
+        float(spacing) if isinstance(spacing, int | float) and spacing > 0 else None,
+        (shape[0], shape[1], shape[2]) if is_shape and shape is not None else None,
+    )
+
+
+def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
+    """Picks of a file with what is known of them beside their positions."""
+    of_file = {key: value for key, value in picks.about.items() if value not in (None, [], ())}
+    bare = provenance.of_bare_file("picks", str(path), picks.spacing_angstrom)
+    if not notes:
+        return replace(picks, about=bare | of_file)
+    source, edits, columns = notes.get("source"), notes.get("edits"), notes.get("columns")
+    kinds = columns if isinstance(columns, dict) else {}
+    edits = tuple(map(str, edits)) if isinstance(edits, list) else ()
+    if notes.get("count") != len(picks):
+        edits = (*edits, f"changed by another program to {len(picks):,} picks")
+    alignment_id = notes.get("alignment_id")
+    return replace(
+        picks,
+        features={name: as_kind(column, kinds.get(name)) for name, column in picks.features.items()},
+        alignment_id=alignment_id if isinstance(alignment_id, int) else None,
+        about=bare | of_file | (source if isinstance(source, dict) else {}),
+        edits=edits,
+        shape_zyx=_own_grid(notes).shape_zyx,
+    )
+
+
+def _notes_of(path: Path, name: PickFormat) -> dict[str, Any]:
+    """What an export of ours says of itself; empty for any other file."""
+    if name in _RELION:
+        return star.read_notes(path)
+    if name == "parquet":
+        return tables.read_parquet_notes(path)
+    try:
+        content = _provenance_path(path).read_bytes()
+        notes = json.loads(content) if len(content) <= _MAX_NOTES_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return notes if isinstance(notes, dict) and notes.get("sha256") == _sha256(path) else {}
+
+
+# writing
+
+
+def write_picks(
+    picks: Picks,
+    path: str | Path,
+    *,
+    format: PickFormat | None = None,  # noqa: A002 - what everybody calls it
+    overwrite: bool = False,
+    who: str = "",
+) -> Written:
+    """Write picks, whole or not at all, with where they come from.
+
+    Parameters
+    ----------
+    picks
+        With all that is known of them.
+    path
+        Where to.
+    format
+        By default the one that the name ends like; for ``.star``, the newest version for which enough is known.
+    overwrite
+        Whether to replace what is there.
+    who
+        Who does this, for the record.
+
+    Raises
+    ------
+    ExistsError
+        If there is a file, and ``overwrite`` isn't set.
+    MissingContextError
+        If the format needs to know more of the volume than the picks say.
+    SaveError
+        If the file can't be written.
+    """
+    path = Path(path)
+    name = format or format_for(path, picks)
+    _refuse_incomplete(picks, name)
+    said = losses(picks, name)
+    notes = provenance.of_export(picks, who=who, when=datetime.now(UTC)) | {
+        "columns": kinds_of(picks.features),
+        "format": name,
+        "losses": list(said),
+    }
+    beside = None if name in _HOLDS_PROVENANCE else _provenance_path(path)
+    if beside is not None:
+        refuse_existing(beside, overwrite=overwrite)
+    with written_whole(path, overwrite=overwrite) as unfinished:
+        notes |= _write(picks, unfinished, name, notes, path)
+        if beside is not None:
+            notes["sha256"] = _sha256(unfinished)
+    if beside is not None:
+        with written_whole(beside, overwrite=overwrite) as unfinished:
+            unfinished.write_text(
+                json.dumps(notes, indent=1, ensure_ascii=False, default=str), encoding="utf-8", newline="\n"
+            )
+    elif overwrite:
+        _provenance_path(path).unlink(missing_ok=True)  # of the file that was replaced
+    return Written(path, name, len(picks), said, beside)
+
+
+def write_kept(
+    picks: Picks,
+    is_kept: ArrayLike,
+    path: str | Path,
+    *,
+    who: str,
+    format: PickFormat | None = None,  # noqa: A002 - what everybody calls it
+    overwrite: bool = False,
+) -> Written:
+    """Write the picks that a review kept, and put on record who kept how many of them, and when.
+
+    Parameters
+    ----------
+    is_kept
+        For each pick, whether it was kept.
+    picks, path, who, format, overwrite
+        As in `write_picks`, which also says what is raised.
+    """
+    kept = np.asarray(is_kept, dtype=bool)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    by = f" by {who}" if who else ""
+    edit = f"reviewed{by}, {when}: {int(kept.sum()):,} of {len(picks):,} picks kept"
+    return write_picks(picks.take(kept, edit), path, format=format, overwrite=overwrite, who=who)
+
+
+def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 - what everybody calls it
+    """What a file of this format would not say of these picks, in words for the person who is about to write it."""
+    match format:
+        case "ndjson":
+            return tuple(_ndjson_losses(picks))
+        case "dynamo":
+            return tuple(dynamo.losses(picks))
+        case "copick":
+            return tuple(copick.losses(picks))
+        case "csv" | "parquet":
+            return tuple(tables.losses(picks))
+        case "relion5" | "relion4" | "relion3":
+            return tuple(star.losses(picks, format))
+
+
+def missing_for(picks: Picks, format: PickFormat) -> tuple[MissingName, ...]:  # noqa: A002
+    """What has to be known of the picks' volume before they can be written in this format, and isn't."""
+    if format in _RELION:
+        return star.missing_for(picks, _RELION[format])
+    if format == "copick" and picks.spacing_angstrom is None:
+        return ("spacing_angstrom",)
+    return ()
+
+
+def format_for(path: str | Path, picks: Picks) -> PickFormat:
+    """The format that a file's name asks for; for ``.star``, RELION's newest for which enough is known.
+
+    Raises
+    ------
+    SaveError
+        If no format is called so.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".star":
+        return next(name for name in _RELION.values() if not star.missing_for(picks, name))
+    if suffix not in _OF_SUFFIX:
+        raise SaveError(
+            f"A name like {Path(path).name} doesn't say in which format.",
+            hint=f"Let it end in {', '.join(_OF_SUFFIX)}.",
+        )
+    return _OF_SUFFIX[suffix]
+
+
+def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Write a file; give what has to be noted beside it to read it again as it was."""
+    match name:
+        case "ndjson":
+            unfinished.write_bytes(ndjson.write_points(_ndjson_points(picks)))
+        case "dynamo":
+            return {"dynamo_tag_offset": dynamo.write_table(picks, unfinished)}
+        case "copick":
+            unfinished.write_bytes(copick.picks_file(picks, path))
+        case "csv":
+            tables.write_csv(picks, unfinished)
+        case "parquet":
+            tables.write_parquet(picks, unfinished, notes)
+        case "relion5" | "relion4" | "relion3":
+            star.write_star(picks, unfinished, name, notes)
+    return {}
+
+
+def _ndjson_points(picks: Picks) -> ndjson.Points:
+    """With ids as a column of their own, where they aren't the lines' numbers."""
+    features = {
+        name: np.where(np.isinf(column), np.nan, column) if column.dtype.kind == "f" else column
+        for name, column in picks.features.items()
+        if name not in ndjson.OWN_KEYS
+    }
+    if picks.ids is not None and not np.array_equal(picks.ids, np.arange(len(picks))):
+        features[ndjson.PICK_ID] = picks.ids
+    return ndjson.Points.from_picks(replace(picks, features=features))
+
+
+def _ndjson_losses(picks: Picks) -> list[str]:
+    said = [] if picks.spacing_angstrom is None else [_beside("the voxel spacing")]
+    unnamed = [name for name in picks.features if name in ndjson.OWN_KEYS]
+    if unnamed:
+        said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
+    if any(column.dtype.kind == "f" and np.isinf(column).any() for column in picks.features.values()):
+        said.append("JSON knows no infinite numbers; they are left out.")
+    return said
+
+
+def _beside(what: str) -> str:
+    return f"The format has no place for {what}; it stands in the {PROVENANCE_SUFFIX} beside the file."
+
+
+def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:
+    missing = missing_for(picks, name)
+    if missing:
+        words = {"spacing_angstrom": "the voxel spacing", "shape_zyx": "the size of the volume"}
+        what = " and ".join(words[each] for each in missing)
+        raise MissingContextError(
+            f"{TITLES[name]} can't be written without {what}, which these picks don't say.",
+            hint="Give it, or choose another format.",
+            missing=missing,
+        )
+
+
+def _provenance_path(path: Path) -> Path:
+    return path.with_name(path.name + PROVENANCE_SUFFIX)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FormatError(f"{os.fspath(path)!r} can't be read: {error.strerror or error}.") from error

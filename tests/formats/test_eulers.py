@@ -1,0 +1,109 @@
+"""Held against other implementations and against the words of the formats' own documentation, not against ourselves."""
+
+import math
+
+import eulerangles
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from napari_cryoet.formats.eulers import angles_of, matrices_of
+
+ANGLES = st.tuples(*[st.floats(-720, 720)] * 3)
+TURNS = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1)
+GIMBAL_LOCKS = [(30, 0, 40), (0, 0, 0), (30, 180, 40), (-170, 0, 25), (10, -180, 0), (20, 1e-9, 30), (20, 1e-5, 30)]
+
+
+def relion_source(rot, tilt, psi):
+    """RELION's `Euler_angles2matrix`, element by element."""
+    a, b, g = (math.radians(angle) for angle in (rot, tilt, psi))
+    ca, cb, cg, sa, sb, sg = math.cos(a), math.cos(b), math.cos(g), math.sin(a), math.sin(b), math.sin(g)
+    return [
+        [cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb],
+        [-sg * cb * ca - cg * sa, -sg * cb * sa + cg * ca, sg * sb],
+        [sb * ca, sb * sa, cb],
+    ]
+
+
+def clockwise(axis, degrees):
+    """A turn of a vector about an axis that is clockwise as seen against the axis."""
+    axis = np.asarray(axis, dtype=float)
+    angle = -math.radians(degrees)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def dynamo_words(tdrot, tilt, narot):
+    """Dynamo's wiki: clockwise about the particle's z, then about its new x, then about its new z axis."""
+    frame = np.eye(3)
+    for axis, degrees in ((2, tdrot), (0, tilt), (2, narot)):
+        frame = clockwise(frame[:, axis], degrees) @ frame
+    return frame
+
+
+@given(ANGLES)
+def test_relions_matrix_is_the_one_of_its_source(angles):
+    np.testing.assert_allclose(matrices_of(np.array([angles]), "relion")[0], relion_source(*angles), atol=1e-9)
+
+
+@given(ANGLES)
+def test_dynamos_matrix_is_the_one_of_its_words(angles):
+    np.testing.assert_allclose(matrices_of(np.array([angles]), "dynamo")[0], dynamo_words(*angles), atol=1e-9)
+
+
+@pytest.mark.parametrize("convention", ["relion", "dynamo"])
+@given(ANGLES)
+def test_another_library_agrees(convention, angles):
+    meta = eulerangles.utils.get_conversion_metadata(convention)
+    passive = eulerangles.euler2matrix(
+        np.array([angles]), axes=meta.axes, intrinsic=meta.intrinsic, right_handed_rotation=meta.right_handed_rotation
+    )
+    active = np.swapaxes(np.asarray(passive).reshape(-1, 3, 3), 1, 2)
+
+    np.testing.assert_allclose(matrices_of(np.array([angles]), convention), active, atol=1e-9)
+
+
+@given(ANGLES)
+def test_another_library_converts_relions_angles_to_dynamos_as_we_do(angles):
+    theirs = np.asarray(eulerangles.convert_eulers(np.array([angles]), "relion", "dynamo")).reshape(1, 3)
+
+    np.testing.assert_allclose(matrices_of(theirs, "dynamo"), matrices_of(np.array([angles]), "relion"), atol=1e-6)
+
+
+def test_known_answers():
+    # tilted by 90 degrees, the particle's z axis lies where the projection direction (rot, tilt) points away from
+    np.testing.assert_allclose(matrices_of(np.array([[0.0, 90.0, 0.0]]), "relion")[0][:, 2], [-1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(matrices_of(np.array([[0.0, 90.0, 90.0]]), "relion")[0][:, 2], [0, 1, 0], atol=1e-12)
+    # clockwise about x by 90 degrees, z comes down to y
+    np.testing.assert_allclose(matrices_of(np.array([[0.0, 90.0, 0.0]]), "dynamo")[0][:, 2], [0, 1, 0], atol=1e-12)
+    # clockwise about z by 90 degrees, x comes to -y
+    np.testing.assert_allclose(matrices_of(np.array([[90.0, 0.0, 0.0]]), "dynamo")[0][:, 0], [0, -1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("convention", ["relion", "dynamo"])
+@given(TURNS)
+def test_angles_give_the_matrix_back(convention, quaternion):
+    matrix = Rotation.from_quat(quaternion).as_matrix()[None]
+
+    np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("convention", ["relion", "dynamo"])
+@pytest.mark.parametrize("angles", GIMBAL_LOCKS)
+def test_gimbal_lock_loses_nothing(convention, angles):
+    matrix = matrices_of(np.array([angles], dtype=float), convention)
+
+    np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)
+
+
+@pytest.mark.parametrize("convention", ["relion", "dynamo"])
+def test_no_angles_are_no_matrix_and_back(convention):
+    matrices = matrices_of(np.array([[0.0, np.nan, 0.0], [1.0, 2.0, 3.0]]), convention)
+
+    assert np.isnan(matrices[0]).all()
+    assert np.isfinite(matrices[1]).all()
+    assert np.isnan(angles_of(matrices, convention)[0]).all()
+    assert angles_of(np.empty((0, 3, 3)), convention).shape == (0, 3)

@@ -1,0 +1,342 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.spatial.transform import Rotation
+
+from napari_cryoet.exceptions import ExistsError, FormatError, MissingContextError, SaveError
+from napari_cryoet.pick_files import (
+    FORMATS,
+    SUFFIXES,
+    TITLES,
+    detect_format,
+    format_for,
+    losses,
+    missing_for,
+    read_picks,
+    write_kept,
+    write_picks,
+)
+from napari_cryoet.picks import NO_INSTANCE, Picks
+
+ABOUT = {
+    "authors": ["Ada", "Grace_data_"],
+    "dois": ["10.1/x"],
+    "deposition_id": 10310,
+    "licence": "CC0-1.0",
+    "annotation_method": "template matching",
+    "run_name": "TS_026",
+    "object_name": "cytosolic ribosome",
+    "records": {"annotation": {"id": 7, "text": "loop_ # version 1"}},
+}
+ROTATIONS_XYZ = Rotation.from_euler("xyz", [[10, 20, 30], [0, 0, 0], [180, 5, -60]], degrees=True).as_matrix()
+
+
+@pytest.fixture
+def picks():
+    return Picks(
+        [[1.25, 2.5, 3.75], [40.0, 50.0, 60.0], [99.0, 0.0, 17.123456789]],
+        13.48,
+        rotations_zyx=ROTATIONS_XYZ[:, ::-1, ::-1],
+        instance_ids=[4, NO_INSTANCE, 2**40],
+        scores=[0.1, np.nan, 1 / 3],
+        features={"class": np.array([1, 2, 3]), "by": np.array(["me", "you & 'I' #1", ""], dtype=object)},
+        ids=[3, 7, 1],
+        shape_zyx=(100, 928, 960),
+        alignment_id=17,
+        about=ABOUT,
+        edits=("1 of 4 picks deleted",),
+    )
+
+
+def written(picks, folder, name, **options):
+    return write_picks(picks, folder / f"picks{SUFFIXES[name]}", format=name, **options).path
+
+
+#: What each format holds by itself or with the .provenance.json beside it.
+WITHOUT_IDS = {"copick"}
+WITHOUT_FEATURES = {"copick", "dynamo"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_written_is_read_again_as_it_was(picks, tmp_path, name):
+    found = read_picks(written(picks, tmp_path, name))
+
+    np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+    np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+    np.testing.assert_array_equal(found.scores, picks.scores)
+    np.testing.assert_array_equal(found.instance_ids, picks.instance_ids)
+    assert found.spacing_angstrom == 13.48
+    assert found.shape_zyx == (100, 928, 960)
+    assert found.alignment_id == 17
+    assert found.edits == picks.edits
+    if name not in WITHOUT_IDS:
+        np.testing.assert_array_equal(found.ids, picks.ids)
+    if name not in WITHOUT_FEATURES:
+        assert {key: column.tolist() for key, column in found.features.items()} == {
+            key: column.tolist() for key, column in picks.features.items()
+        }
+    assert {key: found.about[key] for key in ABOUT} == ABOUT
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_rotations_stay_none(picks, tmp_path, name):
+    bare = picks.changed(rotations_zyx=None, instance_ids=None, scores=None, features={}, ids=None)
+    found = read_picks(written(bare, tmp_path, name))
+
+    assert found.rotations_zyx is None
+    assert found.instance_ids is None
+    assert found.scores is None
+    assert found.ids.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "relion4", "relion3", "csv", "parquet"])
+def test_picks_with_and_without_orientation_stay_apart(picks, tmp_path, name):
+    rotations = np.array(picks.rotations_zyx)
+    rotations[1] = np.nan
+    found = read_picks(written(picks.changed(rotations_zyx=rotations), tmp_path, name))
+
+    np.testing.assert_allclose(found.rotations_zyx, rotations, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["dynamo", "copick"])
+def test_what_has_no_way_to_say_that_an_orientation_is_unknown_says_so_before(picks, name):
+    rotations = np.array(picks.rotations_zyx)
+    rotations[1] = np.nan
+
+    assert any("1 picks without orientation" in loss for loss in losses(picks.changed(rotations_zyx=rotations), name))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_picks_at_all_make_a_file_too(tmp_path, name):
+    found = read_picks(written(Picks([], 10.0, shape_zyx=(4, 5, 6)), tmp_path, name))
+
+    assert len(found) == 0
+    assert found.spacing_angstrom == 10.0
+
+
+# ---- from format to format
+
+FINITE = st.floats(-2000, 5000, allow_nan=False)
+SCORES = st.floats(-1e6, 1e6) | st.just(np.nan)
+
+
+@st.composite
+def any_picks(draw):
+    count = draw(st.integers(1, 5))
+    quaternions = draw(hnp.arrays(float, (count, 4), elements=st.floats(-1, 1)))
+    quaternions[np.linalg.norm(quaternions, axis=1) < 0.1] = [0, 0, 0, 1]
+    instances = draw(st.none() | st.lists(st.integers(-1, 2**53), min_size=count, max_size=count))
+    return Picks(
+        draw(hnp.arrays(float, (count, 3), elements=FINITE)),
+        draw(st.floats(0.5, 50)),
+        rotations_zyx=draw(st.none() | st.just(Rotation.from_quat(quaternions).as_matrix())),
+        instance_ids=None if instances is None or set(instances) <= {0, NO_INSTANCE} else instances,
+        scores=draw(st.none() | hnp.arrays(float, count, elements=SCORES.filter(lambda score: score not in (0, 1)))),
+        ids=draw(st.lists(st.integers(0, 2**31), min_size=count, max_size=count, unique=True)),
+        shape_zyx=(300, 928, 960),
+    )
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FORMATS, 2)))
+@settings(max_examples=3)
+@given(picks=any_picks())
+def test_nothing_is_lost_from_one_format_to_another(tmp_path_factory, picks, first, second):
+    folder = tmp_path_factory.mktemp("pair")
+    between = read_picks(written(picks, folder, first))
+    found = read_picks(written(between, folder / "second", second))
+
+    np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-3)
+    assert found.spacing_angstrom == pytest.approx(picks.spacing_angstrom)
+    if picks.rotations_zyx is not None and not (picks.rotations_zyx == np.eye(3)).all():
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-6)
+    if picks.scores is not None and not np.isnan(picks.scores).all():
+        np.testing.assert_array_equal(found.scores, picks.scores)
+    if picks.instance_ids is not None:
+        np.testing.assert_array_equal(found.instance_ids, picks.instance_ids)
+    if not {first, second} & WITHOUT_IDS:
+        np.testing.assert_array_equal(found.ids, picks.ids)
+
+
+NAMES = st.text(min_size=1, max_size=12).filter(lambda name: name.isprintable() and name.strip() == name)
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+@settings(max_examples=40)
+@given(
+    columns=st.dictionaries(
+        NAMES,
+        st.one_of(
+            st.lists(TEXTS, min_size=3, max_size=3).map(lambda texts: np.array(texts, dtype=object)),
+            hnp.arrays(np.int64, 3),
+            hnp.arrays(float, 3, elements=st.floats(allow_infinity=False)),
+            hnp.arrays(bool, 3),
+        ),
+        max_size=3,
+    )
+)
+def test_further_columns_of_any_name_and_content_come_back(tmp_path_factory, name, columns):
+    picks = Picks(np.ones((3, 3)), 10.0, features=columns, shape_zyx=(4, 5, 6))
+    said = [loss for loss in losses(picks, name) if loss.startswith("Columns called")]
+    found = read_picks(written(picks, tmp_path_factory.mktemp("columns"), name))
+
+    kept = {key: column for key, column in columns.items() if not any(key in loss for loss in said)}
+    for key, column in kept.items():
+        is_nothing = all(value == "" or value != value for value in column.tolist())
+        if name == "ndjson" and is_nothing:
+            continue  # a line just lacks what is missing
+        np.testing.assert_array_equal(found.features[key], column)
+
+
+# ---- files and consent
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_that_is_there_is_replaced_unasked(picks, tmp_path, name):
+    path = tmp_path / f"picks{SUFFIXES[name]}"
+    path.write_text("mine")
+
+    with pytest.raises(ExistsError, match="already"):
+        write_picks(picks, path, format=name)
+    assert path.read_text() == "mine"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+    write_picks(picks, path, format=name, overwrite=True)
+    assert len(read_picks(path)) == 3
+
+
+def test_a_provenance_that_is_there_isnt_replaced_unasked_either(picks, tmp_path):
+    (tmp_path / "picks.csv.provenance.json").write_text("mine")
+
+    with pytest.raises(ExistsError):
+        write_picks(picks, tmp_path / "picks.csv")
+    assert not (tmp_path / "picks.csv").exists()
+
+
+def test_a_file_that_fails_half_way_leaves_nothing(picks, tmp_path, monkeypatch):
+    def fail(_picks, path):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_cryoet.formats.tables.write_csv", fail)
+    with pytest.raises(SaveError, match="No space left"):
+        write_picks(picks, tmp_path / "picks.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_says_no_format_is_refused_in_words(picks, tmp_path):
+    with pytest.raises(SaveError, match=r"Let it end in"):
+        write_picks(picks, tmp_path / "picks.xyz")
+
+
+def test_a_star_file_is_of_the_newest_version_for_which_enough_is_known(picks):
+    assert format_for("a.star", picks) == "relion5"
+    assert format_for("a.star", picks.changed(shape_zyx=None)) == "relion4"
+    assert format_for("a.star", picks.changed(shape_zyx=None, spacing_angstrom=None)) == "relion3"
+
+
+def test_what_a_format_needs_is_said_by_name(picks, tmp_path):
+    unknown = picks.changed(shape_zyx=None, spacing_angstrom=None)
+
+    assert missing_for(unknown, "relion5") == ("spacing_angstrom", "shape_zyx")
+    assert missing_for(unknown, "copick") == ("spacing_angstrom",)
+    assert missing_for(unknown, "ndjson") == ()
+    with pytest.raises(MissingContextError, match="the voxel spacing and the size of the volume") as raised:
+        write_picks(unknown, tmp_path / "picks.star", format="relion5")
+    assert raised.value.missing == ("spacing_angstrom", "shape_zyx")
+
+
+# ---- provenance
+
+
+def test_the_provenance_beside_a_file_counts_only_for_that_file(picks, tmp_path):
+    path = written(picks, tmp_path, "ndjson")
+    beside = json.loads((tmp_path / "picks.ndjson.provenance.json").read_text())
+    assert beside["source"]["authors"] == ABOUT["authors"]
+    assert beside["software"].startswith("napari-cryoet ")
+    assert beside["edits"] == ["1 of 4 picks deleted"]
+
+    path.write_text(path.read_text().replace("13", "14", 1) + "\n")
+    found = read_picks(path)
+    assert "authors" not in found.about
+    assert found.spacing_angstrom is None
+
+
+def test_a_review_puts_on_record_who_kept_what_and_when(picks, tmp_path):
+    made = write_kept(picks, [True, False, True], tmp_path / "kept.star", who="Rosalind")
+    found = read_picks(made.path)
+
+    assert made.count == len(found) == 2
+    assert found.ids.tolist() == [3, 1]
+    assert found.edits[0] == "1 of 4 picks deleted"
+    assert found.edits[1].startswith("reviewed by Rosalind, 20")
+    assert found.edits[1].endswith("2 of 3 picks kept")
+    assert found.about["authors"] == ABOUT["authors"]
+
+
+def test_a_file_that_another_program_shortened_says_so(picks, tmp_path):
+    path = written(picks, tmp_path, "relion5")
+    lines = path.read_text().rstrip().splitlines()
+    path.write_text("\n".join(lines[:-1]) + "\n")
+
+    assert read_picks(path).edits[-1] == "changed by another program to 2 picks"
+
+
+# ---- detection
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_files_content_says_its_format(picks, tmp_path, name):
+    assert SUFFIXES[detect_format(written(picks, tmp_path, name))] == SUFFIXES[name]
+    assert name in TITLES
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("other.json", '{"points": [[1, 2, 3]]}'),
+        ("other.json", "[1, 2"),
+        ("provenance.json", '{"user_id": "me"}'),
+        ("other.csv", "a,b,c\n1,2,3\n"),
+        ("bare.csv", "x,y,z\n1,2,3\n"),
+        ("other.tbl", "x y z\n1 2 3\n"),
+        ("short.tbl", "1 2 3\n"),
+        ("other.star", "stars"),
+        ("notes.txt", "hello"),
+        ("empty.csv", ""),
+    ],
+)
+def test_foreign_files_arent_claimed(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+
+    assert detect_format(tmp_path / name) is None
+    with pytest.raises(FormatError):
+        read_picks(tmp_path / name)
+
+
+def test_a_file_that_isnt_there_is_told_in_words(tmp_path):
+    with pytest.raises(FormatError, match="can't be read"):
+        read_picks(tmp_path / "nothing.star")
+
+
+def test_positions_are_counted_in_the_voxels_that_are_asked_for(picks, tmp_path):
+    for name in FORMATS:
+        found = read_picks(written(picks, tmp_path / name, name), spacing_angstrom=6.74, shape_zyx=(200, 1856, 1920))
+
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx * 2, atol=1e-9)
+        assert (found.spacing_angstrom, found.shape_zyx) == (6.74, (200, 1856, 1920))
+
+
+def test_the_portals_folders_say_the_spacing(picks, tmp_path):
+    folder = tmp_path / "VoxelSpacing13.480" / "Annotations"
+    folder.mkdir(parents=True)
+    path = written(picks, folder, "ndjson")
+    (folder / "picks.ndjson.provenance.json").unlink()
+
+    assert read_picks(path).spacing_angstrom == 13.48
+    assert read_picks(path, spacing_angstrom=10.0).spacing_angstrom == 10.0
