@@ -4,7 +4,7 @@ The names below are the public API. Each is imported when it is first used, so i
 
 >>> import napari_cryoet
 >>> sorted(napari_cryoet.__all__)[:3]
-['CryoETError', 'DownloadError', 'FormatError']
+['ComparisonError', 'CryoETError', 'DownloadError']
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.adding import add_layers
+    from napari_cryoet.comparison import (
+        Mask,
+        MaskComparison,
+        PicksComparison,
+        PicksInMask,
+        compare,
+        comparison_layers,
+        open_annotation,
+        report_text,
+    )
     from napari_cryoet.exceptions import (
+        ComparisonError,
         CryoETError,
         DownloadError,
         FormatError,
@@ -31,42 +42,62 @@ if TYPE_CHECKING:
     from napari_cryoet.loading import load_annotation, load_tilt_series, load_tomogram
     from napari_cryoet.outline import outline_run
     from napari_cryoet.overlay import Fit, fit
+    from napari_cryoet.picks import Picks
     from napari_cryoet.portal import Portal, open_portal
 
 __all__ = [
+    "ComparisonError",
     "CryoETError",
     "DownloadError",
     "Fit",
     "FormatError",
     "LayerSpec",
+    "Mask",
+    "MaskComparison",
     "NetworkError",
     "NotFoundError",
     "PackError",
+    "Picks",
+    "PicksComparison",
+    "PicksInMask",
     "Portal",
     "PortalError",
     "StoppedError",
     "StreamError",
     "__version__",
     "add_layers",
+    "compare",
+    "comparison_layers",
     "fit",
     "load_annotation",
     "load_tilt_series",
     "load_tomogram",
+    "open_annotation",
     "open_portal",
     "outline_run",
+    "report_text",
 ]
 
 _HOMES = {
     "Fit": "overlay",
     "LayerSpec": "layer_spec",
+    "Mask": "comparison",
+    "MaskComparison": "comparison",
+    "Picks": "picks",
+    "PicksComparison": "comparison",
+    "PicksInMask": "comparison",
     "Portal": "portal",
     "add_layers": "_qt.adding",
+    "compare": "comparison",
+    "comparison_layers": "comparison",
     "fit": "overlay",
     "load_annotation": "loading",
     "load_tilt_series": "loading",
     "load_tomogram": "loading",
+    "open_annotation": "comparison",
     "open_portal": "portal",
     "outline_run": "outline",
+    "report_text": "comparison",
 }
 
 

@@ -16,6 +16,7 @@
     │   ├── ChangedError    the file became another one while it was read
     │   └── DamagedError    what came can't be what was written
     ├── DownloadError       a download did not finish, and says what is missing
+    ├── ComparisonError     two annotations can't be compared, and it says why
     └── StoppedError        the user said stop; nothing is wrong
 
 The message says what happened in words for a biologist; ``hint`` says what to do next; the cause, where there is one,
@@ -156,6 +157,10 @@ class DownloadError(CryoETError):
     def __init__(self, message: str, *, hint: str = "", files: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.files = files
+
+
+class ComparisonError(CryoETError):
+    """Two annotations can't be compared."""
 
 
 class StoppedError(CryoETError):

@@ -1,0 +1,77 @@
+"""The outcome of a comparison as layers: what matches, and what only one of the two has.
+
+Each is told from the others by its colour and by its symbol. The three colours are of the palette of `colors`, whose
+every two are told apart by colour-blind people.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from napari_cryoet.colors import PALETTE, RGBA
+from napari_cryoet.comparison.picks_against_mask import PicksInMask
+from napari_cryoet.comparison.picks_against_picks import PicksComparison
+from napari_cryoet.comparison.sides import name_of_side
+from napari_cryoet.diameters import diameter_angstrom
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import points_spec
+from napari_cryoet.wording import joined
+
+#: By what a layer holds: its colour and its symbol.
+LOOKS: Final[dict[str, tuple[str, str]]] = {
+    "matched": ("mint", "disc"),
+    "only A": ("orange", "square"),
+    "only B": ("azure", "triangle_up"),
+}
+_AXES: Final = ("z", "y", "x")
+
+
+def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerSpec, ...]:
+    """Points layers of the picks that match, of those that only A has, and of those that only B has.
+
+    Picks keep their ids. Matched ones have the id of the partner and its distance in their features. Of picks against
+    a mask, there is one of those inside and one of those outside, with the distance from the surface.
+    """
+    if isinstance(comparison, PicksInMask):
+        name = name_of_side(comparison.mask)
+        return (
+            _spec(comparison.inside, "matched", joined("inside", name)),
+            _spec(comparison.outside, "only A", joined("outside", name)),
+        )
+    name_a, name_b = name_of_side(comparison.a), name_of_side(comparison.b)
+    return (
+        _spec(comparison.matched, "matched", joined("matched", name_a)),
+        _spec(comparison.only_a, "only A", joined("only A", name_a)),
+        _spec(comparison.only_b, "only B", joined("only B", name_b)),
+    )
+
+
+def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
+    color, symbol = LOOKS[look]
+    spacing = picks.spacing_angstrom
+    assert spacing is not None  # noqa: S101 - else they could not have been compared
+    common: dict[str, Any] = {
+        "scale": (spacing,) * 3,
+        "units": ("angstrom",) * 3,
+        "axis_labels": _AXES,
+        "metadata": {METADATA_KEY: _about(picks)},
+    }
+    about = picks.about
+    diameter = diameter_angstrom(about.get("object_id"), about.get("object_name"))
+    spec = points_spec(
+        picks, common, name=name, color=_rgba(color), diameter_angstrom=diameter, spacing_angstrom=spacing
+    )
+    return LayerSpec(spec.data, spec.options | {"symbol": symbol}, spec.kind)
+
+
+def _about(picks: Picks) -> dict[str, Any]:
+    """Where they come from and what was done; not which layer of the dock they are, which they no longer are."""
+    tags = {"layer_id", "group", "is_main_layer"}
+    return {key: value for key, value in picks.about.items() if key not in tags} | {"edits": list(picks.edits)}
+
+
+def _rgba(color: str) -> RGBA:
+    code = PALETTE[color]
+    red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue, 1.0

@@ -1,0 +1,105 @@
+"""A mask as comparisons read it: slab by slab, so that no volume has to fit into the memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError, StoppedError
+
+#: A slab of int8 has as many bytes, and what is computed of it some times more.
+_VOXELS_AT_ONCE: Final = 2**23
+#: Portal masks are stored two planes a block.
+_PLANES_A_BLOCK: Final = 2
+#: Two labels have to fit into one whole number.
+MAX_LABEL: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """A segmentation: 0 is background, any other whole number an object; nothing is read before it is asked for.
+
+    Attributes
+    ----------
+    data
+        Whatever gives its planes by ``data[start:stop]``, such as a dask, zarr or numpy array in z, y, x.
+    spacing_angstrom
+        The width of a voxel; None where nobody said it.
+    shape_zyx
+        In voxels; that of the data unless that is padded.
+    alignment_id
+        Of the portal's alignment that it belongs to, where it is known.
+    about
+        Where it comes from: plain data, as `provenance` makes it.
+    """
+
+    data: Any
+    spacing_angstrom: float | None = None
+    shape_zyx: tuple[int, int, int] = (0, 0, 0)
+    alignment_id: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(size) for size in self.data.shape)
+        if len(shape) != 3:
+            raise ValueError(f"a mask has three dimensions, and this has {len(shape)}")
+        spacing = self.spacing_angstrom
+        if spacing is not None and not 0 < spacing < np.inf:
+            raise ValueError(f"a voxel can't be {spacing} Å wide")
+        object.__setattr__(self, "shape_zyx", self.shape_zyx if any(self.shape_zyx) else shape)
+        object.__setattr__(self, "about", MappingProxyType(dict(self.about)))
+
+    def planes_at_once(self, multiple: int = 1) -> int:
+        """How many planes a slab has, so that it stays small; a multiple of a number."""
+        step = _PLANES_A_BLOCK * multiple
+        return max(1, _VOXELS_AT_ONCE // (self.shape_zyx[1] * self.shape_zyx[2] * step or 1)) * step
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Planes from ``start`` to before ``stop`` as whole numbers, without padding.
+
+        Raises
+        ------
+        FormatError
+            If they hold other numbers than whole ones from 0 to 2³¹ - 1.
+        """
+        _, size_y, size_x = self.shape_zyx
+        return _labels(np.asarray(self.data[start:stop])[:, :size_y, :size_x])
+
+    def slabs(
+        self,
+        planes: int,
+        *,
+        progress: Callable[[float], None] = lambda _share: None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """All of it, in slabs of so many planes: where each starts, and its labels.
+
+        Raises
+        ------
+        StoppedError
+            When ``stop`` is set.
+        """
+        size_z = self.shape_zyx[0]
+        for start in range(0, size_z, planes):
+            if stop is not None and stop.is_set():
+                raise StoppedError
+            progress(start / size_z)
+            yield start, self.read(start, min(start + planes, size_z))
+
+
+def _labels(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.size and values.dtype not in (np.uint8, np.uint16):
+        smallest, largest = values.min(), values.max()
+        if not (smallest >= 0 and largest <= MAX_LABEL):  # NaN compares false
+            raise FormatError("This mask holds negative or very large numbers, so it isn't a mask.")
+        if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+            raise FormatError("This mask holds other values than whole numbers.")
+    return values if values.dtype.kind in "iu" else values.astype(np.int64)

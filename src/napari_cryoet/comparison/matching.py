@@ -1,0 +1,133 @@
+"""Which points of two sets are the same: one-to-one, no farther apart than a radius."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.comparison.assignment import cheapest_matches
+from napari_cryoet.exceptions import ComparisonError, StoppedError
+
+Method = Literal["optimal", "greedy"]
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+
+#: More pairs within the radius would take gigabytes, and say that the radius is far larger than a particle.
+MAX_PAIRS: Final = 10_000_000
+_POINTS_AT_ONCE: Final = 50_000
+_A_LITTLE_MORE: Final = 1 + 1e-9
+_PAIRS_SHARE: Final = 0.3  # of the work, for the progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """Pairs of the same thing: no row occurs twice on either side. Sorted by the rows of A."""
+
+    rows_a: NDArray[np.intp]
+    rows_b: NDArray[np.intp]
+    distances: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.distances)
+
+
+def match_points(
+    points_a: NDArray[np.float64],
+    points_b: NDArray[np.float64],
+    radius: float,
+    method: Method = "optimal",
+    *,
+    progress: Callable[[float], None] = lambda _share: None,
+    stop: threading.Event | None = None,
+) -> Matches:
+    """Match points (n, 3) to points (m, 3) that are at most ``radius`` away, in whatever unit all of them have.
+
+    Parameters
+    ----------
+    method
+        ``"optimal"``: as many matches as there can be, and of all such choices one with the least sum of distances.
+        ``"greedy"``: the nearest two first, then the nearest two of the rest; equal distances in the order of rows.
+
+    Raises
+    ------
+    ComparisonError
+        If more than `MAX_PAIRS` pairs lie within the radius.
+    StoppedError
+        When ``stop`` is set.
+    """
+    pairs = _pairs_within(points_a, points_b, radius, lambda share: progress(share * _PAIRS_SHARE), stop)
+
+    def tell(share: float) -> None:
+        progress(_PAIRS_SHARE + share * (1 - _PAIRS_SHARE))
+
+    return match_pairs(pairs, len(points_a), len(points_b), method, progress=tell, stop=stop)
+
+
+def match_pairs(
+    pairs: Matches,
+    n_a: int,
+    n_b: int,
+    method: Method,
+    *,
+    progress: Callable[[float], None] = lambda _share: None,
+    stop: threading.Event | None = None,
+) -> Matches:
+    """Choose matches of all pairs that come into question; their ``distances`` may be costs of any kind."""
+    if method == "greedy":
+        chosen = _nearest_first(pairs, n_a, n_b)
+    else:
+        chosen = cheapest_matches(pairs.rows_a, pairs.rows_b, pairs.distances, n_a, n_b, progress=progress, stop=stop)
+    chosen = chosen[np.argsort(pairs.rows_a[chosen])]
+    return Matches(pairs.rows_a[chosen], pairs.rows_b[chosen], pairs.distances[chosen])
+
+
+def _pairs_within(
+    points_a: NDArray[np.float64],
+    points_b: NDArray[np.float64],
+    radius: float,
+    progress: Callable[[float], None],
+    stop: threading.Event | None,
+) -> Matches:
+    from scipy.spatial import cKDTree
+
+    found = [Matches(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
+    tree_b = cKDTree(points_b)
+    count = 0
+    for start in range(0, len(points_a) if len(points_b) else 0, _POINTS_AT_ONCE):
+        if stop is not None and stop.is_set():
+            raise StoppedError
+        progress(start / len(points_a))
+        tree_a = cKDTree(points_a[start : start + _POINTS_AT_ONCE])
+        reach = radius * _A_LITTLE_MORE  # the tree compares squares; what is exactly as far as the radius is within
+        count += int(tree_a.count_neighbors(tree_b, reach))
+        if count > MAX_PAIRS:
+            raise ComparisonError(
+                f"More than {MAX_PAIRS:,} pairs of points lie within that radius of each other.",
+                hint="Choose a radius that is no larger than a particle.",
+            )
+        near = tree_a.sparse_distance_matrix(tree_b, reach, output_type="ndarray")
+        rows_a, rows_b = near["i"].astype(np.intp) + start, near["j"].astype(np.intp)
+        distances = np.linalg.norm(points_a[rows_a] - points_b[rows_b], axis=1)
+        is_near = distances <= radius
+        found.append(Matches(rows_a[is_near], rows_b[is_near], distances[is_near]))
+    return Matches(
+        np.concatenate([part.rows_a for part in found]),
+        np.concatenate([part.rows_b for part in found]),
+        np.concatenate([part.distances for part in found]),
+    )
+
+
+def _nearest_first(pairs: Matches, n_a: int, n_b: int) -> NDArray[np.intp]:
+    order = np.lexsort((pairs.rows_b, pairs.rows_a, pairs.distances))
+    is_taken_a, is_taken_b = bytearray(n_a), bytearray(n_b)
+    chosen = []
+    rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)
+    for pair, a, b in rows:
+        if not is_taken_a[a] and not is_taken_b[b]:
+            is_taken_a[a] = is_taken_b[b] = True
+            chosen.append(pair)
+    return np.array(chosen, dtype=np.intp)

@@ -1,0 +1,104 @@
+"""The two sides of a comparison: what they are called, whether they lie in one frame, what the portal says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.volumes import name_of
+from napari_cryoet.wording import joined, plain
+
+#: The key of a set's ``about`` under which whoever shows it may keep what it is called there.
+SHOWN_NAME = "shown_name"
+
+
+class Side(Protocol):
+    """What picks and masks have in common."""
+
+    @property
+    def spacing_angstrom(self) -> float | None:
+        """The width of a voxel."""
+
+    @property
+    def alignment_id(self) -> int | None:
+        """Of the alignment that it was made on."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Where it comes from."""
+
+
+def name_of_side(side: Side) -> str:
+    """What a set is called: as it is shown, else by its annotation, else by its file; empty where nothing is known."""
+    about = side.about
+    if about.get(SHOWN_NAME):
+        return plain(str(about[SHOWN_NAME]))
+    if about.get("annotation_id"):
+        run, name = plain(about.get("run_name")), plain(about.get("object_name"))
+        return joined(run, name, f"AN-{about['annotation_id']}")
+    return plain(name_of(about["source_url"])) if about.get("source_url") else ""
+
+
+def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
+    """What is to be told of the frames that two sets lie in.
+
+    Raises
+    ------
+    ComparisonError
+        If a voxel spacing is unknown; also if they were made on different alignments or runs, unless somebody insists.
+    """
+    for letter, side in (("A", a), ("B", b)):
+        if side.spacing_angstrom is None:
+            raise ComparisonError(
+                f"Nothing says how large the voxels of {letter} are, so it has no place in ångström.",
+                hint="Give its voxel spacing.",
+            )
+    notes = []
+    if not insist:
+        _refuse_different("run", "RN", a.about.get("run_id"), b.about.get("run_id"))
+        _refuse_different("alignment", "AL", a.alignment_id, b.alignment_id)
+    elif a.alignment_id != b.alignment_id and None not in (a.alignment_id, b.alignment_id):
+        notes.append(f"A is on AL-{a.alignment_id} and B on AL-{b.alignment_id}: compared because you insisted.")
+    if (a.alignment_id is None) != (b.alignment_id is None):
+        letter, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
+        notes.append(f"Nothing says on which alignment {letter} was made; it was taken to be AL-{known}.")
+    if a.spacing_angstrom != b.spacing_angstrom:
+        notes.append(f"Voxels of A are {a.spacing_angstrom:g} Å wide and those of B {b.spacing_angstrom:g} Å.")
+    return tuple(notes)
+
+
+def plain_side(side: Side, count: int | None = None) -> dict[str, Any]:
+    """A side as JSON holds it, with all that is known of where it comes from."""
+    return {
+        "name": name_of_side(side),
+        "count": count,
+        "spacing_angstrom": side.spacing_angstrom,
+        "alignment_id": side.alignment_id,
+        "about": dict(side.about),
+    }
+
+
+def portal_numbers(side: Side) -> dict[str, Any] | None:
+    """What the portal says of an annotation: precision and recall in percent, and against what; None if nothing."""
+    about = side.about
+    precision, recall = about.get("confidence_precision_percent"), about.get("confidence_recall_percent")
+    records = about.get("records")
+    annotation = records.get("annotation") if isinstance(records, Mapping) else None
+    used = annotation.get("ground_truth_used") if isinstance(annotation, Mapping) else None
+    if precision is None and recall is None and not used:
+        return None
+    return {
+        "annotation_id": about.get("annotation_id"),
+        "confidence_precision_percent": precision,
+        "confidence_recall_percent": recall,
+        "ground_truth_used": used,
+    }
+
+
+def _refuse_different(what: str, prefix: str, id_a: object, id_b: object) -> None:
+    if isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b:
+        raise ComparisonError(
+            f"A belongs to the {what} {prefix}-{id_a} and B to {prefix}-{id_b}, so their positions can't be compared.",
+            hint="Insist if you know that they fit all the same.",
+        )
