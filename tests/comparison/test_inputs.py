@@ -1,0 +1,65 @@
+"""What can be compared, opened from records and files."""
+
+from __future__ import annotations
+
+import mrcfile
+import numpy as np
+import pytest
+
+from napari_cryoet import Mask, compare, open_annotation, open_portal
+from napari_cryoet.exceptions import ComparisonError, FormatError
+from napari_cryoet.packs.demo.truth import scene_of_run
+from napari_cryoet.picks import Picks
+
+
+@pytest.fixture(scope="module")
+def files(demo_pack):
+    return {file.id: file for file in open_portal(demo_pack).run_page(9001).annotation_files}
+
+
+def test_a_record_of_points_becomes_picks_that_know_their_place_and_origin(files):
+    picks = open_annotation(files[9001])
+
+    assert isinstance(picks, Picks)
+    assert picks.alignment_id == 9001
+    assert picks.about["annotation_file_id"] == 9001
+    truth = scene_of_run("DEMO_001").positions_angstrom_xyz("ribosome")[:, ::-1]
+    np.testing.assert_allclose(picks.positions_angstrom_zyx, truth, atol=1e-6)
+
+
+def test_both_files_of_a_mask_hold_the_same(files):
+    zarr, mrc = open_annotation(files[9009]), open_annotation(files[9010])
+
+    assert isinstance(zarr, Mask)
+    assert zarr.shape_zyx == mrc.shape_zyx
+    assert compare(zarr, mrc).dice == 1
+
+
+def test_what_can_not_be_compared_says_why(files, tmp_path):
+    with pytest.raises(FormatError, match="text about the whole tomogram"):
+        open_annotation(files[9012])
+    with pytest.raises(FormatError, match="no annotation that can be compared"):
+        open_annotation(tmp_path / "a.tif")
+    (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
+    with pytest.raises(FormatError, match="None of the 1 lines"):
+        open_annotation(tmp_path / "log.ndjson")
+    with pytest.raises(FormatError, match="no file"):
+        open_annotation(tmp_path / "absent.ndjson")
+
+
+def test_bare_files_have_the_spacing_that_somebody_gives_or_that_they_or_their_folders_say(tmp_path):
+    folder = tmp_path / "VoxelSpacing13.480"
+    folder.mkdir()
+    line = '{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n'
+    for path in (folder / "a.ndjson", tmp_path / "a.ndjson"):
+        path.write_text(line)
+    mrcfile.write(tmp_path / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=7.5)
+    mrcfile.write(tmp_path / "uneven.mrc", np.ones((3, 3, 3), np.int8), voxel_size=(7.5, 7.5, 9))
+
+    assert open_annotation(folder / "a.ndjson").spacing_angstrom == 13.48
+    assert open_annotation(tmp_path / "a.ndjson").spacing_angstrom is None
+    assert open_annotation(str(tmp_path / "a.ndjson"), spacing_angstrom=5).spacing_angstrom == 5
+    assert open_annotation(tmp_path / "m.mrc").spacing_angstrom == 7.5
+    assert open_annotation(tmp_path / "m.mrc", spacing_angstrom=5).spacing_angstrom == 5
+    with pytest.raises(ComparisonError, match="as wide along all axes"):
+        open_annotation(tmp_path / "uneven.mrc")
