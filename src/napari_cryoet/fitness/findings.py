@@ -1,0 +1,263 @@
+"""What a check of picks found: numbers, and the sentences that say what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.fitness.evidence import ALARM_LEVEL, MIN_PICKS, Evidence, sigma_needed
+from napari_cryoet.fitness.readings import Frame, Reading
+from napari_cryoet.fitness.verdict import Judgement, Verdict
+from napari_cryoet.picks import Picks
+from napari_cryoet.wording import count_text
+
+#: More picks than this at an edge, against chance, are worth a remark.
+_MANY_AT_EDGE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One sentence of the findings.
+
+    Attributes
+    ----------
+    topic
+        What it is about.
+    text
+        In words, with the numbers.
+    is_odd
+        Whether it says that something is, or may be, wrong.
+    """
+
+    topic: Literal["density", "inside", "offset", "duplicates", "edge"]
+    text: str
+    is_odd: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """What was found about picks in a volume.
+
+    Attributes
+    ----------
+    picks
+        What was checked.
+    frame
+        Where they are in the volume.
+    judgement
+        What the density says of them.
+    diameter_angstrom
+        Of the particle.
+    diameter_is_known
+        Whether somebody said it; else it is a size that fits many proteins.
+    read_angstrom
+        The width of the voxels at which the density was judged.
+    level
+        The level of the pyramid that was read, 0 is the finest.
+    outside, edge, duplicates
+        Rows of the picks that are outside of the volume; that are inside and cut by its edge; and that are nearer than a
+        particle to another pick which can stay.
+    n_overlapping
+        How many would still be duplicates if particles were half as wide.
+    edge_by_chance
+        The share of the volume that is as near to an edge.
+    """
+
+    picks: Picks
+    frame: Frame
+    judgement: Judgement
+    diameter_angstrom: float
+    diameter_is_known: bool
+    read_angstrom: float
+    level: int
+    outside: NDArray[np.intp]
+    edge: NDArray[np.intp]
+    edge_by_chance: float
+    duplicates: NDArray[np.intp]
+    n_overlapping: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the picks fit as given, another reading fits much better, or neither can be told."""
+        return self.judgement.verdict
+
+    @property
+    def suggestion(self) -> Reading | None:
+        """The reading that fits much better, if there is one."""
+        best, offset = self.judgement.best, self.judgement.offset
+        if self.verdict == "better" and best is not None:
+            return best.reading
+        if offset is not None and offset.is_one_based:
+            z, y, x = (float(round(length)) for length in offset.voxels_zyx)
+            return Reading(shift_zyx=(z, y, x))
+        return None
+
+    def suggested_picks(self) -> Picks:
+        """The picks read as suggested, in the grid of the volume; the ones that were checked don't change.
+
+        Raises
+        ------
+        ValueError
+            If nothing is suggested.
+        """
+        if self.suggestion is None:
+            raise ValueError("no other reading is suggested")
+        return self.suggestion.applied_to(self.picks, self.frame)
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """Everything that was found, in sentences; what is odd about it is marked."""
+        makers = (_about_inside, _about_density, _about_offset, _about_duplicates, _about_edge)
+        return tuple(statement for make in makers if (statement := make(self)) is not None)
+
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """The sentences about what is, or may be, wrong; none for picks that make sense."""
+        return tuple(statement.text for statement in self.statements if statement.is_odd)
+
+    def as_data(self) -> dict[str, Any]:
+        """All of it as plain data that JSON can hold."""
+        return {
+            "verdict": self.verdict,
+            "suggestion": None if self.suggestion is None else _reading_data(self.suggestion),
+            "statements": [{"topic": s.topic, "text": s.text, "is_odd": s.is_odd} for s in self.statements],
+            "given": _evidence_data(self.judgement.given),
+            "best": None if self.judgement.best is None else _evidence_data(self.judgement.best),
+            "n_tried": self.judgement.n_tried,
+            "n_picks": len(self.picks),
+            "diameter_angstrom": self.diameter_angstrom,
+            "diameter_is_known": self.diameter_is_known,
+            "read_angstrom": self.read_angstrom,
+            "level": self.level,
+            "outside": self.outside.tolist(),
+            "edge": self.edge.tolist(),
+            "edge_by_chance": self.edge_by_chance,
+            "duplicates": self.duplicates.tolist(),
+            "n_overlapping": self.n_overlapping,
+            "offset": None if self.judgement.offset is None else asdict(self.judgement.offset),
+        }
+
+
+def _about_inside(found: Findings) -> Statement | None:
+    if len(found.picks) == 0:
+        return Statement("inside", "There are no picks.", True)
+    n_outside = len(found.outside)
+    if not n_outside:
+        return Statement("inside", f"All {count_text(len(found.picks), 'pick')} lie inside the volume.", False)
+    shown = f"{n_outside:,} of {count_text(len(found.picks), 'pick')} ({_percent(n_outside / len(found.picks))})"
+    return Statement("inside", f"{shown} {'lies' if n_outside == 1 else 'lie'} outside the volume.", True)
+
+
+def _about_density(found: Findings) -> Statement | None:
+    given, best = found.judgement.given, found.judgement.best
+    if len(found.picks) == 0:
+        return None
+    if found.verdict == "fits":
+        return Statement("density", f"They sit on density that stands out: {_comparison(given)}.", False)
+    if found.verdict == "better" and best is not None:
+        return Statement(
+            "density",
+            f"They fit much better if {best.reading.words()}: {_comparison(best)}, against {_numbers(given)} as they are. "
+            f"Of {found.judgement.n_tried:,} other readings and places tried, chance would bring up one like this in fewer "
+            f"than {ALARM_LEVEL * 100:.0f} of 100 volumes.",
+            True,
+        )
+    if len(found.picks) < MIN_PICKS:
+        few = f"{count_text(len(found.picks), 'pick is', 'picks are')} too few to compare densities"
+        return Statement("density", f"Can't tell whether they fit: {few} ({MIN_PICKS} at least).", False)
+    return Statement("density", f"Can't tell whether they fit: {_why_unclear(found)}", False)
+
+
+def _why_unclear(found: Findings) -> str:
+    given = found.judgement.given
+    if given.noise == 0 and given.share_inside > 0:
+        return "nothing in this volume stands out."
+    as_given = f"the density at them is like that of places nearby ({_numbers(given)})"
+    others = f", and none of {found.judgement.n_tried:,} other readings and places is sure to be better" if found.judgement.n_tried else ""
+    if given.noise == 0:
+        return f"none of them is in the volume{others}."
+    needed = min(1.0, sigma_needed(1) * given.noise / max(given.share_inside, 1e-9))
+    return f"{as_given}{others}. So few picks in such a volume show only effects above {needed:.2f}."
+
+
+def _about_offset(found: Findings) -> Statement | None:
+    offset = found.judgement.offset
+    if offset is None:
+        return None
+    parts = [
+        f"{length:+.1f} ± {error:.1f} in {axis}"
+        for axis, length, error in zip("zyx", offset.voxels_zyx, offset.error_zyx, strict=True)
+    ]
+    where = f"the density lies beside them by {', '.join(reversed(parts))} voxels"
+    if offset.is_one_based:
+        direction = "1" if offset.voxels_zyx[0] < 0 else "-1"
+        return Statement(
+            "offset", f"They seem to count voxels from {direction} and not from 0: {where}.", True
+        )
+    return Statement("offset", f"They are off their particles: {where}.", True)
+
+
+def _about_duplicates(found: Findings) -> Statement | None:
+    if found.picks.is_cloud:
+        return None  # they outline instances, and are meant to lie close
+    n_near, size = len(found.duplicates), f"{found.diameter_angstrom:.0f} Å"
+    if not n_near:
+        return Statement("duplicates", f"No two are closer than a particle ({size}).", False)
+    half = f", {found.n_overlapping:,} of them closer than half of one" if found.n_overlapping else ""
+    verb = "is" if n_near == 1 else "are"
+    return Statement(
+        "duplicates",
+        f"{count_text(n_near, 'pick')} ({_percent(n_near / len(found.picks))}) {verb} closer than a particle ({size}) to "
+        f"another that could stay{half}.",
+        found.n_overlapping > 0,
+    )
+
+
+def _about_edge(found: Findings) -> Statement | None:
+    n_edge = len(found.edge)
+    if not n_edge:
+        return None
+    share = n_edge / len(found.picks)
+    verb = "is" if n_edge == 1 else "are"
+    text = f"{count_text(n_edge, 'pick')} ({_percent(share)}) {verb} cut by the volume's edge"
+    error = np.sqrt(found.edge_by_chance * (1 - found.edge_by_chance) / len(found.picks))
+    is_odd = share > max(_MANY_AT_EDGE * found.edge_by_chance, found.edge_by_chance + 3 * error)
+    return Statement("edge", f"{text}; by chance it would be {_percent(found.edge_by_chance)}.", bool(is_odd))
+
+
+def _comparison(evidence: Evidence) -> str:
+    word = "darker" if evidence.effect < 0 else "brighter"
+    times = round(50 * (1 + abs(evidence.effect)))
+    return f"in {times} of 100 comparisons a pick is {word} than places near it ({_numbers(evidence)})"
+
+
+def _numbers(evidence: Evidence) -> str:
+    if evidence.share_inside == 0:
+        return "none inside"
+    return f"effect {evidence.effect:+.2f}, {abs(evidence.sigma):.1f} σ"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.0095 or share == 0 else f"{share:.1%}"
+
+
+def _evidence_data(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "reading": _reading_data(evidence.reading),
+        "share_inside": evidence.share_inside,
+        "effect": evidence.effect,
+        "sigma": evidence.sigma,
+    }
+
+
+def _reading_data(reading: Reading) -> dict[str, Any]:
+    return {
+        "words": reading.words(),
+        "order_zyx": list(reading.order_zyx),
+        "flipped_zyx": list(reading.flipped_zyx),
+        "factor": reading.factor,
+        "shift_zyx": list(reading.shift_zyx),
+    }

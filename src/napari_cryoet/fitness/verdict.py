@@ -1,0 +1,101 @@
+"""Whether picks fit a volume as they are, fit much better another way, or can't be told from chance."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from napari_cryoet.fitness.density import Contrast
+from napari_cryoet.fitness.evidence import (
+    Evidence,
+    is_beside,
+    is_much_better,
+    is_one_way,
+    judge,
+    look_around,
+    look_through,
+    surroundings,
+)
+from napari_cryoet.fitness.offsets import Offset, measure_offset
+from napari_cryoet.fitness.readings import Frame, Reading, all_readings, are_inside
+
+#: ``fits``: the picks as given stand on density that stands out. ``better``: another reading fits much better.
+#: ``unclear``: neither can be told from chance.
+Verdict = Literal["fits", "better", "unclear"]
+
+#: Densities are compared at no more picks than these, chosen at random.
+MAX_COMPARED = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the density says.
+
+    Attributes
+    ----------
+    verdict
+        Whether picks fit as given, another reading fits much better, or neither can be told.
+    given
+        How well they fit as they are.
+    best
+        The other reading that fits best of all that were tried; None where none was.
+    n_tried
+        How many other readings, and shifts of all picks, were tried.
+    offset
+        By how much the density lies beside picks that fit, where that can be measured and isn't nothing.
+    """
+
+    verdict: Verdict
+    given: Evidence
+    best: Evidence | None = None
+    n_tried: int = 0
+    offset: Offset | None = None
+
+
+def undecided(frame: Frame) -> Judgement:
+    """What can be said without looking at the density."""
+    is_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
+    return Judgement("unclear", Evidence(Reading(), float(is_in.mean()) if len(is_in) else 0.0, 0.0, 0.0, 0.0, 0.0))
+
+
+def judge_densities(
+    contrast: Contrast,
+    frame: Frame,
+    diameter_angstrom: float,
+    *,
+    seed: int,
+    stop: threading.Event | None = None,
+) -> Judgement:
+    """Compare picks as they are with every other reading and with the same picks elsewhere.
+
+    Raises
+    ------
+    StoppedError
+        When ``stop`` is set.
+    """
+    voxels, shape = frame.voxels_zyx, frame.shape_zyx
+    if len(voxels) > MAX_COMPARED:
+        voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
+    around = surroundings(contrast, diameter_angstrom, seed)
+    given = judge(contrast, Reading(), voxels, shape, around)
+    others = [reading for reading in all_readings(frame.picks_angstrom, frame.mean_spacing) if not reading.is_given]
+    read, n_readings = look_through(contrast, others, voxels, shape, around, stop)
+    moved, n_moves = look_around(contrast, voxels, shape, around, diameter_angstrom, stop)
+    n_tried = n_readings + n_moves
+    is_move = moved is not None and is_one_way(contrast, moved, voxels, shape, around)
+    candidates = [(each, n_readings) for each in read[:1]] + ([(moved, n_moves)] if moved and is_move else [])
+    candidates.sort(key=lambda pair: abs(pair[0].sigma), reverse=True)
+    for candidate, n in candidates:
+        if is_much_better(candidate, given, n):
+            return Judgement("better", given, candidate, n_tried)
+    if moved and is_move and is_beside(contrast, moved, given, voxels, n_moves):
+        return Judgement("better", given, moved, n_tried)
+    best = candidates[0][0] if candidates else None
+    if not given.is_above_chance:
+        return Judgement("unclear", given, best, n_tried)
+    is_in = are_inside(voxels, shape)
+    diameter_voxels = diameter_angstrom / np.array(frame.spacing_zyx)
+    return Judgement("fits", given, best, n_tried, measure_offset(contrast, voxels[is_in], diameter_voxels, seed))
