@@ -34,7 +34,7 @@ from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Generator, Hashable, Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -189,13 +189,23 @@ class Pyramid:
         """The values of a box, each block put in its place as it comes."""
         grid = self._readers[level].grid
         values = np.empty(box_shape(box), self.dtype)
-        with closing(self._fetcher.arriving(self.runs(level, grid.covering(box)), stop=stop)) as parts:
-            for part in parts:
-                for key, content in part.items():
-                    place = grid.box(_block_of(key))
-                    if (common := intersect(place, box)) is not None:
-                        values[box_slices(common, box)] = content[box_slices(common, place)]
+        for block, content in self.arriving(level, grid.covering(box), stop=stop):
+            place = grid.box(block)
+            if (common := intersect(place, box)) is not None:
+                values[box_slices(common, box)] = content[box_slices(common, place)]
         return values
+
+    def arriving(
+        self, level: int, blocks: Iterable[BlockIndex], *, stop: threading.Event | None = None
+    ) -> Generator[tuple[BlockIndex, Block]]:
+        """Read blocks of a level, as they come: those in memory first, the others in about the order they are given."""
+        with closing(self._fetcher.arriving(self.runs(level, blocks), stop=stop)) as parts:
+            for part in parts:
+                yield from ((_block_of(key), content) for key, content in part.items())
+
+    def has(self, level: int, box: Box) -> bool:
+        """Whether all of a box is in memory, so that reading it takes no time."""
+        return all(self.key(level, block) in self._fetcher.memory for block in self.grid(level).covering(box))
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""

@@ -1,0 +1,32 @@
+"""Judging picks: crops around them, orders to look at them in, decisions that survive a crash, and what was kept."""
+
+from __future__ import annotations
+
+from napari_cryoet.review.average import RunningMean
+from napari_cryoet.review.cropping import Frame
+from napari_cryoet.review.crops import Crop, CropReader
+from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.filtering import parse_filter
+from napari_cryoet.review.ordering import Columns, Order, sorted_rows
+from napari_cryoet.review.outcome import kept_picks, rejected_picks
+from napari_cryoet.review.session import Resumed, SessionStore, Subject
+from napari_cryoet.review.volume import ReviewVolume
+
+__all__ = [
+    "Columns",
+    "Crop",
+    "CropReader",
+    "Decisions",
+    "Frame",
+    "Order",
+    "Resumed",
+    "ReviewVolume",
+    "RunningMean",
+    "SessionStore",
+    "Subject",
+    "Verdict",
+    "kept_picks",
+    "parse_filter",
+    "rejected_picks",
+    "sorted_rows",
+]

@@ -1,0 +1,92 @@
+"""How dense the volume is where picks are: the mean over a ball around each, read cell by cell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.review.volume import ReviewVolume
+
+_VOXELS_ACROSS: Final = 6  # of the level that is read, at least
+_CELL_VOXELS: Final = 96
+_PICKS_AT_ONCE: Final = 4096
+
+
+def densities_at(
+    volume: ReviewVolume,
+    points_zyx: NDArray[np.float64],
+    diameter_angstrom: float,
+    *,
+    stop: threading.Event | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """The mean density in a ball around each place; NaN where all of the ball lies outside of the volume.
+
+    Read is the coarsest level with six voxels across the ball, in cells that hold many picks, so that the work grows
+    with the part of the volume that has picks rather than with their number.
+
+    Parameters
+    ----------
+    points_zyx
+        In voxels of the volume's finest level.
+    diameter_angstrom
+        Of the ball, as a rule of the particle.
+    progress
+        Told how many picks are done, of how many.
+    """
+    level = volume.level_for(diameter_angstrom / _VOXELS_ACROSS)
+    ball = _ball(diameter_angstrom / 2, volume.voxel_angstrom(level))
+    offsets = ball / volume.spacing_zyx
+    found = np.full(len(points_zyx), np.nan)
+    cells = np.floor(volume.to_level(level, points_zyx) / _CELL_VOXELS).astype(np.int64)
+    order = np.lexsort(cells.T[::-1])
+    starts = np.flatnonzero(np.any(cells[order][1:] != cells[order][:-1], axis=1)) + 1
+    n_done = 0
+    for group in np.split(order, starts):
+        for rows in np.split(group, range(_PICKS_AT_ONCE, len(group), _PICKS_AT_ONCE)):
+            if stop is not None and stop.is_set():
+                raise StoppedError
+            found[rows] = _means(volume, level, points_zyx[rows], offsets, stop)
+        n_done += len(group)
+        if progress is not None:
+            progress(n_done, len(order))
+    return found
+
+
+def _means(
+    volume: ReviewVolume,
+    level: int,
+    points_zyx: NDArray[np.float64],
+    offsets_zyx: NDArray[np.float64],
+    stop: threading.Event | None,
+) -> Any:
+    """Of picks that lie near each other."""
+    from scipy.ndimage import map_coordinates
+
+    finest = points_zyx[:, None] + offsets_zyx
+    is_inside = ((finest >= -0.5) & (finest <= np.asarray(volume.shapes[0]) - 0.5)).all(axis=-1)
+    count = is_inside.sum(axis=1)
+    if not count.any():
+        return np.full(len(points_zyx), np.nan)
+    top = np.asarray(volume.shapes[level]) - 1
+    at = np.clip(volume.to_level(level, finest), 0, top)
+    low = np.floor(at[is_inside].min(axis=0)).astype(int)
+    high = np.minimum(np.floor(at[is_inside].max(axis=0)).astype(int) + 1, top)
+    box = tuple((int(start), int(stop) + 1) for start, stop in zip(low, high, strict=True))
+    content = volume.read(level, box, stop).astype(np.float32, copy=False)
+    values = map_coordinates(content, np.moveaxis(at - low, -1, 0), order=1, mode="nearest", output=np.float32)
+    total = np.where(is_inside, values, 0).sum(axis=1, dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _ball(radius: float, step: float) -> NDArray[np.float64]:
+    """Vectors from the middle of a ball to evenly spaced places in it, in ångström."""
+    reach = int(radius / step)
+    along = np.arange(-reach, reach + 1) * step
+    places = np.stack(np.meshgrid(along, along, along, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.asarray(places[np.linalg.norm(places, axis=1) <= radius * 1.0001], dtype=np.float64)

@@ -1,0 +1,104 @@
+"""Which pick a decision is about, when picks come back: by id and place, or by place alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.decisions import Decisions, Verdict
+
+_MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Decisions with the place of the pick that each is about.
+
+    Attributes
+    ----------
+    ids, positions_zyx
+        Of the picks; positions in ångström, or in voxels where `unit` says so.
+    verdicts
+        One a row, none of them undecided.
+    unit
+        ``"angstrom"`` or ``"voxel"``.
+    """
+
+    ids: NDArray[np.int64]
+    positions_zyx: NDArray[np.float64]
+    verdicts: tuple[Verdict, ...]
+    unit: str = "angstrom"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, which: NDArray[Any]) -> Rows:
+        """Some of them."""
+        rows = np.flatnonzero(which) if which.dtype == bool else which
+        return replace(
+            self,
+            ids=self.ids[rows],
+            positions_zyx=self.positions_zyx[rows],
+            verdicts=tuple(self.verdicts[row] for row in rows),
+        )
+
+
+NO_ROWS: Final = Rows(np.empty(0, np.int64), np.empty((0, 3)), ())
+
+
+def rows_of(decisions: Decisions, picks: Picks) -> Rows:
+    """The decisions about picks, with where these are."""
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    judged = np.flatnonzero(~decisions.which(picks.ids, Verdict.UNDECIDED))
+    ids = picks.ids[judged]
+    positions, unit = _positions(picks)
+    return Rows(ids, positions[judged], tuple(decisions[i] for i in ids.tolist()), unit)
+
+
+def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
+    """Which picks decisions are about, by id and place, or else by place alone; and which rows found theirs.
+
+    Ids of points that were never in a file are only their row numbers, which deleting one shifts. So an id counts only
+    if its pick is still within half a voxel of where it was, and whatever finds no pick by its id may find one that
+    is at the very same place.
+    """
+    positions, unit = _positions(picks)
+    found = np.full(len(rows), -1)
+    if not len(rows) or not len(picks) or unit != rows.unit:
+        return Decisions(), found >= 0
+    reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    order = np.argsort(picks.ids)
+    at = order[np.minimum(np.searchsorted(picks.ids, rows.ids, sorter=order), len(order) - 1)]
+    distance = np.linalg.norm(positions[at] - rows.positions_zyx, axis=1)
+    is_same = (picks.ids[at] == rows.ids) & (distance <= reach)
+    found[is_same] = at[is_same]
+    _match_by_place(rows, positions, found, reach / 100)
+    is_found = found >= 0
+    ids = picks.ids[found[is_found]].tolist()
+    verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
+    return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
+
+
+def _match_by_place(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.intp], reach: float) -> None:
+    """Fill in ``found`` where it is -1, with picks that no row has yet."""
+    from scipy.spatial import KDTree
+
+    left = np.flatnonzero(found < 0)
+    free = np.setdiff1d(np.arange(len(positions)), found)
+    if not len(left) or not len(free):
+        return
+    distances, nearest = KDTree(positions[free]).query(rows.positions_zyx[left])
+    near = np.flatnonzero(distances <= reach)
+    _, first = np.unique(nearest[near], return_index=True)  # of two rows at one place, one
+    found[left[near[first]]] = free[nearest[near[first]]]
+
+
+def _positions(picks: Picks) -> tuple[NDArray[np.float64], str]:
+    if picks.spacing_angstrom is None:
+        return picks.points_zyx, "voxel"
+    return picks.positions_angstrom_zyx, "angstrom"

@@ -1,0 +1,96 @@
+"""In which order picks are looked at: by any column, and by what can be measured of where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.filtering import is_missing, numbers_of
+
+#: Columns that are measured, beside those that the picks have.
+NEAREST: Final = "nearest_nm"
+EDGE: Final = "edge_nm"
+DENSITY: Final = "density"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to sort: by a column, or as the picks stand in their file where that is empty."""
+
+    column: str = ""
+    is_descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All that picks can be sorted and filtered by, one value a pick in the picks' own order."""
+
+    table: Mapping[str, NDArray[Any]]
+
+    def rows(self, order: Order, shown: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.intp], int]:
+        """The rows to look at, in order, and how many of them have no value to sort by and come last."""
+        rows = np.arange(len(next(iter(self.table.values()), ()))) if shown is None else np.flatnonzero(shown)
+        if not order.column:
+            return (rows[::-1] if order.is_descending else rows), 0
+        column = self.table[order.column][rows]
+        sorting, n_missing = sorted_rows(column, is_descending=order.is_descending)
+        return rows[sorting], n_missing
+
+
+def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[NDArray[np.intp], int]:
+    """Row numbers in the order of a column, and how many values are missing.
+
+    Rows of equal value keep their order in both directions; missing values (NaN, None, empty) come last in both.
+    """
+    missing = is_missing(column)
+    known, unknown = np.flatnonzero(~missing), np.flatnonzero(missing)
+    values = column[known]
+    numbers = numbers_of(values)
+    keys = numbers if numbers is not None else np.unique([str(v) for v in values.tolist()], return_inverse=True)[1]
+    sorting = np.argsort(-keys if is_descending else keys, kind="stable")
+    return np.concatenate([known[sorting], unknown]), len(unknown)
+
+
+def measured(picks: Picks, shape_zyx: tuple[int, int, int] | None = None) -> dict[str, NDArray[Any]]:
+    """What the places of picks alone say, in nm: how far the nearest other one is, and the edge of the volume.
+
+    Parameters
+    ----------
+    picks
+        With a voxel spacing; without one nothing can be measured.
+    shape_zyx
+        Of the volume in voxels of the picks' grid; by default the one that the picks know. Else there is no edge.
+    """
+    if picks.spacing_angstrom is None:
+        return {}
+    nm_per_voxel = picks.spacing_angstrom / 10
+    columns: dict[str, NDArray[Any]] = {NEAREST: nearest_distances(picks.points_zyx) * nm_per_voxel}
+    shape = shape_zyx or picks.shape_zyx
+    if shape is not None:
+        columns[EDGE] = edge_distances(picks.points_zyx, shape) * nm_per_voxel
+    return columns
+
+
+def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far the nearest other point is from each; NaN where there is only one."""
+    from scipy.spatial import KDTree
+
+    if len(points_zyx) < 2:
+        return np.full(len(points_zyx), np.nan)
+    distances, _ = KDTree(points_zyx).query(points_zyx, k=2)
+    return np.asarray(distances[:, 1], dtype=np.float64)
+
+
+def edge_distances(points_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.float64]:
+    """How far each point is from the nearest face of a volume, in voxels; negative outside of it.
+
+    Faces are half a voxel beyond the centres of the outermost voxels.
+    """
+    beyond = points_zyx + 0.5
+    before = np.asarray(shape_zyx) - 0.5 - points_zyx
+    return np.asarray(np.minimum(beyond, before).min(axis=1), dtype=np.float64)

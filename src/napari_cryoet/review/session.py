@@ -1,0 +1,196 @@
+"""The file that a review is kept in, so that decisions survive a crash and are there when the same picks open again.
+
+One file for each thing that is judged, in the user's data folder. A file is replaced in one step, so it is always
+whole. What can't be read is set aside under another name, never lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.decisions import Decisions
+from napari_cryoet.review.matching import NO_ROWS, Rows, match
+from napari_cryoet.review.session_lines import lines_of, parse
+
+MAX_BYTES: Final = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is judged: whatever has the same key is the same thing, in whichever session it is opened.
+
+    Attributes
+    ----------
+    key
+        Names it in the world: an annotation file of the portal, or a file's place.
+    name
+        For people; it may change.
+    """
+
+    key: str
+    name: str
+
+    @classmethod
+    def of(cls, picks: Picks, *, name: str, path: str | None = None) -> Subject:
+        """What picks are.
+
+        Parameters
+        ----------
+        picks
+            Their `about` says which annotation file they come from, if any.
+        name
+            Of the layer: all there is to know picks by that were never in a file.
+        path
+            Of the file that they were read from, where there is one.
+        """
+        source, file_id = picks.about.get("source_url"), picks.about.get("annotation_file_id")
+        if source or file_id is not None:
+            return cls(f"annotation file {file_id} of {source}", name)
+        if path:
+            return cls(f"file {Path(path).resolve()}", name)
+        return cls(f"layer {name}", name)
+
+    @property
+    def file_name(self) -> str:
+        """A file's name that is its own, and that a person recognises."""
+        words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
+        return f"{words}.{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.review.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a session file gave.
+
+    Attributes
+    ----------
+    decisions
+        Those that fit the picks, without a past to undo.
+    elsewhere
+        Those about picks that aren't there (now): they stay in the file.
+    remark
+        What a person should know: how many were resumed, how many fit no pick, what was set aside. Or empty.
+    view
+        How the picks were looked at, as plain data.
+    """
+
+    decisions: Decisions = field(default_factory=Decisions)
+    elsewhere: Rows = NO_ROWS
+    remark: str = ""
+    view: Mapping[str, Any] = field(default_factory=dict)
+
+
+def default_folder() -> Path:
+    """Where reviews of this user are kept."""
+    from platformdirs import user_data_path
+
+    return user_data_path("napari-cryoet", appauthor=False) / "reviews"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStore:
+    """Where reviews are kept.
+
+    Attributes
+    ----------
+    folder
+        By default ``reviews`` in the user's data folder.
+    """
+
+    folder: Path = field(default_factory=default_folder)
+
+    def path_of(self, subject: Subject) -> Path:
+        """The file of a review."""
+        return self.folder / subject.file_name
+
+    def resume(self, subject: Subject, picks: Picks) -> Resumed:
+        """What was decided about these picks before; nothing where there is no file.
+
+        A file that can't be understood is set aside and said; so is one that was written by a later version.
+
+        Raises
+        ------
+        CryoETError
+            If there is a file that can neither be read nor set aside.
+        """
+        path = self.path_of(subject)
+        try:
+            content = _read(path)
+            if content is None:
+                return Resumed()
+            rows, view = parse(content, subject.key)
+        except FormatError as error:
+            aside = set_aside(path)
+            return Resumed(remark=f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
+        except OSError as error:
+            raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
+        decisions, is_found = match(rows, picks)
+        return Resumed(decisions, rows.take(~is_found), _remark(len(rows), int(is_found.sum())), view)
+
+    def save(self, subject: Subject, rows: Iterable[Rows], view: Mapping[str, Any] | None = None) -> Path:
+        """Write decisions, in one step.
+
+        Raises
+        ------
+        CryoETError
+            If it can't be written.
+        """
+        path = self.path_of(subject)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with fresh.open("w", encoding="utf-8") as file:
+                for line in lines_of(subject.key, subject.name, list(rows), view or {}):
+                    file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise CryoETError(
+                f"The review can't be saved: {error.strerror}.", hint=f"Make room in {self.folder} and judge one more."
+            ) from error
+        return path
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file another name, so that it isn't overwritten; the new path."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    aside = path.with_name(f"{path.name}.unread-{stamp}")
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        raise CryoETError(f"The saved review can't be set aside: {error.strerror}.", hint=str(path)) from error
+    return aside
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    if len(content) > MAX_BYTES:
+        raise FormatError("it is too large.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError("it is no text.") from error
+
+
+def _remark(total: int, found: int) -> str:
+    if not total:
+        return ""
+    resumed = f"Resumed {found:,} decision{'s' if found != 1 else ''} of an earlier review."
+    if found == total:
+        return resumed
+    lost = total - found
+    return f"{resumed} {lost:,} more found no pick in its place; kept in the file."

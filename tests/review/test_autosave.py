@@ -1,0 +1,87 @@
+import threading
+
+import pytest
+
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.review import autosave
+from napari_cryoet.review.autosave import AutoSaver
+
+
+def test_the_newest_value_is_saved_by_itself():
+    saved, is_done = [], threading.Event()
+
+    def save(value):
+        saved.append(value)
+        is_done.set()
+
+    saver = AutoSaver(save)
+    for value in range(5):
+        saver.put(value)
+
+    assert is_done.wait(10)
+    assert saved == [4]
+    assert autosave.LATEST_S < 1
+
+
+def test_whoever_changes_without_rest_is_saved_all_the_same(monkeypatch):
+    monkeypatch.setattr(autosave, "QUIET_S", 60)
+    monkeypatch.setattr(autosave, "LATEST_S", 0.01)
+    is_done = threading.Event()
+    saver = AutoSaver(lambda _value: is_done.set())
+    saver.put(1)
+    saver.put(2)
+
+    assert is_done.wait(10)
+
+
+def test_flushing_saves_at_once_and_only_once():
+    saved = []
+    saver = AutoSaver(saved.append)
+    saver.put("a")
+
+    assert saver.flush()
+    assert saver.flush()
+    assert saved == ["a"]
+
+
+def test_what_could_not_be_saved_is_said_and_tried_again():
+    errors, saved = [], []
+
+    def save(value):
+        if not errors:
+            raise CryoETError("The disk is full.")
+        saved.append(value)
+
+    saver = AutoSaver(save, errors.append)
+    saver.put("a")
+
+    assert not saver.flush()
+    assert [error.message for error in errors] == ["The disk is full."]
+    assert saver.flush()
+    assert saved == ["a"]
+
+
+def test_a_newer_value_is_not_overwritten_by_an_older_one_that_failed():
+    saved = []
+
+    def save(value):
+        if value == "old":
+            saver.put("new")
+            raise CryoETError("The disk is full.")
+        saved.append(value)
+
+    saver = AutoSaver(save)
+    saver.put("old")
+    saver.flush()
+    saver.flush()
+
+    assert saved == ["new"]
+
+
+@pytest.mark.parametrize("count", [3])
+def test_it_goes_on_after_a_rest(count):
+    done = threading.Semaphore(0)
+    saver = AutoSaver(lambda _value: done.release())
+    for value in range(count):
+        saver.put(value)
+        assert done.acquire(timeout=10)

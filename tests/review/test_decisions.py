@@ -1,0 +1,71 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.review.decisions import Decisions, Verdict
+
+IDS = np.arange(6)
+
+
+def test_nothing_is_decided_at_first():
+    assert str(Decisions().count(IDS)) == "0 of 6 judged"
+    assert Decisions()[3] is Verdict.UNDECIDED
+    assert not Decisions().can_undo
+
+
+def test_a_range_of_picks_is_judged_and_taken_back_at_once():
+    kept = Decisions().judged([1, 2, 3], Verdict.KEPT)
+    mixed = kept.judged([3, 4], Verdict.REJECTED)
+
+    assert [mixed[i].letter for i in range(6)] == ["", "K", "K", "X", "X", ""]
+    assert (mixed.count(IDS).kept, mixed.count(IDS).rejected, mixed.count(IDS).judged) == (2, 2, 4)
+    assert dict(mixed.undone().verdicts) == dict(kept.verdicts)
+    assert dict(mixed.undone().redone().verdicts) == dict(mixed.verdicts)
+    assert mixed.changed_by_last_step() == {3, 4}
+
+
+def test_judging_as_it_was_judged_already_is_no_step():
+    kept = Decisions().judged([1], Verdict.KEPT)
+
+    assert kept.judged([1], Verdict.KEPT) is kept
+    assert kept.judged([1, 2], Verdict.KEPT).undone()[1] is Verdict.KEPT
+
+
+def test_a_new_decision_forgets_what_was_undone():
+    decisions = Decisions().judged([1], Verdict.KEPT).undone().judged([2], Verdict.KEPT)
+
+    assert not decisions.can_redo
+
+
+def test_counts_are_of_the_picks_that_are_there():
+    assert str(Decisions().judged([1, 99], Verdict.KEPT).count(IDS)) == "1 of 6 judged"
+
+
+def test_the_next_undecided_pick_is_found_in_the_order_that_is_looked_at_round_its_end():
+    decisions = Decisions().judged([0, 4, 5], Verdict.REJECTED)
+    shown = [5, 3, 4, 0, 2]
+
+    assert decisions.next_undecided(shown, -1) == 1
+    assert decisions.next_undecided(shown, 1) == 4
+    assert decisions.next_undecided(shown, 4) == 1
+    assert decisions.next_undecided(shown, 4, step=-1) == 1
+    assert decisions.next_undecided([0, 4], 0) is None
+    assert Decisions().next_undecided([7], 0) == 0
+
+
+@given(st.lists(st.tuples(st.frozensets(st.integers(0, 5), min_size=1), st.sampled_from(Verdict)), max_size=12))
+def test_undoing_all_leads_back_through_each_state_and_redoing_all_leads_to_the_end(steps):
+    states = [Decisions()]
+    for ids, verdict in steps:
+        after = states[-1].judged(ids, verdict)
+        if after is not states[-1]:
+            states.append(after)
+    last = states[-1]
+    for state in reversed(states[:-1]):
+        last = last.undone()
+        assert dict(last.verdicts) == dict(state.verdicts)
+    assert not last.can_undo
+    for state in states[1:]:
+        last = last.redone()
+        assert dict(last.verdicts) == dict(state.verdicts)
+    assert not last.can_redo

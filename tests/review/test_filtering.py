@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.review.filtering import parse_filter
+
+TABLE = {
+    "score": np.array([0.1, 0.5, np.nan, 0.9]),
+    "nearest_nm": np.array([3, 8, 12, 20]),
+    "picked by": np.array(["crYOLO", "me", "", "Cryolo 2"], dtype=object),
+    "codes": np.array(["1", "2", None, "3"], dtype=object),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("score > 0.4", [1, 3]),
+        ("score>=.5", [1, 3]),
+        ("SCORE < 0.5", [0]),
+        ("score <= 0.1", [0]),
+        ("score = 0.5", [1]),
+        ("score is missing", [2]),
+        ("score is known", [0, 1, 3]),
+        ("nearest_nm in 5..12", [1, 2]),
+        ("nearest_nm in 5 .. 12.5", [1, 2]),
+        ("nearest_nm != 8", [0, 2, 3]),
+        ('"picked by" contains cryolo', [0, 3]),
+        ("'picked by' = ME", [1]),
+        ('"picked by" is missing', [2]),
+        ("codes > 1", [1, 3]),
+        ("score > 0.4 and nearest_nm < 10", [1]),
+        ("score > 0.8 or nearest_nm < 5", [0, 3]),
+        ("score > 0.8 or nearest_nm < 5 and score > 0.4", [3]),
+        ("score > -1e-3 and score < 1e3", [0, 1, 3]),
+    ],
+)
+def test_a_filter_means_what_it_says(text, rows):
+    assert np.flatnonzero(parse_filter(text, TABLE)(TABLE)).tolist() == rows
+
+
+def test_nothing_is_no_filter():
+    assert parse_filter("  ", TABLE) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("size > 3", "no column “size”; there are: score, nearest_nm"),
+        ("score", "ends too early"),
+        ("score >", "ends too early"),
+        ("score > high", "“high” is no number"),
+        ("'picked by' > 3", "holds texts"),
+        ("score > 3 nearest_nm < 2", "“nearest_nm” isn't expected"),
+        ("score is odd", "“odd”"),
+        ("score near 3", "“near” isn't expected"),
+        ("score in 3 4", "low..high"),
+        ("score > 3 and", "ends too early"),
+        ("score ! 3", "“! 3” isn't understood"),
+        ("__import__('os').system('true')", "no column"),
+        ("score > 1" + " " * 1000, "longer than"),
+    ],
+)
+def test_what_is_no_filter_says_why(text, says):
+    with pytest.raises(FormatError, match=says.replace("(", r"\(")):
+        parse_filter(text, TABLE)
+
+
+@given(st.text(max_size=40))
+def test_whatever_is_typed_is_a_filter_or_an_error_in_words(text):
+    try:
+        found = parse_filter(text, TABLE)
+    except CryoETError:
+        return
+    assert found is None or found(TABLE).dtype == bool

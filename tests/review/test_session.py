@@ -1,0 +1,167 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.matching import match, rows_of
+from napari_cryoet.review.session import MAX_BYTES, SessionStore, Subject, default_folder
+
+POINTS = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])
+DECIDED = {0: Verdict.KEPT, 1: Verdict.REJECTED, 3: Verdict.KEPT}
+
+
+@pytest.fixture
+def picks():
+    return Picks(POINTS, 10.0, about={"source_url": "https://files.example.invalid/a.ndjson", "annotation_file_id": 7})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return SessionStore(tmp_path / "reviews")
+
+
+@pytest.fixture
+def subject(picks):
+    return Subject.of(picks, name="ribosomes")
+
+
+def save(store, subject, picks, decided=DECIDED, **options):
+    return store.save(subject, [rows_of(Decisions(decided), picks)], **options)
+
+
+def test_decisions_come_back_when_the_same_annotation_opens_again(store, subject, picks):
+    save(store, subject, picks, view={"side_nm": 40})
+    resumed = store.resume(Subject.of(picks, name="renamed meanwhile"), picks)
+
+    assert dict(resumed.decisions.verdicts) == DECIDED
+    assert not resumed.decisions.can_undo
+    assert resumed.remark == "Resumed 3 decisions of an earlier review."
+    assert resumed.view == {"side_nm": 40}
+
+
+def test_there_is_nothing_to_resume_at_first(store, subject, picks):
+    assert store.resume(subject, picks).remark == ""
+
+
+def test_what_is_judged_is_told_by_its_annotation_file_or_its_path_or_its_name(picks):
+    bare = Picks(POINTS)
+
+    assert Subject.of(picks, name="a") != Subject.of(picks.changed(about={"annotation_file_id": 8}), name="a")
+    assert Subject.of(bare, name="a", path="x.csv").key == Subject.of(bare, name="b", path="./x.csv").key
+    assert Subject.of(bare, name="a").file_name != Subject.of(bare, name="b").file_name
+    assert os.sep not in Subject("https://a/../../b\0c", "x").file_name
+
+
+def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(store, subject, picks):
+    save(store, subject, picks)
+    moved = np.array(POINTS)
+    moved[0] += 3
+    edited = picks.changed(points_zyx=moved).take([0, 1, 2])
+    resumed = store.resume(subject, edited)
+    assert dict(resumed.decisions.verdicts) == {1: Verdict.REJECTED}
+    assert "2 more found no pick" in resumed.remark
+
+    store.save(subject, [rows_of(resumed.decisions, edited), resumed.elsewhere])
+    assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
+
+
+def test_picks_that_were_nudged_keep_their_decision(picks):
+    decisions, is_found = match(rows_of(Decisions(DECIDED), picks), picks.changed(points_zyx=POINTS + 0.2))
+
+    assert is_found.all()
+    assert dict(decisions.verdicts) == DECIDED
+
+
+def test_picks_whose_ids_are_only_row_numbers_are_known_by_their_place(picks):
+    rows = rows_of(Decisions(DECIDED), picks)
+    shifted = Picks(POINTS[1:], 10.0)
+
+    assert dict(match(rows, shifted)[0].verdicts) == {0: Verdict.REJECTED, 2: Verdict.KEPT}
+
+
+def test_the_same_picks_counted_in_other_voxels_keep_their_decisions(picks):
+    assert dict(match(rows_of(Decisions(DECIDED), picks), picks.rescaled(3.0))[0].verdicts) == DECIDED
+
+
+def test_voxels_are_never_taken_for_angstrom(picks):
+    assert not match(rows_of(Decisions(DECIDED), Picks(POINTS)), picks)[1].any()
+
+
+@given(st.permutations(range(4)), st.sets(st.integers(0, 3)))
+def test_decisions_find_their_picks_in_any_order_and_whichever_of_them_are_left(order, left):
+    picks = Picks(POINTS, 10.0)
+    rows = [row for row in order if row in left]
+    decisions, _ = match(rows_of(Decisions(DECIDED), picks), picks.take(np.array(rows, dtype=int)))
+
+    assert dict(decisions.verdicts) == {pick: verdict for pick, verdict in DECIDED.items() if pick in left}
+
+
+DAMAGES = {
+    "half of it": lambda text: text[: len(text) // 2],
+    "one line less": lambda text: "\n".join(text.splitlines()[:-1]),
+    "nothing": lambda _text: "",
+    "another format": lambda text: text.replace("napari-cryoet review", "shopping list"),
+    "a later version": lambda text: text.replace('"version": 1', '"version": 2'),
+    "something else": lambda text: text.replace('"key": "annotation', '"key": "another'),
+    "an unknown verdict": lambda text: text.replace('"rejected"', '"maybe"'),
+    "a place that is none": lambda text: text.replace("40.0", "NaN"),
+    "a truth for an id": lambda text: text.replace("[3, ", "[true, "),
+    "two units": lambda text: text.replace('"a"]', '"v"]', 1),
+    "deep brackets": lambda text: text + "[" * 60_000,
+    "a long line": lambda text: text + '"' + "x" * 70_000 + '"',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_set_aside_and_said(damage, store, subject, picks):
+    path = save(store, subject, picks)
+    content = DAMAGES[damage](path.read_text())
+    path.write_text(content)
+    resumed = store.resume(subject, picks)
+
+    assert dict(resumed.decisions.verdicts) == {}
+    assert "can't be read" in resumed.remark
+    (aside,) = store.folder.iterdir()
+    assert aside.name in resumed.remark
+    assert aside.read_text() == content
+
+
+def test_what_is_no_text_or_too_large_is_set_aside_too(store, subject, picks):
+    path = save(store, subject, picks)
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "no text" in store.resume(subject, picks).remark
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # a hole: takes no disk
+    assert "too large" in store.resume(subject, picks).remark
+    assert len(list(store.folder.iterdir())) == 2
+
+
+def test_a_file_is_whole_or_not_there(store, subject, picks, monkeypatch):
+    save(store, subject, picks)
+
+    def full_disk(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(CryoETError, match="No space left"):
+        save(store, subject, picks, decided={})
+
+    assert [path.name for path in store.folder.iterdir()] == [subject.file_name]
+    assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
+
+
+def test_each_line_is_json_that_others_can_read(store, subject, picks):
+    lines = [json.loads(line) for line in save(store, subject, picks).read_text().splitlines()]
+
+    assert (lines[0]["key"], lines[0]["decisions"]) == (subject.key, 3)
+    assert lines[1] == [0, "kept", 10.0, 20.0, 30.0, "a"]
+
+
+def test_reviews_are_kept_in_the_users_data_folder(user_folder):
+    assert user_folder in default_folder().parents
