@@ -5,14 +5,16 @@ import threading
 
 import numpy as np
 import pytest
+import trimesh
 
 from loading_files import QUARTER_TURN_ABOUT_X, SHAPE_ZYX, point, points_file, written
 from napari_cryoet import mask_values
+from napari_cryoet.captions import Caption
 from napari_cryoet.colors import color_of, instance_colormap
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.loading import load_annotation
+from napari_cryoet.loading import load_annotation, load_captions
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_run, make_tomogram, make_voxel_spacing
@@ -223,7 +225,7 @@ class TestMasks:
         assert load_annotation(file, make_tomogram())[0].options["scale"] == (4.99,) * 3
 
 
-@pytest.mark.parametrize("shape_type", [ShapeType.MESH, ShapeType.GLOBAL_CAPTION, ShapeType("Hologram"), None])
+@pytest.mark.parametrize("shape_type", [ShapeType.GLOBAL_CAPTION, ShapeType("Hologram"), None])
 def test_other_shapes_are_refused_with_the_reason(shape_type):
     file = make_file(shape_type, format="glb")
 
@@ -231,6 +233,98 @@ def test_other_shapes_are_refused_with_the_reason(shape_type):
         load_annotation(file)
 
     assert len(caught.value.message) > 20
+
+
+class TestMeshes:
+    @pytest.fixture
+    def url(self, tmp_path):
+        box = trimesh.creation.box(bounds=((9, 18, 26), (11, 22, 34)))
+        box.export(tmp_path / "a.glb")
+        return (tmp_path / "a.glb").as_uri()
+
+    @pytest.mark.parametrize("spacing", [13.48, 4.99])
+    def test_lie_in_angstrom_whatever_the_voxel_spacing(self, url, spacing):
+        file = make_file(
+            ShapeType.MESH, format="glb", https_path=url, voxel_spacing=make_voxel_spacing(voxel_spacing=spacing)
+        )
+
+        (spec,) = load_annotation(file, make_tomogram(voxel_spacing=10.012))
+
+        assert spec.kind == "surface"
+        assert spec.options["scale"] == (spacing,) * 3
+        assert spec.options["units"] == ("angstrom",) * 3
+        world_zyx = spec.data[0] * spec.options["scale"]
+        np.testing.assert_allclose([world_zyx.min(axis=0), world_zyx.max(axis=0)], [[26, 18, 9], [34, 22, 11]])
+        assert spec.name == "TS_026 · cytosolic ribosome · mesh · AN-1162"
+
+    def test_say_that_their_unit_is_an_assumption(self, url):
+        (spec,) = load_annotation(make_file(ShapeType.MESH, format="glb", https_path=url))
+
+        warnings = spec.options["metadata"][METADATA_KEY]["warnings"]
+        assert any("doesn't say its unit: it is drawn as ångström" in warning for warning in warnings)
+        assert any("in 3D" in warning for warning in warnings)
+
+    def test_of_a_bare_file_lie_in_angstrom_too(self, url):
+        (spec,) = load_annotation(url)
+
+        assert spec.options["scale"] == (1.0,) * 3
+        np.testing.assert_allclose(spec.data[0].max(axis=0), [34, 22, 11])
+
+    def test_that_are_none_are_refused(self, tmp_path):
+        (tmp_path / "a.glb").write_bytes(b"solid")
+
+        with pytest.raises(FormatError, match=r"a\.glb can't be shown as a mesh"):
+            load_annotation(make_file(ShapeType.MESH, format="glb", https_path=(tmp_path / "a.glb").as_uri()))
+
+
+class TestCaptions:
+    def test_are_read_from_a_record_and_from_a_bare_file(self, tmp_path):
+        path = tmp_path / "a_globalcaption.json"
+        path.write_text(json.dumps({"captions": [{"id": 3, "text": "A <b>cisterna</b>."}]}))
+        file = make_file(ShapeType.GLOBAL_CAPTION, format="json", https_path=path.as_uri())
+
+        assert load_captions(file) == load_captions(path) == (Caption(3, "A <b>cisterna</b>."),)
+
+    def test_are_not_drawn_and_what_is_drawn_is_no_caption(self, tmp_path):
+        with pytest.raises(FormatError, match="load_captions"):
+            load_annotation(make_file(ShapeType.GLOBAL_CAPTION, format="json"))
+        with pytest.raises(FormatError, match="load_annotation"):
+            load_captions(make_file())
+
+
+class TestOnAnotherAlignment:
+    def test_layers_say_so_in_their_names_and_metadata(self, tmp_path):
+        lines = [point(1, 2, 3, "orientedPoint", xyz_rotation_matrix=QUARTER_TURN_ABOUT_X)]
+        file = points_file(tmp_path / "a.ndjson", lines, ShapeType.ORIENTED_POINT, alignment_id=17)
+
+        points, arrows = load_annotation(file, make_tomogram(alignment_id=18))
+
+        assert points.name == "TS_026 · cytosolic ribosome · oriented points · AN-1162 · unaligned (AL-17)"
+        assert arrows.name.endswith("unaligned (AL-17) · orientation")
+        for spec in (points, arrows):
+            about = spec.options["metadata"][METADATA_KEY]
+            assert about["fit"] == {"kind": "other_alignment", "tomogram_id": 629, "tomogram_alignment_id": 18}
+            assert "made on another alignment of this run (AL-17)" in about["warnings"][0]
+            assert json.loads(json.dumps(about)) == about
+
+    def test_positions_are_never_transformed(self, tmp_path):
+        file = points_file(tmp_path / "a.ndjson", [point(1, 2, 3)], alignment_id=17)
+
+        (aligned,), (unaligned,) = (load_annotation(file, make_tomogram(alignment_id=each)) for each in (17, 18))
+
+        np.testing.assert_array_equal(aligned.data, unaligned.data)
+        assert aligned.options["scale"] == unaligned.options["scale"]
+        assert "unaligned" not in aligned.name
+        assert aligned.options["metadata"][METADATA_KEY]["fit"]["kind"] == "same"
+
+    def test_masks_say_so_too(self, tmp_path):
+        url = written(tmp_path / "m.zarr", np.zeros(SHAPE_ZYX, np.int8), kind="mask")
+        file = make_file(ShapeType.SEGMENTATION_MASK, https_path=url, alignment_id=None)
+
+        (spec,) = load_annotation(file, make_tomogram(alignment_id=18))
+
+        assert spec.name.endswith(" · unaligned (alignment unknown)")
+        assert spec.options["metadata"][METADATA_KEY]["warnings"]
 
 
 def test_names_from_the_portal_are_shown_on_one_line(tmp_path):

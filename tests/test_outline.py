@@ -8,6 +8,7 @@ import pytest
 
 from napari_cryoet.outline import deposition_shares, first_sight_bytes, outline_run
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.vocabulary import ShapeType
 from qt.fake_portal import run_page
 
 
@@ -28,7 +29,7 @@ def test_no_annotation_is_left_out(page):
 def test_what_the_curators_recommend_stands_first(page):
     groups = outline_run(page, page.default_tomogram).groups
     assert [group.object_name for group in groups] == ["cytosolic ribosome", "fatty acid synthase", "membrane"]
-    assert ids(groups[0].rows) == [5061, 5062, 5067]
+    assert ids(groups[0].rows) == [5061, 5062, 5068, 5067]
 
 
 def test_annotations_on_another_alignment_stand_apart_with_the_reason(page):
@@ -60,11 +61,32 @@ def test_a_mask_is_shown_from_its_zarr_and_downloaded_in_every_format(page):
 
 
 def test_what_cannot_be_drawn_is_listed_with_the_reason(page):
+    strange = tuple(
+        replace(file, shape=replace(file.shape, shape_type=ShapeType("Hologram"))) if file.format == "glb" else file
+        for file in page.annotation_files
+    )
+    shapes = tuple(
+        {file.shape.id: file.shape for file in strange}.get(each.id, each) for each in page.annotation_shapes
+    )
+    page = replace(page, annotation_files=strange, annotation_shapes=shapes)
     rows = {row.annotation.id: row for row in outline_run(page, page.default_tomogram).rows()}
-    mesh, fileless = rows[5066], rows[5067]
-    assert (mesh.shown_file, fileless.shown_file) == (None, None)
-    assert mesh.reason
+    hologram, fileless = rows[5066], rows[5067]
+    assert (hologram.shown_file, fileless.shown_file) == (None, None)
+    assert hologram.files, "it can still be downloaded"
+    assert hologram.summary == "Hologram"
+    assert "'Hologram' is unknown" in hologram.reason.replace("(", "").replace(")", "")
     assert "no file" in fileless.reason
+
+
+def test_a_text_stands_with_its_object_behind_what_is_drawn_and_opens_from_its_json(page):
+    (row,) = [row for row in outline_run(page, page.default_tomogram).rows() if row.annotation.id == 5068]
+    assert row.shown_file is None
+    assert row.caption_file is not None
+    assert row.caption_file.format == "json"
+    assert row.fits
+    assert row.summary == "text about the annotation"
+    ribosomes = outline_run(page, page.default_tomogram).groups[0].rows
+    assert ids(ribosomes) == [5061, 5062, 5068, 5067]
 
 
 def test_an_annotation_without_shape_is_listed(page):
@@ -101,7 +123,7 @@ def test_the_estimate_is_two_planes_and_never_more_than_the_file(page):
 
 def test_the_depositions_of_a_run_begin_with_that_of_its_dataset(page):
     assert [(share.id, share.title, share.text) for share in deposition_shares(page)] == [
-        (10300, "S. pombe lamellae", "2 tomograms, 6 annotations"),
+        (10300, "S. pombe lamellae", "2 tomograms, 7 annotations"),
         (10310, "Picks by <b>deep</b> learning & more", "1 annotation"),
     ]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_cryoet.overlay import fit, spacing_angstrom, why_not_drawable
+from napari_cryoet.overlay import fit, is_caption, spacing_angstrom, unaligned_mark, why_not_drawable
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
 
@@ -12,6 +12,7 @@ DRAWABLE = [
     (ShapeType.SEGMENTATION_MASK, "mrc"),
     (ShapeType.INSTANCE_SEGMENTATION_MASK, "zarr"),
     (ShapeType.INSTANCE_SEGMENTATION_MASK, "mrc"),
+    (ShapeType.MESH, "glb"),
 ]
 
 
@@ -73,9 +74,8 @@ def test_an_annotation_of_another_run_does_not_fit():
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        (make_file(ShapeType.MESH, format="glb"), "Meshes"),
-        (make_file(ShapeType.GLOBAL_CAPTION, format="json"), "text about the whole tomogram"),
-        (make_file(ShapeType.ANNOTATION_CAPTION, format="json"), "text about an annotation"),
+        (make_file(ShapeType.MESH, format="obj"), "'obj'"),
+        (make_file(ShapeType.GLOBAL_CAPTION, format="txt"), "text about the whole tomogram"),
         (make_file(ShapeType("Hologram"), format="holo"), "'Hologram'"),
         (make_file(ShapeType.POINT, format="star"), "'star'"),
         (make_file(ShapeType.SEGMENTATION_MASK, format="ndjson"), "'ndjson'"),
@@ -109,3 +109,40 @@ def test_a_tomogram_lends_its_spacing_only_to_files_of_the_same_spacing_id():
 @pytest.mark.parametrize("nonsense", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_spacing_that_is_no_length_is_unknown(nonsense):
     assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=nonsense))) is None
+
+
+@pytest.mark.parametrize("shape", [ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAPTION])
+@pytest.mark.parametrize("alignment_id", [17, 18, None])
+def test_a_text_lies_nowhere_so_that_no_alignment_concerns_it(shape, alignment_id):
+    file = make_file(shape, format="json", alignment_id=alignment_id)
+
+    found = fit(file, make_tomogram(alignment_id=17))
+
+    assert (found.kind, found.is_drawable, found.is_unaligned) == ("text", False, False)
+    assert "can be read, not drawn" in found.reason
+    assert is_caption(file)
+
+
+@pytest.mark.parametrize(
+    ("of_file", "of_tomogram", "mark"),
+    [
+        (17, 17, ""),
+        (17, 18, "unaligned (AL-17)"),
+        (None, 18, "unaligned (alignment unknown)"),
+        (17, None, "unaligned (alignment unknown)"),
+    ],
+)
+def test_what_does_not_lie_on_the_tomogram_is_marked_with_its_alignment(of_file, of_tomogram, mark):
+    assert unaligned_mark(make_file(alignment_id=of_file), make_tomogram(alignment_id=of_tomogram)) == mark
+
+
+def test_what_is_of_another_run_is_marked_so_whatever_its_alignment():
+    file = make_file(annotation=make_annotation(run_id=507))
+
+    assert unaligned_mark(file, make_tomogram(run_id=506)) == "unaligned (another run)"
+
+
+def test_another_spacing_is_no_mark():
+    file = make_file(voxel_spacing=make_voxel_spacing(id=17910, voxel_spacing=4.99), tomogram_voxel_spacing_id=17910)
+
+    assert unaligned_mark(file, make_tomogram(voxel_spacing=10.012)) == ""

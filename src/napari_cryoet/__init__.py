@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         StreamError,
     )
     from napari_cryoet.layer_spec import LayerSpec
-    from napari_cryoet.loading import load_annotation, load_tilt_series, load_tomogram
+    from napari_cryoet.loading import load_annotation, load_captions, load_tilt_series, load_tomogram
     from napari_cryoet.outline import outline_run
     from napari_cryoet.overlay import Fit, fit
     from napari_cryoet.picks import Picks
@@ -70,6 +70,7 @@ __all__ = [
     "comparison_layers",
     "fit",
     "load_annotation",
+    "load_captions",
     "load_tilt_series",
     "load_tomogram",
     "open_annotation",
@@ -92,6 +93,7 @@ _HOMES = {
     "comparison_layers": "comparison",
     "fit": "overlay",
     "load_annotation": "loading",
+    "load_captions": "loading",
     "load_tilt_series": "loading",
     "load_tomogram": "loading",
     "open_annotation": "comparison",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-LayerKind = Literal["image", "labels", "points", "vectors"]
+LayerKind = Literal["image", "labels", "points", "vectors", "surface"]
 
 #: The key of ``layer.metadata`` under which every layer of ours keeps its provenance.
 METADATA_KEY = "napari_cryoet"
@@ -24,7 +24,8 @@ class LayerSpec(NamedTuple):
         image and labels: a list of dask arrays (z, y, x), finest first, each exactly half of the one before, or one
         dask array where there is only one level;
         points: float64 (n, 3), z, y, x in voxels of the file's own grid, so that ``data * scale`` is in ångström;
-        vectors: float64 (n, 2, 3), start and direction, likewise.
+        vectors: float64 (n, 2, 3), start and direction, likewise;
+        surface: vertices, float64 (n, 3), likewise; triangles, int64 (m, 3), and a value for each vertex.
     options
         Keyword arguments of napari's layer, among them ``scale`` (ångström a voxel), ``units``, ``axis_labels`` and
         ``metadata`` (provenance under `METADATA_KEY`).

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet import overlay, provenance
+from napari_cryoet import captions, meshes, overlay, provenance
+from napari_cryoet.captions import Caption
 from napari_cryoet.colors import RGBA, color_of, instance_colormap, object_key
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.diameters import diameter_angstrom
@@ -46,6 +47,7 @@ _SHAPE_WORDS: Final = {
     ShapeType.INSTANCE_SEGMENTATION: "instances",
     ShapeType.SEGMENTATION_MASK: "mask",
     ShapeType.INSTANCE_SEGMENTATION_MASK: "instance mask",
+    ShapeType.MESH: "mesh",
 }
 _NO_SPACING: Final = "The file doesn't say how large its voxels are, so positions are in voxels, not in ångström."
 
@@ -181,17 +183,19 @@ def load_annotation(
     color: RGBA | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[LayerSpec, ...]:
-    """An annotation file as layers: points (and arrows where they are oriented), or a multiscale mask.
+    """An annotation file as layers: points (and arrows where they are oriented), a multiscale mask, or a mesh.
 
-    Whether it fits a tomogram is for `overlay.fit` to say; here it is drawn where its file puts it.
+    Whether it fits a tomogram is for `overlay.fit` to say; here it is drawn where its file puts it. What doesn't fit
+    the tomogram that is given has ``unaligned`` in its name, and the reason among its warnings.
 
     Parameters
     ----------
     file
-        A record of the portal with its shape and annotation, or the path or address of an ``.ndjson`` file or a mask.
+        A record of the portal with its shape and annotation, or the path or address of an ``.ndjson`` file, a mask or a
+        ``.glb`` mesh.
     tomogram
-        Helps where the file's record or the bare file doesn't say its voxel spacing: a tomogram of the same spacing, or
-        the spacing in ångström.
+        What the annotation is to lie on. It also helps where the file's record doesn't say its voxel spacing. Of a bare
+        file nothing else is known: give a tomogram of the same spacing, or the spacing in ångström.
     color
         Of the object, if it shall not be the one that `color_of` gives it.
     stop
@@ -210,25 +214,53 @@ def load_annotation(
         return _load_bare_annotation(file, tomogram, color, stop)
     obstacle = overlay.why_not_drawable(file)
     if obstacle:
-        raise FormatError(obstacle)
+        raise FormatError(obstacle, hint="Read it with load_captions." if overlay.is_caption(file) else "")
     spacing = overlay.spacing_angstrom(file, tomogram if isinstance(tomogram, Tomogram) else None)
     spacing = spacing if spacing is not None else _given_spacing(tomogram)
     about = provenance.of_annotation_file(file, file.https_path, spacing)
+    mark = _mark_misfit(about, file, tomogram) if isinstance(tomogram, Tomogram) else ""
     assert file.shape is not None  # noqa: S101 - else it would not be drawable
     annotation = file.shape.annotation
     shape_type = file.shape.shape_type
-    name = annotation_name(annotation, shape_type)
+    name = joined(annotation_name(annotation, shape_type), mark)
     object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
     chosen = color or color_of(object_key(object_id, object_name))
     if suffix_of(file.https_path) == ".ndjson" or file.format == "ndjson":
         points = ndjson.read_points(_fetch(file.https_path, stop))
         diameter = diameter_angstrom(object_id, object_name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
+    if shape_type == ShapeType.MESH:
+        return (_mesh_spec(file.https_path, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(file.https_path, stop) as volume:
         if is_instances and volume.pyramid is not None:
             volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel; its files don't all say so
         return (_labels_spec(volume, _with_spacing(about, spacing), name, None if is_instances else chosen, stop),)
+
+
+def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:
+    """The texts of a caption, plain, in the order of its file.
+
+    Parameters
+    ----------
+    file
+        A record of the portal, or the path or address of a ``.json`` file of captions.
+    stop
+        Set by whoever no longer wants them.
+
+    Raises
+    ------
+    FormatError
+        If it is no file of captions.
+    StreamError
+        If it can't be reached.
+    StoppedError
+        When ``stop`` is set.
+    """
+    if isinstance(file, AnnotationFile) and not overlay.is_caption(file):
+        raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
+    address = file.https_path if isinstance(file, AnnotationFile) else os.fspath(file)
+    return captions.parse_captions(_fetch(address, stop, captions.MAX_FILE_BYTES), name_of(address))
 
 
 def tomogram_name(tomogram: Tomogram) -> str:
@@ -259,6 +291,11 @@ def _load_bare_annotation(
         points = ndjson.read_points(_fetch(address, stop))
         diameter = diameter_angstrom(None, name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
+    if suffix_of(source) == ".glb":
+        given = _given_spacing(tomogram)
+        spacing = given if given is not None else spacing_in_layout(source)
+        about = provenance.of_bare_file("annotation", address, spacing)
+        return (_mesh_spec(address, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     with _opened(address, stop) as volume:
         options = _bare(volume, source, _given_spacing(tomogram))
         is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
@@ -276,12 +313,37 @@ def _point_specs(
 ) -> tuple[LayerSpec, ...]:
     if len(points) == 0 and points.skipped:
         raise FormatError(f"None of this file's {len(points.skipped):,} lines is a point that can be drawn.")
-    common = _with_spacing(about | {"warnings": list(points.warnings)}, spacing)
+    common = _with_spacing(about | {"warnings": [*about.get("warnings", ()), *points.warnings]}, spacing)
     sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or 10.0}
     picks = points.to_picks(spacing, alignment_id=about.get("alignment_id"), about=about)
     drawn = points_spec(picks, common, name=name, color=color, **sizes)
     arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
     return (drawn,) if arrows is None else (drawn, arrows)
+
+
+def _mesh_spec(
+    address: str,
+    about: dict[str, Any],
+    *,
+    name: str,
+    color: RGBA,
+    spacing: float | None,
+    stop: threading.Event | None,
+) -> LayerSpec:
+    mesh = meshes.read_mesh(_fetch(address, stop, meshes.MAX_FILE_BYTES), name_of(address))
+    about = about | {"warnings": [*about.get("warnings", ()), meshes.ASSUMED_UNIT, meshes.ONLY_IN_3D]}
+    # Its positions don't depend on a voxel spacing: where none is known, it counts in ångström.
+    common = _world(1.0 if spacing is None else spacing) | {"metadata": {METADATA_KEY: about}}
+    return meshes.surface_spec(mesh, common, name=name, color=color, spacing_angstrom=spacing)
+
+
+def _mark_misfit(about: dict[str, Any], file: AnnotationFile, tomogram: Tomogram) -> str:
+    """Say in a layer's metadata how it lies over a tomogram; what its name has to say of that."""
+    fit = overlay.fit(file, tomogram)
+    about["fit"] = {"kind": fit.kind, "tomogram_id": tomogram.id, "tomogram_alignment_id": tomogram.alignment_id}
+    if fit.is_unaligned:
+        about["warnings"] = [*about.get("warnings", ()), fit.reason]
+    return overlay.unaligned_mark(file, tomogram)
 
 
 def _labels_spec(

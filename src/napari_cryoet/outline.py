@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from napari_cryoet.overlay import Fit, fit
+from napari_cryoet.overlay import Fit, fit, is_caption
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, Tomogram
 from napari_cryoet.vocabulary import ShapeType
-from napari_cryoet.wording import count_text
+from napari_cryoet.wording import count_text, plain
 
-FORMAT_ORDER = ("ndjson", "zarr", "mrc")  # what we draw first; other formats of the same content follow
+FORMAT_ORDER = ("ndjson", "zarr", "mrc", "glb", "json")  # what we draw first; other formats of the same content follow
 
 _COUNTED = {
     ShapeType.POINT: ("point", "points"),
@@ -22,6 +22,10 @@ _COUNTED = {
     ShapeType.INSTANCE_SEGMENTATION_MASK: ("instance mask", "instance masks"),
     ShapeType.SEGMENTATION_MASK: ("mask", "masks"),
     ShapeType.MESH: ("mesh", "meshes"),
+}
+_CAPTIONS = {
+    ShapeType.GLOBAL_CAPTION: "text about the tomogram",
+    ShapeType.ANNOTATION_CAPTION: "text about the annotation",
 }
 
 
@@ -50,14 +54,19 @@ class AnnotationRow:
     @property
     def shown_file(self) -> AnnotationFile | None:
         """The file that *show* adds as a layer; None where nothing can be drawn."""
-        if not self.files or (self.fit is not None and self.fit.kind == "not_drawable"):
+        if not self.files or (self.fit is not None and not self.fit.is_drawable) or self.caption_file is not None:
             return None
         return self.files[0]
 
     @property
+    def caption_file(self) -> AnnotationFile | None:
+        """The file whose text *show* opens; None for whatever is no text."""
+        return next((file for file in self.files if is_caption(file)), None)
+
+    @property
     def fits(self) -> bool:
         """Whether it belongs over the chosen tomogram without anybody insisting."""
-        return self.fit is None or self.fit.kind in {"same", "rescaled"}
+        return self.fit is None or self.fit.kind in {"same", "rescaled", "text"}
 
     @property
     def reason(self) -> str:
@@ -72,7 +81,9 @@ class AnnotationRow:
         if self.shape is None or self.shape.shape_type is None:
             return "no shape"
         kind = self.shape.shape_type
-        singular, plural = _COUNTED.get(kind, (str(kind), str(kind)))
+        if kind in _CAPTIONS:
+            return _CAPTIONS[kind]
+        singular, plural = _COUNTED.get(kind, (plain(str(kind)),) * 2)
         count = self.annotation.object_count
         if count is None or kind == ShapeType.SEGMENTATION_MASK:
             return singular if kind == ShapeType.SEGMENTATION_MASK else plural
@@ -118,9 +129,8 @@ class RunOutline:
 def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
     """Every annotation of a run, none left out, sorted for one of its tomograms."""
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
-    apart = {"other_alignment", "unknown_alignment"}
-    here = [row for row in rows if row.fit is None or row.fit.kind not in apart]
-    there = [row for row in rows if row.fit is not None and row.fit.kind in apart]
+    here = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
+    there = [row for row in rows if row.fit is not None and row.fit.is_unaligned]
     return RunOutline(groups=_grouped(here), other_alignment=tuple(sorted(there, key=_row_order)))
 
 
@@ -205,13 +215,14 @@ def _grouped(rows: Iterable[AnnotationRow]) -> tuple[ObjectGroup, ...]:
         ObjectGroup(object_name=name, object_id=object_id, rows=tuple(sorted(rows, key=_row_order)))
         for (name, object_id), rows in by_object.items()
     ]
-    return tuple(sorted(groups, key=lambda group: (_row_order(group.rows[0])[:3], group.object_name.casefold())))
+    return tuple(sorted(groups, key=lambda group: (_row_order(group.rows[0])[:4], group.object_name.casefold())))
 
 
-def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, int, int]:
+def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, bool, int, int]:
     annotation = row.annotation
     return (
-        row.shown_file is None,
+        row.shown_file is None and row.caption_file is None,
+        row.caption_file is not None,
         not annotation.is_curator_recommended,
         not annotation.ground_truth_status,
         row.fit is not None and row.fit.kind == "rescaled",

@@ -15,14 +15,16 @@ from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.wording import plain, spacing_text
 
-FitKind = Literal["same", "rescaled", "other_alignment", "unknown_alignment", "not_drawable"]
+FitKind = Literal["same", "rescaled", "other_alignment", "unknown_alignment", "text", "not_drawable"]
 
 _POINT_SHAPES: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
+_CAPTION_SHAPES: Final = frozenset({ShapeType.GLOBAL_CAPTION, ShapeType.ANNOTATION_CAPTION})
 _MASK_SHAPES: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
 #: Which formats a shape can be drawn from, what is best to stream first.
 _DRAWABLE_FORMATS: Final = {
     **dict.fromkeys(_POINT_SHAPES, ("ndjson",)),
     **dict.fromkeys(_MASK_SHAPES, ("zarr", "mrc")),
+    ShapeType.MESH: ("glb",),
 }
 
 
@@ -34,7 +36,7 @@ class Fit:
     ----------
     kind
         ``"same"`` grid; ``"rescaled"`` from another voxel spacing; made on an ``"other_alignment"`` or an
-        ``"unknown_alignment"``; ``"not_drawable"``.
+        ``"unknown_alignment"``; a ``"text"``, which lies nowhere; ``"not_drawable"``.
     reason
         Why, in a sentence for the person; empty for ``"same"``.
     """
@@ -50,11 +52,18 @@ class Fit:
     @property
     def is_drawable(self) -> bool:
         """Whether it can be drawn at all, if somebody insists."""
-        return self.kind != "not_drawable"
+        return self.kind not in {"text", "not_drawable"}
+
+    @property
+    def is_unaligned(self) -> bool:
+        """Whether its positions don't belong over the tomogram, or nobody knows whether they do."""
+        return self.kind in {"other_alignment", "unknown_alignment"}
 
 
 def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
     """How an annotation file lies over a tomogram of its run."""
+    if is_caption(file):
+        return Fit("text", why_not_drawable(file))
     obstacle = why_not_drawable(file)
     if obstacle:
         return Fit("not_drawable", obstacle)
@@ -73,10 +82,30 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
     return Fit("same")
 
 
+def is_caption(file: AnnotationFile) -> bool:
+    """Whether a file is a text to read, in the portal's form."""
+    return file.shape is not None and file.shape.shape_type in _CAPTION_SHAPES and file.format == "json"
+
+
+def unaligned_mark(file: AnnotationFile, tomogram: Tomogram) -> str:
+    """What the name of a file's layer has to say of its place: ``unaligned (AL-17)``; empty where it fits."""
+    if not fit(file, tomogram).is_unaligned:
+        return ""
+    if _is_of_another_run(file, tomogram):
+        return "unaligned (another run)"
+    if file.alignment_id is None or tomogram.alignment_id is None:
+        return "unaligned (alignment unknown)"
+    return f"unaligned (AL-{file.alignment_id})"
+
+
+def _is_of_another_run(file: AnnotationFile, tomogram: Tomogram) -> bool:
+    run_id = _run_id(file)
+    return run_id is not None and tomogram.run_id is not None and run_id != tomogram.run_id
+
+
 def _misfit(file: AnnotationFile, tomogram: Tomogram) -> Fit | None:
     """Why a file's frame isn't, or may not be, the tomogram's; None where it is."""
-    run_id = _run_id(file)
-    if run_id is not None and tomogram.run_id is not None and run_id != tomogram.run_id:
+    if _is_of_another_run(file, tomogram):
         return Fit("other_alignment", "This annotation belongs to another run: its positions don't fit this tomogram.")
     if file.alignment_id is None or tomogram.alignment_id is None:
         return Fit("unknown_alignment", _unknown_alignment(file, tomogram))
@@ -97,9 +126,8 @@ def why_not_drawable(file: AnnotationFile) -> str:
     formats = _DRAWABLE_FORMATS.get(shape)
     if formats is None:
         return {
-            ShapeType.MESH: "Meshes can be downloaded but not shown yet.",
-            ShapeType.GLOBAL_CAPTION: "This is a text about the whole tomogram: it can be downloaded, not drawn.",
-            ShapeType.ANNOTATION_CAPTION: "This is a text about an annotation: it can be downloaded, not drawn.",
+            ShapeType.GLOBAL_CAPTION: "This is a text about the whole tomogram: it can be read, not drawn.",
+            ShapeType.ANNOTATION_CAPTION: "This is a text about an annotation: it can be read, not drawn.",
         }.get(shape, f"This kind of annotation ({plain(str(shape))!r}) is unknown to this version of napari-cryoet.")
     if file.format not in formats:
         return f"A {shape} in the format {plain(file.format)!r} can be downloaded but not drawn."

@@ -43,6 +43,8 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     if pack is not None:
         return lambda _path: read_pack(pack)
     suffix = suffix_of(path)
+    if suffix == ".glb":
+        return _read_mask
     if suffix == ".ndjson":
         return _read_points if _holds_points(path) else None
     if suffix in MRC_SUFFIXES or suffix == ".zarr":
@@ -87,7 +89,7 @@ def read_run(page: RunPage, *, stop: threading.Event | None = None) -> list[Laye
     specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
     for file in outline_run(page, tomogram).defaults():
         specs += load_annotation(file, tomogram, stop=stop)
-    ranks: list[LayerKind] = ["image", "labels", "vectors", "points"]
+    ranks: list[LayerKind] = ["image", "labels", "surface", "vectors", "points"]
     return [_layer_data(spec) for spec in sorted(specs, key=lambda spec: ranks.index(spec.kind))]
 
 

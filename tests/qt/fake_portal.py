@@ -213,7 +213,7 @@ def run_row(run_id: int, name: str) -> RunRow:
 
 
 def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
-    """Two tomograms and seven annotations of every kind that the page treats differently."""
+    """Two tomograms and eight annotations of every kind that the page treats differently."""
     run = Run(
         id=run_id,
         dataset_id=10000,
@@ -231,6 +231,7 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
         made_annotation(run, fine, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, formats=("mrc", "zarr")),
         made_annotation(run, fine, 5, FAS, ShapeType.POINT, count=9, alignment_id=18),
         made_annotation(run, fine, 6, MEMBRANE, ShapeType.MESH, formats=("glb",)),
+        made_annotation(run, fine, 8, RIBOSOME, ShapeType.ANNOTATION_CAPTION, count=0, formats=("json",)),
         made_annotation(run, fine, 7, RIBOSOME, ShapeType.INSTANCE_SEGMENTATION, count=40, formats=()),
     ]
     return RunPage(

@@ -59,9 +59,24 @@ def test_a_coming_layer_can_be_given_up(model, qtbot):
         model.toggle(cell(model, 5061, Column.TEXT), Column.SHOW)
 
 
-@pytest.mark.parametrize("annotation_id", [5066, 5067], ids=["mesh", "without files"])
-def test_what_cannot_be_drawn_has_no_tick_to_show(model, qtbot, annotation_id):
-    tick = cell(model, annotation_id, Column.SHOW)
+def test_a_text_is_ticked_while_it_is_read(model, qtbot):
+    tick = cell(model, 5068, Column.SHOW)
+    with qtbot.waitSignal(model.show_requested):
+        model.setData(tick, ON, CHECK)
+    model.set_read(None, 50680)
+    assert model.data(tick, CHECK) == HALF
+    model.set_read(50680, None)
+    assert model.data(tick, CHECK) == ON
+    with qtbot.waitSignal(model.hide_requested):
+        model.setData(tick, OFF, CHECK)
+
+
+def test_a_row_on_another_alignment_says_which_before_all_else(model):
+    assert model.data(cell(model, 5065, Column.TEXT)) == "9 points · AL-18 · manual"
+
+
+def test_what_cannot_be_drawn_has_no_tick_to_show(model, qtbot):
+    tick = cell(model, 5067, Column.SHOW)
     assert model.data(tick, CHECK) is None
     with qtbot.assertNotEmitted(model.show_requested):
         assert not model.setData(tick, ON, CHECK)
@@ -71,10 +86,10 @@ def test_an_object_ticks_all_its_annotations_for_download(model, qtbot):
     group = model.index(0, Column.DOWNLOAD)
     with qtbot.waitSignal(model.downloads_changed):
         model.setData(group, ON, CHECK)
-    assert [row.annotation.id for row in model.rows_to_download()] == [5061, 5062]
+    assert [row.annotation.id for row in model.rows_to_download()] == [5061, 5062, 5068]
     model.toggle(cell(model, 5061, Column.TEXT), Column.DOWNLOAD)
     assert model.data(group, CHECK) == HALF
-    assert [row.annotation.id for row in model.rows_to_download()] == [5062]
+    assert [row.annotation.id for row in model.rows_to_download()] == [5062, 5068]
 
 
 def test_download_ticks_survive_another_tomogram_but_not_another_run(model):

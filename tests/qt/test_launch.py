@@ -259,6 +259,15 @@ def test_an_annotation_that_cannot_be_shown_says_why(page: RunPage, annotation_i
         chosen_files(page, page.tomograms[0], (annotation_id,))
 
 
+def test_an_annotation_of_another_alignment_is_shown_on_demand(page: RunPage) -> None:
+    with pytest.raises(CryoETError, match="--unaligned shows it all the same"):
+        chosen_files(page, page.tomograms[0], (MISALIGNED,))
+    (file,) = chosen_files(page, page.tomograms[0], (MISALIGNED,), with_unaligned=True)
+    assert file.shape.annotation_id == MISALIGNED
+    assert file in chosen_files(page, page.tomograms[0], "all", with_unaligned=True)
+    assert file not in chosen_files(page, page.tomograms[0], "default", with_unaligned=True)
+
+
 # Pictures that show nothing
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from napari.layers import Image, Points
+from napari.layers import Image, Points, Surface
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
 
@@ -14,6 +14,8 @@ from napari_cryoet._qt.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.roles import Role
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.packs.demo.truth import scene_of_run
 
 CHECK = Qt.ItemDataRole.CheckStateRole
 ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked
@@ -233,6 +235,47 @@ def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run, vi
     qtbot.mouseClick(insist, Qt.MouseButton.LeftButton)
     settle(qtbot, at_run)
     assert model.data(tick, CHECK) == ON
+    (layer,) = at_run.link.layers_of(LayerKey("annotation", model.record_at(tick).shown_file.id))
+    assert f"unaligned (AL-{model.record_at(tick).shown_file.alignment_id})" in layer.name
+    assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
+
+
+def is_mesh(row) -> bool:
+    return row.shown_file is not None and row.shown_file.format == "glb"
+
+
+def test_a_mesh_is_shown_over_its_vesicles_and_repainted_from_its_row(qtbot, at_run, viewer_model):
+    model = at_run.screens.run.annotations
+    tick = first_that(model, is_mesh)
+    key = LayerKey("annotation", model.record_at(tick).shown_file.id)
+    with qtbot.waitSignal(at_run.link.remarked, check_params_cb=lambda about, _remark: about == key) as told:
+        model.setData(tick, ON, CHECK)
+    assert "doesn't say its unit" in told.args[1]
+    assert "in 3D" in told.args[1]
+    (layer,) = at_run.link.layers_of(key)
+    assert isinstance(layer, Surface)
+    vesicles = [membrane for membrane in scene_of_run("DEMO_001").recipe.membranes if membrane.name == "vesicle"]
+    x, y, z = world_xyz(layer).T
+    assert np.min([np.abs(vesicle.distance(x, y, z)) for vesicle in vesicles], axis=0).max() < 1
+    at_run.link.set_color(key, (1.0, 0.0, 0.0, 1.0))
+    assert at_run.link.appearance(key).color == (1.0, 0.0, 0.0, 1.0)
+    viewer_model.layers.remove(layer)
+    assert model.data(tick, CHECK) == OFF
+
+
+def world_xyz(layer) -> np.ndarray:
+    return (layer.vertices * layer.scale + layer.translate)[:, ::-1]
+
+
+def test_a_mesh_does_not_change_how_far_the_sliders_step(qtbot, at_run, viewer_model):
+    run = at_run.screens.run
+    viewer_model.layers.clear()
+    qtbot.mouseClick(run.open, Qt.MouseButton.LeftButton)
+    settle(qtbot, at_run)
+    before = [tuple(each) for each in viewer_model.dims.range]
+    run.annotations.setData(first_that(run.annotations, is_mesh), ON, CHECK)
+    settle(qtbot, at_run)
+    assert [each[2] for each in viewer_model.dims.range] == [each[2] for each in before]
 
 
 def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(

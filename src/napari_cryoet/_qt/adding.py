@@ -12,7 +12,7 @@ from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 
-_KINDS: Final[tuple[LayerKind, ...]] = ("image", "labels", "vectors", "points")
+_KINDS: Final[tuple[LayerKind, ...]] = ("image", "labels", "surface", "vectors", "points")
 
 
 def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:

@@ -17,7 +17,7 @@ from napari import layers as napari_layers
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points
 
-from napari_cryoet._qt import arrows, picks, volume_layers
+from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.progressive import attach
@@ -36,6 +36,7 @@ _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
     napari_layers.Image: volume_layers.Image,
     napari_layers.Labels: volume_layers.Labels,
     napari_layers.Points: picks.Points,
+    napari_layers.Surface: surfaces.Surface,
     napari_layers.Vectors: arrows.Vectors,
 }
 _viewers: WeakSet[ViewerModel] = WeakSet()

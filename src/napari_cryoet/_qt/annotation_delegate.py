@@ -99,7 +99,7 @@ def _paint_group(
 
 def _paint_row(painter: QPainter, rect: QRect, row: AnnotationRow, colors: Colors, *, is_selected: bool) -> None:
     spacing = painter.fontMetrics().lineSpacing()
-    stands_back = not row.fits or row.shown_file is None
+    stands_back = not row.fits or (row.shown_file is None and row.caption_file is None)
     dim = colors.text if is_selected else colors.dim
     line = QRect(rect.left(), rect.top(), rect.width(), spacing)
     if row.annotation.is_curator_recommended:

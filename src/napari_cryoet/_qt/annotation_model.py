@@ -50,6 +50,8 @@ class AnnotationModel(TwoLevelModel):
         self._groups: tuple[ObjectGroup | Apart, ...] = ()
         self._shown: dict[int, Appearance | None] = {}
         self._coming: frozenset[int] = frozenset()
+        self._read_id: int | None = None
+        self._read_coming_id: int | None = None
         self._colors: dict[str, RGBA] = {}
         self._to_download: set[tuple[int, ...]] = set()
 
@@ -70,6 +72,11 @@ class AnnotationModel(TwoLevelModel):
         if (shown, coming) == (self._shown, self._coming):
             return
         self._shown, self._coming = shown, coming
+        self._refresh(Column.SHOW)
+
+    def set_read(self, shown_id: int | None, coming_id: int | None) -> None:
+        """Say which caption's text is shown now, by its file's id, and which is on its way."""
+        self._read_id, self._read_coming_id = shown_id, coming_id
         self._refresh(Column.SHOW)
 
     def set_colors(self, colors: Mapping[str, RGBA]) -> None:
@@ -171,11 +178,8 @@ class AnnotationModel(TwoLevelModel):
         return self._shown.get(record.shown_file.id)
 
     def _tick(self, record: ObjectGroup | Apart | AnnotationRow, column: int) -> Qt.CheckState | None:
-        if column == Column.SHOW and isinstance(record, AnnotationRow) and record.shown_file is not None:
-            if record.shown_file.id in self._shown:
-                return Qt.CheckState.Checked
-            is_coming = record.shown_file.id in self._coming
-            return Qt.CheckState.PartiallyChecked if is_coming else Qt.CheckState.Unchecked
+        if column == Column.SHOW and isinstance(record, AnnotationRow):
+            return self._show_tick(record)
         if column == Column.DOWNLOAD:
             rows = (record,) if isinstance(record, AnnotationRow) else record.rows
             ticks = {row.key in self._to_download for row in rows if row.files}
@@ -183,6 +187,15 @@ class AnnotationModel(TwoLevelModel):
                 return Qt.CheckState.PartiallyChecked
             return None if not ticks else Qt.CheckState.Checked if True in ticks else Qt.CheckState.Unchecked
         return None
+
+    def _show_tick(self, row: AnnotationRow) -> Qt.CheckState | None:
+        file = row.shown_file or row.caption_file
+        if file is None:
+            return None
+        if file.id in self._shown or file.id == self._read_id:
+            return Qt.CheckState.Checked
+        is_coming = file.id in self._coming or file.id == self._read_coming_id
+        return Qt.CheckState.PartiallyChecked if is_coming else Qt.CheckState.Unchecked
 
     def _tick_downloads(self, rows: Iterable[AnnotationRow], is_on: bool) -> None:
         keys = {row.key for row in rows if row.files}
@@ -205,8 +218,8 @@ def title_of(group: ObjectGroup | Apart) -> str:
 
 
 def badges_of(row: AnnotationRow) -> str:
-    """A row's first line: what, by which kind of method."""
-    return joined(row.summary, plain(str(row.annotation.method_type)))
+    """A row's first line: what, on which other alignment, by which kind of method."""
+    return joined(row.summary, _alignment_of(row), plain(str(row.annotation.method_type)))
 
 
 def details_of(row: AnnotationRow) -> str:
@@ -215,6 +228,14 @@ def details_of(row: AnnotationRow) -> str:
     authors = names_text([plain(author.name) for author in annotation.authors], limit=2)
     size = size_text(row.files[0].file_size) if row.files else ""
     return joined(size, plain(annotation.annotation_method), authors)
+
+
+def _alignment_of(row: AnnotationRow) -> str:
+    """The alignment of what doesn't lie on the tomogram's; empty for what does."""
+    if row.fit is None or not row.fit.is_unaligned or not row.files:
+        return ""
+    alignment_id = row.files[0].alignment_id
+    return "alignment unknown" if alignment_id is None else f"AL-{alignment_id}"
 
 
 def _tick_name(record: ObjectGroup | Apart | AnnotationRow, column: int) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Layer, Points, Vectors
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Labels, Layer, Points, Surface, Vectors
+from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from napari_cryoet.colors import RGBA
 
@@ -40,6 +40,8 @@ def paint(layer: Layer, color: RGBA) -> None:
         layer.edge_color = list(color)
     elif isinstance(layer, Labels):
         layer.colormap = DirectLabelColormap(color_dict={None: color, 0: (0, 0, 0, 0), 1: color})
+    elif isinstance(layer, Surface):
+        layer.colormap = Colormap([color, color])
 
 
 def watch(layer: Layer, changed: Callable[[], None]) -> None:
@@ -50,7 +52,7 @@ def watch(layer: Layer, changed: Callable[[], None]) -> None:
             events.append(layer.events.border_color)
         case Vectors():
             events.append(layer.events.edge_color)
-        case Labels():
+        case Labels() | Surface():
             events.append(layer.events.colormap)
     for event in events:
         event.connect(lambda _event=None: changed())
@@ -62,6 +64,8 @@ def _color_of(layer: Layer) -> RGBA | None:
             return _single(layer.border_color) or _rgba(layer.current_border_color, empty=not len(layer.data))
         case Vectors():
             return _single(layer.edge_color)
+        case Surface():
+            return _single(layer.colormap.colors)
         case Labels(colormap=DirectLabelColormap() as colormap):
             return _single([colormap.color_dict[label] for label in colormap.color_dict if label not in {0, None}])
     return None

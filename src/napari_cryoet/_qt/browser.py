@@ -10,6 +10,7 @@ from qtpy.QtGui import QCloseEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.caption_desk import CaptionDesk
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.download_dialog import DownloadDialog
 from napari_cryoet._qt.finder import Finder
@@ -93,6 +94,7 @@ class PortalBrowser(QWidget):
         self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
         run, notice = self.screens.run, self.screens.notice
         self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
+        self.caption_desk = CaptionDesk(run, notice, self.tasks, parent=self)
         self.tilt_desk = TiltDesk(run, notice, parent=self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)

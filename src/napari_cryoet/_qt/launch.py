@@ -43,6 +43,8 @@ class Order:
         What to show; a run's default tomogram is opened.
     annotations
         Which of the run's: "all" that fit the tomogram, "default", "none", or ids.
+    with_unaligned
+        Whether "all" and ids mean those of another alignment too.
     screenshot
         Where to draw the window to; None leaves it open.
     size_px
@@ -56,6 +58,7 @@ class Order:
     dataset_id: int | None = None
     run_id: int | None = None
     annotations: str | tuple[int, ...] = "default"
+    with_unaligned: bool = False
     screenshot: Path | None = None
     size_px: tuple[int, int] | None = None
     timeout_s: float = 120.0
@@ -181,7 +184,7 @@ class Opening(QObject):
         self._wanted.add(("tomogram", tomogram.id))
         run.tomogram_open_requested.emit(page, tomogram)
         try:
-            files = chosen_files(page, tomogram, self._order.annotations)
+            files = chosen_files(page, tomogram, self._order.annotations, with_unaligned=self._order.with_unaligned)
         except CryoETError as error:
             self._tell(error)
             return
@@ -195,7 +198,9 @@ class Opening(QObject):
         self._browser.screens.notice.show_error(error)
 
 
-def chosen_files(page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...]) -> tuple[AnnotationFile, ...]:
+def chosen_files(
+    page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...], *, with_unaligned: bool = False
+) -> tuple[AnnotationFile, ...]:
     """Return the annotation files to show over a tomogram.
 
     Raises
@@ -211,13 +216,14 @@ def chosen_files(page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...]
         case "default":
             return outline.defaults()
         case "all":
-            return tuple(row.shown_file for row in rows if row.fits and row.shown_file is not None)
+            wanted = (row.shown_file for row in rows if row.fits or with_unaligned)
+            return tuple(file for file in wanted if file is not None)
     files: list[AnnotationFile] = []
     for annotation_id in which:
         own = [row for row in rows if row.annotation.id == annotation_id]
-        shown = [row.shown_file for row in own if row.fits and row.shown_file is not None]
+        shown = [row.shown_file for row in own if (row.fits or with_unaligned) and row.shown_file is not None]
         if not shown:
-            raise CryoETError(_why_not(page, int(annotation_id), own))
+            raise _not_shown(page, int(annotation_id), own)
         files += shown
     return tuple(files)
 
@@ -231,10 +237,12 @@ def tags_of(metadata: dict[str, Any]) -> set[tuple[str, int]]:
     return {(kind, about[key]) for kind, key in keys.items() if isinstance(about.get(key), int)}
 
 
-def _why_not(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> str:
+def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:
     if not rows:
-        return f"Run {page.run.name} has no annotation {annotation_id}."
-    return f"Annotation {annotation_id} can't be shown: {rows[0].reason}"
+        return CryoETError(f"Run {page.run.name} has no annotation {annotation_id}.")
+    could_be = any(row.shown_file is not None for row in rows)
+    hint = "--unaligned shows it all the same, beside where it belongs." if could_be else ""
+    return CryoETError(f"Annotation {annotation_id} can't be shown: {rows[0].reason}", hint=hint)
 
 
 def _wait_until_drawn(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Points, Vectors
+from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
 
 from napari_cryoet.layer_spec import METADATA_KEY
 
@@ -18,7 +18,7 @@ _ID_FIELDS: dict[Kind, str] = {
     "tilt series": "tilt_series_id",
 }
 #: Within a run's group, from bottom to top.
-_RANKS = (Image, Labels, Vectors, Points)
+_RANKS = (Image, Labels, Surface, Vectors, Points)
 
 
 class LayerKey(NamedTuple):

@@ -31,6 +31,7 @@ from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.stream_state import StreamState
+from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -215,6 +216,8 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     pyramid = pyramid_of(spec.data) if spec.kind in {"image", "labels"} else None
     if spec.kind == "vectors":
         return Vectors(spec.data, **spec.options), None
+    if spec.kind == "surface":
+        return Surface(spec.data, **spec.options), None
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxL
 from napari_cryoet._qt.annotation_model import AnnotationModel
 from napari_cryoet._qt.annotation_tree import AnnotationTree
 from napari_cryoet._qt.appearance import Appearance
+from napari_cryoet._qt.caption_panel import CaptionPanel
 from napari_cryoet._qt.deposition_menu import add_deposition
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label
@@ -34,6 +35,8 @@ class RunView(QWidget):
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
     annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
     misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
+    caption_show_requested = Signal(object)  # AnnotationRow
+    caption_hide_requested = Signal(object)  # AnnotationRow
     tilt_series_show_requested = Signal(object, object)  # RunPage, TiltSeries
     tilt_series_hide_requested = Signal(object)  # TiltSeries
     annotation_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
@@ -73,6 +76,7 @@ class RunView(QWidget):
         self.tree.menu_requested.connect(self.annotation_menu_requested)
         self.no_annotations = plain_label("This run has no annotations.", name="dimText")
         self.no_annotations.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.caption = CaptionPanel(theme)
         self.tilt_heading = ElidedLabel()
         self.tilt_series = TiltSeriesList(theme)
         self.tilt_series.show_requested.connect(self._on_show_tilt_series)
@@ -174,13 +178,18 @@ class RunView(QWidget):
             self.tomogram_open_requested.emit(self._page, tomogram)
 
     def _on_show(self, row: AnnotationRow) -> None:
-        if row.fits:
+        if row.caption_file is not None:
+            self.caption_show_requested.emit(row)
+        elif row.fits:
             self.annotation_show_requested.emit(self._page, row.shown_file)
         else:
             self.misfit_show_requested.emit(self._page, row)
 
     def _on_hide(self, row: AnnotationRow) -> None:
-        self.annotation_hide_requested.emit(self._page, row.shown_file)
+        if row.caption_file is not None:
+            self.caption_hide_requested.emit(row)
+        else:
+            self.annotation_hide_requested.emit(self._page, row.shown_file)
 
     def _on_show_tilt_series(self, series: TiltSeries) -> None:
         if self._page is not None:
@@ -231,6 +240,7 @@ class RunView(QWidget):
         column.addWidget(self.open)
         column.addWidget(self.tree, 1)
         column.addWidget(self.no_annotations, 1)
+        column.addWidget(self.caption)
         column.addWidget(self.tilt_heading)
         column.addWidget(self.tilt_series)
         column.addWidget(self.download)

@@ -22,6 +22,11 @@ def style_sheet(colors: Colors) -> str:
         background: {_css(colors.raised)}; border: 1px solid {_css(colors.warning)}; border-radius: 4px;
     }}
     #PortalBrowser QFrame#noticeBar QLabel {{ background: transparent; }}
+    #PortalBrowser QFrame#captionPanel {{
+        background: {_css(colors.raised)}; border: 1px solid {_css(colors.border)}; border-radius: 4px;
+    }}
+    #PortalBrowser QFrame#captionPanel QLabel, #PortalBrowser QScrollArea#captionScroll,
+    #PortalBrowser QScrollArea#captionScroll QWidget#qt_scrollarea_viewport {{ background: transparent; }}
     #PortalBrowser QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
     #PortalBrowser QTabBar#listSwitch {{ background: transparent; border: none; }}
     #PortalBrowser QTabBar#listSwitch::tab {{

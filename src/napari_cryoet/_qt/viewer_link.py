@@ -35,7 +35,8 @@ class ViewerLink(QObject):
     """Shows tomograms and annotations as layers, and tells when a person changes or removes them.
 
     Work is done by ``tasks`` under the keys `LayerKey`; layers come whole or not at all. Each run has a group of
-    layers: image below masks below arrows below points. What is shown already is brought forward, not shown twice.
+    layers: image below masks below meshes below arrows below points. What is shown already is brought forward, not
+    shown twice.
 
     Parameters
     ----------
@@ -227,8 +228,9 @@ class ViewerLink(QObject):
         finally:
             self._coming.discard(key)
             self.changed.emit()
-        for remark in specs[0].options["metadata"][METADATA_KEY].get("warnings", ()) if is_there else ():
-            self.remarked.emit(key, remark)
+        warnings = specs[0].options["metadata"][METADATA_KEY].get("warnings", ()) if is_there else ()
+        if warnings:
+            self.remarked.emit(key, " ".join(warnings))
 
     def _add(self, key: LayerKey, group: object, specs: tuple[LayerSpec, ...]) -> bool:
         """Add all of the layers, or none where somebody says stop meanwhile; whether they are there."""

@@ -204,6 +204,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_window_options(parser: argparse.ArgumentParser) -> None:
     _add_annotations(parser, default="default")
     parser.add_argument(
+        "--unaligned",
+        action="store_true",
+        help="show annotations of another alignment too: they lie beside where they belong, and their names say so",
+    )
+    parser.add_argument(
         "--screenshot",
         type=Path,
         metavar="FILE",

@@ -40,6 +40,7 @@ def open_source(options: argparse.Namespace) -> int:
         dataset_id=options.dataset,
         run_id=options.run,
         annotations=options.annotations,
+        with_unaligned=options.unaligned,
         screenshot=options.screenshot,
         size_px=options.size,
         timeout_s=options.timeout,

@@ -8,7 +8,10 @@ import pytest
 import zarr
 from PIL import Image
 
+from napari_cryoet.meshes import read_mesh
 from napari_cryoet.packs.demo.content import HTTPS_PREFIX, RUNS
+from napari_cryoet.packs.demo.recipes import RECIPES
+from napari_cryoet.packs.demo.rows import FIRST_ID, FIRST_LATER_ID
 from napari_cryoet.packs.demo.truth import rng_for, scene_of_run
 from napari_cryoet.packs.pack import open_pack
 
@@ -210,6 +213,25 @@ def test_captions_have_the_portals_form(pack):
         assert content["captions"][0]["id"] == 0
         assert content["captions"][0]["text"]
         assert row["httpsPath"].endswith(("_globalcaption.json", "_orientedpoint_caption.json"))
+
+
+def test_the_mesh_lies_on_the_vesicles_in_angstrom(pack):
+    (row,) = file_rows(pack, shapeType="Mesh")
+    assert (row["run"], row["format"], row["objectCount"]) == ("DEMO_001", "glb", 3)
+    assert row["httpsPath"].endswith("/109/membrane-1.0_triangularmesh.glb")
+    mesh = read_mesh(path_of(pack, row["httpsPath"]).read_bytes(), "mesh")
+    vesicles = [membrane for membrane in RECIPES["cytoplasm"].membranes if membrane.name == "vesicle"]
+    x, y, z = mesh.vertices_zyx[:, ::-1].T
+    nearest = np.min([np.abs(vesicle.distance(x, y, z)) for vesicle in vesicles], axis=0)
+    assert nearest.max() < 1
+
+
+def test_what_came_later_took_no_id_that_was_there(pack):
+    for table in ("annotations", "annotationShapes", "annotationFiles", "annotationAuthors"):
+        ids = [row["id"] for row in pack.tables[table]]
+        older = [number for number in ids if number < FIRST_LATER_ID]
+        assert older == list(range(FIRST_ID, FIRST_ID + len(older)))
+        assert len(set(ids)) == len(ids) > len(older)
 
 
 def test_photos_are_pictures_of_the_data(pack):

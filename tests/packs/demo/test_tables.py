@@ -136,7 +136,7 @@ def test_the_demo_has_what_it_is_there_to_show(tables):
     assert annotations["DEMO_003"] == 0
     assert tomograms["DEMO_004"] == 0
     shown = {row["shapeType"] for row in tables["annotationShapes"]}
-    assert shown == {str(shape) for shape in ShapeType} - {"Mesh"}
+    assert shown == {str(shape) for shape in ShapeType}
     assert len(tables["tiltseries"]) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.packs.demo import rows, sidecars
 from napari_cryoet.packs.demo.content import AnnotationPlan, RunPlan, Size
+from napari_cryoet.packs.demo.geometry import Membrane
+from napari_cryoet.packs.demo.mesh import membrane_glb
 from napari_cryoet.packs.demo.phantom import Grid, filled_mask, membrane_labels, microtubule_labels, particle_labels
 from napari_cryoet.packs.demo.picks import Picks, ndjson, picks_of
 from napari_cryoet.packs.demo.place import Place
@@ -73,6 +76,10 @@ class AnnotationWriter:
 
     def write(self, spacing_place: Place, plan: AnnotationPlan) -> None:
         """Write the files of all shapes of an annotation, its metadata and its rows."""
+        with self._tables.later_ids() if plan.is_later_addition else nullcontext():
+            self._write(spacing_place, plan)
+
+    def _write(self, spacing_place: Place, plan: AnnotationPlan) -> None:
         stem = spacing_place / f"Annotations/{plan.number}/{file_stem(plan)}"
         picks = picks_of(self._run, plan, self._size) if set(plan.shapes) & set(POINT_SHAPES) else None
         row = self._annotation_row(stem, plan, picks)
@@ -123,6 +130,8 @@ class AnnotationWriter:
         if picks is not None:
             return picks.object_count
         truth = scene(self._run.recipe)
+        if plan.subject == "vesicles":
+            return len(_vesicles(self._run))
         if "InstanceSegmentationMask" not in plan.shapes:
             return 0
         return len(truth.recipe.membranes if plan.subject == "membranes" else truth.recipe.microtubules)
@@ -163,6 +172,9 @@ class AnnotationWriter:
                 return [_Written(file, "ndjson", file.write_text(ndjson(picks, shape_type, spacing)))]
             case "GlobalCaption" | "AnnotationCaption":
                 return [self._write_caption(stem, place, plan, shape_type)]
+            case "Mesh":
+                file = Place(stem.root, f"{stem.key}_triangularmesh.glb")
+                return [_Written(file, "glb", file.write_bytes(membrane_glb(_vesicles(self._run))))]
             case "SegmentationMask":
                 labels = (self._labels(plan) > 0).astype(np.int8)
             case "InstanceSegmentationMask":
@@ -188,8 +200,8 @@ class AnnotationWriter:
                 return filled_mask(truth.recipe.membranes[0], grid)
             case "membranes":
                 return membrane_labels(truth.recipe.membranes, grid, self._stop)
-            case "scene":
-                raise ValueError("a scene has no mask")
+            case "vesicles" | "scene":
+                raise ValueError(f"{plan.subject} have no mask")
 
     def _write_caption(self, stem: Place, place: Place, plan: AnnotationPlan, shape_type: str) -> _Written:
         if shape_type == "GlobalCaption":
@@ -201,6 +213,10 @@ class AnnotationWriter:
         file = Place(stem.root, f"{key}.json")
         caption = json.dumps({"captions": [{"id": 0, "text": text}]}, indent=4) + "\n"
         return _Written(file, "json", file.write_text(caption))
+
+
+def _vesicles(run: RunPlan) -> tuple[Membrane, ...]:
+    return tuple(membrane for membrane in scene(run.recipe).recipe.membranes if membrane.name == "vesicle")
 
 
 def file_stem(plan: AnnotationPlan) -> str:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 Size = Literal["full", "tiny"]
 Method = Literal["planted", "manual", "template_matching", "sloppy"]
-Subject = Literal["particles", "membranes", "microtubules", "organelle", "scene"]
+Subject = Literal["particles", "membranes", "microtubules", "organelle", "vesicles", "scene"]
 
 HTTPS_PREFIX: Final = "https://files.napari-cryoet-demo.invalid/"
 S3_PREFIX: Final = "s3://napari-cryoet-demo/"
@@ -67,6 +67,8 @@ class AnnotationPlan:
         Those whose files the curator shows by default.
     alignment
         The folder's number of the alignment its files belong to; None where it is unknown.
+    is_later_addition
+        Whether its rows take ids from a range of their own, so that those of older rows stayed as they were.
     """
 
     number: int
@@ -79,6 +81,7 @@ class AnnotationPlan:
     deposition: int = 0
     is_recommended: bool = False
     default_shapes: tuple[str, ...] = ()
+    is_later_addition: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +180,7 @@ RUNS: Final = (
                 default_shapes=("SegmentationMask",),
             ),
             AnnotationPlan(number=108, subject="scene", shapes=("GlobalCaption",)),
+            AnnotationPlan(number=109, subject="vesicles", shapes=("Mesh",), is_later_addition=True),
             AnnotationPlan(
                 number=100,
                 subject="membranes",

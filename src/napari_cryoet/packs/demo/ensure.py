@@ -19,7 +19,7 @@ from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.packs.stopping import raise_if_stopped
 
-CONTENT_VERSION: Final = 4
+CONTENT_VERSION: Final = 5
 """Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
 _POLL_S: Final = 0.2
 

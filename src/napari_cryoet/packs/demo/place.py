@@ -37,8 +37,12 @@ class Place:
 
     def write_text(self, text: str) -> int:
         """Write a text file and give its size in bytes."""
+        return self.write_bytes(text.encode("utf-8"))
+
+    def write_bytes(self, content: bytes) -> int:
+        """Write a file and give its size in bytes."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.path.write_bytes(text.encode("utf-8"))
+        return self.path.write_bytes(content)
 
     def write_json(self, content: dict[str, Any]) -> int:
         """Write a metadata file and give its size in bytes."""

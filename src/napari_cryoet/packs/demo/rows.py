@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +30,8 @@ Row = dict[str, Any]
 
 SOFTWARE: Final = "napari-cryoet demo"
 PUBLICATION: Final = "10.99999/napari-cryoet-demo"
+FIRST_ID: Final = 9001
+FIRST_LATER_ID: Final = 9901
 _ORCID_FORM: Final = "0000-0000-0000-{:04d}"
 
 
@@ -35,13 +40,28 @@ class Tables:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Row]] = {}
+        self._counts: Counter[tuple[str, int]] = Counter()
+        self._first_id = FIRST_ID
+
+    @contextmanager
+    def later_ids(self) -> Iterator[None]:
+        """Take ids from a range of their own meanwhile."""
+        self._first_id = FIRST_LATER_ID
+        try:
+            yield
+        finally:
+            self._first_id = FIRST_ID
 
     def add(self, table: str, row: Row, *, row_id: int | None = None) -> int:
         """Append a row and give its id."""
-        rows = self.rows.setdefault(table, [])
-        number = row_id if row_id is not None else 9001 + len(rows)
-        rows.append({"id": number, **row})
+        number = row_id if row_id is not None else self._next_id(table)
+        self.rows.setdefault(table, []).append({"id": number, **row})
         return number
+
+    def _next_id(self, table: str) -> int:
+        key = table, self._first_id
+        self._counts[key] += 1
+        return self._first_id + self._counts[key] - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +250,7 @@ def object_of(plan: AnnotationPlan) -> ObjectName:
         case "particles":
             kind = species(plan.species)
             return ObjectName(kind.object_id, kind.object_name)
-        case "membranes":
+        case "membranes" | "vesicles":
             return MEMBRANE
         case "microtubules":
             return MICROTUBULE
