@@ -260,7 +260,7 @@ def test_a_mesh_is_shown_over_its_vesicles_and_repainted_from_its_row(qtbot, at_
     at_run.link.set_color(key, (1.0, 0.0, 0.0, 1.0))
     assert at_run.link.appearance(key).color == (1.0, 0.0, 0.0, 1.0)
     viewer_model.layers.remove(layer)
-    assert model.data(tick, CHECK) == OFF
+    qtbot.waitUntil(lambda: model.data(tick, CHECK) == OFF)
 
 
 def world_xyz(layer) -> np.ndarray:
