@@ -1,0 +1,167 @@
+"""A layer once more, in another viewer: the same data, and its looks and edits kept in step one way.
+
+What streams is made from the same pyramid, so both views share one fetcher and one memory, and no byte is fetched
+twice. Arrays are shared, never copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points, Vectors
+from qtpy.QtCore import QObject
+
+from napari_cryoet._qt.adopting import adopt_layers_of
+from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.progressive import StreamStatus, make_layer
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.layer_spec import LayerKind, LayerSpec
+from napari_cryoet.policy import shared_policy
+from napari_cryoet.streaming.display import Display
+from napari_cryoet.streaming.pyramid import pyramid_of
+
+#: In the order in which they are set: what others depend on comes first.
+_COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
+_OF_TYPE: Final[dict[type[Layer], tuple[str, ...]]] = {
+    Image: ("contrast_limits_range", "contrast_limits", "gamma", "colormap", "interpolation2d", "projection_mode"),
+    Labels: ("colormap", "contour", "selected_label", "show_selected_label", "projection_mode"),
+    Points: (
+        *("data", "features", "size", "symbol", "border_width", "border_width_is_relative"),
+        *("face_color", "border_color", "shown", "antialiasing", "projection_mode"),
+    ),
+    Vectors: ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
+}
+_KINDS: Final[dict[type[Layer], LayerKind]] = {Image: "image", Labels: "labels", Points: "points", Vectors: "vectors"}
+#: What changes with the number of points or vectors, and is only right when all of it is set.
+_OF_EACH: Final = frozenset(
+    {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
+    | {"edge_width", "edge_color"}
+)
+
+
+def why_not_mirrored(layer: Layer) -> str:
+    """Why a layer can't be shown in other planes too, in words that follow its name; empty where it can."""
+    if _type_of(layer) is None:
+        return f"is a {type(layer).__name__.lower()} layer"
+    if layer.ndim < 3:
+        return "has no depth"
+    if isinstance(layer, Image) and layer.rgb:
+        return "is a colour picture"
+    if isinstance(layer, Image | Labels) and pyramid_of(layer.data) is None and not _is_in_memory(layer.data):
+        return "is read from its file plane by plane, and another plane would hold up the window"
+    return ""
+
+
+class Mirror(QObject):
+    """Keeps a copy of a layer in another viewer in step with the layer.
+
+    Parameters
+    ----------
+    layer
+        Whose copy it is; `why_not_mirrored` has nothing against it.
+    viewer
+        Where the copy is; the caller inserts it.
+    """
+
+    def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.layer = layer
+        found = _type_of(layer)
+        assert found is not None, "its type was asked for"  # noqa: S101
+        self._attributes = (*_COMMON, *_OF_TYPE[found])
+        self.copy, self.stream = _copy_of(layer, _KINDS[found], viewer)
+        self._usual_bytes = self.display.largest_view_bytes // 2 if self.display is not None else 0
+        self.update_budget()
+        self._changed: set[str] = set()
+        self._later = single_shot(self, 0, self._catch_up)
+        self._connections = list(self._connect())
+
+    @property
+    def display(self) -> Display | None:
+        """What the copy's picture is made from, where it streams."""
+        found = getattr(self.copy._slicing_state, "display", None)
+        return found if isinstance(found, Display) else None
+
+    def update_budget(self) -> None:
+        """Let both further planes together take no more than one of the main viewer; coarse where bytes are saved."""
+        display = self.display
+        if display is None:
+            return
+        is_coarse = shared_policy().coarse_only and bool(display.pyramid.line)
+        largest_bytes = 0 if is_coarse else self._usual_bytes
+        if display.largest_view_bytes != largest_bytes:
+            display.largest_view_bytes = largest_bytes
+
+    def set_active(self, is_active: bool) -> None:
+        """Fetch for the copy, or for as long as nobody sees it don't."""
+        if self.display is not None:
+            (self.display.resume if is_active else self.display.pause)()
+
+    def close(self) -> None:
+        """Hear no more of the layer, and fetch nothing more for the copy."""
+        self._later.stop()
+        for emitter, slot in self._connections:
+            emitter.disconnect(slot)
+        self._connections.clear()
+        if self.stream is not None:
+            self.stream.close()
+
+    def _connect(self) -> Any:
+        """Every event that changes what is seen, with what then has to be set."""
+        events = self.layer.events
+        named = [(getattr(events, name), name) for name in self._attributes if hasattr(events, name)]
+        # napari tells of some changes under the name of another
+        named += [(getattr(events, name), "") for name in ("paint", "labels_update") if hasattr(events, name)]
+        if isinstance(self.layer, Points):
+            named.append((self.layer.selected_data.events.items_changed, "selected_data"))
+        for emitter, name in named:
+
+            def slot(*_event: Any, name: str = name) -> None:
+                self._note(name)
+
+            emitter.connect(slot)
+            yield emitter, slot
+
+    def _note(self, name: str) -> None:
+        self._changed.update(_OF_EACH & set(self._attributes) if name in ("data", "features") else {name})
+        self._later.start()
+
+    def _catch_up(self) -> None:
+        """Set whatever changed, once for all changes of a moment."""
+        changed, self._changed = self._changed, set()
+        for name in self._attributes:
+            if name in changed:
+                _set(self.copy, name, getattr(self.layer, name))
+        if "selected_data" in changed and isinstance(self.layer, Points):
+            self.copy.selected_data = set(self.layer.selected_data)
+        if "" in changed:  # painted: the array is the same
+            self.copy.refresh(extent=False, thumbnail=False)
+
+
+def _copy_of(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, StreamStatus | None]:
+    data, options, _ = layer.as_layer_data_tuple()
+    options = {key: value for key, value in options.items() if key not in ("experimental_clipping_planes",)}
+    options["metadata"] = dict(layer.metadata)
+    adopt_layers_of(viewer)
+    copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
+    if getattr(layer._slicing_state, "shows_discs", False):
+        show_as_discs(copy)
+    return copy, stream
+
+
+def _set(copy: Layer, name: str, value: Any) -> None:
+    """Give the copy a value, unless it has it; arrays are changed in place by napari, so they are always given."""
+    if name not in _OF_EACH and np.array_equal(value, getattr(copy, name)):
+        return
+    setattr(copy, name, value)
+
+
+def _type_of(layer: Layer) -> type[Layer] | None:
+    return next((known for known in _OF_TYPE if isinstance(layer, known)), None)
+
+
+def _is_in_memory(data: Any) -> bool:
+    """Whether slicing has nothing to compute; a multiscale image is a list of such arrays."""
+    return all(isinstance(level, np.ndarray) for level in ([data] if hasattr(data, "dtype") else data))

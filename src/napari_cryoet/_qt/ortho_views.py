@@ -1,0 +1,189 @@
+"""Orthogonal views: XZ and YZ beside the viewer's own XY, with one cursor, and the picks and masks in each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDockWidget,
+    QHBoxLayout,
+    QMainWindow,
+    QPushButton,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.linked_cameras import LinkedCameras
+from napari_cryoet._qt.plane_view import XZ, YZ, PlaneView
+from napari_cryoet._qt.shared_cursor import SharedCursor
+from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.wording import count_text, plain
+
+if TYPE_CHECKING:
+    import napari
+
+_HINT = (
+    "Click or drag: cursor · wheel: step · Ctrl+wheel: zoom · right drag: pan · "
+    "in the viewer itself: click, or Shift+drag"
+)
+
+
+class OrthoViews(QWidget):
+    """The widget of napari's menu.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose layers are shown in further planes. Nothing is added to its list.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
+        self.setAccessibleName("Orthogonal views")
+        self._viewer = napari_viewer
+        self._is_closed = self._was_placed = False
+        self._theme = Theme(napari_viewer, self)
+        self.shared_cursor = SharedCursor(napari_viewer, self)
+        self.views = tuple(PlaneView(plane, napari_viewer, self.shared_cursor, self) for plane in (XZ, YZ))
+        self.cameras = LinkedCameras(napari_viewer, self.views, self.shared_cursor, self)
+        self.place = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
+        self.place.setObjectName("dimText")
+        self.link = QCheckBox("Link zoom")
+        self.link.setToolTip("Zoom and pan the viewer and these planes together")
+        self.link.toggled.connect(self.cameras.set_linked)
+        self.fit = QPushButton("Fit")
+        self.fit.setToolTip("Show all of both planes")
+        self.fit.clicked.connect(self._on_fit)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        for view in self.views:
+            self.splitter.addWidget(view)
+            view.setToolTip(_HINT)
+        self.splitter.setChildrenCollapsible(False)
+        self._lay_out()
+        self._tell_later = single_shot(self, 0, self._tell)
+        self.shared_cursor.moved.connect(self._tell_later.start)
+        for event in self._list_events():
+            event.connect(self._on_layers)
+        self._theme.changed.connect(self._on_theme)
+        self._on_theme()
+        self._tell()
+
+    def sizeHint(self) -> QSize:
+        """Two planes side by side, below the viewer."""
+        return QSize(560, 300)
+
+    def minimumSizeHint(self) -> QSize:
+        """As little as is of any use."""
+        return QSize(240, 160)
+
+    def close_down(self) -> None:
+        """Let go of the viewer, for good: no canvas, no layer, no request stays."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._tell_later.stop()
+        for event in self._list_events():
+            event.disconnect(self._on_layers)
+        self.cameras.close()
+        for view in self.views:
+            view.close_down()
+        self.shared_cursor.close()
+        self._theme.close()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """The end."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that napari closes leaves its widget without a parent."""
+        super().changeEvent(event)
+        if (
+            event is not None
+            and event.type() == QEvent.Type.ParentChange
+            and self.parent() is None
+            and self._was_placed
+        ):
+            self.close_down()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Draw again; and the first time, take the room below the viewer."""
+        super().showEvent(event)
+        self._set_active(True)
+        if not self._was_placed:
+            self._was_placed = True
+            single_shot(self, 0, self._move_below).start()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Fetch nothing for what nobody sees."""
+        super().hideEvent(event)
+        self._set_active(False)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Side by side where it is wide, one above the other where it is high."""
+        super().resizeEvent(event)
+        is_wide = self.width() >= self.height()
+        self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
+
+    def _set_active(self, is_active: bool) -> None:
+        if not self._is_closed:
+            for view in self.views:
+                view.set_active(is_active)
+
+    def _move_below(self) -> None:
+        """Planes of a tomogram are wide and flat: from the side, where napari puts docks, move below the viewer."""
+        dock, window = self.parent(), self.window()
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parent()
+        if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        if window.dockWidgetArea(dock) != Qt.DockWidgetArea.BottomDockWidgetArea:
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+        window.resizeDocks([dock], [int(0.38 * window.height())], Qt.Orientation.Vertical)
+
+    def _list_events(self) -> tuple[Any, ...]:
+        events = self._viewer.layers.events
+        return events.inserted, events.removed
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self._tell_later.start()
+
+    def _on_fit(self) -> None:
+        self.link.setChecked(False)
+        for view in self.views:
+            view.fit()
+
+    def _tell(self) -> None:
+        """Say where the cursor is, and what isn't shown."""
+        names = self._viewer.dims.axis_labels[-3:]
+        place = "  ".join(
+            f"{name} {at:,.0f}" for name, at in zip(names, self.shared_cursor.position[-3:], strict=False)
+        )
+        left_out = self.views[0].left_out()
+        missing = f"{count_text(len(left_out), 'layer')} not shown here" if left_out else ""
+        self.place.setText("   ·   ".join(part for part in (plain(place), missing) if part))
+        self.place.setToolTip("")
+        if left_out:
+            self.place.setToolTip("\n".join(plain(sentence) for sentence in left_out))
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self._theme.colors))
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.place, 1)
+        top.addWidget(self.link)
+        top.addWidget(self.fit)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 2, 6, 4)
+        column.setSpacing(3)
+        column.addLayout(top)
+        column.addWidget(self.splitter, 1)

@@ -1,0 +1,314 @@
+"""A further view of a viewer's layers, across another axis: its own canvas, the same data, the same cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.qt import QtViewer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent, QResizeEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
+from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
+from napari_cryoet._qt.shared_cursor import SharedCursor
+from napari_cryoet._qt.timers import single_shot
+
+_ZOOM_PER_NOTCH: Final = 1.15
+_FILLED: Final = 0.96
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Which of the last three axes (z, y, x as -3, -2, -1) a view shows down and across, and which it lies across."""
+
+    name: str
+    down: int
+    right: int
+    across: int
+
+
+XZ: Final = Plane("XZ", down=-3, right=-1, across=-2)
+YZ: Final = Plane("YZ", down=-3, right=-2, across=-1)
+_AXIS_NAMES: Final = {-3: "z", -2: "y", -1: "x"}
+
+
+class PlaneView(QWidget):
+    """Shows the layers of a main viewer in another plane.
+
+    The left button moves the cursor, the wheel steps through planes, Ctrl and the wheel zoom, and the right or the
+    middle button, or Shift and the left, pan. Arrow keys move the cursor by a voxel, Page up and down step.
+    """
+
+    camera_moved = Signal()  # by the person, not by `look_at`
+
+    def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plane = plane
+        self.model = ViewerModel(title=plane.name)
+        self._main, self._cursor = main, cursor
+        self.mirrors: list[Mirror] = []
+        self._is_fitted, self._is_closed = True, False
+        self.setObjectName(f"plane{plane.name}")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(f"{plane.name} plane")
+        self.label = ElidedLabel()
+        self.label.setObjectName("dimText")
+        self._take_on_theme()
+        self.qt_viewer = QtViewer(self.model)
+        self.qt_viewer.dims.hide()
+        self._keep_to_itself()
+        self._crosshair = show_crosshair(self.model)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.label)
+        column.addWidget(self.qt_viewer, 1)
+        self._follow = single_shot(self, 0, self._move_there)
+        self.model.mouse_drag_callbacks.append(self._on_drag)
+        self.model.mouse_wheel_callbacks[:] = [self._on_wheel]
+        self.model.scene.camera.mouse_pan = self.model.scene.camera.mouse_zoom = False
+        main.layers.events.inserted.connect(self._on_inserted)
+        main.layers.events.removed.connect(self._on_removed)
+        main.layers.events.reordered.connect(self._put_in_order)
+        main.dims.events.margin_left.connect(self._take_on_slab)
+        main.dims.events.margin_right.connect(self._take_on_slab)
+        main.events.theme.connect(self._take_on_theme)
+        cursor.moved.connect(self._follow.start)
+        for layer in main.layers:
+            self._mirror(layer)
+        self.fit()
+        self._move_there()
+
+    def left_out(self) -> list[str]:
+        """Why layers of the main viewer aren't shown, each in a sentence."""
+        return [f"{layer.name} {why}." for layer in self._main.layers if (why := why_not_mirrored(layer))]
+
+    def fit(self) -> None:
+        """Show all of the plane, also after the view has been given another size, until the person zooms."""
+        self._is_fitted = True
+        width, height = self._canvas_px()
+        if not self.model.layers or not width or not height:
+            return
+        world = np.nan_to_num(self.model.layers.extent.world)
+        low, high = world[0][-3:], world[1][-3:]
+        sizes = high - low + np.asarray(self.model.layers.extent.step)[-3:]
+        zoom = _FILLED * min(width / sizes[self.plane.right], height / sizes[self.plane.down])
+        self.look_at(tuple((low + high) / 2), zoom)
+
+    def look_at(self, center_zyx: tuple[float, ...], zoom: float) -> None:
+        """Put a place of the world in the middle of the view; ``zoom`` is in canvas pixels for an ångström."""
+        camera = self.model.scene.camera
+        camera.center = (0.0, float(center_zyx[self.plane.down]), float(center_zyx[self.plane.right]))
+        camera.zoom = float(zoom)
+
+    def center(self) -> dict[int, float]:
+        """What is in the middle of the view: down and right, by axis counted from the last."""
+        _, down, right = self.model.scene.camera.center
+        return {self.plane.down: down, self.plane.right: right}
+
+    def set_active(self, is_active: bool) -> None:
+        """Fetch and draw, or while nobody sees it don't."""
+        for mirror in self.mirrors:
+            mirror.set_active(is_active)
+        if is_active:
+            self._move_there()
+
+    def close_down(self) -> None:
+        """Let go of the main viewer and end everything of this view."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        main = self._main
+        main.layers.events.inserted.disconnect(self._on_inserted)
+        main.layers.events.removed.disconnect(self._on_removed)
+        main.layers.events.reordered.disconnect(self._put_in_order)
+        main.dims.events.margin_left.disconnect(self._take_on_slab)
+        main.dims.events.margin_right.disconnect(self._take_on_slab)
+        main.events.theme.disconnect(self._take_on_theme)
+        self._follow.stop()
+        self._cursor.moved.disconnect(self._follow.start)
+        for mirror in self.mirrors:
+            mirror.close()
+        self.mirrors.clear()
+        remove_crosshair(self.model)
+        self.model.layers.clear()
+        self.qt_viewer.close()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """A plane that was shown whole stays so."""
+        super().resizeEvent(event)
+        if self._is_fitted and not self._is_closed:
+            self.fit()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Arrows move the cursor in the plane, Page up and down across it."""
+        steps = {
+            Qt.Key.Key_Left: (self.plane.right, -1),
+            Qt.Key.Key_Right: (self.plane.right, 1),
+            Qt.Key.Key_Up: (self.plane.down, -1),
+            Qt.Key.Key_Down: (self.plane.down, 1),
+            Qt.Key.Key_PageUp: (self.plane.across, -1),
+            Qt.Key.Key_PageDown: (self.plane.across, 1),
+        }
+        step = steps.get(Qt.Key(event.key())) if event is not None else None
+        if step is None:
+            super().keyPressEvent(event)
+        else:
+            self._step(*step)
+
+    # layers
+
+    def _mirror(self, layer: Layer) -> None:
+        if why_not_mirrored(layer):
+            return
+        mirror = Mirror(layer, self.model, self)
+        self.mirrors.append(mirror)
+        self.model.layers.append(mirror.copy)
+        self.model.layers.selection.clear()  # no layer's mode may take the mouse
+        self._turn()
+        self._put_in_order()
+
+    def _on_inserted(self, event: Any) -> None:
+        self._mirror(event.value)
+        if self._is_fitted:
+            self.fit()
+        self._follow.start()
+
+    def _on_removed(self, event: Any) -> None:
+        for mirror in [each for each in self.mirrors if each.layer is event.value]:
+            self.mirrors.remove(mirror)
+            mirror.close()
+            self.model.layers.remove(mirror.copy)
+            mirror.deleteLater()
+
+    def _put_in_order(self, _event: Any = None) -> None:
+        copies = {id(mirror.layer): mirror.copy for mirror in self.mirrors}
+        wanted = [copies[id(layer)] for layer in self._main.layers if id(layer) in copies]
+        for place, copy in enumerate(wanted):
+            now = self.model.layers.index(copy)
+            if now != place:
+                self.model.layers.move(now, place)
+
+    # dims
+
+    def _turn(self) -> None:
+        """Show this plane, of however many axes."""
+        ndim = self.model.dims.ndim
+        if ndim >= 3:
+            others = tuple(range(ndim - 3))
+            self.model.dims.order = (*others, *(ndim + axis for axis in self._axes()))
+
+    def _axes(self) -> tuple[int, int, int]:
+        return self.plane.across, self.plane.down, self.plane.right
+
+    def _move_there(self) -> None:
+        """Slice where the cursor is, if that is another plane; the crosshair moves in any case."""
+        position = self._cursor.position[-self.model.dims.ndim :]
+        if len(position) != self.model.dims.ndim or len(position) < 3:
+            return
+        across = len(position) + self.plane.across
+        moves = [*range(len(position) - 3), across]
+        changed = [axis for axis in moves if self.model.dims.point[axis] != position[axis]]
+        if changed:
+            self.model.dims.set_point(changed, [position[axis] for axis in changed])
+        if self._crosshair is not None:
+            self._crosshair.position = position
+        self.label.setText(
+            f"{self.plane.name} · {_AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {self._unit()}"
+        )
+        for mirror in self.mirrors:
+            mirror.update_budget()
+
+    def _unit(self) -> str:
+        units = self.model.layers.extent.units if self.model.layers else None
+        return "Å" if units and str(units[-1]) == "angstrom" else ""
+
+    def _take_on_slab(self, _event: Any = None) -> None:
+        """As thick a slab across this plane as the main viewer shows across its own."""
+        dims, main = self.model.dims, self._main.dims
+        if dims.ndim < 3 or not main.not_displayed:
+            return
+        across = dims.ndim + self.plane.across
+        for side in ("margin_left", "margin_right"):
+            margins = list(getattr(dims, side))
+            margins[across] = getattr(main, side)[main.not_displayed[-1]]
+            setattr(dims, side, tuple(margins))
+
+    # mouse
+
+    def _on_drag(self, _model: ViewerModel, event: Any) -> Iterator[None]:
+        pans = event.button in (2, 3) or "Shift" in event.modifiers
+        last = np.asarray(event.pos, float)
+        if not pans:
+            self._point_at(event)
+        yield
+        while event.type == "mouse_move":
+            if pans:
+                now = np.asarray(event.pos, float)
+                self._pan(now - last)
+                last = now
+            else:
+                self._point_at(event)
+            yield
+
+    def _on_wheel(self, _model: ViewerModel, event: Any) -> None:
+        notches = float(event.delta[1])
+        if "Control" in event.modifiers:
+            self._zoom(_ZOOM_PER_NOTCH**notches, event.position)
+        elif notches:
+            self._step(self.plane.across, -1 if notches > 0 else 1)
+
+    def _point_at(self, event: Any) -> None:
+        self._move_cursor({axis: event.position[axis] for axis in (self.plane.down, self.plane.right)})
+
+    def _step(self, axis: int, count: int) -> None:
+        dims = self._main.dims
+        step = dims.range[dims.ndim + axis].step
+        self._move_cursor({axis: self._cursor.position[axis] + count * step})
+
+    def _move_cursor(self, places: dict[int, float]) -> None:
+        ndim = self._main.dims.ndim
+        self._cursor.move_to({ndim + axis: place for axis, place in places.items()})
+
+    def _pan(self, moved_px: np.ndarray) -> None:
+        camera = self.model.scene.camera
+        _, down, right = camera.center
+        camera.center = (0.0, down - moved_px[1] / camera.zoom, right - moved_px[0] / camera.zoom)
+        self._on_camera()
+
+    def _zoom(self, factor: float, around: tuple[float, ...]) -> None:
+        """Zoom so that what is below the mouse stays there."""
+        camera = self.model.scene.camera
+        _, down, right = camera.center
+        at_down, at_right = around[self.plane.down], around[self.plane.right]
+        camera.center = (0.0, at_down + (down - at_down) / factor, at_right + (right - at_right) / factor)
+        camera.zoom = camera.zoom * factor
+        self._on_camera()
+
+    def _on_camera(self) -> None:
+        self._is_fitted = False
+        self.camera_moved.emit()
+
+    # Qt
+
+    def _canvas_px(self) -> tuple[int, int]:
+        native = self.qt_viewer.canvas.native
+        return native.width(), native.height()
+
+    def _keep_to_itself(self) -> None:
+        """Files aren't dropped here, and napari's keys would turn the view: they go to this widget."""
+        native = self.qt_viewer.canvas.native
+        for widget in (self.qt_viewer, native, *native.findChildren(QWidget)):
+            widget.setAcceptDrops(False)
+        native.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        native.setFocusProxy(self)
+
+    def _take_on_theme(self, _event: Any = None) -> None:
+        self.model.theme = self._main.theme
