@@ -13,6 +13,7 @@ variants take turns, so that a busy machine slows all of them.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import json
 import os
@@ -60,6 +61,17 @@ def write_layouts(folder: Path) -> None:
             array[region] = noise[region]
 
 
+def remote_store(url: str) -> Any:
+    """What zarr reads an address through: fsspec with aiohttp where that is installed, else urllib3."""
+    import zarr
+
+    if importlib.util.find_spec("aiohttp") and importlib.util.find_spec("requests"):
+        return zarr.storage.FsspecStore.from_url(url, read_only=True)
+    from http_store import HttpStore
+
+    return HttpStore(url, THREADS)
+
+
 def measure(reader: str, url: str, part: str) -> dict[str, float]:
     import dask
     import dask.array as da
@@ -76,7 +88,7 @@ def measure(reader: str, url: str, part: str) -> dict[str, float]:
         pyramid = open_pyramid(url)
         values = pyramid.read(0, box) if "read" in reader else pyramid.levels[0][slices].compute()
     else:
-        store = zarr.storage.FsspecStore.from_url(url, read_only=True) if url.startswith("http") else url
+        store = url if not url.startswith("http") else remote_store(url)
         array = zarr.open_array(store, mode="r")
         values = array[slices] if reader == "zarr" else da.from_zarr(array)[slices].compute()
     seconds = time.perf_counter() - began

@@ -5,9 +5,11 @@
 A random walk in a real napari window against a server that is slow and sometimes fails: planes, axes, levels, 2D and
 3D, zoom, layers shown, hidden, opened and closed, stop and go on, exact reads by a script. After every tour of
 ``--actions`` actions all is closed, and once what must end has ended, memory, threads, files, sockets and caches are
-counted. After warm-up (the first third) none may grow: a line is fitted, and what it grows by from there to the end,
-less twice its standard error, must stay within a bound. At the end of every pause what is drawn is compared with the
-truth. ``--control`` shows the same volumes from memory, which tells napari's own growth from ours. Exits with 1 on any
+counted. ``malloc_mb`` is what glibc's allocations hold that nobody has given back yet, ``malloc_free_mb`` what was
+given back and lies between them: where only that grows with ``private_mb``, memory is in pieces but nobody's leak.
+After warm-up (the first third) none may grow: a line is fitted, and what it grows by from there to the end, less twice
+its standard error, must stay within a bound. At the end of every pause what is drawn is compared with the truth.
+``--control`` shows the same volumes from memory, which tells napari's own growth from ours. Exits with 1 on any
 finding.
 """
 
@@ -44,6 +46,7 @@ QUIET_S = 30.0
 #: What may be gained between warm-up and the end.
 BOUNDS = {
     "private_mb": 40.0,
+    "malloc_mb": 20.0,
     "traced_mb": 4.0,
     "threads": 2.0,
     "files": 2.0,
@@ -270,6 +273,7 @@ class Walk:
         untrimmed_mb = _private_mb()
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)  # glibc's: what it holds back of freed memory is nobody's leak
+        malloc_mb, malloc_free_mb = _malloc_mb()
         alive = Counter(type(each).__name__ for each in gc.get_objects() if type(each).__name__ in _WATCHED)
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         links = []
@@ -279,6 +283,8 @@ class Walk:
         return {
             "private_mb": _private_mb(),
             "untrimmed_mb": untrimmed_mb,
+            "malloc_mb": malloc_mb,
+            "malloc_free_mb": malloc_free_mb,
             "rss_mb": int(status["VmRSS"].split()[0]) / 1024,
             "traced_mb": tracemalloc.get_traced_memory()[0] / 2**20,
             "threads": threading.active_count(),
@@ -302,6 +308,26 @@ def _own_threads() -> list[str]:
 
 def _private_mb() -> float:
     return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
+
+
+_MALLINFO = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+
+
+class _MallInfo(ctypes.Structure):
+    """glibc's ``mallinfo2``."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _MALLINFO)
+
+
+def _malloc_mb() -> tuple[float, float]:
+    """What glibc has given out (Python's small objects aren't among it) and what it holds free; zeros elsewhere."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        return 0.0, 0.0
+    ask.restype = _MallInfo
+    info = ask()
+    return (info.uordblks + info.hblkhd) / 2**20, info.fordblks / 2**20
 
 
 def _stacks_of_own() -> str:

@@ -1,5 +1,6 @@
 """A fetcher sends what is most urgent, nothing twice, and nothing that nobody wants."""
 
+import dataclasses
 import threading
 import time
 
@@ -81,6 +82,49 @@ def test_only_what_is_missing_is_loaded(one_thread, server):
     one_thread.fetch([server.run("a")])
     assert set(one_thread.fetch([server.run("a", "b")])) == {"a", "b"}
     assert server.loaded == [("a",), ("b",)]
+
+
+def passing(server, *keys):
+    """A run whose blocks nobody keeps for later."""
+    return dataclasses.replace(server.run(*keys), is_kept=False)
+
+
+def test_what_is_read_in_passing_is_not_kept(one_thread, server):
+    assert set(one_thread.fetch([passing(server, "a", "b")])) == {"a", "b"}
+    assert one_thread.memory.size_bytes == 0
+    one_thread.fetch([server.run("a")])
+    assert server.loaded == [("a", "b"), ("a",)]
+
+
+def test_what_is_read_in_passing_is_kept_where_a_picture_wants_it(one_thread, server):
+    server.open.clear()
+    reader = threading.Thread(target=one_thread.fetch, args=([passing(server, "a", "b"), passing(server, "c")],))
+    reader.start()
+    assert server.started.acquire(timeout=5)
+    wanter = Wanter()
+    one_thread.want(wanter, [(Priority.VIEW, server.run("a"))])
+    server.open.set()
+    reader.join(5)
+    wait_until(lambda: "a" in wanter.arrived)
+    assert "a" in one_thread.memory
+    assert "c" not in one_thread.memory
+    assert server.loaded == [("a", "b"), ("c",)]
+
+
+def test_what_is_read_in_passing_is_kept_where_somebody_else_reads_it_for_longer(one_thread, server):
+    server.open.clear()
+    readers = [
+        threading.Thread(target=one_thread.fetch, args=([run],)) for run in (passing(server, "a"), server.run("a"))
+    ]
+    readers[0].start()
+    assert server.started.acquire(timeout=5)
+    readers[1].start()
+    wait_until(lambda: one_thread._flights["a"].waiters == 2)
+    server.open.set()
+    for reader in readers:
+        reader.join(5)
+    assert "a" in one_thread.memory
+    assert server.loaded == [("a",)]
 
 
 def test_who_waits_comes_before_who_wants(one_thread, server):

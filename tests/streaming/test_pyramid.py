@@ -12,6 +12,8 @@ from numcodecs import Blosc, Zstd
 from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, pyramid_of
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
 from stream_server import StreamServer
 
 LZ4 = Blosc("lz4", 5, Blosc.SHUFFLE)
@@ -195,6 +197,34 @@ def test_many_readers_of_one_block_send_one_request(tmp_path, served):
         served.gate.set()
         assert all(np.array_equal(read.result(), values) for read in reads)
     assert len(served.requests) == seen + 1
+
+
+def test_a_large_read_does_not_drive_out_what_is_in_memory(tmp_path, served):
+    values = volume((128, 160, 160))
+    write_array(tmp_path / "a.zarr", values, zarr_format=2, chunks=(64, 160, 160), compressors=LZ4)
+    memory = MemoryCache(8 * 2**20)  # the volume has 13 MB
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(memory))
+    plane = ((70, 71), (0, 160), (0, 160))
+    pyramid.read(0, plane)
+    kept = memory.size_bytes
+    assert np.array_equal(pyramid.read(0), values)
+    seen = len(served.requests)
+    assert np.array_equal(pyramid.read(0, plane), values[70:71])
+    assert len(served.requests) == seen
+    tables = 2 * 2**14
+    assert kept <= memory.size_bytes < kept + tables
+
+
+def test_values_are_put_where_a_reader_wants_them(tmp_path):
+    values = volume((70, 180, 190))
+    write_array(tmp_path / "a.zarr", values, zarr_format=2, chunks=(64, 160, 160), compressors=LZ4)
+    room = np.zeros((30, 40, 70), "f4")
+    box = ((50, 70), (150, 180), (130, 190))
+    out = room[4:24, 5:35, 6:66]
+    assert open_pyramid(tmp_path / "a.zarr").read(0, box, out=out) is out
+    assert np.array_equal(out, values[50:70, 150:180, 130:190])
+    out[:] = 0
+    assert not room.any()
 
 
 def test_dask_computes_exact_values_in_any_scheduler(tmp_path):

@@ -72,7 +72,9 @@ class ExactLevel:
             self._read_ahead.note(blocks[0])
         if inside == box:
             return self._pyramid.read(self._level, box)
-        values = np.full(box_shape(box), self._pyramid.fill_value, self.dtype)
+        values = np.empty(box_shape(box), self.dtype)
         if all(start < stop for start, stop in inside):
-            values[box_slices(inside, box)] = self._pyramid.read(self._level, inside)
+            self._pyramid.read(self._level, inside, out=values[box_slices(inside, box)])
+        for axis, (start, stop) in enumerate(inside):
+            values[(slice(None),) * axis + (slice(stop - start, None),)] = self._pyramid.fill_value
         return values

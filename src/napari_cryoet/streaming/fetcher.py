@@ -196,6 +196,7 @@ class Fetcher:
             if isinstance(block, np.ndarray):
                 blocks[key] = block
             elif key in self._flights:
+                self._flights[key].is_kept |= run.is_kept
                 flights.add(self._flights[key])
             else:
                 missing.append(key)
@@ -206,7 +207,7 @@ class Fetcher:
         return flights
 
     def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
-        flight = Flight(run, keys, priority)
+        flight = Flight(run, keys, priority, is_kept=run.is_kept)
         self._flights.update(dict.fromkeys(keys, flight))
         return flight
 
@@ -359,7 +360,8 @@ class Fetcher:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
         with self._state:
             now = self._clock()
-            if isinstance(result, dict) and not flight.is_stale:
+            is_kept = flight.is_kept or self._wishes.any_wants(flight.keys)
+            if isinstance(result, dict) and not flight.is_stale and is_kept:
                 for key, block in result.items():
                     self.memory.put(key, block, _owned_bytes(block))
             self._under_way.discard(flight)

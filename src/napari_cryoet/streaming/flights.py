@@ -31,6 +31,7 @@ class Flight:
     waiters: int = 0
     began_at: float | None = None  # None where it is queued
     is_stale: bool = False  # what comes of it is out of date
+    is_kept: bool = True  # in memory, also where no picture wants it
 
     @property
     def size_bytes(self) -> int:

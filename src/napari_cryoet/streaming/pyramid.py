@@ -16,14 +16,13 @@ import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
 from napari_cryoet.streaming.geometry import (
     BlockIndex,
     Box,
     box_shape,
-    box_slices,
-    intersect,
     level_factors,
     padded_shapes,
 )
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 #: A block of a pyramid, unique in the process: the pyramid, the level, the block.
 BlockKey = tuple[int, int, BlockIndex]
 
+_LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
 _ATTEMPTS = 3  # with two, one of many that meet a changed file at once might see only what others did about it
 
 _owners = itertools.count()
@@ -141,20 +141,20 @@ class Pyramid:
         says (odd sizes), it is padded with the fill value at the far end, by at most seven voxels at the finest level,
         so that the ratios of the shapes are exact: napari takes these for the factors. Crop with `shapes`.
         """
-        import dask.array as da
-
         from napari_cryoet.streaming.exact import ExactLevel
+        from napari_cryoet.streaming.exact_array import exact_array
 
-        arrays = []
+        arrays: list[da.Array] = []
         for level in range(len(self.shapes)):
             name = f"napari-cryoet-pyramid-{self._owner}-{level}"
             exact = ExactLevel(self, level, 1 if self.line else longest_run(self._readers[level]))
-            meta = np.empty((0,) * len(exact.shape), self.dtype)
-            arrays.append(da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta))  # type: ignore[no-untyped-call]
+            arrays.append(exact_array(exact, name))
             _by_array_name[name] = self
         return arrays
 
-    def read(self, level: int, box: Box | None = None, *, stop: threading.Event | None = None) -> Block:
+    def read(
+        self, level: int, box: Box | None = None, *, stop: threading.Event | None = None, out: Block | None = None
+    ) -> Block:
         """Read exact values, many requests at a time.
 
         Parameters
@@ -165,6 +165,8 @@ class Pyramid:
             Start and stop on each axis, within the level's shape; None reads all.
         stop
             Set by whoever no longer wants the values.
+        out
+            Where to put them, of the box's shape; what is in it is of no use where reading fails.
 
         Raises
         ------
@@ -176,24 +178,25 @@ class Pyramid:
             When ``stop`` is set or the pyramid is closed.
         """
         box = box or tuple((0, size) for size in self.shapes[level])
+        values = np.empty(box_shape(box), self.dtype) if out is None else out
         for _ in range(_ATTEMPTS):
             with self._changing:
                 seen = self._changes
-            values = self._assemble(level, box, stop)
+            self._assemble(values, level, box, stop)
             with self._changing:
                 if self._changes == seen:  # else some may be old and some new
                     return values
         raise ChangedError(f"{self.url} changed while it was read.", hint="Try again once it doesn't change any more.")
 
-    def _assemble(self, level: int, box: Box, stop: threading.Event | None) -> Block:
-        """The values of a box, each block put in its place as it comes."""
+    def _assemble(self, values: Block, level: int, box: Box, stop: threading.Event | None) -> None:
+        """Fill an array with the values of a box, each block put in its place as it comes."""
         grid = self._readers[level].grid
-        values = np.empty(box_shape(box), self.dtype)
-        for block, content in self.arriving(level, grid.covering(box), stop=stop):
-            place = grid.box(block)
-            if (common := intersect(place, box)) is not None:
-                values[box_slices(common, box)] = content[box_slices(common, place)]
-        return values
+        assembly = Assembly(values, box, lambda key: grid.box(_block_of(key)))
+        is_kept = self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
+        runs = [assembly.placing(run, is_kept=is_kept) for run in self.runs(level, grid.covering(box))]
+        with closing(self._fetcher.arriving(runs, stop=stop)) as parts:
+            for part in parts:
+                assembly.place(part)
 
     def arriving(
         self, level: int, blocks: Iterable[BlockIndex], *, stop: threading.Event | None = None

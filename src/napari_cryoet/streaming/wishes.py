@@ -43,12 +43,15 @@ class Run:
         About how much each of them takes on its way here.
     line
         Which way they come; what is known of its speed is known of all runs that name the same.
+    is_kept
+        Whether blocks stay in memory also where no picture wants them.
     """
 
     keys: tuple[Hashable, ...]
     load: Callable[[tuple[Hashable, ...], threading.Event], dict[Hashable, Block]]
     wire_bytes: int = 0
     line: Hashable = None
+    is_kept: bool = True
 
 
 class Wanter(Protocol):

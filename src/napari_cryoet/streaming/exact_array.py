@@ -1,0 +1,101 @@
+"""A dask array of which a box computes in one go, as a script expects it that reads much of a level.
+
+dask reads block by block and then copies all blocks into one array: twice the memory, and on one core. A box that
+nothing was done to yet is read into its array straight away instead. In everything else this is the dask array it is
+made from: it has its graph, its chunks and its name, and whatever is derived from it is an ordinary dask array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.callbacks import Callback
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.exact import ExactLevel
+    from napari_cryoet.streaming.geometry import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A box of a level, of which some axes are left out.
+
+    Attributes
+    ----------
+    box
+        Along axes that are left out it is one voxel wide.
+    is_kept
+        For each axis of the level, whether the part has it.
+    """
+
+    box: Box
+    is_kept: tuple[bool, ...]
+
+    @property
+    def key(self) -> tuple[int | slice, ...]:
+        """What cuts the part out of the level."""
+        return tuple(slice(*span) if is_kept else span[0] for span, is_kept in zip(self.box, self.is_kept, strict=True))
+
+    def cut(self, index: Any) -> Part | None:
+        """The part that is left of this one; None where that is no box, or where every other voxel is left out."""
+        index = index if isinstance(index, tuple) else (index,)
+        axes = [axis for axis, is_kept in enumerate(self.is_kept) if is_kept]
+        rest = [slice(None)] * (len(axes) - sum(each is not Ellipsis for each in index))
+        if (at := next((i for i, each in enumerate(index) if each is Ellipsis), None)) is not None:
+            index = (*index[:at], *rest, *index[at + 1 :])
+        box, is_kept = list(self.box), list(self.is_kept)
+        for axis, each in zip(axes, index, strict=False):
+            start, stop = box[axis]
+            if isinstance(each, slice) and each.step in {None, 1}:
+                first, last, _ = each.indices(stop - start)
+                box[axis] = start + first, start + max(first, last)
+            elif isinstance(each, int | np.integer) and not isinstance(each, bool):
+                at = int(each) % (stop - start)
+                box[axis], is_kept[axis] = (start + at, start + at + 1), False
+            else:
+                return None
+        return Part(tuple(box), tuple(is_kept))
+
+
+def exact_array(exact: ExactLevel, name: str) -> ExactArray:
+    """A level as a dask array of a name."""
+    meta = np.empty((0,) * exact.ndim, exact.dtype)
+    array = da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta)  # type: ignore[no-untyped-call]
+    return ExactArray.of(array, exact, Part(tuple((0, size) for size in exact.shape), (True,) * exact.ndim))
+
+
+class ExactArray(da.Array):
+    """A level of a pyramid, or a part of one."""
+
+    _exact: ExactLevel
+    _part: Part
+    _original_name: str
+
+    @classmethod
+    def of(cls, array: da.Array, exact: ExactLevel, part: Part) -> ExactArray:
+        """What computes as ``array`` does, whose values are a part of a level."""
+        made: ExactArray = cls(array.dask, array.name, array.chunks, meta=array._meta)
+        made._exact, made._part, made._original_name = exact, part, array.name
+        return made
+
+    @property
+    def _is_original(self) -> bool:
+        """Whether nothing was written into it since it was made: dask then gives it another name."""
+        return bool(self.name == self._original_name)
+
+    def __getitem__(self, index: Any) -> da.Array:
+        """A part of it."""
+        array = super().__getitem__(index)  # type: ignore[no-untyped-call]
+        part = self._part.cut(index) if self._is_original and array is not self else None
+        return array if part is None else ExactArray.of(array, self._exact, part)
+
+    def compute(self, **options: Any) -> Any:
+        """The values, read in one go unless a scheduler of dask's is asked for by name or watched."""
+        is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
+        if is_daskly or not self.ndim or not self._is_original:
+            return super().compute(**options)  # type: ignore[no-untyped-call]
+        return self._exact[self._part.key]

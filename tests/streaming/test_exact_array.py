@@ -1,0 +1,161 @@
+"""A level computes the same values in one go as dask computes block by block, whatever part of it is asked for."""
+
+import copy
+import itertools
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from dask.callbacks import Callback
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numcodecs import Blosc, Zstd
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid, pyramid_of
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.exact_array import ExactArray
+from napari_cryoet.streaming.fetcher import Fetcher
+
+SHAPE = (70, 180, 190)
+LZ4 = Blosc("lz4", 5, Blosc.SHUFFLE)
+LAYOUTS = {
+    "blosc in blocks of planes": {"zarr_format": 2, "chunks": (64, 160, 160), "compressors": LZ4},
+    "blosc in blocks of no whole planes": {
+        "zarr_format": 2,
+        "chunks": (64, 150, 170),
+        "compressors": Blosc("lz4", 5, Blosc.SHUFFLE, 100_000),
+    },
+    "small chunks": {"zarr_format": 2, "chunks": (16, 32, 32), "compressors": Zstd(1)},
+    "plain": {"zarr_format": 3, "chunks": (64, 160, 160), "compressors": None},
+    "read through zarr": {"zarr_format": 2, "chunks": (64, 60, 70), "compressors": LZ4, "order": "F"},
+    "sharded": {"zarr_format": 3, "chunks": (32, 32, 32), "shards": (64, 64, 64)},
+}
+#: Limits of the memory cache: one that keeps everything, and one so small that every read is too large to be kept.
+LIMITS = {"kept": 2**30, "not kept": 2**16}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """All layouts of a volume, each with a chunk that is missing: the folder and the values."""
+    folder = tmp_path_factory.mktemp("layouts")
+    values = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+    for name, options in LAYOUTS.items():
+        array = zarr.create_array(str(folder / name), shape=SHAPE, dtype="f4", fill_value=7.5, **options)
+        array[...] = values
+    expected = {}
+    for name in LAYOUTS:
+        chunks = sorted(path for path in (folder / name).rglob("*") if path.is_file() and path.name[-1].isdigit())
+        chunks[1].unlink()
+        expected[name] = zarr.open_array(str(folder / name), mode="r")[...]
+        assert 0 < (expected[name] == 7.5).mean() < 0.5
+    return folder, expected
+
+
+@st.composite
+def indices(draw, shape):
+    """Integers, slices and an ellipsis, as somebody might write them between brackets."""
+    index = []
+    for size in shape[: draw(st.integers(0, len(shape)))]:
+        slices = st.slices(size) if draw(st.booleans()) else st.builds(slice, st.integers(-size, size), st.none())
+        index.append(draw(slices if size == 0 else st.one_of(st.integers(-size, size - 1), slices)))
+    if draw(st.booleans()):
+        left_out = draw(st.integers(0, len(index)))
+        index[left_out : left_out + len(shape) - draw(st.integers(0, len(shape)))] = [Ellipsis]
+    return tuple(index)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_any_part_of_any_layout_computes_to_what_zarr_reads(layout, limit, written, data):
+    folder, expected = written
+    pyramid = open_pyramid(folder / layout, fetcher=Fetcher(MemoryCache(LIMITS[limit])))
+    lazy, values = pyramid.levels[0], expected[layout]
+    for _ in range(data.draw(st.integers(1, 3))):
+        index = data.draw(indices(values.shape))
+        lazy, values = lazy[index], values[index]
+    computed = lazy.compute()
+    assert computed.shape == lazy.shape == values.shape
+    assert computed.dtype == values.dtype
+    assert np.array_equal(computed, values)
+    assert np.array_equal(np.asarray(lazy), values)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("shape", [(37, 50, 41), (300, 33, 270), (1, 2, 3)])
+def test_padded_levels_compute_the_same_in_one_go_as_block_by_block(shape, limit, tmp_path):
+    write_pyramid(tmp_path / "a.zarr", np.random.default_rng(1).normal(size=shape).astype("f4"), 13.48)
+    pyramid = open_pyramid(tmp_path / "a.zarr", fetcher=Fetcher(MemoryCache(LIMITS[limit])))
+    for level in pyramid.levels:
+        ends = [[(0, size), (size - 2, size), (size // 3, size)] for size in level.shape]
+        for spans in itertools.islice(itertools.product(*ends), 0, None, 4):
+            part = level[tuple(slice(max(0, start), stop) for start, stop in spans)]
+            assert np.array_equal(part.compute(), part.compute(scheduler="synchronous"))
+
+
+def test_what_is_a_box_is_read_in_one_go_and_everything_else_is_dasks(written):
+    folder, _ = written
+    level = open_pyramid(folder / "sharded").levels[0]
+    for part in (level, level[3], level[..., 5:9], level[1:40, 7][:, 100:], level[5:5], level[np.int64(4)]):
+        assert isinstance(part, ExactArray)
+    derived = (level[::2], level[::-1], level[[1, 5]], level[None], level + 1, level.T, level.astype("f8"))
+    for part in (*derived, np.mean(level, axis=0), np.stack([level, level]), level.rechunk(50), copy.copy(level)):
+        assert type(part) is da.Array
+    assert pyramid_of(level[:]) is pyramid_of(level) is not None
+    assert pyramid_of(level[3:]) is None
+
+
+def test_a_box_needs_no_task_of_dasks_unless_a_scheduler_is_named_or_watched(written):
+    folder, expected = written
+    part = open_pyramid(folder / "plain").levels[0][10:30]
+    values = expected["plain"][10:30]
+    tasks = []
+
+    def scheduler(graph, keys, **options):
+        tasks.append(keys)
+        return dask.get(graph, keys, **options)
+
+    assert np.array_equal(part.compute(num_workers=2), values)
+    assert np.array_equal(part.compute(scheduler=scheduler), values)
+    assert len(tasks) == 1
+    with dask.config.set(scheduler=scheduler):
+        assert np.array_equal(part.compute(), values)
+    assert len(tasks) == 2
+    with Callback(start=tasks.append):
+        assert np.array_equal(part.compute(), values)
+    assert len(tasks) == 3
+
+
+def test_what_is_written_into_a_part_is_computed(written):
+    folder, expected = written
+    level = open_pyramid(folder / "plain").levels[0]
+    part = level[:4, :5, :6]
+    part[1] = 3
+    values = expected["plain"][:4, :5, :6].copy()
+    values[1] = 3
+    assert np.array_equal(part.compute(), values)
+    assert np.array_equal(part[0:2].compute(), values[0:2])
+    np.add(part, 1, out=part)
+    assert np.array_equal(part.compute(), values + 1)
+    assert np.array_equal(level[:4, :5, :6].compute(), expected["plain"][:4, :5, :6])
+
+
+def test_what_cannot_be_read_is_an_error_also_in_one_go(tmp_path):
+    array = zarr.create_array(str(tmp_path / "a"), shape=(64, 160, 160), chunks=(64, 160, 160), dtype="f4")
+    array[...] = 1
+    (chunk,) = (path for path in (tmp_path / "a").rglob("*") if path.name == "0" and path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:100])
+    with pytest.raises(StreamError):
+        open_pyramid(tmp_path / "a").levels[0].compute()
+
+
+def test_a_level_of_any_size_is_cut_without_being_read(tmp_path):
+    zarr.create_array(str(tmp_path / "b"), shape=(2048, 8192, 8192), chunks=(256, 256, 256), dtype="f4")
+    level = open_pyramid(tmp_path / "b").levels[0]
+    assert level.nbytes > 5e11
+    assert not level[1000, 4000:4100, 17].compute().any()
