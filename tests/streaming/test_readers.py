@@ -300,5 +300,7 @@ def test_planes_of_one_value_keep_their_bits_when_they_are_kept_as_one():
         kept = slabs.shrink(block)
         assert kept.strides == (0, 0)
         assert kept.tobytes() == block.tobytes()
-    mixed = np.array([[0.0, -0.0]], "f4")
-    assert slabs.shrink(mixed) is mixed
+    block = np.full((4, 5), 1.5 - 0.0j, "c16")
+    assert slabs.shrink(block).tobytes() == block.tobytes()
+    for mixed in (np.array([[0.0, -0.0]], "f4"), np.array([1, 1, 2], "i1"), np.array([1j, -1j], "c16")):
+        assert slabs.shrink(mixed) is mixed

@@ -88,16 +88,16 @@ class Grid:
 
     def covering(self, box: Box) -> Iterator[BlockIndex]:
         """The blocks that have voxels in a box."""
-        yield from itertools.product(*(range(first, last) for first, last in self._span(box)))
+        yield from itertools.product(*(range(first, last) for first, last in self.span(box)))
 
     def enclosing(self, box: Box) -> Box:
         """The box that these blocks make together."""
         return tuple(
             (borders[first], borders[last]) if first < last else (0, 0)
-            for borders, (first, last) in zip(self.borders, self._span(box), strict=True)
+            for borders, (first, last) in zip(self.borders, self.span(box), strict=True)
         )
 
-    def _span(self, box: Box) -> Iterator[tuple[int, int]]:
+    def span(self, box: Box) -> Iterator[tuple[int, int]]:
         """On each axis the first block with voxels in a box, and the one after the last."""
         for (start, stop), borders in zip(box, self.borders, strict=True):
             yield (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)

@@ -6,9 +6,8 @@ levels made by block mean the one it was averaged into, for levels made by takin
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,17 +74,41 @@ class _Part:
             return place
         return cut_box(place, plane)
 
-    def around_holes(self) -> Box:
-        """The smallest box of whole blocks around all that are not in memory."""
-        grid = self.pyramid.grid(self.level)
-        first, last = list(grid.shape), [0] * len(grid.shape)
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it is in memory."""
+        return all(content is None for content in self.contents)
+
+    def paint(self, values: Block) -> None:
+        """Copy whatever there is into the values of the box."""
         for block, content in self.blocks():
             if content is None:
-                for axis, at in enumerate(block):
-                    first[axis], last[axis] = min(first[axis], at), max(last[axis], at)
-        return tuple(
-            (borders[start], borders[stop + 1]) for borders, start, stop in zip(grid.borders, first, last, strict=True)
-        )
+                continue
+            place = self.place(block, content)
+            common = intersect(place, self.box)
+            if common is not None:
+                values[box_slices(common, self.box)] = content[box_slices(common, place)]
+
+    def present(self) -> npt.NDArray[np.bool_]:
+        """Which blocks there are, along each axis."""
+        counts = [last - first for first, last in self.pyramid.grid(self.level).span(self.box)]
+        return np.array([content is not None for content in self.contents]).reshape(counts)
+
+    def known(self, indices: list[npt.NDArray[np.intp]]) -> npt.NDArray[np.bool_]:
+        """At which of some voxels of the box, given along each axis, there is something."""
+        grid = self.pyramid.grid(self.level)
+        blocks = [
+            np.searchsorted(borders, index, "right") - 1 for borders, index in zip(grid.borders, indices, strict=True)
+        ]
+        return _enlarge(self.present(), blocks)
+
+    def around_holes(self) -> Box:
+        """The smallest box of whole blocks around all that are not in memory."""
+        grid, box = self.pyramid.grid(self.level), []
+        places = np.nonzero(~self.present())
+        for borders, (first, _), at in zip(grid.borders, grid.span(self.box), places, strict=True):
+            box.append((borders[first + int(at.min())], borders[first + int(at.max()) + 1]))
+        return tuple(box)
 
 
 def _look_up(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box) -> _Part:
@@ -108,13 +131,7 @@ def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box,
         around = intersect(part.around_holes(), box)
         if around is not None:  # filled in one go: holes may be many and thin
             _fill(part, memory, around, values[box_slices(around, box)], placeholder)
-    for block, content in part.blocks():
-        if content is None:
-            continue
-        place = part.place(block, content)
-        common = intersect(place, box)
-        if common is not None:
-            values[box_slices(common, box)] = content[box_slices(common, place)]
+    part.paint(values)
     return Picture(values, part)
 
 
@@ -142,48 +159,41 @@ def _ratio(pyramid: Pyramid, level: int, coarse: int, axis: int) -> float:
 
 
 def _fill(part: _Part, memory: MemoryCache[object], box: Box, values: Block, placeholder: float) -> None:
-    """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones."""
+    """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones.
+
+    A level's blocks are put together first and enlarged then, since a plane may cross hundreds of them.
+    """
     pyramid, to_paint = part.pyramid, []
     for coarse in range(part.level + 1, len(pyramid.shapes)):
         indices = coarse_indices(pyramid, part.level, box, coarse)
-        steps = [max(1, round(_ratio(pyramid, part.level, coarse, axis))) for axis in range(len(box))]
         found = _look_up(pyramid, memory, coarse, _span(indices))
-        to_paint.append((indices, steps, found))
+        to_paint.append((indices, found))
         if not found.lacks:
             break
     else:
         values[...] = placeholder
-    for indices, steps, found in reversed(to_paint):
-        for block, content in found.blocks():
-            if content is not None:
-                _paint(values, indices, steps, found.place(block, content), content)
+    for indices, found in reversed(to_paint):
+        if found.is_empty:
+            continue
+        whole = np.empty(box_shape(found.box), pyramid.dtype)
+        found.paint(whole)
+        if found.lacks:
+            np.copyto(values, _enlarge(whole, indices), where=found.known(indices))
+        else:
+            _enlarge(whole, indices, values)
 
 
 def _span(indices: list[npt.NDArray[np.intp]]) -> Box:
     return tuple((int(index[0]), int(index[-1]) + 1) for index in indices)
 
 
-def _paint(values: Block, indices: list[npt.NDArray[np.intp]], steps: list[int], place: Box, content: Block) -> None:
-    """Copy the voxels of one coarse block to wherever the indices want them; indices ascend along each axis."""
-    copies = []
-    for index, step, (start, stop) in zip(indices, steps, place, strict=True):
-        first, last = (int(at) for at in np.searchsorted(index, (start, stop)))
-        copies.append(list(_copies_along(index[first:last] - start, first, step)))
-    for along in itertools.product(*copies):
-        part = content
-        for axis, (_, source) in enumerate(along):
-            part = part[(slice(None),) * axis + (source,)]
-        values[tuple(target for target, _ in along)] = part
+def _enlarge(
+    values: npt.NDArray[Any], indices: list[npt.NDArray[np.intp]], out: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """The voxel of an array at each of some indices that ascend along each axis, from where the first of them is.
 
-
-def _copies_along(
-    index: npt.NDArray[np.intp], first: int, step: int
-) -> Iterator[tuple[slice, slice | npt.NDArray[np.intp]]]:
-    """Where to put which voxels along one axis: as few strided copies as do it, which cost least, else one by index."""
-    phases = [index[phase::step] for phase in range(min(step, len(index)))]
-    if not all(phase[-1] - phase[0] == len(phase) - 1 for phase in phases):
-        yield slice(first, first + len(index)), index
-        return
-    for number, phase in enumerate(phases):
-        target = slice(first + number, first + len(index), step)
-        yield target, slice(int(phase[0]), int(phase[-1]) + 1)
+    The last axis comes first: then most is copied as whole rows.
+    """
+    for axis in reversed(range(1, values.ndim)):
+        values = values.take(indices[axis] - indices[axis][0], axis)
+    return values.take(indices[0] - indices[0][0], 0, out, "clip")  # which needs no copy of all

@@ -95,9 +95,13 @@ def cut_into_slabs(metadata: ArrayMetadata, block_bytes: int, *, may_split_plane
 
 
 def shrink(values: Block) -> Block:
-    """The same values, in next to no memory where they are all one to the last bit."""
-    content = values.tobytes()
-    if content[values.itemsize :] != content[: -values.itemsize]:
+    """The same values, in next to no memory where they are all one to the last bit.
+
+    numpy compares them, which lets other threads, such as a viewer's, run meanwhile.
+    """
+    unit = min(values.itemsize, 8)
+    bits = values.reshape(-1).view(f"u{unit}").reshape(-1, values.itemsize // unit)
+    if (bits != bits[0]).any():
         return values
     return np.broadcast_to(values.flat[0], values.shape)
 
