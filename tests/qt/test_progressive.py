@@ -476,3 +476,20 @@ def test_why_not_names_what_does_not_fit(served, tmp_path):
     pyramid = stream(served, tmp_path, noise())
     assert "not this pyramid" in progressive.why_not(Image(np.zeros((8, 8, 8))), pyramid)
     assert progressive.why_not(Image(pyramid.levels, visible=False, contrast_limits=(0, 1)), pyramid) == ""
+
+
+def test_what_napari_has_sliced_meanwhile_is_not_sliced_again(qtbot, viewer, served, tmp_path, monkeypatch):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    refreshed, told = [], []
+    monkeypatch.setattr(type(layer), "refresh", lambda *_, **__: refreshed.append(1))
+    status.changed.connect(told.append)
+    status._wake()
+    status.begin_slice()  # as a step of the slider does
+    status.end_slice()
+    qtbot.waitUntil(lambda: bool(told))
+    assert not refreshed
+    status._wake()
+    qtbot.waitUntil(lambda: len(told) > 1)
+    assert refreshed

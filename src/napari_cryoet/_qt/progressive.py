@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+import math
 import time
 import weakref
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
+from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet.policy import shared_policy
@@ -48,6 +50,7 @@ log = logging.getLogger(__name__)
 _REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most this often
 _REFRESH_3D_S = 0.33
 _THUMBNAIL_S = 1.0
+_PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
 _REQUEST_FIELDS = frozenset(
     {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
     | {"corner_pixels", "downsample_factors", "level_shapes"}
@@ -69,9 +72,10 @@ class StreamStatus(QObject):
         self._display = display
         self._speed = _Speed()
         self._drawn_at = self._thumbnail_at = -_THUMBNAIL_S
+        self._woken_at = self._sliced_at = -math.inf
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
-        self._redraw_timer.timeout.connect(self._redraw)
+        self._redraw_timer.timeout.connect(self._on_time)
         self._woken.connect(self._on_woken)
         if display is not None:
             display.on_change = _weak_call(self, "_wake")
@@ -132,29 +136,49 @@ class StreamStatus(QObject):
         if event.value is self._layer() and self._display is not None:
             self._display.resume()
 
-    def _wake(self) -> None:
-        """Called on any thread when there is something new."""
-        self._woken.emit()
-
-    def _on_woken(self) -> None:
+    def may_redraw_at(self) -> float:
+        """From when on it may be drawn again; see `Redrawn`."""
         layer = self._layer()
-        if layer is None or self._redraw_timer.isActive():
-            return
-        pause_s = _REFRESH_3D_S if layer._slice_input.ndisplay == 3 else _REFRESH_2D_S
-        wait_s = max(0.0, self._drawn_at + pause_s - time.monotonic())
-        self._redraw_timer.start(round(wait_s * 1000))
+        is_3d = layer is not None and layer._slice_input.ndisplay == 3
+        return self._drawn_at + (_REFRESH_3D_S if is_3d else _REFRESH_2D_S)
 
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
         """Slice the layer again from what is in memory now, and say how far it is."""
         layer = self._layer()
         if layer is None:
             return
-        now = time.monotonic()
-        with_thumbnail = now - self._thumbnail_at >= _THUMBNAIL_S
-        self._thumbnail_at = now if with_thumbnail else self._thumbnail_at
-        layer.refresh(extent=False, thumbnail=with_thumbnail, highlight=False)
-        self._drawn_at = time.monotonic()
+        if self._woken_at > self._sliced_at:  # else napari has sliced it meanwhile, for a step of the slider
+            now = time.monotonic()
+            with_thumbnail = now - self._thumbnail_at >= _THUMBNAIL_S
+            self._thumbnail_at = now if with_thumbnail else self._thumbnail_at
+            layer.refresh(extent=False, thumbnail=with_thumbnail, highlight=False)
+            self._drawn_at = time.monotonic()
         self.changed.emit(self.state)
+
+    def begin_slice(self) -> None:
+        """Note that napari slices the layer, and so will show all that there is by now; it also draws it then."""
+        self._sliced_at = time.monotonic()
+        if self._display is not None:
+            self._display.right_of_way.take()
+            QTimer.singleShot(_PAINTED_AFTER_MS, self._display.right_of_way.give_back)
+
+    def end_slice(self) -> None:
+        """Note that napari shows what it began to slice."""
+        shared_redraws.spent(time.monotonic() - self._sliced_at)
+
+    def _wake(self) -> None:
+        """Called on any thread when there is something new."""
+        self._woken_at = time.monotonic()
+        self._woken.emit()
+
+    def _on_woken(self) -> None:
+        if self._layer() is not None and not self._redraw_timer.isActive():
+            self._redraw_timer.start(math.ceil(shared_redraws.wait_s(self) * 1000))
+
+    def _on_time(self) -> None:
+        shared_redraws.redraw()
+        if shared_redraws.is_waiting(self):
+            self._on_woken()
 
 
 def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus:
@@ -270,6 +294,7 @@ class _StreamingMixin:
     layer: Image | Labels
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
+        self.status.begin_slice()
         request = super()._make_slice_request_internal(**arguments)  # type: ignore[misc]
         return streamed_request(request, self.display) if self._has_its_data() else request
 
@@ -277,6 +302,7 @@ class _StreamingMixin:
         if self._has_its_data():
             response = placed_response(response, self.display)
         super()._update_slice_response(response)  # type: ignore[misc]
+        self.status.end_slice()
 
     def _has_its_data(self) -> bool:
         """Whether nobody has given the layer other data."""

@@ -78,6 +78,8 @@ class Display:
     largest_view_bytes
         How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
         more is shown at a coarser level.
+    right_of_way
+        For a viewer to take when it begins to draw, and to give back when it has drawn.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Display:
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
         self._fetcher = fetcher
+        self.right_of_way = fetcher.right_of_way
         self._stock = Stock(pyramid, fetcher.memory)
         self._lock = threading.RLock()
         self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False

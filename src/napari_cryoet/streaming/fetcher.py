@@ -23,6 +23,7 @@ from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.flights import Flight, load_flight, next_of
 from napari_cryoet.streaming.line import Line
+from napari_cryoet.streaming.right_of_way import RightOfWay
 from napari_cryoet.streaming.wishes import Block, Planner, Priority, Run, Wanter, Wishes
 
 if TYPE_CHECKING:
@@ -48,12 +49,18 @@ class Fetcher:
         something that is looked at is under way.
     clock
         Tells the time in seconds.
+
+    Attributes
+    ----------
+    right_of_way
+        For who draws what is fetched.
     """
 
     def __init__(
         self, memory: MemoryCache[object], *, threads: int = THREADS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.memory = memory
+        self.right_of_way = RightOfWay()
         self._limit, self._clock = threads, clock
         self._state = threading.Condition()
         self._queue: deque[Flight] = deque()

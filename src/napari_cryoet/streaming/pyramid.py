@@ -29,6 +29,7 @@ from napari_cryoet.streaming.geometry import (
 from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import BlockReader, OneFile, longest_run, make_reader, reader_of_file
+from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 BlockKey = tuple[int, int, BlockIndex]
 
 _LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
+_HELD_WHOLE = 1 / 16  # chunks that compress to less are held in memory as they came, and decoded without being read
 _ATTEMPTS = 3  # with two, one of many that meet a changed file at once might see only what others did about it
 
 _owners = itertools.count()
@@ -300,6 +302,8 @@ class Pyramid:
         """
         if self._stop.is_set():
             raise StoppedError
+        if self._readers[level].compression < _HELD_WHOLE:
+            self._fetcher.right_of_way.let_pass()
         met: list[StreamError] = []
         while True:
             with self._changing:
@@ -388,7 +392,7 @@ def plain_pyramid(
 def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
     """The reader that suits an array."""
     return make_reader(
-        source,
+        YieldingSource(source, identity.fetcher.right_of_way),
         array.path,
         array.metadata,
         document=array.document,

@@ -1,0 +1,58 @@
+"""Leaves a window time for everything else: streamed layers are drawn again together, and then not for a while.
+
+Blocks come faster than a window can draw. Each layer alone would hold back enough, but with three of them, of planes
+that cut hundreds of blocks, drawing again would take all of the window's time, and a slider would stick.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+from weakref import WeakSet
+
+_REST = 2.0  # times as long as drawing took, nothing is drawn again
+_LONGEST_REST_S = 0.5
+
+
+class Redrawn(Protocol):
+    """Something that shows older values than there are."""
+
+    def may_redraw_at(self) -> float:
+        """From when on it may be drawn again by its own pace, in seconds of `time.monotonic`."""
+
+    def redraw(self) -> None:
+        """Draw it again."""
+
+
+class Redraws:
+    """Who waits for being drawn again, and from when on that may be. For the window's thread only."""
+
+    def __init__(self) -> None:
+        self._waiting: WeakSet[Redrawn] = WeakSet()
+        self._free_at = 0.0
+
+    def wait_s(self, redrawn: Redrawn) -> float:
+        """Note that something is to be drawn again; how long it has to wait for that."""
+        self._waiting.add(redrawn)
+        return max(0.0, max(redrawn.may_redraw_at(), self._free_at) - time.monotonic())
+
+    def redraw(self) -> None:
+        """Draw again whatever may be by now, together: the window has to paint only once then."""
+        began = time.monotonic()
+        if began < self._free_at:
+            return
+        for redrawn in [each for each in self._waiting if each.may_redraw_at() <= began]:
+            self._waiting.discard(redrawn)
+            redrawn.redraw()
+        self.spent(time.monotonic() - began)
+
+    def is_waiting(self, redrawn: Redrawn) -> bool:
+        """Whether something is still to be drawn again."""
+        return redrawn in self._waiting
+
+    def spent(self, duration_s: float) -> None:
+        """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
+        self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
+
+
+shared_redraws = Redraws()

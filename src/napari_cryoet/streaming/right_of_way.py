@@ -1,0 +1,77 @@
+"""Lets whoever draws go first: Python runs one thread at a time, and a window must not wait for threads that decode.
+
+Sixteen threads that each want a millisecond hold a window up for as many, time and again while it draws one picture.
+So it says when it begins to draw; who has bytes to decode then waits a moment, and no longer, whatever happens.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.sources import ByteSource, Piece
+
+_MUCH_BYTES = 2**16  # what is less is a table: decoding it is quick, and blocks can't be asked for before
+_LONGEST_WAIT_S = 0.03
+_LONGEST_S = 0.1  # who draws for longer, or never says that it is done, has it no more
+
+
+class RightOfWay:
+    """Taken and given back by who draws; may be used from any thread."""
+
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+        self._until = 0.0
+
+    def take(self) -> None:
+        """Go first from now on, until it is given back or a tenth of a second is over."""
+        self._until = time.monotonic() + _LONGEST_S
+        self._free.clear()
+
+    def give_back(self) -> None:
+        """Let the others go on."""
+        self._free.set()
+
+    def let_pass(self) -> None:
+        """Wait for whoever goes first, but for a moment only."""
+        if not self._free.is_set():
+            self._free.wait(max(0.0, min(_LONGEST_WAIT_S, self._until - time.monotonic())))
+
+
+class YieldingSource:
+    """A source of which much comes only when nobody goes first: it will be decoded next."""
+
+    def __init__(self, source: ByteSource, right_of_way: RightOfWay) -> None:
+        self._source, self._right_of_way = source, right_of_way
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return self._source.url
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes have come from here so far."""
+        return self._source.bytes_read
+
+    def read(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
+        """Read a file, or a part of it; see `ByteSource`."""
+        piece = self._source.read(key, start=start, length=length, version=version, stop=stop)
+        if piece is not None and len(piece.content) >= _MUCH_BYTES:
+            self._right_of_way.let_pass()
+        return piece
+
+    def forget(self, key: str) -> None:
+        """Use nothing that is kept of a file any more; see `ByteSource`."""
+        self._source.forget(key)

@@ -1,0 +1,83 @@
+"""Streamed layers are drawn again together, and leave the window time for everything else."""
+
+import pytest
+
+from napari_cryoet._qt import redraws
+from napari_cryoet._qt.redraws import Redraws
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Layer:
+    """Takes so long to draw, and may be drawn from some moment on."""
+
+    def __init__(self, clock, duration_s=0.02, may_at=0.0):
+        self.clock, self.duration_s, self.may_at, self.drawn_at = clock, duration_s, may_at, []
+
+    def may_redraw_at(self):
+        return self.may_at
+
+    def redraw(self):
+        self.drawn_at.append(self.clock.now)
+        self.clock.now += self.duration_s
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(redraws, "time", clock)
+    return clock
+
+
+def test_those_who_wait_are_drawn_together_once(clock):
+    turns, layers = Redraws(), [Layer(clock) for _ in range(3)]
+    assert [turns.wait_s(layer) for layer in layers] == [0, 0, 0]
+    turns.redraw()
+    clock.now += 10
+    turns.redraw()
+    assert [len(layer.drawn_at) for layer in layers] == [1, 1, 1]
+    assert not any(turns.is_waiting(layer) for layer in layers)
+
+
+def test_after_drawing_the_window_is_left_alone_for_longer_than_that_took(clock):
+    turns, layers = Redraws(), [Layer(clock) for _ in range(3)]
+    for layer in layers:
+        turns.wait_s(layer)
+    turns.redraw()
+    ended = clock.now
+    wait_s = turns.wait_s(layers[0])
+    assert wait_s >= 3 * 0.02
+    turns.redraw()
+    assert len(layers[0].drawn_at) == 1
+    clock.now = ended + wait_s
+    turns.redraw()
+    assert len(layers[0].drawn_at) == 2
+
+
+def test_drawing_for_another_reason_counts_too(clock):
+    turns, layer = Redraws(), Layer(clock)
+    turns.spent(0.03)
+    assert turns.wait_s(layer) >= 0.03
+
+
+def test_who_may_not_yet_by_its_own_pace_waits_on(clock):
+    turns = Redraws()
+    early, late = Layer(clock), Layer(clock, may_at=clock.now + 0.3)
+    turns.wait_s(early)
+    assert turns.wait_s(late) == pytest.approx(0.3)
+    turns.redraw()
+    assert early.drawn_at
+    assert not late.drawn_at
+    assert turns.is_waiting(late)
+
+
+def test_a_picture_that_takes_very_long_does_not_stop_all_others(clock):
+    turns, layer = Redraws(), Layer(clock)
+    turns.spent(60.0)
+    assert turns.wait_s(layer) < 1

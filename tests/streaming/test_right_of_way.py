@@ -1,0 +1,67 @@
+"""Who draws goes first, but nobody waits for long."""
+
+import threading
+
+import pytest
+
+from napari_cryoet.streaming import right_of_way
+from napari_cryoet.streaming.right_of_way import RightOfWay, YieldingSource
+from napari_cryoet.streaming.sources import Piece
+
+MUCH, LITTLE = b"x" * 2**20, b"x" * 528
+
+
+class Source:
+    """Gives what it has, and tells when it did."""
+
+    url = "https://example.org/a.zarr"
+
+    def __init__(self, content):
+        self.content, self.bytes_read = content, 0
+        self.was_read = threading.Event()
+
+    def read(self, key, **_):
+        self.was_read.set()
+        return Piece(self.content, "1", None) if key == "here" else None
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    monkeypatch.setattr(right_of_way, "_LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr(right_of_way, "_LONGEST_S", 60.0)
+
+
+def test_much_comes_only_when_the_picture_is_drawn(patient):
+    way, source, order = RightOfWay(), Source(MUCH), []
+    way.take()
+
+    def read():
+        assert YieldingSource(source, way).read("here").content == MUCH
+        order.append("read")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert source.was_read.wait(10)
+    order.append("drawn")
+    way.give_back()
+    reader.join(10)
+    assert order == ["drawn", "read"]
+
+
+@pytest.mark.parametrize(("content", "key"), [(LITTLE, "here"), (MUCH, "nowhere")])
+def test_what_is_not_to_be_decoded_does_not_wait(content, key, patient):
+    way = RightOfWay()
+    way.take()
+    piece = YieldingSource(Source(content), way).read(key)
+    assert (piece is None) == (key == "nowhere")
+
+
+def test_who_never_says_that_it_is_done_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(right_of_way, "_LONGEST_S", 60.0)
+    way = RightOfWay()
+    way.take()
+    way.let_pass()  # which would take a minute else
+    monkeypatch.setattr(right_of_way, "_LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr(right_of_way, "_LONGEST_S", 0.0)
+    way.take()
+    way.let_pass()
