@@ -37,6 +37,7 @@ def asked():
         "no run": (queries.RUN_PAGE, {"id": 9}),
         "deposition": (queries.DEPOSITION_PAGE, queries.deposition_page_variables(2)),
         "lookup": (queries.LOOKUP, {"id": 10}),
+        "run of a file": (queries.FILE_RUN, {"id": 1}),
         "search": (search, words),
     }
 

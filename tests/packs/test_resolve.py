@@ -298,6 +298,7 @@ def test_every_screen_of_a_large_dataset_is_quick(large):
         "run page": (queries.RUN_PAGE, {"id": 4_321}),
         "deposition page": (queries.DEPOSITION_PAGE, queries.deposition_page_variables(1)),
         "lookup": (queries.LOOKUP, {"id": 77}),
+        "run of a file": (queries.FILE_RUN, {"id": 77}),
         "search": (search, search_variables),
     }
     for name, (query, variables) in asked.items():

@@ -242,6 +242,17 @@ def test_what_is_not_there_is_said_so(small):
     assert portal.lookup(99_999) == ()
 
 
+def test_an_annotation_file_is_found_by_its_id_with_its_parents(demo_pack):
+    portal = open_portal(demo_pack)
+    file = portal.annotation_file(9004)
+
+    assert (file.id, file.shape.annotation.run_id) == (9004, 9001)
+    assert file.voxel_spacing is not None
+    for absent in (0, 1, 424_242):
+        with pytest.raises(NotFoundError, match=f"no annotation file {absent}"):
+            portal.annotation_file(absent)
+
+
 # --- sources
 
 

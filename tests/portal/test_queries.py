@@ -18,6 +18,7 @@ QUERIES = {
     "run page": queries.RUN_PAGE,
     "deposition page": queries.DEPOSITION_PAGE,
     "look-up": queries.LOOKUP,
+    "run of a file": queries.FILE_RUN,
     "search for one word": queries.search(["ribosome"])[0],
     "search for six words": queries.search(["a", "b", "c", "d", "e", "f"])[0],
 }

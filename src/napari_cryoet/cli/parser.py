@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"napari-cryoet {__version__}")
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_open, _add_search, _add_download, _add_pack, _add_serve, _add_cache):
+    for add in (_add_demo, _add_open, _add_search, _add_download, _add_compare, _add_pack, _add_serve, _add_cache):
         add(commands)
     return parser
 
@@ -120,6 +120,56 @@ def _add_download(commands: Any) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where to")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and fetch nothing")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there and differ")
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "compare",
+        "compare two annotations: picks, masks, or picks with a mask",
+        "compare:compare",
+        ("napari-cryoet compare mine.ndjson truth.ndjson --radius 75 --spacing 10", "one spacing for both"),
+        ("napari-cryoet compare mine.ndjson truth.ndjson --radius 75 --spacing 10,13.48", "of A and of B"),
+        ("napari-cryoet compare 9004 9001 --source demo --radius 75 --beta 4", "two annotation files of a portal"),
+        ("napari-cryoet compare mine.mrc truth.zarr --json", "two masks, for other programs"),
+        after="A is judged, B is the reference. Both are .ndjson files of picks, masks (.zarr, .mrc), or with --source "
+        "ids of annotation files. Picks match one to one if they are no farther apart than the radius.",
+    )
+    parser.add_argument("a", metavar="A", help="what is judged: a file, or the id of an annotation file")
+    parser.add_argument("b", metavar="B", help="the reference, such as a ground truth")
+    parser.add_argument("--source", metavar="SOURCE", help=f"where ids are looked up: {_SOURCE_HELP}")
+    parser.add_argument(
+        "--radius", type=_positive, metavar="Å", help="how far apart the same particle may be, in ångström"
+    )
+    parser.add_argument(
+        "--beta",
+        type=_positive,
+        default=1.0,
+        help="how many times as important recall is as precision (default: 1; the CZII challenge took 4)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("optimal", "greedy"),
+        default="optimal",
+        help="as many matches as can be at the least total distance, or the nearest two first (default: optimal)",
+    )
+    parser.add_argument(
+        "--symmetry", type=_symmetry, default="C1", metavar="Cn", help="of the particle about its z axis (default: C1)"
+    )
+    parser.add_argument(
+        "--iou",
+        type=_share,
+        default=0.5,
+        metavar="IOU",
+        help="from which overlap on two objects are one (default: 0.5)",
+    )
+    parser.add_argument(
+        "--spacing", type=_spacings, metavar="Å", help="voxel spacing of files that don't say it: of both, or of A,B"
+    )
+    parser.add_argument(
+        "--insist", action="store_true", help="compare also what was made on different alignments or runs"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_pack(commands: Any) -> None:
@@ -291,6 +341,38 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 0 to 65535")
     return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number
+
+
+def _share(text: str) -> float:
+    number = _positive(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return number
+
+
+def _spacings(text: str) -> tuple[float, float]:
+    match [_positive(part) for part in text.split(",")]:
+        case [both]:
+            return both, both
+        case [of_a, of_b]:
+            return of_a, of_b
+    raise argparse.ArgumentTypeError(f"{text!r}: say one voxel spacing, or two with a comma")
+
+
+def _symmetry(text: str) -> str:
+    if not re.fullmatch(r"[Cc][1-9][0-9]{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: say C1, C2, C3, …")
+    return text.upper()
 
 
 def _seconds(text: str) -> float:

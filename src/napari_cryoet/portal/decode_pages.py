@@ -140,6 +140,16 @@ def lookup(data: Row) -> tuple[LookupHit, ...]:
     return tuple(hits)
 
 
+def run_of_file(data: Row) -> int | None:
+    """The run that an annotation file belongs to, as `queries.FILE_RUN` asks for it; None where there is none."""
+    for row in rows_of(data, "annotationFiles"):
+        shape = decode.optional_object_of(row, "annotationShape", "annotationFiles") or {}
+        annotation = decode.optional_object_of(shape, "annotation", "annotationFiles")
+        if annotation is not None and annotation.get("runId") is not None:
+            return int_of(annotation, "runId", "annotationFiles")
+    return None
+
+
 _LOOKUP_LISTS = {
     "dataset": "dataset",
     "deposition": "deposition",

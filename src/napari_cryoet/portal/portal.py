@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         RunPage,
         RunRow,
     )
+    from napari_cryoet.records import AnnotationFile
 
 T = TypeVar("T")
 
@@ -170,6 +171,16 @@ class Portal:
             lambda data, freshness: decode_pages.run_page(data, run_id, freshness),
             stop,
         )
+
+    def annotation_file(self, file_id: int, *, stop: threading.Event | None = None) -> AnnotationFile:
+        """One annotation file with its parents, in two requests: for its run, and for everything of that."""
+        _require_id("annotation file", file_id)
+        run_id = self._ask(queries.FILE_RUN, {"id": file_id}, lambda data, _: decode_pages.run_of_file(data), stop)
+        files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
+        for file in files:
+            if file.id == file_id:
+                return file
+        raise NotFoundError(f"The portal has no annotation file {file_id}.")
 
     def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
         """A deposition, the datasets that it brought or added to, and the runs of others that it added to."""

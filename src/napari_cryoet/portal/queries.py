@@ -242,6 +242,13 @@ query Lookup($id: Int!) {
 }
 """
 
+#: The run of an annotation file, by its id.
+FILE_RUN = """
+query FileRun($id: Int!) {
+  annotationFiles(where: {id: {_eq: $id}}) { id annotationShape { annotation { runId } } }
+}
+"""
+
 #: Where a searched word may stand; the server has no "or", so each is a list of its own, joined here.
 _SEARCH_BRANCHES = {
     "title": "title: {_ilike: $%s}",

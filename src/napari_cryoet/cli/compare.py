@@ -1,0 +1,64 @@
+"""``napari-cryoet compare``: how far two annotations agree, as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import threading
+from contextlib import closing
+from typing import Final
+
+from napari_cryoet import comparison
+from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
+from napari_cryoet.cli.sources import open_source
+from napari_cryoet.comparison import Mask
+from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.picks import Picks
+from napari_cryoet.records import AnnotationFile
+
+_FILE_ID: Final = re.compile(r"(?:AF-)?([0-9]{1,9})")
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print how far A agrees with B."""
+    with stop_on_interrupt() as stop, ProgressLine() as line:
+        a, b = _opened(options, line, stop)
+        found = comparison.compare(
+            a,
+            b,
+            radius_angstrom=options.radius,
+            beta=options.beta,
+            method=options.method,
+            symmetry=options.symmetry,
+            iou_threshold=options.iou,
+            insist=options.insist,
+            progress=lambda share: line.show(f"{share:4.0%}"),
+            stop=stop,
+        )
+    if options.json:
+        say(json.dumps(comparison.plain_report(found), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        say(comparison.report_text(found).rstrip("\n"))
+    return 0
+
+
+def _opened(
+    options: argparse.Namespace, line: ProgressLine, stop: threading.Event
+) -> tuple[Picks | Mask, Picks | Mask]:
+    ids = [_FILE_ID.fullmatch(text) for text in (options.a, options.b)]
+    sources: list[AnnotationFile | str] = [options.a, options.b]
+    if any(ids):
+        if options.source is None:
+            raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
+        with closing(open_source(options.source, line, stop)) as portal:
+            sources = [
+                portal.annotation_file(int(found[1]), stop=stop) if found else text
+                for found, text in zip(ids, (options.a, options.b), strict=True)
+            ]
+    spacings = options.spacing or (None, None)
+    a, b = (
+        comparison.open_annotation(source, spacing_angstrom=spacing, stop=stop)
+        for source, spacing in zip(sources, spacings, strict=True)
+    )
+    return a, b

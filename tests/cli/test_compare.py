@@ -1,0 +1,93 @@
+"""``napari-cryoet compare``: the numbers of `compare()`, for a person and for a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from command_line import modules_after
+from napari_cryoet import compare, open_annotation, open_portal, report_text
+from napari_cryoet.cli import main
+from napari_cryoet.comparison import plain_report
+
+TEMPLATES, TRUTH, MEMBRANE, CAPTION, OTHER_ALIGNMENT = 9004, 9001, 9009, 9012, 9015
+
+
+def point(x: float) -> str:
+    return json.dumps({"type": "point", "location": {"x": x, "y": 0, "z": 0}}) + "\n"
+
+
+@pytest.fixture
+def two_files(tmp_path: Path) -> tuple[str, str]:
+    (tmp_path / "a.ndjson").write_text(point(0) + point(10))
+    (tmp_path / "b.ndjson").write_text(point(1) + point(20) + point(30))
+    return str(tmp_path / "a.ndjson"), str(tmp_path / "b.ndjson")
+
+
+def test_it_prints_the_same_numbers_as_python(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--radius", "60", "--beta", "4", "--method", "greedy", "--symmetry", "C2"]
+    command = ["compare", str(TEMPLATES), f"AF-{TRUTH}", "--source", str(demo_pack), *settings]
+    files = {file.id: file for file in open_portal(demo_pack).run_page(9001).annotation_files}
+    a, b = open_annotation(files[TEMPLATES]), open_annotation(files[TRUTH])
+    found = compare(a, b, radius_angstrom=60, beta=4, method="greedy", symmetry="C2")
+
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(plain_report(found)))
+    assert main(command) == 0
+    assert capsys.readouterr().out == report_text(found)
+    assert found.scores.true_positives > 50
+
+
+def test_files_are_compared_at_the_spacing_that_is_given(
+    two_files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *two_files, "--radius", "30", "--spacing", "10", "--json"]) == 0
+    same = json.loads(capsys.readouterr().out)
+    assert (same["true_positives"], same["false_positives"], same["false_negatives"]) == (1, 1, 2)
+    assert main(["compare", *two_files, "--radius", "10", "--spacing", "10,5", "--json"]) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert (other["true_positives"], other["a"]["spacing_angstrom"], other["b"]["spacing_angstrom"]) == (2, 10, 5)
+
+
+def test_points_are_compared_with_masks(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(TRUTH), str(MEMBRANE), "--source", str(demo_pack), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["share_inside"] == 0
+    assert main(["compare", str(MEMBRANE), str(MEMBRANE), "--source", str(demo_pack), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dice"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([str(TRUTH), str(TRUTH), "--radius", "5"], "Add --source"),
+        ([str(TRUTH), "424242", "--radius", "5", "--source", "PACK"], "no annotation file 424242"),
+        ([str(TRUTH), str(CAPTION), "--radius", "5", "--source", "PACK"], "text about the whole tomogram"),
+        ([str(TRUTH), str(TRUTH), "--source", "PACK"], "Give a radius"),
+        ([str(OTHER_ALIGNMENT), str(TRUTH), "--radius", "5", "--source", "PACK"], "Insist"),
+        (["A.ndjson", "B.ndjson", "--radius", "5"], "Give its voxel spacing"),
+    ],
+)
+def test_what_can_not_be_compared_ends_with_one_and_the_reason(
+    demo_pack: Path,
+    two_files: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
+) -> None:
+    known = {"PACK": str(demo_pack), "A.ndjson": two_files[0], "B.ndjson": two_files[1]}
+    assert main(["compare", *(known.get(word, word) for word in arguments)]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_who_insists_gets_numbers_and_is_told(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(OTHER_ALIGNMENT), str(TRUTH)]
+    assert main(["compare", *files, "--radius", "5", "--source", str(demo_pack), "--insist"]) == 0
+    assert "because you insisted" in capsys.readouterr().out
+
+
+def test_no_window_is_needed(two_files: tuple[str, str]) -> None:
+    loaded = modules_after(["compare", *two_files, "--radius", "30", "--spacing", "10"])
+    assert "scipy" in loaded
+    assert not loaded & {"napari", "qtpy", "vispy"}
