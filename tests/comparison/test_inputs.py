@@ -38,12 +38,13 @@ def test_both_files_of_a_mask_hold_the_same(files):
 def test_what_can_not_be_compared_says_why(files, tmp_path):
     with pytest.raises(FormatError, match="text about the whole tomogram"):
         open_annotation(files[9012])
-    with pytest.raises(FormatError, match="no annotation that can be compared"):
+    (tmp_path / "a.tif").write_bytes(b"II*")
+    with pytest.raises(FormatError, match="no file of picks"):
         open_annotation(tmp_path / "a.tif")
     (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
-    with pytest.raises(FormatError, match="None of the 1 lines"):
+    with pytest.raises(FormatError, match="no file of picks"):
         open_annotation(tmp_path / "log.ndjson")
-    with pytest.raises(FormatError, match="no file"):
+    with pytest.raises(FormatError, match="can't be read"):
         open_annotation(tmp_path / "absent.ndjson")
 
 
@@ -63,3 +64,9 @@ def test_bare_files_have_the_spacing_that_somebody_gives_or_that_they_or_their_f
     assert open_annotation(tmp_path / "m.mrc", spacing_angstrom=5).spacing_angstrom == 5
     with pytest.raises(ComparisonError, match="as wide along all axes"):
         open_annotation(tmp_path / "uneven.mrc")
+
+
+def test_files_of_other_programs_are_picks_too(tmp_path):
+    (tmp_path / "p.csv").write_text("x_voxel,y_voxel,z_voxel\n1,2,3\n")
+
+    assert open_annotation(tmp_path / "p.csv", spacing_angstrom=10).points_zyx.tolist() == [[3, 2, 1]]

@@ -12,6 +12,7 @@ from napari_cryoet import overlay, provenance
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.formats import ndjson
+from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, spacing_in_layout, suffix_of
@@ -24,6 +25,8 @@ def open_annotation(
     source: AnnotationFile | str | Path,
     *,
     spacing_angstrom: float | None = None,
+    shape_zyx: tuple[int, int, int] | None = None,
+    tomogram: str | None = None,
     stop: threading.Event | None = None,
 ) -> Picks | Mask:
     """An annotation as something that can be compared: picks are read, masks only opened.
@@ -31,14 +34,18 @@ def open_annotation(
     Parameters
     ----------
     source
-        A record of the portal, or the path or address of an ``.ndjson`` file, or of a mask (OME-Zarr, zarr or MRC).
+        A record of the portal; the path of a file of picks (see `napari_cryoet.pick_files`); the address of an
+        ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr or MRC).
     spacing_angstrom
-        The voxel spacing of a file that doesn't say it, or if you know better. A record has its own.
+        The voxel spacing of a file that doesn't say it. A record has its own.
+    shape_zyx, tomogram
+        What else some files of picks need: the size of the volume from whose centre they count, in voxels, and which
+        one of several tomograms.
 
     Raises
     ------
     FormatError
-        If it is neither picks nor a mask, or can't be read.
+        If it is neither picks nor a mask, or can't be read; a `MissingContextError` if it needs more to be said.
     StreamError
         If it can't be reached.
     StoppedError
@@ -51,34 +58,35 @@ def open_annotation(
         known = overlay.spacing_angstrom(source)
         spacing = known if known is not None else spacing_angstrom
         about = provenance.of_annotation_file(source, source.https_path, spacing)
-        is_points = source.format == "ndjson"
-        return _open(source.https_path, spacing, source.alignment_id, about, is_points=is_points, stop=stop)
+        read = _read_points if source.format == "ndjson" else _open_mask
+        return read(source.https_path, spacing, source.alignment_id, about, stop)
     address = os.fspath(source)
-    suffix = suffix_of(address)
-    if suffix != ".ndjson" and suffix not in MRC_SUFFIXES | {".zarr"}:
-        raise FormatError(
-            f"{Path(address).name!r} is no annotation that can be compared.",
-            hint="Picks are .ndjson files; masks are .zarr, .mrc, .map or .rec.",
-        )
-    spacing = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
-    about = provenance.of_bare_file("annotation", address, spacing)
-    return _open(address, spacing, None, about, is_points=suffix == ".ndjson", stop=stop)
+    if _is_volume(address):
+        known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
+        return _open_mask(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
+    if "://" not in address:
+        return read_picks(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+    known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
+    return _read_points(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
 
 
-def _open(
-    address: str,
-    spacing: float | None,
-    alignment_id: int | None,
-    about: dict[str, Any],
-    *,
-    is_points: bool,
-    stop: threading.Event | None,
-) -> Picks | Mask:
-    if is_points:
-        points = ndjson.read_points(_fetch(address, stop))
-        if len(points) == 0 and points.skipped:
-            raise FormatError(f"None of the {len(points.skipped):,} lines of {address} is a point.")
-        return points.to_picks(spacing, alignment_id=alignment_id, about=about)
+def _is_volume(address: str) -> bool:
+    """Whether a path or address is that of a volume, by its name."""
+    return suffix_of(address) in MRC_SUFFIXES | {".zarr"}
+
+
+def _read_points(
+    address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
+) -> Picks:
+    points = ndjson.read_points(_fetch(address, stop))
+    if len(points) == 0 and points.skipped:
+        raise FormatError(f"None of the {len(points.skipped):,} lines of {address} is a point.")
+    return points.to_picks(spacing, alignment_id=alignment_id, about=about)
+
+
+def _open_mask(
+    address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
+) -> Mask:
     volume = open_volume(address, stop=stop)
     return Mask(
         volume.levels[0],
