@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Layer, Points
 from numpy.typing import NDArray
 
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
@@ -82,7 +82,7 @@ def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray
 
 
 def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]]) -> Picks:
-    spacing = _spacing_angstrom(layer)
+    spacing = spacing_angstrom_of(layer)
     instance_ids = _whole(columns.get("instance_id"), NO_INSTANCE)
     if instance_ids is not None:
         del columns["instance_id"]
@@ -90,7 +90,7 @@ def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDA
     return Picks(places, spacing, instance_ids=instance_ids, features=columns, about=about)
 
 
-def _spacing_angstrom(layer: Points) -> float | None:
+def spacing_angstrom_of(layer: Layer) -> float | None:
     """The width of a voxel of the layer's grid; None where it has none, or several."""
     widths = set()
     for scale, unit in zip(layer.scale, layer.units, strict=True):
