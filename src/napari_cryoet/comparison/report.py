@@ -55,8 +55,23 @@ def headline(comparison: Comparison) -> str:
     return f"A ({name_a}) against B ({name_b}), the reference, at {comparison.spacing_angstrom:g} Å."
 
 
+def spread_rows_of(comparison: Comparison) -> tuple[Row, ...]:
+    """How distances and angles are spread, where there may be some."""
+    match comparison:
+        case PicksComparison():
+            return (
+                _spread_row("distance", comparison.distance, "No pick matches another."),
+                _spread_row("rotation error", comparison.rotation_error, comparison.why_no_angles),
+                _spread_row("z-axis tilt error", comparison.tilt_error, comparison.why_no_angles),
+            )
+        case PicksInMask():
+            why = comparison.why_undefined.get("surface_distance", "There are no picks.")
+            return (_spread_row("from the surface", comparison.distance, why),)
+    return ()
+
+
 def rows_of(comparison: Comparison) -> tuple[Row, ...]:
-    """The numbers, most important first."""
+    """The numbers but those of `spread_rows_of`, most important first."""
     match comparison:
         case PicksComparison():
             return tuple(_picks_rows(comparison))
@@ -84,7 +99,7 @@ def portal_lines(comparison: Comparison) -> tuple[str, ...]:
 
 def report_text(comparison: Comparison) -> str:
     """A comparison as plain text of a few lines."""
-    rows = rows_of(comparison)
+    rows = rows_of(comparison) + spread_rows_of(comparison)
     headings = Row(
         "",
         "here",
@@ -121,9 +136,6 @@ def _picks_rows(comparison: PicksComparison) -> list[Row]:
         _with_portal("precision", scores.precision, comparison, why.get("precision", "")),
         _with_portal("recall", scores.recall, comparison, why.get("recall", "")),
         Row(f"F-beta, beta {scores.beta:g}", _share(scores.f_beta), why=why.get("f_beta", "")),
-        _spread_row("distance", comparison.distance, "No pick matches another."),
-        _spread_row("rotation error", comparison.rotation_error, comparison.why_no_angles),
-        _spread_row("z-axis tilt error", comparison.tilt_error, comparison.why_no_angles),
     ]
 
 
@@ -137,7 +149,6 @@ def _mask_rows(comparison: PicksInMask) -> list[Row]:
         Row("outside B", f"{numbers['outside']:,}"),
         Row("outside of its volume", f"{numbers['outside_of_volume']:,}"),
         Row("share inside", _share(comparison.share_inside), why=why.get("share_inside", "")),
-        _spread_row("from the surface", comparison.distance, why.get("surface_distance", "There are no picks.")),
         Row("distances are", exactly),
     ]
 

@@ -1,0 +1,100 @@
+"""Which layers of a viewer can be compared, and what they are for that: picks or masks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer, Points
+
+from napari_cryoet._qt.layer_picks import picks_of, spacing_angstrom_of
+from napari_cryoet.comparison import Mask
+from napari_cryoet.comparison.sides import SHOWN_NAME
+from napari_cryoet.diameters import diameter_angstrom
+from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.picks import Picks
+from napari_cryoet.streaming.pyramid import pyramid_of
+
+
+def comparable_layers(viewer: ViewerModel) -> list[Layer]:
+    """The layers of three-dimensional points and labels, as the list of layers has them: from the top down."""
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Points | Labels) and layer.ndim == 3]
+
+
+def likely_pair(layers: list[Layer]) -> tuple[Layer, Layer]:
+    """Of two or more layers, what somebody may want to judge, and by what: a ground truth, of the same object.
+
+    Points are judged by a mask where there is nothing of one kind.
+    """
+    reference = next((layer for layer in layers if about_of(layer).get("is_ground_truth")), layers[-1])
+    wanted = about_of(reference).get("object_id")
+    others = [layer for layer in layers if layer is not reference]
+    others.sort(key=lambda layer: (type(layer) is not type(reference), about_of(layer).get("object_id") != wanted))
+    judged = others[0]
+    is_awkward = isinstance(judged, Labels) and isinstance(reference, Points)
+    return (reference, judged) if is_awkward else (judged, reference)
+
+
+def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask:
+    """A layer as it is now; nothing of a mask is read.
+
+    Parameters
+    ----------
+    spacing_angstrom
+        The width of its voxels, where its scale has no unit of length.
+
+    Raises
+    ------
+    ComparisonError
+        If the layer was moved or turned, so that its positions aren't those of its grid.
+    """
+    if _is_moved(layer):
+        raise ComparisonError(f"The layer {layer.name!r} is moved or turned against its own grid.")
+    about = about_of(layer) | {SHOWN_NAME: layer.name}
+    if isinstance(layer, Points):
+        picks = picks_of(layer)
+        spacing = picks.spacing_angstrom if picks.spacing_angstrom is not None else spacing_angstrom
+        return picks.changed(spacing_angstrom=spacing, about=dict(picks.about) | about)
+    pyramid = pyramid_of(layer.data)
+    data = layer.data[0] if layer.multiscale else layer.data
+    size_z, size_y, size_x = (int(size) for size in (data.shape if pyramid is None else pyramid.shapes[0]))
+    spacing = spacing_angstrom_of(layer)
+    return Mask(
+        data,
+        spacing if spacing is not None else spacing_angstrom,
+        shape_zyx=(size_z, size_y, size_x),
+        alignment_id=about.get("alignment_id"),
+        about=about,
+    )
+
+
+def suggested_radius_angstrom(layer: Layer) -> float:
+    """Half of the diameter of the object that a layer shows."""
+    about = about_of(layer)
+    return diameter_angstrom(about.get("object_id"), about.get("object_name")) / 2
+
+
+def about_of(layer: Layer) -> dict[str, Any]:
+    """What a layer's metadata say of where it comes from."""
+    about = layer.metadata.get(METADATA_KEY)
+    return dict(about) if isinstance(about, dict) else {}
+
+
+def _is_moved(layer: Layer) -> bool:
+    return not (
+        np.allclose(layer.translate, 0)
+        and np.allclose(layer.rotate, np.eye(3))
+        and np.allclose(layer.shear, 0)
+        and np.allclose(layer.affine.affine_matrix, np.eye(4))
+    )
+
+
+def lacks_spacing(layer: Layer | None) -> bool:
+    """Whether a layer's scale doesn't say how wide a voxel is in ångström."""
+    if layer is None:
+        return False
+    spacing = spacing_angstrom_of(layer)
+    return spacing is None or not math.isfinite(spacing)

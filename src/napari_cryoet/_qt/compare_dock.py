@@ -1,0 +1,241 @@
+"""The dock that compares two annotations of the viewer: asks, lets a task answer, shows the answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Layer
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.compare_form import CompareForm
+from napari_cryoet._qt.compare_results import CompareResults
+from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.comparison import (
+    Comparison,
+    PicksComparison,
+    PicksInMask,
+    compare,
+    comparison_layers,
+    plain_report,
+    report_text,
+)
+from napari_cryoet.exceptions import ComparisonError, CryoETError
+
+if TYPE_CHECKING:
+    import napari
+
+KEY = "compare"
+_STEPS = 1000
+_NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
+
+
+class CompareDock(QWidget):
+    """Compares two layers of points or labels, and shows what matches and what doesn't.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are compared.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("CompareDock")
+        self.setAccessibleName("Compare annotations")
+        self._viewer = napari_viewer
+        self._theme = Theme(napari_viewer, self)
+        self.tasks = Tasks(self)
+        self._activity = Activity(self.tasks, self)
+        self.form = CompareForm(napari_viewer)
+        self.comparison: Comparison | None = None
+        self._shown: dict[int, Layer] = {}  # layers that were made of this comparison, by which of its layers they are
+        self.start = QPushButton("Compare")
+        self.swap = QPushButton("Swap A and B")
+        self.stop = QPushButton("Stop")
+        self.bar = QProgressBar()
+        self.message = plain_label(name="compareMessage")
+        self.results = CompareResults(self._theme)
+        self._lay_out()
+        self._connect()
+        self._on_theme()
+        self._set_state()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the other docks."""
+        return QSize(380, 720)
+
+    def minimumSizeHint(self) -> QSize:
+        """Everything is usable down to this."""
+        return QSize(320, 300)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """End the task, and hear no more of the viewer."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def close_down(self) -> None:
+        """End the task, for good."""
+        self.tasks.close()
+        self.form.close_down()
+        self._theme.close()
+
+    def save_json(self, path: Path) -> None:
+        """Write all numbers and where both sides come from into a file."""
+        if self.comparison is None:
+            return
+        text = json.dumps(plain_report(self.comparison), indent=1, ensure_ascii=False, allow_nan=False)
+        try:
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            self.message.setText(f"{path.name} could not be written: {error.strerror or error}.")
+        else:
+            self.message.setText(f"Saved as {path.name}.")
+        self._set_state()
+
+    def _on_start(self) -> None:
+        try:
+            question = self.form.question()
+        except ComparisonError as error:
+            self._on_failed(error)
+            return
+
+        def work(job: Job) -> Comparison:
+            return compare(
+                question.a,
+                question.b,
+                radius_angstrom=question.radius_angstrom,
+                beta=question.beta,
+                method=question.method,
+                symmetry=question.symmetry,
+                insist=question.insist,
+                progress=lambda share: job.say(share, f"{share:.0%}"),
+                stop=job.stop,
+            )
+
+        self.bar.setValue(0)
+        self.message.setText("")
+        self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
+        self._set_state()
+
+    def _on_stop(self) -> None:
+        self.tasks.stop(KEY)
+        self.message.setText("Stopped.")
+        self._set_state()
+
+    def _on_said(self, _key: object, share: float, _words: str) -> None:
+        self.bar.setValue(round(share * _STEPS))
+
+    def _on_answer(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+        self._shown = {}
+        self.results.show_comparison(comparison)
+        self._set_state()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self.message.setText(str(error) + (f"\n{error.details}" if isinstance(error, UnexpectedError) else ""))
+        self._set_state()
+
+    def _on_layer_requested(self, number: int) -> None:
+        """Add the layer, or lead to it where it was added before."""
+        if not isinstance(self.comparison, PicksComparison | PicksInMask):
+            return
+        layer = self._shown.get(number)
+        if layer is None or layer not in self._viewer.layers:
+            layer = add_layers(self._viewer, [comparison_layers(self.comparison)[number]])[0]
+            self._shown[number] = layer
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+
+    def _on_copy(self) -> None:
+        if self.comparison is not None:
+            copy_text(report_text(self.comparison))
+            self.message.setText("Copied.")
+            self._set_state()
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the comparison", "comparison.json", "JSON (*.json)")
+        if path:
+            self.save_json(Path(path))
+
+    def _set_state(self) -> None:
+        is_running = self.tasks.is_running(KEY)
+        self.form.setEnabled(not is_running)
+        self.start.setVisible(not is_running)
+        self.start.setEnabled(self.form.has_pair)
+        self.swap.setEnabled(self.form.has_pair and not is_running)
+        self.stop.setVisible(is_running)
+        self.bar.setVisible(is_running)
+        self.results.setEnabled(not is_running)
+        if not self.form.has_pair and self.comparison is None:
+            self.message.setText(_NOTHING_YET)
+        elif self.message.text() == _NOTHING_YET:
+            self.message.setText("")
+        self.message.setVisible(bool(self.message.text()))
+
+    def _connect(self) -> None:
+        self.form.changed.connect(self._set_state)
+        self.start.clicked.connect(lambda _checked=False: self._on_start())
+        self.stop.clicked.connect(lambda _checked=False: self._on_stop())
+        self.swap.clicked.connect(lambda _checked=False: self.form.swap())
+        self.tasks.said.connect(self._on_said)
+        self.results.layer_requested.connect(self._on_layer_requested)
+        self.results.copy_requested.connect(self._on_copy)
+        self.results.save_requested.connect(self._on_save)
+        self._theme.changed.connect(self._on_theme)
+
+    def _on_theme(self) -> None:
+        colors = self._theme.colors
+        self.setStyleSheet(
+            f"""
+            #CompareDock QLabel#dimText, #CompareDock QLabel#compareHeadline {{ color: {colors.dim.name()}; }}
+            #CompareDock QTableWidget {{
+                background: {colors.background.name()}; border: 1px solid {colors.border.name()}; border-radius: 3px;
+            }}
+            #CompareDock QTableWidget:focus {{ border: 1px solid {colors.accent.name()}; }}
+            #CompareDock QTableWidget::item {{ padding: 1px 4px; }}
+            #CompareDock QHeaderView::section {{
+                background: {colors.background.name()}; color: {colors.dim.name()}; border: none; padding: 2px 4px;
+            }}
+            #CompareDock QPushButton:focus, #CompareDock QComboBox:focus, #CompareDock QAbstractSpinBox:focus {{
+                border: 1px solid {colors.accent.name()};
+            }}
+            """
+        )
+
+    def _lay_out(self) -> None:
+        self.bar.setRange(0, _STEPS)
+        self.bar.setAccessibleName("How far the comparison is")
+        for button in (self.start, self.swap, self.stop):
+            button.setAccessibleName(button.text())
+        self.stop.setAccessibleName("Stop comparing")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.swap)
+        buttons.addStretch(1)
+        buttons.addWidget(self.stop)
+        buttons.addWidget(self.start)
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.addWidget(self.form)
+        column.addLayout(buttons)
+        column.addWidget(self.bar)
+        column.addWidget(self.message)
+        column.addWidget(self.results)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)

@@ -1,0 +1,179 @@
+"""What is to be compared, and how: a form over `napari_cryoet.compare`, filled with the viewer's layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
+from napari.components import ViewerModel
+from napari.layers import Layer, Points
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
+
+from napari_cryoet._qt.comparable import (
+    comparable_layers,
+    lacks_spacing,
+    likely_pair,
+    side_of,
+    suggested_radius_angstrom,
+)
+from napari_cryoet.comparison import Mask, Method
+from napari_cryoet.picks import Picks
+
+_METHODS: dict[str, Method] = {"optimal: as many as can be": "optimal", "greedy: nearest first": "greedy"}
+_ANGSTROM_A_NM = 10.0
+_LONGEST_NAME, _HEAD = 29, 9
+#: Of the list of layers, or of a layer in it.
+_CHANGES_OF_CHOICES = frozenset({"inserted", "removed", "reordered", "name"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `napari_cryoet.compare` is asked."""
+
+    a: Picks | Mask
+    b: Picks | Mask
+    radius_angstrom: float
+    beta: float
+    method: Method
+    symmetry: str
+    insist: bool
+
+
+class CompareForm(QWidget):
+    """The form; its choices follow the viewer's layers."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._radius_is_own = False
+        self.a = ComboBox(choices=self._choices)
+        self.b = ComboBox(choices=self._choices)
+        self.radius = FloatSpinBox(min=0.1, max=1000, step=0.5, value=5)
+        self.beta = FloatSpinBox(min=0.1, max=100, step=1, value=1)
+        self.method = ComboBox(choices=list(_METHODS))
+        self.fold = SpinBox(min=1, max=999, value=1)
+        self.spacing = FloatSpinBox(min=0.01, max=1e5, step=0.1, value=10)
+        self.insist = CheckBox(text="also on different alignments")
+        self._lay_out()
+        self._connect()
+        self._refresh()
+
+    @property
+    def has_pair(self) -> bool:
+        """Whether there is something to compare."""
+        return self.a.value is not None and self.b.value is not None and self.a.value is not self.b.value
+
+    def question(self) -> Question:
+        """What is asked now.
+
+        Raises
+        ------
+        ComparisonError
+            If a layer can't be compared.
+        """
+        spacing = float(self.spacing.value)
+        return Question(
+            a=side_of(self.a.value, spacing),
+            b=side_of(self.b.value, spacing),
+            radius_angstrom=float(self.radius.value) * _ANGSTROM_A_NM,
+            beta=float(self.beta.value),
+            method=_METHODS[self.method.value],
+            symmetry=f"C{int(self.fold.value)}",
+            insist=bool(self.insist.value),
+        )
+
+    def swap(self) -> None:
+        """Judge the other one."""
+        a, b = self.a.value, self.b.value
+        self.a.value, self.b.value = b, a
+
+    def close_down(self) -> None:
+        """Hear no more of the viewer."""
+        self._viewer.layers.events.disconnect(self._on_layers)
+
+    def _choices(self, _widget: Any = None) -> list[tuple[str, Layer]]:
+        layers = comparable_layers(self._viewer)
+        short = [_shortened(layer.name) for layer in layers]
+        are_told_apart = len(set(short)) == len(short)
+        return [(name if are_told_apart else layer.name, layer) for name, layer in zip(short, layers, strict=True)]
+
+    def _on_layers(self, event: Any) -> None:
+        if event.type in _CHANGES_OF_CHOICES:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Offer what there is now; what was chosen stays chosen while it is there."""
+        before = (self.a.value, self.b.value)
+        self.a.reset_choices()
+        self.b.reset_choices()
+        layers = comparable_layers(self._viewer)
+        if len(layers) > 1:
+            is_kept = before[0] in layers and before[1] in layers and before[0] is not before[1]
+            self.a.value, self.b.value = before if is_kept else likely_pair(layers)  # a new name loses what was chosen
+        self._adapt()
+
+    def _adapt(self, _value: Any = None) -> None:
+        """Ask only what matters for what is chosen."""
+        a, b = self.a.value, self.b.value
+        are_points = isinstance(a, Points) and isinstance(b, Points)
+        for field in (self.radius, self.method, self.fold):
+            self._rows.setRowVisible(field.native, are_points or not self.has_pair)
+        self._rows.setRowVisible(self.beta.native, type(a) is type(b))
+        self._rows.setRowVisible(self.spacing.native, lacks_spacing(a) or lacks_spacing(b))
+        if are_points and not self._radius_is_own:
+            with self.radius.changed.blocked():
+                self.radius.value = suggested_radius_angstrom(a) / _ANGSTROM_A_NM
+        self.changed.emit()
+
+    def _on_radius(self, _value: float) -> None:
+        self._radius_is_own = True  # from now on nobody else's idea takes its place
+
+    def _connect(self) -> None:
+        self._viewer.layers.events.connect(self._on_layers)
+        self.a.changed.connect(self._adapt)
+        self.b.changed.connect(self._adapt)
+        self.radius.changed.connect(self._on_radius)
+
+    def _lay_out(self) -> None:
+        self._rows = QFormLayout(self)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows: list[tuple[str, ComboBox | FloatSpinBox | SpinBox | CheckBox, str, str]] = [
+            ("A, judged", self.a, "A, what is judged", "Points or labels of three dimensions"),
+            ("B, reference", self.b, "B, the reference", "What counts as the truth"),
+            ("Radius, nm", self.radius, "Radius in nanometres", "How far apart two picks of the same particle may be"),
+            (
+                "Beta of F",
+                self.beta,
+                "Beta of the F score",
+                "How many times as important recall is as precision; the CZII challenge took 4",
+            ),
+            ("Matching", self.method, "Way of matching", "Each pick gets at most one partner"),
+            (
+                "Symmetry, C",
+                self.fold,
+                "Symmetry of the particle about its z axis",
+                "7 for C7, 1 for none; matters for angles only",
+            ),
+            ("Voxel, Å", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
+            ("", self.insist, "Compare also layers of different alignments or runs", "Positions may then not fit"),
+        ]
+        for label, field, name, tooltip in rows:
+            field.native.setAccessibleName(name)
+            field.native.setToolTip(tooltip)
+            self._rows.addRow(label, field.native)
+        for combo in (self.a.native, self.b.native, self.method.native):
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.setMinimumContentsLength(8)
+            combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+def _shortened(name: str) -> str:
+    """A layer's name without its middle where it is long: what tells layers of one run apart stands at the end."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_HEAD].rstrip()}…{name[_HEAD + 1 - _LONGEST_NAME :].lstrip()}"

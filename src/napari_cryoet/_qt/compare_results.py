@@ -1,0 +1,143 @@
+"""The outcome of a comparison: a table with the portal's numbers beside ours, histograms, and buttons for the rest."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QGridLayout,
+    QHeaderView,
+    QPushButton,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.histogram_plot import HistogramPlot
+from napari_cryoet._qt.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.comparison import Comparison, PicksComparison, PicksInMask, Spread
+from napari_cryoet.comparison.report import Row, headline, portal_lines, rows_of, spread_rows_of
+
+_PARTS = {
+    PicksComparison: ("Show matched", "Show only A", "Show only B"),
+    PicksInMask: ("Show inside", "Show outside"),
+}
+
+
+class CompareResults(QWidget):
+    """Shows one comparison; asks for layers, a copy or a file of it."""
+
+    layer_requested = Signal(int)  # which of `comparison_layers`
+    copy_requested = Signal()
+    save_requested = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._headline = plain_label(name="compareHeadline")
+        self.table = _table()
+        self.plots = [HistogramPlot(theme) for _ in range(3)]
+        self.notes = plain_label(name="dimText")
+        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.show_buttons = [QPushButton() for _ in range(3)]
+        self.copy = QPushButton("Copy as text")
+        self.save = QPushButton("Save JSON…")
+        for number, button in enumerate(self.show_buttons):
+            button.clicked.connect(lambda _checked=False, number=number: self.layer_requested.emit(number))
+        self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
+        self.save.clicked.connect(lambda _checked=False: self.save_requested.emit())
+        self.copy.setAccessibleName("Copy the comparison as text")
+        self.save.setAccessibleName("Save the comparison as a JSON file")
+        self._lay_out()
+        self.hide()
+
+    def show_comparison(self, comparison: Comparison) -> None:
+        """Replace what is shown."""
+        self._headline.setText(headline(comparison))
+        rows = rows_of(comparison)
+        _fill(self.table, rows)
+        spreads, reasons = _spreads(comparison), [f"No {row.name}: {row.why}" for row in rows if row.why]
+        spread_rows = spread_rows_of(comparison)
+        for number, plot in enumerate(self.plots):
+            spread = spreads[number] if number < len(spreads) else None
+            plot.setVisible(spread is not None)
+            if spread is not None:
+                plot.show_spread(spread_rows[number].name.capitalize(), spread_rows[number].value, spread)
+        reasons += list(dict.fromkeys(f"{row.name.capitalize()}: {row.why}" for row in spread_rows if row.why))
+        lines = [*portal_lines(comparison), *comparison.notes, *reasons]
+        self.notes.setText("\n".join(lines))
+        self.notes.setVisible(bool(lines))
+        texts = _PARTS.get(type(comparison), ())
+        for number, button in enumerate(self.show_buttons):
+            button.setVisible(number < len(texts))
+            if number < len(texts):
+                button.setText(texts[number])
+                button.setAccessibleName(f"{texts[number]} as a layer")
+        self.show()
+
+    def _lay_out(self) -> None:
+        buttons = QGridLayout()
+        buttons.setContentsMargins(0, 0, 0, 0)
+        for number, button in enumerate(self.show_buttons):
+            buttons.addWidget(button, 0, number)
+        below = QGridLayout()
+        below.addWidget(self.copy, 0, 0)
+        below.addWidget(self.save, 0, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._headline)
+        column.addWidget(self.table)
+        column.addLayout(buttons)
+        for plot in self.plots:
+            column.addWidget(plot)
+        column.addWidget(self.notes)
+        column.addLayout(below)
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, 4)
+    table.setObjectName("compareTable")
+    table.setAccessibleName("Numbers of the comparison")
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setTabKeyNavigation(False)  # Tab leads out of it, arrows move in it
+    table.setShowGrid(False)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    rows, columns = table.verticalHeader(), table.horizontalHeader()
+    assert rows is not None and columns is not None  # noqa: S101, PT018
+    rows.hide()
+    columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    return table
+
+
+def _fill(table: QTableWidget, rows: tuple[Row, ...]) -> None:
+    """One line a number; columns for what the portal says only where it says something."""
+    table.setRowCount(len(rows))
+    table.setHorizontalHeaderLabels(["", "here", "portal, A", "portal, B"])
+    table.setColumnHidden(2, not any(row.portal_a for row in rows))
+    table.setColumnHidden(3, not any(row.portal_b for row in rows))
+    for line, row in enumerate(rows):
+        for column, text in enumerate(row[:4]):
+            item = QTableWidgetItem(text)
+            if column:
+                item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+            item.setToolTip(plain_tooltip(row.why))
+            table.setItem(line, column, item)
+    table.resizeRowsToContents()
+    header = table.horizontalHeader()
+    assert header is not None  # noqa: S101
+    height = header.sizeHint().height() + sum(table.rowHeight(line) for line in range(len(rows)))
+    table.setFixedHeight(height + 2 * table.frameWidth())
+
+
+def _spreads(comparison: Comparison) -> list[Spread | None]:
+    match comparison:
+        case PicksComparison():
+            return [comparison.distance, comparison.rotation_error, comparison.tilt_error]
+        case PicksInMask():
+            return [comparison.distance]
+    return []
