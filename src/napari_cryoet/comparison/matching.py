@@ -95,22 +95,22 @@ def _pairs_within(
     from scipy.spatial import cKDTree
 
     found = [Matches(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
-    tree_b = cKDTree(points_b)
-    count = 0
-    for start in range(0, len(points_a) if len(points_b) else 0, _POINTS_AT_ONCE):
+    if not len(points_a) or not len(points_b):
+        return found[0]
+    reach = radius * _A_LITTLE_MORE  # the tree compares squares; what is exactly as far as the radius is within
+    tree_a, tree_b = cKDTree(points_a), cKDTree(points_b)
+    if tree_a.count_neighbors(tree_b, reach) > MAX_PAIRS:
+        raise ComparisonError(
+            f"More than {MAX_PAIRS:,} pairs of points lie within that radius of each other.",
+            hint="Choose a radius that is no larger than a particle.",
+        )
+    for start in range(0, len(points_a), _POINTS_AT_ONCE):
         if stop is not None and stop.is_set():
             raise StoppedError
         progress(start / len(points_a))
-        tree_a = cKDTree(points_a[start : start + _POINTS_AT_ONCE])
-        reach = radius * _A_LITTLE_MORE  # the tree compares squares; what is exactly as far as the radius is within
-        count += int(tree_a.count_neighbors(tree_b, reach))
-        if count > MAX_PAIRS:
-            raise ComparisonError(
-                f"More than {MAX_PAIRS:,} pairs of points lie within that radius of each other.",
-                hint="Choose a radius that is no larger than a particle.",
-            )
-        near = tree_a.sparse_distance_matrix(tree_b, reach, output_type="ndarray")
-        rows_a, rows_b = near["i"].astype(np.intp) + start, near["j"].astype(np.intp)
+        some = tree_a.indices[start : start + _POINTS_AT_ONCE]  # as they lie, so that each portion is near few others
+        near = cKDTree(points_a[some]).sparse_distance_matrix(tree_b, reach, output_type="ndarray")
+        rows_a, rows_b = some[near["i"]], near["j"].astype(np.intp)
         distances = np.linalg.norm(points_a[rows_a] - points_b[rows_b], axis=1)
         is_near = distances <= radius
         found.append(Matches(rows_a[is_near], rows_b[is_near], distances[is_near]))

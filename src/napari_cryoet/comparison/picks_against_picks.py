@@ -155,7 +155,7 @@ def compare_picks(
     matches = match_points(
         a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom, method, progress=progress, stop=stop
     )
-    rotation_errors, tilt_errors = _angles(a, b, matches.rows_a, matches.rows_b, fold)
+    rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches.rows_a, matches.rows_b, fold)
     return PicksComparison(
         a=a,
         b=b,
@@ -168,35 +168,35 @@ def compare_picks(
         rotation_errors_degree=rotation_errors,
         tilt_errors_degree=tilt_errors,
         scores=scores_of(len(matches), len(a), len(b), beta),
-        why_no_angles=_why_no_angles(a, b, rotation_errors),
+        why_no_angles=why_no_angles,
         notes=(*notes, *_about_duplicates(a, "A"), *_about_duplicates(b, "B")),
     )
 
 
 def _angles(
     a: Picks, b: Picks, rows_a: NDArray[np.intp], rows_b: NDArray[np.intp], fold: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Rotation and tilt errors of matches, NaN for those without; and why none has any, empty where some have."""
     rotation_errors, tilt_errors = np.full(len(rows_a), np.nan), np.full(len(rows_a), np.nan)
-    rotations_a, rotations_b = a.rotations_xyz, b.rotations_xyz
-    if rotations_a is not None and rotations_b is not None:
-        is_known = a.are_oriented[rows_a] & b.are_oriented[rows_b]
-        rotation_errors[is_known], tilt_errors[is_known] = angular_errors(
-            rotations_a[rows_a[is_known]], rotations_b[rows_b[is_known]], fold
-        )
-    return rotation_errors, tilt_errors
-
-
-def _why_no_angles(a: Picks, b: Picks, rotation_errors: NDArray[np.float64]) -> str:
-    without = [letter for letter, picks in (("A", a), ("B", b)) if not picks.are_oriented.any()]
+    is_oriented_a, is_oriented_b = a.are_oriented, b.are_oriented
+    without = [letter for letter, which in (("A", is_oriented_a), ("B", is_oriented_b)) if not which.any()]
     if without:
-        return f"{' and '.join(without)} {'has' if len(without) == 1 else 'have'} no orientations."
-    if len(rotation_errors) == 0:
-        return "No pick matches another."
-    return "" if np.isfinite(rotation_errors).any() else "No two matched picks both have an orientation."
+        why = f"{' and '.join(without)} {'has' if len(without) == 1 else 'have'} no orientations."
+        return rotation_errors, tilt_errors, why
+    if len(rows_a) == 0:
+        return rotation_errors, tilt_errors, "No pick matches another."
+    is_known = is_oriented_a[rows_a] & is_oriented_b[rows_b]
+    rotations_a, rotations_b = a.rotations_xyz, b.rotations_xyz
+    assert rotations_a is not None and rotations_b is not None  # noqa: S101, PT018 - some are oriented
+    rotation_errors[is_known], tilt_errors[is_known] = angular_errors(
+        rotations_a[rows_a[is_known]], rotations_b[rows_b[is_known]], fold
+    )
+    return rotation_errors, tilt_errors, "" if is_known.any() else "No two matched picks both have an orientation."
 
 
 def _about_duplicates(picks: Picks, letter: str) -> tuple[str, ...]:
-    doubled = len(picks) - len(np.unique(picks.points_zyx, axis=0))
+    in_order = picks.points_zyx[np.lexsort(picks.points_zyx.T)]
+    doubled = int((in_order[1:] == in_order[:-1]).all(axis=1).sum())
     if doubled == 0:
         return ()
     return (f"{doubled:,} of {letter}'s picks lie exactly where another one does; each counts by itself.",)
