@@ -51,6 +51,22 @@ def test_files_are_compared_at_the_spacing_that_is_given(
     assert (other["true_positives"], other["a"]["spacing_angstrom"], other["b"]["spacing_angstrom"]) == (2, 10, 5)
 
 
+def test_what_a_file_of_another_program_leaves_open_can_be_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    star = tmp_path / "picks.star"
+    star.write_text(
+        "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize #2\n1 10.0\n\n"
+        "data_particles\n\nloop_\n_rlnTomoName #1\n_rlnCenteredCoordinateXAngst #2\n"
+        "_rlnCenteredCoordinateYAngst #3\n_rlnCenteredCoordinateZAngst #4\n_rlnOpticsGroup #5\n"
+        "TS_1 0.0 0.0 0.0 1\nTS_2 10.0 10.0 10.0 1\n"
+    )
+    command = ["compare", str(star), str(star), "--radius", "5", "--spacing", "10", "--json"]
+    assert main(command) == 1
+    assert main([*command, "--shape", "20,20,20", "--tomogram", "TS_1"]) == 0
+    assert json.loads(capsys.readouterr().out)["true_positives"] == 1
+
+
 def test_points_are_compared_with_masks(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(TRUTH), str(MEMBRANE), "--source", str(demo_pack), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["share_inside"] == 0

@@ -87,6 +87,7 @@ def test_help_imports_nothing_heavy() -> None:
         ["compare", "a.ndjson", "b.ndjson", "--symmetry", "D7"],
         ["compare", "a.ndjson", "b.ndjson", "--spacing", "1,2,3"],
         ["compare", "a.ndjson", "b.ndjson", "--iou", "2"],
+        ["compare", "a.star", "b.star", "--shape", "20,20"],
         ["demo", "--size", "3"],
         ["demo", "--size", "10x10"],
         ["demo", "--timeout", "-1"],

@@ -58,7 +58,9 @@ def _opened(
             ]
     spacings = options.spacing or (None, None)
     a, b = (
-        comparison.open_annotation(source, spacing_angstrom=spacing, stop=stop)
+        comparison.open_annotation(
+            source, spacing_angstrom=spacing, shape_zyx=options.shape, tomogram=options.tomogram, stop=stop
+        )
         for source, spacing in zip(sources, spacings, strict=True)
     )
     return a, b

@@ -132,7 +132,7 @@ def _add_compare(commands: Any) -> None:
         ("napari-cryoet compare mine.ndjson truth.ndjson --radius 75 --spacing 10,13.48", "of A and of B"),
         ("napari-cryoet compare 9004 9001 --source demo --radius 75 --beta 4", "two annotation files of a portal"),
         ("napari-cryoet compare mine.mrc truth.zarr --json", "two masks, for other programs"),
-        after="A is judged, B is the reference. Both are .ndjson files of picks, masks (.zarr, .mrc), or with --source "
+        after="A is judged, B is the reference. Both are files of picks, masks (.zarr, .mrc), or with --source "
         "ids of annotation files. Picks match one to one if they are no farther apart than the radius.",
     )
     parser.add_argument("a", metavar="A", help="what is judged: a file, or the id of an annotation file")
@@ -166,6 +166,10 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument(
         "--spacing", type=_spacings, metavar="Å", help="voxel spacing of files that don't say it: of both, or of A,B"
     )
+    parser.add_argument(
+        "--shape", type=_shape, metavar="Z,Y,X", help="size of the volume, in voxels, where a file of picks needs it"
+    )
+    parser.add_argument("--tomogram", metavar="NAME", help="which one, where a file of picks has several tomograms")
     parser.add_argument(
         "--insist", action="store_true", help="compare also what was made on different alignments or runs"
     )
@@ -367,6 +371,13 @@ def _spacings(text: str) -> tuple[float, float]:
         case [of_a, of_b]:
             return of_a, of_b
     raise argparse.ArgumentTypeError(f"{text!r}: say one voxel spacing, or two with a comma")
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    match = re.fullmatch(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,5}),([1-9][0-9]{0,5})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of a volume; they look like 500,960,928 (z, y, x)")
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 def _symmetry(text: str) -> str:
