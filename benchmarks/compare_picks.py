@@ -4,8 +4,8 @@
 
 Particles lie at random with a density of 0.05 a radius³, four in five are found, moved by a third of the radius,
 and as many again as were missed are invented; all are oriented. "crowded" has a density of 1: each pick has four others
-within the radius, and nearly all hang together. What takes longer than a minute, or more memory than there is, is left
-out. All ways that claim to be optimal must come to the same count and total distance.
+within the radius, and nearly all hang together. Plain ways grow with the square of the number of picks or worse and are
+measured up to `MOST`. All ways that claim to be optimal must come to the same count and total distance.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from napari_cryoet.picks import Picks
 RADIUS_ANGSTROM = 100.0
 SPACING_ANGSTROM = 10.0
 DENSITIES = {"usual": 0.05, "crowded": 1.0}
-#: The most points that each way can take in about a minute.
+#: The most points that each way is measured with.
 MOST = {"loops, greedy": 1_000, "table and linear_sum_assignment": 5_000, "min_weight_full_bipartite_matching": 30_000}
 
 

@@ -17,7 +17,7 @@ def test_real_picks_that_were_moved_are_off_by_just_that(real_data: Path) -> Non
         real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson", spacing_angstrom=SPACING_ANGSTROM
     )
     assert isinstance(picks, Picks)
-    moved = picks.take(np.arange(40)).changed(points_zyx=picks.points_zyx[:40] + [3, 0, 4])
+    moved = picks.take(np.arange(40)).changed(points_zyx=picks.points_zyx[:40] + np.array([3, 0, 4]))
 
     found = compare(moved.rescaled(13.48), picks, radius_angstrom=30)
 
