@@ -101,6 +101,9 @@ def test_a_long_chain_shifts_by_one_so_that_everybody_has_a_partner():
 
 
 def test_as_far_as_the_radius_is_within():
+    rng = np.random.default_rng(0)
+    for a, b in rng.uniform(0, 1, (200, 2, 1, 3)):
+        assert len(match_points(a, b, float(np.linalg.norm(a - b, axis=1)[0]))) == 1
     assert len(match_points(on_a_line(0), on_a_line(0.1 + 0.2), 0.1 + 0.2)) == 1
     assert len(match_points(on_a_line(0), on_a_line(np.nextafter(5, 6)), 5)) == 0
 
