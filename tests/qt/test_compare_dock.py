@@ -140,6 +140,13 @@ class TestChoosing:
         with pytest.raises(ComparisonError, match="moved or turned"):
             side_of(moved)
 
+    def test_positions_that_are_no_numbers_are_refused_in_words(self, qtbot, dock, viewer_model, two_sets):
+        dock.form.a.value = viewer_model.add_layer(points("broken", [0, np.nan, 0]))
+        click(qtbot, dock.start)
+
+        assert "'broken' can't be compared: points_zyx must be finite" in dock.message.text()
+        assert not dock.tasks.is_running(KEY)
+
 
 class TestComparing:
     def test_the_numbers_are_those_of_python(self, qtbot, dock, viewer_model, two_sets):

@@ -49,10 +49,17 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask
     Raises
     ------
     ComparisonError
-        If the layer was moved or turned, so that its positions aren't those of its grid.
+        If the layer was moved or turned, so that its positions aren't those of its grid, or can't be picks or a mask.
     """
     if _is_moved(layer):
         raise ComparisonError(f"The layer {layer.name!r} is moved or turned against its own grid.")
+    try:
+        return _side_of(layer, spacing_angstrom)
+    except ValueError as error:  # such as positions that aren't numbers
+        raise ComparisonError(f"The layer {layer.name!r} can't be compared: {error}.") from error
+
+
+def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
     about = about_of(layer) | {SHOWN_NAME: layer.name}
     if isinstance(layer, Points):
         picks = picks_of(layer)
