@@ -8,9 +8,6 @@ long as the file is the one that it was written for. `read_picks` takes both up 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +23,7 @@ from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, tables
 from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, refuse_large
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance_beside import SUFFIX, path_beside, read_beside, write_beside
 from napari_cryoet.volumes import spacing_in_layout
 from napari_cryoet.whole_files import refuse_existing, written_whole
 
@@ -52,12 +50,10 @@ SUFFIXES: Final[dict[PickFormat, str]] = {
     "csv": ".csv",
     "parquet": ".parquet",
 }
-PROVENANCE_SUFFIX: Final = ".provenance.json"
 
 _OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
 _RELION: Final[dict[str, star.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
 _HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
-_MAX_NOTES_BYTES: Final = 16 * 2**20
 _HEAD_BYTES: Final = 2**16
 
 
@@ -242,12 +238,7 @@ def _notes_of(path: Path, name: PickFormat) -> dict[str, Any]:
         return star.read_notes(path)
     if name == "parquet":
         return tables.read_parquet_notes(path)
-    try:
-        content = _provenance_path(path).read_bytes()
-        notes = json.loads(content) if len(content) <= _MAX_NOTES_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return notes if isinstance(notes, dict) and notes.get("sha256") == _sha256(path) else {}
+    return read_beside(path)
 
 
 # writing
@@ -289,25 +280,29 @@ def write_picks(
     name = format or format_for(path, picks)
     _refuse_incomplete(picks, name)
     said = losses(picks, name)
-    notes = provenance.of_export(picks, who=who, when=datetime.now(UTC)) | {
+    notes = provenance.of_export(
+        "picks",
+        picks.about,
+        spacing_angstrom=picks.spacing_angstrom,
+        shape_zyx=picks.shape_zyx,
+        alignment_id=picks.alignment_id,
+        edits=picks.edits,
+        who=who,
+        when=datetime.now(UTC),
+    ) | {
+        "count": len(picks),
         "columns": kinds_of(picks.features),
         "format": name,
         "losses": list(said),
     }
-    beside = None if name in _HOLDS_PROVENANCE else _provenance_path(path)
-    if beside is not None:
-        refuse_existing(beside, overwrite=overwrite)
+    has_place = name in _HOLDS_PROVENANCE
+    if not has_place:
+        refuse_existing(path_beside(path), overwrite=overwrite)
     with written_whole(path, overwrite=overwrite) as unfinished:
         notes |= _write(picks, unfinished, name, notes, path)
-        if beside is not None:
-            notes["sha256"] = _sha256(unfinished)
-    if beside is not None:
-        with written_whole(beside, overwrite=overwrite) as unfinished:
-            unfinished.write_text(
-                json.dumps(notes, indent=1, ensure_ascii=False, default=str), encoding="utf-8", newline="\n"
-            )
-    elif overwrite:
-        _provenance_path(path).unlink(missing_ok=True)  # of the file that was replaced
+    beside = None if has_place else write_beside(path, notes, overwrite=overwrite)
+    if has_place and overwrite:
+        path_beside(path).unlink(missing_ok=True)  # of the file that was replaced
     return Written(path, name, len(picks), said, beside)
 
 
@@ -420,7 +415,7 @@ def _ndjson_losses(picks: Picks) -> list[str]:
 
 
 def _beside(what: str) -> str:
-    return f"The format has no place for {what}; it stands in the {PROVENANCE_SUFFIX} beside the file."
+    return f"The format has no place for {what}; it stands in the {SUFFIX} beside the file."
 
 
 def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:
@@ -433,15 +428,3 @@ def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:
             hint="Give it, or choose another format.",
             missing=missing,
         )
-
-
-def _provenance_path(path: Path) -> Path:
-    return path.with_name(path.name + PROVENANCE_SUFFIX)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FormatError(f"{os.fspath(path)!r} can't be read: {error.strerror or error}.") from error

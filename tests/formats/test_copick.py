@@ -109,7 +109,9 @@ def test_in_a_project_the_files_name_says_whose_picks_of_what_they_are(tmp_path)
 
 
 def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
-    path = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP", "run_name": "r"}), tmp_path / "a.json")
+    path = write_picks(
+        Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP", "run_name": "r"}), tmp_path / "a.json"
+    )
     document = json.loads(path.path.read_text())
 
     assert [document[key] for key in ("run_name", "user_id", "session_id", "pickable_object_name")] == [

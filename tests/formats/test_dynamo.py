@@ -41,7 +41,15 @@ def test_what_was_never_written_is_nothing(tmp_path):
 
 def test_tags_scores_regions_pixel_size_and_classes_are_read(tmp_path):
     path = table(
-        tmp_path, tag=[7, 3], x=[1, 2], y=[1, 2], z=[1, 2], cc=[0.1, 0.2], reg=[5, 0], apix=[4.5, 4.5], **{"class": [1, 2]}
+        tmp_path,
+        tag=[7, 3],
+        x=[1, 2],
+        y=[1, 2],
+        z=[1, 2],
+        cc=[0.1, 0.2],
+        reg=[5, 0],
+        apix=[4.5, 4.5],
+        **{"class": [1, 2]},
     )
     found = read_table(path, NO_CONTEXT)
 

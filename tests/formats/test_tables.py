@@ -15,9 +15,7 @@ def csv(folder, text):
     return folder / "picks.csv"
 
 
-@pytest.mark.parametrize(
-    ("columns", "values"), [("voxel", "3,2,1"), ("angstrom", "30,20,10"), ("nanometer", "3,2,1")]
-)
+@pytest.mark.parametrize(("columns", "values"), [("voxel", "3,2,1"), ("angstrom", "30,20,10"), ("nanometer", "3,2,1")])
 def test_columns_say_their_axis_and_their_unit(tmp_path, columns, values):
     header = ",".join(f"{axis}_{columns}" for axis in "zyx")
     found = read_picks(csv(tmp_path, f"{header},voxel_spacing_angstrom\n{values},10\n"))
