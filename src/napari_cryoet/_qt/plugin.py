@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
+from napari_cryoet._qt.asking import read_asking
 from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
@@ -72,7 +73,7 @@ def wait_for(work: Callable[[], T]) -> T:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    return _adopted(wait_for(partial(read, path)))
+    return _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
 
 
 def _adopted(layers: list[LayerData]) -> list[LayerData]:
