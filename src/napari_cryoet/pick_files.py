@@ -299,7 +299,10 @@ def write_picks(
     if not has_place:
         refuse_existing(path_beside(path), overwrite=overwrite)
     with written_whole(path, overwrite=overwrite) as unfinished:
-        notes |= _write(picks, unfinished, name, notes, path)
+        try:
+            notes |= _write(picks, unfinished, name, notes, path)
+        except ValueError as error:  # of the libraries that write, about values that nobody thought of
+            raise SaveError(f"These picks can't be written as {TITLES[name]} ({error}).") from error
     beside = None if has_place else write_beside(path, notes, overwrite=overwrite)
     if has_place and overwrite:
         path_beside(path).unlink(missing_ok=True)  # of the file that was replaced

@@ -22,7 +22,6 @@ from napari_cryoet.mask_files import write_mask
 from napari_cryoet.pick_files import TITLES, Written, write_picks
 from napari_cryoet.streaming.pyramid import pyramid_of
 
-
 #: What of a layer says where its points are and what is known of them.
 _MEANT: Final = ("name", "features", "metadata", "scale", "translate", "units", "axis_labels")
 
