@@ -32,9 +32,9 @@ FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
 #: What to call a format in a list of them.
 TITLES: Final[dict[PickFormat, str]] = {
     "ndjson": "portal ndjson",
-    "relion5": "RELION 5 STAR (ångström from the centre)",
-    "relion4": "RELION 4 STAR (pixels)",
-    "relion3": "RELION 3.1 STAR (pixels)",
+    "relion5": "RELION 5 STAR",
+    "relion4": "RELION 4 STAR",
+    "relion3": "RELION 3.1 STAR",
     "dynamo": "Dynamo table",
     "copick": "copick picks",
     "csv": "CSV",

@@ -134,7 +134,7 @@ class ContextDialog(QDialog):
             form.addRow("Tomogram", self.tomogram)
         if self._asks_for_grid:
             if self._volumes:
-                form.addRow("As of", self.volume)
+                form.addRow("Same as", self.volume)
             form.addRow("Voxel spacing", self.spacing)
         if "shape_zyx" in self._missing:
             form.addRow("Voxels z, y, x", sizes)

@@ -9,12 +9,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, LineEdit
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
 from napari.layers import Points
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.labels import plain_label
@@ -69,10 +69,9 @@ class ExportPicks(QWidget):
         self.path = FileEdit(label="File", mode=FileDialogMode.OPTIONAL_FILE, value=Path.home() / "picks.ndjson")
         self.who = LineEdit(label="By", tooltip="Your name, for the record in the file; may be empty")
         self.replace = CheckBox(text="Replace the file if there is one")
-        self.form = Container(widgets=[self.layer, self.which, self.format, self.path, self.who, self.replace])
         self.count = plain_label(name="exportCount")
         self.losses = plain_label(name="exportLosses")
-        self.say_more = QPushButton("Say it…")
+        self.say_more = QPushButton("Choose the volume…")
         self.export = QPushButton("Export")
         self.message = plain_label(name="exportMessage")
         self._lay_out()
@@ -125,14 +124,22 @@ class ExportPicks(QWidget):
         self._tasks.close()
 
     def _lay_out(self) -> None:
-        for widget, name in ((self.say_more, "Say what the format needs to know"), (self.export, "Export the picks")):
-            widget.setAccessibleName(name)
+        self.say_more.setAccessibleName("Choose the volume that the picks belong to")
+        self.export.setAccessibleName("Export the picks")
+        form = QFormLayout()
+        for widget in (self.layer, self.which, self.format, self.path, self.who, self.replace):
+            widget.native.setAccessibleName(widget.label or "Replace the file if there is one")
+            form.addRow("" if widget is self.replace else widget.label, widget.native)
+        for box in (self.layer, self.format):  # long names must not make the dock wide
+            box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.native.setMinimumContentsLength(12)
+        self.who.native.setPlaceholderText("your name, for the record")
         buttons = QHBoxLayout()
         buttons.addWidget(self.say_more)
         buttons.addStretch(1)
         buttons.addWidget(self.export)
         column = QVBoxLayout(self)
-        column.addWidget(self.form.native)
+        column.addLayout(form)
         column.addWidget(self.count)
         column.addWidget(self.losses)
         column.addLayout(buttons)
