@@ -5,7 +5,7 @@ from pathlib import Path
 
 from napari_cryoet import load_annotation, open_portal, outline_run, read_picks, write_picks
 from napari_cryoet.layer_spec import PICKS_KEY
-from napari_cryoet.pick_files import losses
+from napari_cryoet.pick_formats import losses
 
 source, folder = sys.argv[1:] if len(sys.argv) > 2 else ("demo", "exports")  # or "live", a pack's folder; where to
 page = open_portal(source).run_page(9001)

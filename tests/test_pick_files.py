@@ -11,18 +11,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet.exceptions import ExistsError, FormatError, MissingContextError, SaveError
-from napari_cryoet.pick_files import (
-    FORMATS,
-    SUFFIXES,
-    TITLES,
-    detect_format,
-    format_for,
-    losses,
-    missing_for,
-    read_picks,
-    write_kept,
-    write_picks,
-)
+from napari_cryoet.pick_files import read_picks, write_kept, write_picks
+from napari_cryoet.pick_formats import FORMATS, SUFFIXES, TITLES, detect_format, format_for, losses, missing_for
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 ABOUT = {

@@ -12,49 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_cryoet import provenance
-from napari_cryoet.exceptions import Context as MissingName
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats import copick, dynamo, ndjson, star, tables
+from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, refuse_large
+from napari_cryoet.pick_formats import (
+    HOLDS_PROVENANCE,
+    MISSING_WORDS,
+    RELION,
+    TITLES,
+    PickFormat,
+    detect_format,
+    format_for,
+    losses,
+    missing_for,
+)
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance_beside import SUFFIX, path_beside, read_beside, write_beside
+from napari_cryoet.provenance_beside import path_beside, read_beside, write_beside
 from napari_cryoet.volumes import spacing_in_layout
 from napari_cryoet.whole_files import refuse_existing, written_whole
-
-PickFormat = Literal["ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"]
-FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
-#: What to call a format in a list of them.
-TITLES: Final[dict[PickFormat, str]] = {
-    "ndjson": "portal ndjson",
-    "relion5": "RELION 5 STAR",
-    "relion4": "RELION 4 STAR",
-    "relion3": "RELION 3.1 STAR",
-    "dynamo": "Dynamo table",
-    "copick": "copick picks",
-    "csv": "CSV",
-    "parquet": "Parquet",
-}
-SUFFIXES: Final[dict[PickFormat, str]] = {
-    "ndjson": ".ndjson",
-    "relion5": ".star",
-    "relion4": ".star",
-    "relion3": ".star",
-    "dynamo": ".tbl",
-    "copick": ".json",
-    "csv": ".csv",
-    "parquet": ".parquet",
-}
-
-_OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
-_RELION: Final[dict[str, star.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
-_HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
-_HEAD_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,37 +115,6 @@ def read_picks(
     return picks.rescaled(wanted.spacing_angstrom, shape_zyx)
 
 
-def detect_format(path: str | Path) -> PickFormat | None:
-    """Which format of picks a file is in: its name says which it may be, its content whether it is.
-
-    None where it is none of ours; for any STAR file, "relion5".
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-    name = _OF_SUFFIX.get(path.suffix.lower())
-    text = head.decode("utf-8", errors="replace")
-    match name:
-        case "parquet":
-            is_it = head.startswith(b"PAR1") and tables.holds_picks_parquet(path)
-        case "csv":
-            is_it = tables.holds_picks_csv(text)
-        case "dynamo":
-            is_it = dynamo.holds_table(text)
-        case "copick":
-            is_it = copick.holds_picks(path, text)
-        case "relion5" | "relion4" | "relion3":
-            is_it = star.holds_blocks(text)
-        case "ndjson":
-            is_it = ndjson.holds_points(head) or not text.strip()
-        case None:
-            return None
-    return name if is_it else None
-
-
 def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, Any]) -> Picks:
     match name:
         case "ndjson":
@@ -179,7 +129,7 @@ def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, An
             return tables.read_parquet(path, context)
         case "relion5" | "relion4" | "relion3":
             picks = star.read_star(path, context)
-            return replace(picks, features=star.restored_features(picks.features, notes))
+            return replace(picks, features=star_writing.restored_features(picks.features, notes))
 
 
 def _read_ndjson(path: Path, context: Context) -> Picks:
@@ -234,8 +184,8 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
 
 def _notes_of(path: Path, name: PickFormat) -> dict[str, Any]:
     """What an export of ours says of itself; empty for any other file."""
-    if name in _RELION:
-        return star.read_notes(path)
+    if name in RELION:
+        return star_writing.read_notes(path)
     if name == "parquet":
         return tables.read_parquet_notes(path)
     return read_beside(path)
@@ -295,7 +245,7 @@ def write_picks(
         "format": name,
         "losses": list(said),
     }
-    has_place = name in _HOLDS_PROVENANCE
+    has_place = name in HOLDS_PROVENANCE
     if not has_place:
         refuse_existing(path_beside(path), overwrite=overwrite)
     with written_whole(path, overwrite=overwrite) as unfinished:
@@ -334,49 +284,6 @@ def write_kept(
     return write_picks(picks.take(kept, edit), path, format=format, overwrite=overwrite, who=who)
 
 
-def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 - what everybody calls it
-    """What a file of this format would not say of these picks, in words for the person who is about to write it."""
-    match format:
-        case "ndjson":
-            return tuple(_ndjson_losses(picks))
-        case "dynamo":
-            return tuple(dynamo.losses(picks))
-        case "copick":
-            return tuple(copick.losses(picks))
-        case "csv" | "parquet":
-            return tuple(tables.losses(picks))
-        case "relion5" | "relion4" | "relion3":
-            return tuple(star.losses(picks, format))
-
-
-def missing_for(picks: Picks, format: PickFormat) -> tuple[MissingName, ...]:  # noqa: A002
-    """What has to be known of the picks' volume before they can be written in this format, and isn't."""
-    if format in _RELION:
-        return star.missing_for(picks, _RELION[format])
-    if format == "copick" and picks.spacing_angstrom is None:
-        return ("spacing_angstrom",)
-    return ()
-
-
-def format_for(path: str | Path, picks: Picks) -> PickFormat:
-    """The format that a file's name asks for; for ``.star``, RELION's newest for which enough is known.
-
-    Raises
-    ------
-    SaveError
-        If no format is called so.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".star":
-        return next(name for name in _RELION.values() if not star.missing_for(picks, name))
-    if suffix not in _OF_SUFFIX:
-        raise SaveError(
-            f"A name like {Path(path).name} doesn't say in which format.",
-            hint=f"Let it end in {', '.join(_OF_SUFFIX)}.",
-        )
-    return _OF_SUFFIX[suffix]
-
-
 def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Write a file; give what has to be noted beside it to read it again as it was."""
     match name:
@@ -391,7 +298,7 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
         case "parquet":
             tables.write_parquet(picks, unfinished, notes)
         case "relion5" | "relion4" | "relion3":
-            star.write_star(picks, unfinished, name, notes)
+            star_writing.write_star(picks, unfinished, name, notes)
     return {}
 
 
@@ -407,25 +314,10 @@ def _ndjson_points(picks: Picks) -> ndjson.Points:
     return ndjson.Points.from_picks(replace(picks, features=features))
 
 
-def _ndjson_losses(picks: Picks) -> list[str]:
-    said = [] if picks.spacing_angstrom is None else [_beside("the voxel spacing")]
-    unnamed = [name for name in picks.features if name in ndjson.OWN_KEYS]
-    if unnamed:
-        said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
-    if any(column.dtype.kind == "f" and np.isinf(column).any() for column in picks.features.values()):
-        said.append("JSON knows no infinite numbers; they are left out.")
-    return said
-
-
-def _beside(what: str) -> str:
-    return f"The format has no place for {what}; it stands in the {SUFFIX} beside the file."
-
-
 def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:
     missing = missing_for(picks, name)
     if missing:
-        words = {"spacing_angstrom": "the voxel spacing", "shape_zyx": "the size of the volume"}
-        what = " and ".join(words[each] for each in missing)
+        what = " and ".join(MISSING_WORDS[each] for each in missing)
         raise MissingContextError(
             f"{TITLES[name]} can't be written without {what}, which these picks don't say.",
             hint="Give it, or choose another format.",

@@ -19,7 +19,8 @@ from napari_cryoet.layer_spec import LayerKind, LayerSpec
 from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
 from napari_cryoet.outline import outline_run
 from napari_cryoet.packs.pack import is_pack
-from napari_cryoet.pick_files import SUFFIXES, detect_format, read_picks
+from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_formats import SUFFIXES, detect_format
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.provenance_beside import path_beside

@@ -6,7 +6,8 @@ import pytest
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.copick import Place, path_in_project
-from napari_cryoet.pick_files import detect_format, losses, read_picks, write_picks
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import detect_format, losses
 from napari_cryoet.picks import Picks
 
 Z_TO_X = [[0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]

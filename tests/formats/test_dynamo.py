@@ -6,7 +6,8 @@ import pytest
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.dynamo import read_table
 from napari_cryoet.formats.exchange import Context
-from napari_cryoet.pick_files import losses, read_picks, write_picks
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import losses
 from napari_cryoet.picks import Picks
 
 NO_CONTEXT = Context()

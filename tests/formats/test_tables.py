@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.pick_files import losses, read_picks, write_picks
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import losses
 from napari_cryoet.picks import Picks
 
 

@@ -1,15 +1,21 @@
 """Save as… and open again, through napari, in a real viewer."""
 
+import threading
+
 import numpy as np
 import pytest
 from napari.layers import Labels, Points
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
 
 from napari_cryoet._qt import asking
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.context_dialog import Answer
-from napari_cryoet.exceptions import MissingContextError, SaveError
+from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.stoppable import wait_with_stop
+from napari_cryoet.exceptions import MissingContextError, SaveError, StoppedError
 from napari_cryoet.loading import load_annotation, load_picks
+from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
@@ -171,3 +177,67 @@ class TestAsking:
 
         assert str(points.units[0]) == "pixel"
         assert points.data.tolist() == [[1, 2, 3]]
+
+
+class TestInAWindow:
+    @pytest.fixture
+    def viewer(self, make_napari_viewer, qtbot):
+        viewer = make_napari_viewer(show=True)
+        viewer.window._qt_window.activateWindow()
+        qtbot.waitUntil(lambda: QApplication.activeWindow() is not None)
+        return viewer
+
+    def answer(self, qtbot, kind, act):
+        """Do something to the next dialog of a kind, as soon as it is there."""
+
+        def look():
+            found = [each for each in QApplication.topLevelWidgets() if isinstance(each, kind) and each.isVisible()]
+            if found:
+                timer.stop()
+                act(found[0])
+
+        timer = QTimer()
+        timer.timeout.connect(look)
+        timer.start(20)
+        return timer
+
+    def test_the_dialog_asks_and_its_answer_is_used(self, viewer, qtbot, tmp_path, picks):
+        viewer.add_image(np.zeros((40, 50, 60)), name="TS_1", scale=(10,) * 3, units="angstrom")
+        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
+        path.write_text(path.read_text().split("\n", 1)[1])
+        asked = []
+
+        def act(dialog):
+            asked.append(dialog.message.text())
+            dialog.volume.setCurrentIndex(1)
+            qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+
+        timer = self.answer(qtbot, ContextDialog, act)
+        points, _arrows = viewer.open(str(path), plugin=PLUGIN)
+        timer.stop()
+
+        assert "doesn't say how large the tomogram is" in asked[0]
+        np.testing.assert_allclose(points.data, picks.points_zyx)
+
+    def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path):
+        release = threading.Event()
+
+        class Slow:
+            shape, dtype = (400, 4, 4), np.dtype(np.uint8)
+
+            def __getitem__(self, region):
+                release.wait(0.2)
+                return np.zeros((len(range(*region[0].indices(400))), 4, 4), np.uint8)
+
+        timer = self.answer(qtbot, QProgressDialog, lambda dialog: dialog.findChild(QPushButton).click())
+        with pytest.raises(StoppedError):
+            wait_with_stop(
+                lambda progress, stop: write_mask(
+                    Slow(), tmp_path / "mask.mrc", spacing_angstrom=10, progress=progress, stop=stop
+                ),
+                "Writing mask.mrc",
+            )
+        timer.stop()
+        release.set()
+
+        assert list(tmp_path.iterdir()) == []

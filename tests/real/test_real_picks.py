@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from napari_cryoet.pick_files import FORMATS, SUFFIXES, read_picks, write_picks
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import FORMATS, SUFFIXES
 
 SPACING_ANGSTROM, SHAPE_ZYX = 4.99, (368, 1260, 1260)
 

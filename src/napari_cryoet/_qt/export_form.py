@@ -23,16 +23,8 @@ from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import CryoETError, ExistsError
-from napari_cryoet.pick_files import (
-    FORMATS,
-    SUFFIXES,
-    TITLES,
-    PickFormat,
-    Written,
-    losses,
-    missing_for,
-    write_picks,
-)
+from napari_cryoet.pick_files import Written, write_picks
+from napari_cryoet.pick_formats import FORMATS, MISSING_WORDS, SUFFIXES, TITLES, PickFormat, losses, missing_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import count_text
 
@@ -43,7 +35,6 @@ kept_picks_of: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionar
 
 _KEY: Final = "export picks"
 _SETTLE_MS: Final = 50  # while a person drags points
-_WORDS: Final = {"spacing_angstrom": "the voxel spacing", "shape_zyx": "the size of the volume"}
 
 
 class ExportPicks(QWidget):
@@ -208,9 +199,8 @@ class ExportPicks(QWidget):
         missing = missing_for(picks, name)
         said = list(losses(picks, name))
         if missing:
-            said.insert(
-                0, f"This format needs {' and '.join(_WORDS[each] for each in missing)}, which nobody said yet."
-            )
+            words = " and ".join(MISSING_WORDS[each] for each in missing)
+            said.insert(0, f"This format needs {words}, which nobody said yet.")
         exists = self.chosen_path.exists() and not self.replace.value
         if exists:
             said.insert(0, f"There is a {self.chosen_path.name} already. Tick the box to replace it.")
@@ -228,7 +218,7 @@ class ExportPicks(QWidget):
             return
         missing = missing_for(picks, self.format.value)
         dialog = ContextDialog(
-            f"{TITLES[self.format.value]} needs {' and '.join(_WORDS[each] for each in missing)}.",
+            f"{TITLES[self.format.value]} needs {' and '.join(MISSING_WORDS[each] for each in missing)}.",
             missing,
             volumes=shown_volumes(self._viewer.layers),
             parent=self,

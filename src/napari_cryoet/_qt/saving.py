@@ -15,11 +15,13 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.plugin import wait_for
+from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet._qt.volumes_shown import spacing_of
-from napari_cryoet.exceptions import SaveError
+from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.mask_files import write_mask
-from napari_cryoet.pick_files import TITLES, Written, write_picks
+from napari_cryoet.pick_files import Written, write_picks
+from napari_cryoet.pick_formats import TITLES
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 #: What of a layer says where its points are and what is known of them.
@@ -60,17 +62,23 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
             hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
         )
     about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
-    made = wait_for(
-        partial(
-            write_mask,
-            finest_of(data),
-            path,
-            spacing_angstrom=spacing,
-            about=about,
-            alignment_id=about.get("alignment_id"),
-            overwrite=not Path(path).is_dir(),
+    try:
+        made = wait_with_stop(
+            lambda progress, stop: write_mask(
+                finest_of(data),
+                path,
+                spacing_angstrom=spacing,
+                about=about,
+                alignment_id=about.get("alignment_id"),
+                overwrite=not Path(path).is_dir(),
+                progress=progress,
+                stop=stop,
+            ),
+            f"Writing {Path(path).name}",
         )
-    )
+    except StoppedError:
+        show_info("Stopped; nothing was written.")
+        return []
     said = f"Wrote {made.path.name} ({'instances' if made.is_instances else 'mask'}, {made.dtype})."
     if np.any(meta.get("translate", 0)):
         show_warning(f"{said}\nThe layer is moved from the origin of the world; the file doesn't say so.")

@@ -6,7 +6,8 @@ import argparse
 
 from napari_cryoet.cli.console import say
 from napari_cryoet.exceptions import CryoETError, ExistsError, MissingContextError
-from napari_cryoet.pick_files import TITLES, read_picks, write_picks
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import TITLES
 from napari_cryoet.wording import count_text, spacing_text
 
 _OPTIONS = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}
