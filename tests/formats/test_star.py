@@ -258,3 +258,75 @@ class TestWriting:
 
         assert any("1 of the matrices are no rotations" in loss for loss in made.losses)
         assert read_picks(made.path).rotations_zyx is None
+
+
+class TestAProject:
+    """What RELION needs beside the particles stays with the picks."""
+
+    before = """
+data_general
+
+_rlnTomoSubTomosAre2DStacks 1
+
+data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnOpticsGroupName #2
+_rlnVoltage #3
+_rlnTomoTiltSeriesPixelSize #4
+ 3 left 300.000000 2.0
+ 7 right 200.000000 4.0
+"""
+
+    @pytest.fixture
+    def picks(self, tmp_path):
+        labels = f"{PIXELS} rlnTomoParticleName rlnRandomSubset"
+        path = star(tmp_path, labels, "TS_1 10 20 30 3 TS_1/1 1", "TS_1 10 20 30 7 TS_1/2 2", before=self.before)
+        return read_picks(path, spacing_angstrom=8.0, shape_zyx=(50, 100, 200))
+
+    @pytest.mark.parametrize("name", ["relion4", "relion5"])
+    def test_optics_groups_and_general_facts_are_written_again(self, tmp_path, picks, name):
+        blocks = starfile.read(write_picks(picks.take([1]), tmp_path / "kept.star", format=name).path)
+
+        assert blocks["general"] == {"rlnTomoSubTomosAre2DStacks": 1}
+        assert blocks["optics"]["rlnOpticsGroup"].tolist() == [3, 7]
+        assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
+        assert blocks["optics"]["rlnTomoTiltSeriesPixelSize"].tolist() == [2.0, 4.0]
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [7]
+        assert blocks["particles"]["rlnTomoParticleName"].tolist() == ["TS_1/2"]
+        assert blocks["particles"]["rlnRandomSubset"].tolist() == [2]
+
+    def test_relion_4_gets_its_own_pixels_back(self, tmp_path, picks):
+        path = write_picks(picks, tmp_path / "again.star", format="relion4").path
+        particles = starfile.read(path)["particles"]
+
+        assert (
+            particles[["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]].to_numpy().tolist() == [[10, 20, 30]] * 2
+        )
+        found = read_picks(path)
+        assert found.points_zyx.tolist() == picks.points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
+        assert found.features["rlnOpticsGroup"].tolist() == [3, 7]
+
+    def test_it_survives_another_format_between(self, tmp_path, picks):
+        between = read_picks(write_picks(picks, tmp_path / "a.parquet").path)
+        blocks = starfile.read(write_picks(between, tmp_path / "again.star").path)
+
+        assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [3, 7]
+
+    def test_new_picks_that_are_of_no_group_are_told(self, tmp_path, picks):
+        made = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "more.star")
+
+        assert any("none of the source's optics groups" in loss for loss in made.losses)
+        assert starfile.read(made.path)["particles"]["rlnOpticsGroup"].tolist() == [1, 1, 1]
+
+    @pytest.mark.parametrize(
+        "damage", [{"optics": [{"rlnOpticsGroup": "x"}]}, {"general": {"data_x": "1"}}, {"optics": 5}, "words"]
+    )
+    def test_a_project_that_cant_be_one_is_left_out(self, tmp_path, damage):
+        picks = Picks([[1.0, 2.0, 3.0]], 10.0, about={"relion": damage})
+        blocks = starfile.read(write_picks(picks, tmp_path / "a.star").path)
+
+        assert list(blocks) == ["optics", "particles"]
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [1]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,9 @@ PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
 #: The first that a file has is the score: RELION's own, then those of pytom-match-pick.
 SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
 GROUP: Final = "rlnOpticsGroup"
+#: Under this name `about` has the optics groups and the general block of the file that picks come from.
+PROJECT: Final = "relion"
+_OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
 PICK_ID, INSTANCE_ID, IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
 
 #: What other columns of a file can't be called, since these say where and how a particle lies.
@@ -67,7 +70,7 @@ def holds_blocks(head: str) -> bool:
 
 
 def read_star(path: Path, context: Context) -> Picks:
-    """The picks of one tomogram; `about` has its name as the file has it.
+    """The picks of one tomogram; `about` has its name as the file has it, and what RELION needs beside the particles.
 
     Positions are counted in the context's voxels if it gives their width and the file's positions have one, else in the
     file's own pixels.
@@ -80,7 +83,7 @@ def read_star(path: Path, context: Context) -> Picks:
         If positions are from the centre and the tomogram's size isn't known, if shifts are in ångström and the width
         of a pixel isn't, or if there are several tomograms and none was chosen.
     """
-    table, optics = _blocks(path)
+    table, optics, general = _blocks(path)
     tomogram_label = next((label for label in TOMOGRAM_NAMES if label in table), None)
     names = [] if tomogram_label is None else [str(name) for name in table[tomogram_label]]
     tomogram = choose_tomogram(names, context.tomogram, path.name)
@@ -91,6 +94,10 @@ def read_star(path: Path, context: Context) -> Picks:
     score_label = next((label for label in SCORES if label in table), None)
     rotations_xyz = rows.rotations_xyz()
     used = {*OWN, tomogram_label, score_label}
+    features = {label: typed(table[label]) for label in table if label not in used}
+    project = _project(optics, general)
+    if project and GROUP in table:
+        features[GROUP] = typed(table[GROUP])
     return checked_picks(
         path,
         points_zyx=points_xyz[:, ::-1],
@@ -99,9 +106,9 @@ def read_star(path: Path, context: Context) -> Picks:
         scores=rows.numbers(score_label) if score_label else None,
         instance_ids=rows.whole(INSTANCE_ID),
         ids=rows.whole(PICK_ID),
-        features={label: typed(table[label]) for label in table if label not in used},
+        features=features,
         shape_zyx=context.shape_zyx if spacing == context.spacing_angstrom else None,
-        about={"tomogram_name": tomogram, "warnings": rows.warnings},
+        about={"tomogram_name": tomogram, "warnings": rows.warnings, PROJECT: project},
     )
 
 
@@ -247,8 +254,17 @@ class _Rows:
         )
 
 
-def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The block with positions and, where there is one, the block of optics groups; all values as texts."""
+def _project(optics: pd.DataFrame | None, general: dict[str, Any]) -> dict[str, Any] | None:
+    """What a RELION project needs beside its particles, as plain texts; None where it is no more than we write."""
+    is_ours = optics is None or (len(optics) <= 1 and set(optics) <= _OWN_OPTICS)
+    if is_ours and not general:
+        return None
+    rows = [] if optics is None else [{str(label): str(row[label]) for label in optics} for _, row in optics.iterrows()]
+    return {"optics": rows, "general": {str(label): str(value) for label, value in general.items()}}
+
+
+def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
+    """The block with positions, the blocks of optics groups and of general facts if there are; all values as texts."""
     import pandas as pd
     import starfile
 
@@ -267,8 +283,8 @@ def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
             f"{path.name} holds no positions of particles in a volume ({what}).",
             hint="Choose the file of particles, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
         )
-    optics = tables.get("optics")
-    return found[0], optics
+    general = blocks.get("general")
+    return found[0], tables.get("optics"), general if isinstance(general, dict) else {}
 
 
 def _labels_in(path: Path) -> Iterator[str]:

@@ -27,6 +27,7 @@ from napari_cryoet.formats.star import (
     PICK_ID,
     PIXEL_SIZES,
     PIXELS,
+    PROJECT,
     SCORES,
     TOMOGRAM_NAMES,
 )
@@ -61,11 +62,16 @@ def missing_for(picks: Picks, dialect: Dialect) -> tuple[Literal["spacing_angstr
 
 def losses(picks: Picks) -> list[str]:
     """What such a file can't hold, in words; versions differ in how positions are counted, not in what they hold."""
-    return rotation_losses(picks)
+    said = rotation_losses(picks)
+    if _source_optics(picks) and _groups_of_source(picks) is None:
+        said.append("Some picks are of none of the source's optics groups; all are written as one new group.")
+    return said
 
 
 def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, Any]) -> None:
-    """Write a file of two blocks, ``optics`` and ``particles``, with all digits.
+    """Write a file of ``optics`` and ``particles``, and what else the source's project had, with all digits.
+
+    Picks that come from a RELION project keep its optics groups, and 3.1 and 4 count in the pixels of these.
 
     Parameters
     ----------
@@ -77,9 +83,11 @@ def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, A
     import pandas as pd
     import starfile
 
-    labels = _labels(picks.features)
+    optics, groups = _optics(picks, dialect)
+    labels = _labels({name: column for name, column in picks.features.items() if name != GROUP})
     encoded = [label for label, name in labels.items() if _needs_encoding(picks.features[name])]
-    columns = _position_columns(picks, dialect) | _orientation_columns(picks) | {GROUP: np.ones(len(picks), int)}
+    pixels = _pixels_of(optics, groups, dialect)
+    columns = _position_columns(picks, dialect, pixels) | _orientation_columns(picks) | {GROUP: groups}
     if picks.scores is not None:
         columns[SCORES[0]] = picks.scores
     columns[PICK_ID] = picks.ids
@@ -87,10 +95,9 @@ def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, A
         columns[INSTANCE_ID] = picks.instance_ids
     for label, name in labels.items():
         columns[label] = _as_text(picks.features[name], encode=label in encoded)
-    optics: dict[str, list[Any]] = {GROUP: [1], "rlnOpticsGroupName": ["opticsGroup1"]}
-    if picks.spacing_angstrom is not None:
-        optics[PIXEL_SIZES[dialect == "relion3"]] = [picks.spacing_angstrom]
-    blocks = {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}
+    general = _source_general(picks)
+    blocks: dict[str, Any] = {"general": general} if general else {}
+    blocks |= {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}
     text = starfile.to_string(blocks, float_format=None, na_rep="nan")
     text = text.replace("\ndata_", f"\n# version {_VERSIONS[dialect]}\n\ndata_")
     renamed = {label: name for label, name in labels.items() if label != name}
@@ -111,7 +118,71 @@ def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, 
     return found
 
 
-def _position_columns(picks: Picks, dialect: Dialect) -> dict[str, Any]:
+def _optics(picks: Picks, dialect: Dialect) -> tuple[list[dict[str, Any]], NDArray[np.int64]]:
+    """The rows of the optics table, with the width of a pixel, and the group of each pick."""
+    label = PIXEL_SIZES[dialect == "relion3"]
+    groups = _groups_of_source(picks)
+    if groups is None:
+        groups, rows = np.ones(len(picks), dtype=np.int64), [{GROUP: "1", "rlnOpticsGroupName": "opticsGroup1"}]
+    else:
+        rows = _source_optics(picks)
+    if picks.spacing_angstrom is None:
+        return rows, groups
+    return [{**row, label: row.get(label, picks.spacing_angstrom)} for row in rows], groups
+
+
+def _pixels_of(optics: list[dict[str, Any]], groups: NDArray[np.int64], dialect: Dialect) -> NDArray[np.float64] | None:
+    """The width of the pixels in which each pick is counted, where it is known."""
+    label = PIXEL_SIZES[dialect == "relion3"]
+    of_group = {int(row[GROUP]): float(row[label]) for row in optics if label in row}
+    return np.array([of_group[group] for group in groups.tolist()]) if len(of_group) == len(optics) else None
+
+
+def _groups_of_source(picks: Picks) -> NDArray[np.int64] | None:
+    """The picks' optics groups in the project that they come from; None where some aren't of any."""
+    known = [int(row[GROUP]) for row in _source_optics(picks)]
+    if not known:
+        return None
+    column = picks.features.get(GROUP)
+    if len(known) == 1:  # also of picks that were added since
+        return np.full(len(picks), known[0])
+    if column is None or column.dtype.kind != "i" or not np.isin(column, known).all():
+        return None
+    return column.astype(np.int64)
+
+
+def _source_optics(picks: Picks) -> list[dict[str, Any]]:
+    """The optics table of the project that picks come from, if all of it can be written again; else empty."""
+    project = picks.about.get(PROJECT)
+    rows = project.get("optics") if isinstance(project, Mapping) else None
+    rows = rows if isinstance(rows, list | tuple) else []
+    usable = [dict(row) for row in rows if isinstance(row, Mapping) and _is_writable(row) and _is_group(row)]
+    same = len({frozenset(row) for row in usable}) <= 1
+    return usable if same and len(usable) == len(rows) else []
+
+
+def _source_general(picks: Picks) -> dict[str, Any]:
+    project = picks.about.get(PROJECT)
+    general = project.get("general") if isinstance(project, Mapping) else None
+    return dict(general) if isinstance(general, Mapping) and _is_writable(general) else {}
+
+
+def _is_group(row: Mapping[str, Any]) -> bool:
+    try:
+        return int(row[GROUP]) > 0 and all(float(row[label]) > 0 for label in PIXEL_SIZES if label in row)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _is_writable(facts: Mapping[Any, Any]) -> bool:
+    """Whether labels and values are words: what went through a file of provenance can be anything."""
+    return all(
+        isinstance(label, str) and label.startswith("rln") and label.isalnum() and _is_plain(str(value))
+        for label, value in facts.items()
+    )
+
+
+def _position_columns(picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None) -> dict[str, Any]:
     name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "tomogram")
     name = name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
     label = TOMOGRAM_NAMES[dialect == "relion3"]
@@ -120,6 +191,8 @@ def _position_columns(picks: Picks, dialect: Dialect) -> dict[str, Any]:
         assert picks.shape_zyx is not None and picks.spacing_angstrom is not None  # noqa: S101, PT018
         values = (picks.points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * picks.spacing_angstrom
         labels = CENTRED
+    elif pixels is not None and picks.spacing_angstrom is not None:
+        values = values * (picks.spacing_angstrom / pixels)[:, None]
     # positions first: no reader can take a line that starts with a number for the start of a block
     return dict(zip(labels, values.T, strict=True)) | {label: np.full(len(picks), name, dtype=object)}
 
