@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats.copick import Place, path_in_project
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import detect_format, losses
@@ -121,6 +121,20 @@ def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
         "0",
         "VLP",
     ]
+
+
+def test_in_a_project_a_name_that_copick_wouldnt_find_is_refused(tmp_path):
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "mine.json"
+
+    with pytest.raises(SaveError, match="USER_SESSION_OBJECT"):
+        write_picks(Picks([[1.0, 2.0, 3.0]], 10.0), path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_outside_a_project_a_name_with_underscores_means_nothing(tmp_path):
+    made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP"}), tmp_path / "my_kept_picks.json")
+
+    assert json.loads(made.path.read_text())["user_id"] == "napari-cryoet"
 
 
 def test_foreign_json_isnt_ours(tmp_path, project_folder):

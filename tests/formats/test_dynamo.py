@@ -96,6 +96,13 @@ def test_dynamos_own_library_reads_what_is_written(tmp_path):
     assert frame[["x", "y", "z", "tag", "apix"]].to_numpy().tolist() == [[31.0, 21.0, 11.0, 1.0, 4.5]]
 
 
+@pytest.mark.parametrize("name", ["a.TBL", "a.txt"])
+def test_a_table_gets_the_name_that_was_asked_for(tmp_path, name):
+    write_picks(Picks([[10.0, 20.0, 30.0]]), tmp_path / name, format="dynamo")
+
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.provenance.json"}
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -172,6 +172,7 @@ def test_scores_are_exact_and_what_else_there_is_is_kept(tmp_path):
     assert {name: column.tolist() for name, column in found.features.items()} == {
         "rlnClassNumber": [7],
         "rlnImageName": ["000001@a.mrcs"],
+        "rlnOpticsGroup": [1],
     }
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_large
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
@@ -156,16 +156,22 @@ def picks_file(picks: Picks, path: Path) -> bytes:
 
 
 def place_of(path: Path, about: Mapping[str, Any]) -> Place:
-    """Whose picks of what a file at ``path`` holds: by its name and folders, else by what is known of the picks."""
-    named = _NAME.fullmatch(path.stem)
-    is_in_project = path.parent.name == "Picks"
-    if named is not None:
-        user, session, name = named["user"], named["session"], named["object"]
-    else:
-        user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
-        name = str(about.get("object_name") or path.stem)
-    run = path.parent.parent.name if is_in_project else str(about.get("run_name") or "")
-    return Place(run, user, session, name)
+    """Whose picks of what a file at ``path`` holds: in a copick project by its name and folders, else by what is known.
+
+    Raises
+    ------
+    SaveError
+        If it is to lie in a project, where copick wouldn't find it under its name.
+    """
+    if path.parent.name == "Picks" and path.parent.parent.parent.name == "ExperimentRuns":
+        named = _NAME.fullmatch(path.stem)
+        if named is None:
+            raise SaveError(
+                f"copick won't find a file called {path.name}.", hint="In a project, call it USER_SESSION_OBJECT.json."
+            )
+        return Place(path.parent.parent.name, named["user"], named["session"], named["object"])
+    user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
+    return Place(str(about.get("run_name") or ""), user, session, str(about.get("object_name") or path.stem))
 
 
 def path_in_project(project: Path, place: Place) -> Path:

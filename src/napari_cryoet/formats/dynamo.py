@@ -148,7 +148,12 @@ def write_table(picks: Picks, path: Path) -> int:
         if column is not None and column.dtype.kind in "iuf":
             columns[name] = column
     frame = pd.DataFrame(columns)
-    dynamotable.write(frame.astype(object).where(frame.notna(), "NaN"), str(path))  # as MATLAB spells it
+    as_named = (
+        path if path.name.endswith(".tbl") else path.with_name(f"{path.name}.tbl")
+    )  # what the library makes of it
+    dynamotable.write(frame.astype(object).where(frame.notna(), "NaN"), str(as_named))  # as MATLAB spells it
+    if as_named != path:
+        as_named.replace(path)
     return offset
 
 
