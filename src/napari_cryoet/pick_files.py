@@ -22,9 +22,11 @@ from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, refuse_large
 from napari_cryoet.pick_formats import (
+    FORMATS,
     HOLDS_PROVENANCE,
     MISSING_WORDS,
     RELION,
+    SUFFIXES,
     TITLES,
     PickFormat,
     detect_format,
@@ -36,6 +38,21 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import path_beside, read_beside, write_beside
 from napari_cryoet.volumes import spacing_in_layout
 from napari_cryoet.whole_files import refuse_existing, written_whole
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "TITLES",
+    "PickFormat",
+    "Written",
+    "detect_format",
+    "format_for",
+    "losses",
+    "missing_for",
+    "read_picks",
+    "write_kept",
+    "write_picks",
+]
 
 
 @dataclass(frozen=True, slots=True)
