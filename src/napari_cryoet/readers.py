@@ -46,12 +46,10 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     if pack is not None:
         return lambda _path: read_pack(pack)
     suffix = suffix_of(path)
-    if suffix == ".glb":
-        return _read_mask
     if _is_pick_file(path, suffix):
         return lambda path: read_pick_file(_only(path))
-    if suffix == ".ndjson":
-        return _read_points if _holds_points(path) else None
+    if suffix == ".glb" or (suffix == ".ndjson" and _holds_points(path)):
+        return _read_annotation
     if suffix in MRC_SUFFIXES or suffix == ".zarr":
         return _volume_reader(path)
     return None
@@ -130,18 +128,15 @@ def _volume_reader(path: str) -> ReaderFunction | None:
     except FormatError:
         return None
     volume.close()
-    return _read_mask if is_mask else _read_tomogram
+    return _read_annotation if is_mask else _read_tomogram
 
 
 def _read_tomogram(path: Any) -> list[LayerData]:
     return [_layer_data(load_tomogram(_only(path)))]
 
 
-def _read_mask(path: Any) -> list[LayerData]:
+def _read_annotation(path: Any) -> list[LayerData]:
     return [_layer_data(spec) for spec in load_annotation(_only(path))]
-
-
-_read_points = _read_mask
 
 
 def _is_pick_file(path: str, suffix: str) -> bool:
