@@ -142,9 +142,9 @@ class ExportPicks(QWidget):
         self._viewer.layers.events.inserted.connect(self._on_layers)
         self._viewer.layers.events.removed.connect(self._on_layers)
         self.layer.changed.connect(self._on_layer)
-        self.which.changed.connect(self.refresh)
+        self.which.changed.connect(self._on_choice)
         self.format.changed.connect(self._on_format)
-        self.path.changed.connect(self.refresh)
+        self.path.changed.connect(self._on_choice)
         self.replace.changed.connect(self.refresh)
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
@@ -162,7 +162,7 @@ class ExportPicks(QWidget):
 
     def _on_layer(self, layer: Points | None) -> None:
         self._follow(layer)
-        self.refresh()
+        self._on_choice()
 
     def _follow(self, layer: Points | None) -> None:
         """Keep what is said in step with this layer and no other."""
@@ -176,6 +176,10 @@ class ExportPicks(QWidget):
             layer.events.features.connect(self._on_edit)
             layer.selected_data.events.items_changed.connect(self._on_edit)
 
+    def _on_choice(self, _value: object = None) -> None:
+        self.message.setText("")  # it was about another file
+        self.refresh()
+
     def _on_edit(self, _event: object = None, _removed: object = None) -> None:
         self._refresh_soon.start()
 
@@ -183,11 +187,10 @@ class ExportPicks(QWidget):
         path = self.chosen_path
         if path.suffix.lower() in set(SUFFIXES.values()):
             self.path.value = path.with_suffix(SUFFIXES[name])
-        self.refresh()
+        self._on_choice()
 
     def refresh(self, _value: object = None) -> None:
         """Say what would be written now, and whether it can be."""
-        self.message.setText("")
         picks = self.chosen_picks()
         name: PickFormat = self.format.value
         if picks is None:
