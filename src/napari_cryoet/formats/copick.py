@@ -3,7 +3,8 @@
 Conventions, from copick's source (``models.py``: ``CopickPicksFile``, ``CopickPoint``): ``location`` is x, y, z in
 ångström, 0 at the centre of the first voxel (copick's own import of the portal's points multiplies voxel indices by the
 voxel spacing); ``transformation_`` is a 4 x 4 matrix "to transform coordinates from the object space to the tomogram
-space": active, on column vectors in x, y, z, as in the portal's files, and its last column is added to the location.
+space": active, on column vectors in x, y, z, as in the portal's files, and its last column is a shift that is added to
+the location (``util/formats.py``: ``dynamo_to_copick_transform``, which also has the same angles as we do).
 ``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null.
 
 A file lies at ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json`` of its project, and its name is what copick
