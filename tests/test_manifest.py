@@ -41,6 +41,11 @@ def test_the_portals_dock_is_the_first_of_the_widgets(manifest):
 
     assert names[0] == "CryoET Data Portal"
     assert "Compare annotations" in names
+def test_the_dock_is_the_first_widget(manifest):
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+
+    assert names[0] == "CryoET Data Portal"
+    assert "Export picks" in names
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
 
 
@@ -54,6 +59,11 @@ def test_the_portals_dock_is_the_first_of_the_widgets(manifest):
         "https://host/10000/TS.zarr",
         "https://host/TS.mrc",
         "a/pack.json",
+        "run_data.star",
+        "final.tbl",
+        "ada_17_ribosome.json",
+        "ribosomes.picks.csv",
+        "ribosomes.parquet",
     ],
 )
 def test_files_and_addresses_that_may_be_ours_reach_our_reader(plugins, path):
@@ -66,9 +76,21 @@ def test_folders_reach_our_reader(plugins, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("path", ["a.tif", "a.json", "a.star", "https://host/a.png"])
+@pytest.mark.parametrize("path", ["a.tif", "a.csv", "https://host/a.png"])
 def test_other_files_do_not(plugins, path):
     assert list(plugins.iter_compatible_readers([path])) == []
+
+
+@pytest.mark.parametrize("suffix", [".ndjson", ".star", ".tbl", ".json", ".csv", ".parquet"])
+def test_points_are_saved_in_every_format_of_picks(plugins, suffix):
+    writer, path = plugins.get_writer(f"picks{suffix}", ["points"], "napari-cryoet")
+
+    assert (writer.command, path) == ("napari-cryoet.write_points", f"picks{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".mrc"])
+def test_labels_are_saved_as_masks(plugins, suffix):
+    assert plugins.get_writer(f"mask{suffix}", ["labels"], "napari-cryoet")[0].command == "napari-cryoet.write_labels"
 
 
 def test_menus_name_commands_of_ours(manifest):

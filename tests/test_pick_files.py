@@ -1,5 +1,7 @@
 import itertools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,18 +11,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet.exceptions import ExistsError, FormatError, MissingContextError, SaveError
-from napari_cryoet.pick_files import (
-    FORMATS,
-    SUFFIXES,
-    TITLES,
-    detect_format,
-    format_for,
-    losses,
-    missing_for,
-    read_picks,
-    write_kept,
-    write_picks,
-)
+from napari_cryoet.pick_files import read_picks, write_kept, write_picks
+from napari_cryoet.pick_formats import FORMATS, SUFFIXES, TITLES, detect_format, format_for, losses, missing_for
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 ABOUT = {
@@ -285,6 +277,20 @@ def test_a_file_that_another_program_shortened_says_so(picks, tmp_path):
     path.write_text("\n".join(lines[:-1]) + "\n")
 
     assert read_picks(path).edits[-1] == "changed by another program to 2 picks"
+
+
+# ---- the example
+
+
+def test_the_example_writes_for_three_programs(project_folder, demo_pack, tmp_path):
+    command = [sys.executable, str(project_folder / "examples" / "export_picks.py"), str(demo_pack), str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    assert "dynamo: A table has no place for where picks come from" in told
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".json", ".star", ".tbl"]
+    counts = {len(read_picks(tmp_path / f"ribosomes{suffix}")) for suffix in (".star", ".tbl", ".json")}
+    assert len(counts) == 1
+    assert counts.pop() > 10
 
 
 # ---- detection

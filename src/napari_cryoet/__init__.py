@@ -30,18 +30,29 @@ if TYPE_CHECKING:
         ComparisonError,
         CryoETError,
         DownloadError,
+        ExistsError,
         FormatError,
+        MissingContextError,
         NetworkError,
         NotFoundError,
         PackError,
         PortalError,
+        SaveError,
         StoppedError,
         StreamError,
     )
     from napari_cryoet.layer_spec import LayerSpec
-    from napari_cryoet.loading import load_annotation, load_captions, load_tilt_series, load_tomogram
+    from napari_cryoet.loading import (
+        load_annotation,
+        load_captions,
+        load_picks,
+        load_tilt_series,
+        load_tomogram,
+    )
+    from napari_cryoet.mask_files import write_mask
     from napari_cryoet.outline import outline_run
     from napari_cryoet.overlay import Fit, fit
+    from napari_cryoet.pick_files import read_picks, write_picks
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal import Portal, open_portal
 
@@ -49,11 +60,13 @@ __all__ = [
     "ComparisonError",
     "CryoETError",
     "DownloadError",
+    "ExistsError",
     "Fit",
     "FormatError",
     "LayerSpec",
     "Mask",
     "MaskComparison",
+    "MissingContextError",
     "NetworkError",
     "NotFoundError",
     "PackError",
@@ -62,6 +75,7 @@ __all__ = [
     "PicksInMask",
     "Portal",
     "PortalError",
+    "SaveError",
     "StoppedError",
     "StreamError",
     "__version__",
@@ -71,12 +85,16 @@ __all__ = [
     "fit",
     "load_annotation",
     "load_captions",
+    "load_picks",
     "load_tilt_series",
     "load_tomogram",
     "open_annotation",
     "open_portal",
     "outline_run",
+    "read_picks",
     "report_text",
+    "write_mask",
+    "write_picks",
 ]
 
 _HOMES = {
@@ -94,12 +112,16 @@ _HOMES = {
     "fit": "overlay",
     "load_annotation": "loading",
     "load_captions": "loading",
+    "load_picks": "loading",
     "load_tilt_series": "loading",
     "load_tomogram": "loading",
     "open_annotation": "comparison",
     "open_portal": "portal",
     "outline_run": "outline",
+    "read_picks": "pick_files",
     "report_text": "comparison",
+    "write_mask": "mask_files",
+    "write_picks": "pick_files",
 }
 
 

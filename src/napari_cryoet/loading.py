@@ -25,6 +25,7 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.tilt_angles import MAX_FILE_BYTES, parse_tilt_angles
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.mask_values import labels_in_memory
+from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.records import Annotation, AnnotationFile, Run, TiltSeries, Tomogram
@@ -261,6 +262,31 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else os.fspath(file)
     return captions.parse_captions(_fetch(address, stop, captions.MAX_FILE_BYTES), name_of(address))
+
+
+def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[LayerSpec, ...]:
+    """Picks as layers: points, and arrows where they are oriented.
+
+    Parameters
+    ----------
+    picks
+        With or without a voxel spacing; without one, layers are in voxels and say so.
+    name
+        Of the layer of points.
+    color
+        Of the object, if it shall not be the one that `color_of` gives it.
+    """
+    about = dict(picks.about)
+    object_id, object_name = about.get("object_id"), about.get("object_name")
+    common = _with_spacing(about, picks.spacing_angstrom)
+    looks: dict[str, Any] = {
+        "color": color or color_of(object_key(object_id, object_name) if object_id or object_name else name),
+        "diameter_angstrom": diameter_angstrom(object_id, object_name or name),
+        "spacing_angstrom": picks.spacing_angstrom or 10.0,
+    }
+    drawn = points_spec(picks, common, name=_layer_name(name), **looks)
+    arrows = arrows_spec(picks, common, name=_layer_name(name, "orientation"), **looks)
+    return (drawn,) if arrows is None else (drawn, arrows)
 
 
 def tomogram_name(tomogram: Tomogram) -> str:

@@ -8,57 +8,51 @@ long as the file is the one that it was written for. `read_picks` takes both up 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_cryoet import provenance
-from napari_cryoet.exceptions import Context as MissingName
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats import copick, dynamo, ndjson, star, tables
+from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, refuse_large
+from napari_cryoet.pick_formats import (
+    FORMATS,
+    HOLDS_PROVENANCE,
+    MISSING_WORDS,
+    RELION,
+    SUFFIXES,
+    TITLES,
+    PickFormat,
+    detect_format,
+    format_for,
+    losses,
+    missing_for,
+)
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance_beside import path_beside, read_beside, write_beside
 from napari_cryoet.volumes import spacing_in_layout
 from napari_cryoet.whole_files import refuse_existing, written_whole
 
-PickFormat = Literal["ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"]
-FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
-#: What to call a format in a list of them.
-TITLES: Final[dict[PickFormat, str]] = {
-    "ndjson": "portal ndjson",
-    "relion5": "RELION 5 STAR (ångström from the centre)",
-    "relion4": "RELION 4 STAR (pixels)",
-    "relion3": "RELION 3.1 STAR (pixels)",
-    "dynamo": "Dynamo table",
-    "copick": "copick picks",
-    "csv": "CSV",
-    "parquet": "Parquet",
-}
-SUFFIXES: Final[dict[PickFormat, str]] = {
-    "ndjson": ".ndjson",
-    "relion5": ".star",
-    "relion4": ".star",
-    "relion3": ".star",
-    "dynamo": ".tbl",
-    "copick": ".json",
-    "csv": ".csv",
-    "parquet": ".parquet",
-}
-PROVENANCE_SUFFIX: Final = ".provenance.json"
-
-_OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
-_RELION: Final[dict[str, star.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
-_HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
-_MAX_NOTES_BYTES: Final = 16 * 2**20
-_HEAD_BYTES: Final = 2**16
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "TITLES",
+    "PickFormat",
+    "Written",
+    "detect_format",
+    "format_for",
+    "losses",
+    "missing_for",
+    "read_picks",
+    "write_kept",
+    "write_picks",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,37 +132,6 @@ def read_picks(
     return picks.rescaled(wanted.spacing_angstrom, shape_zyx)
 
 
-def detect_format(path: str | Path) -> PickFormat | None:
-    """Which format of picks a file is in: its name says which it may be, its content whether it is.
-
-    None where it is none of ours; for any STAR file, "relion5".
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-    name = _OF_SUFFIX.get(path.suffix.lower())
-    text = head.decode("utf-8", errors="replace")
-    match name:
-        case "parquet":
-            is_it = head.startswith(b"PAR1") and tables.holds_picks_parquet(path)
-        case "csv":
-            is_it = tables.holds_picks_csv(text)
-        case "dynamo":
-            is_it = dynamo.holds_table(text)
-        case "copick":
-            is_it = copick.holds_picks(path, text)
-        case "relion5" | "relion4" | "relion3":
-            is_it = star.holds_blocks(text)
-        case "ndjson":
-            is_it = ndjson.holds_points(head) or not text.strip()
-        case None:
-            return None
-    return name if is_it else None
-
-
 def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, Any]) -> Picks:
     match name:
         case "ndjson":
@@ -183,7 +146,7 @@ def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, An
             return tables.read_parquet(path, context)
         case "relion5" | "relion4" | "relion3":
             picks = star.read_star(path, context)
-            return replace(picks, features=star.restored_features(picks.features, notes))
+            return replace(picks, features=star_writing.restored_features(picks.features, notes))
 
 
 def _read_ndjson(path: Path, context: Context) -> Picks:
@@ -238,16 +201,11 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
 
 def _notes_of(path: Path, name: PickFormat) -> dict[str, Any]:
     """What an export of ours says of itself; empty for any other file."""
-    if name in _RELION:
-        return star.read_notes(path)
+    if name in RELION:
+        return star_writing.read_notes(path)
     if name == "parquet":
         return tables.read_parquet_notes(path)
-    try:
-        content = _provenance_path(path).read_bytes()
-        notes = json.loads(content) if len(content) <= _MAX_NOTES_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return notes if isinstance(notes, dict) and notes.get("sha256") == _sha256(path) else {}
+    return read_beside(path)
 
 
 # writing
@@ -289,25 +247,32 @@ def write_picks(
     name = format or format_for(path, picks)
     _refuse_incomplete(picks, name)
     said = losses(picks, name)
-    notes = provenance.of_export(picks, who=who, when=datetime.now(UTC)) | {
+    notes = provenance.of_export(
+        "picks",
+        picks.about,
+        spacing_angstrom=picks.spacing_angstrom,
+        shape_zyx=picks.shape_zyx,
+        alignment_id=picks.alignment_id,
+        edits=picks.edits,
+        who=who,
+        when=datetime.now(UTC),
+    ) | {
+        "count": len(picks),
         "columns": kinds_of(picks.features),
         "format": name,
         "losses": list(said),
     }
-    beside = None if name in _HOLDS_PROVENANCE else _provenance_path(path)
-    if beside is not None:
-        refuse_existing(beside, overwrite=overwrite)
+    has_place = name in HOLDS_PROVENANCE
+    if not has_place:
+        refuse_existing(path_beside(path), overwrite=overwrite)
     with written_whole(path, overwrite=overwrite) as unfinished:
-        notes |= _write(picks, unfinished, name, notes, path)
-        if beside is not None:
-            notes["sha256"] = _sha256(unfinished)
-    if beside is not None:
-        with written_whole(beside, overwrite=overwrite) as unfinished:
-            unfinished.write_text(
-                json.dumps(notes, indent=1, ensure_ascii=False, default=str), encoding="utf-8", newline="\n"
-            )
-    elif overwrite:
-        _provenance_path(path).unlink(missing_ok=True)  # of the file that was replaced
+        try:
+            notes |= _write(picks, unfinished, name, notes, path)
+        except ValueError as error:  # of the libraries that write, about values that nobody thought of
+            raise SaveError(f"These picks can't be written as {TITLES[name]} ({error}).") from error
+    beside = None if has_place else write_beside(path, notes, overwrite=overwrite)
+    if has_place and overwrite:
+        path_beside(path).unlink(missing_ok=True)  # of the file that was replaced
     return Written(path, name, len(picks), said, beside)
 
 
@@ -336,49 +301,6 @@ def write_kept(
     return write_picks(picks.take(kept, edit), path, format=format, overwrite=overwrite, who=who)
 
 
-def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 - what everybody calls it
-    """What a file of this format would not say of these picks, in words for the person who is about to write it."""
-    match format:
-        case "ndjson":
-            return tuple(_ndjson_losses(picks))
-        case "dynamo":
-            return tuple(dynamo.losses(picks))
-        case "copick":
-            return tuple(copick.losses(picks))
-        case "csv" | "parquet":
-            return tuple(tables.losses(picks))
-        case "relion5" | "relion4" | "relion3":
-            return tuple(star.losses(picks, format))
-
-
-def missing_for(picks: Picks, format: PickFormat) -> tuple[MissingName, ...]:  # noqa: A002
-    """What has to be known of the picks' volume before they can be written in this format, and isn't."""
-    if format in _RELION:
-        return star.missing_for(picks, _RELION[format])
-    if format == "copick" and picks.spacing_angstrom is None:
-        return ("spacing_angstrom",)
-    return ()
-
-
-def format_for(path: str | Path, picks: Picks) -> PickFormat:
-    """The format that a file's name asks for; for ``.star``, RELION's newest for which enough is known.
-
-    Raises
-    ------
-    SaveError
-        If no format is called so.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".star":
-        return next(name for name in _RELION.values() if not star.missing_for(picks, name))
-    if suffix not in _OF_SUFFIX:
-        raise SaveError(
-            f"A name like {Path(path).name} doesn't say in which format.",
-            hint=f"Let it end in {', '.join(_OF_SUFFIX)}.",
-        )
-    return _OF_SUFFIX[suffix]
-
-
 def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Write a file; give what has to be noted beside it to read it again as it was."""
     match name:
@@ -393,7 +315,7 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
         case "parquet":
             tables.write_parquet(picks, unfinished, notes)
         case "relion5" | "relion4" | "relion3":
-            star.write_star(picks, unfinished, name, notes)
+            star_writing.write_star(picks, unfinished, name, notes)
     return {}
 
 
@@ -409,39 +331,12 @@ def _ndjson_points(picks: Picks) -> ndjson.Points:
     return ndjson.Points.from_picks(replace(picks, features=features))
 
 
-def _ndjson_losses(picks: Picks) -> list[str]:
-    said = [] if picks.spacing_angstrom is None else [_beside("the voxel spacing")]
-    unnamed = [name for name in picks.features if name in ndjson.OWN_KEYS]
-    if unnamed:
-        said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
-    if any(column.dtype.kind == "f" and np.isinf(column).any() for column in picks.features.values()):
-        said.append("JSON knows no infinite numbers; they are left out.")
-    return said
-
-
-def _beside(what: str) -> str:
-    return f"The format has no place for {what}; it stands in the {PROVENANCE_SUFFIX} beside the file."
-
-
 def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:
     missing = missing_for(picks, name)
     if missing:
-        words = {"spacing_angstrom": "the voxel spacing", "shape_zyx": "the size of the volume"}
-        what = " and ".join(words[each] for each in missing)
+        what = " and ".join(MISSING_WORDS[each] for each in missing)
         raise MissingContextError(
             f"{TITLES[name]} can't be written without {what}, which these picks don't say.",
             hint="Give it, or choose another format.",
             missing=missing,
         )
-
-
-def _provenance_path(path: Path) -> Path:
-    return path.with_name(path.name + PROVENANCE_SUFFIX)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FormatError(f"{os.fspath(path)!r} can't be read: {error.strerror or error}.") from error

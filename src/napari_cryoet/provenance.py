@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from napari_cryoet._version import __version__
 from napari_cryoet.links import database_links, publication_links
-from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
 
 #: All data of the portal is dedicated to the public domain.
@@ -133,27 +132,44 @@ def of_bare_file(
     }
 
 
-def of_export(picks: Picks, *, who: str, when: datetime) -> dict[str, Any]:
-    """What an export of picks says of itself: where they come from, in which grid, what was done to them, by whom.
+def of_export(
+    what: str,
+    source: Mapping[str, Any],
+    *,
+    spacing_angstrom: float | None,
+    shape_zyx: tuple[int, int, int] | None,
+    alignment_id: int | None,
+    edits: Iterable[str],
+    who: str,
+    when: datetime,
+) -> dict[str, Any]:
+    """What an export says of itself: where it comes from, in which grid, what was done to it, by whom and when.
 
     Parameters
     ----------
+    what
+        "picks" or "mask".
+    source
+        What the layer or the picks say of where they come from.
+    spacing_angstrom, shape_zyx, alignment_id
+        Of the grid of the export.
+    edits
+        What was done since it was read, in words.
     who
         Who exports, or "".
     when
         The time, with its zone.
     """
     return {
-        "kind": "picks exported by napari-cryoet",
+        "kind": f"{what} exported by napari-cryoet",
         "software": f"napari-cryoet {__version__}",
         "written_at": when.isoformat(timespec="seconds"),
         "written_by": who or None,
-        "count": len(picks),
-        "voxel_spacing_angstrom": picks.spacing_angstrom,
-        "shape_zyx": plain_data(picks.shape_zyx),
-        "alignment_id": picks.alignment_id,
-        "edits": list(picks.edits),
-        "source": plain_data(picks.about),
+        "voxel_spacing_angstrom": spacing_angstrom,
+        "shape_zyx": plain_data(shape_zyx),
+        "alignment_id": alignment_id,
+        "edits": list(edits),
+        "source": plain_data(source),
     }
 
 

@@ -16,11 +16,14 @@ import numpy as np
 from napari_cryoet.exceptions import FormatError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
-from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
 from napari_cryoet.outline import outline_run
 from napari_cryoet.packs.pack import is_pack
+from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_formats import SUFFIXES, detect_format
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.provenance_beside import path_beside
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, suffix_of
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]
@@ -43,13 +46,26 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     if pack is not None:
         return lambda _path: read_pack(pack)
     suffix = suffix_of(path)
-    if suffix == ".glb":
-        return _read_mask
-    if suffix == ".ndjson":
-        return _read_points if _holds_points(path) else None
+    if _is_pick_file(path, suffix):
+        return lambda path: read_pick_file(_only(path))
+    if suffix == ".glb" or (suffix == ".ndjson" and _holds_points(path)):
+        return _read_annotation
     if suffix in MRC_SUFFIXES or suffix == ".zarr":
         return _volume_reader(path)
     return None
+
+
+def read_pick_file(
+    path: str | Path,
+    *,
+    spacing_angstrom: float | None = None,
+    shape_zyx: tuple[int, int, int] | None = None,
+    tomogram: str | None = None,
+) -> list[LayerData]:
+    """The layers of a file of picks in any format that `read_picks` reads; parameters and errors are its."""
+    path = Path(path)
+    picks = read_picks(path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+    return [_layer_data(spec) for spec in load_picks(picks, name=path.stem)]
 
 
 def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
@@ -112,18 +128,26 @@ def _volume_reader(path: str) -> ReaderFunction | None:
     except FormatError:
         return None
     volume.close()
-    return _read_mask if is_mask else _read_tomogram
+    return _read_annotation if is_mask else _read_tomogram
 
 
 def _read_tomogram(path: Any) -> list[LayerData]:
     return [_layer_data(load_tomogram(_only(path)))]
 
 
-def _read_mask(path: Any) -> list[LayerData]:
+def _read_annotation(path: Any) -> list[LayerData]:
     return [_layer_data(spec) for spec in load_annotation(_only(path))]
 
 
-_read_points = _read_mask
+def _is_pick_file(path: str, suffix: str) -> bool:
+    """Whether there is a file of picks on this computer that more than its positions can be read from.
+
+    Portal ndjson without provenance beside it is read as it always was, from addresses too.
+    """
+    local = Path(path)
+    if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
+        return False
+    return (suffix != ".ndjson" or path_beside(local).is_file()) and detect_format(local) is not None
 
 
 def _holds_points(path: str) -> bool:

@@ -347,7 +347,7 @@ def _bytes(picks: Picks) -> int:
 
 def _like(columns: dict[str, Any], features: Any) -> Any:
     """Columns as a table, of the kinds that a table's columns have where their values allow it."""
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     table = pd.DataFrame(columns)
     for name in table:

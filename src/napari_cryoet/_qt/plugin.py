@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
+from napari_cryoet._qt.asking import read_asking
 from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
@@ -47,8 +48,14 @@ def copy_citations(viewer: Viewer) -> None:
         clipboard.setText("\n\n".join(text for text in texts if text))
 
 
-def wait_for(work: Callable[[], T]) -> T:
-    """Do something on another thread; on the GUI thread the window is drawn meanwhile, but takes no input."""
+def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda: False) -> T:
+    """Do something on another thread; on the GUI thread the window is drawn meanwhile.
+
+    Parameters
+    ----------
+    takes_input
+        Says whether keys and clicks arrive too, as they must where a dialog of the caller's has a Stop.
+    """
     application = QCoreApplication.instance()
     if application is None or QThread.currentThread() is not application.thread():
         return work()
@@ -64,7 +71,8 @@ def wait_for(work: Callable[[], T]) -> T:
     thread = threading.Thread(target=run, name="napari-cryoet read", daemon=True)
     thread.start()
     while thread.is_alive():
-        application.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents, _POLL_MS)
+        flags = QEventLoop.ProcessEventsFlag
+        application.processEvents(flags.AllEvents if takes_input() else flags.ExcludeUserInputEvents, _POLL_MS)
         thread.join(_POLL_MS / 1000)
     if error:
         raise error[0]
@@ -72,7 +80,7 @@ def wait_for(work: Callable[[], T]) -> T:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    return _adopted(wait_for(partial(read, path)))
+    return _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
 
 
 def _adopted(layers: list[LayerData]) -> list[LayerData]:

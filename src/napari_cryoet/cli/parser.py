@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_demo, _add_open, _add_search, _add_download, _add_compare, _add_pack, _add_serve, _add_cache):
+    for add in (_add_demo, _add_open, _add_search, _add_download, _add_convert, _add_pack, _add_serve, _add_cache):
         add(commands)
     return parser
 
@@ -174,6 +175,25 @@ def _add_compare(commands: Any) -> None:
         "--insist", action="store_true", help="compare also what was made on different alignments or runs"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+def _add_convert(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "convert",
+        "write the picks of a file in another format",
+        "convert:convert",
+        ("napari-cryoet convert ribosomes.ndjson ribosomes.star --spacing 13.48 --shape 1000,928,960", "for RELION 5"),
+        ("napari-cryoet convert run_data.star kept.ndjson --tomogram TS_026 --spacing 10 --shape 400,928,960", ""),
+        ("napari-cryoet convert final.tbl picks.json --spacing 10", "Dynamo's table for copick"),
+        after="The names' endings say the formats: .ndjson, .star, .tbl, .json (copick), .csv, .parquet. What the new "
+        "file can't hold is said. What a file doesn't say is never guessed: give it.",
+    )
+    parser.add_argument("source", type=Path, metavar="IN", help="the file to read")
+    parser.add_argument("target", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument("--spacing", type=_angstrom, metavar="Å", help="the width of a voxel, in which to count")
+    parser.add_argument("--shape", type=_shape, metavar="Z,Y,X", help="the size of the volume in these voxels")
+    parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file with several")
+    parser.add_argument("--to", choices=("relion5", "relion4", "relion3"), help="for which RELION a .star file is")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
 
 def _add_pack(commands: Any) -> None:
@@ -339,6 +359,23 @@ def _megabytes(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of megabytes; say for example 200")
     return int(text)
+
+
+def _angstrom(text: str) -> float:
+    try:
+        angstrom = float(text)
+    except ValueError:
+        angstrom = 0.0
+    if not 0 < angstrom < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no width in ångström; say for example 13.48")
+    return angstrom
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    match = re.fullmatch(r"([1-9][0-9]{0,6})[,x×]([1-9][0-9]{0,6})[,x×]([1-9][0-9]{0,6})", text.replace(" ", ""))
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size along z, y, x; say for example 1000,928,960")
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 def _port(text: str) -> int:

@@ -3,7 +3,8 @@
 Conventions, from copick's source (``models.py``: ``CopickPicksFile``, ``CopickPoint``): ``location`` is x, y, z in
 ångström, 0 at the centre of the first voxel (copick's own import of the portal's points multiplies voxel indices by the
 voxel spacing); ``transformation_`` is a 4 x 4 matrix "to transform coordinates from the object space to the tomogram
-space": active, on column vectors in x, y, z, as in the portal's files, and its last column is added to the location.
+space": active, on column vectors in x, y, z, as in the portal's files, and its last column is a shift that is added to
+the location (``util/formats.py``: ``dynamo_to_copick_transform``, which also has the same angles as we do).
 ``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null.
 
 A file lies at ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json`` of its project, and its name is what copick
@@ -22,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_large
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
@@ -156,16 +157,22 @@ def picks_file(picks: Picks, path: Path) -> bytes:
 
 
 def place_of(path: Path, about: Mapping[str, Any]) -> Place:
-    """Whose picks of what a file at ``path`` holds: by its name and folders, else by what is known of the picks."""
-    named = _NAME.fullmatch(path.stem)
-    is_in_project = path.parent.name == "Picks"
-    if named is not None:
-        user, session, name = named["user"], named["session"], named["object"]
-    else:
-        user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
-        name = str(about.get("object_name") or path.stem)
-    run = path.parent.parent.name if is_in_project else str(about.get("run_name") or "")
-    return Place(run, user, session, name)
+    """Whose picks of what a file at ``path`` holds: in a copick project by its name and folders, else by what is known.
+
+    Raises
+    ------
+    SaveError
+        If it is to lie in a project, where copick wouldn't find it under its name.
+    """
+    if path.parent.name == "Picks" and path.parent.parent.parent.name == "ExperimentRuns":
+        named = _NAME.fullmatch(path.stem)
+        if named is None:
+            raise SaveError(
+                f"copick won't find a file called {path.name}.", hint="In a project, call it USER_SESSION_OBJECT.json."
+            )
+        return Place(path.parent.parent.name, named["user"], named["session"], named["object"])
+    user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
+    return Place(str(about.get("run_name") or ""), user, session, str(about.get("object_name") or path.stem))
 
 
 def path_in_project(project: Path, place: Place) -> Path:

@@ -1,11 +1,12 @@
 """Dynamo tables (.tbl): 35 to 42 columns of numbers without a header, a row a particle.
 
 Conventions, from Dynamo's wiki (*Table convention*, *Euler angles convention*): x, y, z (columns 24 to 26) are the
-position "in original volume" and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. Dynamo is MATLAB,
-which counts from 1: the centre of the first voxel is 1, 1, 1. What tdrot, tilt, narot (7 to 9) mean is in
-`napari_cryoet.formats.eulers`. ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo`` (20) the number of
-the tomogram, whose name may stand in a table map (``.doc``) beside the table, ``reg`` (21) is free for regions in a
-tomogram (here: instances), ``apix`` (36) the width of a voxel in ångström.
+position "in original volume" and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. The wiki doesn't say
+where they start. Dynamo indexes volumes as MATLAB does, from 1, so here the centre of the first voxel is 1, 1, 1;
+other converters (copick, ArtiaX, dynamo2m) take the numbers as they are, and differ by this one voxel. What tdrot,
+tilt, narot (7 to 9) mean is in `napari_cryoet.formats.eulers`. ``tag`` (1) tells particles apart, ``cc`` (10) is the
+score, ``tomo`` (20) the number of the tomogram, whose name may stand in a table map (``.doc``) beside the table,
+``reg`` (21) is free for regions in a tomogram (here: instances), ``apix`` (36) the width of a voxel in ångström.
 """
 
 from __future__ import annotations
@@ -148,7 +149,12 @@ def write_table(picks: Picks, path: Path) -> int:
         if column is not None and column.dtype.kind in "iuf":
             columns[name] = column
     frame = pd.DataFrame(columns)
-    dynamotable.write(frame.astype(object).where(frame.notna(), "NaN"), str(path))  # as MATLAB spells it
+    as_named = (
+        path if path.name.endswith(".tbl") else path.with_name(f"{path.name}.tbl")
+    )  # what the library makes of it
+    dynamotable.write(frame.astype(object).where(frame.notna(), "NaN"), str(as_named))  # as MATLAB spells it
+    if as_named != path:
+        as_named.replace(path)
     return offset
 
 

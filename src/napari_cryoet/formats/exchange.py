@@ -16,6 +16,7 @@ from napari_cryoet.picks import Picks
 
 #: Far above any file of picks that is known.
 MAX_FILE_BYTES: Final = 512 * 2**20
+MAX_PICKS: Final = 3_000_000
 #: How far a matrix may be from a rotation before an export says that angles hold the nearest one.
 _ROUNDED: Final = 1e-6
 

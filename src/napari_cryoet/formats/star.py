@@ -12,32 +12,26 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
 - Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
   ``rlnAngleRot/Tilt/Psi``; what these angles mean is in `napari_cryoet.formats.eulers`.
 
-Labels that RELION doesn't know are kept by it: ours start with ``napariCryoet``. What napari-cryoet knows of where
-picks come from stands in a comment at the top, as JSON.
+Labels that RELION doesn't know are kept by it: ours start with ``napariCryoet``.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.eulers import angles_of, matrices_of
+from napari_cryoet.formats.eulers import matrices_of
 from napari_cryoet.formats.exchange import (
     Context,
     checked_picks,
     choose_tomogram,
     listed,
-    orientations_of,
     refuse_large,
-    rotation_losses,
     typed,
 )
 from napari_cryoet.picks import Picks
@@ -45,7 +39,6 @@ from napari_cryoet.picks import Picks
 if TYPE_CHECKING:
     import pandas as pd
 
-Dialect = Literal["relion3", "relion4", "relion5"]
 
 PIXELS: Final = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 CENTRED: Final = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
@@ -54,21 +47,20 @@ SUBTOMOGRAM_ANGLES: Final = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", 
 _SHIFTS_ANGSTROM: Final = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 _SHIFTS_PIXELS: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
 _SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
-_TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
-_PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
+TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
+PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
 #: The first that a file has is the score: RELION's own, then those of pytom-match-pick.
 SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
-_GROUP: Final = "rlnOpticsGroup"
+GROUP: Final = "rlnOpticsGroup"
+#: Under this name `about` has the optics groups and the general block of the file that picks come from.
+PROJECT: Final = "relion"
+_OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
 PICK_ID, INSTANCE_ID, IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
 
-_NOTES: Final = "# napari-cryoet "
-_NOTES_LINES: Final = 50
-_VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
-_SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+-]+")
 #: What other columns of a file can't be called, since these say where and how a particle lies.
-_OWN: Final = frozenset(
-    {*PIXELS, *CENTRED, *ANGLES, *SUBTOMOGRAM_ANGLES, *_SHIFTS_ANGSTROM, *_SHIFTS_PIXELS, *_SIZES, *_PIXEL_SIZES}
-    | {_GROUP, PICK_ID, INSTANCE_ID, IS_ORIENTED}
+OWN: Final = frozenset(
+    {*PIXELS, *CENTRED, *ANGLES, *SUBTOMOGRAM_ANGLES, *_SHIFTS_ANGSTROM, *_SHIFTS_PIXELS, *_SIZES, *PIXEL_SIZES}
+    | {GROUP, PICK_ID, INSTANCE_ID, IS_ORIENTED}
 )
 
 
@@ -77,20 +69,8 @@ def holds_blocks(head: str) -> bool:
     return any(line.startswith("data_") for line in head.splitlines())
 
 
-def read_notes(path: Path) -> dict[str, Any]:
-    """What an export of ours says in its comment; empty where there is none."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for _ in range(_NOTES_LINES):
-            line = file.readline(2**22)
-            if line.startswith(_NOTES):
-                return _parsed_notes(line.removeprefix(_NOTES))
-            if not line or line.startswith("data_"):
-                break
-    return {}
-
-
 def read_star(path: Path, context: Context) -> Picks:
-    """The picks of one tomogram; `about` has its name as the file has it.
+    """The picks of one tomogram; `about` has its name as the file has it, and what RELION needs beside the particles.
 
     Positions are counted in the context's voxels if it gives their width and the file's positions have one, else in the
     file's own pixels.
@@ -103,8 +83,8 @@ def read_star(path: Path, context: Context) -> Picks:
         If positions are from the centre and the tomogram's size isn't known, if shifts are in ångström and the width
         of a pixel isn't, or if there are several tomograms and none was chosen.
     """
-    table, optics = _blocks(path)
-    tomogram_label = next((label for label in _TOMOGRAM_NAMES if label in table), None)
+    table, optics, general = _blocks(path)
+    tomogram_label = next((label for label in TOMOGRAM_NAMES if label in table), None)
     names = [] if tomogram_label is None else [str(name) for name in table[tomogram_label]]
     tomogram = choose_tomogram(names, context.tomogram, path.name)
     if tomogram_label is not None:
@@ -113,7 +93,11 @@ def read_star(path: Path, context: Context) -> Picks:
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
     rotations_xyz = rows.rotations_xyz()
-    used = {*_OWN, tomogram_label, score_label}
+    used = {*OWN, tomogram_label, score_label}
+    features = {label: typed(table[label]) for label in table if label not in used}
+    project = _project(optics, general)
+    if project and GROUP in table:
+        features[GROUP] = typed(table[GROUP])
     return checked_picks(
         path,
         points_zyx=points_xyz[:, ::-1],
@@ -122,70 +106,10 @@ def read_star(path: Path, context: Context) -> Picks:
         scores=rows.numbers(score_label) if score_label else None,
         instance_ids=rows.whole(INSTANCE_ID),
         ids=rows.whole(PICK_ID),
-        features={label: typed(table[label]) for label in table if label not in used},
+        features=features,
         shape_zyx=context.shape_zyx if spacing == context.spacing_angstrom else None,
-        about={"tomogram_name": tomogram, "warnings": rows.warnings},
+        about={"tomogram_name": tomogram, "warnings": rows.warnings, PROJECT: project},
     )
-
-
-def missing_for(picks: Picks, dialect: Dialect) -> tuple[Literal["spacing_angstrom", "shape_zyx"], ...]:
-    """What has to be known of picks, and isn't, before this version of RELION can be written for."""
-    wanted: tuple[Literal["spacing_angstrom", "shape_zyx"], ...] = ("spacing_angstrom", "shape_zyx")
-    needed = {"relion3": 0, "relion4": 1, "relion5": 2}[dialect]
-    return tuple(name for name in wanted[:needed] if getattr(picks, name) is None)
-
-
-def losses(picks: Picks, dialect: Dialect) -> list[str]:
-    """What such a file can't hold, in words."""
-    del dialect  # they differ in how positions are counted, not in what they can hold
-    return rotation_losses(picks)
-
-
-def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, Any]) -> None:
-    """Write a file of two blocks, ``optics`` and ``particles``, with all digits.
-
-    Parameters
-    ----------
-    picks
-        What `missing_for` names must be there.
-    notes
-        Plain data, for the comment at the top.
-    """
-    import pandas as pd
-    import starfile
-
-    labels = _labels(picks.features)
-    encoded = [label for label, name in labels.items() if _needs_encoding(picks.features[name])]
-    columns = _position_columns(picks, dialect) | _orientation_columns(picks) | {_GROUP: np.ones(len(picks), int)}
-    if picks.scores is not None:
-        columns[SCORES[0]] = picks.scores
-    columns[PICK_ID] = picks.ids
-    if picks.instance_ids is not None:
-        columns[INSTANCE_ID] = picks.instance_ids
-    for label, name in labels.items():
-        columns[label] = _as_text(picks.features[name], encode=label in encoded)
-    optics: dict[str, list[Any]] = {_GROUP: [1], "rlnOpticsGroupName": ["opticsGroup1"]}
-    if picks.spacing_angstrom is not None:
-        optics[_PIXEL_SIZES[dialect == "relion3"]] = [picks.spacing_angstrom]
-    blocks = {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}
-    text = starfile.to_string(blocks, float_format=None, na_rep="nan")
-    text = text.replace("\ndata_", f"\n# version {_VERSIONS[dialect]}\n\ndata_")
-    renamed = {label: name for label, name in labels.items() if label != name}
-    all_notes = dict(notes) | {"star_names": renamed, "star_encoded": encoded}
-    # RELION finds "data_" anywhere in a line, also in a comment
-    comment = json.dumps(all_notes, default=str).replace("_", "\\u005f").replace("# version", "\\u0023 version")
-    path.write_text(f"{_NOTES}{comment}\n{text}", encoding="utf-8", newline="\n")
-
-
-def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Columns as they were before they got the names and the spelling that such a file allows."""
-    encoded, names = notes.get("star_encoded") or [], notes.get("star_names") or {}
-    found = {}
-    for label, column in features.items():
-        if label in encoded:
-            column = np.array([unquote(str(value)) for value in column.tolist()], dtype=object)  # noqa: PLW2901
-        found[str(names.get(label, label))] = column
-    return found
 
 
 class _Rows:
@@ -259,7 +183,7 @@ class _Rows:
 
     def _pixel_angstrom(self) -> NDArray[np.float64] | None:
         """The width of the pixels in which each row counts, as the file says it."""
-        for label in _PIXEL_SIZES:
+        for label in PIXEL_SIZES:
             values = self._by_group(label)
             if values is not None and np.isfinite(values).all() and (values > 0).all():
                 return values
@@ -279,9 +203,9 @@ class _Rows:
         if optics is None or label not in optics or not len(optics):
             return None
         try:
-            if _GROUP in optics and _GROUP in self._table:
-                of_group = dict(zip(optics[_GROUP], map(float, optics[label]), strict=True))
-                return np.array([of_group[group] for group in self._table[_GROUP]], dtype=np.float64)
+            if GROUP in optics and GROUP in self._table:
+                of_group = dict(zip(optics[GROUP], map(float, optics[label]), strict=True))
+                return np.array([of_group[group] for group in self._table[GROUP]], dtype=np.float64)
             return np.full(len(self._table), float(optics[label].iloc[0]))
         except (KeyError, ValueError) as error:
             raise FormatError(f"{self._path.name}: the optics table has no usable {label} ({error}).") from error
@@ -330,8 +254,17 @@ class _Rows:
         )
 
 
-def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The block with positions and, where there is one, the block of optics groups; all values as texts."""
+def _project(optics: pd.DataFrame | None, general: dict[str, Any]) -> dict[str, Any] | None:
+    """What a RELION project needs beside its particles, as plain texts; None where it is no more than we write."""
+    is_ours = optics is None or (len(optics) <= 1 and set(optics) <= _OWN_OPTICS)
+    if is_ours and not general:
+        return None
+    rows = [] if optics is None else [{str(label): str(row[label]) for label in optics} for _, row in optics.iterrows()]
+    return {"optics": rows, "general": {str(label): str(value) for label, value in general.items()}}
+
+
+def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
+    """The block with positions, the blocks of optics groups and of general facts if there are; all values as texts."""
     import pandas as pd
     import starfile
 
@@ -350,8 +283,8 @@ def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
             f"{path.name} holds no positions of particles in a volume ({what}).",
             hint="Choose the file of particles, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
         )
-    optics = tables.get("optics")
-    return found[0], optics
+    general = blocks.get("general")
+    return found[0], tables.get("optics"), general if isinstance(general, dict) else {}
 
 
 def _labels_in(path: Path) -> Iterator[str]:
@@ -360,73 +293,3 @@ def _labels_in(path: Path) -> Iterator[str]:
             text = line.strip()
             if text.startswith("_"):
                 yield text.split()[0][1:]
-
-
-def _parsed_notes(text: str) -> dict[str, Any]:
-    try:
-        notes = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
-
-
-def _position_columns(picks: Picks, dialect: Dialect) -> dict[str, Any]:
-    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "tomogram")
-    name = name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
-    label = _TOMOGRAM_NAMES[dialect == "relion3"]
-    values, labels = picks.points_xyz, PIXELS
-    if dialect == "relion5":
-        assert picks.shape_zyx is not None and picks.spacing_angstrom is not None  # noqa: S101, PT018
-        values = (picks.points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * picks.spacing_angstrom
-        labels = CENTRED
-    # positions first: no reader can take a line that starts with a number for the start of a block
-    return dict(zip(labels, values.T, strict=True)) | {label: np.full(len(picks), name, dtype=object)}
-
-
-def _orientation_columns(picks: Picks) -> dict[str, Any]:
-    orientations = orientations_of(picks)
-    if orientations is None:
-        return {}
-    columns = dict(zip(ANGLES, angles_of(orientations.matrices_xyz, "relion").T, strict=True))
-    if orientations.are_known.all():
-        return columns
-    return columns | {IS_ORIENTED: orientations.are_known.astype(int)}
-
-
-def _labels(features: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    """The label of each further column: its own name where that can be one and is free."""
-    taken = _OWN | {*SCORES, *_TOMOGRAM_NAMES}
-    labels: dict[str, str] = {}
-    for number, name in enumerate(features):
-        label = re.sub(r"[^A-Za-z0-9_]", "_", name)
-        if not label or label in taken or label in labels or label.startswith("_"):
-            label = f"napariCryoetColumn{number}"
-        labels[label] = name
-    return labels
-
-
-def _needs_encoding(column: NDArray[Any]) -> bool:
-    """Whether texts would trip a STAR reader, or come back as something else than texts."""
-    if column.dtype.kind in "iufb":
-        return False
-    texts = [str(value) for value in column.tolist()]
-    return any(text and not _is_plain(text) for text in texts) or typed(texts).dtype.kind != "O"
-
-
-def _is_plain(text: str) -> bool:
-    return bool(_SAFE_TEXT.fullmatch(text)) and text.lower() != "nan"
-
-
-def _as_text(column: NDArray[Any], *, encode: bool) -> NDArray[Any]:
-    if column.dtype.kind in "iuf":
-        return column
-    if column.dtype.kind == "b":
-        return column.astype(int)
-    texts = [str(value) for value in column.tolist()]
-    return np.array([_encoded(text) for text in texts] if encode else texts, dtype=object)
-
-
-def _encoded(text: str) -> str:
-    """A text spelled so that it is one word and no number: its first byte and all odd ones as %20."""
-    start, rest = text[:1].encode(), text[1:]
-    return "".join(f"%{byte:02X}" for byte in start) + quote(rest, safe="/@:+")

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.exchange import Context, as_kind, checked_picks, listed, refuse_large, typed
+from napari_cryoet.formats.exchange import MAX_PICKS, Context, as_kind, checked_picks, listed, refuse_large, typed
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ def read_parquet(path: Path, context: Context) -> Picks:
 
     refuse_large(path)
     try:
+        count = pq.read_metadata(path).num_rows
+        if count > MAX_PICKS:  # compressed, any number of them takes next to nothing
+            raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
         table = pq.read_table(path)
         columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
     except (OSError, ValueError) as error:

@@ -124,7 +124,7 @@ def write_pyramid(
     for level in range(1, LEVELS):
         writer.write(folder / str(level), coarse)
         if level < LEVELS - 1:
-            coarse = _downsample(coarse, kind)
+            coarse = downsampled(coarse, kind)
     if kind == "instances" and labels is None:
         labels = sorted(found)
     attributes = _attributes(spacing, kind, labels if kind == "instances" else None)
@@ -206,7 +206,7 @@ class _LevelWriter:
             planes, lines = slice(z, z + rows[0]), slice(y, y + rows[1])
             row = np.asarray(volume[planes, lines, slice(None)])
             self._write_chunks(folder, row, (z // rows[0], y // rows[1], 0))
-            below = _downsample(row, kind)
+            below = downsampled(row, kind)
             z_below, y_below = z // factor[0], y // factor[1]
             coarse[z_below : z_below + below.shape[0], y_below : y_below + below.shape[1]] = below
             if kind == "instances":
@@ -294,8 +294,8 @@ def _checked_shape(volume: Volume, kind: Kind) -> Shape3:
     return z, y, x
 
 
-def _downsample(array: NDArray[Any], kind: Kind) -> NDArray[Any]:
-    """The next coarser level of a box that starts at an even index."""
+def downsampled(array: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """The next coarser level of a box that starts at an even index, by what `write_pyramid` says of its kind."""
     if kind == "instances":
         return array[::2, ::2, ::2]
     factor = _LAYOUTS[kind].factor

@@ -1,0 +1,96 @@
+"""Files of picks that don't say all that is needed: the person is asked, where there is a window to ask in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.viewer import Viewer, current_viewer
+from qtpy.QtCore import QCoreApplication, QThread
+
+from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.volumes_shown import shown_volumes
+from napari_cryoet.exceptions import MissingContextError
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.readers import LayerData, read_pick_file
+
+_KEEP_VOXELS = "Open in voxels"
+
+
+def read_asking(
+    read: Callable[[], list[LayerData]], path: Any, wait_for: Callable[[Callable[[], list[LayerData]]], list[LayerData]]
+) -> list[LayerData]:
+    """The layers of a file, after asking for what it doesn't say.
+
+    Parameters
+    ----------
+    read
+        Reads with what the file says alone.
+    path
+        Of the file.
+    wait_for
+        Does work off the GUI thread.
+
+    Raises
+    ------
+    MissingContextError
+        If there is nobody to ask, or no answer.
+    """
+    answer = Answer()
+    while True:
+        try:
+            layers = read()
+        except MissingContextError as error:
+            given = _ask(str(error), error.missing, error.choices)
+            if given is None:
+                raise
+        else:
+            warnings = _without_spacing(layers, path)
+            if warnings is None:
+                return layers
+            given = _ask(" ".join(warnings), ("spacing_angstrom",), (), otherwise=_KEEP_VOXELS)
+            if given is None:
+                return layers
+        answer = answer.updated(given)
+        read = partial(wait_for, partial(read_pick_file, _only(path), **answer._asdict()))
+
+
+def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "Cancel") -> Answer | None:
+    viewer = _viewer_to_ask_in()
+    if viewer is None:
+        return None
+    dialog = ContextDialog(
+        message,
+        missing,
+        choices=choices,
+        volumes=shown_volumes(viewer.layers),
+        otherwise=otherwise,
+        parent=viewer.window._qt_window,
+    )
+    return dialog.answer if dialog.exec() else None
+
+
+def _viewer_to_ask_in() -> Viewer | None:
+    """The viewer in front, if a person sees it: a script that opens a file mustn't hang on a question."""
+    application = QCoreApplication.instance()
+    if application is None or QThread.currentThread() is not application.thread():
+        return None
+    viewer = current_viewer()
+    return viewer if viewer is not None and viewer.window._qt_window.isVisible() else None
+
+
+def _without_spacing(layers: list[LayerData], path: Any) -> list[str] | None:
+    """What to tell about picks that are in voxels of unknown width; None where they aren't."""
+    for _data, options, _kind in layers:
+        metadata = options.get("metadata", {})
+        picks = metadata.get(PICKS_KEY)
+        if picks is not None and picks.spacing_angstrom is None and Path(_only(path)).is_file():
+            said = [f"{Path(_only(path)).name} doesn't say how wide its voxels are."]
+            return said + [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
+    return None
+
+
+def _only(path: Any) -> str:
+    return path if isinstance(path, str) else str(path[0])

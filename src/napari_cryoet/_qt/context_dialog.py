@@ -1,0 +1,162 @@
+"""Asks what a file of picks doesn't say of its volume: the voxel spacing, the size, which tomogram.
+
+Volumes that are open are offered, and none is chosen beforehand: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.volumes_shown import ShownVolume
+from napari_cryoet.exceptions import Context
+from napari_cryoet.loading import MAX_SPACING_ANGSTROM
+from napari_cryoet.wording import spacing_text
+
+_MAX_VOXELS = 2**20
+_UNKNOWN = "not known"
+
+
+class Answer(NamedTuple):
+    """What a person said; None for what wasn't asked."""
+
+    spacing_angstrom: float | None = None
+    shape_zyx: tuple[int, int, int] | None = None
+    tomogram: str | None = None
+
+    def updated(self, other: Answer) -> Answer:
+        """With what was said since."""
+        return self._replace(**{name: said for name, said in other._asdict().items() if said is not None})
+
+
+class ContextDialog(QDialog):
+    """A question about a file.
+
+    Parameters
+    ----------
+    message
+        What the file says and what it doesn't.
+    missing
+        What to ask for.
+    choices
+        The tomograms of the file, where one has to be chosen.
+    volumes
+        What is open, offered for spacing and size.
+    otherwise
+        What the button is called that gives no answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        missing: Sequence[Context],
+        *,
+        choices: Sequence[str] = (),
+        volumes: Sequence[ShownVolume] = (),
+        otherwise: str = "Cancel",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("What this file doesn't say")
+        self.setMinimumWidth(360)
+        self._missing, self._volumes = frozenset(missing), tuple(volumes)
+        self.message = plain_label(message, name="contextMessage")
+        self.tomogram = QComboBox()
+        self.volume = QComboBox()
+        self.spacing = QDoubleSpinBox()
+        self.sizes_zyx = [QSpinBox() for _ in "zyx"]
+        self.accept_button = QPushButton("Use this")
+        self.cancel_button = QPushButton(otherwise)
+        self._fill(choices)
+        self._lay_out()
+        self.tomogram.currentIndexChanged.connect(self._set_state)
+        self.volume.currentIndexChanged.connect(self._on_volume)
+        self.spacing.valueChanged.connect(self._set_state)
+        for box in self.sizes_zyx:
+            box.valueChanged.connect(self._set_state)
+        self._set_state()
+
+    @property
+    def answer(self) -> Answer:
+        """What was said so far."""
+        z, y, x = (box.value() for box in self.sizes_zyx)
+        return Answer(
+            self.spacing.value() or None if self._asks_for_grid else None,
+            (z, y, x) if "shape_zyx" in self._missing and z and y and x else None,
+            self.tomogram.currentText() if "tomogram" in self._missing and self.tomogram.currentIndex() > 0 else None,
+        )
+
+    @property
+    def _asks_for_grid(self) -> bool:
+        """A size means something only with the width of the voxels that it is counted in, so that is asked for too."""
+        return bool(self._missing & {"spacing_angstrom", "shape_zyx"})
+
+    def _fill(self, choices: Sequence[str]) -> None:
+        self.tomogram.addItems(["choose…", *choices])
+        self.volume.addItem("choose, or type below…")
+        for volume in self._volumes:
+            size = " × ".join(map(str, volume.shape_zyx))
+            self.volume.addItem(f"{volume.name} ({spacing_text(volume.spacing_angstrom)}, {size})")
+        self.volume.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.volume.setMinimumContentsLength(20)
+        self.spacing.setRange(0.0, MAX_SPACING_ANGSTROM)
+        self.spacing.setDecimals(6)
+        self.spacing.setSuffix(" Å")
+        self.spacing.setSpecialValueText(_UNKNOWN)
+        for axis, box in zip("zyx", self.sizes_zyx, strict=True):
+            box.setRange(0, _MAX_VOXELS)
+            box.setSpecialValueText(axis)
+            box.setAccessibleName(f"Size along {axis} in voxels")
+        self.tomogram.setAccessibleName("Tomogram in the file")
+        self.volume.setAccessibleName("Volume that is open")
+        self.spacing.setAccessibleName("Voxel spacing in ångström")
+
+    def _lay_out(self) -> None:
+        sizes = QHBoxLayout()
+        for box in self.sizes_zyx:
+            sizes.addWidget(box, 1)
+        form = QFormLayout()
+        if "tomogram" in self._missing:
+            form.addRow("Tomogram", self.tomogram)
+        if self._asks_for_grid:
+            if self._volumes:
+                form.addRow("Same as", self.volume)
+            form.addRow("Voxel spacing", self.spacing)
+        if "shape_zyx" in self._missing:
+            form.addRow("Voxels z, y, x", sizes)
+        buttons = QDialogButtonBox()
+        buttons.addButton(self.accept_button, QDialogButtonBox.ButtonRole.AcceptRole)
+        buttons.addButton(self.cancel_button, QDialogButtonBox.ButtonRole.RejectRole)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(self.message)
+        column.addLayout(form)
+        column.addWidget(buttons)
+        self.accept_button.setDefault(True)
+
+    def _on_volume(self, index: int) -> None:
+        if index > 0:
+            chosen = self._volumes[index - 1]
+            self.spacing.setValue(chosen.spacing_angstrom)
+            for box, size in zip(self.sizes_zyx, chosen.shape_zyx, strict=True):
+                box.setValue(size)
+
+    def _set_state(self, _value: object = None) -> None:
+        answer = self.answer
+        wanted = set(self._missing) | ({"spacing_angstrom"} if self._asks_for_grid else set())
+        self.accept_button.setEnabled(all(getattr(answer, name) is not None for name in wanted))

@@ -1,0 +1,264 @@
+"""A form that writes the picks of a layer into a file, and says before what the file won't hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, get_args
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
+from napari.layers import Points
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.volumes_shown import shown_volumes
+from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.pick_files import Written, write_picks
+from napari_cryoet.pick_formats import FORMATS, MISSING_WORDS, SUFFIXES, TITLES, PickFormat, losses, missing_for
+from napari_cryoet.picks import Picks
+from napari_cryoet.wording import count_text
+
+Which = Literal["all", "kept", "selected"]
+
+#: Who knows what a review kept of a layer's picks, for layers that are reviewed.
+kept_picks_of: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
+
+_KEY: Final = "export picks"
+_SETTLE_MS: Final = 50  # while a person drags points
+
+
+class ExportPicks(QWidget):
+    """Which layer, which of its picks, in which format, where to.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose layers are offered.
+    """
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("ExportPicks")
+        self._viewer = napari_viewer
+        self._tasks = Tasks(self)
+        self._said: WeakKeyDictionary[Points, Answer] = WeakKeyDictionary()
+        self._followed: Points | None = None
+        self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
+        self.layer = ComboBox(label="Layer", choices=self._layers, nullable=True)
+        self.which = ComboBox(label="Picks", choices=list(get_args(Which)))
+        self.format = ComboBox(label="Format", choices=[(TITLES[name], name) for name in FORMATS])
+        self.path = FileEdit(label="File", mode=FileDialogMode.OPTIONAL_FILE, value=Path.home() / "picks.ndjson")
+        self.who = LineEdit(label="By", tooltip="Your name, for the record in the file; may be empty")
+        self.replace = CheckBox(text="Replace the file if there is one")
+        self.count = plain_label(name="exportCount")
+        self.losses = plain_label(name="exportLosses")
+        self.say_more = QPushButton("Choose the volume…")
+        self.export = QPushButton("Export")
+        self.message = plain_label(name="exportMessage")
+        self._lay_out()
+        self._connect()
+        self._on_layers()
+        self._on_format(self.format.value)
+
+    @property
+    def chosen_path(self) -> Path:
+        """Where to."""
+        return Path(str(self.path.value)).expanduser()
+
+    def chosen_picks(self) -> Picks | None:
+        """What would be written; None where there is nothing to write."""
+        layer = self.layer.value
+        if layer is None:
+            return None
+        try:
+            match self.which.value:
+                case "kept":
+                    picks = kept_picks_of[layer]() if layer in kept_picks_of else None
+                case "selected":
+                    rows = np.array(sorted(layer.selected_data), dtype=np.intp)
+                    whole = picks_of(layer)
+                    picks = whole.take(rows, f"{len(rows):,} of {len(whole):,} picks chosen by hand")
+                case _:
+                    picks = picks_of(layer)
+        except ValueError as error:
+            self.message.setText(f"This layer can't be exported: {error}.")
+            return None
+        return None if picks is None else _completed(picks, self._said.get(layer, Answer()))
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Hear no more of the viewer."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that napari closes leaves its widget without a parent, which ends it too."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+
+    def close_down(self) -> None:
+        """End what runs, and hear no more of the viewer and its layers, for good."""
+        self._viewer.layers.events.inserted.disconnect(self._on_layers)
+        self._viewer.layers.events.removed.disconnect(self._on_layers)
+        self._follow(None)
+        self._refresh_soon.stop()
+        self._tasks.close()
+
+    def _lay_out(self) -> None:
+        self.say_more.setAccessibleName("Choose the volume that the picks belong to")
+        self.export.setAccessibleName("Export the picks")
+        form = QFormLayout()
+        for widget in (self.layer, self.which, self.format, self.path, self.who, self.replace):
+            widget.native.setAccessibleName(widget.label or "Replace the file if there is one")
+            form.addRow("" if widget is self.replace else widget.label, widget.native)
+        for box in (self.layer, self.format):  # long names must not make the dock wide
+            box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.native.setMinimumContentsLength(12)
+        self.who.native.setPlaceholderText("your name, for the record")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.say_more)
+        buttons.addStretch(1)
+        buttons.addWidget(self.export)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(self.count)
+        column.addWidget(self.losses)
+        column.addLayout(buttons)
+        column.addWidget(self.message)
+        column.addStretch(1)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def _connect(self) -> None:
+        self._viewer.layers.events.inserted.connect(self._on_layers)
+        self._viewer.layers.events.removed.connect(self._on_layers)
+        self.layer.changed.connect(self._on_layer)
+        self.which.changed.connect(self._on_choice)
+        self.format.changed.connect(self._on_format)
+        self.path.changed.connect(self._on_choice)
+        self.replace.changed.connect(self.refresh)
+        self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
+        self.export.clicked.connect(lambda _checked=False: self._on_export())
+
+    def _layers(self, _widget: object = None) -> list[Points]:
+        return [layer for layer in self._viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
+
+    def _on_layers(self, _event: object = None) -> None:
+        self.layer.reset_choices()
+        active = self._viewer.layers.selection.active
+        if self.layer.value is None:
+            layers = self._layers()
+            self.layer.value = active if active in layers else (layers[0] if layers else None)
+        self.refresh()
+
+    def _on_layer(self, layer: Points | None) -> None:
+        self._follow(layer)
+        self._on_choice()
+
+    def _follow(self, layer: Points | None) -> None:
+        """Keep what is said in step with this layer and no other."""
+        before, self._followed = self._followed, layer
+        if before is not None:
+            before.events.data.disconnect(self._on_edit)
+            before.events.features.disconnect(self._on_edit)
+            before.selected_data.events.items_changed.disconnect(self._on_edit)
+        if layer is not None:
+            layer.events.data.connect(self._on_edit)
+            layer.events.features.connect(self._on_edit)
+            layer.selected_data.events.items_changed.connect(self._on_edit)
+
+    def _on_choice(self, _value: object = None) -> None:
+        self.message.setText("")  # it was about another file
+        self.refresh()
+
+    def _on_edit(self, _event: object = None, _removed: object = None) -> None:
+        self._refresh_soon.start()
+
+    def _on_format(self, name: PickFormat) -> None:
+        path = self.chosen_path
+        if path.suffix.lower() in set(SUFFIXES.values()):
+            self.path.value = path.with_suffix(SUFFIXES[name])
+        self._on_choice()
+
+    def refresh(self, _value: object = None) -> None:
+        """Say what would be written now, and whether it can be."""
+        picks = self.chosen_picks()
+        name: PickFormat = self.format.value
+        if picks is None:
+            kept = self.layer.value is not None and self.which.value == "kept"
+            self.count.setText("No review has kept picks of this layer." if kept else "Choose a layer of picks.")
+            self._show([], can_say=False, can_export=False)
+            return
+        self.count.setText(f"{count_text(len(picks), 'pick')} to write.")
+        missing = missing_for(picks, name)
+        said = list(losses(picks, name))
+        if missing:
+            words = " and ".join(MISSING_WORDS[each] for each in missing)
+            said.insert(0, f"This format needs {words}, which nobody said yet.")
+        exists = self.chosen_path.exists() and not self.replace.value
+        if exists:
+            said.insert(0, f"There is a {self.chosen_path.name} already. Tick the box to replace it.")
+        self._show(said, can_say=bool(missing), can_export=bool(len(picks)) and not missing and not exists)
+
+    def _show(self, said: list[str], *, can_say: bool, can_export: bool) -> None:
+        self.losses.setText("\n".join(f"• {line}" for line in said))
+        self.losses.setVisible(bool(said))
+        self.say_more.setVisible(can_say)
+        self.export.setEnabled(can_export and not self._tasks.is_running(_KEY))
+
+    def _on_say_more(self) -> None:
+        picks, layer = self.chosen_picks(), self.layer.value
+        if picks is None:
+            return
+        missing = missing_for(picks, self.format.value)
+        dialog = ContextDialog(
+            f"{TITLES[self.format.value]} needs {' and '.join(MISSING_WORDS[each] for each in missing)}.",
+            missing,
+            volumes=shown_volumes(self._viewer.layers),
+            parent=self,
+        )
+        if dialog.exec():
+            self._said[layer] = self._said.get(layer, Answer()).updated(dialog.answer)
+            self.refresh()
+
+    def _on_export(self) -> None:
+        picks = self.chosen_picks()
+        if picks is None:
+            return
+        path, name, who, overwrite = self.chosen_path, self.format.value, self.who.value, bool(self.replace.value)
+        self.export.setEnabled(False)
+        self._tasks.run(
+            _KEY,
+            lambda _job: write_picks(picks, path, format=name, overwrite=overwrite, who=who.strip()),
+            then=self._on_written,
+            failed=self._on_failed,
+            title=f"Writing {path.name}",
+        )
+
+    def _on_written(self, made: Written) -> None:
+        self.replace.value = False  # consent was for this once
+        self.refresh()
+        beside = f" Where they come from: {made.provenance_path.name}." if made.provenance_path is not None else ""
+        self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}.{beside}")
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self.refresh()
+        self.message.setText(error.message if isinstance(error, ExistsError) else str(error))
+
+
+def _completed(picks: Picks, said: Answer) -> Picks:
+    """Picks with what a person said of their volume, where they don't say it themselves."""
+    if picks.spacing_angstrom is None and said.spacing_angstrom is not None:
+        picks = picks.changed(spacing_angstrom=said.spacing_angstrom)
+    if picks.shape_zyx is None and said.shape_zyx is not None and said.spacing_angstrom is not None:
+        picks = picks.rescaled(said.spacing_angstrom, said.shape_zyx)
+    return picks

@@ -1,0 +1,106 @@
+"""What napari's *Save as…* calls for points and labels: it writes picks and masks, and says what isn't in the file.
+
+napari has asked before it replaces a file. Folders, which OME-Zarr is, are never replaced from here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from napari.layers import Points
+from napari.utils.notifications import show_info, show_warning
+
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.plugin import wait_for
+from napari_cryoet._qt.stoppable import wait_with_stop
+from napari_cryoet._qt.volumes_shown import spacing_of
+from napari_cryoet.exceptions import SaveError, StoppedError
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.mask_files import write_mask
+from napari_cryoet.pick_files import Written, write_picks
+from napari_cryoet.pick_formats import TITLES
+from napari_cryoet.streaming.pyramid import pyramid_of
+
+#: What of a layer says where its points are and what is known of them.
+_MEANT: Final = ("name", "features", "metadata", "scale", "translate", "units", "axis_labels")
+
+
+def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Points layer as picks, in the format that the name asks for.
+
+    Parameters
+    ----------
+    path
+        Where to; what is there is replaced.
+    data, meta
+        The layer, as napari hands it to writers.
+    """
+    # nothing of how it looks, which napari doesn't always take back after features were edited in place
+    layer = Points(data, **{name: meta[name] for name in _MEANT if name in meta})
+    try:
+        picks = picks_of(layer)
+    except ValueError as error:
+        raise SaveError(f"This layer can't be written as picks: {error}.") from error
+    return _told(wait_for(partial(write_picks, picks, path, overwrite=True)))
+
+
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Labels layer as a mask, in full resolution; parameters as `write_points`.
+
+    Raises
+    ------
+    SaveError
+        If the layer says no voxel spacing in a unit of length, or its values don't fit the format.
+    """
+    spacing = spacing_of(meta.get("scale", ()), meta.get("units", ()))
+    if spacing is None:
+        raise SaveError(
+            f"The layer {meta.get('name', '')} doesn't say how wide its voxels are.",
+            hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
+        )
+    about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
+    try:
+        made = wait_with_stop(
+            lambda progress, stop: write_mask(
+                finest_of(data),
+                path,
+                spacing_angstrom=spacing,
+                about=about,
+                alignment_id=about.get("alignment_id"),
+                overwrite=not Path(path).is_dir(),
+                progress=progress,
+                stop=stop,
+            ),
+            f"Writing {Path(path).name}",
+        )
+    except StoppedError:
+        show_info("Stopped; nothing was written.")
+        return []
+    said = f"Wrote {made.path.name} ({'instances' if made.is_instances else 'mask'}, {made.dtype})."
+    if np.any(meta.get("translate", 0)):
+        show_warning(f"{said}\nThe layer is moved from the origin of the world; the file doesn't say so.")
+    else:
+        show_info(said)
+    return [str(made.path)]
+
+
+def finest_of(data: Any) -> Any:
+    """The full resolution of a layer's data, without the voxels that were added to make levels fit each other."""
+    finest = data[0] if isinstance(data, list | tuple) or hasattr(data, "shapes") else data
+    pyramid = pyramid_of(data)
+    if pyramid is None:
+        return finest
+    size_z, size_y, size_x = pyramid.shapes[0]
+    return finest[:size_z, :size_y, :size_x]
+
+
+def _told(made: Written) -> list[str]:
+    said = f"Wrote {made.count:,} picks to {made.path.name} ({TITLES[made.format]})."
+    if made.losses:
+        show_warning("\n".join([said, *made.losses]))
+    else:
+        show_info(said)
+    return [str(path) for path in (made.path, made.provenance_path) if path is not None]

@@ -1,0 +1,254 @@
+"""RELION STAR files, written for version 3.1, 4 or 5; conventions and labels are those of `napari_cryoet.formats.star`.
+
+What napari-cryoet knows of where picks come from stands in a comment at the top, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.formats.eulers import angles_of
+from napari_cryoet.formats.exchange import orientations_of, rotation_losses, typed
+from napari_cryoet.formats.star import (
+    ANGLES,
+    CENTRED,
+    GROUP,
+    INSTANCE_ID,
+    IS_ORIENTED,
+    OWN,
+    PICK_ID,
+    PIXEL_SIZES,
+    PIXELS,
+    PROJECT,
+    SCORES,
+    TOMOGRAM_NAMES,
+)
+from napari_cryoet.picks import Picks
+
+Dialect = Literal["relion3", "relion4", "relion5"]
+
+_NOTES: Final = "# napari-cryoet "
+_NOTES_LINES: Final = 50
+_VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
+_SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+-]+")
+
+
+def read_notes(path: Path) -> dict[str, Any]:
+    """What an export of ours says in its comment; empty where there is none."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for _ in range(_NOTES_LINES):
+            line = file.readline(2**22)
+            if line.startswith(_NOTES):
+                return _parsed_notes(line.removeprefix(_NOTES))
+            if not line or line.startswith("data_"):
+                break
+    return {}
+
+
+def missing_for(picks: Picks, dialect: Dialect) -> tuple[Literal["spacing_angstrom", "shape_zyx"], ...]:
+    """What has to be known of picks, and isn't, before this version of RELION can be written for."""
+    wanted: tuple[Literal["spacing_angstrom", "shape_zyx"], ...] = ("spacing_angstrom", "shape_zyx")
+    needed = {"relion3": 0, "relion4": 1, "relion5": 2}[dialect]
+    return tuple(name for name in wanted[:needed] if getattr(picks, name) is None)
+
+
+def losses(picks: Picks) -> list[str]:
+    """What such a file can't hold, in words; versions differ in how positions are counted, not in what they hold."""
+    said = rotation_losses(picks)
+    if _source_optics(picks) and _groups_of_source(picks) is None:
+        said.append("Some picks are of none of the source's optics groups; all are written as one new group.")
+    return said
+
+
+def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, Any]) -> None:
+    """Write a file of ``optics`` and ``particles``, and what else the source's project had, with all digits.
+
+    Picks that come from a RELION project keep its optics groups, and 3.1 and 4 count in the pixels of these.
+
+    Parameters
+    ----------
+    picks
+        What `missing_for` names must be there.
+    notes
+        Plain data, for the comment at the top.
+    """
+    import pandas as pd
+    import starfile
+
+    optics, groups = _optics(picks, dialect)
+    labels = _labels({name: column for name, column in picks.features.items() if name != GROUP})
+    encoded = [label for label, name in labels.items() if _needs_encoding(picks.features[name])]
+    pixels = _pixels_of(optics, groups, dialect)
+    columns = _position_columns(picks, dialect, pixels) | _orientation_columns(picks) | {GROUP: groups}
+    if picks.scores is not None:
+        columns[SCORES[0]] = picks.scores
+    columns[PICK_ID] = picks.ids
+    if picks.instance_ids is not None:
+        columns[INSTANCE_ID] = picks.instance_ids
+    for label, name in labels.items():
+        columns[label] = _as_text(picks.features[name], encode=label in encoded)
+    general = _source_general(picks)
+    blocks: dict[str, Any] = {"general": general} if general else {}
+    blocks |= {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}
+    text = starfile.to_string(blocks, float_format=None, na_rep="nan")
+    text = text.replace("\ndata_", f"\n# version {_VERSIONS[dialect]}\n\ndata_")
+    renamed = {label: name for label, name in labels.items() if label != name}
+    all_notes = dict(notes) | {"star_names": renamed, "star_encoded": encoded}
+    # RELION finds "data_" anywhere in a line, also in a comment
+    comment = json.dumps(all_notes, default=str).replace("_", "\\u005f").replace("# version", "\\u0023 version")
+    path.write_text(f"{_NOTES}{comment}\n{text}", encoding="utf-8", newline="\n")
+
+
+def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Columns as they were before they got the names and the spelling that such a file allows."""
+    encoded, names = notes.get("star_encoded") or [], notes.get("star_names") or {}
+    found = {}
+    for label, column in features.items():
+        if label in encoded:
+            column = np.array([unquote(str(value)) for value in column.tolist()], dtype=object)  # noqa: PLW2901
+        found[str(names.get(label, label))] = column
+    return found
+
+
+def _optics(picks: Picks, dialect: Dialect) -> tuple[list[dict[str, Any]], NDArray[np.int64]]:
+    """The rows of the optics table, with the width of a pixel, and the group of each pick."""
+    label = PIXEL_SIZES[dialect == "relion3"]
+    groups = _groups_of_source(picks)
+    if groups is None:
+        groups, rows = np.ones(len(picks), dtype=np.int64), [{GROUP: "1", "rlnOpticsGroupName": "opticsGroup1"}]
+    else:
+        rows = _source_optics(picks)
+    if picks.spacing_angstrom is None:
+        return rows, groups
+    return [{**row, label: row.get(label, picks.spacing_angstrom)} for row in rows], groups
+
+
+def _pixels_of(optics: list[dict[str, Any]], groups: NDArray[np.int64], dialect: Dialect) -> NDArray[np.float64] | None:
+    """The width of the pixels in which each pick is counted, where it is known."""
+    label = PIXEL_SIZES[dialect == "relion3"]
+    of_group = {int(row[GROUP]): float(row[label]) for row in optics if label in row}
+    return np.array([of_group[group] for group in groups.tolist()]) if len(of_group) == len(optics) else None
+
+
+def _groups_of_source(picks: Picks) -> NDArray[np.int64] | None:
+    """The picks' optics groups in the project that they come from; None where some aren't of any."""
+    known = [int(row[GROUP]) for row in _source_optics(picks)]
+    if not known:
+        return None
+    column = picks.features.get(GROUP)
+    if len(known) == 1:  # also of picks that were added since
+        return np.full(len(picks), known[0])
+    if column is None or column.dtype.kind != "i" or not np.isin(column, known).all():
+        return None
+    return column.astype(np.int64)
+
+
+def _source_optics(picks: Picks) -> list[dict[str, Any]]:
+    """The optics table of the project that picks come from, if all of it can be written again; else empty."""
+    project = picks.about.get(PROJECT)
+    rows = project.get("optics") if isinstance(project, Mapping) else None
+    rows = rows if isinstance(rows, list | tuple) else []
+    usable = [dict(row) for row in rows if isinstance(row, Mapping) and _is_writable(row) and _is_group(row)]
+    same = len({frozenset(row) for row in usable}) <= 1
+    return usable if same and len(usable) == len(rows) else []
+
+
+def _source_general(picks: Picks) -> dict[str, Any]:
+    project = picks.about.get(PROJECT)
+    general = project.get("general") if isinstance(project, Mapping) else None
+    return dict(general) if isinstance(general, Mapping) and _is_writable(general) else {}
+
+
+def _is_group(row: Mapping[str, Any]) -> bool:
+    try:
+        return int(row[GROUP]) > 0 and all(float(row[label]) > 0 for label in PIXEL_SIZES if label in row)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _is_writable(facts: Mapping[Any, Any]) -> bool:
+    """Whether labels and values are words: what went through a file of provenance can be anything."""
+    return all(
+        isinstance(label, str) and label.startswith("rln") and label.isalnum() and _is_plain(str(value))
+        for label, value in facts.items()
+    )
+
+
+def _position_columns(picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None) -> dict[str, Any]:
+    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "tomogram")
+    name = name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
+    label = TOMOGRAM_NAMES[dialect == "relion3"]
+    values, labels = picks.points_xyz, PIXELS
+    if dialect == "relion5":
+        assert picks.shape_zyx is not None and picks.spacing_angstrom is not None  # noqa: S101, PT018
+        values = (picks.points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * picks.spacing_angstrom
+        labels = CENTRED
+    elif pixels is not None and picks.spacing_angstrom is not None:
+        values = values * (picks.spacing_angstrom / pixels)[:, None]
+    # positions first: no reader can take a line that starts with a number for the start of a block
+    return dict(zip(labels, values.T, strict=True)) | {label: np.full(len(picks), name, dtype=object)}
+
+
+def _orientation_columns(picks: Picks) -> dict[str, Any]:
+    orientations = orientations_of(picks)
+    if orientations is None:
+        return {}
+    columns = dict(zip(ANGLES, angles_of(orientations.matrices_xyz, "relion").T, strict=True))
+    if orientations.are_known.all():
+        return columns
+    return columns | {IS_ORIENTED: orientations.are_known.astype(int)}
+
+
+def _labels(features: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """The label of each further column: its own name where that can be one and is free."""
+    taken = OWN | {*SCORES, *TOMOGRAM_NAMES}
+    labels: dict[str, str] = {}
+    for number, name in enumerate(features):
+        label = re.sub(r"[^A-Za-z0-9_]", "_", name)
+        if not label or label in taken or label in labels or label.startswith("_"):
+            label = f"napariCryoetColumn{number}"
+        labels[label] = name
+    return labels
+
+
+def _needs_encoding(column: NDArray[Any]) -> bool:
+    """Whether texts would trip a STAR reader, or come back as something else than texts."""
+    if column.dtype.kind in "iufb":
+        return False
+    texts = [str(value) for value in column.tolist()]
+    return any(text and not _is_plain(text) for text in texts) or typed(texts).dtype.kind != "O"
+
+
+def _is_plain(text: str) -> bool:
+    return bool(_SAFE_TEXT.fullmatch(text)) and text.lower() != "nan"
+
+
+def _as_text(column: NDArray[Any], *, encode: bool) -> NDArray[Any]:
+    if column.dtype.kind in "iuf":
+        return column
+    if column.dtype.kind == "b":
+        return column.astype(int)
+    texts = [str(value) for value in column.tolist()]
+    return np.array([_encoded(text) for text in texts] if encode else texts, dtype=object)
+
+
+def _encoded(text: str) -> str:
+    """A text spelled so that it is one word and no number: its first byte and all odd ones as %20."""
+    start, rest = text[:1].encode(), text[1:]
+    return "".join(f"%{byte:02X}" for byte in start) + quote(rest, safe="/@:+")
+
+
+def _parsed_notes(text: str) -> dict[str, Any]:
+    try:
+        notes = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return notes if isinstance(notes, dict) else {}

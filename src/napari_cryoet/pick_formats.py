@@ -1,0 +1,136 @@
+"""Which formats of picks there are: what they are called, which file is in which, what each needs and can't hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from napari_cryoet.exceptions import Context, FormatError, SaveError
+from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
+from napari_cryoet.picks import Picks
+from napari_cryoet.provenance_beside import SUFFIX
+
+PickFormat = Literal["ndjson", "relion5", "relion4", "relion3", "dynamo", "copick", "csv", "parquet"]
+FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
+#: What to call a format in a list of them.
+TITLES: Final[dict[PickFormat, str]] = {
+    "ndjson": "portal ndjson",
+    "relion5": "RELION 5 STAR",
+    "relion4": "RELION 4 STAR",
+    "relion3": "RELION 3.1 STAR",
+    "dynamo": "Dynamo table",
+    "copick": "copick picks",
+    "csv": "CSV",
+    "parquet": "Parquet",
+}
+SUFFIXES: Final[dict[PickFormat, str]] = {
+    "ndjson": ".ndjson",
+    "relion5": ".star",
+    "relion4": ".star",
+    "relion3": ".star",
+    "dynamo": ".tbl",
+    "copick": ".json",
+    "csv": ".csv",
+    "parquet": ".parquet",
+}
+#: What to call what a format needs to know of picks.
+MISSING_WORDS: Final[dict[Context, str]] = {
+    "spacing_angstrom": "the voxel spacing",
+    "shape_zyx": "the size of the volume",
+    "tomogram": "the tomogram",
+}
+
+_OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
+RELION: Final[dict[str, star_writing.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
+HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
+_HEAD_BYTES: Final = 2**16
+
+
+def detect_format(path: str | Path) -> PickFormat | None:
+    """Which format of picks a file is in: its name says which it may be, its content whether it is.
+
+    None where it is none of ours; for any STAR file, "relion5".
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
+    name = _OF_SUFFIX.get(path.suffix.lower())
+    text = head.decode("utf-8", errors="replace")
+    match name:
+        case "parquet":
+            is_it = head.startswith(b"PAR1") and tables.holds_picks_parquet(path)
+        case "csv":
+            is_it = tables.holds_picks_csv(text)
+        case "dynamo":
+            is_it = dynamo.holds_table(text)
+        case "copick":
+            is_it = copick.holds_picks(path, text)
+        case "relion5" | "relion4" | "relion3":
+            is_it = star.holds_blocks(text)
+        case "ndjson":
+            is_it = ndjson.holds_points(head) or not text.strip()
+        case None:
+            return None
+    return name if is_it else None
+
+
+def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 - what everybody calls it
+    """What a file of this format would not say of these picks, in words for the person who is about to write it."""
+    match format:
+        case "ndjson":
+            return tuple(_ndjson_losses(picks))
+        case "dynamo":
+            return tuple(dynamo.losses(picks))
+        case "copick":
+            return tuple(copick.losses(picks))
+        case "csv" | "parquet":
+            return tuple(tables.losses(picks))
+        case "relion5" | "relion4" | "relion3":
+            return tuple(star_writing.losses(picks))
+
+
+def missing_for(picks: Picks, format: PickFormat) -> tuple[Context, ...]:  # noqa: A002
+    """What has to be known of the picks' volume before they can be written in this format, and isn't."""
+    if format in RELION:
+        return star_writing.missing_for(picks, RELION[format])
+    if format == "copick" and picks.spacing_angstrom is None:
+        return ("spacing_angstrom",)
+    return ()
+
+
+def format_for(path: str | Path, picks: Picks) -> PickFormat:
+    """The format that a file's name asks for; for ``.star``, RELION's newest for which enough is known.
+
+    Raises
+    ------
+    SaveError
+        If no format is called so.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".star":
+        return next(name for name in RELION.values() if not star_writing.missing_for(picks, name))
+    if suffix not in _OF_SUFFIX:
+        raise SaveError(
+            f"A name like {Path(path).name} doesn't say in which format.",
+            hint=f"Let it end in {', '.join(_OF_SUFFIX)}.",
+        )
+    return _OF_SUFFIX[suffix]
+
+
+def _ndjson_losses(picks: Picks) -> list[str]:
+    said = [] if picks.spacing_angstrom is None else [_beside("the voxel spacing")]
+    unnamed = [name for name in picks.features if name in ndjson.OWN_KEYS]
+    if unnamed:
+        said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
+    if any(column.dtype.kind == "f" and np.isinf(column).any() for column in picks.features.values()):
+        said.append("JSON knows no infinite numbers; they are left out.")
+    return said
+
+
+def _beside(what: str) -> str:
+    return f"The format has no place for {what}; it stands in the {SUFFIX} beside the file."

@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from napari_cryoet.cli import main
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.picks import Picks
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A portal's file, which says nothing of its volume."""
+    line = {"type": "point", "location": {"x": 3.0, "y": 2.0, "z": 1.0}}
+    (tmp_path / "in.ndjson").write_text(json.dumps(line) + "\n")
+    return tmp_path / "in.ndjson"
+
+
+def test_picks_become_a_star_file_for_relion(source, tmp_path, capsys):
+    target = tmp_path / "out.star"
+
+    assert main(["convert", str(source), str(target), "--spacing", "10", "--shape", "40,50,60"]) == 0
+    assert f"{target}: 1 pick as RELION 5 STAR" in capsys.readouterr().out
+    assert read_picks(target).points_zyx.tolist() == [[1, 2, 3]]
+    assert read_picks(target).shape_zyx == (40, 50, 60)
+
+
+def test_an_older_relion_can_be_asked_for(source, tmp_path):
+    arguments = ["convert", str(source), str(tmp_path / "out.star"), "--spacing", "10", "--to", "relion4"]
+
+    assert main(arguments) == 0
+    assert "rlnCoordinateX" in (tmp_path / "out.star").read_text()
+
+
+def test_what_is_missing_is_said_as_options(source, tmp_path, capsys):
+    assert main(["convert", str(source), str(tmp_path / "out.json")]) == 1
+    assert "Say --spacing Å." in capsys.readouterr().err
+
+    write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, shape_zyx=(4, 5, 6)), tmp_path / "centred.star")
+    text = (tmp_path / "centred.star").read_text()
+    (tmp_path / "centred.star").write_text(text[text.index("\n") :])
+    assert main(["convert", str(tmp_path / "centred.star"), str(tmp_path / "out.csv")]) == 1
+    assert "Say --spacing Å and --shape Z,Y,X." in capsys.readouterr().err
+
+
+def test_what_the_new_file_cant_hold_is_said(source, tmp_path, capsys):
+    assert main(["convert", str(source), str(tmp_path / "out.tbl"), "--spacing", "10"]) == 0
+    assert "note: A table always has angles" in capsys.readouterr().out
+
+
+def test_nothing_is_replaced_unasked(source, tmp_path, capsys):
+    (tmp_path / "out.csv").write_text("mine")
+
+    assert main(["convert", str(source), str(tmp_path / "out.csv")]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    assert main(["convert", str(source), str(tmp_path / "out.csv"), "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("wrong", [["--spacing", "0"], ["--spacing", "wide"], ["--shape", "1,2"], ["--shape", "0,1,2"]])
+def test_what_isnt_understood_is_said(source, tmp_path, wrong):
+    with pytest.raises(SystemExit) as raised:
+        main(["convert", str(source), str(tmp_path / "out.csv"), *wrong])
+    assert raised.value.code == 2

@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.formats.copick import Place, path_in_project
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import detect_format, losses
+from napari_cryoet.picks import Picks
+
+Z_TO_X = [[0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+IDENTITY = np.eye(4).tolist()
+
+
+def picks_file(folder, *points, **more):
+    """A file as copick's own model dumps it."""
+    document = {
+        "pickable_object_name": "ribosome",
+        "user_id": "ada",
+        "session_id": "17",
+        "run_name": "TS_1",
+        "voxel_spacing": 10.0,
+        "unit": "angstrom",
+        "points": list(points),
+        "trust_orientation": True,
+    } | more
+    path = folder / "ada_17_ribosome.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def point(x=100.0, y=200.0, z=300.0, transformation=IDENTITY, instance_id=0, score=1.0):
+    location = {"x": x, "y": y, "z": z}
+    return {"location": location, "transformation_": transformation, "instance_id": instance_id, "score": score}
+
+
+def test_positions_are_in_angstrom_and_matrices_active(tmp_path):
+    found = read_picks(picks_file(tmp_path, point(transformation=Z_TO_X, instance_id=3, score=0.5)))
+
+    assert found.points_zyx.tolist() == [[30, 20, 10]]
+    assert found.particle_axes_zyx(2).tolist() == [[0, 0, 1]]
+    assert (found.instance_ids.tolist(), found.scores.tolist()) == ([3], [0.5])
+    assert found.about["object_name"] == "ribosome"
+    assert (found.about["user_id"], found.about["session_id"], found.about["run_name"]) == ("ada", "17", "TS_1")
+
+
+def test_the_matrixs_last_column_moves_the_point(tmp_path):
+    moved = [[1.0, 0, 0, 5.0], [0, 1.0, 0, 0], [0, 0, 1.0, -10.0], [0, 0, 0, 1.0]]
+
+    assert read_picks(picks_file(tmp_path, point(transformation=moved))).points_zyx.tolist() == [[29, 20, 10.5]]
+
+
+def test_copicks_defaults_are_nothing(tmp_path):
+    found = read_picks(picks_file(tmp_path, point(), point()))
+
+    assert found.rotations_zyx is None
+    assert found.instance_ids is None
+    assert found.scores is None
+
+
+def test_orientations_that_copick_doesnt_trust_are_none(tmp_path):
+    assert read_picks(picks_file(tmp_path, point(transformation=Z_TO_X), trust_orientation=False)).rotations_zyx is None
+
+
+def test_a_spacing_that_nobody_says_is_asked_for(tmp_path):
+    path = picks_file(tmp_path, point(), voxel_spacing=None)
+
+    with pytest.raises(MissingContextError) as raised:
+        read_picks(path)
+    assert raised.value.missing == ("spacing_angstrom",)
+    assert read_picks(path, spacing_angstrom=20.0).points_zyx.tolist() == [[15, 10, 5]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ({"points": [point(x="far")]}, "point 1 can't be used"),
+        ({"points": [point(), {}]}, "point 2 can't be used"),
+        ({"points": [point(transformation=[[1.0]])]}, "4 x 4"),
+        ({"points": "many"}, "aren't a list"),
+        ({"unit": "pixel"}, "counts in 'pixel'"),
+    ],
+)
+def test_damage_is_told_in_words(tmp_path, damage, why):
+    with pytest.raises(FormatError, match=why):
+        read_picks(picks_file(tmp_path, **damage))
+
+
+def test_in_a_project_the_files_name_says_whose_picks_of_what_they_are(tmp_path):
+    path = path_in_project(tmp_path, Place("TS_1", "ada_l", "3", "beta_amylase"))
+    assert path == tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ada-l_3_beta-amylase.json"
+
+    write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "something else"}), path)
+    document = json.loads(path.read_text())
+    assert [document[key] for key in ("run_name", "user_id", "session_id", "pickable_object_name")] == [
+        "TS_1",
+        "ada-l",
+        "3",
+        "beta-amylase",
+    ]
+    assert document["trust_orientation"] is False
+    assert document["points"][0] == {
+        "location": {"x": 30.0, "y": 20.0, "z": 10.0},
+        "transformation_": IDENTITY,
+        "instance_id": None,
+        "score": None,
+    }
+
+
+def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
+    path = write_picks(
+        Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP", "run_name": "r"}), tmp_path / "a.json"
+    )
+    document = json.loads(path.path.read_text())
+
+    assert [document[key] for key in ("run_name", "user_id", "session_id", "pickable_object_name")] == [
+        "r",
+        "napari-cryoet",
+        "0",
+        "VLP",
+    ]
+
+
+def test_in_a_project_a_name_that_copick_wouldnt_find_is_refused(tmp_path):
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "mine.json"
+
+    with pytest.raises(SaveError, match="USER_SESSION_OBJECT"):
+        write_picks(Picks([[1.0, 2.0, 3.0]], 10.0), path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_outside_a_project_a_name_with_underscores_means_nothing(tmp_path):
+    made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP"}), tmp_path / "my_kept_picks.json")
+
+    assert json.loads(made.path.read_text())["user_id"] == "napari-cryoet"
+
+
+def test_foreign_json_isnt_ours(tmp_path, project_folder):
+    (tmp_path / "config.json").write_text('{"name": "x", "user_id": "ada", "pickable_objects": []}')
+
+    assert detect_format(tmp_path / "config.json") is None
+    assert detect_format(picks_file(tmp_path)) == "copick"
+    assert detect_format(Path(write_picks(Picks([]), tmp_path / "a.csv").provenance_path)) is None
+
+
+def test_what_copick_cant_hold_is_said_before():
+    picks = Picks([[1.0, 2.0, 3.0]], 4.5, ids=[4], features={"by": np.array(["me"])}, about={"authors": ["Ada"]})
+    said = " ".join(losses(picks, "copick"))
+
+    assert "own ids" in said
+    assert "no by" in said
+    assert ".provenance.json" in said

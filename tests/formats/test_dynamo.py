@@ -1,0 +1,118 @@
+import dynamotable
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.formats.dynamo import read_table
+from napari_cryoet.formats.exchange import Context
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import losses
+from napari_cryoet.picks import Picks
+
+NO_CONTEXT = Context()
+
+
+def table(folder, **columns):
+    dynamotable.write(pd.DataFrame(columns), str(folder / "particles.tbl"))
+    return folder / "particles.tbl"
+
+
+def test_positions_count_from_1_and_shifts_are_added(tmp_path):
+    path = table(tmp_path, x=[1.0, 11.0], y=[1.0, 21.0], z=[1.0, 31.0], dx=[0.0, 0.5], dy=[0.0, 0.0], dz=[0.0, -2.0])
+
+    assert read_table(path, NO_CONTEXT).points_zyx.tolist() == [[0, 0, 0], [28, 20, 10.5]]
+
+
+def test_the_particle_turns_clockwise_onto_its_place(tmp_path):
+    path = table(tmp_path, x=[1], y=[1], z=[1], tdrot=[0.0], tilt=[90.0], narot=[0.0])
+
+    np.testing.assert_allclose(read_table(path, NO_CONTEXT).particle_axes_zyx(2), [[0, 1, 0]], atol=1e-12)
+
+
+def test_what_was_never_written_is_nothing(tmp_path):
+    found = read_table(table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2]), NO_CONTEXT)
+
+    assert found.rotations_zyx is None
+    assert found.scores is None
+    assert found.instance_ids is None
+    assert found.spacing_angstrom is None
+    assert not found.features
+
+
+def test_tags_scores_regions_pixel_size_and_classes_are_read(tmp_path):
+    path = table(
+        tmp_path,
+        tag=[7, 3],
+        x=[1, 2],
+        y=[1, 2],
+        z=[1, 2],
+        cc=[0.1, 0.2],
+        reg=[5, 0],
+        apix=[4.5, 4.5],
+        **{"class": [1, 2]},
+    )
+    found = read_table(path, NO_CONTEXT)
+
+    assert found.ids.tolist() == [7, 3]
+    assert found.scores.tolist() == [0.1, 0.2]
+    assert found.instance_ids.tolist() == [5, 0]
+    assert found.spacing_angstrom == 4.5
+    assert found.features["class"].tolist() == [1, 2]
+    assert read_table(path, Context(9.0)).points_zyx.tolist() == [[0, 0, 0], [0.5, 0.5, 0.5]]
+
+
+def test_a_tomogram_is_chosen_by_number_or_by_the_table_maps_name(tmp_path):
+    path = table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2], tomo=[1, 12])
+
+    with pytest.raises(MissingContextError) as raised:
+        read_table(path, NO_CONTEXT)
+    assert raised.value.choices == ("1", "12")
+    assert len(read_table(path, Context(tomogram="12"))) == 1
+
+    path.with_suffix(".doc").write_text("1 /data/TS 1.mrc\n12 /data/TS_12.mrc\n")
+    found = read_table(path, Context(tomogram="/data/TS 1.mrc"))
+    assert found.points_zyx.tolist() == [[0, 0, 0]]
+    assert found.about["tomogram_name"] == "/data/TS 1.mrc"
+
+
+def test_complex_numbers_where_nobody_needs_them_are_no_matter(tmp_path):
+    row = ["0"] * 35
+    row[0], row[23], row[24], row[25], row[27] = "1", "2", "3", "4", "1.5+0.2i"
+    (tmp_path / "a.tbl").write_text(" ".join(row) + "\n")
+
+    assert read_picks(tmp_path / "a.tbl").points_zyx.tolist() == [[3, 2, 1]]
+    row[23] = "2+1i"
+    (tmp_path / "a.tbl").write_text(" ".join(row) + "\n")
+    with pytest.raises(FormatError, match="column x isn't numbers"):
+        read_picks(tmp_path / "a.tbl")
+
+
+def test_dynamos_own_library_reads_what_is_written(tmp_path):
+    picks = Picks([[10.0, 20.0, 30.0]], 4.5, scores=[1 / 3], ids=[0], about={"run_name": "TS_1"})
+    frame = dynamotable.read(str(write_picks(picks, tmp_path / "a.tbl").path))
+
+    assert frame.shape == (1, 42)
+    assert frame[["x", "y", "z", "tag", "apix"]].to_numpy().tolist() == [[31.0, 21.0, 11.0, 1.0, 4.5]]
+
+
+@pytest.mark.parametrize("name", ["a.TBL", "a.txt"])
+def test_a_table_gets_the_name_that_was_asked_for(tmp_path, name):
+    write_picks(Picks([[10.0, 20.0, 30.0]]), tmp_path / name, format="dynamo")
+
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.provenance.json"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, "0, 0, 0 is written"),
+        ({"rotations_zyx": np.eye(3)[None]}, "read back as none"),
+        ({"scores": [0.0]}, "All scores are 0"),
+        ({"instance_ids": [2**60]}, "last digits"),
+        ({"features": {"by": np.array(["me"], dtype=object)}}, "no column for by"),
+        ({"about": {"authors": ["Ada"]}}, "where picks come from"),
+    ],
+)
+def test_what_a_table_cant_hold_is_said_before(change, why):
+    assert any(why in loss for loss in losses(Picks([[1.0, 2.0, 3.0]], 4.5, **change), "dynamo"))

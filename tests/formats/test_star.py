@@ -1,0 +1,333 @@
+"""STAR files as RELION and its neighbours write them, with answers worked out by hand from RELION's source."""
+
+import numpy as np
+import pytest
+import starfile
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.formats.exchange import Context
+from napari_cryoet.formats.star import read_star
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.picks import Picks
+
+OPTICS = """
+# version 50001
+
+data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnOpticsGroupName #2
+_rlnTomoTiltSeriesPixelSize #3
+ 1 opticsGroup1 2.0
+ 2 opticsGroup2 4.0
+
+"""
+GRID = Context(8.0, (50, 100, 200))
+
+
+def star(folder, labels, *rows, before=OPTICS, block="particles"):
+    lines = [before, f"data_{block}", "", "loop_", *[f"_{label} #{n}" for n, label in enumerate(labels.split(), 1)]]
+    path = folder / "particles.star"
+    path.write_text("\n".join([*lines, *rows, ""]))
+    return path
+
+
+def read(path, context=Context()):  # noqa: B008 - frozen
+    return read_star(path, context)
+
+
+PIXELS = "rlnTomoName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOpticsGroup"
+CENTRED = "rlnTomoName rlnCenteredCoordinateXAngst rlnCenteredCoordinateYAngst rlnCenteredCoordinateZAngst"
+
+
+def test_relion_4_counts_in_pixels_of_the_unbinned_tilt_series_from_0(tmp_path):
+    path = star(tmp_path, PIXELS, "TS_1 10 20 30.5 1")
+
+    assert read(path).points_zyx.tolist() == [[30.5, 20, 10]]
+    assert read(path).spacing_angstrom == 2.0
+    assert read(path, GRID).points_zyx.tolist() == [[30.5 / 4, 5, 2.5]]
+    assert read(path, GRID).shape_zyx == (50, 100, 200)
+
+
+def test_every_optics_group_has_pixels_of_its_own(tmp_path):
+    path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2")
+
+    assert read(path, GRID).points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
+
+
+def test_relion_5_counts_in_angstrom_from_half_the_tomograms_size(tmp_path):
+    path = star(tmp_path, CENTRED, "TS_1 -800 0 4")
+
+    found = read(path, GRID)
+    assert found.points_zyx.tolist() == [[25.5, 50, 0]]
+    assert found.spacing_angstrom == 8.0
+
+
+def test_a_centre_that_nobody_knows_is_asked_for_by_name(tmp_path):
+    path = star(tmp_path, CENTRED, "TS_1 -800 0 4")
+
+    for context, missing in [
+        (Context(), ("spacing_angstrom", "shape_zyx")),
+        (Context(8.0), ("shape_zyx",)),
+        (Context(shape_zyx=(1, 2, 3)), ("spacing_angstrom",)),
+    ]:
+        with pytest.raises(MissingContextError, match="how large the tomogram is") as raised:
+            read(path, context)
+        assert raised.value.missing == missing
+
+
+def test_a_file_that_has_the_tomograms_size_needs_no_help(tmp_path):
+    labels = f"{CENTRED} rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ rlnTomoTiltSeriesPixelSize"
+    path = star(tmp_path, labels, "TS_1 -100 0 4 100 60 40 2.0", before="")
+
+    assert read(path).points_zyx.tolist() == [[22, 30, 0]]
+
+
+def test_shifts_are_subtracted_and_are_in_angstrom(tmp_path):
+    path = star(tmp_path, f"{PIXELS} rlnOriginXAngst rlnOriginYAngst rlnOriginZAngst", "TS_1 10 20 30 1 4 -2 1")
+
+    assert read(path).points_zyx.tolist() == [[29.5, 21, 8]]
+
+
+def test_shifts_are_turned_by_the_subtomograms_own_rotation_first(tmp_path):
+    shifts = "rlnOriginXAngst rlnOriginYAngst rlnOriginZAngst"
+    angles = "rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi"
+    path = star(tmp_path, f"{PIXELS} {shifts} {angles}", "TS_1 10 20 30 1 2 0 0 90 0 0")
+
+    # A(90, 0, 0) takes x to -y, so the particle lies one pixel further along y
+    np.testing.assert_allclose(read(path).points_zyx, [[30, 21, 10]])
+
+
+def test_the_subtomograms_rotation_comes_after_the_particles(tmp_path):
+    angles = "rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi rlnAngleRot rlnAngleTilt rlnAnglePsi"
+    path = star(tmp_path, f"{PIXELS} {angles}", "TS_1 1 2 3 1  90 0 0  0 90 0")
+
+    # the particle's z goes to -x by (0, 90, 0), and -x to y by (90, 0, 0)
+    np.testing.assert_allclose(read(path).particle_axes_zyx(2), [[0, 1, 0]], atol=1e-12)
+
+
+def test_a_file_without_angles_has_no_rotations(tmp_path):
+    assert read(star(tmp_path, PIXELS, "TS_1 1 2 3 1")).rotations_zyx is None
+
+
+def test_relion_3_1_counts_in_pixels_of_whatever_the_tomogram_was(tmp_path):
+    path = star(tmp_path, "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnMicrographName", "1 2 3 a.mrc", before="")
+
+    assert read(path).spacing_angstrom is None
+    assert read(path, Context(13.48)).spacing_angstrom == 13.48
+    assert read(path, Context(13.48)).points_zyx.tolist() == [[3, 2, 1]]
+    assert read(path).about["tomogram_name"] == "a.mrc"
+
+
+def test_the_particle_images_pixel_size_is_told_and_not_taken(tmp_path):
+    labels = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnImagePixelSize"
+    found = read(star(tmp_path, labels, "1 2 3 10.0", before=""))
+
+    assert found.spacing_angstrom is None
+    assert "need not be the tomogram's" in found.about["warnings"][0]
+
+
+def test_shifts_in_angstrom_of_pixels_of_unknown_width_are_asked_about(tmp_path):
+    path = star(tmp_path, "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst", "1 2 3 4", before="")
+
+    with pytest.raises(MissingContextError) as raised:
+        read(path)
+    assert raised.value.missing == ("spacing_angstrom",)
+    assert read(path, Context(2.0)).points_zyx.tolist() == [[3, 2, -1]]
+
+
+@pytest.mark.parametrize("block", ["", "images", "particles"])
+def test_relion_3_0_has_one_block_and_shifts_in_pixels_of_the_images(tmp_path, block):
+    labels = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnMagnification rlnDetectorPixelSize"
+    path = star(tmp_path, labels, "10 20 30 3 50000 5", before="", block=block)
+
+    assert read(path, Context(2.0)).points_zyx.tolist() == [[30, 20, 8.5]]  # 5 µm / 50,000 is 1 Å
+
+
+def test_shifts_of_images_of_unknown_pixel_size_are_refused(tmp_path):
+    path = star(tmp_path, "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX", "10 20 30 3", before="")
+
+    with pytest.raises(FormatError, match="how wide those are"):
+        read(path, Context(2.0))
+
+
+def test_of_several_tomograms_one_is_chosen_by_name(tmp_path):
+    path = star(tmp_path, PIXELS, "TS_1 1 2 3 1", "TS_2 4 5 6 1")
+
+    with pytest.raises(MissingContextError, match="TS_1, TS_2") as raised:
+        read(path)
+    assert raised.value.missing == ("tomogram",)
+    assert raised.value.choices == ("TS_1", "TS_2")
+    assert read(path, Context(tomogram="TS_2")).points_zyx.tolist() == [[6, 5, 4]]
+    with pytest.raises(FormatError, match=r"no picks of a tomogram 'TS_3'.*TS_1, TS_2"):
+        read(path, Context(tomogram="TS_3"))
+
+
+def test_scores_are_exact_and_what_else_there_is_is_kept(tmp_path):
+    labels = f"{PIXELS} rlnLCCmax rlnClassNumber rlnImageName"
+    found = read(star(tmp_path, labels, "TS_1 1 2 3 1 0.1234567890123456789 7 000001@a.mrcs"))
+
+    assert found.scores.tolist() == [0.1234567890123456789]
+    assert {name: column.tolist() for name, column in found.features.items()} == {
+        "rlnClassNumber": [7],
+        "rlnImageName": ["000001@a.mrcs"],
+        "rlnOpticsGroup": [1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 2\n", "have no z"),
+        ("data_global\n\nloop_\n_rlnTomoName\nTS_1\n", "blocks are global"),
+        ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 three\n", "numbers"),
+        ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 inf\n", "finite"),
+        ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2\n", "STAR file"),
+    ],
+)
+def test_what_is_no_file_of_positions_says_why(tmp_path, text, why):
+    (tmp_path / "other.star").write_text(text)
+
+    with pytest.raises(FormatError, match=why):
+        read(tmp_path / "other.star")
+
+
+class TestWriting:
+    picks = Picks(
+        [[25.5, 50.0, 1 / 3]],
+        8.0,
+        rotations_zyx=np.array([[[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]])[:, ::-1, ::-1],
+        scores=[1 / 3],
+        shape_zyx=(50, 100, 200),
+        about={"run_name": "data_TS 1", "note": "data_ and loop_"},
+    )
+
+    def blocks(self, folder, name):
+        path = write_picks(self.picks, folder / "out.star", format=name).path
+        return path, starfile.read(path)
+
+    def test_relion_5_gets_centred_angstrom_and_the_pixel_size(self, tmp_path):
+        _path, blocks = self.blocks(tmp_path, "relion5")
+
+        assert list(blocks) == ["optics", "particles"]
+        row = blocks["particles"].iloc[0]
+        assert row["rlnCenteredCoordinateZAngst"] == 4.0
+        assert row["rlnCenteredCoordinateXAngst"] == pytest.approx((1 / 3 - 100) * 8, abs=1e-12)
+        assert row["rlnTomoName"] == "data_TS-1"
+        assert blocks["optics"]["rlnTomoTiltSeriesPixelSize"].tolist() == [8.0]
+        # the particle's z lies along the volume's x here: (0, 0, 1) goes to -x by (rot, tilt) = (0, 90)
+        assert abs(row["rlnAngleTilt"]) == pytest.approx(90)
+
+    @pytest.mark.parametrize(
+        ("name", "tomogram", "pixel"),
+        [
+            ("relion4", "rlnTomoName", "rlnTomoTiltSeriesPixelSize"),
+            ("relion3", "rlnMicrographName", "rlnMicrographPixelSize"),
+        ],
+    )
+    def test_older_versions_get_pixels_with_all_digits(self, tmp_path, name, tomogram, pixel):
+        _path, blocks = self.blocks(tmp_path, name)
+
+        row = blocks["particles"].iloc[0]
+        assert row["rlnCoordinateX"] == pytest.approx(1 / 3, abs=1e-15)
+        assert tomogram in row
+        assert blocks["optics"][pixel].tolist() == [8.0]
+
+    def test_relion_meets_its_keywords_only_where_they_are_meant(self, tmp_path):
+        path, _blocks = self.blocks(tmp_path, "relion5")
+        lines = path.read_text().splitlines()
+
+        assert [line for line in lines if "data_" in line and not line.startswith("-")] == [
+            "data_optics",
+            "data_particles",
+        ]
+        assert [line for line in lines if "loop_" in line] == ["loop_", "loop_"]
+        assert lines.count("# version 50001") == 2
+
+    def test_what_relion_rewrites_without_our_comment_reads_the_same(self, tmp_path):
+        path, blocks = self.blocks(tmp_path, "relion5")
+        starfile.write(blocks, path, overwrite=True, float_format="%.6f")
+        found = read_picks(path, spacing_angstrom=8.0, shape_zyx=(50, 100, 200))
+
+        np.testing.assert_allclose(found.points_zyx, self.picks.points_zyx, atol=1e-6)
+        np.testing.assert_allclose(found.rotations_zyx, self.picks.rotations_zyx, atol=1e-6)
+
+    def test_a_mirror_is_no_orientation_and_that_is_said(self, tmp_path):
+        mirror = self.picks.changed(rotations_zyx=np.diag([1.0, 1.0, -1.0])[None])
+        made = write_picks(mirror, tmp_path / "mirror.star")
+
+        assert any("1 of the matrices are no rotations" in loss for loss in made.losses)
+        assert read_picks(made.path).rotations_zyx is None
+
+
+class TestAProject:
+    """What RELION needs beside the particles stays with the picks."""
+
+    before = """
+data_general
+
+_rlnTomoSubTomosAre2DStacks 1
+
+data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnOpticsGroupName #2
+_rlnVoltage #3
+_rlnTomoTiltSeriesPixelSize #4
+ 3 left 300.000000 2.0
+ 7 right 200.000000 4.0
+"""
+
+    @pytest.fixture
+    def picks(self, tmp_path):
+        labels = f"{PIXELS} rlnTomoParticleName rlnRandomSubset"
+        path = star(tmp_path, labels, "TS_1 10 20 30 3 TS_1/1 1", "TS_1 10 20 30 7 TS_1/2 2", before=self.before)
+        return read_picks(path, spacing_angstrom=8.0, shape_zyx=(50, 100, 200))
+
+    @pytest.mark.parametrize("name", ["relion4", "relion5"])
+    def test_optics_groups_and_general_facts_are_written_again(self, tmp_path, picks, name):
+        blocks = starfile.read(write_picks(picks.take([1]), tmp_path / "kept.star", format=name).path)
+
+        assert blocks["general"] == {"rlnTomoSubTomosAre2DStacks": 1}
+        assert blocks["optics"]["rlnOpticsGroup"].tolist() == [3, 7]
+        assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
+        assert blocks["optics"]["rlnTomoTiltSeriesPixelSize"].tolist() == [2.0, 4.0]
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [7]
+        assert blocks["particles"]["rlnTomoParticleName"].tolist() == ["TS_1/2"]
+        assert blocks["particles"]["rlnRandomSubset"].tolist() == [2]
+
+    def test_relion_4_gets_its_own_pixels_back(self, tmp_path, picks):
+        path = write_picks(picks, tmp_path / "again.star", format="relion4").path
+        particles = starfile.read(path)["particles"]
+
+        assert (
+            particles[["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]].to_numpy().tolist() == [[10, 20, 30]] * 2
+        )
+        found = read_picks(path)
+        assert found.points_zyx.tolist() == picks.points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
+        assert found.features["rlnOpticsGroup"].tolist() == [3, 7]
+
+    def test_it_survives_another_format_between(self, tmp_path, picks):
+        between = read_picks(write_picks(picks, tmp_path / "a.parquet").path)
+        blocks = starfile.read(write_picks(between, tmp_path / "again.star").path)
+
+        assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [3, 7]
+
+    def test_new_picks_that_are_of_no_group_are_told(self, tmp_path, picks):
+        made = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "more.star")
+
+        assert any("none of the source's optics groups" in loss for loss in made.losses)
+        assert starfile.read(made.path)["particles"]["rlnOpticsGroup"].tolist() == [1, 1, 1]
+
+    @pytest.mark.parametrize(
+        "damage", [{"optics": [{"rlnOpticsGroup": "x"}]}, {"general": {"data_x": "1"}}, {"optics": 5}, "words"]
+    )
+    def test_a_project_that_cant_be_one_is_left_out(self, tmp_path, damage):
+        picks = Picks([[1.0, 2.0, 3.0]], 10.0, about={"relion": damage})
+        blocks = starfile.read(write_picks(picks, tmp_path / "a.star").path)
+
+        assert list(blocks) == ["optics", "particles"]
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [1]

@@ -1,0 +1,81 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import losses
+from napari_cryoet.picks import Picks
+
+
+def csv(folder, text):
+    (folder / "picks.csv").write_text(text)
+    return folder / "picks.csv"
+
+
+@pytest.mark.parametrize(("columns", "values"), [("voxel", "3,2,1"), ("angstrom", "30,20,10"), ("nanometer", "3,2,1")])
+def test_columns_say_their_axis_and_their_unit(tmp_path, columns, values):
+    header = ",".join(f"{axis}_{columns}" for axis in "zyx")
+    found = read_picks(csv(tmp_path, f"{header},voxel_spacing_angstrom\n{values},10\n"))
+
+    assert found.points_zyx.tolist() == [[3, 2, 1]]
+    assert found.spacing_angstrom == 10.0
+
+
+def test_columns_without_a_unit_are_refused_with_what_to_do(tmp_path):
+    with pytest.raises(FormatError, match=r"columns x, y, z don't say what they count.*z_voxel"):
+        read_picks(csv(tmp_path, "x,y,z,by\n1,2,3,me\n"), format="csv")
+
+
+def test_angstrom_without_a_spacing_are_asked_about_and_voxels_arent(tmp_path):
+    with pytest.raises(MissingContextError) as raised:
+        read_picks(csv(tmp_path, "z_angstrom,y_angstrom,x_angstrom\n30,20,10\n"))
+    assert raised.value.missing == ("spacing_angstrom",)
+    assert read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel\n3,2,1\n")).spacing_angstrom is None
+
+
+def test_the_particles_axes_are_columns_in_words(tmp_path):
+    rotation_xyz = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the particle's z lies along x
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, rotations_zyx=rotation_xyz[None, ::-1, ::-1])
+    row = pd.read_csv(write_picks(picks, tmp_path / "a.csv").path).iloc[0]
+
+    assert [row[f"particle_z_axis_{axis}"] for axis in "xyz"] == [1, 0, 0]
+    assert [row[f"particle_x_axis_{axis}"] for axis in "xyz"] == [0, 0, -1]
+    assert [row[f"{axis}_angstrom"] for axis in "xyz"] == [30, 20, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("z_voxel,y_voxel,x_voxel\n1,2,far\n", "x_voxel isn't a column of numbers"),
+        ("z_voxel,y_voxel,x_voxel,instance_id\n1,2,3,1.5\n", "instance_id isn't a column of whole numbers"),
+        ("z_voxel,y_voxel,x_voxel,particle_z_axis_z\n1,2,3,1\n", "lacks"),
+        ("z_voxel,y_voxel,x_voxel,voxel_spacing_angstrom\n1,2,3,1\n1,2,3,2\n", "several voxel spacings"),
+        ("z_voxel,y_voxel,x_voxel\n1,2,inf\n", "finite"),
+    ],
+)
+def test_damage_is_told_in_words(tmp_path, text, why):
+    with pytest.raises(FormatError, match=why):
+        read_picks(csv(tmp_path, text))
+
+
+def test_parquet_carries_units_and_provenance_in_its_metadata(tmp_path):
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, about={"authors": ["Ada"]}, edits=("one moved",))
+    made = write_picks(picks, tmp_path / "a.parquet", who="Grace")
+    schema = pq.read_schema(made.path)
+    notes = json.loads(schema.metadata[b"napari_cryoet"])
+
+    assert schema.field("z_voxel").metadata == {b"unit": b"voxel"}
+    assert schema.field("z_angstrom").metadata == {b"unit": b"angstrom"}
+    assert notes["source"]["authors"] == ["Ada"]
+    assert (notes["written_by"], notes["edits"]) == ("Grace", ["one moved"])
+    assert made.provenance_path is None
+
+
+def test_a_column_that_would_be_taken_for_something_else_is_said_to_be_left_out():
+    picks = Picks([[1.0, 2.0, 3.0]], features={"x_angstrom": np.array([1.0])})
+
+    assert losses(picks, "csv") == ("Columns called x_angstrom would be taken for something else; they are left out.",)

@@ -1,0 +1,69 @@
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.volumes_shown import ShownVolume, shown_volumes
+
+VOLUMES = [ShownVolume("TS_1", 10.0, (40, 50, 60)), ShownVolume("TS_1 bin", 20.0, (20, 25, 30))]
+
+
+@pytest.fixture
+def make_dialog(qtbot):
+    def make(*missing, **more):
+        dialog = ContextDialog("a.star doesn't say.", missing, **more)
+        qtbot.addWidget(dialog)
+        dialog.show()
+        return dialog
+
+    return make
+
+
+def test_nothing_is_chosen_beforehand(make_dialog):
+    dialog = make_dialog("spacing_angstrom", "shape_zyx", volumes=VOLUMES)
+
+    assert dialog.answer == Answer()
+    assert not dialog.accept_button.isEnabled()
+
+
+def test_an_open_volume_gives_spacing_and_size(make_dialog, qtbot):
+    dialog = make_dialog("spacing_angstrom", "shape_zyx", volumes=VOLUMES)
+    dialog.volume.setFocus()
+    qtbot.keyClick(dialog.volume, Qt.Key.Key_Down)
+    qtbot.keyClick(dialog.volume, Qt.Key.Key_Down)
+
+    assert dialog.answer == Answer(20.0, (20, 25, 30))
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    assert dialog.result() == ContextDialog.DialogCode.Accepted
+
+
+def test_numbers_can_be_typed(make_dialog, qtbot):
+    dialog = make_dialog("shape_zyx")
+    for box, size in zip(dialog.sizes_zyx, (1, 2, 3), strict=True):
+        box.setValue(size)
+    assert not dialog.accept_button.isEnabled()  # a size in voxels of unknown width says nothing
+
+    dialog.spacing.setValue(13.481)
+    assert dialog.answer == Answer(13.481, (1, 2, 3))
+    assert dialog.accept_button.isEnabled()
+
+
+def test_only_what_is_missing_is_asked_for(make_dialog):
+    dialog = make_dialog("tomogram", choices=["TS_1", "TS_2"], volumes=VOLUMES)
+
+    assert dialog.tomogram.isVisible()
+    assert not dialog.spacing.isVisible()
+    assert not dialog.accept_button.isEnabled()
+    dialog.tomogram.setCurrentText("TS_2")
+    assert dialog.answer == Answer(tomogram="TS_2")
+    assert dialog.accept_button.isEnabled()
+
+
+def test_volumes_are_those_with_cubes_of_a_known_width(make_napari_viewer):
+    import numpy as np
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((4, 5, 6)), name="known", scale=(1, 1, 1), units="nm")
+    viewer.add_image(np.zeros((4, 5, 6)), name="in pixels")
+    viewer.add_image(np.zeros((4, 5)), name="flat", units="nm")
+
+    assert shown_volumes(viewer.layers) == [ShownVolume("known", 10.0, (4, 5, 6))]

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from napari.layers import Points
+from qtpy.QtCore import Qt
+
+from napari_cryoet._qt import export_form
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.context_dialog import Answer
+from napari_cryoet._qt.export_form import ExportPicks, kept_picks_of
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet.loading import load_picks
+from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_formats import FORMATS
+from napari_cryoet.picks import Picks
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def layer(viewer):
+    picks = Picks([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], 10.0, about={"authors": ["Ada"]})
+    return next(made for made in add_layers(viewer, load_picks(picks, name="ribosomes")) if isinstance(made, Points))
+
+
+@pytest.fixture
+def form(viewer, layer, qtbot, tmp_path):
+    _dock, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
+    assert isinstance(form, ExportPicks)
+    form.path.value = tmp_path / "out.ndjson"
+    return form
+
+
+def export(form, qtbot):
+    qtbot.mouseClick(form.export, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(form.message.text()))
+
+
+def test_the_layer_is_chosen_and_its_picks_are_counted(form, layer):
+    assert form.layer.value is layer
+    assert form.count.text() == "3 picks to write."
+    assert form.export.isEnabled()
+
+
+def test_losses_are_said_before_writing(form):
+    form.format.value = "copick"
+
+    assert "no place for where picks come from" in form.losses.text()
+    assert form.path.value.name == "out.json"
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "relion5"])
+def test_a_click_writes_the_file_with_who_did_it(form, qtbot, tmp_path, name):
+    form.format.value = name
+    form.who.value = "Rosalind"
+    export(form, qtbot)
+
+    assert form.message.text().startswith("Wrote 3 picks to ")
+    assert read_picks(form.chosen_path).about["authors"] == ["Ada"]
+
+
+def test_only_the_selected_picks_are_written_and_that_is_on_record(form, layer, qtbot):
+    layer.selected_data = {0, 2}
+    form.which.value = "selected"
+    qtbot.waitUntil(lambda: form.count.text() == "2 picks to write.")
+    export(form, qtbot)
+    found = read_picks(form.chosen_path)
+
+    assert found.points_zyx.tolist() == [[1, 2, 3], [7, 8, 9]]
+    assert found.ids.tolist() == [0, 2]
+    assert found.edits == ("2 of 3 picks chosen by hand",)
+
+
+def test_edits_in_the_layer_are_counted(form, layer, qtbot):
+    layer.selected_data = {1}
+    layer.remove_selected()
+
+    qtbot.waitUntil(lambda: form.count.text() == "2 picks to write.")
+
+
+def test_what_a_review_kept_can_be_written(form, layer, qtbot):
+    form.which.value = "kept"
+    assert form.count.text() == "No review has kept picks of this layer."
+    assert not form.export.isEnabled()
+
+    kept_picks_of[layer] = lambda: picks_of(layer).take([1], "kept 1 of 3 in review")
+    form.refresh()
+    export(form, qtbot)
+    assert read_picks(form.chosen_path).edits == ("kept 1 of 3 in review",)
+
+
+def test_a_file_that_is_there_is_replaced_only_when_that_is_ticked(form, qtbot):
+    form.chosen_path.write_text("mine")
+    form.refresh()
+    assert "There is a out.ndjson already" in form.losses.text()
+    assert not form.export.isEnabled()
+
+    form.replace.value = True
+    export(form, qtbot)
+    assert len(read_picks(form.chosen_path)) == 3
+    assert form.replace.value is False
+
+
+def test_a_file_that_came_meanwhile_isnt_replaced(form, qtbot):
+    form.chosen_path.write_text("mine")  # nothing told the form
+    export(form, qtbot)
+
+    assert "already" in form.message.text()
+    assert form.chosen_path.read_text() == "mine"
+
+
+def test_what_a_format_needs_is_asked_for_and_then_known(form, qtbot, monkeypatch):
+    form.format.value = "relion5"
+    assert "needs the size of the volume" in form.losses.text()
+    assert not form.export.isEnabled()
+
+    class Says(export_form.ContextDialog):
+        answer = Answer(10.0, (40, 50, 60))
+
+        def exec(self):
+            return 1
+
+    monkeypatch.setattr(export_form, "ContextDialog", Says)
+    qtbot.mouseClick(form.say_more, Qt.MouseButton.LeftButton)
+    export(form, qtbot)
+    np.testing.assert_allclose(read_picks(form.chosen_path).points_zyx, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+
+
+def test_layers_come_and_go(form, viewer, layer):
+    other = viewer.add_points(np.ones((1, 3)), name="other")
+    viewer.layers.remove(layer)
+
+    assert form.layer.value is other
+    viewer.layers.remove(other)
+    assert form.count.text() == "Choose a layer of picks."
+    assert not form.export.isEnabled()

@@ -1,0 +1,243 @@
+"""Save as… and open again, through napari, in a real viewer."""
+
+import threading
+
+import numpy as np
+import pytest
+from napari.layers import Labels, Points
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
+
+from napari_cryoet._qt import asking
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.stoppable import wait_with_stop
+from napari_cryoet.exceptions import MissingContextError, SaveError, StoppedError
+from napari_cryoet.loading import load_annotation, load_picks
+from napari_cryoet.mask_files import write_mask
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.picks import Picks
+from napari_cryoet.volumes import open_volume
+
+PLUGIN = "napari-cryoet"
+ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def picks():
+    return Picks(
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+        10.0,
+        rotations_zyx=ROTATIONS,
+        scores=[0.25, 0.75],
+        shape_zyx=(40, 50, 60),
+        alignment_id=17,
+        about={"authors": ["Ada"], "object_name": "ribosome", "run_name": "TS_1"},
+    )
+
+
+@pytest.fixture
+def layer(viewer, picks):
+    points = [made for made in add_layers(viewer, load_picks(picks, name="ribosomes")) if isinstance(made, Points)]
+    return points[0]
+
+
+def messages():
+    return " ".join(notification.message for notification in notification_manager.records)
+
+
+@pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.picks.csv", "a.parquet"])
+def test_points_are_saved_with_all_that_is_known_of_them_and_open_again(viewer, layer, picks, tmp_path, name):
+    layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
+    assert str(tmp_path / name) in layer.save(str(tmp_path / name), plugin=PLUGIN)
+
+    viewer.layers.clear()
+    opened = viewer.open(str(tmp_path / name), plugin=PLUGIN)
+    (points,) = [made for made in opened if isinstance(made, Points)]
+    found = read_picks(tmp_path / name)
+    np.testing.assert_allclose(points.data, np.add(picks.points_zyx, [0.5, 0, 0]))
+    np.testing.assert_allclose(found.rotations_zyx, ROTATIONS, atol=1e-9)
+    assert points.scale.tolist() == [10.0] * 3
+    assert found.about["authors"] == ["Ada"]
+    assert found.alignment_id == 17
+
+
+def test_what_a_format_cant_hold_is_told_in_words(layer, tmp_path):
+    layer.features["by"] = ["me", "you"]
+    layer.save(str(tmp_path / "a.tbl"), plugin=PLUGIN)
+
+    assert "Wrote 2 picks to a.tbl (Dynamo table)." in messages()
+    assert "A table has no column for by" in messages()
+
+
+def test_anybodys_points_are_saved_too(viewer, tmp_path):
+    points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm")
+    points.save(str(tmp_path / "a.star"), plugin=PLUGIN)
+
+    assert read_picks(tmp_path / "a.star").spacing_angstrom == 10.0
+
+
+def test_points_in_a_plane_are_no_picks(viewer, tmp_path):
+    points = viewer.add_points(np.ones((2, 2)))
+
+    with pytest.raises(SaveError, match="three coordinates"):
+        points.save(str(tmp_path / "a.star"), plugin=PLUGIN)
+
+
+@pytest.mark.parametrize("name", ["mask.zarr", "mask.mrc"])
+def test_labels_are_saved_as_a_mask(viewer, tmp_path, name):
+    mask = np.zeros((9, 14, 21), dtype=np.int64)
+    mask[4, 6, 8] = 700
+    labels = viewer.add_labels(mask, scale=(13.48,) * 3, units="angstrom")
+    labels.save(str(tmp_path / name), plugin=PLUGIN)
+    volume = open_volume(tmp_path / name)
+
+    np.testing.assert_array_equal(volume.read_planes(slice(0, 9)), mask)
+    np.testing.assert_allclose(volume.spacing_angstrom, [13.48] * 3, rtol=1e-6)
+
+
+def test_a_streaming_mask_is_saved_in_full_resolution_without_its_padding(viewer, tmp_path):
+    mask = np.zeros((9, 15, 21), np.int8)
+    mask[4:6, 6:9, 8:20] = 1
+    write_pyramid(tmp_path / "source.zarr", mask, 13.48, "mask")
+    (labels,) = add_layers(viewer, load_annotation(tmp_path / "source.zarr"))
+    assert isinstance(labels, Labels)
+    labels.save(str(tmp_path / "copy.mrc"), plugin=PLUGIN)
+
+    np.testing.assert_array_equal(open_volume(tmp_path / "copy.mrc").read_planes(slice(0, 9)), mask)
+
+
+def test_a_mask_of_unknown_size_isnt_saved(viewer, tmp_path):
+    labels = viewer.add_labels(np.ones((4, 5, 6), int))
+
+    with pytest.raises(SaveError, match="how wide its voxels are"):
+        labels.save(str(tmp_path / "mask.mrc"), plugin=PLUGIN)
+
+
+class TestAsking:
+    @pytest.fixture
+    def star(self, tmp_path, picks):
+        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
+        text = path.read_text()
+        path.write_text(text[text.index("\n") :])  # without our comment it says no size
+        return path
+
+    @pytest.fixture
+    def answers(self, monkeypatch):
+        """What a person would say, instead of a dialog; gives what was asked."""
+        asked, said = [], []
+
+        def ask(message, missing, choices, otherwise="Cancel"):
+            asked.append((message, tuple(missing), choices))
+            return said.pop(0)
+
+        monkeypatch.setattr(asking, "_ask", ask)
+        return asked, said
+
+    def test_a_script_isnt_held_up_by_a_question(self, viewer, star):
+        with pytest.raises(MissingContextError, match="how large the tomogram is"):
+            viewer.open(str(star), plugin=PLUGIN)
+
+    def test_what_a_person_says_places_the_picks(self, viewer, star, answers):
+        asked, said = answers
+        said.append(Answer(5.0, (80, 100, 120)))
+        points, _arrows = viewer.open(str(star), plugin=PLUGIN)
+
+        assert asked[0][1] == ("spacing_angstrom", "shape_zyx")
+        np.testing.assert_allclose(points.data, [[2, 4, 6], [8, 10, 12]])
+        assert points.scale.tolist() == [5.0] * 3
+
+    def test_one_question_after_the_other(self, viewer, tmp_path, picks, answers):
+        import dynamotable
+        import pandas as pd
+
+        dynamotable.write(
+            pd.DataFrame({"x": [1, 2], "y": [1, 2], "z": [1, 2], "tomo": [1, 2]}), str(tmp_path / "a.tbl")
+        )
+        asked, said = answers
+        said += [Answer(tomogram="2"), Answer(8.0)]
+        (points,) = viewer.open(str(tmp_path / "a.tbl"), plugin=PLUGIN)
+
+        assert [missing for _, missing, _ in asked] == [("tomogram",), ("spacing_angstrom",)]
+        assert asked[0][2] == ("1", "2")
+        assert points.data.tolist() == [[1, 1, 1]]
+        assert points.scale.tolist() == [8.0] * 3
+
+    def test_picks_in_voxels_open_in_voxels_if_nobody_knows_more(self, viewer, tmp_path, answers):
+        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
+        answers[1].append(None)
+        (points,) = viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN)
+
+        assert str(points.units[0]) == "pixel"
+        assert points.data.tolist() == [[1, 2, 3]]
+
+
+class TestInAWindow:
+    @pytest.fixture
+    def viewer(self, make_napari_viewer, qtbot):
+        viewer = make_napari_viewer(show=True)
+        viewer.window._qt_window.activateWindow()
+        qtbot.waitUntil(lambda: QApplication.activeWindow() is not None)
+        return viewer
+
+    def answer(self, qtbot, kind, act):
+        """Do something to the next dialog of a kind, as soon as it is there."""
+
+        def look():
+            found = [each for each in QApplication.topLevelWidgets() if isinstance(each, kind) and each.isVisible()]
+            if found:
+                timer.stop()
+                act(found[0])
+
+        timer = QTimer()
+        timer.timeout.connect(look)
+        timer.start(20)
+        return timer
+
+    def test_the_dialog_asks_and_its_answer_is_used(self, viewer, qtbot, tmp_path, picks):
+        viewer.add_image(np.zeros((40, 50, 60)), name="TS_1", scale=(10,) * 3, units="angstrom")
+        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
+        path.write_text(path.read_text().split("\n", 1)[1])
+        asked = []
+
+        def act(dialog):
+            asked.append(dialog.message.text())
+            dialog.volume.setCurrentIndex(1)
+            qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+
+        timer = self.answer(qtbot, ContextDialog, act)
+        points, _arrows = viewer.open(str(path), plugin=PLUGIN)
+        timer.stop()
+
+        assert "doesn't say how large the tomogram is" in asked[0]
+        np.testing.assert_allclose(points.data, picks.points_zyx)
+
+    def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path):
+        release = threading.Event()
+
+        class Slow:
+            shape, dtype = (400, 4, 4), np.dtype(np.uint8)
+
+            def __getitem__(self, region):
+                release.wait(0.2)
+                return np.zeros((len(range(*region[0].indices(400))), 4, 4), np.uint8)
+
+        timer = self.answer(qtbot, QProgressDialog, lambda dialog: dialog.findChild(QPushButton).click())
+        with pytest.raises(StoppedError):
+            wait_with_stop(
+                lambda progress, stop: write_mask(
+                    Slow(), tmp_path / "mask.mrc", spacing_angstrom=10, progress=progress, stop=stop
+                ),
+                "Writing mask.mrc",
+            )
+        timer.stop()
+        release.set()
+
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,165 @@
+import json
+import threading
+
+import dask.array as da
+import mrcfile
+import numpy as np
+import pytest
+import zarr
+
+from napari_cryoet import mask_files
+from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
+from napari_cryoet.mask_files import FORMATS, write_mask
+from napari_cryoet.readers import looks_like_labels
+from napari_cryoet.volumes import open_volume
+
+SHAPE_ZYX = (20, 31, 45)
+ABOUT = {
+    "authors": ["Ada", "Zoë"],
+    "dois": ["10.1/x"],
+    "licence": "CC0-1.0",
+    "object_name": "membrane",
+    "deposition_id": 5,
+}
+SUFFIX = {"ome-zarr-0.4": ".zarr", "ome-zarr-0.5": ".zarr", "mrc": ".mrc"}
+
+
+def labels(largest=1, dtype=np.int64):
+    mask = np.random.default_rng(3).integers(0, largest + 1, SHAPE_ZYX).astype(dtype)
+    mask[0, 0, 0] = largest
+    return mask
+
+
+def write(mask, folder, name, **options):
+    return write_mask(mask, folder / f"mask{SUFFIX[name]}", spacing_angstrom=13.4812, format=name, **options)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("lazily", [False, True])
+@pytest.mark.parametrize(("largest", "dtype"), [(1, bool), (1, np.uint8), (300, np.int64), (65535, np.uint32)])
+def test_a_mask_reads_back_as_it_was(tmp_path, monkeypatch, name, lazily, largest, dtype):
+    monkeypatch.setattr(mask_files, "_SLAB_PLANES", 8)
+    mask = labels(largest, dtype)
+    made = write(da.from_array(mask, chunks=(7, 16, 45)) if lazily else mask, tmp_path, name)
+    volume = open_volume(made.path)
+
+    assert volume.shape_zyx == SHAPE_ZYX
+    np.testing.assert_array_equal(volume.read_planes(slice(0, 20)), mask)
+    np.testing.assert_allclose(volume.spacing_angstrom, (13.4812,) * 3, rtol=1e-6)
+    assert looks_like_labels(volume) or largest > 1
+    assert made.is_instances == (largest > 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "largest", "dtype"),
+    [
+        ("ome-zarr-0.4", 1, "int8"),
+        ("ome-zarr-0.4", 2, "uint16"),
+        ("ome-zarr-0.5", 200, "uint8"),
+        ("ome-zarr-0.5", 70_000, "uint32"),
+        ("ome-zarr-0.5", 2**40, "uint64"),
+        ("mrc", 100, "int8"),
+        ("mrc", 200, "int16"),
+        ("mrc", 40_000, "uint16"),
+    ],
+)
+def test_numbers_take_the_smallest_type_that_the_format_has_for_them(tmp_path, name, largest, dtype):
+    assert write(labels(largest), tmp_path, name).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["ome-zarr-0.4", "mrc"])
+def test_ids_that_dont_fit_are_refused_and_never_wrapped(tmp_path, name):
+    with pytest.raises(SaveError, match=r"65,536, doesn't fit.*OME-Zarr 0.5"):
+        write(labels(65536), tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "why"),
+    [
+        (np.zeros(SHAPE_ZYX) + 0.5, "whole numbers"),
+        (np.full(SHAPE_ZYX, -1), "below 0"),
+        (np.zeros((4, 5), int), "three axes"),
+    ],
+)
+def test_what_is_no_mask_is_refused_in_words(tmp_path, mask, why):
+    with pytest.raises(SaveError, match=why):
+        write(mask, tmp_path, "mrc")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_that_is_there_is_replaced_unasked(tmp_path, name):
+    path = write(labels(), tmp_path, name).path
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(ExistsError):
+        write(labels(5), tmp_path, name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+    write(labels(5), tmp_path, name, overwrite=True)
+    assert open_volume(path).read_planes(slice(0, 20)).max() == 5
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_mask_that_is_stopped_half_way_leaves_nothing(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(mask_files, "_SLAB_PLANES", 8)
+    stop = threading.Event()
+    seen = []
+
+    def progress(done, total):
+        seen.append((done, total))
+        if done > total * 0.6:
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        write(labels(300), tmp_path, name, progress=progress, stop=stop)
+    assert list(tmp_path.iterdir()) == []
+    assert seen == sorted(seen)
+
+
+def test_progress_ends_at_all_of_it(tmp_path):
+    seen = []
+    write(labels(), tmp_path, "mrc", progress=lambda done, total: seen.append((done, total)))
+
+    assert seen[-1][0] == seen[-1][1] == 2 * labels().nbytes
+
+
+def test_zarr_attributes_say_where_a_mask_comes_from(tmp_path):
+    for name, file in (("ome-zarr-0.4", ".zattrs"), ("ome-zarr-0.5", "zarr.json")):
+        path = write(labels(), tmp_path / name, name, about=ABOUT, edits=["painted"], who="Grace").path
+        document = json.loads((path / file).read_text())
+        notes = (document.get("attributes") or document)["napari_cryoet"]
+
+        assert notes["source"] == ABOUT
+        assert (notes["edits"], notes["written_by"]) == (["painted"], "Grace")
+        assert notes["voxel_spacing_angstrom"] == 13.4812
+
+
+def test_an_mrc_has_it_in_short_in_its_labels_and_in_full_beside_it(tmp_path):
+    made = write(labels(), tmp_path, "mrc", about=ABOUT, alignment_id=17)
+    with mrcfile.open(made.path) as mrc:
+        said = mrc.get_labels()
+        np.testing.assert_allclose(float(mrc.voxel_size.x), 13.4812, rtol=1e-7)
+    assert mrcfile.validate(made.path)
+
+    assert "Authors: Ada, Zo?" in said
+    assert "Alignment: 17" in said
+    assert json.loads(made.provenance_path.read_text())["source"]["authors"] == ["Ada", "Zoë"]
+
+
+def test_the_zarr_of_version_0_5_is_what_the_specification_says(tmp_path):
+    group = zarr.open_group(write(labels(), tmp_path, "ome-zarr-0.5").path, mode="r")
+    ome = group.attrs["ome"]
+
+    assert group.metadata.zarr_format == 3
+    assert ome["version"] == "0.5"
+    assert "image-label" in ome
+    assert [axis["unit"] for axis in ome["multiscales"][0]["axes"]] == ["angstrom"] * 3
+    assert ome["multiscales"][0]["datasets"][1]["coordinateTransformations"] == [
+        {"type": "scale", "scale": [26.9624] * 3},
+        {"type": "translation", "translation": [6.7406] * 3},
+    ]
+    assert group["1"].shape == (10, 16, 23)
+    assert group["0"].metadata.dimension_names == ("z", "y", "x")
