@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         StoppedError,
         StreamError,
     )
+    from napari_cryoet.fitness import Findings, check_picks
     from napari_cryoet.layer_spec import LayerSpec
     from napari_cryoet.loading import load_annotation, load_captions, load_tilt_series, load_tomogram
     from napari_cryoet.outline import outline_run
@@ -49,6 +50,7 @@ __all__ = [
     "ComparisonError",
     "CryoETError",
     "DownloadError",
+    "Findings",
     "Fit",
     "FormatError",
     "LayerSpec",
@@ -66,6 +68,7 @@ __all__ = [
     "StreamError",
     "__version__",
     "add_layers",
+    "check_picks",
     "compare",
     "comparison_layers",
     "fit",
@@ -80,6 +83,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Findings": "fitness",
     "Fit": "overlay",
     "LayerSpec": "layer_spec",
     "Mask": "comparison",
@@ -89,6 +93,7 @@ _HOMES = {
     "PicksInMask": "comparison",
     "Portal": "portal",
     "add_layers": "_qt.adding",
+    "check_picks": "fitness",
     "compare": "comparison",
     "comparison_layers": "comparison",
     "fit": "overlay",

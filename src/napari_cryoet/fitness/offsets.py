@@ -59,7 +59,8 @@ def measure_offset(
 def _told(offset: NDArray[np.float64], error: NDArray[np.float64], diameter: NDArray[np.float64]) -> Offset | None:
     is_sure = np.abs(offset) > _SURE * error
     one = np.sign(offset[0])
-    is_one_based = bool(is_sure.any() and (error <= _FINE).all() and (np.abs(offset - one) <= np.maximum(3 * error, 0.25)).all())
+    is_near_one = np.abs(offset - one) <= np.maximum(3 * error, _FINE)
+    is_one_based = bool(is_sure.any() and (error <= _FINE).all() and is_near_one.all())
     is_far = bool((is_sure & (np.abs(offset) >= _WORTH_TELLING * diameter)).any())
     if not (is_one_based or is_far):
         return None
