@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ from napari_cryoet.fitness.verdict import Judgement, judge_densities, undecided
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout
+
+#: Of a file's name, and of an object's name in it.
+_LONGEST_NAME, _MOST_WORDS = 120, 4
 
 
 def check_picks(
@@ -103,7 +108,9 @@ class _Check:
             )
         self.picks, self.volume, self.seed = picks, volume, seed
         self.frame = Frame.of(picks, volume.shape_zyx, volume.spacing_angstrom, origin_zyx)
-        self.diameter, self.diameter_is_known = (diameter_angstrom, True) if diameter_angstrom else _diameter_of(picks)
+        self.diameter, self.diameter_is_known = (
+            (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
+        )
         self.grid = grid_for(volume, volume.spacing_angstrom, self.diameter)
 
     def run(self, stop: threading.Event | None, progress: Progress | None) -> Findings:
@@ -144,14 +151,20 @@ class _Check:
         return duplicates(places, self.picks.scores, nearest_angstrom, stop=stop)
 
 
-def _diameter_of(picks: Picks) -> tuple[float, bool]:
-    """The particle's diameter as the picks' object or file name says it, and whether they do."""
-    about = picks.about
+def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
+    """A particle's diameter in ångström as the source of its picks names it, and whether it does; else 100 Å."""
     names = [about.get("object_name")]
-    if isinstance(about.get("source_url"), str):  # 101-cytosolic_ribosome-1.0_orientedpoint.ndjson
-        names += [part.replace("_", " ") for part in re.split(r"[-.]", name_of(about["source_url"]))]
+    if isinstance(about.get("source_url"), str):
+        names += _word_groups(name_of(about["source_url"]))
     for name in names:
         diameter = diameter_of_object(about.get("object_id"), name)
         if diameter != DEFAULT_DIAMETER_ANGSTROM:
             return diameter, True
     return DEFAULT_DIAMETER_ANGSTROM, False
+
+
+def _word_groups(file_name: str) -> list[str]:
+    """Words that stand together in a file's name, more of them first: ``101-fatty_acid_synthase-1.0_point.ndjson``."""
+    words = re.findall(r"[A-Za-z0-9]+", file_name[:_LONGEST_NAME])
+    lengths = range(min(_MOST_WORDS, len(words)), 0, -1)
+    return [" ".join(words[start : start + n]) for n in lengths for start in range(len(words) - n + 1)]

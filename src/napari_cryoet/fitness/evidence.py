@@ -36,6 +36,7 @@ FIT_LEVEL: Final = 0.001
 MIN_PICKS: Final = 5
 
 _N_SHIFTS: Final = 256
+_N_SHIFTS_AT_FIRST_SIGHT: Final = 24
 _N_JUDGED: Final = 8  # of the readings that look best at first sight
 #: How far the pattern is moved along z, y and x, in diameters: less along z, to stay in the lamella.
 _REACH_ZYX: Final = (1.5, 4.0, 4.0)
@@ -135,13 +136,13 @@ class Pattern:
         return self.contrast.grid.places(points[is_in]), float(is_in.mean())
 
 
-def judge(pattern: Pattern, reading: Reading) -> Evidence:
-    """Compare picks, read one way, with the same pattern moved by each of the shifts."""
+def judge(pattern: Pattern, reading: Reading, n_shifts: int = _N_SHIFTS) -> Evidence:
+    """Compare picks, read one way, with the same pattern moved by each of the shifts, or only by some of them."""
     places, share = pattern.places(reading)
     if not len(places):
         return Evidence(reading, 0.0, 0.0, 0.0, 0.0, 0.0)
     here = pattern.contrast.near(places)
-    there = _moved(pattern.contrast, places, pattern.shifts)
+    there = _moved(pattern.contrast, places, pattern.shifts[:n_shifts])
     difference = float(here.mean() - there.mean())
     # the picks' own scatter is a floor: patterns moved into the empty ice above and below would make it too small
     noise = float(max(there.mean(axis=1).std(), here.std() / np.sqrt(len(here))))
@@ -153,18 +154,18 @@ def look_through(
     pattern: Pattern, readings: Sequence[Reading], stop: threading.Event | None = None
 ) -> tuple[Evidence | None, int]:
     """The reading that fits best, and how many were tried: those that leave the picks in the volume."""
-    first_sight: list[tuple[float, Reading]] = []
+    first_sight: list[Evidence] = []
     for reading in readings:
         _raise_if_set(stop)
-        places, share = pattern.places(reading)
+        _, share = pattern.places(reading)
         if share >= MIN_SHARE_INSIDE:
-            first_sight.append((share * abs(float(pattern.contrast.near(places).mean())), reading))
-    first_sight.sort(key=lambda pair: pair[0], reverse=True)
+            first_sight.append(judge(pattern, reading, _N_SHIFTS_AT_FIRST_SIGHT))
+    first_sight.sort(key=_strength, reverse=True)
     judged = []
-    for _, reading in first_sight[:_N_JUDGED]:
+    for evidence in first_sight[:_N_JUDGED]:
         _raise_if_set(stop)
-        judged.append(judge(pattern, reading))
-    return max(judged, key=lambda evidence: abs(evidence.sigma), default=None), len(first_sight)
+        judged.append(judge(pattern, evidence.reading))
+    return max(judged, key=_strength, default=None), len(first_sight)
 
 
 def look_around(pattern: Pattern, stop: threading.Event | None = None) -> tuple[Evidence | None, int]:
@@ -182,8 +183,9 @@ def look_around(pattern: Pattern, stop: threading.Event | None = None) -> tuple[
     places = grid.places(pattern.voxels_zyx)
     means = _moved(pattern.contrast, places, steps, stop=stop, only_means=True)
     step = steps[np.argmax(np.abs(means - np.median(means)))]
-    height, _ = peaks(profiles(pattern.contrast, places + step).mean(axis=0))
-    best = np.round((step + np.nan_to_num(height)) * grid.step_zyx, 1)
+    quarter = quarter_particle(pattern.contrast, pattern.diameter_angstrom)
+    height, _ = peaks(profiles(pattern.contrast, places + step, quarter).mean(axis=0))
+    best = np.round((step + np.nan_to_num(height) * quarter) * grid.step_zyx, 1)
     moved, opposite = judge(pattern, shifted(best)), judge(pattern, shifted(-best))
     is_one_way = np.sign(moved.gain) * opposite.gain < abs(moved.gain) / 2
     return (moved if moved.share_inside >= MIN_SHARE_INSIDE and is_one_way else None), len(steps)
@@ -214,9 +216,12 @@ def sigma_needed(n_tried: int, level: float = ALARM_LEVEL / 2) -> float:
 def is_much_better(one: Evidence, given: Evidence, n_tried: int) -> bool:
     """Whether a reading is above chance, with correction for all that was tried, and fits better than the given one.
 
-    The second is one comparison of two effects, so it needs no correction: what is chance fails the first.
+    The second is one comparison of two effects, so it needs no correction: what is chance fails the first. And where
+    the given one is no effect at all, it isn't asked how large an effect it might still be: picks that are read too
+    small lie all in one place, and might be anything.
     """
-    more = (abs(one.gain) - abs(given.gain)) / max(np.hypot(one.noise, given.noise), 1e-12)
+    noise = float(np.hypot(one.noise, given.noise)) if given.is_above_chance else one.noise
+    more = (abs(one.gain) - abs(given.gain)) / max(noise, 1e-12)
     is_real = abs(one.sigma) >= sigma_needed(n_tried)
     return is_real and more >= sigma_needed(1, 2 * ALARM_LEVEL) and _gained(one, given) >= MIN_GAIN
 
@@ -239,16 +244,26 @@ def is_beside(pattern: Pattern, moved: Evidence, given: Evidence, n_tried: int) 
     return bool(difference.mean() >= sigma_needed(_N_BESIDE) * error)
 
 
+def _strength(evidence: Evidence) -> float:
+    return abs(evidence.sigma)
+
+
 def _gained(one: Evidence, given: Evidence) -> float:
     return abs(one.effect) * one.share_inside - abs(given.effect) * given.share_inside
 
 
-def profiles(contrast: Contrast, places_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores (picks, axes, 3) a coarse voxel before each place, at it, and one after it, along z, y and x.
+def quarter_particle(contrast: Contrast, diameter_angstrom: float) -> NDArray[np.float64]:
+    """A step of a quarter of a particle along z, y and x in coarse voxels, but never less than one."""
+    return np.maximum(diameter_angstrom / 4 / contrast.grid.spacing_zyx, 1.0)
+
+
+def profiles(contrast: Contrast, places_zyx: NDArray[np.float64], step_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores (picks, axes, 3) a step before each place, at it, and a step after it, along z, y and x.
 
     Ranks flatten out towards -1 and 1, where particles are; as log odds they have a peak.
     """
-    along = [contrast.between(places_zyx[:, None] + _STEPS[:, None] * np.eye(3)[axis]) for axis in range(3)]
+    steps = _STEPS[:, None, None] * np.diag(step_zyx)
+    along = [contrast.between(places_zyx[:, None] + steps[:, axis]) for axis in range(3)]
     return np.asarray(np.arctanh(np.clip(np.stack(along, axis=1), -_LARGEST_RANK, _LARGEST_RANK)))
 
 

@@ -93,5 +93,4 @@ def judge_densities(
     if not given.is_above_chance:
         return Judgement("unclear", given, best, n_tried)
     inside = voxels[are_inside(voxels, frame.shape_zyx)]
-    diameter_voxels = diameter_angstrom / np.array(frame.spacing_zyx)
-    return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_voxels, seed))
+    return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_angstrom, seed))
