@@ -245,7 +245,8 @@ def _comparison(evidence: Evidence) -> str:
 def _numbers(evidence: Evidence) -> str:
     if evidence.share_inside == 0:
         return "none inside"
-    return f"effect {evidence.effect:+.2f}, {abs(evidence.sigma):.1f} σ"
+    effect = f"{evidence.effect:+.2f}".replace("-", "−")
+    return f"effect {effect}, {abs(evidence.sigma):.1f} σ"
 
 
 def _percent(share: float) -> str:
