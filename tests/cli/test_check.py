@@ -12,6 +12,7 @@ from fitness_scene import SPACING_ANGSTROM, make_scene
 from napari_cryoet.cli import main
 from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.packs.portal_zarr import write_mrc
+from napari_cryoet.pick_files import write_picks
 from napari_cryoet.picks import Picks
 
 
@@ -50,3 +51,14 @@ def test_what_isnt_a_length_is_not_understood(files: Path, capsys: pytest.Captur
         main(["check", "a.ndjson", "b.mrc", "--spacing", "wide"])
     assert ended.value.code == 2
     assert "is no length in ångström" in capsys.readouterr().err
+
+
+def test_positions_that_count_from_the_middle_are_read_in_the_volumes_grid(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = make_scene()
+    picks = Picks(scene.truth_zyx, SPACING_ANGSTROM, shape_zyx=scene.grey.shape)
+    written = write_picks(picks, files / "centred.star", format="relion5")
+    written.provenance_path.unlink()  # as another program's, which doesn't say where the middle is
+    assert main(["check", str(files / "centred.star"), str(files / "TS.mrc"), "--diameter", "80"]) == 0
+    assert "They sit on density that stands out" in capsys.readouterr().out

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import threading
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
+from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.fitness import Findings, check_picks
-from napari_cryoet.formats import ndjson
+from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import of_bare_file
 from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
 
 
 def check(options: argparse.Namespace) -> int:
     """Print what is found, in sentences or as JSON; 0 whatever it is."""
-    picks = _read(options.picks, options.spacing)
     with stop_on_interrupt() as stop, ProgressLine() as line, closing(_open(options, stop)) as volume:
         found = check_picks(
-            picks,
+            _read(options.picks, options.spacing, volume),
             volume,
             diameter_angstrom=options.diameter,
             stop=stop,
@@ -35,11 +34,15 @@ def check(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: os.PathLike[str], spacing_angstrom: float | None) -> Picks:
-    spacing = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(os.fspath(path))
-    return ndjson.read_points(os.fspath(path)).to_picks(
-        spacing, about=of_bare_file("annotation", os.fspath(path), spacing)
-    )
+def _read(path: Path, spacing_angstrom: float | None, volume: Volume) -> Picks:
+    """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
+    try:
+        return read_picks(path, spacing_angstrom=spacing_angstrom)
+    except MissingContextError:
+        spacing_zyx = volume.spacing_angstrom
+        if spacing_zyx is None or spacing_angstrom not in (None, spacing_zyx[0]):
+            raise
+        return read_picks(path, spacing_angstrom=spacing_zyx[0], shape_zyx=volume.shape_zyx)
 
 
 def _open(options: argparse.Namespace, stop: threading.Event) -> Volume:

@@ -132,14 +132,19 @@ def _add_check(commands: Any) -> None:
         ("napari-cryoet check picks.ndjson TS_026.mrc --json", "for other programs"),
         after="What is odd is marked with an exclamation mark. Picks and volume are only read.",
     )
-    parser.add_argument("picks", type=Path, metavar="PICKS", help="a portal point file (.ndjson)")
+    parser.add_argument(
+        "picks",
+        type=Path,
+        metavar="PICKS",
+        help="a file of picks: portal ndjson, RELION STAR, Dynamo, copick JSON, CSV, Parquet",
+    )
     parser.add_argument("volume", metavar="VOLUME", help="path or address of an OME-Zarr, zarr or MRC volume")
     parser.add_argument(
         "--spacing",
         type=_angstroms,
         metavar="Å",
-        help="voxel spacing that the picks count in (default: that of their folder's name, else of the volume); also "
-        "the volume's, if nothing says it",
+        help="voxel spacing that the picks count in (default: that of their file or its folder, else of the volume); "
+        "also the volume's, if nothing says it",
     )
     parser.add_argument(
         "--diameter", type=_angstroms, metavar="Å", help="of the particle (default: by the file's name, else 100)"
