@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+from napari.layers._source import layer_source
 from qtpy.QtWidgets import QApplication
 
 from fitness_scene import SPACING_ANGSTROM, make_scene
-from napari_cryoet import add_layers, load_tomogram
+from napari_cryoet import add_layers, load_annotation, load_tomogram
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.check_offer import CheckOffer
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.picks import Picks
 
@@ -45,7 +47,10 @@ def tomogram(viewer, notice, folder):
 
 
 def open_mine(viewer, folder):
-    return viewer.open(str(folder / "mine.ndjson"), plugin="napari-cryoet")[0]
+    """As napari does with a file that our reader reads."""
+    path = folder / "mine.ndjson"
+    with layer_source(path=str(path), reader_plugin="napari-cryoet"):
+        return add_layers(viewer, load_annotation(path))[0]
 
 
 def test_a_file_of_ones_own_over_a_tomogram_is_offered_a_check(viewer, notice, tomogram, folder, qtbot):
@@ -63,7 +68,7 @@ def test_the_button_opens_the_dock_on_these_layers_and_checks(make_napari_viewer
     qtbot.addWidget(notice)
     offer = CheckOffer(viewer, notice)
     (tomogram,) = add_layers(viewer, [load_tomogram(folder / "TS.mrc")])
-    mine = open_mine(viewer, folder)
+    (mine,) = viewer.open(str(folder / "mine.ndjson"), plugin="napari-cryoet")
     qtbot.waitUntil(lambda: not notice.isHidden())
     assert not viewer.window.dock_widgets
     notice.action.click()
@@ -80,6 +85,14 @@ def test_the_button_opens_the_dock_on_these_layers_and_checks(make_napari_viewer
 
 def test_points_that_were_drawn_or_copied_are_offered_nothing(viewer, notice, tomogram, qtbot):
     viewer.add_points(np.ones((5, 3)))
+    QApplication.processEvents()  # an offer would come now
+
+    assert notice.isHidden()
+
+
+def test_annotations_of_a_pack_arent_ones_own(viewer, notice, tomogram, folder):
+    with layer_source(path=str(folder)):
+        viewer.add_points(np.ones((5, 3)), metadata={METADATA_KEY: {"annotation_file_id": 7}})
     QApplication.processEvents()  # an offer would come now
 
     assert notice.isHidden()

@@ -12,7 +12,6 @@ from qtpy.QtCore import QObject
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.layer_volume import are_picks, is_volume
 from napari_cryoet._qt.notice_bar import NoticeBar
-from napari_cryoet._qt.own_layers import key_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.wording import plain
@@ -49,7 +48,7 @@ class CheckOffer(QObject):
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
-        if are_picks(layer) and key_of(layer) is None and layer.source.path is not None:
+        if are_picks(layer) and _is_ones_own(layer):
             self._points = layer
             self._soon.start()
 
@@ -82,3 +81,9 @@ class CheckOffer(QObject):
         frame.raise_()
         dock.choose(points, image)
         dock.start()
+
+
+def _is_ones_own(layer: Layer) -> bool:
+    """Whether a layer was opened from a file that isn't an annotation of a portal or a pack."""
+    about = layer.metadata.get(METADATA_KEY, {})
+    return layer.source.path is not None and about.get("annotation_file_id") is None

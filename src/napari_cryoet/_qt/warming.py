@@ -24,7 +24,7 @@ def warm_up(tasks: Tasks) -> None:
 
 
 def _prepare(_job: Job) -> object:
-    import pandas # noqa: F401 - napari keeps the features of points in its tables
+    import pandas  # noqa: F401 - napari keeps the features of points in its tables
     import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
 
     registry = _pint.LazyRegistry()
