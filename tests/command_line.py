@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-COMMANDS = ("demo", "open", "search", "download", "compare", "pack", "serve", "cache")
+COMMANDS = ("demo", "open", "search", "download", "convert", "compare", "check", "pack", "serve", "cache")
 RUN = 9001
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 

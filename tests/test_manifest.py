@@ -46,6 +46,11 @@ def test_the_dock_is_the_first_widget(manifest):
 
     assert names[0] == "CryoET Data Portal"
     assert "Export picks" in names
+def test_the_dock_is_the_first_widget_and_the_check_of_picks_another(manifest):
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+
+    assert names[0] == "CryoET Data Portal"
+    assert "Check picks" in names
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
 
 

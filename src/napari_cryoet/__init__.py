@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         StoppedError,
         StreamError,
     )
+    from napari_cryoet.fitness import Findings, check_picks
     from napari_cryoet.layer_spec import LayerSpec
     from napari_cryoet.loading import (
         load_annotation,
@@ -61,6 +62,7 @@ __all__ = [
     "CryoETError",
     "DownloadError",
     "ExistsError",
+    "Findings",
     "Fit",
     "FormatError",
     "LayerSpec",
@@ -80,6 +82,7 @@ __all__ = [
     "StreamError",
     "__version__",
     "add_layers",
+    "check_picks",
     "compare",
     "comparison_layers",
     "fit",
@@ -98,6 +101,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Findings": "fitness",
     "Fit": "overlay",
     "LayerSpec": "layer_spec",
     "Mask": "comparison",
@@ -107,6 +111,7 @@ _HOMES = {
     "PicksInMask": "comparison",
     "Portal": "portal",
     "add_layers": "_qt.adding",
+    "check_picks": "fitness",
     "compare": "comparison",
     "comparison_layers": "comparison",
     "fit": "overlay",

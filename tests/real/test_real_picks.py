@@ -1,41 +1,32 @@
-"""The 43 real picks, through every format and back."""
-
-import itertools
-import json
+"""Real picks: where there is too little to tell, that is what is said."""
 
 import numpy as np
-import pytest
+from PIL import Image, ImageSequence
 
-from napari_cryoet.pick_files import read_picks, write_picks
-from napari_cryoet.pick_formats import FORMATS, SUFFIXES
+from napari_cryoet import check_picks
+from napari_cryoet.formats.ndjson import read_points
+from napari_cryoet.volumes import Volume
 
-SPACING_ANGSTROM, SHAPE_ZYX = 4.99, (368, 1260, 1260)
-
-
-@pytest.fixture(scope="module")
-def source(real_data):
-    return real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
+SPACING_ANGSTROM = 4.99
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_real_picks_keep_their_places_in_every_format(source, tmp_path, name):
-    picks = read_picks(source, spacing_angstrom=SPACING_ANGSTROM, shape_zyx=SHAPE_ZYX)
-    lines = [json.loads(line)["location"] for line in source.read_text().splitlines()]
-    expected_zyx = [[line["z"], line["y"], line["x"]] for line in lines]
+def test_43_real_picks_in_a_volume_that_isnt_theirs_cant_be_told(real_data):
+    picks = read_points(real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson").to_picks(SPACING_ANGSTROM)
+    noise = np.random.default_rng(1).standard_normal((46, 158, 158)).astype(np.float32)  # its tomogram, 8 times coarser
+    found = check_picks(picks, Volume([noise], noise.shape, (8 * SPACING_ANGSTROM,) * 3, False, None))
+
     assert len(picks) == 43
-    assert picks.points_zyx.tolist() == expected_zyx
-
-    found = read_picks(write_picks(picks, tmp_path / f"a{SUFFIXES[name]}", format=name).path)
-    np.testing.assert_allclose(found.points_zyx, expected_zyx, atol=1e-9)
-    assert found.spacing_angstrom == SPACING_ANGSTROM
-    assert found.rotations_zyx is None
+    assert not len(found.outside)
+    assert found.verdict == "unclear"
+    assert "Can't tell" in found.statements[1].text
+    assert found.suggestion is None
 
 
-def test_real_picks_go_round_through_all_formats(source, tmp_path):
-    picks = read_picks(source, spacing_angstrom=SPACING_ANGSTROM, shape_zyx=SHAPE_ZYX)
-    now = picks
-    for number, name in enumerate(itertools.chain(FORMATS, reversed(FORMATS))):
-        now = read_picks(write_picks(now, tmp_path / f"{number}{SUFFIXES[name]}", format=name).path)
+def test_a_few_points_in_the_real_microtubule_cant_be_told(real_data):
+    picture = Image.open(real_data / "tomograms" / "13pf_MT.tif")
+    grey = np.stack([np.array(plane) for plane in ImageSequence.Iterator(picture)])
+    picks = read_points(real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson").to_picks()
+    shrunk = picks.changed(points_zyx=picks.points_zyx / picks.points_zyx.max(axis=0) * (np.array(grey.shape) - 1))
+    found = check_picks(shrunk, Volume([grey], grey.shape, (10.52,) * 3, False, None))
 
-    np.testing.assert_allclose(now.points_zyx, picks.points_zyx, atol=1e-9)
-    assert now.shape_zyx == SHAPE_ZYX
+    assert found.verdict == "unclear"

@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_demo, _add_open, _add_search, _add_download, _add_compare, _add_pack, _add_serve, _add_cache):
     for add in (_add_demo, _add_open, _add_search, _add_download, _add_convert, _add_pack, _add_serve, _add_cache):
+    for add in (_add_demo, _add_open, _add_search, _add_download, _add_check, _add_pack, _add_serve, _add_cache):
         add(commands)
     return parser
 
@@ -194,6 +195,34 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file with several")
     parser.add_argument("--to", choices=("relion5", "relion4", "relion3"), help="for which RELION a .star file is")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+def _add_check(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "check",
+        "say whether picks make sense in a volume",
+        "check:check",
+        ("napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300", ""),
+        ("napari-cryoet check picks.ndjson TS_026.mrc --json", "for other programs"),
+        after="What is odd is marked with an exclamation mark. Picks and volume are only read.",
+    )
+    parser.add_argument(
+        "picks",
+        type=Path,
+        metavar="PICKS",
+        help="a file of picks: portal ndjson, RELION STAR, Dynamo, copick JSON, CSV, Parquet",
+    )
+    parser.add_argument("volume", metavar="VOLUME", help="path or address of an OME-Zarr, zarr or MRC volume")
+    parser.add_argument(
+        "--spacing",
+        type=_angstroms,
+        metavar="Å",
+        help="voxel spacing that the picks count in (default: that of their file or its folder, else of the volume); "
+        "also the volume's, if nothing says it",
+    )
+    parser.add_argument(
+        "--diameter", type=_angstroms, metavar="Å", help="of the particle (default: by the file's name, else 100)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_pack(commands: Any) -> None:
@@ -431,6 +460,16 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
     return seconds
+
+
+def _angstroms(text: str) -> float:
+    try:
+        length = float(text)
+    except ValueError:
+        length = 0.0
+    if not 0 < length < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length in ångström; say for example 13.48")
+    return length
 
 
 def _examples(*examples: tuple[str, str]) -> str:

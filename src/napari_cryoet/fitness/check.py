@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,9 @@ from napari_cryoet.fitness.verdict import Judgement, judge_densities, undecided
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout
+
+#: Of a file's name, and of an object's name in it.
+_LONGEST_NAME, _MOST_WORDS = 120, 4
 
 
 def check_picks(
@@ -64,10 +70,10 @@ def check_picks(
     if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
         raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
     if isinstance(volume, Volume):
-        return _check(picks, volume, (0.0, 0.0, 0.0), diameter_angstrom, stop, progress, seed)
+        return _Check(picks, volume, diameter_angstrom, seed).run(stop, progress)
     opened, origin_zyx = _open(volume, stop)
     try:
-        return _check(picks, opened, origin_zyx, diameter_angstrom, stop, progress, seed)
+        return _Check(picks, opened, diameter_angstrom, seed, origin_zyx).run(stop, progress)
     finally:
         opened.close()
 
@@ -84,69 +90,81 @@ def _open(volume: Tomogram | str | Path, stop: threading.Event | None) -> tuple[
     return opened, (float(volume.offset_z), float(volume.offset_y), float(volume.offset_x))
 
 
-def _check(
-    picks: Picks,
-    volume: Volume,
-    origin_zyx: tuple[float, float, float],
-    diameter: float | None,
-    stop: threading.Event | None,
-    progress: Progress | None,
-    seed: int,
-) -> Findings:
-    if volume.spacing_angstrom is None:
-        raise FormatError(
-            "The volume doesn't say how large its voxels are, so nobody knows how many of them make a particle.",
-            hint="Give its voxel spacing.",
+class _Check:
+    """One check: what there is to know before anything is read, then the rest."""
+
+    def __init__(
+        self,
+        picks: Picks,
+        volume: Volume,
+        diameter_angstrom: float | None,
+        seed: int,
+        origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> None:
+        if volume.spacing_angstrom is None:
+            raise FormatError(
+                "The volume doesn't say how large its voxels are, so nobody knows how many of them make a particle.",
+                hint="Give its voxel spacing.",
+            )
+        self.picks, self.volume, self.seed = picks, volume, seed
+        self.frame = Frame.of(picks, volume.shape_zyx, volume.spacing_angstrom, origin_zyx)
+        self.diameter, self.diameter_is_known = (
+            (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
         )
-    frame = Frame.of(picks, volume.shape_zyx, volume.spacing_angstrom, origin_zyx)
-    diameter, is_known = (diameter, True) if diameter is not None else _diameter_of(picks)
-    grid = grid_for(volume, volume.spacing_angstrom, diameter)
-    if len(picks) < MIN_PICKS:
-        judgement = undecided(frame)
-    else:
-        contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
-        if progress is not None:
-            progress(0.95, "trying other ways to read the positions")
-        judgement = judge_densities(contrast, frame, diameter, seed=seed, stop=stop)
-    if progress is not None:
-        progress(1.0, "done")
-    return _findings(picks, frame, judgement, diameter, is_known, float(grid.spacing_zyx.max()), grid.level, stop)
+        self.grid = grid_for(volume, volume.spacing_angstrom, self.diameter)
+
+    def run(self, stop: threading.Event | None, progress: Progress | None) -> Findings:
+        tell: Progress = progress or (lambda _share, _words: None)
+        judgement = self._judge(stop, tell)
+        tell(0.98, "looking for picks that are too close")
+        frame, picks = self.frame, self.picks
+        reach_zyx = self.diameter / 2 / np.array(frame.spacing_zyx)
+        near = self._duplicates(self.diameter, stop)
+        found = Findings(
+            picks=picks,
+            frame=frame,
+            judgement=judgement,
+            diameter_angstrom=self.diameter,
+            diameter_is_known=self.diameter_is_known,
+            read_angstrom=float(self.grid.spacing_zyx.max()),
+            level=self.grid.level,
+            outside=np.flatnonzero(~are_inside(frame.voxels_zyx, frame.shape_zyx)),
+            edge=np.flatnonzero(at_edge(frame.voxels_zyx, frame.shape_zyx, reach_zyx)),
+            edge_by_chance=share_at_edge_by_chance(frame.shape_zyx, reach_zyx),
+            duplicates=near,
+            n_overlapping=len(self._duplicates(self.diameter / 2, stop)) if len(near) else 0,
+        )
+        tell(1.0, "done")
+        return found
+
+    def _judge(self, stop: threading.Event | None, tell: Progress) -> Judgement:
+        if len(self.picks) < MIN_PICKS:
+            return undecided(self.frame)
+        contrast = read_contrast(self.volume, self.grid, self.diameter, stop=stop, progress=tell)
+        tell(0.9, "trying other ways to read the positions")
+        return judge_densities(contrast, self.frame, self.diameter, seed=self.seed, stop=stop)
+
+    def _duplicates(self, nearest_angstrom: float, stop: threading.Event | None) -> NDArray[np.intp]:
+        if self.picks.is_cloud:
+            return np.empty(0, np.intp)
+        places = self.frame.voxels_zyx * self.frame.spacing_zyx
+        return duplicates(places, self.picks.scores, nearest_angstrom, stop=stop)
 
 
-def _findings(
-    picks: Picks,
-    frame: Frame,
-    judgement: Judgement,
-    diameter: float,
-    diameter_is_known: bool,
-    read_angstrom: float,
-    level: int,
-    stop: threading.Event | None,
-) -> Findings:
-    voxels, reach_zyx = frame.voxels_zyx, diameter / 2 / np.array(frame.spacing_zyx)
-    places = voxels * frame.spacing_zyx
-    near = np.empty(0, np.intp) if picks.is_cloud else duplicates(places, picks.scores, diameter, stop=stop)
-    return Findings(
-        picks=picks,
-        frame=frame,
-        judgement=judgement,
-        diameter_angstrom=diameter,
-        diameter_is_known=diameter_is_known,
-        read_angstrom=read_angstrom,
-        level=level,
-        outside=np.flatnonzero(~are_inside(voxels, frame.shape_zyx)),
-        edge=np.flatnonzero(at_edge(voxels, frame.shape_zyx, reach_zyx)),
-        edge_by_chance=share_at_edge_by_chance(frame.shape_zyx, reach_zyx),
-        duplicates=near,
-        n_overlapping=len(duplicates(places, picks.scores, diameter / 2, stop=stop)) if len(near) else 0,
-    )
+def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
+    """A particle's diameter in ångström as the source of its picks names it, and whether it does; else 100 Å."""
+    names = [about.get("object_name")]
+    if isinstance(about.get("source_url"), str):
+        names += _word_groups(name_of(about["source_url"]))
+    for name in names:
+        diameter = diameter_of_object(about.get("object_id"), name)
+        if diameter != DEFAULT_DIAMETER_ANGSTROM:
+            return diameter, True
+    return DEFAULT_DIAMETER_ANGSTROM, False
 
 
-def _diameter_of(picks: Picks) -> tuple[float, bool]:
-    """The particle's diameter as the picks' object or file name says it, and whether it does."""
-    about = picks.about
-    name = about.get("object_name")
-    if name is None and isinstance(about.get("source_url"), str):
-        name = name_of(about["source_url"]).partition(".")[0].replace("_", " ")
-    diameter = diameter_of_object(about.get("object_id"), name)
-    return diameter, diameter != DEFAULT_DIAMETER_ANGSTROM
+def _word_groups(file_name: str) -> list[str]:
+    """Words that stand together in a file's name, more of them first: ``101-fatty_acid_synthase-1.0_point.ndjson``."""
+    words = re.findall(r"[A-Za-z0-9]+", file_name[:_LONGEST_NAME])
+    lengths = range(min(_MOST_WORDS, len(words)), 0, -1)
+    return [" ".join(words[start : start + n]) for n in lengths for start in range(len(words) - n + 1)]

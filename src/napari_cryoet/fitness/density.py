@@ -152,9 +152,7 @@ def _levels_of(volume: Volume) -> tuple[list[tuple[int, ...]], list[tuple[float,
     return shapes, [tuple(fine / size for fine, size in zip(shapes[0], shape, strict=True)) for shape in shapes], True
 
 
-def _read(
-    volume: Volume, grid: Grid, stop: threading.Event | None, progress: Progress | None
-) -> NDArray[np.float32]:
+def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Progress | None) -> NDArray[np.float32]:
     """The level's voxels, averaged to the grid's, a slab of planes at a time."""
     bins = grid.binned_by
     size_z, size_y, size_x = grid.shape_zyx
@@ -162,7 +160,7 @@ def _read(
     planes = max(1, _SLAB_VOXELS // (size_y * size_x * bins**3))
     for start in range(0, size_z, planes):
         _raise_if_set(stop)
-        _tell(progress, 0.8 * start / size_z, "reading the density")
+        _tell(progress, 0.7 * start / size_z, "reading the density")
         end = min(start + planes, size_z)
         box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
         if volume.pyramid is not None:
@@ -184,7 +182,10 @@ def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArr
     width = float(spacing_zyx.max())
     radius = max(diameter_angstrom / 2, width / 2)
     outer = max(_SHELL * radius, radius + 1.5 * width)
-    axes = [np.arange(-n, n + 1) * size for n, size in zip(np.ceil(outer / spacing_zyx).astype(int), spacing_zyx, strict=True)]
+    axes = [
+        np.arange(-n, n + 1) * size
+        for n, size in zip(np.ceil(outer / spacing_zyx).astype(int), spacing_zyx, strict=True)
+    ]
     z, y, x = np.meshgrid(*axes, indexing="ij")
     distance = np.sqrt(z**2 + y**2 + x**2)
     sphere, ball = (np.clip((edge - distance) / width + 0.5, 0, 1) for edge in (radius, outer))
@@ -204,7 +205,7 @@ def _filtered(
     contrast = np.empty_like(voxels)
     for start in range(0, size_z, planes):
         _raise_if_set(stop)
-        _tell(progress, 0.8 + 0.15 * start / size_z, "comparing each place with its surroundings")
+        _tell(progress, 0.7 + 0.2 * start / size_z, "comparing each place with its surroundings")
         end = min(start + planes, size_z)
         first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
         missing = (reach[0] - (start - first), reach[0] - (last - end))

@@ -1,9 +1,9 @@
 """How well positions fit what stands out in a volume, and how sure that is.
 
-The measure is Cliff's delta between the places of the picks and those of the *same pattern of picks, moved a little as a
-whole*: the share of comparisons in which a pick is brighter, less that in which it is darker. 0 is chance, -1 means that
-every pick is darker than every place near the picks. Moving the whole pattern keeps whatever it has of clusters, rows and
-layers, and moving it only a little keeps it in the lamella, so that neither can be mistaken for a fit.
+The measure is Cliff's delta between the places of the picks and those of the *same pattern of picks, moved a little as
+a whole*: the share of comparisons in which a pick is brighter, less that in which it is darker. 0 is chance, -1 means
+that every pick is darker than every place near the picks. Moving the whole pattern keeps whatever it has of clusters,
+rows and layers, and moving it only a little keeps it in the lamella, so that neither can be mistaken for a fit.
 
 References: Cliff, Psychol. Bull. 114 (1993), 494; for toroidal shifts of a point pattern as its null, Lotwick and
 Silverman, J. R. Stat. Soc. B 44 (1982), 406.
@@ -36,6 +36,7 @@ FIT_LEVEL: Final = 0.001
 MIN_PICKS: Final = 5
 
 _N_SHIFTS: Final = 256
+_N_SHIFTS_AT_FIRST_SIGHT: Final = 24
 _N_JUDGED: Final = 8  # of the readings that look best at first sight
 #: How far the pattern is moved along z, y and x, in diameters: less along z, to stay in the lamella.
 _REACH_ZYX: Final = (1.5, 4.0, 4.0)
@@ -79,43 +80,69 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surroundings:
-    """Where a pattern of picks is moved to for comparison: shifts (n, 3) in coarse voxels of a contrast."""
+class Pattern:
+    """Picks in a volume, and where they are moved to for comparison.
 
+    Attributes
+    ----------
+    contrast
+        What stands out in the volume.
+    voxels_zyx
+        The picks as given, in voxels of the volume.
+    shape_zyx
+        Of the volume.
+    diameter_angstrom
+        Of the particle.
+    shifts
+        Random moves (n, 3) in coarse voxels of the contrast, none so small that a pick would still see its particle.
+    reach_zyx
+        The longest of them along each axis.
+    """
+
+    contrast: Contrast
+    voxels_zyx: NDArray[np.float64]
+    shape_zyx: tuple[int, int, int]
+    diameter_angstrom: float
     shifts: NDArray[np.float64]
-    half_zyx: NDArray[np.float64]
+    reach_zyx: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        contrast: Contrast,
+        voxels_zyx: NDArray[np.float64],
+        shape_zyx: tuple[int, int, int],
+        *,
+        diameter_angstrom: float,
+        seed: int,
+    ) -> Pattern:
+        """Picks, with moves of a few particles' size, as far as the volume goes."""
+        grid = contrast.grid
+        extent = np.array(grid.shape_zyx) * grid.spacing_zyx
+        half = np.minimum(np.multiply(_REACH_ZYX, diameter_angstrom), extent / 2)
+        nearest = min(_TOO_NEAR * diameter_angstrom, 0.6 * float(half.max()))
+        rng = np.random.default_rng(seed)
+        found: NDArray[np.float64] = np.empty((0, 3))
+        while len(found) < _N_SHIFTS:
+            more = rng.uniform(-half, half, (4 * _N_SHIFTS, 3))
+            found = np.concatenate([found, more[np.linalg.norm(more, axis=1) >= nearest]])
+        shifts, reach = found[:_N_SHIFTS] / grid.spacing_zyx, half / grid.spacing_zyx
+        return cls(contrast, voxels_zyx, shape_zyx, diameter_angstrom, shifts, reach)
+
+    def places(self, reading: Reading) -> tuple[NDArray[np.float64], float]:
+        """Coarse voxels of the picks that are in the volume if they are read this way, and the share of these."""
+        points = reading.apply(self.voxels_zyx, self.shape_zyx)
+        is_in = are_inside(points, self.shape_zyx)
+        return self.contrast.grid.places(points[is_in]), float(is_in.mean())
 
 
-def surroundings(contrast: Contrast, diameter_angstrom: float, seed: int) -> Surroundings:
-    """Random shifts of a few particles' size, none of them so small that a pick would still see its particle."""
-    grid = contrast.grid
-    extent = np.array(grid.shape_zyx) * grid.spacing_zyx
-    half = np.minimum(np.multiply(_REACH_ZYX, diameter_angstrom), extent / 2)
-    nearest = min(_TOO_NEAR * diameter_angstrom, 0.6 * float(half.max()))
-    rng = np.random.default_rng(seed)
-    found: NDArray[np.float64] = np.empty((0, 3))
-    while len(found) < _N_SHIFTS:
-        more = rng.uniform(-half, half, (4 * _N_SHIFTS, 3))
-        found = np.concatenate([found, more[np.linalg.norm(more, axis=1) >= nearest]])
-    return Surroundings(found[:_N_SHIFTS] / grid.spacing_zyx, half / grid.spacing_zyx)
-
-
-def judge(
-    contrast: Contrast,
-    reading: Reading,
-    voxels_zyx: NDArray[np.float64],
-    shape_zyx: tuple[int, int, int],
-    around: Surroundings,
-) -> Evidence:
-    """Compare picks, read one way, with the same pattern moved by each of the shifts."""
-    points = reading.apply(voxels_zyx, shape_zyx)
-    is_in = are_inside(points, shape_zyx)
-    share = float(is_in.mean())
-    if not is_in.any():
+def judge(pattern: Pattern, reading: Reading, n_shifts: int = _N_SHIFTS) -> Evidence:
+    """Compare picks, read one way, with the same pattern moved by each of the shifts, or only by some of them."""
+    places, share = pattern.places(reading)
+    if not len(places):
         return Evidence(reading, 0.0, 0.0, 0.0, 0.0, 0.0)
-    places = contrast.grid.places(points[is_in])
-    here = contrast.near(places)
-    there = _moved(contrast, places, around.shifts)
+    here = pattern.contrast.near(places)
+    there = _moved(pattern.contrast, places, pattern.shifts[:n_shifts])
     difference = float(here.mean() - there.mean())
     # the picks' own scatter is a floor: patterns moved into the empty ice above and below would make it too small
     noise = float(max(there.mean(axis=1).std(), here.std() / np.sqrt(len(here))))
@@ -124,53 +151,44 @@ def judge(
 
 
 def look_through(
-    contrast: Contrast,
-    readings: Sequence[Reading],
-    voxels_zyx: NDArray[np.float64],
-    shape_zyx: tuple[int, int, int],
-    around: Surroundings,
-    stop: threading.Event | None = None,
-) -> tuple[list[Evidence], int]:
-    """The readings that fit best, best first, and how many were tried: those that leave the picks in the volume."""
-    first_sight: list[tuple[float, Reading]] = []
+    pattern: Pattern, readings: Sequence[Reading], stop: threading.Event | None = None
+) -> tuple[Evidence | None, int]:
+    """The reading that fits best, and how many were tried: those that leave the picks in the volume."""
+    first_sight: list[Evidence] = []
     for reading in readings:
         _raise_if_set(stop)
-        points = reading.apply(voxels_zyx, shape_zyx)
-        is_in = are_inside(points, shape_zyx)
-        if is_in.mean() < MIN_SHARE_INSIDE:
-            continue
-        here = contrast.near(contrast.grid.places(points[is_in]))
-        first_sight.append((abs(float(here.mean())) * float(is_in.mean()), reading))
-    first_sight.sort(key=lambda pair: pair[0], reverse=True)
+        _, share = pattern.places(reading)
+        if share >= MIN_SHARE_INSIDE:
+            first_sight.append(judge(pattern, reading, _N_SHIFTS_AT_FIRST_SIGHT))
+    first_sight.sort(key=_strength, reverse=True)
     judged = []
-    for _, reading in first_sight[:_N_JUDGED]:
+    for evidence in first_sight[:_N_JUDGED]:
         _raise_if_set(stop)
-        judged.append(judge(contrast, reading, voxels_zyx, shape_zyx, around))
-    return sorted(judged, key=lambda evidence: abs(evidence.sigma), reverse=True), len(first_sight)
+        judged.append(judge(pattern, evidence.reading))
+    return max(judged, key=_strength, default=None), len(first_sight)
 
 
-def look_around(
-    contrast: Contrast,
-    voxels_zyx: NDArray[np.float64],
-    shape_zyx: tuple[int, int, int],
-    around: Surroundings,
-    diameter_angstrom: float,
-    stop: threading.Event | None = None,
-) -> tuple[Evidence | None, int]:
-    """The move of all picks that fits best, of those more than a quarter of a particle long, and how many were tried."""
-    grid = contrast.grid
-    reach = np.floor(around.half_zyx).astype(int)
+def look_around(pattern: Pattern, stop: threading.Event | None = None) -> tuple[Evidence | None, int]:
+    """The move of all picks that fits best, of those over a quarter of a particle, and how many were tried.
+
+    None where it takes too many picks out of the volume, or picks stand out half as much moved the opposite way: they
+    are then in the middle of something larger than the particle was said to be.
+    """
+    grid = pattern.contrast.grid
+    reach = np.floor(pattern.reach_zyx).astype(int)
     steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    steps = steps[np.linalg.norm(steps * grid.spacing_zyx, axis=1) > diameter_angstrom / 4]
+    steps = steps[np.linalg.norm(steps * grid.spacing_zyx, axis=1) > pattern.diameter_angstrom / 4]
     if not len(steps):
         return None, 0
-    places = grid.places(voxels_zyx)
-    means = _moved(contrast, places, steps, stop=stop, only_means=True)
+    places = grid.places(pattern.voxels_zyx)
+    means = _moved(pattern.contrast, places, steps, stop=stop, only_means=True)
     step = steps[np.argmax(np.abs(means - np.median(means)))]
-    height, _ = peaks(profiles(contrast, places + step).mean(axis=0))
-    best = (step + np.nan_to_num(height)) * grid.step_zyx
-    moved = judge(contrast, shifted(np.round(best, 1)), voxels_zyx, shape_zyx, around)
-    return (moved if moved.share_inside >= MIN_SHARE_INSIDE else None), len(steps)
+    quarter = quarter_particle(pattern.contrast, pattern.diameter_angstrom)
+    height, _ = peaks(profiles(pattern.contrast, places + step, quarter).mean(axis=0))
+    best = np.round((step + np.nan_to_num(height) * quarter) * grid.step_zyx, 1)
+    moved, opposite = judge(pattern, shifted(best)), judge(pattern, shifted(-best))
+    is_one_way = np.sign(moved.gain) * opposite.gain < abs(moved.gain) / 2
+    return (moved if moved.share_inside >= MIN_SHARE_INSIDE and is_one_way else None), len(steps)
 
 
 def cliffs_delta(ones: NDArray[np.float32], others: NDArray[np.float32]) -> float:
@@ -198,31 +216,17 @@ def sigma_needed(n_tried: int, level: float = ALARM_LEVEL / 2) -> float:
 def is_much_better(one: Evidence, given: Evidence, n_tried: int) -> bool:
     """Whether a reading is above chance, with correction for all that was tried, and fits better than the given one.
 
-    The second is one comparison of two effects, so it needs no correction: what is chance fails the first.
+    The second is one comparison of two effects, so it needs no correction: what is chance fails the first. And where
+    the given one is no effect at all, it isn't asked how large an effect it might still be: picks that are read too
+    small lie all in one place, and might be anything.
     """
-    more = (abs(one.gain) - abs(given.gain)) / max(np.hypot(one.noise, given.noise), 1e-12)
+    noise = float(np.hypot(one.noise, given.noise)) if given.is_above_chance else one.noise
+    more = (abs(one.gain) - abs(given.gain)) / max(noise, 1e-12)
     is_real = abs(one.sigma) >= sigma_needed(n_tried)
     return is_real and more >= sigma_needed(1, 2 * ALARM_LEVEL) and _gained(one, given) >= MIN_GAIN
 
 
-def is_one_way(
-    contrast: Contrast,
-    moved: Evidence,
-    voxels_zyx: NDArray[np.float64],
-    shape_zyx: tuple[int, int, int],
-    around: Surroundings,
-) -> bool:
-    """Whether picks don't stand out half as much moved the opposite way.
-
-    If they do, they are in the middle of something larger than the particle was said to be.
-    """
-    opposite = judge(contrast, shifted(-np.array(moved.reading.shift_zyx)), voxels_zyx, shape_zyx, around)
-    return float(np.sign(moved.gain) * opposite.gain) < abs(moved.gain) / 2
-
-
-def is_beside(
-    contrast: Contrast, moved: Evidence, given: Evidence, voxels_zyx: NDArray[np.float64], n_tried: int
-) -> bool:
+def is_beside(pattern: Pattern, moved: Evidence, given: Evidence, n_tried: int) -> bool:
     """Whether picks that are above chance as they are, are more so moved: they lie beside their particles.
 
     What is beside a dark particle is bright against it. So picks that are all off by a particle stand out as well, and
@@ -232,23 +236,34 @@ def is_beside(
     is_real = abs(moved.sigma) >= sigma_needed(n_tried)
     if not (given.is_above_chance and is_real) or _gained(moved, given) < MIN_GAIN_OF_MOVE:
         return False
-    before = np.sign(given.effect) * contrast.near(contrast.grid.places(voxels_zyx))
-    after = np.sign(moved.effect) * contrast.near(contrast.grid.places(voxels_zyx + moved.reading.shift_zyx))
+    contrast, voxels = pattern.contrast, pattern.voxels_zyx
+    before = np.sign(given.effect) * contrast.near(contrast.grid.places(voxels))
+    after = np.sign(moved.effect) * contrast.near(contrast.grid.places(voxels + moved.reading.shift_zyx))
     difference = after - before
     error = float(difference.std()) / np.sqrt(len(difference))
-    return float(difference.mean()) >= sigma_needed(_N_BESIDE) * error
+    return bool(difference.mean() >= sigma_needed(_N_BESIDE) * error)
+
+
+def _strength(evidence: Evidence) -> float:
+    return abs(evidence.sigma)
 
 
 def _gained(one: Evidence, given: Evidence) -> float:
     return abs(one.effect) * one.share_inside - abs(given.effect) * given.share_inside
 
 
-def profiles(contrast: Contrast, places_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores (picks, axes, 3) a coarse voxel before each place, at it, and one after it, along z, y and x.
+def quarter_particle(contrast: Contrast, diameter_angstrom: float) -> NDArray[np.float64]:
+    """A step of a quarter of a particle along z, y and x in coarse voxels, but never less than one."""
+    return np.maximum(diameter_angstrom / 4 / contrast.grid.spacing_zyx, 1.0)
+
+
+def profiles(contrast: Contrast, places_zyx: NDArray[np.float64], step_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores (picks, axes, 3) a step before each place, at it, and a step after it, along z, y and x.
 
     Ranks flatten out towards -1 and 1, where particles are; as log odds they have a peak.
     """
-    along = [contrast.between(places_zyx[:, None] + _STEPS[:, None] * np.eye(3)[axis]) for axis in range(3)]
+    steps = _STEPS[:, None, None] * np.diag(step_zyx)
+    along = [contrast.between(places_zyx[:, None] + steps[:, axis]) for axis in range(3)]
     return np.asarray(np.arctanh(np.clip(np.stack(along, axis=1), -_LARGEST_RANK, _LARGEST_RANK)))
 
 

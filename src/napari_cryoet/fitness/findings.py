@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.fitness.evidence import ALARM_LEVEL, MIN_PICKS, Evidence, sigma_needed
+from napari_cryoet.fitness.evidence import ALARM_LEVEL, FIT_LEVEL, MIN_PICKS, Evidence, sigma_needed
 from napari_cryoet.fitness.readings import Frame, Reading
 from napari_cryoet.fitness.verdict import Judgement, Verdict
 from napari_cryoet.picks import Picks
@@ -58,8 +58,8 @@ class Findings:
     level
         The level of the pyramid that was read, 0 is the finest.
     outside, edge, duplicates
-        Rows of the picks that are outside of the volume; that are inside and cut by its edge; and that are nearer than a
-        particle to another pick which can stay.
+        Rows of the picks that are outside of the volume; that are inside and cut by its edge; and that are nearer than
+        a particle to another pick which can stay.
     n_overlapping
         How many would still be duplicates if particles were half as wide.
     edge_by_chance
@@ -152,35 +152,44 @@ def _about_inside(found: Findings) -> Statement | None:
 
 
 def _about_density(found: Findings) -> Statement | None:
-    given, best = found.judgement.given, found.judgement.best
     if len(found.picks) == 0:
         return None
-    if found.verdict == "fits":
-        return Statement("density", f"They sit on density that stands out: {_comparison(given)}.", False)
-    if found.verdict == "better" and best is not None:
+    judgement = found.judgement
+    if judgement.verdict == "fits":
+        return Statement("density", f"They sit on density that stands out: {_comparison(judgement.given)}.", False)
+    if judgement.verdict == "better" and judgement.best is not None:
+        best, n_tried = judgement.best, f"{judgement.n_tried:,}"
         return Statement(
             "density",
-            f"They fit much better if {best.reading.words()}: {_comparison(best)}, against {_numbers(given)} as they are. "
-            f"Of {found.judgement.n_tried:,} other readings and places tried, chance would bring up one like this in fewer "
+            f"They fit much better if {best.reading.words()}: {_comparison(best)}, against {_numbers(judgement.given)} "
+            f"as they are. Of {n_tried} other readings and places tried, chance would bring up one like this in fewer "
             f"than {ALARM_LEVEL * 100:.0f} of 100 volumes.",
             True,
         )
-    if len(found.picks) < MIN_PICKS:
-        few = f"{count_text(len(found.picks), 'pick is', 'picks are')} too few to compare densities"
-        return Statement("density", f"Can't tell whether they fit: {few} ({MIN_PICKS} at least).", False)
-    return Statement("density", f"Can't tell whether they fit: {_why_unclear(found)}", False)
+    return Statement("density", f"Can't tell whether they fit: {_why_unclear(found)}{_which_size(found)}", False)
 
 
 def _why_unclear(found: Findings) -> str:
-    given = found.judgement.given
+    given, n_tried = found.judgement.given, found.judgement.n_tried
+    if len(found.picks) < MIN_PICKS:
+        few = f"{count_text(len(found.picks), 'pick is', 'picks are')} too few to compare densities"
+        return f"{few} ({MIN_PICKS} at least)."
     if given.noise == 0 and given.share_inside > 0:
         return "nothing in this volume stands out."
-    as_given = f"the density at them is like that of places nearby ({_numbers(given)})"
-    others = f", and none of {found.judgement.n_tried:,} other readings and places is sure to be better" if found.judgement.n_tried else ""
-    if given.noise == 0:
+    others = f", and none of {n_tried:,} other readings and places is sure to be better" if n_tried else ""
+    if given.share_inside == 0:
         return f"none of them is in the volume{others}."
-    needed = min(1.0, sigma_needed(1) * given.noise / max(given.share_inside, 1e-9))
-    return f"{as_given}{others}. So few picks in such a volume show only effects above {needed:.2f}."
+    needed = min(1.0, sigma_needed(1, FIT_LEVEL) * given.noise / given.share_inside)
+    return (
+        f"the density at them is like that of places nearby ({_numbers(given)}){others}. "
+        f"So many picks in such a volume show effects above {needed:.2f}."
+    )
+
+
+def _which_size(found: Findings) -> str:
+    if found.diameter_is_known:
+        return ""
+    return f" Nobody said how large the particle is; {found.diameter_angstrom:.0f} Å was taken."
 
 
 def _about_offset(found: Findings) -> Statement | None:
@@ -194,9 +203,7 @@ def _about_offset(found: Findings) -> Statement | None:
     where = f"the density lies beside them by {', '.join(reversed(parts))} voxels"
     if offset.is_one_based:
         direction = "1" if offset.voxels_zyx[0] < 0 else "-1"
-        return Statement(
-            "offset", f"They seem to count voxels from {direction} and not from 0: {where}.", True
-        )
+        return Statement("offset", f"They seem to count voxels from {direction} and not from 0: {where}.", True)
     return Statement("offset", f"They are off their particles: {where}.", True)
 
 
@@ -204,13 +211,14 @@ def _about_duplicates(found: Findings) -> Statement | None:
     if found.picks.is_cloud:
         return None  # they outline instances, and are meant to lie close
     n_near, size = len(found.duplicates), f"{found.diameter_angstrom:.0f} Å"
+    share = _percent(n_near / max(len(found.picks), 1))
     if not n_near:
         return Statement("duplicates", f"No two are closer than a particle ({size}).", False)
     half = f", {found.n_overlapping:,} of them closer than half of one" if found.n_overlapping else ""
     verb = "is" if n_near == 1 else "are"
     return Statement(
         "duplicates",
-        f"{count_text(n_near, 'pick')} ({_percent(n_near / len(found.picks))}) {verb} closer than a particle ({size}) to "
+        f"{count_text(n_near, 'pick')} ({share}) {verb} closer than a particle ({size}) to "
         f"another that could stay{half}.",
         found.n_overlapping > 0,
     )
@@ -237,7 +245,8 @@ def _comparison(evidence: Evidence) -> str:
 def _numbers(evidence: Evidence) -> str:
     if evidence.share_inside == 0:
         return "none inside"
-    return f"effect {evidence.effect:+.2f}, {abs(evidence.sigma):.1f} σ"
+    effect = f"{evidence.effect:+.2f}".replace("-", "−")
+    return f"effect {effect}, {abs(evidence.sigma):.1f} σ"
 
 
 def _percent(share: float) -> str:

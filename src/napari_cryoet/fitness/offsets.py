@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.fitness.density import Contrast
-from napari_cryoet.fitness.evidence import peaks, profiles
+from napari_cryoet.fitness.evidence import peaks, profiles, quarter_particle
 
 _N_RESAMPLED: Final = 200
 #: An offset is told where it is this many errors from none, along one axis.
@@ -30,20 +30,23 @@ class Offset:
 
 
 def measure_offset(
-    contrast: Contrast, voxels_zyx: NDArray[np.float64], diameter_voxels_zyx: NDArray[np.float64], seed: int
+    contrast: Contrast, voxels_zyx: NDArray[np.float64], diameter_angstrom: float, seed: int
 ) -> Offset | None:
     """Where the mean contrast about the picks is at its height; None where that is at the picks, or not to be told.
 
-    A parabola through three places along each axis, a coarse voxel apart; its error by resampling the picks.
+    A parabola through three places along each axis, a quarter of a particle apart; its error by resampling the picks.
 
     Parameters
     ----------
     voxels_zyx
         Picks inside the volume that fit it.
-    diameter_voxels_zyx
+    diameter_angstrom
         Of the particle.
+    seed
+        Of the resampling.
     """
-    around = profiles(contrast, contrast.grid.places(voxels_zyx))
+    quarter = quarter_particle(contrast, diameter_angstrom)
+    around = profiles(contrast, contrast.grid.places(voxels_zyx), quarter)
     found, is_there = peaks(around.mean(axis=0))
     if not is_there:
         return None
@@ -52,14 +55,15 @@ def measure_offset(
     again = np.array([peaks(around[some].mean(axis=0))[0] for some in rows])
     if not np.isfinite(again).all():
         return None
-    step = contrast.grid.step_zyx
-    return _told(found * step, again.std(axis=0) * step, diameter_voxels_zyx)
+    step = quarter * contrast.grid.step_zyx
+    return _told(found * step, again.std(axis=0) * step, 4 * step)
 
 
 def _told(offset: NDArray[np.float64], error: NDArray[np.float64], diameter: NDArray[np.float64]) -> Offset | None:
     is_sure = np.abs(offset) > _SURE * error
     one = np.sign(offset[0])
-    is_one_based = bool(is_sure.any() and (error <= _FINE).all() and (np.abs(offset - one) <= np.maximum(3 * error, 0.25)).all())
+    is_near_one = np.abs(offset - one) <= np.maximum(3 * error, _FINE)
+    is_one_based = bool(is_sure.any() and (error <= _FINE).all() and is_near_one.all())
     is_far = bool((is_sure & (np.abs(offset) >= _WORTH_TELLING * diameter)).any())
     if not (is_one_based or is_far):
         return None

@@ -1,4 +1,4 @@
-"""The ways in which positions can be read: which axis is which, which run backwards, what one unit is, where they start.
+"""The ways in which positions can be read: which axis is which, which run backwards, what a unit is, where 0 is.
 
 A file of picks seldom says any of this, and each program has its own habit.
 """
@@ -79,12 +79,12 @@ class Reading:
 
         Orientations turn along, unless the reading mirrors: a mirrored rotation is none, so they are left out.
         """
-        keeps_rotations = picks.rotations_zyx is not None and not self.is_mirrored
-        lost = picks.rotations_zyx is not None and self.is_mirrored
+        rotations = picks.rotations_zyx
+        lost = rotations is not None and self.is_mirrored
         return picks.changed(
             f"read anew so that {self.words()}{' (orientations left out: they cannot be mirrored)' if lost else ''}",
             points_zyx=self.apply(frame.voxels_zyx, frame.shape_zyx) + frame.origin_zyx,
-            rotations_zyx=self.axes_zyx @ picks.rotations_zyx if keeps_rotations else None,
+            rotations_zyx=None if rotations is None or lost else self.axes_zyx @ rotations,
             spacing_angstrom=frame.spacing_zyx[0] if len(set(frame.spacing_zyx)) == 1 else None,
             shape_zyx=frame.shape_zyx,
         )

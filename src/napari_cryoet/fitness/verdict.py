@@ -11,13 +11,12 @@ import numpy as np
 from napari_cryoet.fitness.density import Contrast
 from napari_cryoet.fitness.evidence import (
     Evidence,
+    Pattern,
     is_beside,
     is_much_better,
-    is_one_way,
     judge,
     look_around,
     look_through,
-    surroundings,
 )
 from napari_cryoet.fitness.offsets import Offset, measure_offset
 from napari_cryoet.fitness.readings import Frame, Reading, all_readings, are_inside
@@ -76,26 +75,22 @@ def judge_densities(
     StoppedError
         When ``stop`` is set.
     """
-    voxels, shape = frame.voxels_zyx, frame.shape_zyx
+    voxels = frame.voxels_zyx
     if len(voxels) > MAX_COMPARED:
         voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
-    around = surroundings(contrast, diameter_angstrom, seed)
-    given = judge(contrast, Reading(), voxels, shape, around)
+    pattern = Pattern.of(contrast, voxels, frame.shape_zyx, diameter_angstrom=diameter_angstrom, seed=seed)
+    given = judge(pattern, Reading())
     others = [reading for reading in all_readings(frame.picks_angstrom, frame.mean_spacing) if not reading.is_given]
-    read, n_readings = look_through(contrast, others, voxels, shape, around, stop)
-    moved, n_moves = look_around(contrast, voxels, shape, around, diameter_angstrom, stop)
-    n_tried = n_readings + n_moves
-    is_move = moved is not None and is_one_way(contrast, moved, voxels, shape, around)
-    candidates = [(each, n_readings) for each in read[:1]] + ([(moved, n_moves)] if moved and is_move else [])
+    tried = [look_through(pattern, others, stop), look_around(pattern, stop)]
+    n_tried = sum(n for _, n in tried)
+    candidates = [(evidence, n) for evidence, n in tried if evidence is not None]
     candidates.sort(key=lambda pair: abs(pair[0].sigma), reverse=True)
     for candidate, n in candidates:
-        if is_much_better(candidate, given, n):
+        is_move = candidate is tried[1][0]
+        if is_much_better(candidate, given, n) or (is_move and is_beside(pattern, candidate, given, n)):
             return Judgement("better", given, candidate, n_tried)
-    if moved and is_move and is_beside(contrast, moved, given, voxels, n_moves):
-        return Judgement("better", given, moved, n_tried)
     best = candidates[0][0] if candidates else None
     if not given.is_above_chance:
         return Judgement("unclear", given, best, n_tried)
-    is_in = are_inside(voxels, shape)
-    diameter_voxels = diameter_angstrom / np.array(frame.spacing_zyx)
-    return Judgement("fits", given, best, n_tried, measure_offset(contrast, voxels[is_in], diameter_voxels, seed))
+    inside = voxels[are_inside(voxels, frame.shape_zyx)]
+    return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_angstrom, seed))

@@ -1,0 +1,248 @@
+"""The dock that asks whether picks make sense in a tomogram; `napari_cryoet.check_picks` answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Layer, Points
+from qtpy.QtCore import QEvent, QSize
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.check_results import CheckResults
+from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.layer_box import LayerBox
+from napari_cryoet._qt.layer_volume import are_picks, is_volume, picks_in, volume_of
+from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.colors import color_of
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.fitness import Findings, check_picks, diameter_of
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    import napari
+
+_KEY = "check"
+_INVITATION = (
+    "Compares the density at the picks with places nearby, and with other ways to read the same numbers: flipped or "
+    "swapped axes, ångström for voxels, binning. Looks for duplicates and picks at the edge. Nothing is changed."
+)
+
+
+class CheckDock(QWidget):
+    """Check a layer of picks against a tomogram, and act on what is found.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are checked.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
+        self.setAccessibleName("Check picks")
+        self._viewer = napari_viewer
+        self.tasks = Tasks(self)
+        self._theme = Theme(napari_viewer, self)
+        self._activity = Activity(self.tasks, self)
+        self._checked: tuple[Points, Image, Findings] | None = None
+        self.points = LayerBox(napari_viewer, are_picks, "The picks to check")
+        self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in")
+        self.diameter_nm = QDoubleSpinBox()
+        self.run = QPushButton("Check")
+        self.progress = QProgressBar()
+        self.doing = ElidedLabel()
+        self.results = CheckResults(self._theme)
+        self._lay_out()
+        self._connect()
+        self._on_theme()
+        self._on_choice()
+
+    def choose(self, points: Layer, image: Layer) -> None:
+        """Choose what to check; nothing is checked yet."""
+        self.points.choose(points)
+        self.image.choose(image)
+
+    def start(self) -> None:
+        """Check the chosen picks against the chosen tomogram."""
+        points, image = self.points.layer, self.image.layer
+        if points is None or image is None:
+            return
+        try:
+            picks, volume = picks_in(points, image), volume_of(image)
+        except CryoETError as error:
+            self._show_error(error)
+            return
+        diameter = self.diameter_nm.value() * 10
+
+        def work(job: Job) -> Findings:
+            return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
+
+        self._checked = None
+        self.results.show_text("")
+        self.tasks.run(
+            _KEY,
+            work,
+            then=lambda found: self._show(points, image, found),
+            failed=self._show_error,
+            title=f"Checking {plain(points.name)}",
+        )
+
+    def sizeHint(self) -> QSize:
+        """As wide as the other dock."""
+        return QSize(360, 480)
+
+    def minimumSizeHint(self) -> QSize:
+        """Everything is usable down to this."""
+        return QSize(320, 300)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """End the check."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that napari closes leaves its widget without a parent: that ends the check too."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.tasks.stop_all()
+
+    def close_down(self) -> None:
+        """End the check and hear no more of the viewer, for good."""
+        self.tasks.close()
+        self.points.close_down()
+        self.image.close_down()
+        self._theme.close()
+
+    def _lay_out(self) -> None:
+        self.diameter_nm.setRange(1, 1000)
+        self.diameter_nm.setDecimals(1)
+        self.diameter_nm.setSuffix(" nm")
+        self.diameter_nm.setAccessibleName("Diameter of the particle in nm")
+        self.run.setAccessibleName("Check the picks")
+        self.progress.setRange(0, 100)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.doing.setObjectName("dimText")
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Picks", self.points)
+        form.addRow("Tomogram", self.image)
+        form.addRow("Particle", self.diameter_nm)
+        state = QVBoxLayout()
+        state.setSpacing(2)
+        state.addWidget(self.doing)
+        state.addWidget(self.progress)
+        row = QHBoxLayout()
+        row.addWidget(self.run)
+        row.addLayout(state, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.setSpacing(6)
+        column.addLayout(form)
+        column.addLayout(row)
+        column.addWidget(self.results, 1)
+        self._show_running(is_running=False)
+
+    def _connect(self) -> None:
+        self.run.clicked.connect(self._on_run)
+        self.points.layer_changed.connect(self._on_choice)
+        self.image.layer_changed.connect(self._on_choice)
+        self.tasks.started.connect(lambda _key, _title: self._show_running(is_running=True))
+        self.tasks.finished.connect(lambda _key: self._show_running(is_running=False))
+        self.tasks.said.connect(self._on_said)
+        self.results.copy_requested.connect(self._add_copy)
+        self.results.select_requested.connect(self._select)
+        self._theme.changed.connect(self._on_theme)
+
+    def _on_run(self) -> None:
+        if self.tasks.is_running(_KEY):
+            self.tasks.stop(_KEY)
+            self.results.show_text("Stopped.")
+        else:
+            self.start()
+
+    def _on_choice(self) -> None:
+        """Other layers: what was found of those before says nothing of these."""
+        self.tasks.stop(_KEY)
+        self._checked = None
+        points, image = self.points.layer, self.image.layer
+        if points is not None:
+            self.diameter_nm.setValue(diameter_of(points.metadata.get(METADATA_KEY, {}))[0] / 10)
+        missing = "picks" if points is None else "a tomogram" if image is None else ""
+        self.run.setEnabled(not missing)
+        self.results.show_text(f"Open {missing} to begin. {_INVITATION}" if missing else _INVITATION)
+
+    def _on_said(self, _key: object, share: float, words: str) -> None:
+        self.progress.setValue(round(share * 100))
+        self.doing.setText(words)
+
+    def _show_running(self, *, is_running: bool) -> None:
+        self.run.setText("Stop" if is_running else "Check")
+        self.run.setAccessibleName("Stop checking" if is_running else "Check the picks")
+        for part in (self.progress, self.doing):  # they keep their place
+            policy = part.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            part.setSizePolicy(policy)
+            part.setVisible(is_running)
+        self.progress.setValue(0)
+        self.doing.setText("")
+
+    def _show(self, points: Points, image: Image, found: Findings) -> None:
+        self._checked = (points, image, found)
+        self.results.show_findings(found)
+
+    def _show_error(self, error: CryoETError) -> None:
+        self.results.show_text(str(error))
+
+    def _add_copy(self) -> None:
+        """A new layer in the tomogram's grid; the one that was checked stays as it is."""
+        if self._checked is None:
+            return
+        points, image, found = self._checked
+        picks, suggestion = found.suggested_picks(), found.suggestion
+        name = f"{points.name} · {suggestion.words() if suggestion is not None else ''}"
+        common: dict[str, Any] = {
+            "scale": image.scale,
+            "translate": image.translate,
+            "units": image.units,
+            "axis_labels": image.axis_labels,
+            "metadata": {METADATA_KEY: dict(picks.about)},
+        }
+        sizes = {
+            "diameter_angstrom": found.diameter_angstrom,
+            "spacing_angstrom": found.frame.mean_spacing,
+        }
+        specs = [points_spec(picks, common, name=name, color=color_of(name), **sizes)]
+        arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color_of(name), **sizes)
+        added = add_layers(self._viewer, specs if arrows is None else [*specs, arrows])
+        self._viewer.layers.selection.active = added[-1]
+
+    def _select(self, rows: Any, _which: str) -> None:
+        """Select picks in their layer, if it still holds those that were checked."""
+        if self._checked is None:
+            return
+        points, image, found = self._checked
+        if points not in self._viewer.layers or not _are_same(points, image, found):
+            self.results.show_text("The picks have changed since they were checked. Check them again.")
+            self._checked = None
+            return
+        self._viewer.layers.selection.active = points
+        points.selected_data = {int(row) for row in rows}
+        points.mode = "select"
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self._theme.colors))
+
+
+def _are_same(points: Points, image: Image, found: Findings) -> bool:
+    """Whether a layer still holds the picks that were checked, row by row."""
+    return np.array_equal(picks_in(points, image).points_zyx, found.picks.points_zyx)

@@ -1,0 +1,121 @@
+"""What a check of picks found, as lines with a mark for what is odd, and buttons for what can be done about it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.icons import pixmap
+from napari_cryoet._qt.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.fitness import Findings, Statement
+from napari_cryoet.wording import count_text
+
+#: Which rows a button selects, by its key, and how it says so.
+_SELECTIONS = {"outside": "outside the volume", "duplicates": "too close to another", "edge": "cut by the edge"}
+
+
+class CheckResults(QScrollArea):
+    """Shows `Findings`; acts on nothing itself."""
+
+    copy_requested = Signal()
+    select_requested = Signal(object, str)  # rows, which they are
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._signs: list[tuple[QLabel, bool]] = []
+        self.buttons: dict[str, QPushButton] = {}
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        theme.changed.connect(self._draw_signs)
+        self.show_text("")
+
+    @property
+    def texts(self) -> list[str]:
+        """The lines that are shown."""
+        page = self.widget()
+        return [] if page is None else [label.text() for label in page.findChildren(QLabel, "finding")]
+
+    def show_text(self, text: str) -> None:
+        """Say something in place of findings."""
+        page, column = self._new_page()
+        column.addWidget(plain_label(text, name="finding"))
+        column.addStretch(1)
+        self.setWidget(page)
+
+    def show_findings(self, found: Findings) -> None:
+        """What was found, what is odd first; and what can be done."""
+        page, column = self._new_page()
+        heading = plain_label(_headline(found), name="heading")
+        column.addWidget(heading)
+        for statement in sorted(found.statements, key=lambda statement: not statement.is_odd):
+            column.addLayout(self._line(statement))
+        column.addSpacing(4)
+        if found.suggestion is not None:
+            text = f"Add a copy in which {found.suggestion.words()}"
+            self._add_button(column, "copy", "Add a corrected copy", text).clicked.connect(self.copy_requested)
+        for key, words in _SELECTIONS.items():
+            rows = getattr(found, key)
+            if len(rows):
+                text = f"Select {count_text(len(rows), 'pick')} {words}"
+                button = self._add_button(column, key, text, text)
+                button.clicked.connect(lambda _checked=False, r=rows, k=key: self.select_requested.emit(r, k))
+        note = plain_label(_how(found), name="dimText")
+        column.addWidget(note)
+        column.addStretch(1)
+        self.setWidget(page)
+        self._draw_signs()
+
+    def _new_page(self) -> tuple[QWidget, QVBoxLayout]:
+        self._signs, self.buttons = [], {}
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 4, 6, 0)
+        column.setSpacing(8)
+        return page, column
+
+    def _line(self, statement: Statement) -> QHBoxLayout:
+        sign = QLabel()
+        sign.setFixedWidth(18)
+        sign.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._signs.append((sign, statement.is_odd))
+        label = plain_label(statement.text, name="finding")
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(sign)
+        row.addWidget(label, 1)
+        return row
+
+    def _add_button(self, column: QVBoxLayout, key: str, text: str, purpose: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setAccessibleName(purpose)
+        button.setToolTip(plain_tooltip(purpose))
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.buttons[key] = button
+        column.addWidget(button)
+        return button
+
+    def _draw_signs(self) -> None:
+        colors = self._theme.colors
+        for sign, is_odd in self._signs:
+            name, color = ("warning", colors.warning) if is_odd else ("check", colors.dim)
+            sign.setPixmap(pixmap(name, color))
+
+
+def _headline(found: Findings) -> str:
+    if found.suggestion is not None:
+        return "These picks fit better another way"
+    if found.oddities:
+        return "Something about these picks is odd"
+    return {"fits": "These picks make sense", "unclear": "Nothing odd, but nothing sure"}.get(found.verdict, "")
+
+
+def _how(found: Findings) -> str:
+    return (
+        f"Density judged in voxels of {found.read_angstrom:.3g} Å (level {found.level}), "
+        f"for a particle of {found.diameter_angstrom / 10:.3g} nm."
+    )

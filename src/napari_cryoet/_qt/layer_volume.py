@@ -1,0 +1,90 @@
+"""The layers of a viewer as what `napari_cryoet.check_picks` takes: picks, and the volume that they lie in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer, Points
+
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.picks import Picks
+from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.volumes import Volume, checked_spacing
+
+
+def are_picks(layer: Layer) -> bool:
+    """Whether a layer can be checked."""
+    return isinstance(layer, Points) and layer.ndim == 3
+
+
+def is_volume(layer: Layer) -> bool:
+    """Whether picks can be checked against a layer."""
+    return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
+
+
+def volume_of(layer: Image) -> Volume:
+    """The volume that an Image layer shows; reads nothing.
+
+    Raises
+    ------
+    FormatError
+        If it is rotated or sheared, so that its voxels don't lie along the axes.
+    """
+    _refuse_turned(layer)
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    pyramid = pyramid_of(layer.data)
+    size_z, size_y, size_x = pyramid.shapes[0] if pyramid is not None else levels[0].shape
+    lengths = _lengths(layer)
+    return Volume(
+        levels=levels,
+        shape_zyx=(int(size_z), int(size_y), int(size_x)),
+        spacing_angstrom=None if lengths is None else checked_spacing(np.multiply(layer.scale, lengths)),
+        is_labels=False,
+        pyramid=pyramid,
+    )
+
+
+def picks_in(layer: Points, image: Image) -> Picks:
+    """The picks of a Points layer, counted from the first voxel of an image.
+
+    Where the layer's unit is a length they are where the viewer draws them. Where it is pixels, its numbers are what
+    they are: the viewer may draw them elsewhere, but knows no better.
+
+    Raises
+    ------
+    FormatError
+        If it is rotated or sheared.
+    ValueError
+        If it isn't three-dimensional.
+    """
+    _refuse_turned(layer)
+    picks = picks_of(layer)
+    own, theirs = _lengths(layer), _lengths(image)
+    if own is None or theirs is None:
+        return picks
+    world = picks.points_zyx * (np.asarray(layer.scale) * own) + np.asarray(layer.translate) * own
+    spacing = picks.spacing_angstrom or float(np.mean(np.multiply(layer.scale, own)))
+    start = np.asarray(image.translate) * theirs
+    return picks.changed(points_zyx=(world - start) / spacing, spacing_angstrom=spacing)
+
+
+def _refuse_turned(layer: Layer) -> None:
+    is_straight = (
+        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(layer.ndim + 1))
+        and np.allclose(layer.rotate, np.eye(layer.ndim))
+        and np.allclose(layer.shear, 0)
+    )
+    if not is_straight:
+        raise FormatError(
+            f"“{layer.name}” is rotated or sheared in the viewer, so its axes aren't those of a volume.",
+            hint="Reset its transform, or choose another layer.",
+        )
+
+
+def _lengths(layer: Layer) -> Any:
+    """One of each axis' units in ångström; None where one of them is no length."""
+    if not all(unit.is_compatible_with("angstrom") for unit in layer.units):
+        return None
+    return np.array([float((1 * unit).to("angstrom").magnitude) for unit in layer.units])

@@ -1,0 +1,59 @@
+"""``napari-cryoet check``: whether picks make sense in a volume."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
+from napari_cryoet.exceptions import MissingContextError
+from napari_cryoet.fitness import Findings, check_picks
+from napari_cryoet.pick_files import read_picks
+from napari_cryoet.picks import Picks
+from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print what is found, in sentences or as JSON; 0 whatever it is."""
+    with stop_on_interrupt() as stop, ProgressLine() as line, closing(_open(options, stop)) as volume:
+        found = check_picks(
+            _read(options.picks, options.spacing, volume),
+            volume,
+            diameter_angstrom=options.diameter,
+            stop=stop,
+            progress=lambda share, words: line.show(f"{share:4.0%}  {words}"),
+        )
+    if options.json:
+        say(json.dumps(found.as_data(), indent=1, ensure_ascii=False))
+    else:
+        _tell(found)
+    return 0
+
+
+def _read(path: Path, spacing_angstrom: float | None, volume: Volume) -> Picks:
+    """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
+    try:
+        return read_picks(path, spacing_angstrom=spacing_angstrom)
+    except MissingContextError:
+        spacing_zyx = volume.spacing_angstrom
+        if spacing_zyx is None or spacing_angstrom not in (None, spacing_zyx[0]):
+            raise
+        return read_picks(path, spacing_angstrom=spacing_zyx[0], shape_zyx=volume.shape_zyx)
+
+
+def _open(options: argparse.Namespace, stop: threading.Event) -> Volume:
+    """The volume, with the voxel spacing of its folder or its file; where neither says it, that of the picks."""
+    volume = open_volume(options.volume, stop=stop)
+    spacing = spacing_in_layout(options.volume)
+    if spacing is None and volume.spacing_angstrom is None:
+        spacing = options.spacing
+    return volume if spacing is None else replace(volume, spacing_angstrom=(spacing,) * 3)
+
+
+def _tell(found: Findings) -> None:
+    for statement in found.statements:
+        say(f"{'!' if statement.is_odd else ' '} {statement.text}")

@@ -1,0 +1,69 @@
+"""``napari-cryoet check``: sentences for a person, JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fitness_scene import SPACING_ANGSTROM, make_scene
+from napari_cryoet.cli import main
+from napari_cryoet.exceptions import MissingContextError
+from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.packs.portal_zarr import write_mrc
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.picks import Picks
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, scene = tmp_path_factory.mktemp("check"), make_scene()
+    flipped = np.where((False, True, False), np.array(scene.grey.shape) - 1 - scene.truth_zyx, scene.truth_zyx)
+    for name, points in (("right", scene.truth_zyx), ("flipped", flipped)):
+        (folder / f"{name}.ndjson").write_bytes(write_points(Points.from_picks(Picks(points))))
+    write_mrc(folder / "TS.mrc", scene.grey, SPACING_ANGSTROM)
+    return folder
+
+
+def test_what_is_odd_is_marked(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(files / "flipped.ndjson"), str(files / "TS.mrc"), "--diameter", "80"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "  All 40 picks lie inside the volume."
+    assert lines[1].startswith("! They fit much better if y is flipped: in ")
+
+
+def test_right_picks_have_no_mark(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(files / "right.ndjson"), str(files / "TS.mrc"), "--diameter", "80"]) == 0
+    assert "!" not in capsys.readouterr().out
+
+
+def test_programs_get_json(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["check", str(files / "flipped.ndjson"), str(files / "TS.mrc"), "--spacing", "10", "--diameter", "80"]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "better"
+    assert found["suggestion"]["words"] == "y is flipped"
+
+
+def test_what_isnt_a_length_is_not_understood(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "a.ndjson", "b.mrc", "--spacing", "wide"])
+    assert ended.value.code == 2
+    assert "is no length in ångström" in capsys.readouterr().err
+
+
+def test_positions_that_count_from_the_middle_are_read_in_the_volumes_grid(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = make_scene()
+    picks = Picks(scene.truth_zyx, SPACING_ANGSTROM, shape_zyx=scene.grey.shape)
+    star = files / "centred.star"
+    write_picks(picks, star, format="relion5")
+    lines = star.read_text().splitlines()  # without our own notes, as another program writes it
+    star.write_text("\n".join(line for line in lines if not line.startswith("#")) + "\n")
+    with pytest.raises(MissingContextError):
+        read_picks(star)
+    assert main(["check", str(star), str(files / "TS.mrc"), "--diameter", "80"]) == 0
+    assert "They sit on density that stands out" in capsys.readouterr().out

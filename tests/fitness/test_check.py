@@ -1,0 +1,230 @@
+"""`check_picks` on picks whose mistake is known, on right ones, and on nothing."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from fitness_scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, volume_of_array
+from napari_cryoet import check_picks
+from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.fitness import diameter_of
+from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.picks import Picks
+
+LAST = np.array(SHAPE_ZYX) - 1.0
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene()
+
+
+def check(points, volume, spacing=SPACING_ANGSTROM, **options):
+    return check_picks(Picks(points, spacing), volume, **{"diameter_angstrom": DIAMETER_ANGSTROM} | options)
+
+
+@pytest.mark.parametrize("polarity", [-1.0, 1.0])
+def test_right_picks_fit_and_nothing_is_odd_about_them(polarity):
+    scene = make_scene(polarity=polarity)
+    found = check(scene.truth_zyx, scene.volume)
+
+    assert found.verdict == "fits"
+    assert found.oddities == ()
+    assert found.suggestion is None
+    assert np.sign(found.judgement.given.effect) == polarity
+    assert ("darker" if polarity < 0 else "brighter") in found.statements[1].text
+
+
+MISTAKES = {
+    "z is flipped": lambda p: np.where((True, False, False), LAST - p, p),
+    "y is flipped": lambda p: np.where((False, True, False), LAST - p, p),
+    "x and z are flipped": lambda p: np.where((True, False, True), LAST - p, p),
+    "x and z are swapped": lambda p: p[:, ::-1],
+    "x and y are swapped": lambda p: p[:, [0, 2, 1]],
+    "what is given as y, x and z is taken for z, y and x": lambda p: p[:, [2, 0, 1]],
+    "the numbers are ångström, not voxels": lambda p: p * SPACING_ANGSTROM,
+    "they were picked in voxels twice as wide (binned by 2)": lambda p: p / 2,
+    "they were picked in voxels four times as wide (binned by 4)": lambda p: p / 4,
+    "they were picked in voxels half as wide (this volume is binned by 2)": lambda p: p * 2,
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_named_and_undone_in_a_copy(scene, words):
+    picks = Picks(MISTAKES[words](scene.truth_zyx), SPACING_ANGSTROM)
+    found = check_picks(picks, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
+
+    assert found.verdict == "better"
+    assert found.suggestion.words() == words
+    assert f"They fit much better if {words}" in found.oddities[-1] + found.oddities[0]
+    np.testing.assert_allclose(found.suggested_picks().points_zyx, scene.truth_zyx, atol=1e-9)
+    np.testing.assert_array_equal(found.picks.points_zyx, picks.points_zyx)
+
+
+def test_voxels_that_were_divided_by_the_spacing_are_named(scene):
+    found = check(scene.truth_zyx / SPACING_ANGSTROM, scene.volume)
+
+    assert "divided by the voxel spacing once too often" in found.suggestion.words()
+
+
+@pytest.mark.parametrize("way", [(0.0, 9.0, -6.0), (3.0, 0.0, 14.0)])
+def test_picks_that_are_all_off_are_moved_back(scene, way):
+    found = check(scene.truth_zyx + way, scene.volume)
+
+    assert found.verdict == "better"
+    np.testing.assert_allclose(found.suggestion.shift_zyx, np.negative(way), atol=1.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_picks_get_no_suggestion(scene, seed):
+    points = np.random.default_rng(seed + 100).uniform(0, LAST, (43, 3))
+    found = check(points, scene.volume, seed=seed)
+
+    assert found.verdict == "unclear"
+    assert found.suggestion is None
+    assert "Can't tell" in found.statements[1].text
+    assert "show effects above" in found.statements[1].text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_gets_no_suggestion_whatever_the_pattern(scene, seed):
+    noise = np.random.default_rng(seed).standard_normal(SHAPE_ZYX).astype(np.float32)
+
+    assert check(scene.truth_zyx, volume_of_array(noise)).verdict == "unclear"
+
+
+def test_few_picks_cant_tell(scene):
+    wrong = MISTAKES["y is flipped"](scene.truth_zyx)
+
+    assert "4 picks are too few" in check(wrong[:4], scene.volume).statements[1].text
+    assert check(wrong[:6], scene.volume).verdict == "unclear"
+
+
+def test_nothing_can_be_told_in_one_grey(scene):
+    found = check(scene.truth_zyx, volume_of_array(np.ones(SHAPE_ZYX, np.float32)))
+
+    assert found.verdict == "unclear"
+    assert "nothing in this volume stands out" in found.statements[1].text
+
+
+def test_a_diameter_that_is_wrong_suggests_nothing(scene):
+    for diameter in (45.0, 60.0, 120.0, 160.0):
+        assert check(scene.truth_zyx, scene.volume, diameter_angstrom=diameter).suggestion is None
+
+
+def test_picks_beyond_the_volume_are_counted(scene):
+    points = np.vstack([scene.truth_zyx, [[-3.0, 5, 5], [5, 5, 900]]])
+    found = check(points, scene.volume)
+
+    assert found.outside.tolist() == [40, 41]
+    assert found.oddities == ("2 of 42 picks (5%) lie outside the volume.",)
+
+
+def test_duplicates_are_told_and_the_better_one_stays(scene):
+    points = np.vstack([scene.truth_zyx, scene.truth_zyx[:3] + 1.0])
+    scores = np.r_[np.zeros(40), 1.0, 1.0, 1.0]
+    picks = Picks(points, SPACING_ANGSTROM, scores=scores)
+    found = check_picks(picks, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
+
+    assert found.duplicates.tolist() == [0, 1, 2]
+    assert found.n_overlapping == 3
+    assert "3 picks (7%) are closer than a particle (80 Å)" in found.oddities[-1]
+
+
+def test_points_that_outline_instances_are_no_duplicates(scene):
+    cloud = Picks(np.repeat(scene.truth_zyx, 3, axis=0), SPACING_ANGSTROM, instance_ids=np.arange(120) // 3)
+    found = check_picks(cloud, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
+
+    assert not len(found.duplicates)
+    assert all(statement.topic != "duplicates" for statement in found.statements)
+
+
+def test_the_share_at_the_edge_is_odd_only_against_chance(scene):
+    edge = scene.truth_zyx.copy()
+    edge[:30, 1] = 1.0
+    edge[:30, 2] = np.linspace(8, 55, 30)
+
+    assert any("cut by the volume's edge" in text for text in check(edge, scene.volume).oddities)
+    assert not any("edge" in text for text in check(scene.truth_zyx, scene.volume).oddities)
+
+
+def test_no_picks_at_all_is_said(scene):
+    found = check(np.empty((0, 3)), scene.volume)
+
+    assert [statement.text for statement in found.statements[:1]] == ["There are no picks."]
+
+
+@pytest.mark.parametrize("kind", ["zarr", "mrc"])
+def test_files_give_the_same_findings(scene, tmp_path, kind):
+    path = tmp_path / f"TS.{kind}"
+    (write_pyramid if kind == "zarr" else write_mrc)(path, scene.grey, SPACING_ANGSTROM)
+    found = check(MISTAKES["y is flipped"](scene.truth_zyx), path)
+
+    assert found.suggestion.words() == "y is flipped"
+    assert found.level == (1 if kind == "zarr" else 0)
+
+
+def test_picks_counted_in_other_voxels_are_rescaled(scene):
+    finer = scene.truth_zyx * 4
+
+    assert check(finer, scene.volume, spacing=2.5).verdict == "fits"
+
+
+def test_the_same_question_gets_the_same_answer_as_plain_data(scene):
+    points = MISTAKES["y is flipped"](scene.truth_zyx)
+    one, two = (check(points, scene.volume).as_data() for _ in range(2))
+
+    assert one == two == json.loads(json.dumps(one))
+    assert one["suggestion"]["flipped_zyx"] == [False, True, False]
+
+
+def test_without_a_voxel_spacing_nothing_is_guessed(scene):
+    with pytest.raises(FormatError, match="how large its voxels are"):
+        check(scene.truth_zyx, volume_of_array(scene.grey, None))
+
+
+def test_it_tells_how_far_it_is_and_stops_at_once(scene):
+    told, stop = [], threading.Event()
+    check(scene.truth_zyx, scene.volume, progress=lambda share, words: told.append((share, words)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+    def stop_midway(share, _words):
+        if share >= 0.9:
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        check(scene.truth_zyx, scene.volume, progress=stop_midway, stop=stop)
+
+
+def test_more_picks_than_are_compared_are_all_looked_at(scene, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.fitness.verdict.MAX_COMPARED", 30)
+    found = check(np.vstack([scene.truth_zyx, [[-9.0, 0, 0]]]), scene.volume)
+
+    assert found.verdict == "fits"
+    assert found.outside.tolist() == [40]
+
+
+@pytest.mark.parametrize(
+    ("about", "diameter"),
+    [
+        ({"object_id": "GO:0022626"}, (300.0, True)),
+        ({"object_name": "proteasome complex"}, (150.0, True)),
+        ({"source_url": "/data/101-fatty_acid_synthase-1.0_orientedpoint.ndjson"}, (260.0, True)),
+        ({"source_url": "my_ribosome_picks.ndjson"}, (300.0, True)),
+        ({"source_url": "picks.ndjson"}, (100.0, False)),
+        ({}, (100.0, False)),
+    ],
+)
+def test_the_diameter_is_that_of_what_the_picks_say_they_are(about, diameter):
+    assert diameter_of(about) == diameter
+
+
+def test_an_unknown_size_is_said_where_nothing_can_be_told(scene):
+    found = check_picks(Picks(np.full((20, 3), 5.0), SPACING_ANGSTROM), scene.volume)
+
+    assert not found.diameter_is_known
+    assert "Nobody said how large the particle is; 100 Å was taken." in found.statements[1].text

@@ -1,0 +1,54 @@
+"""A small simulated tomogram whose particles are known, for tests of what picks are checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from napari_cryoet.volumes import Volume
+
+SPACING_ANGSTROM = 10.0
+DIAMETER_ANGSTROM = 80.0
+SHAPE_ZYX = (40, 72, 64)  # all sides differ, so that each order of the axes leaves picks in another place
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Grey values with dark (or bright) particles in noise, and where these are in voxels."""
+
+    grey: np.ndarray
+    truth_zyx: np.ndarray
+
+    @property
+    def volume(self) -> Volume:
+        return volume_of_array(self.grey)
+
+
+def volume_of_array(array, spacing_angstrom=SPACING_ANGSTROM):
+    spacing = None if spacing_angstrom is None else (spacing_angstrom,) * 3
+    return Volume([array], tuple(array.shape), spacing, False, None)
+
+
+def make_scene(*, n_particles=40, polarity=-1.0, seed=3, shape=SHAPE_ZYX) -> Scene:
+    rng = np.random.default_rng(seed)
+    truth = places_apart(rng, n_particles, DIAMETER_ANGSTROM / SPACING_ANGSTROM, shape)
+    z, y, x = np.indices(shape)
+    grey = ndimage.gaussian_filter(rng.standard_normal(shape), 0.7)
+    grey /= grey.std()
+    radius = DIAMETER_ANGSTROM / 2 / SPACING_ANGSTROM
+    for at_z, at_y, at_x in truth:
+        distance = np.sqrt((z - at_z) ** 2 + (y - at_y) ** 2 + (x - at_x) ** 2)
+        grey += polarity * np.clip(radius - distance + 0.5, 0, 1)
+    return Scene(grey.astype(np.float32), truth)
+
+
+def places_apart(rng, count, distance, shape) -> np.ndarray:
+    """Random places that are at least so far apart."""
+    kept = np.empty((0, 3))
+    while len(kept) < count:
+        point = rng.uniform(3, np.array(shape) - 4)
+        if not len(kept) or np.linalg.norm(kept - point, axis=1).min() > distance:
+            kept = np.vstack([kept, point])
+    return kept

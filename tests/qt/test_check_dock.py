@@ -1,0 +1,202 @@
+"""The dock that checks picks: clicks, keys, and nothing of anybody's changed."""
+
+import threading
+
+import numpy as np
+import pytest
+from napari.layers import Points
+from qtpy.QtCore import Qt
+
+from fitness_scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
+from napari_cryoet import add_layers, load_tomogram
+from napari_cryoet._qt import check_dock
+from napari_cryoet._qt.check_dock import CheckDock
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.packs.portal_zarr import write_pyramid
+
+IN_ANGSTROM = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3, "size": 8}
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene()
+
+
+@pytest.fixture(scope="module")
+def tomogram_path(scene, tmp_path_factory):
+    path = tmp_path_factory.mktemp("check") / "TS.zarr"
+    write_pyramid(path, scene.grey, SPACING_ANGSTROM)
+    return path
+
+
+@pytest.fixture
+def viewer(viewer_model, tomogram_path):
+    add_layers(viewer_model, [load_tomogram(tomogram_path)])
+    return viewer_model
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    dock = CheckDock(viewer)
+    qtbot.addWidget(dock)
+    dock.show()
+    yield dock
+    dock.close_down()
+
+
+def flipped(points, shape):
+    return np.where((False, True, False), np.array(shape) - 1 - points, points)
+
+
+def check(dock, qtbot):
+    dock.diameter_nm.setValue(DIAMETER_ANGSTROM / 10)
+    with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
+        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.run.text() == "Check")
+
+
+def test_it_says_what_to_open_until_there_is_something_to_check(viewer, dock, scene):
+    assert not dock.run.isEnabled()
+    assert dock.results.texts[0].startswith("Open picks to begin.")
+
+    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    assert dock.run.isEnabled()
+    assert dock.points.currentText() == "mine"
+
+    viewer.layers["mine"].name = "renamed"
+    assert dock.points.currentText() == "renamed"
+
+
+def test_the_plugin_menu_opens_it_in_a_real_window(make_napari_viewer, tomogram_path, scene, qtbot):
+    viewer = make_napari_viewer()
+    add_layers(viewer, [load_tomogram(tomogram_path)])
+    mine = viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
+    assert isinstance(dock, CheckDock)
+    check(dock, qtbot)
+    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
+
+    assert [layer.name for layer in viewer.layers] == ["TS", "mine", "mine · y is flipped"]
+    np.testing.assert_array_equal(mine.data, flipped(scene.truth_zyx, scene.grey.shape))
+    dock.close_down()
+
+
+def test_right_picks_make_sense_and_offer_no_copy(viewer, dock, scene, qtbot):
+    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+
+    assert any(text.startswith("They sit on density that stands out") for text in dock.results.texts)
+    assert "copy" not in dock.results.buttons
+
+
+def test_a_corrected_copy_is_a_new_layer_and_the_old_one_stays(viewer, dock, scene, qtbot):
+    wrong = flipped(scene.truth_zyx, scene.grey.shape)
+    mine = viewer.add_points(wrong, name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    assert any("fit much better if y is flipped" in text for text in dock.results.texts)
+
+    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
+    copy = viewer.layers["mine · y is flipped"]
+    assert isinstance(copy, Points)
+    np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-9)
+    np.testing.assert_array_equal(mine.data, wrong)
+    assert picks_of(copy).edits == ("read anew so that y is flipped",)
+    assert picks_of(copy).spacing_angstrom == SPACING_ANGSTROM
+
+    dock.choose(copy, viewer.layers[0])
+    check(dock, qtbot)
+    assert "copy" not in dock.results.buttons
+
+
+def test_a_moved_tomogram_and_moved_picks_meet_where_they_are_drawn(viewer, dock, scene, qtbot):
+    image = viewer.layers[0]
+    image.translate = (50.0, -30.0, 20.0)
+    in_nm = {"scale": (1.0,) * 3, "units": ("nm",) * 3, "translate": (5.0, -3.0, 2.0)}
+    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **in_nm)
+    check(dock, qtbot)
+    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
+    copy = viewer.layers["mine · y is flipped"]
+
+    np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-9)
+    np.testing.assert_allclose(copy.translate, image.translate)
+
+
+def test_points_in_pixels_are_taken_by_their_numbers(viewer, dock, scene, qtbot):
+    viewer.add_points(scene.truth_zyx * SPACING_ANGSTROM, name="mine")
+    check(dock, qtbot)
+
+    assert any("the numbers are ångström, not voxels" in text for text in dock.results.texts)
+
+
+def test_duplicates_and_picks_outside_are_selected_in_their_layer(viewer, dock, scene, qtbot):
+    points = np.vstack([scene.truth_zyx, scene.truth_zyx[:2] + 0.5, [[-20.0, 0, 0]]])
+    mine = viewer.add_points(points, name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+
+    qtbot.mouseClick(dock.results.buttons["duplicates"], Qt.MouseButton.LeftButton)
+    assert set(mine.selected_data) == {40, 41}
+    assert viewer.layers.selection.active is mine
+    button = dock.results.buttons["outside"]
+    button.setFocus()
+    qtbot.keyClick(button, Qt.Key.Key_Space)
+    assert set(mine.selected_data) == {42}
+    np.testing.assert_array_equal(mine.data, points)
+
+
+def test_picks_that_changed_since_arent_selected_by_their_old_rows(viewer, dock, scene, qtbot):
+    points = np.vstack([scene.truth_zyx, [[-20.0, 0, 0]]])
+    mine = viewer.add_points(points, name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    mine.data = points[::-1]
+    mine.selected_data = set()
+    qtbot.mouseClick(dock.results.buttons["outside"], Qt.MouseButton.LeftButton)
+
+    assert set(mine.selected_data) == set()
+    assert dock.results.texts == ["The picks have changed since they were checked. Check them again."]
+
+
+def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot, monkeypatch):
+    is_stopped = threading.Event()
+
+    def endless(*_arguments, stop, progress, **_options):
+        progress(0.4, "reading the density")
+        stop.wait(30)
+        is_stopped.set()
+        raise StoppedError
+
+    monkeypatch.setattr(check_dock, "check_picks", endless)
+    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    with qtbot.waitSignal(dock.tasks.said):
+        dock.start()
+    assert dock.run.text() == "Stop"
+    assert dock.progress.value() == 40
+    assert dock.doing.text() == "reading the density"
+
+    qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+    assert is_stopped.wait(5)
+    assert dock.run.text() == "Check"
+    assert dock.results.texts == ["Stopped."]
+
+
+def test_other_layers_take_back_what_was_said(viewer, dock, scene, qtbot):
+    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    viewer.layers.remove("mine")
+
+    assert "copy" not in dock.results.buttons
+    assert not dock.run.isEnabled()
+
+
+def test_a_turned_layer_is_refused_with_the_reason(viewer, dock, scene, qtbot):
+    viewer.add_points(scene.truth_zyx, name="mine", rotate=[[1, 0, 0], [0, 0, -1], [0, 1, 0]], **IN_ANGSTROM)
+    qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+
+    assert "“mine” is rotated or sheared in the viewer" in dock.results.texts[0]
+
+
+def test_the_size_is_that_of_what_the_picks_say_they_are(viewer, dock, scene):
+    about = {"napari_cryoet": {"object_id": "GO:0022626"}}
+    viewer.add_points(scene.truth_zyx, name="ribosomes", metadata=about, **IN_ANGSTROM)
+
+    assert dock.diameter_nm.value() == 30.0

@@ -1,0 +1,125 @@
+"""The offer to check picks of a person's own file: a notice in the dock, and never more than that unasked."""
+
+import numpy as np
+import pytest
+from napari.layers._source import layer_source
+from qtpy.QtWidgets import QApplication
+
+from fitness_scene import SPACING_ANGSTROM, make_scene
+from napari_cryoet import add_layers, load_annotation, load_tomogram
+from napari_cryoet._qt.check_dock import CheckDock
+from napari_cryoet._qt.check_offer import CheckOffer
+from napari_cryoet._qt.notice_bar import NoticeBar
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.packs.portal_zarr import write_mrc
+from napari_cryoet.picks import Picks
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder, scene = tmp_path_factory.mktemp("offer"), make_scene()
+    (folder / "mine.ndjson").write_bytes(write_points(Points.from_picks(Picks(scene.truth_zyx))))
+    write_mrc(folder / "TS.mrc", scene.grey, SPACING_ANGSTROM)
+    return folder
+
+
+@pytest.fixture
+def viewer(viewer_model):
+    return viewer_model
+
+
+@pytest.fixture
+def notice(viewer, qtbot):
+    theme = Theme(viewer)
+    notice = NoticeBar(theme)
+    qtbot.addWidget(notice)
+    offer = CheckOffer(viewer, notice)
+    yield notice
+    offer.close()
+    theme.close()
+
+
+@pytest.fixture
+def tomogram(viewer, notice, folder):
+    return add_layers(viewer, [load_tomogram(folder / "TS.mrc")])[0]
+
+
+def open_mine(viewer, folder):
+    """As napari does with a file that our reader reads."""
+    path = folder / "mine.ndjson"
+    with layer_source(path=str(path), reader_plugin="napari-cryoet"):
+        return add_layers(viewer, load_annotation(path))[0]
+
+
+def test_a_file_of_ones_own_over_a_tomogram_is_offered_a_check(viewer, notice, tomogram, folder, qtbot):
+    open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+
+    assert notice.text == "“mine” is a file of your own. Do its picks make sense in “TS”?"
+    assert notice.action.text() == "Check picks"
+
+
+def test_the_button_opens_the_dock_on_these_layers_and_checks(make_napari_viewer, folder, qtbot):
+    viewer = make_napari_viewer()
+    theme = Theme(viewer)
+    notice = NoticeBar(theme)
+    qtbot.addWidget(notice)
+    offer = CheckOffer(viewer, notice)
+    (tomogram,) = add_layers(viewer, [load_tomogram(folder / "TS.mrc")])
+    (mine,) = viewer.open(str(folder / "mine.ndjson"), plugin="napari-cryoet")
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    assert not viewer.window.dock_widgets
+    notice.action.click()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
+
+    assert isinstance(dock, CheckDock)
+    assert notice.isHidden()
+    assert (dock.points.layer, dock.image.layer) == (mine, tomogram)
+    qtbot.waitUntil(lambda: len(dock.results.texts) > 1, timeout=30_000)
+    dock.close_down()
+    offer.close()
+    theme.close()
+
+
+def test_points_that_were_drawn_or_copied_are_offered_nothing(viewer, notice, tomogram, qtbot):
+    viewer.add_points(np.ones((5, 3)))
+    QApplication.processEvents()  # an offer would come now
+
+    assert notice.isHidden()
+
+
+def test_annotations_of_a_pack_arent_ones_own(viewer, notice, tomogram, folder):
+    with layer_source(path=str(folder)):
+        viewer.add_points(np.ones((5, 3)), metadata={METADATA_KEY: {"annotation_file_id": 7}})
+    QApplication.processEvents()  # an offer would come now
+
+    assert notice.isHidden()
+
+
+def test_without_a_tomogram_there_is_nothing_to_offer(viewer, notice, folder, qtbot):
+    open_mine(viewer, folder)
+    QApplication.processEvents()  # an offer would come now
+
+    assert notice.isHidden()
+
+
+def test_an_offer_of_somebody_else_stays_and_plain_news_is_kept_beside(viewer, notice, tomogram, folder, qtbot):
+    notice.show_notice("Something else.", "Retry", lambda: None)
+    mine = open_mine(viewer, folder)
+    QApplication.processEvents()  # an offer would come now
+    assert notice.text == "Something else."
+
+    viewer.layers.remove(mine)
+    notice.show_notice("Mind the units.")
+    open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: notice.text.startswith("Mind the units. “mine"))
+
+
+def test_the_offer_goes_with_the_layer(viewer, notice, tomogram, folder, qtbot):
+    mine = open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    viewer.layers.remove(mine)
+
+    assert notice.isHidden()
