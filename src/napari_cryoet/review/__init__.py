@@ -9,8 +9,9 @@ from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.filtering import parse_filter
 from napari_cryoet.review.ordering import Columns, Order, sorted_rows
 from napari_cryoet.review.outcome import kept_picks, rejected_picks
+from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import Resumed, SessionStore, Subject
-from napari_cryoet.review.volume import ReviewVolume
+from napari_cryoet.review.volume import ReviewVolume, open_for_review
 
 __all__ = [
     "Columns",
@@ -20,12 +21,14 @@ __all__ = [
     "Frame",
     "Order",
     "Resumed",
+    "Review",
     "ReviewVolume",
     "RunningMean",
     "SessionStore",
     "Subject",
     "Verdict",
     "kept_picks",
+    "open_for_review",
     "parse_filter",
     "rejected_picks",
     "sorted_rows",
