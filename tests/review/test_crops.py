@@ -176,6 +176,8 @@ def test_each_block_is_read_once_for_all_crops_that_need_it(pyramid):
                 self.asked.append(block)
                 place = ((block[0] * 4, block[0] * 4 + 4), (0, SHAPE[1]), (0, SHAPE[2]))
                 yield block, place, self.read(level, place)
+                yield block, place, self.read(level, place)  # with somebody else's once more
+            yield (8,), ((32, 36), (0, SHAPE[1]), (0, SHAPE[2])), self.read(level, ((32, 36), (0, 1), (0, 1)))
 
     volume = Counting()
     crops = list(CropReader(volume, [[z, 20, 30] for z in (10, 11, 12, 20, 30)]).read(range(5), Frame(90, 50)))

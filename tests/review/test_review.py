@@ -83,12 +83,11 @@ def test_it_goes_on_where_it_ended(review, picks, store):
     assert again.view == {"side_nm": 33}
 
 
-@pytest.mark.parametrize("are_ids_stable", [True, False])
-def test_decisions_follow_picks_that_are_edited_meanwhile(review, picks, are_ids_stable):
+def test_decisions_follow_picks_that_are_edited_meanwhile(review, picks):
     review.judge([1, 5], Verdict.KEPT)
-    left = np.array([5, 6, 7])
-    edited = picks.take(left) if are_ids_stable else Picks(POINTS[left], 10.0)
-    review.set_picks(edited, are_ids_stable=are_ids_stable)
+    moved = np.array(POINTS)
+    moved[5] += 4
+    review.set_picks(picks.changed(points_zyx=moved).take([5, 6, 7]))
 
     assert review.verdict(0) is Verdict.KEPT
     assert str(review.counts) == "1 of 3 judged"
@@ -96,7 +95,7 @@ def test_decisions_follow_picks_that_are_edited_meanwhile(review, picks, are_ids
 
 def test_a_filter_whose_column_went_is_given_up(review, picks):
     review.look_at(Order("score"), "by = a")
-    review.set_picks(picks.changed(features={}), are_ids_stable=True)
+    review.set_picks(picks.changed(features={}))
 
     assert len(review.rows) == 10
 

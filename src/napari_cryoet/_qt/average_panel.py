@@ -180,6 +180,6 @@ class AveragePanel(QWidget):
         if not self._wanted:
             return "keep some picks first"
         left_out = len(self._wanted) - usable
-        words = f"{count:,} picks" if count == usable else f"{count:,} of {usable:,} picks…"
+        words = f"{count:,}" if count == usable else f"{count:,} of {usable:,}…"
         how = ", aligned" if self._cube.is_oriented else ", not aligned"
-        return words + how + (f"; {left_out:,} without orientation left out" if left_out else "")
+        return words + how + (f"; {left_out:,} have no orientation" if left_out else "")

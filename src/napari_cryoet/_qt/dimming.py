@@ -35,6 +35,7 @@ class DimmedColors:
         self._row_ids = self._ids = np.empty(0, np.int64)
         self._rows = np.empty(0, np.intp)
         self._base = self._shown = np.empty((0, 4))
+        self._gone: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     def show(self, row_ids: Ids, dimmed: Ids) -> None:
         """Dim the rows of some picks, and no others.
@@ -56,16 +57,21 @@ class DimmedColors:
         self._shown = colors[self._rows]
         self._changed()
 
-    def restore(self, row_ids: Ids) -> None:
-        """Let all rows look as they would, had nothing been dimmed."""
-        self.show(row_ids, np.empty(0, np.int64))
-
     def _give_back(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
         """Undo the dimming in whatever is as we left it, channel by channel."""
         rows, which = self._rows, np.arange(len(self._rows))
         if not np.array_equal(row_ids, self._row_ids):
             _, rows, which = np.intersect1d(row_ids, self._ids, return_indices=True)
+            self._recall(colors, row_ids)
         colors[rows] = np.where(colors[rows] == self._shown[which], self._base[which], colors[rows])
+
+    def _recall(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
+        """A pick that was deleted while it was dim comes back dim, if that is undone."""
+        for place in np.flatnonzero(~np.isin(self._ids, row_ids)):
+            self._gone[int(self._ids[place])] = self._base[place], self._shown[place]
+        for row in np.flatnonzero(np.isin(row_ids, list(self._gone))):
+            base, shown = self._gone.pop(int(row_ids[row]))
+            colors[row] = np.where(colors[row] == shown, base, colors[row])
 
 
 def dimmed_parts(layer: Points | Vectors) -> list[DimmedColors]:

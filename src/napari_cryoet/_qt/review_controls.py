@@ -60,7 +60,7 @@ class Nanometres(QDoubleSpinBox):
         self.setKeyboardTracking(False)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{prefix}500.5 nm") + 14)
+        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{prefix}88.8 nm") + 10)
 
     def textFromValue(self, value: float) -> str:
         """Without a nought that says nothing."""
@@ -82,7 +82,7 @@ class ReviewControls(QWidget):
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
         self.plane = _combo("Plane of the crops")
-        self.plane.setFixedWidth(60)
+        self.plane.setFixedWidth(54)
         for plane in PLANES:
             self.plane.addItem(plane.upper(), plane)
         self.oriented = QCheckBox("oriented")

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
 from napari_cryoet._qt.flying import fly_to
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
 from napari_cryoet.picks import Picks
@@ -25,7 +25,7 @@ class ReviewedLayer(QObject):
     Attributes
     ----------
     picks
-        What the layer shows now, in its order.
+        What the layer shows now, in its order; a pick keeps its id wherever its row goes.
     """
 
     changed = Signal()  # the picks are others now
@@ -34,33 +34,25 @@ class ReviewedLayer(QObject):
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
-        self.picks: Picks = picks_of(layer)
+        self._link = link_of(layer)
+        self.picks: Picks = self._link.picks
         self._viewer = viewer
         self._dimmed = np.empty(0, np.int64)
         self._points = dimmed_parts(layer)
         self._arrows: dict[Vectors, list[DimmedColors]] = {}
         self._is_ours = False
-        self._settle_soon = single_shot(self, 0, self._settle)
         self._recolor_soon = single_shot(self, 0, self._recolor)
-        layer.events.data.connect(self._on_edit)
-        layer.events.features.connect(self._on_edit)
+        self._link.changed.connect(self._on_edited)
         layer.events.face_color.connect(self._on_color)
         layer.events.border_color.connect(self._on_color)
         layer.selected_data.events.items_changed.connect(self._on_selection)
         viewer.layers.events.inserted.connect(self._on_color)
 
-    @property
-    def are_ids_stable(self) -> bool:
-        """Whether a pick keeps its id wherever its row goes."""
-        return PICK_ID in self.layer.features
-
     def close(self) -> None:
         """Follow the layer no more, and let it look as it did."""
-        self._settle_soon.stop()
         self._recolor_soon.stop()
+        self._link.changed.disconnect(self._on_edited)
         layer = self.layer
-        layer.events.data.disconnect(self._on_edit)
-        layer.events.features.disconnect(self._on_edit)
         layer.events.face_color.disconnect(self._on_color)
         layer.events.border_color.disconnect(self._on_color)
         layer.selected_data.events.items_changed.disconnect(self._on_selection)
@@ -85,9 +77,11 @@ class ReviewedLayer(QObject):
         if row < len(self.layer.data):
             fly_to(self._viewer, self.layer.data_to_world(self.layer.data[row]))
 
-    def _on_edit(self, _event: Any = None) -> None:
-        if not self._is_ours:
-            self._settle_soon.start()
+    def _on_edited(self) -> None:
+        """Colours have moved with their points."""
+        self.picks = self._link.picks
+        self._recolor()
+        self.changed.emit()
 
     def _on_color(self, _event: Any = None) -> None:
         if not self._is_ours:
@@ -97,19 +91,14 @@ class ReviewedLayer(QObject):
         if not self._is_ours:
             self.selected.emit(sorted(int(row) for row in self.layer.selected_data))
 
-    def _settle(self) -> None:
-        """Take over what was edited; colours have moved with their points."""
-        self.picks = picks_of(self.layer)
-        self._recolor()
-        self.changed.emit()
-
     def _recolor(self) -> None:
         """Dim what is to be dim, in the colours that there are now."""
-        assert self.picks.ids is not None  # noqa: S101 - `Picks` makes them
+        ids = self.picks.ids
+        assert ids is not None  # noqa: S101 - `Picks` makes them
         self._is_ours = True
         try:
             for part in self._points:
-                part.show(self.picks.ids, self._dimmed)
+                part.show(ids, self._dimmed)
             for arrows, parts in self._find_arrows().items():
                 row_ids = np.asarray(arrows.features[PICK_ID], dtype=np.int64)
                 for part in parts:

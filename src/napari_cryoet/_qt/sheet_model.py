@@ -122,5 +122,5 @@ class SheetModel(QAbstractListModel):
 def value_text(value: Any) -> str:
     """A value as short as it can be understood."""
     if isinstance(value, float | np.floating):
-        return "–" if np.isnan(value) else f"{value:.3g}"
+        return "–" if np.isnan(value) else f"{value:#.3g}".removesuffix(".")
     return str(value) if value not in {None, ""} else "–"

@@ -16,7 +16,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.decisions import Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Rows, match, rows_of
+from napari_cryoet.review.matching import Rows, rows_of
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
 
@@ -152,17 +152,8 @@ class Review:
         """What was measured holds no more."""
         self._measured.clear()
 
-    def set_picks(self, picks: Picks, *, are_ids_stable: bool) -> None:
-        """Go on with picks that were changed meanwhile.
-
-        Parameters
-        ----------
-        are_ids_stable
-            Whether a pick has the id that it had, wherever it was moved. Else decisions follow places.
-        """
-        if not are_ids_stable:
-            decisions, _ = match(rows_of(self.decisions, self.picks), picks)
-            self.decisions = decisions
+    def set_picks(self, picks: Picks) -> None:
+        """Go on with picks that were changed meanwhile: a decision stays with its pick's id, wherever it was moved."""
         self.picks = picks
         self._measured.clear()
         try:
