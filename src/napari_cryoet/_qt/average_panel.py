@@ -104,11 +104,11 @@ class AveragePanel(QWidget):
         return len(self.mean)
 
     def use(self, reader: CropReader | None, cube: Cube) -> None:
-        """Begin anew: other picks, another volume or another cube."""
+        """Begin anew: other picks, another volume or another cube; `want` says what of it."""
         if reader is self._reader and cube == self._cube:
             return
         self._tasks.stop(TASK)
-        self._reader, self._cube, self.mean = reader, cube, RunningMean()
+        self._reader, self._cube, self.mean, self._wanted = reader, cube, RunningMean(), []
         self._go_on()
 
     def want(self, rows: list[int]) -> None:

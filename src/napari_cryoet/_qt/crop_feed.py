@@ -73,6 +73,11 @@ class CropFeed(QObject):
         self.error, self.is_stopped = None, False
         self.state_changed.emit()
 
+    @property
+    def frame(self) -> Frame:
+        """How crops are cut."""
+        return self._frame
+
     def want(self, rows: Iterable[int]) -> None:
         """Say which picks are on screen, or soon will be, most important first; nothing else is read any more."""
         self._wanted = [int(row) for row in rows]

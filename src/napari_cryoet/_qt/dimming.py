@@ -63,7 +63,7 @@ class DimmedColors:
         if not np.array_equal(row_ids, self._row_ids):
             _, rows, which = np.intersect1d(row_ids, self._ids, return_indices=True)
             self._recall(colors, row_ids)
-        colors[rows] = np.where(colors[rows] == self._shown[which], self._base[which], colors[rows])
+        colors[rows] = _undimmed(colors[rows], self._shown[which], self._base[which])
 
     def _recall(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
         """A pick that was deleted while it was dim comes back dim, if that is undone."""
@@ -71,7 +71,12 @@ class DimmedColors:
             self._gone[int(self._ids[place])] = self._base[place], self._shown[place]
         for row in np.flatnonzero(np.isin(row_ids, list(self._gone))):
             base, shown = self._gone.pop(int(row_ids[row]))
-            colors[row] = np.where(colors[row] == shown, base, colors[row])
+            colors[row] = _undimmed(colors[row], shown, base)
+
+
+def _undimmed(now: NDArray[np.float64], shown: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Channels as they were, where they are as we left them, but for what napari rounds off."""
+    return np.where(np.isclose(now, shown, rtol=0, atol=1e-6), base, now)
 
 
 def dimmed_parts(layer: Points | Vectors) -> list[DimmedColors]:

@@ -23,4 +23,4 @@ def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
     if steps:
         dims.set_point(tuple(steps), tuple(steps.values()))
     center = [point[axis] for axis in dims.displayed]
-    viewer.camera.center = (*(0.0,) * (3 - len(center)), *center)
+    viewer.scene.camera.center = (*(0.0,) * (3 - len(center)), *center)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -20,11 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.crop_looks import PLANES, Looks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.review.cropping import Plane
 from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
 
-PLANES: Final[tuple[Plane, ...]] = ("xy", "xz", "yz")
 _WORDS: Final = {
     "": "file order",
     "score": "score",
@@ -33,16 +32,6 @@ _WORDS: Final = {
     EDGE: "edge, nm",
 }
 _TYPING_MS: Final = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """How crops are to be cut."""
-
-    side_nm: float
-    slab_nm: float
-    plane: Plane
-    is_oriented: bool
 
 
 class Nanometres(QDoubleSpinBox):
@@ -60,7 +49,7 @@ class Nanometres(QDoubleSpinBox):
         self.setKeyboardTracking(False)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{prefix}88.8 nm") + 10)
+        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{prefix}88.8 nm") + 12)
 
     def textFromValue(self, value: float) -> str:
         """Without a nought that says nothing."""
@@ -82,7 +71,7 @@ class ReviewControls(QWidget):
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
         self.plane = _combo("Plane of the crops")
-        self.plane.setFixedWidth(54)
+        self.plane.setFixedWidth(62)
         for plane in PLANES:
             self.plane.addItem(plane.upper(), plane)
         self.oriented = QCheckBox("oriented")

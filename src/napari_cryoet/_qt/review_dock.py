@@ -9,9 +9,9 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QCloseEvent
 
 from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.crop_looks import Looks
 from napari_cryoet._qt.measuring import Measuring
 from napari_cryoet._qt.picks_in_volume import can_be_cut, diameter_angstrom, has_picks, reader_for
-from napari_cryoet._qt.review_controls import Looks
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
@@ -166,13 +166,7 @@ class ReviewDock(ReviewScreen):
             side = round(diameter_angstrom(layer) / 10 * _CROP_DIAMETERS) or _DEFAULT_SIDE_NM
         except CryoETError:
             side = _DEFAULT_SIDE_NM  # what is wrong is said when crops are cut
-        plane = saved.get("plane")
-        return Looks(
-            _length(saved.get("side_nm"), side),
-            _length(saved.get("slab_nm"), now.slab_nm),
-            plane if plane in {"xy", "xz", "yz"} else now.plane,
-            bool(saved.get("oriented", False)),
-        )
+        return now.recalled(saved, side)
 
     # what is looked at
 
@@ -195,8 +189,6 @@ class ReviewDock(ReviewScreen):
         if self._reader is not None and not had_volume:
             self.average.switch.setChecked(self._reader.volume.is_near)
         self.average.use(self._reader, Cube(side, looks.is_oriented))
-        review.view = {"side_nm": looks.side_nm, "slab_nm": looks.slab_nm, "plane": looks.plane}
-        review.view |= {"oriented": looks.is_oriented}
         self.measuring.use(review, self._reader, side / _CROP_DIAMETERS)
         self._want_average()
         self._sort()
@@ -218,6 +210,7 @@ class ReviewDock(ReviewScreen):
             review.look_at(order, text)
         except CryoETError as error:
             self.controls.set_filter_problem(str(error))
+            self.status.set_status(str(error))
             return
         self.controls.set_filter_problem("")
         self.model.set_review(review)
@@ -322,8 +315,10 @@ class ReviewDock(ReviewScreen):
         layers.events.removed.connect(self._on_layers)
 
     def _on_looks(self) -> None:
+        """Cut crops as the fields say now, and remember that."""
         self._recut_soon.start()
         if self.review is not None:
+            self.review.view = self.controls.looks.remembered()
             self.review.save_soon()
 
     def _on_looked_at(self, places: list[int]) -> None:
@@ -385,8 +380,3 @@ class ReviewDock(ReviewScreen):
         choices = [other for other in below if can_be_cut(other)] or [other for other in layers if can_be_cut(other)]
         visible = [other for other in choices if other.visible]
         return next(reversed(visible or choices), None)
-
-
-def _length(value: Any, default: float) -> float:
-    is_length = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e4
-    return float(value) if is_length else default

@@ -28,6 +28,7 @@ NO_PICKS: Final = (
     "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
 )
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
+KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
 
 
 class ReviewScreen(QWidget):
@@ -100,7 +101,7 @@ class ReviewScreen(QWidget):
         elif review is not None and review.n_unsorted:
             self.status.set_status(f"{review.n_unsorted:,} picks without that value come last.")
         else:
-            self.status.set_status("")
+            self.status.set_status(KEYS if review is not None else "")
 
     def _lay_out(self) -> None:
         self.empty.setWordWrap(True)

@@ -15,7 +15,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.review.decisions import Verdict
 
-SMALLEST_CELL_PX: Final = 84
+SMALLEST_CELL_PX: Final = 78
 _CAPTION_PX: Final = 15
 _VERDICT_KEYS: Final = {
     Qt.Key.Key_K: Verdict.KEPT,

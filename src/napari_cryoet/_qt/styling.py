@@ -57,6 +57,7 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
     #PortalBrowser QComboBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
+    #PortalBrowser QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
     #PortalBrowser QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
     #PortalBrowser QProgressBar::chunk {{ background: {_css(colors.accent)}; border-radius: 3px; }}
     #PortalBrowser QPushButton#verdictK, #PortalBrowser QPushButton#verdictX, #PortalBrowser QPushButton#verdictU {{

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,7 +155,8 @@ class SessionStore:
                 os.fsync(file.fileno())
             os.replace(fresh, path)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
             raise CryoETError(
                 f"The review can't be saved: {error.strerror}.", hint=f"Make room in {self.folder} and judge one more."
             ) from error
