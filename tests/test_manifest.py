@@ -36,10 +36,11 @@ def test_the_installed_package_points_to_it():
     assert found.display_name == "CryoET Data Portal"
 
 
-def test_the_dock_is_the_only_widget(manifest):
-    (widget,) = manifest.contributions.widgets
+def test_the_docks_are_widgets_and_the_portal_comes_first(manifest):
+    names = [widget.display_name for widget in manifest.contributions.widgets]
 
-    assert widget.display_name == "CryoET Data Portal"
+    assert names[0] == "CryoET Data Portal"
+    assert "Review picks" in names
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from napari_cryoet.review.average import RunningMean
-from napari_cryoet.review.cropping import Frame
+from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import Crop, CropReader
 from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.density import densities_at
 from napari_cryoet.review.filtering import parse_filter
 from napari_cryoet.review.ordering import Columns, Order, sorted_rows
 from napari_cryoet.review.outcome import kept_picks, rejected_picks
@@ -17,6 +18,7 @@ __all__ = [
     "Columns",
     "Crop",
     "CropReader",
+    "Cube",
     "Decisions",
     "Frame",
     "Order",
@@ -27,6 +29,7 @@ __all__ = [
     "SessionStore",
     "Subject",
     "Verdict",
+    "densities_at",
     "kept_picks",
     "open_for_review",
     "parse_filter",
