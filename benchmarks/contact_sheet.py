@@ -85,6 +85,7 @@ def measure_sheet(folder: Path, count: int) -> dict[str, Any]:
     beat = Heartbeat()
     steps: dict[str, Callable[[], object]] = {
         "idle": lambda: QTest.qWait(500),
+        "napari_fly": lambda: fly_alone(viewer),
         "scroll": lambda: scroll(dock),
         "sort": lambda: sort(dock),
         "judge": lambda: judge(dock),
@@ -127,8 +128,16 @@ def sort(dock: ReviewDock) -> None:
         QTest.qWait(50)
 
 
+def fly_alone(viewer: napari.Viewer) -> None:
+    """What napari itself takes to show other planes and centres, which judging with keys does too."""
+    for z, y, x in make_picks(10).positions_angstrom_zyx:
+        viewer.dims.set_point(0, z)
+        viewer.scene.camera.center = (0, y, x)
+        QTest.qWait(20)
+
+
 def judge(dock: ReviewDock) -> None:
-    """One pick after the other, by keys."""
+    """One pick after the other, by keys, which flies from each to the next."""
     dock.sheet.go_to(0)
     dock.sheet.setFocus()
     for key in [Qt.Key.Key_K, Qt.Key.Key_X] * 5:

@@ -100,6 +100,25 @@ def test_a_filter_whose_column_went_is_given_up(review, picks):
     assert len(review.rows) == 10
 
 
+def test_what_another_window_decided_meanwhile_is_kept_beside_and_said(review, picks, store):
+    review.judge([1], Verdict.KEPT)
+    review.save()
+    errors = []
+    other = Review(picks, SUBJECT, SessionStore(store.folder), failed=errors.append)
+    other.judge([2], Verdict.REJECTED)
+    other.save()
+    assert not errors
+
+    told = []
+    review._failed = told.append
+    review.judge([3], Verdict.KEPT)
+    review.save()
+    (aside,) = store.folder.glob("*.other-*")
+    assert aside.name in told[0].message
+    assert '[2, "rejected"' in aside.read_text()
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(3) is Verdict.KEPT
+
+
 CRASH = """
 import os, signal, sys
 import numpy as np

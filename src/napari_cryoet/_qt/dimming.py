@@ -84,6 +84,6 @@ def dimmed_parts(layer: Points | Vectors) -> list[DimmedColors]:
     if isinstance(layer, Vectors):
         return [DimmedColors(lambda: layer.edge_color, layer.events.edge_color)]
     return [
-        DimmedColors(lambda: layer.face_color, layer.events.face_color),
+        DimmedColors(lambda: layer.face_color, lambda: None),  # drawn with the borders, since drawing costs most
         DimmedColors(lambda: layer.border_color, layer.events.border_color),
     ]

@@ -61,8 +61,9 @@ class ReviewedLayer(QObject):
 
     def dim(self, ids: NDArray[np.int64]) -> None:
         """Draw some picks faintly, their arrows too, and no others."""
-        self._dimmed = ids
-        self._recolor()
+        if not np.array_equal(ids, self._dimmed):
+            self._dimmed = ids
+            self._recolor()
 
     def select(self, rows: Iterable[int]) -> None:
         """Select points in the layer."""

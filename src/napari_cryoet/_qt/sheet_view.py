@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from qtpy.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt, Signal
@@ -105,6 +106,12 @@ class SheetView(QListView):
         first = scroll.value() // cell.height() * columns
         last = ((scroll.value() + viewport.height() - 1) // cell.height() + 1) * columns
         return range(min(first, self._sheet.rowCount()), min(last, self._sheet.rowCount()))
+
+    def dataChanged(self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()) -> None:
+        """Draw anew what one sees of it; Qt would lay out all cells again, each time that a crop comes."""
+        viewport, shown = self.viewport(), self.places_on_screen()
+        if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
+            viewport.update(self.visualRect(first) if first.row() == last.row() else viewport.rect())
 
     def event(self, event: QEvent | None) -> bool:
         """Our keys are ours while one is here, whatever else they mean in the viewer."""

@@ -33,7 +33,7 @@ class Review:
     store
         Where reviews are kept.
     failed
-        Told, on any thread, when the session could not be saved.
+        Told, on any thread, when the session could not be saved, or another window saved one of the same picks.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Review:
         *,
         failed: Callable[[CryoETError], None] = lambda _error: None,
     ) -> None:
-        self._store = store or SessionStore()
+        self._store, self._failed = store or SessionStore(), failed
         self.picks, self.subject = picks, subject
         resumed = self._store.resume(subject, picks)
         self.decisions: Decisions = resumed.decisions
@@ -174,6 +174,11 @@ class Review:
 
     def _write(self, state: tuple[Decisions, Picks, Rows, Mapping[str, Any]]) -> None:
         decisions, picks, elsewhere, view = state
+        others = self._store.keep_others(self.subject)
+        if others is not None:
+            self._failed(
+                CryoETError(f"Another window reviews the same picks; what it saved was kept as {others.name}.")
+            )
         self._store.save(self.subject, [rows_of(decisions, picks), elsewhere], view)
 
 
