@@ -371,6 +371,24 @@ def test_a_file_that_can_not_be_saved_is_said(dock, store, qtbot):
     store.folder.unlink()
 
 
+def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    dock = review_picks(viewer, layer)
+    dock.sheet.go_to(0)
+    dock.judge(Verdict.REJECTED)
+    assert not same(looks_of(layer), before)
+    viewer.window.remove_dock_widget(dock)
+
+    assert same(looks_of(layer), before)
+    assert dock.review is None
+    assert not dock.tasks.is_running("review average")
+    viewer.add_points(POINTS)  # nobody is there to hear of it
+    again = review_picks(viewer, layer)
+    assert letters(again)[0] == "X"
+    again.close_down()
+
+
 def test_the_dock_is_opened_from_the_menus_of_napari_and_brought_forward(viewer, qtbot, user_folder):
     dock = review_picks(viewer, viewer.layers["ribosomes"])
     assert dock.layer is viewer.layers["ribosomes"]

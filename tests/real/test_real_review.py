@@ -1,4 +1,4 @@
-"""Reviewing real picks, and picks on a real microtubule, which rank before what is beside it and stand out on average."""
+"""Real picks, and picks on a real microtubule, are reviewed: those rank before what is beside it, and stand out."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def on_it(microtubule):
 
 @pytest.fixture
 def reader(microtubule, on_it):
-    beside = on_it + [0, 0, np.where(on_it[0, 2] > 47, -34, 34)]
+    beside = on_it + np.array([0, 0, -34 if on_it[0, 2] > 47 else 34])
     return CropReader(open_for_review(microtubule, (SPACING,) * 3), np.concatenate([on_it, beside]))
 
 

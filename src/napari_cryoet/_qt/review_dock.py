@@ -15,7 +15,7 @@ from napari_cryoet._qt.picks_in_volume import can_be_cut, diameter_angstrom, has
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, WithheldError
 from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.decisions import Verdict
@@ -56,6 +56,7 @@ class ReviewDock(ReviewScreen):
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
+        self._is_following = False
         self.review: Review | None = None
         self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
@@ -101,17 +102,19 @@ class ReviewDock(ReviewScreen):
     def changeEvent(self, event: QEvent | None) -> None:
         """A dock that napari closes leaves its widget without a parent: that ends the review too."""
         super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+        if event is None or event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is None:
             self._end()
+            self._follow_layers(False)
             self.tasks.stop_all()
+        else:
+            self._follow_layers(True)
 
     def close_down(self) -> None:
         """End the review for good: save, let layers look as they did, read nothing any more."""
         self._end()
-        self._list_soon.stop()
-        layers = self._viewer.layers
-        layers.events.inserted.disconnect(self._on_layers)
-        layers.events.removed.disconnect(self._on_layers)
+        self._follow_layers(False)
         self.tasks.close()
         self.theme.close()
 
@@ -310,9 +313,7 @@ class ReviewDock(ReviewScreen):
             part.failed.connect(self._on_failed)
         self._save_failed.connect(self._on_failed)
         self.tasks.unhandled.connect(self._on_failed)
-        layers = self._viewer.layers
-        layers.events.inserted.connect(self._on_layers)
-        layers.events.removed.connect(self._on_layers)
+        self._follow_layers(True)
 
     def _on_looks(self) -> None:
         """Cut crops as the fields say now, and remember that."""
@@ -349,13 +350,27 @@ class ReviewDock(ReviewScreen):
         self.feed.stop()
 
     def _on_failed(self, error: CryoETError) -> None:
-        self.notice.show_error(error)
+        if isinstance(error, WithheldError):
+            self.notice.show_notice(str(error))  # the switch is in the portal's dock
+        else:
+            self.notice.show_error(error)
         self._show_status()
 
     def _show_status(self) -> None:
         self.show_status(self.review, is_measuring=self.measuring.is_running)
 
     # which layers there are
+
+    def _follow_layers(self, follows: bool) -> None:
+        """Hear of layers that come and go, or no more."""
+        if follows == self._is_following:
+            return
+        self._is_following = follows
+        self._list_soon.stop()
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            (event.connect if follows else event.disconnect)(self._on_layers)
+        if follows:
+            self._list_soon.start()
 
     def _on_layers(self, _event: Any = None) -> None:
         self._list_soon.start()

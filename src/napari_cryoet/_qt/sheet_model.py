@@ -42,7 +42,7 @@ class SheetModel(QAbstractListModel):
         super().__init__(parent)
         self._feed = feed
         self._review: Review | None = None
-        self._places: dict[int, int] = {}
+        self._places = np.empty(0, dtype=np.intp)  # of each row, -1 where it isn't looked at
         feed.arrived.connect(self._on_crops)
         feed.contrast_changed.connect(self.refresh)
 
@@ -55,7 +55,9 @@ class SheetModel(QAbstractListModel):
         """Show another review, or the same in another order."""
         self.beginResetModel()
         self._review = review
-        self._places = {} if review is None else {row: place for place, row in enumerate(review.rows.tolist())}
+        self._places = np.full(0 if review is None else len(review.picks), -1, dtype=np.intp)
+        if review is not None:
+            self._places[review.rows] = np.arange(len(review.rows))
         self.endResetModel()
 
     def refresh(self) -> None:
@@ -70,7 +72,8 @@ class SheetModel(QAbstractListModel):
 
     def place_of(self, row: int) -> int | None:
         """Where a pick is; None where it isn't looked at."""
-        return self._places.get(row)
+        place = int(self._places[row]) if 0 <= row < len(self._places) else -1
+        return place if place >= 0 else None
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
         """How many picks are looked at."""
@@ -114,7 +117,7 @@ class SheetModel(QAbstractListModel):
 
     def _on_crops(self, rows: list[int]) -> None:
         for row in rows:
-            place = self._places.get(row)
+            place = self.place_of(row)
             if place is not None:
                 self.dataChanged.emit(self.index(place), self.index(place))
 
