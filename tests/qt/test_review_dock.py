@@ -1,5 +1,7 @@
 """Picks are judged in a real viewer by keys and clicks, and what was judged is there again."""
 
+import threading
+
 import numpy as np
 import pytest
 from napari.layers import Points, Vectors
@@ -9,6 +11,7 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
+from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
@@ -246,6 +249,15 @@ def test_crops_are_cut_as_the_fields_say(dock, qtbot):
     assert not dock.feed.crop(9).is_oriented
 
 
+def test_crops_are_cut_anew_also_while_the_filter_is_wrong(dock, qtbot):
+    dock.controls.filter.setText("beauty > 3")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    dock.controls.side.setValue(12)
+    qtbot.waitUntil(lambda: dock.feed.frame.side_angstrom == 120, timeout=LONG_MS)
+
+    qtbot.waitUntil(lambda: dock.feed.crop(0) is not None, timeout=LONG_MS)
+
+
 def test_the_average_follows_each_decision(dock, press, qtbot):
     assert dock.average.switch.isChecked()  # the volume is in memory
     press(Qt.Key.Key_Right, SHIFT)
@@ -262,6 +274,28 @@ def test_the_average_follows_each_decision(dock, press, qtbot):
     dock.sheet.select([8, 9])
     dock.judge(Verdict.KEPT)
     qtbot.waitUntil(lambda: dock.average.note.text() == "1, aligned; 1 have no orientation", timeout=LONG_MS)
+
+
+def test_stop_ends_the_reading_for_the_average_and_the_switch_begins_it_again(dock, monkeypatch, qtbot):
+    gate, read = threading.Event(), dock.average._reader.read
+
+    def slow(rows, cube, *, stop):
+        while not gate.wait(0.01):
+            if stop.is_set():
+                raise StoppedError
+        yield from read(rows, cube, stop=stop)
+
+    monkeypatch.setattr(dock.average._reader, "read", slow)
+    dock.sheet.select([1, 2])
+    dock.judge(Verdict.KEPT)
+    assert "average" in dock.status.label.text()
+    qtbot.mouseClick(dock.status.stop, Qt.MouseButton.LeftButton)
+    assert not dock.average.is_reading
+    assert not dock.average.switch.isChecked()
+
+    gate.set()
+    dock.average.switch.click()
+    qtbot.waitUntil(lambda: dock.average.count == 2, timeout=LONG_MS)
 
 
 def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, viewer, qtbot):

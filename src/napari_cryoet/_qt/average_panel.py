@@ -69,6 +69,7 @@ class AveragePanel(QWidget):
     """Keeps a `RunningMean` in step with what is kept, while it is switched on."""
 
     failed = Signal(object)  # CryoETError
+    state_changed = Signal()  # ask `is_reading`
 
     def __init__(self, tasks: Tasks, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -116,10 +117,15 @@ class AveragePanel(QWidget):
         self._wanted = rows
         self._go_on()
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether cubes are on their way."""
+        return self._tasks.is_running(TASK)
+
     def stop(self) -> None:
-        """Read nothing any more, until something is kept or the switch is used."""
-        self._tasks.stop(TASK)
-        self._show()
+        """Read nothing any more, until it is switched on again; does nothing where nothing is being read."""
+        if self.is_reading:
+            self.switch.setChecked(False)
 
     def _on_switched(self, is_on: bool) -> None:
         if not is_on:
@@ -150,6 +156,7 @@ class AveragePanel(QWidget):
             return list(reader.read(wanted, cube, stop=job.stop))
 
         self._tasks.run(TASK, read, then=self._on_read, failed=self._on_failed)
+        self.state_changed.emit()
 
     def _on_read(self, crops: list[Crop]) -> None:
         usable = set(self._usable())
@@ -172,6 +179,7 @@ class AveragePanel(QWidget):
             picture = None if values is None or limits is None else QPixmap.fromImage(grey_image(values, limits))
             widget.show_picture(picture)
         self.note.setText(self._words())
+        self.state_changed.emit()
 
     def _words(self) -> str:
         if not self.switch.isChecked():

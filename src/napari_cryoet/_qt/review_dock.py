@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from qtpy.QtCore import QEvent, Signal
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtGui import QCloseEvent, QHideEvent
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.crop_looks import Looks
@@ -98,6 +98,12 @@ class ReviewDock(ReviewScreen):
         """End the review."""
         self.close_down()
         super().closeEvent(event)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """What is decided is on disk before the window goes."""
+        super().hideEvent(event)
+        if self.review is not None:
+            self.review.save()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """A dock that napari closes leaves its widget without a parent: that ends the review too."""
@@ -195,6 +201,7 @@ class ReviewDock(ReviewScreen):
         self.measuring.use(review, self._reader, side / _CROP_DIAMETERS)
         self._want_average()
         self._sort()
+        self.sheet.look_again()
 
     def _sort(self) -> None:
         """Sort and filter as the fields say, once all that takes is measured."""
@@ -305,6 +312,7 @@ class ReviewDock(ReviewScreen):
         self.sheet.redo_requested.connect(self.redo)
         self.sheet.looked_at.connect(self._on_looked_at)
         self.feed.state_changed.connect(self._show_status)
+        self.average.state_changed.connect(self._show_status)
         self.measuring.done.connect(self._sort)
         self.status.stop_requested.connect(self._on_stop)
         self.status.retry_requested.connect(self.feed.retry)

@@ -98,6 +98,8 @@ class ReviewScreen(QWidget):
             self.status.set_status("Stopped reading crops.", can_retry=True)
         elif feed.n_waiting:
             self.status.set_status(f"Reading {feed.n_waiting} crops…", can_stop=True)
+        elif self.average.is_reading:
+            self.status.set_status("Reading kept picks for the average…", can_stop=True)
         elif review is not None and review.n_unsorted:
             self.status.set_status(f"{review.n_unsorted:,} picks without that value come last.")
         else:

@@ -113,6 +113,10 @@ class SheetView(QListView):
         if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
             viewport.update(self.visualRect(first) if first.row() == last.row() else viewport.rect())
 
+    def look_again(self) -> None:
+        """Say soon what is on screen, though nothing moved."""
+        self._look_soon.start()
+
     def event(self, event: QEvent | None) -> bool:
         """Our keys are ours while one is here, whatever else they mean in the viewer."""
         if event is not None and event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
