@@ -394,6 +394,21 @@ def test_a_volume_that_is_rotated_in_the_viewer_says_why_it_wont_do(dock, viewer
     assert "rotated is rotated or sheared" in dock.notice.text
 
 
+def test_a_layer_without_points_has_nothing_to_judge(dock, viewer, qtbot):
+    empty = viewer.add_points(ndim=3, name="empty")
+    dock.review_layer(empty)
+    dock.judge(Verdict.KEPT)
+    dock.next_undecided()
+
+    assert dock.model.rowCount() == 0
+    assert dock.counts.text().startswith("0 of 0 judged")
+    empty.add([[1.0, 2.0, 3.0]])
+    qtbot.waitUntil(lambda: dock.model.rowCount() == 1, timeout=LONG_MS)
+    dock.sheet.go_to(0)
+    dock.judge(Verdict.KEPT)
+    assert letters(dock) == "K"
+
+
 def test_a_file_that_can_not_be_saved_is_said(dock, store, qtbot):
     store.folder.rmdir() if store.folder.exists() else None
     store.folder.write_text("in the way")
