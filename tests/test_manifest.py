@@ -51,6 +51,11 @@ def test_the_dock_is_the_first_widget_and_the_check_of_picks_another(manifest):
 
     assert names[0] == "CryoET Data Portal"
     assert "Check picks" in names
+def test_the_docks_are_widgets_and_the_portal_comes_first(manifest):
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+
+    assert names[0] == "CryoET Data Portal"
+    assert "Review picks" in names
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
 
 

@@ -216,6 +216,23 @@ def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run, monkeypatch
     assert (look.name, look.is_visible) == ("My picks", False)
 
 
+def test_the_menu_of_a_row_of_picks_leads_to_their_review(qtbot, at_run, monkeypatch):
+    reviewed = []
+    monkeypatch.setattr("napari_cryoet._qt.browser.review_picks", lambda _viewer, layer: reviewed.append(layer))
+    run = at_run.screens.run
+    tick = first_that(run.annotations, is_points)
+    run.annotations.setData(tick, ON, CHECK)
+    settle(qtbot, at_run)
+    key = LayerKey("annotation", run.annotations.record_at(tick).shown_file.id)
+    run.annotation_menu_requested.emit(run.annotations.record_at(tick), QPoint(10, 10))
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    menu.review.trigger()
+    menu.close()
+
+    assert reviewed == at_run.link.layers_of(key)[:1]
+
+
 def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run, viewer_model):
     model = at_run.screens.run.annotations
     tick = first_that(model, lambda row: not row.fits and row.shown_file is not None)

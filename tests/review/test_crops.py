@@ -18,6 +18,7 @@ from napari_cryoet.review import CropReader, Frame
 from napari_cryoet.review.cropping import Cube, level_of
 from napari_cryoet.review.volume import ArrayVolume, open_for_review
 from napari_cryoet.streaming import open_pyramid
+from stream_server import StreamServer
 
 SHAPE = (36, 48, 64)
 SLOPES = np.array([3.0, -2.0, 0.5])
@@ -176,6 +177,8 @@ def test_each_block_is_read_once_for_all_crops_that_need_it(pyramid):
                 self.asked.append(block)
                 place = ((block[0] * 4, block[0] * 4 + 4), (0, SHAPE[1]), (0, SHAPE[2]))
                 yield block, place, self.read(level, place)
+                yield block, place, self.read(level, place)  # with somebody else's once more
+            yield (8,), ((32, 36), (0, SHAPE[1]), (0, SHAPE[2])), self.read(level, ((32, 36), (0, 1), (0, 1)))
 
     volume = Counting()
     crops = list(CropReader(volume, [[z, 20, 30] for z in (10, 11, 12, 20, 30)]).read(range(5), Frame(90, 50)))
@@ -184,6 +187,22 @@ def test_each_block_is_read_once_for_all_crops_that_need_it(pyramid):
     assert sorted(crop.row for crop in crops) == [0, 1, 2, 3, 4]
     for crop in crops:
         assert middle(crop.values) == pytest.approx(np.dot([(10, 11, 12, 20, 30)[crop.row], 20, 30], SLOPES), abs=1e-3)
+
+
+def test_over_a_server_nothing_is_asked_for_twice_and_little_of_a_large_volume(tmp_path):
+    values = np.random.default_rng(0).normal(size=(64, 300, 300)).astype(np.float32)
+    write_pyramid(tmp_path / "a.zarr", values, spacing_angstrom=10.0)
+    with StreamServer(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+        volume = open_for_review(pyramid, (10.0,) * 3)
+        server.requests.clear()
+        reader = CropReader(volume, [[20, 100 + row, 100] for row in range(10)])
+        crops = list(reader.read(range(10), Frame(200, 50)))
+
+    assert not volume.is_near
+    assert len(crops) == 10
+    assert len(set(server.requests)) == len(server.requests)
+    assert server.bytes_sent < values.nbytes / 4
 
 
 def test_what_was_read_is_in_memory_then(pyramid):

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cryoet.picks import Picks
 from napari_cryoet.review.ordering import Columns, Order, edge_distances, measured, nearest_distances, sorted_rows
 
 
@@ -30,14 +29,14 @@ def test_only_what_passes_a_filter_is_sorted():
     assert columns.rows(Order(is_descending=True), shown)[0].tolist() == [3, 1, 0]
 
 
-def test_distances_are_in_nanometres():
-    picks = Picks([[10, 10, 10], [10, 10, 13], [10, 20, 10]], 20.0, shape_zyx=(21, 100, 100))
+def test_distances_are_in_nanometres_also_where_voxels_are_no_cubes():
+    points = np.array([[10.0, 10, 10], [10, 10, 13], [10, 20, 10]])
+    columns = measured(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
 
-    assert measured(picks)["nearest_nm"].tolist() == [6.0, 6.0, 20.0]
-    assert measured(picks)["edge_nm"].tolist() == [21.0, 21.0, 21.0]
-    assert "edge_nm" not in measured(Picks([[1, 2, 3]], 20.0))
-    assert measured(Picks([[1, 2, 3]])) == {}
-    assert np.isnan(measured(Picks([[1, 2, 3]], 20.0))["nearest_nm"]).all()
+    assert columns["nearest_nm"].tolist() == [3.0, 3.0, 20.0]
+    assert columns["edge_nm"].tolist() == [10.5, 13.5, 10.5]
+    assert np.isnan(measured(points[:1], (21, 100, 100), np.ones(3))["nearest_nm"]).all()
+    assert measured(points[:0], (21, 100, 100), np.ones(3))["edge_nm"].tolist() == []
 
 
 def test_what_is_outside_is_a_negative_distance_from_the_edge():

@@ -35,7 +35,7 @@ def paint(layer: Layer, color: RGBA) -> None:
         layer.border_color = np.tile(color, (len(layer.data), 1))
         layer.face_color = faint
         layer.current_border_color = list(color)
-        layer.current_face_color = [*color[:3], float(faint[0, 3]) if len(faint) else color[3]]
+        layer.current_face_color = [*color[:3], float(faint[:, 3].max()) if len(faint) else color[3]]
     elif isinstance(layer, Vectors):
         layer.edge_color = list(color)
     elif isinstance(layer, Labels):
@@ -61,14 +61,23 @@ def watch(layer: Layer, changed: Callable[[], None]) -> None:
 def _color_of(layer: Layer) -> RGBA | None:
     match layer:
         case Points():
-            return _single(layer.border_color) or _rgba(layer.current_border_color, empty=not len(layer.data))
+            return _single(_undimmed(layer.border_color)) or _rgba(
+                layer.current_border_color, empty=not len(layer.data)
+            )
         case Vectors():
-            return _single(layer.edge_color)
+            return _single(_undimmed(layer.edge_color))
         case Surface():
             return _single(layer.colormap.colors)
         case Labels(colormap=DirectLabelColormap() as colormap):
             return _single([colormap.color_dict[label] for label in colormap.color_dict if label not in {0, None}])
     return None
+
+
+def _undimmed(colors: Any) -> Any:
+    """Colours as opaque as the most opaque of them: what was rejected in review is dimmed, and has its colour still."""
+    array = np.array(colors, dtype=float)
+    array[:, 3] = array[:, 3].max(initial=0.0)
+    return array
 
 
 def _single(colors: Any) -> RGBA | None:

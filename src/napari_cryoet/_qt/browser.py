@@ -20,6 +20,7 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.message_panel import MessagePanel
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.network_use import NetworkUse
+from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
 from napari_cryoet._qt.source_watch import SourceWatch
@@ -165,6 +166,7 @@ class PortalBrowser(QWidget):
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
         self._connect_network()
+        self.desk.review_requested.connect(lambda layer: review_picks(self._viewer, layer))
         self.tasks.unhandled.connect(screens.notice.show_error)
         self._theme.changed.connect(self._on_theme)
 

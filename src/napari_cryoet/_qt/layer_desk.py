@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import QObject, QPoint, Qt
+from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
@@ -23,6 +23,8 @@ from napari_cryoet.records import AnnotationFile, DepositionTitle, Tomogram
 
 class LayerDesk(QObject):
     """Connects a `RunView` with a `ViewerLink`; knows nothing of how either works."""
+
+    review_requested = Signal(object)  # a layer of points whose picks are to be judged
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class LayerDesk(QObject):
         menu: QMenu
         if key is not None and key in self._link.shown():
             menu = LayerMenu(self._link, key, self._volumes, self._run)
+            menu.review_requested.connect(self.review_requested)
         else:
             menu = passing_menu(self._run)
         if deposition_id is not None:

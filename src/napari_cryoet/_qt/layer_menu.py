@@ -1,7 +1,9 @@
-"""What can be done with the layer of a row, from the row: its eye, its colour, its name, its detail in 3D."""
+"""What can be done with the layer of a row: its eye, its colour, its name, its detail in 3D, a review of its picks."""
 
 from __future__ import annotations
 
+from napari.layers import Points
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QInputDialog, QMenu, QWidget
 
@@ -14,6 +16,8 @@ from napari_cryoet._qt.volume_detail import VolumeDetail
 
 class LayerMenu(QMenu):
     """Offered for what is shown; goes away by itself."""
+
+    review_requested = Signal(object)  # the layer of points
 
     def __init__(
         self, link: ViewerLink, key: LayerKey, volumes: VolumeDetail | None = None, parent: QWidget | None = None
@@ -33,6 +37,11 @@ class LayerMenu(QMenu):
             self.levels = self.addMenu("3D detail")
             if self.levels is not None:
                 add_levels(self.levels, volumes, key)
+        layers = link.layers_of(key)
+        if layers and isinstance(layers[0], Points):
+            self.review = self.addAction("Review picks…")
+            if self.review is not None:
+                self.review.triggered.connect(lambda _checked=False: self.review_requested.emit(layers[0]))
         if self.eye is not None:
             self.eye.triggered.connect(lambda _checked=False: link.set_visible(key, not look.is_visible))
         if self.color is not None:

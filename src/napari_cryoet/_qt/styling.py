@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from qtpy.QtGui import QColor
 
-from napari_cryoet._qt.theme import Colors
+from napari_cryoet._qt.theme import KEPT_COLOR, REJECTED_COLOR, Colors
 
 
-def style_sheet(colors: Colors) -> str:
-    """Rules for the dock; object names are the only selectors, so nothing leaks into other plugins."""
+def style_sheet(colors: Colors, dock: str = "PortalBrowser") -> str:
+    """Rules for a dock by its object name; such names are the only selectors, so nothing leaks into other plugins."""
+    return _rules(colors).replace("#PortalBrowser", f"#{dock}")
+
+
+def _rules(colors: Colors) -> str:
     return f"""
     #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#depositionCount,
     #PortalBrowser QLabel#runCount,
@@ -52,6 +56,15 @@ def style_sheet(colors: Colors) -> str:
     #PortalBrowser QListView::item, #PortalBrowser QTreeView::item {{ padding: 0px; margin: 0px; }}
     #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
     #PortalBrowser QComboBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
+    #PortalBrowser QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
+    #PortalBrowser QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
+    #PortalBrowser QProgressBar::chunk {{ background: {_css(colors.accent)}; border-radius: 3px; }}
+    #PortalBrowser QPushButton#verdictK, #PortalBrowser QPushButton#verdictX, #PortalBrowser QPushButton#verdictU {{
+        text-align: left; padding: 4px 8px; border-left: 3px solid {_css(colors.faint)};
+    }}
+    #PortalBrowser QPushButton#verdictK {{ border-left-color: {_css(KEPT_COLOR)}; }}
+    #PortalBrowser QPushButton#verdictX {{ border-left-color: {_css(REJECTED_COLOR)}; }}
     """
 
 

@@ -12,6 +12,10 @@ from qtpy.QtGui import QColor
 if TYPE_CHECKING:
     import napari
 
+#: What was kept and what was rejected: told apart with every kind of colour vision, and in both themes.
+KEPT_COLOR = QColor(0, 168, 120)
+REJECTED_COLOR = QColor(222, 86, 42)
+
 
 @dataclass(frozen=True, slots=True)
 class Colors:

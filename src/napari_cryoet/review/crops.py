@@ -108,8 +108,8 @@ class CropReader:
             for block in blocks:
                 needed_by.setdefault(block, []).append(row)
         contents: dict[int, NDArray[Any]] = {}
-        for block, place, values in self.volume.arriving(level_of(self.volume, shape), needed_by, stop):
-            for row in needed_by[block]:
+        for block, place, values in self.volume.arriving(level_of(self.volume, shape), list(needed_by), stop):
+            for row in needed_by.pop(block, ()):  # others' blocks may come along, and ours with others' again
                 box = cuts[row].box
                 common = intersect(place, box) if box is not None else None
                 if box is None or common is None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.picks import Picks
 from napari_cryoet.review.filtering import is_missing, numbers_of
 
 #: Columns that are measured, beside those that the picks have.
@@ -56,24 +55,18 @@ def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[N
     return np.concatenate([known[sorting], unknown]), len(unknown)
 
 
-def measured(picks: Picks, shape_zyx: tuple[int, int, int] | None = None) -> dict[str, NDArray[Any]]:
+def measured(
+    points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
     """What the places of picks alone say, in nm: how far the nearest other one is, and the edge of the volume.
 
     Parameters
     ----------
-    picks
-        With a voxel spacing; without one nothing can be measured.
-    shape_zyx
-        Of the volume in voxels of the picks' grid; by default the one that the picks know. Else there is no edge.
+    points_zyx, shape_zyx, spacing_zyx
+        Where they are in the volume, in its voxels, its size in voxels, and the size of a voxel in ångström.
     """
-    if picks.spacing_angstrom is None:
-        return {}
-    nm_per_voxel = picks.spacing_angstrom / 10
-    columns: dict[str, NDArray[Any]] = {NEAREST: nearest_distances(picks.points_zyx) * nm_per_voxel}
-    shape = shape_zyx or picks.shape_zyx
-    if shape is not None:
-        columns[EDGE] = edge_distances(picks.points_zyx, shape) * nm_per_voxel
-    return columns
+    nearest = nearest_distances(points_zyx * spacing_zyx) / 10
+    return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
 
 
 def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,11 +79,12 @@ def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(distances[:, 1], dtype=np.float64)
 
 
-def edge_distances(points_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.float64]:
-    """How far each point is from the nearest face of a volume, in voxels; negative outside of it.
+def edge_distances(
+    points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: ArrayLike = 1.0
+) -> NDArray[np.float64]:
+    """How far each point is from the nearest face of a volume, in the unit of ``spacing_zyx``; negative outside of it.
 
     Faces are half a voxel beyond the centres of the outermost voxels.
     """
-    beyond = points_zyx + 0.5
-    before = np.asarray(shape_zyx) - 0.5 - points_zyx
-    return np.asarray(np.minimum(beyond, before).min(axis=1), dtype=np.float64)
+    inwards = np.minimum(points_zyx + 0.5, np.asarray(shape_zyx) - 0.5 - points_zyx)
+    return np.asarray((inwards * spacing_zyx).min(axis=1), dtype=np.float64)

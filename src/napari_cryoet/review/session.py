@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,6 +107,7 @@ class SessionStore:
     """
 
     folder: Path = field(default_factory=default_folder)
+    _seen: dict[Path, tuple[int, int]] = field(default_factory=dict, repr=False)  # files as we left them
 
     def path_of(self, subject: Subject) -> Path:
         """The file of a review."""
@@ -123,6 +125,7 @@ class SessionStore:
         """
         path = self.path_of(subject)
         try:
+            self._look(path)
             content = _read(path)
             if content is None:
                 return Resumed()
@@ -134,6 +137,16 @@ class SessionStore:
             raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
         decisions, is_found = match(rows, picks)
         return Resumed(decisions, rows.take(~is_found), _remark(len(rows), int(is_found.sum())), view)
+
+    def keep_others(self, subject: Subject) -> Path | None:
+        """Set a file aside that somebody else, as another window, wrote since we read or wrote it; where it is then."""
+        path = self.path_of(subject)
+        if path not in self._seen or _stamp(path) in {None, self._seen[path]}:
+            return None
+        return set_aside(path, "other")
+
+    def _look(self, path: Path) -> None:
+        self._seen[path] = _stamp(path) or (0, 0)
 
     def save(self, subject: Subject, rows: Iterable[Rows], view: Mapping[str, Any] | None = None) -> Path:
         """Write decisions, in one step.
@@ -153,23 +166,34 @@ class SessionStore:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(fresh, path)
+            self._look(path)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
             raise CryoETError(
                 f"The review can't be saved: {error.strerror}.", hint=f"Make room in {self.folder} and judge one more."
             ) from error
         return path
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, why: str = "unread") -> Path:
     """Give a file another name, so that it isn't overwritten; the new path."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    aside = path.with_name(f"{path.name}.unread-{stamp}")
+    aside = path.with_name(f"{path.name}.{why}-{stamp}")
     try:
         os.replace(path, aside)
     except OSError as error:
         raise CryoETError(f"The saved review can't be set aside: {error.strerror}.", hint=str(path)) from error
     return aside
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes whenever a file is replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _read(path: Path) -> str | None:

@@ -33,12 +33,15 @@ class ReviewVolume(ABC):
         The size of a finest voxel in ångström; it may differ between the axes.
     is_mean
         Whether a coarse voxel lies in the middle of the finest voxels that it spans, and not on the first of them.
+    is_near
+        Whether it is on this computer, so that reading much of it costs little.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     factors: tuple[tuple[float, ...], ...]
     spacing_zyx: NDArray[np.float64]
     is_mean: bool
+    is_near: bool
 
     def voxel_angstrom(self, level: int) -> float:
         """The longest side of a voxel of a level."""
@@ -86,6 +89,7 @@ class PyramidVolume(ReviewVolume):
         self.shapes, self.factors = pyramid.shapes, pyramid.factors
         self.spacing_zyx = np.asarray(spacing_zyx, dtype=np.float64)
         self.is_mean = pyramid.coarse_offset == "mean"
+        self.is_near = not pyramid.line
 
     def block_shape(self, level: int) -> tuple[int, ...]:
         """See `ReviewVolume`."""
@@ -121,7 +125,7 @@ class ArrayVolume(ReviewVolume):
         self._array = array
         self.shapes, self.factors = (tuple(array.shape),), ((1.0,) * 3,)
         self.spacing_zyx = np.asarray(spacing_zyx, dtype=np.float64)
-        self.is_mean = True
+        self.is_mean = self.is_near = True
 
     def block_shape(self, level: int) -> tuple[int, ...]:
         """See `ReviewVolume`; where things are near each other in memory."""

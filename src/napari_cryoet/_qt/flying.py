@@ -1,0 +1,26 @@
+"""Takes a viewer to a place: its slice and the middle of its canvas, in 2D and in 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari.components import ViewerModel
+
+
+def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
+    """Show a place in the middle, at the zoom that there is.
+
+    Parameters
+    ----------
+    world
+        In world coordinates, of the viewer's last axes.
+    """
+    dims = viewer.dims
+    first = dims.ndim - len(world)
+    point = list(dims.point)
+    point[first:] = [float(part) for part in world]
+    steps = {axis: point[axis] for axis in dims.not_displayed if axis >= first}
+    if steps:
+        dims.set_point(tuple(steps), tuple(steps.values()))
+    center = [point[axis] for axis in dims.displayed]
+    viewer.scene.camera.center = (*(0.0,) * (3 - len(center)), *center)

@@ -1,0 +1,91 @@
+"""Measures of picks what they are to be sorted or filtered by: where they are at once, density in the background."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.review.crops import CropReader
+from napari_cryoet.review.density import densities_at
+from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order, measured
+from napari_cryoet.review.review import Review
+
+TASK: Final = "review measure"
+_AT_ONCE: Final = 20_000  # picks whose places are measured in a hundredth of a second
+
+
+class Measuring(QObject):
+    """Adds columns to a `Review`."""
+
+    done = Signal()  # a column that was lacking is there
+    failed = Signal(object)  # CryoETError
+
+    def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tasks = tasks
+        self._review: Review | None = None
+        self._reader: CropReader | None = None
+        self._diameter_angstrom = 100.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is being measured."""
+        return self._tasks.is_running(TASK)
+
+    def use(self, review: Review | None, reader: CropReader | None, diameter_angstrom: float) -> None:
+        """Begin anew: other picks, or another volume; what was measured before is forgotten.
+
+        Parameters
+        ----------
+        diameter_angstrom
+            Of the ball that density is measured in.
+        """
+        self._tasks.stop(TASK)
+        self._review, self._reader, self._diameter_angstrom = review, reader, diameter_angstrom
+        if review is None:
+            return
+        review.forget_measured()
+        if reader is not None and len(review.picks) <= _AT_ONCE:
+            review.set_measured(_places(reader))
+
+    def lacks(self, order: Order, filter_text: str) -> bool:
+        """Whether something has to be measured first, which then begins; `done` tells when it is there."""
+        review, reader = self._review, self._reader
+        if review is None or reader is None:
+            return False
+        columns = review.columns
+        for name in (DENSITY, NEAREST, EDGE):
+            if (name == order.column or name in filter_text.lower()) and name not in columns:
+                self._measure(review, reader, name)
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Measure nothing any more."""
+        self._tasks.stop(TASK)
+
+    def _measure(self, review: Review, reader: CropReader, name: str) -> None:
+        diameter = self._diameter_angstrom
+
+        def work(job: Job) -> dict[str, NDArray[Any]]:
+            if name != DENSITY:
+                return _places(reader)
+
+            def tell(done: int, total: int) -> None:
+                job.say(done / max(total, 1), f"{done:,} of {total:,} picks")
+
+            return {DENSITY: densities_at(reader.volume, reader.points_zyx, diameter, stop=job.stop, progress=tell)}
+
+        def then(columns: dict[str, NDArray[Any]]) -> None:
+            review.set_measured(columns)
+            self.done.emit()
+
+        self._tasks.run(TASK, work, then=then, failed=self.failed.emit, title="Measuring picks")
+
+
+def _places(reader: CropReader) -> dict[str, NDArray[Any]]:
+    volume = reader.volume
+    return measured(reader.points_zyx, volume.shapes[0], volume.spacing_zyx)

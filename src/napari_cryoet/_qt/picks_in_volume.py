@@ -1,0 +1,75 @@
+"""Where the picks of a Points layer are in the voxels of an Image layer, and what one cuts crops from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer, Points
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.crops import CropReader
+from napari_cryoet.review.volume import open_for_review
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """How a layer's voxels lie in the world, in ångström, or in voxels where it doesn't say how large they are."""
+
+    step: NDArray[np.float64]
+    start: NDArray[np.float64]
+
+
+def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
+    """Cuts crops from an image around picks, which may be counted in other voxels than the image.
+
+    Raises
+    ------
+    CryoETError
+        If one of the layers is rotated or sheared, has another number of axes, or is in colour.
+    """
+    if image.rgb:
+        raise CryoETError(f"{image.name} is a picture in colour, not a volume.")
+    own, theirs = _grid(points), _grid(image)
+    volume = open_for_review(image.data, theirs.step)
+    world = picks.points_zyx * own.step + own.start
+    return CropReader(volume, (world - theirs.start) / theirs.step, picks.rotations_zyx)
+
+
+def can_be_cut(layer: Layer) -> bool:
+    """Whether crops can be cut from a layer."""
+    return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
+
+
+def has_picks(layer: Layer) -> bool:
+    """Whether a layer can be reviewed."""
+    return isinstance(layer, Points) and layer.ndim == 3
+
+
+def diameter_angstrom(layer: Points) -> float:
+    """How large its points are drawn: the particle's diameter, in a layer of ours."""
+    size = float(np.median(layer.size)) if len(layer.size) else 0.0
+    return size * float(np.mean(_grid(layer).step))
+
+
+def _grid(layer: Any) -> _Grid:
+    identity = np.eye(layer.ndim)
+    is_straight = (
+        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(layer.ndim + 1))
+        and np.allclose(layer.rotate, identity)
+        and np.allclose(layer.shear, 0)
+    )
+    if not is_straight:
+        raise CryoETError(
+            f"{layer.name} is rotated or sheared in the viewer, so crops can't be cut along its axes.",
+            hint="Reset its transform, or choose another layer.",
+        )
+    units = [float((1 * unit).to("angstrom").magnitude) if _is_length(unit) else 1.0 for unit in layer.units]
+    return _Grid(np.asarray(layer.scale) * units, np.asarray(layer.translate) * units)
+
+
+def _is_length(unit: Any) -> bool:
+    return bool(unit.is_compatible_with("angstrom"))

@@ -1,0 +1,238 @@
+"""What is reviewed and how it is looked at: which picks, which volume, the crop, the order and the filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
+
+from napari_cryoet._qt.crop_looks import PLANES, Looks
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.review.cropping import Plane
+from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
+
+_WORDS: Final = {
+    "": "file order",
+    "score": "score",
+    DENSITY: "density",
+    NEAREST: "nearest pick, nm",
+    EDGE: "edge, nm",
+}
+_TYPING_MS: Final = 300
+
+
+class Nanometres(QDoubleSpinBox):
+    """A length that is taken over once it is typed in full, since each digit would cut all crops anew."""
+
+    def __init__(self, name: str, low: float, high: float, value: float, *, prefix: str = "") -> None:
+        super().__init__()
+        self.setRange(low, high)
+        self.setDecimals(1)
+        self.setValue(value)
+        self.setPrefix(prefix)
+        self.setSuffix(" nm")
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setKeyboardTracking(False)
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{prefix}88.8 nm") + 12)
+
+    def textFromValue(self, value: float) -> str:
+        """Without a nought that says nothing."""
+        return f"{value:.1f}".removesuffix(".0")
+
+
+class ReviewControls(QWidget):
+    """The fields above the contact sheet."""
+
+    points_chosen = Signal(object)  # the layer, or None
+    image_chosen = Signal(object)
+    looks_changed = Signal()
+    order_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.points = _combo("Picks to review")
+        self.image = _combo("Volume that crops are cut from")
+        self.side = Nanometres("Side of a crop", 2, 500, 40)
+        self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
+        self.plane = _combo("Plane of the crops")
+        self.plane.setFixedWidth(62)
+        for plane in PLANES:
+            self.plane.addItem(plane.upper(), plane)
+        self.oriented = QCheckBox("oriented")
+        self.order = _combo("Sort by")
+        self.direction = QToolButton()
+        self.direction.setCheckable(True)
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter: score > 0.4")
+        self.filter.setAccessibleName("Filter")
+        self.filter.setClearButtonEnabled(True)
+        self._typed = single_shot(self, _TYPING_MS, self.order_changed.emit)
+        self._lay_out()
+        self._connect()
+        self.set_columns(())
+        self._name_direction()
+        self.set_can_orient(False)
+
+    # what is chosen
+
+    @property
+    def looks(self) -> Looks:
+        """How crops are to be cut."""
+        plane: Plane = PLANES[max(0, self.plane.currentIndex())]
+        is_oriented = self.oriented.isEnabled() and self.oriented.isChecked()
+        return Looks(self.side.value(), self.slab.value(), plane, is_oriented)
+
+    @property
+    def sorting(self) -> Order:
+        """How picks are to be sorted."""
+        return Order(str(self.order.currentData() or ""), self.direction.isChecked())
+
+    @property
+    def filter_text(self) -> str:
+        """As it is typed."""
+        return self.filter.text().strip()
+
+    # what there is to choose from
+
+    def set_layers(self, points: Iterable[Any], images: Iterable[Any]) -> None:
+        """Offer layers; what was chosen stays chosen if it is still there."""
+        _offer(self.points, points)
+        _offer(self.image, images)
+
+    def choose(self, points: Any, image: Any) -> None:
+        """Let layers be chosen, without a word."""
+        for combo, layer in ((self.points, points), (self.image, image)):
+            with QSignalBlocker(combo):
+                combo.setCurrentIndex(_index_of(combo, layer))
+
+    def set_looks(self, looks: Looks) -> None:
+        """Show how crops are cut, without a word."""
+        with QSignalBlocker(self.side), QSignalBlocker(self.slab), QSignalBlocker(self.plane):
+            self.side.setValue(looks.side_nm)
+            self.slab.setValue(looks.slab_nm)
+            self.plane.setCurrentIndex(PLANES.index(looks.plane))
+        with QSignalBlocker(self.oriented):
+            self.oriented.setChecked(looks.is_oriented)
+
+    def set_can_orient(self, can_orient: bool) -> None:
+        """Say whether any of the picks has an orientation."""
+        self.oriented.setEnabled(can_orient)
+        self.oriented.setToolTip(
+            "Cut each crop along the particle's own axes"
+            if can_orient
+            else "These picks have no orientations, so crops are cut along the volume's axes"
+        )
+
+    def set_columns(self, names: Iterable[str]) -> None:
+        """Offer columns to sort by, beside what can be measured."""
+        chosen = self.order.currentData()
+        with QSignalBlocker(self.order):
+            self.order.clear()
+            for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
+                self.order.addItem(_WORDS.get(name, name), name)
+            self.order.setCurrentIndex(max(0, self.order.findData(chosen)))
+
+    def set_sorting(self, order: Order, filter_text: str) -> None:
+        """Show how picks are sorted and filtered, without a word."""
+        with QSignalBlocker(self.order), QSignalBlocker(self.direction), QSignalBlocker(self.filter):
+            self.order.setCurrentIndex(max(0, self.order.findData(order.column)))
+            self.direction.setChecked(order.is_descending)
+            self.filter.setText(filter_text)
+        self._name_direction()
+
+    def set_filter_problem(self, problem: str) -> None:
+        """Say at the field what is wrong with the filter; nothing where it is right."""
+        self.filter.setProperty("hasProblem", bool(problem))
+        style = self.filter.style()
+        if style is not None:
+            style.polish(self.filter)
+
+    def _connect(self) -> None:
+        self.points.currentIndexChanged.connect(lambda _i: self.points_chosen.emit(self.points.currentData()))
+        self.image.currentIndexChanged.connect(lambda _i: self.image_chosen.emit(self.image.currentData()))
+        self.plane.currentIndexChanged.connect(lambda _i: self.looks_changed.emit())
+        self.side.valueChanged.connect(lambda _v: self.looks_changed.emit())
+        self.slab.valueChanged.connect(lambda _v: self.looks_changed.emit())
+        self.oriented.toggled.connect(lambda _on: self.looks_changed.emit())
+        self.order.currentIndexChanged.connect(lambda _i: self.order_changed.emit())
+        self.direction.toggled.connect(self._on_direction)
+        self.filter.textChanged.connect(lambda _text: self._typed.start())
+        self.filter.returnPressed.connect(self.order_changed)
+
+    def _on_direction(self, _is_descending: bool) -> None:
+        self._name_direction()
+        self.order_changed.emit()
+
+    def _name_direction(self) -> None:
+        is_descending = self.direction.isChecked()
+        words = "Largest first" if is_descending else "Smallest first"
+        self.direction.setText("↓" if is_descending else "↑")
+        self.direction.setAccessibleName(words)
+        self.direction.setToolTip(words)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        rows = (
+            ("Picks", (self.points,)),
+            ("In", (self.image,)),
+            ("Crop", (self.side, self.slab, self.plane, self.oriented)),
+            ("Sort", (self.order, self.direction, self.filter)),
+        )
+        for number, (name, fields) in enumerate(rows):
+            grid.addWidget(_dim(name), number, 0)
+            line = QHBoxLayout()
+            line.setSpacing(4)
+            for field in fields:
+                line.addWidget(field, 1 if field in (self.points, self.image, self.order, self.filter) else 0)
+            if self.side in fields:
+                line.addStretch()
+            grid.addLayout(line, number, 1)
+
+
+def _combo(name: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setAccessibleName(name)
+    combo.setToolTip(name)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(2)
+    combo.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+def _dim(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("dimText")
+    return label
+
+
+def _offer(combo: QComboBox, layers: Iterable[Any]) -> None:
+    chosen = combo.currentData()
+    with QSignalBlocker(combo):
+        combo.clear()
+        for layer in layers:
+            combo.addItem(layer.name, layer)
+        combo.setCurrentIndex(_index_of(combo, chosen))
+
+
+def _index_of(combo: QComboBox, layer: Any) -> int:
+    return next((i for i in range(combo.count()) if combo.itemData(i) is layer), -1)

@@ -1,0 +1,405 @@
+"""The review dock: judges the picks of a layer in a contact sheet, and gives back those that were kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from qtpy.QtCore import QEvent, Signal
+from qtpy.QtGui import QCloseEvent, QHideEvent
+
+from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.crop_looks import Looks
+from napari_cryoet._qt.measuring import Measuring
+from napari_cryoet._qt.picks_in_volume import can_be_cut, diameter_angstrom, has_picks, reader_for
+from napari_cryoet._qt.review_screen import ReviewScreen
+from napari_cryoet._qt.reviewed_layer import ReviewedLayer
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.exceptions import CryoETError, WithheldError
+from napari_cryoet.review.cropping import Cube, Frame
+from napari_cryoet.review.crops import CropReader
+from napari_cryoet.review.decisions import Verdict
+from napari_cryoet.review.ordering import Order
+from napari_cryoet.review.review import Review
+from napari_cryoet.review.session import SessionStore, Subject
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Points
+
+#: How wide a crop is at first, in diameters of the particle.
+_CROP_DIAMETERS: Final = 1.6
+_DEFAULT_SIDE_NM: Final = 40.0
+
+
+class ReviewDock(ReviewScreen):
+    """Review picks.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are reviewed.
+    store
+        Where decisions are kept between sessions.
+
+    Attributes
+    ----------
+    review
+        What is judged; None while no layer is.
+    """
+
+    _save_failed = Signal(object)  # CryoETError, from the thread that saves
+
+    def __init__(self, napari_viewer: napari.Viewer, *, store: SessionStore | None = None) -> None:
+        super().__init__(napari_viewer)
+        self._viewer, self._store = napari_viewer, store or SessionStore()
+        self._layer: ReviewedLayer | None = None
+        self._reader: CropReader | None = None
+        self._image: Image | None = None
+        self._is_following = False
+        self.review: Review | None = None
+        self._activity = Activity(self.tasks, self)
+        self.measuring = Measuring(self.tasks, self)
+        self._recut_soon = single_shot(self, 0, self._recut)
+        self._list_soon = single_shot(self, 0, self._list_layers)
+        self._connect()
+        self._begin_with_something()
+
+    # what is reviewed
+
+    @property
+    def layer(self) -> Points | None:
+        """The layer whose picks are judged."""
+        return None if self._layer is None else self._layer.layer
+
+    @property
+    def image(self) -> Image | None:
+        """The layer that crops are cut from."""
+        return self._image
+
+    def review_layer(self, layer: Points | None, image: Image | None = None) -> None:
+        """Judge the picks of a layer; what was decided about them before is there again.
+
+        Parameters
+        ----------
+        layer
+            Any Points layer with three axes; None ends the review.
+        image
+            What crops are cut from; by default the volume that lies below it.
+        """
+        self._end()
+        self._image = image or self._image_for(layer)
+        if layer is not None:
+            self._begin(layer)
+        self._list_layers()
+        self.show_review(self.review, has_image=self._image is not None)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """End the review."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """What is decided is on disk before the window goes."""
+        super().hideEvent(event)
+        if self.review is not None:
+            self.review.save()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that napari closes leaves its widget without a parent: that ends the review too."""
+        super().changeEvent(event)
+        if event is None or event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is None:
+            self._end()
+            self._follow_layers(False)
+            self.tasks.stop_all()
+        else:
+            self._follow_layers(True)
+
+    def close_down(self) -> None:
+        """End the review for good: save, let layers look as they did, read nothing any more."""
+        self._end()
+        self._follow_layers(False)
+        self.tasks.close()
+        self.theme.close()
+
+    def _begin_with_something(self) -> None:
+        """The active layer, or the only one there is."""
+        active = self._viewer.layers.selection.active
+        choices = [layer for layer in self._viewer.layers if has_picks(layer)]
+        chosen = active if active in choices else choices[0] if len(choices) == 1 else None
+        self.review_layer(chosen)
+
+    def _begin(self, layer: Points) -> None:
+        try:
+            reviewed = ReviewedLayer(self._viewer, layer, self)
+            subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
+            review = Review(reviewed.picks, subject, self._store, failed=self._save_failed.emit)
+        except CryoETError as error:
+            self.notice.show_error(error)
+            return
+        self._layer, self.review = reviewed, review
+        reviewed.changed.connect(self._on_picks_changed)
+        reviewed.selected.connect(self._on_selected_in_viewer)
+        if review.remark:
+            self.notice.show_notice(review.remark)
+        self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
+        self.controls.set_looks(self._looks_of(review, layer))
+        self.controls.set_columns(review.picks.table())
+        self.controls.set_sorting(Order(), "")
+        self.results.use(layer, review)
+        self._recut()
+        self._show_decisions()
+
+    def _end(self) -> None:
+        """Save and let go of the layer."""
+        self._recut_soon.stop()
+        self.measuring.use(None, None, _DEFAULT_SIDE_NM)
+        self.feed.use(None, Frame(400, 50))
+        self.average.use(None, Cube(400))
+        self.model.set_review(None)
+        self.results.use(None, None)
+        if self.review is not None:
+            self.review.save()
+        if self._layer is not None:
+            self._layer.close()
+            self._layer.deleteLater()
+        self._layer = self._reader = self.review = None
+        self.notice.hide()
+
+    def _looks_of(self, review: Review, layer: Points) -> Looks:
+        """As these picks were looked at last, or as large as suits them."""
+        now, saved = self.controls.looks, review.view
+        try:
+            side = round(diameter_angstrom(layer) / 10 * _CROP_DIAMETERS) or _DEFAULT_SIDE_NM
+        except CryoETError:
+            side = _DEFAULT_SIDE_NM  # what is wrong is said when crops are cut
+        return now.recalled(saved, side)
+
+    # what is looked at
+
+    def _recut(self) -> None:
+        """Cut all crops anew: of other picks, from another volume, or in another frame."""
+        review, layer = self.review, self._layer
+        if review is None or layer is None:
+            return
+        had_volume = self._reader is not None
+        self._reader = None
+        if self._image is not None:
+            try:
+                self._reader = reader_for(layer.layer, self._image, review.picks)
+            except CryoETError as error:
+                self.notice.show_error(error)
+        looks = self.controls.looks
+        side = looks.side_nm * 10
+        frame = Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, self.sheet.crop_px | 1)
+        self.feed.use(self._reader, frame)
+        if self._reader is not None and not had_volume:
+            self.average.switch.setChecked(self._reader.volume.is_near)
+        self.average.use(self._reader, Cube(side, looks.is_oriented))
+        self.measuring.use(review, self._reader, side / _CROP_DIAMETERS)
+        self._want_average()
+        self._sort()
+        self.sheet.look_again()
+
+    def _sort(self) -> None:
+        """Sort and filter as the fields say, once all that takes is measured."""
+        review = self.review
+        if review is None:
+            return
+        order, text = self.controls.sorting, self.controls.filter_text
+        if self.measuring.lacks(order, text):
+            if not self.model.rowCount():
+                self.model.set_review(review)  # as they stand, until it is measured
+            self._show_status()
+            return
+        place = self.sheet.currentIndex().row()
+        row = self.model.row_at(place) if 0 <= place < self.model.rowCount() else None
+        try:
+            review.look_at(order, text)
+        except CryoETError as error:
+            self.controls.set_filter_problem(str(error))
+            self.status.set_status(str(error))
+            return
+        self.controls.set_filter_problem("")
+        self.model.set_review(review)
+        kept_place = None if row is None else self.model.place_of(row)
+        if kept_place is not None:
+            self.sheet.go_to(kept_place)
+        self.show_counts(review)
+        self._show_status()
+
+    # judging
+
+    def judge(self, verdict: Verdict, goes_on: bool = False) -> None:
+        """Give what is selected in the sheet a verdict; ``goes_on`` to the next undecided pick."""
+        review = self.review
+        if review is None or not self.sheet.selected_places:
+            return
+        if review.judge([self.model.row_at(place) for place in self.sheet.selected_places], verdict):
+            self._show_decisions()
+        if goes_on:
+            self.next_undecided()
+
+    def undo(self) -> None:
+        """Take back the last decision, and show what it was about."""
+        if self.review is not None:
+            about = self.review.decisions.changed_by_last_step()
+            self._after_step(self.review.undo(), about)
+
+    def redo(self) -> None:
+        """Take the decision again that was taken back last."""
+        if self.review is not None:
+            is_done = self.review.redo()
+            self._after_step(is_done, self.review.decisions.changed_by_last_step())
+
+    def next_undecided(self, step: int = 1) -> None:
+        """Go to the next pick that isn't judged, in the sheet and in the viewer."""
+        review = self.review
+        place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
+        if place is None:
+            self.status.set_status("All picks that are shown are judged.")
+            return
+        self.sheet.go_to(place)
+        self.fly_to(place)
+
+    def fly_to(self, place: int) -> None:
+        """Show the pick at a place of the sheet in the viewer, and select it there."""
+        if self._layer is not None:
+            row = self.model.row_at(place)
+            self._layer.fly_to(row)
+            self._layer.select([row])
+
+    def _after_step(self, is_done: bool, about: frozenset[int]) -> None:
+        review = self.review
+        if review is None or not is_done:
+            return
+        rows = np.flatnonzero(np.isin(review.ids, list(about)))
+        places = sorted(place for row in rows.tolist() if (place := self.model.place_of(row)) is not None)
+        if places:
+            self.sheet.go_to(places[0])
+            self.sheet.select(places)
+        self._show_decisions()
+
+    def _show_decisions(self) -> None:
+        """Verdicts are others: in the sheet, the viewer, the average and the counts."""
+        review = self.review
+        if review is None or self._layer is None:
+            return
+        self.model.refresh()
+        self._layer.dim(review.decisions.ids(Verdict.REJECTED))
+        self._want_average()
+        self.results.update_counts()
+        self.show_counts(review)
+
+    def _want_average(self) -> None:
+        if self.review is not None:
+            self.average.want(self.review.rows_with(Verdict.KEPT).tolist())
+
+    # what happens
+
+    def _connect(self) -> None:
+        self.controls.points_chosen.connect(self.review_layer)
+        self.controls.image_chosen.connect(self._on_image_chosen)
+        self.controls.looks_changed.connect(self._on_looks)
+        self.controls.order_changed.connect(self._sort)
+        self.verdicts.judged.connect(self.judge)
+        self.sheet.judged.connect(self.judge)
+        self.sheet.opened.connect(self.fly_to)
+        self.sheet.next_undecided_requested.connect(self.next_undecided)
+        self.sheet.undo_requested.connect(self.undo)
+        self.sheet.redo_requested.connect(self.redo)
+        self.sheet.looked_at.connect(self._on_looked_at)
+        self.feed.state_changed.connect(self._show_status)
+        self.average.state_changed.connect(self._show_status)
+        self.measuring.done.connect(self._sort)
+        self.status.stop_requested.connect(self._on_stop)
+        self.status.retry_requested.connect(self.feed.retry)
+        self.results.told.connect(self.notice.show_notice)
+        for part in (self.measuring, self.average, self.results):
+            part.failed.connect(self._on_failed)
+        self._save_failed.connect(self._on_failed)
+        self.tasks.unhandled.connect(self._on_failed)
+        self._follow_layers(True)
+
+    def _on_looks(self) -> None:
+        """Cut crops as the fields say now, and remember that."""
+        self._recut_soon.start()
+        if self.review is not None:
+            self.review.view = self.controls.looks.remembered()
+            self.review.save_soon()
+
+    def _on_looked_at(self, places: list[int]) -> None:
+        self.feed.want(self.model.row_at(place) for place in places)
+
+    def _on_image_chosen(self, image: Image | None) -> None:
+        self._image, self._reader = image, None
+        self._recut()
+        self.show_review(self.review, has_image=image is not None)
+
+    def _on_picks_changed(self) -> None:
+        if self.review is None or self._layer is None:
+            return
+        self.review.set_picks(self._layer.picks)
+        self.controls.set_columns(self.review.picks.table())
+        self._recut()
+        self._show_decisions()
+
+    def _on_selected_in_viewer(self, rows: list[int]) -> None:
+        """One pick that is selected in the viewer is shown in the sheet."""
+        place = self.model.place_of(rows[0]) if len(rows) == 1 else None
+        if place is not None:
+            self.sheet.go_to(place)
+
+    def _on_stop(self) -> None:
+        self.measuring.stop()
+        self.average.stop()
+        self.feed.stop()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        if isinstance(error, WithheldError):
+            self.notice.show_notice(str(error))  # the switch is in the portal's dock
+        else:
+            self.notice.show_error(error)
+        self._show_status()
+
+    def _show_status(self) -> None:
+        self.show_status(self.review, is_measuring=self.measuring.is_running)
+
+    # which layers there are
+
+    def _follow_layers(self, follows: bool) -> None:
+        """Hear of layers that come and go, or no more."""
+        if follows == self._is_following:
+            return
+        self._is_following = follows
+        self._list_soon.stop()
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            (event.connect if follows else event.disconnect)(self._on_layers)
+        if follows:
+            self._list_soon.start()
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self._list_soon.start()
+
+    def _list_layers(self) -> None:
+        """Offer the layers that there are; what is reviewed ends with its layer."""
+        layers = list(self._viewer.layers)
+        if self.layer is not None and self.layer not in layers:
+            self.review_layer(None)
+            return
+        points = [layer for layer in reversed(layers) if has_picks(layer)]
+        images = [layer for layer in reversed(layers) if can_be_cut(layer)]
+        self.controls.set_layers(points, images)
+        if self._image not in images:
+            self._on_image_chosen(self._image_for(self.layer))
+        self.controls.choose(self.layer, self._image)
+
+    def _image_for(self, layer: Points | None) -> Image | None:
+        """The visible volume that lies nearest below a layer, or else any."""
+        layers = list(self._viewer.layers)
+        below = layers[: layers.index(layer)] if layer in layers else layers
+        choices = [other for other in below if can_be_cut(other)] or [other for other in layers if can_be_cut(other)]
+        visible = [other for other in choices if other.visible]
+        return next(reversed(visible or choices), None)

@@ -1,0 +1,140 @@
+"""What a review results in: kept and rejected picks as layers, and the kept ones as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.appearance import appearance_of
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.review.decisions import Verdict
+from napari_cryoet.review.outcome import kept_picks, rejected_picks, reviewer
+from napari_cryoet.review.review import Review
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Points
+
+EXPORT_TASK = "review export"
+
+
+class ReviewResults(QWidget):
+    """Buttons that are live as soon as there is something to give back."""
+
+    failed = Signal(object)  # CryoETError
+    told = Signal(str)
+
+    def __init__(self, viewer: napari.Viewer, tasks: Tasks, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._tasks = viewer, tasks
+        self._layer: Points | None = None
+        self._review: Review | None = None
+        self.kept = _button("Kept as layer", "Add a new layer of the kept picks")
+        self.rejected = _button("Rejected as layer", "Add a new layer of the rejected picks")
+        self.export = _button("Export kept…", "Write the kept picks into a file, with who kept them and when")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for button in (self.kept, self.rejected, self.export):
+            row.addWidget(button, 1)
+        self.kept.clicked.connect(lambda _checked=False: self.add_layer(Verdict.KEPT))
+        self.rejected.clicked.connect(lambda _checked=False: self.add_layer(Verdict.REJECTED))
+        self.export.clicked.connect(lambda _checked=False: self._ask_where())
+
+    def use(self, layer: Points | None, review: Review | None) -> None:
+        """Give back the picks of this review."""
+        self._layer, self._review = layer, review
+        self.update_counts()
+
+    def update_counts(self) -> None:
+        """Let the buttons be live that have something to give."""
+        counts = self._review.counts if self._review is not None else None
+        self.kept.setEnabled(counts is not None and counts.kept > 0)
+        self.rejected.setEnabled(counts is not None and counts.rejected > 0)
+        self.export.setEnabled(self.kept.isEnabled())
+
+    def add_layer(self, verdict: Verdict) -> None:
+        """Add the kept, or the rejected, picks as a layer of their own; the active layer stays active."""
+        review, layer = self._review, self._layer
+        if review is None or layer is None:
+            return
+        chosen = kept_picks if verdict is Verdict.KEPT else rejected_picks
+        picks = chosen(review.picks, review.decisions)
+        active = self._viewer.layers.selection.active
+        add_layers(self._viewer, specs_like(layer, picks, verdict.value))
+        self._viewer.layers.selection.active = active
+        self.told.emit(f"Added a layer: {picks.edits[-1]}.")
+
+    def export_kept(
+        self,
+        path: Path,
+        *,
+        format: PickFormat | None = None,  # noqa: A002 - as `write_picks` calls it
+        overwrite: bool = False,
+    ) -> None:
+        """Write the kept picks, by default in the format that the name ends like; `told` or `failed` follows."""
+        review = self._review
+        if review is None:
+            return
+        picks = kept_picks(review.picks, review.decisions)
+
+        def work(_job: Job) -> Written:
+            return write_picks(picks, path, format=format, overwrite=overwrite, who=reviewer())
+
+        self._tasks.run(EXPORT_TASK, work, then=self._on_written, failed=self.failed.emit, title="Exporting picks")
+
+    def _ask_where(self) -> None:
+        """Ask for a file; the dialog itself asks before one is replaced."""
+        kinds = {f"{TITLES[name]} (*{SUFFIXES[name]})": name for name in FORMATS}
+        chosen, kind = QFileDialog.getSaveFileName(self, "Export kept picks", str(Path.home()), ";;".join(kinds))
+        if not chosen:
+            return
+        path, name = Path(chosen), kinds.get(kind, FORMATS[0])
+        if not path.suffix:
+            path = path.with_name(path.name + SUFFIXES[name])
+        is_of_kind = path.suffix.lower() == SUFFIXES[name]
+        self.export_kept(path, format=name if is_of_kind else None, overwrite=str(path) == chosen)
+
+    def _on_written(self, written: Written) -> None:
+        lost = f" Not in it: {', '.join(written.losses)}." if written.losses else ""
+        self.told.emit(f"Wrote {written.count:,} picks to {written.path.name}.{lost}")
+
+
+def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:
+    """Layers of some of a layer's picks, that look and lie as it does."""
+    about = dict(layer.metadata.get(METADATA_KEY, {})) | dict(picks.about) | {"review": word}
+    for own in ("layer_id", "is_main_layer", "group"):
+        about.pop(own, None)  # that would make it the annotation itself
+    common: dict[str, Any] = {
+        "scale": tuple(layer.scale),
+        "translate": tuple(layer.translate),
+        "units": tuple(str(unit) for unit in layer.units),
+        "axis_labels": tuple(layer.axis_labels),
+        "metadata": {METADATA_KEY: about},
+    }
+    size = float(np.median(layer.size)) if len(layer.size) else 10.0
+    looks: dict[str, Any] = {"color": _color_of(layer), "diameter_angstrom": size, "spacing_angstrom": 1.0}
+    name = f"{layer.name} · {word} {len(picks):,}"
+    arrows = arrows_spec(picks, common, name=f"{name} · arrows", **looks)
+    return [points_spec(picks, common, name=name, **looks), *([arrows] if arrows is not None else [])]
+
+
+def _color_of(layer: Points) -> tuple[float, float, float, float]:
+    color = appearance_of(layer).color
+    return (*color[:3], 1.0) if color is not None else (1.0, 1.0, 1.0, 1.0)
+
+
+def _button(text: str, purpose: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(purpose)
+    button.setEnabled(False)
+    return button

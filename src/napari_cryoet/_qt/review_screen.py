@@ -1,0 +1,135 @@
+"""What the review dock consists of, laid out for a narrow dock, and what it says; it does nothing by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.average_panel import AveragePanel
+from napari_cryoet._qt.crop_feed import CropFeed
+from napari_cryoet._qt.notice_bar import NoticeBar
+from napari_cryoet._qt.review_controls import ReviewControls
+from napari_cryoet._qt.review_results import ReviewResults
+from napari_cryoet._qt.sheet_model import SheetModel
+from napari_cryoet._qt.sheet_view import SheetView
+from napari_cryoet._qt.status_strip import StatusStrip
+from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.verdict_buttons import VerdictButtons
+from napari_cryoet.review.review import Review
+
+if TYPE_CHECKING:
+    import napari
+
+NO_PICKS: Final = (
+    "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
+)
+NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
+KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
+
+
+class ReviewScreen(QWidget):
+    """The widgets of the review dock."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("ReviewDock")
+        self.setAccessibleName("Review picks")
+        self.tasks = Tasks(self)
+        self.theme = Theme(viewer, self)
+        self.feed = CropFeed(self.tasks, self)
+        self.model = SheetModel(self.feed, self)
+        self.controls = ReviewControls()
+        self.notice = NoticeBar(self.theme)
+        self.empty = QLabel()
+        self.sheet = SheetView(self.model, self.theme)
+        self.average = AveragePanel(self.tasks, self.theme)
+        self.verdicts = VerdictButtons()
+        self.counts = QLabel()
+        self.progress = QProgressBar()
+        self.results = ReviewResults(viewer, self.tasks)
+        self.status = StatusStrip()
+        self._lay_out()
+        self._on_theme()
+        self.theme.changed.connect(self._on_theme)
+
+    def sizeHint(self) -> QSize:
+        """As wide as the portal's dock."""
+        return QSize(400, 760)
+
+    def minimumSizeHint(self) -> QSize:
+        """Everything is usable down to this."""
+        return QSize(320, 360)
+
+    def show_review(self, review: Review | None, *, has_image: bool) -> None:
+        """Show what there is to judge, or say what is lacking."""
+        self.empty.setText(NO_PICKS if review is None else NO_IMAGE)
+        self.empty.setVisible(review is None or not has_image)
+        self.sheet.setVisible(review is not None)
+        self.average.setEnabled(review is not None)
+        self.verdicts.setEnabled(review is not None)
+        self.show_counts(review)
+
+    def show_counts(self, review: Review | None) -> None:
+        """Say how far one is."""
+        words, judged, total = "", 0, 1
+        if review is not None:
+            counts = review.counts
+            judged, total = counts.judged, max(1, counts.total)
+            words = f"{counts} · kept {counts.kept:,} · rejected {counts.rejected:,}"
+            if len(review.rows) < counts.total:
+                words += f" · {len(review.rows):,} shown"
+        self.counts.setText(words)
+        self.progress.setMaximum(total)
+        self.progress.setValue(judged)
+        self.progress.setAccessibleName(words)
+
+    def show_status(self, review: Review | None, *, is_measuring: bool) -> None:
+        """Say what is being read, or why not."""
+        feed = self.feed
+        if is_measuring:
+            self.status.set_status("Measuring picks…", can_stop=True)
+        elif feed.error is not None:
+            self.status.set_status(str(feed.error), can_retry=True)
+        elif feed.is_stopped:
+            self.status.set_status("Stopped reading crops.", can_retry=True)
+        elif feed.n_waiting:
+            self.status.set_status(f"Reading {feed.n_waiting} crops…", can_stop=True)
+        elif self.average.is_reading:
+            self.status.set_status("Reading kept picks for the average…", can_stop=True)
+        elif review is not None and review.n_unsorted:
+            self.status.set_status(f"{review.n_unsorted:,} picks without that value come last.")
+        else:
+            self.status.set_status(KEYS if review is not None else "")
+
+    def _lay_out(self) -> None:
+        self.empty.setWordWrap(True)
+        self.empty.setTextFormat(Qt.TextFormat.PlainText)
+        self.empty.setObjectName("dimText")
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.counts.setTextFormat(Qt.TextFormat.PlainText)
+        beside = QHBoxLayout()
+        beside.setSpacing(8)
+        beside.addWidget(self.average, 1)
+        beside.addWidget(self.verdicts)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 0)
+        column.setSpacing(6)
+        column.addWidget(self.controls)
+        column.addWidget(self.notice)
+        column.addWidget(self.empty)
+        column.addWidget(self.sheet, 1)
+        column.addLayout(beside)
+        column.addWidget(self.counts)
+        column.addWidget(self.progress)
+        column.addWidget(self.results)
+        column.addWidget(self.status)
+        column.addStretch()
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self.theme.colors, self.objectName()))

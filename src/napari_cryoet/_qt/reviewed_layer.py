@@ -1,0 +1,126 @@
+"""A Points layer as it is reviewed: which picks it shows, which of them are dim, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Points, Vectors
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
+from napari_cryoet._qt.flying import fly_to
+from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
+from napari_cryoet.picks import Picks
+
+
+class ReviewedLayer(QObject):
+    """Follows a layer, and the arrows that go with it, until it is closed; then they look as they did before.
+
+    Attributes
+    ----------
+    picks
+        What the layer shows now, in its order; a pick keeps its id wherever its row goes.
+    """
+
+    changed = Signal()  # the picks are others now
+    selected = Signal(object)  # the rows that a person selected in the viewer
+
+    def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.layer = layer
+        self._link = link_of(layer)
+        self.picks: Picks = self._link.picks
+        self._viewer = viewer
+        self._dimmed = np.empty(0, np.int64)
+        self._points = dimmed_parts(layer)
+        self._arrows: dict[Vectors, list[DimmedColors]] = {}
+        self._is_ours = False
+        self._recolor_soon = single_shot(self, 0, self._recolor)
+        self._link.changed.connect(self._on_edited)
+        layer.events.face_color.connect(self._on_color)
+        layer.events.border_color.connect(self._on_color)
+        layer.selected_data.events.items_changed.connect(self._on_selection)
+        viewer.layers.events.inserted.connect(self._on_color)
+
+    def close(self) -> None:
+        """Follow the layer no more, and let it look as it did."""
+        self._recolor_soon.stop()
+        self._link.changed.disconnect(self._on_edited)
+        layer = self.layer
+        layer.events.face_color.disconnect(self._on_color)
+        layer.events.border_color.disconnect(self._on_color)
+        layer.selected_data.events.items_changed.disconnect(self._on_selection)
+        self._viewer.layers.events.inserted.disconnect(self._on_color)
+        self.dim(np.empty(0, np.int64))
+
+    def dim(self, ids: NDArray[np.int64]) -> None:
+        """Draw some picks faintly, their arrows too, and no others."""
+        if not np.array_equal(ids, self._dimmed):
+            self._dimmed = ids
+            self._recolor()
+
+    def select(self, rows: Iterable[int]) -> None:
+        """Select points in the layer."""
+        self._is_ours = True
+        try:
+            self.layer.selected_data = {int(row) for row in rows}
+        finally:
+            self._is_ours = False
+
+    def fly_to(self, row: int) -> None:
+        """Show a pick in the middle of the canvas, in its plane."""
+        if row < len(self.layer.data):
+            fly_to(self._viewer, self.layer.data_to_world(self.layer.data[row]))
+
+    def _on_edited(self) -> None:
+        """Colours have moved with their points."""
+        self.picks = self._link.picks
+        self._recolor()
+        self.changed.emit()
+
+    def _on_color(self, _event: Any = None) -> None:
+        if not self._is_ours:
+            self._recolor_soon.start()
+
+    def _on_selection(self, _added: object = None, _removed: object = None) -> None:
+        if not self._is_ours:
+            self.selected.emit(sorted(int(row) for row in self.layer.selected_data))
+
+    def _recolor(self) -> None:
+        """Dim what is to be dim, in the colours that there are now."""
+        ids = self.picks.ids
+        assert ids is not None  # noqa: S101 - `Picks` makes them
+        self._is_ours = True
+        try:
+            for part in self._points:
+                part.show(ids, self._dimmed)
+            for arrows, parts in self._find_arrows().items():
+                row_ids = np.asarray(arrows.features[PICK_ID], dtype=np.int64)
+                for part in parts:
+                    part.show(row_ids, self._dimmed)
+        finally:
+            self._is_ours = False
+
+    def _find_arrows(self) -> dict[Vectors, list[DimmedColors]]:
+        """The layers of arrows that were made of the same picks."""
+        about = _source(self.layer)
+        self._arrows = {
+            layer: self._arrows.get(layer) or dimmed_parts(layer)
+            for layer in self._viewer.layers
+            if isinstance(layer, Vectors) and PICK_ID in layer.features and about and _source(layer) == about
+        }
+        return self._arrows
+
+
+def _source(layer: Points | Vectors) -> Any:
+    """What says that two layers are of the same picks: who made them of which file."""
+    about = layer.metadata.get(METADATA_KEY)
+    if not isinstance(about, dict):
+        return None
+    return about.get("source_url"), about.get("annotation_file_id"), about.get("review")

@@ -1,0 +1,186 @@
+"""A review of one set of picks: what is judged, in which order it is looked at, and how far one is.
+
+This is all of the review dock that needs no window. It tells nobody when it changes: whoever changes it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.autosave import AutoSaver
+from napari_cryoet.review.decisions import Counts, Decisions, Verdict
+from napari_cryoet.review.filtering import Filter, parse_filter
+from napari_cryoet.review.matching import Rows, rows_of
+from napari_cryoet.review.ordering import Columns, Order
+from napari_cryoet.review.session import SessionStore, Subject
+
+
+class Review:
+    """Judges picks, and keeps what was decided in a session file.
+
+    Parameters
+    ----------
+    picks
+        What is judged.
+    subject
+        What these picks are, so that an earlier review of them is found and goes on.
+    store
+        Where reviews are kept.
+    failed
+        Told, on any thread, when the session could not be saved, or another window saved one of the same picks.
+
+    Attributes
+    ----------
+    picks, decisions
+        As they are now.
+    rows
+        The picks that are looked at, as row numbers, in order.
+    n_unsorted
+        How many of them have no value to sort by, and come last.
+    remark
+        What was found of an earlier review; or empty.
+    view
+        How the picks were looked at, as plain data; saved with the decisions.
+    """
+
+    def __init__(
+        self,
+        picks: Picks,
+        subject: Subject,
+        store: SessionStore | None = None,
+        *,
+        failed: Callable[[CryoETError], None] = lambda _error: None,
+    ) -> None:
+        self._store, self._failed = store or SessionStore(), failed
+        self.picks, self.subject = picks, subject
+        resumed = self._store.resume(subject, picks)
+        self.decisions: Decisions = resumed.decisions
+        self.remark = resumed.remark
+        self.view: Mapping[str, Any] = resumed.view
+        self.order, self.filter = Order(), _no_filter()
+        self._elsewhere = resumed.elsewhere
+        self._saver: AutoSaver[tuple[Decisions, Picks, Rows, Mapping[str, Any]]] = AutoSaver(self._write, failed)
+        self._measured: dict[str, NDArray[Any]] = {}
+        self.rows, self.n_unsorted = np.arange(len(picks)), 0
+
+    # what there is
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Of all picks, in their own order."""
+        assert self.picks.ids is not None  # noqa: S101 - `Picks` makes them
+        return self.picks.ids
+
+    @property
+    def shown_ids(self) -> NDArray[np.int64]:
+        """Of the picks that are looked at, in order."""
+        return self.ids[self.rows]
+
+    @property
+    def counts(self) -> Counts:
+        """How far one is with all picks."""
+        return self.decisions.count(self.ids)
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All that picks can be sorted and filtered by."""
+        return self.picks.table() | self._measured
+
+    def verdict(self, row: int) -> Verdict:
+        """Of a pick, by its row."""
+        return self.decisions[int(self.ids[row])]
+
+    def rows_with(self, verdict: Verdict) -> NDArray[np.intp]:
+        """The rows of all picks with a verdict."""
+        return np.flatnonzero(self.decisions.which(self.ids, verdict))
+
+    def next_undecided(self, after: int, step: int = 1) -> int | None:
+        """The place in ``rows`` of the next undecided pick; see `Decisions.next_undecided`."""
+        return self.decisions.next_undecided(self.shown_ids, after, step)
+
+    # judging
+
+    def judge(self, rows: Iterable[int], verdict: Verdict) -> bool:
+        """Give some picks a verdict, as one step; whether that changed anything."""
+        return self._decide(self.decisions.judged(self.ids[list(rows)].tolist(), verdict))
+
+    def undo(self) -> bool:
+        """Take back the last step."""
+        return self._decide(self.decisions.undone())
+
+    def redo(self) -> bool:
+        """Take the step again that was taken back last."""
+        return self._decide(self.decisions.redone())
+
+    def _decide(self, decisions: Decisions) -> bool:
+        if decisions is self.decisions:
+            return False
+        self.decisions = decisions
+        self.save_soon()
+        return True
+
+    # what is looked at
+
+    def look_at(self, order: Order, filter_text: str) -> None:
+        """Sort and filter.
+
+        Raises
+        ------
+        FormatError
+            If the filter isn't understood, or there is no such column; all stays as it was.
+        """
+        columns = self.columns
+        chosen = parse_filter(filter_text, columns)
+        shown = None if chosen is None else chosen(columns)
+        if order.column and order.column not in columns:
+            order = Order(is_descending=order.is_descending)
+        table = columns or {"": self.ids}
+        self.rows, self.n_unsorted = Columns(table).rows(order, shown)
+        self.order, self.filter = order, chosen or _no_filter()
+
+    def set_measured(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Let picks be sorted and filtered by something that was measured: one value a pick."""
+        self._measured.update(columns)
+
+    def forget_measured(self) -> None:
+        """What was measured holds no more."""
+        self._measured.clear()
+
+    def set_picks(self, picks: Picks) -> None:
+        """Go on with picks that were changed meanwhile: a decision stays with its pick's id, wherever it was moved."""
+        self.picks = picks
+        self._measured.clear()
+        try:
+            self.look_at(self.order, self.filter.text)
+        except CryoETError:
+            self.look_at(self.order, "")
+        self.save_soon()
+
+    # keeping it
+
+    def save_soon(self) -> None:
+        """Save within a second, on another thread."""
+        self._saver.put((self.decisions, self.picks, self._elsewhere, dict(self.view)))
+
+    def save(self) -> bool:
+        """Save now what isn't saved; whether all is."""
+        return self._saver.flush()
+
+    def _write(self, state: tuple[Decisions, Picks, Rows, Mapping[str, Any]]) -> None:
+        decisions, picks, elsewhere, view = state
+        others = self._store.keep_others(self.subject)
+        if others is not None:
+            self._failed(
+                CryoETError(f"Another window reviews the same picks; what it saved was kept as {others.name}.")
+            )
+        self._store.save(self.subject, [rows_of(decisions, picks), elsewhere], view)
+
+
+def _no_filter() -> Filter:
+    return Filter("", lambda table: np.ones(len(next(iter(table.values()), ())), dtype=bool))

@@ -1,0 +1,138 @@
+import threading
+
+import numpy as np
+import pytest
+from qtpy.QtGui import qAlpha, qGray
+
+from napari_cryoet._qt.crop_feed import IN_FLIGHT, TOGETHER, CropFeed, grey_image
+from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.review import CropReader, Frame
+from napari_cryoet.review.volume import ArrayVolume
+
+LONG_MS = 20_000
+FRAME = Frame(90, 10)
+
+
+class Gated(ArrayVolume):
+    """A volume whose reads wait until they may go on, or are stopped, or fail."""
+
+    def __init__(self):
+        super().__init__(np.random.default_rng(0).normal(0, 1, (20, 20, 2000)).astype(np.float32), (10.0,) * 3)
+        self.gate = threading.Event()
+        self.error = None
+        self.stopped = threading.Semaphore(0)
+
+    def has(self, level, box):
+        return False
+
+    def read(self, level, box, stop=None):
+        while not self.gate.wait(0.01):
+            if stop is not None and stop.is_set():
+                self.stopped.release()
+                raise StoppedError
+        if self.error is not None:
+            raise self.error
+        return super().read(level, box)
+
+
+@pytest.fixture
+def volume():
+    volume = Gated()
+    yield volume
+    volume.gate.set()
+
+
+@pytest.fixture
+def feed(tasks, volume):
+    feed = CropFeed(tasks)
+    feed.use(CropReader(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
+    return feed
+
+
+def test_crops_come_for_what_is_wanted_and_nothing_else(feed, volume, qtbot):
+    volume.gate.set()
+    feed.want(range(30, 50))
+    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
+
+    assert all(feed.crop(row) is not None for row in range(30, 50))
+    assert feed.crop(0) is None
+    assert feed.picture(35).width() == 9
+
+
+def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
+    feed.want(range(100))
+    feed.want(range(150, 160))
+    for _ in range(IN_FLIGHT):
+        assert volume.stopped.acquire(timeout=10)
+    volume.gate.set()
+    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
+
+    assert all(feed.crop(row) is not None for row in range(150, 160))
+    assert not any(feed.crop(row) for row in range(100))
+
+
+def test_what_is_still_wanted_after_scrolling_goes_on(feed, volume, qtbot):
+    feed.want(range(TOGETHER))
+    feed.want(range(TOGETHER - 1, TOGETHER + 4))
+    volume.gate.set()
+    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
+
+    assert feed.crop(0) is not None  # it was on its way with one that is wanted
+
+
+def test_stopping_keeps_what_is_there_and_going_on_reads_the_rest(feed, volume, qtbot):
+    feed.want(range(4))
+    feed.stop()
+    assert volume.stopped.acquire(timeout=10)
+    assert feed.is_stopped
+    volume.gate.set()
+    feed.want(range(4))
+    assert feed.crop(0) is None
+
+    feed.retry()
+    qtbot.waitUntil(lambda: feed.crop(3) is not None, timeout=LONG_MS)
+
+
+def test_what_failed_is_said_and_not_asked_for_again_until_one_says_so(feed, volume, qtbot):
+    volume.error = StreamError("The server hung up.")
+    volume.gate.set()
+    feed.want(range(4))
+    qtbot.waitUntil(lambda: feed.error is not None, timeout=LONG_MS)
+    assert feed.has_failed(2)
+    assert feed.n_waiting == 0
+
+    volume.error = None
+    feed.retry()
+    qtbot.waitUntil(lambda: feed.crop(2) is not None, timeout=LONG_MS)
+    assert feed.error is None
+    assert not feed.has_failed(2)
+
+
+def test_another_frame_begins_anew(feed, volume, qtbot):
+    volume.gate.set()
+    feed.want([1])
+    qtbot.waitUntil(lambda: feed.crop(1) is not None, timeout=LONG_MS)
+    feed.use(CropReader(volume, [[10, 10, 10]] * 3), Frame(50, 10))
+
+    assert feed.crop(1) is None
+
+
+def test_the_contrast_is_common_to_all_and_comes_to_rest(feed, volume, qtbot):
+    volume.gate.set()
+    feed.want(range(72))
+    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
+    limits = feed.limits
+    assert -4 < limits[0] < -1.5
+    assert 1.5 < limits[1] < 4
+
+    feed.want(range(100, 140))
+    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
+    assert feed.limits == limits
+
+
+def test_a_picture_is_grey_between_the_limits_and_transparent_outside():
+    image = grey_image(np.array([[0.0, 1.0, 2.0], [3.0, -1.0, np.nan]], dtype=np.float32), (0.0, 2.0))
+
+    pixels = [image.pixel(x, y) for y in range(2) for x in range(3)]
+    assert [qGray(pixel) for pixel in pixels[:5]] == [0, 127, 255, 255, 0]
+    assert [qAlpha(pixel) for pixel in pixels] == [255] * 5 + [0]

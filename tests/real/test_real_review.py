@@ -1,0 +1,94 @@
+"""Real picks, and picks on a real microtubule, are reviewed: those rank before what is beside it, and stand out."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.loading import load_annotation
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import (
+    CropReader,
+    Cube,
+    Frame,
+    Order,
+    Review,
+    RunningMean,
+    SessionStore,
+    Subject,
+    Verdict,
+    densities_at,
+    open_for_review,
+)
+from napari_cryoet.review.ordering import measured
+
+SPACING = 10.52
+
+
+@pytest.fixture(scope="module")
+def microtubule(real_data):
+    return tifffile.imread(real_data / "tomograms" / "13pf_MT.tif").astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def on_it(microtubule):
+    """Places along the tube, which lies along y: the middle of what is bright, every ten voxels."""
+    places = []
+    for y in range(30, 180, 10):
+        slab = microtubule[:, y - 5 : y + 5].mean(axis=1)
+        weights = np.clip(slab - np.percentile(slab, 70), 0, None)
+        z, x = (np.indices(slab.shape) * weights).sum(axis=(1, 2)) / weights.sum()
+        places.append([z, y, x])
+    return np.array(places)
+
+
+@pytest.fixture
+def reader(microtubule, on_it):
+    beside = on_it + np.array([0, 0, -34 if on_it[0, 2] > 47 else 34])
+    return CropReader(open_for_review(microtubule, (SPACING,) * 3), np.concatenate([on_it, beside]))
+
+
+def test_what_is_on_the_microtubule_ranks_before_what_is_beside_it(reader, on_it, tmp_path):
+    review = Review(Picks(reader.points_zyx, SPACING), Subject("microtubule", "microtubule"), SessionStore(tmp_path))
+    review.set_measured({"density": densities_at(reader.volume, reader.points_zyx, 250.0)})
+    review.look_at(Order("density", is_descending=True), "")
+
+    assert set(review.rows[: len(on_it)].tolist()) == set(range(len(on_it)))
+
+
+def test_what_was_kept_stands_out_in_its_average(reader, on_it):
+    mean = RunningMean()
+    for cube in reader.read(range(len(on_it)), Cube(420.0)):
+        mean.change(cube)
+    _, across, _ = mean.sections()
+    step_nm = 42.0 / len(across)
+    z, x = (np.indices(across.shape) - len(across) // 2) * step_nm
+    radius = np.hypot(z, x)
+    spread = np.nanstd(across) / np.sqrt(len(on_it))
+
+    assert np.nanmean(across[radius < 6]) > np.nanmean(across[radius > 15]) + spread
+
+
+def test_crops_of_a_slab_are_the_voxels_themselves_where_pixels_are_voxels(reader, microtubule):
+    """A pick on a voxel's centre, cropped at the volume's own spacing: nothing is interpolated."""
+    own = CropReader(reader.volume, [[18, 100, 47]])
+    (crop,) = own.read([0], Frame(21 * SPACING, SPACING, plane="xy", pixels=21))
+
+    np.testing.assert_allclose(crop.values, microtubule[18, 90:111, 37:58], rtol=1e-5)
+
+
+def test_real_picks_are_measured_judged_and_found_again(real_data, tmp_path):
+    path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
+    picks = load_annotation(path, 4.99)[0].options["metadata"][PICKS_KEY]
+    shape_zyx = (368, 1260, 1260)
+    review = Review(picks, Subject.of(picks, name="real", path=str(path)), SessionStore(tmp_path))
+    columns = measured(picks.points_zyx, shape_zyx, np.full(3, 4.99))
+    review.set_measured(columns)
+    review.look_at(Order("nearest_nm"), "edge_nm > 0")
+    review.judge(review.rows[:10], Verdict.KEPT)
+    review.save()
+
+    assert len(review.rows) == len(picks) == 43
+    assert (np.diff(columns["nearest_nm"][review.rows]) >= 0).all()
+    again = Review(picks, Subject.of(picks, name="real", path=str(path)), SessionStore(tmp_path))
+    assert again.rows_with(Verdict.KEPT).tolist() == sorted(review.rows[:10].tolist())

@@ -1,0 +1,153 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import Order, SessionStore, Subject, Verdict
+from napari_cryoet.review.review import Review
+
+POINTS = np.arange(30.0).reshape(10, 3)
+SUBJECT = Subject("annotation file 7 of somewhere", "ribosomes")
+
+
+@pytest.fixture
+def picks():
+    return Picks(POINTS, 10.0, scores=np.linspace(1, 0, 10), features={"by": np.array(list("aabbccddee"))})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return SessionStore(tmp_path)
+
+
+@pytest.fixture
+def review(picks, store):
+    return Review(picks, SUBJECT, store)
+
+
+def test_picks_are_looked_at_in_order_and_judged_by_row(review):
+    review.look_at(Order("score"), "by != e")
+    assert review.rows.tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
+
+    assert review.judge(review.rows[:2], Verdict.REJECTED)
+    assert review.verdict(7) is Verdict.REJECTED
+    assert review.rows_with(Verdict.REJECTED).tolist() == [6, 7]
+    assert review.next_undecided(-1) == 2
+    assert str(review.counts) == "2 of 10 judged"
+    assert review.undo()
+    assert not review.undo()
+    assert review.redo()
+
+
+def test_a_filter_that_is_wrong_changes_nothing(review):
+    review.look_at(Order("score"), "score > 0.5")
+    rows = review.rows.tolist()
+    with pytest.raises(FormatError):
+        review.look_at(Order(), "colour = red")
+
+    assert review.rows.tolist() == rows
+    assert review.filter.text == "score > 0.5"
+
+
+def test_what_was_measured_can_be_sorted_by_until_it_holds_no_more(review):
+    review.set_measured({"density": np.arange(10.0)[::-1]})
+    review.look_at(Order("density"), "")
+    assert review.rows[0] == 9
+
+    review.forget_measured()
+    review.look_at(review.order, "")
+    assert review.rows[0] == 0
+
+
+def test_picks_without_any_column_have_an_order_too(store):
+    review = Review(Picks(POINTS), SUBJECT, store)
+    review.look_at(Order(is_descending=True), "")
+
+    assert review.rows.tolist() == list(range(10))[::-1]
+
+
+def test_it_goes_on_where_it_ended(review, picks, store):
+    review.judge([1, 2], Verdict.KEPT)
+    review.view = {"side_nm": 33}
+    review.judge([3], Verdict.REJECTED)
+    assert review.save()
+
+    again = Review(picks, SUBJECT, store)
+    assert dict(again.decisions.verdicts) == dict(review.decisions.verdicts)
+    assert again.remark.startswith("Resumed 3 decisions")
+    assert again.view == {"side_nm": 33}
+
+
+def test_decisions_follow_picks_that_are_edited_meanwhile(review, picks):
+    review.judge([1, 5], Verdict.KEPT)
+    moved = np.array(POINTS)
+    moved[5] += 4
+    review.set_picks(picks.changed(points_zyx=moved).take([5, 6, 7]))
+
+    assert review.verdict(0) is Verdict.KEPT
+    assert str(review.counts) == "1 of 3 judged"
+
+
+def test_a_filter_whose_column_went_is_given_up(review, picks):
+    review.look_at(Order("score"), "by = a")
+    review.set_picks(picks.changed(features={}))
+
+    assert len(review.rows) == 10
+
+
+def test_what_another_window_decided_meanwhile_is_kept_beside_and_said(review, picks, store):
+    review.judge([1], Verdict.KEPT)
+    review.save()
+    errors = []
+    other = Review(picks, SUBJECT, SessionStore(store.folder), failed=errors.append)
+    other.judge([2], Verdict.REJECTED)
+    other.save()
+    assert not errors
+
+    told = []
+    review._failed = told.append
+    review.judge([3], Verdict.KEPT)
+    review.save()
+    (aside,) = store.folder.glob("*.other-*")
+    assert aside.name in told[0].message
+    assert '[2, "rejected"' in aside.read_text()
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(3) is Verdict.KEPT
+
+
+CRASH = """
+import os, signal, sys
+import numpy as np
+from pathlib import Path
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import SessionStore, Subject, Verdict
+from napari_cryoet.review.review import Review
+
+class Telling(SessionStore):
+    def save(self, *args):
+        path = super().save(*args)
+        print("saved", flush=True)
+        return path
+
+review = Review(Picks(np.arange(30.0).reshape(10, 3), 10.0), Subject(sys.argv[2], "x"), Telling(Path(sys.argv[1])))
+for row in range(6):
+    review.judge([row], Verdict.KEPT if row % 2 else Verdict.REJECTED)
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no kill -9 here")
+def test_decisions_survive_a_process_that_is_killed(tmp_path, picks):
+    command = [sys.executable, "-c", CRASH, str(tmp_path), SUBJECT.key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "saved\n"  # by itself: nobody closes or flushes anything
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    resumed = Review(picks, SUBJECT, SessionStore(tmp_path))
+
+    assert resumed.counts.judged == 6
+    assert [resumed.verdict(row).letter for row in range(7)] == ["X", "K", "X", "K", "X", "K", ""]
