@@ -26,7 +26,7 @@ from napari_cryoet.formats.tilt_angles import MAX_FILE_BYTES, parse_tilt_angles
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM, arrows_spec, points_spec
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.records import Annotation, AnnotationFile, Run, TiltSeries, Tomogram
 from napari_cryoet.vocabulary import ShapeType
@@ -340,7 +340,7 @@ def _point_specs(
     if len(points) == 0 and points.skipped:
         raise FormatError(f"None of this file's {len(points.skipped):,} lines is a point that can be drawn.")
     common = _with_spacing(about | {"warnings": [*about.get("warnings", ()), *points.warnings]}, spacing)
-    sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or 10.0}
+    sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or UNKNOWN_SPACING_ANGSTROM}
     picks = points.to_picks(spacing, alignment_id=about.get("alignment_id"), about=about)
     drawn = points_spec(picks, common, name=name, color=color, **sizes)
     arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)

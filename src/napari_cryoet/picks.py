@@ -62,6 +62,7 @@ class Picks:
     alignment_id: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     edits: tuple[str, ...] = ()
+    _oriented: NDArray[np.bool_] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         points = _frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
@@ -113,9 +114,13 @@ class Picks:
     @property
     def are_oriented(self) -> NDArray[np.bool_]:
         """For each pick, whether it has a matrix that is a proper rotation (orthonormal, determinant +1)."""
-        if self.rotations_zyx is None:
-            return np.zeros(len(self), dtype=bool)
-        return are_rotations(self.rotations_zyx)
+        if self._oriented is None:
+            nothing = np.zeros(len(self), dtype=bool)
+            oriented = nothing if self.rotations_zyx is None else are_rotations(self.rotations_zyx)
+            oriented.setflags(write=False)
+            object.__setattr__(self, "_oriented", oriented)  # picks never change, so this is asked for once
+        assert self._oriented is not None  # noqa: S101 - see above
+        return self._oriented
 
     @property
     def is_cloud(self) -> bool:

@@ -9,8 +9,11 @@ import numpy as np
 
 from napari_cryoet.colors import RGBA, instance_colors
 from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY, LayerSpec
+from napari_cryoet.orientations import Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
+#: How wide a voxel is taken to be where nobody says so: positions are then in voxels, and sizes must be something.
+UNKNOWN_SPACING_ANGSTROM: Final = 10.0
 #: A disc is drawn as a ring over a faint fill, so that the particle below it can be judged.
 _FILL_OPACITY: Final = 0.15
 _RING_WIDTH: Final = 0.08
@@ -54,24 +57,24 @@ def arrows_spec(
 ) -> LayerSpec | None:
     """The Vectors layer of picks: an arrow of the particle's diameter along its z axis, for each proper rotation.
 
-    None where no pick has one.
+    None where no pick has one. The layer's metadata hold the picks, as those of their Points layer do: a viewer lets
+    arrows follow the points by that.
     """
-    axes_zyx = picks.particle_axes_zyx()
-    is_drawn = picks.are_oriented
-    if axes_zyx is None or not is_drawn.any():
-        return None
     length_voxels = diameter_angstrom / spacing_angstrom
+    arrows = orientation_vectors(picks, Orientation.ARROWS, length_voxels)
+    if not len(arrows):
+        return None
     options = common | {
         "name": name,
-        "features": {column: values[is_drawn] for column, values in features_of(picks).items()},
+        "metadata": common.get("metadata", {}) | {PICKS_KEY: picks},
+        "features": {column: values[arrows.rows] for column, values in features_of(picks).items()},
         "edge_color": list(color),
-        "edge_width": length_voxels / 12,
+        "edge_width": line_width(Orientation.ARROWS, length_voxels),
         "vector_style": "arrow",
         "ndim": 3,
         "projection_mode": "fade",
     }
-    data = np.stack([picks.points_zyx[is_drawn], axes_zyx[is_drawn] * length_voxels], axis=1)
-    return LayerSpec(data, options, "vectors")
+    return LayerSpec(arrows.data, options, "vectors")
 
 
 def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from napari.layers import Image, Labels, Layer, Points
 
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
-from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.orientation_display import adopt_arrows
 from napari_cryoet._qt.progressive import attach
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -65,7 +65,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
-        link_of(layer)
+        adopt_arrows(layer, layers)
     if not _is_alike(was_seen, layer.extent):
         layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
         if len(layers) == 1:

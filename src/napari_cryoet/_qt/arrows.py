@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 from napari.layers import Vectors as NapariVectors
-from napari.layers.base.base import Extent, get_extent_world
+from numpy.typing import NDArray
 
 from napari_cryoet._qt.steps import StepsWithTomograms
 
@@ -14,16 +14,20 @@ from napari_cryoet._qt.steps import StepsWithTomograms
 class _FromStarts(NapariVectors):  # type: ignore[misc] # napari is not typed
     """As large as the points where the arrows begin."""
 
-    @cached_property
-    def extent(self) -> Extent:
-        """Where the arrows begin: the range of the sliders, in data and world coordinates."""
-        whole = super().extent
-        if len(self.data) == 0:
-            return whole
-        starts = np.asarray(self.data)[:, 0]
-        corners = np.stack([starts.min(axis=0), starts.max(axis=0)])
-        world = get_extent_world(corners, self._data_to_world)
-        return Extent(data=corners, world=world, step=whole.step, units=whole.units)
+    _max_vectors_thumbnail = 128  # napari draws them one by one, at each step
+    _measured: tuple[Any, NDArray[np.float64]] | None = None
+
+    @property
+    def _extent_data(self) -> NDArray[np.float64]:
+        """Where the arrows begin, at least and at most; napari asks for it several times a step."""
+        data = self.data
+        if self._measured is None or self._measured[0] is not data:
+            starts = np.asarray(data)[:, 0]
+            corners = np.full((2, self.ndim), np.nan)
+            if len(starts):
+                corners = np.stack([starts.min(axis=0), starts.max(axis=0)])
+            self._measured = (data, corners)
+        return self._measured[1].copy()
 
 
 class Vectors(StepsWithTomograms, _FromStarts):

@@ -5,35 +5,69 @@ of the point's sphere, but only for points within the viewer's slice thickness. 
 viewer: with it, everybody's images would be averaged over the slab and everybody's points would show from afar. So the
 slice is widened here for one layer only, in the requests that its slicing state makes. A napari without that seam draws
 the picks in their own plane, as it always did.
+
+A slab of picks works by the same seam. Within the slab, points are drawn as if they lay in the plane, and those outside
+as discs that the slab's nearer face cuts out of them; with no thickness, that is the plane itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Layer, Points, Vectors
+from numpy.typing import NDArray
+
+#: More arrows in three dimensions would hold up the window for seconds; of more, every n-th pick's are drawn.
+MOST_ARROWS_IN_3D: Final = 50_000
 
 _SEAMS = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
+_OUR_MODES: Final = frozenset({"rescale_spherical", "fade"})
 
 
-def show_as_discs(layer: Layer) -> bool:
-    """Let points, or arrows, show in all planes within their radius; False where this napari can't do that."""
+def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) -> bool:
+    """Let points, or arrows, show in all planes within their radius; False where this napari can't do that.
+
+    Parameters
+    ----------
+    layer
+        A Points or Vectors layer; anything else is left alone.
+    radius
+        Of the particles that arrows belong to, in the layer's own units; by default half of the longest arrow.
+    """
     state = layer._slicing_state
     name = next((name for name in _SEAMS if hasattr(state, name)), None)
     if name is None or not isinstance(layer, Points | Vectors):
         return False
+    if radius is not None:
+        state.radius = radius
     if getattr(state, "shows_discs", False):
         return True
     state.shows_discs = True
     make_request = getattr(state, name)
 
     def make_thick_request(slice_input: Any, data_slice: Any) -> Any:
-        return make_request(slice_input, thickened(data_slice, radius_of(layer)))
+        reach = getattr(state, "radius", None) or (lambda: radius_of(layer))
+        is_exactly = str(layer.projection_mode) in _OUR_MODES
+        request = make_request(slice_input, thickened(data_slice, reach(), is_exactly=is_exactly))
+        if not slice_input.not_displayed and isinstance(layer, Vectors):
+            return thinned(request, getattr(state, "arrows_a_pick", 1))
+        return in_slab(request, getattr(state, "slab", 0.0))
 
     setattr(state, name, make_thick_request)
     layer.refresh()
+    return True
+
+
+def show_slab(layer: Points | Vectors, thickness: float) -> bool:
+    """Show all points of a slab around the plane, in the layer's own units; False where this napari can't do that."""
+    if not show_as_discs(layer):
+        return False
+    if getattr(layer._slicing_state, "slab", 0.0) != thickness:
+        layer._slicing_state.slab = thickness
+        layer.refresh(extent=False)
     return True
 
 
@@ -45,10 +79,58 @@ def radius_of(layer: Points | Vectors) -> float:
     return float(lengths.max()) / 2 if len(lengths) else 0.0
 
 
-def thickened(data_slice: Any, radius: float) -> Any:
-    """A slice that reaches at least this far to both sides."""
+def thickened(data_slice: Any, radius: float, *, is_exactly: bool = False) -> Any:
+    """A slice that reaches at least this far to both sides, or exactly so far whatever the viewer's thickness is."""
     margins = {
-        side: tuple(float(np.fmax(margin, radius)) for margin in getattr(data_slice, side))
+        side: tuple(
+            (radius if not np.isnan(margin) else margin) if is_exactly else float(np.fmax(margin, radius))
+            for margin in getattr(data_slice, side)
+        )
         for side in ("margin_left", "margin_right")
     }
     return dataclasses.replace(data_slice, **margins)
+
+
+def in_slab(request: Any, thickness: float) -> Any:
+    """A slice request whose points are nearer to the plane by half of a slab, or in it."""
+    axes = list(request.slice_input.not_displayed)
+    if thickness <= 0 or not axes or not len(request.data):
+        return request
+    data = np.asarray(request.data)
+    points = np.array(
+        data[:, :1] if data.ndim == 3 else data, dtype=np.float64
+    )  # of vectors, slices ask for the starts
+    places: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
+    for axis in axes:
+        beyond = places[:, axis] - request.data_slice.point[axis]
+        places[:, axis] -= np.clip(beyond, -thickness / 2, thickness / 2)
+    return dataclasses.replace(request, data=points)
+
+
+def thinned(request: Any, arrows_a_pick: int = 1) -> Any:
+    """A request for arrows in three dimensions that gives those of every n-th pick, if there are too many of them."""
+    step = thinning(len(request.data))
+    if step == 1:
+        return request
+    kind = type(request)
+    thin = dataclasses.replace(request)
+    thin_kind = type(f"Thin{kind.__name__}", (_Thin, kind), {"step": step, "arrows_a_pick": arrows_a_pick})
+    object.__setattr__(thin, "__class__", thin_kind)
+    return thin
+
+
+def thinning(n_arrows: int) -> int:
+    """Of how many picks one has its arrows drawn in three dimensions."""
+    return max(1, -(-n_arrows // MOST_ARROWS_IN_3D))
+
+
+class _Thin:
+    """Over a slice request: gives the arrows of every n-th pick."""
+
+    step: int
+    arrows_a_pick: int
+
+    def __call__(self) -> Any:
+        response = super().__call__()  # type: ignore[misc]
+        is_kept = (np.arange(len(response.indices)) // self.arrows_a_pick) % self.step == 0
+        return dataclasses.replace(response, indices=response.indices[is_kept], alphas=response.alphas[is_kept])

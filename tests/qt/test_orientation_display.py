@@ -1,0 +1,173 @@
+"""Arrows follow the picks that they belong to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Points, Vectors
+
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.discs import MOST_ARROWS_IN_3D
+from napari_cryoet._qt.orientation_display import orientation_of
+from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
+from napari_cryoet.orientations import AXIS_COLORS
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import arrows_spec, points_spec
+
+Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])[::-1, ::-1]
+ROTATIONS = np.stack([np.eye(3), Z_TO_X, np.full((3, 3), np.nan)])
+PLACES = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
+
+
+def add(viewer, picks):
+    about = {"kind": "annotation"}
+    common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: about}}
+    sizes = {"color": (1, 0, 0, 1), "diameter_angstrom": 200, "spacing_angstrom": 10}
+    specs = [points_spec(picks, common, name="picks", **sizes), arrows_spec(picks, common, name="arrows", **sizes)]
+    add_layers(viewer, [spec for spec in specs if spec is not None])
+
+
+@pytest.fixture
+def viewer(viewer_model, qtbot):
+    return viewer_model
+
+
+@pytest.fixture
+def points(viewer):
+    add(viewer, Picks(PLACES, 10.0, rotations_zyx=ROTATIONS))
+    return viewer.layers["picks"]
+
+
+@pytest.fixture
+def display(points):
+    return orientation_of(points)
+
+
+def starts(viewer):
+    return viewer.layers["arrows"].data[:, 0].tolist()
+
+
+class TestFollowing:
+    def test_arrows_that_were_loaded_with_points_belong_to_them(self, viewer, points, display):
+        assert display.layer is viewer.layers["arrows"]
+        assert (display.orientation, display.length_angstrom) == ("arrows", 200)
+        assert "1 of 3 picks have no valid orientation" in display.remark
+
+    def test_they_move_and_go_with_their_picks(self, viewer, points, display):
+        points.data = PLACES + 1
+        assert starts(viewer) == [[2, 3, 4], [5, 6, 7]]
+        points.remove([0])
+        assert starts(viewer) == [[5, 6, 7]]
+        assert viewer.layers["arrows"].features[PICK_ID].tolist() == [1]
+
+        link_of(points).undo()
+        assert starts(viewer) == [[2, 3, 4], [5, 6, 7]]
+
+    def test_a_new_pick_has_no_arrow(self, viewer, points, display):
+        points.selected_data = {0}
+        points.add([0, 0, 0])
+
+        assert len(starts(viewer)) == 2
+
+    def test_hidden_picks_have_none_and_faint_ones_have_faint_arrows(self, qtbot, viewer, points, display):
+        points.shown = [False, True, True]
+        qtbot.waitUntil(lambda: starts(viewer) == [[4, 5, 6]])
+        points.border_color = [[1, 0, 0, 1], [0, 1, 0, 0.25], [1, 0, 0, 1]]
+
+        qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color.tolist() == [[0, 1, 0, 0.25]])
+
+    def test_selected_picks_stand_out(self, qtbot, viewer, points, display):
+        points.selected_data = {1}
+        qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [0.25, 1])
+        points.selected_data = set()
+        qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [1, 1])
+
+    def test_they_lie_where_the_points_layer_is_put(self, viewer, points, display):
+        points.translate = (5, 6, 7)
+
+        assert viewer.layers["arrows"].translate.tolist() == [5, 6, 7]
+
+    def test_they_show_in_the_planes_that_cut_their_particle_however_long_they_are(self, viewer, points, display):
+        viewer.add_image(np.zeros((40, 20, 20)), scale=(10, 10, 10))
+        display.show(length_angstrom=30)
+        viewer.dims.set_current_step(0, 10)  # particles are 10 voxels in radius, around planes 1 and 4
+
+        assert viewer.layers["arrows"]._view_indices.tolist() == [0, 1]
+
+    def test_nobody_is_told_that_a_person_edited_them(self, viewer, points, display):
+        heard = []
+        viewer.layers["arrows"].events.data.connect(heard.append)
+        points.data = PLACES + 1
+        display.show("triads")
+
+        assert heard == []
+
+    def test_they_go_with_their_points_layer(self, qtbot, viewer, points, display):
+        viewer.layers.remove(points)
+
+        qtbot.waitUntil(lambda: "arrows" not in viewer.layers)
+
+
+class TestChoosing:
+    def test_triads_have_the_colours_of_their_axes(self, viewer, points, display):
+        display.show("triads", 100)
+        arrows = viewer.layers["arrows"]
+
+        np.testing.assert_allclose(arrows.edge_color, np.tile(AXIS_COLORS, (2, 1)), atol=1e-6)
+        np.testing.assert_allclose(arrows.data[2], [[1, 2, 3], [10, 0, 0]])
+
+    def test_nothing_is_drawn_when_they_are_off_and_they_come_back(self, viewer, points, display):
+        display.show("off")
+        assert starts(viewer) == []
+        display.show("arrows")
+        assert len(starts(viewer)) == 2
+
+    def test_arrows_that_a_person_removed_can_be_had_again(self, qtbot, viewer, points, display):
+        with qtbot.waitSignal(display.changed):
+            viewer.layers.remove("arrows")
+        assert display.orientation == "off"
+        display.show("arrows")
+
+        layers = [layer.name for layer in viewer.layers]
+        assert layers == ["picks · orientation", "picks"]
+        assert len(display.layer.data) == 2
+
+    def test_a_length_must_be_one(self, display):
+        for length in (0, -1, np.inf, np.nan):
+            with pytest.raises(ValueError, match="long"):
+                display.show(length_angstrom=length)
+
+    def test_a_persons_own_picks_have_arrows_once_they_have_orientations(self, viewer):
+        own = viewer.add_points(PLACES, size=5, scale=(1, 1, 1), units="nm")
+        display = orientation_of(own, viewer.layers)
+        assert "no orientations" in display.remark
+        display.show("arrows")
+        assert len(viewer.layers) == 1
+
+        link = link_of(own)
+        link.set(link.picks.changed("turned", rotations_zyx=ROTATIONS))
+        assert isinstance(display.layer, Vectors)
+        assert display.length_angstrom == 50
+        np.testing.assert_allclose(display.layer.data[0], [[1, 2, 3], [5, 0, 0]])
+
+
+def test_in_three_dimensions_there_are_no_more_than_can_be_drawn(viewer):
+    count = MOST_ARROWS_IN_3D // 2
+    add(viewer, Picks(np.zeros((count, 3)), 10.0, rotations_zyx=np.tile(np.eye(3), (count, 1, 1))))
+    display = orientation_of(viewer.layers["picks"])
+    assert display.remark == ""
+    display.show("triads")
+    viewer.dims.ndisplay = 3
+    seen = viewer.layers["arrows"]._view_indices
+
+    assert "one pick in 2" in display.remark
+    assert len(seen) == 3 * count // 2
+    assert seen[:6].tolist() == [0, 1, 2, 6, 7, 8]  # whole triads
+
+
+def test_points_without_orientations_stand_alone(viewer):
+    add(viewer, Picks(PLACES, 10.0))
+
+    assert [type(layer) for layer in viewer.layers] != [Vectors]
+    assert all(isinstance(layer, Points) for layer in viewer.layers)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from napari_cryoet.orientations import AXIS_SHARES, Orientation, line_width, orientation_vectors
+from napari_cryoet.picks import Picks
+
+Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # in x, y, z: the particle's z lies along x
+
+
+@pytest.fixture
+def picks():
+    rotations = np.stack([Z_TO_X[::-1, ::-1], np.full((3, 3), np.nan), np.diag([1.0, 1.0, -1.0])])
+    return Picks([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], 10.0, rotations_zyx=rotations)
+
+
+def test_an_arrow_lies_along_the_particles_z_axis_and_is_as_long_as_asked_for(picks):
+    arrows = orientation_vectors(picks, Orientation.ARROWS, 30)
+
+    assert arrows.rows.tolist() == [0]  # the second has none, the third is a mirror
+    np.testing.assert_allclose(arrows.data, [[[1, 2, 3], [0, 0, 30]]], atol=1e-12)
+
+
+def test_a_triad_has_all_three_axes_which_differ_in_length_too(picks):
+    triads = orientation_vectors(picks, Orientation.TRIADS, 40)
+
+    assert (triads.rows.tolist(), triads.axes.tolist()) == ([0, 0, 0], [0, 1, 2])
+    np.testing.assert_allclose(triads.data[:, 1], [[-20, 0, 0], [0, 30, 0], [0, 0, 40]], atol=1e-12)
+    assert np.linalg.norm(triads.data[:, 1], axis=1).tolist() == pytest.approx([40 * share for share in AXIS_SHARES])
+
+
+def test_nothing_is_drawn_of_what_is_off_hidden_or_not_oriented(picks):
+    assert len(orientation_vectors(picks, Orientation.OFF, 30)) == 0
+    assert len(orientation_vectors(picks, Orientation.ARROWS, 30, np.array([False, True, True]))) == 0
+    assert len(orientation_vectors(Picks([[0, 0, 0]]), Orientation.TRIADS, 30)) == 0
+    assert orientation_vectors(Picks([]), Orientation.TRIADS, 30).data.shape == (0, 2, 3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_triad_is_the_rotation_itself(seed):
+    rotation = Rotation.random(random_state=seed).as_matrix()
+    triads = orientation_vectors(Picks([[0, 0, 0]], rotations_zyx=rotation[None, ::-1, ::-1]), Orientation.TRIADS, 1)
+    columns = triads.data[:, 1, ::-1].T / AXIS_SHARES
+
+    np.testing.assert_allclose(columns, rotation, atol=1e-12)
+
+
+def test_lines_of_triads_are_thinner():
+    assert line_width(Orientation.TRIADS, 48) < line_width(Orientation.ARROWS, 48) == 4
