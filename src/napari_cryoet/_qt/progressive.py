@@ -34,6 +34,7 @@ from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.surfaces import Surface
+from napari_cryoet._qt.thick_slices import is_thick, on_whole_planes
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -321,7 +322,7 @@ def streamed_request(request: Any, display: Display) -> Any:
         level_shapes=shapes,
         downsample_factors=np.array(pyramid.factors),
         corner_pixels=np.minimum(request.corner_pixels, shapes[level] - 1),
-        data_slice=_on_planes(request.data_slice, display, level),
+        data_slice=_on_planes(request.data_slice, display, level, is_projected=str(request.projection_mode) != "none"),
     )
 
 
@@ -338,12 +339,14 @@ def placed_response(response: Any, display: Display) -> Any:
     return dataclasses.replace(response, tile_to_data=tile_to_data)
 
 
-def _on_planes(data_slice: Any, display: Display, level: int) -> Any:
+def _on_planes(data_slice: Any, display: Display, level: int, *, is_projected: bool) -> Any:
     """The slice with its point moved so that napari's rounding finds the plane of a level that covers it.
 
     napari divides the point by the factor and rounds: right for levels made by taking every n-th plane, half a coarse
     plane too early for those made by averaging.
     """
+    if is_projected and is_thick(data_slice):
+        return on_whole_planes(data_slice, display.pyramid, level)
     if display.pyramid.coarse_offset == "strided" or level == 0:
         return data_slice
     factors = display.pyramid.factors[level]
