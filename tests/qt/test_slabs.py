@@ -112,16 +112,19 @@ class TestDensity:
         assert pyramid.factors[1][0] == 2
         assert (coarse.point[0] / 2, coarse.margin_left[0] / 2) == (10, 1)  # planes 9 to 11, of 18 to 23
 
-    def test_nothing_waits_and_only_the_planes_of_the_slab_are_looked_at(self, qtbot, viewer, tomogram, slabs, values):
-        display = tomogram._slicing_state.display
-        display.stop()  # as if nothing ever came
+    def test_nothing_waits_and_only_the_planes_of_the_slab_are_looked_at(self, qtbot, viewer, pyramid, slabs, values):
+        options = COMMON | {"contrast_limits": (-3, 3), "name": "tomogram"}
+        layer, status = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)
+        status.stop()  # as if nothing ever came
+        viewer.add_layer(layer)
+        layer.status_of_stream = status
         viewer.dims.set_current_step(0, 19)
         slabs.show_density(5)
 
-        assert display._view.box[0] == (17, 22)
-        assert not display.state.is_exact
-        display.retry()
-        wait_for(qtbot, tomogram, values[17:22].mean(axis=0))
+        assert layer._slicing_state.display._view.box[0] == (17, 22)
+        assert not status.state.is_exact
+        status.retry()
+        wait_for(qtbot, layer, values[17:22].mean(axis=0))
 
     def test_what_is_too_thick_is_refused_with_the_reason(self, tomogram, slabs):
         assert slabs.most_density_nm == MOST_PLANES
