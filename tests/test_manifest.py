@@ -56,6 +56,11 @@ def test_the_docks_are_widgets_and_the_portal_comes_first(manifest):
 
     assert names[0] == "CryoET Data Portal"
     assert "Review picks" in names
+def test_the_dock_comes_first_among_the_widgets(manifest):
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+
+    assert names[0] == "CryoET Data Portal"
+    assert "Picks on screen" in names
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
 
 

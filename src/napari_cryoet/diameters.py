@@ -150,6 +150,13 @@ def reset_diameters() -> None:
     _path().unlink(missing_ok=True)
 
 
+def changed_objects(before: tuple[KnownDiameter, ...], after: tuple[KnownDiameter, ...]) -> frozenset[str]:
+    """The keys, as `object_key` makes them, of all objects that two states of the table give different diameters."""
+    one, other = ({known.words: known.diameter_angstrom for known in table} for table in (before, after))
+    words = {words for words in {*one, *other} if one.get(words) != other.get(words)}
+    return frozenset(object_key(None, word) for each in words for word in each)
+
+
 def diameters_problem() -> str:
     """What is wrong with the user's file, in words; empty where it is right, or there is none."""
     return _read_own()[1]

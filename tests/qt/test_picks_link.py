@@ -155,6 +155,17 @@ class TestWhatIsDoneToThePicks:
         assert layer.data.tolist() == PLACES
         assert link.picks.spacing_angstrom == 10
 
+    def test_there_may_be_no_picks_for_a_while(self, layer, link):
+        layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
+        link.set(link.picks.take([], "dropped all"))
+        layer.add([0, 0, 0])
+        assert len(layer.border_color) == 1
+        link.undo()
+        link.undo()
+
+        assert layer.data.tolist() == PLACES
+        assert layer.border_color.tolist() == [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
+
     def test_a_pick_can_be_selected_by_its_id(self, layer, link):
         layer.remove([0])
         link.select([2, 99])

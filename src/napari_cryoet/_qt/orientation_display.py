@@ -161,7 +161,8 @@ class OrientationDisplay(QObject):
         self._orientation = Orientation.ARROWS
         rows = np.flatnonzero(picks.are_oriented)
         length = float(np.linalg.norm(vectors.data[0, 1])) if len(vectors.data) else 0.0
-        self._length_angstrom = length * self._spacing_angstrom
+        is_diameter = points is not None and np.isclose(length, 2 * radius_of(points))
+        self._length_angstrom = 0.0 if is_diameter else length * self._spacing_angstrom
         if points is not None and len(rows) == len(vectors.data) and points.shown.all():
             self._rows, self._axes = rows, np.full(len(rows), 2)
             self._drawn = (picks, points.shown, self._orientation, length)  # as they were made: nothing to do
@@ -233,8 +234,9 @@ class OrientationDisplay(QObject):
         )
         if not is_alike:
             self._write(vectors, *what)
-        with vectors.events.blocker_all():
-            vectors.edge_color = colors if len(colors := self._colors(points)) else "white"
+        if len(self._rows):  # napari would take no colours for wrong ones
+            with vectors.events.blocker_all():
+                vectors.edge_color = self._colors(points)
         vectors.refresh()
 
     def _write(

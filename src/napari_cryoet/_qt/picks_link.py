@@ -57,6 +57,7 @@ class PicksLink(QObject):
 
     changed = Signal()  # the picks are others now: ask `picks`
     selection_changed = Signal()  # other picks are selected: ask `selected_ids`
+    _features_asked_for = Signal()  # on any thread: napari's status line has one of its own
 
     def __init__(self, layer: Points) -> None:
         super().__init__()
@@ -67,9 +68,10 @@ class PicksLink(QObject):
         self._looks: Looks | None = None  # of all picks, as of before the change that is under way
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
-        self._is_writing = False
+        self._is_writing = self._will_look = False
         self._soon = single_shot(self, 0, self._settle_quietly)
-        self._later = single_shot(self, _LOOK_AGAIN_MS, self._settle_quietly)
+        self._later = single_shot(self, _LOOK_AGAIN_MS, self._look)
+        self._features_asked_for.connect(self._later.start)
         self._keep(layer, self._picks)
         keepers[layer], onlookers[layer] = _weak_keeper(self), _weak_onlooker(self)
         layer.events.data.connect(self._on_data)
@@ -158,8 +160,13 @@ class PicksLink(QObject):
 
     def look_again(self) -> None:
         """Somebody may be about to change the layer's features in place, which napari tells nobody."""
-        if not self._is_writing and not self._later.isActive():
-            self._later.start()
+        if not self._is_writing and not self._will_look:
+            self._will_look = True
+            self._features_asked_for.emit()
+
+    def _look(self) -> None:
+        self._will_look = False
+        self._settle_quietly()
 
     # how the layer is followed
 

@@ -49,6 +49,8 @@ def give_looks(layer: Points, ids: NDArray[np.int64], known: Sequence[Looks]) ->
     known
         Those that come first count before the others.
     """
+    if not len(ids):
+        return  # napari would take no colours for wrong ones
     lacking = np.ones(len(ids), dtype=bool)
     columns = {name: _new(layer, name, len(ids)) for name in _CURRENT}
     for looks in known:

@@ -1,0 +1,169 @@
+"""The table of objects and their diameters, to look at and to edit; every edit is remembered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.labels import plain_label, plain_tooltip
+from napari_cryoet.diameters import (
+    DEFAULT_DIAMETER_ANGSTROM,
+    KnownDiameter,
+    changed_objects,
+    diameters_problem,
+    forget_diameter,
+    known_diameters,
+    reset_diameters,
+    set_diameter,
+)
+from napari_cryoet.exceptions import FormatError
+
+_WORD = Qt.ItemDataRole.UserRole
+_ANGSTROM_PER_NM = 10.0
+
+
+class DiameterTable(QWidget):
+    """Objects by name and id with their diameters in nm; double-click or F2 edits, Delete undoes a change."""
+
+    changed = Signal(object)  # frozenset of the objects that have another diameter now, by `object_key`
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table = QTableWidget(0, 2)
+        self.table.setObjectName("diameterTable")
+        self.table.setAccessibleName("Objects and their diameters")
+        self.table.setHorizontalHeaderLabels(["Object", "nm"])
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setMinimumHeight(150)
+        if (rows := self.table.verticalHeader()) is not None:
+            rows.hide()
+        if (columns := self.table.horizontalHeader()) is not None:
+            columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+            columns.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        self.word = QLineEdit()
+        self.word.setPlaceholderText("GO or UniProt id, or a name")
+        self.word.setAccessibleName("Object to add")
+        self.add = QPushButton("Add")
+        self.forget = QPushButton("Forget")
+        self.forget.setToolTip("Forget what was changed of the selected object")
+        self.reset = QPushButton("Reset all")
+        self.reset.setToolTip("Forget all that was added or changed")
+        self.problem = plain_label(name="diameterProblem")
+        self._lay_out()
+        self.table.itemChanged.connect(self._on_edited)
+        self.table.itemSelectionChanged.connect(self._look_at_buttons)
+        self.word.returnPressed.connect(self._on_add)
+        self.word.textChanged.connect(self._look_at_buttons)
+        self.add.clicked.connect(self._on_add)
+        self.forget.clicked.connect(self._on_forget)
+        self.reset.clicked.connect(self._on_reset)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        adding, undoing = QHBoxLayout(), QHBoxLayout()
+        adding.addWidget(self.word, 1)
+        adding.addWidget(self.add)
+        undoing.addStretch(1)
+        undoing.addWidget(self.forget)
+        undoing.addWidget(self.reset)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.table)
+        column.addLayout(adding)
+        column.addLayout(undoing)
+        column.addWidget(self.problem)
+
+    def refresh(self) -> None:
+        """Show the table as it is now."""
+        known = known_diameters()
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(known))
+        for row, each in enumerate(known):
+            self._fill(row, each)
+        self.table.blockSignals(False)
+        self._tell(diameters_problem())
+        self._look_at_buttons()
+
+    def _fill(self, row: int, known: KnownDiameter) -> None:
+        names = [word for word in known.words if ":" not in word] or list(known.words)
+        name, size = QTableWidgetItem(names[0]), QTableWidgetItem()
+        name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
+        size.setData(Qt.ItemDataRole.EditRole, known.diameter_angstrom / _ANGSTROM_PER_NM)
+        size.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        built_in = known.built_in_angstrom
+        note = (
+            "" if not known.is_changed else "Added by you" if built_in is None else f"Changed; was {built_in / 10:g} nm"
+        )
+        for item in (name, size):
+            item.setData(_WORD, known.words[0])
+            item.setToolTip(plain_tooltip("\n".join(filter(None, [", ".join(known.words), note]))))
+            font = item.font()
+            font.setBold(known.is_changed)
+            item.setFont(font)
+        self.table.setItem(row, 0, name)
+        self.table.setItem(row, 1, size)
+
+    def _on_edited(self, item: QTableWidgetItem) -> None:
+        value = item.data(Qt.ItemDataRole.EditRole)
+        self._change(lambda: set_diameter(item.data(_WORD), float(value) * _ANGSTROM_PER_NM))
+
+    def _on_add(self) -> None:
+        word = self.word.text().strip()
+        if not word:
+            return
+        self._change(lambda: set_diameter(word, DEFAULT_DIAMETER_ANGSTROM))
+        found = next(
+            (row for row in range(self.table.rowCount()) if self._word_at(row) == " ".join(word.split())), None
+        )
+        if found is not None:
+            self.word.clear()
+            self.table.setCurrentCell(found, 1)
+            self.table.editItem(self.table.item(found, 1))
+
+    def _on_forget(self) -> None:
+        word = self._word_at(self.table.currentRow())
+        self._change(lambda: forget_diameter(word))
+
+    def _on_reset(self) -> None:
+        self._change(reset_diameters)
+
+    def _change(self, change: Callable[[], None]) -> None:
+        problem, before = "", known_diameters()
+        try:
+            change()
+        except ValueError as error:
+            problem = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        except FormatError as error:
+            problem = error.message
+        self.refresh()
+        if problem:
+            self._tell(problem)
+        else:
+            self.changed.emit(changed_objects(before, known_diameters()))
+
+    def _word_at(self, row: int) -> str:
+        item = self.table.item(row, 0)
+        return str(item.data(_WORD)) if item is not None else ""
+
+    def _tell(self, problem: str) -> None:
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
+
+    def _look_at_buttons(self) -> None:
+        changed = {known.words[0] for known in known_diameters() if known.is_changed}
+        self.add.setEnabled(bool(self.word.text().strip()))
+        self.forget.setEnabled(self._word_at(self.table.currentRow()) in changed)
+        self.reset.setEnabled(bool(changed) or bool(diameters_problem()))

@@ -1,0 +1,368 @@
+"""A dock for how picks are drawn: how thick a slab of them and of density, their orientations, and their size."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import napari
+from magicgui.widgets import ComboBox, FloatSpinBox
+from napari.layers import Points
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.diameter_table import DiameterTable
+from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.orientation_display import OrientationDisplay, orientation_of
+from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
+from napari_cryoet._qt.picks_link import PicksLink, link_of
+from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.orientations import AXIS_COLORS, AXIS_NAMES, AXIS_SHARES, Orientation
+from napari_cryoet.wording import count_text, plain
+
+_LEGEND_PX: Final = 36
+_LONGEST_LABEL: Final = "Diameter, nm"
+_MOST_LENGTH_ANGSTROM: Final = 100_000.0
+
+
+class PicksOnScreen(QWidget):
+    """Sets how the picks of a viewer are drawn; what it sets can also be set from Python.
+
+    Slabs are the viewer's. Orientation, size and undo are those of one layer of picks: the one that is selected in
+    napari's list, or else the topmost.
+
+    Parameters
+    ----------
+    viewer
+        Whose picks these are.
+    """
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("PicksOnScreen")
+        self._viewer = viewer
+        self._layer: Points | None = None
+        self._link: PicksLink | None = None
+        self._display: OrientationDisplay | None = None
+        self._slabs = slabs_of(viewer)
+        self._is_closed = False
+        nm: dict[str, Any] = {"min": 0.0, "step": 1.0}
+        self.picks_nm = FloatSpinBox(label="Picks, nm", max=MOST_PICKS_NM, **nm)
+        self.density_nm = FloatSpinBox(label="Density, nm", max=0.0, **nm)
+        self.orientation = ComboBox(label="Orientations", choices=[str(each) for each in Orientation])
+        self.length = FloatSpinBox(label="Length, Å", min=1.0, max=_MOST_LENGTH_ANGSTROM, step=10.0)
+        self.diameter_nm = FloatSpinBox(
+            label="Diameter, nm", min=SMALLEST_ANGSTROM / 10, max=LARGEST_ANGSTROM / 10, step=1.0
+        )
+        self.slab_remark, self.orientation_remark = (
+            plain_label(name="slabRemark"),
+            plain_label(name="orientationRemark"),
+        )
+        self.size_remark = plain_label(name="sizeRemark")
+        self.of_layer = plain_label(name="picksLayer")
+        self.use = QPushButton("Use these points as picks")
+        self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
+        self.legend = _legend()
+        self.table = DiameterTable()
+        self.show_table = QToolButton()
+        self._lay_out()
+        self._soon = single_shot(self, 0, self.refresh)
+        self._connect()
+        self.refresh()
+
+    @property
+    def layer(self) -> Points | None:
+        """The layer whose orientations and size are shown."""
+        return self._layer
+
+    # how it is built
+
+    def _lay_out(self) -> None:
+        self.use.setToolTip("Gives each point an id of its own, in the features, and lets you undo and orient them")
+        self.show_table.setText("Known objects")
+        self.show_table.setCheckable(True)
+        self.show_table.setAutoRaise(True)
+        self.show_table.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.show_table.setArrowType(Qt.ArrowType.RightArrow)
+        self.show_table.setAccessibleName("Show the table of known objects and their diameters")
+        self.table.hide()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(6)
+        column.addWidget(_heading("Slab in 2D"))
+        column.addLayout(_form(self.picks_nm, self.density_nm))
+        column.addWidget(self.slab_remark)
+        column.addWidget(_heading("Picks"))
+        column.addWidget(self.of_layer)
+        column.addWidget(self.use)
+        column.addLayout(_form(self.orientation, self.length))
+        column.addWidget(self.legend)
+        column.addWidget(self.orientation_remark)
+        column.addLayout(_form(self.diameter_nm))
+        column.addWidget(self.size_remark)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.undo, 1)
+        buttons.addWidget(self.redo, 1)
+        column.addLayout(buttons)
+        column.addWidget(self.show_table)
+        column.addWidget(self.table)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setMinimumWidth(280)
+
+    def _connect(self) -> None:
+        self.picks_nm.changed.connect(self._on_picks_nm)
+        self.density_nm.changed.connect(self._on_density_nm)
+        self.orientation.changed.connect(self._on_orientation)
+        self.length.changed.connect(self._on_length)
+        self.diameter_nm.changed.connect(self._on_diameter)
+        self.use.clicked.connect(self._on_use)
+        self.undo.clicked.connect(self._on_undo)
+        self.redo.clicked.connect(self._on_redo)
+        self.show_table.toggled.connect(self._on_show_table)
+        self.table.changed.connect(self._on_table)
+        self._slabs.changed.connect(self._soon.start)
+        self._viewer.layers.events.inserted.connect(self._on_layers)
+        self._viewer.layers.events.removed.connect(self._on_layers)
+        self._viewer.layers.selection.events.active.connect(self._on_layers)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Hear no more of the viewer."""
+        self._disconnect()
+        super().closeEvent(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that napari closes leaves its widget without a parent."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._turn_to(None)
+        self._slabs.changed.disconnect(self._soon.start)
+        for event in (
+            self._viewer.layers.events.inserted,
+            self._viewer.layers.events.removed,
+            self._viewer.layers.selection.events.active,
+        ):
+            event.disconnect(self._on_layers)
+        self._soon.stop()
+
+    # what it shows
+
+    def refresh(self) -> None:
+        """Show what holds now."""
+        self._turn_to(self._chosen_layer())
+        self._show_slabs()
+        self._show_layer()
+
+    def _chosen_layer(self) -> Points | None:
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Points) and active.ndim == 3:
+            return active
+        return next(
+            (
+                layer
+                for layer in reversed(self._viewer.layers)
+                if isinstance(layer, Points) and PICKS_KEY in layer.metadata
+            ),
+            None,
+        )
+
+    def _turn_to(self, layer: Points | None) -> None:
+        is_known = layer is not None and PICKS_KEY in layer.metadata
+        link = link_of(layer) if layer is not None and is_known else None
+        if link is not self._link:
+            for old in (self._link, self._display):
+                if old is not None:
+                    old.changed.disconnect(self._soon.start)
+            self._link = link
+            self._display = (
+                orientation_of(layer, self._viewer.layers) if layer is not None and link is not None else None
+            )
+            for new in (self._link, self._display):
+                if new is not None:
+                    new.changed.connect(self._soon.start)
+        if layer is not self._layer:
+            if self._layer is not None:
+                self._layer.events.size.disconnect(self._on_layers)
+            if layer is not None:
+                layer.events.size.connect(self._on_layers)
+        self._layer = layer
+
+    def _show_slabs(self) -> None:
+        slabs = self._slabs
+        most = slabs.most_density_nm
+        with self.picks_nm.changed.blocked(), self.density_nm.changed.blocked():
+            self.picks_nm.value = slabs.picks_nm
+            self.density_nm.max = max(round(most, 2), slabs.density_nm)
+            self.density_nm.value = slabs.density_nm
+        self.density_nm.enabled = most > 0
+        self.slab_remark.setText(slabs.remark)
+
+    def _show_layer(self) -> None:
+        layer, link, display = self._layer, self._link, self._display
+        is_linked = link is not None and display is not None
+        self.use.setVisible(layer is not None and not is_linked)
+        if layer is None:
+            self.of_layer.setText("No picks are open.")
+        elif link is None:
+            self.of_layer.setText(plain(layer.name))
+        else:
+            self.of_layer.setText(f"{plain(layer.name)}: {count_text(len(link.picks), 'pick')}")
+        has_any = display is not None and display.has_orientations
+        self.orientation.enabled = self.length.enabled = has_any
+        self.legend.setVisible(has_any and display is not None and display.orientation == Orientation.TRIADS)
+        if display is not None:
+            with self.orientation.changed.blocked(), self.length.changed.blocked():
+                self.orientation.value = str(display.orientation)
+                self.length.value = max(1.0, display.length_angstrom)
+        self._tell(self.orientation_remark, display.remark if display is not None else "")
+        self._show_size(layer if is_linked else None)
+        for button, verb, words in (
+            (self.undo, "Undo", link.undo_text if link is not None else ""),
+            (self.redo, "Redo", link.redo_text if link is not None else ""),
+        ):
+            button.setEnabled(bool(words))
+            button.setToolTip(f"{verb}: {plain(words)}" if words else "")
+            button.setAccessibleName(f"{verb} {plain(words)}")
+
+    def _show_size(self, layer: Points | None) -> None:
+        size = diameter_nm(layer) if layer is not None else None
+        self.diameter_nm.enabled = size is not None
+        if layer is not None and size is not None:
+            with self.diameter_nm.changed.blocked():
+                self.diameter_nm.value = size
+            self._tell(self.size_remark, f"For all picks of {object_text(layer)}, also when they are opened again.")
+        else:
+            self._tell(
+                self.size_remark, "" if layer is None else "These picks have several sizes, or no known voxel size."
+            )
+
+    def _tell(self, label: QLabel, text: str) -> None:
+        label.setText(text)
+        label.setVisible(bool(text))
+
+    # what it does
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self._soon.start()
+
+    def _on_picks_nm(self, value: float) -> None:
+        self._slabs.show_picks(value)
+
+    def _on_density_nm(self, value: float) -> None:
+        self._slabs.show_density(min(value, self._slabs.most_density_nm))
+
+    def _on_orientation(self, value: str) -> None:
+        if self._display is not None:
+            self._display.show(value)
+
+    def _on_length(self, value: float) -> None:
+        if self._display is not None:
+            self._display.show(length_angstrom=value)
+
+    def _on_diameter(self, value: float) -> None:
+        if self._layer is None:
+            return
+        try:
+            show_diameter(self._viewer.layers, self._layer, value)
+        except (ValueError, FormatError) as error:
+            self._tell(self.size_remark, plain(str(error)))
+            return
+        self.table.refresh()
+
+    def _on_use(self) -> None:
+        if self._layer is not None:
+            link_of(self._layer)
+            self.refresh()
+
+    def _on_undo(self) -> None:
+        if self._link is not None:
+            self._link.undo()
+
+    def _on_redo(self) -> None:
+        if self._link is not None:
+            self._link.redo()
+
+    def _on_show_table(self, is_shown: bool) -> None:
+        self.table.setVisible(is_shown)
+        self.show_table.setArrowType(Qt.ArrowType.DownArrow if is_shown else Qt.ArrowType.RightArrow)
+
+    def _on_table(self, objects: frozenset[str]) -> None:
+        resize(self._viewer.layers, objects)
+        self._soon.start()
+
+
+def _heading(text: str) -> QLabel:
+    label = plain_label(text, name="heading")
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def _form(*widgets: Any) -> QFormLayout:
+    """Rows whose fields begin at the same place in all forms of the dock."""
+    form = QFormLayout()
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for widget in widgets:
+        label = plain_label(widget.label)
+        label.setFixedWidth(label.fontMetrics().horizontalAdvance(_LONGEST_LABEL) + 24)
+        label.setBuddy(widget.native)
+        widget.native.setAccessibleName(widget.label)
+        if isinstance(widget.native, QDoubleSpinBox):
+            widget.native.setKeyboardTracking(False)  # a number counts once it is whole
+            widget.native.setDecimals(0 if widget.label.endswith("Å") else 1)
+        form.addRow(label, widget.native)
+    return form
+
+
+def _legend() -> QLabel:
+    """What the axes of triads look like: each as long as it is against the others."""
+    from qtpy.QtCore import QPointF
+    from qtpy.QtGui import QColor, QPainter, QPen, QPixmap
+
+    scale, height, gap = 2, 18, 34
+    image = QPixmap(scale * 3 * (_LEGEND_PX + gap), scale * height)
+    image.setDevicePixelRatio(scale)
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    for place, (name, color, share) in enumerate(zip(AXIS_NAMES, AXIS_COLORS, AXIS_SHARES, strict=True)):
+        left = place * (_LEGEND_PX + gap)
+        painter.setPen(QPen(QColor.fromRgbF(*color), 3))
+        painter.drawLine(QPointF(left + 14, height / 2), QPointF(left + 14 + _LEGEND_PX * share, height / 2))
+        painter.drawText(QPointF(left + 1, height / 2 + 4), name)
+    painter.end()
+    label = QLabel()
+    label.setPixmap(image)
+    label.setObjectName("triadLegend")
+    label.setAccessibleName("Axes of the particle: x vermillion and shortest, y green, z blue and longest")
+    label.setToolTip("The particle's own axes: x is half and y three quarters as long as z")
+    return label
