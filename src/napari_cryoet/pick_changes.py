@@ -43,7 +43,7 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _turned(before: Picks, after: Picks, rows_before: NDArray[np.intp], rows_after: NDArray[np.intp]) -> int:
     one, other = before.rotations_zyx, after.rotations_zyx
-    if one is None and other is None:
+    if one is other:
         return 0
     empty = np.full((1, 3, 3), np.nan)
     return _count(

@@ -84,7 +84,7 @@ class Picks:
             "about": MappingProxyType(dict(self.about)),
             "edits": tuple(self.edits),
         }
-        if len(np.unique(columns["ids"])) != count:
+        if not _are_unique(columns["ids"]):
             raise ValueError("ids must be unique")
         for name, value in columns.items():
             object.__setattr__(self, name, value)
@@ -155,7 +155,7 @@ class Picks:
             raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
         assert self.ids is not None  # noqa: S101 - __post_init__ makes them
-        return replace(
+        taken = replace(
             self,
             points_zyx=self.points_zyx[rows],
             rotations_zyx=_rows(self.rotations_zyx, rows),
@@ -165,6 +165,9 @@ class Picks:
             ids=self.ids[rows],
             edits=self._edits(edit),
         )
+        if self._oriented is not None:
+            object.__setattr__(taken, "_oriented", self._oriented[rows])
+        return taken
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
         """The same places in ångström, counted in voxels of another width."""
@@ -182,7 +185,10 @@ class Picks:
 
     def changed(self, edit: str = "", **columns: Any) -> Picks:
         """With other values of some attributes, and what was done in words."""
-        return replace(self, **columns, edits=self._edits(edit))
+        other = replace(self, **columns, edits=self._edits(edit))
+        if other.rotations_zyx is self.rotations_zyx:
+            object.__setattr__(other, "_oriented", self._oriented)
+        return other
 
     def _edits(self, edit: str) -> tuple[str, ...]:
         return (*self.edits, edit) if edit else self.edits
@@ -272,6 +278,12 @@ def _unique_ids(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
         fresh[is_taken] = np.arange(start, start + is_taken.sum())
         found = np.concatenate([found, fresh])
     return found
+
+
+def _are_unique(ids: NDArray[np.int64]) -> bool:
+    """Most often they ascend, which is told at once."""
+    ascend = bool((ids[1:] > ids[:-1]).all())
+    return ascend or not (np.diff(np.sort(ids)) == 0).any()
 
 
 def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:

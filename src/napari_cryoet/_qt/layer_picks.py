@@ -11,6 +11,7 @@ from napari.layers import Layer, Points
 from numpy.typing import NDArray
 
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
@@ -53,6 +54,9 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     if not isinstance(known, Picks):
         return _stranger(layer, places, columns)
     source = _rows_of(known, row_ids, len(places))
+    if (source >= 0).all() and len(np.unique(source)) == len(source) < len(known):
+        known = known.take(source)  # only some are left: what is known of each needn't be found out again
+        source = np.arange(len(known))
     scores = None if "score" in known.features else columns.pop("score", None)
     return known.changed(
         points_zyx=places,
@@ -61,6 +65,17 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         scores=None if scores is None else np.asarray(scores, dtype=np.float64),
         features=columns,
         ids=_ids(known, row_ids, len(places), first_new_id),
+    )
+
+
+def shows(layer: Points, picks: Picks) -> bool:
+    """Whether a layer shows just these picks, as far as its rows say it; quicker than to read them."""
+    features = layer._feature_table.values
+    columns = picks.table() | {PICK_ID: picks.ids}
+    if len(layer.data) != len(picks) or set(columns) != {str(name) for name in features}:
+        return False
+    return np.array_equal(layer.data, picks.points_zyx) and all(
+        same_values(np.asarray(features[name]), np.asarray(column)).all() for name, column in columns.items()
     )
 
 
@@ -117,6 +132,8 @@ def _ids(known: Picks, row_ids: NDArray[Any] | None, count: int, first_new_id: i
     """The id of each row: its pick's for the first row of that pick, and one of its own for copies and new rows."""
     wanted = np.full(count, NEW_PICK) if row_ids is None else _whole(row_ids, NEW_PICK)
     assert wanted is not None and known.ids is not None  # noqa: S101, PT018
+    if (wanted[1:] > wanted[:-1]).all() and wanted[0:1].min(initial=0) > NEW_PICK:
+        return wanted  # as most layers are: each row a pick of its own
     is_first = np.zeros(count, dtype=bool)
     is_first[np.unique(wanted, return_index=True)[1]] = True
     is_own = is_first & (wanted != NEW_PICK)

@@ -16,7 +16,7 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks
+from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY
@@ -217,6 +217,8 @@ class PicksLink(QObject):
         if layer is None or self._is_writing:
             return
         self._soon.stop()
+        if shows(layer, self._picks):
+            return
         found = read_picks(layer, self._next_id)
         edit = what_changed(self._picks, found)
         if not edit:

@@ -64,7 +64,8 @@ def give_looks(layer: Points, ids: NDArray[np.int64], known: Sequence[Looks]) ->
             column[found] = looks.values[name][rows[found]]
         lacking &= ~found
     for name, column in columns.items():
-        setattr(layer, name, column)
+        if not np.array_equal(getattr(layer, name), column):  # napari looks at each symbol for a while
+            setattr(layer, name, column)
 
 
 def _new(layer: Points, name: str, count: int) -> NDArray[Any]:
