@@ -70,6 +70,21 @@ def test_points_open_and_show_as_discs(viewer, tmp_path):
     assert list(layer._view_indices) == [0]
 
 
+def test_orientations_that_are_none_are_told_by_their_lines(viewer, tmp_path, monkeypatch):
+    path = tmp_path / "VoxelSpacing10.000" / "ribosome.ndjson"
+    path.parent.mkdir()
+    rotations = np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0])])  # the second is a mirror
+    path.write_bytes(write_points(FilePoints.from_zyx(np.zeros((2, 3)), rotations_zyx=rotations)))
+    told = []
+    monkeypatch.setattr(plugin, "show_warning", told.append)
+    layers = viewer.open(str(path), plugin="napari-cryoet")
+
+    (warning,) = told
+    assert "1 of 2 orientations aren't rotations" in warning
+    assert "line 2" in warning
+    assert len(layers) == 2
+
+
 def test_addresses_open(viewer, demo_pack):
     from napari_cryoet.packs.serve import serve_pack
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
@@ -22,6 +23,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
 from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.wording import plain
 
 T = TypeVar("T")
 
@@ -80,7 +82,11 @@ def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    return _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
+    layers = _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
+    abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
+    for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
+        show_warning(plain(warning))
+    return layers
 
 
 def _adopted(layers: list[LayerData]) -> list[LayerData]:
