@@ -61,6 +61,11 @@ def test_the_dock_comes_first_among_the_widgets(manifest):
 
     assert names[0] == "CryoET Data Portal"
     assert "Picks on screen" in names
+def test_the_dock_is_the_first_widget_and_orthogonal_views_another(manifest):
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+
+    assert names[0] == "CryoET Data Portal"
+    assert "Orthogonal views" in names
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
 
 

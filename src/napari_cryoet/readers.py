@@ -48,7 +48,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     suffix = suffix_of(path)
     if _is_pick_file(path, suffix):
         return lambda path: read_pick_file(_only(path))
-    if suffix == ".glb" or (suffix == ".ndjson" and _holds_points(path)):
+    if suffix == ".ndjson" and _holds_points(path):
         return _read_annotation
     if suffix in MRC_SUFFIXES or suffix == ".zarr":
         return _volume_reader(path)

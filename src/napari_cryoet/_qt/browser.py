@@ -21,6 +21,7 @@ from napari_cryoet._qt.message_panel import MessagePanel
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.network_use import NetworkUse
 from napari_cryoet._qt.review_opening import review_picks
+from napari_cryoet._qt.ortho_views import open_ortho_views
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
 from napari_cryoet._qt.source_watch import SourceWatch
@@ -165,6 +166,7 @@ class PortalBrowser(QWidget):
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
+        screens.run.planes_requested.connect(lambda: open_ortho_views(self._viewer))
         self._connect_network()
         self.desk.review_requested.connect(lambda layer: review_picks(self._viewer, layer))
         self.tasks.unhandled.connect(screens.notice.show_error)

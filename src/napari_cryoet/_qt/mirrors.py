@@ -34,6 +34,7 @@ _OF_TYPE: Final[dict[type[Layer], tuple[str, ...]]] = {
     Vectors: ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
 }
 _KINDS: Final[dict[type[Layer], LayerKind]] = {Image: "image", Labels: "labels", Points: "points", Vectors: "vectors"}
+_SILENT: Final = ("size", "shown")
 #: What changes with the number of points or vectors, and is only right when all of it is set.
 _OF_EACH: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
@@ -75,6 +76,7 @@ class Mirror(QObject):
         self._usual_bytes = self.display.largest_view_bytes // 2 if self.display is not None else 0
         self.update_budget()
         self._changed: set[str] = set()
+        self._seen = self._silent()
         self._later = single_shot(self, 0, self._catch_up)
         self._connections = list(self._connect())
 
@@ -116,6 +118,8 @@ class Mirror(QObject):
         named += [(getattr(events, name), "") for name in ("paint", "labels_update") if hasattr(events, name)]
         if isinstance(self.layer, Points):
             named.append((self.layer.selected_data.events.items_changed, "selected_data"))
+            events.set_data.connect(self._look_at_silent)
+            yield events.set_data, self._look_at_silent
         for emitter, name in named:
 
             def slot(*_event: Any, name: str = name) -> None:
@@ -123,6 +127,16 @@ class Mirror(QObject):
 
             emitter.connect(slot)
             yield emitter, slot
+
+    def _silent(self) -> dict[str, Any]:
+        """What napari changes without saying so, except that it slices again: each change is another array."""
+        return {name: getattr(self.layer, name) for name in _SILENT} if isinstance(self.layer, Points) else {}
+
+    def _look_at_silent(self, _event: Any = None) -> None:
+        before, self._seen = self._seen, self._silent()
+        for name, value in self._seen.items():
+            if value is not before[name]:
+                self._note(name)
 
     def _note(self, name: str) -> None:
         self._changed.update(_OF_EACH & set(self._attributes) if name in ("data", "features") else {name})

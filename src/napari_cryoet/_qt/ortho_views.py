@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
@@ -29,10 +29,19 @@ from napari_cryoet.wording import count_text, plain
 if TYPE_CHECKING:
     import napari
 
-_HINT = (
+DOCK_NAME: Final = "Orthogonal views"
+_HINT: Final = (
     "Click or drag: cursor · wheel: step · Ctrl+wheel: zoom · right drag: pan · "
     "in the viewer itself: click, or Shift+drag"
 )
+
+
+def open_ortho_views(viewer: napari.Viewer) -> None:
+    """Open the dock in a viewer's window as napari's menu does, which brings one that is open forward."""
+    try:
+        viewer.window.add_plugin_dock_widget("napari-cryoet", DOCK_NAME)
+    except ValueError:  # the person has switched the plugin off in napari, but asks for it here
+        viewer.window.add_dock_widget(OrthoViews(viewer), name=DOCK_NAME, area="bottom")
 
 
 class OrthoViews(QWidget):
@@ -123,9 +132,12 @@ class OrthoViews(QWidget):
             single_shot(self, 0, self._move_below).start()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Fetch nothing for what nobody sees."""
+        """Fetch nothing for what nobody sees; a window that goes takes its planes along."""
         super().hideEvent(event)
         self._set_active(False)
+        window = self.window()
+        if event is not None and not event.spontaneous() and window is not self and not window.isVisible():
+            self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Side by side where it is wide, one above the other where it is high."""
@@ -164,12 +176,12 @@ class OrthoViews(QWidget):
     def _tell(self) -> None:
         """Say where the cursor is, and what isn't shown."""
         names = self._viewer.dims.axis_labels[-3:]
-        place = "  ".join(
+        place = " · ".join(
             f"{name} {at:,.0f}" for name, at in zip(names, self.shared_cursor.position[-3:], strict=False)
         )
         left_out = self.views[0].left_out()
         missing = f"{count_text(len(left_out), 'layer')} not shown here" if left_out else ""
-        self.place.setText("   ·   ".join(part for part in (plain(place), missing) if part))
+        self.place.setText("  —  ".join(part for part in (plain(place), missing) if part))
         self.place.setToolTip("")
         if left_out:
             self.place.setToolTip("\n".join(plain(sentence) for sentence in left_out))

@@ -71,7 +71,9 @@ class PlaneView(QWidget):
         column.addWidget(self.label)
         column.addWidget(self.qt_viewer, 1)
         self._follow = single_shot(self, 0, self._move_there)
-        self.model.mouse_drag_callbacks.append(self._on_drag)
+        self._fit_again = single_shot(self, 0, self._on_resized)
+        self.model.mouse_drag_callbacks[:] = [self._on_drag]
+        self.model.mouse_double_click_callbacks.clear()
         self.model.mouse_wheel_callbacks[:] = [self._on_wheel]
         self.model.scene.camera.mouse_pan = self.model.scene.camera.mouse_zoom = False
         main.layers.events.inserted.connect(self._on_inserted)
@@ -133,6 +135,7 @@ class PlaneView(QWidget):
         main.dims.events.margin_right.disconnect(self._take_on_slab)
         main.events.theme.disconnect(self._take_on_theme)
         self._follow.stop()
+        self._fit_again.stop()
         self._cursor.moved.disconnect(self._follow.start)
         for mirror in self.mirrors:
             mirror.close()
@@ -140,12 +143,13 @@ class PlaneView(QWidget):
         remove_crosshair(self.model)
         self.model.layers.clear()
         self.qt_viewer.close()
+        self.qt_viewer.deleteLater()
+        del self.qt_viewer  # napari counts those that are left
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """A plane that was shown whole stays so."""
         super().resizeEvent(event)
-        if self._is_fitted and not self._is_closed:
-            self.fit()
+        self._fit_again.start()  # the canvas has its new size only then
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Arrows move the cursor in the plane, Page up and down across it."""
@@ -297,6 +301,10 @@ class PlaneView(QWidget):
         self.camera_moved.emit()
 
     # Qt
+
+    def _on_resized(self) -> None:
+        if self._is_fitted:
+            self.fit()
 
     def _canvas_px(self) -> tuple[int, int]:
         native = self.qt_viewer.canvas.native

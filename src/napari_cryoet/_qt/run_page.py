@@ -42,6 +42,7 @@ class RunView(QWidget):
     annotation_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
+    planes_requested = Signal()
     download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationRow, ...]
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -68,6 +69,12 @@ class RunView(QWidget):
         self.open = OpenButton(theme)
         self.open.open_requested.connect(self._on_open_clicked)
         self.open.stop_requested.connect(self.tomogram_stop_requested)
+        self.planes = QToolButton()
+        self.planes.setText("XZ YZ")
+        self.planes.setAccessibleName("Orthogonal views")
+        self.planes.setToolTip("Orthogonal views: XZ and YZ beside the viewer, with one cursor")
+        self.planes.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.planes.clicked.connect(lambda _checked=False: self.planes_requested.emit())
         self.annotations = AnnotationModel(self)
         self.annotations.show_requested.connect(self._on_show)
         self.annotations.hide_requested.connect(self._on_hide)
@@ -108,7 +115,7 @@ class RunView(QWidget):
         self._list_depositions(page)
         self.tomograms.set_tomograms(page.tomograms)
         has_tomograms = bool(page.tomograms)
-        for widget in (self.tomograms, self.open):
+        for widget in (self.tomograms, self.open, self.planes):
             widget.setVisible(has_tomograms)
         self.no_tomogram.setVisible(not has_tomograms)
         if not has_tomograms:
@@ -237,7 +244,10 @@ class RunView(QWidget):
         column.addLayout(top)
         column.addWidget(self.tomograms)
         column.addWidget(self.no_tomogram)
-        column.addWidget(self.open)
+        opening = QHBoxLayout()
+        opening.addWidget(self.open, 1)
+        opening.addWidget(self.planes)
+        column.addLayout(opening)
         column.addWidget(self.tree, 1)
         column.addWidget(self.no_annotations, 1)
         column.addWidget(self.caption)

@@ -1,0 +1,383 @@
+"""Orthogonal views: the same world in three planes, one cursor, layers in step, no byte twice, nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_cryoet import add_layers
+from napari_cryoet._qt.ortho_views import OrthoViews
+from napari_cryoet._qt.plane_view import XZ, YZ
+from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.loading import load_tomogram
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming.fetcher import shared_fetcher
+from stream_server import StreamServer
+
+SHAPE_ZYX = (24, 40, 56)
+VOXEL_ZYX = np.array([14.0, 9.0, 6.0])  # another length along each axis: no swap can hide
+PICK_ZYX = np.array([7, 29, 11])
+
+
+@pytest.fixture(scope="module")
+def widget(qapp):
+    """The widget on an empty viewer, for all tests: two canvases take a second to make."""
+    views = OrthoViews(ViewerModel())
+    views.resize(700, 300)
+    views.show()
+    yield views
+    end(views)
+
+
+def end(views: OrthoViews) -> None:
+    """Close the widget, and let Qt and Python forget its canvases: napari counts those that are left."""
+    views.close()
+    views.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+
+
+@pytest.fixture
+def emptied(widget):
+    """The widget as it is at first."""
+    widget.resize(700, 300)
+    widget.link.setChecked(False)
+    for view in widget.views:
+        view.fit()
+    yield widget
+    widget._viewer.layers.clear()
+    widget._viewer.dims.margin_left = widget._viewer.dims.margin_right = (0.0,) * widget._viewer.dims.ndim
+
+
+@pytest.fixture
+def main(emptied) -> ViewerModel:
+    return emptied._viewer
+
+
+@pytest.fixture
+def planted() -> np.ndarray:
+    volume = np.zeros(SHAPE_ZYX, np.float32)
+    volume[tuple(PICK_ZYX)] = 1
+    return volume
+
+
+@pytest.fixture
+def views(qtbot, emptied, main, planted) -> OrthoViews:
+    """On an anisotropic volume of the person's own, with a pick on its one bright voxel and a mask around it."""
+    world = {"scale": VOXEL_ZYX, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
+    main.add_image(planted, name="volume", contrast_limits=(0, 1), **world)
+    main.add_labels((planted > 0).astype(np.uint8), name="mask", **world)
+    main.add_points(PICK_ZYX[None].astype(float), name="picks", size=3, **world)
+    settle(qtbot, emptied)
+    return emptied
+
+
+def by_name(views: OrthoViews, name: str):
+    return next(view for view in views.views if view.plane.name == name)
+
+
+def copies(views: OrthoViews, name: str):
+    return [view.model.layers[name] for view in views.views]
+
+
+def settle(qtbot, views: OrthoViews) -> None:
+    """Until no mirror and no view has anything to catch up with."""
+    timers = [views.shared_cursor._soon, *(view._follow for view in views.views)]
+    timers += [mirror._later for view in views.views for mirror in view.mirrors]
+    qtbot.waitUntil(lambda: not any(timer.isActive() for timer in timers))
+
+
+def at(places_zyx) -> dict[int, float]:
+    return dict(enumerate(np.asarray(places_zyx, float)))
+
+
+def test_both_planes_show_all_layers_in_order_and_the_list_stays_as_it_was(views, main):
+    assert [view.plane for view in views.views] == [XZ, YZ]
+    for view in views.views:
+        assert [layer.name for layer in view.model.layers] == ["volume", "mask", "picks"]
+    assert [layer.name for layer in main.layers] == ["volume", "mask", "picks"]
+
+
+@pytest.mark.parametrize(("name", "down", "right"), [("XZ", 0, 2), ("YZ", 0, 1)])
+def test_a_planted_voxel_lies_under_its_pick_in_every_plane(qtbot, views, name, down, right):
+    views.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))
+    settle(qtbot, views)
+    view = by_name(views, name)
+    assert view.model.dims.displayed == (down, right)
+    image, mask, picks = (view.model.layers[name] for name in ("volume", "mask", "picks"))
+    for layer in (image, mask):
+        shown = np.asarray(layer._slice.image.raw)
+        assert np.argwhere(shown).tolist() == [[PICK_ZYX[down], PICK_ZYX[right]]]
+    np.testing.assert_allclose(picks._view_data, [PICK_ZYX[[down, right]]])
+    # one voxel further across, neither is there
+    across = view.model.dims.order[0]
+    views.shared_cursor.move_to({across: (PICK_ZYX[across] + 3) * VOXEL_ZYX[across]})
+    settle(qtbot, views)
+    assert not np.asarray(image._slice.image.raw).any()
+    assert len(picks._view_data) == 0
+
+
+def test_the_viewers_sliders_move_the_cursor(qtbot, views, main):
+    main.dims.set_point(0, 4 * 14.0)
+    assert views.shared_cursor.position[0] == 56.0
+    main.dims.set_point([1, 2], [90.0, 60.0])
+    settle(qtbot, views)
+    assert by_name(views, "XZ").model.dims.point[1] == 90.0
+    assert by_name(views, "YZ").model.dims.point[2] == 60.0
+
+
+def press(view, world_zyx, *, button=1, modifiers=(), moves=()):
+    """Drag in a view as napari's canvas tells of it: world positions, and canvas pixels from (100, 100)."""
+    event = SimpleNamespace(
+        type="mouse_press", button=button, modifiers=list(modifiers), position=tuple(world_zyx), pos=(100.0, 100.0)
+    )
+    (callback,) = view.model.mouse_drag_callbacks
+    drag = callback(view.model, event)
+    next(drag)
+    for position, pos in moves:
+        event.type, event.position, event.pos = "mouse_move", tuple(position), pos
+        next(drag)
+    event.type = "mouse_release"
+    assert next(drag, "over") == "over"
+
+
+def test_a_click_and_a_drag_in_a_plane_move_the_cursor_everywhere(qtbot, views, main):
+    view = by_name(views, "XZ")
+    press(view, (70.0, 999.0, 120.0), moves=[((84.0, 999.0, 126.0), (110.0, 105.0))])
+    settle(qtbot, views)
+    assert views.shared_cursor.position[0] == 84.0
+    assert views.shared_cursor.position[2] == 126.0
+    assert main.dims.point[0] == 84.0, "the viewer's own plane follows at once"
+    assert by_name(views, "YZ").model.dims.point[2] == 126.0
+    qtbot.waitUntil(lambda: main.dims.point[2] == 126.0)  # and its other sliders when the cursor is still
+
+
+def test_a_click_in_the_viewer_moves_the_cursor_and_a_drag_pans_as_ever(qtbot, views, main):
+    (callback,) = [each for each in main.mouse_drag_callbacks if "SharedCursor" in str(each)]
+    event = SimpleNamespace(type="mouse_press", button=1, modifiers=[], position=(0.0, 45.0, 30.0))
+    drag = callback(main, event)
+    next(drag)
+    event.type = "mouse_move"
+    next(drag)
+    event.type = "mouse_release"
+    next(drag, None)
+    assert views.shared_cursor.position[1:] != (45.0, 30.0)
+    drag = callback(
+        main, event := SimpleNamespace(type="mouse_press", button=1, modifiers=[], position=(0, 45.0, 30.0))
+    )
+    next(drag)
+    event.type = "mouse_release"
+    next(drag, None)
+    assert views.shared_cursor.position[1:] == (45.0, 30.0)
+    drag = callback(main, SimpleNamespace(type="mouse_press", button=1, modifiers=["Shift"], position=(0, 63.0, 60.0)))
+    next(drag)
+    assert views.shared_cursor.position[1:] == (63.0, 60.0)
+    assert not main.scene.camera.mouse_pan
+    drag.close()
+    assert main.scene.camera.mouse_pan
+
+
+def test_a_mode_that_edits_keeps_the_mouse(views, main):
+    main.layers.selection.active = main.layers["picks"]
+    main.layers["picks"].mode = "add"
+    (callback,) = [each for each in main.mouse_drag_callbacks if "SharedCursor" in str(each)]
+    event = SimpleNamespace(type="mouse_press", button=1, modifiers=[], position=(0.0, 45.0, 30.0))
+    assert next(callback(main, event), "over") == "over"
+
+
+def test_the_wheel_steps_by_a_voxel_and_with_control_zooms(qtbot, views):
+    view = by_name(views, "YZ")
+    (wheel,) = view.model.mouse_wheel_callbacks
+    before = views.shared_cursor.position
+    wheel(view.model, SimpleNamespace(delta=(0, -1.0), modifiers=[], position=(0, 0, 0)))
+    assert views.shared_cursor.position[2] == pytest.approx(before[2] + 6.0)
+    zoom = view.model.scene.camera.zoom
+    wheel(view.model, SimpleNamespace(delta=(0, 1.0), modifiers=["Control"], position=(0, 0, 0)))
+    assert view.model.scene.camera.zoom > zoom
+    assert views.shared_cursor.position[2] == pytest.approx(before[2] + 6.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "axis", "step"),
+    [(Qt.Key.Key_Right, 2, 6.0), (Qt.Key.Key_Up, 0, -14.0), (Qt.Key.Key_PageDown, 1, 9.0)],
+)
+def test_keys_move_the_cursor_by_a_voxel(qtbot, views, key, axis, step):
+    view = by_name(views, "XZ")
+    before = views.shared_cursor.position[axis]
+    qtbot.keyClick(view, key)
+    assert views.shared_cursor.position[axis] == pytest.approx(before + step)
+
+
+def test_the_cursor_stays_within_the_volume(views):
+    views.shared_cursor.move_to({0: -1e6, 1: 1e6})
+    assert views.shared_cursor.position[:2] == (0.0, 39 * 9.0)
+
+
+def test_planes_are_shown_whole_until_somebody_zooms_and_fit_brings_that_back(qtbot, views):
+    view = by_name(views, "XZ")
+    for size in ((700, 300), (500, 260)):
+        views.resize(*size)
+        qtbot.waitUntil(lambda: is_whole(view))
+    press(view, (0, 0, 0), button=2, moves=[((0, 0, 0), (110.0, 100.0))])
+    assert view.model.scene.camera.center[2] < 55 * 6.0 / 2
+    qtbot.mouseClick(views.fit, Qt.MouseButton.LeftButton)
+    assert view.model.scene.camera.center[2] == pytest.approx(55 * 6.0 / 2)
+
+
+def is_whole(view) -> bool:
+    """Whether the plane fills its canvas one way, and neither way more."""
+    shares = np.array([56 * 6.0, 24 * 14.0]) * view.model.scene.camera.zoom / view._canvas_px()
+    return 0.9 < shares.max() <= 1
+
+
+def test_linked_zoom_and_pan_follow_both_ways(qtbot, views, main):
+    main.scene.camera.center, main.scene.camera.zoom = (0.0, 100.0, 50.0), 2.0
+    views.link.setChecked(True)
+    xz, yz = (by_name(views, name).model.scene.camera for name in ("XZ", "YZ"))
+    assert (xz.zoom, yz.zoom) == (2.0, 2.0)
+    assert (xz.center[2], yz.center[2]) == (50.0, 100.0)
+    press(by_name(views, "XZ"), (0, 0, 0), button=2, moves=[((0, 0, 0), (110.0, 104.0))])
+    assert main.scene.camera.center[-1] == pytest.approx(50.0 - 10 / 2.0)
+    assert yz.center[1] == pytest.approx(xz.center[1])
+    views.link.setChecked(False)
+    main.scene.camera.zoom = 3.0
+    assert xz.zoom == 2.0
+
+
+class TestLayersInStep:
+    def test_looks_follow(self, qtbot, views, main):
+        main.layers["volume"].contrast_limits = (0.1, 0.6)
+        main.layers["volume"].colormap = "magma"
+        main.layers["mask"].visible = False
+        main.layers["picks"].border_color = "red"
+        main.layers["picks"].size = 5
+        main.layers["picks"].opacity = 0.3
+        settle(qtbot, views)
+        for volume in copies(views, "volume"):
+            assert tuple(volume.contrast_limits) == (0.1, 0.6)
+            assert volume.colormap.name == "magma"
+        assert not any(mask.visible for mask in copies(views, "mask"))
+        for picks in copies(views, "picks"):
+            assert (picks.border_color == [1, 0, 0, 1]).all()
+            assert (picks.size == 5).all()
+            assert picks.opacity == 0.3
+
+    def test_points_added_moved_and_deleted_follow(self, qtbot, views, main):
+        picks = main.layers["picks"]
+        picks.add([1.0, 2.0, 3.0])
+        settle(qtbot, views)
+        for copy in copies(views, "picks"):
+            np.testing.assert_array_equal(copy.data, [PICK_ZYX, [1, 2, 3]])
+        picks._move([0], [PICK_ZYX[0], 20, 30])
+        settle(qtbot, views)
+        for copy in copies(views, "picks"):
+            np.testing.assert_array_equal(copy.data, picks.data)
+            assert len(copy.size) == 2
+        picks.selected_data = {0}
+        settle(qtbot, views)
+        assert all(copy.selected_data == {0} for copy in copies(views, "picks"))
+        picks.remove_selected()
+        settle(qtbot, views)
+        assert all(len(copy.data) == 1 for copy in copies(views, "picks"))
+
+    def test_painting_follows(self, qtbot, views, main):
+        views.shared_cursor.move_to(at([0, 0, 0]))
+        settle(qtbot, views)
+        main.layers["mask"].data_setitem((np.array([3]), np.array([0]), np.array([5])), 1)
+        settle(qtbot, views)
+        (shown,) = [np.asarray(by_name(views, "XZ").model.layers["mask"]._slice.image.raw)]
+        assert np.argwhere(shown).tolist() == [[3, 5]]
+
+    def test_layers_come_go_and_change_places(self, qtbot, views, main):
+        main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
+        assert all("more" in view.model.layers for view in views.views)
+        main.layers.move(3, 0)
+        for view in views.views:
+            assert [layer.name for layer in view.model.layers] == ["more", "volume", "mask", "picks"]
+        main.layers.remove("volume")
+        for view in views.views:
+            assert [layer.name for layer in view.model.layers] == ["more", "mask", "picks"]
+
+    def test_a_slab_is_as_thick_in_each_plane(self, views, main):
+        main.dims.margin_left = main.dims.margin_right = (28.0, 0.0, 0.0)
+        assert by_name(views, "XZ").model.dims.margin_left == (0.0, 28.0, 0.0)
+        assert by_name(views, "YZ").model.dims.margin_right == (0.0, 0.0, 28.0)
+
+    def test_what_cannot_be_shown_is_named(self, qtbot, views, main):
+        main.add_image(np.zeros((8, 8)), name="flat")
+        main.add_shapes(name="outline", ndim=3)
+        settle(qtbot, views)
+        qtbot.waitUntil(lambda: "2 layers not shown here" in views.place.text())
+        assert "flat has no depth." in views.place.toolTip()
+        assert "outline is a shapes layer." in views.place.toolTip()
+
+    def test_lazy_arrays_of_others_do_not_hold_up_the_window(self, qtbot, views, main):
+        import dask.array as da
+
+        main.add_image(da.zeros((8, 8, 8), chunks=8), name="lazy", contrast_limits=(0, 1))
+        assert all("lazy" not in view.model.layers for view in views.views)
+        qtbot.waitUntil(lambda: "lazy is read from its file" in views.place.toolTip())
+
+
+class TestStreaming:
+    @pytest.fixture
+    def streamed(self, qtbot, emptied, main, tmp_path):
+        volume = np.random.default_rng(0).normal(size=(40, 70, 90)).astype("f4")
+        write_pyramid(tmp_path / "v.zarr", volume, 10.0)
+        with StreamServer(tmp_path) as server:
+            (layer,) = add_layers(main, [load_tomogram(f"{server.url}/v.zarr", spacing_angstrom=10.0)])
+            yield SimpleNamespace(volume=volume, server=server, layer=layer, views=emptied)
+
+    def test_every_plane_ends_exact_and_no_byte_is_fetched_twice(self, qtbot, streamed):
+        views = streamed.views
+        states = [view.mirrors[0].stream for view in views.views]
+        for place in ((100.0, 300.0, 500.0), (110.0, 310.0, 510.0), (390.0, 690.0, 890.0)):
+            views.shared_cursor.move_to(at(place))
+            settle(qtbot, views)
+            qtbot.waitUntil(lambda: all(state.state.is_exact for state in states), timeout=20_000)
+        y, x = 69, 89
+        for name, plane in (("XZ", streamed.volume[:, y]), ("YZ", streamed.volume[:, :, x])):
+            layer = by_name(views, name).model.layers[0]
+            qtbot.waitUntil(lambda layer=layer, plane=plane: is_shown(layer, plane), timeout=20_000)
+        asked = [request for request in streamed.server.requests if "/0/" in request[0] or "/1/" in request[0]]
+        assert asked
+        assert len(asked) == len(set(asked)), "each range of each file once"
+        sizes = sum(path.stat().st_size for path in streamed.server.folder.rglob("*") if path.is_file())
+        assert streamed.server.bytes_sent <= 1.2 * sizes
+
+    def test_all_planes_share_one_fetcher_and_one_memory(self, streamed):
+        displays = [streamed.layer._slicing_state.display]
+        displays += [view.mirrors[0].display for view in streamed.views.views]
+        assert len({id(display.pyramid) for display in displays}) == 1
+        assert {id(display._fetcher) for display in displays} == {id(shared_fetcher())}
+        further = sum(display.largest_view_bytes for display in displays[1:])
+        assert further <= displays[0].largest_view_bytes
+
+    def test_nothing_is_fetched_for_planes_that_nobody_sees(self, qtbot, streamed):
+        streamed.views.hide()
+        assert all(view.mirrors[0].stream.state.is_stopped for view in streamed.views.views)
+        streamed.views.show()
+        assert not any(view.mirrors[0].stream.state.is_stopped for view in streamed.views.views)
+
+
+def is_shown(layer, plane) -> bool:
+    shown = np.asarray(layer._slice.image.raw)
+    return shown.shape == plane.shape and bool((shown == plane).all())
+
+
+def test_a_viewer_that_is_emptied_and_filled_again_goes_on(views, main, planted):
+    main.layers.clear()
+    assert all(not view.model.layers for view in views.views)
+    main.add_image(planted, contrast_limits=(0, 1))
+    assert all(len(view.model.layers) == 1 for view in views.views)
+
+
+def test_a_spec_of_a_volume_in_memory_is_mirrored_too(emptied, main, planted):
+    add_layers(main, [LayerSpec(planted, {"name": "a", "contrast_limits": (0, 1), "scale": (2.0,) * 3}, "image")])
+    assert [len(view.model.layers) for view in emptied.views] == [1, 1]
