@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import napari
 
 DOCK_NAME: Final = "Orthogonal views"
+_DELAY_MS: Final = 12
 _HINT: Final = (
     "Click or drag: cursor · wheel: step · Ctrl+wheel: zoom · right drag: pan · "
     "in the viewer itself: click, or Shift+drag"
@@ -61,7 +62,10 @@ class OrthoViews(QWidget):
         self._is_closed = self._was_placed = False
         self._theme = Theme(napari_viewer, self)
         self.shared_cursor = SharedCursor(napari_viewer, self)
-        self.views = tuple(PlaneView(plane, napari_viewer, self.shared_cursor, self) for plane in (XZ, YZ))
+        self.views = tuple(
+            PlaneView(plane, napari_viewer, self.shared_cursor, delay_ms=delay_ms, parent=self)
+            for plane, delay_ms in ((XZ, _DELAY_MS), (YZ, 2 * _DELAY_MS))
+        )
         self.cameras = LinkedCameras(napari_viewer, self.views, self.shared_cursor, self)
         self.place = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
         self.place.setObjectName("dimText")
@@ -136,7 +140,8 @@ class OrthoViews(QWidget):
         super().hideEvent(event)
         self._set_active(False)
         window = self.window()
-        if event is not None and not event.spontaneous() and window is not self and not window.isVisible():
+        is_in_another = window is not None and window is not self
+        if event is not None and not event.spontaneous() and is_in_another and window and not window.isVisible():
             self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

@@ -44,11 +44,25 @@ class PlaneView(QWidget):
 
     The left button moves the cursor, the wheel steps through planes, Ctrl and the wheel zoom, and the right or the
     middle button, or Shift and the left, pan. Arrow keys move the cursor by a voxel, Page up and down step.
+
+    Parameters
+    ----------
+    delay_ms
+        How long after the cursor the view follows. Qt draws at once whatever changed at once, so views that follow one
+        after the other keep the window still for less long.
     """
 
     camera_moved = Signal()  # by the person, not by `look_at`
 
-    def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        main: ViewerModel,
+        cursor: SharedCursor,
+        *,
+        delay_ms: int = 0,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self.plane = plane
         self.model = ViewerModel(title=plane.name)
@@ -70,7 +84,7 @@ class PlaneView(QWidget):
         column.setSpacing(2)
         column.addWidget(self.label)
         column.addWidget(self.qt_viewer, 1)
-        self._follow = single_shot(self, 0, self._move_there)
+        self._follow = single_shot(self, delay_ms, self._move_there)
         self._fit_again = single_shot(self, 0, self._on_resized)
         self.model.mouse_drag_callbacks[:] = [self._on_drag]
         self.model.mouse_double_click_callbacks.clear()
@@ -82,7 +96,7 @@ class PlaneView(QWidget):
         main.dims.events.margin_left.connect(self._take_on_slab)
         main.dims.events.margin_right.connect(self._take_on_slab)
         main.events.theme.connect(self._take_on_theme)
-        cursor.moved.connect(self._follow.start)
+        cursor.moved.connect(self._follow_soon)
         for layer in main.layers:
             self._mirror(layer)
         self.fit()
@@ -136,7 +150,7 @@ class PlaneView(QWidget):
         main.events.theme.disconnect(self._take_on_theme)
         self._follow.stop()
         self._fit_again.stop()
-        self._cursor.moved.disconnect(self._follow.start)
+        self._cursor.moved.disconnect(self._follow_soon)
         for mirror in self.mirrors:
             mirror.close()
         self.mirrors.clear()
@@ -183,7 +197,7 @@ class PlaneView(QWidget):
         self._mirror(event.value)
         if self._is_fitted:
             self.fit()
-        self._follow.start()
+        self._follow_soon()
 
     def _on_removed(self, event: Any) -> None:
         for mirror in [each for each in self.mirrors if each.layer is event.value]:
@@ -211,6 +225,10 @@ class PlaneView(QWidget):
 
     def _axes(self) -> tuple[int, int, int]:
         return self.plane.across, self.plane.down, self.plane.right
+
+    def _follow_soon(self) -> None:
+        if not self._follow.isActive():  # else a cursor that moves all the time would never be followed
+            self._follow.start()
 
     def _move_there(self) -> None:
         """Slice where the cursor is, if that is another plane; the crosshair moves in any case."""
