@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.linked_cameras import LinkedCameras
 from napari_cryoet._qt.plane_view import XZ, YZ, PlaneView
 from napari_cryoet._qt.shared_cursor import SharedCursor
@@ -187,9 +187,7 @@ class OrthoViews(QWidget):
         left_out = self.views[0].left_out()
         missing = f"{count_text(len(left_out), 'layer')} not shown here" if left_out else ""
         self.place.setText("  —  ".join(part for part in (plain(place), missing) if part))
-        self.place.setToolTip("")
-        if left_out:
-            self.place.setToolTip("\n".join(plain(sentence) for sentence in left_out))
+        self.place.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in left_out)))
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors))
