@@ -213,7 +213,7 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     open_run(qtbot, browser)
     menu = browser.screens.run.depositions.items
     assert [action.text() for action in menu.actions()] == [
-        "Deposition CZCDP-10300 · 2 tomograms, 6 annotations · S. pombe lamellae",
+        "Deposition CZCDP-10300 · 2 tomograms, 7 annotations · S. pombe lamellae",
         "Deposition CZCDP-10310 · 1 annotation · Picks by <b>deep</b> learning && more",
     ]
     menu.actions()[1].trigger()
