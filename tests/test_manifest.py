@@ -36,37 +36,23 @@ def test_the_installed_package_points_to_it():
     assert found.display_name == "CryoET Data Portal"
 
 
-def test_the_portals_dock_is_the_first_of_the_widgets(manifest):
-    names = [widget.display_name for widget in manifest.contributions.widgets]
-
-    assert names[0] == "CryoET Data Portal"
-    assert "Compare annotations" in names
-def test_the_dock_is_the_first_widget(manifest):
-    names = [widget.display_name for widget in manifest.contributions.widgets]
-
-    assert names[0] == "CryoET Data Portal"
-    assert "Export picks" in names
-def test_the_dock_is_the_first_widget_and_the_check_of_picks_another(manifest):
-    names = [widget.display_name for widget in manifest.contributions.widgets]
-
-    assert names[0] == "CryoET Data Portal"
-    assert "Check picks" in names
-def test_the_docks_are_widgets_and_the_portal_comes_first(manifest):
-    names = [widget.display_name for widget in manifest.contributions.widgets]
-
-    assert names[0] == "CryoET Data Portal"
-    assert "Review picks" in names
-def test_the_dock_comes_first_among_the_widgets(manifest):
-    names = [widget.display_name for widget in manifest.contributions.widgets]
-
-    assert names[0] == "CryoET Data Portal"
-    assert "Picks on screen" in names
-def test_the_dock_is_the_first_widget_and_orthogonal_views_another(manifest):
-    names = [widget.display_name for widget in manifest.contributions.widgets]
-
-    assert names[0] == "CryoET Data Portal"
-    assert "Orthogonal views" in names
+def test_the_portals_dock_comes_first_and_what_one_does_with_picks_follows(manifest):
+    assert [widget.display_name for widget in manifest.contributions.widgets] == [
+        "CryoET Data Portal",
+        "Orthogonal views",
+        "Picks on screen",
+        "Review picks",
+        "Compare annotations",
+        "Check picks",
+        "Export picks",
+    ]
     assert manifest.contributions.commands[0].python_name == "napari_cryoet._qt.browser:PortalBrowser"
+
+
+def test_every_dock_stands_in_a_menu_of_napari(manifest):
+    listed = {item.command for items in manifest.contributions.menus.values() for item in items}
+
+    assert {widget.command for widget in manifest.contributions.widgets} <= listed
 
 
 @pytest.mark.parametrize(

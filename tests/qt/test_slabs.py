@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Points, Vectors
 
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.layer_picks import spacing_of
+from napari_cryoet._qt.layer_picks import spacing_angstrom_of
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet._qt.slabs import MOST_PLANES, slabs_of
 from napari_cryoet._qt.thick_slices import planes_in
@@ -231,5 +231,5 @@ def test_planes_in_a_slice(point, reach, size, planes):
 
 
 def test_a_layer_in_voxels_has_no_spacing():
-    assert spacing_of(Points(np.zeros((1, 3)))) is None
-    assert spacing_of(Vectors(np.zeros((1, 2, 3)), scale=(2,) * 3, units="nm")) == 20
+    assert spacing_angstrom_of(Points(np.zeros((1, 3)))) is None
+    assert spacing_angstrom_of(Vectors(np.zeros((1, 2, 3)), scale=(2,) * 3, units="nm")) == 20

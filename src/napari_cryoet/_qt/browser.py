@@ -20,8 +20,8 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.message_panel import MessagePanel
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.network_use import NetworkUse
-from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet._qt.ortho_views import open_ortho_views
+from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
 from napari_cryoet._qt.source_watch import SourceWatch

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from napari.layers import Layer, Points
 
-from napari_cryoet._qt.layer_picks import spacing_of
+from napari_cryoet._qt.layer_picks import spacing_angstrom_of
 from napari_cryoet.colors import object_key
 from napari_cryoet.diameters import diameter_angstrom, set_diameter
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -33,7 +33,7 @@ def object_text(layer: Points) -> str:
 
 def diameter_nm(layer: Points) -> float | None:
     """How large a layer's picks are drawn; None where they have several sizes, or no known spacing."""
-    spacing = spacing_of(layer)
+    spacing = spacing_angstrom_of(layer)
     sizes = layer.size if len(layer.data) else np.array([layer.current_size])
     if spacing is None or not np.allclose(sizes, sizes[0]):
         return None
@@ -77,7 +77,7 @@ def resize(layers: Iterable[Layer], objects: Collection[str]) -> None:
     for layer in layers:
         if not isinstance(layer, Points) or _keys(layer).isdisjoint(objects):
             continue
-        picks, spacing = layer.metadata.get(PICKS_KEY), spacing_of(layer)
+        picks, spacing = layer.metadata.get(PICKS_KEY), spacing_angstrom_of(layer)
         if not isinstance(picks, Picks) or picks.is_cloud or spacing is None:
             continue
         size = diameter_angstrom(*object_of(layer)) / spacing

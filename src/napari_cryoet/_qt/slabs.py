@@ -15,7 +15,7 @@ from napari.layers import Image, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.discs import show_slab
-from napari_cryoet._qt.layer_picks import spacing_of
+from napari_cryoet._qt.layer_picks import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
@@ -63,7 +63,7 @@ class Slabs(QObject):
     @property
     def most_density_nm(self) -> float:
         """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
-        spacings = [spacing for layer in self._tomograms() if (spacing := spacing_of(layer)) is not None]
+        spacings = [spacing for layer in self._tomograms() if (spacing := spacing_angstrom_of(layer)) is not None]
         return MOST_PLANES * min(spacings) / _ANGSTROM_PER_NM if spacings else 0.0
 
     @property
@@ -128,7 +128,7 @@ class Slabs(QObject):
     def _show_picks_in(self, layer: Layer) -> None:
         if not isinstance(layer, Points | Vectors) or PICKS_KEY not in layer.metadata:
             return
-        spacing = spacing_of(layer)
+        spacing = spacing_angstrom_of(layer)
         show_slab(layer, 0.0 if spacing is None else self._picks_nm * _ANGSTROM_PER_NM / spacing)
 
     def _layers(self) -> list[Layer]:

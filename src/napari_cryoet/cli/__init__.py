@@ -1,6 +1,4 @@
-"""The command line: ``napari-cryoet demo | open | search | download | compare | pack | serve | cache``.
-"""The command line: ``napari-cryoet demo | open | search | download | convert | pack | serve | cache``.
-"""The command line: ``napari-cryoet demo | open | search | download | check | pack | serve | cache``.
+"""The command line: ``napari-cryoet demo | open | search | download | convert | compare | check | pack | serve | …``.
 
 Nothing here imports Qt; `open` and `demo` hand over to `napari_cryoet._qt.launch` once they know what to show.
 """

@@ -32,9 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"napari-cryoet {__version__}")
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_open, _add_search, _add_download, _add_compare, _add_pack, _add_serve, _add_cache):
-    for add in (_add_demo, _add_open, _add_search, _add_download, _add_convert, _add_pack, _add_serve, _add_cache):
-    for add in (_add_demo, _add_open, _add_search, _add_download, _add_check, _add_pack, _add_serve, _add_cache):
+    for add in (
+        *(_add_demo, _add_open, _add_search, _add_download),
+        *(_add_convert, _add_compare, _add_check),
+        *(_add_pack, _add_serve, _add_cache),
+    ):
         add(commands)
     return parser
 
@@ -141,7 +143,7 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("b", metavar="B", help="the reference, such as a ground truth")
     parser.add_argument("--source", metavar="SOURCE", help=f"where ids are looked up: {_SOURCE_HELP}")
     parser.add_argument(
-        "--radius", type=_positive, metavar="Å", help="how far apart the same particle may be, in ångström"
+        "--radius", type=_angstrom, metavar="Å", help="how far apart the same particle may be, in ångström"
     )
     parser.add_argument(
         "--beta",
@@ -176,6 +178,8 @@ def _add_compare(commands: Any) -> None:
         "--insist", action="store_true", help="compare also what was made on different alignments or runs"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_convert(commands: Any) -> None:
     parser = _command(
         commands,
@@ -195,6 +199,8 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file with several")
     parser.add_argument("--to", choices=("relion5", "relion4", "relion3"), help="for which RELION a .star file is")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+
+
 def _add_check(commands: Any) -> None:
     parser = _command(
         commands,
@@ -214,13 +220,13 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("volume", metavar="VOLUME", help="path or address of an OME-Zarr, zarr or MRC volume")
     parser.add_argument(
         "--spacing",
-        type=_angstroms,
+        type=_angstrom,
         metavar="Å",
         help="voxel spacing that the picks count in (default: that of their file or its folder, else of the volume); "
         "also the volume's, if nothing says it",
     )
     parser.add_argument(
-        "--diameter", type=_angstroms, metavar="Å", help="of the particle (default: by the file's name, else 100)"
+        "--diameter", type=_angstrom, metavar="Å", help="of the particle (default: by the file's name, else 100)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -396,7 +402,7 @@ def _angstrom(text: str) -> float:
     except ValueError:
         angstrom = 0.0
     if not 0 < angstrom < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no width in ångström; say for example 13.48")
+        raise argparse.ArgumentTypeError(f"{text!r} is no length in ångström; say for example 13.48")
     return angstrom
 
 
@@ -431,19 +437,12 @@ def _share(text: str) -> float:
 
 
 def _spacings(text: str) -> tuple[float, float]:
-    match [_positive(part) for part in text.split(",")]:
+    match [_angstrom(part) for part in text.split(",")]:
         case [both]:
             return both, both
         case [of_a, of_b]:
             return of_a, of_b
     raise argparse.ArgumentTypeError(f"{text!r}: say one voxel spacing, or two with a comma")
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"([1-9][0-9]{0,5}),([1-9][0-9]{0,5}),([1-9][0-9]{0,5})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size of a volume; they look like 500,960,928 (z, y, x)")
-    return int(match[1]), int(match[2]), int(match[3])
 
 
 def _symmetry(text: str) -> str:
@@ -460,16 +459,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
     return seconds
-
-
-def _angstroms(text: str) -> float:
-    try:
-        length = float(text)
-    except ValueError:
-        length = 0.0
-    if not 0 < length < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no length in ångström; say for example 13.48")
-    return length
 
 
 def _examples(*examples: tuple[str, str]) -> str:
