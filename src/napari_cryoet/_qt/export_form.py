@@ -16,6 +16,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.layer_picks import picks_of
@@ -154,7 +155,7 @@ class ExportPicks(QWidget):
 
     def _on_layers(self, _event: object = None) -> None:
         self.layer.reset_choices()
-        active = self._viewer.layers.selection.active
+        active = active_layer(self._viewer.layers)
         if self.layer.value is None:
             layers = self._layers()
             self.layer.value = active if active in layers else (layers[0] if layers else None)

@@ -11,6 +11,7 @@ from napari.layers import Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.arrows import Vectors as OwnVectors
 from napari_cryoet._qt.discs import radius_of, show_as_discs, thinning
 from napari_cryoet._qt.own_layers import group_of, key_of, tag
@@ -281,7 +282,7 @@ class OrientationDisplay(QObject):
         key = key_of(points)
         if key is not None:
             tag(vectors, key, group_of(points), is_main_layer=False)
-        active = layers.selection.active
+        active = active_layer(layers)
         layers.insert(layers.index(points), vectors)
         layers.selection.active = active
         self._use(vectors)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.orientation_display import OrientationDisplay, orientation_of
@@ -47,18 +48,18 @@ class PicksOnScreen(QWidget):
 
     Parameters
     ----------
-    viewer
+    napari_viewer
         Whose picks these are.
     """
 
-    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("PicksOnScreen")
-        self._viewer = viewer
+        self._viewer = napari_viewer
         self._layer: Points | None = None
         self._link: PicksLink | None = None
         self._display: OrientationDisplay | None = None
-        self._slabs = slabs_of(viewer)
+        self._slabs = slabs_of(napari_viewer)
         self._is_closed = False
         nm: dict[str, Any] = {"min": 0.0, "step": 1.0}
         self.picks_nm = FloatSpinBox(label="Picks, nm", max=MOST_PICKS_NM, **nm)
@@ -182,7 +183,7 @@ class PicksOnScreen(QWidget):
         self._show_layer()
 
     def _chosen_layer(self) -> Points | None:
-        active = self._viewer.layers.selection.active
+        active = active_layer(self._viewer.layers)
         if isinstance(active, Points) and active.ndim == 3:
             return active
         return next(

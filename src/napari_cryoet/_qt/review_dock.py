@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.crop_looks import Looks
 from napari_cryoet._qt.measuring import Measuring
@@ -126,7 +127,7 @@ class ReviewDock(ReviewScreen):
 
     def _begin_with_something(self) -> None:
         """The active layer, or the only one there is."""
-        active = self._viewer.layers.selection.active
+        active = active_layer(self._viewer.layers)
         choices = [layer for layer in self._viewer.layers if has_picks(layer)]
         chosen = active if active in choices else choices[0] if len(choices) == 1 else None
         self.review_layer(chosen)

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -69,7 +70,7 @@ class ReviewResults(QWidget):
             return
         chosen = kept_picks if verdict is Verdict.KEPT else rejected_picks
         picks = chosen(review.picks, review.decisions)
-        active = self._viewer.layers.selection.active
+        active = active_layer(self._viewer.layers)
         add_layers(self._viewer, specs_like(layer, picks, verdict.value))
         self._viewer.layers.selection.active = active
         self.told.emit(f"Added a layer: {picks.edits[-1]}.")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.timers import single_shot
 
@@ -127,7 +128,7 @@ class SharedCursor(QObject):
         self.move_to({axis: event.position[axis] for axis in self._viewer.dims.displayed})
 
     def _may_take_mouse(self) -> bool:
-        active = self._viewer.layers.selection.active
+        active = active_layer(self._viewer.layers)
         return active is None or str(getattr(active, "mode", "pan_zoom")) in _PLAIN_MODES
 
     def _tell(self) -> None:

@@ -11,6 +11,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication, QMessageBox
 
+from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
@@ -237,7 +238,7 @@ class ViewerLink(QObject):
         viewer = self._viewer
         is_first_image = key.kind == "tomogram" and not self._own.strangers() and not self._has_tomogram()
         was_empty = not viewer.layers
-        active = viewer.layers.selection.active
+        active = active_layer(viewer.layers)
         layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # all of them before the first is added
         for layer in layers:
             tag(layer, key, group, is_main_layer=layer is layers[0])

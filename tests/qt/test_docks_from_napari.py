@@ -1,0 +1,63 @@
+"""The docks as napari makes them for a plugin: with stand-ins for the viewer and for what it hands out."""
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from npe2 import PluginManifest
+
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import arrows_spec, points_spec
+
+WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
+DOCKS = [each.display_name for each in PluginManifest.from_distribution("napari-cryoet").contributions.widgets]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer()
+    viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
+    picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0]], 10.0, rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
+    common = WORLD | {"metadata": {METADATA_KEY: {"kind": "annotation"}}}
+    add_layers(
+        viewer, [points_spec(picks, common, name="picks", **looks), arrows_spec(picks, common, name="arrows", **looks)]
+    )
+    viewer.layers.selection.active = viewer.layers["picks"]
+    return viewer
+
+
+@pytest.mark.parametrize("name", DOCKS)
+def test_every_dock_opens_and_closes_and_leaves_the_layers_alone(viewer, name):
+    before = list(viewer.layers)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", name)
+    assert viewer.layers.selection.active is viewer.layers["picks"]
+    viewer.window.remove_dock_widget(dock)
+    dock.close()
+
+    assert list(viewer.layers) == before
+    assert len(picks_of(viewer.layers["picks"])) == 2
+
+
+def test_the_review_says_which_layer_it_reviews(viewer):
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
+
+    assert dock.layer is viewer.layers["picks"]
+    assert dock.controls.points.currentText() == "picks"
+    assert dock.controls.image.currentText() == "tomogram"
+
+
+def test_picks_on_screen_are_those_of_the_active_layer(viewer):
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Picks on screen")
+
+    assert dock.layer is viewer.layers["picks"]
+    dock.orientation.value = "triads"
+    assert viewer.layers.selection.active is viewer.layers["picks"]
+
+
+def test_what_is_exported_is_the_active_layer(viewer):
+    _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
+
+    assert form.layer.value is viewer.layers["picks"]
