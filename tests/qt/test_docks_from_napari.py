@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
@@ -61,3 +62,17 @@ def test_what_is_exported_is_the_active_layer(viewer):
     _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
 
     assert form.layer.value is viewer.layers["picks"]
+
+
+def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
+    _, review = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
+    _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
+    review.sheet.setCurrentIndex(review.model.index(1, 0))
+    qtbot.keyClick(review.sheet, Qt.Key.Key_K)
+    form.which.value = "kept"
+    kept = form.chosen_picks()
+
+    assert kept.ids.tolist() == [1]
+    assert "kept 1 of 2" in kept.edits[-1]
+    review.review_layer(None)
+    assert form.chosen_picks() is None

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
+from napari_cryoet._qt.export_form import kept_picks_of
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks
@@ -53,7 +54,11 @@ class ReviewResults(QWidget):
 
     def use(self, layer: Points | None, review: Review | None) -> None:
         """Give back the picks of this review."""
+        if self._layer is not None:
+            kept_picks_of.pop(self._layer, None)
         self._layer, self._review = layer, review
+        if layer is not None and review is not None:
+            kept_picks_of[layer] = lambda: kept_picks(review.picks, review.decisions)
         self.update_counts()
 
     def update_counts(self) -> None:
