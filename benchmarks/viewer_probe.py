@@ -46,8 +46,10 @@ class Probe:
         from qtpy.QtCore import QTimer
 
         import napari_cryoet._qt.progressive  # noqa: F401
+        from napari_cryoet.streaming.warming import warm_up
 
         self.url, self.folder, self.variant = url, folder, variant
+        warm_up()  # as the dock does while it waits for the portal's first answer
         if "default" not in variant:
             dask.config.set(num_workers=THREADS)
         get_settings().experimental.async_ = "async" in variant  # its file is a temporary one

@@ -101,6 +101,13 @@ def test_what_is_ahead_may_fill_the_line_for_about_one_answer():
     assert not line.may_carry_ahead(2 * MB, MB)
 
 
+def test_a_line_that_was_taken_for_narrow_because_little_was_asked_of_it_may_show_that_it_carries_more():
+    line = Line()
+    line.bytes_per_s, line.quickest_s = 29 * MB, 0.026
+    under_way = 35 * MB * 0.11  # in a scrub of ten planes a second, where a request takes so long
+    assert line.may_carry_ahead(round(under_way), 485_000)
+
+
 def test_hanging_up_pays_only_where_much_is_still_to_come():
     traffic = Traffic()
     traffic.full(100, 420_000, rate=2 * MB, latency_s=0.2)

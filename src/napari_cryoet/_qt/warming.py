@@ -27,6 +27,9 @@ def _prepare(_job: Job) -> object:
     import pandas  # noqa: F401 - napari keeps the features of points in its tables
     import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
 
+    from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
+
+    warm_up_streaming()
     registry = _pint.LazyRegistry()
     registry.parse_units("angstrom")
     return registry

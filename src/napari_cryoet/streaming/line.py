@@ -19,7 +19,7 @@ _SMALLEST_ANSWER_SHARE = 1 / 3  # of the time that a request takes, is spent on 
 _SHORTEST_S = 0.02
 _REMEMBERED = 32
 _RECONNECT_ROUND_TRIPS = 3  # what hanging up costs
-_SLACK_S = 0.1
+_SLACK_S = 0.15  # less would keep a line from being seen to carry more than it was once asked for
 _SMALLEST_REQUEST_BYTES, _LARGEST_REQUEST_BYTES = 2**18, 2**22
 _REQUESTS_THAT_FILL = 8
 
