@@ -277,7 +277,7 @@ class Http:
             return self._retry(lambda: self.attempt(url, ask, stop), stop)
 
     def warm_up(self) -> None:
-        """Do now what the first request would wait for: reading the certificate authorities takes a tenth of a second."""
+        """Do now what the first request would wait for: reading certificate authorities takes a tenth of a second."""
         self._connections.pool_for("https://localhost")
 
     def close(self) -> None:

@@ -454,9 +454,9 @@ def test_blocks_are_handed_out_as_they_arrive(one_thread, server):
 
 
 def test_who_takes_no_more_of_what_arrives_is_waited_for_by_nothing(one_thread, server):
+    server.open.clear()
     parts = one_thread.arriving([server.run(name) for name in "abcdef"])
     next(parts)
-    server.open.clear()
     parts.close()
     server.open.set()
     wait_until(lambda: not one_thread._flights)
@@ -524,3 +524,26 @@ def test_the_last_thread_does_not_leave_before_a_picture_is_asked(one_thread, mo
 
     one_thread.ask(Planner(), after_s=0.2)  # much later than a thread stays for nothing
     assert asked.wait(5)
+
+
+def test_a_viewer_is_not_held_up_while_threads_are_started(server, monkeypatch):
+    fetcher = Fetcher(MemoryCache(2**20))
+    may_start, is_starting = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def slow_start(thread):
+        if thread.name == "napari-cryoet-fetch":
+            is_starting.set()
+            may_start.wait(10)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slow_start)
+    picture = Wanter()
+    other = threading.Thread(target=lambda: fetcher.want(picture, [(Priority.VIEW, server.run("a"))]))
+    other.start()
+    assert is_starting.wait(10)
+    assert fetcher._state.acquire(timeout=5)  # which a viewer needs to say what it looks at
+    fetcher._state.release()
+    may_start.set()
+    other.join()
+    wait_until(lambda: "a" in fetcher.memory)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.fetcher import Fetcher
     from napari_cryoet.streaming.picture import Picture
     from napari_cryoet.streaming.pyramid import Pyramid
-    from napari_cryoet.streaming.wishes import Run
+    from napari_cryoet.streaming.wishes import Block, Run
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
@@ -112,6 +113,7 @@ class Display:
         self._missing: set[Hashable] = set()
         self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
         self._is_exact = self._is_limited = self._is_told = False
+        self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # picture of what is looked at
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
         self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
 
@@ -155,8 +157,20 @@ class Display:
                 self._is_told = False
         picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder)
         if is_view:
+            self._latest = level, box, weakref.ref(picture.values)
             self._look(View(level, box), picture)
         return picture
+
+    def overview(self, level: int, box: Box) -> Block:
+        """The best there is of a box of a level, without making it what is looked at.
+
+        Where that is what was looked at last, it is the same values, once: viewers make a thumbnail after each picture,
+        and a volume takes long to put together.
+        """
+        latest, self._latest = self._latest, None
+        if latest is not None and latest[:2] == (level, box) and (values := latest[2]()) is not None:
+            return values
+        return self.picture(level, box, is_view=False).values
 
     def foresee(self, level: int, box: Box) -> None:
         """Fetch what will be looked at first, though still held."""

@@ -78,8 +78,9 @@ class DisplayLevel:
         """The best there is now, without waiting."""
         if not all(box_shape(self._box)):
             return np.empty(self.shape, dtype or self.dtype)
-        picture = self._display.picture(self._level, self._box, is_view=self._is_view)
-        values: Block = picture.values.reshape(self.shape)
+        display, where = self._display, (self._level, self._box)
+        whole = display.picture(*where).values if self._is_view else display.overview(*where)
+        values: Block = whole.reshape(self.shape)
         return values if dtype is None else values.astype(dtype, copy=False)
 
 

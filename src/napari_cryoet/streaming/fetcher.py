@@ -33,6 +33,7 @@ __all__ = ["THREADS", "Block", "Fetcher", "Planner", "Priority", "Run", "Wanter"
 
 THREADS = 16
 _IDLE_S = 1.0
+_ALL = 1024
 _UNEXPECTED = "Reading failed in an unexpected way."
 
 
@@ -108,7 +109,8 @@ class Fetcher:
             for flight in flights.values():
                 flight.waiters += 1
             own = self._own_flight(list(flights.values())) if stop is None else None
-            self._call_threads()
+            lacking = self._call_threads()
+        self._start(lacking)
         landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
         try:
             if own is not None:
@@ -133,7 +135,8 @@ class Fetcher:
         with self._state:
             self._wishes.set(wanter, runs, under_way)
             self._give_up_what_nobody_wants(self._clock())
-            self._call_threads()
+            lacking = self._call_threads()
+        self._start(lacking)
 
     def ask(self, planner: Planner, *, after_s: float, is_outdated: bool = True) -> None:
         """Have a picture asked what it wants, by a thread of the fetcher, so much later.
@@ -142,7 +145,8 @@ class Fetcher:
         """
         with self._state:
             self._wishes.ask(planner, self._clock() + after_s, is_outdated=is_outdated)
-            self._call_threads()
+            lacking = self._call_threads(most=1)  # which will start others for what it finds to do
+        self._start(lacking)
 
     def forget(self, wanter: Wanter) -> None:
         """Drop what a picture wants, and tell it nothing any more."""
@@ -246,13 +250,21 @@ class Fetcher:
                 flight.stop.set()
                 self._land(flight)  # whoever wants it from now on sends for it anew
 
-    def _call_threads(self) -> None:
-        """Wake a thread, which wakes another if there is more to do, or start as many as there is work for."""
+    def _call_threads(self, most: int = _ALL) -> int:
+        """Wake a thread, which wakes another if there is more to do; how many are to be started once nobody is held up.
+
+        Starting one takes milliseconds where others are busy, and a viewer may be waiting for the lock meanwhile.
+        """
         work = len(self._queue) + self._wishes.count()
-        for _ in range(min(work - self._idle, self._limit + 1 - self._threads)):  # one more plans while others wait
-            self._threads += 1
-            threading.Thread(target=self._serve, name="napari-cryoet-fetch", daemon=True).start()
+        lacking = min(work - self._idle, self._limit + 1 - self._threads, most)  # one more plans while others wait
+        lacking = max(0, lacking)
+        self._threads += lacking
         self._state.notify()
+        return lacking
+
+    def _start(self, count: int) -> None:
+        for _ in range(count):
+            threading.Thread(target=self._serve, name="napari-cryoet-fetch", daemon=True).start()
 
     def _serve(self) -> None:
         """Do whatever is most urgent until there has been nothing to do for a while."""

@@ -21,7 +21,7 @@ from napari_cryoet.streaming.zarr_metadata import ArrayMetadata, parse_json, par
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.sources import ByteSource, Piece
 
 _MAX_METADATA_BYTES = 16 * 2**20
 _GUESSED_LEVELS = ("0", "1", "2")
@@ -35,7 +35,7 @@ class FoundArray:
     path: str
     metadata: ArrayMetadata
     document: bytes
-    head: bytes
+    head: Piece | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ class _Look:
     def __init__(self, source: ByteSource, stop: threading.Event) -> None:
         self._source, self._stop = source, stop
         self._contents: dict[str, bytes | None] = {}
+        self._pieces: dict[str, Piece] = {}
         self._errors: dict[str, StreamError] = {}
 
     def read(self, documents: Iterable[str], *, heads: Iterable[str] = ()) -> None:
@@ -131,9 +132,15 @@ class _Look:
         try:
             piece = self._source.read(key, length=length, stop=self._stop)
             self._contents[key] = piece.content if piece else None
+            if piece:
+                self._pieces[key] = piece
         except StreamError as error:
             self._contents[key] = None
             self._errors[key] = error
+
+    def piece(self, key: str) -> Piece | None:
+        """What was read, with its version."""
+        return self._pieces.get(key)
 
     def get(self, key: str) -> bytes | None:
         """What was read, None where it is missing or could not be read."""
@@ -187,15 +194,15 @@ def _read_arrays(look: _Look, paths: list[str], zarr_format: int, where: str) ->
         parse(parse_json(document, f"{where}/{key}"), f"{where}/{key}")
         for document, key in zip(documents, keys, strict=True)
     ]
-    heads = [_head_key(path, metadata) for path, metadata in zip(paths, arrays, strict=True)]
+    heads = [head_key(path, metadata) for path, metadata in zip(paths, arrays, strict=True)]
     look.read([], heads=[head for head in heads if head])
     return tuple(
-        FoundArray(path, metadata, document, (look.get(head) if head else None) or b"")
+        FoundArray(path, metadata, document, look.piece(head) if head else None)
         for path, metadata, document, head in zip(paths, arrays, documents, heads, strict=True)
     )
 
 
-def _head_key(path: str, metadata: ArrayMetadata) -> str | None:
+def head_key(path: str, metadata: ArrayMetadata) -> str | None:
     """The first chunk's file, if how large its blocks are makes a difference."""
     if metadata.encoding != "blosc" or not is_worth_splitting(metadata):
         return None

@@ -26,11 +26,12 @@ from napari_cryoet.streaming.geometry import (
     level_factors,
     padded_shapes,
 )
-from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays
+from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import BlockReader, OneFile, longest_run, make_reader, reader_of_file
 from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source
+from napari_cryoet.streaming.started_source import StartedSource
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
@@ -382,7 +383,7 @@ def plain_pyramid(
     Where ``version`` is given, no other version of the file is read.
     """
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
-    found = Found({}, None, (FoundArray("", metadata, b"", b""),))
+    found = Found({}, None, (FoundArray("", metadata, b"", None),))
     reader = reader_of_file(source, metadata, OneFile("", offset, version))
     pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
     pyramid.axes = axes
@@ -390,13 +391,17 @@ def plain_pyramid(
 
 
 def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
-    """The reader that suits an array."""
+    """The reader that suits an array; it needn't ask again for what opening has brought of its first chunk."""
+    source = YieldingSource(source, identity.fetcher.right_of_way)
+    key = head_key(array.path, array.metadata)
+    if key is not None and array.head is not None:
+        source = StartedSource(source, key, array.head)
     return make_reader(
-        YieldingSource(source, identity.fetcher.right_of_way),
+        source,
         array.path,
         array.metadata,
         document=array.document,
-        head=array.head,
+        head=array.head.content if array.head else b"",
         memory=identity.fetcher.memory,
         owner=identity.owner,
         stop=identity.stop,
