@@ -335,6 +335,15 @@ def test_a_database_that_may_only_be_read_means_no_writing_and_no_error(folder, 
     assert find(later, "1") is not None
 
 
+def test_damage_that_is_gone_by_now_does_not_keep_from_writing(folder):
+    cache = DiskCache(folder, 10 * MB)
+    cache._writer.report_damage()  # as a reader does that was slower than another process
+    put(cache, "1", 0, LARGE, total=len(LARGE))
+    assert cache.flush()
+    assert find(cache, "1") == LARGE
+    assert not cache.usage().fault
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A cache with small and large parts, to be copied and damaged."""

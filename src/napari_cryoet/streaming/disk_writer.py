@@ -277,8 +277,8 @@ class DiskWriter:
         """Write a batch and return the open index, None where it has to be opened anew."""
         batch, touched = self._take()
         try:
-            if self._is_damaged:
-                self._is_damaged = False
+            is_damaged, self._is_damaged = self._is_damaged, False
+            if is_damaged and (self._folder / INDEX_NAME).exists():  # else it was begun anew since a reader met it
                 raise IndexDamagedError("a reader met damage")
             if index is not None and not index.is_same_file():
                 index.close()  # another process began anew

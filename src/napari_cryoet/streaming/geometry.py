@@ -113,16 +113,29 @@ class Grid:
                 break
         return tuple(borders)
 
-    def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
-        """Group blocks that are fetched together, by chunks as a rule, at most ``longest``; the order is kept."""
+    def runs(
+        self, blocks: Iterable[BlockIndex], longest: int, *, in_turn: bool = False
+    ) -> list[tuple[BlockIndex, ...]]:
+        """Group blocks that are fetched together, by chunks as a rule, at most ``longest``; the order is kept.
+
+        With ``in_turn`` it is not: the first groups are of different chunks and of all lengths, then the second ones,
+        and so on. Where many are fetched, what must be known of each chunk then comes early, and requests that began
+        at once and share a line don't all end at once, which would leave it empty until the next ones are answered.
+        """
         by_place: dict[tuple[int, ...], list[BlockIndex]] = {}
         for block in blocks:
             by_place.setdefault(self._within(block, self.run_shape or self.chunk_shape), []).append(block)
-        return [
-            tuple(group[start : start + longest])
-            for group in by_place.values()
-            for start in range(0, len(group), longest)
-        ]
+        first = itertools.cycle(range(1, longest + 1)) if in_turn else itertools.repeat(longest)
+        groups = [_cut(group, next(first), longest) for group in by_place.values()]
+        if in_turn:
+            return [part for parts in itertools.zip_longest(*groups) for part in parts if part]
+        return [part for parts in groups for part in parts]
+
+
+def _cut(group: list[BlockIndex], first: int, longest: int) -> list[tuple[BlockIndex, ...]]:
+    """Cut a list into parts of at most ``longest``, of which the first one is at most ``first``."""
+    starts = [0, *range(first, len(group), longest)]
+    return [tuple(group[start:stop]) for start, stop in itertools.pairwise([*starts, len(group)])]
 
 
 def make_grid(

@@ -196,7 +196,8 @@ class Pyramid:
         grid = self._readers[level].grid
         assembly = Assembly(values, box, lambda key: grid.box(_block_of(key)))
         is_kept = self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
-        runs = [assembly.placing(run, is_kept=is_kept) for run in self.runs(level, grid.covering(box))]
+        runs = self.runs(level, grid.covering(box), in_turn=not is_kept)
+        runs = [assembly.placing(run, is_kept=is_kept) for run in runs]
         with closing(self._fetcher.arriving(runs, stop=stop)) as parts:
             for part in parts:
                 assembly.place(part)
@@ -258,7 +259,9 @@ class Pyramid:
         """How a level is cut into blocks."""
         return self._readers[level].grid
 
-    def runs(self, level: int, blocks: Iterable[BlockIndex], *, longest_bytes: int | None = None) -> list[Run]:
+    def runs(
+        self, level: int, blocks: Iterable[BlockIndex], *, longest_bytes: int | None = None, in_turn: bool = False
+    ) -> list[Run]:
         """Blocks of one level as the runs that fetch them.
 
         Parameters
@@ -267,6 +270,8 @@ class Pyramid:
             Which.
         longest_bytes
             A run is cut where its blocks take more than this once they are decoded.
+        in_turn
+            Whether they come in the order that suits many of them; see `Grid.runs`.
         """
         reader = self._readers[level]
 
@@ -279,7 +284,7 @@ class Pyramid:
         if longest_bytes is not None:
             longest = max(1, min(longest, longest_bytes // block_bytes))
         wire_bytes = self.wire_bytes(level, block_bytes)
-        groups = reader.grid.runs(blocks, longest)
+        groups = reader.grid.runs(blocks, longest, in_turn=in_turn)
         return [Run(tuple(self.key(level, block) for block in group), load, wire_bytes, self.line) for group in groups]
 
     def tables(self, level: int, box: Box) -> list[Run]:
