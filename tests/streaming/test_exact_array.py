@@ -59,12 +59,14 @@ def written(tmp_path_factory):
 def indices(draw, shape):
     """Integers, slices and an ellipsis, as somebody might write them between brackets."""
     index = []
-    for size in shape[: draw(st.integers(0, len(shape)))]:
+    for size in shape:
         slices = st.slices(size) if draw(st.booleans()) else st.builds(slice, st.integers(-size, size), st.none())
         index.append(draw(slices if size == 0 else st.one_of(st.integers(-size, size - 1), slices)))
+    first, last = sorted(draw(st.tuples(st.integers(0, len(shape)), st.integers(0, len(shape)))))
     if draw(st.booleans()):
-        left_out = draw(st.integers(0, len(index)))
-        index[left_out : left_out + len(shape) - draw(st.integers(0, len(shape)))] = [Ellipsis]
+        index[first:last] = [Ellipsis]
+    else:
+        del index[last:]
     return tuple(index)
 
 
