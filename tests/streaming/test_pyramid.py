@@ -107,7 +107,7 @@ def test_portal_volumes_of_odd_sizes_are_read_exactly_at_every_level(shape, kind
         assert np.array_equal(pyramid.read(level), stored)
 
 
-@pytest.mark.parametrize("shape", [(301, 262, 290), (500, 960, 928), (37, 50, 41), (1, 2, 3)])
+@pytest.mark.parametrize("shape", [(301, 262, 290), (100, 192, 184), (37, 50, 41), (1, 2, 3)])
 def test_ratios_of_the_levels_are_exactly_two(shape, tmp_path):
     write_pyramid(tmp_path / "a.zarr", np.broadcast_to(np.float32(0), shape), 10.0)
     pyramid = open_pyramid(tmp_path / "a.zarr")
