@@ -3,7 +3,7 @@ import pytest
 from napari.layers import Points
 
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_picks import picks_of, placed_picks_of
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
@@ -70,3 +70,16 @@ def test_anybodys_points_are_picks_in_their_own_voxels():
     assert picks_of(Points(np.ones((2, 3)), scale=(1, 2, 2), units=("nm",) * 3)).spacing_angstrom is None
     with pytest.raises(ValueError, match="three coordinates"):
         picks_of(Points(np.ones((2, 2))))
+
+
+def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(layer):
+    assert placed_picks_of(layer).points_zyx.tolist() == picks_of(layer).points_zyx.tolist()
+    layer.translate = (20.0, 0.0, -5.0)
+    placed = placed_picks_of(layer)
+
+    assert placed.points_zyx[0].tolist() == [3.0, 2.0, 2.5]
+    assert placed.positions_angstrom_zyx[0].tolist() == list(layer.data_to_world((1.0, 2.0, 3.0)))
+    assert placed.edits == ("moved with their layer by 2, 0, -0.5 voxels (z, y, x)",)
+    layer.rotate = (0, 0, 30)
+    with pytest.raises(ValueError, match="rotated"):
+        placed_picks_of(layer)

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Points, Vectors
 
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.layer_picks import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet._qt.slabs import MOST_PLANES, slabs_of
 from napari_cryoet._qt.thick_slices import planes_in

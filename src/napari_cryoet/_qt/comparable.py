@@ -9,7 +9,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Points
 
-from napari_cryoet._qt.layer_picks import picks_of, spacing_angstrom_of
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.comparison import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.diameters import diameter_angstrom

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVB
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.labels import plain_label
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
@@ -87,10 +87,10 @@ class ExportPicks(QWidget):
                     picks = kept_picks_of[layer]() if layer in kept_picks_of else None
                 case "selected":
                     rows = np.array(sorted(layer.selected_data), dtype=np.intp)
-                    whole = picks_of(layer)
+                    whole = placed_picks_of(layer)
                     picks = whole.take(rows, f"{len(rows):,} of {len(whole):,} picks chosen by hand")
                 case _:
-                    picks = picks_of(layer)
+                    picks = placed_picks_of(layer)
         except ValueError as error:
             self.message.setText(f"This layer can't be exported: {error}.")
             return None

@@ -7,9 +7,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Layer, Points
+from napari.layers import Points
 from numpy.typing import NDArray
 
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -105,14 +106,29 @@ def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDA
     return Picks(places, spacing, instance_ids=instance_ids, features=columns, about=about)
 
 
-def spacing_angstrom_of(layer: Layer) -> float | None:
-    """The width of a voxel of the layer's grid; None where it has none, or several."""
-    widths = set()
-    for scale, unit in zip(layer.scale, layer.units, strict=True):
-        if not unit.is_compatible_with("angstrom"):
-            return None
-        widths.add(round(float((float(scale) * unit).to("angstrom").magnitude), 9))
-    return widths.pop() if len(widths) == 1 else None
+def placed_picks_of(layer: Points) -> Picks:
+    """The picks of a layer counted from the origin of the world: where the viewer shows them, if the layer was moved.
+
+    Raises
+    ------
+    ValueError
+        If the layer isn't three-dimensional, or is rotated or sheared.
+    """
+    picks = picks_of(layer)
+    is_straight = (
+        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(4))
+        and np.allclose(layer.rotate, np.eye(3))
+        and np.allclose(layer.shear, 0)
+    )
+    if not is_straight:
+        raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
+    offset_voxels = np.divide(layer.translate, layer.scale)
+    if not offset_voxels.any():
+        return picks
+    by = ", ".join(f"{each:g}" for each in offset_voxels)
+    return picks.changed(
+        f"moved with their layer by {by} voxels (z, y, x)", points_zyx=picks.points_zyx + offset_voxels
+    )
 
 
 def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[np.intp]:

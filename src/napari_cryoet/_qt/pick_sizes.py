@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 from napari.layers import Layer, Points
 
-from napari_cryoet._qt.layer_picks import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.colors import object_key
 from napari_cryoet.diameters import diameter_angstrom, set_diameter
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY

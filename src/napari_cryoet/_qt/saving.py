@@ -13,10 +13,10 @@ import numpy as np
 from napari.layers import Points
 from napari.utils.notifications import show_info, show_warning
 
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_picks import placed_picks_of
+from napari_cryoet._qt.layer_spacing import spacing_angstrom
 from napari_cryoet._qt.plugin import wait_for
 from napari_cryoet._qt.stoppable import wait_with_stop
-from napari_cryoet._qt.volumes_shown import spacing_of
 from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.mask_files import write_mask
@@ -25,7 +25,18 @@ from napari_cryoet.pick_formats import TITLES
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 #: What of a layer says where its points are and what is known of them.
-_MEANT: Final = ("name", "features", "metadata", "scale", "translate", "units", "axis_labels")
+_MEANT: Final = (
+    "name",
+    "features",
+    "metadata",
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "units",
+    "axis_labels",
+)
 
 
 def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -41,7 +52,7 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     # nothing of how it looks, which napari doesn't always take back after features were edited in place
     layer = Points(data, **{name: meta[name] for name in _MEANT if name in meta})
     try:
-        picks = picks_of(layer)
+        picks = placed_picks_of(layer)
     except ValueError as error:
         raise SaveError(f"This layer can't be written as picks: {error}.") from error
     return _told(wait_for(partial(write_picks, picks, path, overwrite=True)))
@@ -55,7 +66,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     SaveError
         If the layer says no voxel spacing in a unit of length, or its values don't fit the format.
     """
-    spacing = spacing_of(meta.get("scale", ()), meta.get("units", ()))
+    spacing = spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
     if spacing is None:
         raise SaveError(
             f"The layer {meta.get('name', '')} doesn't say how wide its voxels are.",

@@ -15,7 +15,7 @@ from napari.layers import Image, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.discs import show_slab
-from napari_cryoet._qt.layer_picks import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
