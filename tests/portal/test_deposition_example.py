@@ -13,4 +13,4 @@ def test_the_example_lists_what_depositions_brought_and_added(project_folder: Pa
     assert told[0].startswith("CZCDP-90903 ")
     assert told[1] == "  added to DS-90001: 4 annotations"
     assert told[2].startswith("    RN-9001 DEMO_001: cytosolic ribosome 1 automated")
-    assert "  brought DS-90001: 11 annotations" in told
+    assert "  brought DS-90001: 12 annotations" in told

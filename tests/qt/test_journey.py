@@ -102,6 +102,7 @@ def threads(monkeypatch) -> Threads:
             if method in vars(owner):
                 note(owner, method, noted)
     note(fetcher.Fetcher, "fetch", threads.waiting)
+    note(fetcher.Fetcher, "arriving", threads.waiting)
     note(dask.base, "compute", threads.waiting)
     return threads
 

@@ -201,6 +201,22 @@ def test_what_is_ahead_takes_no_more_of_a_known_line_than_it_can_spare(server):
     assert not server.started.acquire(timeout=0.1)
 
 
+def test_what_would_keep_a_first_sight_from_coming_over_a_narrow_line_waits_for_it(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=16)
+    line = fetcher.line("server")
+    line.bytes_per_s, line.quickest_s = 1_000_000, 0.08
+    server.open.clear()
+    wanter = Wanter()
+    views = [(Priority.VIEW, server.run(f"view {i}", wire_bytes=90_000)) for i in range(9)]
+    fetcher.want(wanter, [(Priority.FIRST_SIGHT, server.run("coarse", wire_bytes=90_000)), *views])
+    assert server.started.acquire(timeout=5)
+    assert server.started.acquire(timeout=5)
+    assert not server.started.acquire(timeout=0.1)
+    assert server.loaded[0] == ("coarse",)
+    server.open.set()
+    wait_until(lambda: len(wanter.arrived) == 10)
+
+
 def slow(fetcher, name="server"):
     """Let a line be known as one on which hanging up pays."""
     line = fetcher.line(name)

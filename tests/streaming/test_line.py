@@ -39,7 +39,7 @@ class Traffic:
 def test_a_line_of_which_nothing_is_known_is_taken_for_a_fast_one():
     line = Line()
     assert math.isinf(line.bytes_per_s)
-    assert line.may_carry_ahead(10**9, 10**9)
+    assert line.may_carry_more(10**9, 10**9)
     assert not line.saves_by_hanging_up(0.0, 10**9)
     assert line.request_bytes() == 2**18
 
@@ -63,7 +63,7 @@ def test_a_slow_line_is_known_after_one_round():
     assert traffic.line.bytes_per_s == pytest.approx(2 * MB, rel=0.5)
     traffic.full(48, 420_000, rate=2 * MB, latency_s=0.2)
     assert traffic.line.quickest_s < 1.5  # though every request took three seconds, waiting for the others
-    assert not traffic.line.may_carry_ahead(4 * MB, 420_000)
+    assert not traffic.line.may_carry_more(4 * MB, 420_000)
 
 
 def test_a_line_that_is_used_little_is_not_taken_for_a_narrow_one():
@@ -96,16 +96,16 @@ def test_what_comes_from_this_computer_says_nothing_of_the_line():
 def test_what_is_ahead_may_fill_the_line_for_about_one_answer():
     line = Line()
     line.bytes_per_s, line.quickest_s = 10 * MB, 0.1
-    assert line.may_carry_ahead(0, 100 * MB)  # one request always
-    assert line.may_carry_ahead(MB, MB)
-    assert not line.may_carry_ahead(2 * MB, MB)
+    assert line.may_carry_more(0, 100 * MB)  # one request always
+    assert line.may_carry_more(MB, MB)
+    assert not line.may_carry_more(2 * MB, MB)
 
 
 def test_a_line_that_was_taken_for_narrow_because_little_was_asked_of_it_may_show_that_it_carries_more():
     line = Line()
     line.bytes_per_s, line.quickest_s = 29 * MB, 0.026
     under_way = 35 * MB * 0.11  # in a scrub of ten planes a second, where a request takes so long
-    assert line.may_carry_ahead(round(under_way), 485_000)
+    assert line.may_carry_more(round(under_way), 485_000)
 
 
 def test_hanging_up_pays_only_where_much_is_still_to_come():

@@ -126,7 +126,8 @@ def test_who_is_late_is_shown_less_and_who_is_not_only_where_the_line_is_far_too
     needed = pyramid.wire_bytes(0, pyramid.size_bytes(0, plane(20).box)) / 2 * 25
 
     def level_in_view(**options):
-        return [want.level for want in wants(pyramid, plane(20), motion, **options) if want.priority == Priority.VIEW]
+        found = [want for want in wants(pyramid, plane(20), motion, **options) if want.priority == Priority.VIEW]
+        return [want.level for want in found if want.box == plane(20).at(pyramid, want.level)]
 
     assert level_in_view(bytes_per_s=0.8 * needed) == [0]
     assert level_in_view(bytes_per_s=0.8 * needed, is_late=True) == [1]
@@ -138,6 +139,25 @@ def test_on_a_slow_line_the_coarsest_level_comes_before_the_planes_beside_a_stil
     found = [want for want in wants(pyramid, plane(20), bytes_per_s=1000) if want.priority == Priority.BACKGROUND]
     places = [(want.level, want.box[0]) for want in found if not want.is_table]
     assert places == [(2, (0, 15)), (0, (22, 24)), (0, (24, 26)), (0, (18, 20)), (0, (16, 18))]
+
+
+def test_a_narrow_line_brings_something_coarse_beside_the_plane_before_the_plane(pyramid):
+    needed = pyramid.wire_bytes(0, pyramid.size_bytes(0, plane(20).box))
+
+    def in_view(motion, bytes_per_s, **options):
+        found = wants(pyramid, plane(20), motion, bytes_per_s=bytes_per_s, needs_coarse=True, **options)
+        return [(want.level, want.box[0]) for want in found if want.priority <= Priority.VIEW]
+
+    assert in_view(None, 2 * needed) == [(2, (5, 6)), (0, (20, 21))]
+    still, stepped = in_view(None, needed / 2), in_view(Motion(0, 1), needed / 2)
+    moving = in_view(Motion(0, 1, 25), needed / 100)
+    assert still[0] == stepped[0] == moving[0] == (2, (5, 6))
+    assert still[-1] == stepped[-1] == (0, (20, 21))
+    assert moving[-1] == (2, (5, 6))
+    beside = {level for level, _ in (*still[1:-1], *stepped[1:-1], *moving[1:-1])}
+    assert beside == {2}
+    assert all(start > 5 for _, (start, _) in (*stepped[1:-1], *moving[1:-1])), "ahead of what moves"
+    assert {start > 5 for _, (start, _) in still[1:-1]} == {True, False}, "on both sides of what is still"
 
 
 def test_a_view_counts_as_still_after_a_step_and_a_half(pyramid):

@@ -359,6 +359,8 @@ class Fetcher:
             if priority >= Priority.AHEAD and not self._has_room_ahead(run, len(keys)):
                 self._line(run.line).filled(now)
                 return None
+            if priority == Priority.VIEW and self._would_delay_first_sight(run, len(keys)):
+                return None
             self._wishes.pop(served_at=now)
             return self._register(run, keys, priority)
         return None
@@ -373,7 +375,14 @@ class Fetcher:
 
     def _has_room_ahead(self, run: Run, n_keys: int) -> bool:
         ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and f.run.line == run.line)
-        return self._line(run.line).may_carry_ahead(ahead, run.wire_bytes * n_keys)
+        return self._line(run.line).may_carry_more(ahead, run.wire_bytes * n_keys)
+
+    def _would_delay_first_sight(self, run: Run, n_keys: int) -> bool:
+        """Whether a narrow line would be shared with a picture that shows nothing yet, which would keep it empty."""
+        views = [flight for flight in self._under_way if flight.is_view and flight.run.line == run.line]
+        if not any(flight.priority == Priority.FIRST_SIGHT for flight in views):
+            return False
+        return not self._line(run.line).may_carry_more(sum(f.size_bytes for f in views), run.wire_bytes * n_keys)
 
     def _finish(self, flight: Flight, result: dict[Hashable, Block] | CryoETError) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""

@@ -107,17 +107,17 @@ class Line:
         fair = round(self.bytes_per_s * self.quickest_s / _REQUESTS_THAT_FILL)
         return max(_SMALLEST_REQUEST_BYTES, min(_LARGEST_REQUEST_BYTES, fair))
 
-    def may_carry_ahead(self, bytes_ahead: int, size_bytes: int) -> bool:
-        """Whether more of what nobody looks at yet may be sent: it must not keep the line from what is looked at.
+    def may_carry_more(self, bytes_under_way: int, size_bytes: int) -> bool:
+        """Whether a request more is carried along without keeping the line from what is more urgent for long.
 
         Parameters
         ----------
-        bytes_ahead
-            How much of it is under way.
+        bytes_under_way
+            How much that is as little urgent is under way, or how much it must not delay.
         size_bytes
             How much it would be more.
         """
-        return bytes_ahead == 0 or bytes_ahead + size_bytes <= self.bytes_per_s * (self.quickest_s + _SLACK_S)
+        return bytes_under_way == 0 or bytes_under_way + size_bytes <= self.bytes_per_s * (self.quickest_s + _SLACK_S)
 
     def saves_by_hanging_up(self, age_s: float, size_bytes: int) -> bool:
         """Whether giving up a request frees the line for longer than a new connection takes.

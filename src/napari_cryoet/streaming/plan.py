@@ -1,8 +1,9 @@
 """What to fetch for a view, and in which order: pure decisions, without fetching anything.
 
-First something coarse, then what is looked at, then what comes into view next, in the direction of motion or on both
-sides of a still plane, then the whole coarsest level, so that whatever is looked at later is never empty. Who moves
-faster than the line can bring the finest level gets the finest that keeps up, and the rest once they slow down.
+First something coarse, on a narrow line beside the view too, then what is looked at, then what comes into view next, in
+the direction of motion or on both sides of a still plane, then the whole coarsest level, so that whatever is looked at
+later is never empty. Who moves faster than the line can bring the finest level gets the finest that keeps up, and the
+rest once they slow down.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _SOON_S = 1.0
 _BENEFIT_OF_DOUBT = 2  # what is known of a line is rough, as long as all comes in time
 _USABLE_SHARE = 0.9  # of what the line can carry
 _MOST_TABLES = 256
+_LIKELY_PLANES_PER_S = 10.0  # of who took one step, and may go on
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
 
 
@@ -180,8 +182,12 @@ def plan(
     coarsest = len(pyramid.shapes) - 1
     line_bytes_per_s = bytes_per_s if is_late else _BENEFIT_OF_DOUBT * bytes_per_s
     pace = level_that_keeps_up(pyramid, view, target, motion, line_bytes_per_s)
-    if needs_coarse and pace != coarsest:
+    view_bytes = pyramid.wire_bytes(target, pyramid.size_bytes(target, view.at(pyramid, target)))
+    is_narrow = view_bytes > bytes_per_s * _SOON_S
+    if needs_coarse and (pace != coarsest or is_narrow):
         yield Want(Priority.FIRST_SIGHT, coarsest, view.at(pyramid, coarsest))
+    if is_narrow and target != coarsest:
+        yield from _stand_ins(pyramid, view, motion)
     yield Want(Priority.VIEW, pace, view.at(pyramid, pace))
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
@@ -228,6 +234,28 @@ def _coarse_ahead(pyramid: Pyramid, view: View, motion: Motion) -> Iterator[Want
     box = View(view.level, beyond).at(pyramid, coarsest)
     if pyramid.size_bytes(coarsest, box) <= _LARGEST_AHEAD_BYTES:
         yield Want(Priority.AHEAD, coarsest, box)
+
+
+def _stand_ins(pyramid: Pyramid, view: View, motion: Motion | None) -> Iterator[Want]:
+    """Coarse blocks beside the view that a narrow line brings before the view itself, which it is long busy with.
+
+    Whoever begins to move meanwhile, or moves on, comes to planes that would be empty until then, since nothing that is
+    asked for only now can come in time.
+    """
+    coarsest = len(pyramid.shapes) - 1
+    box = view.at(pyramid, coarsest)
+    if motion is None:
+        axes = [axis for axis, (start, stop) in enumerate(view.box) if stop - start == 1]
+        ways = [Motion(axis, sign) for axis in axes for sign in (1, -1)]
+    else:
+        ways = [motion]
+    for way in ways:
+        factor = pyramid.factors[coarsest][way.axis] / pyramid.factors[view.level][way.axis]
+        start, stop = pyramid.grid(coarsest).enclosing(box)[way.axis]
+        planes = (way.planes_per_s or _LIKELY_PLANES_PER_S) * _COARSE_LEAD_S
+        blocks = 1 if motion is None else math.ceil(planes / max(1.0, (stop - start) * factor))
+        beyond = _beyond(pyramid, coarsest, box, way, blocks=min(blocks, _MOST_BLOCKS_AHEAD), request_bytes=0)
+        yield from (Want(Priority.VIEW, coarsest, each) for each in beyond)
 
 
 def _around(pyramid: Pyramid, level: int, box: Box) -> Iterator[tuple[int, Want]]:
