@@ -4,7 +4,8 @@ A pack of 370 datasets, one of them with 5,000 runs, one run with 140 annotation
 answer comes 500 ms late. The dock is driven with keys as a person would; a timer measures how late the event loop gets
 round to it. napari's own stalls are measured in the same window before the dock is there: while it is idle, and while
 it draws its own status line anew 20 times a second (drawing anything in a window with a canvas costs the same, and
-dearly where OpenGL is software).
+dearly where OpenGL is software). Each repeat is a new process, since what is imported and looked up the first time one
+connects would else be there from the second on.
 
     python benchmarks/browse_stall.py --repeats 3 --out stall.json
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -217,8 +220,12 @@ def repaint(viewer: napari.Viewer, seconds: float) -> None:
 Longest = dict[str, tuple[float, float]]  # by step: the longest stall and the longest computing, in milliseconds
 
 
-def measure(viewer: napari.Viewer, portal: LatePortal, watch_s: float, folder: Path) -> Longest:
-    """Watch napari on its own, then every step of browsing."""
+def measure(graphql_url: str, latency_s: float, watch_s: float, folder: Path) -> Longest:
+    """Watch a new napari on its own, then every step of browsing in it."""
+    portal = LatePortal(open_portal(graphql_url, cache_dir=folder / "cache"), latency_s)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1280, 800)
+    QTest.qWait(2000)  # napari is still settling
     heartbeat, longest_ms = Heartbeat(), Longest()
 
     def watch(name: str, step: Callable[[], None]) -> None:
@@ -233,9 +240,7 @@ def measure(viewer: napari.Viewer, portal: LatePortal, watch_s: float, folder: P
     QTest.qWait(500)
     for name, step in browse(browser).items():
         watch(name, step)
-    viewer.window.remove_dock_widget(browser)
-    browser.close()
-    (folder / "browser.ini").unlink()
+    viewer.close()
     return longest_ms
 
 
@@ -270,15 +275,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
         make_pack(folder / "pack")
-        with served(folder / "pack") as graphql_url:
-            viewer = napari.Viewer(show=True)
-            viewer.window.resize(1280, 800)
-            QTest.qWait(2000)  # napari is still settling
-            runs = []
-            for _ in range(options.repeats):
-                portal = LatePortal(open_portal(graphql_url, cache_dir=folder / "cache"), options.latency)
-                runs.append(measure(viewer, portal, options.watch, folder))
-            viewer.close()
+        with (
+            served(folder / "pack") as graphql_url,
+            ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes,
+        ):
+            runs = [
+                processes.submit(measure, graphql_url, options.latency, options.watch, folder / str(number)).result()
+                for number in range(options.repeats)
+            ]
     text = json.dumps(summed_up(runs, options.latency), indent=2)
     print(text)
     if options.out is not None:

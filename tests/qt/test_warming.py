@@ -1,3 +1,4 @@
+import gc
 import sys
 import threading
 
@@ -61,3 +62,44 @@ def test_two_catalogues_in_a_row_start_it_once(qtbot, tasks, unused, monkeypatch
         warm_up(tasks)
 
     assert works == ["warm-up"]
+
+
+def test_no_garbage_is_looked_for_meanwhile(qtbot, tasks, unused, monkeypatch):
+    looked_for = []
+    monkeypatch.setattr("napari_cryoet.streaming.warming.warm_up", lambda: looked_for.append(gc.isenabled()))
+    with qtbot.waitSignal(tasks.finished):
+        warm_up(tasks)
+
+    assert looked_for == [False]
+    assert gc.isenabled()
+
+
+def test_what_was_frozen_stays_so(qtbot, tasks, unused):
+    gc.freeze()
+    try:
+        with qtbot.waitSignal(tasks.finished):
+            warm_up(tasks)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
+def test_who_has_switched_collections_off_finds_them_off(qtbot, tasks, unused):
+    gc.disable()
+    try:
+        with qtbot.waitSignal(tasks.finished):
+            warm_up(tasks)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_collections_are_on_again_after_a_failure(qtbot, tasks, unused, monkeypatch):
+    def broken():
+        raise OSError("no certificates")
+
+    monkeypatch.setattr("napari_cryoet.streaming.warming.warm_up", broken)
+    with qtbot.waitSignal(tasks.finished):
+        warm_up(tasks)
+
+    assert gc.isenabled()

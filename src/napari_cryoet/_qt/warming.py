@@ -3,10 +3,17 @@
 Imports are safe on any thread, since Python locks each module while it is imported. The registry of units is not: pint
 makes its own on first use, without a lock, and whoever asks meanwhile gets a half-made one. So the worker makes one
 that nobody else knows, and the GUI thread, where napari asks for units, puts it in place of pint's if that is unused.
+
+Imports make so many objects that Python looks through all there are for garbage, which holds every thread up for 0.2 s
+in a process with napari in it. So it is told to wait until they are over, and then to take what there is for old, which
+it looks through the next time that it looks through everything.
 """
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pint
@@ -24,15 +31,31 @@ def warm_up(tasks: Tasks) -> None:
 
 
 def _prepare(_job: Job) -> object:
-    import pandas  # noqa: F401 - napari keeps the features of points in its tables
-    import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
+    with _without_looking_for_garbage():
+        import pandas  # noqa: F401 - napari keeps the features of points in its tables
+        import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
 
-    from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
+        from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
 
-    warm_up_streaming()
-    registry = _pint.LazyRegistry()
-    registry.parse_units("angstrom")
-    return registry
+        warm_up_streaming()
+        registry = _pint.LazyRegistry()
+        registry.parse_units("angstrom")
+        return registry
+
+
+@contextmanager
+def _without_looking_for_garbage() -> Iterator[None]:
+    """Put automatic collections off, unless somebody has switched them off, or objects out of their reach, for good."""
+    if not gc.isenabled() or gc.get_freeze_count():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()  # the two together move all objects to the oldest generation
+        gc.enable()
 
 
 def _hand_over(registry: object) -> None:
