@@ -65,7 +65,9 @@ def test_another_library_agrees(convention, angles):
     np.testing.assert_allclose(matrices_of(np.array([angles]), convention), active, atol=1e-9)
 
 
-@given(ANGLES)
+@given(
+    ANGLES.filter(lambda angles: abs(math.sin(math.radians(angles[1]))) > 1e-3)
+)  # it takes what is nearer for a pole
 def test_another_library_converts_relions_angles_to_dynamos_as_we_do(angles):
     theirs = np.asarray(eulerangles.convert_eulers(np.array([angles]), "relion", "dynamo")).reshape(1, 3)
 
