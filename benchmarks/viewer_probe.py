@@ -46,10 +46,10 @@ class Probe:
         from qtpy.QtCore import QTimer
 
         import napari_cryoet._qt.progressive  # noqa: F401
-        from napari_cryoet.streaming.warming import warm_up
+        from napari_cryoet._qt.tasks import Tasks
+        from napari_cryoet._qt.warming import warm_up
 
         self.url, self.folder, self.variant = url, folder, variant
-        warm_up()  # as the dock does while it waits for the portal's first answer
         if "default" not in variant:
             dask.config.set(num_workers=THREADS)
         get_settings().experimental.async_ = "async" in variant  # its file is a temporary one
@@ -63,6 +63,9 @@ class Probe:
         self.began = 0.0
         self._timer = QTimer()
         self._timer.timeout.connect(lambda: self._turns.append(time.perf_counter()))
+        tasks = Tasks()
+        warm_up(tasks)  # as the dock does while it waits for the portal's first answer
+        self.wait_for(lambda: not tasks.is_running("warm-up"))
         canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(self._on_draw, position="last")
         self.wait(_WARM_UP_MS)
@@ -71,6 +74,11 @@ class Probe:
     def warm_up_3d(self) -> None:
         """Let the window have drawn a volume before: that costs the same whatever comes."""
         self.viewer.dims.ndisplay = 3
+        self.wait(_WARM_UP_MS)
+
+    def clear(self) -> None:
+        """Take away the layer that stood for the first of a process; napari looks for garbage after that."""
+        self.viewer.layers.clear()
         self.wait(_WARM_UP_MS)
 
     def begin(self) -> None:
@@ -122,7 +130,6 @@ class Probe:
 
     def prepare_image(self) -> Callable[[], None]:
         """Open the volume the way of this variant; what is returned adds it."""
-        self.viewer.layers.clear()
         options = {"contrast_limits": LIMITS, "scale": (SPACING_ANGSTROM,) * 3}
         if self.variant == "ours":
             return self.prepare_ours("a.zarr", "image", options)

@@ -24,7 +24,8 @@ Result = dict[str, Any]
 
 
 def first_plane(probe: Probe) -> Result:
-    """Open, until the first exact plane."""
+    """Open in a window without layers, until the first exact plane."""
+    probe.clear()
     probe.begin()
     probe.open_image()
     is_exact = probe.wait_for(probe.is_exact)
@@ -167,6 +168,7 @@ def volume(probe: Probe) -> Result:
 
     canvas = probe.viewer.window._qt_viewer.canvas._scene_canvas
     canvas.events.draw.connect(look, position="last")
+    probe.clear()
     add = probe.prepare_image()
     probe.begin()
     add()

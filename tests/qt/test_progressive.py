@@ -274,6 +274,28 @@ def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qt
     assert_drawn_where_planted(viewer, layer, planted, tolerance)
 
 
+@pytest.mark.parametrize("kind", ["tomogram", "instances"])
+def test_a_volume_of_which_nothing_is_known_is_one_voxel_in_its_place(kind, qtbot, viewer, served, tmp_path):
+    values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
+    planted = PLANTED // 4 * 4
+    values[tuple(planted.T)] = 1
+    layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    pyramid = stream(served, tmp_path, values, kind)
+    viewer.dims.ndisplay = 3
+    served.gate.clear()
+    layer, status = add(viewer, pyramid, layer_kind, **options)
+
+    assert layer._slice.image.raw.shape == (1, 1, 1)
+    first, last = (drawn_centre(viewer, layer, np.full(3, at)) / SPACING for at in (-0.5, 0.5))
+    offset = -0.5 if kind == "tomogram" else -2.0  # a voxel made by taking every 4th lies around the one it is
+    np.testing.assert_allclose(first, [offset] * 3, atol=1e-3)
+    np.testing.assert_allclose(last, np.multiply(pyramid.shapes[2], 4) + offset, atol=1e-3)
+
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact and layer._slice.image.raw.shape == pyramid.shapes[2], timeout=10_000)
+    assert_drawn_where_planted(viewer, layer, planted, 0.01 if kind == "instances" else 1.51)
+
+
 @pytest.mark.parametrize("level", [1, 2])
 def test_the_plane_of_a_coarse_level_is_the_one_that_covers_the_point(level, qtbot, viewer, served, tmp_path):
     factor = 2**level

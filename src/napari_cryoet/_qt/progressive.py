@@ -6,15 +6,11 @@ never wait. Nothing else of napari is touched; both its ways of slicing, on the 
 through there. Whether this napari has that seam is checked first; if not, the layer is left as it is, and napari is
 told to slice on its own thread, so that the window doesn't freeze.
 
-With the request's geometry set right, coarse levels lie where they should (napari would place them by up to three
-finest voxels elsewhere): factors are the true ones instead of ratios of rounded shapes, the plane of a coarse level
-is the one that the finest plane was averaged into, levels made by taking every n-th voxel are not shifted, and what
-is only padding is not drawn.
+The requests' geometry is set right, too: see `slice_geometry`.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 import math
@@ -24,7 +20,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import volume_layers
@@ -32,9 +27,9 @@ from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.redraws import shared_redraws
+from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.surfaces import Surface
-from napari_cryoet._qt.thick_slices import is_thick, on_whole_planes
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -308,54 +303,6 @@ class _StreamingMixin:
     def _has_its_data(self) -> bool:
         """Whether nobody has given the layer other data."""
         return pyramid_of(self.layer.data) is self.display.pyramid
-
-
-def streamed_request(request: Any, display: Display) -> Any:
-    """A slice request whose arrays are a display's, and whose geometry is exact."""
-    pyramid = display.pyramid
-    level = request.data_level
-    shapes = np.array(pyramid.shapes)
-    return dataclasses.replace(
-        request,
-        data_at_data_level=display.levels[level],
-        data_at_thumbnail_level=display.overviews[request.thumbnail_level],
-        level_shapes=shapes,
-        downsample_factors=np.array(pyramid.factors),
-        corner_pixels=np.minimum(request.corner_pixels, shapes[level] - 1),
-        data_slice=_on_planes(request.data_slice, display, level, is_projected=str(request.projection_mode) != "none"),
-    )
-
-
-def placed_response(response: Any, display: Display) -> Any:
-    """A slice response whose picture lies where the level's voxels are.
-
-    napari draws the voxels of a coarse level over the finest voxels that they span. Those of a level made by taking
-    every n-th voxel belong around the first of them.
-    """
-    if display.pyramid.coarse_offset == "mean":
-        return response
-    tile_to_data = copy.deepcopy(response.tile_to_data)
-    tile_to_data.translate = tile_to_data.translate - (np.asarray(tile_to_data.scale) - 1) / 2
-    return dataclasses.replace(response, tile_to_data=tile_to_data)
-
-
-def _on_planes(data_slice: Any, display: Display, level: int, *, is_projected: bool) -> Any:
-    """The slice with its point moved so that napari's rounding finds the plane of a level that covers it.
-
-    napari divides the point by the factor and rounds: right for levels made by taking every n-th plane, half a coarse
-    plane too early for those made by averaging.
-    """
-    if is_projected and is_thick(data_slice):
-        return on_whole_planes(data_slice, display.pyramid, level)
-    if display.pyramid.coarse_offset == "strided" or level == 0:
-        return data_slice
-    factors = display.pyramid.factors[level]
-    sizes = display.pyramid.shapes[0]
-    point = [
-        factor * np.floor((np.clip(np.round(at), 0, size - 1) + 0.5) / factor) if -0.5 <= at <= size - 0.5 else at
-        for at, factor, size in zip(data_slice.point, factors, sizes, strict=True)
-    ]
-    return dataclasses.replace(data_slice, point=tuple(point))
 
 
 def _streaming_state(state: Any, display: Display, status: StreamStatus) -> Any:

@@ -112,7 +112,7 @@ class Display:
         self._is_thin = False  # whether only what the view needs of each block is kept
         self._missing: set[Hashable] = set()
         self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
-        self._is_exact = self._is_limited = self._is_told = False
+        self._is_exact = self._is_limited = self._is_told = self._is_blank = False
         self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # picture of what is looked at
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
         self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
@@ -149,6 +149,11 @@ class Display:
                 error=errors[0] if errors else None,
                 is_stopped=self._is_stopped or self._is_paused,
             )
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the last picture of what was looked at shows nothing at all but the placeholder."""
+        return self._is_blank
 
     def picture(self, level: int, box: Box, *, is_view: bool = True) -> Picture:
         """The best there is of a box of a level; ``is_view`` makes it what is looked at."""
@@ -293,6 +298,7 @@ class Display:
                 self._target = affordable_level(self.pyramid, view, self.largest_view_bytes)
                 self._is_thin = False
             self._is_exact, self._is_limited = picture.is_whole, self._target != view.level
+            self._is_blank = picture.is_blank
             self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
             if self._is_held:
                 return

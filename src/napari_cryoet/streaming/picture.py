@@ -32,9 +32,12 @@ class Picture:
     ----------
     values
         Exact outside the holes; coarse inside, or the placeholder where nothing is known.
+    is_blank
+        Whether nothing at all is known.
     """
 
     values: Block
+    is_blank: bool
     _part: _Part
 
     @property
@@ -127,12 +130,13 @@ def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box,
     """Make the picture of a box of a level; reads nothing but memory."""
     part = _look_up(pyramid, memory, level, box)
     values = np.empty(box_shape(box), pyramid.dtype)
+    is_blank = part.is_empty
     if part.lacks:
         around = intersect(part.around_holes(), box)
         if around is not None:  # filled in one go: holes may be many and thin
-            _fill(part, memory, around, values[box_slices(around, box)], placeholder)
+            is_blank &= not _fill(part, memory, around, values[box_slices(around, box)], placeholder)
     part.paint(values)
-    return Picture(values, part)
+    return Picture(values, is_blank, part)
 
 
 def coarse_box(pyramid: Pyramid, level: int, box: Box, coarse: int) -> Box:
@@ -158,10 +162,11 @@ def _ratio(pyramid: Pyramid, level: int, coarse: int, axis: int) -> float:
     return pyramid.factors[coarse][axis] / pyramid.factors[level][axis]
 
 
-def _fill(part: _Part, memory: MemoryCache[object], box: Box, values: Block, placeholder: float) -> None:
+def _fill(part: _Part, memory: MemoryCache[object], box: Box, values: Block, placeholder: float) -> bool:
     """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones.
 
-    A level's blocks are put together first and enlarged then, since a plane may cross hundreds of them.
+    Returns whether there was anything. A level's blocks are put together first and enlarged then, since a plane may
+    cross hundreds of them.
     """
     pyramid, to_paint = part.pyramid, []
     for coarse in range(part.level + 1, len(pyramid.shapes)):
@@ -181,6 +186,7 @@ def _fill(part: _Part, memory: MemoryCache[object], box: Box, values: Block, pla
             np.copyto(values, _enlarge(whole, indices), where=found.known(indices))
         else:
             _enlarge(whole, indices, values)
+    return not all(found.is_empty for _, found in to_paint)
 
 
 def _span(indices: list[npt.NDArray[np.intp]]) -> Box:
