@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError, StreamError, WithheldError
-from napari_cryoet.streaming.sources import Piece
+from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache, Part
@@ -35,7 +35,7 @@ _PATIENCE_S = 5.0
 _TROUBLED_STATUSES = {408, 425, 429}
 
 
-class CachedSource:
+class CachedSource(SourceAround):
     """A source on the network with a cache.
 
     Parameters
@@ -49,7 +49,8 @@ class CachedSource:
     """
 
     def __init__(self, source: ByteSource, cache: DiskCache, *, revalidate_after_s: float | None = None) -> None:
-        self._source, self._cache = source, cache
+        super().__init__(source)
+        self._cache = cache
         if revalidate_after_s is None:
             revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else REVALIDATE_AFTER_S
         self._revalidate_after_s = revalidate_after_s
@@ -57,16 +58,6 @@ class CachedSource:
         self._tree: Tree | None = None
         self._as_of: datetime | None = None
         self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
-
-    @property
-    def url(self) -> str:
-        """The address."""
-        return self._source.url
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes of content the server has sent; what came from disk doesn't count."""
-        return self._source.bytes_read
 
     @property
     def as_of(self) -> datetime | None:
@@ -88,7 +79,7 @@ class CachedSource:
         if part is not None and self._counts(part, key, version):
             return None if part.content is None else Piece(part.content, part.version, part.total_bytes)
         try:
-            piece = self._source.read(key, start=start, length=length, version=version, stop=stop)
+            piece = super().read(key, start=start, length=length, version=version, stop=stop)
         except ChangedError:
             self._cache.drop(tree)
             raise
@@ -103,7 +94,7 @@ class CachedSource:
         self._distrusted.add(key)
         if self._tree is not None:
             self._cache.forget(self._tree, key)
-        self._source.forget(key)
+        super().forget(key)
 
     def _counts(self, part: Part, key: str, version: str | None) -> bool:
         """Whether what was found on disk is an answer."""

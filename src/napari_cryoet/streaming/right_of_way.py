@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from napari_cryoet.streaming.sources import SourceAround
+
 if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource, Piece
 
@@ -41,21 +43,12 @@ class RightOfWay:
             self._free.wait(max(0.0, min(_LONGEST_WAIT_S, self._until - time.monotonic())))
 
 
-class YieldingSource:
+class YieldingSource(SourceAround):
     """A source of which much comes only when nobody goes first: it will be decoded next."""
 
     def __init__(self, source: ByteSource, right_of_way: RightOfWay) -> None:
-        self._source, self._right_of_way = source, right_of_way
-
-    @property
-    def url(self) -> str:
-        """The address."""
-        return self._source.url
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes have come from here so far."""
-        return self._source.bytes_read
+        super().__init__(source)
+        self._right_of_way = right_of_way
 
     def read(
         self,
@@ -67,11 +60,7 @@ class YieldingSource:
         stop: threading.Event | None = None,
     ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
-        piece = self._source.read(key, start=start, length=length, version=version, stop=stop)
+        piece = super().read(key, start=start, length=length, version=version, stop=stop)
         if piece is not None and len(piece.content) >= _MUCH_BYTES:
             self._right_of_way.let_pass()
         return piece
-
-    def forget(self, key: str) -> None:
-        """Use nothing that is kept of a file any more; see `ByteSource`."""
-        self._source.forget(key)

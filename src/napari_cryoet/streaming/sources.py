@@ -102,6 +102,45 @@ class ByteSource(Protocol):
         """Use nothing that is kept of a file any more: what came from it was damaged."""
 
 
+class SourceAround:
+    """A source that comes between another one and who reads it; on its own it changes nothing.
+
+    Parameters
+    ----------
+    source
+        The other one.
+    """
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+
+    @property
+    def url(self) -> str:
+        """The address of the other one."""
+        return self._source.url
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes have come from the other one so far."""
+        return self._source.bytes_read
+
+    def read(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
+        """Read a file, or a part of it; see `ByteSource`."""
+        return self._source.read(key, start=start, length=length, version=version, stop=stop)
+
+    def forget(self, key: str) -> None:
+        """Use nothing that is kept of a file any more; see `ByteSource`."""
+        self._source.forget(key)
+
+
 class _Counter:
     """A number that many threads add to."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cryoet.streaming.sources import Piece
+from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
     import threading
@@ -12,24 +12,15 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource
 
 
-class StartedSource:
+class StartedSource(SourceAround):
     """A source and the start of one of its files.
 
     Only the first to ask gets it: whoever asks again does so because the file has changed, or was damaged.
     """
 
     def __init__(self, source: ByteSource, key: str, start: Piece) -> None:
-        self._source, self._starts = source, {key: start}
-
-    @property
-    def url(self) -> str:
-        """The address."""
-        return self._source.url
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes have come from here so far."""
-        return self._source.bytes_read
+        super().__init__(source)
+        self._starts = {key: start}
 
     def read(
         self,
@@ -45,9 +36,9 @@ class StartedSource:
             is_enough = length is not None and length <= len(kept.content)
             if is_enough and kept.version is not None and version in {None, kept.version}:
                 return Piece(kept.content[:length], kept.version, kept.total_bytes)
-        return self._source.read(key, start=start, length=length, version=version, stop=stop)
+        return super().read(key, start=start, length=length, version=version, stop=stop)
 
     def forget(self, key: str) -> None:
         """Use nothing that is kept of a file any more; see `ByteSource`."""
         self._starts.pop(key, None)
-        self._source.forget(key)
+        super().forget(key)
