@@ -1,6 +1,6 @@
 """Wishes are served by importance, in turn among equals, and not while they are out of date."""
 
-from napari_cryoet.streaming.wishes import Priority, Run, Wishes
+from napari_cryoet.streaming.wishes import Priority, Run, Wishes, staggered
 
 FIRST, VIEW, AHEAD, BACKGROUND = Priority
 
@@ -99,3 +99,20 @@ def test_who_is_dropped_is_neither_asked_nor_served():
     wishes.ask("one", 1.0, is_outdated=False)
     wishes.drop("one")
     assert (served(wishes), wishes.next_to_ask(2.0), wishes.wanters()) == ([], None, [])
+
+
+def test_of_many_runs_every_other_of_the_first_is_cut_and_nothing_is_lost():
+    runs = [(VIEW, run(*(f"{number}{letter}" for letter in "abc"))) for number in range(6)]
+
+    keys = [each.keys for _, each in staggered(runs, 4)]
+
+    assert keys[:4] == [("0a", "0b", "0c"), ("1a", "1b"), ("2a", "2b", "2c"), ("3a", "3b")]
+    assert keys[4:] == [("1c",), ("3c",), ("4a", "4b", "4c"), ("5a", "5b", "5c")]
+
+
+def test_what_can_be_sent_at_once_is_not_cut_nor_what_is_one_block():
+    runs = [(VIEW, run("a", "b")), (VIEW, run("c", "d"))]
+    assert staggered(runs, 2) == runs
+
+    single = [(VIEW, run(f"{number}")) for number in range(4)]
+    assert [each.keys for _, each in staggered(single, 2)] == [("0",), ("1",), ("2",), ("3",)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
+from napari_cryoet.streaming.fetcher import THREADS
 from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.picture import compose
 from napari_cryoet.streaming.plan import (
@@ -31,7 +32,7 @@ from napari_cryoet.streaming.plan import (
 )
 from napari_cryoet.streaming.stock import Stock
 from napari_cryoet.streaming.thin import plane_of, thin_runs, whole_keys
-from napari_cryoet.streaming.wishes import Priority
+from napari_cryoet.streaming.wishes import Priority, staggered
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -105,6 +106,7 @@ class Display:
         self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False
         self._view: View | None = None
         self._foreseen: View | None = None
+        self._begun: View | None = None  # whose costly blocks have been asked for
         self._motion: Motion | None = None
         self._moved_at = -math.inf
         self._steps_late = 0  # in a row, that were over before they had all their values
@@ -337,6 +339,8 @@ class Display:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
                 runs = [(priority, run) for priority, run in runs if priority < Priority.VIEW]
+            elif self._begun is not view:
+                self._begun, runs = view, staggered(runs, THREADS)
         with self._lock:
             if self._view is not view:
                 return  # what is looked at now will be asked for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,6 +52,25 @@ class Run:
     wire_bytes: int = 0
     line: Hashable = None
     is_kept: bool = True
+
+
+def staggered(runs: Sequence[tuple[Priority, Run]], at_once: int) -> list[tuple[Priority, Run]]:
+    """Runs of which the first don't all end together.
+
+    Requests that begin together, are of one size and share a line end together, and then the line is empty until the
+    next ones are answered. Where more are wanted than can be sent at once, every other one of those is cut in two, and
+    the second halves are sent after all of these.
+    """
+    if len(runs) <= at_once:
+        return list(runs)
+    first, halves = [], []
+    for number, (priority, run) in enumerate(runs[:at_once]):
+        middle = (len(run.keys) + 1) // 2
+        cut = middle if number % 2 else len(run.keys)
+        first.append((priority, replace(run, keys=run.keys[:cut])))
+        if run.keys[cut:]:
+            halves.append((priority, replace(run, keys=run.keys[cut:])))
+    return [*first, *halves, *runs[at_once:]]
 
 
 class Wanter(Protocol):
