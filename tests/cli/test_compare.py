@@ -12,7 +12,14 @@ from napari_cryoet import compare, open_annotation, open_portal, report_text
 from napari_cryoet.cli import main
 from napari_cryoet.comparison import plain_report
 
-TEMPLATES, TRUTH, MEMBRANE, CAPTION, OTHER_ALIGNMENT = 9004, 9001, 9009, 9012, 9015
+TEMPLATES, TRUTH, MEMBRANE, CAPTION, OTHER_ALIGNMENT, MESH = (
+    "AF-9004",
+    "AF-9001",
+    "AF-9009",
+    "AF-9012",
+    "AF-9015",
+    "AF-9901",
+)
 
 
 def point(x: float) -> str:
@@ -28,8 +35,8 @@ def two_files(tmp_path: Path) -> tuple[str, str]:
 
 def test_it_prints_the_same_numbers_as_python(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["--radius", "60", "--beta", "4", "--method", "greedy", "--symmetry", "C2"]
-    command = ["compare", str(TEMPLATES), f"AF-{TRUTH}", "--source", str(demo_pack), *settings]
-    files = {file.id: file for file in open_portal(demo_pack).run_page(9001).annotation_files}
+    command = ["compare", TEMPLATES, TRUTH, "--source", str(demo_pack), *settings]
+    files = {f"AF-{file.id}": file for file in open_portal(demo_pack).run_page(9001).annotation_files}
     a, b = open_annotation(files[TEMPLATES]), open_annotation(files[TRUTH])
     found = compare(a, b, radius_angstrom=60, beta=4, method="greedy", symmetry="C2")
 
@@ -68,20 +75,22 @@ def test_what_a_file_of_another_program_leaves_open_can_be_said(
 
 
 def test_points_are_compared_with_masks(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", str(TRUTH), str(MEMBRANE), "--source", str(demo_pack), "--json"]) == 0
+    assert main(["compare", TRUTH, MEMBRANE, "--source", str(demo_pack), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["share_inside"] == 0
-    assert main(["compare", str(MEMBRANE), str(MEMBRANE), "--source", str(demo_pack), "--json"]) == 0
+    assert main(["compare", MEMBRANE, MEMBRANE, "--source", str(demo_pack), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dice"] == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([str(TRUTH), str(TRUTH), "--radius", "5"], "Add --source"),
-        ([str(TRUTH), "424242", "--radius", "5", "--source", "PACK"], "no annotation file 424242"),
-        ([str(TRUTH), str(CAPTION), "--radius", "5", "--source", "PACK"], "text about the whole tomogram"),
-        ([str(TRUTH), str(TRUTH), "--source", "PACK"], "Give a radius"),
-        ([str(OTHER_ALIGNMENT), str(TRUTH), "--radius", "5", "--source", "PACK"], "Insist"),
+        ([TRUTH, TRUTH, "--radius", "5"], "Add --source"),
+        ([TRUTH, "424242", "--radius", "5", "--source", "PACK"], "no annotation file 424242"),
+        ([TRUTH, CAPTION, "--radius", "5", "--source", "PACK"], "text about the whole tomogram"),
+        ([MESH, MEMBRANE, "--source", "PACK"], "A mesh can't be compared"),
+        (["AN-9003", "AN-9001", "--radius", "5", "--source", "PACK"], "Which one? Say its id, such as AF-9001"),
+        ([TRUTH, TRUTH, "--source", "PACK"], "Give a radius"),
+        ([OTHER_ALIGNMENT, TRUTH, "--radius", "5", "--source", "PACK"], "Insist"),
         (["A.ndjson", "B.ndjson", "--radius", "5"], "Give its voxel spacing"),
     ],
 )
@@ -97,8 +106,29 @@ def test_what_can_not_be_compared_ends_with_one_and_the_reason(
     assert told in capsys.readouterr().err
 
 
+def test_an_annotation_and_a_file_of_ones_own_are_compared(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {file.id: file for file in open_portal(demo_pack).run_page(9001).annotation_files}
+    own = files[9001].https_path.removeprefix("file://")
+    of_files = ["compare", TEMPLATES, TRUTH, "--source", str(demo_pack), "--radius", "60", "--json"]
+    assert main(of_files) == 0
+    wanted = json.loads(capsys.readouterr().out)
+    assert main(["compare", "AN-9003", own, *of_files[3:]]) == 0
+    found = json.loads(capsys.readouterr().out)
+    same = ("true_positives", "false_positives", "false_negatives", "distance", "rotation_error")
+    assert {key: found[key] for key in same} == {key: wanted[key] for key in same}
+
+
+def test_a_file_that_is_called_like_an_id_is_a_file(
+    two_files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "9004").write_text("not picks")
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "9004", two_files[1], "--radius", "30", "--spacing", "10"]) == 1
+    assert "--source" not in capsys.readouterr().err
+
+
 def test_who_insists_gets_numbers_and_is_told(demo_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = [str(OTHER_ALIGNMENT), str(TRUTH)]
+    files = [OTHER_ALIGNMENT, TRUTH]
     assert main(["compare", *files, "--radius", "5", "--source", str(demo_pack), "--insist"]) == 0
     assert "because you insisted" in capsys.readouterr().out
 

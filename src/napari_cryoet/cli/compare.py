@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import threading
 from contextlib import closing
-from typing import Final
+from pathlib import Path
 
 from napari_cryoet import comparison
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.cli.sources import open_source
 from napari_cryoet.comparison import Mask
+from napari_cryoet.comparison.named import is_annotation_id, named_file
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
-
-_FILE_ID: Final = re.compile(r"(?:AF-)?([0-9]{1,9})")
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -46,16 +44,13 @@ def compare(options: argparse.Namespace) -> int:
 def _opened(
     options: argparse.Namespace, line: ProgressLine, stop: threading.Event
 ) -> tuple[Picks | Mask, Picks | Mask]:
-    ids = [_FILE_ID.fullmatch(text) for text in (options.a, options.b)]
-    sources: list[AnnotationFile | str] = [options.a, options.b]
-    if any(ids):
+    texts: tuple[str, str] = (options.a, options.b)
+    sources: list[AnnotationFile | str] = list(texts)
+    if any(map(_is_id, texts)):
         if options.source is None:
             raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
         with closing(open_source(options.source, line, stop)) as portal:
-            sources = [
-                portal.annotation_file(int(found[1]), stop=stop) if found else text
-                for found, text in zip(ids, (options.a, options.b), strict=True)
-            ]
+            sources = [named_file(portal, text, stop=stop) if _is_id(text) else text for text in texts]
     spacings = options.spacing or (None, None)
     a, b = (
         comparison.open_annotation(
@@ -64,3 +59,8 @@ def _opened(
         for source, spacing in zip(sources, spacings, strict=True)
     )
     return a, b
+
+
+def _is_id(text: str) -> bool:
+    """Whether it isn't a file of one's own that is called like an id."""
+    return is_annotation_id(text) and not Path(text).exists()

@@ -134,12 +134,14 @@ def _add_compare(commands: Any) -> None:
         "compare:compare",
         ("napari-cryoet compare mine.ndjson truth.ndjson --radius 75 --spacing 10", "one spacing for both"),
         ("napari-cryoet compare mine.ndjson truth.ndjson --radius 75 --spacing 10,13.48", "of A and of B"),
-        ("napari-cryoet compare 9004 9001 --source demo --radius 75 --beta 4", "two annotation files of a portal"),
+        ("napari-cryoet compare AN-9003 AF-9001 --source demo --radius 75 --beta 4", "annotations of a portal"),
+        ("napari-cryoet compare mine.star AF-9001 --source demo --radius 75", "one's own picks with a portal's"),
         ("napari-cryoet compare mine.mrc truth.zarr --json", "two masks, for other programs"),
-        after="A is judged, B is the reference. Both are files of picks, masks (.zarr, .mrc), or with --source "
-        "ids of annotation files. Picks match one to one if they are no farther apart than the radius.",
+        after="A is judged, B is the reference. Each is a file of picks, a mask (.zarr, .mrc), or with --source "
+        "the id of an annotation (AN-9003) or of one of its files (AF-9004). Picks match one to one if they are no "
+        "farther apart than the radius.",
     )
-    parser.add_argument("a", metavar="A", help="what is judged: a file, or the id of an annotation file")
+    parser.add_argument("a", metavar="A", help="what is judged: a file, or the id of an annotation or its file")
     parser.add_argument("b", metavar="B", help="the reference, such as a ground truth")
     parser.add_argument("--source", metavar="SOURCE", help=f"where ids are looked up: {_SOURCE_HELP}")
     parser.add_argument(

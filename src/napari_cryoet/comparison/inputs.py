@@ -19,6 +19,8 @@ from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, spacing_in_
 
 #: Of the widths of a voxel along its axes, which headers keep as rounded lengths of the whole volume.
 _WIDTHS_TOLERANCE: Final = 1e-3
+#: In which annotations come that can be compared.
+COMPARABLE_FORMATS: Final = frozenset({"ndjson", "zarr", "mrc"})
 
 
 def open_annotation(
@@ -53,6 +55,8 @@ def open_annotation(
     """
     if isinstance(source, AnnotationFile):
         obstacle = overlay.why_not_drawable(source)
+        if not obstacle and source.format not in COMPARABLE_FORMATS:
+            obstacle = "A mesh can't be compared, only picks and masks can."
         if obstacle:
             raise FormatError(obstacle)
         known = overlay.spacing_angstrom(source)
