@@ -81,6 +81,22 @@ def test_masks_that_do_not_tell_objects_apart_have_no_numbers_for_objects():
     assert "tell objects apart" in found.why_undefined["instances"]
 
 
+def test_one_object_found_of_several_counts_where_the_record_says_that_it_is_one():
+    one, several = in_a_row(1, 1, 0, 0), mask(in_a_row(1, 1, 2, 2))
+
+    found = compare(mask(one, about={"shape_type": "InstanceSegmentationMask"}), several).instances
+
+    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 0, 1)
+    assert compare(mask(one, about={"shape_type": "SegmentationMask"}), several).instances is None
+
+
+def test_who_finds_no_object_misses_all_of_them():
+    found = compare(mask(in_a_row(0, 0, 0)), mask(in_a_row(1, 2, 2)), beta=4).instances
+
+    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (0, 0, 2)
+    assert (found.scores.precision, found.scores.recall, found.scores.f_beta) == (None, 0, 0)
+
+
 def test_empty_masks_have_reasons_instead_of_numbers():
     empty, some = mask(in_a_row(0, 0)), mask(in_a_row(0, 1))
 

@@ -51,6 +51,18 @@ def test_matches_and_the_rest_keep_their_ids_and_know_their_partners():
     assert found.matched.edits == ("kept those that match the reference within 25 Å (optimal matching)",)
 
 
+@pytest.mark.parametrize("method", ["optimal", "greedy"])
+def test_picks_as_far_apart_as_the_radius_match_wherever_they_are(method):
+    places = np.arange(0, 3000, 50)
+    a = picks(*([3, place, 7] for place in places), spacing=13.48)
+    b = picks(*([3, place + 5, 7] for place in places), spacing=13.48)
+
+    found = compare(a, b, radius_angstrom=67.4, method=method)  # five voxels: rounded up in some places, down in others
+
+    assert found.scores.true_positives == len(places) == found.distance.counts.sum()
+    assert compare(a, b, radius_angstrom=67.399, method=method).scores.true_positives == 0
+
+
 def test_the_same_places_counted_in_other_voxels_give_the_same_numbers():
     rescaled = compare(A, B.rescaled(3.7), radius_angstrom=25)
 

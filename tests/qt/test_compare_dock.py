@@ -190,6 +190,23 @@ class TestComparing:
         assert not dock.results.show_buttons[0].isVisible()
         assert "2 x 2 x 2" in dock.results.notes.text()
 
+    def test_how_much_objects_of_masks_must_overlap_can_be_chosen(self, qtbot, dock, viewer_model):
+        a, b = np.zeros((2, 4, 4, 8), np.uint8)
+        a[..., :4], a[..., 4:] = 1, 2
+        b[..., :4], b[..., 4:7] = 3, 4  # IoU 1 and 0.75
+        options = {"scale": (10.0,) * 3, **ANGSTROM}
+        for name, data in (("a", a), ("b", b)):
+            viewer_model.add_layer(Labels(data, name=name, **options))
+        assert dock.form.iou.native.isVisible()
+        ask(qtbot, dock)
+        assert numbers(dock)["objects matched (IoU ≥ 0.5)"][0] == "2"
+        dock.form.iou.value = 0.8
+        ask(qtbot, dock)
+        assert numbers(dock)["objects matched (IoU ≥ 0.8)"][0] == "1"
+        viewer_model.add_layer(points("mine", [1, 1, 1]))
+        dock.form.a.value = viewer_model.layers["mine"]
+        assert not dock.form.iou.native.isVisible()
+
     def test_what_can_not_be_compared_says_why_and_can_be_insisted_on(self, qtbot, dock, show_files):
         show_files(OTHER_ALIGNMENT, TRUTH)
         ask(qtbot, dock)

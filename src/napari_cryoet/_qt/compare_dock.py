@@ -116,6 +116,7 @@ class CompareDock(QWidget):
                 beta=question.beta,
                 method=question.method,
                 symmetry=question.symmetry,
+                iou_threshold=question.iou_threshold,
                 insist=question.insist,
                 progress=lambda share: job.say(share, f"{share:.0%}"),
                 stop=job.stop,

@@ -7,7 +7,7 @@ from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.components import ViewerModel
-from napari.layers import Layer, Points
+from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
 
@@ -38,6 +38,7 @@ class Question:
     beta: float
     method: Method
     symmetry: str
+    iou_threshold: float
     insist: bool
 
 
@@ -56,6 +57,7 @@ class CompareForm(QWidget):
         self.beta = FloatSpinBox(min=0.1, max=100, step=1, value=1)
         self.method = ComboBox(choices=list(_METHODS))
         self.fold = SpinBox(min=1, max=999, value=1)
+        self.iou = FloatSpinBox(min=0.01, max=1, step=0.05, value=0.5)
         self.spacing = FloatSpinBox(min=0.01, max=1e5, step=0.1, value=10)
         self.insist = CheckBox(text="also on different alignments")
         self._lay_out()
@@ -83,6 +85,7 @@ class CompareForm(QWidget):
             beta=float(self.beta.value),
             method=_METHODS[self.method.value],
             symmetry=f"C{int(self.fold.value)}",
+            iou_threshold=float(self.iou.value),
             insist=bool(self.insist.value),
         )
 
@@ -123,6 +126,7 @@ class CompareForm(QWidget):
         for field in (self.radius, self.method, self.fold):
             self._rows.setRowVisible(field.native, are_points or not self.has_pair)
         self._rows.setRowVisible(self.beta.native, type(a) is type(b))
+        self._rows.setRowVisible(self.iou.native, isinstance(a, Labels) and isinstance(b, Labels))
         self._rows.setRowVisible(self.spacing.native, lacks_spacing(a) or lacks_spacing(b))
         if are_points and not self._radius_is_own:
             with self.radius.changed.blocked():
@@ -158,6 +162,12 @@ class CompareForm(QWidget):
                 self.fold,
                 "Symmetry of the particle about its z axis",
                 "7 for C7, 1 for none; matters for angles only",
+            ),
+            (
+                "IoU, at least",
+                self.iou,
+                "Least intersection over union",
+                "From which overlap on two objects are one; matters for masks that tell objects apart",
             ),
             ("Voxel, Å", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
             ("", self.insist, "Compare also layers of different alignments or runs", "Positions may then not fit"),

@@ -16,6 +16,7 @@ from napari_cryoet.comparison.matching import Matches, match_pairs
 from napari_cryoet.comparison.scores import Scores, scores_of
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.vocabulary import ShapeType
 
 #: Two labels that meet are kept as one number, the first times this and the second.
 _LABELS: Final = MAX_LABEL + 1
@@ -122,9 +123,9 @@ def compare_masks(
     why = {name: reason for name, reason in scores.why_undefined.items() if name != "f_beta"}
     if not voxels_a and not voxels_b:
         why |= dict.fromkeys(("dice", "iou"), "Both masks are empty.")
-    has_instances = table.labels_a.max(initial=0) > 1 and table.labels_b.max(initial=0) > 1
-    if not has_instances:
-        why["instances"] = "At least one of the masks doesn't tell objects apart."
+    why_no_instances = _why_no_instances(a, b, table)
+    if why_no_instances:
+        why["instances"] = why_no_instances
     return MaskComparison(
         a=a,
         b=b,
@@ -136,7 +137,7 @@ def compare_masks(
         iou=both / (voxels_a + voxels_b - both) if voxels_a or voxels_b else None,
         precision=scores.precision,
         recall=scores.recall,
-        instances=_by_instance(table, beta, iou_threshold) if has_instances else None,
+        instances=None if why_no_instances else _by_instance(table, beta, iou_threshold),
         why_undefined=why,
         notes=(*notes, *grid.notes),
     )
@@ -224,6 +225,20 @@ def _repeated(labels: NDArray[Any], factor: int) -> NDArray[Any]:
     for axis in range(3) if factor > 1 else ():
         labels = np.repeat(labels, factor, axis=axis)
     return labels
+
+
+def _why_no_instances(a: Mask, b: Mask, table: _Overlaps) -> str:
+    """Why masks can't be compared object by object; empty where they can.
+
+    A mask whose only label is 1 may be all of something, or the one object that was found: the portal's record says.
+    """
+    if len(table.counts) == 0:
+        return "Both masks are empty."
+    for letter, mask, labels in (("A", a, table.labels_a), ("B", b, table.labels_b)):
+        may_be_one = labels.max(initial=0) == 1 and mask.about.get("shape_type") != ShapeType.INSTANCE_SEGMENTATION_MASK
+        if may_be_one:
+            return f"{letter} holds no other label than 1, so it may not tell objects apart."
+    return ""
 
 
 def _by_instance(table: _Overlaps, beta: float, threshold: float) -> InstanceScores:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ PARTNER_ID = "partner_id"
 PARTNER_DISTANCE = "partner_distance_angstrom"
 PARTNER_ROTATION = "partner_rotation_degree"
 PARTNER_TILT = "partner_tilt_degree"
+
+#: Voxels times a spacing are rounded, here up and there down: what is just as far as the radius is within everywhere.
+_ROUNDING: Final = 1 + 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +156,12 @@ def compare_picks(
     fold = fold_of(symmetry)
     notes = require_one_frame(a, b, insist=insist)
     matches = match_points(
-        a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom, method, progress=progress, stop=stop
+        a.positions_angstrom_zyx,
+        b.positions_angstrom_zyx,
+        radius_angstrom * _ROUNDING,
+        method,
+        progress=progress,
+        stop=stop,
     )
     rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches.rows_a, matches.rows_b, fold)
     return PicksComparison(

@@ -51,7 +51,7 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
     Parameters
     ----------
     top
-        Where the histogram ends; else at a round number that holds all values. It begins at 0, or at a round number
+        Where the histogram ends, and more counts in its last bin; else at a round number that holds all values. It begins at 0, or at a round number
         below the smallest value where some are negative.
     """
     if len(values) == 0:
@@ -59,7 +59,7 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
     smallest, largest = float(values.min()), float(values.max())
     bottom = -_round_up(-smallest) if smallest < 0 else 0.0
     end = top if top is not None else _round_up(largest) if largest > 0 or bottom == 0 else 0.0
-    counts, edges = np.histogram(values, bins=_BINS, range=(bottom, end))
+    counts, edges = np.histogram(np.minimum(values, end), bins=_BINS, range=(bottom, end))
     return Spread(
         unit=unit,
         count=len(values),
