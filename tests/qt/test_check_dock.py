@@ -90,6 +90,58 @@ def test_right_picks_make_sense_and_offer_no_copy(viewer, dock, scene, qtbot):
     assert "copy" not in dock.results.buttons
 
 
+def marked(dock):
+    """The mark of each line, by how it begins."""
+    return {text.split(" ")[0]: mark for text, mark in zip(dock.results.texts, dock.results.marks, strict=True)}
+
+
+def test_only_what_speaks_for_the_picks_has_a_tick(viewer, dock, scene, qtbot):
+    beside = scene.truth_zyx[:1] + np.array((0, 0, 0.6 * DIAMETER_ANGSTROM / SPACING_ANGSTROM))
+    viewer.add_points(np.concatenate([scene.truth_zyx, beside]), name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+
+    assert any("1 pick (2%) is closer than a particle" in text for text in dock.results.texts)
+    marks = marked(dock)
+    assert (marks["They"], marks["All"], marks["1"]) == ("good", "good", "note")
+    assert dock.results.marks == sorted(dock.results.marks, key=["odd", "note", "good"].index)
+
+    viewer.add_points(scene.truth_zyx[:3], name="few", **IN_ANGSTROM)
+    dock.points.choose(viewer.layers["few"])
+    check(dock, qtbot)
+    assert marked(dock)["Can't"] == "note"
+
+
+def test_a_size_that_nobody_said_is_not_taken_for_said(viewer, dock, scene, qtbot):
+    near = scene.truth_zyx[:20] + np.array((0, 0, 3))
+    viewer.add_points(np.concatenate([scene.truth_zyx, near]), name="mine", **IN_ANGSTROM)
+    with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
+        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+    assert any("Nobody said how large the particle is; 100 Å was taken." in text for text in dock.results.texts)
+
+    check(dock, qtbot)
+    assert not any("Nobody said" in text for text in dock.results.texts)
+
+
+def test_positions_that_are_no_numbers_are_told_in_words(viewer, dock, scene, qtbot):
+    places = scene.truth_zyx.copy()
+    places[3, 1] = np.nan
+    viewer.add_points(places, name="mine", **IN_ANGSTROM)
+    qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+
+    assert "“mine” can't be taken for picks" in dock.results.texts[0]
+    assert dock.run.text() == "Check"
+
+
+def test_a_layer_that_was_turned_since_is_to_be_checked_again(viewer, dock, scene, qtbot):
+    beside = scene.truth_zyx[:1] + np.array((0, 0, 2))
+    mine = viewer.add_points(np.concatenate([scene.truth_zyx, beside]), name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    mine.rotate = (10, 0, 0)
+    qtbot.mouseClick(dock.results.buttons["duplicates"], Qt.MouseButton.LeftButton)
+
+    assert dock.results.texts == ["The picks have changed since they were checked. Check them again."]
+
+
 def test_a_corrected_copy_is_a_new_layer_and_the_old_one_stays(viewer, dock, scene, qtbot):
     wrong = flipped(scene.truth_zyx, scene.grey.shape)
     mine = viewer.add_points(wrong, name="mine", **IN_ANGSTROM)

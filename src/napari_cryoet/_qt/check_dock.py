@@ -53,6 +53,7 @@ class CheckDock(QWidget):
         self.tasks = Tasks(self)
         self._theme = Theme(napari_viewer, self)
         self._activity = Activity(self.tasks, self)
+        self._assumed_nm: float | None = None  # what stands in the field although nobody said it
         self._checked: tuple[Points, Image, Findings] | None = None
         self.points = LayerBox(napari_viewer, are_picks, "The picks to check")
         self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in")
@@ -81,7 +82,8 @@ class CheckDock(QWidget):
         except CryoETError as error:
             self._show_error(error)
             return
-        diameter = self.diameter_nm.value() * 10
+        size_nm = self.diameter_nm.value()
+        diameter = None if size_nm == self._assumed_nm else size_nm * 10
 
         def work(job: Job) -> Findings:
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
@@ -176,7 +178,9 @@ class CheckDock(QWidget):
         self._checked = None
         points, image = self.points.layer, self.image.layer
         if points is not None:
-            self.diameter_nm.setValue(diameter_of(points.metadata.get(METADATA_KEY, {}))[0] / 10)
+            diameter, is_known = diameter_of(points.metadata.get(METADATA_KEY, {}))
+            self.diameter_nm.setValue(diameter / 10)
+            self._assumed_nm = None if is_known else self.diameter_nm.value()
         missing = "picks" if points is None else "a tomogram" if image is None else ""
         self.run.setEnabled(not missing)
         self.results.show_text(f"Open {missing} to begin. {_INVITATION}" if missing else _INVITATION)
@@ -245,4 +249,8 @@ class CheckDock(QWidget):
 
 def _are_same(points: Points, image: Image, found: Findings) -> bool:
     """Whether a layer still holds the picks that were checked, row by row."""
-    return np.array_equal(picks_in(points, image).points_zyx, found.picks.points_zyx)
+    try:
+        now = picks_in(points, image)
+    except CryoETError:  # turned since, or no picks any more
+        return False
+    return np.array_equal(now.points_zyx, found.picks.points_zyx)

@@ -8,11 +8,13 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizeP
 from napari_cryoet._qt.icons import pixmap
 from napari_cryoet._qt.labels import plain_label, plain_tooltip
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.fitness import Findings, Statement
+from napari_cryoet.fitness import Findings, Mark, Statement
 from napari_cryoet.wording import count_text
 
 #: Which rows a button selects, by its key, and how it says so.
 _SELECTIONS = {"outside": "outside the volume", "duplicates": "too close to another", "edge": "cut by the edge"}
+#: In which order they are listed.
+_MARKS: tuple[Mark, ...] = ("odd", "note", "good")
 
 
 class CheckResults(QScrollArea):
@@ -24,13 +26,18 @@ class CheckResults(QScrollArea):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._signs: list[tuple[QLabel, bool]] = []
+        self._signs: list[tuple[QLabel, Mark]] = []
         self.buttons: dict[str, QPushButton] = {}
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         theme.changed.connect(self._draw_signs)
         self.show_text("")
+
+    @property
+    def marks(self) -> list[Mark]:
+        """What the sign before each of the lines says."""
+        return [mark for _, mark in self._signs]
 
     @property
     def texts(self) -> list[str]:
@@ -50,7 +57,7 @@ class CheckResults(QScrollArea):
         page, column = self._new_page()
         heading = plain_label(_headline(found), name="heading")
         column.addWidget(heading)
-        for statement in sorted(found.statements, key=lambda statement: not statement.is_odd):
+        for statement in sorted(found.statements, key=lambda statement: _MARKS.index(statement.mark)):
             column.addLayout(self._line(statement))
         column.addSpacing(4)
         if found.suggestion is not None:
@@ -80,7 +87,7 @@ class CheckResults(QScrollArea):
         sign = QLabel()
         sign.setFixedWidth(18)
         sign.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._signs.append((sign, statement.is_odd))
+        self._signs.append((sign, statement.mark))
         label = plain_label(statement.text, name="finding")
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
@@ -101,9 +108,9 @@ class CheckResults(QScrollArea):
 
     def _draw_signs(self) -> None:
         colors = self._theme.colors
-        for sign, is_odd in self._signs:
-            name, color = ("warning", colors.warning) if is_odd else ("check", colors.dim)
-            sign.setPixmap(pixmap(name, color))
+        looks = {"odd": ("warning", colors.warning), "note": ("dot", colors.dim), "good": ("check", colors.dim)}
+        for sign, mark in self._signs:
+            sign.setPixmap(pixmap(*looks[mark]))
 
 
 def _headline(found: Findings) -> str:
@@ -115,7 +122,5 @@ def _headline(found: Findings) -> str:
 
 
 def _how(found: Findings) -> str:
-    return (
-        f"Density judged in voxels of {found.read_angstrom:.3g} Å (level {found.level}), "
-        f"for a particle of {found.diameter_angstrom / 10:.3g} nm."
-    )
+    size = f"{found.diameter_angstrom / 10:.3g} nm{'' if found.diameter_is_known else ' (assumed)'}"
+    return f"Density judged in voxels of {found.read_angstrom:.3g} Å (level {found.level}), for a particle of {size}."

@@ -62,6 +62,11 @@ def _check(painter: QPainter, _color: QColor) -> None:
     painter.drawPolyline(QPolygonF([QPointF(3.5, 8.5), QPointF(6.8, 11.8), QPointF(12.5, 4.8)]))
 
 
+def _dot(painter: QPainter, color: QColor) -> None:
+    painter.setBrush(color)
+    painter.drawEllipse(QPointF(8, 8), 1.5, 1.5)
+
+
 def _back(painter: QPainter, _color: QColor) -> None:
     painter.drawPolyline(QPolygonF([QPointF(9.5, 4), QPointF(5.5, 8), QPointF(9.5, 12)]))
 
@@ -153,6 +158,7 @@ _DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
     "back": _back,
     "check": _check,
     "close": _close,
+    "dot": _dot,
     "down": _down,
     "download": _download,
     "eye": _eye,

@@ -55,11 +55,16 @@ def picks_in(layer: Points, image: Image) -> Picks:
     Raises
     ------
     FormatError
-        If it is rotated or sheared.
-    ValueError
-        If it isn't three-dimensional.
+        If it is rotated or sheared, or its points can't be picks, such as positions that aren't numbers.
     """
     _refuse_turned(layer)
+    try:
+        return _picks_in(layer, image)
+    except ValueError as error:
+        raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
+
+
+def _picks_in(layer: Points, image: Image) -> Picks:
     picks = picks_of(layer)
     own, theirs = _lengths(layer), _lengths(image)
     if own is None or theirs is None:

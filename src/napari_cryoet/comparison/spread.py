@@ -51,8 +51,8 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
     Parameters
     ----------
     top
-        Where the histogram ends, and more counts in its last bin; else at a round number that holds all values. It begins at 0, or at a round number
-        below the smallest value where some are negative.
+        Where the histogram ends, and more counts in its last bin; else at a round number that holds all values. It
+        begins at 0, or at a round number below the smallest value where some are negative.
     """
     if len(values) == 0:
         return None

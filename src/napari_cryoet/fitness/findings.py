@@ -17,6 +17,8 @@ from napari_cryoet.wording import count_text
 #: More picks than this at an edge, against chance, are worth a remark.
 _MANY_AT_EDGE = 2.0
 
+Mark = Literal["good", "note", "odd"]
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -28,13 +30,19 @@ class Statement:
         What it is about.
     text
         In words, with the numbers.
-    is_odd
-        Whether it says that something is, or may be, wrong.
+    mark
+        ``"good"``: it speaks for the picks. ``"odd"``: something is, or may be, wrong. ``"note"``: neither, or nobody
+        can tell.
     """
 
     topic: Literal["density", "inside", "offset", "duplicates", "edge"]
     text: str
-    is_odd: bool
+    mark: Mark
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it says that something is, or may be, wrong."""
+        return self.mark == "odd"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +131,9 @@ class Findings:
         return {
             "verdict": self.verdict,
             "suggestion": None if self.suggestion is None else _reading_data(self.suggestion),
-            "statements": [{"topic": s.topic, "text": s.text, "is_odd": s.is_odd} for s in self.statements],
+            "statements": [
+                {"topic": s.topic, "text": s.text, "mark": s.mark, "is_odd": s.is_odd} for s in self.statements
+            ],
             "given": _evidence_data(self.judgement.given),
             "best": None if self.judgement.best is None else _evidence_data(self.judgement.best),
             "n_tried": self.judgement.n_tried,
@@ -143,12 +153,12 @@ class Findings:
 
 def _about_inside(found: Findings) -> Statement | None:
     if len(found.picks) == 0:
-        return Statement("inside", "There are no picks.", True)
+        return Statement("inside", "There are no picks.", "odd")
     n_outside = len(found.outside)
     if not n_outside:
-        return Statement("inside", f"All {count_text(len(found.picks), 'pick')} lie inside the volume.", False)
+        return Statement("inside", f"All {count_text(len(found.picks), 'pick')} lie inside the volume.", "good")
     shown = f"{n_outside:,} of {count_text(len(found.picks), 'pick')} ({_percent(n_outside / len(found.picks))})"
-    return Statement("inside", f"{shown} {'lies' if n_outside == 1 else 'lie'} outside the volume.", True)
+    return Statement("inside", f"{shown} {'lies' if n_outside == 1 else 'lie'} outside the volume.", "odd")
 
 
 def _about_density(found: Findings) -> Statement | None:
@@ -156,7 +166,7 @@ def _about_density(found: Findings) -> Statement | None:
         return None
     judgement = found.judgement
     if judgement.verdict == "fits":
-        return Statement("density", f"They sit on density that stands out: {_comparison(judgement.given)}.", False)
+        return Statement("density", f"They sit on density that stands out: {_comparison(judgement.given)}.", "good")
     if judgement.verdict == "better" and judgement.best is not None:
         best, n_tried = judgement.best, f"{judgement.n_tried:,}"
         return Statement(
@@ -164,9 +174,9 @@ def _about_density(found: Findings) -> Statement | None:
             f"They fit much better if {best.reading.words()}: {_comparison(best)}, against {_numbers(judgement.given)} "
             f"as they are. Of {n_tried} other readings and places tried, chance would bring up one like this in fewer "
             f"than {ALARM_LEVEL * 100:.0f} of 100 volumes.",
-            True,
+            "odd",
         )
-    return Statement("density", f"Can't tell whether they fit: {_why_unclear(found)}{_which_size(found)}", False)
+    return Statement("density", f"Can't tell whether they fit: {_why_unclear(found)}{_which_size(found)}", "note")
 
 
 def _why_unclear(found: Findings) -> str:
@@ -203,8 +213,8 @@ def _about_offset(found: Findings) -> Statement | None:
     where = f"the density lies beside them by {', '.join(reversed(parts))} voxels"
     if offset.is_one_based:
         direction = "1" if offset.voxels_zyx[0] < 0 else "-1"
-        return Statement("offset", f"They seem to count voxels from {direction} and not from 0: {where}.", True)
-    return Statement("offset", f"They are off their particles: {where}.", True)
+        return Statement("offset", f"They seem to count voxels from {direction} and not from 0: {where}.", "odd")
+    return Statement("offset", f"They are off their particles: {where}.", "odd")
 
 
 def _about_duplicates(found: Findings) -> Statement | None:
@@ -213,14 +223,15 @@ def _about_duplicates(found: Findings) -> Statement | None:
     n_near, size = len(found.duplicates), f"{found.diameter_angstrom:.0f} Å"
     share = _percent(n_near / max(len(found.picks), 1))
     if not n_near:
-        return Statement("duplicates", f"No two are closer than a particle ({size}).", False)
+        return Statement("duplicates", f"No two are closer than a particle ({size}).", "good")
     half = f", {found.n_overlapping:,} of them closer than half of one" if found.n_overlapping else ""
     verb = "is" if n_near == 1 else "are"
+    assumed = "" if found.verdict == "unclear" else _which_size(found)  # which says so itself
     return Statement(
         "duplicates",
         f"{count_text(n_near, 'pick')} ({share}) {verb} closer than a particle ({size}) to "
-        f"another that could stay{half}.",
-        found.n_overlapping > 0,
+        f"another that could stay{half}.{assumed}",
+        "odd" if found.n_overlapping else "note",
     )
 
 
@@ -233,7 +244,9 @@ def _about_edge(found: Findings) -> Statement | None:
     text = f"{count_text(n_edge, 'pick')} ({_percent(share)}) {verb} cut by the volume's edge"
     error = np.sqrt(found.edge_by_chance * (1 - found.edge_by_chance) / len(found.picks))
     is_odd = share > max(_MANY_AT_EDGE * found.edge_by_chance, found.edge_by_chance + 3 * error)
-    return Statement("edge", f"{text}; by chance it would be {_percent(found.edge_by_chance)}.", bool(is_odd))
+    return Statement(
+        "edge", f"{text}; by chance it would be {_percent(found.edge_by_chance)}.", "odd" if is_odd else "note"
+    )
 
 
 def _comparison(evidence: Evidence) -> str:
