@@ -142,6 +142,8 @@ class TestFrames:
     def test_of_different_runs_are_refused_too(self):
         with pytest.raises(ComparisonError, match="RN-1 and B to RN-2"):
             compare(A.changed(about={"run_id": 1}), B.changed(about={"run_id": 2}), radius_angstrom=25)
+        found = compare(A.changed(about={"run_id": 1}), B.changed(about={"run_id": 2}), radius_angstrom=25, insist=True)
+        assert found.notes == ("A is of RN-1 and B of RN-2: compared because you insisted.",)
 
     def test_of_unknown_alignment_are_compared_and_told(self):
         assert (

@@ -105,6 +105,19 @@ def test_without_a_tomogram_there_is_nothing_to_offer(viewer, notice, folder, qt
     assert notice.isHidden()
 
 
+def test_a_tomogram_that_is_opened_under_a_file_of_ones_own_brings_the_offer(viewer, notice, folder, qtbot):
+    open_mine(viewer, folder)
+    QApplication.processEvents()
+    add_layers(viewer, [load_tomogram(folder / "TS.mrc")])
+    qtbot.waitUntil(lambda: not notice.isHidden())
+
+    assert notice.text == "“mine” is a file of your own. Do its picks make sense in “TS”?"
+    notice.dismiss.click()
+    add_layers(viewer, [load_tomogram(folder / "TS.mrc")])
+    QApplication.processEvents()  # another offer would come now
+    assert notice.isHidden()
+
+
 def test_an_offer_of_somebody_else_stays_and_plain_news_is_kept_beside(viewer, notice, tomogram, folder, qtbot):
     notice.show_notice("Something else.", "Retry", lambda: None)
     mine = open_mine(viewer, folder)

@@ -16,6 +16,7 @@ from napari_cryoet._qt import compare_dock
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.comparable import likely_pair, side_of
 from napari_cryoet._qt.compare_dock import KEY, CompareDock
+from napari_cryoet._qt.elided_combo import fitted
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet.comparison import Mask, plain_report
 from napari_cryoet.exceptions import ComparisonError, StoppedError
@@ -80,6 +81,21 @@ def numbers(dock):
 
 
 class TestChoosing:
+    @pytest.mark.parametrize("width", [320, 380, 600])
+    def test_names_keep_the_end_that_tells_them_apart(self, qtbot, dock, viewer_model, width):
+        names = [f"DEMO_001 · cytosolic ribosome · oriented points · AN-900{number}" for number in (1, 2)]
+        for name in names:
+            viewer_model.add_layer(points(name, [0, 0, 0]))
+        dock.resize(width, 800)
+
+        form = dock.form
+        for field in (form.a, form.b):
+            text = fitted(field.native)
+            assert text.endswith(field.value.name[-7:])
+            assert field.native.fontMetrics().horizontalAdvance(text) <= field.native.width() - 15  # the arrow
+            assert field.native.currentText() == field.value.name
+        assert {form.a.value.name, form.b.value.name} == set(names)
+
     def test_without_two_annotations_the_dock_says_what_to_do(self, dock, viewer_model):
         assert "Open two annotations" in dock.message.text()
         assert not dock.start.isEnabled()

@@ -34,6 +34,7 @@ class CheckOffer(QObject):
         super().__init__(parent)
         self._viewer, self._notice = viewer, notice
         self._points: Layer | None = None
+        self._lacks_tomogram = False
         self._offered = ""
         self._soon = single_shot(self, 0, self._offer)  # after whoever else has something to say of the new layer
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -51,15 +52,18 @@ class CheckOffer(QObject):
         if are_picks(layer) and _is_ones_own(layer):
             self._points = layer
             self._soon.start()
+        elif self._lacks_tomogram and is_volume(layer):
+            self._soon.start()
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._points:
-            self._points = None
+            self._points, self._lacks_tomogram = None, False
             if self._offered and self._notice.text == self._offered:
                 self._notice.hide()
 
     def _offer(self) -> None:
         points, image = self._points, self._tomogram()
+        self._lacks_tomogram = points is not None and image is None
         if points is None or image is None:
             return
         is_told = not self._notice.isHidden()

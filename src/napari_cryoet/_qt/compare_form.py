@@ -18,12 +18,12 @@ from napari_cryoet._qt.comparable import (
     side_of,
     suggested_radius_angstrom,
 )
+from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet.comparison import Mask, Method
 from napari_cryoet.picks import Picks
 
 _METHODS: dict[str, Method] = {"optimal: as many as can be": "optimal", "greedy: nearest first": "greedy"}
 _ANGSTROM_A_NM = 10.0
-_LONGEST_NAME, _HEAD = 29, 9
 #: Of the list of layers, or of a layer in it.
 _CHANGES_OF_CHOICES = frozenset({"inserted", "removed", "reordered", "name"})
 
@@ -99,10 +99,7 @@ class CompareForm(QWidget):
         self._viewer.layers.events.disconnect(self._on_layers)
 
     def _choices(self, _widget: Any = None) -> list[tuple[str, Layer]]:
-        layers = comparable_layers(self._viewer)
-        short = [_shortened(layer.name) for layer in layers]
-        are_told_apart = len(set(short)) == len(short)
-        return [(name if are_told_apart else layer.name, layer) for name, layer in zip(short, layers, strict=True)]
+        return [(layer.name, layer) for layer in comparable_layers(self._viewer)]
 
     def _on_layers(self, event: Any) -> None:
         if event.type in _CHANGES_OF_CHOICES:
@@ -177,13 +174,7 @@ class CompareForm(QWidget):
             field.native.setToolTip(tooltip)
             self._rows.addRow(label, field.native)
         for combo in (self.a.native, self.b.native, self.method.native):
+            elide_middle(combo)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(8)
             combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-
-def _shortened(name: str) -> str:
-    """A layer's name without its middle where it is long: what tells layers of one run apart stands at the end."""
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[:_HEAD].rstrip()}…{name[_HEAD + 1 - _LONGEST_NAME :].lstrip()}"

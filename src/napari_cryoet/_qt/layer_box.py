@@ -10,6 +10,8 @@ from napari.layers import Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
+from napari_cryoet._qt.elided_combo import elide_middle
+
 
 class LayerBox(QComboBox):
     """Layers of a viewer that a test lets through, the topmost first.
@@ -31,6 +33,7 @@ class LayerBox(QComboBox):
         self._viewer, self._is_choice = viewer, is_choice
         self._heard: set[Layer] = set()  # for other names
         self.setAccessibleName(name)
+        elide_middle(self)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.currentIndexChanged.connect(lambda _index: self.layer_changed.emit())
         for event in self._events():

@@ -58,8 +58,12 @@ def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
     if not insist:
         _refuse_different("run", "RN", a.about.get("run_id"), b.about.get("run_id"))
         _refuse_different("alignment", "AL", a.alignment_id, b.alignment_id)
-    elif a.alignment_id != b.alignment_id and None not in (a.alignment_id, b.alignment_id):
-        notes.append(f"A is on AL-{a.alignment_id} and B on AL-{b.alignment_id}: compared because you insisted.")
+    else:
+        run_a, run_b = a.about.get("run_id"), b.about.get("run_id")
+        if _are_different(run_a, run_b):
+            notes.append(f"A is of RN-{run_a} and B of RN-{run_b}: compared because you insisted.")
+        if _are_different(a.alignment_id, b.alignment_id):
+            notes.append(f"A is on AL-{a.alignment_id} and B on AL-{b.alignment_id}: compared because you insisted.")
     if (a.alignment_id is None) != (b.alignment_id is None):
         letter, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
         notes.append(f"Nothing says on which alignment {letter} was made; it was taken to be AL-{known}.")
@@ -97,8 +101,12 @@ def portal_numbers(side: Side) -> dict[str, Any] | None:
 
 
 def _refuse_different(what: str, prefix: str, id_a: object, id_b: object) -> None:
-    if isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b:
+    if _are_different(id_a, id_b):
         raise ComparisonError(
             f"A belongs to the {what} {prefix}-{id_a} and B to {prefix}-{id_b}, so their positions can't be compared.",
             hint="Insist if you know that they fit all the same.",
         )
+
+
+def _are_different(id_a: object, id_b: object) -> bool:
+    return isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b

@@ -1,0 +1,40 @@
+"""Combo boxes that leave out the middle of a text that is too long: the end tells layers of one run apart."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
+
+
+def elide_middle(combo: QComboBox) -> None:
+    """Let a combo box, and its list, draw long texts without their middle; the texts stay as they are."""
+    combo.installEventFilter(_Elided(combo))
+    view = combo.view()
+    assert view is not None  # noqa: S101 - every combo box has one
+    view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+
+def fitted(combo: QComboBox) -> str:
+    """As much of the chosen text as there is room for."""
+    option, style = QStyleOptionComboBox(), combo.style()
+    combo.initStyleOption(option)
+    assert style is not None  # noqa: S101
+    room = style.subControlRect(
+        QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, combo
+    )
+    return combo.fontMetrics().elidedText(combo.currentText(), Qt.TextElideMode.ElideMiddle, room.width() - 2)
+
+
+class _Elided(QObject):
+    """Draws its parent."""
+
+    def eventFilter(self, combo: QObject | None, event: QEvent | None) -> bool:
+        if event is None or event.type() != QEvent.Type.Paint or not isinstance(combo, QComboBox):
+            return False
+        painter, option = QStylePainter(combo), QStyleOptionComboBox()
+        combo.initStyleOption(option)
+        option.currentText = fitted(combo)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+        return True
