@@ -206,6 +206,21 @@ class TestComparing:
         assert not dock.results.show_buttons[0].isVisible()
         assert "2 x 2 x 2" in dock.results.notes.text()
 
+    def test_what_was_painted_over_a_mask_that_streams_is_compared_with_it(self, qtbot, dock, viewer_model, show_files):
+        (streamed,) = show_files(COARSE_MEMBRANES)
+        viewer_model._new_labels()  # as napari's button does: as large as the streamed layer with its padding
+        (painted,) = [layer for layer in viewer_model.layers if layer is not streamed]
+        true_shape = side_of(streamed).shape_zyx
+        assert painted.data.shape == streamed.data[0].shape != true_shape
+        size_z, size_y, size_x = true_shape
+        painted.data[:size_z, :size_y, :size_x] = np.asarray(streamed.data[0])[:size_z, :size_y, :size_x]
+        dock.form.a.value, dock.form.b.value = painted, streamed
+        assert dock.form.beta.native.isVisible()
+        ask(qtbot, dock)
+
+        assert dock.message.text() == ""
+        assert numbers(dock)["Dice"][0] == "100.0 %"
+
     def test_how_much_objects_of_masks_must_overlap_can_be_chosen(self, qtbot, dock, viewer_model):
         a, b = np.zeros((2, 4, 4, 8), np.uint8)
         a[..., :4], a[..., 4:] = 1, 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,19 +34,26 @@ def likely_pair(layers: list[Layer]) -> tuple[Layer, Layer]:
     reference = next((layer for layer in layers if about_of(layer).get("is_ground_truth")), layers[-1])
     wanted = about_of(reference).get("object_id")
     others = [layer for layer in layers if layer is not reference]
-    others.sort(key=lambda layer: (type(layer) is not type(reference), about_of(layer).get("object_id") != wanted))
+    others.sort(key=lambda layer: (not are_alike(layer, reference), about_of(layer).get("object_id") != wanted))
     judged = others[0]
     is_awkward = isinstance(judged, Labels) and isinstance(reference, Points)
     return (reference, judged) if is_awkward else (judged, reference)
 
 
-def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask:
+def are_alike(one: Layer | None, other: Layer | None) -> bool:
+    """Whether both are points, or both labels; layers that stream are of classes of their own."""
+    return any(isinstance(one, kind) and isinstance(other, kind) for kind in (Points, Labels))
+
+
+def side_of(layer: Layer, spacing_angstrom: float | None = None, beside: Iterable[Layer] = ()) -> Picks | Mask:
     """A layer as it is now; nothing of a mask is read.
 
     Parameters
     ----------
     spacing_angstrom
         The width of its voxels, where its scale has no unit of length.
+    beside
+        The viewer's layers. Those that stream are padded at their far ends, and so is what napari makes over them.
 
     Raises
     ------
@@ -55,12 +63,12 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask
     if _is_moved(layer):
         raise ComparisonError(f"The layer {layer.name!r} is moved or turned against its own grid.")
     try:
-        return _side_of(layer, spacing_angstrom)
+        return _side_of(layer, spacing_angstrom, beside)
     except ValueError as error:  # such as positions that aren't numbers
         raise ComparisonError(f"The layer {layer.name!r} can't be compared: {error}.") from error
 
 
-def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
+def _side_of(layer: Layer, spacing_angstrom: float | None, beside: Iterable[Layer]) -> Picks | Mask:
     about = about_of(layer) | {SHOWN_NAME: layer.name}
     if isinstance(layer, Points):
         picks = picks_of(layer)
@@ -68,7 +76,8 @@ def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
         return picks.changed(spacing_angstrom=spacing, about=dict(picks.about) | about)
     pyramid = pyramid_of(layer.data)
     data = layer.data[0] if layer.multiscale else layer.data
-    size_z, size_y, size_x = (int(size) for size in (data.shape if pyramid is None else pyramid.shapes[0]))
+    shape = _shape_without_padding(layer, data, beside) if pyramid is None else pyramid.shapes[0]
+    size_z, size_y, size_x = (int(size) for size in shape)
     spacing = spacing_angstrom_of(layer)
     return Mask(
         data,
@@ -77,6 +86,15 @@ def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
         alignment_id=about.get("alignment_id"),
         about=about,
     )
+
+
+def _shape_without_padding(layer: Layer, data: Any, beside: Iterable[Layer]) -> Any:
+    """The size of a mask; that of the volume that it was painted over where it is as large as that one with padding."""
+    for other in beside:
+        pyramid = pyramid_of(getattr(other, "data", None))
+        if pyramid is not None and other.data[0].shape == data.shape and np.allclose(other.scale, layer.scale):
+            return pyramid.shapes[0]
+    return data.shape
 
 
 def suggested_radius_angstrom(layer: Layer) -> float:

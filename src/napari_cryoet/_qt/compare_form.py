@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
 
 from napari_cryoet._qt.comparable import (
+    are_alike,
     comparable_layers,
     lacks_spacing,
     likely_pair,
@@ -79,8 +80,8 @@ class CompareForm(QWidget):
         """
         spacing = float(self.spacing.value)
         return Question(
-            a=side_of(self.a.value, spacing),
-            b=side_of(self.b.value, spacing),
+            a=side_of(self.a.value, spacing, self._viewer.layers),
+            b=side_of(self.b.value, spacing, self._viewer.layers),
             radius_angstrom=float(self.radius.value) * _ANGSTROM_A_NM,
             beta=float(self.beta.value),
             method=_METHODS[self.method.value],
@@ -122,7 +123,7 @@ class CompareForm(QWidget):
         are_points = isinstance(a, Points) and isinstance(b, Points)
         for field in (self.radius, self.method, self.fold):
             self._rows.setRowVisible(field.native, are_points or not self.has_pair)
-        self._rows.setRowVisible(self.beta.native, type(a) is type(b))
+        self._rows.setRowVisible(self.beta.native, are_alike(a, b))
         self._rows.setRowVisible(self.iou.native, isinstance(a, Labels) and isinstance(b, Labels))
         self._rows.setRowVisible(self.spacing.native, lacks_spacing(a) or lacks_spacing(b))
         if are_points and not self._radius_is_own:
