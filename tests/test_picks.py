@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,6 +97,32 @@ def test_added_picks_have_ids_of_their_own_and_nothing_made_up():
     assert np.isnan(more.rotations_zyx[2]).all()
     assert np.isnan(more.features["cc"][2])
     assert more.features["cc"][:2].tolist() == [1, 2]
+
+
+def test_the_id_of_a_pick_that_was_taken_away_is_never_given_again():
+    fewer = some_picks(3).take([0, 1], "deleted 1")
+
+    assert fewer.added([[1, 1, 1]]).ids.tolist() == [0, 1, 3]
+    assert fewer.take([0]).changed("x", scores=[1.0]).rescaled(5.0).added([[1, 1, 1]]).ids.tolist() == [0, 3]
+    assert joined([fewer, some_picks(1)]).ids.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda picks: pickle.loads(pickle.dumps(picks))])
+def test_picks_can_be_copied_and_sent_to_another_process(copied):
+    picks = some_picks(
+        2, rotations_zyx=ROTATIONS, scores=[1, 2], features={"by": ["me", "you"]}, about={"id": 7}, edits=("read",)
+    ).take([1])
+    other = copied(picks)
+
+    for name in ("points_zyx", "rotations_zyx", "scores", "ids"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(picks, name))
+        assert not getattr(other, name).flags.writeable
+    assert other.features["by"].tolist() == ["you"]
+    assert not other.features["by"].flags.writeable
+    assert (dict(other.about), other.edits, other.spacing_angstrom) == ({"id": 7}, ("read",), 10.0)
+    assert other.added([[1, 1, 1]]).ids.tolist() == picks.added([[1, 1, 1]]).ids.tolist()
+    with pytest.raises(TypeError):
+        other.features["by"] = np.array([])
 
 
 def test_joined_picks_lie_where_they_did_in_the_world():

@@ -7,7 +7,7 @@ decision about a pick, its row in a layer and its line in a file can be told to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -63,6 +63,7 @@ class Picks:
     about: Mapping[str, Any] = field(default_factory=dict)
     edits: tuple[str, ...] = ()
     _oriented: NDArray[np.bool_] | None = field(default=None, init=False, repr=False)
+    _next_id: int = field(default=0, init=False, repr=False)  # larger than that of any pick that ever was among them
 
     def __post_init__(self) -> None:
         points = _frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
@@ -88,6 +89,21 @@ class Picks:
             raise ValueError("ids must be unique")
         for name, value in columns.items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "_next_id", int(columns["ids"].max(initial=-1)) + 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes, which can take no views of dictionaries."""
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in state.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrays come back writable, and are made read-only again."""
+        arrays = [*state.values(), *state["features"].values()]
+        for array in arrays:
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+        for name, value in state.items():
+            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
 
     def __len__(self) -> int:
         return len(self.points_zyx)
@@ -155,8 +171,7 @@ class Picks:
             raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
         assert self.ids is not None  # noqa: S101 - __post_init__ makes them
-        taken = replace(
-            self,
+        taken = self._with(
             points_zyx=self.points_zyx[rows],
             rotations_zyx=_rows(self.rotations_zyx, rows),
             instance_ids=_rows(self.instance_ids, rows),
@@ -174,29 +189,37 @@ class Picks:
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
         factor = self.spacing_angstrom / spacing_angstrom
-        return replace(
-            self, points_zyx=self.points_zyx * factor, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx
-        )
+        return self._with(points_zyx=self.points_zyx * factor, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
-        """With further picks at the end, of which nothing but the place is known."""
+        """With further picks at the end, of which nothing but the place is known; no pick before had their ids."""
         places = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
-        return joined([self, replace(Picks(places, self.spacing_angstrom), ids=self._fresh_ids(len(places)))], edit)
+        ids = np.arange(self._next_id, self._next_id + len(places))
+        return joined([self, Picks(places, self.spacing_angstrom, ids=ids)], edit)
 
     def changed(self, edit: str = "", **columns: Any) -> Picks:
         """With other values of some attributes, and what was done in words."""
-        other = replace(self, **columns, edits=self._edits(edit))
+        other = self._with(**columns, edits=self._edits(edit))
         if other.rotations_zyx is self.rotations_zyx:
             object.__setattr__(other, "_oriented", self._oriented)
         return other
 
+    def without_ids_below(self, next_id: int) -> Picks:
+        """The same picks; what is added to them later gets no smaller ids."""
+        if next_id <= self._next_id:
+            return self
+        same = self.changed()
+        object.__setattr__(same, "_next_id", next_id)
+        return same
+
     def _edits(self, edit: str) -> tuple[str, ...]:
         return (*self.edits, edit) if edit else self.edits
 
-    def _fresh_ids(self, count: int) -> NDArray[np.int64]:
-        assert self.ids is not None  # noqa: S101 - __post_init__ makes them
-        start = int(self.ids.max(initial=-1)) + 1
-        return np.arange(start, start + count)
+    def _with(self, **columns: Any) -> Picks:
+        """Others that remember which ids were ever given."""
+        other = replace(self, **columns)
+        object.__setattr__(other, "_next_id", max(self._next_id, other._next_id))
+        return other
 
 
 def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
@@ -214,7 +237,7 @@ def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
         instance_ids=_stacked(placed, "instance_ids", NO_INSTANCE, (), np.int64),
         scores=_stacked(placed, "scores", np.nan, (), np.float64),
         features={name: _joined_column([part.features.get(name) for part in placed], placed) for name in names},
-        ids=_unique_ids([part.ids for part in placed if part.ids is not None]),
+        ids=_unique_ids([part.ids for part in placed if part.ids is not None], max(part._next_id for part in placed)),
     )
 
 
@@ -269,13 +292,14 @@ def _joined_column(columns: Sequence[NDArray[Any] | None], parts: Sequence[Picks
     )
 
 
-def _unique_ids(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _unique_ids(parts: Iterable[NDArray[np.int64]], next_id: int) -> NDArray[np.int64]:
+    """All ids; those that are there already are replaced by fresh ones, counted from ``next_id``."""
     found = np.empty(0, dtype=np.int64)
     for ids in parts:
         is_taken = np.isin(ids, found)
-        start = max(int(found.max(initial=-1)), int(ids.max(initial=-1))) + 1
         fresh = ids.copy()
-        fresh[is_taken] = np.arange(start, start + is_taken.sum())
+        fresh[is_taken] = np.arange(next_id, next_id + is_taken.sum())
+        next_id += int(is_taken.sum())
         found = np.concatenate([found, fresh])
     return found
 

@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 from napari.layers import Points
+from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.adding import add_layers
@@ -81,6 +82,25 @@ class TestWhatIsDoneToTheLayer:
 
         assert link.picks.ids.tolist() == [0, 1, 4]
         assert layer.features[PICK_ID].tolist() == [0, 1, 4]
+
+    def test_nor_is_it_by_a_script_or_after_an_undo(self, layer, link):
+        link.set(link.picks.take([0, 1]))
+        link.set(link.picks.added([[0, 0, 0]]))
+        assert link.picks.ids.tolist() == [0, 1, 3]
+
+        link.undo()
+        link.set(link.picks.added([[5, 5, 5]]))
+        assert link.picks.ids.tolist() == [0, 1, 4]
+
+    def test_a_layer_can_be_duplicated_whatever_its_columns_are(self, viewer, layer, link):
+        viewer.layers.selection = {layer}
+        _duplicate_layer(viewer.layers)  # "class" holds whole numbers, of which none stands for what isn't known
+        copy = viewer.layers["picks copy"]
+        copy.add([0, 0, 0])
+
+        assert picks_of(copy).features["class"][:3].tolist() == [1, 2, 3]
+        assert np.isnan(picks_of(copy).features["class"][3])
+        assert len(link.picks) == 3
 
     def test_more_points_in_one_go_are_new_picks(self, layer, link):
         layer.selected_data = {1}
@@ -248,6 +268,15 @@ class TestAPersonsOwnLayer:
         link.undo()
         assert own.features["kind"].tolist() == ["a", "b", "c"]
         assert own.features["score"].tolist() == [1, 2, 3]
+
+    def test_an_edit_of_its_table_in_place_is_noticed(self, qtbot, viewer):
+        own = viewer.add_points(PLACES, features={"class": [1, 2, 3]})
+        link = link_of(own)
+        with qtbot.waitSignal(link.changed):
+            own.features.loc[1, "class"] = 5
+
+        assert link.undo_text == "changed class of 1 pick"
+        assert type(own).__name__ == "Points"
 
     def test_categories_stay_categories(self, viewer):
         import pandas as pd

@@ -1,4 +1,4 @@
-"""Picks whose own voxels don't set how far the sliders step, and whose table is known to be edited."""
+"""Points layers whose table is known to be edited, and picks whose own voxels don't set how far the sliders step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from napari_cryoet._qt.layer_picks import onlookers
 from napari_cryoet._qt.steps import StepsWithTomograms
 
 
-class Points(StepsWithTomograms, NapariPoints):  # type: ignore[misc] # napari is not typed
-    """napari's Points layer, stepping with the tomogram that it lies on.
-
-    It has napari's own name since napari finds icons and writers by it.
-    """
+class _Watched(NapariPoints):  # type: ignore[misc] # napari is not typed
+    """napari's Points layer, which says when its table may be edited and can be copied whatever is in it."""
 
     @property
     def features(self) -> Any:
@@ -27,3 +24,25 @@ class Points(StepsWithTomograms, NapariPoints):  # type: ignore[misc] # napari i
     @features.setter
     def features(self, features: Any) -> None:
         NapariPoints.features.fset(self, features)
+
+    def _get_state(self) -> dict[str, Any]:
+        """What a copy is made of. In a table, napari refuses what is missing in a column of whole numbers."""
+        state: dict[str, Any] = super()._get_state()
+        defaults = state["feature_defaults"].to_dict("records")
+        return state | {"feature_defaults": defaults[0] if defaults else {}}
+
+
+class Points(StepsWithTomograms, _Watched):
+    """napari's Points layer, stepping with the tomogram that it lies on.
+
+    It has napari's own name since napari finds icons and writers by it.
+    """
+
+
+def watch(layer: NapariPoints) -> None:
+    """Let a person's own layer say when its table may be edited; otherwise it stays as it is."""
+    if type(layer) is NapariPoints:
+        layer.__class__ = _OWN_TYPE
+
+
+_OWN_TYPE = type("Points", (_Watched,), {"__module__": __name__})  # a person's own, under napari's name

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows
+from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY
@@ -73,6 +74,7 @@ class PicksLink(QObject):
         self._later = single_shot(self, _LOOK_AGAIN_MS, self._look)
         self._features_asked_for.connect(self._later.start)
         self._keep(layer, self._picks)
+        watch(layer)
         keepers[layer], onlookers[layer] = _weak_keeper(self), _weak_onlooker(self)
         layer.events.data.connect(self._on_data)
         layer.events.features.connect(self._on_something)
@@ -260,6 +262,7 @@ class PicksLink(QObject):
         layer = self.layer
         if layer is None:
             return
+        picks = picks.without_ids_below(self._next_id)
         before, self._picks = self._picks, picks
         self._is_writing = True
         try:
