@@ -14,9 +14,12 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet import add_layers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.plane_view import XZ, YZ
-from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_tomogram
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.picks import Picks
+from napari_cryoet.picks_on_screen import show_orientations, show_slabs
+from napari_cryoet.point_layers import points_spec
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from stream_server import StreamServer
 
@@ -76,6 +79,16 @@ def views(qtbot, emptied, main, planted) -> OrthoViews:
     main.add_points(PICK_ZYX[None].astype(float), name="picks", size=3, **world)
     settle(qtbot, emptied)
     return emptied
+
+
+@pytest.fixture
+def oriented() -> list[LayerSpec]:
+    """Four oriented picks of 40 Å in the middle of the volume, which is some 340 Å wide."""
+    places = np.array([[15.0, 16.0, 15.0]]) + np.arange(4)[:, None]
+    picks = Picks(places, 10.0, rotations_zyx=np.eye(3)[None].repeat(4, axis=0))
+    common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {}}}
+    look = {"color": (1, 0, 0, 1), "diameter_angstrom": 40.0, "spacing_angstrom": 10.0}
+    return [points_spec(picks, common, name="oriented", **look)]
 
 
 def by_name(views: OrthoViews, name: str):
@@ -285,6 +298,50 @@ class TestLayersInStep:
         picks.remove_selected()
         settle(qtbot, views)
         assert all(len(copy.data) == 1 for copy in copies(views, "picks"))
+
+    def test_picks_of_any_columns_come_along(self, qtbot, views, main):
+        picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={"class": np.array([4]), "by": np.array(["me"], dtype=object)})
+        look = {"color": (1, 0, 0, 1), "diameter_angstrom": 100.0, "spacing_angstrom": 10.0}
+        common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {}}}
+        add_layers(main, [points_spec(picks, common, name="classes", **look)])
+        settle(qtbot, views)
+
+        assert [copy.features["class"].tolist() for copy in copies(views, "classes")] == [[4], [4]]
+
+    def test_arrows_follow_their_picks_and_whatever_is_drawn_of_them(self, qtbot, views, main, oriented):
+        def arrows():
+            settle(qtbot, views)
+            return [(len(copy.data), float(copy.edge_width)) for copy in copies(views, "oriented · orientation")]
+
+        points = add_layers(main, oriented)[0]
+        show_orientations(main, points, "arrows", length_angstrom=120)
+        settle(qtbot, views)
+        assert arrows() == [(4, 1.0)] * 2
+        show_orientations(main, points, "triads", length_angstrom=160)
+        assert arrows() == [(12, 1.0)] * 2
+        points.remove([0])
+        assert arrows() == [(9, 1.0)] * 2
+        points.selected_data = {2}
+        settle(qtbot, views)
+        assert [copy.edge_color[:, 3].tolist() for copy in copies(views, "oriented · orientation")] == [
+            [0.25] * 6 + [1.0] * 3
+        ] * 2
+        show_orientations(main, points, "off")
+        assert [count for count, _ in arrows()] == [0, 0]
+
+    def test_a_slab_of_picks_shows_in_each_plane(self, qtbot, views, main, oriented):
+        add_layers(main, oriented)
+        settle(qtbot, views)
+        views.shared_cursor.move_to(at([0, 0, 0]))  # far from all of them
+        settle(qtbot, views)
+        assert [len(copy._view_data) for copy in copies(views, "oriented")] == [0, 0]
+        show_slabs(main, picks_nm=80)
+        settle(qtbot, views)
+        assert [len(copy._view_data) for copy in copies(views, "oriented")] == [4, 4]
+
+        add_layers(main, [oriented[0]._replace(options=oriented[0].options | {"name": "later"})])
+        settle(qtbot, views)
+        assert [len(copy._view_data) for copy in copies(views, "later")] == [4, 4]
 
     def test_painting_follows(self, qtbot, views, main):
         views.shared_cursor.move_to(at([0, 0, 0]))

@@ -65,10 +65,15 @@ def show_slab(layer: Points | Vectors, thickness: float) -> bool:
     """Show all points of a slab around the plane, in the layer's own units; False where this napari can't do that."""
     if not show_as_discs(layer):
         return False
-    if getattr(layer._slicing_state, "slab", 0.0) != thickness:
+    if slab_of(layer) != thickness:
         layer._slicing_state.slab = thickness
         layer.refresh(extent=False)
     return True
+
+
+def slab_of(layer: Layer) -> float:
+    """How thick the slab is that `show_slab` gave a layer; 0 where nobody did."""
+    return float(getattr(layer._slicing_state, "slab", 0.0))
 
 
 def radius_of(layer: Points | Vectors) -> float:

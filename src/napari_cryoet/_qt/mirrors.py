@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.discs import show_as_discs, show_slab, slab_of
 from napari_cryoet._qt.progressive import StreamStatus, make_layer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
@@ -34,7 +34,13 @@ _OF_TYPE: Final[dict[type[Layer], tuple[str, ...]]] = {
     Vectors: ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
 }
 _KINDS: Final[dict[type[Layer], LayerKind]] = {Image: "image", Labels: "labels", Points: "points", Vectors: "vectors"}
-_SILENT: Final = ("size", "shown")
+#: What is changed without an event of its own: by napari, and by those who draw arrows for points.
+_SILENT: Final[dict[type[Layer], tuple[str, ...]]] = {
+    Points: ("size", "shown"),
+    Vectors: ("data", "edge_width", "edge_color"),
+}
+#: Nothing is cut off or added in a copy; and napari doesn't take every default of a table's column back.
+_OF_NO_COPY: Final = frozenset({"experimental_clipping_planes", "feature_defaults"})
 #: What changes with the number of points or vectors, and is only right when all of it is set.
 _OF_EACH: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
@@ -118,6 +124,7 @@ class Mirror(QObject):
         named += [(getattr(events, name), "") for name in ("paint", "labels_update") if hasattr(events, name)]
         if isinstance(self.layer, Points):
             named.append((self.layer.selected_data.events.items_changed, "selected_data"))
+        if isinstance(self.layer, Points | Vectors):
             events.set_data.connect(self._look_at_silent)
             yield events.set_data, self._look_at_silent
         for emitter, name in named:
@@ -129,13 +136,15 @@ class Mirror(QObject):
             yield emitter, slot
 
     def _silent(self) -> dict[str, Any]:
-        """What napari changes without saying so, except that it slices again: each change is another array."""
-        return {name: getattr(self.layer, name) for name in _SILENT} if isinstance(self.layer, Points) else {}
+        """What changes without a word, except that the layer is sliced again: each change is another array."""
+        names = next((names for kind, names in _SILENT.items() if isinstance(self.layer, kind)), ())
+        return {name: getattr(self.layer, name) for name in names} | {"slab": slab_of(self.layer)}
 
     def _look_at_silent(self, _event: Any = None) -> None:
         before, self._seen = self._seen, self._silent()
         for name, value in self._seen.items():
-            if value is not before[name]:
+            old = before[name]
+            if value is not old and (isinstance(value, np.ndarray) or value != old):
                 self._note(name)
 
     def _note(self, name: str) -> None:
@@ -150,23 +159,28 @@ class Mirror(QObject):
                 _set(self.copy, name, getattr(self.layer, name))
         if "selected_data" in changed and isinstance(self.layer, Points):
             self.copy.selected_data = set(self.layer.selected_data)
+        if "slab" in changed:
+            show_slab(self.copy, slab_of(self.layer))
         if "" in changed:  # painted: the array is the same
             self.copy.refresh(extent=False, thumbnail=False)
 
 
 def _copy_of(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, StreamStatus | None]:
     data, options, _ = layer.as_layer_data_tuple()
-    options = {key: value for key, value in options.items() if key not in ("experimental_clipping_planes",)}
+    options = {key: value for key, value in options.items() if key not in _OF_NO_COPY}
     options["metadata"] = dict(layer.metadata)
     adopt_layers_of(viewer)
     copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
     if getattr(layer._slicing_state, "shows_discs", False):
-        show_as_discs(copy)
+        show_as_discs(copy, radius=getattr(layer._slicing_state, "radius", None))
+        show_slab(copy, slab_of(layer))
     return copy, stream
 
 
 def _set(copy: Layer, name: str, value: Any) -> None:
     """Give the copy a value, unless it has it; arrays are changed in place by napari, so they are always given."""
+    if name.endswith("_color") and not len(value):
+        return  # napari takes no colours for wrong ones
     if name not in _OF_EACH and np.array_equal(value, getattr(copy, name)):
         return
     setattr(copy, name, value)
