@@ -83,3 +83,17 @@ def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(layer):
     layer.rotate = (0, 0, 30)
     with pytest.raises(ValueError, match="rotated"):
         placed_picks_of(layer)
+
+
+def test_so_are_those_of_a_stretched_one_and_of_one_moved_by_the_mouse(layer):
+    layer.scale, layer.translate = (20.0, 20.0, 10.0), (0.0, 5.0, 0.0)
+    layer.affine = np.array([[1.0, 0, 0, 30], [0, 1.5, 0, 0], [0, 0, 1, -7], [0, 0, 0, 1]])  # as napari's box does it
+    placed = placed_picks_of(layer)
+
+    for row, place in enumerate(layer.data):
+        np.testing.assert_allclose(placed.positions_angstrom_zyx[row], layer.data_to_world(place))
+    assert placed.edits == (
+        "stretched with their layer by 2, 3, 1 (z, y, x), moved with their layer by 3, 0.75, -0.7 voxels (z, y, x)",
+    )
+    layer.affine, layer.scale, layer.translate, layer.units = np.eye(4), (1, 1, 1), (0, 0, 0), ("nm",) * 3
+    assert placed_picks_of(layer).edits == ()  # 1 nm is 10 Å

@@ -269,6 +269,17 @@ class TestAPersonsOwnLayer:
         assert own.features["kind"].tolist() == ["a", "b", "c"]
         assert own.features["score"].tolist() == [1, 2, 3]
 
+    def test_its_scale_says_how_wide_voxels_are_also_when_it_is_mended_later(self, viewer):
+        own = viewer.add_points(PLACES)
+        link = link_of(own)
+        own.remove([0])
+        assert link.picks.spacing_angstrom is None
+        own.scale, own.units = (7.5,) * 3, ("angstrom",) * 3
+
+        assert link.picks.spacing_angstrom == 7.5
+        link.undo()
+        assert (link.picks.spacing_angstrom, len(link.picks)) == (7.5, 3)
+
     def test_an_edit_of_its_table_in_place_is_noticed(self, qtbot, viewer):
         own = viewer.add_points(PLACES, features={"class": [1, 2, 3]})
         link = link_of(own)

@@ -10,7 +10,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Points
 
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_picks import picks_of, stretch_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.comparison import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
@@ -58,7 +58,8 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None, beside: Iterabl
     Raises
     ------
     ComparisonError
-        If the layer was moved or turned, so that its positions aren't those of its grid, or can't be picks or a mask.
+        If the layer was moved, turned or stretched, so that its positions aren't those of its grid, or can't be picks
+        or a mask.
     """
     if _is_moved(layer):
         raise ComparisonError(f"The layer {layer.name!r} is moved or turned against its own grid.")
@@ -72,6 +73,8 @@ def _side_of(layer: Layer, spacing_angstrom: float | None, beside: Iterable[Laye
     about = about_of(layer) | {SHOWN_NAME: layer.name}
     if isinstance(layer, Points):
         picks = picks_of(layer)
+        if not np.allclose(stretch_of(layer, picks), 1, rtol=1e-6):
+            raise ValueError("its scale isn't the voxel spacing of its picks")
         spacing = picks.spacing_angstrom if picks.spacing_angstrom is not None else spacing_angstrom
         return picks.changed(spacing_angstrom=spacing, about=dict(picks.about) | about)
     pyramid = pyramid_of(layer.data)

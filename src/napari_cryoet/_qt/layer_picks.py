@@ -115,20 +115,41 @@ def placed_picks_of(layer: Points) -> Picks:
         If the layer isn't three-dimensional, or is rotated or sheared.
     """
     picks = picks_of(layer)
+    affine = np.asarray(layer.affine.affine_matrix)
+    widths = np.diag(affine)[:-1]
     is_straight = (
-        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(4))
+        np.allclose(affine[:-1, :-1], np.diag(widths))
+        and (widths > 0).all()
         and np.allclose(layer.rotate, np.eye(3))
         and np.allclose(layer.shear, 0)
     )
     if not is_straight:
         raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
-    offset_voxels = np.divide(layer.translate, layer.scale)
-    if not offset_voxels.any():
+    own_stretch = stretch_of(layer, picks)
+    stretch = widths * own_stretch
+    offset_voxels = (widths * layer.translate + affine[:-1, -1]) * own_stretch / layer.scale
+    done = []
+    if np.allclose(stretch, 1, rtol=1e-6):
+        stretch = np.ones(3)
+    else:
+        done.append(f"stretched with their layer by {_by(stretch)} (z, y, x)")
+    if offset_voxels.any():
+        done.append(f"moved with their layer by {_by(offset_voxels)} voxels (z, y, x)")
+    if not done:
         return picks
-    by = ", ".join(f"{each:g}" for each in offset_voxels)
-    return picks.changed(
-        f"moved with their layer by {by} voxels (z, y, x)", points_zyx=picks.points_zyx + offset_voxels
-    )
+    return picks.changed(", ".join(done), points_zyx=picks.points_zyx * stretch + offset_voxels)
+
+
+def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
+    """How much wider than their voxels the viewer shows the picks of a layer, by the layer's scale."""
+    if picks.spacing_angstrom is None or not all(unit.is_compatible_with("angstrom") for unit in layer.units):
+        return np.ones(3)
+    units = [float((1 * unit).to("angstrom").magnitude) for unit in layer.units]
+    return np.multiply(layer.scale, units) / picks.spacing_angstrom
+
+
+def _by(numbers: NDArray[np.float64]) -> str:
+    return ", ".join(f"{each:g}" for each in numbers)
 
 
 def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[np.intp]:

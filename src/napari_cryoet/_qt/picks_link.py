@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values, what_changed
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.point_layers import blank_features, features_of
@@ -73,11 +74,13 @@ class PicksLink(QObject):
         self._soon = single_shot(self, 0, self._settle_quietly)
         self._later = single_shot(self, _LOOK_AGAIN_MS, self._look)
         self._features_asked_for.connect(self._later.start)
+        self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         self._keep(layer, self._picks)
         watch(layer)
         keepers[layer], onlookers[layer] = _weak_keeper(self), _weak_onlooker(self)
         layer.events.data.connect(self._on_data)
-        layer.events.features.connect(self._on_something)
+        for event in (layer.events.features, layer.events.scale, layer.events.units):
+            event.connect(self._on_something)
         layer.selected_data.events.items_changed.connect(self._on_selection)
         layer.bind_key("Control-Z", _undo_in, overwrite=True)
         layer.bind_key("Control-Shift-Z", _redo_in, overwrite=True)
@@ -219,6 +222,7 @@ class PicksLink(QObject):
         if layer is None or self._is_writing:
             return
         self._soon.stop()
+        self._take_on_spacing(layer)
         if shows(layer, self._picks):
             return
         found = read_picks(layer, self._next_id)
@@ -231,6 +235,18 @@ class PicksLink(QObject):
         if self._looks is not None and gone.any():
             self._bury(self._looks.take(gone))
         self._looks = None
+        self._keep(layer, self._picks)
+        self.changed.emit()
+
+    def _take_on_spacing(self, layer: Points) -> None:
+        """Where no file said how wide voxels are, the layer's scale does, now and in every state to come back to."""
+        spacing = spacing_angstrom_of(layer)
+        if not self._follows_scale or spacing == self._picks.spacing_angstrom:
+            return
+        self._undo, self._redo = (
+            [state.changed(spacing_angstrom=spacing) for state in states] for states in (self._undo, self._redo)
+        )
+        self._picks = self._picks.changed(spacing_angstrom=spacing)
         self._keep(layer, self._picks)
         self.changed.emit()
 
