@@ -145,7 +145,7 @@ def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
     if picks.spacing_angstrom is None or not all(unit.is_compatible_with("angstrom") for unit in layer.units):
         return np.ones(3)
     units = [float((1 * unit).to("angstrom").magnitude) for unit in layer.units]
-    return np.multiply(layer.scale, units) / picks.spacing_angstrom
+    return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
 
 
 def _by(numbers: NDArray[np.float64]) -> str:
