@@ -85,13 +85,20 @@ def measure(url: str, variant: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     views = None
     if variant == "views":
+        from qtpy.QtCore import QEventLoop
+
         from napari_cryoet._qt.ortho_views import OrthoViews
 
+        window.stalls_s()
         began = time.perf_counter()
         views = OrthoViews(window.viewer)
         window.viewer.window.add_dock_widget(views, name="Orthogonal views", area="bottom")
+        loop = QEventLoop()
+        views.opened.connect(loop.quit)
+        loop.exec()
         found["opening_s"] = time.perf_counter() - began
         window.wait(4000)
+        found["opening_worst_stall_s"] = round(float(window.stalls_s()[:, 0].max()), 3)
     for what, (round_number, (name, direction)) in itertools.product(("first", "again"), enumerate(DRAGS.items())):
         if views is None and name != "z":
             continue

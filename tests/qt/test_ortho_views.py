@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import add_layers
@@ -34,8 +34,17 @@ def widget(qapp):
     views = OrthoViews(ViewerModel())
     views.resize(700, 300)
     views.show()
+    opened(views)
     yield views
     end(views)
+
+
+def opened(views: OrthoViews) -> OrthoViews:
+    """The widget with all that it makes one by one."""
+    loop = QEventLoop()
+    views.opened.connect(loop.quit)
+    loop.exec()
+    return views
 
 
 def end(views: OrthoViews) -> None:
@@ -108,6 +117,35 @@ def settle(qtbot, views: OrthoViews) -> None:
 
 def at(places_zyx) -> dict[int, float]:
     return dict(enumerate(np.asarray(places_zyx, float)))
+
+
+def test_they_open_part_by_part_and_what_changes_meanwhile_is_there(qtbot, planted):
+    main = ViewerModel()
+    main.add_image(planted, name="volume")
+    views = OrthoViews(main)
+    steps = []
+    views._go_on_soon.timeout.connect(lambda: steps.append([len(view.mirrors) for view in views.views]))
+    assert [view.qt_viewer for view in views.views] == [None, None]  # the constructor holds nothing up
+    main.add_labels(planted.astype(np.uint8), name="later")
+    main.add_points([[1, 1, 1]], name="brief")
+    with qtbot.waitSignal(views.opened):
+        main.layers.remove("brief")
+
+    assert [[layer.name for layer in view.model.layers] for view in views.views] == [["volume", "later"]] * 2
+    assert all(sum(after) - sum(before) <= 1 for before, after in zip(steps, steps[1:], strict=False))
+    end(views)
+
+
+def test_closed_while_they_open_they_leave_nothing(qtbot, planted):
+    main = ViewerModel()
+    layer = main.add_image(planted, name="volume")
+    before = len(layer.events.visible.callbacks)
+    views = OrthoViews(main)
+    qtbot.waitUntil(lambda: bool(views.views[0].mirrors))
+    end(views)
+
+    assert len(layer.events.visible.callbacks) == before
+    assert not main.scene.overlays.keys() & {"napari_cryoet_crosshair"}
 
 
 def test_both_planes_show_all_layers_in_order_and_the_list_stays_as_it_was(views, main):

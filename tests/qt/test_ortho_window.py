@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.ortho_views import OrthoViews
-from qt.test_ortho_views import PICK_ZYX, SHAPE_ZYX, end
+from qt.test_ortho_views import PICK_ZYX, SHAPE_ZYX, end, opened
 
 VOLUME = np.zeros(SHAPE_ZYX, np.float32)
 
@@ -33,6 +33,7 @@ def test_closing_leaves_no_layer_no_canvas_no_connection_and_no_thread(qtbot):
     threads = set(threading.enumerate())
     views = OrthoViews(main)
     views.show()
+    opened(views)
     canvases = [weakref.ref(view.qt_viewer) for view in views.views]
     assert set(main.scene.overlays) != overlays
     assert [len(emitter.callbacks) for emitter in emitters] != before
@@ -45,7 +46,7 @@ def test_closing_leaves_no_layer_no_canvas_no_connection_and_no_thread(qtbot):
     assert [each.name for each in main.layers] == [layer.name]
     assert set(threading.enumerate()) <= threads
     qtbot.waitUntil(lambda: gc.collect() >= 0 and not any(reference() for reference in canvases))
-    again = OrthoViews(main)
+    again = opened(OrthoViews(main))
     assert [len(view.model.layers) for view in again.views] == [1, 1]
     end(again)
 
@@ -56,9 +57,11 @@ def test_in_a_window_the_dock_lies_below_and_goes_without_a_trace(qtbot, make_na
     viewer.add_points(PICK_ZYX[None].astype(float))
     dock, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
     assert isinstance(views, OrthoViews)
-    window = views.window()
+    with qtbot.waitSignal(views.opened):
+        window = views.window()
     qtbot.waitUntil(lambda: window.dockWidgetArea(dock) == Qt.DockWidgetArea.BottomDockWidgetArea)
     assert isinstance(views.views[0].model.layers[1], Points)
+    assert views.splitter.height() > 0.75 * views.height()  # napari adds no empty room below it
     crosshairs = [overlay for overlay in viewer.scene.overlays.values() if "Crosshair" in type(overlay).__name__]
     assert len(crosshairs) == 1
     viewer.dims.set_point(0, 5)

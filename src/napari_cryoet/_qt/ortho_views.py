@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QMainWindow,
     QPushButton,
+    QSizePolicy,
     QSplitter,
     QVBoxLayout,
     QWidget,
@@ -54,10 +55,13 @@ class OrthoViews(QWidget):
         Whose layers are shown in further planes. Nothing is added to its list.
     """
 
+    opened = Signal()  # both planes show all layers; until then they come one by one, and the window lives on
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
         self.setAccessibleName("Orthogonal views")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds empty room
         self._viewer = napari_viewer
         self._is_closed = self._was_placed = False
         self._theme = Theme(napari_viewer, self)
@@ -88,6 +92,8 @@ class OrthoViews(QWidget):
         self._theme.changed.connect(self._on_theme)
         self._on_theme()
         self._tell()
+        self._go_on_soon = single_shot(self, 0, self._go_on)
+        self._go_on_soon.start()
 
     def sizeHint(self) -> QSize:
         """Two planes side by side, below the viewer."""
@@ -103,6 +109,7 @@ class OrthoViews(QWidget):
             return
         self._is_closed = True
         self._tell_later.stop()
+        self._go_on_soon.stop()
         for event in self._list_events():
             event.disconnect(self._on_layers)
         self.cameras.close()
@@ -149,6 +156,13 @@ class OrthoViews(QWidget):
         super().resizeEvent(event)
         is_wide = self.width() >= self.height()
         self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
+
+    def _go_on(self) -> None:
+        """Make the planes part by part, and let the window draw and answer after each."""
+        if any(view.go_on() for view in self.views):
+            self._go_on_soon.start()
+        else:
+            self.opened.emit()
 
     def _set_active(self, is_active: bool) -> None:
         if not self._is_closed:

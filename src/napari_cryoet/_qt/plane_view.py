@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
+from napari_cryoet._qt.crosshair import CrosshairOverlay, remove_crosshair, show_crosshair
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
 from napari_cryoet._qt.shared_cursor import SharedCursor
@@ -40,7 +40,7 @@ _AXIS_NAMES: Final = {-3: "z", -2: "y", -1: "x"}
 
 
 class PlaneView(QWidget):
-    """Shows the layers of a main viewer in another plane.
+    """Shows the layers of a main viewer in another plane, once `go_on` has said that there is nothing more to make.
 
     The left button moves the cursor, the wheel steps through planes, Ctrl and the wheel zoom, and the right or the
     middle button, or Shift and the left, pan. Arrow keys move the cursor by a voxel, Page up and down step.
@@ -68,22 +68,20 @@ class PlaneView(QWidget):
         self.model = ViewerModel(title=plane.name)
         self._main, self._cursor = main, cursor
         self.mirrors: list[Mirror] = []
-        self._is_fitted, self._is_closed = True, False
+        self.qt_viewer: QtViewer | None = None
+        self._crosshair: CrosshairOverlay | None = None
+        self._is_fitted, self._is_active, self._is_complete, self._is_closed = True, True, False, False
         self.setObjectName(f"plane{plane.name}")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(f"{plane.name} plane")
         self.label = ElidedLabel()
         self.label.setObjectName("dimText")
         self._take_on_theme()
-        self.qt_viewer = QtViewer(self.model)
-        self.qt_viewer.dims.hide()
-        self._keep_to_itself()
-        self._crosshair = show_crosshair(self.model)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.label)
-        column.addWidget(self.qt_viewer, 1)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(2)
+        self._column.addWidget(self.label)
+        self._column.addStretch(1)  # until there is a canvas
         self._follow = single_shot(self, delay_ms, self._move_there)
         self._fit_again = single_shot(self, 0, self._on_resized)
         self.model.mouse_drag_callbacks[:] = [self._on_drag]
@@ -97,10 +95,33 @@ class PlaneView(QWidget):
         main.dims.events.margin_right.connect(self._take_on_slab)
         main.events.theme.connect(self._take_on_theme)
         cursor.moved.connect(self._follow_soon)
-        for layer in main.layers:
+
+    def go_on(self) -> bool:
+        """Make the next part of the view: the canvas, or a layer's copy; False where all is made.
+
+        Each takes a good part of a second, which nobody notices if the window lives in between.
+        """
+        if self._is_closed or self._is_complete:
+            return False
+        if self.qt_viewer is None:
+            self._open_canvas()
+            return True
+        known = {id(mirror.layer) for mirror in self.mirrors}
+        layer = next((each for each in self._main.layers if id(each) not in known and not why_not_mirrored(each)), None)
+        if layer is not None:
             self._mirror(layer)
         self.fit()
         self._move_there()
+        self._is_complete = layer is None
+        return not self._is_complete
+
+    def _open_canvas(self) -> None:
+        self.qt_viewer = QtViewer(self.model)
+        self.qt_viewer.dims.hide()
+        self._keep_to_itself(self.qt_viewer)
+        self._crosshair = show_crosshair(self.model)
+        self._column.takeAt(self._column.count() - 1)
+        self._column.addWidget(self.qt_viewer, 1)
 
     def left_out(self) -> list[str]:
         """Why layers of the main viewer aren't shown, each in a sentence."""
@@ -131,6 +152,7 @@ class PlaneView(QWidget):
 
     def set_active(self, is_active: bool) -> None:
         """Fetch and draw, or while nobody sees it don't."""
+        self._is_active = is_active
         for mirror in self.mirrors:
             mirror.set_active(is_active)
         if is_active:
@@ -156,9 +178,10 @@ class PlaneView(QWidget):
         self.mirrors.clear()
         remove_crosshair(self.model)
         self.model.layers.clear()
-        self.qt_viewer.close()
-        self.qt_viewer.deleteLater()
-        del self.qt_viewer  # napari counts those that are left
+        if self.qt_viewer is not None:
+            self.qt_viewer.close()
+            self.qt_viewer.deleteLater()
+            self.qt_viewer = None  # napari counts those that are left
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """A plane that was shown whole stays so."""
@@ -189,11 +212,15 @@ class PlaneView(QWidget):
         mirror = Mirror(layer, self.model, self)
         self.mirrors.append(mirror)
         self.model.layers.append(mirror.copy)
+        if not self._is_active:
+            mirror.set_active(False)
         self.model.layers.selection.clear()  # no layer's mode may take the mouse
         self._turn()
         self._put_in_order()
 
     def _on_inserted(self, event: Any) -> None:
+        if not self._is_complete:
+            return  # its turn comes
         self._mirror(event.value)
         if self._is_fitted:
             self.fit()
@@ -325,13 +352,15 @@ class PlaneView(QWidget):
             self.fit()
 
     def _canvas_px(self) -> tuple[int, int]:
+        if self.qt_viewer is None:
+            return 0, 0
         native = self.qt_viewer.canvas.native
         return native.width(), native.height()
 
-    def _keep_to_itself(self) -> None:
+    def _keep_to_itself(self, qt_viewer: QtViewer) -> None:
         """Files aren't dropped here, and napari's keys would turn the view: they go to this widget."""
-        native = self.qt_viewer.canvas.native
-        for widget in (self.qt_viewer, native, *native.findChildren(QWidget)):
+        native = qt_viewer.canvas.native
+        for widget in (qt_viewer, native, *native.findChildren(QWidget)):
             widget.setAcceptDrops(False)
         native.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         native.setFocusProxy(self)
