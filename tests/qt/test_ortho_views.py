@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_they_open_part_by_part_and_what_changes_meanwhile_is_there(qtbot, plant
         main.layers.remove("brief")
 
     assert [[layer.name for layer in view.model.layers] for view in views.views] == [["volume", "later"]] * 2
-    assert all(sum(after) - sum(before) <= 1 for before, after in zip(steps, steps[1:], strict=False))
+    assert all(sum(after) - sum(before) <= 1 for before, after in itertools.pairwise(steps))
     end(views)
 
 
