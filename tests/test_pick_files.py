@@ -103,6 +103,17 @@ def test_what_has_no_way_to_say_that_an_orientation_is_unknown_says_so_before(pi
     assert any("1 picks without orientation" in loss for loss in losses(picks.changed(rotations_zyx=rotations), name))
 
 
+@pytest.mark.parametrize(("name", "called"), [("a.csv", "row"), ("a.parquet", "row"), ("a.json", "point")])
+def test_matrices_that_are_no_rotations_are_named_when_they_are_read(tmp_path, name, called):
+    matrices = np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0]), np.full((3, 3), np.nan), 2 * np.eye(3)])
+    bad = Picks(np.ones((4, 3)), 10.0, rotations_zyx=matrices, about={"object_name": "VLP"})
+    found = read_picks(write_picks(bad, tmp_path / name).path, spacing_angstrom=10.0)
+
+    (warning,) = found.about["warnings"]
+    assert "orientations aren't rotations" in warning
+    assert warning.endswith(f"({called}s 2, 4).")
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_picks_at_all_make_a_file_too(tmp_path, name):
     found = read_picks(written(Picks([], 10.0, shape_zyx=(4, 5, 6)), tmp_path, name))

@@ -196,3 +196,11 @@ def test_the_command_lines_of_readme_and_docs_are_understood(project_folder):
     for command in commands:
         if "--help" not in command:
             build_parser().parse_args(command[1:])
+
+
+def test_examples_in_the_docs_are_included_by_a_line_that_no_formatter_touched(project_folder):
+    pages = {page.name: page.read_text(encoding="utf-8") for page in (project_folder / "docs").rglob("*.md")}
+
+    assert [name for name, text in pages.items() if re.search(r"^--8\s*<", text, re.MULTILINE)] == [
+        name for name, text in pages.items() if re.search(r'^--8<-- "', text, re.MULTILINE)
+    ]

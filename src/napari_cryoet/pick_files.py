@@ -189,11 +189,15 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
     if notes.get("count") != len(picks):
         edits = (*edits, f"changed by another program to {len(picks):,} picks")
     alignment_id = notes.get("alignment_id")
+    about = bare | of_file | (source if isinstance(source, dict) else {})
+    warnings = [*of_file.get("warnings", ()), *about.get("warnings", ())]
+    if warnings:
+        about["warnings"] = list(dict.fromkeys(warnings))
     return replace(
         picks,
         features={name: as_kind(column, kinds.get(name)) for name, column in picks.features.items()},
         alignment_id=alignment_id if isinstance(alignment_id, int) else None,
-        about=bare | of_file | (source if isinstance(source, dict) else {}),
+        about=about,
         edits=edits,
         shape_zyx=_own_grid(notes).shape_zyx,
     )

@@ -85,7 +85,7 @@ class Picks:
             "about": MappingProxyType(dict(self.about)),
             "edits": tuple(self.edits),
         }
-        if not _are_unique(columns["ids"]):
+        if not are_unique(columns["ids"]):
             raise ValueError("ids must be unique")
         for name, value in columns.items():
             object.__setattr__(self, name, value)
@@ -304,8 +304,8 @@ def _unique_ids(parts: Iterable[NDArray[np.int64]], next_id: int) -> NDArray[np.
     return found
 
 
-def _are_unique(ids: NDArray[np.int64]) -> bool:
-    """Most often they ascend, which is told at once."""
+def are_unique(ids: NDArray[np.integer[Any]]) -> bool:
+    """Whether no number comes twice; most often they ascend, which is told at once."""
     ascend = bool((ids[1:] > ids[:-1]).all())
     return ascend or not (np.diff(np.sort(ids)) == 0).any()
 

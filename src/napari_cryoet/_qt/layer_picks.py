@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
-from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.picks import NO_INSTANCE, Picks, are_unique
 
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
@@ -55,7 +55,7 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     if not isinstance(known, Picks):
         return _stranger(layer, places, columns)
     source = _rows_of(known, row_ids, len(places))
-    if (source >= 0).all() and len(np.unique(source)) == len(source) < len(known):
+    if len(source) < len(known) and (source >= 0).all() and are_unique(source):
         known = known.take(source)  # only some are left: what is known of each needn't be found out again
         source = np.arange(len(known))
     scores = None if "score" in known.features else columns.pop("score", None)

@@ -89,6 +89,7 @@ def read_picks_file(path: Path, context: Context) -> Picks:
     names = {key: document[key] for key in ("user_id", "session_id", "run_name") if document.get(key)}
     return checked_picks(
         path,
+        called="point",
         points_zyx=positions_xyz[:, ::-1] / spacing,
         spacing_angstrom=spacing,
         rotations_zyx=_rotations_zyx(rows) if document.get("trust_orientation", True) is not False else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.picks import Picks
+from napari_cryoet.picks import Picks, are_rotations
 
 #: Far above any file of picks that is known.
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -177,9 +177,31 @@ def kinds_of(features: Mapping[str, NDArray[Any]]) -> dict[str, Kind]:
     return {name: kind_of(column) for name, column in features.items()}
 
 
-def checked_picks(path: Path, **columns: Any) -> Picks:
-    """Picks, or words about the file for what makes none."""
+def checked_picks(path: Path, *, called: str = "row", **columns: Any) -> Picks:
+    """Picks, or words about the file for what makes none; what their file ``called`` them is for warnings."""
     try:
-        return Picks(**columns)
+        picks = Picks(**columns)
     except ValueError as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
+    said = rotation_warnings(picks.rotations_zyx, np.arange(1, len(picks) + 1), called)
+    if not said:
+        return picks
+    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), *said]})
+
+
+def rotation_warnings(rotations: NDArray[np.float64] | None, numbers: NDArray[np.int64], called: str) -> list[str]:
+    """Which of a file's matrices, given by their numbers in it, are no rotations, in words; none where all are."""
+    if rotations is None:
+        return []
+    is_given = ~np.isnan(rotations).all(axis=(1, 2))
+    is_bad = is_given & ~are_rotations(rotations)
+    if not is_bad.any():
+        return []
+    which = numbered(called, numbers[is_bad].tolist())
+    return [f"{is_bad.sum():,} of {is_given.sum():,} orientations aren't rotations, so not drawn ({which})."]
+
+
+def numbered(called: str, numbers: Sequence[int]) -> str:
+    """The first of some numbers: ``lines 3, 7``."""
+    shown = ", ".join(f"{number}" for number in numbers[:5])
+    return f"{called}{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > 5 else ''}"

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.exchange import numbered, rotation_warnings
 from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations
 
 #: Bounds on what is read, far above the largest file known (26,000 points, 3 MB).
@@ -362,14 +363,9 @@ class _Builder:
 
     def _warnings(self, rotations: NDArray[np.float64] | None, numbers: NDArray[np.int64]) -> Iterator[str]:
         if self._skipped:
-            lines = _name_lines([skipped.number for skipped in self._skipped])
+            lines = numbered("line", [skipped.number for skipped in self._skipped])
             yield f"{len(self._skipped):,} of the file's lines are no known kind of point and were left out ({lines})."
-        if rotations is not None:
-            is_given = ~np.isnan(rotations[:, 0, 0])
-            is_bad = is_given & ~are_rotations(rotations)
-            if is_bad.any():
-                lines = _name_lines(numbers[is_bad].tolist())
-                yield f"{is_bad.sum():,} of {is_given.sum():,} orientations aren't rotations, so not drawn ({lines})."
+        yield from rotation_warnings(rotations, numbers, "line")
         if self._left_out:
             names = ", ".join(repr(name) for name in list(self._left_out)[:5])
             yield f"Columns that aren't plain numbers or texts were left out: {names}."
@@ -426,8 +422,3 @@ def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
 
 def _is_missing(value: Any) -> bool:
     return value == "" or (isinstance(value, float) and math.isnan(value))
-
-
-def _name_lines(numbers: list[int]) -> str:
-    shown = ", ".join(f"{number}" for number in numbers[:5])
-    return f"line{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > 5 else ''}"
