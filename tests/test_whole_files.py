@@ -3,7 +3,7 @@ import os
 import pytest
 
 from napari_cryoet.exceptions import ExistsError, SaveError
-from napari_cryoet.provenance_beside import path_beside, read_beside, write_beside
+from napari_cryoet.provenance_beside import path_beside, read_beside, written_with_provenance
 from napari_cryoet.whole_files import UNFINISHED, written_whole
 
 
@@ -120,10 +120,10 @@ def test_a_place_that_cant_be_written_is_told_in_words(tmp_path):
 class TestProvenanceBeside:
     def test_it_is_of_this_file_and_no_other(self, tmp_path):
         path = tmp_path / "a.tbl"
-        path.write_text("1 2 3")
-        beside = write_beside(path, {"source": {"authors": ["Zoë"]}}, overwrite=False)
+        with written_with_provenance(path, {"source": {"authors": ["Zoë"]}}) as unfinished:
+            unfinished.write_text("1 2 3")
 
-        assert beside == path_beside(path) == tmp_path / "a.tbl.provenance.json"
+        assert names(tmp_path) == ["a.tbl", path_beside(path).name] == ["a.tbl", "a.tbl.provenance.json"]
         assert read_beside(path)["source"] == {"authors": ["Zoë"]}
         path.write_text("1 2 4")
         assert read_beside(path) == {}
@@ -136,3 +136,26 @@ class TestProvenanceBeside:
             path_beside(path).write_text(content)
 
         assert read_beside(path) == {}
+
+    def test_neither_is_there_if_one_cant_be(self, tmp_path):
+        path = tmp_path / "a.tbl"
+        path_beside(path).mkdir()
+
+        def write(target):
+            with written_with_provenance(target, {}, overwrite=True) as unfinished:
+                unfinished.write_text("1 2 3")
+
+        with pytest.raises(SaveError, match="is a folder"):
+            write(path)
+        too_long = tmp_path / ("a" * 245 + ".tbl")  # by itself it fits, its provenance doesn't
+        with pytest.raises(SaveError, match="can't be written"):
+            write(too_long)
+        assert names(tmp_path) == ["a.tbl.provenance.json"]
+
+
+def test_a_long_name_that_the_disk_takes_is_taken(tmp_path):
+    path = tmp_path / ("a" * 251 + ".txt")
+    with written_whole(path) as unfinished:
+        unfinished.write_text("all")
+
+    assert path.read_text() == "all"

@@ -23,7 +23,7 @@ from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.packs.portal_zarr import LEVELS, downsampled, write_mrc, write_pyramid
 from napari_cryoet.packs.stopping import raise_if_stopped
-from napari_cryoet.provenance_beside import path_beside, write_beside
+from napari_cryoet.provenance_beside import path_beside, written_with_provenance
 from napari_cryoet.whole_files import refuse_existing, written_whole
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
@@ -135,6 +135,8 @@ def write_mask(
     refuse_existing(path, overwrite=overwrite)
     if name == "mrc":
         refuse_existing(path_beside(path), overwrite=overwrite)
+    if not 0 < spacing_angstrom < math.inf:
+        raise SaveError(f"A voxel can't be {spacing_angstrom} Å wide.")
     voxels = _Voxels(mask_zyx, progress, stop)
     largest = voxels.largest()
     dtype = _dtype_for(largest, name)
@@ -149,7 +151,10 @@ def write_mask(
         when=datetime.now(UTC),
     )
     source = voxels.as_type(dtype)
-    with written_whole(path, overwrite=overwrite) as unfinished:
+    written = written_whole(path, overwrite=overwrite)
+    if name == "mrc":
+        written = written_with_provenance(path, notes, overwrite=overwrite)
+    with written as unfinished:
         match name:
             case "ome-zarr-0.4":
                 _write_portal_zarr(source, unfinished, spacing_angstrom, largest > 1, notes)
@@ -158,8 +163,7 @@ def write_mask(
             case "mrc":
                 _write_mrc(source, unfinished, spacing_angstrom, notes)
         raise_if_stopped(stop)
-    beside = write_beside(path, notes, overwrite=overwrite) if name == "mrc" else None
-    return WrittenMask(path, name, dtype.name, largest > 1, beside)
+    return WrittenMask(path, name, dtype.name, largest > 1, path_beside(path) if name == "mrc" else None)
 
 
 class _Voxels:

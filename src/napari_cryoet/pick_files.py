@@ -35,9 +35,9 @@ from napari_cryoet.pick_formats import (
     missing_for,
 )
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance_beside import path_beside, read_beside, write_beside
+from napari_cryoet.provenance_beside import path_beside, read_beside, remove_beside, written_with_provenance
 from napari_cryoet.volumes import spacing_in_layout
-from napari_cryoet.whole_files import refuse_existing, written_whole
+from napari_cryoet.whole_files import written_whole
 
 __all__ = [
     "FORMATS",
@@ -267,17 +267,17 @@ def write_picks(
         "losses": list(said),
     }
     has_place = name in HOLDS_PROVENANCE
-    if not has_place:
-        refuse_existing(path_beside(path), overwrite=overwrite)
-    with written_whole(path, overwrite=overwrite) as unfinished:
+    written = written_with_provenance(path, notes, overwrite=overwrite)
+    if has_place:
+        written = written_whole(path, overwrite=overwrite)
+    with written as unfinished:
         try:
             notes |= _write(picks, unfinished, name, notes, path)
-        except ValueError as error:  # of the libraries that write, about values that nobody thought of
+        except (ValueError, TypeError, NotImplementedError) as error:  # of the libraries, about values nobody expects
             raise SaveError(f"These picks can't be written as {TITLES[name]} ({error}).") from error
-    beside = None if has_place else write_beside(path, notes, overwrite=overwrite)
     if has_place and overwrite:
-        path_beside(path).unlink(missing_ok=True)  # of the file that was replaced
-    return Written(path, name, len(picks), said, beside)
+        remove_beside(path)
+    return Written(path, name, len(picks), said, None if has_place else path_beside(path))
 
 
 def write_kept(

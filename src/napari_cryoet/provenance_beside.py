@@ -5,13 +5,16 @@ It holds the file's checksum, and counts only as long as the file is the one tha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.whole_files import written_whole
 
 SUFFIX: Final = ".provenance.json"
@@ -23,14 +26,46 @@ def path_beside(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def write_beside(path: Path, notes: Mapping[str, Any], *, overwrite: bool) -> Path:
-    """Write the provenance of a file that is there already, and give its path; raises as `written_whole` does."""
+@contextmanager
+def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Path]:
+    """As `written_whole`, with the provenance beside it: both are whole before either gets its name.
+
+    Parameters
+    ----------
+    notes
+        Plain data, as they are at the end of the block.
+    path, overwrite
+        As in `written_whole`, which also says what is raised.
+    """
     beside = path_beside(path)
-    document = dict(notes) | {"file": path.name, "sha256": _sha256(path)}
-    with written_whole(beside, overwrite=overwrite) as unfinished:
+    _refuse_unusable(beside)
+    with (
+        written_whole(beside, overwrite=overwrite) as unfinished_notes,
+        written_whole(path, overwrite=overwrite) as unfinished,
+    ):
+        yield unfinished
+        document = dict(notes) | {"file": path.name, "sha256": _sha256(unfinished)}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-    return beside
+        unfinished_notes.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _refuse_unusable(beside: Path) -> None:
+    """Find out before anything has its name that the last step can't be taken."""
+    try:
+        if stat.S_ISDIR(beside.lstat().st_mode):
+            raise SaveError(f"{beside.name} is a folder.", hint="Choose another name.")
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # too long a name
+        raise SaveError(f"{beside.name} can't be written: {error.strerror or error}.") from error
+
+
+def remove_beside(path: Path) -> None:
+    """Remove the provenance of a file that was replaced by one that has its own inside."""
+    beside = path_beside(path)
+    if beside.is_file():
+        with contextlib.suppress(OSError):  # what it says is of no file that is there: it can stay
+            beside.unlink()
 
 
 def read_beside(path: Path) -> dict[str, Any]:

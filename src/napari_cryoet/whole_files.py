@@ -19,6 +19,7 @@ from napari_cryoet.exceptions import ExistsError, SaveError
 
 #: How names of what isn't finished start.
 UNFINISHED: Final = ".unfinished-"
+_KEPT_CHARACTERS: Final = 40  # of a name, so that those of unfinished files fit where the name itself does
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         If the disk doesn't take it.
     """
     refuse_existing(path, overwrite=overwrite)
-    unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
+    unfinished = _free_name(path)
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,10 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise `ExistsError` if there is something and nobody said to replace it."""
     if not overwrite and os.path.lexists(path):
         raise ExistsError(f"There is a {path.name} already.", hint="Choose another name, or say that it be replaced.")
+
+
+def _free_name(path: Path) -> Path:
+    return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name[-_KEPT_CHARACTERS:]}")
 
 
 def _move(unfinished: Path, path: Path, *, overwrite: bool) -> None:
@@ -87,7 +92,7 @@ def _move_folder(unfinished: Path, path: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(path):
         unfinished.rename(path)
         return
-    old = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
+    old = _free_name(path)
     path.rename(old)
     try:
         unfinished.rename(path)
@@ -114,8 +119,8 @@ def _folder_onto_disk(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # whatever went wrong before is what matters
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
