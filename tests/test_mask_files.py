@@ -163,3 +163,17 @@ def test_the_zarr_of_version_0_5_is_what_the_specification_says(tmp_path):
     ]
     assert group["1"].shape == (10, 16, 23)
     assert group["0"].metadata.dimension_names == ("z", "y", "x")
+
+
+@pytest.mark.parametrize("spacing", [0, -1, float("nan"), float("inf")])
+def test_a_width_that_no_voxel_has_is_refused_before_anything_is_written(tmp_path, spacing):
+    with pytest.raises(SaveError, match="Å wide"):
+        write_mask(labels(), tmp_path / "mask.mrc", spacing_angstrom=spacing)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_name_that_promises_another_format_is_refused(tmp_path, name):
+    other = ".zarr" if name == "mrc" else ".mrc"
+    with pytest.raises(SaveError, match="the name of another format"):
+        write_mask(labels(), tmp_path / f"mask{other}", spacing_angstrom=10, format=name)

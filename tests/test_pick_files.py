@@ -2,6 +2,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -357,3 +358,49 @@ def test_the_portals_folders_say_the_spacing(picks, tmp_path):
 
     assert read_picks(path).spacing_angstrom == 13.48
     assert read_picks(path, spacing_angstrom=10.0).spacing_angstrom == 10.0
+
+
+def test_a_long_history_doesnt_keep_a_file_from_being_opened(picks, tmp_path):
+    edits = tuple(f"pick {number} moved by hand" for number in range(5_000))
+    path = write_picks(replace(picks, edits=edits), tmp_path / "picks.star").path
+
+    assert detect_format(path) == "relion5"
+    assert read_picks(path).edits == edits
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in WITHOUT_FEATURES])
+def test_columns_of_any_kind_are_written_as_texts_and_that_is_said(picks, tmp_path, name):
+    columns = {
+        "when": np.array(["2026-01-02", "NaT", "2026-01-03"], dtype="M8[D]"),
+        "mixed": np.array([1, None, "a"], dtype=object),
+        "huge": np.array([2**64 - 1, 0, 1], dtype=np.uint64),
+    }
+    made = write_picks(picks.changed(features=columns), tmp_path / f"picks{SUFFIXES[name]}", format=name)
+    found = read_picks(made.path).features
+
+    assert any("as texts: when, mixed, huge" in said for said in made.losses)
+    assert {label: column.tolist() for label, column in found.items()} == {
+        "when": ["2026-01-02", "", "2026-01-03"],
+        "mixed": ["1", "", "a"],
+        "huge": ["18446744073709551615", "0", "1"],
+    }
+
+
+def test_infinite_scores_are_left_out_of_json_and_that_is_said(picks, tmp_path):
+    made = write_picks(picks.changed(scores=[0.5, np.inf, -np.inf]), tmp_path / "picks.ndjson")
+
+    assert any("infinite" in said for said in made.losses)
+    np.testing.assert_array_equal(read_picks(made.path).scores, [0.5, np.nan, np.nan])
+
+
+def test_a_name_that_promises_another_format_is_refused(picks, tmp_path):
+    with pytest.raises(SaveError, match="the name of another format"):
+        write_picks(picks, tmp_path / "picks.ndjson", format="dynamo")
+    assert write_picks(picks, tmp_path / "picks.txt", format="dynamo").path.is_file()
+
+
+def test_what_is_no_file_of_its_kind_is_told_why(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    with pytest.raises(FormatError, match="holds no picks of copick: it has no"):
+        read_picks(path)

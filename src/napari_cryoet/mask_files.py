@@ -132,6 +132,8 @@ def write_mask(
     """
     path = Path(path)
     name = format or _format_of(path)
+    if path.suffix.lower() == (".zarr" if name == "mrc" else ".mrc"):
+        raise SaveError(f"{path.name} has the name of another format than {TITLES[name]}.", hint="Choose another name.")
     refuse_existing(path, overwrite=overwrite)
     if name == "mrc":
         refuse_existing(path_beside(path), overwrite=overwrite)

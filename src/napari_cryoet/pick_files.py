@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
-from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, refuse_large
+from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, plain_columns, refuse_large
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
@@ -31,6 +31,7 @@ from napari_cryoet.pick_formats import (
     PickFormat,
     detect_format,
     format_for,
+    format_of_name,
     losses,
     missing_for,
 )
@@ -113,7 +114,7 @@ def read_picks(
         If positions can't be told from the file alone; its ``missing`` names the arguments that help.
     """
     path = Path(path)
-    name = format or detect_format(path)
+    name = format or detect_format(path) or format_of_name(path)  # which says why it is none
     if name is None:
         raise FormatError(
             f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
@@ -184,20 +185,18 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
     if not notes:
         return replace(picks, about=bare | of_file)
     source, edits, columns = notes.get("source"), notes.get("edits"), notes.get("columns")
+    known = dict(source) if isinstance(source, dict) else {}
+    known.pop("warnings", None)  # those were about the source's own file
     kinds = columns if isinstance(columns, dict) else {}
     edits = tuple(map(str, edits)) if isinstance(edits, list) else ()
     if notes.get("count") != len(picks):
         edits = (*edits, f"changed by another program to {len(picks):,} picks")
     alignment_id = notes.get("alignment_id")
-    about = bare | of_file | (source if isinstance(source, dict) else {})
-    warnings = [*of_file.get("warnings", ()), *about.get("warnings", ())]
-    if warnings:
-        about["warnings"] = list(dict.fromkeys(warnings))
     return replace(
         picks,
         features={name: as_kind(column, kinds.get(name)) for name, column in picks.features.items()},
         alignment_id=alignment_id if isinstance(alignment_id, int) else None,
-        about=about,
+        about=bare | of_file | known,
         edits=edits,
         shape_zyx=_own_grid(notes).shape_zyx,
     )
@@ -249,8 +248,10 @@ def write_picks(
     """
     path = Path(path)
     name = format or format_for(path, picks)
+    _refuse_misleading(path, name)
     _refuse_incomplete(picks, name)
     said = losses(picks, name)
+    picks = picks.changed(features=plain_columns(picks.features))
     notes = provenance.of_export(
         "picks",
         picks.about,
@@ -325,6 +326,7 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
 
 def _ndjson_points(picks: Picks) -> ndjson.Points:
     """With ids as a column of their own, where they aren't the lines' numbers."""
+    scores = picks.scores
     features = {
         name: np.where(np.isinf(column), np.nan, column) if column.dtype.kind == "f" else column
         for name, column in picks.features.items()
@@ -332,7 +334,17 @@ def _ndjson_points(picks: Picks) -> ndjson.Points:
     }
     if picks.ids is not None and not np.array_equal(picks.ids, np.arange(len(picks))):
         features[ndjson.PICK_ID] = picks.ids
-    return ndjson.Points.from_picks(replace(picks, features=features))
+    scores = None if scores is None else np.where(np.isinf(scores), np.nan, scores)
+    return ndjson.Points.from_picks(replace(picks, features=features, scores=scores))
+
+
+def _refuse_misleading(path: Path, name: PickFormat) -> None:
+    """A file whose name promises another format could not be opened by it."""
+    other = format_of_name(path)
+    if other is not None and SUFFIXES[other] != SUFFIXES[name]:
+        raise SaveError(
+            f"{path.name} has the name of another format than {TITLES[name]}.", hint=f"Let it end in {SUFFIXES[name]}."
+        )
 
 
 def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
+from napari_cryoet.formats.exchange import listed, turned_into_texts
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 
@@ -59,7 +60,7 @@ def detect_format(path: str | Path) -> PickFormat | None:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-    name = _OF_SUFFIX.get(path.suffix.lower())
+    name = format_of_name(path)
     text = head.decode("utf-8", errors="replace")
     match name:
         case "parquet":
@@ -71,7 +72,7 @@ def detect_format(path: str | Path) -> PickFormat | None:
         case "copick":
             is_it = copick.holds_picks(path, text)
         case "relion5" | "relion4" | "relion3":
-            is_it = star.holds_blocks(text)
+            is_it = star.holds_blocks(path)
         case "ndjson":
             is_it = ndjson.holds_points(head) or not text.strip()
         case None:
@@ -79,8 +80,17 @@ def detect_format(path: str | Path) -> PickFormat | None:
     return name if is_it else None
 
 
+def format_of_name(path: str | Path) -> PickFormat | None:
+    """The format that a file is called after; "relion5" for any STAR file."""
+    return _OF_SUFFIX.get(Path(path).suffix.lower())
+
+
 def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 - what everybody calls it
     """What a file of this format would not say of these picks, in words for the person who is about to write it."""
+    return (*_losses(picks, format), *_column_losses(picks, format))
+
+
+def _losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
     match format:
         case "ndjson":
             return tuple(_ndjson_losses(picks))
@@ -92,6 +102,12 @@ def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 -
             return tuple(tables.losses(picks))
         case "relion5" | "relion4" | "relion3":
             return tuple(star_writing.losses(picks))
+
+
+def _column_losses(picks: Picks, format: PickFormat) -> list[str]:  # noqa: A002
+    """What becomes of columns that no file has a type for; formats without further columns have said so already."""
+    names = [] if format in {"dynamo", "copick"} else turned_into_texts(picks.features)
+    return [f"Columns that aren't plain numbers or texts are written as texts: {listed(names)}."] if names else []
 
 
 def missing_for(picks: Picks, format: PickFormat) -> tuple[Context, ...]:  # noqa: A002
@@ -127,7 +143,8 @@ def _ndjson_losses(picks: Picks) -> list[str]:
     unnamed = [name for name in picks.features if name in ndjson.OWN_KEYS]
     if unnamed:
         said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
-    if any(column.dtype.kind == "f" and np.isinf(column).any() for column in picks.features.values()):
+    columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
+    if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
         said.append("JSON knows no infinite numbers; they are left out.")
     return said
 

@@ -152,3 +152,21 @@ def test_what_copick_cant_hold_is_said_before():
     assert "own ids" in said
     assert "no by" in said
     assert ".provenance.json" in said
+
+
+@pytest.mark.parametrize("instance_id", [3.7, True, 2**63, -(2**63) - 1])
+def test_an_instance_that_is_no_number_of_ours_is_refused_and_not_rounded(tmp_path, instance_id):
+    with pytest.raises(FormatError, match="point 1 can't be used"):
+        read_picks(picks_file(tmp_path, point(instance_id=instance_id)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"scores": [1.0, 1.0]}, "All scores are 1"),
+        ({"scores": [np.inf, 0.5]}, "infinite scores"),
+        ({"instance_ids": [0, 0]}, "All instance ids are 0"),
+    ],
+)
+def test_values_that_copick_has_for_nothing_are_said_before(columns, why):
+    assert any(why in said for said in losses(Picks([[1, 2, 3], [4, 5, 6]], 10.0, **columns), "copick"))

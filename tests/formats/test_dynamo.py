@@ -116,3 +116,31 @@ def test_a_table_gets_the_name_that_was_asked_for(tmp_path, name):
 )
 def test_what_a_table_cant_hold_is_said_before(change, why):
     assert any(why in loss for loss in losses(Picks([[1.0, 2.0, 3.0]], 4.5, **change), "dynamo"))
+
+
+def test_who_opens_a_table_is_told_from_where_it_counts_unless_it_is_ours(tmp_path):
+    path = table(tmp_path, x=[1], y=[1], z=[1])
+    picks = read_picks(path)
+    assert "count from 1" in picks.about["warnings"][0]
+
+    ours = write_picks(picks, tmp_path / "ours.tbl")
+    assert any("counted from 1" in said for said in ours.losses)
+    assert "warnings" not in read_picks(ours.path).about
+    assert "warnings" not in read_picks(write_picks(picks, tmp_path / "ours.star").path).about
+
+
+def test_a_tables_own_columns_survive_being_read_and_written(tmp_path):
+    columns = {"tomo": [26, 26], "aligned_value": [0, 1], "cc2": ["NaN", 3.0], "reg": [1.5, 2.0]}
+    path = table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2], **columns)
+    made = write_picks(read_picks(path), tmp_path / "again.tbl")
+
+    again = dynamotable.read(str(made.path))
+    for name, column in columns.items():
+        np.testing.assert_array_equal(again[name].astype(float), np.array(column, dtype=float))
+
+
+def test_regions_that_no_integer_holds_are_no_instances(tmp_path):
+    found = read_table(table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2], reg=[1e30, 2]), NO_CONTEXT)
+
+    assert found.instance_ids is None
+    assert found.features["reg"].tolist() == [1e30, 2]

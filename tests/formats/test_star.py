@@ -331,3 +331,29 @@ _rlnTomoTiltSeriesPixelSize #4
 
         assert list(blocks) == ["optics", "particles"]
         assert blocks["particles"]["rlnOpticsGroup"].tolist() == [1]
+
+
+def test_which_of_several_pixel_sizes_is_meant_is_never_guessed(tmp_path):
+    found = read(star(tmp_path, PIXELS.replace(" rlnOpticsGroup", ""), "TS_1 10 20 30"))
+
+    assert found.points_zyx.tolist() == [[30, 20, 10]]
+    assert found.spacing_angstrom is None
+    assert "differ in rlnTomoTiltSeriesPixelSize" in found.about["warnings"][0]
+
+
+def test_blocks_may_list_labels_with_a_value_each(tmp_path):
+    path = tmp_path / "particles.star"
+    optics = "data_optics\n\n_rlnOpticsGroup 1\n_rlnTomoTiltSeriesPixelSize 2.0\n\n"
+    labels = zip(PIXELS.split(), ["TS_1", "10", "20", "30", "1"], strict=True)
+    path.write_text(optics + "data_particles\n\n" + "".join(f"_{label} {value}\n" for label, value in labels))
+
+    assert read(path).points_zyx.tolist() == [[30, 20, 10]]
+    assert read(path).spacing_angstrom == 2.0
+
+
+def test_positions_in_two_blocks_are_refused_and_not_halved(tmp_path):
+    path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "")
+    path.write_text(path.read_text() + path.read_text().replace("data_optics", "data_o").replace("_particles", "_more"))
+
+    with pytest.raises(FormatError, match="positions in 2 blocks"):
+        read(path)

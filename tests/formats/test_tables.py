@@ -8,7 +8,7 @@ import pytest
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import losses
-from napari_cryoet.picks import Picks
+from napari_cryoet.picks import NO_INSTANCE, Picks
 
 
 def csv(folder, text):
@@ -79,3 +79,28 @@ def test_a_column_that_would_be_taken_for_something_else_is_said_to_be_left_out(
     picks = Picks([[1.0, 2.0, 3.0]], features={"x_angstrom": np.array([1.0])})
 
     assert losses(picks, "csv") == ("Columns called x_angstrom would be taken for something else; they are left out.",)
+
+
+@pytest.mark.parametrize("row", ["1,2,3,0.5,", "7,1,2,3,0.5"])
+def test_values_that_no_column_is_named_for_never_move_the_others(tmp_path, row):
+    with pytest.raises(FormatError, match="more values in a row than names"):
+        read_picks(csv(tmp_path, f"z_voxel,y_voxel,x_voxel,score\n{row}\n"))
+
+
+def test_ids_in_a_column_with_gaps_may_look_like_numbers_with_a_point(tmp_path):
+    found = read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel,instance_id\n1,2,3,4.0\n1,2,3,\n"))
+
+    assert found.instance_ids.tolist() == [4, NO_INSTANCE]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("z_voxel,y_voxel,x_voxel,pick_id\n1,2,3,9223372036854775808\n", "isn't a column of whole numbers"),
+        ("z_voxel,y_voxel,x_voxel,x_voxel\n1,2,3,4\n", "several columns called x_voxel"),
+        ("z,y,x\r1,2,3\r", "the columns z, y, x don't say what they count"),
+    ],
+)
+def test_odd_tables_are_told_in_words(tmp_path, text, why):
+    with pytest.raises(FormatError, match=why):
+        read_picks(csv(tmp_path, text))

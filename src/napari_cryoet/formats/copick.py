@@ -32,7 +32,7 @@ TOOL_USER: Final = "napari-cryoet"
 TOOL_SESSION: Final = "0"
 _KEYS: Final = frozenset({"pickable_object_name", "user_id", "session_id", "points"})
 _NAME: Final = re.compile(r"(?P<user>[^_]+)_(?P<session>[^_]+)_(?P<object>.+)")
-_PLAIN_BYTES: Final = 2**22
+_DEFAULT_SCORE: Final = 1.0
 
 
 class Place(NamedTuple):
@@ -113,6 +113,13 @@ def losses(picks: Picks) -> list[str]:
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     if not np.array_equal(picks.ids, np.arange(len(picks))):
         said.append("copick counts points by their place in the file: the picks' own ids are left out.")
+    if picks.scores is not None and len(picks):
+        if (picks.scores == _DEFAULT_SCORE).all():
+            said.append("All scores are 1, which is what copick writes where there are none; they read back as none.")
+        if np.isinf(picks.scores).any():
+            said.append("JSON knows no infinite scores; they are left out.")
+    if picks.instance_ids is not None and len(picks) and not picks.instance_ids.any():
+        said.append("All instance ids are 0, as copick writes where there are none; they read back as none.")
     if picks.features:
         said.append(f"A point of copick has no {listed(list(picks.features))}.")
     if picks.alignment_id is not None or picks.about:
@@ -203,7 +210,7 @@ def _row(path: Path, number: int, point: Any) -> _Row:
         return _Row(
             [at + row[3] for at, row in zip(location, matrix, strict=False)],
             [row[:3] for row in matrix[:3]],
-            None if instance is None else int(instance),
+            None if instance is None else _whole(instance),
             None if score is None else _number(score),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -214,6 +221,13 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, bool) or (isinstance(value, float) and number != value) or not -(2**63) <= number < 2**63:
+        raise ValueError(f"its instance_id {value!r} is no whole number that can be used")
+    return number
 
 
 def _rotations_zyx(rows: list[_Row]) -> NDArray[np.float64] | None:
@@ -230,7 +244,7 @@ def _instances(rows: list[_Row]) -> list[int] | None:
 def _scores(rows: list[_Row]) -> list[float] | None:
     """None where all are copick's default."""
     scores = [math.nan if row.score is None else row.score for row in rows]
-    return None if all(score == 1.0 for score in scores) or all(map(math.isnan, scores)) else scores
+    return None if all(score == _DEFAULT_SCORE for score in scores) or all(map(math.isnan, scores)) else scores
 
 
 def _spacing(document: Mapping[str, Any]) -> float | None:

@@ -39,7 +39,15 @@ _POSITION: Final = ("x", "y", "z")
 _SHIFT: Final = ("dx", "dy", "dz")
 _FIRST_VOXEL: Final = 1.0
 _LEAST_COLUMNS: Final = 26
-_OWN: Final = frozenset({*ANGLES, *_POSITION, *_SHIFT, "tag", "aligned_value", "cc", "tomo", "reg", "apix"})
+_OWN: Final = frozenset({*ANGLES, *_POSITION, *_SHIFT, "tag", "cc", "tomo", "reg", "apix"})
+#: What a table says where nobody said anything; 0 in all other columns.
+_UNSAID: Final = {"aligned_value": 1.0}
+_TOMOGRAM_NUMBER: Final = "tomogram_number"
+#: What a person should know who opens a table that another program wrote.
+COUNTED_FROM_1: Final = (
+    "Positions in Dynamo tables are taken to count from 1, as in MATLAB. copick, ArtiaX and dynamo2m count from 0: a "
+    "table that one of them wrote is shown one voxel off along each axis."
+)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][+-]?\d+)?(?:[+-][\d.eE+-]*i)?", re.IGNORECASE)
 
 
@@ -55,7 +63,8 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     """The picks of one tomogram.
 
     Dynamo always has angles. If they are 0, 0, 0 for all particles, none of these was ever oriented, and the picks have
-    no rotations. Likewise, scores and regions that are 0 throughout are none.
+    no rotations. Likewise, scores and regions that are 0 throughout are none. Regions that aren't whole numbers are a
+    column like any other.
 
     Parameters
     ----------
@@ -85,6 +94,9 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         points_xyz = points_xyz * (own / spacing)
     angles = table[list(ANGLES)].to_numpy()
     rotations_xyz = matrices_of(angles, "dynamo") if np.any(angles) else None
+    regions = _given(table, "reg")
+    has_other_regions = regions is not None and not _are_whole(regions[np.isfinite(regions)])
+    names_of_features = [*_features_in(table), *(["reg"] if has_other_regions else [])]
     offset = tag_offset if isinstance(tag_offset, int) else 0
     return checked_picks(
         path,
@@ -92,11 +104,15 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         spacing_angstrom=spacing if spacing is not None else own,
         rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
         scores=_given(table, "cc"),
-        instance_ids=_whole(_given(table, "reg"), NO_INSTANCE),
+        instance_ids=None if has_other_regions else _whole(regions, NO_INSTANCE),
         ids=_ids(table["tag"].to_numpy(), offset),
-        features={name: _narrowed(table[name].to_numpy()) for name in _features_in(table)},
+        features={name: _narrowed(table[name].to_numpy()) for name in names_of_features},
         shape_zyx=context.shape_zyx,
-        about={"tomogram_name": tomogram if in_map else None},
+        about={
+            "tomogram_name": tomogram if in_map else None,
+            _TOMOGRAM_NUMBER: _tomogram_number(table),
+            "warnings": [COUNTED_FROM_1] if len(table) and tag_offset is None else [],
+        },
     )
 
 
@@ -116,14 +132,24 @@ def losses(picks: Picks) -> list[str]:
             said.append(f"All {what} are 0, which is what a table says where there are none.")
     if picks.instance_ids is not None and (np.abs(picks.instance_ids) > 2**53).any():
         said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
+    if len(picks):
+        said.append(
+            "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
+            "dynamo2m) take them to be one voxel off."
+        )
     columns = set(_columns())
     unnamed = [name for name, column in picks.features.items() if name not in columns or column.dtype.kind not in "iuf"]
-    unnamed += [name for name in picks.features if name in _OWN]
+    unnamed += [name for name in picks.features if name in _taken_by(picks)]
     if unnamed:
         said.append(f"A table has no column for {listed(unnamed)}.")
     if picks.alignment_id is not None or picks.about:
         said.append("A table has no place for where picks come from; it stands in the .provenance.json beside it.")
     return said
+
+
+def _taken_by(picks: Picks) -> frozenset[str]:
+    """Columns that say what picks have anyway, so that no further column can be called so."""
+    return _OWN - {"reg"} if picks.instance_ids is None else _OWN
 
 
 def write_table(picks: Picks, path: Path) -> int:
@@ -135,7 +161,9 @@ def write_table(picks: Picks, path: Path) -> int:
     offset = max(0, 1 - int(picks.ids.min(initial=1)))
     orientations = orientations_of(picks)
     angles = np.zeros((len(picks), 3)) if orientations is None else angles_of(orientations.matrices_xyz, "dynamo")
-    columns: dict[str, Any] = {"tag": picks.ids + offset, "tomo": np.ones(len(picks), int)}
+    number = picks.about.get(_TOMOGRAM_NUMBER)
+    is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**53
+    columns: dict[str, Any] = {"tag": picks.ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
     columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
     columns |= dict(zip(ANGLES, angles.T, strict=True))
     if picks.scores is not None:
@@ -144,7 +172,7 @@ def write_table(picks: Picks, path: Path) -> int:
         columns["reg"] = picks.instance_ids
     if picks.spacing_angstrom is not None:
         columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
-    for name in set(_columns()) - _OWN:
+    for name in set(_columns()) - _taken_by(picks):
         column = picks.features.get(name)
         if column is not None and column.dtype.kind in "iuf":
             columns[name] = column
@@ -216,6 +244,17 @@ def _whole(column: NDArray[np.float64] | None, missing: int) -> NDArray[np.int64
     return np.where(np.isfinite(column), column, missing).astype(np.int64)
 
 
+def _are_whole(column: NDArray[np.float64]) -> bool:
+    """Whether all are whole numbers that integers of 64 bits can be."""
+    return bool((column == np.round(column)).all() and (np.abs(column) < 2**63).all())
+
+
+def _tomogram_number(table: pd.DataFrame) -> int | None:
+    """Dynamo's number of the tomogram whose rows these are."""
+    number = float(table["tomo"].iloc[0]) if len(table) else np.nan
+    return int(number) if np.isfinite(number) and number == round(number) and number > 0 else None
+
+
 def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
     """The tags as ids, where they are whole and tell all rows apart."""
     if not np.isfinite(tags).all() or (tags != np.round(tags)).any() or len(np.unique(tags)) != len(tags):
@@ -225,7 +264,13 @@ def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
 
 def _features_in(table: pd.DataFrame) -> list[str]:
     """Further columns in which something was written."""
-    return [name for name in table if name not in _OWN and np.isfinite(table[name]).all() and table[name].any()]
+    found = []
+    for name in table:
+        column = table[name].to_numpy()
+        is_said = np.isfinite(column) & (column != _UNSAID.get(name, 0.0))
+        if name not in _OWN and is_said.any():
+            found.append(name)
+    return found
 
 
 def _narrowed(column: NDArray[np.float64]) -> NDArray[Any]:

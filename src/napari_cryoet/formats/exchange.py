@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def as_kind(column: NDArray[Any], kind: object) -> NDArray[Any]:
             case "truth":
                 return np.array([str(value).lower() in {"true", "1", "1.0"} for value in column.tolist()], dtype=bool)
             case "whole":
-                return column.astype(np.int64)
+                return column if column.dtype.kind in "iu" else np.array([_whole(value) for value in column.tolist()])
             case "real":
                 return np.array([math.nan if value == "" else float(value) for value in column.tolist()])
             case "text":
@@ -170,6 +171,38 @@ def as_kind(column: NDArray[Any], kind: object) -> NDArray[Any]:
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
+
+
+def plain_columns(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns of the types that files have, numbers, truth values and texts; whatever is of none of these as texts."""
+    return {name: _plain(column) for name, column in features.items()}
+
+
+def turned_into_texts(features: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The names of columns that `plain_columns` gives as texts, although they hold something else."""
+    return [name for name, column in features.items() if kind_of(_plain(column)) == "text" and not _are_texts(column)]
+
+
+def _plain(column: NDArray[Any]) -> NDArray[Any]:
+    kind = column.dtype.kind
+    if kind in "bif" or (kind == "u" and int(column.max(initial=0)) < 2**63):
+        return column
+    values = [None if _is_missing(value) else value for value in column.tolist()]
+    given = [value for value in values if value is not None]
+    if kind == "O" and given and all(isinstance(value, numbers.Real) for value in given):
+        if all(isinstance(value, bool | np.bool_) for value in given) and len(given) == len(values):
+            return np.array(values, dtype=bool)
+        if not any(isinstance(value, bool | np.bool_) for value in given):
+            return typed(values)
+    return np.array(["" if value is None else str(value) for value in values], dtype=object)
+
+
+def _are_texts(column: NDArray[Any]) -> bool:
+    return column.dtype.kind == "U" or all(isinstance(value, str) or _is_missing(value) for value in column.tolist())
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ in {"NAType", "NaTType"} or _is_nan(value)
 
 
 def kinds_of(features: Mapping[str, NDArray[Any]]) -> dict[str, Kind]:

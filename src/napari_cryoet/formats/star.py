@@ -55,6 +55,8 @@ GROUP: Final = "rlnOpticsGroup"
 #: Under this name `about` has the optics groups and the general block of the file that picks come from.
 PROJECT: Final = "relion"
 _OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
+_LINES_LOOKED_AT: Final = 1_000
+_START_CHARACTERS: Final = 2**16
 PICK_ID, INSTANCE_ID, IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
 
 #: What other columns of a file can't be called, since these say where and how a particle lies.
@@ -64,9 +66,21 @@ OWN: Final = frozenset(
 )
 
 
-def holds_blocks(head: str) -> bool:
-    """Whether a text starts as a STAR file does."""
-    return any(line.startswith("data_") for line in head.splitlines())
+def holds_blocks(path: Path) -> bool:
+    """Whether a file starts as a STAR file does: with a block, after nothing but comments, however long."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            for _ in range(_LINES_LOOKED_AT):
+                start = file.readline(_START_CHARACTERS)
+                if start.startswith("data_"):
+                    return True
+                if not start or not (start.isspace() or start.lstrip().startswith("#")):
+                    return False
+                while start and not start.endswith("\n"):  # the rest of a long comment
+                    start = file.readline(_START_CHARACTERS)
+    except OSError:
+        return False
+    return False
 
 
 def read_star(path: Path, context: Context) -> Picks:
@@ -206,7 +220,11 @@ class _Rows:
             if GROUP in optics and GROUP in self._table:
                 of_group = dict(zip(optics[GROUP], map(float, optics[label]), strict=True))
                 return np.array([of_group[group] for group in self._table[GROUP]], dtype=np.float64)
-            return np.full(len(self._table), float(optics[label].iloc[0]))
+            widths = {float(width) for width in optics[label]}
+            if len(widths) > 1:  # which of them, nobody knows
+                self.warnings.append(f"The optics groups differ in {label}, and particles have no {GROUP}.")
+                return None
+            return np.full(len(self._table), widths.pop())
         except (KeyError, ValueError) as error:
             raise FormatError(f"{self._path.name}: the optics table has no usable {label} ({error}).") from error
 
@@ -265,7 +283,6 @@ def _project(optics: pd.DataFrame | None, general: dict[str, Any]) -> dict[str, 
 
 def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
     """The block with positions, the blocks of optics groups and of general facts if there are; all values as texts."""
-    import pandas as pd
     import starfile
 
     refuse_large(path)
@@ -274,8 +291,13 @@ def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, An
         blocks = starfile.read(path, always_dict=True, parse_as_string=labels)  # numbers are ours to read, exactly
     except Exception as error:  # the parser fails in as many ways as there are damaged files
         raise FormatError(f"{path.name} is no STAR file that can be read ({error}).") from error
-    tables = {name: block for name, block in blocks.items() if isinstance(block, pd.DataFrame)}
+    tables = {name: _as_table(block) for name, block in blocks.items()}
     found = [table for table in tables.values() if set(PIXELS) <= set(table) or set(CENTRED) <= set(table)]
+    if len(found) > 1:
+        raise FormatError(
+            f"{path.name} has positions in {len(found)} blocks, of {listed(list(blocks))}.",
+            hint="Put them into one block, or into files of their own.",
+        )
     if not found:
         flat = any(set(PIXELS[:2]) <= set(table) for table in tables.values())
         what = "its positions have no z" if flat else f"its blocks are {listed(list(blocks)) or 'none'}"
@@ -285,6 +307,15 @@ def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, An
         )
     general = blocks.get("general")
     return found[0], tables.get("optics"), general if isinstance(general, dict) else {}
+
+
+def _as_table(block: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:
+    """A block as a table; one that lists its labels with a value each is a table of one row."""
+    import pandas as pd
+
+    if isinstance(block, pd.DataFrame):
+        return block
+    return pd.DataFrame({label: [str(value)] for label, value in block.items()})
 
 
 def _labels_in(path: Path) -> Iterator[str]:

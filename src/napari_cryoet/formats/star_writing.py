@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.eulers import angles_of
-from napari_cryoet.formats.exchange import orientations_of, rotation_losses, typed
+from napari_cryoet.formats.exchange import MAX_FILE_BYTES, orientations_of, rotation_losses, typed
 from napari_cryoet.formats.star import (
     ANGLES,
     CENTRED,
@@ -45,7 +45,7 @@ def read_notes(path: Path) -> dict[str, Any]:
     """What an export of ours says in its comment; empty where there is none."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for _ in range(_NOTES_LINES):
-            line = file.readline(2**22)
+            line = file.readline(MAX_FILE_BYTES)
             if line.startswith(_NOTES):
                 return _parsed_notes(line.removeprefix(_NOTES))
             if not line or line.startswith("data_"):

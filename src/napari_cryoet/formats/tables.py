@@ -15,9 +15,9 @@ Parquet also keeps units and where picks come from in its metadata, under ``napa
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +36,8 @@ AXES: Final = "zyx"
 SPACING: Final = "voxel_spacing_angstrom"
 PICK_ID, INSTANCE_ID, SCORE = "pick_id", "instance_id", "score"
 METADATA_KEY: Final = b"napari_cryoet"
+_HEADER_CHARACTERS: Final = 2**20
+_WHOLE_AS_REAL: Final = re.compile(r"[+-]?\d+\.0*")
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
 _ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in AXES for own in AXES)
 _POSITIONS: Final = {unit: tuple(f"{axis}_{unit}" for axis in AXES) for unit in ("voxel", *_UNITS_ANGSTROM)}
@@ -46,8 +48,16 @@ _OWN: Final = frozenset(
 
 def holds_picks_csv(head: str) -> bool:
     """Whether a text starts with a header that has positions with units."""
-    header = next(csv.reader(io.StringIO(head.removeprefix("\ufeff").split("\n", 1)[0])), [])
-    return _holds_positions(header)
+    return _holds_positions(_header(head))
+
+
+def _header(text: str) -> list[str]:
+    """The names in the first line of a text, as a CSV file has them."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    try:
+        return next(csv.reader(lines[:1]), [])
+    except csv.Error:
+        return []
 
 
 def holds_picks_parquet(path: Path) -> bool:
@@ -75,8 +85,18 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     refuse_large(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = _header(file.readline(_HEADER_CHARACTERS))
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
+    if not isinstance(table.index, pd.RangeIndex):  # the library has taken the first column for names of the rows
+        raise FormatError(
+            f"{path.name} has more values in a row than names of columns, so nobody knows which is which.",
+            hint="Give each column a name, and remove a comma at the end of the rows.",
+        )
+    twice = [name for name in sorted(_OWN) if names.count(name) > 1]
+    if twice:
+        raise FormatError(f"{path.name} has several columns called {listed(twice)}.")
     columns = {str(name): _column(table[name], kinds.get(name)) for name in table}
     return _picks(path, columns, context)
 
@@ -233,15 +253,17 @@ def _whole(
         return None
     try:
         values = [_whole_number(value, missing) for value in columns[name].tolist()]
+        return np.array(values, dtype=np.int64)
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{path.name}: {name} isn't a column of whole numbers ({error}).") from error
-    return np.array(values, dtype=np.int64)
 
 
 def _whole_number(value: Any, missing: int | None) -> int:
     is_missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     if is_missing and missing is not None:
         return missing
+    if isinstance(value, str) and _WHOLE_AS_REAL.fullmatch(value):  # as pandas writes a column that has gaps
+        value = value.split(".")[0]
     if isinstance(value, float) and value != int(value):
         raise ValueError(f"{value} is not whole")
     return int(value)
