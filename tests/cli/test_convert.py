@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from napari_cryoet.cli import main
+from napari_cryoet.cli import convert, main
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 
@@ -45,6 +45,23 @@ def test_what_is_missing_is_said_as_options(source, tmp_path, capsys):
 def test_what_the_new_file_cant_hold_is_said(source, tmp_path, capsys):
     assert main(["convert", str(source), str(tmp_path / "out.tbl"), "--spacing", "10"]) == 0
     assert "note: A table always has angles" in capsys.readouterr().out
+
+
+def test_it_is_said_before_the_file_is_there(source, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(convert, "say", lambda text: said.append((text, (tmp_path / "out.tbl").exists())))
+
+    assert main(["convert", str(source), str(tmp_path / "out.tbl"), "--spacing", "10"]) == 0
+    assert any(text.startswith("note: A table always has angles") and not is_there for text, is_there in said)
+
+
+def test_what_is_to_be_known_of_the_source_is_said(source, tmp_path, capsys):
+    assert main(["convert", str(source), str(tmp_path / "in.tbl"), "--spacing", "10"]) == 0
+    (tmp_path / "in.tbl.provenance.json").unlink()  # so that it could be anybody's
+    capsys.readouterr()
+
+    assert main(["convert", str(tmp_path / "in.tbl"), str(tmp_path / "out.csv")]) == 0
+    assert "note: Positions in Dynamo tables are taken to count from 1" in capsys.readouterr().out
 
 
 def test_nothing_is_replaced_unasked(source, tmp_path, capsys):

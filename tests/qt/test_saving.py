@@ -77,6 +77,27 @@ def test_what_a_format_cant_hold_is_told_in_words(layer, tmp_path):
     assert "A table has no column for by" in messages()
 
 
+@pytest.mark.parametrize(("button", "is_written"), [("Write", True), ("Cancel", False)])
+def test_who_sees_the_window_is_told_before(make_napari_viewer, picks, tmp_path, button, is_written):
+    viewer = make_napari_viewer(show=True)
+    layers = add_layers(viewer, load_picks(picks, name="ribosomes"))
+    (layer,) = [made for made in layers if isinstance(made, Points)]
+    told = []
+
+    def press():
+        box = QApplication.activeModalWidget()
+        told.append((box.informativeText(), (tmp_path / "a.tbl").exists()))
+        next(each for each in box.buttons() if each.text().replace("&", "") == button).click()
+
+    QTimer.singleShot(300, press)
+    layer.save(str(tmp_path / "a.tbl"), plugin=PLUGIN)
+
+    ((text, was_there),) = told
+    assert "counted from 1" in text
+    assert not was_there
+    assert (tmp_path / "a.tbl").exists() is is_written
+
+
 def test_anybodys_points_are_saved_too(viewer, tmp_path):
     points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm")
     points.save(str(tmp_path / "a.star"), plugin=PLUGIN)

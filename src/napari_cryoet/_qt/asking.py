@@ -1,14 +1,15 @@
-"""Files of picks that don't say all that is needed: the person is asked, where there is a window to ask in."""
+"""What a person is asked about files of picks, where there is a window: what one doesn't say, or won't hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer, current_viewer
-from qtpy.QtCore import QCoreApplication, QThread
+from qtpy.QtCore import QCoreApplication, Qt, QThread
+from qtpy.QtWidgets import QMessageBox
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.volumes_shown import shown_volumes
@@ -55,6 +56,32 @@ def read_asking(
                 return layers
         answer = answer.updated(given)
         read = partial(wait_for, partial(read_pick_file, _only(path), **answer._asdict()))
+
+
+def may_write(name: str, said: Sequence[str]) -> bool:
+    """Whether a person wants a file that doesn't hold all; yes where there is nobody to ask.
+
+    Parameters
+    ----------
+    name
+        Of the file.
+    said
+        What it won't hold, in words.
+    """
+    viewer = _viewer_to_ask_in()
+    if viewer is None or not said:
+        return True
+    box = QMessageBox(viewer.window._qt_window)
+    box.setWindowTitle("What this file won't hold")
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.setText(f"{name}:")
+    box.setInformativeText("\n".join(f"• {line}" for line in said))
+    write = box.addButton("Write", QMessageBox.ButtonRole.AcceptRole)
+    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(write)
+    box.setEscapeButton(cancel)
+    box.exec()
+    return box.clickedButton() is write
 
 
 def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "Cancel") -> Answer | None:

@@ -13,6 +13,7 @@ import numpy as np
 from napari.layers import Points
 from napari.utils.notifications import show_info, show_warning
 
+from napari_cryoet._qt.asking import may_write
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom
 from napari_cryoet._qt.plugin import wait_for
@@ -21,7 +22,8 @@ from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.pick_files import Written, write_picks
-from napari_cryoet.pick_formats import TITLES
+from napari_cryoet.pick_formats import TITLES, format_for, losses, missing_for
+from napari_cryoet.provenance_beside import SUFFIX
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 #: What of a layer says where its points are and what is known of them.
@@ -40,7 +42,7 @@ _MEANT: Final = (
 
 
 def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Points layer as picks, in the format that the name asks for.
+    """Write a Points layer as picks, in the format that the name asks for; what that can't hold is said before.
 
     Parameters
     ----------
@@ -55,7 +57,12 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         picks = placed_picks_of(layer)
     except ValueError as error:
         raise SaveError(f"This layer can't be written as picks: {error}.") from error
-    return _told(wait_for(partial(write_picks, picks, path, overwrite=True)))
+    name = format_for(path, picks)
+    lost = [] if missing_for(picks, name) else [said for said in losses(picks, name) if SUFFIX not in said]
+    if not may_write(Path(path).name, lost):
+        show_info("Nothing was written.")
+        return []
+    return _told(wait_for(partial(write_picks, picks, path, format=name, overwrite=True)))
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
