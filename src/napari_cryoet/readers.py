@@ -30,6 +30,8 @@ LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
 
 _HEAD_BYTES: Final = 2**16
+#: Endings of files that hardly hold anything else.
+_ONLY_PICKS: Final = frozenset({".star", ".tbl"})
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -147,6 +149,8 @@ def _is_pick_file(path: str, suffix: str) -> bool:
     local = Path(path)
     if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
+    if suffix in _ONLY_PICKS or local.name.lower().endswith(".picks.csv"):
+        return True  # if it can't be read, the reader says why
     return (suffix != ".ndjson" or path_beside(local).is_file()) and detect_format(local) is not None
 
 

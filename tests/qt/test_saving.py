@@ -13,7 +13,7 @@ from napari_cryoet._qt import asking
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.stoppable import wait_with_stop
-from napari_cryoet.exceptions import MissingContextError, SaveError, StoppedError
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError, StoppedError
 from napari_cryoet.loading import load_annotation, load_picks
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.portal_zarr import write_pyramid
@@ -239,6 +239,34 @@ class TestInAWindow:
 
         assert "doesn't say how large the tomogram is" in asked[0]
         np.testing.assert_allclose(points.data, picks.points_zyx)
+
+    def test_whoever_cancels_gets_no_layer_and_no_error(self, viewer, qtbot, tmp_path, picks):
+        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
+        path.write_text(path.read_text().split("\n", 1)[1])
+
+        def act(dialog):
+            qtbot.mouseClick(dialog.cancel_button, Qt.MouseButton.LeftButton)
+
+        timer = self.answer(qtbot, ContextDialog, act)
+        assert viewer.open(str(path), plugin=PLUGIN) == []
+        timer.stop()
+
+        assert len(viewer.layers) == 0
+
+    @pytest.mark.parametrize(
+        ("name", "content", "why"),
+        [
+            ("a.picks.csv", "z,y,x\n1,2,3\n", "the columns z, y, x don't say what they count"),
+            ("a.star", "data_\n\nloop_\n_wrpCoordinateX1\n1\n", "holds no positions of particles"),
+            ("a.tbl", "1,2,3\n", "is no Dynamo table"),
+        ],
+    )
+    def test_why_a_file_cant_be_read_is_seen(self, viewer, tmp_path, name, content, why):
+        (tmp_path / name).write_text(content)
+
+        with pytest.raises(FormatError, match=why):
+            viewer.open(str(tmp_path / name), plugin=PLUGIN)
+        assert why in messages()
 
     def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path):
         release = threading.Event()

@@ -23,7 +23,7 @@ _KEEP_VOXELS = "Open in voxels"
 def read_asking(
     read: Callable[[], list[LayerData]], path: Any, wait_for: Callable[[Callable[[], list[LayerData]]], list[LayerData]]
 ) -> list[LayerData]:
-    """The layers of a file, after asking for what it doesn't say.
+    """The layers of a file, after asking for what it doesn't say; none if the person would rather not have it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def read_asking(
     Raises
     ------
     MissingContextError
-        If there is nobody to ask, or no answer.
+        If there is nobody to ask.
     """
     answer = Answer()
     while True:
@@ -45,8 +45,10 @@ def read_asking(
             layers = read()
         except MissingContextError as error:
             given = _ask(str(error), error.missing, error.choices)
-            if given is None:
+            if given is None and viewer_to_ask_in() is None:
                 raise
+            if given is None:
+                return []
         else:
             warnings = _without_spacing(layers, path)
             if warnings is None:
@@ -68,13 +70,13 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     said
         What it won't hold, in words.
     """
-    viewer = _viewer_to_ask_in()
+    viewer = viewer_to_ask_in()
     if viewer is None or not said:
         return True
     box = QMessageBox(viewer.window._qt_window)
     box.setWindowTitle("What this file won't hold")
     box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(f"{name}:")
+    box.setText(f"Before {name} is written:")
     box.setInformativeText("\n".join(f"• {line}" for line in said))
     write = box.addButton("Write", QMessageBox.ButtonRole.AcceptRole)
     cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
@@ -85,7 +87,7 @@ def may_write(name: str, said: Sequence[str]) -> bool:
 
 
 def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "Cancel") -> Answer | None:
-    viewer = _viewer_to_ask_in()
+    viewer = viewer_to_ask_in()
     if viewer is None:
         return None
     dialog = ContextDialog(
@@ -99,7 +101,7 @@ def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = 
     return dialog.answer if dialog.exec() else None
 
 
-def _viewer_to_ask_in() -> Viewer | None:
+def viewer_to_ask_in() -> Viewer | None:
     """The viewer in front, if a person sees it: a script that opens a file mustn't hang on a question."""
     application = QCoreApplication.instance()
     if application is None or QThread.currentThread() is not application.thread():

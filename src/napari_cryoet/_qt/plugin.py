@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_error, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.asking import read_asking
+from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
@@ -28,6 +29,8 @@ from napari_cryoet.wording import plain
 T = TypeVar("T")
 
 _POLL_MS = 10
+#: How napari is told that there is nothing to add, and that this is no error.
+_NO_LAYERS = cast(list[LayerData], [(None,)])
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -82,7 +85,14 @@ def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    layers = _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
+    try:
+        layers = _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
+    except CryoETError as error:
+        if viewer_to_ask_in() is not None:  # napari says only that there was an error
+            show_error(plain(str(error)))
+        raise
+    if not layers:
+        return _NO_LAYERS
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
