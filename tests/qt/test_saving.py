@@ -19,6 +19,7 @@ from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance_beside import read_beside
 from napari_cryoet.volumes import open_volume
 
 PLUGIN = "napari-cryoet"
@@ -133,6 +134,26 @@ def test_a_streaming_mask_is_saved_in_full_resolution_without_its_padding(viewer
     labels.save(str(tmp_path / "copy.mrc"), plugin=PLUGIN)
 
     np.testing.assert_array_equal(open_volume(tmp_path / "copy.mrc").read_planes(slice(0, 9)), mask)
+
+
+def test_a_turned_mask_isnt_saved_as_if_it_were_straight(viewer, tmp_path):
+    labels = viewer.add_labels(np.ones((4, 5, 6), int), scale=(10,) * 3, units="angstrom", rotate=(0, 0, 30))
+
+    with pytest.raises(SaveError, match="rotated or sheared"):
+        labels.save(str(tmp_path / "mask.mrc"), plugin=PLUGIN)
+
+
+def test_voxels_that_somebody_may_have_painted_arent_passed_off_as_the_sources(viewer, tmp_path):
+    mask = np.zeros((9, 15, 21), np.int8)
+    mask[4:6, 6:9, 8:20] = 1
+    write_pyramid(tmp_path / "source.zarr", mask, 13.48, "mask")
+    (labels,) = add_layers(viewer, load_annotation(tmp_path / "source.zarr"))
+    labels.save(str(tmp_path / "same.mrc"), plugin=PLUGIN)
+    painted = viewer.add_labels(mask, metadata=labels.metadata, scale=(13.48,) * 3, units="angstrom")
+    painted.save(str(tmp_path / "painted.mrc"), plugin=PLUGIN)
+
+    assert read_beside(tmp_path / "same.mrc")["edits"] == []
+    assert "may have been edited" in read_beside(tmp_path / "painted.mrc")["edits"][0]
 
 
 def test_a_mask_of_unknown_size_isnt_saved(viewer, tmp_path):

@@ -39,6 +39,8 @@ _MEANT: Final = (
     "units",
     "axis_labels",
 )
+_MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
+_IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
 
 
 def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -71,7 +73,8 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Raises
     ------
     SaveError
-        If the layer says no voxel spacing in a unit of length, or its values don't fit the format.
+        If the layer says no voxel spacing in a unit of length, is rotated or sheared, or its values don't fit the
+        format.
     """
     spacing = spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
     if spacing is None:
@@ -79,7 +82,13 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
             f"The layer {meta.get('name', '')} doesn't say how wide its voxels are.",
             hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
         )
+    if not _is_straight(meta):
+        raise SaveError(f"The layer {meta.get('name', '')} is rotated or sheared in the viewer, and a mask can't be.")
+    if not may_write(Path(path).name, [_MOVED] if np.any(meta.get("translate", 0)) else []):
+        show_info("Nothing was written.")
+        return []
     about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
+    is_of_source = not about or pyramid_of(data) is not None
     try:
         made = wait_with_stop(
             lambda progress, stop: write_mask(
@@ -88,6 +97,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
                 spacing_angstrom=spacing,
                 about=about,
                 alignment_id=about.get("alignment_id"),
+                edits=() if is_of_source else [_IN_MEMORY],
                 overwrite=not Path(path).is_dir(),
                 progress=progress,
                 stop=stop,
@@ -99,7 +109,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         return []
     said = f"Wrote {made.path.name} ({'instances' if made.is_instances else 'mask'}, {made.dtype})."
     if np.any(meta.get("translate", 0)):
-        show_warning(f"{said}\nThe layer is moved from the origin of the world; the file doesn't say so.")
+        show_warning(f"{said}\n{_MOVED}")
     else:
         show_info(said)
     return [str(made.path)]
@@ -113,6 +123,13 @@ def finest_of(data: Any) -> Any:
         return finest
     size_z, size_y, size_x = pyramid.shapes[0]
     return finest[:size_z, :size_y, :size_x]
+
+
+def _is_straight(meta: dict[str, Any]) -> bool:
+    return all(
+        name not in meta or np.allclose(meta[name], np.eye(len(meta[name])) if np.ndim(meta[name]) == 2 else 0)
+        for name in ("affine", "rotate", "shear")
+    )
 
 
 def _told(made: Written) -> list[str]:

@@ -7,6 +7,8 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
   (``rlnCoordinateX/Y/Z``) in pixels of the unbinned tilt series, ``rlnTomoTiltSeriesPixelSize`` wide. 5 writes ångström
   from the centre of the tomogram (``rlnCenteredCoordinateX/Y/ZAngst``), and that centre is half the tomogram's size:
   voxel index N / 2 of a grid of N voxels (``Tomogram::centre``, ``w0 / 2.0``).
+  4.0 itself (not 5.0) adds one such pixel to a coordinate before it extracts (``getPosition``); files of 4 are taken
+  at their word here, as those of 5 are.
 - ``rlnOriginX/Y/ZAngst`` is subtracted from the position, turned by the subtomogram's matrix first (``getPosition``).
   3.0 has ``rlnOriginX/Y/Z`` in pixels of the particle's image.
 - Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
