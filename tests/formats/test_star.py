@@ -8,6 +8,7 @@ from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.formats.star import read_star
 from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.pick_formats import losses
 from napari_cryoet.picks import Picks
 
 OPTICS = """
@@ -357,3 +358,8 @@ def test_positions_in_two_blocks_are_refused_and_not_halved(tmp_path):
 
     with pytest.raises(FormatError, match="positions in 2 blocks"):
         read(path)
+
+
+def test_a_tomogram_without_a_name_is_said_to_get_one():
+    assert "what the tomogram is called" in losses(Picks([[1, 2, 3]]), "relion3")[0]
+    assert losses(Picks([[1, 2, 3]], about={"run_name": "TS_1"}), "relion3") == ()

@@ -38,6 +38,7 @@ Dialect = Literal["relion3", "relion4", "relion5"]
 _NOTES: Final = "# napari-cryoet "
 _NOTES_LINES: Final = 50
 _VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
+_NO_NAME: Final = "tomogram"
 _SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+-]+")
 
 
@@ -63,6 +64,8 @@ def missing_for(picks: Picks, dialect: Dialect) -> tuple[Literal["spacing_angstr
 def losses(picks: Picks) -> list[str]:
     """What such a file can't hold, in words; versions differ in how positions are counted, not in what they hold."""
     said = rotation_losses(picks)
+    if not _tomogram_name(picks):
+        said.append(f"Nobody said what the tomogram is called; it is written as {_NO_NAME!r}.")
     if _source_optics(picks) and _groups_of_source(picks) is None:
         said.append("Some picks are of none of the source's optics groups; all are written as one new group.")
     return said
@@ -183,8 +186,7 @@ def _is_writable(facts: Mapping[Any, Any]) -> bool:
 
 
 def _position_columns(picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None) -> dict[str, Any]:
-    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "tomogram")
-    name = name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
+    name = _tomogram_name(picks) or _NO_NAME
     label = TOMOGRAM_NAMES[dialect == "relion3"]
     values, labels = picks.points_xyz, PIXELS
     if dialect == "relion5":
@@ -195,6 +197,12 @@ def _position_columns(picks: Picks, dialect: Dialect, pixels: NDArray[np.float64
         values = values * (picks.spacing_angstrom / pixels)[:, None]
     # positions first: no reader can take a line that starts with a number for the start of a block
     return dict(zip(labels, values.T, strict=True)) | {label: np.full(len(picks), name, dtype=object)}
+
+
+def _tomogram_name(picks: Picks) -> str:
+    """What the tomogram is called, as one word; empty where nobody said it."""
+    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "")
+    return name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
 def _orientation_columns(picks: Picks) -> dict[str, Any]:
