@@ -404,3 +404,12 @@ def test_what_is_no_file_of_its_kind_is_told_why(tmp_path):
     path.write_text('{"a": 1}')
     with pytest.raises(FormatError, match="holds no picks of copick: it has no"):
         read_picks(path)
+
+
+def test_what_ndjson_cant_be_read_again_with_is_said(picks):
+    texts = np.array(["x" * 2_000, "", ""], dtype=object)
+    assert any(
+        "more than 1,000 characters" in said for said in losses(replace(picks, features={"by": texts}), "ndjson")
+    )
+    many = {f"column {number}": np.arange(3) for number in range(65)}
+    assert any("64 further columns" in said for said in losses(replace(picks, features=many), "ndjson"))

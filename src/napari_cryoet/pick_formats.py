@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
@@ -146,7 +147,16 @@ def _ndjson_losses(picks: Picks) -> list[str]:
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
     if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
         said.append("JSON knows no infinite numbers; they are left out.")
+    long = [name for name, column in picks.features.items() if _longest_text(column) > ndjson.MAX_TEXT]
+    if long:
+        said.append(f"Texts of more than {ndjson.MAX_TEXT:,} characters can't be read again, in {listed(long)}.")
+    if len(picks.features) > ndjson.MAX_COLUMNS:
+        said.append(f"No more than {ndjson.MAX_COLUMNS} further columns can be read again, of {len(picks.features)}.")
     return said
+
+
+def _longest_text(column: NDArray[Any]) -> int:
+    return max(map(len, map(str, column.tolist())), default=0) if column.dtype.kind in "OUS" else 0
 
 
 def _beside(what: str) -> str:

@@ -106,6 +106,15 @@ def test_anybodys_points_are_saved_too(viewer, tmp_path):
     assert read_picks(tmp_path / "a.star").spacing_angstrom == 10.0
 
 
+@pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.csv", "a.parquet"])
+def test_anybodys_scores_are_scores(viewer, tmp_path, name):
+    features = {"score": [0.25, 0.5]}
+    points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm", features=features)
+    points.save(str(tmp_path / name), plugin=PLUGIN)
+
+    assert read_picks(tmp_path / name).scores.tolist() == [0.25, 0.5]
+
+
 def test_points_in_a_plane_are_no_picks(viewer, tmp_path):
     points = viewer.add_points(np.ones((2, 2)))
 

@@ -102,8 +102,10 @@ def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDA
     instance_ids = _whole(columns.get("instance_id"), NO_INSTANCE)
     if instance_ids is not None:
         del columns["instance_id"]
+    is_score = "score" in columns and columns["score"].dtype.kind in "iuf"
+    scores = columns.pop("score").astype(np.float64) if is_score else None
     about = layer.metadata.get(METADATA_KEY, {})
-    return Picks(places, spacing, instance_ids=instance_ids, features=columns, about=about)
+    return Picks(places, spacing, instance_ids=instance_ids, scores=scores, features=columns, about=about)
 
 
 def placed_picks_of(layer: Points) -> Picks:
