@@ -177,3 +177,11 @@ def test_a_name_that_promises_another_format_is_refused(tmp_path, name):
     other = ".zarr" if name == "mrc" else ".mrc"
     with pytest.raises(SaveError, match="the name of another format"):
         write_mask(labels(), tmp_path / f"mask{other}", spacing_angstrom=10, format=name)
+
+
+def test_a_zarr_is_of_the_version_that_can_hold_its_ids(tmp_path):
+    assert write_mask(labels(65_535), tmp_path / "a.zarr", spacing_angstrom=10).format == "ome-zarr-0.4"
+    made = write_mask(labels(65_536), tmp_path / "b.zarr", spacing_angstrom=10)
+
+    assert (made.format, made.dtype) == ("ome-zarr-0.5", "uint32")
+    assert open_volume(made.path).read_planes(slice(0, 1))[0, 0, 0] == 65_536

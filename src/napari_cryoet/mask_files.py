@@ -111,7 +111,7 @@ def write_mask(
     spacing_angstrom
         The width of a voxel.
     format
-        By default MRC for ``.mrc``, OME-Zarr 0.4 for ``.zarr``.
+        By default MRC for ``.mrc``, OME-Zarr 0.4 for ``.zarr``, or 0.5 if there are ids that only that can hold.
     about, alignment_id, edits, who
         For the record: where it comes from, on which alignment it lies, what was done to it, and who exports it.
     overwrite
@@ -141,6 +141,8 @@ def write_mask(
         raise SaveError(f"A voxel can't be {spacing_angstrom} Å wide.")
     voxels = _Voxels(mask_zyx, progress, stop)
     largest = voxels.largest()
+    if format is None and name == "ome-zarr-0.4" and largest > np.iinfo(np.uint16).max:
+        name = "ome-zarr-0.5"
     dtype = _dtype_for(largest, name)
     notes = provenance.of_export(
         "mask",

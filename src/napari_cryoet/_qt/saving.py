@@ -20,6 +20,7 @@ from napari_cryoet._qt.plugin import wait_for
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.mask_files import TITLES as MASK_TITLES
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.pick_files import Written, write_picks
 from napari_cryoet.pick_formats import TITLES, format_for, losses, missing_for
@@ -107,7 +108,8 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     except StoppedError:
         show_info("Stopped; nothing was written.")
         return []
-    said = f"Wrote {made.path.name} ({'instances' if made.is_instances else 'mask'}, {made.dtype})."
+    kind = "instances" if made.is_instances else "mask"
+    said = f"Wrote {made.path.name} ({MASK_TITLES[made.format]}, {kind}, {made.dtype})."
     if np.any(meta.get("translate", 0)):
         show_warning(f"{said}\n{_MOVED}")
     else:
