@@ -8,6 +8,7 @@ long as the file is the one that it was written for. `read_picks` takes both up 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -173,7 +174,7 @@ def _own_grid(notes: Mapping[str, Any]) -> Context:
     spacing, shape = notes.get("voxel_spacing_angstrom"), notes.get("shape_zyx")
     is_shape = isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) for size in shape)
     return Context(
-        float(spacing) if isinstance(spacing, int | float) and spacing > 0 else None,
+        float(spacing) if isinstance(spacing, int | float) and 0 < spacing <= sys.float_info.max else None,
         (shape[0], shape[1], shape[2]) if is_shape and shape is not None else None,
     )
 

@@ -170,3 +170,8 @@ def test_an_instance_that_is_no_number_of_ours_is_refused_and_not_rounded(tmp_pa
 )
 def test_values_that_copick_has_for_nothing_are_said_before(columns, why):
     assert any(why in said for said in losses(Picks([[1, 2, 3], [4, 5, 6]], 10.0, **columns), "copick"))
+
+
+def test_a_width_that_is_no_number_is_asked_for(tmp_path):
+    with pytest.raises(MissingContextError, match="how wide a voxel is"):
+        read_picks(picks_file(tmp_path, point(), voxel_spacing=10**400))

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -104,3 +105,20 @@ def test_ids_in_a_column_with_gaps_may_look_like_numbers_with_a_point(tmp_path):
 def test_odd_tables_are_told_in_words(tmp_path, text, why):
     with pytest.raises(FormatError, match=why):
         read_picks(csv(tmp_path, text))
+
+
+def test_names_of_digits_stay_names(tmp_path):
+    path = csv(tmp_path, "z_voxel,y_voxel,x_voxel,day,plate,class\n1,2,3,2024_01,007,7\n1,2,3,2024_02,010,-8\n")
+    features = read_picks(path).features
+
+    assert features["day"].tolist() == ["2024_01", "2024_02"]
+    assert features["plate"].tolist() == ["007", "010"]
+    assert features["class"].tolist() == [7, -8]
+
+
+def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path):
+    columns = [pa.array([1.0])] * 4
+    pq.write_table(pa.table(columns, names=["z_voxel", "y_voxel", "x_voxel", "x_voxel"]), tmp_path / "a.parquet")
+
+    with pytest.raises(FormatError, match="no Parquet file that can be read"):
+        read_picks(tmp_path / "a.parquet")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -249,7 +250,7 @@ def _scores(rows: list[_Row]) -> list[float] | None:
 
 def _spacing(document: Mapping[str, Any]) -> float | None:
     spacing = document.get("voxel_spacing")
-    is_width = isinstance(spacing, int | float) and not isinstance(spacing, bool) and 0 < spacing < math.inf
+    is_width = isinstance(spacing, int | float) and not isinstance(spacing, bool) and 0 < spacing <= sys.float_info.max
     return float(spacing) if is_width and spacing is not None else None
 
 

@@ -229,7 +229,7 @@ def _table_map(path: Path) -> dict[int, str]:
         return {}
     refuse_large(beside)
     lines = [line.split(None, 1) for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return {int(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdigit()}
+    return {int(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdecimal()}
 
 
 def _given(table: pd.DataFrame, name: str) -> NDArray[np.float64] | None:

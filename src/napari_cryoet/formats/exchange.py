@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,9 @@ MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_PICKS: Final = 3_000_000
 #: How far a matrix may be from a rotation before an export says that angles hold the nearest one.
 _ROUNDED: Final = 1e-6
+
+_WHOLE: Final = re.compile(r"\s*[+-]?(?:0|[1-9]\d*)\s*", re.ASCII)
+_PADDED: Final = re.compile(r"\s*[+-]?0\d")
 
 Kind = Literal["text", "whole", "real", "truth"]
 
@@ -123,7 +127,10 @@ def refuse_large(path: Path) -> None:
 
 
 def typed(texts: Iterable[Any]) -> NDArray[Any]:
-    """A column of texts as whole numbers, as numbers, or as they are; what is missing is NaN, or "" among texts."""
+    """A column of texts as whole numbers, as numbers, or as they are; what is missing is NaN, or "" among texts.
+
+    Texts that a number would not give back, such as 007 or 2024_01, are names and stay texts.
+    """
     values = ["" if value is None or (isinstance(value, float) and math.isnan(value)) else value for value in texts]
     given = [value for value in values if value != ""]
     if given and len(given) == len(values):
@@ -131,15 +138,26 @@ def typed(texts: Iterable[Any]) -> NDArray[Any]:
             return np.array([_whole(value) for value in values], dtype=np.int64)
         except (ValueError, OverflowError):
             pass
+    if any(isinstance(value, str) and _PADDED.match(value) for value in given):
+        return np.array([str(value) for value in values], dtype=object)
     try:
         if given:
-            return np.array([math.nan if value == "" else float(value) for value in values], dtype=np.float64)
+            return np.array([math.nan if value == "" else number_of(value) for value in values], dtype=np.float64)
     except ValueError:
         pass
     return np.array([str(value) for value in values], dtype=object)
 
 
+def number_of(value: Any) -> float:
+    """As ``float``, but a name such as 2024_01 is no number."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"could not convert string to float: {value!r}")
+    return float(value)
+
+
 def _whole(value: Any) -> int:
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise ValueError(value)
     number = int(value)
     if isinstance(value, float) and number != value:
         raise ValueError(value)

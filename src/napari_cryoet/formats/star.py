@@ -33,6 +33,7 @@ from napari_cryoet.formats.exchange import (
     checked_picks,
     choose_tomogram,
     listed,
+    number_of,
     refuse_large,
     typed,
 )
@@ -137,7 +138,7 @@ class _Rows:
 
     def numbers(self, label: str) -> NDArray[np.float64]:
         try:
-            return np.array([float(value) for value in self._table[label]], dtype=np.float64)
+            return np.array([number_of(value) for value in self._table[label]], dtype=np.float64)
         except ValueError as error:
             raise FormatError(f"{self._path.name}: {label} isn't a column of numbers ({error}).") from error
 

@@ -26,7 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.exchange import MAX_PICKS, Context, as_kind, checked_picks, listed, refuse_large, typed
+from napari_cryoet.formats.exchange import (
+    MAX_PICKS,
+    Context,
+    as_kind,
+    checked_picks,
+    listed,
+    number_of,
+    refuse_large,
+    typed,
+)
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -112,7 +121,7 @@ def read_parquet(path: Path, context: Context) -> Picks:
             raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
         table = pq.read_table(path)
         columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error
     return _picks(path, columns, context)
 
@@ -241,7 +250,7 @@ def _own_spacing(path: Path, columns: Mapping[str, NDArray[Any]]) -> float | Non
 
 def _numbers(path: Path, columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
     try:
-        return np.array([math.nan if value in ("", None) else float(value) for value in columns[name].tolist()])
+        return np.array([math.nan if value in ("", None) else number_of(value) for value in columns[name].tolist()])
     except (TypeError, ValueError) as error:
         raise FormatError(f"{path.name}: {name} isn't a column of numbers ({error}).") from error
 
