@@ -61,7 +61,7 @@ def read_asking(
 
 
 def may_write(name: str, said: Sequence[str]) -> bool:
-    """Whether a person wants a file that doesn't hold all; yes where there is nobody to ask.
+    """Whether a person wants a file that doesn't hold all; yes where there is nobody to ask, or a script saves.
 
     Parameters
     ----------
@@ -71,7 +71,9 @@ def may_write(name: str, said: Sequence[str]) -> bool:
         What it won't hold, in words.
     """
     viewer = viewer_to_ask_in()
-    if viewer is None or not said:
+    thread = QThread.currentThread()
+    is_script = thread is None or thread.loopLevel() == 0  # what a person does comes from the window's event loop
+    if viewer is None or is_script or not said:
         return True
     box = QMessageBox(viewer.window._qt_window)
     box.setWindowTitle("What this file won't hold")
