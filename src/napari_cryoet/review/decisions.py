@@ -92,6 +92,10 @@ class Decisions:
         change = self._future[0]
         return Decisions(self._with(change.after), (*self._past, change), self._future[1:])
 
+    def with_others(self, verdicts: Mapping[int, Verdict]) -> Decisions:
+        """With verdicts that were given elsewhere, which are no step of ours: undoing leaves them."""
+        return Decisions(self._with(verdicts), self._past, self._future)
+
     def changed_by_last_step(self) -> frozenset[int]:
         """The picks that undoing would change."""
         return frozenset(self._past[-1].before) if self._past else frozenset()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -47,9 +49,6 @@ class Rows:
         )
 
 
-NO_ROWS: Final = Rows(np.empty(0, np.int64), np.empty((0, 3)), ())
-
-
 def rows_of(decisions: Decisions, picks: Picks) -> Rows:
     """The decisions about picks, with where these are."""
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
@@ -82,6 +81,40 @@ def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
     ids = picks.ids[found[is_found]].tolist()
     verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
     return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
+
+
+def match_parts(parts: Iterable[Rows], picks: Picks) -> tuple[Decisions, tuple[Rows, ...]]:
+    """The decisions about picks, and those that found none."""
+    decided: dict[int, Verdict] = {}
+    elsewhere = []
+    for rows in parts:
+        decisions, is_found = match(rows, picks)
+        decided |= decisions.verdicts
+        if not is_found.all():
+            elsewhere.append(rows.take(~is_found))
+    return Decisions(decided), tuple(elsewhere)
+
+
+def join(
+    ours: Decisions, ours_elsewhere: Sequence[Rows], touched: AbstractSet[int], theirs: Sequence[Rows], picks: Picks
+) -> tuple[Decisions, tuple[Rows, ...]]:
+    """What two windows decided about the same picks, and their decisions that found none.
+
+    Parameters
+    ----------
+    touched
+        The picks that were judged here: ours holds for these, and theirs for all others.
+    """
+    found, elsewhere = match_parts(theirs, picks)
+    not_found = {pick_id for rows in elsewhere for pick_id in rows.ids.tolist()}  # as picks that were moved here
+    mine = {i: verdict for i, verdict in ours.verdicts.items() if i in touched or i in not_found}
+    others = {i: verdict for i, verdict in found.verdicts.items() if i not in touched}
+    new = [rows.take(~np.isin(rows.ids, _ids(ours_elsewhere))) for rows in elsewhere]
+    return Decisions(others | mine), (*ours_elsewhere, *new)
+
+
+def _ids(parts: Sequence[Rows]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *(rows.ids for rows in parts)])
 
 
 def _match_by_place(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.intp], reach: float) -> None:

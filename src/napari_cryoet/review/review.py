@@ -5,20 +5,24 @@ This is all of the review dock that needs no window. It tells nobody when it cha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.decisions import Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Rows, rows_of
+from napari_cryoet.review.matching import Rows, join, rows_of
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
+
+_WRITING: Final = threading.Lock()  # two windows of one program don't write between each other's look and writing
 
 
 class Review:
@@ -33,7 +37,9 @@ class Review:
     store
         Where reviews are kept.
     failed
-        Told, on any thread, when the session could not be saved, or another window saved one of the same picks.
+        Told, on any thread, when the session could not be saved.
+    joined
+        Told, on any thread, what is decided in all when another window judged the same picks; see `adopt`.
 
     Attributes
     ----------
@@ -56,8 +62,9 @@ class Review:
         store: SessionStore | None = None,
         *,
         failed: Callable[[CryoETError], None] = lambda _error: None,
+        joined: Callable[[Decisions], None] = lambda _decisions: None,
     ) -> None:
-        self._store, self._failed = store or SessionStore(), failed
+        self._store, self._failed, self._joined = store or SessionStore(), failed, joined
         self.picks, self.subject = picks, subject
         resumed = self._store.resume(subject, picks)
         self.decisions: Decisions = resumed.decisions
@@ -65,7 +72,9 @@ class Review:
         self.view: Mapping[str, Any] = resumed.view
         self.order, self.filter = Order(), _no_filter()
         self._elsewhere = resumed.elsewhere
-        self._saver: AutoSaver[tuple[Decisions, Picks, Rows, Mapping[str, Any]]] = AutoSaver(self._write, failed)
+        self._touched: frozenset[int] = frozenset()  # what was judged here
+        self._theirs: tuple[Rows, ...] | None = None  # what another window saved last; only who writes uses it
+        self._saver: AutoSaver[_State] = AutoSaver(self._write, failed)
         self._measured: dict[str, NDArray[Any]] = {}
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
 
@@ -121,9 +130,19 @@ class Review:
     def _decide(self, decisions: Decisions) -> bool:
         if decisions is self.decisions:
             return False
+        about = decisions.changed_by_last_step() | self.decisions.changed_by_last_step()
+        self._touched |= about
         self.decisions = decisions
         self.save_soon()
         return True
+
+    def adopt(self, joined: Decisions) -> int:
+        """Take over what another window decided about picks that weren't judged here; how many that changed."""
+        others = {i: joined[i] for i in self.ids.tolist() if i not in self._touched}
+        others = {i: verdict for i, verdict in others.items() if verdict is not self.decisions[i]}
+        if others:
+            self.decisions = self.decisions.with_others(others)
+        return len(others)
 
     # what is looked at
 
@@ -166,20 +185,41 @@ class Review:
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        self._saver.put((self.decisions, self.picks, self._elsewhere, dict(self.view)))
+        self._saver.put(_State(self.decisions, self._touched, self.picks, self._elsewhere, dict(self.view)))
 
     def save(self) -> bool:
         """Save now what isn't saved; whether all is."""
         return self._saver.flush()
 
-    def _write(self, state: tuple[Decisions, Picks, Rows, Mapping[str, Any]]) -> None:
-        decisions, picks, elsewhere, view = state
-        others = self._store.keep_others(self.subject)
-        if others is not None:
-            self._failed(
-                CryoETError(f"Another window reviews the same picks; what it saved was kept as {others.name}.")
-            )
-        self._store.save(self.subject, [rows_of(decisions, picks), elsewhere], view)
+    def _write(self, state: _State) -> None:
+        with _WRITING:
+            self._write_joined(state)
+
+    def _write_joined(self, state: _State) -> None:
+        decisions, elsewhere = state.decisions, state.elsewhere
+        try:
+            theirs = self._store.others(self.subject)
+        except FormatError as error:
+            self._failed(error)
+            theirs = None
+        if theirs is not None:
+            self._theirs = theirs
+        if self._theirs is not None:
+            decisions, elsewhere = join(decisions, elsewhere, state.touched, self._theirs, state.picks)
+        self._store.save(self.subject, [rows_of(decisions, state.picks), *elsewhere], state.view)
+        if theirs is not None:
+            self._joined(decisions)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is saved."""
+
+    decisions: Decisions
+    touched: frozenset[int]
+    picks: Picks
+    elsewhere: tuple[Rows, ...]
+    view: Mapping[str, Any]
 
 
 def _no_filter() -> Filter:

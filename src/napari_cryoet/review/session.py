@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import Any, Final
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
-from napari_cryoet.review.matching import NO_ROWS, Rows, match
+from napari_cryoet.review.matching import Rows, match_parts
 from napari_cryoet.review.session_lines import lines_of, parse
 
 MAX_BYTES: Final = 256 * 2**20
@@ -84,7 +85,7 @@ class Resumed:
     """
 
     decisions: Decisions = field(default_factory=Decisions)
-    elsewhere: Rows = NO_ROWS
+    elsewhere: tuple[Rows, ...] = ()
     remark: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
 
@@ -129,21 +130,33 @@ class SessionStore:
             content = _read(path)
             if content is None:
                 return Resumed()
-            rows, view = parse(content, subject.key)
+            parts, view = parse(content, subject.key)
         except FormatError as error:
             aside = set_aside(path)
             return Resumed(remark=f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
         except OSError as error:
             raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
-        decisions, is_found = match(rows, picks)
-        return Resumed(decisions, rows.take(~is_found), _remark(len(rows), int(is_found.sum())), view)
+        decisions, elsewhere = match_parts(parts, picks)
+        total = sum(map(len, parts))
+        return Resumed(decisions, elsewhere, _remark(total, total - sum(map(len, elsewhere))), view)
 
-    def keep_others(self, subject: Subject) -> Path | None:
-        """Set a file aside that somebody else, as another window, wrote since we read or wrote it; where it is then."""
+    def others(self, subject: Subject) -> tuple[Rows, ...] | None:
+        """What somebody else, as another window, wrote since we read or wrote the file; None where nobody did.
+
+        Raises
+        ------
+        FormatError
+            If it isn't understood: it was set aside.
+        """
         path = self.path_of(subject)
         if path not in self._seen or _stamp(path) in {None, self._seen[path]}:
             return None
-        return set_aside(path, "other")
+        try:
+            content = _read(path)
+            return None if content is None else parse(content, subject.key)[0]
+        except (FormatError, OSError) as error:
+            aside = set_aside(path, "other")
+            raise FormatError(f"What another window saved of this review was kept as {aside.name}.") from error
 
     def _look(self, path: Path) -> None:
         self._seen[path] = _stamp(path) or (0, 0)
@@ -157,7 +170,7 @@ class SessionStore:
             If it can't be written.
         """
         path = self.path_of(subject)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with fresh.open("w", encoding="utf-8") as file:

@@ -42,8 +42,8 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
             yield json.dumps([pick_id, verdict.value, *place, rows.unit[0]]) + "\n"
 
 
-def parse(content: str, key: str) -> tuple[Rows, Mapping[str, Any]]:
-    """The decisions and the view in a session file.
+def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
+    """The decisions, those in one unit together, and the view in a session file.
 
     Raises
     ------
@@ -61,17 +61,19 @@ def parse(content: str, key: str) -> tuple[Rows, Mapping[str, Any]]:
     if header.get("decisions") != len(lines) - 1 or len(lines) - 1 > MAX_DECISIONS:
         raise FormatError("it is not whole.")
     found = [_decision(_json(line, number), number) for number, line in enumerate(lines[1:], start=2)]
-    units = {unit for *_, unit in found}
-    if len(units) > 1:
-        raise FormatError("its positions are in several units.")
+    # several, where picks were given the size of their voxels between two reviews
+    parts = tuple(_rows([each for each in found if each[3] == unit], unit) for unit in sorted({u for *_, u in found}))
     view = header.get("view")
-    rows = Rows(
+    return parts, view if isinstance(view, dict) else {}
+
+
+def _rows(found: Sequence[tuple[int, Verdict, list[float], str]], unit: str) -> Rows:
+    return Rows(
         np.array([pick_id for pick_id, *_ in found], dtype=np.int64),
         np.array([place for _, _, place, _ in found], dtype=np.float64).reshape(-1, 3),
         tuple(verdict for _, verdict, _, _ in found),
-        units.pop() if units else "angstrom",
+        unit,
     )
-    return rows, view if isinstance(view, dict) else {}
 
 
 def _json(line: str, number: int) -> Any:
