@@ -16,7 +16,7 @@ from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
-from napari_cryoet.review import SessionStore, Verdict
+from napari_cryoet.review import Review, SessionStore, Verdict
 
 SPACING = 10.0
 SHAPE = (24, 60, 60)
@@ -167,11 +167,48 @@ def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, 
     assert viewer.scene.camera.zoom == zoom
 
     press(Qt.Key.Key_N)
+    qtbot.waitUntil(lambda: viewer.layers["ribosomes"].selected_data == {8}, timeout=LONG_MS)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[8, 1:] * SPACING)
     press(Qt.Key.Key_P)
     press(Qt.Key.Key_P)
     press(Qt.Key.Key_Return)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[6, 1:] * SPACING)
+
+
+def test_the_viewer_flies_once_the_keys_rest_and_judges_at_once(dock, press, viewer, qtbot):
+    centers = []
+    viewer.scene.camera.events.center.connect(lambda event: centers.append(tuple(event.value[-2:])))
+    for key in (Qt.Key.Key_X, Qt.Key.Key_K, Qt.Key.Key_X):
+        press(key, SHIFT)
+    assert letters(dock) == "XKX-------"
+    assert viewer.layers["ribosomes"].face_color[2, 3] < viewer.layers["ribosomes"].face_color[1, 3]
+    assert dock.sheet.currentIndex().row() == 3
+    assert not centers
+
+    qtbot.waitUntil(lambda: bool(centers), timeout=LONG_MS)
+    assert centers == [tuple(POINTS[3, 1:] * SPACING)]
+    assert viewer.layers["ribosomes"].selected_data == {3}
+
+
+def test_a_click_is_not_followed_by_a_flight_that_keys_had_asked_for(dock, press, viewer, qtbot):
+    press(Qt.Key.Key_N)
+    dock.sheet.opened.emit(7)
+    assert viewer.layers["ribosomes"].selected_data == {7}
+    assert not dock._fly_soon.isActive()
+
+
+def test_what_another_window_decided_is_shown_as_soon_as_one_judges_here(dock, press, viewer, store, qtbot):
+    other = Review(link_of(dock.layer).picks, dock.review.subject, SessionStore(store.folder))
+    other.judge([4], Verdict.REJECTED)
+    other.save()
+    press(Qt.Key.Key_K)
+    qtbot.waitUntil(lambda: letters(dock) == "K---X-----", timeout=LONG_MS)
+
+    assert dock.counts.text() == "2 of 10 judged · kept 1 · rejected 1"
+    assert "Another window" in dock.notice.text
+    assert viewer.layers["ribosomes"].face_color[4, 3] < viewer.layers["ribosomes"].face_color[3, 3]
+    press(Qt.Key.Key_Z, CONTROL)
+    assert letters(dock) == "----X-----"
 
 
 def test_what_is_selected_in_the_viewer_is_shown_in_the_sheet(dock, viewer):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image, Layer, Points
@@ -13,6 +14,10 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.volume import open_for_review
+
+#: How wide a crop is at first, in diameters of the particle.
+CROP_DIAMETERS: Final = 1.6
+DEFAULT_SIDE_NM: Final = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,27 @@ def has_picks(layer: Layer) -> bool:
     return isinstance(layer, Points) and layer.ndim == 3
 
 
+def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
+    """The visible volume that lies nearest below a layer, or else any."""
+    below = layers[: layers.index(layer)] if layer in layers else layers
+    choices = [other for other in below if can_be_cut(other)] or [other for other in layers if can_be_cut(other)]
+    visible = [other for other in choices if other.visible]
+    found: Image | None = next(reversed(visible or choices), None)
+    return found
+
+
 def diameter_angstrom(layer: Points) -> float:
     """How large its points are drawn: the particle's diameter, in a layer of ours."""
     size = float(np.median(layer.size)) if len(layer.size) else 0.0
     return size * float(np.mean(_grid(layer).step))
+
+
+def crop_side_nm(layer: Points) -> float:
+    """How wide crops around its points are at first."""
+    try:
+        return round(diameter_angstrom(layer) / 10 * CROP_DIAMETERS) or DEFAULT_SIDE_NM
+    except CryoETError:
+        return DEFAULT_SIDE_NM  # what is wrong is said when crops are cut
 
 
 def _grid(layer: Any) -> _Grid:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from qtpy.QtCore import QEvent, Signal
@@ -10,16 +11,24 @@ from qtpy.QtGui import QCloseEvent, QHideEvent
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.activity import Activity
-from napari_cryoet._qt.crop_looks import Looks
+from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.measuring import Measuring
-from napari_cryoet._qt.picks_in_volume import can_be_cut, diameter_angstrom, has_picks, reader_for
+from napari_cryoet._qt.picks_in_volume import (
+    CROP_DIAMETERS,
+    DEFAULT_SIDE_NM,
+    can_be_cut,
+    crop_side_nm,
+    has_picks,
+    reader_for,
+    volume_for,
+)
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
 from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import CropReader
-from napari_cryoet.review.decisions import Verdict
+from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.ordering import Order
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
@@ -28,9 +37,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Points
 
-#: How wide a crop is at first, in diameters of the particle.
-_CROP_DIAMETERS: Final = 1.6
-_DEFAULT_SIDE_NM: Final = 40.0
+#: The viewer follows keys once they rest for so long: napari takes longer to fly than a person to judge the next pick.
+_KEYS_REST_MS: Final = 120
 
 
 class ReviewDock(ReviewScreen):
@@ -50,6 +58,7 @@ class ReviewDock(ReviewScreen):
     """
 
     _save_failed = Signal(object)  # CryoETError, from the thread that saves
+    _joined = Signal(object, object)  # the same: the Subject, and Decisions with those of another window
 
     def __init__(self, napari_viewer: napari.Viewer, *, store: SessionStore | None = None) -> None:
         super().__init__(napari_viewer)
@@ -57,12 +66,12 @@ class ReviewDock(ReviewScreen):
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
-        self._is_following = False
         self.review: Review | None = None
         self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
-        self._list_soon = single_shot(self, 0, self._list_layers)
+        self._layer_watch = LayerWatch(napari_viewer, self)
+        self._fly_soon = single_shot(self, _KEYS_REST_MS, self._follow_keys)
         self._connect()
         self._begin_with_something()
 
@@ -89,7 +98,7 @@ class ReviewDock(ReviewScreen):
             What crops are cut from; by default the volume that lies below it.
         """
         self._end()
-        self._image = image or self._image_for(layer)
+        self._image = image or volume_for(list(self._viewer.layers), layer)
         if layer is not None:
             self._begin(layer)
         self._list_layers()
@@ -113,30 +122,29 @@ class ReviewDock(ReviewScreen):
             return
         if self.parent() is None:
             self._end()
-            self._follow_layers(False)
+            self._layer_watch.follow(False)
             self.tasks.stop_all()
         else:
-            self._follow_layers(True)
+            self._layer_watch.follow(True)
 
     def close_down(self) -> None:
         """End the review for good: save, let layers look as they did, read nothing any more."""
         self._end()
-        self._follow_layers(False)
+        self._layer_watch.follow(False)
         self.tasks.close()
         self.theme.close()
 
     def _begin_with_something(self) -> None:
         """The active layer, or the only one there is."""
-        active = active_layer(self._viewer.layers)
-        choices = [layer for layer in self._viewer.layers if has_picks(layer)]
-        chosen = active if active in choices else choices[0] if len(choices) == 1 else None
-        self.review_layer(chosen)
+        active, choices = active_layer(self._viewer.layers), list(filter(has_picks, self._viewer.layers))
+        self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
             subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
-            review = Review(reviewed.picks, subject, self._store, failed=self._save_failed.emit)
+            joined = partial(self._joined.emit, subject)
+            review = Review(reviewed.picks, subject, self._store, failed=self._save_failed.emit, joined=joined)
         except CryoETError as error:
             self.notice.show_error(error)
             return
@@ -146,7 +154,7 @@ class ReviewDock(ReviewScreen):
         if review.remark:
             self.notice.show_notice(review.remark)
         self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
-        self.controls.set_looks(self._looks_of(review, layer))
+        self.controls.set_looks(self.controls.looks.recalled(review.view, crop_side_nm(layer)))
         self.controls.set_columns(review.picks.table())
         self.controls.set_sorting(Order(), "")
         self.results.use(layer, review)
@@ -156,7 +164,8 @@ class ReviewDock(ReviewScreen):
     def _end(self) -> None:
         """Save and let go of the layer."""
         self._recut_soon.stop()
-        self.measuring.use(None, None, _DEFAULT_SIDE_NM)
+        self._fly_soon.stop()
+        self.measuring.use(None, None, DEFAULT_SIDE_NM)
         self.feed.use(None, Frame(400, 50))
         self.average.use(None, Cube(400))
         self.model.set_review(None)
@@ -168,15 +177,6 @@ class ReviewDock(ReviewScreen):
             self._layer.deleteLater()
         self._layer = self._reader = self.review = None
         self.notice.hide()
-
-    def _looks_of(self, review: Review, layer: Points) -> Looks:
-        """As these picks were looked at last, or as large as suits them."""
-        now, saved = self.controls.looks, review.view
-        try:
-            side = round(diameter_angstrom(layer) / 10 * _CROP_DIAMETERS) or _DEFAULT_SIDE_NM
-        except CryoETError:
-            side = _DEFAULT_SIDE_NM  # what is wrong is said when crops are cut
-        return now.recalled(saved, side)
 
     # what is looked at
 
@@ -199,7 +199,7 @@ class ReviewDock(ReviewScreen):
         if self._reader is not None and not had_volume:
             self.average.switch.setChecked(self._reader.volume.is_near)
         self.average.use(self._reader, Cube(side, looks.is_oriented))
-        self.measuring.use(review, self._reader, side / _CROP_DIAMETERS)
+        self.measuring.use(review, self._reader, side / CROP_DIAMETERS)
         self._want_average()
         self._sort()
         self.sheet.look_again()
@@ -225,8 +225,7 @@ class ReviewDock(ReviewScreen):
             return
         self.controls.set_filter_problem("")
         self.model.set_review(review)
-        kept_place = None if row is None else self.model.place_of(row)
-        if kept_place is not None:
+        if row is not None and (kept_place := self.model.place_of(row)) is not None:
             self.sheet.go_to(kept_place)
         self.show_counts(review)
         self._show_status()
@@ -256,21 +255,27 @@ class ReviewDock(ReviewScreen):
             self._after_step(is_done, self.review.decisions.changed_by_last_step())
 
     def next_undecided(self, step: int = 1) -> None:
-        """Go to the next pick that isn't judged, in the sheet and in the viewer."""
+        """Go to the next pick that isn't judged, in the sheet, and soon in the viewer."""
         review = self.review
         place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
         if place is None:
             self.status.set_status("All picks that are shown are judged.")
             return
         self.sheet.go_to(place)
-        self.fly_to(place)
+        self._fly_soon.start()
 
     def fly_to(self, place: int) -> None:
         """Show the pick at a place of the sheet in the viewer, and select it there."""
+        self._fly_soon.stop()
         if self._layer is not None:
             row = self.model.row_at(place)
             self._layer.fly_to(row)
             self._layer.select([row])
+
+    def _follow_keys(self) -> None:
+        place = self.sheet.currentIndex().row()
+        if 0 <= place < self.model.rowCount():
+            self.fly_to(place)
 
     def _after_step(self, is_done: bool, about: frozenset[int]) -> None:
         review = self.review
@@ -308,6 +313,7 @@ class ReviewDock(ReviewScreen):
         self.verdicts.judged.connect(self.judge)
         self.sheet.judged.connect(self.judge)
         self.sheet.opened.connect(self.fly_to)
+        self.sheet.stepped.connect(self._fly_soon.start)
         self.sheet.next_undecided_requested.connect(self.next_undecided)
         self.sheet.undo_requested.connect(self.undo)
         self.sheet.redo_requested.connect(self.redo)
@@ -321,8 +327,10 @@ class ReviewDock(ReviewScreen):
         for part in (self.measuring, self.average, self.results):
             part.failed.connect(self._on_failed)
         self._save_failed.connect(self._on_failed)
+        self._joined.connect(self._on_joined)
         self.tasks.unhandled.connect(self._on_failed)
-        self._follow_layers(True)
+        self._layer_watch.changed.connect(self._list_layers)
+        self._layer_watch.follow(True)
 
     def _on_looks(self) -> None:
         """Cut crops as the fields say now, and remember that."""
@@ -347,6 +355,13 @@ class ReviewDock(ReviewScreen):
         self._recut()
         self._show_decisions()
 
+    def _on_joined(self, subject: Subject, joined: Decisions) -> None:
+        """Another window judges the same picks."""
+        count = self.review.adopt(joined) if self.review is not None and self.review.subject == subject else 0
+        if count:
+            self.notice.show_notice(f"Another window reviews the same picks: took over {count:,} of its decisions.")
+            self._show_decisions()
+
     def _on_selected_in_viewer(self, rows: list[int]) -> None:
         """One pick that is selected in the viewer is shown in the sheet."""
         place = self.model.place_of(rows[0]) if len(rows) == 1 else None
@@ -370,20 +385,6 @@ class ReviewDock(ReviewScreen):
 
     # which layers there are
 
-    def _follow_layers(self, follows: bool) -> None:
-        """Hear of layers that come and go, or no more."""
-        if follows == self._is_following:
-            return
-        self._is_following = follows
-        self._list_soon.stop()
-        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
-            (event.connect if follows else event.disconnect)(self._on_layers)
-        if follows:
-            self._list_soon.start()
-
-    def _on_layers(self, _event: Any = None) -> None:
-        self._list_soon.start()
-
     def _list_layers(self) -> None:
         """Offer the layers that there are; what is reviewed ends with its layer."""
         layers = list(self._viewer.layers)
@@ -394,13 +395,5 @@ class ReviewDock(ReviewScreen):
         images = [layer for layer in reversed(layers) if can_be_cut(layer)]
         self.controls.set_layers(points, images)
         if self._image not in images:
-            self._on_image_chosen(self._image_for(self.layer))
+            self._on_image_chosen(volume_for(layers, self.layer))
         self.controls.choose(self.layer, self._image)
-
-    def _image_for(self, layer: Points | None) -> Image | None:
-        """The visible volume that lies nearest below a layer, or else any."""
-        layers = list(self._viewer.layers)
-        below = layers[: layers.index(layer)] if layer in layers else layers
-        choices = [other for other in below if can_be_cut(other)] or [other for other in layers if can_be_cut(other)]
-        visible = [other for other in choices if other.visible]
-        return next(reversed(visible or choices), None)

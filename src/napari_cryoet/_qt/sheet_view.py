@@ -36,6 +36,7 @@ class SheetView(QListView):
 
     judged = Signal(object, bool)  # Verdict of what is selected; whether to go on to the next undecided pick
     opened = Signal(int)  # the place that one wants to see in the viewer
+    stepped = Signal()  # to the next or previous pick, by key: the viewer may follow once the keys rest
     next_undecided_requested = Signal(int)  # 1 onwards, -1 backwards
     undo_requested = Signal()
     redo_requested = Signal()
@@ -169,7 +170,7 @@ class SheetView(QListView):
         place = self.currentIndex().row() + step
         if 0 <= place < self._sheet.rowCount():
             self.go_to(place)
-            self.opened.emit(place)
+            self.stepped.emit()
 
     def _on_scroll(self, _value: int) -> None:
         if not self._look_soon.isActive():

@@ -1,0 +1,36 @@
+"""Hears of layers that come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.timers import single_shot
+
+
+class LayerWatch(QObject):
+    """Watches a viewer's layers while it is told to; several that come at once are told once."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._is_following = False
+        self._tell_soon = single_shot(self, 0, self.changed.emit)
+
+    def follow(self, follows: bool) -> None:
+        """Begin, and tell soon what there is already, or end."""
+        if follows == self._is_following:
+            return
+        self._is_following = follows
+        self._tell_soon.stop()
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            (event.connect if follows else event.disconnect)(self._on_layers)
+        if follows:
+            self._tell_soon.start()
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self._tell_soon.start()
