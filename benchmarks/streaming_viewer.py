@@ -7,7 +7,8 @@ as far away and as narrow as a profile says: ``near`` (20 ms, 300 MB/s), ``middl
 MB/s in all) or ``far`` (200 ms, 2 MB/s). Every measurement is a new process with a window of its own and empty
 caches. The rival fetches whole chunks through zarr, fsspec and dask, as napari's OME-Zarr readers do, with as many
 dask threads as we have requests in flight (16), and with its default; ``in memory`` is the floor, napari with numpy
-arrays. Needs a display, and for the rival ``pip install napari-cryoet[bench]``; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
+arrays. The rival needs ``pip install napari-cryoet[bench]``. All need a display; ``xvfb-run -a -s "-screen 0
+1600x1000x24"`` makes one.
 """
 
 from __future__ import annotations
