@@ -42,7 +42,7 @@ def test_what_can_not_be_compared_says_why(files, tmp_path):
     with pytest.raises(FormatError, match="no file of picks"):
         open_annotation(tmp_path / "a.tif")
     (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
-    with pytest.raises(FormatError, match="None of the 1 lines of log.ndjson is a point"):
+    with pytest.raises(FormatError, match=r"None of the 1 lines of log\.ndjson is a point"):
         open_annotation(tmp_path / "log.ndjson")
     with pytest.raises(FormatError, match="can't be read"):
         open_annotation(tmp_path / "absent.ndjson")
