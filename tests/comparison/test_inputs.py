@@ -6,7 +6,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from napari_cryoet import Mask, compare, open_annotation, open_portal
+from napari_cryoet import Mask, compare, open_annotation, open_portal, report_text, write_picks
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.packs.demo.truth import scene_of_run
 from napari_cryoet.picks import Picks
@@ -70,3 +70,13 @@ def test_files_of_other_programs_are_picks_too(tmp_path):
     (tmp_path / "p.csv").write_text("x_voxel,y_voxel,z_voxel\n1,2,3\n")
 
     assert open_annotation(tmp_path / "p.csv", spacing_angstrom=10).points_zyx.tolist() == [[3, 2, 1]]
+
+
+def test_a_file_of_ones_own_is_called_by_its_name_and_not_by_what_it_was_exported_from(files, tmp_path):
+    truth = open_annotation(files[9001])
+    write_picks(truth.take(np.arange(40), "kept 40").changed(shape_zyx=(50, 50, 50)), tmp_path / "kept.star")
+
+    found = compare(open_annotation(tmp_path / "kept.star", shape_zyx=(50, 50, 50)), truth, radius_angstrom=1)
+
+    assert "A (kept.star) against B (DEMO_001 · cytosolic ribosome · AN-9001)" in report_text(found)
+    assert found.scores.true_positives == 40

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from napari_cryoet import overlay, provenance
 from napari_cryoet.comparison.mask import Mask
+from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.pick_files import read_picks
@@ -69,7 +70,9 @@ def open_annotation(
         known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
         return _open_mask(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
     if "://" not in address:
-        return read_picks(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+        picks = read_picks(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+        # not by what it was exported from: it may be compared with that
+        return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
     known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
     return _read_points(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
 
