@@ -53,6 +53,24 @@ def test_dynamos_matrix_is_the_one_of_its_words(angles):
     np.testing.assert_allclose(matrices_of(np.array([angles]), "dynamo")[0], dynamo_words(*angles), atol=1e-9)
 
 
+def dynamo_source(tdrot, tilt, narot):
+    """What Dynamo's `dynamo_euler2matrix` gives, element by element."""
+    a, b, g = (math.radians(angle) for angle in (tdrot, tilt, narot))
+    ca, cb, cg, sa, sb, sg = math.cos(a), math.cos(b), math.cos(g), math.sin(a), math.sin(b), math.sin(g)
+    return [
+        [ca * cg - sa * cb * sg, -cg * sa - ca * cb * sg, sg * sb],
+        [ca * sg + cg * sa * cb, ca * cg * cb - sa * sg, -cg * sb],
+        [sa * sb, ca * sb, cb],
+    ]
+
+
+@given(ANGLES)
+def test_dynamos_own_matrix_turns_the_particle_back(angles):
+    ours = matrices_of(np.array([angles]), "dynamo")[0]
+
+    np.testing.assert_allclose(np.array(dynamo_source(*angles)) @ ours, np.eye(3), atol=1e-9)
+
+
 @pytest.mark.parametrize("convention", ["relion", "dynamo"])
 @given(ANGLES)
 def test_another_library_agrees(convention, angles):

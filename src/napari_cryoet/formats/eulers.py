@@ -11,7 +11,8 @@ A = Rz(-psi) Ry(-tilt) Rz(-rot): the inverse of the intrinsic ZYZ rotation by (r
 
 Dynamo: tdrot, tilt, narot in degrees. Its wiki (*Euler angles convention*): the particle rotates clockwise about its z
 axis, then about its new x axis, then about its new z axis; this turns the template onto the particle. So our matrix is
-Rz(-tdrot) Rx(-tilt) Rz(-narot): the inverse of the extrinsic ZXZ rotation by (tdrot, tilt, narot).
+Rz(-tdrot) Rx(-tilt) Rz(-narot): the inverse of the extrinsic ZXZ rotation by (tdrot, tilt, narot), and of what Dynamo's
+own ``dynamo_euler2matrix`` gives, Rz(narot) Rx(tilt) Rz(tdrot), which turns coordinates back into the template's.
 
 Where tilt is 0 or 180 degrees, only the sum or the difference of the other two angles means something. The last of them
 is then written as 0.
