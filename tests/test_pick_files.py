@@ -1,5 +1,6 @@
 import itertools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -413,3 +414,11 @@ def test_what_ndjson_cant_be_read_again_with_is_said(picks):
     )
     many = {f"column {number}": np.arange(3) for number in range(65)}
     assert any("64 further columns" in said for said in losses(replace(picks, features=many), "ndjson"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_a_pipe_is_no_file_and_isnt_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "picks.star")
+
+    with pytest.raises(FormatError, match="is no file"):
+        read_picks(tmp_path / "picks.star")
