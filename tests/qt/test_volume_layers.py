@@ -65,3 +65,13 @@ def test_napari_takes_them_for_its_own(make):
     assert isinstance(mask, Labels)
     assert image.as_layer_data_tuple()[2] == "image"
     assert mask.as_layer_data_tuple()[2] == "labels"
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_new_labels_over_it_are_as_large_as_what_was_stored(make, kind):
+    viewer = ViewerModel()
+    viewer.layers.append(make(kind))
+    viewer.layers.selection.active = viewer.layers[0]
+    viewer._new_labels()  # what napari's button does
+
+    assert viewer.layers[1].data.shape == SHAPE_ZYX

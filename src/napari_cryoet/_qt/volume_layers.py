@@ -13,19 +13,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
+from napari.layers._multiscale_data import MultiScaleData
 from napari.layers.base.base import Extent
 
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+
+class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
+    """Levels that say they are as large as what was stored; so large are the labels that napari makes over them."""
+
+    def __init__(self, levels: Iterable[Any], shape: tuple[int, ...]) -> None:
+        super().__init__(levels)
+        self._shape = shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the finest level without its padding."""
+        return self._shape
 
 
 class _Unpadded:
     """Over a layer of levels: as large as the volume without its padding."""
 
     data: Any
+    _data: Any
+
+    def __init__(self, data: Any, **options: Any) -> None:
+        super().__init__(data, **options)  # type: ignore[call-arg]
+        pyramid = pyramid_of(data)
+        if pyramid is not None:
+            self._data = _Levels(self._data, pyramid.shapes[0])
 
     @property
     def _extent_data(self) -> NDArray[Any]:
