@@ -47,7 +47,7 @@ class _Unpadded:
     def __init__(self, data: Any, **options: Any) -> None:
         super().__init__(data, **options)  # type: ignore[call-arg]
         pyramid = pyramid_of(data)
-        if pyramid is not None:
+        if pyramid is not None and isinstance(self._data, MultiScaleData):  # a single level is not padded
             self._data = _Levels(self._data, pyramid.shapes[0])
 
     @property
