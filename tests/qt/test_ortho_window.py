@@ -74,6 +74,24 @@ def test_in_a_window_the_dock_lies_below_and_goes_without_a_trace(qtbot, make_na
     assert len(viewer.layers) == 2
 
 
+def test_in_a_low_window_they_lie_beside_the_left_column_and_give_its_place_back(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(VOLUME, contrast_limits=(0, 1))
+    viewer.window.resize(1280, 800)
+    dock, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
+    window = views.window()
+    corner = Qt.Corner.BottomLeftCorner
+    before = window.corner(corner)
+    with qtbot.waitSignal(views.opened):
+        pass
+    qtbot.waitUntil(lambda: views.splitter.height() > 200)
+    assert window.corner(corner) == Qt.DockWidgetArea.LeftDockWidgetArea
+    viewer.window.remove_dock_widget(dock)
+    QApplication.processEvents()
+
+    assert window.corner(corner) == before != Qt.DockWidgetArea.LeftDockWidgetArea
+
+
 def test_the_runs_page_opens_them(qtbot, make_napari_viewer, memory, portal):
     viewer = make_napari_viewer(show=True)
     browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)

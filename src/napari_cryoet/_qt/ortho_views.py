@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 DOCK_NAME: Final = "Orthogonal views"
 _DELAY_MS: Final = 12
+_SHARE: Final = 0.38  # of the window's height
 _HINT: Final = (
     "Click or drag: cursor · wheel: step · Ctrl+wheel: zoom · right drag: pan · "
     "in the viewer itself: click, or Shift+drag"
@@ -63,7 +66,8 @@ class OrthoViews(QWidget):
         self.setAccessibleName("Orthogonal views")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds empty room
         self._viewer = napari_viewer
-        self._is_closed = self._was_placed = False
+        self._is_closed = self._was_placed = self._has_corner = False
+        self._give_corner_back: Callable[[], None] = lambda: None
         self._theme = Theme(napari_viewer, self)
         self.shared_cursor = SharedCursor(napari_viewer, self)
         self.views = tuple(
@@ -110,6 +114,7 @@ class OrthoViews(QWidget):
         self._is_closed = True
         self._tell_later.stop()
         self._go_on_soon.stop()
+        self._give_corner_back()
         for event in self._list_events():
             event.disconnect(self._on_layers)
         self.cameras.close()
@@ -178,7 +183,22 @@ class OrthoViews(QWidget):
             return
         if window.dockWidgetArea(dock) != Qt.DockWidgetArea.BottomDockWidgetArea:
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        window.resizeDocks([dock], [int(0.38 * window.height())], Qt.Orientation.Vertical)
+        wanted_px = int(_SHARE * window.height())
+        if not self._has_corner and _left_column_px(window) + wanted_px > _room_px(window):
+            self._give_corner(window)
+        window.resizeDocks([dock], [wanted_px], Qt.Orientation.Vertical)
+
+    def _give_corner(self, window: QMainWindow) -> None:
+        """Lie beside the left column, not below it: in a low window it would leave no height; until this is closed."""
+        corner = Qt.Corner.BottomLeftCorner
+        before = window.corner(corner)
+
+        def give_back() -> None:
+            with suppress(RuntimeError):  # the window may be gone before
+                window.setCorner(corner, before)
+
+        self._has_corner, self._give_corner_back = True, give_back
+        window.setCorner(corner, Qt.DockWidgetArea.LeftDockWidgetArea)
 
     def _list_events(self) -> tuple[Any, ...]:
         events = self._viewer.layers.events
@@ -216,3 +236,20 @@ class OrthoViews(QWidget):
         column.setSpacing(3)
         column.addLayout(top)
         column.addWidget(self.splitter, 1)
+
+
+def _left_column_px(window: QMainWindow) -> int:
+    """How little height the docks at the left can do with."""
+    return sum(
+        dock.minimumSizeHint().height()
+        for dock in window.findChildren(QDockWidget)
+        if dock.isVisible()
+        and not dock.isFloating()
+        and window.dockWidgetArea(dock) == Qt.DockWidgetArea.LeftDockWidgetArea
+    )
+
+
+def _room_px(window: QMainWindow) -> int:
+    """How high docks can be between the menu and the status bar."""
+    bars = (window.menuBar(), window.statusBar())
+    return window.height() - sum(bar.height() for bar in bars if bar is not None and bar.isVisible())
