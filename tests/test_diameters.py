@@ -21,6 +21,9 @@ from napari_cryoet.exceptions import FormatError
         (None, "Cytosolic_Ribosome", 300),
         ("GO:0005835", "fatty acid synthase complex", 260),
         ("CDPO:1234567", "ferritin complex", 120),
+        ("UniProtKB:P10537", "whatever", 130),
+        ("P10537", None, 130),
+        ("uniprot:p10537", None, 130),
         ("CDPO:1234567", "Snoopy", DEFAULT_DIAMETER_ANGSTROM),
         (None, None, DEFAULT_DIAMETER_ANGSTROM),
     ],
@@ -63,6 +66,15 @@ class TestTheUsersOwn:
         set_diameter("ribosome", 300)
 
         assert not any(known.is_changed for known in known_diameters())
+
+    @pytest.mark.parametrize("word", ["P00760", "p00760", "UniProt:P00760", "UniProtKB:P00760"])
+    def test_an_accession_of_uniprot_means_the_portals_id_however_it_is_written(self, word):
+        set_diameter(word, 90)
+
+        assert diameter_angstrom("UniProtKB:P00760", "trypsin") == 90
+        assert known_diameters()[0].words == ("UniProtKB:P00760",)
+        forget_diameter(word)
+        assert diameter_angstrom("UniProtKB:P00760", "trypsin") == DEFAULT_DIAMETER_ANGSTROM
 
     @pytest.mark.parametrize(
         ("word", "angstrom"), [("x", 0), ("x", 4), ("x", 1e6), ("x", float("nan")), ("  ", 100), ("x" * 201, 100)]

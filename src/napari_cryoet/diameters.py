@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ _MAX_FILE_BYTES: Final = 256 * 2**10
 _MAX_OBJECTS: Final = 2_000
 _MAX_TEXT: Final = 200
 _FIELD: Final = "diameters_angstrom"
+#: https://www.uniprot.org/help/accession_numbers
+_ACCESSION: Final = re.compile(
+    r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2}", flags=re.IGNORECASE
+)
 
 # Diameter of the sphere that holds most of the particle. Those of the CZII challenge (2024) are twice the radii that
 # its organisers gave; the others are rounded from the structures in the PDB and EMDB.
@@ -121,7 +126,7 @@ def set_diameter(word: str, angstrom: float) -> None:
     FormatError
         If it can't be written.
     """
-    tidy = " ".join(word.split())
+    tidy = _full_id(" ".join(word.split()))
     if not tidy or len(tidy) > _MAX_TEXT:
         raise ValueError("an object needs a name or an id, of at most 200 characters")
     if not SMALLEST_ANGSTROM <= angstrom <= LARGEST_ANGSTROM:
@@ -136,6 +141,12 @@ def set_diameter(word: str, angstrom: float) -> None:
     if len(own) > _MAX_OBJECTS:
         raise ValueError(f"there can't be more than {_MAX_OBJECTS:,} objects in the table")
     _write_own(own)
+
+
+def known_diameter(word: str) -> KnownDiameter | None:
+    """The table's row of an object, by any id or name of it; None where it has none."""
+    key = _row_key(object_key(None, word))
+    return next((known for known in known_diameters() if _row_key(object_key(None, known.words[0])) == key), None)
 
 
 def forget_diameter(word: str) -> None:
@@ -164,7 +175,14 @@ def diameters_problem() -> str:
 
 def _row_key(key: str) -> str:
     """The key of the object that a word means."""
+    key = object_key(None, _full_id(key))
     return object_key(None, _ROW_OF[key][0]) if key in _ROW_OF else key
+
+
+def _full_id(word: str) -> str:
+    """An accession of UniProt as the portal has it, ``UniProtKB:P10537``; any other word as it is."""
+    accession = re.sub(r"^uniprot(kb)?:", "", word, flags=re.IGNORECASE)
+    return f"UniProtKB:{accession.upper()}" if _ACCESSION.fullmatch(accession) else word
 
 
 def _path() -> Path:
@@ -190,7 +208,9 @@ def _read_own() -> tuple[dict[str, tuple[str, float]], str]:
     if not isinstance(rows, dict):
         return {}, f"{path} isn't a table of diameters, so sizes are the built-in ones."
     own = {
-        _row_key(object_key(None, word)): (word, float(value)) for word, value in rows.items() if _is_row(word, value)
+        _row_key(object_key(None, word)): (_full_id(word), float(value))
+        for word, value in rows.items()
+        if _is_row(word, value)
     }
     bad = sum(not _is_row(word, value) for word, value in rows.items())
     own = dict(list(own.items())[:_MAX_OBJECTS])

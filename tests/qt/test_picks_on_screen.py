@@ -14,6 +14,7 @@ from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.slabs import slabs_of
+from napari_cryoet.colors import object_key
 from napari_cryoet.diameters import diameter_angstrom, known_diameters, set_diameter
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
@@ -201,6 +202,19 @@ class TestTheTable:
         assert table.table.item(0, 0).text() == "UniProtKB:P12345"
         table.table.item(0, 1).setData(Qt.ItemDataRole.EditRole, 7.5)
         assert diameter_angstrom("UniProtKB:P12345") == 75
+
+    @pytest.mark.parametrize("word", ["ribosome", "GO:0005840", "p10537"])
+    def test_adding_what_is_there_only_goes_to_its_row(self, qtbot, table, word):
+        before = known_diameters()
+        with qtbot.assertNotEmitted(table.changed):
+            qtbot.keyClicks(table.word, word)
+            qtbot.keyClick(table.word, Qt.Key.Key_Return)
+
+        assert known_diameters() == before
+        assert table.problem.text() == ""
+        row = table.table.currentRow()
+        assert object_key(None, word).upper() in table.table.item(row, 0).toolTip().upper()
+        assert table.word.text() == ""
 
     def test_a_change_is_marked_and_can_be_forgotten(self, qtbot, table):
         set_diameter("ribosome", 310)

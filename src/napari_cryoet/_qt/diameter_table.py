@@ -24,6 +24,7 @@ from napari_cryoet.diameters import (
     changed_objects,
     diameters_problem,
     forget_diameter,
+    known_diameter,
     known_diameters,
     reset_diameters,
     set_diameter,
@@ -124,9 +125,12 @@ class DiameterTable(QWidget):
         word = self.word.text().strip()
         if not word:
             return
-        self._change(lambda: set_diameter(word, DEFAULT_DIAMETER_ANGSTROM))
+        if known_diameter(word) is None:  # what is there already keeps its size until another is typed
+            self._change(lambda: set_diameter(word, DEFAULT_DIAMETER_ANGSTROM))
+        known = known_diameter(word)
         found = next(
-            (row for row in range(self.table.rowCount()) if self._word_at(row) == " ".join(word.split())), None
+            (row for row in range(self.table.rowCount()) if known is not None and self._word_at(row) == known.words[0]),
+            None,
         )
         if found is not None:
             self.word.clear()
