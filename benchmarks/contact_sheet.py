@@ -137,7 +137,7 @@ def fly_alone(viewer: napari.Viewer) -> None:
 
 
 def judge(dock: ReviewDock) -> None:
-    """One pick after the other, by keys, which flies from each to the next."""
+    """One pick after the other, by keys, without rest; the viewer flies to the last."""
     dock.sheet.go_to(0)
     dock.sheet.setFocus()
     for key in [Qt.Key.Key_K, Qt.Key.Key_X] * 5:

@@ -431,6 +431,31 @@ def test_a_volume_that_is_rotated_in_the_viewer_says_why_it_wont_do(dock, viewer
     assert "rotated is rotated or sheared" in dock.notice.text
 
 
+@pytest.mark.parametrize("name", ["volume", "ribosomes"])
+def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, viewer, qtbot, name):
+    layer = viewer.layers[name]
+
+    def middle(row):
+        crop = dock.feed.crop(row)
+        return None if crop is None else crop.values[5, 5]
+
+    assert middle(1) == pytest.approx(2, abs=0.3)
+    shift = -10.0 if name == "volume" else 10.0
+    layer.translate = (0, 0, shift * SPACING)  # the pick 1 now lies where 6 was
+    qtbot.waitUntil(lambda: middle(1) == pytest.approx(7, abs=0.3), timeout=LONG_MS)
+
+    layer.rotate = 30
+    qtbot.waitUntil(lambda: "rotated" in dock.notice.text, timeout=LONG_MS)
+    layer.rotate = 0
+    qtbot.waitUntil(lambda: middle(1) == pytest.approx(7, abs=0.3), timeout=LONG_MS)
+    assert not dock.notice.isVisible()
+
+
+def test_crops_are_cut_anew_when_a_layer_gets_another_volume(dock, viewer, qtbot):
+    viewer.layers["volume"].data = volume() * 3
+    qtbot.waitUntil(lambda: dock.feed.crop(1) is not None and dock.feed.crop(1).values.max() > 5, timeout=LONG_MS)
+
+
 def test_a_layer_without_points_has_nothing_to_judge(dock, viewer, qtbot):
     empty = viewer.add_points(ndim=3, name="empty")
     dock.review_layer(empty)

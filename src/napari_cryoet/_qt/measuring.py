@@ -35,7 +35,7 @@ class Measuring(QObject):
         """Whether something is being measured."""
         return self._tasks.is_running(TASK)
 
-    def use(self, review: Review | None, reader: CropReader | None, diameter_angstrom: float) -> None:
+    def use(self, review: Review | None, reader: CropReader | None, diameter_angstrom: float = 100.0) -> None:
         """Begin anew: other picks, or another volume; what was measured before is forgotten.
 
         Parameters

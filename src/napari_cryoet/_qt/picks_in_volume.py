@@ -54,6 +54,12 @@ def has_picks(layer: Layer) -> bool:
     return isinstance(layer, Points) and layer.ndim == 3
 
 
+def offered(layers: Sequence[Layer]) -> tuple[list[Points], list[Image]]:
+    """The layers that can be reviewed, and those that crops can be cut from, the uppermost first."""
+    images: list[Image] = [layer for layer in reversed(layers) if can_be_cut(layer)]
+    return [layer for layer in reversed(layers) if has_picks(layer)], images
+
+
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
     """The visible volume that lies nearest below a layer, or else any."""
     below = layers[: layers.index(layer)] if layer in layers else layers

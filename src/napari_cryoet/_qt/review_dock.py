@@ -11,17 +11,10 @@ from qtpy.QtGui import QCloseEvent, QHideEvent
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.measuring import Measuring
-from napari_cryoet._qt.picks_in_volume import (
-    CROP_DIAMETERS,
-    DEFAULT_SIDE_NM,
-    can_be_cut,
-    crop_side_nm,
-    has_picks,
-    reader_for,
-    volume_for,
-)
+from napari_cryoet._qt.picks_in_volume import CROP_DIAMETERS, crop_side_nm, has_picks, offered, reader_for, volume_for
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
@@ -71,6 +64,7 @@ class ReviewDock(ReviewScreen):
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
         self._layer_watch = LayerWatch(napari_viewer, self)
+        self._grid_watch = GridWatch(self)
         self._fly_soon = single_shot(self, _KEYS_REST_MS, self._follow_keys)
         self._connect()
         self._begin_with_something()
@@ -165,7 +159,8 @@ class ReviewDock(ReviewScreen):
         """Save and let go of the layer."""
         self._recut_soon.stop()
         self._fly_soon.stop()
-        self.measuring.use(None, None, DEFAULT_SIDE_NM)
+        self.measuring.use(None, None)
+        self._grid_watch.watch()
         self.feed.use(None, Frame(400, 50))
         self.average.use(None, Cube(400))
         self.model.set_review(None)
@@ -192,6 +187,7 @@ class ReviewDock(ReviewScreen):
                 self._reader = reader_for(layer.layer, self._image, review.picks)
             except CryoETError as error:
                 self.notice.show_error(error)
+        self._grid_watch.watch(layer.layer, self._image)
         looks = self.controls.looks
         side = looks.side_nm * 10
         frame = Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, self.sheet.crop_px | 1)
@@ -329,6 +325,7 @@ class ReviewDock(ReviewScreen):
         self._save_failed.connect(self._on_failed)
         self._joined.connect(self._on_joined)
         self.tasks.unhandled.connect(self._on_failed)
+        self._grid_watch.changed.connect(self._on_grid)
         self._layer_watch.changed.connect(self._list_layers)
         self._layer_watch.follow(True)
 
@@ -347,6 +344,11 @@ class ReviewDock(ReviewScreen):
         self._recut()
         self.show_review(self.review, has_image=image is not None)
 
+    def _on_grid(self) -> None:
+        if self._reader is None:
+            self.notice.hide()  # a complaint about where they lay
+        self._recut()
+
     def _on_picks_changed(self) -> None:
         if self.review is None or self._layer is None:
             return
@@ -356,7 +358,6 @@ class ReviewDock(ReviewScreen):
         self._show_decisions()
 
     def _on_joined(self, subject: Subject, joined: Decisions) -> None:
-        """Another window judges the same picks."""
         count = self.review.adopt(joined) if self.review is not None and self.review.subject == subject else 0
         if count:
             self.notice.show_notice(f"Another window reviews the same picks: took over {count:,} of its decisions.")
@@ -391,8 +392,7 @@ class ReviewDock(ReviewScreen):
         if self.layer is not None and self.layer not in layers:
             self.review_layer(None)
             return
-        points = [layer for layer in reversed(layers) if has_picks(layer)]
-        images = [layer for layer in reversed(layers) if can_be_cut(layer)]
+        points, images = offered(layers)
         self.controls.set_layers(points, images)
         if self._image not in images:
             self._on_image_chosen(volume_for(layers, self.layer))
