@@ -456,6 +456,14 @@ def test_crops_are_cut_anew_when_a_layer_gets_another_volume(dock, viewer, qtbot
     qtbot.waitUntil(lambda: dock.feed.crop(1) is not None and dock.feed.crop(1).values.max() > 5, timeout=LONG_MS)
 
 
+def test_a_layer_with_a_point_that_is_nowhere_is_said_to_be_none_to_review(dock, viewer):
+    stray = viewer.add_points([[np.nan, 20, 20], [5, 5, 5]], name="stray")
+    dock.review_layer(stray)
+
+    assert dock.review is None
+    assert "stray can't be reviewed" in dock.notice.text
+
+
 def test_a_layer_without_points_has_nothing_to_judge(dock, viewer, qtbot):
     empty = viewer.add_points(ndim=3, name="empty")
     dock.review_layer(empty)

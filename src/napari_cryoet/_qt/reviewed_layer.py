@@ -15,12 +15,18 @@ from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
 from napari_cryoet._qt.flying import fly_to
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
 from napari_cryoet.picks import Picks
 
 
 class ReviewedLayer(QObject):
     """Follows a layer, and the arrows that go with it, until it is closed; then they look as they did before.
+
+    Raises
+    ------
+    CryoETError
+        If its points are no picks.
 
     Attributes
     ----------
@@ -34,7 +40,10 @@ class ReviewedLayer(QObject):
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
-        self._link = link_of(layer)
+        try:
+            self._link = link_of(layer)
+        except ValueError as error:  # as points that are nowhere
+            raise CryoETError(f"The points of {layer.name} can't be reviewed: {error}.") from error
         self.picks: Picks = self._link.picks
         self._viewer = viewer
         self._dimmed = np.empty(0, np.int64)
