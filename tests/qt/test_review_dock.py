@@ -132,6 +132,18 @@ def test_keys_judge_and_undo_and_go_on(dock, press):
     assert letters(dock) == "K---------"
 
 
+def test_the_first_key_judges_the_first_undecided_pick_and_the_viewer_stays(dock, make_dock, viewer, qtbot):
+    step = viewer.dims.current_step
+    dock.sheet.setFocus()
+    qtbot.keyClick(dock.sheet, Qt.Key.Key_K)
+    assert letters(dock) == "K---------"
+    assert viewer.dims.current_step == step
+    dock.close_down()
+
+    again = make_dock()
+    assert again.sheet.selected_places == [1]
+
+
 def test_a_range_of_picks_is_judged_at_once(dock, press, qtbot):
     press(Qt.Key.Key_Right, SHIFT)
     press(Qt.Key.Key_Right, SHIFT)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVB
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Tasks
@@ -123,6 +124,7 @@ class ExportPicks(QWidget):
             widget.native.setAccessibleName(widget.label or "Replace the file if there is one")
             form.addRow("" if widget is self.replace else widget.label, widget.native)
         for box in (self.layer, self.format):  # long names must not make the dock wide
+            elide_middle(box.native)
             box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.native.setMinimumContentsLength(12)
         self.who.native.setPlaceholderText("your name, for the record")

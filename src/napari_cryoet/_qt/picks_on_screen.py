@@ -131,7 +131,7 @@ class PicksOnScreen(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
-        self.setMinimumWidth(280)
+        self.setMinimumWidth(300)
 
     def _connect(self) -> None:
         self.picks_nm.changed.connect(self._on_picks_nm)

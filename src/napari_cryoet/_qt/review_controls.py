@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.crop_looks import PLANES, Looks
+from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.review.cropping import Plane
 from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
@@ -213,6 +214,7 @@ def _combo(name: str) -> QComboBox:
     combo = QComboBox()
     combo.setAccessibleName(name)
     combo.setToolTip(name)
+    elide_middle(combo)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(2)
     combo.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)

@@ -221,8 +221,11 @@ class ReviewDock(ReviewScreen):
             return
         self.controls.set_filter_problem("")
         self.model.set_review(review)
-        if row is not None and (kept_place := self.model.place_of(row)) is not None:
-            self.sheet.go_to(kept_place)
+        here = None if row is None else self.model.place_of(row)
+        if here is None and row is None:
+            here = review.next_undecided(-1, 1)  # so that the first key judges something
+        if here is not None:
+            self.sheet.go_to(here)
         self.show_counts(review)
         self._show_status()
 
