@@ -69,6 +69,8 @@ class ReviewControls(QWidget):
         super().__init__(parent)
         self.points = _combo("Picks to review")
         self.image = _combo("Volume that crops are cut from")
+        for combo in (self.points, self.image):
+            elide_middle(combo)
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
         self.plane = _combo("Plane of the crops")
@@ -214,7 +216,6 @@ def _combo(name: str) -> QComboBox:
     combo = QComboBox()
     combo.setAccessibleName(name)
     combo.setToolTip(name)
-    elide_middle(combo)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(2)
     combo.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
