@@ -208,8 +208,8 @@ class TestComparing:
 
     def test_what_was_painted_over_a_mask_that_streams_is_compared_with_it(self, qtbot, dock, viewer_model, show_files):
         (streamed,) = show_files(COARSE_MEMBRANES)
-        viewer_model._new_labels()  # as napari's button does: as large as the streamed layer with its padding
-        (painted,) = [layer for layer in viewer_model.layers if layer is not streamed]
+        padded = np.zeros(streamed.data[0].shape, np.uint8)  # as a script makes it from the streamed layer's data
+        painted = viewer_model.add_labels(padded, scale=streamed.scale, units=streamed.units)
         true_shape = side_of(streamed).shape_zyx
         assert painted.data.shape == streamed.data[0].shape != true_shape
         size_z, size_y, size_x = true_shape
