@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,20 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from qt.fake_portal import FakePortal
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _modules_out_of_reach_of_collections() -> None:
+    """Let collections pass over what importing napari made.
+
+    napari looks for garbage each time that a layer is removed from a canvas, and its fixture for viewers after each
+    test: 0.2 s each time over all modules, which is half of what a test of a window takes.
+    """
+    import napari._qt.qt_main_window
+    import napari._vispy.canvas  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

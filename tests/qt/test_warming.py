@@ -9,6 +9,15 @@ from napari_cryoet._qt import warming
 from napari_cryoet._qt.warming import warm_up
 
 
+@pytest.fixture(autouse=True)
+def _nothing_frozen():
+    """As it is in a process of napari; all tests of windows together keep some objects from collections."""
+    gc.unfreeze()
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def unused(monkeypatch):
     """pint as it is before anybody has asked for a unit."""
