@@ -15,6 +15,7 @@ from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.versions import Versions
 from stream_server import StreamServer
 
 SHAPE = (64, 160, 160)
@@ -117,3 +118,29 @@ def test_an_mrc_file_that_changed_after_its_header_was_read_is_an_error(tmp_path
     (tmp_path / "b.mrc").replace(tmp_path / "a.mrc")
     with pytest.raises(ChangedError, match="changed while it was read"):
         levels[0][40].compute()
+
+
+def test_what_was_under_way_while_a_version_was_forgotten_does_not_count():
+    versions = Versions("a.zarr")
+    _, before = versions.of("0")
+    versions.settle("0", "old", before)
+    versions.forget("0")
+    with pytest.raises(ChangedError):
+        versions.settle("0", "old", before)
+    assert versions.of("0")[0] is None
+
+    _, after = versions.of("0")
+    versions.settle("0", "new", after)
+    versions.settle("0", "new", before)  # late, but right
+    versions.confirm("0", "new")
+    with pytest.raises(ChangedError, match="changed while it was read"):
+        versions.confirm("0", "old")
+
+
+def test_a_file_without_a_version_is_confirmed_until_it_is_forgotten():
+    versions = Versions("a.zarr")
+    versions.settle("0", None, 0)
+    versions.confirm("0", None)
+    versions.forget("0")
+    with pytest.raises(ChangedError):
+        versions.confirm("0", None)

@@ -93,15 +93,16 @@ class _Files:
         """Read a part of a place; see `ChunkFiles`."""
         if place.size is not None:
             length = place.size - start if length is None else min(length, place.size - start)
-        version = place.version if place.version is not None else self._versions.of(place.key)
+        known, forgotten = self._versions.of(place.key)
+        version = known if place.version is None else place.version
         piece = self._source.read(place.key, start=place.start + start, length=length, version=version, stop=stop)
         if piece is not None:
-            self._versions.settle(place.key, piece.version)
+            self._versions.settle(place.key, piece.version, forgotten)
         return piece
 
     def confirm(self, place: Place, version: str | None) -> None:
         """Make sure that a version still counts; see `ChunkFiles`."""
-        self._versions.settle(place.key, version)
+        self._versions.confirm(place.key, version)
 
 
 class OwnFiles(_Files):
@@ -222,10 +223,11 @@ class ShardFiles(_Files):
     def _read_index(self, key: str, stop: threading.Event) -> _HeldIndex | None:
         size = self._layout.index_nbytes
         is_at_end = self._layout.index_location == "end"
+        _, forgotten = self._versions.of(key)
         piece = self._source.read(key, start=-size if is_at_end else 0, length=size, stop=stop)
         if piece is None:
             return None
-        self._versions.settle(key, piece.version)
+        self._versions.settle(key, piece.version, forgotten)
         return _HeldIndex(parse_index(piece.content, self._layout, file_bytes=piece.total_bytes), piece.version)
 
     def _key(self, chunk: Chunk) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 from napari_cryoet.exceptions import ChangedError
 
@@ -19,34 +20,49 @@ class Versions:
     def __init__(self, where: str) -> None:
         self._where = where
         self._known: dict[str, str | None] = {}
+        self._forgotten: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def of(self, key: str) -> str | None:
-        """The version of a file, None where it isn't known or can't be."""
+    def of(self, key: str) -> tuple[str | None, int]:
+        """The version of a file, None where it isn't known or can't be, and how often it was forgotten so far."""
         with self._lock:
-            return self._known.get(key)
+            return self._known.get(key), self._forgotten[key]
 
-    def settle(self, key: str, version: str | None) -> None:
-        """Take the version of a file for the one that counts.
+    def settle(self, key: str, version: str | None, forgotten: int) -> None:
+        """Take the version of a file that was read for the one that counts.
+
+        Parameters
+        ----------
+        forgotten
+            What `of` said before it was asked for. What was under way while it was forgotten is of the version before,
+            perhaps, and must not count for those who ask from then on.
 
         Raises
         ------
         ChangedError
-            Where another one counts already.
+            Where another one counts already, or may.
         """
         with self._lock:
-            known = self._known.setdefault(key, version)
-        if known != version:
-            raise ChangedError(
-                f"{self._where} ({key}) changed while it was read.", hint="Try again once it doesn't change any more."
-            )
+            if forgotten == self._forgotten[key]:
+                self._known.setdefault(key, version)
+            is_it = key in self._known and self._known[key] == version
+        if not is_it:
+            self._raise(key)
+
+    def confirm(self, key: str, version: str | None) -> None:
+        """Raise ChangedError unless it is this version of a file that counts."""
+        with self._lock:
+            is_it = key in self._known and self._known[key] == version
+        if not is_it:
+            self._raise(key)
 
     def forget(self, key: str) -> None:
-        """Let the next version that is met count."""
+        """Let the next version count that is asked for from now on."""
         with self._lock:
             self._known.pop(key, None)
+            self._forgotten[key] += 1
 
-    def forget_all(self) -> None:
-        """Let the next version of every file count."""
-        with self._lock:
-            self._known.clear()
+    def _raise(self, key: str) -> None:
+        raise ChangedError(
+            f"{self._where} ({key}) changed while it was read.", hint="Try again once it doesn't change any more."
+        )
