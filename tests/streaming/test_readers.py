@@ -22,7 +22,7 @@ from zarr.codecs import (
     ZstdCodec,
 )
 
-from napari_cryoet.exceptions import StreamError
+from napari_cryoet.exceptions import DamagedError, StreamError
 from napari_cryoet.streaming import frame_reader, open_pyramid, readers, slabs
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -271,6 +271,20 @@ def test_a_shard_whose_index_is_damaged_is_an_error(tmp_path):
     content[-10] ^= 1
     file.write_bytes(content)
     with pytest.raises(StreamError, match="checksum"):
+        open_afresh(tmp_path / "a").read(0)
+
+
+def test_a_frame_that_says_that_it_holds_fewer_than_no_bytes_is_damaged(tmp_path):
+    array = zarr.create_array(
+        str(tmp_path / "a"), shape=(22, 21), dtype=">i2", chunks=(22, 8), zarr_format=2, order="F", compressors=Blosc()
+    )
+    array[...] = np.arange(22 * 21).reshape(22, 21)
+    file = chunk_files(tmp_path / "a")[0]
+    content = bytearray(file.read_bytes())
+    content[4:8] = (-5).to_bytes(4, "little", signed=True)
+    file.write_bytes(content)
+
+    with pytest.raises(DamagedError, match="damaged"):
         open_afresh(tmp_path / "a").read(0)
 
 

@@ -38,6 +38,7 @@ _DAMAGE = (
     zlib.error,
     lzma.LZMAError,
     struct.error,
+    SystemError,  # numcodecs, of a frame that says that it holds fewer than no bytes
 )
 
 
