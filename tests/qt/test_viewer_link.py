@@ -535,3 +535,15 @@ def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, sho
         open_tomogram(world.first)
         for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION_MASK):
             show(world.first, shape_type)
+
+
+def test_the_tomogram_stays_whole_in_view_when_something_else_makes_the_canvas_smaller(
+    qtbot, viewer_model, world, open_tomogram, show
+):
+    viewer_model.canvas.size = (700, 600)
+    open_tomogram(world.first)
+    wide = viewer_model.scene.camera.zoom
+    show(world.first, ShapeType.SEGMENTATION_MASK)  # whose fields are wider
+    viewer_model.canvas.size = (700, 300)
+
+    qtbot.waitUntil(lambda: viewer_model.scene.camera.zoom == pytest.approx(wide / 2))

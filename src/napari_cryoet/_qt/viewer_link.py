@@ -15,6 +15,7 @@ from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.fitted_view import FittedView
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
@@ -79,6 +80,7 @@ class ViewerLink(QObject):
         self._is_removing = False
         self._remark_on_units = ""
         self._tidy = single_shot(self, 0, self._remove_orphans)
+        self._fitted = FittedView(viewer, self)
         for layer in self._own:
             self._watch(layer)
         adopt_layers_of(viewer)
@@ -178,6 +180,7 @@ class ViewerLink(QObject):
         """Stop everything and let go of the viewer; layers stay."""
         self.stop()
         self._tidy.stop()
+        self._fitted.close_down()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.events.inserted.disconnect(self._look_at_units)
 
@@ -249,6 +252,8 @@ class ViewerLink(QObject):
             viewer.reset_view(layers=layers)
             for axis, steps in enumerate(viewer.dims.nsteps):
                 viewer.dims.set_current_step(axis, (steps - 1) // 2)
+        if is_first_image:
+            self._fitted.fit(layers[0])  # also where napari did: another layer's fields make the canvas smaller then
         if was_empty:
             viewer.canvas.overlays.scale_bar.visible = True
         if active is not None and key_of(active) is None:
