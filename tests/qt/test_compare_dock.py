@@ -208,12 +208,11 @@ class TestComparing:
 
     def test_what_was_painted_over_a_mask_that_streams_is_compared_with_it(self, qtbot, dock, viewer_model, show_files):
         (streamed,) = show_files(COARSE_MEMBRANES)
-        padded = np.zeros(streamed.data[0].shape, np.uint8)  # as a script makes it from the streamed layer's data
-        painted = viewer_model.add_labels(padded, scale=streamed.scale, units=streamed.units)
-        true_shape = side_of(streamed).shape_zyx
-        assert painted.data.shape == streamed.data[0].shape != true_shape
-        size_z, size_y, size_x = true_shape
-        painted.data[:size_z, :size_y, :size_x] = np.asarray(streamed.data[0])[:size_z, :size_y, :size_x]
+        viewer_model._new_labels()  # as napari's button does
+        (painted,) = [layer for layer in viewer_model.layers if layer is not streamed]
+        assert painted.data.shape == side_of(streamed).shape_zyx != streamed.data[0].shape  # which is padded
+        size_z, size_y, size_x = painted.data.shape
+        painted.data[:] = np.asarray(streamed.data[0])[:size_z, :size_y, :size_x]
         dock.form.a.value, dock.form.b.value = painted, streamed
         assert dock.form.beta.native.isVisible()
         ask(qtbot, dock)

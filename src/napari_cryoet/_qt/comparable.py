@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,15 +44,13 @@ def are_alike(one: Layer | None, other: Layer | None) -> bool:
     return any(isinstance(one, kind) and isinstance(other, kind) for kind in (Points, Labels))
 
 
-def side_of(layer: Layer, spacing_angstrom: float | None = None, beside: Iterable[Layer] = ()) -> Picks | Mask:
+def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask:
     """A layer as it is now; nothing of a mask is read.
 
     Parameters
     ----------
     spacing_angstrom
         The width of its voxels, where its scale has no unit of length.
-    beside
-        The viewer's layers. Those that stream are padded at their far ends, and so is what napari makes over them.
 
     Raises
     ------
@@ -64,12 +61,12 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None, beside: Iterabl
     if _is_moved(layer):
         raise ComparisonError(f"The layer {layer.name!r} is moved or turned against its own grid.")
     try:
-        return _side_of(layer, spacing_angstrom, beside)
+        return _side_of(layer, spacing_angstrom)
     except ValueError as error:  # such as positions that aren't numbers
         raise ComparisonError(f"The layer {layer.name!r} can't be compared: {error}.") from error
 
 
-def _side_of(layer: Layer, spacing_angstrom: float | None, beside: Iterable[Layer]) -> Picks | Mask:
+def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
     about = about_of(layer) | {SHOWN_NAME: layer.name}
     if isinstance(layer, Points):
         picks = picks_of(layer)
@@ -79,8 +76,7 @@ def _side_of(layer: Layer, spacing_angstrom: float | None, beside: Iterable[Laye
         return picks.changed(spacing_angstrom=spacing, about=dict(picks.about) | about)
     pyramid = pyramid_of(layer.data)
     data = layer.data[0] if layer.multiscale else layer.data
-    shape = _shape_without_padding(layer, data, beside) if pyramid is None else pyramid.shapes[0]
-    size_z, size_y, size_x = (int(size) for size in shape)
+    size_z, size_y, size_x = (int(size) for size in (data.shape if pyramid is None else pyramid.shapes[0]))
     spacing = spacing_angstrom_of(layer)
     return Mask(
         data,
@@ -89,15 +85,6 @@ def _side_of(layer: Layer, spacing_angstrom: float | None, beside: Iterable[Laye
         alignment_id=about.get("alignment_id"),
         about=about,
     )
-
-
-def _shape_without_padding(layer: Layer, data: Any, beside: Iterable[Layer]) -> Any:
-    """The size of a mask; that of the volume that it was painted over where it is as large as that one with padding."""
-    for other in beside:
-        pyramid = pyramid_of(getattr(other, "data", None))
-        if pyramid is not None and other.data[0].shape == data.shape and np.allclose(other.scale, layer.scale):
-            return pyramid.shapes[0]
-    return data.shape
 
 
 def suggested_radius_angstrom(layer: Layer) -> float:

@@ -80,8 +80,8 @@ class CompareForm(QWidget):
         """
         spacing = float(self.spacing.value)
         return Question(
-            a=side_of(self.a.value, spacing, self._viewer.layers),
-            b=side_of(self.b.value, spacing, self._viewer.layers),
+            a=side_of(self.a.value, spacing),
+            b=side_of(self.b.value, spacing),
             radius_angstrom=float(self.radius.value) * _ANGSTROM_A_NM,
             beta=float(self.beta.value),
             method=_METHODS[self.method.value],

@@ -35,7 +35,7 @@ class FittedView(QObject):
 
     def fit(self, layer: Layer) -> None:
         """Show all of a layer, now and when the canvas gets another size."""
-        self._viewer.fit_to_view(layers=[layer])
+        self._viewer.reset_view(layers=[layer])
         self._layer, self._camera = weakref.ref(layer), self._camera_now()
 
     def close_down(self) -> None:

@@ -221,10 +221,8 @@ class ReviewDock(ReviewScreen):
             return
         self.controls.set_filter_problem("")
         self.model.set_review(review)
-        here = None if row is None else self.model.place_of(row)
-        if here is None and row is None:
-            here = review.next_undecided(-1, 1)  # so that the first key judges something
-        if here is not None:
+        here = review.next_undecided(-1, 1) if row is None else self.model.place_of(row)
+        if here is not None:  # so that the first key judges something
             self.sheet.go_to(here)
         self.show_counts(review)
         self._show_status()

@@ -248,12 +248,11 @@ class ViewerLink(QObject):
             show_as_discs(layer)
         if not self._insert(key, group, layers):
             return False
+        if is_first_image:
+            self._fitted.fit(layers[0])  # also where napari did: the layer's fields have made the canvas smaller since
         if is_first_image and not was_empty:
-            viewer.reset_view(layers=layers)
             for axis, steps in enumerate(viewer.dims.nsteps):
                 viewer.dims.set_current_step(axis, (steps - 1) // 2)
-        if is_first_image:
-            self._fitted.fit(layers[0])  # also where napari did: another layer's fields make the canvas smaller then
         if was_empty:
             viewer.canvas.overlays.scale_bar.visible = True
         if active is not None and key_of(active) is None:
