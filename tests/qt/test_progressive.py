@@ -515,3 +515,32 @@ def test_what_napari_has_sliced_meanwhile_is_not_sliced_again(qtbot, viewer, ser
     status._wake()
     qtbot.waitUntil(lambda: len(told) > 1)
     assert refreshed
+
+
+def test_the_thumbnail_is_of_the_last_picture_too(qtbot, viewer, served, tmp_path):
+    layer, status = add_mask_behind_a_gate(viewer, served, tmp_path)
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact, timeout=10_000)
+
+    qtbot.waitUntil(lambda: bool(layer.thumbnail[..., :3].any()), timeout=3_000)
+    assert not status.is_thumbnail_due
+
+
+def test_the_thumbnail_is_also_of_what_napari_has_sliced_without_making_one(qtbot, viewer, served, tmp_path):
+    layer, status = add_mask_behind_a_gate(viewer, served, tmp_path)
+    status._redraw_timer.timeout.disconnect()
+    status._redraw_timer.timeout.connect(lambda: (layer.set_view_slice(), status._on_time()))
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact, timeout=10_000)
+
+    qtbot.waitUntil(lambda: bool(layer.thumbnail[..., :3].any()), timeout=3_000)
+
+
+def add_mask_behind_a_gate(viewer, served, tmp_path):
+    values = np.zeros((45, 300, 310), "i1")
+    values[:, 100:200, 50:250] = 1
+    pyramid = stream(served, tmp_path, values, "mask")
+    served.gate.clear()
+    layer, status = add(viewer, pyramid, "labels")
+    assert not layer.thumbnail[..., :3].any()
+    return layer, status

@@ -30,6 +30,7 @@ from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.surfaces import Surface
+from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 
 _REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most this often
 _REFRESH_3D_S = 0.33
-_THUMBNAIL_S = 1.0
+_THUMBNAIL_S = 0.5
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
 _REQUEST_FIELDS = frozenset(
     {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
@@ -67,11 +68,12 @@ class StreamStatus(QObject):
         self._layer = weakref.ref(layer)
         self._display = display
         self._speed = _Speed()
-        self._drawn_at = self._thumbnail_at = -_THUMBNAIL_S
-        self._woken_at = self._sliced_at = -math.inf
+        self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.timeout.connect(self._on_time)
+        self._thumbnail_timer = single_shot(self, round(_THUMBNAIL_S * 1000), self._on_thumbnail_time)
+        layer.events.thumbnail.connect(self._on_thumbnail)
         self._woken.connect(self._on_woken)
         if display is not None:
             display.on_change = _weak_call(self, "_wake")
@@ -96,6 +98,11 @@ class StreamStatus(QObject):
             as_of=self._display.pyramid.as_of,
         )
 
+    @property
+    def is_thumbnail_due(self) -> bool:
+        """Whether the layer's thumbnail is older than its picture, for a moment."""
+        return self._thumbnail_timer.isActive() and self._thumbnail_at < self._sliced_at
+
     def stop(self) -> None:
         """Ask for nothing any more until `retry`; the layer shows what is in memory."""
         if self._display is not None:
@@ -114,6 +121,7 @@ class StreamStatus(QObject):
     def close(self) -> None:
         """Ask for nothing ever again."""
         self._redraw_timer.stop()
+        self._thumbnail_timer.stop()
         if self._display is not None:
             self._display.close()
 
@@ -144,10 +152,7 @@ class StreamStatus(QObject):
         if layer is None:
             return
         if self._woken_at > self._sliced_at:  # else napari has sliced it meanwhile, for a step of the slider
-            now = time.monotonic()
-            with_thumbnail = now - self._thumbnail_at >= _THUMBNAIL_S
-            self._thumbnail_at = now if with_thumbnail else self._thumbnail_at
-            layer.refresh(extent=False, thumbnail=with_thumbnail, highlight=False)
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
             self._drawn_at = time.monotonic()
         self.changed.emit(self.state)
 
@@ -161,6 +166,16 @@ class StreamStatus(QObject):
     def end_slice(self) -> None:
         """Note that napari shows what it began to slice."""
         shared_redraws.spent(time.monotonic() - self._sliced_at)
+        if not self._thumbnail_timer.isActive():
+            self._thumbnail_timer.start()  # not each time, since it costs as much as a small picture
+
+    def _on_thumbnail(self) -> None:
+        self._thumbnail_at = time.monotonic()
+
+    def _on_thumbnail_time(self) -> None:
+        layer = self._layer()
+        if layer is not None and self._thumbnail_at < self._sliced_at:
+            layer._update_thumbnail()
 
     def _wake(self) -> None:
         """Called on any thread when there is something new."""

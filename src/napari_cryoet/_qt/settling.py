@@ -63,7 +63,8 @@ class Settling(QObject):
             stream = self._link.stream_of(key)
             if stream is None or not stream.state.is_progressive:
                 continue
-            if not stream.state.is_exact and (stream.state.missing_blocks or not stream.state.is_limited):
+            is_sharp = stream.state.is_exact or (stream.state.is_limited and not stream.state.missing_blocks)
+            if not is_sharp or stream.is_thumbnail_due:
                 yield f"{key.kind} {key.id}"
 
     def _on_started(self, key: Hashable, _title: str) -> None:
