@@ -107,8 +107,9 @@ class Probe:
         QTest.qWait(ms)
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float = 180.0) -> bool:
-        """Turn the event loop until something is so; False where it isn't in time."""
+        """Turn the event loop until something is so, and once at least; False where it isn't in time."""
         end = time.perf_counter() + timeout_s
+        self.wait(1)
         while not condition():
             if time.perf_counter() > end:
                 return False

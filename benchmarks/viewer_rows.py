@@ -60,7 +60,7 @@ def fast(probe: Probe) -> Result:
 
 
 def scrub(probe: Probe, steps: int, pause_s: float) -> Result:
-    """Step on at a steady pace, like a hand on the slider: a step that is late is taken at once."""
+    """Step on at a steady pace, like a hand on the slider: a step that is late is taken at the next turn of the event loop."""
     probe.begin()
     start = probe.index()
     taken: list[tuple[float, int]] = []

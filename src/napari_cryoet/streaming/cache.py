@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
 Value = TypeVar("Value")
 
@@ -45,12 +45,19 @@ class MemoryCache(Generic[Value]):
 
     def get(self, key: Hashable) -> Value | None:
         """The entry, which thereby counts as used, or None; waits for nobody."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        with contextlib.suppress(KeyError):  # another thread may just have forgotten it
-            self._entries.move_to_end(key)
-        return entry[0]
+        return next(self.get_each((key,)))
+
+    def get_each(self, keys: Iterable[Hashable]) -> Iterator[Value | None]:
+        """As `get`, for thousands of keys."""
+        entry_of, move_to_end = self._entries.get, self._entries.move_to_end
+        for key in keys:
+            entry = entry_of(key)
+            if entry is None:
+                yield None
+                continue
+            with contextlib.suppress(KeyError):  # another thread may just have forgotten it
+                move_to_end(key)
+            yield entry[0]
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._entries

@@ -7,12 +7,13 @@ levels made by block mean the one it was averaged into, for levels made by takin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, box_slices, intersect
-from napari_cryoet.streaming.thin import cut_box, plane_of, thin_key
+from napari_cryoet.streaming.thin import plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,13 +71,6 @@ class _Part:
         """Each block with its content, or as much of it as a plane needs."""
         return zip(self.pyramid.grid(self.level).covering(self.box), self.contents, strict=True)
 
-    def place(self, block: BlockIndex, content: Block) -> Box:
-        """Where the content of a block lies."""
-        place, plane = self.pyramid.grid(self.level).box(block), plane_of(self.box)
-        if plane is None or content.shape[plane[0]] == place[plane[0]][1] - place[plane[0]][0]:
-            return place
-        return cut_box(place, plane)
-
     @property
     def is_empty(self) -> bool:
         """Whether nothing of it is in memory."""
@@ -84,13 +78,25 @@ class _Part:
 
     def paint(self, values: Block) -> None:
         """Copy whatever there is into the values of the box."""
-        for block, content in self.blocks():
-            if content is None:
-                continue
-            place = self.place(block, content)
-            common = intersect(place, self.box)
-            if common is not None:
-                values[box_slices(common, self.box)] = content[box_slices(common, place)]
+        targets, sources = zip(*self._along(), strict=True)
+        cuts, (axis, _) = list(sources), plane_of(self.box) or (0, 0)
+        if self.box[axis][1] - self.box[axis][0] == 1:  # what has one layer there has the right one: block or cut
+            cuts[axis] = [slice(0, 1)] * len(cuts[axis])
+        for target, source, cut, content in zip(
+            product(*targets), product(*sources), product(*cuts), self.contents, strict=True
+        ):
+            if content is not None:
+                values[target] = content[source if content.shape[axis] > 1 else cut]
+
+    def _along(self) -> Iterator[tuple[list[slice], list[slice]]]:
+        """On each axis, where what each block brings belongs in the box, and where that is in the block."""
+        grid = self.pyramid.grid(self.level)
+        for borders, (first, last), (start, stop) in zip(grid.borders, grid.span(self.box), self.box, strict=True):
+            blocks = [(begin, max(begin, start), min(end, stop)) for begin, end in pairwise(borders[first : last + 1])]
+            yield (
+                [slice(from_ - start, to - start) for _, from_, to in blocks],
+                [slice(from_ - begin, to - begin) for begin, from_, to in blocks],
+            )
 
     def present(self) -> npt.NDArray[np.bool_]:
         """Which blocks there are, along each axis."""
@@ -115,15 +121,19 @@ class _Part:
 
 
 def _look_up(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box) -> _Part:
-    plane = plane_of(box)
-    contents: list[Block | None] = []
-    for block in pyramid.grid(level).covering(box):
-        key = pyramid.key(level, block)
-        content = memory.get(key)
-        if content is None and plane is not None:
-            content = memory.get(thin_key(key, plane))
-        contents.append(content if isinstance(content, np.ndarray) else None)
-    return _Part(pyramid, level, box, contents, any(content is None for content in contents))
+    owner, plane = pyramid.owner, plane_of(box)
+    blocks = pyramid.grid(level).covering
+    contents = _arrays(memory.get_each((owner, level, block) for block in blocks(box)))
+    lacks = any(content is None for content in contents)
+    if lacks and plane is not None:
+        cuts = _arrays(memory.get_each((owner, level, block, plane) for block in blocks(box)))
+        contents = [cut if content is None else content for content, cut in zip(contents, cuts, strict=True)]
+        lacks = any(content is None for content in contents)
+    return _Part(pyramid, level, box, contents, lacks)
+
+
+def _arrays(found: Iterator[object]) -> list[Block | None]:
+    return [content if isinstance(content, np.ndarray) else None for content in found]
 
 
 def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box, placeholder: float) -> Picture:
@@ -198,8 +208,11 @@ def _enlarge(
 ) -> npt.NDArray[Any]:
     """The voxel of an array at each of some indices that ascend along each axis, from where the first of them is.
 
-    The last axis comes first: then most is copied as whole rows.
+    The last axis comes first: then most is copied as whole rows. An axis on which nothing changes is passed over, since
+    a picture that is copied once more costs most of all that is done here.
     """
-    for axis in reversed(range(1, values.ndim)):
+    axes = [axis for axis in reversed(range(values.ndim)) if len(indices[axis]) != values.shape[axis]] or [0]
+    for axis in axes[:-1]:
         values = values.take(indices[axis] - indices[axis][0], axis)
-    return values.take(indices[0] - indices[0][0], 0, out, "clip")  # which needs no copy of all
+    first = indices[axes[-1]][0]
+    return values.take(indices[axes[-1]] - first, axes[-1], out, "clip")  # which needs no copy of all
