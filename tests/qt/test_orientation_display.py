@@ -64,6 +64,26 @@ class TestFollowing:
         link_of(points).undo()
         assert starts(viewer) == [[2, 3, 4], [5, 6, 7]]
 
+    def test_they_are_hidden_and_shown_with_their_picks(self, viewer, points, display):
+        points.visible = False
+        assert not display.layer.visible
+        points.visible = True
+        assert display.layer.visible
+
+    def test_a_person_may_hide_them_alone(self, viewer, points, display):
+        display.layer.visible = False
+        points.visible = False
+        points.visible = True
+        assert not display.layer.visible
+
+    def test_what_a_person_shows_alone_stays_until_the_picks_are_hidden_again(self, viewer, points, display):
+        points.visible = False
+        display.layer.visible = True
+        points.visible = True
+        assert display.layer.visible
+        points.visible = False
+        assert not display.layer.visible
+
     def test_a_new_pick_has_no_arrow(self, viewer, points, display):
         points.selected_data = {0}
         points.add([0, 0, 0])

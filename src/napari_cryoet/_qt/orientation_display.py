@@ -78,6 +78,7 @@ class OrientationDisplay(QObject):
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_writing = False
+        self._is_hidden_with_points = False
         self._soon = single_shot(self, 0, self._follow)
         self._tidy = single_shot(self, 0, self._remove_orphan)
         self._link.changed.connect(self._follow)
@@ -85,6 +86,7 @@ class OrientationDisplay(QObject):
         points.events.border_color.connect(self._on_looks)
         points.events.size.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
+        points.events.visible.connect(self._on_visible)
         for event in (points.events.scale, points.events.translate, points.events.affine, points.events.units):
             event.connect(self._on_placed)
 
@@ -191,6 +193,16 @@ class OrientationDisplay(QObject):
         if points is not None and self._drawn and points.shown is not self._drawn[1]:
             self._soon.start()
 
+    def _on_visible(self, _event: Any = None) -> None:
+        """Arrows are hidden with their points, and shown with them again unless a person had hidden them alone."""
+        points, vectors = self._points(), self.layer
+        if points is None or vectors is None:
+            return
+        if points.visible:
+            vectors.visible |= self._is_hidden_with_points
+        self._is_hidden_with_points = not points.visible and vectors.visible
+        vectors.visible &= points.visible
+
     def _on_placed(self, _event: Any = None) -> None:
         points, vectors = self._points(), self.layer
         if points is not None and vectors is not None:
@@ -274,6 +286,7 @@ class OrientationDisplay(QObject):
             translate=points.translate,
             affine=points.affine,
             units=points.units,
+            visible=points.visible,
             axis_labels=points.axis_labels,
             metadata={METADATA_KEY: dict(points.metadata.get(METADATA_KEY, {})), PICKS_KEY: picks},
             vector_style="arrow",
@@ -286,4 +299,5 @@ class OrientationDisplay(QObject):
         layers.insert(layers.index(points), vectors)
         layers.selection.active = active
         self._use(vectors)
+        self._is_hidden_with_points = not points.visible
         return vectors
