@@ -1,6 +1,6 @@
 """What layers are called: of remote words, where napari shows names as HTML."""
 
-from napari_cryoet.loading import annotation_name, tomogram_name
+from napari_cryoet.layer_names import annotation_name, tomogram_name
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_run, make_tomogram
 

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
         load_annotation,
         load_captions,
         load_picks,
-        load_tilt_series,
         load_tomogram,
     )
     from napari_cryoet.mask_files import write_mask
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from napari_cryoet.pick_files import read_picks, write_picks
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal import Portal, open_portal
+    from napari_cryoet.tilt_series_layers import load_tilt_series
 
 __all__ = [
     "ComparisonError",
@@ -118,7 +118,7 @@ _HOMES = {
     "load_annotation": "loading",
     "load_captions": "loading",
     "load_picks": "loading",
-    "load_tilt_series": "loading",
+    "load_tilt_series": "tilt_series_layers",
     "load_tomogram": "loading",
     "open_annotation": "comparison",
     "open_portal": "portal",

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.volumes_shown import ShownVolume
 from napari_cryoet.exceptions import Context
-from napari_cryoet.loading import MAX_SPACING_ANGSTROM
+from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
 from napari_cryoet.wording import spacing_text
 
 _MAX_VOXELS = 2**20

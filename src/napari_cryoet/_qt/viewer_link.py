@@ -24,11 +24,13 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.colors import RGBA, colors_of, object_key
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layer_names import tomogram_name
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.loading import load_annotation, load_tilt_series, load_tomogram, tomogram_name
+from napari_cryoet.loading import load_annotation, load_tomogram
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.streaming.display import Display
+from napari_cryoet.tilt_series_layers import load_tilt_series
 
 MayDiscard = Callable[[str], bool]
 

@@ -1,0 +1,122 @@
+"""Of what layers of volumes are made: an image or labels of a volume, and where it lies in the world."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from napari_cryoet import provenance
+from napari_cryoet.colors import RGBA, instance_colormap
+from napari_cryoet.contrast import robust_limits
+from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.formats import ndjson
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.mask_values import labels_in_memory
+from napari_cryoet.policy import shared_policy
+from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
+
+AXES: Final = ("z", "y", "x")
+MAX_SPACING_ANGSTROM: Final = 1e6
+MASK_OPACITY: Final = 0.5
+_NO_SPACING: Final = "The file doesn't say how large its voxels are, so positions are in voxels, not in ångström."
+
+
+def labels_spec(
+    volume: Volume, common: dict[str, Any], name: str, color: RGBA | None, stop: threading.Event | None
+) -> LayerSpec:
+    """A Labels layer: one colour for all that isn't background, or without a colour one in turn for each instance."""
+    levels = list(volume.levels) if volume.dtype.kind in "iu" else [labels_in_memory(volume, stop=stop)]
+    options = common | {
+        "name": name,
+        "multiscale": len(levels) > 1,
+        "colormap": instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color},
+        "opacity": MASK_OPACITY,
+    }
+    return LayerSpec(_levels(levels), options, "labels")
+
+
+def _levels(levels: list[Any]) -> Any:
+    """The levels, or the array itself where there is only one: napari's Labels take no list of one."""
+    return levels if len(levels) > 1 else levels[0]
+
+
+def image_spec(volume: Volume, stop: threading.Event | None, **options: Any) -> LayerSpec:
+    """An Image layer with contrast limits from the planes that are seen first."""
+    limits = _limits(volume, stop)
+    options |= {"multiscale": len(volume.levels) > 1, "colormap": "gray"}
+    return LayerSpec(_levels(volume.levels), options | ({} if limits is None else {"contrast_limits": limits}), "image")
+
+
+def _limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float] | None:
+    """By the middle planes, or others where those hold nothing."""
+    level = len(volume.levels) - 1 if _stays_coarse(volume) else 0
+    for at in (0.5, 0.25, 0.75):
+        limits = robust_limits(volume.sample(stop=stop, at=at, level=level))
+        if limits is not None:
+            return limits
+    return None if volume.dtype.kind in "ui" else (0.0, 1.0)
+
+
+def _stays_coarse(volume: Volume) -> bool:
+    """Whether the finest planes aren't what is seen first."""
+    return shared_policy().coarse_only and volume.pyramid is not None and bool(volume.pyramid.line)
+
+
+@contextmanager
+def opened_volume(url: str, stop: threading.Event | None) -> Iterator[Volume]:
+    """A volume for a layer to keep; if no layer comes of it, whatever is still being fetched of it ends."""
+    if stop is not None and stop.is_set():
+        raise StoppedError
+    volume = open_volume(url, stop=stop)
+    try:
+        yield volume
+    except BaseException:
+        volume.close()
+        raise
+
+
+def fetch_file(url: str, stop: threading.Event | None, max_bytes: int = ndjson.MAX_FILE_BYTES) -> bytes:
+    """A whole file, or one byte more than ``max_bytes``."""
+    from napari_cryoet.streaming.sources import open_source
+
+    piece = open_source(url).read("", length=max_bytes + 1, stop=stop)
+    if piece is None:
+        raise FormatError(f"There is no file at {url}.", hint="The portal lists it, but the server doesn't have it.")
+    return piece.content
+
+
+def in_angstrom(spacing: float | Iterable[float]) -> dict[str, Any]:
+    """Scale, units and axes for a voxel spacing.
+
+    Raises
+    ------
+    FormatError
+        If no voxel can be that wide.
+    """
+    scale = (float(spacing),) * 3 if isinstance(spacing, (int, float)) else tuple(spacing)
+    if not all(0 < each <= MAX_SPACING_ANGSTROM for each in scale):  # what isn't a number compares false
+        raise FormatError(f"A voxel can't be {scale[0]:g} Å wide.", hint="Give the voxel spacing in ångström yourself.")
+    return {"scale": scale, "units": ("angstrom",) * 3, "axis_labels": AXES}
+
+
+def with_spacing(about: dict[str, Any], spacing: float | tuple[float, float, float] | None) -> dict[str, Any]:
+    """Scale, units and metadata for a known spacing, or for none."""
+    if spacing is not None:
+        return in_angstrom(spacing) | {"metadata": {METADATA_KEY: about}}
+    about = about | {"warnings": [*about.get("warnings", ()), _NO_SPACING]}
+    return {
+        "scale": (1.0, 1.0, 1.0),
+        "units": ("pixel",) * 3,
+        "axis_labels": AXES,
+        "metadata": {METADATA_KEY: about},
+    }
+
+
+def in_world_of_file(volume: Volume, source: str | Path, given: float | None) -> dict[str, Any]:
+    """Scale, units and metadata of a bare file: by the spacing that is given, else by its folder, else its own."""
+    known = given if given is not None else spacing_in_layout(source)
+    spacing = volume.spacing_angstrom if known is None else (known,) * 3
+    return with_spacing(provenance.of_bare_file("volume", str(source), spacing), spacing)
