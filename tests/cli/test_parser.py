@@ -10,7 +10,8 @@ import pytest
 
 from command_line import COMMANDS, modules_after, run_process
 from napari_cryoet.cli import main
-from napari_cryoet.cli.parser import build_parser, record_id
+from napari_cryoet.cli.arguments import record_id
+from napari_cryoet.cli.parser import build_parser
 from napari_cryoet.packs.demo.content import RUNS
 
 

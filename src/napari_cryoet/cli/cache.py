@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_cryoet.cli.arguments import KEPT
 from napari_cryoet.cli.console import say
-from napari_cryoet.cli.parser import KEPT
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.wording import size_text
 

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from napari_cryoet._version import __version__
+from napari_cryoet.cli.arguments import (
+    KEPT,
+    angstrom,
+    cache_limit,
+    kept_thing,
+    megabytes,
+    one_or_two_spacings,
+    port,
+    positive_number,
+    record_id,
+    seconds,
+    share,
+    symmetry,
+    volume_shape,
+    which_annotations,
+    window_size,
+    words_of,
+)
 
 _SOURCE_HELP = "live, demo, the address of a GraphQL server, or the folder of a pack"
-KEPT = ("metadata", "demo", "pixels")
 _WHAT = ("tomogram", "annotations", "metadata")
 
 
@@ -73,7 +89,7 @@ def _add_open(commands: Any) -> None:
     place.add_argument("--dataset", type=record_id, metavar="ID", help="show this dataset")
     place.add_argument("--run", type=record_id, metavar="ID", help="open this run's default tomogram")
     parser.add_argument("--offline", action="store_true", help="send nothing: show only what was loaded before")
-    parser.add_argument("--max-mb", type=_megabytes, metavar="N", help="let at most N MB come over the network")
+    parser.add_argument("--max-mb", type=megabytes, metavar="N", help="let at most N MB come over the network")
     _add_window_options(parser)
 
 
@@ -112,7 +128,7 @@ def _add_download(commands: Any) -> None:
     parser.add_argument("--run", type=record_id, required=True, metavar="ID", help="the run")
     parser.add_argument(
         "--what",
-        type=_words_of(_WHAT),
+        type=words_of(_WHAT),
         default=("tomogram", "annotations"),
         metavar="WHAT",
         help="tomogram, annotations, metadata; several with commas (default: tomogram,annotations)",
@@ -145,11 +161,11 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("b", metavar="B", help="the reference, such as a ground truth")
     parser.add_argument("--source", metavar="SOURCE", help=f"where ids are looked up: {_SOURCE_HELP}")
     parser.add_argument(
-        "--radius", type=_angstrom, metavar="Å", help="how far apart the same particle may be, in ångström"
+        "--radius", type=angstrom, metavar="Å", help="how far apart the same particle may be, in ångström"
     )
     parser.add_argument(
         "--beta",
-        type=_positive,
+        type=positive_number,
         default=1.0,
         help="how many times as important recall is as precision (default: 1; the CZII challenge took 4)",
     )
@@ -160,20 +176,26 @@ def _add_compare(commands: Any) -> None:
         help="as many matches as can be at the least total distance, or the nearest two first (default: optimal)",
     )
     parser.add_argument(
-        "--symmetry", type=_symmetry, default="C1", metavar="Cn", help="of the particle about its z axis (default: C1)"
+        "--symmetry", type=symmetry, default="C1", metavar="Cn", help="of the particle about its z axis (default: C1)"
     )
     parser.add_argument(
         "--iou",
-        type=_share,
+        type=share,
         default=0.5,
         metavar="IOU",
         help="from which overlap on two objects are one (default: 0.5)",
     )
     parser.add_argument(
-        "--spacing", type=_spacings, metavar="Å", help="voxel spacing of files that don't say it: of both, or of A,B"
+        "--spacing",
+        type=one_or_two_spacings,
+        metavar="Å",
+        help="voxel spacing of files that don't say it: of both, or of A,B",
     )
     parser.add_argument(
-        "--shape", type=_shape, metavar="Z,Y,X", help="size of the volume, in voxels, where a file of picks needs it"
+        "--shape",
+        type=volume_shape,
+        metavar="Z,Y,X",
+        help="size of the volume, in voxels, where a file of picks needs it",
     )
     parser.add_argument("--tomogram", metavar="NAME", help="which one, where a file of picks has several tomograms")
     parser.add_argument(
@@ -196,8 +218,8 @@ def _add_convert(commands: Any) -> None:
     )
     parser.add_argument("source", type=Path, metavar="IN", help="the file to read")
     parser.add_argument("target", type=Path, metavar="OUT", help="the file to write")
-    parser.add_argument("--spacing", type=_angstrom, metavar="Å", help="the width of a voxel, in which to count")
-    parser.add_argument("--shape", type=_shape, metavar="Z,Y,X", help="the size of the volume in these voxels")
+    parser.add_argument("--spacing", type=angstrom, metavar="Å", help="the width of a voxel, in which to count")
+    parser.add_argument("--shape", type=volume_shape, metavar="Z,Y,X", help="the size of the volume in these voxels")
     parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file with several")
     parser.add_argument("--to", choices=("relion5", "relion4", "relion3"), help="for which RELION a .star file is")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
@@ -222,13 +244,13 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("volume", metavar="VOLUME", help="path or address of an OME-Zarr, zarr or MRC volume")
     parser.add_argument(
         "--spacing",
-        type=_angstrom,
+        type=angstrom,
         metavar="Å",
         help="voxel spacing that the picks count in (default: that of their file or its folder, else of the volume); "
         "also the volume's, if nothing says it",
     )
     parser.add_argument(
-        "--diameter", type=_angstrom, metavar="Å", help="of the particle (default: by the file's name, else 100)"
+        "--diameter", type=angstrom, metavar="Å", help="of the particle (default: by the file's name, else 100)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -257,7 +279,7 @@ def _add_serve(commands: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the pack")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: only this machine)")
-    parser.add_argument("--port", type=_port, default=0, help="the port to listen on (default: any that is free)")
+    parser.add_argument("--port", type=port, default=0, help="the port to listen on (default: any that is free)")
 
 
 def _add_cache(commands: Any) -> None:
@@ -274,10 +296,10 @@ def _add_cache(commands: Any) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
     actions.add_parser("show", help="show it (default)", description="Show what is kept on this computer.")
     limit = actions.add_parser("limit", help="say how much pixels may take", description="Limit the kept pixels.")
-    limit.add_argument("limit", type=_cache_limit, metavar="SIZE", help="5GB, 500MB, off or default")
+    limit.add_argument("limit", type=cache_limit, metavar="SIZE", help="5GB, 500MB, off or default")
     clear = actions.add_parser("clear", help="delete it", description="Delete what is kept on this computer.")
     clear.add_argument(
-        "what", nargs="*", type=_kept, metavar="WHAT", help=f"{', '.join(KEPT)}; nothing means all of it"
+        "what", nargs="*", type=kept_thing, metavar="WHAT", help=f"{', '.join(KEPT)}; nothing means all of it"
     )
     parser.set_defaults(action="show")
 
@@ -325,10 +347,10 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw the whole window into this PNG file once all is shown, and leave",
     )
-    parser.add_argument("--size", type=_size, metavar="WxH", help="of the window (of a picture: 1280x800)")
+    parser.add_argument("--size", type=window_size, metavar="WxH", help="of the window (of a picture: 1280x800)")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=120.0,
         metavar="SECONDS",
         help="how long a screenshot may take (default: 120)",
@@ -338,129 +360,11 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
 def _add_annotations(parser: argparse.ArgumentParser, *, default: str) -> None:
     parser.add_argument(
         "--annotations",
-        type=_annotations,
+        type=which_annotations,
         default=default,
         metavar="WHICH",
         help=f"all, default (the curators' choice), none, or ids with commas (default: {default})",
     )
-
-
-def record_id(text: str) -> int:
-    """Return the number of an id as the portal writes it: ``506``, ``RN-506``, ``AN-12``."""
-    match = re.fullmatch(r"(?:[A-Za-z]{2,5}-)?([0-9]{1,9})", text.strip())
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no id; ids look like 506 or RN-506")
-    return int(match[1])
-
-
-def _annotations(text: str) -> str | tuple[int, ...]:
-    if text in ("all", "default", "none"):
-        return text
-    return tuple(record_id(part) for part in text.split(","))
-
-
-def _words_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def words(text: str) -> tuple[str, ...]:
-        found = tuple(part.strip() for part in text.split(",") if part.strip())
-        unknown = [word for word in found if word not in allowed]
-        if unknown or not found:
-            raise argparse.ArgumentTypeError(f"{text!r}: say {', '.join(allowed)}, several with commas")
-        return found
-
-    return words
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([0-9]{2,5})[x×]([0-9]{2,5})", text)
-    if not match or not all(200 <= int(pixels) <= 16384 for pixels in match.groups()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no window size; they look like 1280x800")
-    return int(match[1]), int(match[2])
-
-
-def _cache_limit(text: str) -> int | None:
-    from napari_cryoet.streaming.disk_settings import parse_size
-
-    try:
-        return None if text.strip().lower() == "default" else parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}, or default") from error
-
-
-def _kept(text: str) -> str:
-    if text not in KEPT:
-        raise argparse.ArgumentTypeError(f"{text!r}: say {', '.join(KEPT)}")
-    return text
-
-
-def _megabytes(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of megabytes; say for example 200")
-    return int(text)
-
-
-def _angstrom(text: str) -> float:
-    try:
-        angstrom = float(text)
-    except ValueError:
-        angstrom = 0.0
-    if not 0 < angstrom < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no length in ångström; say for example 13.48")
-    return angstrom
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"([1-9][0-9]{0,6})[,x×]([1-9][0-9]{0,6})[,x×]([1-9][0-9]{0,6})", text.replace(" ", ""))
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size along z, y, x; say for example 1000,928,960")
-    return int(match[1]), int(match[2]), int(match[3])
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 0 to 65535")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-    return number
-
-
-def _share(text: str) -> float:
-    number = _positive(text)
-    if number > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return number
-
-
-def _spacings(text: str) -> tuple[float, float]:
-    match [_angstrom(part) for part in text.split(",")]:
-        case [both]:
-            return both, both
-        case [of_a, of_b]:
-            return of_a, of_b
-    raise argparse.ArgumentTypeError(f"{text!r}: say one voxel spacing, or two with a comma")
-
-
-def _symmetry(text: str) -> str:
-    if not re.fullmatch(r"[Cc][1-9][0-9]{0,2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: say C1, C2, C3, …")
-    return text.upper()
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
-    return seconds
 
 
 def _examples(*examples: tuple[str, str]) -> str:
