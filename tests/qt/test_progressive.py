@@ -88,6 +88,19 @@ def test_planes_across_the_other_axes_end_exact(axis, qtbot, viewer, served, tmp
     wait_exact(qtbot, status, layer, np.take(values, 33, axis))
 
 
+@pytest.mark.parametrize(("axis", "box"), [(1, ((0, 45), (35, 36), (0, 58))), (2, ((0, 45), (0, 71), (28, 29)))])
+def test_the_first_picture_across_another_axis_is_the_whole_plane(axis, box, qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    display = layer._slicing_state.display
+    look, seen = display._look, []
+    display._look = lambda view, picture: (seen.append(view.box), look(view, picture))
+    viewer.dims.order = {1: (1, 0, 2), 2: (2, 0, 1)}[axis]
+    wait_exact(qtbot, status, layer, np.take(values, box[axis][0], axis))
+    assert set(seen) == {box}
+
+
 def test_three_dimensions_end_exact_at_the_chosen_level(qtbot, viewer, served, tmp_path):
     pyramid = stream(served, tmp_path, noise())
     layer, status = add(viewer, pyramid)

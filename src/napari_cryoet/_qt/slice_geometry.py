@@ -12,6 +12,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_cryoet._qt.thick_slices import is_thick, on_whole_planes
 
@@ -30,9 +31,22 @@ def streamed_request(request: Any, display: Display) -> Any:
         data_at_thumbnail_level=display.overviews[request.thumbnail_level],
         level_shapes=shapes,
         downsample_factors=np.array(pyramid.factors),
-        corner_pixels=np.minimum(request.corner_pixels, shapes[level] - 1),
+        corner_pixels=_corners(request, shapes[level]),
         data_slice=_on_planes(request.data_slice, display, level, is_projected=str(request.projection_mode) != "none"),
     )
+
+
+def _corners(request: Any, shape: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The first and the last voxel that a request is for, along each axis.
+
+    Of an axis that wasn't displayed until now napari knows nothing before the next drawing: it would show one line of
+    the new plane first, and all of it has to be asked for.
+    """
+    corners: NDArray[np.intp] = np.minimum(request.corner_pixels, shape - 1)
+    if request.slice_input.ndisplay == 2:
+        unknown = [axis for axis in request.slice_input.displayed if not corners[:, axis].any()]
+        corners[1, unknown] = shape[unknown] - 1
+    return corners
 
 
 def placed_response(response: Any, display: Display) -> Any:
