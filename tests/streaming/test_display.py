@@ -436,11 +436,20 @@ def test_no_thread_is_left_when_there_is_nothing_to_do(served):
         threading.Event().wait(0.05)
 
 
+def test_a_volume_of_which_nothing_is_known_takes_no_memory(served):
+    watcher = Watcher(open_alone(served))
+    for blank in (watcher.show(2), np.asarray(watcher.display.overviews[2])):
+        assert blank.shape == watcher.display.levels[2].shape
+        assert blank.strides == (0, 0, 0)
+        assert blank.max() == blank.min() == watcher.display.placeholder
+
+
 def test_a_thumbnail_of_what_is_looked_at_costs_nothing_but_is_never_of_an_older_picture(served):
     pyramid = open_alone(served)
     watcher = Watcher(pyramid)
-    coarse = watcher.show(2)
-    assert np.shares_memory(coarse, np.asarray(watcher.display.overviews[2]))
+    pyramid.read(2, tuple((0, 1) for _ in pyramid.shapes[2]))
+    partial = watcher.show(2)
+    assert np.shares_memory(partial, np.asarray(watcher.display.overviews[2]))
     exact = pyramid.read(2)
     assert np.array_equal(np.asarray(watcher.display.overviews[2]), exact)
     watcher.show(2, 3)

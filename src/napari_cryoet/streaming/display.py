@@ -326,7 +326,8 @@ class Display:
         if is_held and foreseen is not None:
             target = affordable_level(self.pyramid, foreseen, self.largest_view_bytes)
             runs = self._runs(self._wants(foreseen, target, None))
-            self._fetcher.want(self, [(priority, run) for priority, run in runs if priority <= Priority.VIEW])
+            first = [(priority, run) for priority, run in runs if priority <= Priority.VIEW]
+            self._fetcher.want(self, staggered(first, THREADS))  # so that something of a volume is seen early
         elif view is not None:
             self._plan_for(view, target, motion, still_for_s)
 

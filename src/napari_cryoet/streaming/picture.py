@@ -137,14 +137,19 @@ def _arrays(found: Iterator[object]) -> list[Block | None]:
 
 
 def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box, placeholder: float) -> Picture:
-    """Make the picture of a box of a level; reads nothing but memory."""
+    """Make the picture of a box of a level; reads nothing but memory.
+
+    A volume of which nothing is known takes no memory: it is one value, seen everywhere, that can't be written to.
+    """
     part = _look_up(pyramid, memory, level, box)
+    around = intersect(part.around_holes(), box) if part.lacks else None
+    stand_ins = list(_stand_ins(part, memory, around)) if around is not None else []
+    is_blank = part.is_empty and all(found.is_empty for _, found in stand_ins)
+    if is_blank and plane_of(box) is None:
+        return Picture(np.broadcast_to(np.array(placeholder, pyramid.dtype), box_shape(box)), is_blank, part)
     values = np.empty(box_shape(box), pyramid.dtype)
-    is_blank = part.is_empty
-    if part.lacks:
-        around = intersect(part.around_holes(), box)
-        if around is not None:  # filled in one go: holes may be many and thin
-            is_blank &= not _fill(part, memory, around, values[box_slices(around, box)], placeholder)
+    if around is not None:  # filled in one go: holes may be many and thin
+        _fill(stand_ins, values[box_slices(around, box)], placeholder)
     part.paint(values)
     return Picture(values, is_blank, part)
 
@@ -172,31 +177,35 @@ def _ratio(pyramid: Pyramid, level: int, coarse: int, axis: int) -> float:
     return pyramid.factors[coarse][axis] / pyramid.factors[level][axis]
 
 
-def _fill(part: _Part, memory: MemoryCache[object], box: Box, values: Block, placeholder: float) -> bool:
+_StandIn = tuple[list["npt.NDArray[np.intp]"], _Part]
+
+
+def _stand_ins(part: _Part, memory: MemoryCache[object], box: Box) -> Iterator[_StandIn]:
+    """What there is of coarser levels in a box, and which voxel of it lies where, up to the first that covers it."""
+    for coarse in range(part.level + 1, len(part.pyramid.shapes)):
+        indices = coarse_indices(part.pyramid, part.level, box, coarse)
+        found = _look_up(part.pyramid, memory, coarse, _span(indices))
+        yield indices, found
+        if not found.lacks:
+            return
+
+
+def _fill(stand_ins: list[_StandIn], values: Block, placeholder: float) -> None:
     """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones.
 
-    Returns whether there was anything. A level's blocks are put together first and enlarged then, since a plane may
-    cross hundreds of them.
+    A level's blocks are put together first and enlarged then, since a plane may cross hundreds of them.
     """
-    pyramid, to_paint = part.pyramid, []
-    for coarse in range(part.level + 1, len(pyramid.shapes)):
-        indices = coarse_indices(pyramid, part.level, box, coarse)
-        found = _look_up(pyramid, memory, coarse, _span(indices))
-        to_paint.append((indices, found))
-        if not found.lacks:
-            break
-    else:
+    if not stand_ins or stand_ins[-1][1].lacks:
         values[...] = placeholder
-    for indices, found in reversed(to_paint):
+    for indices, found in reversed(stand_ins):
         if found.is_empty:
             continue
-        whole = np.empty(box_shape(found.box), pyramid.dtype)
+        whole = np.empty(box_shape(found.box), values.dtype)
         found.paint(whole)
         if found.lacks:
             np.copyto(values, _enlarge(whole, indices), where=found.known(indices))
         else:
             _enlarge(whole, indices, values)
-    return not all(found.is_empty for _, found in to_paint)
 
 
 def _span(indices: list[npt.NDArray[np.intp]]) -> Box:
