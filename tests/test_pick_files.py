@@ -192,9 +192,6 @@ def test_further_columns_of_any_name_and_content_come_back(tmp_path_factory, nam
 
     kept = {key: column for key, column in columns.items() if not any(key in loss for loss in said)}
     for key, column in kept.items():
-        is_nothing = all(value == "" or value != value for value in column.tolist())
-        if name == "ndjson" and is_nothing:
-            continue  # a line just lacks what is missing
         np.testing.assert_array_equal(found.features[key], column)
 
 
@@ -414,6 +411,51 @@ def test_what_ndjson_cant_be_read_again_with_is_said(picks):
     )
     many = {f"column {number}": np.arange(3) for number in range(65)}
     assert any("64 further columns" in said for said in losses(replace(picks, features=many), "ndjson"))
+
+
+def test_columns_that_are_empty_for_all_picks_are_kept_beside_ndjson_and_that_is_said(picks, tmp_path):
+    columns = {
+        "note": np.array(["", "", ""], dtype=object),
+        "rank": np.array([3, 2, 1]),
+        "defocus": np.full(3, np.nan),
+        "far": np.full(3, np.inf),
+    }
+    made = write_picks(replace(picks, features=columns), tmp_path / "a.ndjson")
+    found = read_picks(made.path)
+
+    assert any("no place for columns that are empty for all picks (note, defocus)" in said for said in made.losses)
+    assert list(found.features) == list(columns)
+    assert found.features["note"].tolist() == ["", "", ""]
+    assert np.isnan(found.features["defocus"]).all()
+    assert np.isnan(found.features["far"]).all()
+
+
+def test_columns_of_no_picks_at_all_are_kept_beside_ndjson(picks, tmp_path):
+    none = picks.take(np.zeros(3, dtype=bool), "none kept")
+    found = read_picks(write_picks(none, tmp_path / "a.ndjson").path)
+
+    assert {name: column.dtype for name, column in found.features.items()} == {"class": np.int64, "by": object}
+
+
+@pytest.mark.parametrize("notes", [{"empty_columns": 3}, {"empty_columns": [[1], {"a": 1}]}])
+def test_damaged_notes_of_empty_columns_are_no_matter(picks, tmp_path, notes):
+    made = write_picks(picks, tmp_path / "a.ndjson")
+    beside = json.loads(made.provenance_path.read_text())
+    made.provenance_path.write_text(json.dumps(beside | notes))
+
+    assert list(read_picks(made.path).features) == ["class", "by"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("instance", [-(2**63), 2**63 - 1])
+def test_the_least_and_the_largest_instance_are_read_again_or_said_to_be_rounded(picks, tmp_path, name, instance):
+    extreme = replace(picks, instance_ids=[instance, NO_INSTANCE, 3])
+    found = read_picks(written(extreme, tmp_path, name))
+
+    if name == "dynamo" and instance > 0:
+        assert any("last digits" in said for said in losses(extreme, name))
+    else:
+        assert found.instance_ids.tolist() == [instance, NO_INSTANCE, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")

@@ -16,12 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
-from napari_cryoet.formats.exchange import Context, as_kind, kinds_of, plain_columns, refuse_large
+from napari_cryoet.formats.exchange import (
+    Context,
+    are_all_missing,
+    as_kind,
+    empty_column,
+    kinds_of,
+    plain_columns,
+    refuse_large,
+)
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
@@ -189,18 +197,27 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
     known = dict(source) if isinstance(source, dict) else {}
     known.pop("warnings", None)  # those were about the source's own file
     kinds = columns if isinstance(columns, dict) else {}
+    features = dict(picks.features) | _empty_columns(notes, kinds, picks)
+    features = {name: features[name] for name in (*(name for name in kinds if name in features), *features)}
     edits = tuple(map(str, edits)) if isinstance(edits, list) else ()
     if notes.get("count") != len(picks):
         edits = (*edits, f"changed by another program to {len(picks):,} picks")
     alignment_id = notes.get("alignment_id")
     return replace(
         picks,
-        features={name: as_kind(column, kinds.get(name)) for name, column in picks.features.items()},
+        features={name: as_kind(column, kinds.get(name)) for name, column in features.items()},
         alignment_id=alignment_id if isinstance(alignment_id, int) else None,
         about=bare | of_file | known,
         edits=edits,
         shape_zyx=_own_grid(notes).shape_zyx,
     )
+
+
+def _empty_columns(notes: Mapping[str, Any], kinds: Mapping[str, Any], picks: Picks) -> dict[str, NDArray[Any]]:
+    """Columns of which a file of lines has no trace, since no pick has a value in them."""
+    names = notes.get("empty_columns")
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return {name: empty_column(kinds.get(name), len(picks)) for name in names if name not in picks.features}
 
 
 def _notes_of(path: Path, name: PickFormat) -> dict[str, Any]:
@@ -311,7 +328,10 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
     """Write a file; give what has to be noted beside it to read it again as it was."""
     match name:
         case "ndjson":
-            unfinished.write_bytes(ndjson.write_points(_ndjson_points(picks)))
+            points = _ndjson_points(picks)
+            unfinished.write_bytes(ndjson.write_points(points))
+            empty = [name for name, column in points.features.items() if are_all_missing(column)]
+            return {"empty_columns": [name for name in empty if name not in ndjson.OWN_KEYS]}
         case "dynamo":
             return {"dynamo_tag_offset": dynamo.write_table(picks, unfinished)}
         case "copick":

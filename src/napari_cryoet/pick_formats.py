@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
-from napari_cryoet.formats.exchange import listed, turned_into_texts
+from napari_cryoet.formats.exchange import are_all_missing, listed, turned_into_texts
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 
@@ -146,6 +146,9 @@ def _ndjson_losses(picks: Picks) -> list[str]:
     unnamed = [name for name in picks.features if name in ndjson.OWN_KEYS]
     if unnamed:
         said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
+    empty = [name for name, column in picks.features.items() if name not in unnamed and are_all_missing(column)]
+    if empty:
+        said.append(_beside(f"columns that are empty for all picks ({listed(empty)})"))
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
     if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
         said.append("JSON knows no infinite numbers; they are left out.")

@@ -96,6 +96,7 @@ def test_lines_of_an_unknown_kind_are_left_out_and_named():
         (line("instancePoint", instance_id=1.5), "no whole number"),
         (line("instancePoint", instance_id="1"), "no whole number"),
         (line("instancePoint", instance_id=2**63), "no whole number"),
+        (line("instancePoint", instance_id=-(2**63) - 1), "no whole number"),
         (line(note="x" * 70_000), "70,0"),
     ],
 )
@@ -121,6 +122,38 @@ def test_a_missing_file_is_an_error_in_words(tmp_path):
 
 def test_whole_float_instance_ids_are_taken():
     assert read(line("instancePoint", instance_id=3.0)).instance_ids.tolist() == [3]
+
+
+def test_the_least_number_of_64_bits_is_an_instance_like_any_other():
+    points = read(line("instancePoint", instance_id=-(2**63), rank=-(2**63)))
+
+    assert points.instance_ids.tolist() == [-(2**63)]
+    assert points.features["rank"].tolist() == [-(2**63)]
+    assert points.features["rank"].dtype == np.int64
+    assert read_points(write_points(points)).instance_ids.tolist() == [-(2**63)]
+
+
+def test_an_instance_that_is_null_is_none_and_its_line_is_named():
+    points = read(
+        line("instancePoint", instance_id=4),
+        line("instancePoint", instance_id=None),
+        line("instancePoint", instance_id=NO_INSTANCE),
+        line(instance_id=None),
+    )
+
+    assert points.instance_ids.tolist() == [4, NO_INSTANCE, NO_INSTANCE, NO_INSTANCE]
+    assert points.kinds == ("instancePoint", "point", "point", "point")
+    assert points.warnings == ("2 of the points belong to no instance: their instance_id is null or -1 (lines 2, 3).",)
+    again = read_points(write_points(points))
+    assert again.instance_ids.tolist() == points.instance_ids.tolist()
+    assert again.warnings == ()
+
+
+def test_a_file_whose_instances_are_all_null_has_none():
+    points = read(line("instancePoint", instance_id=None))
+
+    assert points.instance_ids is None
+    assert "line 1" in points.warnings[0]
 
 
 def test_too_many_points_are_refused(monkeypatch):
@@ -207,6 +240,7 @@ def test_rotations_act_alike_in_both_orders():
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 8)
+any_instance = st.integers(-(2**63), 2**63 - 1).filter(lambda instance: instance != NO_INSTANCE)
 COLUMN_KINDS = [
     (st.integers(-(2**60), 2**60), np.int64),
     (numbers, np.float64),
@@ -220,7 +254,7 @@ def any_points(draw):
     count = draw(counts)
     points_zyx = draw(hnp.arrays(np.float64, (count, 3), elements=numbers))
     rotations = draw(st.none() | hnp.arrays(np.float64, (count, 3, 3), elements=numbers))
-    instances = draw(st.none() | hnp.arrays(np.int64, count, elements=st.integers(0, 2**62)))
+    instances = draw(st.none() | hnp.arrays(np.int64, count, elements=any_instance))
     names = draw(st.sets(st.text(min_size=1, max_size=9).filter(lambda name: name not in ndjson._OWN_KEYS), max_size=3))
     columns = {}
     for name in names:

@@ -246,7 +246,7 @@ def _whole(column: NDArray[np.float64] | None, missing: int) -> NDArray[np.int64
 
 def _are_whole(column: NDArray[np.float64]) -> bool:
     """Whether all are whole numbers that integers of 64 bits can be."""
-    return bool((column == np.round(column)).all() and (np.abs(column) < 2**63).all())
+    return bool((column == np.round(column)).all() and ((column >= -(2**63)) & (column < 2**63)).all())
 
 
 def _tomogram_number(table: pd.DataFrame) -> int | None:

@@ -201,6 +201,21 @@ def turned_into_texts(features: Mapping[str, NDArray[Any]]) -> list[str]:
     return [name for name, column in features.items() if kind_of(_plain(column)) == "text" and not _are_texts(column)]
 
 
+def are_all_missing(column: NDArray[Any]) -> bool:
+    """Whether a column has a value in no row: nothing but NaN, None and empty texts."""
+    if not len(column) or column.dtype.kind in "biu":
+        return not len(column)
+    return all(value == "" or _is_missing(value) for value in column.tolist())
+
+
+def empty_column(kind: object, count: int) -> NDArray[Any]:
+    """A column of some type that has a value in no row."""
+    if count:
+        return np.full(count, math.nan) if kind == "real" else np.full(count, "", dtype=object)
+    types: dict[object, type] = {"truth": bool, "whole": np.int64, "real": np.float64}
+    return np.empty(0, dtype=types.get(kind, object))
+
+
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
     kind = column.dtype.kind
     if kind in "bif" or (kind == "u" and int(column.max(initial=0)) < 2**63):

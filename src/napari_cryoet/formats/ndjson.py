@@ -9,6 +9,8 @@ The portal writes three kinds of line::
 Coordinates are 0-based voxel indices of the volume that the file was made on, not ångström. A rotation matrix is
 active, turns the particle's frame into the tomogram's, and acts on column vectors in x, y, z. This is the only place
 where x, y, z becomes z, y, x.
+
+An ``instance_id`` of null or -1 is none: such an ``instancePoint`` is read as a ``point``; a warning names its line.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Points:
     points_xyz
         float64 (n, 3), voxel indices in the file's own grid; whole numbers are voxel centres.
     kinds
-        For each point, which kind of line it was: ``"point"``, ``"orientedPoint"`` or ``"instancePoint"``.
+        For each point, which kind of line it was: ``"point"``, ``"orientedPoint"`` or ``"instancePoint"``; an
+        ``instancePoint`` whose id is null or -1 is a ``"point"``.
     line_numbers
         int64 (n,), counted from 1.
     rotations_xyz
@@ -126,10 +129,12 @@ class Points:
     ) -> Points:
         """Points from voxel indices in z, y, x: oriented where rotations are given, else of instances where ids are."""
         count = len(points_zyx)
-        kind = ORIENTED_POINT if rotations_zyx is not None else INSTANCE_POINT if instance_ids is not None else POINT
+        kinds = [ORIENTED_POINT if rotations_zyx is not None else POINT] * count
+        if rotations_zyx is None and instance_ids is not None:
+            kinds = [POINT if instance == NO_INSTANCE else INSTANCE_POINT for instance in instance_ids]
         return cls(
             points_xyz=np.ascontiguousarray(np.asarray(points_zyx, dtype=np.float64).reshape(count, 3)[:, ::-1]),
-            kinds=(kind,) * count,
+            kinds=tuple(kinds),
             line_numbers=np.arange(1, count + 1, dtype=np.int64),
             rotations_xyz=None
             if rotations_zyx is None
@@ -283,6 +288,7 @@ class _Builder:
         self._rotations = array("d")  # flat, nine an oriented point
         self._instances: dict[int, int] = {}
         self._columns: dict[str, dict[int, Any]] = {}
+        self._without_id: list[int] = []
         self._left_out: dict[str, None] = {}
         self._skipped: list[SkippedLine] = []
 
@@ -304,6 +310,9 @@ class _Builder:
             self._take(record, kind)
         except _UnusableError as error:
             raise _malformed(number, line, str(error)) from error
+        if kind == INSTANCE_POINT and self._instances.get(len(self._kinds), NO_INSTANCE) == NO_INSTANCE:
+            kind = POINT
+            self._without_id.append(number)
         self._kinds.append(kind)
         self._numbers.append(number)
 
@@ -316,9 +325,9 @@ class _Builder:
         if kind == ORIENTED_POINT:
             _extend(self._rotations, _nine(record.get("xyz_rotation_matrix")), "xyz_rotation_matrix")
             self._oriented.append(index)
-        if "instance_id" in record:
+        if record.get("instance_id") is not None:
             self._instances[index] = _whole_number(record["instance_id"])
-        elif kind == INSTANCE_POINT:
+        elif kind == INSTANCE_POINT and "instance_id" not in record:
             raise _UnusableError("it has no instance_id")
         if len(record) > 2:
             for name, value in record.items():
@@ -365,6 +374,10 @@ class _Builder:
         if self._skipped:
             lines = numbered("line", [skipped.number for skipped in self._skipped])
             yield f"{len(self._skipped):,} of the file's lines are no known kind of point and were left out ({lines})."
+        if self._without_id:
+            lines = numbered("line", self._without_id)
+            count = len(self._without_id)
+            yield f"{count:,} of the points belong to no instance: their instance_id is null or -1 ({lines})."
         yield from rotation_warnings(rotations, numbers, "line")
         if self._left_out:
             names = ", ".join(repr(name) for name in list(self._left_out)[:5])
@@ -398,9 +411,14 @@ def _nine(matrix: Any) -> list[Any]:
 
 def _whole_number(value: Any) -> int:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value != int(value) or abs(value) >= 2**63:
+    if not is_number or not math.isfinite(value) or value != int(value) or not _fits(value):
         raise _UnusableError("its instance_id is no whole number")
     return int(value)
+
+
+def _fits(value: float) -> bool:
+    """Whether a whole number fits 64 bits."""
+    return -(2**63) <= value < 2**63
 
 
 def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
@@ -408,7 +426,7 @@ def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
     kinds = {type(value) for value in values.values()}
     if kinds == {bool} and len(values) == count:
         return np.array(list(values.values()), dtype=bool)
-    if kinds == {int} and len(values) == count and all(abs(value) < 2**63 for value in values.values()):
+    if kinds == {int} and len(values) == count and all(map(_fits, values.values())):
         return np.array(list(values.values()), dtype=np.int64)
     if kinds <= {int, float} and all(abs(value) <= sys.float_info.max for value in values.values()):
         column = np.full(count, np.nan)
