@@ -1,10 +1,23 @@
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.provenance_beside import path_beside, read_beside, written_with_provenance
-from napari_cryoet.whole_files import UNFINISHED, written_whole
+from napari_cryoet.whole_files import REPLACED, UNFINISHED, written_whole
+
+KILLED = """
+import os
+from pathlib import Path
+from napari_cryoet.whole_files import written_whole
+
+with written_whole(Path("a.tbl")) as unfinished:
+    unfinished.write_text("half")
+    os._exit(9)
+"""
 
 
 def names(folder):
@@ -151,6 +164,129 @@ class TestProvenanceBeside:
         with pytest.raises(SaveError, match="can't be written"):
             write(too_long)
         assert names(tmp_path) == ["a.tbl.provenance.json"]
+
+
+def an_hour_later(monkeypatch):
+    later = time.time() + 3700
+    monkeypatch.setattr(time, "time", lambda: later)
+
+
+def test_what_a_killed_writer_left_is_no_matter_and_is_removed_after_an_hour(tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False, timeout=60)
+    left = names(tmp_path)
+    assert len(left) == 1
+    assert left[0].startswith(UNFINISHED)
+
+    def write():
+        with written_whole(tmp_path / "a.tbl", overwrite=True) as unfinished:
+            unfinished.write_text("all")
+
+    write()  # another process may still be at it
+    assert names(tmp_path) == [*left, "a.tbl"]
+    an_hour_later(monkeypatch)
+    write()
+    assert names(tmp_path) == ["a.tbl"]
+    assert (tmp_path / "a.tbl").read_text() == "all"
+
+
+def test_a_killed_writers_folder_is_removed_and_nobody_elses(tmp_path, monkeypatch):
+    (tmp_path / f"{UNFINISHED}0123abcd-a.zarr").mkdir()
+    (tmp_path / f"{UNFINISHED}0123abcd-a.zarr" / "0").write_text("chunk")
+    others = [f"{UNFINISHED}0123abcd-b.zarr", f"{UNFINISHED}0123abcd-aa.zarr", f"{UNFINISHED}notes-a.zarr"]
+    for other in others:
+        (tmp_path / other).write_text("")
+    an_hour_later(monkeypatch)
+    with written_whole(tmp_path / "a.zarr") as unfinished:
+        unfinished.mkdir()
+
+    assert names(tmp_path) == sorted([*others, "a.zarr"])
+
+
+def test_what_was_moved_out_of_the_way_stays_until_its_successor_is_there(tmp_path, monkeypatch):
+    old = tmp_path / f"{REPLACED}0123abcd-a.zarr"  # killed between the two renames: the only copy
+    old.mkdir()
+    an_hour_later(monkeypatch)
+
+    def write(*, fail):
+        with written_whole(tmp_path / "a.zarr") as unfinished:
+            unfinished.mkdir()
+            if fail:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(fail=True)
+    assert names(tmp_path) == [old.name]
+    write(fail=False)
+    assert names(tmp_path) == ["a.zarr"]
+
+
+@pytest.fixture
+def symlink(tmp_path):
+    """Make a symbolic link in a folder of its own."""
+
+    def make(target, name):
+        link = tmp_path / "links" / name
+        link.parent.mkdir(exist_ok=True)
+        try:
+            link.symlink_to(target)
+        except OSError:
+            pytest.skip("needs symbolic links")
+        return link
+
+    return make
+
+
+class TestSymbolicLinks:
+    def test_what_a_link_points_to_is_written_and_the_link_stays(self, tmp_path, symlink):
+        target = tmp_path / "data.bin"
+        target.write_text("old")
+        link = symlink(target, "a.tbl")
+        with written_whole(link, overwrite=True) as unfinished:
+            assert unfinished.suffix == ".tbl"
+            unfinished.write_text("new")
+
+        assert link.is_symlink()
+        assert target.read_text() == link.read_text() == "new"
+        assert names(tmp_path) == ["data.bin", "links"]
+
+    def test_a_link_is_something_that_is_there(self, tmp_path, symlink):
+        link = symlink(tmp_path / "nothing yet.tbl", "a.tbl")
+        with pytest.raises(ExistsError), written_whole(link):
+            pass
+        with written_whole(link, overwrite=True) as unfinished:
+            unfinished.write_text("new")
+
+        assert (tmp_path / "nothing yet.tbl").read_text() == "new"
+
+    def test_a_folder_is_replaced_where_it_is(self, tmp_path, symlink):
+        target = tmp_path / "b.zarr"
+        target.mkdir()
+        (target / "old").write_text("")
+        link = symlink(target, "a.zarr")
+        with written_whole(link, overwrite=True) as unfinished:
+            unfinished.mkdir()
+            (unfinished / "new").write_text("")
+
+        assert link.is_symlink()
+        assert names(target) == ["new"]
+        assert names(tmp_path) == ["b.zarr", "links"]
+
+    def test_a_link_to_itself_is_refused_in_words(self, tmp_path, symlink):
+        link = symlink(tmp_path / "links" / "a.tbl", "a.tbl")
+        with pytest.raises(SaveError, match="a link to itself"), written_whole(link, overwrite=True):
+            pass
+
+    def test_the_provenance_stands_beside_the_file_and_is_found_by_either_name(self, tmp_path, symlink):
+        target = tmp_path / "data.tbl"
+        target.write_text("old")
+        link = symlink(target, "a.tbl")
+        with written_with_provenance(link, {"who": "me"}, overwrite=True) as unfinished:
+            unfinished.write_text("new")
+
+        assert names(tmp_path) == ["data.tbl", "data.tbl.provenance.json", "links"]
+        assert names(link.parent) == ["a.tbl"]
+        assert read_beside(link) == read_beside(target)
+        assert read_beside(link)["file"] == "data.tbl"
 
 
 def test_a_long_name_that_the_disk_takes_is_taken(tmp_path):

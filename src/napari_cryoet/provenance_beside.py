@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.whole_files import written_whole
+from napari_cryoet.whole_files import pointed_to, written_whole
 
 SUFFIX: Final = ".provenance.json"
 _MAX_BYTES: Final = 16 * 2**20
 
 
 def path_beside(path: Path) -> Path:
-    """Where the provenance of a file stands."""
-    return path.with_name(path.name + SUFFIX)
+    """Where the provenance of a file stands; of a symbolic link, beside the file that it points to."""
+    place = pointed_to(path)
+    return place.with_name(place.name + SUFFIX)
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
         written_whole(path, overwrite=overwrite) as unfinished,
     ):
         yield unfinished
-        document = dict(notes) | {"file": path.name, "sha256": _sha256(unfinished)}
+        document = dict(notes) | {"file": pointed_to(path).name, "sha256": _sha256(unfinished)}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
         unfinished_notes.write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,15 +1,20 @@
 """Files and folders that are written whole or not at all, and never over what is there without consent.
 
 What is written goes under a hidden name beside its place, onto the disk, and only then to its name. Whoever is killed
-half-way leaves a hidden file that looks like nothing, and what was there before.
+half-way leaves a hidden file that looks like nothing, and what was there before. The next who writes to the same name
+removes what was left so, an hour after anything was written to it: before, somebody may be at it.
+
+A name that is a symbolic link stays one: what it points to is written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +24,9 @@ from napari_cryoet.exceptions import ExistsError, SaveError
 
 #: How names of what isn't finished start.
 UNFINISHED: Final = ".unfinished-"
+#: How names of what was moved out of the way start, for the moment that its successor takes to get its name.
+REPLACED: Final = ".replaced-"
+_STALE_S: Final = 3600.0
 _KEPT_CHARACTERS: Final = 40  # of a name, so that those of unfinished files fit where the name itself does
 
 
@@ -29,7 +37,7 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     path
-        The name in the end. Folders above it are made.
+        The name in the end. Folders above it are made. Where it is a symbolic link, what it points to is written.
     overwrite
         Whether what is at ``path`` may be replaced.
 
@@ -41,13 +49,18 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         If the disk doesn't take it.
     """
     refuse_existing(path, overwrite=overwrite)
-    unfinished = _free_name(path)
+    place = pointed_to(path)
+    if place.is_symlink():
+        raise SaveError(f"{path.name} is a link to itself.", hint="Choose another name.")
+    unfinished = _free_name(place, UNFINISHED, path.name)
     try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale(place.parent, _names_of(UNFINISHED, path.name))
             yield unfinished
             _onto_disk(unfinished)
-            _move(unfinished, path, overwrite=overwrite)
+            _move(unfinished, place, overwrite=overwrite)
+            remove_stale(place.parent, _names_of(REPLACED, place.name))
         except OSError as error:
             raise SaveError(f"{path.name} can't be written: {error.strerror or error}.") from error
     finally:
@@ -60,8 +73,34 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise ExistsError(f"There is a {path.name} already.", hint="Choose another name, or say that it be replaced.")
 
 
-def _free_name(path: Path) -> Path:
-    return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name[-_KEPT_CHARACTERS:]}")
+def pointed_to(path: Path) -> Path:
+    """What a symbolic link points to in the end, there or not; any other path as it is."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
+def remove_stale(folder: Path, names: re.Pattern[str]) -> None:
+    """Remove files and folders of such names in which nothing was written for an hour: what killed writers left."""
+    with contextlib.suppress(OSError):
+        for left in [path for path in folder.iterdir() if names.fullmatch(path.name)]:
+            with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
+                if _last_touched(left) < time.time() - _STALE_S:
+                    _remove(left)
+
+
+def _last_touched(path: Path) -> float:
+    """When anything in a file or folder was written or renamed last."""
+    found = [path.lstat(), *(below.lstat() for below in (path.rglob("*") if path.is_dir() else ()))]
+    return max(max(each.st_mtime, each.st_ctime) for each in found)
+
+
+def _free_name(place: Path, start: str, name: str) -> Path:
+    """A hidden name beside a place, which ends as the name does, since libraries go by that."""
+    return place.with_name(f"{start}{secrets.token_hex(4)}-{name[-_KEPT_CHARACTERS:]}")
+
+
+def _names_of(start: str, name: str) -> re.Pattern[str]:
+    """The names that `_free_name` gives for a name; a library may have added an ending."""
+    return re.compile(rf"{re.escape(start)}[0-9a-f]{{8}}-{re.escape(name[-_KEPT_CHARACTERS:])}(\.tbl)?", re.ASCII)
 
 
 def _move(unfinished: Path, path: Path, *, overwrite: bool) -> None:
@@ -92,7 +131,7 @@ def _move_folder(unfinished: Path, path: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(path):
         unfinished.rename(path)
         return
-    old = _free_name(path)
+    old = _free_name(path, REPLACED, path.name)
     path.rename(old)
     try:
         unfinished.rename(path)

@@ -22,6 +22,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
 from napari_cryoet.review.matching import Rows, match_parts
 from napari_cryoet.review.session_lines import lines_of, parse
+from napari_cryoet.whole_files import remove_stale
 
 MAX_BYTES: Final = 256 * 2**20
 
@@ -125,6 +126,7 @@ class SessionStore:
             If there is a file that can neither be read nor set aside.
         """
         path = self.path_of(subject)
+        remove_stale(self.folder, re.compile(rf"\.{re.escape(path.name)}\.\d+\.\d+\.part", re.ASCII))
         try:
             self._look(path)
             content = _read(path)
