@@ -38,6 +38,53 @@ def test_angstrom_without_a_spacing_are_asked_about_and_voxels_arent(tmp_path):
     assert read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel\n3,2,1\n")).spacing_angstrom is None
 
 
+BOTH = "z_voxel,y_voxel,x_voxel,z_angstrom,y_angstrom,x_angstrom"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            f"{BOTH},voxel_spacing_angstrom\n1,2,3,10,20,30,10\n4,5,6,40,52,60,10\n",
+            "row 2: y_voxel 5 and y_angstrom 52 aren't the same place at 10 Å a voxel",
+        ),
+        (f"{BOTH}\n1,2,3,10,20,30\n4,5,6,40,50,60\n7,8,9,70,80,990\n", "row 3: x_voxel 9 and x_angstrom 990"),
+        (
+            "z_nanometer,y_nanometer,x_nanometer,z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom\n"
+            "1,2,3,10,20,3,10\n",
+            "row 1: x_angstrom 3 and x_nanometer 3 aren't the same place",
+        ),
+    ],
+)
+def test_positions_in_two_units_that_contradict_each_other_are_refused_by_row(tmp_path, text, why):
+    with pytest.raises(FormatError, match=why):
+        read_picks(csv(tmp_path, text))
+
+    table = pd.read_csv(tmp_path / "picks.csv")
+    table.to_parquet(tmp_path / "picks.parquet")
+    with pytest.raises(FormatError, match=why):
+        read_picks(tmp_path / "picks.parquet")
+
+
+def test_a_spacing_that_doesnt_fit_the_two_units_of_a_file_is_refused(tmp_path):
+    path = csv(tmp_path, f"{BOTH}\n1,2,3,10,20,30\n")
+
+    assert read_picks(path, spacing_angstrom=10).points_zyx.tolist() == [[1, 2, 3]]
+    with pytest.raises(FormatError, match=r"row 1: z_voxel 1 and z_angstrom 10 .* 13\.48 Å a voxel"):
+        read_picks(path, spacing_angstrom=13.48)
+
+
+def test_positions_in_two_units_may_be_rounded_empty_or_short_of_digits(tmp_path):
+    rows = "101.5,2,0,1368.2,27.0,0\n904.1,933.26,0,12187.3,12580.3,0.1\n4,5,6,,,\n"
+    path = csv(tmp_path, f"{BOTH}\n{rows}")
+
+    assert len(read_picks(path, spacing_angstrom=13.48)) == len(read_picks(path)) == 3
+    points = np.random.default_rng(0).random((100, 3)) * 4000
+    made = write_picks(Picks(points, 13.48), tmp_path / "a.parquet")
+    pd.read_parquet(made.path).astype(np.float32).to_parquet(tmp_path / "b.parquet")
+    assert len(read_picks(tmp_path / "b.parquet", spacing_angstrom=10)) == 100
+
+
 def test_the_particles_axes_are_columns_in_words(tmp_path):
     rotation_xyz = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the particle's z lies along x
     picks = Picks([[1.0, 2.0, 3.0]], 10.0, rotations_zyx=rotation_xyz[None, ::-1, ::-1])

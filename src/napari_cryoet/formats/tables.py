@@ -8,13 +8,15 @@
 | ``particle_x_axis_z``, ... (nine) | component along the volume's z of the particle's own x axis |
 | ``pick_id``, ``instance_id``, ``score`` | as in `napari_cryoet.picks.Picks`; empty where a pick has none |
 
-Any further column is kept as it is. Columns x, y, z without a unit are refused: nobody knows what they count.
+Positions in several units must agree, row by row. Any further column is kept as it is. Columns x, y, z without a unit
+are refused: nobody knows what they count.
 Parquet also keeps units and where picks come from in its metadata, under ``napari_cryoet``.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -46,6 +48,10 @@ SPACING: Final = "voxel_spacing_angstrom"
 PICK_ID, INSTANCE_ID, SCORE = "pick_id", "instance_id", "score"
 METADATA_KEY: Final = b"napari_cryoet"
 _HEADER_CHARACTERS: Final = 2**20
+#: How far positions in two units may be apart: as far as rounding to one decimal brings them.
+_ROUNDING_VOXELS: Final = 0.1
+_ROUNDING_ANGSTROM: Final = 0.5
+_ROUNDING_RATIO: Final = 1e-6  # of 32-bit numbers
 _WHOLE_AS_REAL: Final = re.compile(r"[+-]?\d+\.0*")
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
 _ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in AXES for own in AXES)
@@ -85,7 +91,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     Raises
     ------
     FormatError
-        If there are no positions in it, or none with a unit.
+        If there are no positions in it, none with a unit, or such in two units that contradict each other.
     MissingContextError
         If positions are in ångström and the voxel spacing isn't known.
     """
@@ -208,6 +214,7 @@ def _positions(
     """Voxel indices in z, y, x, and the voxel spacing where it is known."""
     own = _own_spacing(path, columns)
     wanted = context.spacing_angstrom
+    _refuse_contradictions(path, columns, own if own is not None else wanted)
     for unit, names in _POSITIONS.items():
         if not all(name in columns for name in names):
             continue
@@ -223,6 +230,41 @@ def _positions(
             )
         return values * (_UNITS_ANGSTROM[unit] / spacing), spacing
     raise _no_positions(path, list(columns))
+
+
+def _refuse_contradictions(path: Path, columns: Mapping[str, NDArray[Any]], spacing: float | None) -> None:
+    """Raise `FormatError` for the first row whose positions differ from unit to unit."""
+    units = [unit for unit, names in _POSITIONS.items() if all(name in columns for name in names)]
+    if len(units) < 2:
+        return
+    given = {unit: np.stack([_numbers(path, columns, name) for name in _POSITIONS[unit]], axis=1) for unit in units}
+    for first, second in itertools.combinations(units, 2):
+        width, far, at = _UNITS_ANGSTROM.get(first, 0.0), _ROUNDING_ANGSTROM, ""
+        found = given[second] * _UNITS_ANGSTROM[second]
+        if first == "voxel":
+            width = spacing if spacing is not None and spacing > 0 else _likely_width(given[first], found)
+            far, at = _ROUNDING_VOXELS * width, f" at {width:g} Å a voxel"
+        expected = given[first] * width
+        with np.errstate(invalid="ignore"):
+            differ = np.argwhere(np.abs(expected - found) > far + _ROUNDING_RATIO * np.abs(expected))
+        if len(differ):
+            row, axis = (int(index) for index in differ[0])
+            names = [f"{_POSITIONS[unit][axis]} {given[unit][row, axis]:.10g}" for unit in (first, second)]
+            raise FormatError(
+                f"{path.name}, row {row + 1}: {' and '.join(names)} aren't the same place{at}.",
+                hint="Remove the columns that are wrong; those of one unit are enough.",
+            )
+
+
+def _likely_width(voxels: NDArray[np.float64], angstrom: NDArray[np.float64]) -> float:
+    """The voxel spacing that most positions agree on, where the file doesn't say it: large numbers tell it best."""
+    is_telling = (np.abs(voxels) > 0) & np.isfinite(angstrom) & np.isfinite(voxels)
+    if not is_telling.any():
+        return 1.0
+    weights, ratios = np.abs(voxels[is_telling]), angstrom[is_telling] / voxels[is_telling]
+    order = np.argsort(ratios)
+    shares = np.cumsum(weights[order])
+    return float(ratios[order][np.searchsorted(shares, shares[-1] / 2)])
 
 
 def _no_positions(path: Path, names: Sequence[str]) -> FormatError:
