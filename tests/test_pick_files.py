@@ -423,7 +423,7 @@ def test_columns_that_are_empty_for_all_picks_are_kept_beside_ndjson_and_that_is
     made = write_picks(replace(picks, features=columns), tmp_path / "a.ndjson")
     found = read_picks(made.path)
 
-    assert any("no place for columns that are empty for all picks (note, defocus)" in said for said in made.losses)
+    assert any("no trace of columns without any value (note, defocus)" in said for said in made.losses)
     assert list(found.features) == list(columns)
     assert found.features["note"].tolist() == ["", "", ""]
     assert np.isnan(found.features["defocus"]).all()

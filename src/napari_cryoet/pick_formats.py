@@ -148,7 +148,7 @@ def _ndjson_losses(picks: Picks) -> list[str]:
         said.append(f"Columns called {', '.join(unnamed)} would be taken for something else; they are left out.")
     empty = [name for name, column in picks.features.items() if name not in unnamed and are_all_missing(column)]
     if empty:
-        said.append(_beside(f"columns that are empty for all picks ({listed(empty)})"))
+        said.append(f"Lines have no trace of columns without any value ({listed(empty)}); these stand in the {SUFFIX}.")
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
     if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
         said.append("JSON knows no infinite numbers; they are left out.")
