@@ -36,8 +36,8 @@ review.look_at(Order("density"), "")  # protein is dark here: the most ribosome-
 
 # A person looks at each crop; here whatever is dark in its middle is kept.
 for crop in reader.read(review.rows, Frame(side_angstrom=480, slab_angstrom=50, plane="xy")):
-    middle = crop.values[crop.values.shape[0] // 2 - 6 :][:13, crop.values.shape[1] // 2 - 6 :][:, :13]
-    is_dark = np.nanmean(middle) < np.nanmean(crop.values)
+    third = len(crop.values) // 3
+    is_dark = np.nanmean(crop.values[third:-third, third:-third]) < np.nanmean(crop.values)
     review.judge([crop.row], Verdict.KEPT if is_dark else Verdict.REJECTED)
 print(review.counts)
 

@@ -185,3 +185,17 @@ def test_a_zarr_is_of_the_version_that_can_hold_its_ids(tmp_path):
 
     assert (made.format, made.dtype) == ("ome-zarr-0.5", "uint32")
     assert open_volume(made.path).read_planes(slice(0, 1))[0, 0, 0] == 65_536
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_was_added_to_a_level_to_make_levels_fit_isnt_written(tmp_path, level):
+    mask = np.zeros((17, 35, 45), np.uint8)
+    mask[3:10, 4:30, 5:40] = 1
+    opened = open_volume(write_mask(mask, tmp_path / "a.zarr", spacing_angstrom=10).path)
+    array = opened.levels[level]
+    shape = ((17, 35, 45), (9, 18, 23))[level]
+    assert array.shape != shape
+
+    again = open_volume(write_mask(array, tmp_path / "b.mrc", spacing_angstrom=10 * 2**level).path)
+    assert again.shape_zyx == shape
+    np.testing.assert_array_equal(again.levels[0], array.compute()[: shape[0], : shape[1], : shape[2]])

@@ -114,7 +114,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         show_warning(f"{said}\n{_MOVED}")
     else:
         show_info(said)
-    return [str(made.path)]
+    return [str(path) for path in (made.path, made.provenance_path) if path is not None]
 
 
 def finest_of(data: Any) -> Any:

@@ -8,7 +8,7 @@ from napari_cryoet.review.crops import Crop, CropReader
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.density import densities_at
 from napari_cryoet.review.filtering import parse_filter
-from napari_cryoet.review.ordering import Columns, Order, sorted_rows
+from napari_cryoet.review.ordering import Columns, Order, measured, sorted_rows
 from napari_cryoet.review.outcome import kept_picks, rejected_picks
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import Resumed, SessionStore, Subject
@@ -31,6 +31,7 @@ __all__ = [
     "Verdict",
     "densities_at",
     "kept_picks",
+    "measured",
     "open_for_review",
     "parse_filter",
     "rejected_picks",

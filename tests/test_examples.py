@@ -1,0 +1,138 @@
+"""Scripts in `examples/` do what they say, with the demo, without a network or a window; those with one are in `qt`."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import napari_cryoet
+from napari_cryoet.pick_files import FORMATS, SUFFIXES, read_picks
+
+
+@pytest.fixture
+def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
+    """Run an example in an empty folder, with the small demo as its portal; gives its names and what it printed."""
+    open_portal = napari_cryoet.open_portal
+    monkeypatch.setattr("napari_cryoet.open_portal", lambda _source: open_portal(str(demo_pack)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["example.py"])
+
+    def run_example(name):
+        names = runpy.run_path(str(project_folder / "examples" / name))
+        return names, capsys.readouterr().out
+
+    return run_example
+
+
+def test_every_example_is_run_by_a_test(project_folder):
+    tests = [path.read_text(encoding="utf-8") for path in (project_folder / "tests").rglob("*.py")]
+    examples = [path.name for path in (project_folder / "examples").glob("*.py")]
+
+    assert len(examples) > 15
+    assert [
+        name for name in examples if not any(f'"{name}"' in text or f'"{name[:-3]}"' in text for text in tests)
+    ] == []
+
+
+def test_every_example_is_in_the_docs(project_folder):
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (project_folder / "docs").rglob("*.md"))
+    examples = [path.name for path in (project_folder / "examples").glob("*.py")]
+
+    assert [name for name in examples if f"examples/{name}" not in pages] == []
+
+
+def test_check_picks_finds_the_flip_and_mends_it(run):
+    names, told = run("check_picks.py")
+
+    assert names["found"].verdict == "better"
+    assert "! They fit much better if y is flipped" in told
+    np.testing.assert_allclose(names["better"].points_zyx, names["picks"].points_zyx, atol=1e-9)
+
+
+def test_orthogonal_planes_saves_three_planes_through_a_pick(run):
+    names, _told = run("orthogonal_planes.py")
+    size_z, size_y, size_x = names["tomogram"].shape_zyx
+
+    with Image.open("planes.png") as picture:
+        assert picture.height >= size_y + 2 * size_z
+        assert picture.width >= max(size_x, size_y)
+        assert np.asarray(picture).std() > 10
+
+
+def test_review_picks_judges_all_and_goes_on_where_it_ended(run):
+    names, told = run("review_picks.py")
+    kept = read_picks("kept.ndjson")
+
+    assert f"{len(names['picks'])} of {len(names['picks'])} judged" in told
+    assert f"kept {len(kept)} of {len(names['picks'])} in review" in kept.edits[-1]
+    assert "Resumed" in run("review_picks.py")[0]["review"].remark
+
+
+def test_contact_sheet_draws_crops_and_takes_up_what_was_saved(run):
+    names, told = run("contact_sheet.py")
+
+    assert len(names["review"].rows) < len(names["picks"])
+    assert names["again"].counts.judged == 20
+    assert "Resumed 20 decisions" in told
+    with Image.open("sheet.png") as picture:
+        assert np.asarray(picture).std() > 10
+
+
+def test_edit_picks_keeps_ids_and_says_what_was_done(run):
+    names, told = run("edit_picks.py")
+    both, more = names["both"], names["more"]
+
+    assert len(both) == len(more) + len(names["plain"])
+    assert len(set(both.ids.tolist())) == len(both)
+    assert more.ids[:-1].tolist() == names["upper"].ids.tolist()
+    assert "moved by 50 Å along z; kept the upper half; added one by hand; joined with" in told
+    moved = names["beside"].positions_angstrom_zyx - names["oriented"].positions_angstrom_zyx
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 50)
+
+
+def test_overlay_spacings_finds_one_place_in_all_grids(run):
+    names, told = run("overlay_spacings.py")
+
+    assert len({tomogram.voxel_spacing for tomogram in names["tomograms"]}) == 2
+    assert told.count("drawn to scale over this tomogram") == len(names["tomograms"])
+    assert told.count("the same grid") == len(names["tomograms"])
+
+
+def test_unaligned_annotation_says_so_in_its_name(run):
+    names, told = run("unaligned_annotation.py")
+
+    assert "unaligned (AL-9002)" in names["layer"].options["name"]
+    assert "other_alignment" in told
+    assert "made on another alignment of this run" in told
+
+
+def test_captions_and_meshes_are_read(run):
+    names, told = run("captions_and_meshes.py")
+
+    assert "GlobalCaption" in told
+    assert len(names["vertices"]) > 100
+    assert "doesn't say its unit" in told
+
+
+def test_compare_with_masks_compares_all_three_ways(run):
+    _names, told = run("compare_with_masks.py")
+    errors = [float(line.split()[3].rstrip("°")) for line in told.splitlines() if "rotation error" in line]
+
+    assert errors[0] > 90 > 10 > errors[1]
+    assert "share inside" in told
+    assert "Dice" in told
+    assert "panoptic quality" in told
+
+
+def test_every_format_holds_the_same_picks_and_the_same_mask(run):
+    names, told = run("every_format.py")
+
+    assert {path.name for path in Path("exports").iterdir()} >= {f"{name}{SUFFIXES[name]}" for name in FORMATS}
+    for name in FORMATS:
+        again = read_picks(Path("exports", f"{name}{SUFFIXES[name]}"))
+        np.testing.assert_allclose(again.positions_angstrom_zyx, names["picks"].positions_angstrom_zyx, atol=1e-6)
+    assert told.count(f"{names['volume'].shape_zyx}") == 3
