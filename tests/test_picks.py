@@ -148,3 +148,9 @@ def test_points_of_instances_are_a_cloud_and_particles_are_not():
     assert some_picks(instance_ids=[1, 1, 2]).is_cloud
     assert not some_picks(instance_ids=[1, 1, NO_INSTANCE]).is_cloud
     assert not some_picks(2, instance_ids=[1, 1], rotations_zyx=ROTATIONS).is_cloud
+
+
+@pytest.mark.parametrize("spacing", [0, -1, np.inf, np.nan])
+def test_a_spacing_that_cant_be_is_refused_in_words(spacing):
+    with pytest.raises(ValueError, match="a voxel can't be"):
+        Picks(np.ones((1, 3)), 10.0).rescaled(spacing)

@@ -204,3 +204,14 @@ def test_examples_in_the_docs_are_included_by_a_line_that_no_formatter_touched(p
     assert [name for name, text in pages.items() if re.search(r"^--8\s*<", text, re.MULTILINE)] == [
         name for name, text in pages.items() if re.search(r'^--8<-- "', text, re.MULTILINE)
     ]
+
+
+def test_every_public_name_is_in_the_reference(project_folder):
+    import napari_cryoet
+
+    reference = (project_folder / "docs" / "reference.md").read_text(encoding="utf-8")
+    shown = {path.rpartition(".")[2] for path in re.findall(r"^::: (\S+)", reference, re.MULTILINE)}
+    names = [name for name in napari_cryoet.__all__ if not name.endswith(("Error", "__"))]
+
+    assert "exceptions" in shown
+    assert [name for name in names if name not in shown] == []

@@ -165,7 +165,15 @@ class Picks:
     # what can be made of them
 
     def take(self, which: ArrayLike, edit: str = "") -> Picks:
-        """Some of them, by a mask or by row numbers in a new order, with what was done in words."""
+        """Some of them, by a mask or by row numbers in a new order, with what was done in words.
+
+        Raises
+        ------
+        ValueError
+            If a mask is longer or shorter than the picks.
+        IndexError
+            If there is no such row.
+        """
         rows = np.asarray(which)
         if rows.dtype == bool and len(rows) != len(self):
             raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
@@ -185,20 +193,49 @@ class Picks:
         return taken
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """The same places in ångström, counted in voxels of another width."""
+        """The same places in ångström, counted in voxels of another width.
+
+        Parameters
+        ----------
+        spacing_angstrom
+            The width of these voxels.
+        shape_zyx
+            The size of their grid, where it is known; that of the old grid isn't kept.
+
+        Raises
+        ------
+        ValueError
+            If the picks have no voxel spacing, or the new one can't be one.
+        """
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
+        if not 0 < spacing_angstrom < np.inf:
+            raise ValueError(f"a voxel can't be {spacing_angstrom} Å wide")
         factor = self.spacing_angstrom / spacing_angstrom
         return self._with(points_zyx=self.points_zyx * factor, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
-        """With further picks at the end, of which nothing but the place is known; no pick before had their ids."""
+        """With further picks at the end, of which nothing but the place is known; no pick before had their ids.
+
+        Parameters
+        ----------
+        points_zyx
+            (n, 3) voxel indices in the picks' own grid.
+        edit
+            What was done, in words.
+        """
         places = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
         ids = np.arange(self._next_id, self._next_id + len(places))
         return joined([self, Picks(places, self.spacing_angstrom, ids=ids)], edit)
 
     def changed(self, edit: str = "", **columns: Any) -> Picks:
-        """With other values of some attributes, and what was done in words."""
+        """With other values of some attributes, by name, and what was done in words.
+
+        Raises
+        ------
+        ValueError
+            If a value has not the shape that the attribute has.
+        """
         other = self._with(**columns, edits=self._edits(edit))
         if other.rotations_zyx is self.rotations_zyx:
             object.__setattr__(other, "_oriented", self._oriented)
@@ -226,6 +263,11 @@ def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
     """All picks of several sets in the grid of the first, which also says where they come from.
 
     Ids that a part shares with one before it are replaced by fresh ones.
+
+    Raises
+    ------
+    ValueError
+        If some have a voxel spacing and others none.
     """
     first = parts[0]
     placed = [first, *(_in_grid_of(first, part) for part in parts[1:])]

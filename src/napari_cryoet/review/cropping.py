@@ -72,7 +72,17 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """A cube around each pick, z, y, x of the volume or of the particle; what is averaged over picks."""
+    """A cube around each pick, z, y, x of the volume or of the particle; what is averaged over picks.
+
+    Attributes
+    ----------
+    side_angstrom
+        The length of its edges.
+    is_oriented
+        Whether picks with a rotation are cut along their own axes.
+    pixels
+        The largest number of voxels along an edge.
+    """
 
     side_angstrom: float
     is_oriented: bool = False

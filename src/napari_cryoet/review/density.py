@@ -32,12 +32,23 @@ def densities_at(
 
     Parameters
     ----------
+    volume
+        What is read; see `open_for_review`.
     points_zyx
         In voxels of the volume's finest level.
     diameter_angstrom
         Of the ball, as a rule of the particle.
+    stop
+        Set by whoever no longer wants to know.
     progress
         Told how many picks are done, of how many.
+
+    Raises
+    ------
+    StreamError
+        If the volume can't be read.
+    StoppedError
+        When ``stop`` is set.
     """
     level = volume.level_for(diameter_angstrom / _VOXELS_ACROSS)
     ball = _ball(diameter_angstrom / 2, volume.voxel_angstrom(level))

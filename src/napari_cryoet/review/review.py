@@ -53,6 +53,11 @@ class Review:
         What was found of an earlier review; or empty.
     view
         How the picks were looked at, as plain data; saved with the decisions.
+
+    Raises
+    ------
+    CryoETError
+        If there is an earlier review that can neither be read nor set aside.
     """
 
     def __init__(
