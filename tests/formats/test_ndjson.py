@@ -143,7 +143,7 @@ def test_an_instance_that_is_null_is_none_and_its_line_is_named():
 
     assert points.instance_ids.tolist() == [4, NO_INSTANCE, NO_INSTANCE, NO_INSTANCE]
     assert points.kinds == ("instancePoint", "point", "point", "point")
-    assert points.warnings == ("2 of the points belong to no instance: their instance_id is null or -1 (lines 2, 3).",)
+    assert points.warnings == ("No instance is named by 2 points: instance_id is null or -1 (lines 2, 3).",)
     again = read_points(write_points(points))
     assert again.instance_ids.tolist() == points.instance_ids.tolist()
     assert again.warnings == ()

@@ -376,8 +376,7 @@ class _Builder:
             yield f"{len(self._skipped):,} of the file's lines are no known kind of point and were left out ({lines})."
         if self._without_id:
             lines = numbered("line", self._without_id)
-            count = len(self._without_id)
-            yield f"{count:,} of the points belong to no instance: their instance_id is null or -1 ({lines})."
+            yield f"No instance is named by {len(self._without_id):,} points: instance_id is null or -1 ({lines})."
         yield from rotation_warnings(rotations, numbers, "line")
         if self._left_out:
             names = ", ".join(repr(name) for name in list(self._left_out)[:5])
