@@ -24,7 +24,7 @@ from napari_cryoet.exceptions import SaveError
 from napari_cryoet.packs.portal_zarr import LEVELS, downsampled, write_mrc, write_pyramid
 from napari_cryoet.packs.stopping import raise_if_stopped
 from napari_cryoet.provenance_beside import path_beside, written_with_provenance
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.pyramid import unpadded_shape
 from napari_cryoet.whole_files import refuse_existing, written_whole
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
@@ -183,7 +183,7 @@ class _Voxels:
                 f"A mask holds whole numbers, and this one holds {source.dtype}.",
                 hint="Decide first which values belong to the mask, with a threshold.",
             )
-        size_z, size_y, size_x = (int(size) for size in _shape_in_file(source))
+        size_z, size_y, size_x = (int(size) for size in unpadded_shape(source))
         self.shape = (size_z, size_y, size_x)
         source = source[:size_z, :size_y, :size_x] if self.shape != tuple(source.shape) else source
         self.dtype = np.dtype(source.dtype)
@@ -225,14 +225,6 @@ class _Voxels:
         if self._progress is not None:
             self._progress(min(self._done_bytes, self._total_bytes), self._total_bytes)
         return block
-
-
-def _shape_in_file(source: Voxels) -> tuple[int, ...]:
-    """The size without the voxels that were added to levels of a pyramid to make them fit each other."""
-    pyramid = pyramid_of(source) if hasattr(source, "dask") else None
-    names = [level.name for level in pyramid.levels] if pyramid is not None else []
-    name = getattr(source, "name", None)
-    return pyramid.shapes[names.index(name)] if pyramid is not None and name in names else source.shape
 
 
 def _format_of(path: Path) -> MaskFormat:

@@ -14,6 +14,8 @@ from napari_cryoet import Mask, compare
 from napari_cryoet.comparison import mask as mask_module
 from napari_cryoet.comparison import plain_report
 from napari_cryoet.exceptions import ComparisonError, StoppedError
+from napari_cryoet.mask_files import write_mask
+from napari_cryoet.volumes import open_volume
 
 labels = arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3))
 
@@ -160,3 +162,14 @@ def test_a_threshold_that_makes_no_sense_is_refused_and_a_comparison_can_be_stop
     stop.set()
     with pytest.raises(StoppedError):
         compare(mask(in_a_row(1)), mask(in_a_row(1)), stop=stop)
+
+
+def test_a_layers_level_is_compared_without_what_was_added_to_it(tmp_path):
+    values = np.zeros((17, 35, 45), np.uint8)
+    values[3:10, 4:30, 5:40] = 1
+    opened = open_volume(write_mask(values, tmp_path / "a.zarr", spacing_angstrom=10).path)
+    assert opened.levels[0].shape != values.shape
+
+    found = compare(Mask(opened.levels[0], 10.0), mask(values))
+    assert found.iou == 1
+    assert found.voxels_a == values.sum()

@@ -32,7 +32,7 @@ class Mask:
     spacing_angstrom
         The width of a voxel; None where nobody said it.
     shape_zyx
-        In voxels; that of the data unless that is padded.
+        In voxels; that of the data, without what was added to a layer's levels to make them fit each other.
     alignment_id
         Of the portal's alignment that it belongs to, where it is known.
     about
@@ -46,7 +46,9 @@ class Mask:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shape = tuple(int(size) for size in self.data.shape)
+        from napari_cryoet.streaming.pyramid import unpadded_shape
+
+        shape = unpadded_shape(self.data)
         if len(shape) != 3:
             raise ValueError(f"a mask has three dimensions, and this has {len(shape)}")
         spacing = self.spacing_angstrom

@@ -419,6 +419,15 @@ def pyramid_of(levels: Any) -> Pyramid | None:
     return _by_array_name.get(getattr(first, "name", ""))
 
 
+def unpadded_shape(array: Any) -> tuple[int, ...]:
+    """The shape of an array; of a pyramid's own level, without what was added to make the levels' ratios exact."""
+    pyramid = pyramid_of(array) if hasattr(array, "dask") else None
+    names = [level.name for level in pyramid.levels] if pyramid is not None else []
+    if pyramid is None or array.name not in names:
+        return tuple(int(size) for size in array.shape)
+    return tuple(pyramid.shapes[names.index(array.name)])
+
+
 def _block_of(key: Hashable) -> BlockIndex:
     match key:
         case (int(), int(), tuple() as block):
