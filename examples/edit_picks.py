@@ -13,7 +13,8 @@ oriented, plain = (
     for file in page.annotation_files
     if file.id in (9001, 9003)  # planted ribosomes with orientations; ribosomes that a person picked
 )
-print(f"{oriented.are_oriented.sum()} of {len(oriented)} have a proper rotation; {plain.are_oriented.sum()} others")
+for picks in (oriented, plain):
+    print(f"{picks.are_oriented.sum()} of {len(picks)} have a proper rotation: {picks.about['annotation_method']}")
 
 # Positions are voxel indices in z, y, x; places in ångström don't depend on the voxel spacing.
 coarse = oriented.rescaled(2 * oriented.spacing_angstrom)
