@@ -60,7 +60,7 @@ def fast(probe: Probe) -> Result:
 
 
 def scrub(probe: Probe, steps: int, pause_s: float) -> Result:
-    """Step on at a steady pace, like a hand on the slider: a step that is late is taken at the next turn of the event loop."""
+    """Step on at a steady pace, as a hand on the slider does; a late step is taken at the event loop's next turn."""
     probe.begin()
     start = probe.index()
     taken: list[tuple[float, int]] = []
