@@ -76,3 +76,13 @@ def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     assert "kept 1 of 2" in kept.edits[-1]
     review.review_layer(None)
     assert form.chosen_picks() is None
+
+
+def test_the_lists_of_the_portal_have_the_height_of_their_dock_whatever_was_opened_before(viewer):
+    viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
+    dock.screens.show_screen(dock.screens.datasets)
+    dock.resize(400, 1000)
+    dock.layout().activate()
+
+    assert dock.screens.stack.height() > 800

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeySequence, QShortcut
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.caption_desk import CaptionDesk
@@ -81,6 +81,7 @@ class PortalBrowser(QWidget):
         super().__init__()
         self.setObjectName("PortalBrowser")
         self.setAccessibleName("CryoET Data Portal")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
         self._viewer = napari_viewer
         self._memory = memory or Memory()
         self._download: DownloadDialog | None = None
