@@ -94,7 +94,7 @@ def test_what_a_review_kept_can_be_written(form, layer, qtbot):
 def test_a_file_that_is_there_is_replaced_only_when_that_is_ticked(form, qtbot):
     form.chosen_path.write_text("mine")
     form.refresh()
-    assert "There is a out.ndjson already" in form.losses.text()
+    assert "out.ndjson is there already" in form.losses.text()
     assert not form.export.isEnabled()
 
     form.replace.value = True
@@ -134,5 +134,41 @@ def test_layers_come_and_go(form, viewer, layer):
 
     assert form.layer.value is other
     viewer.layers.remove(other)
-    assert form.count.text() == "Choose a layer of picks."
+    assert (
+        form.count.text() == "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+    )
+    assert not form.export.isEnabled()
+
+
+def test_a_layer_keeps_its_new_name_in_the_list(form, layer):
+    layer.name = "ribosomes of today"
+
+    assert form.layer.native.currentText() == "ribosomes of today"
+    assert form.layer.value is layer
+
+
+def test_a_long_name_of_a_file_makes_the_form_no_wider(form, qtbot, tmp_path):
+    before = form.minimumSizeHint().width()
+    form.path.value = tmp_path / f"{'a_long_name_' * 12}.ndjson"
+    export(form, qtbot)
+
+    assert form.message.text().startswith("Wrote 3 picks to ")
+    assert form.minimumSizeHint().width() == before
+
+
+def test_what_was_just_written_isnt_taken_for_a_file_in_the_way(form, qtbot):
+    export(form, qtbot)
+    assert "already" not in form.losses.text()
+    assert not form.export.isEnabled()
+
+    form.which.value = "selected"
+    form.which.value = "all"
+    assert "out.ndjson is there already" in form.losses.text()
+
+
+def test_nothing_selected_is_said(form, layer):
+    layer.selected_data = set()
+    form.which.value = "selected"
+
+    assert form.count.text() == "No picks are selected in this layer."
     assert not form.export.isEnabled()

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
 
-from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_tooltip
+from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.painting import Look, draw_tick, first_line, readable_on
 from napari_cryoet._qt.theme import colors_of
 
@@ -73,3 +73,17 @@ def test_labels_yield_to_any_width_and_tell_all_in_the_tooltip(qtbot, label_type
 
 def test_an_empty_text_has_no_tooltip():
     assert plain_tooltip("") == ""
+
+
+def test_a_word_that_is_longer_than_a_line_is_broken_and_seen_to_its_end(qtbot):
+    label = plain_label("Wrote " + "a_very_long_name_" * 6)
+    qtbot.addWidget(label)
+    line = label.fontMetrics().lineSpacing()
+    label.resize(150, label.heightForWidth(150))
+    picture = label.grab().toImage()
+    background = picture.pixelColor(149, 0)
+    last = [picture.pixelColor(x, y) for x in range(150) for y in range(label.height() - line, label.height())]
+
+    assert label.minimumSizeHint().width() <= 60
+    assert label.heightForWidth(150) >= 5 * line
+    assert any(color != background for color in last)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBa
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.check_results import CheckResults
-from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.labels import ElidedLabel, roomy
 from napari_cryoet._qt.layer_box import LayerBox
 from napari_cryoet._qt.layer_volume import are_picks, is_volume, picks_in, volume_of
 from napari_cryoet._qt.styling import style_sheet
@@ -130,6 +130,7 @@ class CheckDock(QWidget):
         self.diameter_nm.setSuffix(" nm")
         self.diameter_nm.setAccessibleName("Diameter of the particle in nm")
         self.run.setAccessibleName("Check the picks")
+        roomy(self.run)
         self.progress.setRange(0, 100)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)

@@ -15,7 +15,7 @@ from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.compare_form import CompareForm
 from napari_cryoet._qt.compare_results import CompareResults
-from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet._qt.theme import Theme
@@ -218,6 +218,7 @@ class CompareDock(QWidget):
         for button in (self.start, self.swap, self.stop):
             button.setAccessibleName(button.text())
         self.stop.setAccessibleName("Stop comparing")
+        roomy(self.start, self.swap, self.stop)
         buttons = QHBoxLayout()
         buttons.addWidget(self.swap)
         buttons.addStretch(1)

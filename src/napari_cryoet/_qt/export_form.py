@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,14 +12,14 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
 from napari.layers import Points
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.elided_combo import elide_middle
-from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.timers import single_shot
@@ -36,6 +36,8 @@ Which = Literal["all", "kept", "selected"]
 kept_picks_of: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
 
 _KEY: Final = "export picks"
+_NO_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+_NONE_OF_THEM: Final = {"kept": "The review keeps none of them.", "selected": "No picks are selected in this layer."}
 _SETTLE_MS: Final = 50  # while a person drags points
 
 
@@ -55,8 +57,9 @@ class ExportPicks(QWidget):
         self._tasks = Tasks(self)
         self._said: WeakKeyDictionary[Points, Answer] = WeakKeyDictionary()
         self._followed: Points | None = None
+        self._just_written: Path | None = None
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
-        self.layer = ComboBox(label="Layer", choices=self._layers, nullable=True)
+        self.layer = ComboBox(label="Layer", choices=self._choices)
         self.which = ComboBox(label="Picks", choices=list(get_args(Which)))
         self.format = ComboBox(label="Format", choices=[(TITLES[name], name) for name in FORMATS])
         self.path = FileEdit(label="File", mode=FileDialogMode.OPTIONAL_FILE, value=Path.home() / "picks.ndjson")
@@ -97,6 +100,10 @@ class ExportPicks(QWidget):
             return None
         return None if picks is None else _completed(picks, self._said.get(layer, Answer()))
 
+    def sizeHint(self) -> QSize:
+        """As wide as the other docks."""
+        return QSize(360, 480)
+
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Hear no more of the viewer."""
         self.close_down()
@@ -110,8 +117,8 @@ class ExportPicks(QWidget):
 
     def close_down(self) -> None:
         """End what runs, and hear no more of the viewer and its layers, for good."""
-        self._viewer.layers.events.inserted.disconnect(self._on_layers)
-        self._viewer.layers.events.removed.disconnect(self._on_layers)
+        for event in self._list_events():
+            event.disconnect(self._on_layers)
         self._follow(None)
         self._refresh_soon.stop()
         self._tasks.close()
@@ -128,6 +135,8 @@ class ExportPicks(QWidget):
             box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.native.setMinimumContentsLength(12)
         self.who.native.setPlaceholderText("your name, for the record")
+        self.path.choose_btn.text = "Choose…"
+        roomy(self.say_more, self.export)
         buttons = QHBoxLayout()
         buttons.addWidget(self.say_more)
         buttons.addStretch(1)
@@ -142,8 +151,8 @@ class ExportPicks(QWidget):
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
     def _connect(self) -> None:
-        self._viewer.layers.events.inserted.connect(self._on_layers)
-        self._viewer.layers.events.removed.connect(self._on_layers)
+        for event in self._list_events():
+            event.connect(self._on_layers)
         self.layer.changed.connect(self._on_layer)
         self.which.changed.connect(self._on_choice)
         self.format.changed.connect(self._on_format)
@@ -152,15 +161,22 @@ class ExportPicks(QWidget):
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
 
+    def _list_events(self) -> tuple[Any, ...]:
+        events = self._viewer.layers.events
+        return events.inserted, events.removed, events.renamed
+
     def _layers(self, _widget: object = None) -> list[Points]:
         return [layer for layer in self._viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
 
+    def _choices(self, _widget: object = None) -> list[tuple[str, Points | None]]:
+        return [(layer.name, layer) for layer in self._layers()] or [("no picks are open", None)]
+
     def _on_layers(self, _event: object = None) -> None:
         self.layer.reset_choices()
-        active = active_layer(self._viewer.layers)
-        if self.layer.value is None:
-            layers = self._layers()
-            self.layer.value = active if active in layers else (layers[0] if layers else None)
+        active, layers = active_layer(self._viewer.layers), self._layers()
+        if layers and self._followed not in layers:
+            self.layer.value = active if active in layers else layers[0]
+        self._follow(self.layer.value)
         self.refresh()
 
     def _on_layer(self, layer: Points | None) -> None:
@@ -180,6 +196,7 @@ class ExportPicks(QWidget):
             layer.selected_data.events.items_changed.connect(self._on_edit)
 
     def _on_choice(self, _value: object = None) -> None:
+        self._just_written = None
         self.message.setText("")  # it was about another file
         self.refresh()
 
@@ -198,7 +215,11 @@ class ExportPicks(QWidget):
         name: PickFormat = self.format.value
         if picks is None:
             kept = self.layer.value is not None and self.which.value == "kept"
-            self.count.setText("No review has kept picks of this layer." if kept else "Choose a layer of picks.")
+            self.count.setText("No review has kept picks of this layer." if kept else _NO_PICKS)
+            self._show([], can_say=False, can_export=False)
+            return
+        if not len(picks):
+            self.count.setText(_NONE_OF_THEM.get(self.which.value, "This layer holds no picks."))
             self._show([], can_say=False, can_export=False)
             return
         self.count.setText(f"{count_text(len(picks), 'pick')} to write.")
@@ -208,9 +229,9 @@ class ExportPicks(QWidget):
             words = " and ".join(MISSING_WORDS[each] for each in missing)
             said.insert(0, f"This format needs {words}, which nobody said yet.")
         exists = self.chosen_path.exists() and not self.replace.value
-        if exists:
-            said.insert(0, f"There is a {self.chosen_path.name} already. Tick the box to replace it.")
-        self._show(said, can_say=bool(missing), can_export=bool(len(picks)) and not missing and not exists)
+        if exists and self.chosen_path != self._just_written:
+            said.insert(0, f"{self.chosen_path.name} is there already. Tick the box to replace it.")
+        self._show(said, can_say=bool(missing), can_export=not missing and not exists)
 
     def _show(self, said: list[str], *, can_say: bool, can_export: bool) -> None:
         self.losses.setText("\n".join(f"• {line}" for line in said))
@@ -249,6 +270,7 @@ class ExportPicks(QWidget):
 
     def _on_written(self, made: Written) -> None:
         self.replace.value = False  # consent was for this once
+        self._just_written = made.path
         self.refresh()
         beside = f" Where they come from: {made.provenance_path.name}." if made.provenance_path is not None else ""
         self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}.{beside}")

@@ -1,4 +1,4 @@
-"""Hears of layers that come and go."""
+"""Hears of layers that come and go, or are called something else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class LayerWatch(QObject):
             return
         self._is_following = follows
         self._tell_soon.stop()
-        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
             (event.connect if follows else event.disconnect)(self._on_layers)
         if follows:
             self._tell_soon.start()
