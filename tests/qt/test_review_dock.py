@@ -283,7 +283,12 @@ def test_picks_are_sorted_and_filtered_as_the_fields_say(dock, qtbot):
     dock.controls.filter.setText("beauty > 3")
     qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
     assert dock.review.rows.tolist() == [3, 2, 1, 0]
-    assert "no column “beauty”" in dock.status.label.text()
+    assert "no column “beauty”" in dock.controls.filter_problem.text()
+    assert dock.controls.filter_problem.isVisible()
+
+    dock.controls.filter.setText("")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert not dock.controls.filter_problem.isVisible()
 
 
 def test_crops_are_cut_as_the_fields_say(dock, qtbot):
@@ -419,7 +424,7 @@ def test_the_review_ends_with_its_layer(dock, viewer, qtbot):
     qtbot.waitUntil(lambda: dock.layer is None, timeout=LONG_MS)
 
     assert dock.empty.isVisible()
-    assert not dock.verdicts.isEnabled()
+    assert not dock.verdicts.isVisible()
     assert dock.controls.points.count() == 0
 
 
@@ -427,6 +432,8 @@ def test_without_a_volume_picks_can_be_judged_all_the_same(dock, viewer, qtbot):
     viewer.layers.remove("volume")
     qtbot.waitUntil(lambda: dock.image is None, timeout=LONG_MS)
     assert "Open the tomogram" in dock.empty.text()
+    assert "Reading" not in dock.status.label.text()
+    assert not dock.status.stop.isVisible()
     dock.sheet.select([1])
     dock.judge(Verdict.KEPT)
     assert letters(dock) == "-K--------"
@@ -525,3 +532,29 @@ def test_the_dock_is_opened_from_the_menus_of_napari_and_brought_forward(viewer,
     assert dock.layer is viewer.layers["ribosomes"]
     assert review_picks(viewer, viewer.layers["ribosomes"]) is dock
     dock.close_down()
+
+
+def test_layers_are_listed_under_their_new_names(dock, viewer, qtbot):
+    viewer.layers["ribosomes"].name = "ribosomes of today"
+    viewer.layers["volume"].name = "volume of today"
+
+    qtbot.waitUntil(lambda: dock.controls.points.currentText() == "ribosomes of today", timeout=LONG_MS)
+    assert dock.controls.image.currentText() == "volume of today"
+    assert dock.layer is viewer.layers["ribosomes of today"]
+
+
+def test_picks_that_all_lie_outside_are_said_to(dock, viewer, qtbot):
+    assert not dock.empty.isVisible()
+    viewer.layers["volume"].translate = (0, 9000, 0)
+    qtbot.waitUntil(dock.empty.isVisible, timeout=LONG_MS)
+    assert "None of these picks lies inside this volume" in dock.empty.text()
+
+    viewer.layers["volume"].translate = (0, 0, 0)
+    qtbot.waitUntil(lambda: not dock.empty.isVisible(), timeout=LONG_MS)
+
+
+def test_the_filter_suggests_a_column_that_there_is(dock, viewer, qtbot):
+    assert dock.controls.filter.placeholderText() == "Filter: score > 0.4"
+    dock.review_layer(viewer.add_points(POINTS, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="bare"))
+
+    assert dock.controls.filter.placeholderText() == "Filter: edge_nm > 20"

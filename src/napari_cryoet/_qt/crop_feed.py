@@ -58,7 +58,9 @@ class CropFeed(QObject):
 
     @property
     def n_waiting(self) -> int:
-        """How many of the wanted crops aren't here."""
+        """How many of the wanted crops are on their way, or will be."""
+        if self._reader is None:
+            return 0
         return len(self._lacking()) + sum(map(len, self._in_flight.values()))
 
     def use(self, reader: CropReader | None, frame: Frame) -> None:

@@ -37,7 +37,7 @@ def roomy(*buttons: QPushButton) -> None:
 
 
 class BrokenLabel(QLabel):
-    """Wraps at words, and within those that no line has room for: names of files must neither widen a dock nor end early."""
+    """Wraps at words, and within those that are longer than a line: names must neither widen a dock nor end early."""
 
     def minimumSizeHint(self) -> QSize:
         """A few letters, however long a word is."""

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.crop_looks import PLANES, Looks
 from napari_cryoet._qt.elided_combo import elide_middle
+from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.review.cropping import Plane
 from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
@@ -77,14 +78,15 @@ class ReviewControls(QWidget):
         self.plane.setFixedWidth(62)
         for plane in PLANES:
             self.plane.addItem(plane.upper(), plane)
-        self.oriented = QCheckBox("oriented")
+        self.oriented = QCheckBox("Oriented")
         self.order = _combo("Sort by")
         self.direction = QToolButton()
         self.direction.setCheckable(True)
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter: score > 0.4")
         self.filter.setAccessibleName("Filter")
         self.filter.setClearButtonEnabled(True)
+        self.filter_problem = plain_label(name="filterProblem")
+        self.filter_problem.hide()
         self._typed = single_shot(self, _TYPING_MS, self.order_changed.emit)
         self._lay_out()
         self._connect()
@@ -144,7 +146,8 @@ class ReviewControls(QWidget):
 
     def set_columns(self, names: Iterable[str]) -> None:
         """Offer columns to sort by, beside what can be measured."""
-        chosen = self.order.currentData()
+        chosen, names = self.order.currentData(), list(names)
+        self.filter.setPlaceholderText(f"Filter: {'score > 0.4' if 'score' in names else f'{EDGE} > 20'}")
         with QSignalBlocker(self.order):
             self.order.clear()
             for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
@@ -160,7 +163,9 @@ class ReviewControls(QWidget):
         self._name_direction()
 
     def set_filter_problem(self, problem: str) -> None:
-        """Say at the field what is wrong with the filter; nothing where it is right."""
+        """Say below the field what is wrong with the filter; nothing where it is right."""
+        self.filter_problem.setText(problem)
+        self.filter_problem.setVisible(bool(problem))
         self.filter.setProperty("hasProblem", bool(problem))
         style = self.filter.style()
         if style is not None:
@@ -210,6 +215,7 @@ class ReviewControls(QWidget):
             if self.side in fields:
                 line.addStretch()
             grid.addLayout(line, number, 1)
+        grid.addWidget(self.filter_problem, len(rows), 1)
 
 
 def _combo(name: str) -> QComboBox:

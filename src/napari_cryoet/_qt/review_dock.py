@@ -96,7 +96,7 @@ class ReviewDock(ReviewScreen):
         if layer is not None:
             self._begin(layer)
         self._list_layers()
-        self.show_review(self.review, has_image=self._image is not None)
+        self.show_review(self.review, self._reader, has_image=self._image is not None)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """End the review."""
@@ -217,7 +217,6 @@ class ReviewDock(ReviewScreen):
             review.look_at(order, text)
         except CryoETError as error:
             self.controls.set_filter_problem(str(error))
-            self.status.set_status(str(error))
             return
         self.controls.set_filter_problem("")
         self.model.set_review(review)
@@ -343,12 +342,13 @@ class ReviewDock(ReviewScreen):
     def _on_image_chosen(self, image: Image | None) -> None:
         self._image, self._reader = image, None
         self._recut()
-        self.show_review(self.review, has_image=image is not None)
+        self.show_review(self.review, self._reader, has_image=image is not None)
 
     def _on_grid(self) -> None:
         if self._reader is None:
             self.notice.hide()  # a complaint about where they lay
         self._recut()
+        self.show_review(self.review, self._reader, has_image=self._image is not None)
 
     def _on_picks_changed(self) -> None:
         if self.review is None or self._layer is None:

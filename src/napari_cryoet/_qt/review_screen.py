@@ -19,6 +19,7 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.verdict_buttons import VerdictButtons
+from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.review import Review
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ NO_PICKS: Final = (
     "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
 )
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
+ALL_OUTSIDE: Final = (
+    "None of these picks lies inside this volume. Choose the one that they were made in; or let Check picks find out "
+    "what is wrong with them."
+)
 KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
 
 
@@ -64,11 +69,14 @@ class ReviewScreen(QWidget):
         """Everything is usable down to this."""
         return QSize(320, 360)
 
-    def show_review(self, review: Review | None, *, has_image: bool) -> None:
+    def show_review(self, review: Review | None, reader: CropReader | None, *, has_image: bool) -> None:
         """Show what there is to judge, or say what is lacking."""
-        self.empty.setText(NO_PICKS if review is None else NO_IMAGE)
-        self.empty.setVisible(review is None or not has_image)
-        self.sheet.setVisible(review is not None)
+        is_outside = reader is not None and len(reader.points_zyx) > 0 and reader.n_inside == 0
+        words = NO_PICKS if review is None else NO_IMAGE if not has_image else ALL_OUTSIDE if is_outside else ""
+        self.empty.setText(words)
+        self.empty.setVisible(bool(words))
+        for part in (self.sheet, self.average, self.verdicts, self.counts, self.progress, self.results, self.status):
+            part.setVisible(review is not None)
         self.average.setEnabled(review is not None)
         self.verdicts.setEnabled(review is not None)
         self.show_counts(review)

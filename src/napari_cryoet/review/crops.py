@@ -60,6 +60,12 @@ class CropReader:
             np.zeros(len(self.points_zyx), dtype=bool) if self._rotations is None else are_rotations(self._rotations)
         )
 
+    @property
+    def n_inside(self) -> int:
+        """How many of the picks lie inside the volume."""
+        end = np.asarray(self.volume.shapes[0]) - 0.5
+        return int(np.all((self.points_zyx >= -0.5) & (self.points_zyx < end), axis=1).sum())
+
     def read(self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None) -> Iterator[Crop]:
         """Crops around some picks, each as soon as all its blocks are there, in about the order of ``rows``.
 
