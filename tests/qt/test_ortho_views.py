@@ -420,6 +420,21 @@ class TestLayersInStep:
         assert all("lazy" not in view.model.layers for view in views.views)
         qtbot.waitUntil(lambda: "lazy is read from its file" in views.place.toolTip())
 
+    def test_it_says_where_the_cursor_is_in_angstrom(self, qtbot, views):
+        views.shared_cursor.move_to({0: 98.0, 1: 261.0, 2: 66.0})
+        qtbot.waitUntil(lambda: views.place.text() == "z 98 · y 261 · x 66 Å")
+
+    def test_axes_without_names_are_z_y_x_and_without_units_have_none(self, qtbot, emptied, main, planted):
+        main.add_image(planted, name="bare")
+        emptied.shared_cursor.move_to({0: 2.0, 1: 3.0, 2: 4.0})
+        qtbot.waitUntil(lambda: emptied.place.text() == "z 2 · y 3 · x 4")
+
+    def test_it_says_what_to_open_while_there_is_nothing_to_show(self, qtbot, emptied, main):
+        qtbot.waitUntil(lambda: emptied.place.text().startswith("Open a tomogram"))
+        main.add_image(np.zeros((8, 8)), name="flat")
+        qtbot.waitUntil(lambda: emptied.place.text().endswith("1 layer not shown here"))
+        assert emptied.place.text().startswith("Open a tomogram")
+
 
 class TestStreaming:
     @pytest.fixture

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DOCK_NAME: Final = "Orthogonal views"
 _DELAY_MS: Final = 12
 _SHARE: Final = 0.38  # of the window's height
+_NOTHING_YET: Final = "Open a tomogram: it is shown here in XZ and YZ, with what lies on it."
 _HINT: Final = (
     "Click or drag: cursor · wheel: step · Ctrl+wheel: zoom · right drag: pan · "
     "in the viewer itself: click, or Shift+drag"
@@ -214,14 +215,18 @@ class OrthoViews(QWidget):
 
     def _tell(self) -> None:
         """Say where the cursor is, and what isn't shown."""
-        names = self._viewer.dims.axis_labels[-3:]
-        place = " · ".join(
-            f"{name} {at:,.0f}" for name, at in zip(names, self.shared_cursor.position[-3:], strict=False)
-        )
         left_out = self.views[0].left_out()
+        place = self._place() if len(left_out) < len(self._viewer.layers) else _NOTHING_YET
         missing = f"{count_text(len(left_out), 'layer')} not shown here" if left_out else ""
         self.place.setText("  —  ".join(part for part in (plain(place), missing) if part))
         self.place.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in left_out)))
+
+    def _place(self) -> str:
+        """Where the cursor is; axes that nobody named are called as everywhere in cryo-ET."""
+        position = self.shared_cursor.position[-3:]
+        named = zip(self._viewer.dims.axis_labels[-3:], "zyx"[-len(position) :], position, strict=False)
+        told = [f"{plain_name if name.startswith('-') else name} {at:,.0f}" for name, plain_name, at in named]
+        return f"{' · '.join(told)} {self.views[0].unit()}".rstrip()
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors))

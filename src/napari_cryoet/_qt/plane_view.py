@@ -270,12 +270,13 @@ class PlaneView(QWidget):
         if self._crosshair is not None:
             self._crosshair.position = position
         self.label.setText(
-            f"{self.plane.name} · {_AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {self._unit()}"
+            f"{self.plane.name} · {_AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {self.unit()}"
         )
         for mirror in self.mirrors:
             mirror.update_budget()
 
-    def _unit(self) -> str:
+    def unit(self) -> str:
+        """What the world is counted in, where that is ångström; else nothing."""
         units = self.model.layers.extent.units if self.model.layers else None
         return "Å" if units and str(units[-1]) == "angstrom" else ""
 
