@@ -59,4 +59,4 @@ def test_the_same_membranes_at_half_the_sampling_overlap(annotation):
     found = compare(annotation(INSTANCES), annotation(MEMBRANE))
 
     assert found.dice > 0.6
-    assert "2 x 2 x 2" in " ".join(found.notes)
+    assert "2×2×2" in " ".join(found.notes)

@@ -119,7 +119,7 @@ def test_a_coarse_mask_is_the_fine_one_whose_blocks_it_stands_for(coarse, factor
 
     assert found.spacing_angstrom == 10
     assert found.dice == (1 if coarse.any() else None)
-    assert f"{factor} x {factor} x {factor}" in " ".join(found.notes)
+    assert f"{factor}×{factor}×{factor}" in " ".join(found.notes)
 
 
 def test_odd_sizes_that_were_cut_or_padded_are_compared_where_both_are():
@@ -130,7 +130,7 @@ def test_odd_sizes_that_were_cut_or_padded_are_compared_where_both_are():
 
     assert (padded.voxels_a, padded.voxels_b, padded.dice) == (80, 80, 1)
     assert (cut.voxels_a, cut.voxels_b) == (64, 64)
-    assert "Only the 4 x 4 x 4 voxels that A covers were compared." in cut.notes
+    assert "Only the 4×4×4 voxels that A covers were compared." in cut.notes
 
 
 @pytest.mark.parametrize(

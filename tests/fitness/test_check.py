@@ -119,7 +119,7 @@ def test_picks_beyond_the_volume_are_counted(scene):
     found = check(points, scene.volume)
 
     assert found.outside.tolist() == [40, 41]
-    assert found.oddities == ("2 of 42 picks (5%) lie outside the volume.",)
+    assert found.oddities == ("2 of 42 picks (5 %) lie outside the volume.",)
 
 
 def test_duplicates_are_told_and_the_better_one_stays(scene):
@@ -130,7 +130,7 @@ def test_duplicates_are_told_and_the_better_one_stays(scene):
 
     assert found.duplicates.tolist() == [0, 1, 2]
     assert found.n_overlapping == 3
-    assert "3 picks (7%) are closer than a particle (80 Å)" in found.oddities[-1]
+    assert "3 picks (7 %) are closer than a particle (8 nm)" in found.oddities[-1]
 
 
 def test_points_that_outline_instances_are_no_duplicates(scene):
@@ -227,4 +227,4 @@ def test_an_unknown_size_is_said_where_nothing_can_be_told(scene):
     found = check_picks(Picks(np.full((20, 3), 5.0), SPACING_ANGSTROM), scene.volume)
 
     assert not found.diameter_is_known
-    assert "Nobody said how large the particle is; 100 Å was taken." in found.statements[1].text
+    assert "Nobody said how large the particle is; 10 nm was taken." in found.statements[1].text

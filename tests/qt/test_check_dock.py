@@ -58,10 +58,13 @@ def check(dock, qtbot):
 
 def test_it_says_what_to_open_until_there_is_something_to_check(viewer, dock, scene):
     assert not dock.run.isEnabled()
-    assert dock.results.texts[0].startswith("Open picks to begin.")
+    assert dock.results.texts[0].startswith("Open picks to begin:")
+    assert not dock.diameter_nm.isEnabled()
+    assert dock.diameter_nm.text() == "–"
 
     viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
     assert dock.run.isEnabled()
+    assert dock.diameter_nm.text() == "10.0 nm"
     assert dock.points.currentText() == "mine"
 
     viewer.layers["mine"].name = "renamed"
@@ -100,7 +103,7 @@ def test_only_what_speaks_for_the_picks_has_a_tick(viewer, dock, scene, qtbot):
     viewer.add_points(np.concatenate([scene.truth_zyx, beside]), name="mine", **IN_ANGSTROM)
     check(dock, qtbot)
 
-    assert any("1 pick (2%) is closer than a particle" in text for text in dock.results.texts)
+    assert any("1 pick (2 %) is closer than a particle" in text for text in dock.results.texts)
     marks = marked(dock)
     assert (marks["They"], marks["All"], marks["1"]) == ("good", "good", "note")
     assert dock.results.marks == sorted(dock.results.marks, key=["odd", "note", "good"].index)
@@ -116,7 +119,7 @@ def test_a_size_that_nobody_said_is_not_taken_for_said(viewer, dock, scene, qtbo
     viewer.add_points(np.concatenate([scene.truth_zyx, near]), name="mine", **IN_ANGSTROM)
     with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
         qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    assert any("Nobody said how large the particle is; 100 Å was taken." in text for text in dock.results.texts)
+    assert any("Nobody said how large the particle is; 10 nm was taken." in text for text in dock.results.texts)
 
     check(dock, qtbot)
     assert not any("Nobody said" in text for text in dock.results.texts)

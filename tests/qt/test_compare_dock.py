@@ -204,7 +204,7 @@ class TestComparing:
         ask(qtbot, dock)
         assert "Dice" in numbers(dock)
         assert not dock.results.show_buttons[0].isVisible()
-        assert "2 x 2 x 2" in dock.results.notes.text()
+        assert "2×2×2" in dock.results.notes.text()
 
     def test_what_was_painted_over_a_mask_that_streams_is_compared_with_it(self, qtbot, dock, viewer_model, show_files):
         (streamed,) = show_files(COARSE_MEMBRANES)
@@ -357,6 +357,18 @@ class TestForEverybody:
             seen.add(widget)
         assert {dock.start, dock.swap, dock.results.table, dock.results.copy, dock.results.save} <= seen
         assert set(dock.results.show_buttons) <= seen
+
+    def test_numbers_of_another_pair_are_said_to_be_that(self, qtbot, dock, two_sets):
+        ask(qtbot, dock)
+        assert not dock.message.isVisible()
+        click(qtbot, dock.swap)
+        assert "The numbers below are of another choice of A and B." in dock.message.text()
+
+        click(qtbot, dock.swap)
+        assert not dock.message.isVisible()
+
+    def test_fields_say_their_units(self, dock, two_sets):
+        assert dock.form.radius.native.text() == f"{dock.form.radius.value:.1f} nm"
 
     @pytest.mark.parametrize("name", ["dark", "light"])
     def test_histograms_are_drawn_in_the_colours_of_the_theme(self, qtbot, dock, viewer_model, two_sets, name):

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import napari
 
 _KEY = "check"
+_MISSING = {
+    "picks": "Open picks to begin: show an annotation from the portal's dock, or open a file of picks.",
+    "a tomogram": "Open a tomogram to begin: the one that these picks were made in.",
+}
 _INVITATION = (
     "Compares the density at the picks with places nearby, and with other ways to read the same numbers: flipped or "
     "swapped axes, ångström for voxels, binning. Looks for duplicates and picks at the edge. Nothing is changed."
@@ -139,7 +143,7 @@ class CheckDock(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Picks", self.points)
         form.addRow("Tomogram", self.image)
-        form.addRow("Particle", self.diameter_nm)
+        form.addRow("Diameter", self.diameter_nm)
         state = QVBoxLayout()
         state.setSpacing(2)
         state.addWidget(self.doing)
@@ -182,9 +186,13 @@ class CheckDock(QWidget):
             diameter, is_known = diameter_of(points.metadata.get(METADATA_KEY, {}))
             self.diameter_nm.setValue(diameter / 10)
             self._assumed_nm = None if is_known else self.diameter_nm.value()
+        else:
+            self.diameter_nm.setValue(self.diameter_nm.minimum())
+        self.diameter_nm.setEnabled(points is not None)
+        self.diameter_nm.setSpecialValueText("–" if points is None else "")
         missing = "picks" if points is None else "a tomogram" if image is None else ""
         self.run.setEnabled(not missing)
-        self.results.show_text(f"Open {missing} to begin. {_INVITATION}" if missing else _INVITATION)
+        self.results.show_text(f"{_MISSING[missing]}\n\n{_INVITATION}" if missing else _INVITATION)
 
     def _on_said(self, _key: object, share: float, words: str) -> None:
         self.progress.setValue(round(share * 100))

@@ -79,7 +79,7 @@ class CheckResults(QScrollArea):
         self._signs, self.buttons = [], {}
         page = QWidget()
         column = QVBoxLayout(page)
-        column.setContentsMargins(0, 4, 6, 0)
+        column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(8)
         return page, column
 
@@ -89,6 +89,7 @@ class CheckResults(QScrollArea):
         sign.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._signs.append((sign, statement.mark))
         label = plain_label(statement.text, name="finding")
+        label.setAlignment(Qt.AlignmentFlag.AlignTop)  # beside its sign
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
         row = QHBoxLayout()

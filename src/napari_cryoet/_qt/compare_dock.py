@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 KEY = "compare"
 _STEPS = 1000
+_OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
 
 
@@ -57,6 +58,8 @@ class CompareDock(QWidget):
         self._activity = Activity(self.tasks, self)
         self.form = CompareForm(napari_viewer)
         self.comparison: Comparison | None = None
+        self._pair: tuple[Layer | None, Layer | None] = (None, None)  # that is chosen
+        self._asked = self._compared = self._pair  # whose numbers are on their way, and are shown
         self._shown: dict[int, Layer] = {}  # layers that were made of this comparison, by which of its layers they are
         self.start = QPushButton("Compare")
         self.swap = QPushButton("Swap A and B")
@@ -67,7 +70,7 @@ class CompareDock(QWidget):
         self._lay_out()
         self._connect()
         self._on_theme()
-        self._set_state()
+        self._on_form()
 
     def sizeHint(self) -> QSize:
         """As wide as the other docks."""
@@ -122,6 +125,7 @@ class CompareDock(QWidget):
                 stop=job.stop,
             )
 
+        self._asked = self._pair
         self.bar.setValue(0)
         self.message.setText("")
         self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
@@ -136,9 +140,18 @@ class CompareDock(QWidget):
         self.bar.setValue(round(share * _STEPS))
 
     def _on_answer(self, comparison: Comparison) -> None:
-        self.comparison = comparison
+        self.comparison, self._compared = comparison, self._asked
         self._shown = {}
         self.results.show_comparison(comparison)
+        self._set_state()
+
+    def _on_form(self) -> None:
+        """Say once another pair is chosen that the numbers aren't of it."""
+        pair = (self.form.a.value, self.form.b.value)
+        if pair != self._pair:
+            self._pair = pair
+            is_other = self.comparison is not None and pair != self._compared
+            self.message.setText(_OTHER_PAIR if is_other else "")
         self._set_state()
 
     def _on_failed(self, error: CryoETError) -> None:
@@ -183,7 +196,7 @@ class CompareDock(QWidget):
         self.message.setVisible(bool(self.message.text()))
 
     def _connect(self) -> None:
-        self.form.changed.connect(self._set_state)
+        self.form.changed.connect(self._on_form)
         self.start.clicked.connect(lambda _checked=False: self._on_start())
         self.stop.clicked.connect(lambda _checked=False: self._on_stop())
         self.swap.clicked.connect(lambda _checked=False: self.form.swap())

@@ -60,7 +60,7 @@ class CompareForm(QWidget):
         self.fold = SpinBox(min=1, max=999, value=1)
         self.iou = FloatSpinBox(min=0.01, max=1, step=0.05, value=0.5)
         self.spacing = FloatSpinBox(min=0.01, max=1e5, step=0.1, value=10)
-        self.insist = CheckBox(text="also on different alignments")
+        self.insist = CheckBox(text="Also on different alignments")
         self._lay_out()
         self._connect()
         self._refresh()
@@ -147,7 +147,7 @@ class CompareForm(QWidget):
         rows: list[tuple[str, ComboBox | FloatSpinBox | SpinBox | CheckBox, str, str]] = [
             ("A, judged", self.a, "A, what is judged", "Points or labels of three dimensions"),
             ("B, reference", self.b, "B, the reference", "What counts as the truth"),
-            ("Radius, nm", self.radius, "Radius in nanometres", "How far apart two picks of the same particle may be"),
+            ("Radius", self.radius, "Radius in nanometres", "How far apart two picks of the same particle may be"),
             (
                 "Beta of F",
                 self.beta,
@@ -162,14 +162,17 @@ class CompareForm(QWidget):
                 "7 for C7, 1 for none; matters for angles only",
             ),
             (
-                "IoU, at least",
+                "Least IoU",
                 self.iou,
                 "Least intersection over union",
                 "From which overlap on two objects are one; matters for masks that tell objects apart",
             ),
-            ("Voxel, Å", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
+            ("Voxel spacing", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
             ("", self.insist, "Compare also layers of different alignments or runs", "Positions may then not fit"),
         ]
+        for field, unit, decimals in ((self.radius, " nm", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
+            field.native.setSuffix(unit)
+            field.native.setDecimals(decimals)
         for label, field, name, tooltip in rows:
             field.native.setAccessibleName(name)
             field.native.setToolTip(tooltip)

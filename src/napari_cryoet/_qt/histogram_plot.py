@@ -81,7 +81,7 @@ class HistogramPlot(QWidget):
         below = QRectF(bars.left(), bars.bottom() + _GAP, bars.width(), self.fontMetrics().lineSpacing()).toRect()
         painter.setPen(self._theme.colors.dim)
         draw_line(painter, below, f"{spread.edges[0]:g}")
-        draw_line(painter, below, f"{spread.edges[-1]:g} {spread.unit}", align=Qt.AlignmentFlag.AlignRight)
+        draw_line(painter, below, f"{spread.edges[-1]:g}{_unit(spread)}", align=Qt.AlignmentFlag.AlignRight)
         most = f"most: {int(spread.counts.max()):,}"
         draw_line(painter, below, most, align=Qt.AlignmentFlag.AlignHCenter)
 
@@ -92,4 +92,8 @@ class HistogramPlot(QWidget):
         spread = self._spread
         assert spread is not None  # noqa: S101 - nothing asks before one is shown
         low, high = spread.edges[number], spread.edges[number + 1]
-        return f"{low:.4g} to {high:.4g} {spread.unit}: {int(spread.counts[number]):,}"
+        return f"{low:.4g} to {high:.4g}{_unit(spread)}: {int(spread.counts[number]):,}"
+
+
+def _unit(spread: Spread) -> str:
+    return spread.unit if spread.unit == "°" else f" {spread.unit}"

@@ -180,7 +180,7 @@ def _common_grid(a: Mask, b: Mask) -> _CommonGrid:
     if factor > 1:
         notes.append(
             f"{letter} was compared on the finer grid ({fine.spacing_angstrom:g} Å): each of its voxels stands for "
-            f"{factor} x {factor} x {factor} of them."
+            f"{factor}×{factor}×{factor} of them."
         )
     if covered != fine.shape_zyx:
         notes.append(f"Only the {_by(covered)} voxels that {letter} covers were compared.")
@@ -294,4 +294,4 @@ def _plain_instances(found: InstanceScores) -> dict[str, Any]:
 
 
 def _by(shape_zyx: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape_zyx))
+    return "×".join(map(str, shape_zyx))

@@ -193,7 +193,11 @@ def _spread_row(name: str, spread: Spread | None, why: str) -> Row:
     if spread is None:
         return Row(name, "–", why=why)
     unit = spread.unit if spread.unit == "°" else f" {spread.unit}"
-    told = joined(
-        f"median {spread.median:.3g}{unit}", f"mean {spread.mean:.3g}{unit}", f"largest {spread.largest:.3g}{unit}"
-    )
-    return Row(name, told if spread.count > 1 else f"{spread.mean:.3g}{unit} ({count_text(spread.count, 'pair')})")
+    numbers = {"median": spread.median, "mean": spread.mean, "largest": spread.largest}
+    told = joined(*(f"{word} {_length(number)}{unit}" for word, number in numbers.items()))
+    return Row(name, told if spread.count > 1 else f"{_length(spread.mean)}{unit} ({count_text(spread.count, 'pair')})")
+
+
+def _length(value: float) -> str:
+    """To a tenth, as far as that says anything."""
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

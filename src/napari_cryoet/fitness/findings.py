@@ -199,7 +199,11 @@ def _why_unclear(found: Findings) -> str:
 def _which_size(found: Findings) -> str:
     if found.diameter_is_known:
         return ""
-    return f" Nobody said how large the particle is; {found.diameter_angstrom:.0f} Å was taken."
+    return f" Nobody said how large the particle is; {_size(found)} was taken."
+
+
+def _size(found: Findings) -> str:
+    return f"{found.diameter_angstrom / 10:.3g} nm"
 
 
 def _about_offset(found: Findings) -> Statement | None:
@@ -220,7 +224,7 @@ def _about_offset(found: Findings) -> Statement | None:
 def _about_duplicates(found: Findings) -> Statement | None:
     if found.picks.is_cloud:
         return None  # they outline instances, and are meant to lie close
-    n_near, size = len(found.duplicates), f"{found.diameter_angstrom:.0f} Å"
+    n_near, size = len(found.duplicates), _size(found)
     share = _percent(n_near / max(len(found.picks), 1))
     if not n_near:
         return Statement("duplicates", f"No two are closer than a particle ({size}).", "good")
@@ -263,7 +267,7 @@ def _numbers(evidence: Evidence) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.0095 or share == 0 else f"{share:.1%}"
+    return f"{100 * share:.0f} %" if share >= 0.0095 or share == 0 else f"{100 * share:.1f} %"
 
 
 def _evidence_data(evidence: Evidence) -> dict[str, Any]:
