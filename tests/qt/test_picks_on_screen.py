@@ -95,7 +95,7 @@ class TestOrientations:
         points = add_picks(viewer)
         qtbot.waitUntil(lambda: dock.layer is points and dock.orientation.enabled)
         choose(qtbot, dock.orientation, "triads")
-        enter(qtbot, dock.length, "120")
+        enter(qtbot, dock.length, "12")
 
         display = orientation_of(points)
         assert (display.orientation, display.length_angstrom) == ("triads", 120)

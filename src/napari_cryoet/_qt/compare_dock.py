@@ -17,6 +17,7 @@ from napari_cryoet._qt.compare_form import CompareForm
 from napari_cryoet._qt.compare_results import CompareResults
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.comparison import (
@@ -207,23 +208,7 @@ class CompareDock(QWidget):
         self._theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
-        colors = self._theme.colors
-        self.setStyleSheet(
-            f"""
-            #CompareDock QLabel#dimText, #CompareDock QLabel#compareHeadline {{ color: {colors.dim.name()}; }}
-            #CompareDock QTableWidget {{
-                background: {colors.background.name()}; border: 1px solid {colors.border.name()}; border-radius: 3px;
-            }}
-            #CompareDock QTableWidget:focus {{ border: 1px solid {colors.accent.name()}; }}
-            #CompareDock QTableWidget::item {{ padding: 1px 4px; }}
-            #CompareDock QHeaderView::section {{
-                background: {colors.background.name()}; color: {colors.dim.name()}; border: none; padding: 2px 4px;
-            }}
-            #CompareDock QPushButton:focus, #CompareDock QComboBox:focus, #CompareDock QAbstractSpinBox:focus {{
-                border: 1px solid {colors.accent.name()};
-            }}
-            """
-        )
+        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 
     def _lay_out(self) -> None:
         self.bar.setRange(0, _STEPS)

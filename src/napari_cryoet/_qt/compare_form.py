@@ -170,9 +170,9 @@ class CompareForm(QWidget):
             ("Voxel spacing", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
             ("", self.insist, "Compare also layers of different alignments or runs", "Positions may then not fit"),
         ]
-        for field, unit, decimals in ((self.radius, " nm", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
-            field.native.setSuffix(unit)
-            field.native.setDecimals(decimals)
+        for number, unit, decimals in ((self.radius, " nm", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
+            number.native.setSuffix(unit)
+            number.native.setDecimals(decimals)
         for label, field, name, tooltip in rows:
             field.native.setAccessibleName(name)
             field.native.setToolTip(tooltip)

@@ -33,6 +33,7 @@ from napari_cryoet.exceptions import FormatError
 
 _WORD = Qt.ItemDataRole.UserRole
 _ANGSTROM_PER_NM = 10.0
+_ROW_ROOM_PX = 8
 
 
 class DiameterTable(QWidget):
@@ -45,13 +46,16 @@ class DiameterTable(QWidget):
         self.table = QTableWidget(0, 2)
         self.table.setObjectName("diameterTable")
         self.table.setAccessibleName("Objects and their diameters")
-        self.table.setHorizontalHeaderLabels(["Object", "nm"])
+        self.table.setHorizontalHeaderLabels(["Object", "Diameter, nm"])
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setMinimumHeight(150)
+        self.table.setShowGrid(False)
         if (rows := self.table.verticalHeader()) is not None:
             rows.hide()
+            rows.setDefaultSectionSize(self.table.fontMetrics().lineSpacing() + _ROW_ROOM_PX)
         if (columns := self.table.horizontalHeader()) is not None:
+            columns.setHighlightSections(False)  # a bold heading says nothing
             columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             columns.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.word = QLineEdit()

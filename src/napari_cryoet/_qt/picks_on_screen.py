@@ -7,7 +7,7 @@ from typing import Any, Final
 import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -28,6 +28,8 @@ from napari_cryoet._qt.orientation_display import OrientationDisplay, orientatio
 from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
+from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
@@ -36,8 +38,9 @@ from napari_cryoet.orientations import AXIS_COLORS, AXIS_NAMES, AXIS_SHARES, Ori
 from napari_cryoet.wording import count_text, plain
 
 _LEGEND_PX: Final = 36
-_LONGEST_LABEL: Final = "Diameter, nm"
-_MOST_LENGTH_ANGSTROM: Final = 100_000.0
+_LONGEST_LABEL: Final = "Orientations"
+_MOST_LENGTH_NM: Final = 10_000.0
+_ANGSTROM_PER_NM: Final = 10.0
 
 
 class PicksOnScreen(QWidget):
@@ -62,25 +65,27 @@ class PicksOnScreen(QWidget):
         self._slabs = slabs_of(napari_viewer)
         self._is_closed = False
         nm: dict[str, Any] = {"min": 0.0, "step": 1.0}
-        self.picks_nm = FloatSpinBox(label="Picks, nm", max=MOST_PICKS_NM, **nm)
-        self.density_nm = FloatSpinBox(label="Density, nm", max=0.0, **nm)
+        self.picks_nm = FloatSpinBox(label="Picks", max=MOST_PICKS_NM, **nm)
+        self.density_nm = FloatSpinBox(label="Density", max=0.0, **nm)
         self.orientation = ComboBox(label="Orientations", choices=[str(each) for each in Orientation])
-        self.length = FloatSpinBox(label="Length, Å", min=1.0, max=_MOST_LENGTH_ANGSTROM, step=10.0)
+        self.length = FloatSpinBox(label="Length", min=0.1, max=_MOST_LENGTH_NM, step=1.0)
         self.diameter_nm = FloatSpinBox(
-            label="Diameter, nm", min=SMALLEST_ANGSTROM / 10, max=LARGEST_ANGSTROM / 10, step=1.0
+            label="Diameter", min=SMALLEST_ANGSTROM / 10, max=LARGEST_ANGSTROM / 10, step=1.0
         )
         self.slab_remark, self.orientation_remark = (
-            plain_label(name="slabRemark"),
+            plain_label(name="dimText"),
             plain_label(name="orientationRemark"),
         )
-        self.size_remark = plain_label(name="sizeRemark")
+        self.size_remark = plain_label(name="dimText")
         self.of_layer = plain_label(name="picksLayer")
         self.use = QPushButton("Use these points as picks")
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
         self.legend = _legend()
         self.table = DiameterTable()
         self.show_table = QToolButton()
+        self._theme = Theme(napari_viewer, self)
         self._lay_out()
+        self._on_theme()
         self._soon = single_shot(self, 0, self.refresh)
         self._connect()
         self.refresh()
@@ -101,6 +106,8 @@ class PicksOnScreen(QWidget):
         self.show_table.setArrowType(Qt.ArrowType.RightArrow)
         self.show_table.setAccessibleName("Show the table of known objects and their diameters")
         self.table.hide()
+        for slab in (self.picks_nm, self.density_nm):
+            slab.native.setSpecialValueText("one plane")
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(8, 8, 8, 8)
@@ -142,12 +149,20 @@ class PicksOnScreen(QWidget):
         self.use.clicked.connect(self._on_use)
         self.undo.clicked.connect(self._on_undo)
         self.redo.clicked.connect(self._on_redo)
+        self._theme.changed.connect(self._on_theme)
         self.show_table.toggled.connect(self._on_show_table)
         self.table.changed.connect(self._on_table)
         self._slabs.changed.connect(self._soon.start)
         self._viewer.layers.events.inserted.connect(self._on_layers)
         self._viewer.layers.events.removed.connect(self._on_layers)
         self._viewer.layers.selection.events.active.connect(self._on_layers)
+
+    def sizeHint(self) -> QSize:
+        """As wide as the other docks."""
+        return QSize(360, 640)
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Hear no more of the viewer."""
@@ -164,6 +179,7 @@ class PicksOnScreen(QWidget):
         if self._is_closed:
             return
         self._is_closed = True
+        self._theme.close()
         self._turn_to(None)
         self._slabs.changed.disconnect(self._soon.start)
         for event in (
@@ -231,7 +247,7 @@ class PicksOnScreen(QWidget):
         is_linked = link is not None and display is not None
         self.use.setVisible(layer is not None and not is_linked)
         if layer is None:
-            self.of_layer.setText("No picks are open.")
+            self.of_layer.setText("Open picks: show an annotation from the portal's dock, or open a file of picks.")
         elif link is None:
             self.of_layer.setText(plain(layer.name))
         else:
@@ -242,7 +258,7 @@ class PicksOnScreen(QWidget):
         if display is not None:
             with self.orientation.changed.blocked(), self.length.changed.blocked():
                 self.orientation.value = str(display.orientation)
-                self.length.value = max(1.0, display.length_angstrom)
+                self.length.value = max(0.1, display.length_angstrom / _ANGSTROM_PER_NM)
         self._tell(self.orientation_remark, display.remark if display is not None else "")
         self._show_size(layer if is_linked else None)
         for button, verb, words in (
@@ -286,7 +302,7 @@ class PicksOnScreen(QWidget):
 
     def _on_length(self, value: float) -> None:
         if self._display is not None:
-            self._display.show(length_angstrom=value)
+            self._display.show(length_angstrom=value * _ANGSTROM_PER_NM)
 
     def _on_diameter(self, value: float) -> None:
         if self._layer is None:
@@ -338,8 +354,10 @@ def _form(*widgets: Any) -> QFormLayout:
         label.setBuddy(widget.native)
         widget.native.setAccessibleName(widget.label)
         if isinstance(widget.native, QDoubleSpinBox):
+            widget.native.setAccessibleName(f"{widget.label} in nm")
             widget.native.setKeyboardTracking(False)  # a number counts once it is whole
-            widget.native.setDecimals(0 if widget.label.endswith("Å") else 1)
+            widget.native.setDecimals(1)
+            widget.native.setSuffix(" nm")
         form.addRow(label, widget.native)
     return form
 
@@ -349,7 +367,7 @@ def _legend() -> QLabel:
     from qtpy.QtCore import QPointF
     from qtpy.QtGui import QColor, QPainter, QPen, QPixmap
 
-    scale, height, gap = 2, 18, 34
+    scale, height, gap = 2, 18, 30
     image = QPixmap(scale * 3 * (_LEGEND_PX + gap), scale * height)
     image.setDevicePixelRatio(scale)
     image.fill(Qt.GlobalColor.transparent)

@@ -17,7 +17,7 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#depositionCount,
     #PortalBrowser QLabel#runCount,
     #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#networkUse,
-    #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
+    #PortalBrowser QLabel#compareHeadline, #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
         color: {_css(colors.dim)};
     }}
     #PortalBrowser QLabel#pageTitle, #PortalBrowser QLabel#heading {{ font-weight: bold; }}
@@ -54,8 +54,17 @@ def _rules(colors: Colors) -> str:
     }}
     #PortalBrowser QListView:focus, #PortalBrowser QTreeView:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QListView::item, #PortalBrowser QTreeView::item {{ padding: 0px; margin: 0px; }}
+    #PortalBrowser QTableWidget {{
+        background: {_css(colors.background)}; border: 1px solid {_css(colors.border)}; border-radius: 3px;
+    }}
+    #PortalBrowser QTableWidget:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QTableWidget::item {{ padding: 1px 4px; }}
+    #PortalBrowser QTableWidget::item:selected {{ background: {_css(colors.selection)}; color: {_css(colors.text)}; }}
+    #PortalBrowser QHeaderView::section {{
+        background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 4px;
+    }}
     #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
-    #PortalBrowser QComboBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QComboBox:focus, #PortalBrowser QAbstractSpinBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
     #PortalBrowser QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
     #PortalBrowser QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
