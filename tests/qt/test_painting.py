@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtCore import QRect, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter
+from qtpy.QtCore import QEvent, QPoint, QRect, Qt
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QHelpEvent, QImage, QPainter
+from qtpy.QtWidgets import QApplication, QComboBox, QToolTip
 
+from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.painting import Look, draw_tick, first_line, readable_on
 from napari_cryoet._qt.theme import colors_of
@@ -87,3 +89,31 @@ def test_a_word_that_is_longer_than_a_line_is_broken_and_seen_to_its_end(qtbot):
     assert label.minimumSizeHint().width() <= 60
     assert label.heightForWidth(150) >= 5 * line
     assert any(color != background for color in last)
+
+
+def test_a_wrapping_label_is_no_higher_than_its_lines(qtbot):
+    label = plain_label("A (DEMO_001 · cytosolic ribosome · oriented points · AN-9003) against B, the reference")
+    label.setStyleSheet("QLabel { border: 1px solid black; }")
+    qtbot.addWidget(label)
+    label.show()
+    line = label.fontMetrics().lineSpacing()
+    heights = [label.heightForWidth(width) for width in range(200, 900)]
+
+    assert min(heights) < 2 * line  # on one line as soon as there is room
+    room = 900 - (label.width() - label.contentsRect().width()) - label.fontMetrics().horizontalAdvance("x") // 2
+    needed = label.fontMetrics().horizontalAdvance(label.text())
+    assert label.heightForWidth(900 - room + needed + 1) < 2 * line
+
+
+def test_a_name_that_is_left_out_in_part_is_whole_in_the_tooltip(qtbot):
+    combo = QComboBox()
+    qtbot.addWidget(combo)
+    elide_middle(combo)
+    combo.addItem("a very long name of a layer " * 5)
+    combo.setToolTip("What is judged")
+    combo.resize(150, 24)
+    combo.show()
+    QApplication.sendEvent(combo, QHelpEvent(QEvent.Type.ToolTip, QPoint(5, 5), combo.mapToGlobal(QPoint(5, 5))))
+
+    assert combo.currentText().strip() in QToolTip.text()
+    assert "What is judged" in QToolTip.text()

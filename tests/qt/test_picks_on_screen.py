@@ -178,6 +178,19 @@ class TestWhoseTheyAre:
 
         assert not dock._soon.isActive()
 
+    def test_fields_show_no_number_until_there_is_one(self, qtbot, viewer, dock):
+        assert (dock.length.native.text(), dock.diameter_nm.native.text()) == ("–", "–")
+        assert dock.picks_nm.native.text() == "one plane"
+        add_picks(viewer)
+        qtbot.waitUntil(lambda: dock.length.native.text() == "30.0 nm")
+        assert dock.diameter_nm.native.text() == "30.0 nm"
+
+    def test_a_long_name_without_spaces_hides_no_field(self, qtbot, viewer, dock):
+        add_picks(viewer, name="a_very_long_name_" * 10)
+        qtbot.waitUntil(lambda: "a_very" in dock.of_layer.text())
+
+        assert dock.undo.parentWidget().minimumSizeHint().width() <= 340
+
     def test_everything_has_a_name_and_fits_a_narrow_dock(self, viewer, dock):
         add_picks(viewer)
         for widget in (dock.picks_nm, dock.density_nm, dock.orientation, dock.length, dock.diameter_nm):

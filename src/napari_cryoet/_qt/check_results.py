@@ -89,13 +89,12 @@ class CheckResults(QScrollArea):
         sign.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._signs.append((sign, statement.mark))
         label = plain_label(statement.text, name="finding")
-        label.setAlignment(Qt.AlignmentFlag.AlignTop)  # beside its sign
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
         row = QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(sign)
-        row.addWidget(label, 1)
+        row.addWidget(label, 1, Qt.AlignmentFlag.AlignTop)  # beside its sign
         return row
 
     def _add_button(self, column: QVBoxLayout, key: str, text: str, purpose: str) -> QPushButton:

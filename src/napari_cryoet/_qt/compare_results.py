@@ -109,6 +109,8 @@ def _table() -> QTableWidget:
     rows, columns = table.verticalHeader(), table.horizontalHeader()
     assert rows is not None and columns is not None  # noqa: S101, PT018
     rows.hide()
+    columns.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    columns.setHighlightSections(False)
     columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
     return table

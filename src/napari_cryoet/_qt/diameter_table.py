@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet.diameters import (
     DEFAULT_DIAMETER_ANGSTROM,
     KnownDiameter,
@@ -55,6 +55,7 @@ class DiameterTable(QWidget):
             rows.hide()
             rows.setDefaultSectionSize(self.table.fontMetrics().lineSpacing() + _ROW_ROOM_PX)
         if (columns := self.table.horizontalHeader()) is not None:
+            columns.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
             columns.setHighlightSections(False)  # a bold heading says nothing
             columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             columns.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
@@ -78,6 +79,7 @@ class DiameterTable(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
+        roomy(self.add, self.forget, self.reset)
         adding, undoing = QHBoxLayout(), QHBoxLayout()
         adding.addWidget(self.word, 1)
         adding.addWidget(self.add)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip
+
+from napari_cryoet._qt.labels import plain_tooltip
 
 
 def elide_middle(combo: QComboBox) -> None:
@@ -25,11 +28,23 @@ def fitted(combo: QComboBox) -> str:
     return combo.fontMetrics().elidedText(combo.currentText(), Qt.TextElideMode.ElideMiddle, room.width() - 2)
 
 
+def _tell_whole(combo: QComboBox, place: QPoint) -> bool:
+    """Show the chosen text above the tooltip, if a part of it is left out."""
+    if fitted(combo) == combo.currentText():
+        return False
+    QToolTip.showText(place, plain_tooltip("\n".join(filter(None, [combo.currentText(), combo.toolTip()]))), combo)
+    return True
+
+
 class _Elided(QObject):
     """Draws its parent."""
 
     def eventFilter(self, combo: QObject | None, event: QEvent | None) -> bool:
-        if event is None or event.type() != QEvent.Type.Paint or not isinstance(combo, QComboBox):
+        if event is None or not isinstance(combo, QComboBox):
+            return False
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            return _tell_whole(combo, event.globalPos())
+        if event.type() != QEvent.Type.Paint:
             return False
         painter, option = QStylePainter(combo), QStyleOptionComboBox()
         combo.initStyleOption(option)

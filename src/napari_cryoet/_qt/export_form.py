@@ -136,7 +136,7 @@ class ExportPicks(QWidget):
             box.native.setMinimumContentsLength(12)
         self.who.native.setPlaceholderText("your name, for the record")
         self.path.choose_btn.text = "Choose…"
-        roomy(self.say_more, self.export)
+        roomy(self.say_more, self.export, self.path.choose_btn.native)
         buttons = QHBoxLayout()
         buttons.addWidget(self.say_more)
         buttons.addStretch(1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QTextLayout, QTextOption
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QStyleOption, QWidget
 
 from napari_cryoet._qt.painting import draw_two_lines
 
 _NARROW_PX: Final = 60
+_HIGH_PX: Final = 100_000
 _BUTTON_ROOM_PX: Final = 32
 
 
@@ -45,24 +46,34 @@ class BrokenLabel(QLabel):
         return QSize(min(hint.width(), _NARROW_PX), hint.height())
 
     def heightForWidth(self, width: int) -> int:
-        """As high as all lines."""
-        margins = self.width() - self.contentsRect().width()
-        if not self._has_long_word(width - margins):
-            return super().heightForWidth(width)
+        """As high as all lines; Qt itself leaves more at the sides than it draws with, and so often a line too many."""
+        room = self._room(QRect(0, 0, width - self.width() + self.contentsRect().width(), _HIGH_PX))
+        is_broken = self._has_long_word(room.width())
+        if not is_broken and self.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse:
+            return super().heightForWidth(width)  # drawn in another way
+        text = "\n".join(self._lines(room.width())) if is_broken else self.text()
+        flags = self._flags() | (0 if is_broken else int(Qt.TextFlag.TextWordWrap))
         frame = self.height() - self.contentsRect().height()
-        return len(self._lines(width - margins)) * self.fontMetrics().lineSpacing() + frame
+        return self.fontMetrics().boundingRect(room, flags, text).height() + frame
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw all lines."""
-        room, style = self.contentsRect(), self.style()
+        room, style = self._room(self.contentsRect()), self.style()
         if style is None or not self._has_long_word(room.width()):
             super().paintEvent(event)
             return
         painter, option = QPainter(self), QStyleOption()
         option.initFrom(self)
         text = "\n".join(self._lines(room.width()))
-        align = int(self.alignment() | Qt.AlignmentFlag.AlignTop)
-        style.drawItemText(painter, room, align, option.palette, self.isEnabled(), text, self.foregroundRole())
+        style.drawItemText(painter, room, self._flags(), option.palette, self.isEnabled(), text, self.foregroundRole())
+
+    def _room(self, contents: QRect) -> QRect:
+        """Where Qt would draw the text: it indents labels that have a frame."""
+        indent = self.indent() if self.indent() >= 0 else self.fontMetrics().horizontalAdvance("x") // 2
+        return contents.adjusted(indent if self.frameWidth() or self.indent() > 0 else 0, 0, 0, 0)
+
+    def _flags(self) -> int:
+        return int((self.alignment() & Qt.AlignmentFlag.AlignHorizontal_Mask) | Qt.AlignmentFlag.AlignTop)
 
     def _has_long_word(self, width: int) -> bool:
         return width > 0 and any(self.fontMetrics().horizontalAdvance(word) > width for word in self.text().split())

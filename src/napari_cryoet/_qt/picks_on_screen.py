@@ -7,8 +7,8 @@ from typing import Any, Final
 import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt
+from qtpy.QtGui import QCloseEvent, QColor, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
@@ -163,6 +163,7 @@ class PicksOnScreen(QWidget):
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
+        self.legend.setPixmap(_axes(self._theme.colors.text))
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Hear no more of the viewer."""
@@ -253,12 +254,14 @@ class PicksOnScreen(QWidget):
         else:
             self.of_layer.setText(f"{plain(layer.name)}: {count_text(len(link.picks), 'pick')}")
         has_any = display is not None and display.has_orientations
-        self.orientation.enabled = self.length.enabled = has_any
+        self.orientation.enabled = has_any
         self.legend.setVisible(has_any and display is not None and display.orientation == Orientation.TRIADS)
+        _know(self.length, has_any)
         if display is not None:
             with self.orientation.changed.blocked(), self.length.changed.blocked():
                 self.orientation.value = str(display.orientation)
-                self.length.value = max(0.1, display.length_angstrom / _ANGSTROM_PER_NM)
+                if has_any:
+                    self.length.value = max(0.1, display.length_angstrom / _ANGSTROM_PER_NM)
         self._tell(self.orientation_remark, display.remark if display is not None else "")
         self._show_size(layer if is_linked else None)
         for button, verb, words in (
@@ -271,7 +274,7 @@ class PicksOnScreen(QWidget):
 
     def _show_size(self, layer: Points | None) -> None:
         size = diameter_nm(layer) if layer is not None else None
-        self.diameter_nm.enabled = size is not None
+        _know(self.diameter_nm, size is not None)
         if layer is not None and size is not None:
             with self.diameter_nm.changed.blocked():
                 self.diameter_nm.value = size
@@ -336,6 +339,15 @@ class PicksOnScreen(QWidget):
         self._soon.start()
 
 
+def _know(field: FloatSpinBox, is_known: bool) -> None:
+    """Let a field be of use, or say that there is no number."""
+    field.enabled = is_known
+    field.native.setSpecialValueText("" if is_known else "–")
+    if not is_known:
+        with field.changed.blocked():
+            field.value = field.min
+
+
 def _heading(text: str) -> QLabel:
     label = plain_label(text, name="heading")
     font = label.font()
@@ -363,10 +375,15 @@ def _form(*widgets: Any) -> QFormLayout:
 
 
 def _legend() -> QLabel:
-    """What the axes of triads look like: each as long as it is against the others."""
-    from qtpy.QtCore import QPointF
-    from qtpy.QtGui import QColor, QPainter, QPen, QPixmap
+    label = QLabel()
+    label.setObjectName("triadLegend")
+    label.setAccessibleName("Axes of the particle: x vermillion and shortest, y green, z blue and longest")
+    label.setToolTip("The particle's own axes: x is half and y three quarters as long as z")
+    return label
 
+
+def _axes(text_color: QColor) -> QPixmap:
+    """What the axes of triads look like: each as long as it is against the others."""
     scale, height, gap = 2, 18, 30
     image = QPixmap(scale * 3 * (_LEGEND_PX + gap), scale * height)
     image.setDevicePixelRatio(scale)
@@ -374,14 +391,10 @@ def _legend() -> QLabel:
     painter = QPainter(image)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     for place, (name, color, share) in enumerate(zip(AXIS_NAMES, AXIS_COLORS, AXIS_SHARES, strict=True)):
-        left = place * (_LEGEND_PX + gap)
+        left = place * (_LEGEND_PX + gap) + 4  # where labels begin
+        painter.setPen(text_color)
+        painter.drawText(QPointF(left, height / 2 + 4), name)
         painter.setPen(QPen(QColor.fromRgbF(*color), 3))
         painter.drawLine(QPointF(left + 14, height / 2), QPointF(left + 14 + _LEGEND_PX * share, height / 2))
-        painter.drawText(QPointF(left + 1, height / 2 + 4), name)
     painter.end()
-    label = QLabel()
-    label.setPixmap(image)
-    label.setObjectName("triadLegend")
-    label.setAccessibleName("Axes of the particle: x vermillion and shortest, y green, z blue and longest")
-    label.setToolTip("The particle's own axes: x is half and y three quarters as long as z")
-    return label
+    return image

@@ -205,7 +205,7 @@ def _filtered(
     contrast = np.empty_like(voxels)
     for start in range(0, size_z, planes):
         _raise_if_set(stop)
-        _tell(progress, 0.7 + 0.2 * start / size_z, "comparing each place with its surroundings")
+        _tell(progress, 0.7 + 0.2 * start / size_z, "comparing with what lies around")
         end = min(start + planes, size_z)
         first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
         missing = (reach[0] - (start - first), reach[0] - (last - end))
