@@ -71,7 +71,7 @@ class CheckOffer(QObject):
             return
         words = f"“{plain(points.name)}” is a file of your own. Do its picks make sense in “{plain(image.name)}”?"
         self._offered = f"{self._notice.text} {words}" if is_told else words
-        self._notice.show_notice(self._offered, DOCK_NAME, partial(self._open_dock, points, image))
+        self._notice.show_news(self._offered, DOCK_NAME, partial(self._open_dock, points, image))
 
     def _tomogram(self) -> Image | None:
         """The topmost volume of ours."""

@@ -47,6 +47,8 @@ class DiameterTable(QWidget):
         self.table.setObjectName("diameterTable")
         self.table.setAccessibleName("Objects and their diameters")
         self.table.setHorizontalHeaderLabels(["Object", "Diameter, nm"])
+        if (size := self.table.horizontalHeaderItem(1)) is not None:
+            size.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setMinimumHeight(150)

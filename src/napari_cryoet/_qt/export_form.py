@@ -234,7 +234,7 @@ class ExportPicks(QWidget):
         self._show(said, can_say=bool(missing), can_export=not missing and not exists)
 
     def _show(self, said: list[str], *, can_say: bool, can_export: bool) -> None:
-        self.losses.setText("\n".join(f"• {line}" for line in said))
+        self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in said))
         self.losses.setVisible(bool(said))
         self.say_more.setVisible(can_say)
         self.export.setEnabled(can_export and not self._tasks.is_running(_KEY))

@@ -142,6 +142,13 @@ def _volume(painter: QPainter, _color: QColor) -> None:
     painter.drawLine(QPointF(8, 8), QPointF(8, 14))
 
 
+def _info(painter: QPainter, color: QColor) -> None:
+    painter.drawEllipse(QPointF(8, 8), 5.8, 5.8)
+    painter.drawLine(QPointF(8, 7.6), QPointF(8, 11))
+    painter.setBrush(color)
+    painter.drawEllipse(QPointF(8, 5.1), 0.3, 0.3)
+
+
 def _warning(painter: QPainter, color: QColor) -> None:
     painter.drawPolygon(QPolygonF([QPointF(8, 2.2), QPointF(14.2, 13.2), QPointF(1.8, 13.2)]))
     painter.drawLine(QPointF(8, 6.4), QPointF(8, 9.4))
@@ -165,6 +172,7 @@ _DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
     "folder": _folder,
     "gear": _gear,
     "globe": _globe,
+    "info": _info,
     "link": _link,
     "reload": _reload,
     "right": _right,

@@ -49,8 +49,6 @@ class BrokenLabel(QLabel):
         """As high as all lines; Qt itself leaves more at the sides than it draws with, and so often a line too many."""
         room = self._room(QRect(0, 0, width - self.width() + self.contentsRect().width(), _HIGH_PX))
         is_broken = self._has_long_word(room.width())
-        if not is_broken and self.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse:
-            return super().heightForWidth(width)  # drawn in another way
         text = "\n".join(self._lines(room.width())) if is_broken else self.text()
         flags = self._flags() | (0 if is_broken else int(Qt.TextFlag.TextWordWrap))
         frame = self.height() - self.contentsRect().height()

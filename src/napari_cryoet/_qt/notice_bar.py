@@ -50,7 +50,19 @@ class NoticeBar(QFrame):
         return self._text.text()
 
     def show_notice(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
-        """Tell something, with a button that does something about it."""
+        """Tell what a person should mind, with a button that does something about it."""
+        self._tell(text, action_text, action, is_news=False)
+
+    def show_news(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
+        """Tell what is as it should be, or an offer: without a warning's looks."""
+        self._tell(text, action_text, action, is_news=True)
+
+    def _tell(self, text: str, action_text: str, action: Callable[[], None] | None, *, is_news: bool) -> None:
+        self.setProperty("isNews", is_news)
+        style = self.style()
+        if style is not None:
+            style.polish(self)
+        self._draw_icons()
         self._text.setText(text)
         self.setAccessibleName(text)
         self._on_action = action
@@ -83,5 +95,6 @@ class NoticeBar(QFrame):
 
     def _draw_icons(self) -> None:
         colors = self._theme.colors
-        self._sign.setPixmap(pixmap("warning", colors.warning))
+        is_news = bool(self.property("isNews"))
+        self._sign.setPixmap(pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning))
         self.dismiss.setIcon(icon("close", colors.text))

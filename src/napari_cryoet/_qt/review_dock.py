@@ -146,7 +146,7 @@ class ReviewDock(ReviewScreen):
         reviewed.changed.connect(self._on_picks_changed)
         reviewed.selected.connect(self._on_selected_in_viewer)
         if review.remark:
-            self.notice.show_notice(review.remark)
+            (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
         self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
         self.controls.set_looks(self.controls.looks.recalled(review.view, crop_side_nm(layer)))
         self.controls.set_columns(review.picks.table())
@@ -319,7 +319,7 @@ class ReviewDock(ReviewScreen):
         self.measuring.done.connect(self._sort)
         self.status.stop_requested.connect(self._on_stop)
         self.status.retry_requested.connect(self.feed.retry)
-        self.results.told.connect(self.notice.show_notice)
+        self.results.told.connect(self.notice.show_news)
         for part in (self.measuring, self.average, self.results):
             part.failed.connect(self._on_failed)
         self._save_failed.connect(self._on_failed)
@@ -361,7 +361,7 @@ class ReviewDock(ReviewScreen):
     def _on_joined(self, subject: Subject, joined: Decisions) -> None:
         count = self.review.adopt(joined) if self.review is not None and self.review.subject == subject else 0
         if count:
-            self.notice.show_notice(f"Another window reviews the same picks: took over {count:,} of its decisions.")
+            self.notice.show_news(f"Another window reviews the same picks: took over {count:,} of its decisions.")
             self._show_decisions()
 
     def _on_selected_in_viewer(self, rows: list[int]) -> None:

@@ -25,6 +25,7 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QFrame#noticeBar {{
         background: {_css(colors.raised)}; border: 1px solid {_css(colors.warning)}; border-radius: 4px;
     }}
+    #PortalBrowser QFrame#noticeBar[isNews="true"] {{ border-color: {_css(colors.border)}; }}
     #PortalBrowser QFrame#noticeBar QLabel {{ background: transparent; }}
     #PortalBrowser QFrame#captionPanel {{
         background: {_css(colors.raised)}; border: 1px solid {_css(colors.border)}; border-radius: 4px;
