@@ -424,6 +424,15 @@ class TestLayersInStep:
         views.shared_cursor.move_to({0: 98.0, 1: 261.0, 2: 66.0})
         qtbot.waitUntil(lambda: views.place.text() == "z 98 · y 261 · x 66 Å")
 
+    def test_it_says_angstrom_though_no_plane_shows_anything_yet(self, qtbot, main, planted):
+        main.add_image(planted, name="volume", scale=VOXEL_ZYX, units=("angstrom",) * 3)
+        fresh = OrthoViews(main)
+        qtbot.addWidget(fresh)
+        fresh._tell()
+
+        assert fresh.place.text().endswith(" Å")
+        fresh.close_down()
+
     def test_axes_without_names_are_z_y_x_and_without_units_have_none(self, qtbot, emptied, main, planted):
         main.add_image(planted, name="bare")
         emptied.shared_cursor.move_to({0: 2.0, 1: 3.0, 2: 4.0})

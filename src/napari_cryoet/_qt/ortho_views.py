@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.linked_cameras import LinkedCameras
-from napari_cryoet._qt.plane_view import XZ, YZ, PlaneView
+from napari_cryoet._qt.plane_view import XZ, YZ, PlaneView, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Theme
@@ -226,7 +226,7 @@ class OrthoViews(QWidget):
         position = self.shared_cursor.position[-3:]
         named = zip(self._viewer.dims.axis_labels[-3:], "zyx"[-len(position) :], position, strict=False)
         told = [f"{plain_name if name.startswith('-') else name} {at:,.0f}" for name, plain_name, at in named]
-        return f"{' · '.join(told)} {self.views[0].unit()}".rstrip()
+        return f"{' · '.join(told)} {unit_of(self._viewer)}".rstrip()
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors))

@@ -270,15 +270,10 @@ class PlaneView(QWidget):
         if self._crosshair is not None:
             self._crosshair.position = position
         self.label.setText(
-            f"{self.plane.name} · {_AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {self.unit()}"
+            f"{self.plane.name} · {_AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {unit_of(self.model)}"
         )
         for mirror in self.mirrors:
             mirror.update_budget()
-
-    def unit(self) -> str:
-        """What the world is counted in, where that is ångström; else nothing."""
-        units = self.model.layers.extent.units if self.model.layers else None
-        return "Å" if units and str(units[-1]) == "angstrom" else ""
 
     def _take_on_slab(self, _event: Any = None) -> None:
         """As thick a slab across this plane as the main viewer shows across its own."""
@@ -368,3 +363,9 @@ class PlaneView(QWidget):
 
     def _take_on_theme(self, _event: Any = None) -> None:
         self.model.theme = self._main.theme
+
+
+def unit_of(viewer: ViewerModel) -> str:
+    """What a viewer's world is counted in, where that is ångström; else nothing."""
+    units = viewer.layers.extent.units if viewer.layers else None
+    return "Å" if units and str(units[-1]) == "angstrom" else ""
