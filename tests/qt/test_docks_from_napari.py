@@ -1,10 +1,13 @@
 """The docks as napari makes them for a plugin: with stand-ins for the viewer and for what it hands out."""
 
+import gc
+
 import numpy as np
 import pytest
 from napari.layers import Image
 from npe2 import PluginManifest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
@@ -55,6 +58,9 @@ def test_picks_on_screen_are_those_of_the_active_layer(viewer):
 
     assert dock.layer is viewer.layers["picks"]
     dock.orientation.value = "triads"
+    assert len(viewer.layers["arrows"].data) == 3 * 2
+    dock.orientation.value = "off"
+    assert len(viewer.layers["arrows"].data) == 0
     assert viewer.layers.selection.active is viewer.layers["picks"]
 
 
@@ -86,3 +92,17 @@ def test_the_lists_of_the_portal_have_the_height_of_their_dock_whatever_was_open
     dock.layout().activate()
 
     assert dock.screens.stack.height() > 800
+
+
+def test_a_slab_of_picks_outlives_the_dock_that_set_it(viewer):
+    holder, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Picks on screen")
+    dock.picks_nm.value = 30
+    viewer.window.remove_dock_widget(holder)
+    holder.deleteLater()
+    dock.deleteLater()
+    del holder, dock
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Picks on screen")
+
+    assert dock.picks_nm.value == 30

@@ -11,7 +11,7 @@ from napari.layers import Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.active_layer import active_layer
+from napari_cryoet._qt.active_layer import active_layer, real
 from napari_cryoet._qt.arrows import Vectors as OwnVectors
 from napari_cryoet._qt.discs import radius_of, show_as_discs, thinning
 from napari_cryoet._qt.own_layers import group_of, key_of, tag
@@ -153,6 +153,7 @@ class OrientationDisplay(QObject):
 
     def lie_in(self, layers: LayerList) -> None:
         """Say in which viewer's list the points are."""
+        layers = real(layers)
         if self._layers is None or self._layers() is not layers:
             self._layers = weakref.ref(layers)
             layers.events.removed.connect(self._on_removed)

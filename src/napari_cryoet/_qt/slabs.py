@@ -14,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.discs import show_slab
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -28,6 +29,7 @@ _slabs: weakref.WeakKeyDictionary[ViewerModel, Slabs] = weakref.WeakKeyDictionar
 
 def slabs_of(viewer: ViewerModel) -> Slabs:
     """The slabs of a viewer; 0 nm thick, which is one plane, until somebody says otherwise."""
+    viewer = real(viewer)
     slabs = _slabs.get(viewer)
     if slabs is None:
         slabs = _slabs[viewer] = Slabs(viewer)
