@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_cryoet.comparison.spread import spread_of
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=1))
+@example([-5e-324])
+@example([5e-324, -1.0])
 def test_every_number_is_in_the_histogram(values):
     spread = spread_of(np.array(values), "Å")
 
