@@ -13,6 +13,7 @@ from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.caption_desk import CaptionDesk
 from napari_cryoet._qt.check_offer import CheckOffer
 from napari_cryoet._qt.detail import Detail
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.download_dialog import DownloadDialog
 from napari_cryoet._qt.finder import Finder
 from napari_cryoet._qt.layer_desk import LayerDesk
@@ -58,7 +59,7 @@ def open_any(source: str, job: Job) -> AskablePortal:
     return open_portal(source)
 
 
-class PortalBrowser(QWidget):
+class PortalBrowser(Dock):
     """Browse the CryoET Data Portal, a demo or a pack, and open what is found.
 
     Parameters
@@ -113,6 +114,13 @@ class PortalBrowser(QWidget):
     def use_source(self, source: str | Path) -> None:
         """Browse a source: ``"live"``, ``"demo"``, the address of a portal, or a pack's folder."""
         self.session.open(str(source))
+
+    def take_keys(self) -> None:
+        """Go on in what is on screen."""
+        if self.screens.stack.currentWidget() is self.screens.start:
+            self.screens.start.message.take_focus()
+        else:
+            self.navigator.focus_list()
 
     def sizeHint(self) -> QSize:
         """As wide as the sketches."""

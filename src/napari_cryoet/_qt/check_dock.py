@@ -8,11 +8,12 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from qtpy.QtCore import QEvent, QSize
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.check_results import CheckResults
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import ElidedLabel, roomy
 from napari_cryoet._qt.layer_box import LayerBox
 from napari_cryoet._qt.layer_volume import are_picks, is_volume, picks_in, volume_of
@@ -40,7 +41,7 @@ _INVITATION = (
 )
 
 
-class CheckDock(QWidget):
+class CheckDock(Dock):
     """Check a layer of picks against a tomogram, and act on what is found.
 
     Parameters

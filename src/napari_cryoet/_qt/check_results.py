@@ -26,6 +26,7 @@ class CheckResults(QScrollArea):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self.setAccessibleName("Findings")
         self._signs: list[tuple[QLabel, Mark]] = []
         self.buttons: dict[str, QPushButton] = {}
         self.setWidgetResizable(True)

@@ -15,6 +15,7 @@ from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.compare_form import CompareForm
 from napari_cryoet._qt.compare_results import CompareResults
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
 from napari_cryoet._qt.styling import style_sheet
@@ -40,7 +41,7 @@ _OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
 
 
-class CompareDock(QWidget):
+class CompareDock(Dock):
     """Compares two layers of points or labels, and shows what matches and what doesn't.
 
     Parameters
@@ -183,11 +184,12 @@ class CompareDock(QWidget):
 
     def _set_state(self) -> None:
         is_running = self.tasks.is_running(KEY)
+        shown, hidden = (self.stop, self.start) if is_running else (self.start, self.stop)
+        shown.show()  # first, so that it can take over the keys
+        hidden.hide()
         self.form.setEnabled(not is_running)
-        self.start.setVisible(not is_running)
         self.start.setEnabled(self.form.has_pair)
         self.swap.setEnabled(self.form.has_pair and not is_running)
-        self.stop.setVisible(is_running)
         self.bar.setVisible(is_running)
         self.results.setEnabled(not is_running)
         if not self.form.has_pair and self.comparison is None:
@@ -232,6 +234,7 @@ class CompareDock(QWidget):
         column.addWidget(self.results)
         column.addStretch(1)
         area = QScrollArea()
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its controls have the keys
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVB
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.layer_picks import placed_picks_of
@@ -41,7 +42,7 @@ _NONE_OF_THEM: Final = {"kept": "The review keeps none of them.", "selected": "N
 _SETTLE_MS: Final = 50  # while a person drags points
 
 
-class ExportPicks(QWidget):
+class ExportPicks(Dock):
     """Which layer, which of its picks, in which format, where to.
 
     Parameters

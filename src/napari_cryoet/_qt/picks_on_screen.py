@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.diameter_table import DiameterTable
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.orientation_display import OrientationDisplay, orientation_of
 from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
@@ -43,7 +44,7 @@ _MOST_LENGTH_NM: Final = 10_000.0
 _ANGSTROM_PER_NM: Final = 10.0
 
 
-class PicksOnScreen(QWidget):
+class PicksOnScreen(Dock):
     """Sets how the picks of a viewer are drawn; what it sets can also be set from Python.
 
     Slabs are the viewer's. Orientation, size and undo are those of one layer of picks: the one that is selected in
@@ -131,6 +132,7 @@ class PicksOnScreen(QWidget):
         column.addWidget(self.table)
         column.addStretch(1)
         area = QScrollArea()
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its controls have the keys
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

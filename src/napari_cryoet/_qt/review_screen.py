@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout
 
 from napari_cryoet._qt.average_panel import AveragePanel
 from napari_cryoet._qt.crop_feed import CropFeed
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.review_controls import ReviewControls
 from napari_cryoet._qt.review_results import ReviewResults
@@ -36,7 +38,7 @@ ALL_OUTSIDE: Final = (
 KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
 
 
-class ReviewScreen(QWidget):
+class ReviewScreen(Dock):
     """The widgets of the review dock."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -58,8 +60,31 @@ class ReviewScreen(QWidget):
         self.results = ReviewResults(viewer, self.tasks)
         self.status = StatusStrip()
         self._lay_out()
+        self.setFocusProxy(self.sheet)  # a click beside the controls, or on a verdict, leaves the keys in the sheet
         self._on_theme()
         self.theme.changed.connect(self._on_theme)
+
+    def take_keys(self) -> None:
+        """Judge at once if there is something to judge."""
+        (self.controls.points if self.sheet.isHidden() else self.sheet).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def event(self, event: QEvent | None) -> bool:
+        """What judges in the sheet is ours all over the dock, whatever else it means in the viewer."""
+        is_asked = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if is_asked and isinstance(event, QKeyEvent) and self._takes(event):
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Keys that the control that has the keys has no use for judge, as they do in the sheet."""
+        if event is not None and self._takes(event):
+            self.sheet.do(event)
+        else:
+            super().keyPressEvent(event)
+
+    def _takes(self, event: QKeyEvent) -> bool:
+        return not self.sheet.isHidden() and self.sheet.takes(event)
 
     def sizeHint(self) -> QSize:
         """As wide as the portal's dock."""

@@ -24,6 +24,7 @@ _VERDICT_KEYS: Final = {
     Qt.Key.Key_U: Verdict.UNDECIDED,
 }
 _STEP_KEYS: Final = {Qt.Key.Key_N: 1, Qt.Key.Key_P: -1}
+_SHEET_KEYS: Final = (Qt.Key.Key_Space, *ENTER_KEYS)
 _SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
@@ -120,29 +121,39 @@ class SheetView(QListView):
 
     def event(self, event: QEvent | None) -> bool:
         """Our keys are ours while one is here, whatever else they mean in the viewer."""
-        if event is not None and event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
-            is_undo = event.key() == Qt.Key.Key_Z and event.modifiers() & _CONTROL
-            if is_undo or event.key() in (*_VERDICT_KEYS, *_STEP_KEYS, Qt.Key.Key_Space, *ENTER_KEYS):
-                event.accept()
-                return True
+        is_asked = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if is_asked and isinstance(event, QKeyEvent) and (self.takes(event) or event.key() in _SHEET_KEYS):
+            event.accept()
+            return True
         return bool(super().event(event))
+
+    def takes(self, event: QKeyEvent) -> bool:
+        """Whether a key judges, undoes or steps, wherever in the dock it is pressed."""
+        if event.modifiers() & ~_SHIFT:
+            return event.key() == Qt.Key.Key_Z and bool(event.modifiers() & _CONTROL)
+        return event.key() in _VERDICT_KEYS or event.key() in _STEP_KEYS
+
+    def do(self, event: QKeyEvent) -> None:
+        """What a key asks for that the sheet `takes`."""
+        key, has_shift = Qt.Key(event.key()), bool(event.modifiers() & _SHIFT)
+        if key in _VERDICT_KEYS:
+            self.judged.emit(_VERDICT_KEYS[key], has_shift)
+        elif key in _STEP_KEYS:
+            self._step(_STEP_KEYS[key])
+        else:
+            (self.redo_requested if has_shift else self.undo_requested).emit()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Judge, undo, go on, or fly there; else as in any list."""
         if event is None:
             return
         key, modifiers = Qt.Key(event.key()), event.modifiers()
-        has_shift = bool(modifiers & _SHIFT)
-        if key == Qt.Key.Key_Z and modifiers & _CONTROL:
-            (self.redo_requested if has_shift else self.undo_requested).emit()
+        if self.takes(event):
+            self.do(event)
         elif modifiers & ~_SHIFT:
             super().keyPressEvent(event)
-        elif key in _VERDICT_KEYS:
-            self.judged.emit(_VERDICT_KEYS[key], has_shift)
         elif key == Qt.Key.Key_Space:
-            self.next_undecided_requested.emit(-1 if has_shift else 1)
-        elif key in _STEP_KEYS:
-            self._step(_STEP_KEYS[key])
+            self.next_undecided_requested.emit(-1 if modifiers & _SHIFT else 1)
         elif key in ENTER_KEYS and self.currentIndex().isValid():
             self.opened.emit(self.currentIndex().row())
         else:

@@ -31,7 +31,7 @@ class VerdictButtons(QWidget):
             button = QPushButton(f"{letter}  {word}")
             button.setObjectName(f"verdict{letter}")
             button.setToolTip(f"{word} ({letter}); Shift+{letter} goes on to the next undecided pick")
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the sheet
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the dock
             button.clicked.connect(lambda _checked=False, verdict=verdict: self.judged.emit(verdict))
             self.buttons[verdict] = button
             column.addWidget(button)

@@ -1,0 +1,116 @@
+"""What docks share that are worked by keys: where the keys are once one opens, and that they stay in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
+
+from napari_cryoet._qt.timers import single_shot
+
+
+class Dock(QWidget):
+    """A widget for napari's docks.
+
+    Opened in a window that a person works in, it becomes a tab beside other such docks, since two of them one above
+    the other have no room, and it takes the keys; so it does when its tab is chosen. A click beside its controls lets
+    keys go to the dock. A control that has the keys and is hidden or disabled, as a Stop is that was pressed, passes
+    them on within the dock.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._has_arrived = False
+        self._is_behind = False  # another tab is in front
+        self._arrive_soon = single_shot(self, 0, self._arrive)  # once napari has placed it
+        self._come_forward_soon = single_shot(self, 0, self._come_forward)
+
+    def take_keys(self) -> None:
+        """Let keys go to where one begins: the first control."""
+        next(self._controls_after(self), self).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow what holds it."""
+        super().changeEvent(event)
+        holder = self.parent()
+        if event is not None and event.type() == QEvent.Type.ParentChange and isinstance(holder, QDockWidget):
+            holder.visibilityChanged.connect(self._on_seen)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Come forward where napari's menu shows it: napari itself leaves it behind the tab in front."""
+        super().showEvent(event)
+        if event is not None and not event.spontaneous() and self.isActiveWindow():
+            self._come_forward_soon.start()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Come forward where napari's menu hides what stands behind another tab: whoever chose it wants to see it."""
+        super().hideEvent(event)
+        holder = self.parent()
+        if self._is_behind and isinstance(holder, QDockWidget) and holder.isHidden():
+            self._come_forward_soon.start()
+
+    def focusNextPrevChild(self, forwards: bool) -> bool:
+        """Stay in the dock where Qt looks for another control because this one went."""
+        here = self.focusWidget()
+        is_lost = here is not None and self.isAncestorOf(here) and not (here.isVisible() and here.isEnabled())
+        if here is None or not is_lost:
+            return super().focusNextPrevChild(forwards)
+        heir = next(self._controls_after(here), None) or next(self._controls_after(here, forwards=False), self)
+        heir.setFocus(Qt.FocusReason.OtherFocusReason)
+        return True
+
+    def _on_seen(self, is_seen: bool) -> None:
+        """It was shown or hidden, or its tab was chosen or left."""
+        holder, window = self.parent(), self.window()
+        if not isinstance(holder, QDockWidget) or window is None:
+            return
+        if is_seen or not holder.isHidden():
+            self._is_behind = not is_seen
+        if is_seen and window.isActiveWindow():  # not where the window itself opens
+            self._arrive_soon.start()
+
+    def _arrive(self) -> None:
+        holder, window = self.parent(), self.window()
+        if not isinstance(holder, QDockWidget) or not isinstance(window, QMainWindow) or not self.isVisible():
+            return
+        if not self._has_arrived:
+            self._has_arrived = True
+            _tabify(window, holder)
+        if not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
+            self.take_keys()
+
+    def _come_forward(self) -> None:
+        holder = self.parent()
+        if isinstance(holder, QDockWidget):
+            holder.show()
+            holder.raise_()
+            self._arrive_soon.start()
+
+    def _controls_after(self, here: QWidget, *, forwards: bool = True) -> Iterator[QWidget]:
+        """What Tab leads to from here to the end, or the beginning, of the dock."""
+        control = here
+        while True:
+            following = control.nextInFocusChain() if forwards else control.previousInFocusChain()
+            if following is None or not self.isAncestorOf(following):
+                return
+            control = following
+            takes_tab = control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
+            if takes_tab and control.isVisible() and control.isEnabled() and control.focusProxy() is None:
+                yield control
+
+
+def _tabify(window: QMainWindow, holder: QDockWidget) -> None:
+    """Lay a dock over another of ours at the same edge of the window, unless it is a tab already or floats."""
+    if holder.isFloating() or window.tabifiedDockWidgets(holder):
+        return
+    area = window.dockWidgetArea(holder)
+    for other in window.findChildren(QDockWidget):
+        is_ours = other is not holder and isinstance(other.widget(), Dock)
+        if is_ours and other.isVisible() and not other.isFloating() and window.dockWidgetArea(other) == area:
+            window.tabifyDockWidget(other, holder)
+            holder.show()
+            holder.raise_()
+            return

@@ -1,0 +1,53 @@
+"""Keys and clicks as a person's reach a window: to whatever has the focus, and to whatever lies there."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLabel, QWidget
+
+NONE, SHIFT, CONTROL = (
+    Qt.KeyboardModifier.NoModifier,
+    Qt.KeyboardModifier.ShiftModifier,
+    Qt.KeyboardModifier.ControlModifier,
+)
+
+
+def press(key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+    """Press a key in the window in front."""
+    window = QApplication.activePopupWidget() or QApplication.activeModalWidget() or QApplication.activeWindow()
+    assert window is not None, "no window is in front"
+    QTest.keyClick(window.windowHandle(), key, modifiers)
+    QApplication.processEvents()
+
+
+def click(widget: QWidget, at: QPoint | None = None) -> None:
+    """Click what is seen of a widget, by default its middle."""
+    window = widget.window()
+    place = widget.mapTo(window, widget.rect().center() if at is None else at)
+    hit = window.childAt(place)
+    assert hit is widget or widget.isAncestorOf(hit), f"{widget} is covered by {hit}"
+    QTest.mouseClick(window.windowHandle(), Qt.MouseButton.LeftButton, NONE, place)
+    QApplication.processEvents()
+
+
+def has_keys(widget: QWidget) -> bool:
+    """Whether keys go to a widget or to a part of it."""
+    focus = QApplication.focusWidget()
+    return focus is not None and (focus is widget or widget.isAncestorOf(focus))
+
+
+def spoken(widget: QWidget) -> str:
+    """What a control is read aloud as: by its own name, its text, or the label that leads to it."""
+    buddies = (label.text() for label in widget.window().findChildren(QLabel) if label.buddy() is widget)
+    text = getattr(widget, "text", str)
+    return widget.accessibleName() or (text() if callable(text) else "") or next(buddies, "")
+
+
+def controls_by_tab(dock: QWidget) -> list[QWidget]:
+    """What Tab leads to in a dock, from what has the keys on until it leaves the dock or comes round."""
+    found: list[QWidget] = []
+    while has_keys(dock) and QApplication.focusWidget() not in found:
+        found.append(QApplication.focusWidget())
+        press(Qt.Key.Key_Tab)
+    return found

@@ -1,0 +1,187 @@
+"""Docks that are opened from napari's menu take the keys, keep them, and don't squeeze each other."""
+
+import threading
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QDockWidget
+
+from napari_cryoet._qt import compare_dock
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.review_dock import ReviewDock
+from napari_cryoet.comparison import compare
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import points_spec
+from napari_cryoet.review import Verdict
+from qt.keyboard import CONTROL, click, has_keys, press
+
+WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
+LONG_MS = 20_000
+DOCKS = {
+    "CryoET Data Portal": lambda dock: dock.screens.start,
+    "Review picks": lambda dock: dock.sheet,
+    "Compare annotations": lambda dock: dock.form.a.native,
+    "Check picks": lambda dock: dock.points,
+    "Export picks": lambda dock: dock.layer.native,
+    "Picks on screen": lambda dock: dock.picks_nm.native,
+}
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 900)
+    viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
+    for name in ("picks", "others"):
+        picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0], [9.0, 10.0, 24.0]], 10.0, scores=np.array([0.1, 0.5, 0.9]))
+        about = {METADATA_KEY: {"kind": "annotation", "annotation_file_id": len(name), "source_url": name}}
+        add_layers(viewer, [points_spec(picks, WORLD | {"metadata": about}, name=name, **looks)])
+    viewer.layers.selection.active = viewer.layers["picks"]
+    window = viewer.window._qt_window
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    return viewer
+
+
+@pytest.fixture
+def choose(viewer, qtbot):
+    """Choose a dock in napari's menu, and wait until it has settled."""
+
+    def choose(name):
+        viewer.window._qt_viewer.setFocus()
+        actions = [action for menu in _menus(viewer) for action in menu.actions()]
+        next(action for action in actions if action.text() == f"{name} (CryoET Data Portal)").trigger()
+        qtbot.wait(50)  # napari lays docks out more than once
+        return viewer.window.dock_widgets[f"{name} (CryoET Data Portal)"]
+
+    return choose
+
+
+def _menus(viewer):
+    plugins = viewer.window.plugins_menu
+    plugins.aboutToShow.emit()
+    return [action.menu() for action in plugins.actions() if action.menu() is not None]
+
+
+def holder_of(dock):
+    holder = dock.parent()
+    assert isinstance(holder, QDockWidget)
+    return holder
+
+
+def is_in_front(dock):
+    return dock.isVisible() and not dock.visibleRegion().isEmpty()
+
+
+@pytest.mark.parametrize("name", DOCKS)
+def test_a_dock_that_is_chosen_in_the_menu_has_the_keys(choose, qtbot, name):
+    dock = choose(name)
+    qtbot.waitUntil(lambda: has_keys(DOCKS[name](dock)))
+
+
+def test_docks_are_tabs_beside_each_other(viewer, choose, qtbot):
+    first, second, third = map(choose, ("CryoET Data Portal", "Review picks", "Compare annotations"))
+    tabs = viewer.window._qt_window.tabifiedDockWidgets(holder_of(first))
+    assert set(tabs) == {holder_of(second), holder_of(third)}
+    assert is_in_front(third)
+    qtbot.waitUntil(lambda: third.height() > 500)
+
+
+def test_the_menu_brings_a_dock_forward_that_is_behind_a_tab_and_hides_what_is_in_front(choose, qtbot):
+    review = choose("Review picks")
+    choose("Compare annotations")
+    assert choose("Review picks") is review
+    qtbot.waitUntil(lambda: is_in_front(review) and has_keys(review.sheet))
+    choose("Review picks")
+    assert not review.isVisible()
+    choose("Review picks")
+    qtbot.waitUntil(lambda: is_in_front(review) and has_keys(review.sheet))
+
+
+def test_keys_go_to_the_dock_whose_tab_is_chosen(choose, qtbot):
+    review, compare = choose("Review picks"), choose("Compare annotations")
+    holder_of(review).raise_()
+    qtbot.waitUntil(lambda: has_keys(review.sheet))
+    holder_of(compare).raise_()
+    qtbot.waitUntil(lambda: has_keys(compare))
+    press(Qt.Key.Key_K)
+    assert review.review.counts.judged == 0
+
+
+def test_a_dock_that_opens_with_its_window_leaves_the_keys_to_the_viewer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=False)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
+    viewer.window.show()
+    with qtbot.waitActive(viewer.window._qt_window):
+        viewer.window._qt_window.activateWindow()
+    qtbot.wait(50)
+    assert isinstance(dock, PortalBrowser)
+    assert not has_keys(dock)
+
+
+def test_verdicts_by_mouse_leave_the_keys_in_the_sheet(choose):
+    dock = choose("Review picks")
+    assert isinstance(dock, ReviewDock)
+    click(dock.verdicts.buttons[Verdict.KEPT])
+    assert dock.review.counts.kept == 1
+    assert has_keys(dock.sheet)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert dock.review.counts.kept == 0
+
+
+def test_a_click_beside_the_controls_leaves_the_keys_in_the_dock(choose, qtbot):
+    review = choose("Review picks")
+    QApplication.focusWidget().clearFocus()
+    click(review, review.rect().bottomLeft() + QPoint(2, -2))
+    assert has_keys(review.sheet)
+    portal = choose("CryoET Data Portal")
+    qtbot.waitUntil(lambda: portal.height() > 500)  # napari has laid out its tabs
+    click(portal, portal.rect().bottomLeft() + QPoint(2, -1))
+    assert has_keys(portal)
+
+
+def test_picks_are_judged_by_keys_wherever_in_the_dock_the_keys_are(choose):
+    dock = choose("Review picks")
+    press(Qt.Key.Key_K)
+    click(dock.results.kept)
+    assert has_keys(dock.results.kept)
+    press(Qt.Key.Key_X)
+    assert (dock.review.counts.kept, dock.review.counts.rejected) == (0, 1)
+    assert has_keys(dock), "the button is disabled now, and the keys stay in the dock"
+    press(Qt.Key.Key_Z, CONTROL)
+    assert dock.review.counts.kept == 1
+
+
+def test_keys_that_are_typed_into_the_filter_judge_nothing(choose):
+    dock = choose("Review picks")
+    click(dock.controls.filter)
+    for key in (Qt.Key.Key_X, Qt.Key.Key_K, Qt.Key.Key_U):
+        press(key)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert dock.review.counts.judged == 0
+
+
+def test_a_button_that_goes_away_when_pressed_keeps_the_keys_in_the_dock(choose, qtbot, monkeypatch):
+    may_end = threading.Event()
+    monkeypatch.setattr(compare_dock, "compare", lambda *args, **how: may_end.wait(20) and compare(*args, **how))
+    dock = choose("Compare annotations")
+    dock.start.setFocus()
+    press(Qt.Key.Key_Space)
+    assert has_keys(dock.stop)
+    may_end.set()
+    qtbot.waitUntil(lambda: dock.comparison is not None, timeout=LONG_MS)
+    assert has_keys(dock.start)
+
+
+def test_a_button_that_is_disabled_when_pressed_keeps_the_keys_in_the_dock(choose, qtbot, tmp_path):
+    dock = choose("Export picks")
+    dock.path.value = tmp_path / "picks.ndjson"
+    dock.export.setFocus()
+    press(Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Wrote"), timeout=LONG_MS)
+    assert has_keys(dock.replace.native), "the next export there needs this tick"
