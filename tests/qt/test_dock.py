@@ -57,7 +57,9 @@ def choose(viewer, qtbot):
         actions = [action for menu in _menus(viewer) for action in menu.actions()]
         next(action for action in actions if action.text() == f"{name} (CryoET Data Portal)").trigger()
         qtbot.wait(50)  # napari lays docks out more than once
-        return viewer.window.dock_widgets[f"{name} (CryoET Data Portal)"]
+        dock = viewer.window.dock_widgets[f"{name} (CryoET Data Portal)"]
+        qtbot.waitUntil(lambda: not dock.isVisible() or has_keys(dock))
+        return dock
 
     return choose
 
@@ -86,8 +88,8 @@ def test_a_dock_that_is_chosen_in_the_menu_has_the_keys(choose, qtbot, name):
 
 def test_docks_are_tabs_beside_each_other(viewer, choose, qtbot):
     first, second, third = map(choose, ("CryoET Data Portal", "Review picks", "Compare annotations"))
-    tabs = viewer.window._qt_window.tabifiedDockWidgets(holder_of(first))
-    assert set(tabs) == {holder_of(second), holder_of(third)}
+    tabs = viewer.window._qt_window.tabifiedDockWidgets
+    qtbot.waitUntil(lambda: set(tabs(holder_of(first))) == {holder_of(second), holder_of(third)})
     assert is_in_front(third)
     qtbot.waitUntil(lambda: third.height() > 500)
 

@@ -170,5 +170,19 @@ def test_nothing_selected_is_said(form, layer):
     layer.selected_data = set()
     form.which.value = "selected"
 
-    assert form.count.text() == "No picks are selected in this layer."
+    assert form.count.text() == "None is selected: select some in the viewer."
+    assert not form.export.isEnabled()
+
+
+def test_the_chosen_layer_stays_chosen_under_another_name(form, layer, viewer):
+    layer.name = "mine"
+
+    assert form.layer.value is layer
+    assert form.layer.native.currentText() == "mine"
+
+
+def test_a_folder_is_never_offered_to_be_replaced(form, tmp_path):
+    form.path.value = tmp_path
+    assert "is a folder" in form.losses.text()
+    form.replace.value = True
     assert not form.export.isEnabled()

@@ -558,3 +558,10 @@ def test_the_filter_suggests_a_column_that_there_is(dock, viewer, qtbot):
     dock.review_layer(viewer.add_points(POINTS, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="bare"))
 
     assert dock.controls.filter.placeholderText() == "Filter: edge_nm > 20"
+
+
+def test_a_layer_that_is_renamed_in_the_middle_goes_by_its_new_name(dock, press, viewer, qtbot):
+    press(Qt.Key.Key_K)
+    viewer.layers["ribosomes"].name = "mine"
+    qtbot.waitUntil(lambda: dock.controls.points.currentText() == "mine")
+    assert letters(dock) == "K---------"

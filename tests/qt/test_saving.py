@@ -198,7 +198,7 @@ class TestAsking:
         """What a person would say, instead of a dialog; gives what was asked."""
         asked, said = [], []
 
-        def ask(message, missing, choices, otherwise="Cancel"):
+        def ask(message, missing, choices, otherwise=""):
             asked.append((message, tuple(missing), choices))
             return said.pop(0)
 
@@ -295,6 +295,27 @@ class TestInAWindow:
         timer.stop()
 
         assert len(viewer.layers) == 0
+
+    def test_escape_opens_nothing_where_the_file_could_open_in_voxels(self, viewer, qtbot, tmp_path):
+        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
+        timer = self.answer(qtbot, ContextDialog, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
+        assert viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN) == []
+        timer.stop()
+
+        assert len(viewer.layers) == 0
+
+    def test_a_button_opens_it_in_voxels(self, viewer, qtbot, tmp_path):
+        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
+
+        def act(dialog):
+            assert dialog.without_button.text() == "Open in voxels"
+            qtbot.mouseClick(dialog.without_button, Qt.MouseButton.LeftButton)
+
+        timer = self.answer(qtbot, ContextDialog, act)
+        (points,) = viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN)
+        timer.stop()
+
+        assert str(points.units[0]) == "pixel"
 
     @pytest.mark.parametrize(
         ("name", "content", "why"),

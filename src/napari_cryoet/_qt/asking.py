@@ -54,7 +54,9 @@ def read_asking(
             if warnings is None:
                 return layers
             given = _ask(" ".join(warnings), ("spacing_angstrom",), (), otherwise=_KEEP_VOXELS)
-            if given is None:
+            if given is None and viewer_to_ask_in() is not None:
+                return []
+            if given is None or given == Answer():
                 return layers
         answer = answer.updated(given)
         read = partial(wait_for, partial(read_pick_file, _only(path), **answer._asdict()))
@@ -88,7 +90,7 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     return box.clickedButton() is write
 
 
-def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "Cancel") -> Answer | None:
+def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:
     viewer = viewer_to_ask_in()
     if viewer is None:
         return None

@@ -57,7 +57,7 @@ class ContextDialog(QDialog):
     volumes
         What is open, offered for spacing and size.
     otherwise
-        What the button is called that gives no answer.
+        What the button is called that goes on without an answer; no such button where that makes no sense.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ContextDialog(QDialog):
         *,
         choices: Sequence[str] = (),
         volumes: Sequence[ShownVolume] = (),
-        otherwise: str = "Cancel",
+        otherwise: str = "",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -80,7 +80,9 @@ class ContextDialog(QDialog):
         self.spacing = QDoubleSpinBox()
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
         self.accept_button = QPushButton("Use this")
-        self.cancel_button = QPushButton(otherwise)
+        self.without_button = QPushButton(otherwise) if otherwise else None
+        self.cancel_button = QPushButton("Cancel")
+        self._goes_without = False
         self._fill(choices)
         self._lay_out()
         self.tomogram.currentIndexChanged.connect(self._set_state)
@@ -92,7 +94,9 @@ class ContextDialog(QDialog):
 
     @property
     def answer(self) -> Answer:
-        """What was said so far."""
+        """What was said so far; nothing where one goes on without."""
+        if self._goes_without:
+            return Answer()
         z, y, x = (box.value() for box in self.sizes_zyx)
         return Answer(
             self.spacing.value() or None if self._asks_for_grid else None,
@@ -140,6 +144,9 @@ class ContextDialog(QDialog):
             form.addRow("Voxels z, y, x", sizes)
         buttons = QDialogButtonBox()
         buttons.addButton(self.accept_button, QDialogButtonBox.ButtonRole.AcceptRole)
+        if self.without_button is not None:
+            buttons.addButton(self.without_button, QDialogButtonBox.ButtonRole.ActionRole)
+            self.without_button.clicked.connect(lambda _checked=False: self._go_without())
         buttons.addButton(self.cancel_button, QDialogButtonBox.ButtonRole.RejectRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
@@ -155,6 +162,10 @@ class ContextDialog(QDialog):
             self.spacing.setValue(chosen.spacing_angstrom)
             for box, size in zip(self.sizes_zyx, chosen.shape_zyx, strict=True):
                 box.setValue(size)
+
+    def _go_without(self) -> None:
+        self._goes_without = True
+        self.accept()
 
     def _set_state(self, _value: object = None) -> None:
         answer = self.answer

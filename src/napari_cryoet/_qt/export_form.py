@@ -38,7 +38,10 @@ kept_picks_of: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionar
 
 _KEY: Final = "export picks"
 _NO_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
-_NONE_OF_THEM: Final = {"kept": "The review keeps none of them.", "selected": "No picks are selected in this layer."}
+_NONE_OF_THEM: Final = {
+    "kept": "The review has kept none yet.",
+    "selected": "None is selected: select some in the viewer.",
+}
 _SETTLE_MS: Final = 50  # while a person drags points
 
 
@@ -173,8 +176,11 @@ class ExportPicks(Dock):
         return [(layer.name, layer) for layer in self._layers()] or [("no picks are open", None)]
 
     def _on_layers(self, _event: object = None) -> None:
+        chosen, layers = self.layer.value, self._layers()
         self.layer.reset_choices()
-        active, layers = active_layer(self._viewer.layers), self._layers()
+        if chosen in layers:
+            self.layer.value = chosen  # a new name loses what was chosen
+        active = active_layer(self._viewer.layers)
         if layers and self._followed not in layers:
             self.layer.value = active if active in layers else layers[0]
         self._follow(self.layer.value)
@@ -229,10 +235,13 @@ class ExportPicks(Dock):
         if missing:
             words = " and ".join(MISSING_WORDS[each] for each in missing)
             said.insert(0, f"This format needs {words}, which nobody said yet.")
+        is_folder = self.chosen_path.is_dir()
         exists = self.chosen_path.exists() and not self.replace.value
-        if exists and self.chosen_path != self._just_written:
+        if is_folder:
+            said.insert(0, f"{self.chosen_path.absolute()} is a folder. Say which file in it.")
+        elif exists and self.chosen_path != self._just_written:
             said.insert(0, f"{self.chosen_path.name} is there already. Tick the box to replace it.")
-        self._show(said, can_say=bool(missing), can_export=not missing and not exists)
+        self._show(said, can_say=bool(missing), can_export=not (missing or exists or is_folder))
 
     def _show(self, said: list[str], *, can_say: bool, can_export: bool) -> None:
         self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in said))
