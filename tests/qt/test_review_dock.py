@@ -565,3 +565,16 @@ def test_a_layer_that_is_renamed_in_the_middle_goes_by_its_new_name(dock, press,
     viewer.layers["ribosomes"].name = "mine"
     qtbot.waitUntil(lambda: dock.controls.points.currentText() == "mine")
     assert letters(dock) == "K---------"
+
+
+def test_a_filter_that_matches_nothing_says_so(dock, qtbot):
+    qtbot.keyClicks(dock.controls.filter, "score > 5")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert dock.model.rowCount() == 0
+    assert dock.status.label.text() == "No pick matches the filter. Clear it to see all."
+
+
+def test_a_button_that_has_nothing_to_give_says_what_it_lacks(dock, press):
+    assert "keep some first" in dock.results.export.toolTip()
+    press(Qt.Key.Key_K)
+    assert "keep some first" not in dock.results.export.toolTip()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from napari.layers import Points
 
 EXPORT_TASK = "review export"
+_KEPT = "Add a new layer of the kept picks"
+_REJECTED = "Add a new layer of the rejected picks"
+_EXPORT = "Write the kept picks into a file, with who kept them and when"
 
 
 class ReviewResults(QWidget):
@@ -40,9 +43,9 @@ class ReviewResults(QWidget):
         self._viewer, self._tasks = viewer, tasks
         self._layer: Points | None = None
         self._review: Review | None = None
-        self.kept = _button("Kept as layer", "Add a new layer of the kept picks")
-        self.rejected = _button("Rejected as layer", "Add a new layer of the rejected picks")
-        self.export = _button("Export kept…", "Write the kept picks into a file, with who kept them and when")
+        self.kept = _button("Kept as layer", _KEPT)
+        self.rejected = _button("Rejected as layer", _REJECTED)
+        self.export = _button("Export kept…", _EXPORT)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
@@ -67,6 +70,12 @@ class ReviewResults(QWidget):
         self.kept.setEnabled(counts is not None and counts.kept > 0)
         self.rejected.setEnabled(counts is not None and counts.rejected > 0)
         self.export.setEnabled(self.kept.isEnabled())
+        for button, purpose, lack in (
+            (self.kept, _KEPT, "keep some first (K)"),
+            (self.rejected, _REJECTED, "reject some first (X)"),
+            (self.export, _EXPORT, "keep some first (K)"),
+        ):
+            button.setToolTip(purpose if button.isEnabled() else f"{purpose}: {lack}")
 
     def add_layer(self, verdict: Verdict) -> None:
         """Add the kept, or the rejected, picks as a layer of their own; the active layer stays active."""

@@ -129,6 +129,8 @@ class ReviewScreen(Dock):
             self.status.set_status(str(feed.error), can_retry=True)
         elif feed.is_stopped:
             self.status.set_status("Stopped reading crops.", can_retry=True)
+        elif review is not None and not len(review.rows) and review.counts.total:
+            self.status.set_status("No pick matches the filter. Clear it to see all.")
         elif feed.n_waiting:
             self.status.set_status(f"Reading {feed.n_waiting} crops…", can_stop=True)
         elif self.average.is_reading:
