@@ -105,6 +105,16 @@ class TestChoosing:
         assert dock.start.isEnabled()
         assert not dock.message.isVisible()
 
+    def test_one_layer_as_both_is_said_to_be(self, dock, two_sets):
+        dock.form.b.value = dock.form.a.value
+        assert not dock.start.isEnabled()
+        assert "the same layer" in dock.message.text()
+        assert dock.start.toolTip() == dock.message.text()
+        dock.form.b.value = next(layer for layer in dock.form.b.choices if layer is not dock.form.a.value)
+        assert dock.start.isEnabled()
+        assert not dock.message.text()
+        assert not dock.start.toolTip()
+
     def test_the_ground_truth_is_the_reference(self, qtbot, dock, two_sets):
         assert (dock.form.a.value.name, dock.form.b.value.name) == ("mine", "truth")
         click(qtbot, dock.swap)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Points, Vectors
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.picks_link import link_of
@@ -380,13 +381,34 @@ def test_kept_picks_are_written_with_who_kept_them_and_when(dock, tmp_path, qtbo
     path = tmp_path / "kept.ndjson"
     with qtbot.waitSignal(dock.results.told, timeout=LONG_MS) as told:
         dock.results.export_kept(path)
-    assert told.args[0].startswith("Wrote 2 picks to kept.ndjson")
+    assert told.args[0].startswith("Wrote 2 picks to kept.ndjson.")
+    assert ".." not in told.args[0]
     written = read_picks(path)
     np.testing.assert_allclose(written.points_zyx, POINTS[[1, 2]])
     assert written.edits[-1].startswith("kept 2 of 10 in review")
 
     with qtbot.waitSignal(dock.results.failed, timeout=LONG_MS):
         dock.results.export_kept(path)  # never over what is there, unasked
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(dock, tmp_path, qtbot, monkeypatch, is_wanted):
+    path = tmp_path / "kept.ndjson"
+    path.write_text("mine")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "kept"), "Portal ndjson (*.ndjson)"))
+    asked = []
+    button = QMessageBox.StandardButton.Yes if is_wanted else QMessageBox.StandardButton.Cancel
+    monkeypatch.setattr(QMessageBox, "question", lambda *question: (asked.append(question[2]), button)[1])
+    dock.sheet.select([1])
+    dock.judge(Verdict.KEPT)
+    if is_wanted:
+        with qtbot.waitSignal(dock.results.told, timeout=LONG_MS):
+            qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
+        assert len(read_picks(path)) == 1
+    else:
+        qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
+        assert path.read_text() == "mine"
+    assert asked == ["There is a kept.ndjson already. Replace it?"]
 
 
 def test_decisions_are_there_when_the_annotation_opens_again(dock, make_dock, viewer):

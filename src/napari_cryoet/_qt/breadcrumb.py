@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QResizeEvent
@@ -62,6 +63,9 @@ class Breadcrumb(QWidget):
                 part.hide()
                 part.deleteLater()
         self._steps = [self._add(level, plain(name)) for level, name in enumerate(names[:-1])]
+        buttons = [button for button, _ in self._steps]
+        for before, after in pairwise([self.back, *buttons[:1], self.folded, *buttons[1:]]):
+            self.setTabOrder(before, after)  # else new buttons would come after all of the page
         self._here.setText(plain(names[-1]))
         self.back.setEnabled(len(names) > 1)
         self.setAccessibleName(self.text)

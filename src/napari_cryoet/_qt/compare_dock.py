@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 KEY = "compare"
 _STEPS = 1000
+_ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
 _OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
 
@@ -192,9 +193,11 @@ class CompareDock(Dock):
         self.swap.setEnabled(self.form.has_pair and not is_running)
         self.bar.setVisible(is_running)
         self.results.setEnabled(not is_running)
-        if not self.form.has_pair and self.comparison is None:
-            self.message.setText(_NOTHING_YET)
-        elif self.message.text() == _NOTHING_YET:
+        lack = "" if self.form.has_pair else _NOTHING_YET if self.form.a.value is None else _ONE_LAYER
+        self.start.setToolTip(lack)
+        if lack and self.comparison is None:
+            self.message.setText(lack)
+        elif self.message.text() in {_NOTHING_YET, _ONE_LAYER}:
             self.message.setText("")
         self.message.setVisible(bool(self.message.text()))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QPushButton, QWidget
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
@@ -108,20 +108,29 @@ class ReviewResults(QWidget):
         self._tasks.run(EXPORT_TASK, work, then=self._on_written, failed=self.failed.emit, title="Exporting picks")
 
     def _ask_where(self) -> None:
-        """Ask for a file; the dialog itself asks before one is replaced."""
+        """Ask for a file; the dialog itself asks before the one that was typed is replaced."""
         kinds = {f"{TITLES[name]} (*{SUFFIXES[name]})": name for name in FORMATS}
         chosen, kind = QFileDialog.getSaveFileName(self, "Export kept picks", str(Path.home()), ";;".join(kinds))
         if not chosen:
             return
-        path, name = Path(chosen), kinds.get(kind, FORMATS[0])
+        path, name, may_replace = Path(chosen), kinds.get(kind, FORMATS[0]), True
         if not path.suffix:
             path = path.with_name(path.name + SUFFIXES[name])
+            may_replace = path.exists()
+            if may_replace and not self._asks_to_replace(path):
+                return
         is_of_kind = path.suffix.lower() == SUFFIXES[name]
-        self.export_kept(path, format=name if is_of_kind else None, overwrite=str(path) == chosen)
+        self.export_kept(path, format=name if is_of_kind else None, overwrite=may_replace)
+
+    def _asks_to_replace(self, path: Path) -> bool:
+        """Ask about a file that the dialog knew nothing of, since it saw the name without its ending."""
+        buttons = QMessageBox.StandardButton
+        question = f"There is a {path.name} already. Replace it?"
+        answer = QMessageBox.question(self, "Export kept picks", question, buttons.Yes | buttons.Cancel, buttons.Cancel)
+        return bool(answer == buttons.Yes)
 
     def _on_written(self, written: Written) -> None:
-        lost = f" Not in it: {', '.join(written.losses)}." if written.losses else ""
-        self.told.emit(f"Wrote {written.count:,} picks to {written.path.name}.{lost}")
+        self.told.emit(" ".join([f"Wrote {written.count:,} picks to {written.path.name}.", *written.losses]))
 
 
 def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:
