@@ -58,13 +58,21 @@ class Tiled:
         self._z = np.where(there_and_back < depth, there_and_back, 2 * depth - 1 - there_and_back)
         self._y = y % height
         self._x = (x[None, :] + drift * (y // height)[:, None]) % width
-        self._is_inside = np.zeros(shape_zyx[1], tile.dtype)
-        self._is_inside[rows] = 1
+        self._is_inside = np.zeros(shape_zyx[1], dtype=bool)
+        self._is_inside[rows] = True
 
     def __getitem__(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
+        """A box; planes that repeat in it, and rows in which there is nothing, are put together only once or never."""
         z, y, x = region
-        box = self.tile[self._z[z][:, None, None], self._y[y][None, :, None], self._x[y, x][None]]
-        return np.asarray(box * self._is_inside[y][None, :, None])
+        inside = np.flatnonzero(self._is_inside[y])
+        planes, repeats = np.unique(self._z[z], return_inverse=True)
+        columns = self._x[y, x]
+        box = np.zeros((len(repeats), *columns.shape), self.dtype)
+        if len(inside):
+            rows = slice(inside[0], inside[-1] + 1)
+            voxels = self._y[y][rows, None] * self.tile.shape[2] + columns[rows]
+            box[:, rows] = self.tile[planes].reshape(len(planes), -1).take(voxels, axis=1)[repeats]
+        return box
 
     def at(self, points_xyz: NDArray[np.int64]) -> NDArray[Any]:
         """Values at whole voxels, shape (n, 3) in x, y, z."""
