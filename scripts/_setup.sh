@@ -11,10 +11,10 @@ venv=$root/.venv
 python=$venv/bin/python
 
 # Options of pytest: one process more than the machine has cores, since tests of windows wait a good part of their time;
-# each has whole files, whose tests share what they set up.
+# each has whole files, whose tests share what they set up, in the order of tests/conftest.py.
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # shellcheck disable=SC2034  # of scripts/test and .ci/run
-in_parallel=(-n "$((cores < 4 ? cores + 1 : 5))" --dist loadfile)
+in_parallel=(-n "$((cores < 4 ? cores + 1 : 5))" --dist loadfile --no-loadscope-reorder)
 
 say() { printf 'napari-cryoet: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }

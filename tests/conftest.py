@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from network_guard import guard_network
@@ -30,6 +31,17 @@ os.environ["NAPARI_CONFIG"] = str(Path(_settings_folder.name, "settings.yaml"))
 
 settings.register_profile("busy machines", deadline=None)  # how long an example takes says nothing about the code
 settings.load_profile("busy machines")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: else one process would be busy with them while the others have ended."""
+    items.sort(key=lambda item: _turn(item.path))  # within a turn they stay as they are
+
+
+def _turn(path: Path) -> int:
+    if path.name == "test_real_pack.py":  # it makes what the other tests of real data want, too
+        return 0
+    return 1 if path.parent.name == "qt" else 2
 
 
 def pytest_unconfigure() -> None:
@@ -70,10 +82,25 @@ def real_data(project_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a folder that the tests of all processes share, by a name and a function: read it, never write into it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make(name: str, write: Callable[[Path], object]) -> Path:
+        folder, unfinished = shared / name, shared / f"{name} unfinished"
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                write(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A small demo pack, made once for all tests: read it, never write into it."""
     from napari_cryoet.packs.demo import write_demo_pack
 
-    folder = tmp_path_factory.mktemp("demo") / "pack"
-    write_demo_pack(folder, size="tiny")
-    return folder
+    return make_once("demo pack", lambda folder: write_demo_pack(folder, size="tiny"))

@@ -1,4 +1,4 @@
-"""The pack made from real data, built once for all tests that want it (most of a minute, under 1 GB)."""
+"""The pack made from real data, built once for all tests that want it (half a minute, under 1 GB)."""
 
 import sys
 from importlib import import_module
@@ -18,8 +18,8 @@ def examples(project_folder):
 
 
 @pytest.fixture(scope="session")
-def real_pack(real_data, examples, tmp_path_factory):
+def real_pack(real_data, examples, make_once):
     """Read it, never write into it."""
-    folder = tmp_path_factory.mktemp("real") / "pack"
-    import_module("build_real_pack").build_real_pack(real_data, folder)
-    return open_pack(folder)
+    return open_pack(
+        make_once("real pack", lambda folder: import_module("build_real_pack").build_real_pack(real_data, folder))
+    )
