@@ -88,7 +88,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def make(name: str, write: Callable[[Path], object]) -> Path:
-        folder, unfinished = shared / name, shared / f"{name} unfinished"
+        folder, unfinished = shared / name, shared / f"{name}-unfinished"
         with FileLock(shared / f"{name}.lock"):
             if not folder.exists():
                 write(unfinished)
@@ -103,4 +103,4 @@ def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
     """A small demo pack, made once for all tests: read it, never write into it."""
     from napari_cryoet.packs.demo import write_demo_pack
 
-    return make_once("demo pack", lambda folder: write_demo_pack(folder, size="tiny"))
+    return make_once("demo-pack", lambda folder: write_demo_pack(folder, size="tiny"))

@@ -19,8 +19,10 @@ def _nothing_frozen():
 
 
 @pytest.fixture
-def unused(monkeypatch):
-    """pint as it is before anybody has asked for a unit."""
+def unused(qapp, monkeypatch):
+    """pint as it is before anybody has asked for a unit, which windows of tests before might still do."""
+    qapp.sendPostedEvents()
+    qapp.processEvents()
     registry = pint.LazyRegistry()
     monkeypatch.setattr(pint.application_registry, "_registry", registry)
     return registry

@@ -21,5 +21,5 @@ def examples(project_folder):
 def real_pack(real_data, examples, make_once):
     """Read it, never write into it."""
     return open_pack(
-        make_once("real pack", lambda folder: import_module("build_real_pack").build_real_pack(real_data, folder))
+        make_once("real-pack", lambda folder: import_module("build_real_pack").build_real_pack(real_data, folder))
     )
