@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -27,6 +28,21 @@ def test_any_number_in_one_place_leaves_one():
     assert duplicates(np.zeros((500, 3)), None, 1.0).tolist() == list(range(1, 500))
 
 
+def test_very_many_in_few_places_are_as_quick_as_any_others():
+    places = np.repeat([[0.0, 0, 0], [0, 0, 9], [50, 0, 0]], 30_000, axis=0)
+    scores = np.zeros(len(places))
+    scores[[29_999, 45_000]] = 1.0, 0.5
+    scattered = np.random.default_rng(0).uniform(0, 500, places.shape)
+
+    started = time.perf_counter()
+    duplicates(scattered, scores, 10.0)
+    middle = time.perf_counter()
+    stays = np.delete(np.arange(len(places)), duplicates(places, scores, 10.0))
+
+    assert stays.tolist() == [29_999, 60_000]
+    assert time.perf_counter() - middle < 2 * (middle - started)  # pair by pair, it would be twenty times
+
+
 @given(arrays(np.float64, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(0, 12).map(float)))
 def test_those_that_stay_are_apart_and_each_that_goes_is_near_one_that_stays(points):
     out = duplicates(points, None, 3.0)
@@ -43,6 +59,8 @@ def test_it_stops_when_nobody_wants_it_any_more():
     stop.set()
     with pytest.raises(StoppedError):
         duplicates(LINE, None, 5.0, stop=stop)
+    with pytest.raises(StoppedError):  # also while nothing was found to be too near yet
+        duplicates(10 * LINE, None, 5.0, stop=stop)
 
 
 def test_the_edge_is_as_wide_as_is_said_and_what_is_beyond_isnt_at_it():

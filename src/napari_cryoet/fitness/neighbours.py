@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import StoppedError
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
+
+_PLACES_AT_ONCE: Final = 2**15
 
 
 def duplicates(
@@ -24,23 +30,53 @@ def duplicates(
     """
     from scipy.spatial import KDTree
 
-    if len(places_angstrom) < 2:
-        return np.empty(0, np.intp)
-    tree = KDTree(places_angstrom)
-    distance, _ = tree.query(places_angstrom, k=2)
-    crowded = np.flatnonzero(distance[:, 1] < nearest_angstrom)
-    if scores is not None:
-        crowded = crowded[np.argsort(-np.nan_to_num(scores[crowded], nan=-np.inf), kind="stable")]
-    is_out = np.zeros(len(places_angstrom), dtype=bool)
-    is_kept = np.zeros(len(places_angstrom), dtype=bool)
-    for row in crowded:
-        if stop is not None and stop.is_set():
-            raise StoppedError
-        if not is_out[row]:
-            near = np.array(tree.query_ball_point(places_angstrom[row], np.nextafter(nearest_angstrom, 0)))
-            is_out[near[~is_kept[near]]] = True
-            is_out[row], is_kept[row] = False, True
+    rows = _first_of_each_place(places_angstrom, scores)
+    is_out = np.ones(len(places_angstrom), dtype=bool)
+    is_out[rows] = False
+    places = places_angstrom[rows]
+    if len(places) < 2:
+        return np.flatnonzero(is_out)
+    tree = KDTree(places)
+    is_kept = np.zeros(len(places), dtype=bool)
+    goes = np.zeros(len(places), dtype=bool)
+    for place in _crowded(tree, places, nearest_angstrom, stop):
+        _raise_if_set(stop)
+        if not goes[place]:
+            near = np.array(tree.query_ball_point(places[place], np.nextafter(nearest_angstrom, 0)))
+            goes[near[~is_kept[near]]] = True
+            goes[place], is_kept[place] = False, True
+    is_out[rows[goes]] = True
     return np.flatnonzero(is_out)
+
+
+def _first_of_each_place(places_angstrom: NDArray[np.float64], scores: NDArray[np.float64] | None) -> NDArray[np.intp]:
+    """Rows by falling score, of those at the very same place only the first: a tree can't tell these apart quickly."""
+    order = np.arange(len(places_angstrom))
+    if scores is not None:
+        order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    places = places_angstrom[order]
+    by_place = np.lexsort(places.T)  # stable, so that those at one place stay in order
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = (places[by_place[1:]] != places[by_place[:-1]]).any(axis=1)
+    return np.asarray(order[np.sort(by_place[is_first])])
+
+
+def _crowded(
+    tree: KDTree, places_angstrom: NDArray[np.float64], nearest_angstrom: float, stop: threading.Event | None
+) -> NDArray[np.intp]:
+    """Which places have another one nearer than that."""
+    found = []
+    for start in range(0, len(places_angstrom), _PLACES_AT_ONCE):
+        _raise_if_set(stop)
+        some = places_angstrom[start : start + _PLACES_AT_ONCE]
+        distance, _ = tree.query(some, k=2, distance_upper_bound=nearest_angstrom)
+        found.append(start + np.flatnonzero(distance[:, 1] < nearest_angstrom))
+    return np.concatenate(found)
+
+
+def _raise_if_set(stop: threading.Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise StoppedError
 
 
 def at_edge(
