@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import numpy as np
+import pytest
 
 from napari_cryoet import Mask, compare, report_text
-from napari_cryoet.comparison.report import portal_lines
+from napari_cryoet.comparison.report import plain_report, portal_lines, write_report
+from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.picks import Picks
 
 JUDGED = {
@@ -80,3 +85,23 @@ def test_remote_names_are_kept_to_one_line():
     a = A.changed(about=JUDGED | {"object_name": "ribo\nsome\x1b[31m"})
 
     assert report_text(compare(a, B, radius_angstrom=15)).startswith("A (ribo some [31m · AN-5)")
+
+
+def test_a_report_is_written_whole_or_not_at_all_and_only_where_somebody_said(tmp_path, monkeypatch):
+    path, found = tmp_path / "numbers.json", compare(A, B, radius_angstrom=15)
+    write_report(found, path)
+    written = path.read_text(encoding="utf-8")
+    assert json.loads(written) == json.loads(json.dumps(plain_report(found)))
+    with pytest.raises(ExistsError):
+        write_report(found, path)
+    with pytest.raises(SaveError, match=r"b\.json could not be written: there is no folder .*absent"):
+        write_report(found, tmp_path / "absent" / "b.json")
+
+    def full_disk(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(SaveError, match="No space left"):
+        write_report(compare(B, A, radius_angstrom=15), path, overwrite=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["numbers.json"]
+    assert path.read_text(encoding="utf-8") == written

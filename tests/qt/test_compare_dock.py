@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -342,6 +343,19 @@ class TestAfterwards:
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(plain_report(compared.comparison)))
         compared.save_json(tmp_path / "absent" / "numbers.json")
         assert "could not be written" in compared.message.text()
+
+    def test_what_was_saved_before_stays_where_the_disk_takes_no_more(self, compared, tmp_path, monkeypatch):
+        path = tmp_path / "numbers.json"
+        path.write_text("of last week")
+
+        def full_disk(*_args):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full_disk)
+        compared.save_json(path)
+
+        assert "numbers.json can't be written: No space left on device" in compared.message.text()
+        assert path.read_text() == "of last week"
 
 
 class TestForEverybody:

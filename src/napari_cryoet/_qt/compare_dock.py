@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +26,10 @@ from napari_cryoet.comparison import (
     PicksInMask,
     compare,
     comparison_layers,
-    plain_report,
     report_text,
+    write_report,
 )
-from napari_cryoet.exceptions import ComparisonError, CryoETError
+from napari_cryoet.exceptions import ComparisonError, CryoETError, SaveError
 
 if TYPE_CHECKING:
     import napari
@@ -98,11 +97,10 @@ class CompareDock(Dock):
         """Write all numbers and where both sides come from into a file."""
         if self.comparison is None:
             return
-        text = json.dumps(plain_report(self.comparison), indent=1, ensure_ascii=False, allow_nan=False)
         try:
-            path.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            self.message.setText(f"{path.name} could not be written: {error.strerror or error}.")
+            write_report(self.comparison, path, overwrite=True)  # the dialog has asked
+        except SaveError as error:
+            self.message.setText(str(error))
         else:
             self.message.setText(f"Saved as {path.name}.")
         self._set_state()

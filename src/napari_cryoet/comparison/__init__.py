@@ -10,7 +10,7 @@ from napari_cryoet.comparison.masks import InstanceScores, MaskComparison
 from napari_cryoet.comparison.matching import Method
 from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
-from napari_cryoet.comparison.report import Comparison, plain_report, report_text
+from napari_cryoet.comparison.report import Comparison, plain_report, report_text, write_report
 from napari_cryoet.comparison.scores import Scores
 from napari_cryoet.comparison.spread import Spread
 
@@ -29,4 +29,5 @@ __all__ = [
     "open_annotation",
     "plain_report",
     "report_text",
+    "write_report",
 ]

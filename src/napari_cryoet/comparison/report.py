@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_cryoet.comparison.masks import MaskComparison
@@ -9,7 +11,9 @@ from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
 from napari_cryoet.comparison.sides import name_of_side, portal_numbers
 from napari_cryoet.comparison.spread import Spread
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.provenance import plain_data
+from napari_cryoet.whole_files import written_whole
 from napari_cryoet.wording import count_text, joined, plain
 
 Comparison = PicksComparison | PicksInMask | MaskComparison
@@ -34,6 +38,24 @@ def plain_report(comparison: Comparison) -> dict[str, Any]:
 
     report: dict[str, Any] = plain_data(comparison.plain())
     return report | {"software": f"napari-cryoet {__version__}"}
+
+
+def write_report(comparison: Comparison, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write what `plain_report` gives into a JSON file, whole or not at all.
+
+    Raises
+    ------
+    ExistsError
+        If there is a file, and ``overwrite`` isn't set.
+    SaveError
+        If there is no such folder, or the file can't be written.
+    """
+    path = Path(path)
+    text = json.dumps(plain_report(comparison), indent=1, ensure_ascii=False, allow_nan=False)
+    if not path.parent.is_dir():
+        raise SaveError(f"{path.name} could not be written: there is no folder {path.parent}.")
+    with written_whole(path, overwrite=overwrite) as unfinished:
+        unfinished.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def sides_of(comparison: Comparison) -> tuple[str, str]:
