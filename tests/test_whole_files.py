@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -126,8 +127,16 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
 
 def test_a_place_that_cant_be_written_is_told_in_words(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SaveError, match=r"a\.txt can't be written"), written_whole(tmp_path / "file" / "a.txt"):
-        pass
+    for folder, why in (("file", "file is no folder"), ("file/below", "Not a directory"), ("b" * 300, "too long")):
+        path = tmp_path / folder / "a.txt"
+        with pytest.raises(SaveError, match=rf"a\.txt can't be written: .*{why}"), written_whole(path):
+            pass
+
+
+def test_what_a_library_says_of_the_unfinished_file_is_left_out(tmp_path):
+    with pytest.raises(SaveError, match=r"^a\.txt can't be written: No space left on device\.$"):  # noqa: SIM117
+        with written_whole(tmp_path / "a.txt") as unfinished:
+            raise OSError(errno.ENOSPC, f"Failed to write '{unfinished}'")
 
 
 class TestProvenanceBeside:
@@ -161,9 +170,40 @@ class TestProvenanceBeside:
         with pytest.raises(SaveError, match="is a folder"):
             write(path)
         too_long = tmp_path / ("a" * 245 + ".tbl")  # by itself it fits, its provenance doesn't
-        with pytest.raises(SaveError, match="can't be written"):
+        with pytest.raises(SaveError, match=r"a\.tbl can't be written, as its \.provenance\.json can't be"):
             write(too_long)
         assert names(tmp_path) == ["a.tbl.provenance.json"]
+
+    @pytest.mark.parametrize("folder", ["file", "file/below", "b" * 300])
+    def test_a_folder_that_cant_be_written_is_said_of_the_file_that_was_asked_for(self, tmp_path, folder):
+        (tmp_path / "file").write_text("")
+        with (
+            pytest.raises(SaveError, match=r"^a\.tbl can't be written"),
+            written_with_provenance(tmp_path / folder / "a.tbl", {}),
+        ):
+            pass
+
+    def test_of_two_that_are_there_already_the_one_that_was_asked_for_is_named(self, tmp_path):
+        for name in ("a.tbl", "a.tbl.provenance.json"):
+            (tmp_path / name).write_text("mine")
+        with pytest.raises(ExistsError, match=r"a a\.tbl already"), written_with_provenance(tmp_path / "a.tbl", {}):
+            pass
+
+    def test_the_file_has_no_name_yet_where_its_provenance_finds_no_room(self, tmp_path, monkeypatch):
+        real = os.fsync
+
+        def nearly_full(number):
+            if os.fstat(number).st_size > 50:  # the provenance: the file has five bytes
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(number)
+
+        monkeypatch.setattr(os, "fsync", nearly_full)
+        with (
+            pytest.raises(SaveError, match="No space left"),
+            written_with_provenance(tmp_path / "a.tbl", {}) as unfinished,
+        ):
+            unfinished.write_text("1 2 3")
+        assert names(tmp_path) == []
 
 
 def an_hour_later(monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.whole_files import pointed_to, written_whole
+from napari_cryoet.whole_files import onto_disk, pointed_to, ready_place, written_whole
 
 SUFFIX: Final = ".provenance.json"
 _MAX_BYTES: Final = 16 * 2**20
@@ -38,8 +38,9 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
     path, overwrite
         As in `written_whole`, which also says what is raised.
     """
+    ready_place(path, overwrite=overwrite)  # whatever is wrong there is of the file that was asked for
     beside = path_beside(path)
-    _refuse_unusable(beside)
+    _refuse_unusable(beside, path)
     with (
         written_whole(beside, overwrite=overwrite) as unfinished_notes,
         written_whole(path, overwrite=overwrite) as unfinished,
@@ -48,9 +49,10 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
         document = dict(notes) | {"file": pointed_to(path).name, "sha256": _sha256(unfinished)}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
         unfinished_notes.write_text(text, encoding="utf-8", newline="\n")
+        onto_disk(unfinished_notes)  # before the file has its name
 
 
-def _refuse_unusable(beside: Path) -> None:
+def _refuse_unusable(beside: Path, path: Path) -> None:
     """Find out before anything has its name that the last step can't be taken."""
     try:
         if stat.S_ISDIR(beside.lstat().st_mode):
@@ -58,7 +60,8 @@ def _refuse_unusable(beside: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:  # too long a name
-        raise SaveError(f"{beside.name} can't be written: {error.strerror or error}.") from error
+        why = error.strerror or error
+        raise SaveError(f"{path.name} can't be written, as its {SUFFIX} can't be: {why}.") from error
 
 
 def remove_beside(path: Path) -> None:

@@ -48,23 +48,40 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     SaveError
         If the disk doesn't take it.
     """
-    refuse_existing(path, overwrite=overwrite)
-    place = pointed_to(path)
-    if place.is_symlink():
-        raise SaveError(f"{path.name} is a link to itself.", hint="Choose another name.")
+    place = ready_place(path, overwrite=overwrite)
     unfinished = _free_name(place, UNFINISHED, path.name)
     try:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
             remove_stale(place.parent, _names_of(UNFINISHED, path.name))
             yield unfinished
-            _onto_disk(unfinished)
+            onto_disk(unfinished)
             _move(unfinished, place, overwrite=overwrite)
             remove_stale(place.parent, _names_of(REPLACED, place.name))
         except OSError as error:
-            raise SaveError(f"{path.name} can't be written: {error.strerror or error}.") from error
+            raise not_written(path, error) from error
     finally:
         _remove(unfinished)
+
+
+def ready_place(path: Path, *, overwrite: bool) -> Path:
+    """What a path stands for, in a folder that is there from now on; raises what `written_whole` does at its start."""
+    refuse_existing(path, overwrite=overwrite)
+    place = pointed_to(path)
+    if os.path.islink(place):
+        raise SaveError(f"{path.name} is a link to itself.", hint="Choose another name.")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise SaveError(f"{path.name} can't be written: {place.parent} is no folder.") from error
+    except OSError as error:
+        raise not_written(path, error) from error
+    return place
+
+
+def not_written(path: Path, error: OSError) -> SaveError:
+    """That a file isn't written, and why, in the system's words: libraries add names of unfinished files to them."""
+    why = error.strerror or error if error.errno is None else os.strerror(error.errno)
+    return SaveError(f"{path.name} can't be written: {why}.")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -141,7 +158,8 @@ def _move_folder(unfinished: Path, path: Path, *, overwrite: bool) -> None:
     _remove(old)
 
 
-def _onto_disk(unfinished: Path) -> None:
+def onto_disk(unfinished: Path) -> None:
+    """Wait until a file, or all files of a folder, would be there after a power cut too."""
     for file in [unfinished] if unfinished.is_file() else unfinished.rglob("*"):
         if file.is_file():
             with file.open("rb+") as opened:
