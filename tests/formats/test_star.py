@@ -85,6 +85,42 @@ def test_a_file_that_has_the_tomograms_size_needs_no_help(tmp_path):
     assert read(path).points_zyx.tolist() == [[22, 30, 0]]
 
 
+BOTH = f"{PIXELS} rlnCenteredCoordinateXAngst rlnCenteredCoordinateYAngst rlnCenteredCoordinateZAngst"
+SIZES = "rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ"
+
+
+def test_positions_in_pixels_and_in_angstrom_that_contradict_each_other_are_refused_by_row(tmp_path):
+    right, wrong = "TS_1 10 20 30.5 2 -60 -40 22 50 60 50", "TS_1 10 20 30 2 -60 -40 22 50 60 50"
+    path = star(tmp_path, f"{BOTH} {SIZES}", right, "TS_2 10 20 30 1 -30 -20 11 50 60 49", right)
+    assert read(path, Context(tomogram="TS_1")).points_zyx.tolist() == [[30.5, 20, 10]] * 2
+
+    path = star(tmp_path, f"{BOTH} {SIZES}", "TS_2 10 20 30 1 -30 -20 11 50 60 49", right, wrong)
+    with pytest.raises(FormatError) as raised:
+        read(path, Context(tomogram="TS_1"))
+    assert raised.value.message == (
+        "particles.star, row 3: rlnCoordinateZ 30 at 4 Å a pixel and rlnCenteredCoordinateZAngst 22 aren't the same "
+        "place."
+    )
+
+
+def test_positions_in_pixels_and_in_angstrom_are_the_same_but_for_what_rounding_does(tmp_path):
+    # 403 pixels of 2 Å are 806 Å; the volume, binned by four, has 100 voxels of 8 Å along y
+    path = star(tmp_path, BOTH, "TS_1 100.04 300 30 1 -600 197 -140")
+    assert read(path, GRID).points_zyx.tolist() == [[7.5, 74.625, 25]]
+
+    path = star(tmp_path, BOTH, "TS_1 100.04 300 30 1 -600 195 -140")
+    with pytest.raises(FormatError, match=r"row 1: rlnCoordinateY 300 .* 50 x 100 x 200 voxels \(z, y, x\) of 8 Å"):
+        read(path, GRID)
+
+
+def test_positions_in_pixels_of_no_width_say_nothing_beside_those_in_angstrom(tmp_path):
+    path = star(tmp_path, BOTH.replace(" rlnOpticsGroup", ""), "TS_1 1 2 3 -800 0 4", before="")
+    found = read(path, GRID)
+
+    assert found.points_zyx.tolist() == [[25.5, 50, 0]]
+    assert "in pixels were left out" in found.about["warnings"][0]
+
+
 def test_shifts_are_subtracted_and_are_in_angstrom(tmp_path):
     path = star(tmp_path, f"{PIXELS} rlnOriginXAngst rlnOriginYAngst rlnOriginZAngst", "TS_1 10 20 30 1 4 -2 1")
 

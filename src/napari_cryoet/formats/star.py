@@ -9,6 +9,7 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
   voxel index N / 2 of a grid of N voxels (``Tomogram::centre``, ``w0 / 2.0``).
   4.0 itself (not 5.0) adds one such pixel to a coordinate before it extracts (``getPosition``); files of 4 are taken
   at their word here, as those of 5 are.
+  A file that has both must say the same by both.
 - ``rlnOriginX/Y/ZAngst`` is subtracted from the position, turned by the subtomogram's matrix first (``getPosition``).
   3.0 has ``rlnOriginX/Y/Z`` in pixels of the particle's image.
 - Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
@@ -59,6 +60,8 @@ GROUP: Final = "rlnOpticsGroup"
 PROJECT: Final = "relion"
 _OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
 _LINES_LOOKED_AT: Final = 1_000
+#: How far positions in ångström may be from those in pixels: as far as rounding to one decimal brings them.
+_ROUNDING_PIXELS: Final = 0.1
 _START_CHARACTERS: Final = 2**16
 PICK_ID, INSTANCE_ID, IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
 
@@ -157,7 +160,9 @@ class _Rows:
         wanted = self._context.spacing_angstrom
         own = None if pixel is None or not len(pixel) else float(pixel[0])
         if all(label in self._table for label in CENTRED):
-            positions = self._triple(CENTRED) + self._centre_angstrom(pixel) - shifts
+            positions = self._triple(CENTRED) + self._centre_angstrom(pixel)
+            self._refuse_contradictions(positions, pixel)
+            positions = positions - shifts
             spacing = wanted if wanted is not None else own
             assert spacing is not None  # noqa: S101 - else there would be no centre
             return positions / spacing, spacing
@@ -174,6 +179,30 @@ class _Rows:
                 missing=("spacing_angstrom",),
             )
         return pixels, None
+
+    def _refuse_contradictions(self, positions: NDArray[np.float64], pixel: NDArray[np.float64] | None) -> None:
+        """Raise `FormatError` for the first row that is elsewhere by its pixels; what can't be compared is said."""
+        if not all(label in self._table for label in PIXELS):
+            return
+        if pixel is None:
+            self.warnings.append("Its positions in pixels were left out: the file doesn't say how wide those are.")
+            return
+        pixels, width = self._triple(PIXELS), pixel[:, None]
+        far, at = _ROUNDING_PIXELS * width, ""
+        shape, spacing = self._context.shape_zyx, self._context.spacing_angstrom
+        if shape is not None and spacing is not None:
+            far = far + spacing / 2  # a binned volume has a rounded size
+            at = f" in a volume of {' x '.join(map(str, shape))} voxels (z, y, x) of {spacing:g} Å"
+        with np.errstate(invalid="ignore"):
+            differ = np.argwhere(np.abs(positions - pixels * width) > far)
+        if len(differ):
+            row, axis = (int(index) for index in differ[0])
+            centred = self.numbers(CENTRED[axis])[row]
+            raise FormatError(
+                f"{self._path.name}, row {int(self._table.index[row]) + 1}: {PIXELS[axis]} {pixels[row, axis]:.10g} at "
+                f"{pixel[row]:g} Å a pixel and {CENTRED[axis]} {centred:.10g} aren't the same place{at}.",
+                hint="Remove the columns that are wrong; those of one kind are enough.",
+            )
 
     def rotations_xyz(self) -> NDArray[np.float64] | None:
         """Active matrices; None where the file has no angles."""
