@@ -8,7 +8,8 @@ import pytest
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
-from napari_cryoet.review import Order, SessionStore, Subject, Verdict
+from napari_cryoet.review import Decisions, Order, SessionStore, Subject, Verdict, session
+from napari_cryoet.review.matching import rows_of
 from napari_cryoet.review.review import Review
 
 POINTS = np.arange(30.0).reshape(10, 3)
@@ -122,6 +123,78 @@ def test_what_two_windows_decide_by_turns_is_all_in_the_file_and_in_both(picks, 
     assert [two.verdict(row).letter for row in range(6)] == ["K", "K", "K", "X", "X", "X"]  # as far as it has saved
     one.undo()
     assert [one.verdict(row).letter for row in range(6)] == ["K", "K", "", "X", "", "X"]  # only what was judged here
+
+
+def test_of_two_windows_that_judge_the_same_pick_the_later_one_is_right(picks, store):
+    joined = []
+    one = Review(picks, SUBJECT, store, joined=joined.append)
+    two = Review(picks, SUBJECT, SessionStore(store.folder))
+    one.judge([1, 2], Verdict.KEPT)
+    one.save()
+    two.judge([1], Verdict.REJECTED)
+    two.save()
+    one.judge([3], Verdict.KEPT)
+    one.save()
+    one.judge([2, 4], Verdict.REJECTED)  # before it hears of what the other one did
+    (decisions,) = joined
+    assert one.adopt(decisions) == 1
+
+    assert [one.verdict(row).letter for row in range(5)] == ["", "X", "X", "K", "X"]
+    one.save()
+    resumed = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [resumed.verdict(row).letter for row in range(5)] == ["", "X", "X", "K", "X"]
+
+
+def test_what_was_taken_over_but_not_adopted_stays_in_the_file(picks, store):
+    one, two = Review(picks, SUBJECT, store), Review(picks, SUBJECT, SessionStore(store.folder))
+    two.judge([1], Verdict.REJECTED)
+    two.save()
+    for row in (2, 3):
+        one.judge([row], Verdict.KEPT)
+        one.save()
+
+    resumed = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [resumed.verdict(row).letter for row in range(5)] == ["", "X", "K", "K", ""]
+
+
+AT_ONCE = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import SessionStore, Subject, Verdict
+from napari_cryoet.review.review import Review
+
+review = Review(Picks(np.arange(30.0).reshape(10, 3), 10.0), Subject(sys.argv[2], "x"), SessionStore(Path(sys.argv[1])))
+sleep = time.sleep
+time.sleep = lambda seconds: (print("waits", flush=True), sleep(seconds))
+review.judge([3], Verdict.KEPT)
+print("saved" if review.save() else "failed", flush=True)
+"""
+
+
+def test_of_two_processes_that_save_at_the_same_instant_none_loses_anything(picks, store):
+    review = Review(picks, SUBJECT, store)
+    review.judge([1], Verdict.REJECTED)
+    review.save()
+    command = [sys.executable, "-c", AT_ONCE, str(store.folder), SUBJECT.key]
+    with store.alone():  # as between a look at the file and its writing
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "waits\n"
+        store.save(SUBJECT, [rows_of(Decisions({1: Verdict.REJECTED, 2: Verdict.KEPT}), picks)])
+    said, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert said.endswith("saved\n")
+    resumed = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [resumed.verdict(row).letter for row in range(5)] == ["", "X", "K", "K", ""]
+
+
+def test_who_holds_the_file_too_long_keeps_nobody_from_saving(review, store, monkeypatch):
+    monkeypatch.setattr(session, "_LONGEST_WAIT_S", 0.0)
+    review.judge([1], Verdict.KEPT)
+    with SessionStore(store.folder).alone():
+        assert review.save()
 
 
 def test_picks_that_were_moved_here_keep_what_was_decided_when_another_window_writes(picks, store):

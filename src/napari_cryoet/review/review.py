@@ -23,6 +23,7 @@ from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
 
 _WRITING: Final = threading.Lock()  # two windows of one program don't write between each other's look and writing
+_JOINED_KEPT: Final = 16
 
 
 class Review:
@@ -77,8 +78,11 @@ class Review:
         self.view: Mapping[str, Any] = resumed.view
         self.order, self.filter = Order(), _no_filter()
         self._elsewhere = resumed.elsewhere
-        self._touched: frozenset[int] = frozenset()  # what was judged here
-        self._theirs: tuple[Rows, ...] | None = None  # what another window saved last; only who writes uses it
+        self._step = 0  # counts what is done here
+        self._touched: Mapping[int, int] = {}  # in which step each pick was judged here last
+        self._saved_step = 0  # what was done until then is in the file; only who writes uses this
+        self._in_file: tuple[Decisions, tuple[Rows, ...]] | None = None  # and this: what it holds, once others write it
+        self._joined_at: dict[int, tuple[Decisions, int]] = {}  # what was told, and what step of ours is in it
         self._saver: AutoSaver[_State] = AutoSaver(self._write, failed)
         self._measured: dict[str, NDArray[Any]] = {}
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
@@ -136,14 +140,17 @@ class Review:
         if decisions is self.decisions:
             return False
         about = decisions.changed_by_last_step() | self.decisions.changed_by_last_step()
-        self._touched |= about
+        about = frozenset(i for i in about if decisions[i] is not self.decisions[i])
+        self._step += 1
+        self._touched = {**self._touched, **dict.fromkeys(about, self._step)}
         self.decisions = decisions
         self.save_soon()
         return True
 
     def adopt(self, joined: Decisions) -> int:
-        """Take over what another window decided about picks that weren't judged here; how many that changed."""
-        others = {i: joined[i] for i in self.ids.tolist() if i not in self._touched}
+        """Take over what is decided in all about picks that weren't judged here since; how many that changed."""
+        _, step = self._joined_at.pop(id(joined), (joined, 0))
+        others = {i: joined[i] for i in self.ids.tolist() if self._touched.get(i, 0) <= step}
         others = {i: verdict for i, verdict in others.items() if verdict is not self.decisions[i]}
         if others:
             self.decisions = self.decisions.with_others(others)
@@ -190,29 +197,39 @@ class Review:
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        self._saver.put(_State(self.decisions, self._touched, self.picks, self._elsewhere, dict(self.view)))
+        state = _State(self.decisions, self._touched, self._step, self.picks, self._elsewhere, dict(self.view))
+        self._saver.put(state)
 
     def save(self) -> bool:
         """Save now what isn't saved; whether all is."""
         return self._saver.flush()
 
     def _write(self, state: _State) -> None:
-        with _WRITING:
+        with _WRITING, self._store.alone():
             self._write_joined(state)
 
     def _write_joined(self, state: _State) -> None:
+        """Write what is decided in all: of two that judged a pick, what was saved last."""
         decisions, elsewhere = state.decisions, state.elsewhere
+        touched = {i for i, step in state.touched.items() if step > self._saved_step}
+        if self._in_file is not None:
+            decisions, elsewhere = self._in_file
+            decisions = decisions.with_others({i: state.decisions[i] for i in touched})
         try:
             theirs = self._store.others(self.subject)
         except FormatError as error:
             self._failed(error)
             theirs = None
         if theirs is not None:
-            self._theirs = theirs
-        if self._theirs is not None:
-            decisions, elsewhere = join(decisions, elsewhere, state.touched, self._theirs, state.picks)
+            decisions, elsewhere = join(decisions, elsewhere, touched, theirs, state.picks)
         self._store.save(self.subject, [rows_of(decisions, state.picks), *elsewhere], state.view)
+        self._saved_step = state.step
+        if theirs is not None or self._in_file is not None:
+            self._in_file = decisions, elsewhere
         if theirs is not None:
+            self._joined_at[id(decisions)] = (decisions, state.step)
+            while len(self._joined_at) > _JOINED_KEPT:  # nobody adopts them
+                self._joined_at.pop(next(iter(self._joined_at)))
             self._joined(decisions)
 
 
@@ -221,7 +238,8 @@ class _State:
     """What is saved."""
 
     decisions: Decisions
-    touched: frozenset[int]
+    touched: Mapping[int, int]
+    step: int
     picks: Picks
     elsewhere: tuple[Rows, ...]
     view: Mapping[str, Any]

@@ -10,14 +10,16 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
 from napari_cryoet.review.matching import Rows, match_parts
@@ -25,6 +27,8 @@ from napari_cryoet.review.session_lines import lines_of, parse
 from napari_cryoet.whole_files import remove_stale
 
 MAX_BYTES: Final = 256 * 2**20
+_LONGEST_WAIT_S: Final = 5.0
+_POLL_S: Final = 0.02  # a review is written in some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,24 @@ class SessionStore:
         except (FormatError, OSError) as error:
             aside = set_aside(path, "other")
             raise FormatError(f"What another window saved of this review was kept as {aside.name}.") from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else looks at reviews and writes them; where that can't be had for some seconds, all the same.
+
+        The lock lies beside the folder, in which there are only reviews.
+        """
+        with ExitStack() as stack:
+            until = time.monotonic() + _LONGEST_WAIT_S
+
+            def waiting() -> None:
+                if time.monotonic() > until:
+                    raise TimeoutError
+
+            with suppress(OSError):  # TimeoutError is one; and some network disks know no locks
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.folder.with_name(f"{self.folder.name}.lock"), waiting, poll_s=_POLL_S))
+            yield
 
     def _look(self, path: Path) -> None:
         self._seen[path] = _stamp(path) or (0, 0)

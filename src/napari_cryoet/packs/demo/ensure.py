@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import PackError
+from napari_cryoet.locks import locked
 from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.packs.stopping import raise_if_stopped
 
 CONTENT_VERSION: Final = 5
 """Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
-_POLL_S: Final = 0.2
 
 
 def demo_folder() -> Path:
@@ -64,9 +61,15 @@ def ensure_demo_pack(
     folder = demo_folder() if folder is None else Path(folder)
     if is_pack(folder):
         return folder
+
+    def waiting() -> None:
+        raise_if_stopped(stop)
+        if progress is not None:
+            progress(0.0, "Waiting for another window that is making the demo")
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_name(folder.name + ".lock"), progress, stop):
+        with locked(folder.with_name(folder.name + ".lock"), waiting):
             if not is_pack(folder):
                 _generate(folder, size, progress, stop)
     except OSError as error:
@@ -99,47 +102,3 @@ def _require_replaceable(folder: Path) -> None:
     """Refuse to replace what isn't an empty folder or a demo that lost its manifest."""
     if not folder.is_dir() or any(entry.name not in {"files", "tables"} for entry in folder.iterdir()):
         raise PackError(f"{folder} holds something else, and is left alone.", hint="Choose another folder.")
-
-
-@contextmanager
-def _locked(path: Path, progress: Callable[[float, str], None] | None, stop: threading.Event | None) -> Iterator[None]:
-    """Hold a lock between processes and threads; the system releases it when its holder dies."""
-    with path.open("a+b") as file:
-        while not _try_lock(file.fileno()):
-            raise_if_stopped(stop)
-            if progress is not None:
-                progress(0.0, "Waiting for another window that is making the demo")
-            time.sleep(_POLL_S)
-        try:
-            yield
-        finally:
-            _unlock(file.fileno())
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
