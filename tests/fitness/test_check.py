@@ -5,8 +5,9 @@ import threading
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from fitness_scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, volume_of_array
+from fitness_scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, places_apart, volume_of_array
 from napari_cryoet import check_picks
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.fitness import diameter_of
@@ -75,6 +76,25 @@ def test_picks_that_are_all_off_are_moved_back(scene, way):
 
     assert found.verdict == "better"
     np.testing.assert_allclose(found.suggestion.shift_zyx, np.negative(way), atol=1.5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fainter_halves_of_pairs_that_all_lie_alike_arent_moved_to_the_others(seed):
+    shape, apart = (44, 96, 96), 8.0
+    rng = np.random.default_rng(seed)
+    middles = places_apart(rng, 25, 2.04 * DIAMETER_ANGSTROM / SPACING_ANGSTROM, shape)
+    half = np.array([0, 0, apart / 2])
+    fainter, denser = middles - half, middles + half
+    grey = ndimage.gaussian_filter(rng.standard_normal(shape), 0.7)
+    grey /= grey.std()
+    for points, density in ((fainter, 1.0), (denser, 2.5)):
+        for point in points:
+            distance = np.linalg.norm(np.indices(shape) - point[:, None, None, None], axis=0)
+            grey -= density * np.clip(DIAMETER_ANGSTROM / 2 / SPACING_ANGSTROM - distance + 0.5, 0, 1)
+    volume = volume_of_array(grey.astype(np.float32))
+
+    assert [check(points, volume).verdict for points in (fainter, denser)] == ["fits", "fits"]
+    assert "all are moved" in check(fainter - (0, 0, 6), volume).suggestion.words()
 
 
 @pytest.mark.parametrize("seed", range(5))

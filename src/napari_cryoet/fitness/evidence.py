@@ -43,6 +43,8 @@ _REACH_ZYX: Final = (1.5, 4.0, 4.0)
 _LARGEST_RANK: Final = 0.999
 _STEPS: Final = np.array([-1.0, 0.0, 1.0])
 _TOO_NEAR: Final = 1.25  # diameters: nearer than that, a moved pick still sees its particle
+#: As far apart, in diameters, particles can touch.
+_NEIGHBOUR: Final = 0.75
 #: Half a particle apart, so many places are within reach of `_TOO_NEAR`.
 _N_BESIDE: Final = 125
 _PLACES_AT_ONCE: Final = 2**20
@@ -172,7 +174,8 @@ def look_around(pattern: Pattern, stop: threading.Event | None = None) -> tuple[
     """The move of all picks that fits best, of those over a quarter of a particle, and how many were tried.
 
     None where it takes too many picks out of the volume, or picks stand out half as much moved the opposite way: they
-    are then in the middle of something larger than the particle was said to be.
+    are then in the middle of something larger than the particle was said to be. None either where it leads from one
+    particle to another that lies beside each in the same way, as the other half of a pair.
     """
     grid = pattern.contrast.grid
     reach = np.floor(pattern.reach_zyx).astype(int)
@@ -188,7 +191,20 @@ def look_around(pattern: Pattern, stop: threading.Event | None = None) -> tuple[
     best = np.round((step + np.nan_to_num(height) * quarter) * grid.step_zyx, 1)
     moved, opposite = judge(pattern, shifted(best)), judge(pattern, shifted(-best))
     is_one_way = np.sign(moved.gain) * opposite.gain < abs(moved.gain) / 2
-    return (moved if moved.share_inside >= MIN_SHARE_INSIDE and is_one_way else None), len(steps)
+    is_one = moved.share_inside >= MIN_SHARE_INSIDE and is_one_way and not _is_neighbour(pattern, places, moved)
+    return (moved if is_one else None), len(steps)
+
+
+def _is_neighbour(pattern: Pattern, places: NDArray[np.float64], moved: Evidence) -> bool:
+    """Whether picks that are moved so far are on other particles, and have particles of their own where they are."""
+    contrast = pattern.contrast
+    shift_angstrom = np.array(moved.reading.shift_zyx) / contrast.grid.step_zyx * contrast.grid.spacing_zyx
+    if np.linalg.norm(shift_angstrom) < _NEIGHBOUR * pattern.diameter_angstrom:
+        return False
+    around = profiles(contrast, places, quarter_particle(contrast, pattern.diameter_angstrom)).mean(axis=0)
+    height, is_there = peaks(around)
+    is_same = np.sign(around[0, 1]) == np.sign(moved.effect)
+    return bool(is_there and is_same and (np.abs(height) <= 1).all())
 
 
 def cliffs_delta(ones: NDArray[np.float32], others: NDArray[np.float32]) -> float:
