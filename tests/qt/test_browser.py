@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from qtpy.QtCore import Qt
@@ -44,6 +45,11 @@ def open_run(qtbot, browser: PortalBrowser, row: int = 6) -> None:
     view.setCurrentIndex(browser.screens.dataset.model.index(row))
     with qtbot.waitSignal(browser.navigator.run_arrived):
         press(qtbot, view, Qt.Key.Key_Return)
+
+
+def bring_forward(qtbot, browser: PortalBrowser) -> None:
+    with qtbot.waitActive(browser):
+        browser.activateWindow()
 
 
 def current_screen(browser: PortalBrowser):
@@ -437,6 +443,25 @@ def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
     press(qtbot, view, Qt.Key.Key_Return)
     assert browser.screens.dataset.model.loaded == 50
     assert len(portal.asked) == n_asked
+
+
+def test_nothing_of_a_run_overlaps_in_a_low_dock_and_the_keys_bring_all_of_it_on_screen(qtbot, browser):
+    bring_forward(qtbot, browser)
+    open_dataset(qtbot, browser)
+    open_run(qtbot, browser)
+    browser.setMinimumSize(320, 300)  # as napari's docks let it be
+    browser.resize(360, 300)
+    qtbot.waitUntil(lambda: browser.height() == 300)
+    run = browser.screens.run
+    parts = [run.tomograms, run.open, run.tree, run.tilt_heading, run.tilt_series, run.download]
+    rows = [part for part in parts if part.isVisible()]
+    assert len(rows) > 4
+    for above, below in pairwise(rows):
+        assert above.geometry().bottom() < below.geometry().top()
+    for part in (run.tree, run.tilt_series, run.tomograms):
+        while not part.hasFocus():
+            press(qtbot, QApplication.focusWidget(), Qt.Key.Key_Tab)
+        assert part.visibleRegion().boundingRect().height() >= min(part.height(), 80)
 
 
 def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):

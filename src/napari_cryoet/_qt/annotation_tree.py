@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QPoint, Qt, Signal
-from qtpy.QtGui import QContextMenuEvent, QKeyEvent
+from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from napari_cryoet._qt.annotation_delegate import AnnotationDelegate
@@ -12,6 +12,8 @@ from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TICK_WIDTH_PX
 from napari_cryoet.outline import AnnotationRow, RunOutline
+
+LEAST_HEIGHT_PX = 90  # the header and an annotation
 
 
 class AnnotationTree(QTreeView):
@@ -34,6 +36,7 @@ class AnnotationTree(QTreeView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setMinimumHeight(LEAST_HEIGHT_PX)
         self._set_columns()
 
     def set_outline(self, outline: RunOutline | None) -> None:
@@ -71,6 +74,13 @@ class AnnotationTree(QTreeView):
         if isinstance(row, AnnotationRow):
             where = event.globalPos() if by_mouse else viewport.mapToGlobal(self.visualRect(index).bottomLeft())
             self.menu_requested.emit(row, where)
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Whoever comes with the keys sees on which row they are."""
+        super().focusInEvent(event)
+        selection = self.selectionModel()
+        if selection is not None and not selection.hasSelection():
+            self.setCurrentIndex(self.currentIndex())
 
     def focus_first(self) -> None:
         """Go on in the tree, where one was or at its top."""

@@ -14,6 +14,7 @@ from napari_cryoet._qt.list_switch import ListSwitch
 from napari_cryoet._qt.loadable import Loadable
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.run_page import RunView
+from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.search_box import SearchBox
 from napari_cryoet._qt.source_bar import SourceBar
 from napari_cryoet._qt.start_page import StartPage
@@ -40,7 +41,7 @@ class Screens:
         self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)
-        self.run_place = Loadable(self.run)
+        self.run_place = Loadable(ScrollingPage(self.run))
         self.stack = QStackedWidget()
         lists, pages = (self.datasets, self.depositions), (self.deposition, self.dataset, self.run_place)
         for screen in (self.start, *lists, *pages):

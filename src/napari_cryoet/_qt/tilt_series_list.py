@@ -4,58 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qtpy.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter
-from qtpy.QtWidgets import (
-    QListWidget,
-    QListWidgetItem,
-    QSizePolicy,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QListWidgetItem, QWidget
 
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_tooltip
-from napari_cryoet._qt.painting import draw_line, draw_tick, fill_row, lines_height
+from napari_cryoet._qt.painting import draw_line, draw_tick
+from napari_cryoet._qt.record_list import RecordDelegate, RecordList
 from napari_cryoet._qt.roles import Role
-from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.wording import joined, plain, size_text, spacing_text
 
-ROWS_IN_VIEW = 3
 TICK_WIDTH_PX = 28
 NO_STACK = "no image stack on the portal"
 
 
-class TiltSeriesList(QListWidget):
+class TiltSeriesList(RecordList):
     """One line each; a tick asks, and is set once the window is there."""
 
     show_requested = Signal(object)  # TiltSeries
     hide_requested = Signal(object)  # TiltSeries
 
+    rows_in_view = 3
+
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setItemDelegate(_TiltSeriesDelegate(theme, self))
+        super().__init__(_TiltSeriesDelegate(theme), "Tilt series; tick to show in a window of its own", parent)
         self.setObjectName("tiltSeriesList")
-        self.setAccessibleName("Tilt series; tick to show in a window of its own")
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setUniformItemSizes(True)
 
     def set_series(self, series: Sequence[TiltSeries]) -> None:
         """List tilt series, none of them shown."""
         self.clear()
         for each in series:
             self.addItem(_item(each))
-        self.setFixedHeight(self._height_of(min(len(series), ROWS_IN_VIEW)))
+        self.fit_height()
         self.setVisible(bool(series))
 
     def set_shown(self, shown: Iterable[int], coming: Iterable[int] = ()) -> None:
         """Say which tilt series are shown now, and which are on their way."""
         on_their_way = frozenset(coming)
         ticked = frozenset(shown) | on_their_way
-        for item in self._items():
+        for item in self.rows():
             series: TiltSeries = item.data(Role.RECORD)
             is_ticked = series.id in ticked
             state = Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked
@@ -84,13 +74,6 @@ class TiltSeriesList(QListWidget):
         if event is not None and item is not None and event.position().x() < TICK_WIDTH_PX:
             self.toggle(item)
 
-    def _items(self) -> list[QListWidgetItem]:
-        found = (self.item(row) for row in range(self.count()))
-        return [item for item in found if item is not None]
-
-    def _height_of(self, rows: int) -> int:
-        return rows * self.sizeHintForRow(0) + 2 * self.frameWidth() if rows else 0
-
 
 def _item(series: TiltSeries) -> QListWidgetItem:
     item = QListWidgetItem(tilt_series_text(series))
@@ -101,34 +84,25 @@ def _item(series: TiltSeries) -> QListWidgetItem:
     return item
 
 
-class _TiltSeriesDelegate(QStyledItemDelegate):
+class _TiltSeriesDelegate(RecordDelegate):
     """A tick where there is something to show, and a line of facts."""
 
-    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-
-    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(100, lines_height(option.font, 1) + 8)
-
-    def paint(
-        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    def paint_row(
+        self,
+        painter: QPainter,
+        rect: QRect,
+        index: QModelIndex | QPersistentModelIndex,
+        colors: Colors,
+        *,
+        is_chosen: bool,
     ) -> None:
-        if painter is None:
-            return
-        colors = self._theme.colors
-        painter.save()
-        painter.setFont(option.font)
-        is_chosen = fill_row(painter, option, colors)
         has_images = has_stack(index.data(Role.RECORD))
         if has_images:
-            tick = QRect(option.rect)
+            tick = QRect(rect)
             tick.setWidth(TICK_WIDTH_PX)
             draw_tick(painter, tick, index.data(Qt.ItemDataRole.CheckStateRole), colors)
         painter.setPen(colors.text if has_images or is_chosen else colors.dim)
-        text = option.rect.adjusted(TICK_WIDTH_PX, 4, -4, -4)
-        draw_line(painter, text, index.data(Qt.ItemDataRole.DisplayRole))
-        painter.restore()
+        draw_line(painter, rect.adjusted(TICK_WIDTH_PX, 4, -4, -4), index.data(Qt.ItemDataRole.DisplayRole))
 
 
 def has_stack(series: TiltSeries) -> bool:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QPointF, QRect, QSize, Qt, Signal
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRect, Qt, Signal
 from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPen
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtWidgets import QListWidgetItem, QWidget
 
 from napari_cryoet._qt import icons
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_tooltip
-from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick, fill_row, lines_height
+from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick
+from napari_cryoet._qt.record_list import RecordDelegate, RecordList
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import Tomogram
 from napari_cryoet.wording import deposition_text, dimensions_text, joined, plain, size_text, spacing_text
 
-ROWS_IN_VIEW = 4
 TICK_WIDTH_PX = 42
 RADIO_WIDTH_PX = 24
 
 
-class TomogramList(QListWidget):
+class TomogramList(RecordList):
     """The chosen tomogram is the current row; choosing opens nothing."""
 
     chosen = Signal(object)  # Tomogram
@@ -31,13 +31,8 @@ class TomogramList(QListWidget):
     menu_requested = Signal(object, QPoint)  # Tomogram, where on the screen
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(_TomogramDelegate(theme), "Tomograms", parent)
         self.setObjectName("tomogramList")
-        self.setAccessibleName("Tomograms")
-        self.setItemDelegate(_TomogramDelegate(theme, self))
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setUniformItemSizes(True)
-        self.setMouseTracking(True)
         self.currentItemChanged.connect(self._on_current)
         self.itemDoubleClicked.connect(lambda item: self.open_requested.emit(item.data(Role.RECORD)))
 
@@ -60,19 +55,18 @@ class TomogramList(QListWidget):
             self.addItem(item)
         if tomograms:
             self.setCurrentRow(0)
-        self.setFixedHeight(self._height_of(min(len(tomograms), ROWS_IN_VIEW)))
+        self.fit_height()
 
     def choose(self, tomogram: Tomogram) -> None:
         """Make a tomogram the chosen one."""
-        for row in range(self.count()):
-            item = self.item(row)
-            if item is not None and item.data(Role.RECORD).id == tomogram.id:
-                self.setCurrentRow(row)
+        for item in self.rows():
+            if item.data(Role.RECORD).id == tomogram.id:
+                self.setCurrentItem(item)
 
     def set_open(self, tomogram_ids: Iterable[int]) -> None:
         """Mark the tomograms that are layers now."""
         opened = set(tomogram_ids)
-        for item in self._items():
+        for item in self.rows():
             item.setData(Role.IS_OPEN, item.data(Role.RECORD).id in opened)
 
     @property
@@ -85,7 +79,7 @@ class TomogramList(QListWidget):
         """What is ticked."""
         return tuple(
             item.data(Role.RECORD)
-            for item in self._items()
+            for item in self.rows()
             if item.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Checked
         )
 
@@ -125,50 +119,31 @@ class TomogramList(QListWidget):
         if event is not None and item is not None and event.position().x() > self.width() - TICK_WIDTH_PX:
             self.toggle_download(item)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Fit the height to another font."""
-        super().changeEvent(event)
-        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self.count():
-            self.setFixedHeight(self._height_of(min(self.count(), ROWS_IN_VIEW)))
-
     def _on_current(self, item: QListWidgetItem | None) -> None:
         if item is not None:
             self.chosen.emit(item.data(Role.RECORD))
 
-    def _items(self) -> list[QListWidgetItem]:
-        found = (self.item(row) for row in range(self.count()))
-        return [item for item in found if item is not None]
 
-    def _height_of(self, rows: int) -> int:
-        return rows * self.sizeHintForRow(0) + 2 * self.frameWidth() if rows else 0
-
-
-class _TomogramDelegate(QStyledItemDelegate):
+class _TomogramDelegate(RecordDelegate):
     """A radio mark, two lines of facts, and a tick."""
 
-    def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
+    lines = 2
 
-    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(100, lines_height(option.font, 2) + 8)
-
-    def paint(
-        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    def paint_row(
+        self,
+        painter: QPainter,
+        rect: QRect,
+        index: QModelIndex | QPersistentModelIndex,
+        colors: Colors,
+        *,
+        is_chosen: bool,
     ) -> None:
-        if painter is None:
-            return
-        colors = self._theme.colors
-        painter.save()
-        painter.setFont(option.font)
-        is_chosen = fill_row(painter, option, colors)
-        _draw_radio(painter, option.rect, colors, is_chosen=is_chosen)
-        tick = QRect(option.rect)
+        _draw_radio(painter, rect, colors, is_chosen=is_chosen)
+        tick = QRect(rect)
         tick.setLeft(tick.right() - TICK_WIDTH_PX + 1)
         draw_tick(painter, tick, index.data(Qt.ItemDataRole.CheckStateRole), colors)
-        text = option.rect.adjusted(RADIO_WIDTH_PX, 4, -TICK_WIDTH_PX, -4)
+        text = rect.adjusted(RADIO_WIDTH_PX, 4, -TICK_WIDTH_PX, -4)
         _draw_facts(painter, text, index, colors, colors.text if is_chosen else colors.dim)
-        painter.restore()
 
 
 def first_line(tomogram: Tomogram) -> str:
