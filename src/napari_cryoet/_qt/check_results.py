@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -26,6 +28,7 @@ class CheckResults(QScrollArea):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self.setObjectName("findings")
         self.setAccessibleName("Findings")
         self._signs: list[tuple[QLabel, Mark]] = []
         self.buttons: dict[str, QPushButton] = {}
@@ -74,6 +77,8 @@ class CheckResults(QScrollArea):
         column.addWidget(note)
         column.addStretch(1)
         self.setWidget(page)
+        for before, after in pairwise([self, *self.buttons.values()]):
+            self.setTabOrder(before, after)  # else they came after all of the window
         self._draw_signs()
 
     def _new_page(self) -> tuple[QWidget, QVBoxLayout]:

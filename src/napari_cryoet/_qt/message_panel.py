@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from qtpy.QtCore import Qt, Signal
@@ -15,6 +16,7 @@ from napari_cryoet.exceptions import CryoETError, WithheldError
 
 #: What the button says that lifts what withheld something.
 SWITCH_TEXTS = {"offline mode": "Go online", "data saver": "Data saver…"}
+MOST_ACTIONS = 3
 
 
 class Action(NamedTuple):
@@ -25,7 +27,10 @@ class Action(NamedTuple):
 
 
 class MessagePanel(QWidget):
-    """A message in the middle of the room that a list would take."""
+    """A message in the middle of the room that a list would take.
+
+    Its buttons are made once: Tab leads to those that are made later after all of the window.
+    """
 
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
@@ -33,7 +38,7 @@ class MessagePanel(QWidget):
         super().__init__(parent)
         self._title = _centered_label("messageTitle")
         self._hint = _centered_label("messageHint")
-        self._buttons: list[QPushButton] = []
+        self._actions: Sequence[Action] = ()
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(24, 24, 24, 24)
         self._column.setSpacing(8)
@@ -41,6 +46,7 @@ class MessagePanel(QWidget):
         self._column.addWidget(self._title)
         self._column.addWidget(self._hint)
         self._column.addSpacing(4)
+        self._buttons = [self._add_button(number) for number in range(MOST_ACTIONS)]
         self._column.addStretch(3)
 
     @property
@@ -50,21 +56,23 @@ class MessagePanel(QWidget):
 
     def button(self, text: str) -> QPushButton:
         """The button with that text; an error if there is none."""
-        return next(button for button in self._buttons if button.text() == text)
+        return next(button for button in self._buttons[: len(self._actions)] if button.text() == text)
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
-        """Replace the message; the first action is the one that Enter takes."""
+        """Replace the message, with up to three actions; the first is the one that Enter takes."""
         self._title.setText(title)
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
         self.setAccessibleName(self.text)
-        self._clear_buttons()
-        for action in actions:
-            self._add_button(action)
+        self._actions = actions
+        for button, action in zip_longest(self._buttons, actions):
+            button.setText(action.text if action else "")
+            button.setAccessibleName(button.text())
+            button.setVisible(action is not None)
 
     def take_focus(self) -> None:
         """Go on at the first button; where there is none, wait here for what comes."""
-        first: QWidget = self._buttons[0] if self._buttons else self
+        first: QWidget = self._buttons[0] if self._actions else self
         first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def retitle(self, title: str, hint: str) -> None:
@@ -83,22 +91,15 @@ class MessagePanel(QWidget):
             actions.append(Action("Copy details", lambda: copy_text(error.details)))
         self.show_message(error.message, error.hint, actions)
 
-    def _add_button(self, action: Action) -> None:
-        button = QPushButton(action.text)
-        button.setAccessibleName(action.text)
+    def _add_button(self, number: int) -> QPushButton:
+        button = QPushButton()
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         button.setMinimumWidth(200)
         button.setAutoDefault(True)
-        button.clicked.connect(lambda _checked=False: action.run())
-        self._column.insertWidget(self._column.count() - 1, button, alignment=Qt.AlignmentFlag.AlignHCenter)
-        self._buttons.append(button)
-
-    def _clear_buttons(self) -> None:
-        for button in self._buttons:
-            self._column.removeWidget(button)
-            button.hide()
-            button.deleteLater()
-        self._buttons.clear()
+        button.clicked.connect(lambda _checked=False: self._actions[number].run())
+        button.hide()
+        self._column.addWidget(button, alignment=Qt.AlignmentFlag.AlignHCenter)
+        return button
 
 
 def copy_text(text: str) -> None:
