@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 
 NONE, SHIFT, CONTROL = (
     Qt.KeyboardModifier.NoModifier,
@@ -38,10 +40,30 @@ def has_keys(widget: QWidget) -> bool:
 
 
 def spoken(widget: QWidget) -> str:
-    """What a control is read aloud as: by its own name, its text, or the label that leads to it."""
+    """What a control is read aloud as: by its own name, what a button says, or the label that leads to it."""
     buddies = (label.text() for label in widget.window().findChildren(QLabel) if label.buddy() is widget)
-    text = getattr(widget, "text", str)
-    return widget.accessibleName() or (text() if callable(text) else "") or next(buddies, "")
+    text = widget.text() if isinstance(widget, QAbstractButton) else ""
+    return widget.accessibleName() or text or next(buddies, "")
+
+
+def picture(widget: QWidget) -> np.ndarray:
+    """Red, green and blue of every pixel of a widget, as it is drawn now."""
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+    bits = image.constBits().asarray(image.sizeInBytes())
+    rows = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).astype(int)
+
+
+def marks_of_keys(control: QWidget, dock: QWidget) -> int:
+    """How many pixels of a dock look otherwise while a control of it has the keys."""
+    focus = QApplication.focusWidget()
+    if focus is not None:
+        focus.clearFocus()
+    QApplication.processEvents()
+    without = picture(dock)
+    control.setFocus(Qt.FocusReason.TabFocusReason)
+    QApplication.processEvents()
+    return int((abs(picture(dock) - without).max(axis=2) > 40).sum())
 
 
 def controls_by_tab(dock: QWidget) -> list[QWidget]:

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QDockWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
 
 from napari_cryoet._qt import compare_dock
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet.comparison import compare
+from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
 from napari_cryoet.review import Verdict
-from qt.keyboard import CONTROL, click, has_keys, press
+from qt.keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
 LONG_MS = 20_000
@@ -56,9 +57,8 @@ def choose(viewer, qtbot):
         viewer.window._qt_viewer.setFocus()
         actions = [action for menu in _menus(viewer) for action in menu.actions()]
         next(action for action in actions if action.text() == f"{name} (CryoET Data Portal)").trigger()
-        qtbot.wait(50)  # napari lays docks out more than once
         dock = viewer.window.dock_widgets[f"{name} (CryoET Data Portal)"]
-        qtbot.waitUntil(lambda: not dock.isVisible() or has_keys(dock))
+        qtbot.waitUntil(lambda: is_at_rest(dock) and (not dock.isVisible() or has_keys(dock)))
         return dock
 
     return choose
@@ -74,6 +74,12 @@ def holder_of(dock):
     holder = dock.parent()
     assert isinstance(holder, QDockWidget)
     return holder
+
+
+def is_at_rest(dock):
+    """Whether a dock has come to where it stays, and has taken the keys if it does."""
+    QApplication.processEvents()
+    return not (dock._come_forward_soon.isActive() or dock._arrive_soon.isActive())
 
 
 def is_in_front(dock):
@@ -121,7 +127,7 @@ def test_a_dock_that_opens_with_its_window_leaves_the_keys_to_the_viewer(make_na
     viewer.window.show()
     with qtbot.waitActive(viewer.window._qt_window):
         viewer.window._qt_window.activateWindow()
-    qtbot.wait(50)
+    qtbot.waitUntil(lambda: is_at_rest(dock))
     assert isinstance(dock, PortalBrowser)
     assert not has_keys(dock)
 
@@ -157,6 +163,85 @@ def test_picks_are_judged_by_keys_wherever_in_the_dock_the_keys_are(choose):
     assert has_keys(dock), "the button is disabled now, and the keys stay in the dock"
     press(Qt.Key.Key_Z, CONTROL)
     assert dock.review.counts.kept == 1
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Delete, Qt.Key.Key_Backspace, Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_A])
+def test_keys_in_a_dock_do_nothing_to_the_points_that_are_selected(choose, viewer, key):
+    layer = viewer.layers["picks"]
+    review, compare = choose("Review picks"), choose("Compare annotations")
+    for dock, control in ((review, review.sheet), (review, review.controls.direction), (compare, compare.swap)):
+        holder_of(dock).raise_()
+        control.setFocus()
+        layer.selected_data = {1}
+        press(key)
+        assert has_keys(control)
+        assert (len(layer.data), set(layer.selected_data), layer.mode) == (3, {1}, "pan_zoom"), control
+
+
+def test_arrows_in_a_dock_scrub_where_no_control_takes_them(choose, viewer):
+    compare = choose("Compare annotations")
+    compare.form.a.native.setFocus()
+    plane = viewer.dims.current_step[0]
+    press(Qt.Key.Key_Right)
+    assert viewer.dims.current_step[0] == plane + 1
+
+
+def test_enter_presses_a_button_as_space_does(choose):
+    compare = choose("Compare annotations")
+    a, b = compare.form.a.value, compare.form.b.value
+    compare.swap.setFocus()
+    press(Qt.Key.Key_Return)
+    assert (compare.form.a.value, compare.form.b.value) == (b, a)
+    press(Qt.Key.Key_Space)
+    assert (compare.form.a.value, compare.form.b.value) == (a, b)
+
+
+@pytest.mark.parametrize("name", DOCKS)
+def test_every_control_has_a_name_and_shows_when_it_has_the_keys(choose, viewer, name):
+    dock = choose(name)
+    dock.take_keys()
+    controls = controls_by_tab(dock)
+    assert len(controls) > 2
+    assert [control for control in controls if not spoken(control)] == []
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        unmarked = [spoken(control) for control in controls if marks_of_keys(control, dock) < 20]
+        assert unmarked == [], theme
+
+
+def test_tab_leads_to_buttons_that_were_made_after_the_dock(choose, viewer, qtbot):
+    viewer.layers["picks"].add([8.0, 10.0, 11.0])  # a duplicate
+    dock = choose("Check picks")
+    dock.points.choose(viewer.layers["picks"])
+    dock.run.setFocus()
+    press(Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: bool(dock.results.buttons), timeout=LONG_MS)
+    assert set(dock.results.buttons.values()) <= set(controls_by_tab(dock))
+
+
+def test_a_comparison_ends_when_napari_closes_its_dock(choose, viewer, qtbot, monkeypatch):
+    ended = threading.Event()
+
+    def endless(*_args, stop, **_how):
+        stop.wait(LONG_MS / 1000)
+        ended.set()
+        raise StoppedError
+
+    monkeypatch.setattr(compare_dock, "compare", endless)
+    dock = choose("Compare annotations")
+    dock.start.setFocus()
+    press(Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: dock.tasks.is_running(compare_dock.KEY))
+    viewer.window.remove_dock_widget(holder_of(dock))
+    assert ended.wait(5)
+
+
+def test_the_command_palette_runs_no_command_that_needs_a_path(viewer, qtbot):
+    press(Qt.Key.Key_P, CONTROL | SHIFT)
+    qtbot.waitUntil(lambda: isinstance(QApplication.focusWidget(), QLineEdit))
+    qtbot.keyClicks(QApplication.focusWidget(), "Open cryo-ET volumes, annotations and packs")
+    press(Qt.Key.Key_Return)  # would raise
+    press(Qt.Key.Key_Escape)
 
 
 def test_keys_that_are_typed_into_the_filter_judge_nothing(choose):

@@ -145,6 +145,25 @@ def test_the_first_key_judges_the_first_undecided_pick_and_the_viewer_stays(dock
     assert again.sheet.selected_places == [1]
 
 
+def test_what_is_taken_back_is_said_also_where_the_filter_hides_it(dock, press, qtbot):
+    press(Qt.Key.Key_X)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert dock.status.label.text() == "Undone: pick 0 is undecided again."
+    press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert dock.status.label.text() == "Redone: pick 0 is rejected again."
+
+    dock.controls.filter.setText("score < 0.9")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert len(dock.review.rows) < 10
+    press(Qt.Key.Key_Z, CONTROL)
+    assert letters(dock) == "----------"
+    assert dock.status.label.text() == "Undone: pick 0 is undecided again. The filter hides it."
+    dock.feed.state_changed.emit()  # as crops arrive
+    assert "The filter hides it" in dock.status.label.text()
+    press(Qt.Key.Key_K)
+    assert "filter" not in dock.status.label.text()
+
+
 def test_a_range_of_picks_is_judged_at_once(dock, press, qtbot):
     press(Qt.Key.Key_Right, SHIFT)
     press(Qt.Key.Key_Right, SHIFT)
@@ -569,7 +588,7 @@ def test_picks_that_all_lie_outside_are_said_to(dock, viewer, qtbot):
     assert not dock.empty.isVisible()
     viewer.layers["volume"].translate = (0, 9000, 0)
     qtbot.waitUntil(dock.empty.isVisible, timeout=LONG_MS)
-    assert "None of these picks lies inside this volume" in dock.empty.text()
+    assert "None of these picks lies inside this tomogram" in dock.empty.text()
 
     viewer.layers["volume"].translate = (0, 0, 0)
     qtbot.waitUntil(lambda: not dock.empty.isVisible(), timeout=LONG_MS)

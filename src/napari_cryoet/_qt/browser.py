@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
@@ -144,12 +144,10 @@ class PortalBrowser(Dock):
         if event is not None and not event.spontaneous() and not top.isVisible():
             self.tilt_desk.close()
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that napari closes leaves its widget without a parent: that ends every task too."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.link.stop()
-            self.tasks.stop_all()
+    def put_away(self) -> None:
+        """End every task."""
+        self.link.stop()
+        self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End every task and hear no more of the viewer, for good."""

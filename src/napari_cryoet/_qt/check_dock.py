@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
-from qtpy.QtCore import QEvent, QSize
+from qtpy.QtCore import QSize
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
@@ -52,7 +52,7 @@ class CheckDock(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
+        self.setObjectName("CheckDock")
         self.setAccessibleName("Check picks")
         self._viewer = napari_viewer
         self.tasks = Tasks(self)
@@ -116,11 +116,9 @@ class CheckDock(Dock):
         self.close_down()
         super().closeEvent(event)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that napari closes leaves its widget without a parent: that ends the check too."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.tasks.stop_all()
+    def put_away(self) -> None:
+        """End the check."""
+        self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End the check and hear no more of the viewer, for good."""
@@ -254,7 +252,7 @@ class CheckDock(Dock):
         points.mode = "select"
 
     def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self._theme.colors))
+        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 
 
 def _are_same(points: Points, image: Image, found: Findings) -> bool:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Layer
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
@@ -17,6 +17,7 @@ from napari_cryoet._qt.compare_results import CompareResults
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet._qt.theme import Theme
@@ -81,6 +82,11 @@ class CompareDock(Dock):
     def minimumSizeHint(self) -> QSize:
         """Everything is usable down to this."""
         return QSize(320, 300)
+
+    def put_away(self) -> None:
+        """End the task."""
+        self.tasks.stop_all()
+        self._set_state()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """End the task, and hear no more of the viewer."""
@@ -234,12 +240,6 @@ class CompareDock(Dock):
         column.addWidget(self.message)
         column.addWidget(self.results)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its controls have the keys
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
+        outer.addWidget(ScrollingPage(inner))

@@ -92,8 +92,9 @@ class CompareForm(QWidget):
 
     def swap(self) -> None:
         """Judge the other one."""
-        a, b = self.a.value, self.b.value
-        self.a.value, self.b.value = b, a
+        with self.a.changed.blocked(), self.b.changed.blocked():  # between the two there is no pair
+            self.a.value, self.b.value = self.b.value, self.a.value
+        self._adapt()
 
     def close_down(self) -> None:
         """Hear no more of the viewer."""

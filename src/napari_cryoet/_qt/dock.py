@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
+from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QToolButton, QWidget
 
+from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.timers import single_shot
+
+_DELETING_KEYS = (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
+_COMMAND_KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 
 
 class Dock(QWidget):
@@ -17,7 +21,8 @@ class Dock(QWidget):
     Opened in a window that a person works in, it becomes a tab beside other such docks, since two of them one above
     the other have no room, and it takes the keys; so it does when its tab is chosen. A click beside its controls lets
     keys go to the dock. A control that has the keys and is hidden or disabled, as a Stop is that was pressed, passes
-    them on within the dock.
+    them on within the dock. Enter presses a button as Space does. Whatever else is typed in it, and Delete, ends here:
+    napari would do to the active layer what such keys mean there, and 1 deletes the points that are selected.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -32,12 +37,35 @@ class Dock(QWidget):
         """Let keys go to where one begins: the first control."""
         next(self._controls_after(self), self).setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def take_out(self) -> None:
+        """Begin, or begin again: napari has put it into a dock."""
+
+    def put_away(self) -> None:
+        """End what runs: napari closes a dock by leaving its widget without a parent."""
+
     def changeEvent(self, event: QEvent | None) -> None:
         """Follow what holds it."""
         super().changeEvent(event)
+        if event is None or event.type() != QEvent.Type.ParentChange:
+            return
         holder = self.parent()
-        if event is not None and event.type() == QEvent.Type.ParentChange and isinstance(holder, QDockWidget):
+        if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_seen)
+            self.take_out()
+        elif holder is None:
+            self.put_away()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """What no control had a use for."""
+        if event is None:
+            return
+        has_command, control = bool(event.modifiers() & _COMMAND_KEYS), QApplication.focusWidget()
+        if event.key() in ENTER_KEYS and not has_command and isinstance(control, QPushButton | QToolButton):
+            control.click()
+        elif not has_command and (event.key() in _DELETING_KEYS or (event.text() and event.text().isprintable())):
+            event.accept()
+        else:
+            super().keyPressEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Come forward where napari's menu shows it: napari itself leaves it behind the tab in front."""

@@ -12,7 +12,7 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
 from napari.layers import Points
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -22,7 +22,9 @@ from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.layer_picks import placed_picks_of
+from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -57,14 +59,16 @@ class ExportPicks(Dock):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("ExportPicks")
+        self.setAccessibleName("Export picks")
         self._viewer = napari_viewer
+        self._theme = Theme(napari_viewer, self)
         self._tasks = Tasks(self)
         self._said: WeakKeyDictionary[Points, Answer] = WeakKeyDictionary()
         self._followed: Points | None = None
         self._just_written: Path | None = None
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
-        self.layer = ComboBox(label="Layer", choices=self._choices)
-        self.which = ComboBox(label="Picks", choices=list(get_args(Which)))
+        self.layer = ComboBox(label="Picks", choices=self._choices)
+        self.which = ComboBox(label="Which", choices=list(get_args(Which)))
         self.format = ComboBox(label="Format", choices=[(TITLES[name], name) for name in FORMATS])
         self.path = FileEdit(label="File", mode=FileDialogMode.OPTIONAL_FILE, value=Path.home() / "picks.ndjson")
         self.who = LineEdit(label="By", tooltip="Your name, for the record in the file; may be empty")
@@ -76,6 +80,7 @@ class ExportPicks(Dock):
         self.message = plain_label(name="exportMessage")
         self._lay_out()
         self._connect()
+        self._on_theme()
         self._on_layers()
         self._on_format(self.format.value)
 
@@ -113,11 +118,9 @@ class ExportPicks(Dock):
         self.close_down()
         super().closeEvent(event)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that napari closes leaves its widget without a parent, which ends it too."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.close_down()
+    def put_away(self) -> None:
+        """End what runs, and hear no more of the viewer."""
+        self.close_down()
 
     def close_down(self) -> None:
         """End what runs, and hear no more of the viewer and its layers, for good."""
@@ -126,14 +129,25 @@ class ExportPicks(Dock):
         self._follow(None)
         self._refresh_soon.stop()
         self._tasks.close()
+        self._theme.close()
 
     def _lay_out(self) -> None:
         self.say_more.setAccessibleName("Choose the volume that the picks belong to")
         self.export.setAccessibleName("Export the picks")
         form = QFormLayout()
-        for widget in (self.layer, self.which, self.format, self.path, self.who, self.replace):
-            widget.native.setAccessibleName(widget.label or "Replace the file if there is one")
+        names = {
+            self.layer: "Picks to export",
+            self.which: "Which of them",
+            self.format: "Format",
+            self.path: "File",
+            self.who: "Your name, for the record in the file",
+            self.replace: "Replace the file if there is one",
+        }
+        for widget, name in names.items():
+            widget.native.setAccessibleName(name)
             form.addRow("" if widget is self.replace else widget.label, widget.native)
+        self.path.line_edit.native.setAccessibleName("File to write")
+        self.path.choose_btn.native.setAccessibleName("Choose the file to write")
         for box in (self.layer, self.format):  # long names must not make the dock wide
             elide_middle(box.native)
             box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -164,6 +178,10 @@ class ExportPicks(Dock):
         self.replace.changed.connect(self.refresh)
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
+        self._theme.changed.connect(self._on_theme)
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 
     def _list_events(self) -> tuple[Any, ...]:
         events = self._viewer.layers.events

@@ -7,7 +7,7 @@ from typing import Any, Final
 import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
-from qtpy.QtCore import QEvent, QPointF, QSize, Qt
+from qtpy.QtCore import QPointF, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QColor, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -28,6 +27,7 @@ from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.orientation_display import OrientationDisplay, orientation_of
 from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
 from napari_cryoet._qt.picks_link import PicksLink, link_of
+from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Theme
@@ -131,15 +131,9 @@ class PicksOnScreen(Dock):
         column.addWidget(self.show_table)
         column.addWidget(self.table)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its controls have the keys
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
+        outer.addWidget(ScrollingPage(content))
         self.setMinimumWidth(300)
 
     def _connect(self) -> None:
@@ -172,11 +166,9 @@ class PicksOnScreen(Dock):
         self._disconnect()
         super().closeEvent(event)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that napari closes leaves its widget without a parent."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._disconnect()
+    def put_away(self) -> None:
+        """Hear no more of the viewer."""
+        self._disconnect()
 
     def _disconnect(self) -> None:
         if self._is_closed:

@@ -69,7 +69,7 @@ class ReviewControls(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.points = _combo("Picks to review")
-        self.image = _combo("Volume that crops are cut from")
+        self.image = _combo("Tomogram that crops are cut from")
         for combo in (self.points, self.image):
             elide_middle(combo)
         self.side = Nanometres("Side of a crop", 2, 500, 40)
@@ -202,7 +202,7 @@ class ReviewControls(QWidget):
         grid.setColumnStretch(1, 1)
         rows = (
             ("Picks", (self.points,)),
-            ("In", (self.image,)),
+            ("Tomogram", (self.image,)),
             ("Crop", (self.side, self.slab, self.plane, self.oriented)),
             ("Sort", (self.order, self.direction, self.filter)),
         )

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from qtpy.QtCore import QEvent, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent
 
 from napari_cryoet._qt.active_layer import active_layer
@@ -23,6 +23,7 @@ from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.ordering import Order
+from napari_cryoet.review.retelling import retold
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
 
@@ -60,6 +61,7 @@ class ReviewDock(ReviewScreen):
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self.review: Review | None = None
+        self._told = ""  # what the last key did
         self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
@@ -109,17 +111,15 @@ class ReviewDock(ReviewScreen):
         if self.review is not None:
             self.review.save()
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that napari closes leaves its widget without a parent: that ends the review too."""
-        super().changeEvent(event)
-        if event is None or event.type() != QEvent.Type.ParentChange:
-            return
-        if self.parent() is None:
-            self._end()
-            self._layer_watch.follow(False)
-            self.tasks.stop_all()
-        else:
-            self._layer_watch.follow(True)
+    def take_out(self) -> None:
+        """List the layers that there are then."""
+        self._layer_watch.follow(True)
+
+    def put_away(self) -> None:
+        """End the review: save, and let layers look as they did."""
+        self._end()
+        self._layer_watch.follow(False)
+        self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End the review for good: save, let layers look as they did, read nothing any more."""
@@ -171,6 +171,7 @@ class ReviewDock(ReviewScreen):
             self._layer.close()
             self._layer.deleteLater()
         self._layer = self._reader = self.review = None
+        self._told = ""
         self.notice.hide()
 
     # what is looked at
@@ -219,9 +220,12 @@ class ReviewDock(ReviewScreen):
             self.controls.set_filter_problem(str(error))
             return
         self.controls.set_filter_problem("")
+        self._told = ""
         self.model.set_review(review)
-        here = review.next_undecided(-1, 1) if row is None else self.model.place_of(row)
-        if here is not None:  # so that the first key judges something
+        here = None if row is None else self.model.place_of(row)
+        if here is None:  # so that the first key judges something
+            here = review.next_undecided(-1, 1)
+        if here is not None:
             self.sheet.go_to(here)
         self.show_counts(review)
         self._show_status()
@@ -234,29 +238,31 @@ class ReviewDock(ReviewScreen):
         if review is None or not self.sheet.selected_places:
             return
         if review.judge([self.model.row_at(place) for place in self.sheet.selected_places], verdict):
+            self._tell("")
             self._show_decisions()
         if goes_on:
             self.next_undecided()
 
     def undo(self) -> None:
-        """Take back the last decision, and show what it was about."""
+        """Take back the last decision, say so, and show what it was about."""
         if self.review is not None:
             about = self.review.decisions.changed_by_last_step()
-            self._after_step(self.review.undo(), about)
+            self._after_step("Undone", self.review.undo(), about)
 
     def redo(self) -> None:
         """Take the decision again that was taken back last."""
         if self.review is not None:
             is_done = self.review.redo()
-            self._after_step(is_done, self.review.decisions.changed_by_last_step())
+            self._after_step("Redone", is_done, self.review.decisions.changed_by_last_step())
 
     def next_undecided(self, step: int = 1) -> None:
         """Go to the next pick that isn't judged, in the sheet, and soon in the viewer."""
         review = self.review
         place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
         if place is None:
-            self.status.set_status("All picks that are shown are judged.")
+            self._tell("All picks that are shown are judged.")
             return
+        self._tell("")
         self.sheet.go_to(place)
         self._fly_soon.start()
 
@@ -273,12 +279,13 @@ class ReviewDock(ReviewScreen):
         if 0 <= place < self.model.rowCount():
             self.fly_to(place)
 
-    def _after_step(self, is_done: bool, about: frozenset[int]) -> None:
+    def _after_step(self, done: str, is_done: bool, about: frozenset[int]) -> None:
         review = self.review
         if review is None or not is_done:
             return
-        rows = np.flatnonzero(np.isin(review.ids, list(about)))
-        places = sorted(place for row in rows.tolist() if (place := self.model.place_of(row)) is not None)
+        rows = np.flatnonzero(np.isin(review.ids, list(about))).tolist()
+        places = sorted(place for row in rows if (place := self.model.place_of(row)) is not None)
+        self._tell(retold(done, {int(review.ids[row]): review.verdict(row) for row in rows}, len(rows) - len(places)))
         if places:
             self.sheet.go_to(places[0])
             self.sheet.select(places)
@@ -383,7 +390,12 @@ class ReviewDock(ReviewScreen):
         self._show_status()
 
     def _show_status(self) -> None:
-        self.show_status(self.review, is_measuring=self.measuring.is_running)
+        self.show_status(self.review, self._told, is_measuring=self.measuring.is_running)
+
+    def _tell(self, text: str) -> None:
+        """Say what a key did, until the next one does something else."""
+        self._told = text
+        self._show_status()
 
     # which layers there are
 

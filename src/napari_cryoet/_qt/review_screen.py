@@ -32,7 +32,7 @@ NO_PICKS: Final = (
 )
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
 ALL_OUTSIDE: Final = (
-    "None of these picks lies inside this volume. Choose the one that they were made in; or let Check picks find out "
+    "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
 KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
@@ -120,8 +120,8 @@ class ReviewScreen(Dock):
         self.progress.setValue(judged)
         self.progress.setAccessibleName(words)
 
-    def show_status(self, review: Review | None, *, is_measuring: bool) -> None:
-        """Say what is being read, or why not."""
+    def show_status(self, review: Review | None, told: str, *, is_measuring: bool) -> None:
+        """Say what the last key did, or what is being read, or why not."""
         feed = self.feed
         if is_measuring:
             self.status.set_status("Measuring picks…", can_stop=True)
@@ -129,6 +129,8 @@ class ReviewScreen(Dock):
             self.status.set_status(str(feed.error), can_retry=True)
         elif feed.is_stopped:
             self.status.set_status("Stopped reading crops.", can_retry=True)
+        elif told:
+            self.status.set_status(told, can_stop=bool(feed.n_waiting) or self.average.is_reading)
         elif review is not None and not len(review.rows) and review.counts.total:
             self.status.set_status("No pick matches the filter. Clear it to see all.")
         elif feed.n_waiting:

@@ -66,6 +66,11 @@ def _rules(colors: Colors) -> str:
     }}
     #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
     #PortalBrowser QComboBox:focus, #PortalBrowser QAbstractSpinBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QToolButton:hover {{ background: {_css(colors.raised)}; }}
+    #PortalBrowser QCheckBox {{ border: 1px solid transparent; border-radius: 2px; padding: 1px; }}
+    #PortalBrowser QCheckBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
+    #PortalBrowser QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
     #PortalBrowser QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
     #PortalBrowser QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
