@@ -1,0 +1,191 @@
+"""The job after browsing, in a real window by keys alone: judge an annotation's picks, export, compare, check."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from napari.layers import Points
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLineEdit, QWidget
+
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet.outline import AnnotationRow
+from napari_cryoet.packs.demo import demo_folder
+from napari_cryoet.pick_files import read_picks
+from qt.keyboard import CONTROL, SHIFT, has_keys, press, spoken
+
+LONG_MS = 60_000
+RIBOSOME = "cytosolic ribosome"
+
+
+class Keys:
+    """One who has no mouse."""
+
+    def __init__(self, qtbot, viewer) -> None:
+        self._qtbot, self._viewer = qtbot, viewer
+
+    def until(self, condition) -> None:
+        self._qtbot.waitUntil(condition, timeout=LONG_MS)
+
+    def type(self, text: str) -> None:
+        self._qtbot.keyClicks(QApplication.focusWidget(), text)
+
+    def open_dock(self, name: str) -> QWidget:
+        """Open a dock from napari's command palette; it has the keys then."""
+        press(Qt.Key.Key_P, CONTROL | SHIFT)
+        self.until(lambda: isinstance(QApplication.focusWidget(), QLineEdit))
+        self.type(name)
+        press(Qt.Key.Key_Return)
+        title = f"{name} (CryoET Data Portal)"
+        self.until(lambda: title in self._viewer.window.dock_widgets)
+        dock = self._viewer.window.dock_widgets[title]
+        self.until(lambda: has_keys(dock))
+        return dock
+
+    def tab_to(self, control: QWidget, *, back: bool = False) -> None:
+        passed = []
+        while not has_keys(control):
+            assert len(passed) < 40, f"Tab leads to {[spoken(each) for each in passed]} and not to {control}"
+            passed.append(QApplication.focusWidget())
+            press(Qt.Key.Key_Backtab if back else Qt.Key.Key_Tab, SHIFT if back else Qt.KeyboardModifier.NoModifier)
+
+    def choose(self, box: QWidget, text: str) -> None:
+        """Choose in a combo box that has the keys."""
+        if box.currentText() != text:
+            press(Qt.Key.Key_Home)
+        for _ in range(box.count()):
+            if box.currentText() != text:
+                press(Qt.Key.Key_Down)
+        assert box.currentText() == text
+
+
+@pytest.mark.timeout(240)
+def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(qtbot, make_napari_viewer, demo_pack, tmp_path):
+    shutil.copytree(demo_pack, demo_folder())
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 800)
+    with qtbot.waitActive(viewer.window._qt_window):
+        viewer.window._qt_window.activateWindow()
+    keys = Keys(qtbot, viewer)
+
+    # the demo, a search, a dataset, and its first run with what the curators show
+    _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
+    screens, link, run = browser.screens, browser.link, browser.screens.run
+    keys.until(lambda: has_keys(screens.start))
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets")
+    press(Qt.Key.Key_Slash)
+    keys.type("cytoplasm")
+    keys.until(lambda: screens.datasets.count.text() == "1 of 2 datasets")
+    press(Qt.Key.Key_Down)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: has_keys(screens.dataset.view) and screens.dataset.model.loaded > 0)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: has_keys(run.tomograms) and len(viewer.layers) > 1 and not link.coming())
+
+    # another set of ribosomes, by its tick
+    keys.tab_to(run.tree)
+    while not _is_other_ribosomes(run, link):
+        row = run.tree.currentIndex()
+        press(Qt.Key.Key_Down)
+        assert run.tree.currentIndex() != row, "there are no other ribosomes"
+    before = set(viewer.layers)
+    press(Qt.Key.Key_Space)
+    keys.until(lambda: not link.coming() and any(isinstance(layer, Points) for layer in set(viewer.layers) - before))
+    (ticked,) = (layer for layer in set(viewer.layers) - before if isinstance(layer, Points))
+    layers = list(viewer.layers)
+
+    # judge them: one, and a range; a step is taken back and taken again; the viewer flies along
+    review = keys.open_dock("Review picks")
+    if review.layer is not ticked:
+        keys.tab_to(review.controls.points, back=True)
+        keys.choose(review.controls.points, ticked.name)
+        assert review.layer is ticked
+        keys.tab_to(review.sheet)
+    keys.until(lambda: review.feed.crop(0) is not None)
+    assert has_keys(review.sheet)
+    press(Qt.Key.Key_K)
+    press(Qt.Key.Key_Right)
+    press(Qt.Key.Key_Return)
+    spot = ticked.data_to_world(ticked.data[review.model.row_at(1)])
+    assert viewer.dims.point[0] == pytest.approx(spot[0], abs=ticked.scale[0])
+    press(Qt.Key.Key_Right, SHIFT)
+    press(Qt.Key.Key_Right, SHIFT)
+    press(Qt.Key.Key_X)
+    assert (review.review.counts.kept, review.review.counts.rejected) == (1, 3)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert (review.review.counts.kept, review.review.counts.rejected) == (1, 0)
+    assert review.status.label.text() == "Undone: 3 picks are undecided again."
+    press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert (review.review.counts.kept, review.review.counts.rejected) == (1, 3)
+
+    # in another order and of a part of them, more are kept
+    keys.tab_to(review.controls.order, back=True)
+    keys.choose(review.controls.order, "edge, nm")
+    keys.tab_to(review.controls.direction)
+    press(Qt.Key.Key_Return)
+    keys.tab_to(review.controls.filter)
+    keys.until(lambda: "edge_nm" in review.review.columns)
+    middle = float(np.median(review.review.columns["edge_nm"]))
+    keys.type(f"edge_nm > {middle:.2f}")
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: 0 < len(review.review.rows) < len(ticked.data))
+    edges = review.review.columns["edge_nm"][review.review.rows]
+    assert (np.diff(edges) <= 0).all()
+    assert edges.min() > middle - 0.01
+    keys.tab_to(review.sheet)
+    press(Qt.Key.Key_Home)
+    press(Qt.Key.Key_K, SHIFT)
+    press(Qt.Key.Key_K, SHIFT)
+    kept = {pick_id for pick_id in review.review.ids.tolist() if review.review.decisions[pick_id].letter == "K"}
+    assert len(kept) >= 2
+
+    # what is kept, as a file
+    export = keys.open_dock("Export picks")
+    if export.layer.value is not ticked:
+        keys.choose(export.layer.native, ticked.name)
+    keys.tab_to(export.which.native)
+    keys.choose(export.which.native, "kept")
+    keys.tab_to(export.path.line_edit.native)
+    press(Qt.Key.Key_A, CONTROL)
+    path = tmp_path / "kept.ndjson"
+    keys.type(str(path))
+    keys.tab_to(export.export)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: export.message.text().startswith("Wrote"))
+    written = read_picks(path)
+    places = {tuple(point) for point in np.round(written.points_zyx, 2).tolist()}
+    assert places == {tuple(point) for point in np.round(_picks_of(review, kept), 2).tolist()}
+
+    # compared with the other set, and checked in the tomogram
+    compare = keys.open_dock("Compare annotations")
+    keys.tab_to(compare.start)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: compare.comparison is not None)
+    assert compare.results.table.rowCount() > 3
+    check = keys.open_dock("Check picks")
+    keys.tab_to(check.run)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: bool(check.results.marks))
+    assert check.results.texts
+
+    # nothing of all that did anything to the layers, and closing the docks leaves them
+    assert list(viewer.layers) == layers
+    for dock in (check, compare, export, review, browser):
+        viewer.window.remove_dock_widget(dock)
+        dock.close()
+    assert list(viewer.layers) == layers
+
+
+def _is_other_ribosomes(run, link) -> bool:
+    """Whether the keys are on an annotation of ribosomes whose picks aren't shown yet."""
+    record = run.annotations.record_at(run.tree.currentIndex())
+    if not isinstance(record, AnnotationRow) or record.annotation.object_name != RIBOSOME or record.shown_file is None:
+        return False
+    return record.fits and LayerKey("annotation", record.shown_file.id) not in link.shown()
+
+
+def _picks_of(review, ids: set[int]) -> np.ndarray:
+    return review.review.picks.points_zyx[np.isin(review.review.ids, sorted(ids))]
