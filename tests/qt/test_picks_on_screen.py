@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.diameter_table import DiameterTable
@@ -19,6 +19,7 @@ from napari_cryoet.diameters import diameter_angstrom, known_diameters, set_diam
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
+from qt.keyboard import has_keys, press
 
 PLACES = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}
@@ -228,6 +229,24 @@ class TestTheTable:
         row = table.table.currentRow()
         assert object_key(None, word).upper() in table.table.item(row, 0).toolTip().upper()
         assert table.word.text() == ""
+
+    def test_by_keys_a_size_is_changed_and_forgotten_and_tab_leads_out(self, qtbot, table):
+        with qtbot.waitActive(table):
+            table.activateWindow()
+        table.table.setFocus()
+        table.table.setCurrentCell(0, 0)
+        before = known_diameters()[0].diameter_angstrom
+        press(Qt.Key.Key_Return)
+        qtbot.keyClicks(QApplication.focusWidget(), "12.5")
+        press(Qt.Key.Key_Return)
+        assert known_diameters()[0].diameter_angstrom == 125
+
+        table.table.setFocus()
+        press(Qt.Key.Key_Delete)
+        assert known_diameters()[0].diameter_angstrom == before
+        table.table.setFocus()
+        press(Qt.Key.Key_Tab)
+        assert has_keys(table.word)
 
     def test_a_change_is_marked_and_can_be_forgotten(self, qtbot, table):
         set_diameter("ribosome", 310)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet.diameters import (
     DEFAULT_DIAMETER_ANGSTROM,
@@ -36,14 +38,33 @@ _ANGSTROM_PER_NM = 10.0
 _ROW_ROOM_PX = 8
 
 
+class _Table(QTableWidget):
+    """Rows whose second cell is edited, wherever in the row the keys are; Tab leads out of it."""
+
+    forget_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(0, 2)
+        self.setTabKeyNavigation(False)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Enter and F2 edit, Delete forgets."""
+        if event is not None and event.key() in {*ENTER_KEYS, Qt.Key.Key_F2}:
+            self.editItem(self.item(self.currentRow(), 1))
+        elif event is not None and event.key() == Qt.Key.Key_Delete:
+            self.forget_requested.emit()
+        else:
+            super().keyPressEvent(event)
+
+
 class DiameterTable(QWidget):
-    """Objects by name and id with their diameters in nm; double-click or F2 edits, Delete undoes a change."""
+    """Objects by name and id with their diameters in nm; double-click, Enter or F2 edits, Delete undoes a change."""
 
     changed = Signal(object)  # frozenset of the objects that have another diameter now, by `object_key`
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.table = QTableWidget(0, 2)
+        self.table = _Table()
         self.table.setObjectName("diameterTable")
         self.table.setAccessibleName("Objects and their diameters")
         self.table.setHorizontalHeaderLabels(["Object", "Diameter, nm"])
@@ -77,6 +98,7 @@ class DiameterTable(QWidget):
         self.word.textChanged.connect(self._look_at_buttons)
         self.add.clicked.connect(self._on_add)
         self.forget.clicked.connect(self._on_forget)
+        self.table.forget_requested.connect(self.forget.click)  # if there is something to forget
         self.reset.clicked.connect(self._on_reset)
         self.refresh()
 
