@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
 from napari_cryoet.outline import outline_run
 from napari_cryoet.portal import open_portal
+from qt.keyboard import controls_by_tab, spoken
 
 
 @pytest.fixture
@@ -47,6 +48,16 @@ def test_the_size_stands_there_before_anything_is_fetched(make_dialog):
     dialog = make_dialog()
     assert "MB in" in dialog.size_label.text()
     assert not dialog.chosen_folder.exists()
+
+
+def test_every_control_has_a_name_and_the_keys_reach_it(qtbot, make_dialog):
+    dialog = make_dialog()
+    with qtbot.waitActive(dialog):
+        dialog.activateWindow()
+    dialog.folder.line_edit.native.setFocus()
+    controls = controls_by_tab(dialog)
+    assert {dialog.existing.native, dialog.volume_format.native, dialog.start} <= set(controls)
+    assert [control for control in controls if not spoken(control)] == []
 
 
 def test_another_format_has_another_size(make_dialog):

@@ -257,6 +257,7 @@ class PortalBrowser(Dock):
         dialog.finished.connect(self._on_download_closed)
         self._download = dialog
         dialog.show()
+        dialog.activateWindow()  # so that it has the keys
 
     def _on_download_began(self, folder: Path) -> None:
         self._memory.download_folder = folder
