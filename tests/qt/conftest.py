@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from napari import Viewer
+from napari._app_model._app import NapariApplication
+from napari._qt._qapp_model.qactions import init_qactions
+from napari._qt.qt_viewer import QtViewer
 from napari.components import ViewerModel
+from napari.plugins import _initialize_plugins
+from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
+from napari_cryoet._qt import slabs
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -111,3 +122,70 @@ def browser(qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: Fa
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source("live")
     return browser
+
+
+@contextmanager
+def _app_model() -> Iterator[None]:
+    """Let napari have commands of its own for a while, as make_napari_viewer does for one test."""
+    name = "napari-cryoet tests"
+    app = NapariApplication(name)
+    with patch.object(NapariApplication, "get_app_model", return_value=app):
+        try:
+            yield
+        finally:
+            NapariApplication.destroy(name)
+            for registered in (_initialize_plugins, init_qactions):  # they would think that they were called
+                registered.cache_clear()
+
+
+@contextmanager
+def _window(*, show: bool) -> Iterator[Viewer]:
+    with _app_model(), pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda _self: None)
+        monkeypatch.setattr("napari._qt.qt_main_window._QtMainWindow._save_current_window_settings", lambda _self: None)
+        viewer = Viewer(show=show, show_welcome_screen=False)
+        QtViewer._instances.discard(viewer.window._qt_viewer)  # else make_napari_viewer takes it for one left behind
+        yield viewer
+        viewer.close()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+
+
+def _as_new(viewer: Viewer) -> None:
+    """Take out of a viewer what a test put into it."""
+    viewer.window.remove_dock_widget("all")
+    viewer.layers.clear()
+    slabs._slabs.pop(viewer, None)
+    for part in (viewer.dims, viewer.camera, viewer.grid, viewer.cursor, viewer.scale_bar):
+        part.reset()
+    viewer.dims.ndisplay = 2  # which reset() leaves at 3
+    assert (viewer.dims.ndim, viewer.dims.ndisplay, viewer.dims.order) == (2, 2, (0, 1))
+    get_settings().reset()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+@pytest.fixture(scope="module")
+def _shown_window(qapp: QApplication) -> Iterator[Viewer]:
+    with _window(show=True) as viewer:
+        yield viewer
+
+
+@pytest.fixture(scope="module")
+def _hidden_window(qapp: QApplication) -> Iterator[Viewer]:
+    with _window(show=False) as viewer:
+        yield viewer
+
+
+@pytest.fixture
+def viewer_in_window(_shown_window: Viewer) -> Iterator[Viewer]:
+    """A viewer whose window is shown: one for all tests of a file, since it takes half a second; empty for each."""
+    yield _shown_window
+    _as_new(_shown_window)
+
+
+@pytest.fixture
+def viewer_in_hidden_window(_hidden_window: Viewer) -> Iterator[Viewer]:
+    """A viewer whose window draws nothing: one for all tests of a file, empty for each."""
+    yield _hidden_window
+    _as_new(_hidden_window)

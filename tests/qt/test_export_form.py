@@ -15,8 +15,8 @@ from napari_cryoet.picks import Picks
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
+def viewer(viewer_in_hidden_window):
+    return viewer_in_hidden_window
 
 
 @pytest.fixture

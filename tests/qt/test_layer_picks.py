@@ -25,10 +25,11 @@ def picks():
 
 
 @pytest.fixture
-def layer(make_napari_viewer, picks):  # in 3D, since napari 0.9.2 can't paste points into a slice
+def layer(viewer_model, picks):
+    viewer_model.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
     common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "annotation"}}}
     spec = points_spec(picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10)
-    return add_layers(make_napari_viewer(ndisplay=3), [spec])[0]
+    return add_layers(viewer_model, [spec])[0]
 
 
 def test_a_layer_that_nobody_touched_gives_the_picks_that_it_was_made_of(layer, picks):

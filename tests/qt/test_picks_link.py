@@ -34,15 +34,20 @@ def picks():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(ndisplay=3)  # since napari 0.9.2 can't paste points into a slice
+def viewer(viewer_model):
+    viewer_model.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
+    return viewer_model
+
+
+def add_picks(viewer, picks):
+    common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "annotation"}}}
+    spec = points_spec(picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10)
+    return add_layers(viewer, [spec])[0]
 
 
 @pytest.fixture
 def layer(viewer, picks):
-    common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "annotation"}}}
-    spec = points_spec(picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10)
-    return add_layers(viewer, [spec])[0]
+    return add_picks(viewer, picks)
 
 
 @pytest.fixture
@@ -235,7 +240,10 @@ class TestUndo:
 
         assert not link.redo()
 
-    def test_the_keys_do_it_in_the_window(self, qtbot, viewer, layer, link):
+    def test_the_keys_do_it_in_the_window(self, qtbot, make_napari_viewer, picks):
+        viewer = make_napari_viewer(ndisplay=3)
+        layer = add_picks(viewer, picks)
+        link_of(layer)
         canvas = viewer.window._qt_viewer.canvas.native
         viewer.layers.selection.active = layer
         layer.remove([0])

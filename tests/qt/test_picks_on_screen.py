@@ -36,8 +36,8 @@ def add_picks(viewer, name="ribosomes", *, rotations=True, **about):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
+def viewer(viewer_in_window):
+    viewer = viewer_in_window
     tomogram = Image(np.zeros((40, 20, 20), "f4"), name="tomogram", metadata={METADATA_KEY: {}}, **WORLD)
     viewer.add_layer(tomogram)
     return viewer

@@ -15,8 +15,8 @@ from napari_cryoet._qt.slabs import slabs_of
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
+def viewer(viewer_in_hidden_window):
+    return viewer_in_hidden_window
 
 
 def test_the_example_runs_and_does_what_it_says(viewer, demo_pack, project_folder, monkeypatch, capsys):

@@ -19,8 +19,8 @@ SHAPE_ZYX = (9, 14, 21)
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
+def viewer(viewer_in_hidden_window):
+    return viewer_in_hidden_window
 
 
 @pytest.fixture

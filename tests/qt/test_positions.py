@@ -140,11 +140,10 @@ class Scene:
 
 
 @pytest.fixture
-def scene(qtbot, make_napari_viewer, monkeypatch):
+def scene(qtbot, viewer_in_window, monkeypatch):
     monkeypatch.setattr(progressive, "_REFRESH_2D_S", 0.0)
     monkeypatch.setattr(progressive, "_REFRESH_3D_S", 0.0)
-    viewer = make_napari_viewer(show=True)
-    scene = Scene(qtbot, viewer)
+    scene = Scene(qtbot, viewer_in_window)
     yield scene
     scene.link.close()
 

@@ -38,8 +38,8 @@ def served(tmp_path):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
+def viewer(viewer_in_window):
+    return viewer_in_window
 
 
 def stream(served, tmp_path, values, kind="tomogram"):

@@ -36,8 +36,8 @@ def volume():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer()
+def viewer(viewer_in_hidden_window):
+    viewer = viewer_in_hidden_window
     viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3, name="volume")
     rotations = np.stack([np.eye(3)] * 9 + [np.full((3, 3), np.nan)])
     picks = Picks(POINTS, SPACING, rotations_zyx=rotations, scores=np.linspace(1, 0, 10), about=ABOUT)

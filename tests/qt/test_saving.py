@@ -27,8 +27,8 @@ ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
+def viewer(viewer_in_hidden_window):
+    return viewer_in_hidden_window
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ COMMON = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {META
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
+def viewer(viewer_in_window):
+    return viewer_in_window
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ def example(project_folder):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
+def viewer(viewer_in_window):
+    return viewer_in_window
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ def files(server, folder, monkeypatch):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
+def viewer(viewer_in_window):
+    return viewer_in_window
 
 
 @pytest.fixture

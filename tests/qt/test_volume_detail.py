@@ -28,10 +28,10 @@ def no_data_saver():
 
 
 @pytest.fixture
-def dock(qtbot, make_napari_viewer, memory, tmp_path):
+def dock(qtbot, viewer_in_window, memory, tmp_path):
     """The dock in a window, at the page of a run on a server."""
     write_world(tmp_path)
-    viewer = make_napari_viewer(show=True)
+    viewer = viewer_in_window
     with StreamServer(tmp_path) as served:
         portal = OneRunPortal(page_of_world(lambda name: f"{served.url}/{name}"))
         browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
