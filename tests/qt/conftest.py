@@ -145,10 +145,14 @@ def _window(*, show: bool) -> Iterator[Viewer]:
         monkeypatch.setattr("napari._qt.qt_main_window._QtMainWindow._save_current_window_settings", lambda _self: None)
         viewer = Viewer(show=show, show_welcome_screen=False)
         QtViewer._instances.discard(viewer.window._qt_viewer)  # else make_napari_viewer takes it for one left behind
+        gc.collect()
+        gc.freeze()  # the window, too
         yield viewer
         viewer.close()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
 
 
 def _as_new(viewer: Viewer) -> None:

@@ -36,8 +36,12 @@ def widget(qapp):
     views.resize(700, 300)
     views.show()
     opened(views)
+    gc.collect()
+    gc.freeze()
     yield views
+    gc.unfreeze()
     end(views)
+    gc.freeze()
 
 
 def opened(views: OrthoViews) -> OrthoViews:
