@@ -16,6 +16,9 @@ cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # shellcheck disable=SC2034  # of scripts/test and .ci/run
 in_parallel=(-n "$((cores < 4 ? cores + 1 : 5))" --dist loadfile --no-loadscope-reorder)
 
+# Where it is set, each of the many processes of tests, and the demo at each start, would compile this package again.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf 'napari-cryoet: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
 

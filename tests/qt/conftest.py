@@ -160,7 +160,8 @@ def _as_new(viewer: Viewer) -> None:
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
     slabs._slabs.pop(viewer, None)
-    for part in (viewer.dims, viewer.camera, viewer.grid, viewer.cursor, viewer.scale_bar):
+    canvas = viewer.canvas
+    for part in (viewer.dims, viewer.scene.camera, canvas.grid, canvas.overlays.scale_bar, viewer.cursor):
         part.reset()
     viewer.dims.ndisplay = 2  # which reset() leaves at 3
     assert (viewer.dims.ndim, viewer.dims.ndisplay, viewer.dims.order) == (2, 2, (0, 1))
