@@ -15,10 +15,15 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the scripts are for Lin
 #: Passes everything on to the real Python but what would take minutes, which it writes down.
 STAND_IN = """#!/bin/sh
 case "$*" in
-  *"-m pip install"*) echo "$@" >> "$STAND_IN_LOG"; exit "${PIP_EXIT:-0}" ;;
+  *"-m pip install"*" uv") echo "fetch uv $*" >> "$STAND_IN_LOG"; exit "${FETCH_EXIT:-0}" ;;
+  *"-m pip install"*) echo "pip $*" >> "$STAND_IN_LOG"; exit "${PIP_EXIT:-0}" ;;
   *"-m pytest"*) echo "pytest $*"; exit 0 ;;
 esac
 exec "$STAND_IN_FOR" "$@"
+"""
+STAND_IN_FOR_UV = """#!/bin/sh
+echo "uv $*" >> "$STAND_IN_LOG"
+exit "${UV_EXIT:-0}"
 """
 
 
@@ -36,6 +41,9 @@ class Checkout:
         self.write_program(tools / "uname", "#!/bin/sh\necho Darwin\n")
         self.environment["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
         self.environment.pop("PYTHON", None)
+        for name in ("INDEX_URL", "EXTRA_INDEX_URL", "NO_INDEX", "PROXY", "TRUSTED_HOST", "CLIENT_CERT"):
+            self.environment.pop(f"PIP_{name}", None)
+        self.environment["PIP_CONFIG_FILE"] = os.devnull
 
     @staticmethod
     def write_program(path: Path, text: str) -> None:
@@ -45,6 +53,7 @@ class Checkout:
 
     def make_environment(self) -> None:
         self.write_program(self.folder / ".venv" / "bin" / "python", STAND_IN)
+        self.write_program(self.folder / ".venv" / "bin" / "uv", STAND_IN_FOR_UV)
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", str(self.folder / "scripts" / "test"), *arguments]
@@ -54,7 +63,12 @@ class Checkout:
 
     @property
     def installs(self) -> list[str]:
+        """Each attempt to install something, after the name of what did it."""
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+    @property
+    def installers(self) -> list[str]:
+        return [line.partition(" ")[0] for line in self.installs]
 
 
 @pytest.fixture
@@ -66,8 +80,29 @@ def test_the_first_start_installs_and_later_ones_do_not(checkout):
     checkout.make_environment()
     for _ in range(2):
         assert checkout.run().returncode == 0
-    assert len(checkout.installs) == 1
-    assert "--constraint" in checkout.installs[0]
+    assert checkout.installers == ["fetch", "uv"]
+    assert all("--constraint" in line for line in checkout.installs)
+
+
+def test_pip_installs_what_the_faster_installer_could_not(checkout):
+    checkout.make_environment()
+    assert checkout.run(UV_EXIT="2").returncode == 0
+    assert checkout.installers == ["fetch", "uv", "pip"]
+    fetched, *rest = (line.split("--constraint", 1)[1] for line in checkout.installs)
+    assert rest[0] == rest[1] != fetched
+
+
+def test_pip_installs_where_the_faster_installer_is_not_to_be_had(checkout):
+    checkout.make_environment()
+    assert checkout.run(FETCH_EXIT="1").returncode == 0
+    assert checkout.installers == ["fetch", "pip"]
+
+
+@pytest.mark.parametrize("setting", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_PROXY", "PIP_NO_INDEX"])
+def test_only_pip_fetches_packages_where_it_was_told_how(checkout, setting):
+    checkout.make_environment()
+    assert checkout.run(**{setting: "1" if setting == "PIP_NO_INDEX" else "https://packages.invalid/"}).returncode == 0
+    assert checkout.installers == ["pip"]
 
 
 def test_arguments_go_to_pytest(checkout):
@@ -84,16 +119,16 @@ def test_changed_dependencies_are_installed_at_the_next_start(checkout, name):
     with (checkout.folder / name).open("a") as file:
         file.write("# changed\n")
     checkout.run()
-    assert len(checkout.installs) == 2
+    assert checkout.installers == ["fetch", "uv"] * 2
 
 
 def test_a_failed_installation_is_tried_again(checkout):
     checkout.make_environment()
-    failed = checkout.run(PIP_EXIT="1")
+    failed = checkout.run(UV_EXIT="1", PIP_EXIT="1")
     assert failed.returncode != 0
     assert "installation failed" in failed.stderr
     assert checkout.run().returncode == 0
-    assert len(checkout.installs) == 2
+    assert checkout.installers == ["fetch", "uv", "pip", "fetch", "uv"]
 
 
 def test_a_python_that_is_too_old_is_named(checkout, tmp_path):
