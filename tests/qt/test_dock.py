@@ -33,8 +33,8 @@ DOCKS = {
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
+def viewer(viewer_in_window, qtbot):
+    viewer = viewer_in_window
     viewer.window.resize(1280, 900)
     viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
     looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
@@ -234,6 +234,16 @@ def test_a_comparison_ends_when_napari_closes_its_dock(choose, viewer, qtbot, mo
     qtbot.waitUntil(lambda: dock.tasks.is_running(compare_dock.KEY))
     viewer.window.remove_dock_widget(holder_of(dock))
     assert ended.wait(5)
+
+
+def test_what_held_a_dock_that_is_closed_forgets_the_control_that_had_the_keys(choose, viewer):
+    """Else napari crashes where Qt deletes it after the control."""
+    dock = choose("Compare annotations")
+    holder = holder_of(dock)
+    assert dock.isAncestorOf(holder.focusWidget())
+    viewer.window.remove_dock_widget(holder)
+    assert not dock.isAncestorOf(holder.focusWidget())
+    assert not has_keys(dock)
 
 
 def test_the_command_palette_runs_no_command_that_needs_a_path(viewer, qtbot):

@@ -81,9 +81,10 @@ class Dock(QWidget):
             self._come_forward_soon.start()
 
     def focusNextPrevChild(self, forwards: bool) -> bool:
-        """Stay in the dock where Qt looks for another control because this one went."""
+        """Stay in the dock where Qt looks for another control because this one went, and the dock did not."""
         here = self.focusWidget()
         is_lost = here is not None and self.isAncestorOf(here) and not (here.isVisible() and here.isEnabled())
+        is_lost = is_lost and self.isVisible()
         if here is None or not is_lost:
             return super().focusNextPrevChild(forwards)
         heir = next(self._controls_after(here), None) or next(self._controls_after(here, forwards=False), self)
