@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from napari.layers import Image
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
 
 from napari_cryoet._qt import compare_dock
@@ -32,21 +32,40 @@ DOCKS = {
 }
 
 
-@pytest.fixture
-def viewer(viewer_in_window, qtbot):
-    viewer = viewer_in_window
+@pytest.fixture(scope="module")
+def window_with_picks(_shown_window):
+    """A volume and two sets of picks, which the tests share."""
+    viewer = _shown_window
     viewer.window.resize(1280, 900)
     viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
-    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
     for name in ("picks", "others"):
-        picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0], [9.0, 10.0, 24.0]], 10.0, scores=np.array([0.1, 0.5, 0.9]))
-        about = {METADATA_KEY: {"kind": "annotation", "annotation_file_id": len(name), "source_url": name}}
-        add_layers(viewer, [points_spec(picks, WORLD | {"metadata": about}, name=name, **looks)])
+        add_picks(viewer, name, [[8.0, 10.0, 10.0], [8.0, 20.0, 20.0], [9.0, 10.0, 24.0]])
+    return viewer
+
+
+@pytest.fixture
+def viewer(window_with_picks, qtbot):
+    viewer = window_with_picks
+    layers = list(viewer.layers)
     viewer.layers.selection.active = viewer.layers["picks"]
     window = viewer.window._qt_window
     with qtbot.waitActive(window):
         window.activateWindow()
-    return viewer
+    yield viewer
+    viewer.window.remove_dock_widget("all")
+    for layer in set(viewer.layers) - set(layers):
+        viewer.layers.remove(layer)
+    assert [len(viewer.layers[name].data) for name in ("picks", "others")] == [3, 3]
+    viewer.theme = "dark"
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+def add_picks(viewer, name, voxels):
+    picks = Picks(voxels, 10.0, scores=np.linspace(0.1, 0.9, len(voxels)))
+    about = {METADATA_KEY: {"kind": "annotation", "annotation_file_id": len(name), "source_url": name}}
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
+    add_layers(viewer, [points_spec(picks, WORLD | {"metadata": about}, name=name, **looks)])
 
 
 @pytest.fixture
@@ -210,9 +229,9 @@ def test_every_control_has_a_name_and_shows_when_it_has_the_keys(choose, viewer,
 
 
 def test_tab_leads_to_buttons_that_were_made_after_the_dock(choose, viewer, qtbot):
-    viewer.layers["picks"].add([8.0, 10.0, 11.0])  # a duplicate
+    add_picks(viewer, "twins", [[8.0, 10.0, 10.0], [8.0, 10.0, 11.0]])
     dock = choose("Check picks")
-    dock.points.choose(viewer.layers["picks"])
+    dock.points.choose(viewer.layers["twins"])
     dock.run.setFocus()
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: bool(dock.results.buttons), timeout=LONG_MS)
