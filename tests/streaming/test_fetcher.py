@@ -201,6 +201,53 @@ def test_what_is_ahead_takes_no_more_of_a_known_line_than_it_can_spare(server):
     assert not server.started.acquire(timeout=0.1)
 
 
+def test_what_has_come_and_is_only_decoded_leaves_the_line_to_others(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=16)
+    line = fetcher.line("server")
+    line.bytes_per_s, line.quickest_s = 1_000_000, 0.08
+    server.open.clear()
+
+    def load(keys, stop):
+        fetcher.off_the_line()
+        return server.load(keys, stop)
+
+    runs = [Run((i,), load, 80_000, "server") for i in range(9)]
+    fetcher.want(Wanter(), [(Priority.AHEAD, run) for run in runs])
+    for _ in runs:
+        assert server.started.acquire(timeout=5)
+
+
+def test_a_line_is_judged_by_what_comes_over_it_and_not_by_how_long_that_is_decoded():
+    now = [100.0]
+    fetcher = Fetcher(MemoryCache(2**20), threads=1, clock=lambda: now[0])
+
+    def load(keys, _stop):
+        now[0] += 0.05
+        fetcher.off_the_line()
+        now[0] += 5.0
+        return {key: np.zeros(4) for key in keys}
+
+    fetcher.fetch([Run(("a",), load, 80_000, "server")])
+    assert fetcher.line("server").quickest_s == pytest.approx(0.05)
+
+
+def test_what_has_come_is_not_given_up_when_nobody_wants_it(one_thread, server):
+    slow(one_thread)
+    server.open.clear()
+
+    def load(keys, stop):
+        one_thread.off_the_line()
+        return server.load(keys, stop)
+
+    wanter = Wanter()
+    one_thread.want(wanter, [(Priority.VIEW, Run(("old",), load, 1000, "server"))])
+    assert server.started.acquire(timeout=5)
+    one_thread.want(wanter, [(Priority.VIEW, server.run("new", wire_bytes=1000))])
+    server.open.set()
+    wait_until(lambda: "new" in wanter.arrived)
+    assert server.given_up == []
+
+
 def test_what_would_keep_a_first_sight_from_coming_over_a_narrow_line_waits_for_it(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=16)
     line = fetcher.line("server")

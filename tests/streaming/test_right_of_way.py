@@ -12,16 +12,14 @@ MUCH, LITTLE = b"x" * 2**20, b"x" * 528
 
 
 class Source:
-    """Gives what it has, and tells when it did."""
+    """Gives what it has."""
 
     url = "https://example.org/a.zarr"
 
     def __init__(self, content):
         self.content, self.bytes_read = content, 0
-        self.was_read = threading.Event()
 
     def read(self, key, **_):
-        self.was_read.set()
         return Piece(self.content, "1", None) if key == "here" else None
 
 
@@ -32,28 +30,34 @@ def patient(monkeypatch):
 
 
 def test_much_comes_only_when_the_picture_is_drawn(patient):
-    way, source, order = RightOfWay(), Source(MUCH), []
+    way, source, order, come = RightOfWay(), Source(MUCH), [], threading.Event()
     way.take()
 
+    def on_much():
+        order.append("come")
+        come.set()
+
     def read():
-        assert YieldingSource(source, way).read("here").content == MUCH
+        assert YieldingSource(source, way, on_much).read("here").content == MUCH
         order.append("read")
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert source.was_read.wait(10)
+    assert come.wait(10)
     order.append("drawn")
     way.give_back()
     reader.join(10)
-    assert order == ["drawn", "read"]
+    assert order == ["come", "drawn", "read"]
 
 
 @pytest.mark.parametrize(("content", "key"), [(LITTLE, "here"), (MUCH, "nowhere")])
 def test_what_is_not_to_be_decoded_does_not_wait(content, key, patient):
     way = RightOfWay()
     way.take()
-    piece = YieldingSource(Source(content), way).read(key)
+    come = []
+    piece = YieldingSource(Source(content), way, lambda: come.append(key)).read(key)
     assert (piece is None) == (key == "nowhere")
+    assert come == []
 
 
 def test_who_never_says_that_it_is_done_holds_nobody_up(monkeypatch):

@@ -72,6 +72,7 @@ class Fetcher:
         self._threads = self._idle = 0
         self._watched_until = math.inf  # when an idle thread will wake to ask, so that not all of them need to
         self._is_views_turn = False
+        self._here = threading.local()  # whose ``flight`` is what a thread brings
         self._gone: SimpleQueue[Wanter] = SimpleQueue()
 
     def line(self, name: Hashable) -> Line:
@@ -83,6 +84,24 @@ class Fetcher:
         if name not in self._lines:
             self._lines[name] = Line(self._limit)
         return self._lines[name]
+
+    def off_the_line(self) -> None:
+        """Note that the bytes for which this thread flies have come, and the line may carry others while it decodes.
+
+        Where it isn't said, a flight counts as on the line until its end.
+        """
+        flight: Flight | None = getattr(self._here, "flight", None)
+        if flight is None:
+            return
+        with self._state:
+            self._leave_the_line(flight, self._clock(), flight.size_bytes)
+            lacking = self._call_threads(most=1)
+        self._start(lacking)
+
+    def _leave_the_line(self, flight: Flight, now: float, size_bytes: int) -> None:
+        if not flight.is_off_the_line:
+            flight.is_off_the_line = True
+            self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
 
     def fetch(self, runs: Iterable[Run], *, stop: threading.Event | None = None) -> dict[Hashable, Block]:
         """Get all blocks of some runs, from the cache or by waiting for them.
@@ -243,7 +262,8 @@ class Fetcher:
 
     def _give_up_what_nobody_wants(self, now: float) -> None:
         for flight in self._under_way:
-            if flight.waiters or flight.stop.is_set() or self._wishes.any_wants(flight.keys):
+            is_needed = flight.waiters or self._wishes.any_wants(flight.keys)
+            if is_needed or flight.is_off_the_line or flight.stop.is_set():
                 continue
             line = self._lines[flight.run.line]
             if flight.began_at is not None and line.saves_by_hanging_up(now - flight.began_at, flight.size_bytes):
@@ -280,11 +300,13 @@ class Fetcher:
 
     def _fly(self, flight: Flight) -> None:
         result: dict[Hashable, Block] | CryoETError = StreamError(_UNEXPECTED)
+        self._here.flight = flight
         try:
             result = load_flight(flight)
         except CryoETError as error:
             result = error
         finally:  # also for what nobody foresaw: those who wait must not wait for ever
+            self._here.flight = None
             self._finish(flight, result)
 
     def _fly_here(self, flight: Flight) -> None:
@@ -366,7 +388,7 @@ class Fetcher:
         return None
 
     def _lowest_priority(self) -> Priority:
-        ahead = sum(flight.is_ahead for flight in self._under_way)
+        ahead = sum(flight.is_ahead and not flight.is_off_the_line for flight in self._under_way)
         if ahead >= max(1, self._limit * 3 // 4):
             return Priority.VIEW
         if ahead >= max(1, self._limit // 2) or any(flight.is_view for flight in self._under_way):
@@ -374,12 +396,12 @@ class Fetcher:
         return Priority.BACKGROUND
 
     def _has_room_ahead(self, run: Run, n_keys: int) -> bool:
-        ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and f.run.line == run.line)
+        ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and _is_on(run.line, f))
         return self._line(run.line).may_carry_more(ahead, run.wire_bytes * n_keys)
 
     def _would_delay_first_sight(self, run: Run, n_keys: int) -> bool:
         """Whether a narrow line would be shared with a picture that shows nothing yet, which would keep it empty."""
-        views = [flight for flight in self._under_way if flight.is_view and flight.run.line == run.line]
+        views = [flight for flight in self._under_way if flight.is_view and _is_on(run.line, flight)]
         if not any(flight.priority == Priority.FIRST_SIGHT for flight in views):
             return False
         return not self._line(run.line).may_carry_more(sum(f.size_bytes for f in views), run.wire_bytes * n_keys)
@@ -393,8 +415,7 @@ class Fetcher:
                 for key, block in result.items():
                     self.memory.put(key, block, _owned_bytes(block))
             self._under_way.discard(flight)
-            size_bytes = flight.size_bytes if isinstance(result, dict) else 0
-            self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
+            self._leave_the_line(flight, now, flight.size_bytes if isinstance(result, dict) else 0)
             self._land(flight)
             self._forget_the_gone()
             wanters = self._wishes.wanters()
@@ -418,6 +439,10 @@ def _belongs_to(flight: Flight, owner: Hashable) -> bool:
     """Whether its keys are tuples which start with ``owner``."""
     key = flight.keys[0]
     return isinstance(key, tuple) and key[0] == owner
+
+
+def _is_on(line: Hashable, flight: Flight) -> bool:
+    return flight.run.line == line and not flight.is_off_the_line
 
 
 def _owned_bytes(block: Block) -> int:

@@ -30,6 +30,7 @@ class Flight:
     stop: threading.Event = field(default_factory=threading.Event)
     waiters: int = 0
     began_at: float | None = None  # None where it is queued
+    is_off_the_line: bool = False  # its bytes have come, and are only to be decoded
     is_stale: bool = False  # what comes of it is out of date
     is_kept: bool = True  # in memory, also where no picture wants it
 

@@ -397,7 +397,8 @@ def plain_pyramid(
 
 def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
     """The reader that suits an array; it needn't ask again for what opening has brought of its first chunk."""
-    source = YieldingSource(source, identity.fetcher.right_of_way)
+    fetcher = identity.fetcher
+    source = YieldingSource(source, fetcher.right_of_way, fetcher.off_the_line)
     key = head_key(array.path, array.metadata)
     if key is not None and array.head is not None:
         source = StartedSource(source, key, array.head)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from napari_cryoet.streaming.sources import SourceAround
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_cryoet.streaming.sources import ByteSource, Piece
 
 _MUCH_BYTES = 2**16  # what is less is a table: decoding it is quick, and blocks can't be asked for before
@@ -44,11 +46,21 @@ class RightOfWay:
 
 
 class YieldingSource(SourceAround):
-    """A source of which much comes only when nobody goes first: it will be decoded next."""
+    """A source of which much comes only when nobody goes first: it will be decoded next.
 
-    def __init__(self, source: ByteSource, right_of_way: RightOfWay) -> None:
+    Parameters
+    ----------
+    source
+        Where it comes from.
+    right_of_way
+        Who may go first.
+    on_much
+        Called in the reading thread when much has come, before it waits: the line has done its part by then.
+    """
+
+    def __init__(self, source: ByteSource, right_of_way: RightOfWay, on_much: Callable[[], None]) -> None:
         super().__init__(source)
-        self._right_of_way = right_of_way
+        self._right_of_way, self._on_much = right_of_way, on_much
 
     def read(
         self,
@@ -62,5 +74,6 @@ class YieldingSource(SourceAround):
         """Read a file, or a part of it; see `ByteSource`."""
         piece = super().read(key, start=start, length=length, version=version, stop=stop)
         if piece is not None and len(piece.content) >= _MUCH_BYTES:
+            self._on_much()
             self._right_of_way.let_pass()
         return piece
