@@ -144,6 +144,7 @@ def _window(*, show: bool) -> Iterator[Viewer]:
         monkeypatch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda _self: None)
         monkeypatch.setattr("napari._qt.qt_main_window._QtMainWindow._save_current_window_settings", lambda _self: None)
         viewer = Viewer(show=show, show_welcome_screen=False)
+        viewer.window.resize(800, 480)  # small, since each pixel is drawn without a graphics card
         QtViewer._instances.discard(viewer.window._qt_viewer)  # else make_napari_viewer takes it for one left behind
         gc.collect()
         gc.freeze()  # the window, too
