@@ -57,7 +57,7 @@ def written(tmp_path_factory):
 
 @st.composite
 def indices(draw, shape):
-    """Integers, slices and an ellipsis, as somebody might write them between brackets."""
+    """Integers, slices, an ellipsis and new axes, as somebody might write them between brackets."""
     index = []
     for size in shape:
         slices = st.slices(size) if draw(st.booleans()) else st.builds(slice, st.integers(-size, size), st.none())
@@ -67,7 +67,17 @@ def indices(draw, shape):
         index[first:last] = [Ellipsis]
     else:
         del index[last:]
+    for _ in range(draw(st.integers(0, 2)) if draw(st.booleans()) else 0):
+        index.insert(draw(st.integers(0, len(index))), None)
     return tuple(index)
+
+
+@pytest.mark.parametrize("index", [(..., None), (slice(None),) * 3 + (None,), (3, 4, 5, None), (slice(2), ..., None)])
+def test_a_new_axis_at_the_end_is_computed_too(index, written):
+    folder, expected = written
+    computed = open_pyramid(folder / "plain").levels[0][index].compute()
+    assert np.array_equal(computed, expected["plain"][index])
+    assert computed.shape == expected["plain"][index].shape
 
 
 @pytest.mark.parametrize("limit", LIMITS)

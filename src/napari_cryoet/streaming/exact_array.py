@@ -41,12 +41,14 @@ class Part:
         return tuple(slice(*span) if is_kept else span[0] for span, is_kept in zip(self.box, self.is_kept, strict=True))
 
     def cut(self, index: Any) -> Part | None:
-        """The part that is left of this one; None where that is no box, or where every other voxel is left out."""
+        """The part that is left of this one; None where that has axes more, is no box, or leaves voxels out."""
         index = index if isinstance(index, tuple) else (index,)
         axes = [axis for axis, is_kept in enumerate(self.is_kept) if is_kept]
         rest = [slice(None)] * (len(axes) - sum(each is not Ellipsis for each in index))
         if (at := next((i for i, each in enumerate(index) if each is Ellipsis), None)) is not None:
             index = (*index[:at], *rest, *index[at + 1 :])
+        if len(index) > len(axes):
+            return None
         box, is_kept = list(self.box), list(self.is_kept)
         for axis, each in zip(axes, index, strict=False):
             start, stop = box[axis]
