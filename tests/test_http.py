@@ -207,6 +207,20 @@ def test_a_compressed_part_is_refused(http, server):
     fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
 
 
+@pytest.mark.parametrize("encoding", ["br, zz", "zz", "gzip, zz", "ZZ"])
+@pytest.mark.parametrize("options", [{}, {"start": 0, "length": 20}, {"start": 6, "length": 4}, {"start": -5}])
+def test_a_body_whose_compression_is_not_known_is_never_taken_for_content(http, server, encoding, options):
+    with pytest.raises(NetworkError, match="compression"):
+        http.get(server.behave(reply(CONTENT, Content_Encoding=encoding)), **options)
+
+
+@pytest.mark.parametrize("label", ["utf-8", "aws-chunked", "identity"])
+@pytest.mark.parametrize("options", [{}, {"start": 6, "length": 4}])
+def test_labels_that_stores_keep_by_mistake_change_nothing(http, server, label, options):
+    behaviour = ranged(CONTENT, Content_Encoding=label)
+    assert http.get(server.behave(behaviour), **options) == (CONTENT[6:10] if options else CONTENT)
+
+
 def test_a_head_tells_size_and_version(http, server):
     head = http.head(server.behave(reply(CONTENT, ETag='"abc"', Accept_Ranges="bytes")))
     assert (head.size_bytes, head.etag, head.accepts_ranges) == (len(CONTENT), '"abc"', True)

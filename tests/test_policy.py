@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
 import pytest
 
-from napari_cryoet.exceptions import StreamError, WithheldError
+from fault_server import FaultServer, raw, reply
+from napari_cryoet.errand import Errand
+from napari_cryoet.exceptions import StoppedError, StreamError, WithheldError
 from napari_cryoet.http import Http, shared_http
 from napari_cryoet.pictures import read_picture
 from napari_cryoet.policy import OFFLINE_VARIABLE, Policy, save_data, shared_policy
@@ -97,6 +100,67 @@ def test_a_request_that_failed_costs_only_what_came(served, monkeypatch):
         source_under(policy, served).read("x", length=1000)
     served.statuses.clear()
     assert source_under(policy, served).read("x", length=1000).content == CONTENT
+
+
+def dropped_after(sent):
+    return raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(sent))
+
+
+def test_what_came_before_a_connection_broke_is_counted_for_each_attempt(monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.0)
+    policy = Policy()
+    with FaultServer() as server, pytest.raises(StreamError):
+        HttpSource(server.behave(dropped_after(100_000)), http=Http(policy=policy)).read("")
+    assert policy.received_bytes == 4 * 100_000
+
+
+def test_what_came_before_a_stop_is_counted(monkeypatch):
+    policy, stop, original = Policy(), threading.Event(), Errand.beat
+    beats = itertools.count()
+
+    def beat(errand, n_steps=1):
+        original(errand, n_steps)
+        if next(beats) == 5:  # some of them are made before the first byte comes
+            stop.set()
+
+    monkeypatch.setattr(Errand, "beat", beat)
+    with FaultServer() as server:
+        url = server.behave(lambda connection, request: connection.sendall(head(5 * 2**20) + bytes(4 * 2**20)))
+        with pytest.raises(StoppedError):
+            Http(policy=policy).get(url, stop=stop)
+        deadline = time.monotonic() + 5
+        while not policy.received_bytes and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+    assert 2**20 <= policy.received_bytes <= 4 * 2**20
+
+
+def head(size):
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+
+
+def test_a_request_that_waits_to_be_repeated_is_not_sent_in_offline_mode(monkeypatch):
+    policy = Policy()
+
+    def go_offline(_fault):
+        policy.offline = True
+        return 0.0
+
+    monkeypatch.setattr("napari_cryoet.http._pause_s", go_offline)
+    with FaultServer() as server:
+        with pytest.raises(WithheldError, match="offline mode is on"):
+            HttpSource(server.behave(reply(b"", 503)), http=Http(policy=policy)).read("")
+        assert len(server.requests) == 1
+
+
+def test_a_long_body_ends_where_offline_mode_begins():
+    policy = Policy()
+    with FaultServer() as server, Http(policy=policy).open(server.behave(reply(bytes(3 * 2**20)))) as body:
+        chunks = body.chunks()
+        assert next(chunks)
+        policy.offline = True
+        with pytest.raises(WithheldError, match="offline mode is on"):
+            next(chunks)
+    assert policy.received_bytes < 3 * 2**20
 
 
 def test_all_that_streams_from_servers_obeys_the_policy_of_the_process(served, tmp_path, monkeypatch):

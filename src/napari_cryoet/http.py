@@ -36,7 +36,7 @@ from napari_cryoet.http_bodies import (
 )
 from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
-from napari_cryoet.policy import Policy, shared_policy
+from napari_cryoet.policy import Policy, Receipt, shared_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -102,6 +102,8 @@ class HttpBody:
             raise faults.broken_off(self._url).error
 
     def _next(self, pieces: Gatherer) -> bytes:
+        self._http.policy.require_online()
+
         def gather(errand: Errand[bytes]) -> bytes:
             errand.abort_with(self._hang_up)
             try:
@@ -204,25 +206,25 @@ class Http:
             headers["Range"] = part.header
 
         def read(errand: Errand[HttpPiece]) -> HttpPiece:
-            with self._respond("GET", url, headers, errand) as response:
-                return read_piece(url, response, part, bound, errand.beat, version=version)
+            with self._respond("GET", url, headers, errand, receipt=receipt) as response:
+                piece = read_piece(url, response, part, bound, errand.beat, version=version)
+                _note_unmetered(receipt, response, len(piece.content))
+                return piece
 
         with self.policy.request(length if length is not None and length <= _MAX_PROMISED_BYTES else 0) as receipt:
-            piece = self._retry(lambda: self.attempt(url, read, stop), stop)
-            receipt.received_bytes = len(piece.content)
-        return piece
+            return self._retry(lambda: self.attempt(url, read, stop), stop)
 
     def head(self, url: str, *, stop: threading.Event | None = None) -> HttpHead:
         """Ask for the size and version of a file."""
 
         def ask(errand: Errand[HttpHead]) -> HttpHead:
-            with self._respond("HEAD", url, {"Accept-Encoding": "identity"}, errand) as response:
+            with self._respond("HEAD", url, {"Accept-Encoding": "identity"}, errand, receipt=receipt) as response:
                 response.read()  # nothing, but it hands the connection back
                 headers = response.headers
                 accepts_ranges = "bytes" in headers.get("Accept-Ranges", "").lower()
                 return HttpHead(number(headers.get("Content-Length")), headers.get("ETag"), accepts_ranges)
 
-        with self.policy.request():
+        with self.policy.request() as receipt:
             return self._retry(lambda: self.attempt(url, ask, stop), stop)
 
     @contextlib.contextmanager
@@ -256,7 +258,7 @@ class Http:
                 try:
                     yield body
                 finally:
-                    receipt.received_bytes = body.received_bytes
+                    receipt.add(max(body.received_bytes, response.tell()))
         finally:
             body.close()
 
@@ -268,9 +270,9 @@ class Http:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip"}
 
         def ask(errand: Errand[Any]) -> Any:
-            with self._respond("POST", url, headers, errand, content) as response:
+            with self._respond("POST", url, headers, errand, content, receipt=receipt) as response:
                 answer = read_all(url, response, max_bytes, errand.beat)
-                receipt.received_bytes += len(answer)
+                _note_unmetered(receipt, response, len(answer))
                 return parse_json(url, answer, response.status)
 
         with self.policy.request() as receipt:
@@ -306,6 +308,7 @@ class Http:
         made = 0
         while True:
             made += 1
+            self.policy.require_online()  # it may have been turned off during the pause
             try:
                 return attempt()
             except FaultError as fault:
@@ -319,13 +322,21 @@ class Http:
 
     @contextlib.contextmanager
     def _respond(
-        self, method: str, url: str, headers: Mapping[str, str], errand: Errand[Any], body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        errand: Errand[Any],
+        body: bytes | None = None,
+        *,
+        receipt: Receipt,
     ) -> Iterator[BaseHTTPResponse]:
         """A successful response; its connection is kept if the body was read to its end, else closed."""
         response = self._request(method, url, headers, errand, body)
         try:
             yield response
         finally:
+            receipt.add(response.tell())
             response.close() if response.connection is not None else response.release_conn()
 
     def _request(
@@ -388,6 +399,12 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str) -> str:
     if not target.startswith("https://" if is_secure else ("https://", "http://")):
         raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)
     return target
+
+
+def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:
+    """Note what a body brought where urllib3 doesn't count: in chunks."""
+    if response.tell() == 0:
+        receipt.add(size_bytes)
 
 
 def _drain(response: BaseHTTPResponse) -> None:

@@ -21,6 +21,7 @@ PIECE_BYTES = 2**16  # a body that brings less than this on average within the t
 
 _CHUNK_BYTES = 2**20
 _CHUNK_S = 0.25
+_KNOWN_ENCODINGS = frozenset(urllib3.response.HTTPResponse.CONTENT_DECODERS)
 _MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
@@ -156,8 +157,13 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
 
 
 def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
-    """Where a body begins in its file, and how long the whole file is; FaultError where the headers contradict."""
+    """Where a body begins in its file, and how long the whole file is.
+
+    FaultError where the headers contradict each other, or name a compression that can't be undone here.
+    """
     length = number(response.headers.get("Content-Length"))
+    if _is_encoded(response) and not _encodings(response) <= _KNOWN_ENCODINGS:
+        raise faults.unknown_encoding(url)  # urllib3 would hand it out as it is
     if response.status != 206:
         return 0, None if _is_encoded(response) else length
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
@@ -190,7 +196,13 @@ def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
 
 
 def _is_encoded(response: BaseHTTPResponse) -> bool:
-    return response.headers.get("Content-Encoding", "identity").lower() != "identity"
+    return bool(_encodings(response))
+
+
+def _encodings(response: BaseHTTPResponse) -> set[str]:
+    """What was done to the body on its way; labels that some stores keep though it was undone don't count."""
+    words = response.headers.get("Content-Encoding", "").lower().split(",")
+    return {word.strip() for word in words} - {"", "identity", "utf-8", "aws-chunked"}
 
 
 def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Beat) -> bytes:

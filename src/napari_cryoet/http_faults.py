@@ -87,6 +87,11 @@ def too_large(url: str, max_bytes: int) -> FaultError:
     )
 
 
+def unknown_encoding(url: str) -> FaultError:
+    """A body came compressed, though nobody asked for that, and in a way that can't be undone."""
+    return fault(url, f"The answer of {host_of(url)} came in a compression that isn't known here.", retries=ONCE)
+
+
 def is_web_page(start: bytes) -> bool:
     """Whether a body that starts like this is HTML."""
     return start[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<!--"))

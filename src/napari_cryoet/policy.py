@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from napari_cryoet.exceptions import WithheldError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OFFLINE_VARIABLE = "NAPARI_CRYOET_OFFLINE"
 
@@ -80,7 +80,7 @@ class Policy:
             Saying why not.
         """
         with self._lock:
-            self._require_online()
+            self.require_online()
             self._require_session(wanted_bytes)
 
     def begin(self, wanted_bytes: int) -> None:
@@ -97,7 +97,7 @@ class Policy:
             Saying why it may not be sent.
         """
         with self._lock:
-            self._require_online()
+            self.require_online()
             self._require_session(wanted_bytes)
             recent = self._bytes_of_last_minute() if self.max_minute_bytes is not None else 0
             if _is_beyond(self.max_minute_bytes, recent + self._promised_bytes + max(1, wanted_bytes)):
@@ -120,15 +120,22 @@ class Policy:
 
     @contextmanager
     def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:
-        """Between `begin` and `end`: fill in what came."""
+        """Between `begin` and `end`: note what comes."""
         self.begin(wanted_bytes)
-        receipt = Receipt()
+        receipt = Receipt(lambda late_bytes: self.end(0, late_bytes))
         try:
             yield receipt
         finally:
-            self.end(wanted_bytes, receipt.received_bytes)
+            self.end(wanted_bytes, receipt.close())
 
-    def _require_online(self) -> None:
+    def require_online(self) -> None:
+        """Ask whether what was begun may go on.
+
+        Raises
+        ------
+        WithheldError
+            Where offline mode was turned on meanwhile.
+        """
         if self.offline:
             raise WithheldError(
                 "This isn't kept on this computer, and offline mode is on.",
@@ -157,10 +164,34 @@ class Policy:
 
 
 class Receipt:
-    """How much a request brought."""
+    """How much a request brought, in all its attempts; may be added to from any thread.
 
-    def __init__(self) -> None:
-        self.received_bytes = 0
+    Parameters
+    ----------
+    late
+        Called with what comes after it was closed: from a server that was left while it was sending.
+    """
+
+    def __init__(self, late: Callable[[int], None]) -> None:
+        self._late = late
+        self._lock = threading.Lock()
+        self._received_bytes = 0
+        self._is_closed = False
+
+    def add(self, size_bytes: int) -> None:
+        """Note that so much more came."""
+        with self._lock:
+            is_late = self._is_closed
+            if not is_late:
+                self._received_bytes += size_bytes
+        if is_late and size_bytes:
+            self._late(size_bytes)
+
+    def close(self) -> int:
+        """What came so far."""
+        with self._lock:
+            self._is_closed = True
+            return self._received_bytes
 
 
 @cache
