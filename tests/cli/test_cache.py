@@ -11,6 +11,7 @@ from disk_cache_work import LARGE, put_some
 from napari_cryoet.cli import main
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, cache_folder, limit_bytes
+from napari_cryoet.streaming.disk_writer import own_folder
 
 Captured = pytest.CaptureFixture[str]
 
@@ -79,7 +80,7 @@ def test_a_limit_holds_at_once_and_from_then_on(kept: Path, capsys: Captured) ->
     assert main(["cache", "limit", "1MB"]) == 0
     assert capsys.readouterr().out == "pixels  (at most 1 MB)\n"
     assert limit_bytes() == 10**6
-    files = [path for path in (kept / "pixels").glob("??/*") if path.is_file()]
+    files = [path for path in own_folder(kept / "pixels").glob("??/*") if path.is_file()]
     assert 0 < len(files) * len(LARGE) <= 10**6
     assert main(["cache", "limit", "off"]) == 0
     assert "turned off" in capsys.readouterr().out
@@ -95,6 +96,33 @@ def test_pixels_that_are_kept_elsewhere_are_shown_there(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "scratch"))
     assert main(["cache"]) == 0
     assert str(tmp_path / "scratch") in capsys.readouterr().out
+
+
+def test_pixels_may_be_kept_beside_everything_else(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(kept))
+    cache = DiskCache(cache_folder(), 10**9)
+    put_some(cache, range(2))
+    cache.close()
+    assert main(["cache", "clear"]) == 0
+    assert not any(kept.iterdir())
+
+
+def test_a_folder_of_the_persons_own_keeps_everything_but_the_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "thesis.txt").write_bytes(b"years of work" * 100_000)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(scratch))
+    assert main(["cache"]) == 0
+    assert "nothing is kept" in capsys.readouterr().out
+    cache = DiskCache(cache_folder(), 10**9)
+    put_some(cache, range(2))
+    cache.close()
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out.split()[1:4] == ["KB", "pixels", str(scratch)]
+    assert main(["cache", "clear"]) == 0
+    assert [path.name for path in scratch.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("wrong", [["limit"], ["limit", "much"], ["clear", "everything"], ["forget"]])

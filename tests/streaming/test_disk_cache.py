@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from disk_cache_work import ADDRESS, KEYS, LARGE, content_of, put_some
 from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.disk_writer import own_folder, remove_beyond
 
 FREE = namedtuple("FREE", "free")
 MB = 10**6
@@ -39,7 +40,7 @@ def find(cache, key, start=0, length=None, *, address=ADDRESS):
 
 
 def files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("??/*") if path.is_file()]
+    return [path for path in own_folder(folder).glob("??/*") if path.is_file()]
 
 
 def test_what_was_put_is_found_by_another_process_later(folder):
@@ -154,7 +155,7 @@ def test_many_small_parts_are_bounded_too(folder):
     assert cache.flush(30)
     assert 0.5 * MB < cache.usage().size_bytes <= MB
     cache.close()
-    assert (folder / "index.sqlite3").stat().st_size < 2 * MB
+    assert (own_folder(folder) / "index.sqlite3").stat().st_size < 2 * MB
 
 
 def test_a_smaller_limit_holds_from_the_next_write_on(folder):
@@ -204,14 +205,14 @@ def test_addresses_are_not_written_down_with_their_secrets(folder):
     cache = DiskCache(folder, MB)
     put(cache, "a", 0, b"x", total=1, address="https://me:hunter2@files.org/a.zarr?signature=opensesame")
     cache.close()
-    written = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+    written = b"".join(path.read_bytes() for path in own_folder(folder).iterdir() if path.is_file())
     assert b"files.org/a.zarr" in written
     assert b"hunter2" not in written
     assert b"opensesame" not in written
 
 
 def test_what_killed_writers_left_behind_is_swept_up(folder):
-    old, young, foreign = (folder / "ab" / name for name in ("ab" * 16, "ac" * 16, "notes.txt"))
+    old, young = (own_folder(folder) / "ab" / name for name in ("ab" * 16, "ac" * 16))
     old.parent.mkdir(parents=True)
     for path in (old, young):
         path.write_bytes(b"left behind")
@@ -220,7 +221,6 @@ def test_what_killed_writers_left_behind_is_swept_up(folder):
     put_some(cache, range(2))
     assert not old.exists()
     assert young.exists()
-    assert not foreign.exists()
     assert find(cache, "0") is not None
 
 
@@ -266,7 +266,7 @@ def test_killing_the_writer_at_any_moment_does_no_harm(folder):
         assert len(found) > 0
     sizes = sum(path.stat().st_size for path in files_in(folder))
     assert sizes <= limit_bytes + 10 * 2 * 16 * MB  # a batch per kill may be left behind until the sweep
-    assert sqlite3.connect(folder / "index.sqlite3").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert sqlite3.connect(own_folder(folder) / "index.sqlite3").execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_two_processes_write_and_evict_at_once(folder):
@@ -381,7 +381,7 @@ def check_damaged(folder):
 def test_flipped_bytes_in_the_database_are_never_believed(kept, flips):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(kept, Path(name, "pixels")))
-        database = folder / "index.sqlite3"
+        database = own_folder(folder) / "index.sqlite3"
         content = bytearray(database.read_bytes())
         for place, change in flips:
             content[int(place * len(content))] ^= change
@@ -407,7 +407,9 @@ def test_flipped_bytes_in_a_part_are_never_believed(kept, place, change):
 @pytest.mark.parametrize("share", [0, 0.0001, 0.01, 0.3, 0.6, 0.99])
 def test_a_truncated_database_is_begun_anew(kept, tmp_path, share):
     folder = Path(shutil.copytree(kept, tmp_path / "pixels"))
-    os.truncate(folder / "index.sqlite3", int(share * (folder / "index.sqlite3").stat().st_size))
+    os.truncate(
+        own_folder(folder) / "index.sqlite3", int(share * (own_folder(folder) / "index.sqlite3").stat().st_size)
+    )
     check_damaged(folder)
 
 
@@ -423,15 +425,15 @@ def test_truncated_parts_are_not_there(kept, tmp_path):
 
 def test_a_database_that_is_something_else_is_begun_anew(tmp_path):
     folder = tmp_path / "pixels"
-    folder.mkdir()
-    (folder / "index.sqlite3").write_text("no database at all" * 1000)
+    own_folder(folder).mkdir(parents=True)
+    (own_folder(folder) / "index.sqlite3").write_text("no database at all" * 1000)
     check_damaged(folder)
 
 
 @pytest.mark.parametrize("version", [7, -1])
 def test_a_database_of_another_version_is_begun_anew(kept, tmp_path, version):
     folder = Path(shutil.copytree(kept, tmp_path / "pixels"))
-    other = sqlite3.connect(folder / "index.sqlite3")
+    other = sqlite3.connect(own_folder(folder) / "index.sqlite3")
     other.execute(f"PRAGMA user_version = {version}")
     other.execute("ALTER TABLE parts RENAME COLUMN total TO size")
     other.commit()
@@ -443,7 +445,7 @@ def test_others_notice_that_a_damaged_cache_was_begun_anew(folder):
     cache, other = DiskCache(folder, 100 * MB), DiskCache(folder, 100 * MB)
     put_some(cache, range(2))
     assert find(other, "1") is not None  # has it open
-    (folder / "index.sqlite3").write_bytes(b"damage" * 10_000)
+    (own_folder(folder) / "index.sqlite3").write_bytes(b"damage" * 10_000)
     for number in range(3):
         put(cache, f"new/{number}", 0, b"works", total=5)
         assert cache.flush()
@@ -465,6 +467,24 @@ def test_clearing_empties_it_for_all_who_have_it_open(folder):
     assert find(cache, "1") is not None
 
 
+def test_whatever_else_is_in_the_folder_is_never_touched(folder):
+    names = ["index.sqlite3", "notes.txt", "ab/notes.txt", f"ab/{'ab' * 16}"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("years of work")
+        os.utime(folder / name, (0, 0))
+    cache = DiskCache(folder, 10 * MB)
+    put_some(cache, range(2))  # which sweeps
+    (own_folder(folder) / "index.sqlite3").write_bytes(b"damage" * 10_000)
+    for number in range(3):  # and now begins anew
+        put(cache, f"new/{number}", 0, b"works", total=5)
+        assert cache.flush()
+    assert find(cache, "new/2") == b"works"
+    remove_beyond(folder, 10)
+    cache.clear()
+    assert [(folder / name).read_text() for name in names] == ["years of work"] * len(names)
+
+
 def test_nothing_is_made_before_something_is_kept(folder):
     cache = DiskCache(folder, MB)
     assert find(cache, "a") is None
@@ -476,4 +496,4 @@ def test_nothing_is_made_before_something_is_kept(folder):
 def test_only_the_owner_may_look_into_it(folder):
     cache = DiskCache(folder, MB)
     put_some(cache, range(1))
-    assert folder.stat().st_mode & 0o077 == 0 or os.name == "nt"
+    assert own_folder(folder).stat().st_mode & 0o077 == 0 or os.name == "nt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def _show() -> None:
     limits = {"metadata": _metadata_limit_text(), "pixels": _pixel_limit_text()}
     for kind, paths in folders.items():
         for path in paths:
-            say(f"{size_text(_size_bytes(path)):>9}  {kind:8}  {path}{limits.get(kind, '')}")
+            say(f"{size_text(_size_bytes(_own(path))):>9}  {kind:8}  {path}{limits.get(kind, '')}")
     if not any(folders.values()):
         say(f"nothing is kept in {_root()}")
         say(f"pixels would be kept in {_pixel_folder()}{limits['pixels']}")
@@ -47,13 +48,19 @@ def _clear(kinds: Sequence[str]) -> None:
     folders = {kind: paths for kind, paths in _folders().items() if kind in kinds}
     for kind, paths in folders.items():
         for path in paths:
-            size = size_text(_size_bytes(path))
+            size = size_text(_size_bytes(_own(path)))
             if kind == "pixels":
                 remove_all(path)  # for those, too, who have it open
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            _remove(_own(path))
+            with contextlib.suppress(OSError):  # a folder that the person named may hold other things
+                path.rmdir()
             say(f"{size:>9}  {kind:8}  deleted")
     if not any(folders.values()):
         say("nothing to clear")
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def _limit(limit_bytes: int | None) -> None:
@@ -70,9 +77,9 @@ def _folders() -> dict[str, list[Path]]:
     folders: dict[str, list[Path]] = {kind: [] for kind in (*KEPT, _OTHER)}
     root, pixels = _root(), _pixel_folder()
     for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if path != pixels:
+        if path not in {pixels, _own(pixels)}:
             folders[_kind(path)].append(path)
-    if pixels.is_dir():
+    if _own(pixels).is_dir():
         folders["pixels"].append(pixels)
     return folders
 
@@ -93,6 +100,13 @@ def _pixel_folder() -> Path:
     from napari_cryoet.streaming.disk_settings import cache_folder
 
     return cache_folder()
+
+
+def _own(path: Path) -> Path:
+    """What is ours of a folder: all, unless it was named for the pixels, and may hold the person's own things."""
+    from napari_cryoet.streaming.disk_writer import own_folder
+
+    return own_folder(path) if path == _pixel_folder() and path.parent != _root() else path
 
 
 def _pixel_limit_text() -> str:

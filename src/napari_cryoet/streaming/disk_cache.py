@@ -53,6 +53,7 @@ from napari_cryoet.streaming.disk_writer import (
     KeepPart,
     Task,
     Tree,
+    own_folder,
     remove_all,
 )
 from napari_cryoet.streaming.part_files import PartFiles
@@ -117,7 +118,7 @@ class DiskCache:
     Parameters
     ----------
     folder
-        Where; made when the first part is kept.
+        Where; made when the first part is kept. All is in one folder below it, and nothing else is ever touched.
     limit_bytes
         What all parts may take on disk; what was unused longest goes first.
     keep_free_bytes
@@ -135,8 +136,11 @@ class DiskCache:
         queue_bytes: int = _QUEUE_BYTES,
     ) -> None:
         self.folder, self.limit_bytes = folder, limit_bytes
-        self._files = PartFiles(folder)
-        self._writer = DiskWriter(folder, limit_bytes, keep_free_bytes=keep_free_bytes, queue_bytes=queue_bytes)
+        self._own_folder = own_folder(folder)
+        self._files = PartFiles(self._own_folder)
+        self._writer = DiskWriter(
+            self._own_folder, limit_bytes, keep_free_bytes=keep_free_bytes, queue_bytes=queue_bytes
+        )
         self._max_part_bytes = min(MAX_PART_BYTES, limit_bytes // 2)
         self._lock = threading.Lock()
         self._index: Index | None = None
@@ -308,7 +312,7 @@ class DiskCache:
                 return None
 
     def _open_index(self) -> Index | None:
-        path = self.folder / INDEX_NAME
+        path = self._own_folder / INDEX_NAME
         if self._index is not None and not self._index.is_same_file():
             self._leave_index()  # somebody began anew
         if self._index is None and os.path.exists(path):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INDEX_NAME = "index.sqlite3"
+_OWN_FOLDER = "napari-cryoet-parts"
 
 _INLINE_BYTES = 2**15  # smaller parts stand in the index itself
 _FILE_UNIT_BYTES = 4096
@@ -167,7 +168,7 @@ class DiskWriter:
     Parameters
     ----------
     folder
-        Of the cache; made when there is something to write.
+        The cache's own; made when there is something to write.
     limit_bytes
         What all parts may take on disk.
     keep_free_bytes
@@ -359,8 +360,14 @@ class DiskWriter:
             self._queued_bytes = 0
 
 
+def own_folder(folder: Path) -> Path:
+    """Where in the folder that somebody named for it a cache has all its files: it may move and delete no others."""
+    return folder / _OWN_FOLDER
+
+
 def remove_all(folder: Path) -> None:
     """Delete all that a cache keeps, while other processes may be using it; OSError where that can't be done."""
+    folder = own_folder(folder)
     if not (folder / INDEX_NAME).exists():
         PartFiles(folder).clear()
         return
@@ -376,6 +383,7 @@ def remove_all(folder: Path) -> None:
 
 def remove_beyond(folder: Path, limit_bytes: int) -> None:
     """Delete what was unused longest until the rest fits a limit; OSError where that can't be done."""
+    folder = own_folder(folder)
     if not (folder / INDEX_NAME).exists():
         return
     try:
