@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from disk_cache_work import ADDRESS, KEYS, LARGE, content_of, put_some
 from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.disk_index import Index
 from napari_cryoet.streaming.disk_writer import own_folder, remove_beyond
 
 FREE = namedtuple("FREE", "free")
@@ -463,6 +464,37 @@ def test_clearing_empties_it_for_all_who_have_it_open(folder):
     assert find(other, "1") is None
     assert files_in(folder) == []
     assert cache.usage().size_bytes == 0
+    put_some(other, range(5))
+    assert find(cache, "1") is not None
+
+
+def test_a_cache_that_another_process_has_to_itself_is_not_cleared_behind_its_back(folder, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.streaming.disk_writer._BUSY_TIMEOUT_S", 0.01)
+    cache = DiskCache(folder, 100 * MB)
+    put_some(cache, range(2))
+    other = sqlite3.connect(own_folder(folder) / "index.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OSError, match="in use"):
+        cache.clear()
+    other.execute("ROLLBACK")
+    other.close()
+    assert find(cache, "1") is not None
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE])
+def test_a_full_disk_does_not_keep_from_clearing(code, folder, monkeypatch):
+    def drop_all(index):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = code
+        raise error
+
+    cache, other = DiskCache(folder, 100 * MB), DiskCache(folder, 100 * MB)
+    put_some(cache, range(5))
+    assert find(other, "1") is not None
+    monkeypatch.setattr(Index, "drop_all", drop_all)
+    cache.clear()
+    assert not own_folder(folder).exists()
+    assert find(other, "1") is None
     put_some(other, range(5))
     assert find(cache, "1") is not None
 

@@ -104,6 +104,11 @@ def is_damage(error: Exception, *, may_lack_tables: bool = False) -> bool:
     return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and not may_lack_tables)
 
 
+def is_busy(error: Exception) -> bool:
+    """Whether another process has the database to itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def digest_of(address: str) -> bytes:
     """What a tree is known by: addresses may hold secrets, and are not written down."""
     return xxhash.xxh3_128_digest(address.encode())

@@ -16,7 +16,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from napari_cryoet.streaming.disk_index import Index, IndexDamagedError, IndexErrors, PartRow, digest_of, is_damage
+from napari_cryoet.streaming.disk_index import (
+    Index,
+    IndexDamagedError,
+    IndexErrors,
+    PartRow,
+    digest_of,
+    is_busy,
+    is_damage,
+)
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
@@ -376,9 +384,9 @@ def remove_all(folder: Path) -> None:
             index.drop_all()
         PartFiles(folder).clear()
     except IndexErrors as error:
-        if not is_damage(error):
-            raise OSError(f"{folder} is in use or can't be written ({error})") from error
-        shutil.rmtree(folder)
+        if is_busy(error):
+            raise OSError(f"{folder} is in use ({error})") from error
+        shutil.rmtree(folder)  # damaged, or the disk is full: deleting rows takes some space, deleting files none
 
 
 def remove_beyond(folder: Path, limit_bytes: int) -> None:
