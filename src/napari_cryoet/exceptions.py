@@ -25,7 +25,7 @@ is chained with ``raise ... from error``.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 #: What a file may fail to say of the volume that its positions belong to.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
@@ -49,6 +49,16 @@ class CryoETError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error reaches other processes as it is."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[CryoETError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CryoETError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class NetworkError(CryoETError):

@@ -98,7 +98,7 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     """
     if suffix_of(url_or_path) in MRC_SUFFIXES:
         return _open_mrc(url_or_path, stop)
-    from napari_cryoet.streaming.pyramid import open_pyramid
+    from napari_cryoet.streaming.making import open_pyramid
 
     pyramid = open_pyramid(url_or_path, stop=stop)
     if len(pyramid.shapes[0]) != 3 or (pyramid.axes and tuple(pyramid.axes) != ("z", "y", "x")):

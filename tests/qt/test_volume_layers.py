@@ -6,7 +6,7 @@ from napari.layers import Image, Labels
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.streaming.pyramid import open_pyramid
+from napari_cryoet.streaming.making import open_pyramid
 
 SHAPE_ZYX = (9, 14, 21)
 

@@ -426,6 +426,27 @@ def test_a_closed_display_tells_nothing_and_asks_for_nothing(served):
     assert len(served.requests) == seen
 
 
+def test_what_a_viewer_raises_when_it_is_told_reaches_nobody_who_fetches(served, monkeypatch):
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda found: raised.append(found.exc_type))
+    pyramid = open_alone(served)
+
+    def on_change():
+        assert broken.state  # which lets it be told again
+        raise ZeroDivisionError
+
+    broken = pyramid.display(on_change=on_change)
+    np.asarray(broken.levels[0][30])
+    watcher = Watcher(pyramid)
+    assert np.array_equal(watcher.wait(0, 30), noise()[30])
+    broken.stop()
+    assert np.array_equal(pyramid.read(0, ((50, 51), (0, 9), (0, 9))), noise()[50:51, :9, :9])
+    assert raised
+    assert set(raised) == {ZeroDivisionError}
+    for display in (broken, watcher.display):
+        display.close()
+
+
 def test_no_thread_is_left_when_there_is_nothing_to_do(served):
     watcher = Watcher(open_alone(served))
     watcher.wait(0, 30)

@@ -86,7 +86,7 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
         If it can't be read, or ends before its last voxel, now or whenever its voxels are read; once the file
         changed, its voxels can't be read any more.
     """
-    from napari_cryoet.streaming.pyramid import plain_pyramid
+    from napari_cryoet.streaming.making import plain_pyramid
     from napari_cryoet.streaming.sources import open_source
 
     source = open_source(url_or_path)

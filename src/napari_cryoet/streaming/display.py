@@ -65,7 +65,7 @@ class Display:
         Who fetches.
     on_change
         Called on any thread when the picture can get better or its state changed; not again before `state` is read
-        or a picture is made.
+        or a picture is made. What it raises goes to `threading.excepthook`.
     placeholder
         What is shown where nothing is known yet; by default the fill value.
     is_held
@@ -287,7 +287,11 @@ class Display:
                 return
             self._is_told = True
             on_change = self.on_change
-        on_change()
+        try:
+            on_change()
+        except Exception as error:  # noqa: BLE001 - the viewer's: neither other pictures nor who waits must suffer
+            where = threading.current_thread()
+            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, where)))
 
     def _look(self, view: View, picture: Picture) -> None:
         """Remember what is looked at, and ask for what it lacks."""

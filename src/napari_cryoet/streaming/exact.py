@@ -34,7 +34,7 @@ class ExactLevel:
     """
 
     def __init__(self, pyramid: Pyramid, level: int, blocks_of_a_task: int) -> None:
-        self._pyramid, self._level = pyramid, level
+        self._pyramid, self._level, self._blocks_of_a_task = pyramid, level, blocks_of_a_task
         self.shape = pyramid.padded_shapes[level]
         self.dtype = pyramid.dtype
         self.ndim = len(self.shape)
@@ -42,6 +42,9 @@ class ExactLevel:
         together = pyramid.grid(level).taken_together(blocks_of_a_task)
         borders = [(*axis[:-1], size) for axis, size in zip(together, self.shape, strict=True)]
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExactLevel, (self._pyramid, self._level, self._blocks_of_a_task)
 
     def __getitem__(self, key: Any) -> Block:
         """Read a part, given by integers and slices."""

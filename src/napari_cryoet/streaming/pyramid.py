@@ -8,7 +8,7 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -18,7 +18,7 @@ from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, S
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.cached_source import CachedSource
-from napari_cryoet.streaming.fetcher import Fetcher, Run, shared_fetcher
+from napari_cryoet.streaming.fetcher import Run
 from napari_cryoet.streaming.geometry import (
     BlockIndex,
     Box,
@@ -26,25 +26,22 @@ from napari_cryoet.streaming.geometry import (
     level_factors,
     padded_shapes,
 )
-from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
+from napari_cryoet.streaming.origin import Origin, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
-from napari_cryoet.streaming.readers import BlockReader, OneFile, longest_run, make_reader, reader_of_file
-from napari_cryoet.streaming.right_of_way import YieldingSource
-from napari_cryoet.streaming.sources import ByteSource, open_source
-from napari_cryoet.streaming.started_source import StartedSource
-from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+from napari_cryoet.streaming.readers import longest_run
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     import dask.array as da
 
-    from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.display import Display
-    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.fetcher import Block, Fetcher
     from napari_cryoet.streaming.geometry import Grid
+    from napari_cryoet.streaming.opening import Found
+    from napari_cryoet.streaming.readers import BlockReader
+    from napari_cryoet.streaming.sources import ByteSource
 
 #: A block of a pyramid, unique in the process: the pyramid, the level, the block.
 BlockKey = tuple[int, int, BlockIndex]
@@ -69,7 +66,7 @@ class Identity:
 class Pyramid:
     """An image in several resolutions.
 
-    Made by `open_pyramid`. All methods may be called from any thread.
+    Made by `open_pyramid`; sent to another process, it is opened there anew. All methods may be called from any thread.
 
     Attributes
     ----------
@@ -102,6 +99,8 @@ class Pyramid:
         self._source, self._readers = source, tuple(readers)
         self._fetcher, self._owner, self._stop = identity.fetcher, identity.owner, identity.stop
         self._changing, self._changes = threading.Lock(), 0  # of files, met so far
+        self.origin: Origin | None = None  # known to whoever made it
+        remember(self._owner, self)
         multiscale = found.multiscale
         self.url = source.url
         self.line = urlsplit(source.url).netloc
@@ -120,6 +119,12 @@ class Pyramid:
 
     def __repr__(self) -> str:
         return f"<Pyramid {self.url} {self.shapes[0]} {self.dtype}, {len(self.shapes)} levels>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes, to which dask may send arrays, open it for themselves."""
+        if self.origin is None:
+            raise TypeError(f"{self!r} can't be sent to another process")
+        return made_again, (process_name(), self._owner, self.origin, self.coarse_offset)
 
     @property
     def shape_zyx(self) -> tuple[int, ...]:
@@ -149,7 +154,7 @@ class Pyramid:
 
         arrays: list[da.Array] = []
         for level in range(len(self.shapes)):
-            name = f"napari-cryoet-pyramid-{self._owner}-{level}"
+            name = f"napari-cryoet-pyramid-{process_name()}-{self._owner}-{level}"
             exact = ExactLevel(self, level, 1 if self.line else longest_run(self._readers[level]))
             arrays.append(exact_array(exact, name))
             _by_array_name[name] = self
@@ -335,83 +340,6 @@ class Pyramid:
             self._changes += 1
             others = set(self._readers[level].forget(blocks[0])).difference(blocks)
             self._fetcher.drop(self.key(level, block) for block in others)
-
-
-def open_pyramid(
-    url_or_path: str | Path,
-    *,
-    stop: threading.Event | None = None,
-    fetcher: Fetcher | None = None,
-    cache: DiskCache | Literal["shared"] | None = "shared",
-) -> Pyramid:
-    """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
-
-    Parameters
-    ----------
-    url_or_path
-        An http(s) or ``file://`` address, or a path.
-    stop
-        Set by whoever no longer wants it.
-    fetcher
-        Who fetches; by default the one that all pyramids share.
-    cache
-        Where on disk to keep what comes from a server; None keeps nothing.
-
-    Raises
-    ------
-    FormatError
-        If it is something else, or damaged; the message names what is wrong.
-    StreamError
-        If the server or the disk doesn't answer.
-    StoppedError
-        When ``stop`` is set.
-    """
-    source = open_source(url_or_path, cache=cache)
-    found = find_arrays(source, stop=stop or threading.Event())
-    check_levels(found, source.url)
-    identity = Identity(fetcher or shared_fetcher())
-    readers = [_make_reader(source, array, identity) for array in found.arrays]
-    return Pyramid(source, readers, found, identity)
-
-
-def plain_pyramid(
-    source: ByteSource,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    *,
-    offset: int,
-    version: str | None = None,
-    axes: tuple[str, ...] = (),
-) -> Pyramid:
-    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order.
-
-    Where ``version`` is given, no other version of the file is read.
-    """
-    metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
-    found = Found({}, None, (FoundArray("", metadata, b"", None),))
-    reader = reader_of_file(source, metadata, OneFile("", offset, version))
-    pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
-    pyramid.axes = axes
-    return pyramid
-
-
-def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
-    """The reader that suits an array; it needn't ask again for what opening has brought of its first chunk."""
-    fetcher = identity.fetcher
-    source = YieldingSource(source, fetcher.right_of_way, fetcher.off_the_line)
-    key = head_key(array.path, array.metadata)
-    if key is not None and array.head is not None:
-        source = StartedSource(source, key, array.head)
-    return make_reader(
-        source,
-        array.path,
-        array.metadata,
-        document=array.document,
-        head=array.head.content if array.head else b"",
-        memory=identity.fetcher.memory,
-        owner=identity.owner,
-        stop=identity.stop,
-    )
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_cryoet.formats.ome_zarr import Level, Multiscale, parse_multiscale
 from napari_cryoet.streaming.geometry import BlockIndex, Grid
 from napari_cryoet.streaming.opening import Found
+from napari_cryoet.streaming.origin import Origin
 from napari_cryoet.streaming.pyramid import Identity, Pyramid
 
 if TYPE_CHECKING:
@@ -52,8 +53,13 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
         readers = [_PartReader(reader, axis, index) for reader in pyramid._readers]
         part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher))
         part.coarse_offset = pyramid.coarse_offset
+        part.origin = Origin(_part_again, (pyramid, axis, index))
         parts.append(part)
     return parts
+
+
+def _part_again(pyramid: Pyramid, axis: int, index: int) -> Pyramid:
+    return split_pyramid(pyramid, axis)[index]
 
 
 class _PartReader:

@@ -8,6 +8,6 @@ def warm_up() -> None:
     import dask.array  # noqa: F401
 
     from napari_cryoet.http import shared_http
-    from napari_cryoet.streaming import disk_settings, exact, pyramid  # noqa: F401
+    from napari_cryoet.streaming import disk_settings, exact, making  # noqa: F401
 
     shared_http().warm_up()

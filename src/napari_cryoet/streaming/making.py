@@ -1,0 +1,117 @@
+"""Make a pyramid of what is at an address: an OME-Zarr image, a zarr array, or a file of uncompressed values."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
+from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
+from napari_cryoet.streaming.origin import Origin
+from napari_cryoet.streaming.pyramid import Identity, Pyramid
+from napari_cryoet.streaming.readers import BlockReader, OneFile, make_reader, reader_of_file
+from napari_cryoet.streaming.right_of_way import YieldingSource
+from napari_cryoet.streaming.sources import ByteSource, open_source
+from napari_cryoet.streaming.started_source import StartedSource
+from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.disk_cache import DiskCache
+
+
+def open_pyramid(
+    url_or_path: str | Path,
+    *,
+    stop: threading.Event | None = None,
+    fetcher: Fetcher | None = None,
+    cache: DiskCache | Literal["shared"] | None = "shared",
+) -> Pyramid:
+    """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
+
+    Parameters
+    ----------
+    url_or_path
+        An http(s), ``s3://`` (public) or ``file://`` address, or a path.
+    stop
+        Set by whoever no longer wants it.
+    fetcher
+        Who fetches; by default the one that all pyramids share.
+    cache
+        Where on disk to keep what comes from a server; None keeps nothing.
+
+    Raises
+    ------
+    FormatError
+        If it is something else, or damaged; the message names what is wrong.
+    StreamError
+        If the server or the disk doesn't answer.
+    StoppedError
+        When ``stop`` is set.
+    """
+    source = open_source(url_or_path, cache=cache)
+    found = find_arrays(source, stop=stop or threading.Event())
+    check_levels(found, source.url)
+    identity = Identity(fetcher or shared_fetcher())
+    readers = [_make_reader(source, array, identity) for array in found.arrays]
+    pyramid = Pyramid(source, readers, found, identity)
+    pyramid.origin = Origin(_open_again, (_address(source), cache is not None))
+    return pyramid
+
+
+def plain_pyramid(
+    source: ByteSource,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    offset: int,
+    version: str | None = None,
+    axes: tuple[str, ...] = (),
+) -> Pyramid:
+    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order.
+
+    Where ``version`` is given, no other version of the file is read.
+    """
+    metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
+    found = Found({}, None, (FoundArray("", metadata, b"", None),))
+    file = OneFile("", offset, version)
+    reader = reader_of_file(source, metadata, file)
+    pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
+    pyramid.axes = axes
+    pyramid.origin = Origin(_plain_again, (_address(source), shape, dtype.str, file, axes))
+    return pyramid
+
+
+def _open_again(address: str, is_kept: bool) -> Pyramid:
+    return open_pyramid(address, cache="shared" if is_kept else None)
+
+
+def _plain_again(address: str, shape: tuple[int, ...], dtype: str, file: OneFile, axes: tuple[str, ...]) -> Pyramid:
+    source = open_source(address)
+    return plain_pyramid(source, shape, np.dtype(dtype), offset=file.offset, version=file.version, axes=axes)
+
+
+def _address(source: ByteSource) -> str:
+    """Where a source is, from any working directory."""
+    return source.url if "://" in source.url else str(Path(source.url).absolute())
+
+
+def _make_reader(source: ByteSource, array: FoundArray, identity: Identity) -> BlockReader:
+    """The reader that suits an array; it needn't ask again for what opening has brought of its first chunk."""
+    fetcher = identity.fetcher
+    source = YieldingSource(source, fetcher.right_of_way, fetcher.off_the_line)
+    key = head_key(array.path, array.metadata)
+    if key is not None and array.head is not None:
+        source = StartedSource(source, key, array.head)
+    return make_reader(
+        source,
+        array.path,
+        array.metadata,
+        document=array.document,
+        head=array.head.content if array.head else b"",
+        memory=identity.fetcher.memory,
+        owner=identity.owner,
+        stop=identity.stop,
+    )

@@ -1,0 +1,52 @@
+"""How a pyramid was made, so that other processes can make it too: dask sends arrays to where they are computed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from napari_cryoet.formats.ome_zarr import CoarseOffset
+    from napari_cryoet.streaming.pyramid import Pyramid
+
+_MOST_MADE_AGAIN = 16
+_token = secrets.token_hex(8)
+_alive: WeakValueDictionary[int, Pyramid] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A function of a module and what to call it with."""
+
+    make: Callable[..., Pyramid]
+    arguments: tuple[Hashable, ...]
+
+
+def process_name() -> str:
+    """What no other process is called, on this computer or another one."""
+    return f"{_token}{os.getpid():x}"
+
+
+def remember(owner: int, pyramid: Pyramid) -> None:
+    """Note that a pyramid was made in this process."""
+    _alive[owner] = pyramid
+
+
+def made_again(process: str, owner: int, origin: Origin, coarse_offset: CoarseOffset) -> Pyramid:
+    """A pyramid of some process: itself where that is this one, else another one of the same, which is kept."""
+    pyramid = _alive.get(owner) if process == process_name() else None
+    return pyramid if pyramid is not None else _make_again(process, owner, origin, coarse_offset)
+
+
+@lru_cache(maxsize=_MOST_MADE_AGAIN)
+def _make_again(_process: str, _owner: int, origin: Origin, coarse_offset: CoarseOffset) -> Pyramid:
+    """Once for all arrays and tasks of a pyramid."""
+    pyramid = origin.make(*origin.arguments)
+    pyramid.coarse_offset = coarse_offset
+    return pyramid
