@@ -28,6 +28,15 @@ def test_each_channel_is_what_the_whole_has_there(chunks, zarr_format, tmp_path)
             assert np.array_equal(part.levels[level][1, 2:5, 3].compute(), values[1, channel, 2:5, 3])
 
 
+def test_a_part_can_be_split_again(tmp_path):
+    whole = write_image(tmp_path / "a.zarr", noise((2, 3, 7, 20, 18)), "tczyx")
+    for time, part in enumerate(split_pyramid(open_alone(tmp_path / "a.zarr"), 0)):
+        for channel, volume in enumerate(split_pyramid(part, 0)):
+            assert volume.axes == ("z", "y", "x")
+            assert volume.scales == tuple(scale[1:] for scale in part.scales)
+            assert np.array_equal(volume.read(1), whole[1][time, channel])
+
+
 def test_blosc_blocks_stay_blocks(tmp_path):
     values = noise((2, 64, 256, 256))
     write_image(tmp_path / "a.zarr", values, "czyx", levels=1, chunks=(1, 64, 256, 256))

@@ -101,7 +101,7 @@ class Pyramid:
         self._changing, self._changes = threading.Lock(), 0  # of files, met so far
         self.origin: Origin | None = None  # known to whoever made it
         remember(self._owner, self)
-        multiscale = found.multiscale
+        self._multiscale = multiscale = found.multiscale
         self.url = source.url
         self.line = urlsplit(source.url).netloc
         self.shapes = tuple(reader.metadata.shape for reader in readers)

@@ -6,7 +6,7 @@ import dataclasses
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from napari_cryoet.formats.ome_zarr import Level, Multiscale, parse_multiscale
+from napari_cryoet.formats.ome_zarr import Level, Multiscale
 from napari_cryoet.streaming.geometry import BlockIndex, Grid
 from napari_cryoet.streaming.opening import Found
 from napari_cryoet.streaming.origin import Origin
@@ -47,7 +47,7 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     """
     if len({shape[axis] for shape in pyramid.shapes}) != 1:
         raise ValueError(f"the levels of {pyramid.url} differ along axis {axis}")
-    found = Found(pyramid.metadata, _multiscale_without(pyramid, axis), ())
+    found = Found(pyramid.metadata, _multiscale_without(pyramid._multiscale, axis), ())
     parts = []
     for index in range(pyramid.shapes[0][axis]):
         readers = [_PartReader(reader, axis, index) for reader in pyramid._readers]
@@ -108,10 +108,9 @@ class _PartReader:
         return part.copy() if is_small_part else part  # a small part must not keep a large whole in memory
 
 
-def _multiscale_without(pyramid: Pyramid, axis: int) -> Multiscale | None:
-    if not pyramid.axes:
+def _multiscale_without(whole: Multiscale | None, axis: int) -> Multiscale | None:
+    if whole is None:
         return None
-    whole = parse_multiscale(pyramid.metadata, pyramid.url)
     levels = tuple(
         Level(
             level.path,
