@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,11 @@ class _Threads:
     """Daemon threads that run one call after another and end when there is none for a while."""
 
     def __init__(self) -> None:
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Have no thread; see `forks`."""
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._free = 0  # threads that wait, less the calls that are on their way to them
         self._lock = threading.Lock()

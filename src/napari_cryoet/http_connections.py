@@ -18,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from napari_cryoet import http_faults as faults
+from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,11 @@ class Connections:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Know of no connection; see `forks`."""
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 

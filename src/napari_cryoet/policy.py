@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,9 +52,15 @@ class Policy:
         self.offline = offline
         self.max_session_bytes, self.max_minute_bytes = max_session_bytes, max_minute_bytes
         self.coarse_only = coarse_only
-        self._lock = threading.Lock()
-        self._received_bytes = self._promised_bytes = 0
+        self._received_bytes = 0
+        self.start_afresh()
+        start_afresh_in_children(self)
         self._recent: deque[tuple[float, int]] = deque()
+
+    def start_afresh(self) -> None:
+        """Know of no request under way; see `forks`."""
+        self._lock = threading.Lock()
+        self._promised_bytes = 0
 
     @property
     def received_bytes(self) -> int:

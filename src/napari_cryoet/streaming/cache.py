@@ -9,6 +9,8 @@ from collections import OrderedDict
 from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from napari_cryoet.forks import start_afresh_in_children
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
@@ -34,9 +36,14 @@ class MemoryCache(Generic[Value]):
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._entries: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._size_bytes = 0
         self._gone: set[Hashable] = set()  # owners whose entries aren't wanted, also those that are still on their way
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Keep what is there, and let nobody be about to change it; see `forks`."""
+        self._lock = threading.Lock()
+        self._size_bytes = sum(size_bytes for _, size_bytes in self._entries.values())
 
     @property
     def size_bytes(self) -> int:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cryoet.exceptions import CryoETError, StreamError
+from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.flights import Flight, load_flight, next_of
 from napari_cryoet.streaming.line import Line
@@ -63,12 +64,17 @@ class Fetcher:
         self.memory = memory
         self.right_of_way = RightOfWay()
         self._limit, self._clock = threads, clock
+        self._lines: dict[Hashable, Line] = {}
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Have no thread, and know of nobody who waits for or wants anything; see `forks`."""
         self._state = threading.Condition()
         self._queue: deque[Flight] = deque()
         self._wishes = Wishes()
         self._flights: dict[Hashable, Flight] = {}
         self._under_way: set[Flight] = set()
-        self._lines: dict[Hashable, Line] = {}
         self._threads = self._idle = 0
         self._watched_until = math.inf  # when an idle thread will wake to ask, so that not all of them need to
         self._is_views_turn = False

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from napari_cryoet.exceptions import CryoETError, StreamError
+from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -33,6 +34,11 @@ class Once(Generic[Value]):
         self, memory: MemoryCache[object], prefix: tuple[Hashable, ...], size_bytes: Callable[[Value], int]
     ) -> None:
         self._memory, self._prefix, self._size_bytes = memory, prefix, size_bytes
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Know of nothing that is being made; see `forks`."""
         self._pending: dict[Hashable, Future[Value]] = {}
         self._lock = threading.Lock()
 
