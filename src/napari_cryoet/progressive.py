@@ -71,7 +71,7 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
         If that plane can't be read.
     """
     if pyramid.dtype.kind == "c":
-        raise FormatError(f"{pyramid.url} holds complex numbers, which can't be shown.")
+        raise FormatError(f"{pyramid.place} holds complex numbers, which can't be shown.")
     name, channels = _name_of(pyramid), parse_channels(pyramid.metadata)
     common = _world(pyramid) | {"multiscale": len(pyramid.shapes) > 1}
     axis = pyramid.axes.index("c") if "c" in pyramid.axes and len(pyramid.axes) > _SPATIAL_AXES else None
@@ -116,7 +116,7 @@ def _world(pyramid: Pyramid) -> dict[str, Any]:
         "axis_labels": tuple(map(_text, pyramid.axes)),
         "units": tuple(unit if _UNIT.fullmatch(unit) else "pixel" for unit in pyramid.units),
     }
-    finest = parse_multiscale(pyramid.metadata, pyramid.url).levels[0]
+    finest = parse_multiscale(pyramid.metadata, pyramid.place).levels[0]
     if finest.scale is not None:
         world["scale"] = finest.scale
     if finest.translation is not None:
@@ -141,7 +141,7 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
 
 
 def _name_of(pyramid: Pyramid) -> str:
-    said = parse_multiscale(pyramid.metadata, pyramid.url).name if pyramid.axes else ""
+    said = parse_multiscale(pyramid.metadata, pyramid.place).name if pyramid.axes else ""
     return _text(said.strip("/")) or _text(PurePosixPath(pyramid.url.partition("?")[0].replace("\\", "/")).stem)
 
 

@@ -1,12 +1,17 @@
 """What is missing is told apart from what failed, wherever bytes come from."""
 
 import os
+import shutil
 import threading
 
+import numpy as np
 import pytest
 
 from fault_server import FaultServer, ranged
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError
+from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.sources import open_source
 from stream_server import StreamServer
 
@@ -145,6 +150,38 @@ def test_a_query_is_kept_for_every_file_below(tmp_path):
     with StreamServer(tmp_path) as server:
         assert open_source(f"{server.url}/?token=abc").read("x").content == b"1"
         assert server.requests == [("/x?token=abc", None)]
+
+
+@pytest.mark.parametrize("around", ["  {}", "{} ", "{}\n", "\t{}\r\n"])
+def test_blanks_around_an_address_are_no_part_of_it(around, tmp_path):
+    (tmp_path / "x").write_bytes(CONTENT)
+    with StreamServer(tmp_path) as server:
+        assert open_source(around.format(server.url)).read("x").content == CONTENT
+    assert open_source(around.format(tmp_path.as_uri())).read("x").content == CONTENT
+
+
+@pytest.mark.parametrize("address", ["https://[::1", "~nobody-of-this-name/x", "a\0b", "http://\0"])
+def test_what_can_be_no_address_and_no_path_is_refused_with_words(address):
+    with pytest.raises((FormatError, StreamError)):
+        open_source(address).read("x")
+
+
+def test_messages_tell_no_secret_of_an_address(tmp_path):
+    write_pyramid(tmp_path / "a.zarr", np.ones((3, 4, 5), "f4"), 10.0)
+    with StreamServer(tmp_path) as server:
+        address = f"{server.url.replace('//', '//me:hunter2@')}/a.zarr?signature=opensesame"
+        pyramid = open_pyramid(address, cache=None)
+        told = [repr(pyramid), pyramid.place]
+        (tmp_path / "a.zarr" / "0" / "0" / "0" / "0").write_bytes(b"damage")
+        for call in (lambda: pyramid.read(0), lambda: open_mrc(address), lambda: open_pyramid(f"{address}&x")):
+            with pytest.raises((FormatError, StreamError)) as caught:
+                call()
+            told.append(str(caught.value))
+            shutil.rmtree(tmp_path / "a.zarr" / "0")
+            (tmp_path / "a.zarr" / "0").mkdir()
+    assert pyramid.url == address
+    assert "hunter2" not in "".join(told)
+    assert "opensesame" not in "".join(told)
 
 
 def test_a_source_may_be_one_file(tmp_path):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming.addresses import shown_address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,10 +91,11 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
     from napari_cryoet.streaming.sources import open_source
 
     source = open_source(url_or_path)
+    where = shown_address(source.url)
     start = source.read("", length=HEADER_BYTES, stop=stop)
     if start is None:
-        raise FormatError(f"There is no file {source.url}.")
-    header = parse_header(start.content, source.url)
+        raise FormatError(f"There is no file {where}.")
+    header = parse_header(start.content, where)
     _check_end(source, header, start.total_bytes, stop)
     pyramid = plain_pyramid(
         source, header.shape_zyx, header.dtype, offset=header.offset, version=start.version, axes=("z", "y", "x")
@@ -169,4 +171,6 @@ def _check_end(source: ByteSource, header: MrcHeader, size_bytes: int | None, st
         last = source.read("", start=end - voxel_bytes, length=voxel_bytes, stop=stop)
         size_bytes = end - voxel_bytes + len(last.content if last else b"")
     if size_bytes < end:
-        raise StreamError(f"{source.url} is cut short: it ends before the last of its {header.shape_zyx[0]} planes.")
+        raise StreamError(
+            f"{shown_address(source.url)} is cut short: it ends before the last of its {header.shape_zyx[0]} planes."
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.exceptions import DamagedError, FormatError
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
 from napari_cryoet.streaming.versions import Versions
@@ -87,7 +88,8 @@ class _Files:
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
-        self._versions = Versions(source.url)
+        self._where = shown_address(source.url)
+        self._versions = Versions(self._where)
 
     def read(self, place: Place, stop: threading.Event, *, start: int = 0, length: int | None = None) -> Piece | None:
         """Read a part of a place; see `ChunkFiles`."""
@@ -127,7 +129,7 @@ class OwnFiles(_Files):
 
     def describe(self, chunk: Chunk) -> str:
         """The address and the file's name in it."""
-        return f"{self._source.url} ({self._key(chunk)})"
+        return f"{self._where} ({self._key(chunk)})"
 
     def _key(self, chunk: Chunk) -> str:
         return key_below(self._path, self._metadata.chunk_key(chunk))
@@ -156,7 +158,7 @@ class SingleFile(_Files):
     def describe(self, chunk: Chunk) -> str:
         """The file's own address."""
         del chunk
-        return self._source.url
+        return self._where
 
 
 class ShardFiles(_Files):
@@ -218,7 +220,7 @@ class ShardFiles(_Files):
 
     def describe(self, chunk: Chunk) -> str:
         """The address and the shard's name in it."""
-        return f"{self._source.url} ({self._key(chunk)})"
+        return f"{self._where} ({self._key(chunk)})"
 
     def _read_index(self, key: str, stop: threading.Event) -> _HeldIndex | None:
         size = self._layout.index_nbytes

@@ -31,9 +31,9 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakSet
 
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.disk_index import (
     MAX_PART_BYTES,
     WHOLE_FILE,
@@ -149,9 +149,7 @@ class DiskCache:
 
     def tree(self, address: str) -> Tree:
         """What is known of an address."""
-        parts = urlsplit(address)
-        shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-        return Tree(address, shown, self._ask(lambda index: index.find_tree(digest_of(address))))
+        return Tree(address, shown_address(address), self._ask(lambda index: index.find_tree(digest_of(address))))
 
     def find(self, tree: Tree, key: str, start: int = 0, length: int | None = None) -> Part | None:
         """Some bytes of a file, if all of them are kept.

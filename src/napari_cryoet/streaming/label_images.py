@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from napari_cryoet.formats.ome_zarr import is_safe_path
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.sources import open_source
 from napari_cryoet.streaming.zarr_metadata import parse_json
 
@@ -46,7 +47,7 @@ def find_labels(
         piece = source.read(key, length=_MAX_BYTES, stop=stop)
         if piece is None:
             continue
-        document = parse_json(piece.content, f"{source.url}/{key}")
+        document = parse_json(piece.content, f"{shown_address(source.url)}/{key}")
         attributes = document.get("attributes") if key.endswith("zarr.json") else document
         place = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
         names = place.get("labels") if isinstance(place, dict) else None

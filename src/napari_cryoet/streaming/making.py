@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
 from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
 from napari_cryoet.streaming.origin import Origin
@@ -53,7 +54,7 @@ def open_pyramid(
     """
     source = open_source(url_or_path, cache=cache)
     found = find_arrays(source, stop=stop or threading.Event())
-    check_levels(found, source.url)
+    check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
     readers = [_make_reader(source, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)

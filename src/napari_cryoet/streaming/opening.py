@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, find_multiscales, parse_multiscale
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.readers import HEAD_BYTES
 from napari_cryoet.streaming.slabs import is_worth_splitting
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata, parse_json, parse_v2_array, parse_v3_array
@@ -70,7 +71,7 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
     look = _Look(source, stop)
     guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
     look.read([*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads)
-    where = source.url
+    where = shown_address(source.url)
     if (content := look.get("zarr.json")) is not None:
         return _find_v3(look, parse_json(content, f"{where}/zarr.json"), where)
     if look.get(".zarray") is not None:
@@ -115,6 +116,7 @@ class _Look:
 
     def __init__(self, source: ByteSource, stop: threading.Event) -> None:
         self._source, self._stop = source, stop
+        self._where = shown_address(source.url)
         self._contents: dict[str, bytes | None] = {}
         self._pieces: dict[str, Piece] = {}
         self._errors: dict[str, StreamError] = {}
@@ -146,7 +148,7 @@ class _Look:
         """What was read, None where it is missing or could not be read."""
         content = self._contents.get(key)
         if content is not None and len(content) > _MAX_METADATA_BYTES:
-            raise FormatError(f"{self._source.url}/{key} is too large for metadata.")
+            raise FormatError(f"{self._where}/{key} is too large for metadata.")
         return content
 
     def need(self, key: str) -> bytes:
@@ -164,7 +166,7 @@ class _Look:
             return content
         if key in self._errors:
             raise self._errors[key]
-        raise FormatError(f"{self._source.url} is incomplete: {key} is missing.")
+        raise FormatError(f"{self._where} is incomplete: {key} is missing.")
 
     def raise_first_error(self) -> None:
         """Raise what kept a root document from being read, if anything did."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Run
@@ -72,6 +73,8 @@ class Pyramid:
     ----------
     url
         Where it is.
+    place
+        The same for people: without what may be secret in it.
     shapes
         Of the levels as they are stored, finest first.
     dtype
@@ -102,7 +105,7 @@ class Pyramid:
         self.origin: Origin | None = None  # known to whoever made it
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale
-        self.url = source.url
+        self.url, self.place = source.url, shown_address(source.url)
         self.line = urlsplit(source.url).netloc
         self.shapes = tuple(reader.metadata.shape for reader in readers)
         self.dtype = readers[0].metadata.dtype
@@ -118,7 +121,7 @@ class Pyramid:
         self.padded_shapes = padded_shapes(self.shapes, self.factors)
 
     def __repr__(self) -> str:
-        return f"<Pyramid {self.url} {self.shapes[0]} {self.dtype}, {len(self.shapes)} levels>"
+        return f"<Pyramid {self.place} {self.shapes[0]} {self.dtype}, {len(self.shapes)} levels>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Other processes, to which dask may send arrays, open it for themselves."""
@@ -194,7 +197,9 @@ class Pyramid:
             with self._changing:
                 if self._changes == seen:  # else some may be old and some new
                     return values
-        raise ChangedError(f"{self.url} changed while it was read.", hint="Try again once it doesn't change any more.")
+        raise ChangedError(
+            f"{self.place} changed while it was read.", hint="Try again once it doesn't change any more."
+        )
 
     def _assemble(self, values: Block, level: int, box: Box, stop: threading.Event | None) -> None:
         """Fill an array with the values of a box, each block put in its place as it comes."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.chunk_files import (
     ChunkFiles,
     OneFile,
@@ -190,7 +191,8 @@ class ZarrReader:
         shape = metadata.inner_chunk_shape
         self.grid = make_grid(metadata.shape, shape, shape)
         self._source, self._path = source, path
-        self._where = f"{source.url} ({path})" if path else source.url
+        where = shown_address(source.url)
+        self._where = f"{where} ({path})" if path else where
         self._open = partial(open_zarr_array, source, path, metadata.zarr_format, document, stop=stop)
         self._array = self._open()
 

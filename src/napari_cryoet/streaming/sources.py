@@ -314,7 +314,10 @@ def open_source(
     napari_cryoet.streaming.s3 : Where ``s3://`` addresses lead.
     """
     text = str(url_or_path)
-    scheme = urlsplit(text).scheme.lower() if "://" in text else ""
+    scheme = ""
+    if "://" in text:
+        text = text.strip()  # what was pasted may have a blank or line end too many
+        scheme = _scheme_of(text)
     match scheme:
         case "http" | "https":
             return _kept(HttpSource(text, http=http), cache)
@@ -323,12 +326,29 @@ def open_source(
         case "file":
             return FileSource(Path(url2pathname(urlsplit(text).path)))
         case "":
-            return FileSource(Path(text).expanduser())
+            return FileSource(_path_of(text))
         case _:
             raise FormatError(
                 f"Addresses that start with {scheme}:// can't be streamed.",
                 hint="Use the https address, or a path on this computer.",
             )
+
+
+def _scheme_of(address: str) -> str:
+    try:
+        return urlsplit(address).scheme.lower()
+    except ValueError as error:
+        raise FormatError(f"{address!r} isn't an address ({error}).", hint="Check the address.") from error
+
+
+def _path_of(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise FormatError(f"{text!r} can't be a path ({error}).", hint="Check the path.") from error
+    if "\0" in text:
+        raise FormatError(f"{text!r} can't be a path.", hint="Check the path.")
+    return path
 
 
 def _kept(source: ByteSource, cache: DiskCache | Literal["shared"] | None) -> ByteSource:

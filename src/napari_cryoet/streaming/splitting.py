@@ -46,7 +46,7 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
         If levels have different sizes along the axis.
     """
     if len({shape[axis] for shape in pyramid.shapes}) != 1:
-        raise ValueError(f"the levels of {pyramid.url} differ along axis {axis}")
+        raise ValueError(f"the levels of {pyramid.place} differ along axis {axis}")
     found = Found(pyramid.metadata, _multiscale_without(pyramid._multiscale, axis), ())
     parts = []
     for index in range(pyramid.shapes[0][axis]):

@@ -14,6 +14,7 @@ import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError
+from napari_cryoet.streaming.addresses import shown_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -95,7 +96,7 @@ class SourceStore(Store):
         if piece is None:
             return None
         if self._versions.setdefault(key, piece.version) != piece.version:
-            raise ChangedError(f"{self._source.url} ({key}) changed while it was read.")
+            raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
         return piece.content
 
     async def get_partial_values(
@@ -144,7 +145,9 @@ def open_zarr_array(
     try:
         return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if zarr_format == 2 else 3)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise FormatError(f"{source.url}: zarr does not understand the array {path!r} ({error}).") from error
+        raise FormatError(
+            f"{shown_address(source.url)}: zarr does not understand the array {path!r} ({error})."
+        ) from error
 
 
 def read_zarr_array(array: zarr.Array[Any], box: tuple[slice, ...], where: str, stop: threading.Event) -> Block:
