@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 import napari_cryoet
+from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, read_picks
+from stream_server import StreamServer
 
 
 @pytest.fixture
@@ -43,6 +45,19 @@ def test_every_example_is_in_the_docs(project_folder):
     examples = [path.name for path in (project_folder / "examples").glob("*.py")]
 
     assert [name for name in examples if f"examples/{name}" not in pages] == []
+
+
+def test_a_plane_is_watched_while_it_sharpens_until_it_is_exact(project_folder, tmp_path):
+    values = np.random.default_rng(0).normal(size=(20, 270, 262)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 10.0)
+    names, drawn = runpy.run_path(str(project_folder / "examples" / "stream_without_napari.py")), []
+
+    with StreamServer(tmp_path) as server:
+        watched = names["watch_plane"](f"{server.url}/a.zarr", 7, lambda picture, told: drawn.append(told))
+
+    assert np.array_equal(watched, values[7])
+    assert drawn[0].endswith("to come")
+    assert drawn[-1] == "exact"
 
 
 def test_check_picks_finds_the_flip_and_mends_it(run):
