@@ -149,6 +149,18 @@ def test_it_stays_within_its_limit_and_keeps_what_was_used_last(folder):
     assert len(there) >= 17
 
 
+def test_a_clock_that_was_set_back_does_not_keep_new_parts_out(folder, monkeypatch):
+    cache = DiskCache(folder, 10 * len(LARGE))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 10 * 86_400)
+    put_some(cache, range(9))
+    monkeypatch.setattr(time, "time", real)
+    for number in range(20, 25):
+        put_some(cache, [number])
+    for number in range(20, 25):
+        assert find(cache, f"{number}") is not None
+
+
 def test_many_small_parts_are_bounded_too(folder):
     cache = DiskCache(folder, MB)
     for number in range(3000):

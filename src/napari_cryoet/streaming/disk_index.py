@@ -311,7 +311,8 @@ class Index:
         self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def touch(self, parts: Iterable[int], now: float) -> None:
-        """Note that parts were used."""
+        """Note that parts were used; none counts as used later than now, if the clock was set back."""
+        self._sql.execute("UPDATE parts SET used_at = ? WHERE used_at > ?", (now, now))
         self._sql.executemany("UPDATE parts SET used_at = ? WHERE id = ?", ((now, part) for part in parts))
 
     def evict(self, limit_bytes: int) -> list[str]:
