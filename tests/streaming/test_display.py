@@ -1,14 +1,16 @@
 """A display never waits, shows the best there is in its place, and asks for the right things in the right order."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cryoet.exceptions import StreamError
+from napari_cryoet.exceptions import DamagedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import display as display_module
 from napari_cryoet.streaming import open_pyramid
@@ -239,6 +241,30 @@ def test_a_failure_is_told_and_can_be_retried(served, monkeypatch):
     watcher.display.retry()
     assert np.array_equal(watcher.wait(0, 30), noise()[30])
     assert watcher.display.state.error is None
+
+
+def test_a_failure_that_is_remembered_keeps_nothing_of_what_was_read_in_memory(served, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.streaming.fetcher._IDLE_S", 0.01)
+    pyramid, read = open_alone(served), []
+
+    def load(blocks, stop):
+        content = np.zeros(1000)
+        read.append(weakref.ref(content))
+        raise DamagedError("It is damaged.", hint="Ask its owner.") from ValueError(stop)
+
+    for reader in pyramid._readers:
+        monkeypatch.setattr(reader, "load", load)
+    watcher = Watcher(pyramid)
+    watcher.wait(0, 30, until=lambda state: state.error)
+    error = watcher.display.state.error
+    assert type(error) is DamagedError
+    assert str(error) == "It is damaged. Ask its owner."
+    deadline = time.monotonic() + 5
+    while any(content() is not None for content in read):
+        assert time.monotonic() < deadline
+        gc.collect()
+        threading.Event().wait(0.01)
+    watcher.display.close()
 
 
 def test_a_failure_is_never_shown_as_zeros(served, monkeypatch):

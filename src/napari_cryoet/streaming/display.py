@@ -8,6 +8,7 @@ so, and the viewer slices again.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
@@ -271,7 +272,8 @@ class Display:
             for key in to_repeat:
                 self._to_repeat[key] -= 1
             failed = self._missing.intersection(keys) - to_repeat  # what is ahead may fail until it is looked at
-            self._failed.update(dict.fromkeys(failed, (time.monotonic(), error)))
+            told = copy.copy(error)  # without its traceback, which would keep all that was read in memory
+            self._failed.update(dict.fromkeys(failed, (time.monotonic(), told)))
         if to_repeat:
             self._fetcher.ask(self, after_s=0.0)
         if failed:
