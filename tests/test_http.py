@@ -81,6 +81,18 @@ def test_one_connection_serves_many_requests(http, server):
     assert server.connections == 1
 
 
+def test_connections_are_closed_though_an_error_that_came_over_them_is_kept(http, server):
+    error = fails(lambda: http.get(server.behave(reply(b"none", 404))), status=404)
+    (connection,) = server._sockets
+    http.close()
+    deadline = time.monotonic() + 5
+    while connection.fileno() >= 0:  # the server closes it, too
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+    assert http.get(server.behave(reply(CONTENT))) == CONTENT
+    assert error.status == 404
+
+
 def test_a_missing_file_does_not_cost_the_connection(http, server):
     url = server.behave(reply(b"no such key", 404))
     for _ in range(5):

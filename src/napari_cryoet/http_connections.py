@@ -124,6 +124,9 @@ class Connections:
         with self._lock:
             pools, self._pools = tuple(self._pools.values()), {}
         for pool in pools:
+            for server in pool.pools.keys():  # noqa: SIM118 - it can't be iterated over
+                if (idle := pool.pools.get(server)) is not None:
+                    idle.close()  # now, and not once nothing refers to it any more, such as an error that was kept
             pool.clear()
 
     def _make_pool(self, proxy: str) -> urllib3.PoolManager:
