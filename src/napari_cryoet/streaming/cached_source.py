@@ -23,7 +23,7 @@ from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache, Part
-    from napari_cryoet.streaming.disk_writer import Tree
+    from napari_cryoet.streaming.disk_tasks import Tree
     from napari_cryoet.streaming.sources import ByteSource
 
 REVALIDATE_AFTER_S = 3600.0

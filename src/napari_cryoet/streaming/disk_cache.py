@@ -43,19 +43,8 @@ from napari_cryoet.streaming.disk_index import (
     digest_of,
     is_damage,
 )
-from napari_cryoet.streaming.disk_writer import (
-    INDEX_NAME,
-    ConfirmTree,
-    DiskWriter,
-    DropFile,
-    DropPart,
-    DropTree,
-    KeepPart,
-    Task,
-    Tree,
-    own_folder,
-    remove_all,
-)
+from napari_cryoet.streaming.disk_tasks import ConfirmTree, DropFile, DropPart, DropTree, KeepPart, Task, Tree
+from napari_cryoet.streaming.disk_writer import INDEX_NAME, DiskWriter, own_folder, remove_all
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:

@@ -13,161 +13,32 @@ import shutil
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from napari_cryoet.streaming.disk_index import (
     Index,
     IndexDamagedError,
     IndexErrors,
-    PartRow,
-    digest_of,
     is_busy,
     is_damage,
 )
+from napari_cryoet.streaming.disk_tasks import KeepPart
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_cryoet.streaming.disk_tasks import Task
+
 INDEX_NAME = "index.sqlite3"
 _OWN_FOLDER = "napari-cryoet-parts"
 
-_INLINE_BYTES = 2**15  # smaller parts stand in the index itself
-_FILE_UNIT_BYTES = 4096
-_ROW_BYTES = 400
 _GATHER_S = 0.25
 _IDLE_S = 1.0
 _BATCH_BYTES = 16 * 2**20
 _BUSY_TIMEOUT_S = 5.0
 _PAUSE_S = 30.0  # after the disk refused
 _SWEEP_EVERY_S = 86_400.0
-
-
-class Tree:
-    """A web address below which files are kept: an image, an array, or a single file.
-
-    Attributes
-    ----------
-    address
-        The address.
-    number
-        Its number in the index, None where nothing is kept of it (yet).
-    checked_at
-        When its server was last asked whether it is still the same, in seconds since 1970.
-    """
-
-    def __init__(self, address: str, shown: str, found: tuple[int, float] | None) -> None:
-        self.address, self.shown, self.digest = address, shown, digest_of(address)
-        self.number: int | None = found[0] if found else None
-        self.checked_at: float | None = found[1] if found else None
-
-
-class Task(Protocol):
-    """Something to write."""
-
-    size_bytes: int
-
-    def prepare(self, files: PartFiles) -> None:
-        """Write files; OSError where that fails."""
-
-    def apply(self, index: Index, now: float) -> list[str]:
-        """Write into the index; returns the files that have become useless."""
-
-
-@dataclass(slots=True)
-class KeepPart:
-    """A part to keep."""
-
-    tree: Tree
-    row: PartRow
-    content: bytes
-    size_bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size_bytes = len(self.content)
-
-    def prepare(self, files: PartFiles) -> None:
-        """Put large content into a file."""
-        checksum = self.row.sum_with(self.tree.digest, self.content)
-        if len(self.content) <= _INLINE_BYTES:
-            self.row = self.row._replace(checksum=checksum, content=self.content)
-        else:
-            self.row = self.row._replace(checksum=checksum, name=files.write(self.content))
-
-    def apply(self, index: Index, now: float) -> list[str]:
-        """Keep the part, unless its tree was dropped by somebody meanwhile."""
-        if self.tree.number is None:
-            self.tree.number = index.add_tree(self.tree.digest, self.tree.shown, now)
-        elif not index.has_tree(self.tree.number):
-            return [self.row.name] if self.row.name else []
-        cost = _ROW_BYTES + len(self.content)
-        if self.row.name:
-            cost = _ROW_BYTES - -len(self.content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
-        return index.add_part(self.tree.number, self.row, cost, now)
-
-
-@dataclass(slots=True)
-class DropTree:
-    """A tree that isn't what it was."""
-
-    number: int
-    size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
-
-    def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
-        """Forget it."""
-        return index.drop_tree(self.number)
-
-
-@dataclass(slots=True)
-class ConfirmTree:
-    """A tree that is still what it was."""
-
-    number: int
-    size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
-
-    def apply(self, index: Index, now: float) -> list[str]:
-        """Note when."""
-        index.set_checked(self.number, now)
-        return []
-
-
-@dataclass(slots=True)
-class DropFile:
-    """A file of which something was no good."""
-
-    tree: Tree
-    key: str
-    size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
-
-    def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
-        """Forget its parts."""
-        return [] if self.tree.number is None else index.drop_file(self.tree.number, self.key)
-
-
-@dataclass(slots=True)
-class DropPart:
-    """A part that is damaged."""
-
-    number: int
-    checksum: bytes
-    size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
-
-    def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
-        """Forget it."""
-        return index.drop_part(self.number, self.checksum)
 
 
 class DiskWriter:

@@ -21,6 +21,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.streaming.admission import has_room_ahead, lowest_priority, would_delay_first_sight
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.flights import Flight, load_flight, next_of
 from napari_cryoet.streaming.line import Line
@@ -371,7 +372,7 @@ class Fetcher:
     def _next_flight(self, now: float) -> Flight | None:
         """What somebody waits for before what somebody wants; in turn where both are urgent."""
         if not self._queue:
-            return self._next_wish(now, self._lowest_priority())
+            return self._next_wish(now, lowest_priority(self._under_way, self._limit))
         flight = self._next_wish(now, Priority.VIEW) if self._is_views_turn else None
         self._is_views_turn = flight is None
         return flight or self._queue.popleft()
@@ -384,33 +385,16 @@ class Fetcher:
             if not keys:
                 self._wishes.pop()
                 continue
-            if priority >= Priority.AHEAD and not self._has_room_ahead(run, len(keys)):
-                self._line(run.line).filled(now)
+            line, size_bytes = self._line(run.line), run.wire_bytes * len(keys)
+            on_line = [flight for flight in self._under_way if flight.is_on(run.line)]
+            if priority >= Priority.AHEAD and not has_room_ahead(on_line, line, size_bytes):
+                line.filled(now)
                 return None
-            if priority == Priority.VIEW and self._would_delay_first_sight(run, len(keys)):
+            if priority == Priority.VIEW and would_delay_first_sight(on_line, line, size_bytes):
                 return None
             self._wishes.pop(served_at=now)
             return self._register(run, keys, priority)
         return None
-
-    def _lowest_priority(self) -> Priority:
-        ahead = sum(flight.is_ahead and not flight.is_off_the_line for flight in self._under_way)
-        if ahead >= max(1, self._limit * 3 // 4):
-            return Priority.VIEW
-        if ahead >= max(1, self._limit // 2) or any(flight.is_view for flight in self._under_way):
-            return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
-        return Priority.BACKGROUND
-
-    def _has_room_ahead(self, run: Run, n_keys: int) -> bool:
-        ahead = sum(f.size_bytes for f in self._under_way if f.is_ahead and _is_on(run.line, f))
-        return self._line(run.line).may_carry_more(ahead, run.wire_bytes * n_keys)
-
-    def _would_delay_first_sight(self, run: Run, n_keys: int) -> bool:
-        """Whether a narrow line would be shared with a picture that shows nothing yet, which would keep it empty."""
-        views = [flight for flight in self._under_way if flight.is_view and _is_on(run.line, flight)]
-        if not any(flight.priority == Priority.FIRST_SIGHT for flight in views):
-            return False
-        return not self._line(run.line).may_carry_more(sum(f.size_bytes for f in views), run.wire_bytes * n_keys)
 
     def _finish(self, flight: Flight, result: dict[Hashable, Block] | CryoETError) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
@@ -445,10 +429,6 @@ def _belongs_to(flight: Flight, owner: Hashable) -> bool:
     """Whether its keys are tuples which start with ``owner``."""
     key = flight.keys[0]
     return isinstance(key, tuple) and key[0] == owner
-
-
-def _is_on(line: Hashable, flight: Flight) -> bool:
-    return flight.run.line == line and not flight.is_off_the_line
 
 
 def _owned_bytes(block: Block) -> int:

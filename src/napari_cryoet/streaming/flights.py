@@ -44,6 +44,10 @@ class Flight:
         """Whether nobody looks at it yet."""
         return self.priority is not None and self.priority >= Priority.AHEAD
 
+    def is_on(self, line: Hashable) -> bool:
+        """Whether a line is busy with it."""
+        return self.run.line == line and not self.is_off_the_line
+
     @property
     def is_view(self) -> bool:
         """Whether somebody looks at where it belongs."""
