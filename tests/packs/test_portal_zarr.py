@@ -212,3 +212,20 @@ def test_an_mrc_of_another_dtype_must_hold_the_same_values():
     assert as_mrc_dtype(np.array([[-3.0, 7.0]], "f4"), "i2").dtype == np.int16
     with pytest.raises(ValueError, match="int16"):
         as_mrc_dtype(np.array([0.5], "f4"), "i2")
+
+
+def test_an_mrc_is_not_written_through_the_memory_map_since_a_full_disk_would_kill_the_process(tmp_path, monkeypatch):
+    volume = np.random.default_rng(2).integers(-9, 9, (5, 6, 7)).astype(np.int16)
+    new_mmap = mrcfile.new_mmap
+
+    def new_read_only_mmap(*arguments, **options):
+        mrc = new_mmap(*arguments, **options)
+        mrc.data.setflags(write=False)
+        return mrc
+
+    monkeypatch.setattr(mrcfile, "new_mmap", new_read_only_mmap)
+    write_mrc(tmp_path / "a.mrc", volume, 10.0)
+
+    with mrcfile.open(tmp_path / "a.mrc") as mrc:
+        np.testing.assert_array_equal(mrc.data, volume)
+        assert (float(mrc.header.dmin), float(mrc.header.dmax)) == (volume.min(), volume.max())

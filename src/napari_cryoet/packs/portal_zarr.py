@@ -155,11 +155,13 @@ def write_mrc(
     try:
         with mrcfile.new_mmap(path, volume_zyx.shape, MRC_MODES[dtype.name], overwrite=True) as mrc:
             statistics = _Statistics()
-            for planes in _slabs(volume_zyx.shape, plane_bytes_limit=64 << 20, itemsize=dtype.itemsize):
-                raise_if_stopped(stop)
-                block = np.asarray(volume_zyx[planes, slice(None), slice(None)])
-                mrc.data[planes] = block
-                statistics.add(block)
+            with path.open("rb+") as file:  # a full disk says so; through the memory map, it would kill the process
+                file.seek(mrc.header.nbytes)
+                for planes in _slabs(volume_zyx.shape, plane_bytes_limit=64 << 20, itemsize=dtype.itemsize):
+                    raise_if_stopped(stop)
+                    block = np.asarray(volume_zyx[planes, slice(None), slice(None)])
+                    file.write(np.ascontiguousarray(block, mrc.data.dtype).data)
+                    statistics.add(block)
             mrc.voxel_size = round(float(spacing_angstrom), 3)
             mrc.header.ispg = 1
             mrc.header.nlabl = 1
