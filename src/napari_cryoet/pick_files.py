@@ -28,7 +28,7 @@ from napari_cryoet.formats.exchange import (
     empty_column,
     kinds_of,
     plain_columns,
-    refuse_large,
+    refuse_unreadable,
 )
 from napari_cryoet.pick_formats import (
     FORMATS,
@@ -128,7 +128,7 @@ def read_picks(
         raise FormatError(
             f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
         )
-    refuse_large(path)
+    refuse_unreadable(path, is_text=name != "parquet")
     notes = _notes_of(path, name)
     wanted = Context(spacing_angstrom, shape_zyx, tomogram)
     own = _own_grid(notes)

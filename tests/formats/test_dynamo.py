@@ -84,7 +84,7 @@ def test_complex_numbers_where_nobody_needs_them_are_no_matter(tmp_path):
     assert read_picks(tmp_path / "a.tbl").points_zyx.tolist() == [[3, 2, 1]]
     row[23] = "2+1i"
     (tmp_path / "a.tbl").write_text(" ".join(row) + "\n")
-    with pytest.raises(FormatError, match="column x isn't numbers"):
+    with pytest.raises(FormatError, match="x isn't a column of numbers: row 1 has"):
         read_picks(tmp_path / "a.tbl")
 
 

@@ -220,7 +220,7 @@ def test_scores_are_exact_and_what_else_there_is_is_kept(tmp_path):
         ("data_global\n\nloop_\n_rlnTomoName\nTS_1\n", "blocks are global"),
         ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 three\n", "numbers"),
         ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 inf\n", "finite"),
-        ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2\n", "STAR file"),
+        ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2\n", "line 7: 2 values where 3"),
     ],
 )
 def test_what_is_no_file_of_positions_says_why(tmp_path, text, why):
@@ -399,3 +399,52 @@ def test_positions_in_two_blocks_are_refused_and_not_halved(tmp_path):
 def test_a_tomogram_without_a_name_is_said_to_get_one():
     assert "what the tomogram is called" in losses(Picks([[1, 2, 3]]), "relion3")[0]
     assert losses(Picks([[1, 2, 3]], about={"run_name": "TS_1"}), "relion3") == ()
+
+
+class TestPositionsOfBothKindsWithoutTheTomogramsSize:
+    labels = f"{CENTRED} rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOpticsGroup"
+    rows = ("TS_1 -800 0 4 0 200 102 1", "TS_1 -790.04 0 4 5 200 102 1", "TS_1 0 0 0 400 200 100 1")
+
+    def test_pixels_suffice_and_that_they_were_taken_is_said(self, tmp_path):
+        path = star(tmp_path, self.labels, *self.rows)
+
+        assert read(path).points_zyx.tolist() == [[102, 200, 0], [102, 200, 5], [100, 200, 400]]
+        assert read(path).spacing_angstrom == 2.0
+        assert read(path, Context(8.0)).points_zyx.tolist() == [[25.5, 50, 0], [25.5, 50, 1.25], [25, 50, 100]]
+        assert "nobody said how large it is" in read(path).about["warnings"][0]
+
+    def test_rows_that_need_another_centre_than_the_rest_are_refused(self, tmp_path):
+        path = star(tmp_path, self.labels, *self.rows, "TS_1 0 0 0 400 200 101 1")
+
+        with pytest.raises(FormatError, match=r"row 4: rlnCoordinateZ and rlnCenteredCoordinateZAngst differ by anoth"):
+            read(path)
+
+    def test_the_size_is_still_asked_for_where_pixels_have_no_width(self, tmp_path):
+        path = star(tmp_path, self.labels, *self.rows, before="")
+
+        with pytest.raises(MissingContextError, match="how large the tomogram is"):
+            read(path)
+
+    def test_no_rows_need_no_centre(self, tmp_path):
+        assert len(read(star(tmp_path, self.labels))) == 0
+
+
+def test_a_width_of_pixels_that_cant_be_one_is_left_out_and_said(tmp_path):
+    labels = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnMicrographPixelSize"
+    found = read(star(tmp_path, labels, "1 2 3 0", before=""))
+
+    assert found.spacing_angstrom is None
+    assert found.about["warnings"] == ["Pixels can't be 0 Å wide, as its rlnMicrographPixelSize says: it was left out."]
+
+
+def test_a_particle_of_an_optics_group_that_there_isnt_is_named(tmp_path):
+    with pytest.raises(FormatError, match=r"its optics table has no group 7\."):
+        read(star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 7"))
+
+
+def test_rows_are_counted_as_the_file_has_them_whichever_tomogram_is_read(tmp_path):
+    path = star(tmp_path, PIXELS, "TS_1 1 2 3 1", "TS_2 1 2 3 1", "TS_2 1 nan 3 1")
+
+    assert len(read(path, Context(tomogram="TS_1"))) == 1
+    with pytest.raises(FormatError, match="row 3 has no finite position along y"):
+        read(path, Context(tomogram="TS_2"))

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_large
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_unreadable
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who we are where nobody says; session 0 is copick's for picks that a tool made.
@@ -255,7 +255,7 @@ def _spacing(document: Mapping[str, Any]) -> float | None:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    refuse_large(path)
+    refuse_unreadable(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:

@@ -25,8 +25,9 @@ from napari_cryoet.formats.exchange import (
     checked_picks,
     choose_tomogram,
     listed,
+    numbers_in,
     orientations_of,
-    refuse_large,
+    refuse_unreadable,
     rotation_losses,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -189,7 +190,7 @@ def write_table(picks: Picks, path: Path) -> int:
 def _table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    refuse_large(path)
+    refuse_unreadable(path)
     names = _columns()
     try:
         table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
@@ -209,11 +210,11 @@ def _table(path: Path) -> pd.DataFrame:
 def _numbers(path: Path, name: str, texts: pd.Series) -> NDArray[np.float64]:
     """A column of numbers; of complex ones, which Dynamo leaves in columns that nobody needs, NaN."""
     try:
-        return np.array([float(text) for text in texts], dtype=np.float64)
-    except ValueError as error:
+        return numbers_in(path, name, texts.tolist())
+    except FormatError:
         if name not in _OWN and all(_NUMBER.fullmatch(text) for text in texts):
             return np.full(len(texts), np.nan)
-        raise FormatError(f"{path.name} is no Dynamo table: its column {name} isn't numbers ({error}).") from error
+        raise
 
 
 def _columns() -> tuple[str, ...]:
@@ -227,7 +228,7 @@ def _table_map(path: Path) -> dict[int, str]:
     beside = path.with_suffix(".doc")
     if not beside.is_file():
         return {}
-    refuse_large(beside)
+    refuse_unreadable(beside)
     lines = [line.split(None, 1) for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
     return {int(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdecimal()}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import numbers
 import re
+import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +27,10 @@ _ROUNDED: Final = 1e-6
 
 _WHOLE: Final = re.compile(r"\s*[+-]?(?:0|[1-9]\d*)\s*", re.ASCII)
 _PADDED: Final = re.compile(r"\s*[+-]?0\d")
+
+_COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zX": "xz", b"PK\x03\x04": "zip"}
+#: How much of a name a message shows.
+_SHOWN_NAME: Final = 60
 
 Kind = Literal["text", "whole", "real", "truth"]
 
@@ -113,17 +120,32 @@ def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) ->
 
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names in a sentence, not more than fit into one."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    return ", ".join(map(shortened, names[:most])) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
-def refuse_large(path: Path) -> None:
-    """Refuse a file that is no file, or beyond `MAX_FILE_BYTES`."""
+def refuse_unreadable(path: Path, *, is_text: bool = True) -> None:
+    """Refuse what no reader gets anything of: what is no file, is compressed, or is beyond `MAX_FILE_BYTES`.
+
+    Parameters
+    ----------
+    is_text
+        Whether the format is one of texts in UTF-8; then one in UTF-16 is refused too.
+    """
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise FormatError(f"{str(path)!r} is no file.")
+        with path.open("rb") as file:
+            start = file.read(4)
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-    if size_bytes > MAX_FILE_BYTES:
-        raise FormatError(f"{path.name} is too large for a file of picks ({size_bytes:,} bytes).")
+    if status.st_size > MAX_FILE_BYTES:
+        raise FormatError(f"{path.name} is too large for a file of picks ({status.st_size:,} bytes).")
+    packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
+    if packed is not None:
+        raise FormatError(f"{path.name} is compressed with {packed}.", hint="Unpack it first.")
+    if is_text and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FormatError(f"{path.name} is text in UTF-16.", hint="Save the file anew, with the encoding UTF-8.")
 
 
 def typed(texts: Iterable[Any]) -> NDArray[Any]:
@@ -153,6 +175,36 @@ def number_of(value: Any) -> float:
     if isinstance(value, str) and "_" in value:
         raise ValueError(f"could not convert string to float: {value!r}")
     return float(value)
+
+
+def numbers_in(path: Path, name: str, values: Sequence[Any], rows: Sequence[int] | None = None) -> NDArray[np.float64]:
+    """A column of a file as numbers, NaN where it says nothing.
+
+    Parameters
+    ----------
+    rows
+        What the file's rows are counted as in messages; by default from 1.
+
+    Raises
+    ------
+    FormatError
+        Which row of the column holds something else.
+    """
+    found = np.empty(len(values))
+    for index, value in enumerate(values):
+        try:
+            found[index] = math.nan if value is None or value == "" else number_of(value)
+        except (TypeError, ValueError) as error:
+            row = index + 1 if rows is None else rows[index]
+            raise FormatError(
+                f"{path.name}: {name} isn't a column of numbers: row {row} has {shortened(str(value))!r}."
+            ) from error
+    return found
+
+
+def shortened(text: str) -> str:
+    """As much of a text as a message shows."""
+    return text if len(text) <= _SHOWN_NAME else f"{text[:_SHOWN_NAME]}…"
 
 
 def _whole(value: Any) -> int:
@@ -243,16 +295,38 @@ def kinds_of(features: Mapping[str, NDArray[Any]]) -> dict[str, Kind]:
     return {name: kind_of(column) for name, column in features.items()}
 
 
-def checked_picks(path: Path, *, called: str = "row", **columns: Any) -> Picks:
-    """Picks, or words about the file for what makes none; what their file ``called`` them is for warnings."""
+def checked_picks(path: Path, *, called: str = "row", rows: Sequence[int] | None = None, **columns: Any) -> Picks:
+    """Picks, or words about the file for what makes none.
+
+    Parameters
+    ----------
+    called, rows
+        What the file's picks are called and counted as in messages; by default from 1.
+    """
+    _refuse_unplaceable(path, called, rows, np.asarray(columns["points_zyx"], dtype=np.float64))
+    ids = columns.get("ids")
+    if ids is not None and len(set(ids.tolist())) < len(ids):
+        twice = next(number for number, count in Counter(ids.tolist()).items() if count > 1)
+        raise FormatError(f"{path.name} can't be used: it has several picks with the id {twice}.")
     try:
         picks = Picks(**columns)
     except ValueError as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
-    said = rotation_warnings(picks.rotations_zyx, np.arange(1, len(picks) + 1), called)
+    numbers = np.arange(1, len(picks) + 1) if rows is None else np.asarray(rows)
+    said = rotation_warnings(picks.rotations_zyx, numbers, called)
     if not said:
         return picks
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), *said]})
+
+
+def _refuse_unplaceable(path: Path, called: str, rows: Sequence[int] | None, points_zyx: NDArray[np.float64]) -> None:
+    are_odd = ~np.isfinite(points_zyx).all(axis=1)
+    if not are_odd.any():
+        return
+    first = int(np.flatnonzero(are_odd)[0])
+    axes = [axis for axis, value in zip("zyx", points_zyx[first].tolist(), strict=True) if not math.isfinite(value)]
+    which = first + 1 if rows is None else rows[first]
+    raise FormatError(f"{path.name} can't be used: {called} {which} has no finite position along {' and '.join(axes)}.")
 
 
 def rotation_warnings(rotations: NDArray[np.float64] | None, numbers: NDArray[np.int64], called: str) -> list[str]:

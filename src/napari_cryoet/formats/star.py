@@ -20,7 +20,7 @@ Labels that RELION doesn't know are kept by it: ours start with ``napariCryoet``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -34,10 +34,11 @@ from napari_cryoet.formats.exchange import (
     checked_picks,
     choose_tomogram,
     listed,
-    number_of,
-    refuse_large,
+    numbers_in,
+    refuse_unreadable,
     typed,
 )
+from napari_cryoet.formats.star_blocks import Block, read_blocks
 from napari_cryoet.picks import Picks
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ GROUP: Final = "rlnOpticsGroup"
 PROJECT: Final = "relion"
 _OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
 _LINES_LOOKED_AT: Final = 1_000
+_MISSING: Final = frozenset({"nan", "NaN", "<NA>"})
 #: How far positions in ångström may be from those in pixels: as far as rounding to one decimal brings them.
 _ROUNDING_PIXELS: Final = 0.1
 _START_CHARACTERS: Final = 2**16
@@ -120,6 +122,7 @@ def read_star(path: Path, context: Context) -> Picks:
         features[GROUP] = typed(table[GROUP])
     return checked_picks(
         path,
+        rows=rows.numbers_in_file,
         points_zyx=points_xyz[:, ::-1],
         spacing_angstrom=spacing,
         rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
@@ -137,13 +140,11 @@ class _Rows:
 
     def __init__(self, path: Path, table: pd.DataFrame, optics: pd.DataFrame | None, context: Context) -> None:
         self._path, self._table, self._optics, self._context = path, table, optics, context
+        self.numbers_in_file: list[int] = (table.index.to_numpy() + 1).tolist()  # of its rows
         self.warnings: list[str] = []
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        try:
-            return np.array([number_of(value) for value in self._table[label]], dtype=np.float64)
-        except ValueError as error:
-            raise FormatError(f"{self._path.name}: {label} isn't a column of numbers ({error}).") from error
+        return numbers_in(self._path, label, self._table[label].tolist(), self.numbers_in_file)
 
     def whole(self, label: str) -> NDArray[np.int64] | None:
         if label not in self._table:
@@ -159,7 +160,7 @@ class _Rows:
         shifts = self._shifts_angstrom()
         wanted = self._context.spacing_angstrom
         own = None if pixel is None or not len(pixel) else float(pixel[0])
-        if all(label in self._table for label in CENTRED):
+        if all(label in self._table for label in CENTRED) and not self._needs_no_centre(pixel):
             positions = self._triple(CENTRED) + self._centre_angstrom(pixel)
             self._refuse_contradictions(positions, pixel)
             positions = positions - shifts
@@ -199,10 +200,34 @@ class _Rows:
             row, axis = (int(index) for index in differ[0])
             centred = self.numbers(CENTRED[axis])[row]
             raise FormatError(
-                f"{self._path.name}, row {int(self._table.index[row]) + 1}: {PIXELS[axis]} {pixels[row, axis]:.10g} at "
+                f"{self._path.name}, row {self.numbers_in_file[row]}: {PIXELS[axis]} {pixels[row, axis]:.10g} at "
                 f"{pixel[row]:g} Å a pixel and {CENTRED[axis]} {centred:.10g} aren't the same place{at}.",
                 hint="Remove the columns that are wrong; those of one kind are enough.",
             )
+
+    def _needs_no_centre(self, pixel: NDArray[np.float64] | None) -> bool:
+        """Whether nobody knows the tomogram's size, and positions in pixels say the same places without it.
+
+        The centre is then what all rows differ by; where they don't agree on it, one of the two kinds is wrong.
+        """
+        if pixel is None or not all(label in self._table for label in PIXELS) or self._known_centre(pixel) is not None:
+            return False
+        centres = self._triple(PIXELS) * pixel[:, None] - self._triple(CENTRED)
+        with np.errstate(invalid="ignore"):
+            centre = np.median(centres, axis=0) if len(centres) else np.zeros(3)
+            differ = np.argwhere(np.abs(centres - centre) > 2 * _ROUNDING_PIXELS * pixel[:, None])
+        if len(differ):
+            row, axis = (int(index) for index in differ[0])
+            raise FormatError(
+                f"{self._path.name}, row {self.numbers_in_file[row]}: {PIXELS[axis]} and {CENTRED[axis]} differ by "
+                "another centre of the tomogram than in other rows.",
+                hint="Remove the columns that are wrong; those of one kind are enough.",
+            )
+        self.warnings.append(
+            "Its positions in pixels were taken; those from the centre say the same if the tomogram is as large as "
+            "they need, and nobody said how large it is."
+        )
+        return True
 
     def rotations_xyz(self) -> NDArray[np.float64] | None:
         """Active matrices; None where the file has no angles."""
@@ -231,8 +256,12 @@ class _Rows:
         """The width of the pixels in which each row counts, as the file says it."""
         for label in PIXEL_SIZES:
             values = self._by_group(label)
-            if values is not None and np.isfinite(values).all() and (values > 0).all():
+            if values is None:
+                continue
+            if (np.isfinite(values) & (values > 0)).all():
                 return values
+            odd = values[~(np.isfinite(values) & (values > 0))][0]
+            self.warnings.append(f"Pixels can't be {odd:g} Å wide, as its {label} says: it was left out.")
         for label in ("rlnImagePixelSize", "rlnPixelSize"):
             values = self._by_group(label)
             if values is not None and len(values):
@@ -251,22 +280,26 @@ class _Rows:
         try:
             if GROUP in optics and GROUP in self._table:
                 of_group = dict(zip(optics[GROUP], map(float, optics[label]), strict=True))
+                lost = [group for group in dict.fromkeys(self._table[GROUP]) if group not in of_group]
+                if lost:
+                    raise FormatError(
+                        f"{self._path.name}: its optics table has no group {listed(list(map(str, lost)))}."
+                    )
                 return np.array([of_group[group] for group in self._table[GROUP]], dtype=np.float64)
             widths = {float(width) for width in optics[label]}
             if len(widths) > 1:  # which of them, nobody knows
                 self.warnings.append(f"The optics groups differ in {label}, and particles have no {GROUP}.")
                 return None
             return np.full(len(self._table), widths.pop())
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise FormatError(f"{self._path.name}: the optics table has no usable {label} ({error}).") from error
 
     def _centre_angstrom(self, pixel: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Half the tomogram's size in x, y, z."""
+        known = self._known_centre(pixel)
+        if known is not None:
+            return known
         context = self._context
-        if context.shape_zyx is not None and context.spacing_angstrom is not None:
-            return np.array(context.shape_zyx[::-1]) * context.spacing_angstrom / 2
-        if pixel is not None and all(label in self._table for label in _SIZES):
-            return self._triple(_SIZES) * pixel[:, None] / 2
         missing: list[Literal["spacing_angstrom", "shape_zyx"]] = []
         missing += [] if context.spacing_angstrom is not None else ["spacing_angstrom"]
         missing += [] if context.shape_zyx is not None else ["shape_zyx"]
@@ -275,6 +308,14 @@ class _Rows:
             hint="Give the tomogram's voxel spacing and its size in voxels.",
             missing=tuple(missing),
         )
+
+    def _known_centre(self, pixel: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        context = self._context
+        if context.shape_zyx is not None and context.spacing_angstrom is not None:
+            return np.array(context.shape_zyx[::-1]) * context.spacing_angstrom / 2
+        if pixel is not None and all(label in self._table for label in _SIZES):
+            return self._triple(_SIZES) * pixel[:, None] / 2
+        return None
 
     def _shifts_angstrom(self) -> NDArray[np.float64]:
         """What is to be subtracted from positions, in the tomogram's axes."""
@@ -315,44 +356,36 @@ def _project(optics: pd.DataFrame | None, general: dict[str, Any]) -> dict[str, 
 
 def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
     """The block with positions, the blocks of optics groups and of general facts if there are; all values as texts."""
-    import starfile
-
-    refuse_large(path)
-    try:
-        labels = sorted(set(_labels_in(path)))
-        blocks = starfile.read(path, always_dict=True, parse_as_string=labels)  # numbers are ours to read, exactly
-    except Exception as error:  # the parser fails in as many ways as there are damaged files
-        raise FormatError(f"{path.name} is no STAR file that can be read ({error}).") from error
-    tables = {name: _as_table(block) for name, block in blocks.items()}
-    found = [table for table in tables.values() if set(PIXELS) <= set(table) or set(CENTRED) <= set(table)]
+    refuse_unreadable(path)
+    blocks = read_blocks(path)
+    found = [block for block in blocks if set(PIXELS) <= set(block.labels) or set(CENTRED) <= set(block.labels)]
+    names = [block.name for block in blocks]
     if len(found) > 1:
         raise FormatError(
-            f"{path.name} has positions in {len(found)} blocks, of {listed(list(blocks))}.",
+            f"{path.name} has positions in {len(found)} blocks, of {listed(names)}.",
             hint="Put them into one block, or into files of their own.",
         )
     if not found:
-        flat = any(set(PIXELS[:2]) <= set(table) for table in tables.values())
-        what = "its positions have no z" if flat else f"its blocks are {listed(list(blocks)) or 'none'}"
+        flat = any(set(PIXELS[:2]) <= set(block.labels) for block in blocks)
+        what = "its positions have no z" if flat else f"its blocks are {listed(names) or 'none'}"
         raise FormatError(
             f"{path.name} holds no positions of particles in a volume ({what}).",
             hint="Choose the file of particles, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
         )
-    general = blocks.get("general")
-    return found[0], tables.get("optics"), general if isinstance(general, dict) else {}
+    optics = next((block for block in blocks if block.name == "optics"), None)
+    general = next((block for block in blocks if block.name == "general" and not block.is_loop), None)
+    facts = {} if general is None else dict(zip(general.labels, general.rows[0], strict=True))
+    return _as_table(found[0]), None if optics is None else _as_table(optics), facts
 
 
-def _as_table(block: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:
-    """A block as a table; one that lists its labels with a value each is a table of one row."""
+def _as_table(block: Block) -> pd.DataFrame:
+    """A block as a table of texts, with NaN where nothing is known."""
     import pandas as pd
 
-    if isinstance(block, pd.DataFrame):
-        return block
-    return pd.DataFrame({label: [str(value)] for label, value in block.items()})
-
-
-def _labels_in(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            text = line.strip()
-            if text.startswith("_"):
-                yield text.split()[0][1:]
+    columns = zip(*block.rows, strict=True) if block.rows else [()] * len(block.labels)
+    return pd.DataFrame(
+        {
+            label: np.array([math.nan if value in _MISSING else value for value in column], dtype=object)
+            for label, column in zip(block.labels, columns, strict=True)
+        }
+    )

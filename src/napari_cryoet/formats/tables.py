@@ -34,8 +34,8 @@ from napari_cryoet.formats.exchange import (
     as_kind,
     checked_picks,
     listed,
-    number_of,
-    refuse_large,
+    numbers_in,
+    refuse_unreadable,
     typed,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -97,7 +97,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     """
     import pandas as pd
 
-    refuse_large(path)
+    refuse_unreadable(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -120,7 +120,7 @@ def read_parquet(path: Path, context: Context) -> Picks:
     """The picks of a Parquet file; raises as `read_csv` does."""
     import pyarrow.parquet as pq
 
-    refuse_large(path)
+    refuse_unreadable(path, is_text=False)
     try:
         count = pq.read_metadata(path).num_rows
         if count > MAX_PICKS:  # compressed, any number of them takes next to nothing
@@ -291,10 +291,8 @@ def _own_spacing(path: Path, columns: Mapping[str, NDArray[Any]]) -> float | Non
 
 
 def _numbers(path: Path, columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
-    try:
-        return np.array([math.nan if value in ("", None) else number_of(value) for value in columns[name].tolist()])
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{path.name}: {name} isn't a column of numbers ({error}).") from error
+    column = columns[name]
+    return column.astype(np.float64) if column.dtype.kind in "iuf" else numbers_in(path, name, column.tolist())
 
 
 def _whole(

@@ -1,0 +1,118 @@
+"""The blocks of a STAR file, whatever is in them: labels and their values, all as texts.
+
+Read as RELION does and CIF means it: lines that start with ``#`` are comments, as is the rest of a line from a word on
+that starts so; a value with spaces stands in quotes. Lines end as on any system, also where several were at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from napari_cryoet.exceptions import FormatError
+
+_WORD: Final = re.compile(r"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\S+)""")
+_SHOWN: Final = 5
+
+
+@dataclass(slots=True)
+class Block:
+    """One block, or one loop of it.
+
+    Attributes
+    ----------
+    name
+        What stands after ``data_``.
+    labels
+        Without their underscore, in the file's order.
+    rows
+        One value a label, in each. A block that lists its labels with a value each has a single row.
+    is_loop
+        Whether it is a table; else a list of facts.
+    """
+
+    name: str
+    labels: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    is_loop: bool = False
+
+
+def read_blocks(path: Path) -> list[Block]:
+    """All blocks that hold anything.
+
+    Raises
+    ------
+    FormatError
+        If a row has more or fewer values than there are labels, a block has a label twice, or it is no text.
+    """
+    blocks: list[Block] = []
+    for number, words in _lines(path):
+        start = words[0]
+        if start.startswith("data_") and len(words) == 1:
+            blocks.append(Block(start[len("data_") :]))
+        elif not blocks:
+            raise FormatError(f"{path.name} is no STAR file: line {number} stands before any block.")
+        elif start == "loop_":
+            if blocks[-1].labels:
+                blocks.append(Block(blocks[-1].name))
+            blocks[-1].is_loop = True
+        else:
+            _take(path, number, words, blocks)
+    return [block for block in blocks if block.labels]
+
+
+def _take(path: Path, number: int, words: list[str], blocks: list[Block]) -> None:
+    """Add a label, a label with its value, or a row to the last block."""
+    block = blocks[-1]
+    is_label = words[0].startswith("_") and not (block.is_loop and block.rows)
+    if is_label:
+        label = words[0][1:]
+        if label in block.labels:
+            raise FormatError(f"{path.name}, line {number}: its block {block.name!r} has {label} twice.")
+        block.labels.append(label)
+        if not block.is_loop:
+            block.rows = [[*(block.rows[0] if block.rows else []), " ".join(words[1:])]]
+    elif block.is_loop and len(words) == len(block.labels):
+        block.rows.append(words)
+    else:
+        expected = f"{len(block.labels)} columns" if block.is_loop else "a label"
+        raise FormatError(
+            f"{path.name}, line {number}: {len(words)} values where {expected} should be ({_shown(words)})."
+        )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The words of each line that has any, with its number."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        raise FormatError(
+            f"{path.name}, line {number}: this isn't UTF-8 text.", hint="Save the file anew, with the encoding UTF-8."
+        ) from error
+    except OSError as error:
+        raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        words = _words(line)
+        if words:
+            yield number, words
+
+
+def _words(line: str) -> list[str]:
+    if "#" not in line and '"' not in line and "'" not in line:
+        return line.split()
+    words = []
+    for match in _WORD.finditer(line):
+        single, double, bare = match.groups()
+        if bare is not None and bare.startswith("#"):
+            break
+        words.append(next(value for value in (single, double, bare) if value is not None))
+    return words
+
+
+def _shown(words: Sequence[str]) -> str:
+    return ", ".join(repr(word[:20]) for word in words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
