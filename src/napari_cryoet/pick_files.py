@@ -8,7 +8,6 @@ long as the file is the one that it was written for. `read_picks` takes both up 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.export_notes import grid_of, read_notes
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.exchange import (
     Context,
@@ -34,7 +34,6 @@ from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
     MISSING_WORDS,
-    RELION,
     SUFFIXES,
     TITLES,
     PickFormat,
@@ -45,7 +44,7 @@ from napari_cryoet.pick_formats import (
     missing_for,
 )
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance_beside import path_beside, read_beside, remove_beside, written_with_provenance
+from napari_cryoet.provenance_beside import path_beside, remove_beside, written_with_provenance
 from napari_cryoet.volumes import spacing_in_layout
 from napari_cryoet.whole_files import written_whole
 
@@ -129,9 +128,9 @@ def read_picks(
             f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
         )
     refuse_unreadable(path, is_text=name != "parquet")
-    notes = _notes_of(path, name)
+    notes = read_notes(path, name)
     wanted = Context(spacing_angstrom, shape_zyx, tomogram)
-    own = _own_grid(notes)
+    own = grid_of(notes)
     grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
     picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
     picks = _with_notes(picks, notes, path)
@@ -151,7 +150,7 @@ def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, An
         case "copick":
             return copick.read_picks_file(path, context)
         case "csv":
-            return tables.read_csv(path, context, notes.get("columns") or {})
+            return tables.read_csv(path, context, notes.get("columns", {}))
         case "parquet":
             return tables.read_parquet(path, context)
         case "relion5" | "relion4" | "relion3":
@@ -177,56 +176,34 @@ def _of_layout(path: Path, wanted: Context) -> Context:
     return replace(wanted, spacing_angstrom=spacing_in_layout(path.absolute()))
 
 
-def _own_grid(notes: Mapping[str, Any]) -> Context:
-    """The grid in which an export of ours was counted."""
-    spacing, shape = notes.get("voxel_spacing_angstrom"), notes.get("shape_zyx")
-    is_shape = isinstance(shape, list) and len(shape) == 3 and all(isinstance(size, int) for size in shape)
-    return Context(
-        float(spacing) if isinstance(spacing, int | float) and 0 < spacing <= sys.float_info.max else None,
-        (shape[0], shape[1], shape[2]) if is_shape and shape is not None else None,
-    )
-
-
 def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
     """Picks of a file with what is known of them beside their positions."""
     of_file = {key: value for key, value in picks.about.items() if value not in (None, [], ())}
     bare = provenance.of_bare_file("picks", str(path), picks.spacing_angstrom)
     if not notes:
         return replace(picks, about=bare | of_file)
-    source, edits, columns = notes.get("source"), notes.get("edits"), notes.get("columns")
-    known = dict(source) if isinstance(source, dict) else {}
+    known = dict(notes.get("source", {}))
     known.pop("warnings", None)  # those were about the source's own file
-    kinds = columns if isinstance(columns, dict) else {}
+    kinds = notes.get("columns", {})
     features = dict(picks.features) | _empty_columns(notes, kinds, picks)
     features = {name: features[name] for name in (*(name for name in kinds if name in features), *features)}
-    edits = tuple(map(str, edits)) if isinstance(edits, list) else ()
+    edits = tuple(notes.get("edits", ()))
     if notes.get("count") != len(picks):
         edits = (*edits, f"changed by another program to {len(picks):,} picks")
-    alignment_id = notes.get("alignment_id")
     return replace(
         picks,
         features={name: as_kind(column, kinds.get(name)) for name, column in features.items()},
-        alignment_id=alignment_id if isinstance(alignment_id, int) else None,
+        alignment_id=notes.get("alignment_id"),
         about=bare | of_file | known,
         edits=edits,
-        shape_zyx=_own_grid(notes).shape_zyx,
+        shape_zyx=grid_of(notes).shape_zyx,
     )
 
 
 def _empty_columns(notes: Mapping[str, Any], kinds: Mapping[str, Any], picks: Picks) -> dict[str, NDArray[Any]]:
     """Columns of which a file of lines has no trace, since no pick has a value in them."""
-    names = notes.get("empty_columns")
-    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return {name: empty_column(kinds.get(name), len(picks)) for name in names if name not in picks.features}
-
-
-def _notes_of(path: Path, name: PickFormat) -> dict[str, Any]:
-    """What an export of ours says of itself; empty for any other file."""
-    if name in RELION:
-        return star_writing.read_notes(path)
-    if name == "parquet":
-        return tables.read_parquet_notes(path)
-    return read_beside(path)
+    names = [name for name in notes.get("empty_columns", ()) if name not in picks.features]
+    return {name: empty_column(kinds.get(name), len(picks)) for name in names}
 
 
 # writing

@@ -56,9 +56,9 @@ def detect_format(path: str | Path) -> PickFormat | None:
     None where it is none of ours; for any STAR file, "relion5".
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise FormatError(f"{path} is no file.")
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise FormatError(f"{str(path)!r} is no file.")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:

@@ -48,7 +48,8 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
         yield unfinished
         document = dict(notes) | {"file": pointed_to(path).name, "sha256": _sha256(unfinished)}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
-        unfinished_notes.write_text(text, encoding="utf-8", newline="\n")
+        # a name that isn't UTF-8 has characters that JSON can only spell as \udcff
+        unfinished_notes.write_bytes(text.encode(errors="backslashreplace"))
         onto_disk(unfinished_notes)  # before the file has its name
 
 

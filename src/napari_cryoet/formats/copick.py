@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_unreadable
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_unreadable, shortened
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who we are where nobody says; session 0 is copick's for picks that a tool made.
@@ -162,7 +162,7 @@ def picks_file(picks: Picks, path: Path) -> bytes:
         "points": points,
         "trust_orientation": has_rotations,
     }
-    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def place_of(path: Path, about: Mapping[str, Any]) -> Place:
@@ -203,32 +203,52 @@ _IDENTITY: Final = np.eye(4).tolist()
 
 def _row(path: Path, number: int, point: Any) -> _Row:
     try:
-        location = [_number(point["location"][axis]) for axis in "xyz"]
-        matrix = [[_number(value) for value in row] for row in point.get("transformation_") or _IDENTITY]
-        if [len(row) for row in matrix] != [4, 4, 4, 4]:
-            raise ValueError("its transformation_ isn't 4 x 4")
+        if not isinstance(point, dict):
+            raise _UnusableError("it is no object")
+        location = _vector([point["location"].get(axis) for axis in "xyz"] if _has_place(point) else [], "location", 3)
+        given = point.get("transformation_") or _IDENTITY
+        if not isinstance(given, list) or len(given) != 4 or not all(isinstance(row, list) for row in given):
+            raise _UnusableError("its transformation_ isn't 4 x 4")
+        matrix = [_vector(row, "transformation_", 4) for row in given]
+        if matrix[3] != _IDENTITY[3]:
+            raise _UnusableError("the last row of its transformation_ isn't 0, 0, 0, 1")
         instance, score = point.get("instance_id"), point.get("score")
         return _Row(
             [at + row[3] for at, row in zip(location, matrix, strict=False)],
             [row[:3] for row in matrix[:3]],
             None if instance is None else _whole(instance),
-            None if score is None else _number(score),
+            None if score is None else _number(score, "score"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise FormatError(f"{path.name}: point {number} can't be used ({error}).") from error
+    except _UnusableError as error:
+        raise FormatError(f"{path.name}: point {number} can't be used: {error}.") from error
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
+class _UnusableError(Exception):
+    """Why a point can't be used."""
+
+
+def _has_place(point: Mapping[str, Any]) -> bool:
+    return isinstance(point.get("location"), dict)
+
+
+def _vector(values: list[Any], what: str, length: int) -> list[float]:
+    if len(values) != length:
+        raise _UnusableError(f"its {what} lacks numbers")
+    return [_number(value, what) for value in values]
+
+
+def _number(value: Any, what: str) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:
+        raise _UnusableError(f"its {what} has {shortened(repr(value))}, which is no number")
     return float(value)
 
 
 def _whole(value: Any) -> int:
-    number = int(value)
-    if isinstance(value, bool) or (isinstance(value, float) and number != value) or not -(2**63) <= number < 2**63:
-        raise ValueError(f"its instance_id {value!r} is no whole number that can be used")
-    return number
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if not is_number or value != int(value) or not -(2**63) <= value < 2**63:
+        raise _UnusableError(f"its instance_id {shortened(repr(value))} is no whole number that can be used")
+    return int(value)
 
 
 def _rotations_zyx(rows: list[_Row]) -> NDArray[np.float64] | None:

@@ -40,6 +40,9 @@ _POSITION: Final = ("x", "y", "z")
 _SHIFT: Final = ("dx", "dy", "dz")
 _FIRST_VOXEL: Final = 1.0
 _LEAST_COLUMNS: Final = 26
+_MOST_COLUMNS: Final = 200  # far above the 42 that there are
+_FIRST_LINE_CHARACTERS: Final = 2**16
+_LARGEST_EXACT: Final = 2**53
 _OWN: Final = frozenset({*ANGLES, *_POSITION, *_SHIFT, "tag", "cc", "tomo", "reg", "apix"})
 #: What a table says where nobody said anything; 0 in all other columns.
 _UNSAID: Final = {"aligned_value": 1.0}
@@ -49,6 +52,7 @@ COUNTED_FROM_1: Final = (
     "Positions in Dynamo tables are taken to count from 1, as in MATLAB. copick, ArtiaX and dynamo2m count from 0: a "
     "table that one of them wrote is shown one voxel off along each axis."
 )
+_ODD_PIXELS: Final = "Its apix isn't one positive width for all rows, so nothing says how wide a voxel is."
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][+-]?\d+)?(?:[+-][\d.eE+-]*i)?", re.IGNORECASE)
 
 
@@ -89,7 +93,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     table = table[np.array(names, dtype=object) == tomogram] if len(table) else table
     spacing = context.spacing_angstrom
     pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
-    own = float(pixel[0]) if len(pixel) and pixel[0] > 0 and (pixel == pixel[0]).all() else None
+    own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
     points_xyz = table[list(_POSITION)].to_numpy() + table[list(_SHIFT)].to_numpy() - _FIRST_VOXEL
     if own is not None and spacing is not None and own != spacing:
         points_xyz = points_xyz * (own / spacing)
@@ -112,7 +116,10 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         about={
             "tomogram_name": tomogram if in_map else None,
             _TOMOGRAM_NUMBER: _tomogram_number(table),
-            "warnings": [COUNTED_FROM_1] if len(table) and tag_offset is None else [],
+            "warnings": [
+                *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
+                *([_ODD_PIXELS] if own is None and pixel.any() else []),
+            ],
         },
     )
 
@@ -192,6 +199,10 @@ def _table(path: Path) -> pd.DataFrame:
 
     refuse_unreadable(path)
     names = _columns()
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        n_columns = len(file.readline(_FIRST_LINE_CHARACTERS).split())
+    if n_columns > _MOST_COLUMNS:
+        raise FormatError(f"{path.name} is no Dynamo table: a row of it has more than {_MOST_COLUMNS} columns.")
     try:
         table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
@@ -258,7 +269,7 @@ def _tomogram_number(table: pd.DataFrame) -> int | None:
 
 def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
     """The tags as ids, where they are whole and tell all rows apart."""
-    if not np.isfinite(tags).all() or (tags != np.round(tags)).any() or len(np.unique(tags)) != len(tags):
+    if not _are_whole(tags) or (np.abs(tags) >= _LARGEST_EXACT).any() or len(np.unique(tags)) != len(tags):
         return None
     return tags.astype(np.int64) - offset
 

@@ -232,7 +232,7 @@ def write_points(points: Points) -> bytes:
             if not _is_missing(value):
                 record[name] = value
         lines.append(json.dumps(record, allow_nan=False, ensure_ascii=False))
-    return "".join(line + "\n" for line in lines).encode()
+    return "".join(line + "\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _is_point(line: bytes) -> bool:

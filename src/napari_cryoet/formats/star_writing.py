@@ -112,12 +112,13 @@ def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, A
 
 def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Columns as they were before they got the names and the spelling that such a file allows."""
-    encoded, names = notes.get("star_encoded") or [], notes.get("star_names") or {}
-    found = {}
+    encoded, names = notes.get("star_encoded", ()), notes.get("star_names", {})
+    found: dict[str, NDArray[Any]] = {}
     for label, column in features.items():
         if label in encoded:
             column = np.array([unquote(str(value)) for value in column.tolist()], dtype=object)  # noqa: PLW2901
-        found[str(names.get(label, label))] = column
+        name = names.get(label, label)
+        found[label if name in found or (name != label and name in features) else name] = column
     return found
 
 

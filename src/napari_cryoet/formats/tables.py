@@ -56,6 +56,7 @@ _WHOLE_AS_REAL: Final = re.compile(r"[+-]?\d+\.0*")
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
 _ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in AXES for own in AXES)
 _POSITIONS: Final = {unit: tuple(f"{axis}_{unit}" for axis in AXES) for unit in ("voxel", *_UNITS_ANGSTROM)}
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
 _OWN: Final = frozenset(
     {*_ROTATION, *(name for names in _POSITIONS.values() for name in names), SPACING, PICK_ID, INSTANCE_ID, SCORE}
 )
@@ -70,9 +71,14 @@ def _header(text: str) -> list[str]:
     """The names in the first line of a text, as a CSV file has them."""
     lines = text.removeprefix("\ufeff").splitlines()
     try:
-        return next(csv.reader(lines[:1]), [])
+        return list(map(_recognized, next(csv.reader(lines[:1]), [])))
     except csv.Error:
         return []
+
+
+def _recognized(name: str) -> str:
+    """A name without spaces around it where it then is one of ours; any other as it is."""
+    return name.strip() if name.strip() in _OWN else name
 
 
 def holds_picks_parquet(path: Path) -> bool:
@@ -104,11 +110,14 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
             names = _header(file.readline(_HEADER_CHARACTERS))
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
+    if len(names) == 1 and not _holds_positions(names):
+        raise _no_positions(path, names)
     if not isinstance(table.index, pd.RangeIndex):  # the library has taken the first column for names of the rows
         raise FormatError(
             f"{path.name} has more values in a row than names of columns, so nobody knows which is which.",
             hint="Give each column a name, and remove a comma at the end of the rows.",
         )
+    table.columns = [_recognized(str(name)) for name in table.columns]
     twice = [name for name in sorted(_OWN) if names.count(name) > 1]
     if twice:
         raise FormatError(f"{path.name} has several columns called {listed(twice)}.")
@@ -122,10 +131,11 @@ def read_parquet(path: Path, context: Context) -> Picks:
 
     refuse_unreadable(path, is_text=False)
     try:
-        count = pq.read_metadata(path).num_rows
-        if count > MAX_PICKS:  # compressed, any number of them takes next to nothing
-            raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
-        table = pq.read_table(path)
+        with path.open("rb") as file:  # opened here: names needn't be text
+            count = pq.read_metadata(file).num_rows
+            if count > MAX_PICKS:  # compressed, any number of them takes next to nothing
+                raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
+            table = pq.read_table(file)
         columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error
@@ -164,7 +174,8 @@ def write_parquet(picks: Picks, path: Path, notes: Mapping[str, Any]) -> None:
         field.with_metadata({"unit": units[field.name]}) if field.name in units else field for field in table.schema
     ]
     metadata = {METADATA_KEY: json.dumps(dict(notes), default=str).encode()}
-    pq.write_table(table.cast(pa.schema(fields, metadata=metadata)), path)
+    with path.open("wb") as file:
+        pq.write_table(table.cast(pa.schema(fields, metadata=metadata)), file)
 
 
 def _frame(picks: Picks) -> pd.DataFrame:
@@ -268,6 +279,12 @@ def _likely_width(voxels: NDArray[np.float64], angstrom: NDArray[np.float64]) ->
 
 
 def _no_positions(path: Path, names: Sequence[str]) -> FormatError:
+    other = next((sign for sign in _OTHER_SEPARATORS if len(names) == 1 and sign in names[0]), None)
+    if other is not None:
+        return FormatError(
+            f"{path.name} separates its columns by {_OTHER_SEPARATORS[other]}, not by commas.",
+            hint="Save it with commas between columns, and points in numbers.",
+        )
     bare = [name for name in names if name.strip().lower() in set(AXES)]
     hint = "Name the columns z_voxel, y_voxel, x_voxel (counted from 0) or z_angstrom, y_angstrom, x_angstrom."
     if bare:
@@ -342,6 +359,7 @@ def _parquet_schema(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_schema(path)
+        with path.open("rb") as file:
+            return pq.read_schema(file)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error

@@ -1,0 +1,75 @@
+"""What an export says of itself can be anything by the time that it is read."""
+
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from napari_cryoet.pick_files import read_picks
+
+ODD = [
+    {"columns": [1]},
+    {"columns": 5},
+    {"columns": {"a": [1]}},
+    {"empty_columns": 5},
+    {"empty_columns": [1]},
+    {"star_names": 5, "star_encoded": 7},
+    {"star_names": [1], "star_encoded": {"a": 1}},
+    {"edits": "abc"},
+    {"edits": [None]},
+    {"source": [1]},
+    {"dynamo_tag_offset": 10**30},
+    {"dynamo_tag_offset": True},
+    {"voxel_spacing_angstrom": True},
+    {"voxel_spacing_angstrom": -1},
+    {"voxel_spacing_angstrom": "10"},
+    {"shape_zyx": [0, -1, 2]},
+    {"shape_zyx": [True, 1, 2]},
+    {"shape_zyx": [10**30, 1, 1]},
+    {"alignment_id": True},
+    {"alignment_id": 10**30},
+]
+STAR = "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnA\n_rlnB\n3 2 1 4 5\n"
+TEXTS = {
+    "a.csv": "z_voxel,y_voxel,x_voxel,a\n1,2,3,4\n",
+    "a.ndjson": '{"type": "point", "location": {"x": 3, "y": 2, "z": 1}}\n',
+    "a.tbl": " ".join(["7", *["0"] * 22, "4", "3", "2", *["0"] * 9]) + "\n",
+    "a.json": json.dumps(
+        {"pickable_object_name": "a", "user_id": "a", "session_id": "0", "voxel_spacing": 1}
+        | {"points": [{"location": {"x": 3, "y": 2, "z": 1}}]}
+    ),
+}
+
+
+def with_notes(folder, name, notes):
+    path = folder / name
+    match path.suffix:
+        case ".star":
+            path.write_text(f"# napari-cryoet {json.dumps(notes)}\n{STAR}")
+        case ".parquet":
+            table = pa.table({"z_voxel": [1.0], "y_voxel": [2.0], "x_voxel": [3.0]})
+            pq.write_table(table.replace_schema_metadata({b"napari_cryoet": json.dumps(notes).encode()}), path)
+        case _:
+            path.write_text(TEXTS[name])
+            notes = notes | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            (folder / f"{name}.provenance.json").write_text(json.dumps(notes))
+    return path
+
+
+@pytest.mark.parametrize("notes", ODD, ids=str)
+@pytest.mark.parametrize("name", ["a.star", "a.parquet", *TEXTS])
+def test_notes_of_another_kind_than_we_write_are_as_good_as_none(tmp_path, name, notes):
+    found = read_picks(with_notes(tmp_path, name, {"count": 1} | notes))
+
+    assert found.points_zyx.tolist() == [[1, 2, 3]]
+    assert found.spacing_angstrom == (1.0 if name == "a.json" else None)
+    assert (found.shape_zyx, found.alignment_id, found.edits) == (None, None, ())
+    assert found.ids.tolist() == ([7] if name == "a.tbl" else [0])
+
+
+def test_a_column_that_would_take_anothers_name_keeps_its_own(tmp_path):
+    found = read_picks(with_notes(tmp_path, "a.star", {"count": 1, "star_names": {"rlnA": "rlnB"}}))
+
+    assert {name: column.tolist() for name, column in found.features.items()} == {"rlnA": [4], "rlnB": [5]}
