@@ -135,7 +135,7 @@ def format_for(path: str | Path, picks: Picks) -> PickFormat:
         return next(name for name in RELION.values() if not star_writing.missing_for(picks, name))
     if suffix not in _OF_SUFFIX:
         raise SaveError(
-            f"A name like {Path(path).name} doesn't say in which format.",
+            f"A name like {Path(path).name or path} doesn't say in which format.",
             hint=f"Let it end in {', '.join(_OF_SUFFIX)}.",
         )
     return _OF_SUFFIX[suffix]

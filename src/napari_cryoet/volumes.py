@@ -135,7 +135,10 @@ def spacing_in_layout(url_or_path: str | Path) -> float | None:
 
 def _path_of(url_or_path: str | Path) -> str:
     text = str(url_or_path)
-    return (urlsplit(text).path if "://" in text else Path(text).as_posix()).rstrip("/")
+    try:
+        return (urlsplit(text).path if "://" in text else Path(text).as_posix()).rstrip("/")
+    except ValueError as error:
+        raise FormatError(f"{text!r} isn't a web address.", hint="Check the address.") from error
 
 
 def _middle(size: int) -> tuple[int, int]:

@@ -67,3 +67,12 @@ def test_positions_that_count_from_the_middle_are_read_in_the_volumes_grid(
         read_picks(star)
     assert main(["check", str(star), str(files / "TS.mrc"), "--diameter", "80"]) == 0
     assert "They sit on density that stands out" in capsys.readouterr().out
+
+
+def test_picks_and_volume_in_the_wrong_order_are_told_apart(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picks, volume = str(files / "right.ndjson"), str(files / "TS.mrc")
+
+    assert main(["check", volume, picks]) == 1
+    assert capsys.readouterr().err == (
+        f"napari-cryoet: {picks} is a file of picks, not a volume. Name the picks first, then it.\n"
+    )

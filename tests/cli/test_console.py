@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
-from napari_cryoet.cli.console import ProgressLine
+from napari_cryoet.cli import main
+from napari_cryoet.cli.console import ProgressLine, harmless, say, tell
+from napari_cryoet.pick_files import write_picks
+from napari_cryoet.picks import Picks
 
 
 class Terminal(io.StringIO):
@@ -32,3 +38,48 @@ def test_in_a_log_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
         for number in range(100):
             line.show(f"{number}")
     assert log.getvalue() == "0\n"
+
+
+ODD_NAME = "\x1b[31mred\x9b1m\u202e"
+SPELLED = "\\u001b[31mred\\u009b1m\\u202e"
+
+
+def test_what_a_terminal_would_obey_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"Å · {ODD_NAME}\n\ttwo")
+    tell(f"a\nb {ODD_NAME}")
+
+    assert capsys.readouterr() == (f"Å · {SPELLED}\n\ttwo\n", f"a b {SPELLED}\n")
+    assert json.loads(harmless(json.dumps({"name": ODD_NAME}, ensure_ascii=False))) == {"name": ODD_NAME}
+
+
+def test_progress_passes_nothing_on_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    with ProgressLine() as line:
+        line.show(ODD_NAME)
+    assert log.getvalue() == f"{SPELLED}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "picks.csv", f"{ODD_NAME}.mrc"],
+        ["compare", f"{ODD_NAME}.csv", "picks.csv", "--radius", "5"],
+        ["convert", "picks.csv", f"{ODD_NAME}/other.csv"],
+        ["convert", "picks.csv", f"{ODD_NAME}.csv"],
+        ["compare", "a", "b", f"--{ODD_NAME}"],
+        ["compare", "a", "b", "--radius", ODD_NAME],
+        [ODD_NAME],
+    ],
+)
+def test_no_command_passes_control_characters_of_its_arguments_on(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_picks(Picks([[1, 2, 3]], 10.0), "picks.csv")
+    with contextlib.suppress(SystemExit):
+        main(arguments)
+    said = "".join(capsys.readouterr())
+
+    assert "red" in said
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)

@@ -1,8 +1,11 @@
+import io
 import json
+import sys
 
 import pytest
 
 from napari_cryoet.cli import convert, main
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 
@@ -78,3 +81,25 @@ def test_what_isnt_understood_is_said(source, tmp_path, wrong):
     with pytest.raises(SystemExit) as raised:
         main(["convert", str(source), str(tmp_path / "out.csv"), *wrong])
     assert raised.value.code == 2
+
+
+def test_losses_reach_a_pipe_before_anything_is_written(source, tmp_path, monkeypatch):
+    class Pipe(io.StringIO):
+        flushed = ""
+
+        def flush(self):
+            Pipe.flushed = self.getvalue()
+
+    def write(*_arguments, **_options):
+        raise SaveError(f"so far: {Pipe.flushed}")
+
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    monkeypatch.setattr(convert, "write_picks", write)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert main(["convert", str(source), str(tmp_path / "out.tbl")]) == 1
+    assert "so far: note: " in sys.stderr.getvalue()
+
+
+def test_a_target_without_any_name_is_called_what_it_is(source, capsys):
+    assert main(["convert", str(source), "."]) == 1
+    assert "A name like . doesn't say in which format." in capsys.readouterr().err

@@ -6,7 +6,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from napari_cryoet import Mask, compare, open_annotation, open_portal, report_text, write_picks
+from napari_cryoet import Mask, compare, open_annotation, open_portal, report_text, write_mask, write_picks
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.packs.demo.truth import scene_of_run
 from napari_cryoet.picks import Picks
@@ -80,3 +80,19 @@ def test_a_file_of_ones_own_is_called_by_its_name_and_not_by_what_it_was_exporte
 
     assert "A (kept.star) against B (DEMO_001 · cytosolic ribosome · AN-9001)" in report_text(found)
     assert found.scores.true_positives == 40
+
+
+def test_a_label_image_within_an_image_is_a_mask_whatever_its_folder_is_called(tmp_path):
+    labels = np.ones((4, 5, 6), np.uint8)
+    write_mask(labels, tmp_path / "a.zarr", spacing_angstrom=10)
+    (tmp_path / "image.zarr" / "labels").mkdir(parents=True)
+    (tmp_path / "a.zarr").rename(tmp_path / "image.zarr" / "labels" / "membrane")
+
+    found = open_annotation(tmp_path / "image.zarr" / "labels" / "membrane")
+    assert isinstance(found, Mask)
+    assert (found.shape_zyx, found.spacing_angstrom) == ((4, 5, 6), 10.0)
+
+
+def test_an_address_that_is_none_is_named():
+    with pytest.raises(FormatError, match=r"'http://\[bad/x\.ndjson' isn't a web address"):
+        open_annotation("http://[bad/x.ndjson")

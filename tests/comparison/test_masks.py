@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from napari_cryoet import Mask, compare
 from napari_cryoet.comparison import mask as mask_module
 from napari_cryoet.comparison import plain_report
-from napari_cryoet.exceptions import ComparisonError, StoppedError
+from napari_cryoet.exceptions import ComparisonError, FormatError, StoppedError
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.volumes import open_volume
 
@@ -173,3 +173,14 @@ def test_a_layers_level_is_compared_without_what_was_added_to_it(tmp_path):
     found = compare(Mask(opened.levels[0], 10.0), mask(values))
     assert found.iou == 1
     assert found.voxels_a == values.sum()
+
+
+@pytest.mark.filterwarnings("error")
+def test_masks_of_half_precision_are_read_and_infinite_numbers_refused():
+    values = np.zeros((2, 3, 4), np.float16)
+    values[1, 2, 3] = 1
+    assert compare(mask(values), mask(values)).voxels_both == 1
+
+    values[0, 0, 0] = np.inf
+    with pytest.raises(FormatError, match="negative or very large numbers"):
+        compare(mask(values), mask(values))

@@ -139,3 +139,13 @@ def test_a_file_that_ends_early_is_refused_at_once(tmp_path, is_remote):
     path.write_bytes(path.read_bytes()[:-400])
     with StreamServer(tmp_path) as server, pytest.raises(StreamError, match="cut short"):
         open_mrc(f"{server.url}/a.mrc" if is_remote else path)
+
+
+def test_a_stack_of_volumes_is_not_taken_for_one(header):
+    struct.pack_into("<i", header, 88, 401)
+    struct.pack_into("<i", header, 36, 2)
+    with pytest.raises(FormatError, match=r"a\.mrc is a stack of 3 volumes of 2 planes"):
+        parse_header(bytes(header), "a.mrc")
+
+    struct.pack_into("<i", header, 36, SHAPE[0])  # a stack of one
+    assert parse_header(bytes(header), "a.mrc").shape_zyx == SHAPE

@@ -92,6 +92,7 @@ def test_labels_are_known_by_either_place_of_image_label():
         ({"multiscales": [{}]}, "datasets"),
         ({"multiscales": [{"datasets": [3]}]}, "path is None"),
         ({"multiscales": [{"datasets": [{"path": "../../etc"}]}]}, "etc"),
+        ({"multiscales": [{"datasets": [{"path": "0\0"}]}]}, "path is '0.x00'"),
         ({"multiscales": [{"datasets": [{"path": "0"}] * 99}]}, "datasets"),
         (image([scale(1, 1)]), "2 numbers for 3 axes"),
         (image([scale(1, 1, 0)]), "not positive"),

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from napari_cryoet.cli.console import prepare_streams, terminated_like_interrupted
+from napari_cryoet.cli.console import prepare_streams, tell, terminated_like_interrupted
 from napari_cryoet.cli.parser import build_parser
 from napari_cryoet.exceptions import CryoETError, DownloadError, StoppedError
 
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
             raise
         _tell(str(error))
         for line in _list_of_files(error):
-            sys.stderr.write(f"{line}\n")
+            tell(line)
         return FAILED
     except OSError as error:
         if options.debug:
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"napari-cryoet: {text}\n")
+    tell(f"napari-cryoet: {text}")
 
 
 def _list_of_files(error: CryoETError) -> list[str]:

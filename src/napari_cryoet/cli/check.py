@@ -10,15 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
-from napari_cryoet.exceptions import MissingContextError
+from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.fitness import Findings, check_picks
 from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_formats import format_of_name
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
 
 
 def check(options: argparse.Namespace) -> int:
     """Print what is found, in sentences or as JSON; 0 whatever it is."""
+    if format_of_name(options.volume) is not None:
+        raise FormatError(f"{options.volume} is a file of picks, not a volume.", hint="Name the picks first, then it.")
     with stop_on_interrupt() as stop, ProgressLine() as line, closing(_open(options, stop)) as volume:
         found = check_picks(
             _read(options.picks, options.spacing, volume),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,6 +16,8 @@ from types import FrameType
 
 _LINE_INTERVAL_S = 0.1  # of the one line on a terminal
 _LOG_INTERVAL_S = 5.0  # of lines in a log
+#: What a terminal would obey instead of showing it: control characters, and those that turn the direction of texts.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
@@ -27,9 +30,19 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="replace")  # Å and · are beyond some terminals and most logs of Windows
 
 
+def harmless(text: str) -> str:
+    """A text, such as a name of a file, with what a terminal would obey spelled out as JSON does."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def say(text: str) -> None:
-    """Print a line of the result."""
-    sys.stdout.write(f"{text}\n")
+    """Print a line of the result, or several."""
+    sys.stdout.write(f"{harmless(text)}\n")
+
+
+def tell(text: str) -> None:
+    """Print a line about what happens, beside the result."""
+    sys.stderr.write(f"{harmless(' '.join(text.splitlines()))}\n")
 
 
 class ProgressLine:
@@ -47,6 +60,7 @@ class ProgressLine:
         if not is_last and now_s - self._shown_at < self._interval_s:
             return
         self._shown_at = now_s
+        text = harmless(text)
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write(f"\r{text[:width]:<{width}}")

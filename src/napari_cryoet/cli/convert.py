@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from napari_cryoet.cli.console import say
 from napari_cryoet.exceptions import CryoETError, ExistsError, MissingContextError
@@ -23,6 +24,7 @@ def convert(options: argparse.Namespace) -> int:
         if not missing_for(picks, name):
             for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
                 say(f"note: {note}")
+            sys.stdout.flush()  # before anything is written, also into a pipe
         made = write_picks(picks, options.target, format=name, overwrite=options.overwrite)
     except MissingContextError as error:
         wanted = " and ".join(_OPTIONS[name] for name in error.missing)

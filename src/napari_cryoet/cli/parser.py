@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from napari_cryoet._version import __version__
 from napari_cryoet.cli.arguments import (
@@ -27,14 +27,22 @@ from napari_cryoet.cli.arguments import (
     window_size,
     words_of,
 )
+from napari_cryoet.cli.console import harmless
 
 _SOURCE_HELP = "live, demo, the address of a GraphQL server, or the folder of a pack"
 _WHAT = ("tomogram", "annotations", "metadata")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong without passing on to the terminal whatever was typed or pasted."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(harmless(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; ``options.command(options)`` runs what was asked for."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="napari-cryoet",
         description="Browse, stream, overlay and download the CZ CryoET Data Portal.",
         epilog=_examples(

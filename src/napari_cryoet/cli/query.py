@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from contextlib import closing
 from datetime import datetime
 
-from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
+from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt, tell
 from napari_cryoet.cli.sources import open_source
 from napari_cryoet.portal.catalogue import search_catalogue
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow
@@ -48,7 +47,7 @@ def _tell_state(catalogue: Catalogue, n_found: int) -> None:
     state = f"{n_found} of {count_text(len(catalogue.rows), 'dataset')}"
     if catalogue.freshness.is_offline:
         state = f"{state}, {freshness_text(catalogue.freshness)}"
-    sys.stderr.write(f"{state}\n")
+    tell(state)
 
 
 def _json_value(value: object) -> str:

@@ -20,6 +20,7 @@ from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, spacing_in_
 
 #: Of the widths of a voxel along its axes, which headers keep as rounded lengths of the whole volume.
 _WIDTHS_TOLERANCE: Final = 1e-3
+_ZARR_DOCUMENTS: Final = (".zattrs", ".zarray", "zarr.json")
 #: In which annotations come that can be compared.
 COMPARABLE_FORMATS: Final = frozenset({"ndjson", "zarr", "mrc"})
 
@@ -78,8 +79,10 @@ def open_annotation(
 
 
 def _is_volume(address: str) -> bool:
-    """Whether a path or address is that of a volume, by its name."""
-    return suffix_of(address) in MRC_SUFFIXES | {".zarr"}
+    """Whether it is a volume, by its name, or by what a folder holds, such as ``labels/name`` of an image."""
+    if suffix_of(address) in MRC_SUFFIXES | {".zarr"}:
+        return True
+    return "://" not in address and any(os.path.isfile(os.path.join(address, name)) for name in _ZARR_DOCUMENTS)
 
 
 def _read_points(

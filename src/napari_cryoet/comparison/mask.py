@@ -99,7 +99,7 @@ def _labels(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.size and values.dtype not in (np.uint8, np.uint16):
-        smallest, largest = values.min(), values.max()
+        smallest, largest = values.min().item(), values.max().item()  # float16 has no number as large as the limit
         if not (smallest >= 0 and largest <= MAX_LABEL):  # NaN compares false
             raise FormatError("This mask holds negative or very large numbers, so it isn't a mask.")
         if values.dtype.kind == "f" and not (values == np.rint(values)).all():

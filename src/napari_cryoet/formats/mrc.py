@@ -32,6 +32,8 @@ _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _OTHER_MODES = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2"}
 _MAX_SIZE = 2**20
+#: Space groups of stacks of volumes; the third size of the grid says how many planes each has.
+_STACKS = range(401, 631)
 
 
 class MrcVolume(NamedTuple):
@@ -128,13 +130,17 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     grid_xyz = struct.unpack_from(f"{order}3i", content, 28)
     cell_xyz = struct.unpack_from(f"{order}3f", content, 40)
     axes = struct.unpack_from(f"{order}3i", content, 64)
-    (extended_bytes,) = struct.unpack_from(f"{order}i", content, 92)
+    space_group, extended_bytes = struct.unpack_from(f"{order}2i", content, 88)
     if not all(0 < size <= _MAX_SIZE for size in (nx, ny, nz)):
         raise FormatError(f"{where} is no MRC file: its header names a volume of {nx} x {ny} x {nz} voxels.")
     if not 0 <= extended_bytes < 2**31 - HEADER_BYTES:
         raise FormatError(f"{where} has an extended header of {extended_bytes} bytes.")
     if axes not in {(1, 2, 3), (0, 0, 0)}:
         raise FormatError(f"{where} stores its axes in the order {axes}; only 1, 2, 3 (x fastest) is supported.")
+    if space_group in _STACKS and 0 < grid_xyz[2] < nz:
+        raise FormatError(
+            f"{where} is a stack of {nz // grid_xyz[2]} volumes of {grid_xyz[2]} planes.", hint="Take it apart first."
+        )
     dtype = np.dtype(_DTYPES[mode]).newbyteorder(order)
     return MrcHeader((nz, ny, nx), dtype, HEADER_BYTES + extended_bytes, _spacing(cell_xyz, grid_xyz))
 

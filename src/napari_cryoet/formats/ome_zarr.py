@@ -128,7 +128,8 @@ def _level(dataset: Any, where: str) -> Level:
 def is_safe_path(path: str) -> bool:
     """Whether a relative path stays below where it starts."""
     parts = path.strip("/").split("/")
-    return not path.startswith("/") and "\\" not in path and ":" not in path and not {"", ".", ".."} & set(parts)
+    is_relative = not path.startswith("/") and "\\" not in path and ":" not in path
+    return is_relative and path.isprintable() and not {"", ".", ".."} & set(parts)
 
 
 def _transformations(place: dict[str, Any], where: str) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
