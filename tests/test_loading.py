@@ -193,10 +193,12 @@ def test_a_spacing_that_cannot_be_is_refused_before_napari_meets_it(tmp_path, sp
 
 @pytest.mark.parametrize("thing", [None, 5, make_file()])
 def test_what_is_neither_a_record_nor_a_path_is_a_type_error(thing):
-    with pytest.raises(TypeError, match="PathLike"):
+    with pytest.raises(TypeError, match="tomogram must be a path or an address, or a Tomogram of a portal, not "):
         load_tomogram(thing)
 
 
 def test_a_tomogram_is_no_annotation():
-    with pytest.raises(TypeError, match="PathLike"):
+    with pytest.raises(
+        TypeError, match="file must be a path or an address, or an AnnotationFile of a portal, not a Tomogram"
+    ):
         load_annotation(make_tomogram())

@@ -8,16 +8,16 @@ and the metadata has a warning. Nothing is guessed.
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from napari_cryoet import captions, meshes, overlay, provenance
 from napari_cryoet.captions import Caption
 from napari_cryoet.colors import RGBA, color_of, object_key
 from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.expecting import expect, path_text
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_names import annotation_name, file_layer_name, layer_name, tomogram_name
 from napari_cryoet.layer_parts import (
@@ -36,6 +36,8 @@ from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.volumes import name_of, spacing_in_layout, suffix_of
 from napari_cryoet.wording import joined
+
+_A_RECORD: Final = "an AnnotationFile of a portal"
 
 
 def load_tomogram(
@@ -67,7 +69,8 @@ def load_tomogram(
         When ``stop`` is set.
     """
     if not isinstance(tomogram, Tomogram):
-        with opened_volume(os.fspath(tomogram), stop) as volume:
+        address = path_text(tomogram, "tomogram", or_else="a Tomogram of a portal")
+        with opened_volume(address, stop) as volume:
             return image_spec(
                 volume, stop, name=file_layer_name(tomogram), **in_world_of_file(volume, tomogram, spacing_angstrom)
             )
@@ -177,7 +180,7 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
     """
     if isinstance(file, AnnotationFile) and not overlay.is_caption(file):
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
-    address = file.https_path if isinstance(file, AnnotationFile) else os.fspath(file)
+    address = file.https_path if isinstance(file, AnnotationFile) else path_text(file, "file", or_else=_A_RECORD)
     return captions.parse_captions(fetch_file(address, stop, captions.MAX_FILE_BYTES), name_of(address))
 
 
@@ -193,6 +196,7 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
     color
         Of the object, if it shall not be the one that `color_of` gives it.
     """
+    expect(picks, Picks, "picks", "Read a file with read_picks first.")
     about = dict(picks.about)
     object_id, object_name = about.get("object_id"), about.get("object_name")
     common = with_spacing(about, picks.spacing_angstrom)
@@ -209,7 +213,7 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
 def _load_bare_annotation(
     source: str | Path, tomogram: Tomogram | float | None, color: RGBA | None, stop: threading.Event | None
 ) -> tuple[LayerSpec, ...]:
-    address = os.fspath(source)
+    address = path_text(source, "file", or_else=_A_RECORD)
     name = file_layer_name(source)
     chosen = color or color_of(name)
     if suffix_of(source) == ".ndjson":

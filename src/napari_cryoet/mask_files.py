@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import SaveError
+from napari_cryoet.expecting import expect_choice, expect_number, expect_volume, local_path
 from napari_cryoet.packs.portal_zarr import LEVELS, downsampled, write_mrc, write_pyramid
 from napari_cryoet.packs.stopping import raise_if_stopped
 from napari_cryoet.provenance_beside import path_beside, written_with_provenance
@@ -132,7 +133,11 @@ def write_mask(
     StoppedError
         When ``stop`` is set.
     """
-    path = Path(path)
+    expect_volume(mask_zyx, "mask_zyx")
+    expect_number(spacing_angstrom, "spacing_angstrom")
+    path = local_path(path, "path")
+    if format is not None:
+        expect_choice(format, FORMATS, "format")
     name = format or _format_of(path)
     if path.suffix.lower() == (".zarr" if name == "mrc" else ".mrc"):
         raise SaveError(f"{path.name} has the name of another format than {TITLES[name]}.", hint="Choose another name.")

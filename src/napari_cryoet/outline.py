@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from napari_cryoet.expecting import expect
 from napari_cryoet.overlay import Fit, fit, is_caption
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, Tomogram
@@ -128,6 +129,7 @@ class RunOutline:
 
 def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
     """Every annotation of a run, none left out, sorted for one of its tomograms."""
+    expect(page, RunPage, "page", "A portal's run_page(id) gives one.")
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
     here = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
     there = [row for row in rows if row.fit is not None and row.fit.is_unaligned]

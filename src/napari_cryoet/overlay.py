@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from napari_cryoet.expecting import expect
 from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.wording import plain, spacing_text
@@ -62,6 +63,8 @@ class Fit:
 
 def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
     """How an annotation file lies over a tomogram of its run."""
+    expect(file, AnnotationFile, "file")
+    expect(tomogram, Tomogram, "tomogram")
     if is_caption(file):
         return Fit("text", why_not_drawable(file))
     obstacle = why_not_drawable(file)

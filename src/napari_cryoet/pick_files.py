@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.expecting import expect, expect_choice, local_path
 from napari_cryoet.export_notes import grid_of, read_notes
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.exchange import (
@@ -121,7 +122,9 @@ def read_picks(
     MissingContextError
         If positions can't be told from the file alone; its ``missing`` names the arguments that help.
     """
-    path = Path(path)
+    path = local_path(path, "path")
+    if format is not None:
+        expect_choice(format, FORMATS, "format")
     name = format or detect_format(path) or format_of_name(path)  # which says why it is none
     if name is None:
         raise FormatError(
@@ -241,7 +244,10 @@ def write_picks(
     SaveError
         If the file can't be written.
     """
-    path = Path(path)
+    expect(picks, Picks, "picks")
+    path = local_path(path, "path")
+    if format is not None:
+        expect_choice(format, FORMATS, "format")
     name = format or format_for(path, picks)
     _refuse_misleading(path, name)
     _refuse_incomplete(picks, name)

@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet.expecting import expect_number, kind_of
+
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
 #: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
@@ -71,8 +73,12 @@ class Picks:
         if not np.isfinite(points).all():
             raise ValueError("points_zyx must be finite")
         spacing = self.spacing_angstrom
+        if spacing is not None:
+            expect_number(spacing, "spacing_angstrom")
         if spacing is not None and not 0 < spacing < np.inf:
             raise ValueError(f"a voxel can't be {spacing} Å wide")
+        if self.shape_zyx is not None and not _is_shape(self.shape_zyx):
+            raise ValueError(f"shape_zyx must be three whole numbers above 0, not {self.shape_zyx!r}")
         columns: dict[str, Any] = {
             "points_zyx": points,
             "rotations_zyx": _frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
@@ -209,6 +215,7 @@ class Picks:
         """
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
+        expect_number(spacing_angstrom, "spacing_angstrom")
         if not 0 < spacing_angstrom < np.inf:
             raise ValueError(f"a voxel can't be {spacing_angstrom} Å wide")
         factor = self.spacing_angstrom / spacing_angstrom
@@ -355,13 +362,22 @@ def are_unique(ids: NDArray[np.integer[Any]]) -> bool:
 def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
     """A read-only copy of the wanted shape, or what is one already; -1 stands for any length."""
     is_ours = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
-    array = np.asarray(values, dtype=dtype) if is_ours else np.array(values, dtype=dtype)
+    try:
+        array = np.asarray(values, dtype=dtype) if is_ours else np.array(values, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"{name} must be an array of numbers, not {kind_of(values)} ({error})") from error
     if array.size == 0 and shape[0] in (-1, 0):
         array = array.reshape(0, *shape[1:])
     if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
-        raise ValueError(f"{name} has the shape {array.shape} and not {shape}")
+        wanted = ", ".join("n" if size == -1 else str(size) for size in shape)
+        raise ValueError(f"{name} has the shape {array.shape}, and must have ({wanted}{',' * (len(shape) == 1)})")
     array.setflags(write=False)
     return array
+
+
+def _is_shape(shape: Any) -> bool:
+    is_triple = isinstance(shape, tuple | list) and len(shape) == 3
+    return is_triple and all(isinstance(size, int | np.integer) and size > 0 for size in shape)
 
 
 def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:

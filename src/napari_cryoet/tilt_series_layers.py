@@ -7,6 +7,7 @@ from typing import Final
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.expecting import expect
 from napari_cryoet.formats.tilt_angles import MAX_FILE_BYTES, parse_tilt_angles
 from napari_cryoet.layer_names import tilt_series_name
 from napari_cryoet.layer_parts import fetch_file, image_spec, in_angstrom, opened_volume
@@ -41,6 +42,7 @@ def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: thread
     StoppedError
         When ``stop`` is set.
     """
+    expect(series, TiltSeries, "series")
     url = series.https_omezarr_dir or series.https_mrc_file
     if not url:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tilt series.")

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from napari.layers import Image, Points
 
 from napari_cryoet import add_layers, load_annotation, load_tomogram
@@ -25,3 +26,11 @@ def test_a_script_gets_what_the_dock_shows(qtbot, viewer_model, tmp_path):
     assert viewer_model.canvas.overlays.scale_bar.visible
     viewer_model.dims.set_current_step(0, 6)  # 21 Å from the pick, whose radius is 50 Å
     assert list(points._view_indices) == [0]
+
+
+def test_what_is_no_spec_is_called_what_it_is_and_nothing_is_added(viewer_model):
+    with pytest.raises(TypeError, match=r"specs\[0\] must be a LayerSpec, not an Image\. load_tomogram"):
+        add_layers(viewer_model, [Image(np.zeros((3, 3, 3)))])
+    with pytest.raises(TypeError, match="viewer must be a ViewerModel, not None"):
+        add_layers(None, [])
+    assert not viewer_model.layers

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from napari.layers import Points, Vectors
+from napari.layers import Image, Points, Shapes, Vectors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
@@ -619,3 +619,30 @@ def test_a_button_that_has_nothing_to_give_says_what_it_lacks(dock, press):
     assert "keep some first" in dock.results.export.toolTip()
     press(Qt.Key.Key_K)
     assert "keep some first" not in dock.results.export.toolTip()
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (
+            lambda: Image(np.zeros((3, 3, 3)), name="TS"),
+            r"layer must be a Points layer, not an Image \('TS'\)\. Only points",
+        ),
+        (lambda: Vectors(np.zeros((2, 2, 3)), name="arrows"), r"not a Vectors \('arrows'\)"),
+        (lambda: Shapes(name="boxes"), r"not a Shapes \('boxes'\)"),
+        (lambda: None, "not None"),
+        (lambda: "ribosomes", "not a str"),
+    ],
+)
+def test_only_points_can_be_reviewed_and_no_dock_opens_for_anything_else(viewer_in_hidden_window, layer, why):
+    before = set(viewer_in_hidden_window.window.dock_widgets)
+    with pytest.raises(TypeError, match=why):
+        review_picks(viewer_in_hidden_window, layer())
+    assert set(viewer_in_hidden_window.window.dock_widgets) == before
+
+
+def test_flat_points_and_viewers_without_a_window_are_refused_in_words(viewer_in_hidden_window, viewer_model):
+    with pytest.raises(ValueError, match="three coordinates, and the layer 'flat' has 2"):
+        review_picks(viewer_in_hidden_window, Points(np.zeros((3, 2)), name="flat"))
+    with pytest.raises(TypeError, match=r"viewer must be a Viewer, not a ViewerModel\."):
+        review_picks(viewer_model, Points(np.zeros((3, 3))))

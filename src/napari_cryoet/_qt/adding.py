@@ -10,6 +10,7 @@ from napari.layers import Layer
 
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.progressive import make_layer
+from napari_cryoet.expecting import expect
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 
 _KINDS: Final[tuple[LayerKind, ...]] = ("image", "labels", "surface", "vectors", "points")
@@ -30,6 +31,10 @@ def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
     list of napari.layers.Layer
         One for each spec, as they are in the viewer: from bottom to top.
     """
+    expect(viewer, ViewerModel, "viewer")
+    specs = list(specs)
+    for number, spec in enumerate(specs):
+        expect(spec, LayerSpec, f"specs[{number}]", "load_tomogram and load_annotation give such.")
     adopt_layers_of(viewer)
     if not viewer.layers:
         viewer.canvas.overlays.scale_bar.visible = True

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from napari.layers import Layer, Points
+from napari.viewer import Viewer
 
 from napari_cryoet._qt.review_dock import ReviewDock
-
-if TYPE_CHECKING:
-    import napari
-    from napari.layers import Points
+from napari_cryoet.expecting import expect, kind_of
 
 PLUGIN_NAME: Final = "napari-cryoet"
 DOCK_NAME: Final = "Review picks"
 
 
-def review_picks(viewer: napari.Viewer, layer: Points) -> ReviewDock:
-    """Review the picks of a layer in the viewer's review dock, which is brought forward, and made if there is none."""
+def review_picks(viewer: Viewer, layer: Points) -> ReviewDock:
+    """Review the picks of a layer in the viewer's review dock, which is brought forward, and made if there is none.
+
+    Raises
+    ------
+    TypeError
+        If it is no layer of points, or no viewer with a window.
+    ValueError
+        If its points haven't three coordinates.
+    """
+    expect(viewer, Viewer, "viewer", "A review needs a viewer with a window.")
+    if not isinstance(layer, Points):
+        called = f" ({layer.name!r})" if isinstance(layer, Layer) else ""
+        raise TypeError(f"layer must be a Points layer, not {kind_of(layer)}{called}. Only points can be reviewed.")
+    if layer.ndim != 3:
+        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     holder, dock = viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME, tabify=True)
     assert isinstance(dock, ReviewDock), "the manifest names the dock"  # noqa: S101
     holder.show()

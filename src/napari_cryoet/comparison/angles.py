@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.expecting import expect
+
 MAX_FOLD: Final = 1000
 
 
@@ -22,6 +24,7 @@ def fold_of(symmetry: str) -> int:
     ValueError
         If it isn't written C1, C2, C3...
     """
+    expect(symmetry, str, "symmetry", "Say 'C1', 'C2', 'C3', …")
     match = re.fullmatch(r"[Cc]([1-9][0-9]{0,3})", symmetry.strip())
     if match is None or int(match[1]) > MAX_FOLD:
         raise ValueError(f"{symmetry!r} is no symmetry that is known here; say C1, C2, C3, …")

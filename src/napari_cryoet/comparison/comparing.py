@@ -12,6 +12,7 @@ from napari_cryoet.comparison.matching import Method
 from napari_cryoet.comparison.picks_against_mask import PicksInMask, compare_with_mask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.expecting import expect
 from napari_cryoet.picks import Picks
 
 
@@ -115,6 +116,8 @@ def compare(
     ValueError
         If radius, beta, method, symmetry or threshold are no such thing.
     """
+    for name, side in (("a", a), ("b", b)):
+        expect(side, (Picks, Mask), name, "open_annotation makes one of a file or a record.")
     if isinstance(a, Picks) and isinstance(b, Picks):
         if radius_angstrom is None:
             raise ComparisonError("Nothing says how far apart two picks may be to be the same.", hint="Give a radius.")

@@ -12,6 +12,7 @@ from napari_cryoet import overlay, provenance
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError
+from napari_cryoet.expecting import path_text
 from napari_cryoet.formats import ndjson
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
@@ -66,7 +67,7 @@ def open_annotation(
         about = provenance.of_annotation_file(source, source.https_path, spacing)
         read = _read_points if source.format == "ndjson" else _open_mask
         return read(source.https_path, spacing, source.alignment_id, about, stop)
-    address = os.fspath(source)
+    address = path_text(source, "source", or_else="an AnnotationFile of a portal")
     if _is_volume(address):
         known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
         return _open_mask(address, known, None, provenance.of_bare_file("annotation", address, known), stop)

@@ -13,6 +13,7 @@ from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
 from napari_cryoet.comparison.sides import name_of_side
 from napari_cryoet.diameters import diameter_angstrom
+from napari_cryoet.expecting import expect
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
@@ -33,6 +34,7 @@ def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerS
     Picks keep their ids. Matched ones have the id of the partner and its distance in their features. Of picks against
     a mask, there is one of those inside and one of those outside, with the distance from the surface.
     """
+    expect(comparison, (PicksComparison, PicksInMask), "comparison", "compare() gives one of picks.")
     if isinstance(comparison, PicksInMask):
         name = name_of_side(comparison.mask)
         return (

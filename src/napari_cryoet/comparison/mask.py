@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.expecting import expect_number, expect_volume
 
 #: A slab of int8 has as many bytes, and what is computed of it some times more.
 _VOXELS_AT_ONCE: Final = 2**23
@@ -48,10 +49,13 @@ class Mask:
     def __post_init__(self) -> None:
         from napari_cryoet.streaming.pyramid import unpadded_shape
 
+        expect_volume(self.data, "data")
         shape = unpadded_shape(self.data)
         if len(shape) != 3:
             raise ValueError(f"a mask has three dimensions, and this has {len(shape)}")
         spacing = self.spacing_angstrom
+        if spacing is not None:
+            expect_number(spacing, "spacing_angstrom")
         if spacing is not None and not 0 < spacing < np.inf:
             raise ValueError(f"a voxel can't be {spacing} Å wide")
         object.__setattr__(self, "shape_zyx", self.shape_zyx if any(self.shape_zyx) else shape)

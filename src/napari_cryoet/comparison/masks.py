@@ -16,6 +16,7 @@ from napari_cryoet.comparison.matching import Matches, match_pairs
 from napari_cryoet.comparison.scores import Scores, scores_of
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.expecting import expect_number
 from napari_cryoet.vocabulary import ShapeType
 
 #: Two labels that meet are kept as one number, the first times this and the second.
@@ -111,6 +112,7 @@ def compare_masks(
     stop: threading.Event | None = None,
 ) -> MaskComparison:
     """As `napari_cryoet.compare` does with masks."""
+    expect_number(iou_threshold, "iou_threshold")
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"an intersection over union lies between 0 and 1, not at {iou_threshold}")
     notes = require_one_frame(a, b, insist=insist)

@@ -16,6 +16,7 @@ from napari_cryoet.comparison.matching import METHODS, Method, match_points
 from napari_cryoet.comparison.scores import Scores, require_beta, scores_of
 from napari_cryoet.comparison.sides import name_of_side, plain_side, portal_numbers, require_one_frame
 from napari_cryoet.comparison.spread import Spread, spread_of
+from napari_cryoet.expecting import expect_number
 from napari_cryoet.picks import Picks
 
 #: The columns that matched picks get: the id of the partner in the other set, and how far it is and is turned.
@@ -148,6 +149,7 @@ def compare_picks(
     stop: threading.Event | None = None,
 ) -> PicksComparison:
     """As `napari_cryoet.compare` does with picks."""
+    expect_number(radius_angstrom, "radius_angstrom")
     if not (math.isfinite(radius_angstrom) and radius_angstrom > 0):
         raise ValueError(f"a radius is a positive number of ångström, not {radius_angstrom}")
     if method not in METHODS:

@@ -12,6 +12,7 @@ from napari_cryoet.comparison.picks_against_picks import PicksComparison
 from napari_cryoet.comparison.sides import name_of_side, portal_numbers
 from napari_cryoet.comparison.spread import Spread
 from napari_cryoet.exceptions import SaveError
+from napari_cryoet.expecting import expect
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.whole_files import written_whole
 from napari_cryoet.wording import count_text, joined, plain
@@ -121,6 +122,7 @@ def portal_lines(comparison: Comparison) -> tuple[str, ...]:
 
 def report_text(comparison: Comparison) -> str:
     """A comparison as plain text of a few lines."""
+    expect(comparison, (PicksComparison, PicksInMask, MaskComparison), "comparison", "compare() gives one.")
     rows = rows_of(comparison) + spread_rows_of(comparison)
     headings = Row(
         "",

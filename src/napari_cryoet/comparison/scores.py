@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from napari_cryoet.expecting import expect_number
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -68,6 +70,7 @@ def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0, *, noun: st
 
 def require_beta(beta: float) -> float:
     """The same number, or a ValueError if it can't be a beta."""
+    expect_number(beta, "beta")
     if not (math.isfinite(beta) and 0 < beta <= 1e6):
         raise ValueError(f"beta is a positive number, not {beta}")
     return beta

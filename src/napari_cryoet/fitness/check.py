@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_cryoet.diameters import DEFAULT_DIAMETER_ANGSTROM
 from napari_cryoet.diameters import diameter_angstrom as diameter_of_object
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.expecting import expect, expect_number, path_text
 from napari_cryoet.fitness.density import Progress, grid_for, read_contrast
 from napari_cryoet.fitness.evidence import MIN_PICKS
 from napari_cryoet.fitness.findings import Findings
@@ -67,6 +68,9 @@ def check_picks(
     StoppedError
         When ``stop`` is set.
     """
+    expect(picks, Picks, "picks", "Read a file with read_picks first.")
+    if diameter_angstrom is not None:
+        expect_number(diameter_angstrom, "diameter_angstrom")
     if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
         raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
     if isinstance(volume, Volume):
@@ -81,7 +85,8 @@ def check_picks(
 def _open(volume: Tomogram | str | Path, stop: threading.Event | None) -> tuple[Volume, tuple[float, float, float]]:
     """A volume, and where its first voxel lies in the frame of its run's annotations, in voxels."""
     if not isinstance(volume, Tomogram):
-        opened, spacing = open_volume(volume, stop=stop), spacing_in_layout(volume)
+        address = path_text(volume, "volume", or_else="a Volume or a Tomogram of a portal")
+        opened, spacing = open_volume(address, stop=stop), spacing_in_layout(address)
         return (opened if spacing is None else replace(opened, spacing_angstrom=(spacing,) * 3)), (0.0, 0.0, 0.0)
     url = volume.https_omezarr_dir or volume.https_mrc_file
     if not url:

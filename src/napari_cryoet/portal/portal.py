@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.errand import POLL_S
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError, WithheldError
+from napari_cryoet.expecting import path_text
 from napari_cryoet.portal import catalogue as catalogues
 from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
@@ -77,6 +78,7 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
     PortalError
         The source is empty, or an address that isn't one of the web.
     """
+    source = path_text(source, "source")
     if source == "demo":
         return Portal(Source("demo", "demo", "Demo"), _demo_transport)
     text = str(source).strip()

@@ -1,0 +1,100 @@
+"""Functions of the public API say what they expected, in words, to whoever gives them something else."""
+
+import numpy as np
+import pytest
+
+import napari_cryoet as n
+from napari_cryoet import Mask, Picks
+
+PICKS = Picks([[1, 2, 3], [4, 5, 6]], 10.0)
+VOXELS = np.zeros((3, 4, 5), np.uint8)
+MASK = Mask(VOXELS, 10.0)
+
+NO_PATH = {
+    "load_tomogram": n.load_tomogram,
+    "load_annotation": n.load_annotation,
+    "load_captions": n.load_captions,
+    "open_annotation": n.open_annotation,
+    "open_portal": n.open_portal,
+    "read_picks": n.read_picks,
+    "check_picks, volume": lambda given: n.check_picks(PICKS, given),
+    "write_picks, path": lambda given: n.write_picks(PICKS, given),
+    "write_mask, path": lambda given: n.write_mask(VOXELS, given, spacing_angstrom=10),
+}
+NO_SUCH_THING = {
+    "load_picks": (lambda given: n.load_picks(given, name="a"), "picks must be a Picks"),
+    "write_picks": (lambda given: n.write_picks(given, "a.csv"), "picks must be a Picks"),
+    "check_picks": (lambda given: n.check_picks(given, "a.mrc"), "picks must be a Picks"),
+    "compare, a": (lambda given: n.compare(given, PICKS, radius_angstrom=5), "a must be a Picks or a Mask"),
+    "compare, b": (lambda given: n.compare(PICKS, given, radius_angstrom=5), "b must be a Picks or a Mask"),
+    "report_text": (n.report_text, "comparison must be a PicksComparison"),
+    "comparison_layers": (n.comparison_layers, "comparison must be a PicksComparison"),
+    "fit": (lambda given: n.fit(given, given), "file must be an AnnotationFile"),
+    "outline_run": (lambda given: n.outline_run(given, None), "page must be a RunPage"),
+    "load_tilt_series": (n.load_tilt_series, "series must be a TiltSeries"),
+}
+
+
+@pytest.mark.parametrize("call", NO_PATH.values(), ids=NO_PATH)
+@pytest.mark.parametrize(
+    ("given", "called"), [(None, "None"), (5, "an int"), ([1], "a list"), (np.zeros(3), "an ndarray"), (MASK, "a Mask")]
+)
+def test_what_is_no_path_is_called_what_it_is(call, given, called):
+    with pytest.raises(TypeError, match=rf"^\w+ must be a path.*, not {called}\.$"):
+        call(given)
+
+
+@pytest.mark.parametrize(("call", "why"), NO_SUCH_THING.values(), ids=NO_SUCH_THING)
+@pytest.mark.parametrize(("given", "called"), [(None, "None"), ("x", "a str"), (np.zeros((2, 3)), "an ndarray")])
+def test_what_is_no_such_thing_is_called_what_it_is(call, why, given, called):
+    with pytest.raises(TypeError, match=rf"^{why}.* not {called}\."):
+        call(given)
+
+
+@pytest.mark.parametrize("given", [None, "x", [[[1]]], PICKS])
+def test_what_is_no_array_is_no_mask(given, tmp_path):
+    for call in (Mask, lambda given: n.write_mask(given, tmp_path / "a.mrc", spacing_angstrom=10)):
+        with pytest.raises(TypeError, match="must be an array in z, y, x"):
+            call(given)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Picks([[1, 2, 3]], "10"),
+        lambda: PICKS.rescaled("5"),
+        lambda: Mask(VOXELS, "10"),
+        lambda: n.write_mask(VOXELS, "a.mrc", spacing_angstrom="10"),
+        lambda: n.compare(PICKS, PICKS, radius_angstrom="5"),
+        lambda: n.compare(PICKS, PICKS, radius_angstrom=5, beta="1"),
+        lambda: n.compare(MASK, MASK, iou_threshold="1"),
+        lambda: n.check_picks(PICKS, "a.mrc", diameter_angstrom="100"),
+    ],
+)
+def test_texts_are_no_numbers(call):
+    with pytest.raises(TypeError, match=r"^\w+ must be a number, not a str\.$"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (lambda: n.write_picks(PICKS, "a.csv", format="xls"), "format must be 'ndjson', .* or 'parquet', not 'xls'"),
+        (lambda: n.read_picks("a.csv", format="xls"), "format must be 'ndjson', .* or 'parquet', not 'xls'"),
+        (lambda: n.write_mask(VOXELS, "a.mrc", spacing_angstrom=1, format="nii"), "or 'mrc', not 'nii'"),
+        (lambda: Picks([[1, 2]]), r"points_zyx has the shape \(1, 2\), and must have \(n, 3\)"),
+        (lambda: Picks([[1, 2, 3]], scores=[1, 2]), r"scores has the shape \(2,\), and must have \(1,\)"),
+        (lambda: Picks([["a", "b", "c"]]), "points_zyx must be an array of numbers, not a list"),
+        (lambda: Picks([[1, 2, 3]], shape_zyx=(1, 2)), r"three whole numbers above 0, not \(1, 2\)"),
+        (lambda: Picks([[1, 2, 3]], shape_zyx=(1, 2, 0)), "three whole numbers above 0"),
+        (lambda: Picks([[1, 2, 3]], shape_zyx=(1, 2, 3.5)), "three whole numbers above 0"),
+    ],
+)
+def test_values_that_there_arent_are_refused_with_those_that_there_are(call, why):
+    with pytest.raises(ValueError, match=why):
+        call()
+
+
+def test_a_symmetry_is_a_text():
+    with pytest.raises(TypeError, match=r"symmetry must be a str, not an int\. Say 'C1'"):
+        n.compare(PICKS, PICKS, radius_angstrom=5, symmetry=3)
