@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import add_layers
 from napari_cryoet._qt.ortho_views import OrthoViews
-from napari_cryoet._qt.plane_view import XZ, YZ
+from napari_cryoet._qt.planes import XZ, YZ
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_tomogram
 from napari_cryoet.packs.portal_zarr import write_pyramid
@@ -268,6 +268,35 @@ def test_keys_move_the_cursor_by_a_voxel(qtbot, views, key, axis, step):
     before = views.shared_cursor.position[axis]
     qtbot.keyClick(view, key)
     assert views.shared_cursor.position[axis] == pytest.approx(before + step)
+
+
+def test_plus_and_minus_zoom_around_the_cursor_and_home_shows_all_of_both_planes(qtbot, views):
+    views.shared_cursor.move_to(at([140.0, 90.0, 60.0]))
+    view, other = by_name(views, "XZ"), by_name(views, "YZ")
+    camera = view.model.scene.camera
+    whole, off = camera.zoom, np.array([140.0, 60.0]) - camera.center[1:]
+    qtbot.keyClick(view, Qt.Key.Key_Plus)
+    qtbot.keyClick(other, Qt.Key.Key_Minus)
+    assert camera.zoom > whole
+    assert other.model.scene.camera.zoom < whole
+    np.testing.assert_allclose(([140.0, 60.0] - np.array(camera.center[1:])) * camera.zoom, off * whole)
+    qtbot.keyClick(view, Qt.Key.Key_Home)
+    assert is_whole(view)
+    assert camera.zoom == whole
+
+
+def test_keys_with_control_are_napari_s(qtbot, views):
+    before = views.shared_cursor.position
+    qtbot.keyClick(by_name(views, "XZ"), Qt.Key.Key_Up, Qt.KeyboardModifier.ControlModifier)
+    assert views.shared_cursor.position == before
+
+
+def test_planes_lie_however_both_are_larger(qtbot, emptied, main):
+    main.add_image(np.zeros((8, 40, 40), np.float32))
+    emptied.resize(400, 300)
+    assert emptied.splitter.orientation() == Qt.Orientation.Vertical, "though it is wider than high"
+    emptied.resize(900, 120)
+    assert emptied.splitter.orientation() == Qt.Orientation.Horizontal
 
 
 def test_the_cursor_stays_within_the_volume(views):

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QToolButton, QWidget
 
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.timers import single_shot
 
 _DELETING_KEYS = (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
-_COMMAND_KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+_EDITING = (
+    QKeySequence.StandardKey.SelectAll,
+    QKeySequence.StandardKey.Copy,
+    QKeySequence.StandardKey.Cut,
+    QKeySequence.StandardKey.Paste,
+)
+COMMAND_KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 
 
 class Dock(QWidget):
@@ -21,8 +27,9 @@ class Dock(QWidget):
     Opened in a window that a person works in, it becomes a tab beside other such docks, since two of them one above
     the other have no room, and it takes the keys; so it does when its tab is chosen. A click beside its controls lets
     keys go to the dock. A control that has the keys and is hidden or disabled, as a Stop is that was pressed, passes
-    them on within the dock. Enter presses a button as Space does. Whatever else is typed in it, and Delete, ends here:
-    napari would do to the active layer what such keys mean there, and 1 deletes the points that are selected.
+    them on within the dock. Enter presses a button as Space does. Whatever else is typed in it ends here, and so do
+    Delete, copying and pasting: napari would do to the layers what such keys mean there. 1 deletes the points that are
+    selected, Ctrl+Delete the selected layers.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -37,11 +44,24 @@ class Dock(QWidget):
         """Let keys go to where one begins: the first control."""
         next(self._controls_after(self), self).setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def lie_in(self, window: QMainWindow, holder: QDockWidget) -> None:
+        """Find its place in a window that it is opened in."""
+        _tabify(window, holder)
+
     def take_out(self) -> None:
         """Begin, or begin again: napari has put it into a dock."""
 
     def put_away(self) -> None:
         """End what runs: napari closes a dock by leaving its widget without a parent."""
+
+    def event(self, event: QEvent | None) -> bool:
+        """Give the keys up before it leaves what holds it: that would go on to point to the control, and Qt crash."""
+        if event is not None and event.type() == QEvent.Type.ParentAboutToChange:
+            holder = self.parentWidget()
+            here = holder.focusWidget() if holder is not None else None
+            if here is not None and (here is self or self.isAncestorOf(here)):
+                here.clearFocus()
+        return super().event(event)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Follow what holds it."""
@@ -59,10 +79,10 @@ class Dock(QWidget):
         """What no control had a use for."""
         if event is None:
             return
-        has_command, control = bool(event.modifiers() & _COMMAND_KEYS), QApplication.focusWidget()
+        has_command, control = bool(event.modifiers() & COMMAND_KEYS), QApplication.focusWidget()
         if event.key() in ENTER_KEYS and not has_command and isinstance(control, QPushButton | QToolButton):
             control.click()
-        elif not has_command and (event.key() in _DELETING_KEYS or (event.text() and event.text().isprintable())):
+        elif _would_edit_layers(event) or (not has_command and event.text() and event.text().isprintable()):
             event.accept()
         else:
             super().keyPressEvent(event)
@@ -107,7 +127,7 @@ class Dock(QWidget):
             return
         if not self._has_arrived:
             self._has_arrived = True
-            _tabify(window, holder)
+            self.lie_in(window, holder)
         if not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
             self.take_keys()
 
@@ -129,6 +149,10 @@ class Dock(QWidget):
             takes_tab = control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
             if takes_tab and control.isVisible() and control.isEnabled() and control.focusProxy() is None:
                 yield control
+
+
+def _would_edit_layers(event: QKeyEvent) -> bool:
+    return event.key() in _DELETING_KEYS or any(event.matches(standard) for standard in _EDITING)
 
 
 def _tabify(window: QMainWindow, holder: QDockWidget) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QCheckBox,
     QDockWidget,
@@ -20,9 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.linked_cameras import LinkedCameras
-from napari_cryoet._qt.plane_view import XZ, YZ, PlaneView, unit_of
+from napari_cryoet._qt.plane_view import PlaneView
+from napari_cryoet._qt.planes import XZ, YZ, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Theme
@@ -37,8 +40,8 @@ _DELAY_MS: Final = 12
 _SHARE: Final = 0.38  # of the window's height
 _NOTHING_YET: Final = "Open a tomogram: it is shown here in XZ and YZ, with what lies on it."
 _HINT: Final = (
-    "Click or drag: cursor · wheel: step · Ctrl+wheel: zoom · right drag: pan · "
-    "in the viewer itself: click, or Shift+drag"
+    "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
+    "Home: fit · in the viewer itself: click, or Shift+drag"
 )
 
 
@@ -50,7 +53,7 @@ def open_ortho_views(viewer: napari.Viewer) -> None:
         viewer.window.add_dock_widget(OrthoViews(viewer), name=DOCK_NAME, area="bottom")
 
 
-class OrthoViews(QWidget):
+class OrthoViews(Dock):
     """The widget of napari's menu.
 
     Parameters
@@ -71,6 +74,7 @@ class OrthoViews(QWidget):
         self._give_corner_back: Callable[[], None] = lambda: None
         self._theme = Theme(napari_viewer, self)
         self.shared_cursor = SharedCursor(napari_viewer, self)
+        napari_viewer.layers.events.removed.connect(self._make_main_current, position="first")
         self.views = tuple(
             PlaneView(plane, napari_viewer, self.shared_cursor, delay_ms=delay_ms, parent=self)
             for plane, delay_ms in ((XZ, _DELAY_MS), (YZ, 2 * _DELAY_MS))
@@ -88,6 +92,7 @@ class OrthoViews(QWidget):
         for view in self.views:
             self.splitter.addWidget(view)
             view.setToolTip(_HINT)
+            view.fit_requested.connect(self._on_fit)
         self.splitter.setChildrenCollapsible(False)
         self._lay_out()
         self._tell_later = single_shot(self, 0, self._tell)
@@ -98,6 +103,8 @@ class OrthoViews(QWidget):
         self._on_theme()
         self._tell()
         self._go_on_soon = single_shot(self, 0, self._go_on)
+        for view in self.views:
+            view.canvas_lost.connect(self._go_on_soon.start)
         self._go_on_soon.start()
 
     def sizeHint(self) -> QSize:
@@ -121,6 +128,7 @@ class OrthoViews(QWidget):
         self.cameras.close()
         for view in self.views:
             view.close_down()
+        self._viewer.layers.events.removed.disconnect(self._make_main_current)
         self.shared_cursor.close()
         self._theme.close()
 
@@ -129,16 +137,17 @@ class OrthoViews(QWidget):
         self.close_down()
         super().closeEvent(event)
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that napari closes leaves its widget without a parent."""
-        super().changeEvent(event)
-        if (
-            event is not None
-            and event.type() == QEvent.Type.ParentChange
-            and self.parent() is None
-            and self._was_placed
-        ):
+    def put_away(self) -> None:
+        """The end, too."""
+        if self._was_placed:
             self.close_down()
+
+    def take_keys(self) -> None:
+        """Begin where the cursor can be moved."""
+        self.views[0].setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def lie_in(self, window: QMainWindow, holder: QDockWidget) -> None:
+        """It finds its own place as soon as it is shown, also in a window that isn't in front."""
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Draw again; and the first time, take the room below the viewer."""
@@ -152,15 +161,21 @@ class OrthoViews(QWidget):
         """Fetch nothing for what nobody sees; a window that goes takes its planes along."""
         super().hideEvent(event)
         self._set_active(False)
-        window = self.window()
-        is_in_another = window is not None and window is not self
-        if event is not None and not event.spontaneous() and is_in_another and window and not window.isVisible():
+        main = self._main_window()
+        if event is not None and not event.spontaneous() and main is not None and not main.isVisible():
             self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Side by side where it is wide, one above the other where it is high."""
+        """Another place may be better used otherwise."""
         super().resizeEvent(event)
-        is_wide = self.width() >= self.height()
+        self._turn_splitter()
+
+    def _turn_splitter(self) -> None:
+        """Planes side by side or one above the other, however both are larger."""
+        width, height, bar = self.splitter.width(), self.splitter.height(), self.views[0].label.height()
+        beside = min(view.zoom_in(width // 2, height - bar) for view in self.views)
+        below = min(view.zoom_in(width, height // 2 - bar) for view in self.views)
+        is_wide = width >= height if beside == below else beside > below
         self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
 
     def _go_on(self) -> None:
@@ -168,6 +183,7 @@ class OrthoViews(QWidget):
         if any(view.go_on() for view in self.views):
             self._go_on_soon.start()
         else:
+            self._turn_splitter()
             self.opened.emit()
 
     def _set_active(self, is_active: bool) -> None:
@@ -189,6 +205,14 @@ class OrthoViews(QWidget):
             self._give_corner(window)
         window.resizeDocks([dock], [wanted_px], Qt.Orientation.Vertical)
 
+    def _main_window(self) -> QWidget | None:
+        """The window that it belongs to, also while its dock floats as one of its own."""
+        window = self.window()
+        if isinstance(window, QDockWidget):
+            parent = window.parentWidget()
+            return parent.window() if parent is not None else None
+        return window if window is not self else None
+
     def _give_corner(self, window: QMainWindow) -> None:
         """Lie beside the left column, not below it: in a low window it would leave no height; until this is closed."""
         corner = Qt.Corner.BottomLeftCorner
@@ -207,6 +231,13 @@ class OrthoViews(QWidget):
 
     def _on_layers(self, _event: Any = None) -> None:
         self._tell_later.start()
+
+    def _make_main_current(self, _event: Any = None) -> None:
+        """Let what napari now deletes of a layer's drawing be the viewer's own, whichever canvas drew last."""
+        main = self._main_window()
+        middle = main.centralWidget() if isinstance(main, QMainWindow) else None
+        for canvas in middle.findChildren(QOpenGLWidget) if middle is not None else ():
+            canvas.makeCurrent()
 
     def _on_fit(self) -> None:
         self.link.setChecked(False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -11,39 +10,28 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.qt import QtViewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent, QResizeEvent
+from qtpy.QtGui import QKeyEvent, QOpenGLContext, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.crosshair import CrosshairOverlay, remove_crosshair, show_crosshair
+from napari_cryoet._qt.dock import COMMAND_KEYS
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
+from napari_cryoet._qt.planes import AXIS_NAMES, Plane, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
 from napari_cryoet._qt.timers import single_shot
 
 _ZOOM_PER_NOTCH: Final = 1.15
 _FILLED: Final = 0.96
-
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """Which of the last three axes (z, y, x as -3, -2, -1) a view shows down and across, and which it lies across."""
-
-    name: str
-    down: int
-    right: int
-    across: int
-
-
-XZ: Final = Plane("XZ", down=-3, right=-1, across=-2)
-YZ: Final = Plane("YZ", down=-3, right=-2, across=-1)
-_AXIS_NAMES: Final = {-3: "z", -2: "y", -1: "x"}
+_DRAG_MS: Final = 200  # a dock that is dragged may be in several windows before it comes to rest
 
 
 class PlaneView(QWidget):
     """Shows the layers of a main viewer in another plane, once `go_on` has said that there is nothing more to make.
 
     The left button moves the cursor, the wheel steps through planes, Ctrl and the wheel zoom, and the right or the
-    middle button, or Shift and the left, pan. Arrow keys move the cursor by a voxel, Page up and down step.
+    middle button, or Shift and the left, pan. Arrow keys move the cursor by a voxel, Page up and down step, plus and
+    minus zoom, and Home shows all of the plane.
 
     Parameters
     ----------
@@ -53,6 +41,8 @@ class PlaneView(QWidget):
     """
 
     camera_moved = Signal()  # by the person, not by `look_at`
+    fit_requested = Signal()
+    canvas_lost = Signal()  # it came into another window: `go_on` makes all of it again
 
     def __init__(
         self,
@@ -65,29 +55,28 @@ class PlaneView(QWidget):
     ) -> None:
         super().__init__(parent)
         self.plane = plane
-        self.model = ViewerModel(title=plane.name)
         self._main, self._cursor = main, cursor
+        self.model = self._make_model()
         self.mirrors: list[Mirror] = []
         self.qt_viewer: QtViewer | None = None
+        self._context: QOpenGLContext | None = None
         self._crosshair: CrosshairOverlay | None = None
         self._is_fitted, self._is_active, self._is_complete, self._is_closed = True, True, False, False
-        self.setObjectName(f"plane{plane.name}")
+        self._look: tuple[tuple[float, ...], float] | None = None  # to go on with in another canvas
+        self.setObjectName("plane")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)  # else its frame, which shows the keys, isn't drawn
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(f"{plane.name} plane")
         self.label = ElidedLabel()
         self.label.setObjectName("dimText")
-        self._take_on_theme()
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setContentsMargins(2, 1, 2, 2)
         self._column.setSpacing(2)
         self._column.addWidget(self.label)
         self._column.addStretch(1)  # until there is a canvas
         self._follow = single_shot(self, delay_ms, self._move_there)
         self._fit_again = single_shot(self, 0, self._on_resized)
-        self.model.mouse_drag_callbacks[:] = [self._on_drag]
-        self.model.mouse_double_click_callbacks.clear()
-        self.model.mouse_wheel_callbacks[:] = [self._on_wheel]
-        self.model.scene.camera.mouse_pan = self.model.scene.camera.mouse_zoom = False
+        self._begin_again = single_shot(self, _DRAG_MS, self._end_lost_canvas)
         main.layers.events.inserted.connect(self._on_inserted)
         main.layers.events.removed.connect(self._on_removed)
         main.layers.events.reordered.connect(self._put_in_order)
@@ -101,7 +90,7 @@ class PlaneView(QWidget):
 
         Each takes a good part of a second, which nobody notices if the window lives in between.
         """
-        if self._is_closed or self._is_complete:
+        if self._is_closed or self._is_complete or self._begin_again.isActive():
             return False
         if self.qt_viewer is None:
             self._open_canvas()
@@ -110,10 +99,24 @@ class PlaneView(QWidget):
         layer = next((each for each in self._main.layers if id(each) not in known and not why_not_mirrored(each)), None)
         if layer is not None:
             self._mirror(layer)
-        self.fit()
+        if self._look is None:
+            self.fit()
+        elif layer is None:  # napari looks at the first layer as a whole
+            camera = self.model.scene.camera
+            camera.center, camera.zoom = self._look
+            self._look = None
         self._move_there()
         self._is_complete = layer is None
         return not self._is_complete
+
+    def _make_model(self) -> ViewerModel:
+        model = ViewerModel(title=self.plane.name)
+        model.theme = self._main.theme
+        model.mouse_drag_callbacks[:] = [self._on_drag]
+        model.mouse_double_click_callbacks.clear()
+        model.mouse_wheel_callbacks[:] = [self._on_wheel]
+        model.scene.camera.mouse_pan = model.scene.camera.mouse_zoom = False
+        return model
 
     def _open_canvas(self) -> None:
         self.qt_viewer = QtViewer(self.model)
@@ -122,6 +125,63 @@ class PlaneView(QWidget):
         self._crosshair = show_crosshair(self.model)
         self._column.takeAt(self._column.count() - 1)
         self._column.addWidget(self.qt_viewer, 1)
+        self.qt_viewer.canvas.native.resized.connect(self._watch_context)  # also when it gets its first
+
+    def _close_layers(self) -> None:
+        self._make_current()
+        for mirror in self.mirrors:
+            mirror.close()
+        self.mirrors.clear()
+        remove_crosshair(self.model)
+        self._crosshair = None
+        self.model.layers.clear()
+
+    def _close_canvas(self) -> None:
+        self._close_layers()
+        if self._context is not None:
+            self._context.aboutToBeDestroyed.disconnect(self._on_context_lost)
+            self._context = None
+        if self.qt_viewer is not None:
+            self.qt_viewer.canvas.native.resized.disconnect(self._watch_context)
+            self.qt_viewer.close()
+            self.qt_viewer.deleteLater()
+            self.qt_viewer = None  # napari counts those that are left
+
+    def _make_current(self) -> None:
+        """Let what napari deletes of a layer's drawing be this canvas' own; it doesn't look whose canvas is current."""
+        if self.qt_viewer is not None:
+            self.qt_viewer.canvas.native.makeCurrent()
+
+    def _watch_context(self) -> None:
+        context = None if self.qt_viewer is None else self.qt_viewer.canvas.native.context()
+        if context is not None and context is not self._context:
+            self._context = context
+            context.aboutToBeDestroyed.connect(self._on_context_lost)
+
+    def _on_context_lost(self) -> None:
+        """Draw no more: in another window Qt gives a canvas another context, which knows nothing of the one before.
+
+        What it drew is deleted now. The other context may have things of the main viewer's under the same numbers.
+        """
+        if self.qt_viewer is None or self._is_closed:
+            return
+        if self.mirrors:
+            camera = self.model.scene.camera
+            self._look = None if self._is_fitted else (camera.center, camera.zoom)
+            self._close_layers()
+        self.qt_viewer.canvas.native.setUpdatesEnabled(False)
+        self._is_complete, self._context = False, None
+        self._begin_again.start()
+
+    def _end_lost_canvas(self) -> None:
+        if self._is_closed or self.qt_viewer is None:
+            return
+        self._column.removeWidget(self.qt_viewer)
+        self._close_canvas()
+        self.model = self._make_model()  # napari's widgets don't let go of theirs
+        self._take_on_slab()
+        self._column.addStretch(1)
+        self.canvas_lost.emit()
 
     def left_out(self) -> list[str]:
         """Why layers of the main viewer aren't shown, each in a sentence."""
@@ -130,14 +190,18 @@ class PlaneView(QWidget):
     def fit(self) -> None:
         """Show all of the plane, also after the view has been given another size, until the person zooms."""
         self._is_fitted = True
-        width, height = self._canvas_px()
-        if not self.model.layers or not width or not height:
-            return
-        world = np.nan_to_num(self.model.layers.extent.world)
-        low, high = world[0][-3:], world[1][-3:]
-        sizes = high - low + np.asarray(self.model.layers.extent.step)[-3:]
-        zoom = _FILLED * min(width / sizes[self.plane.right], height / sizes[self.plane.down])
-        self.look_at(tuple((low + high) / 2), zoom)
+        zoom = self.zoom_in(*self._canvas_px())
+        if zoom:
+            low, high = np.nan_to_num(self.model.layers.extent.world)
+            self.look_at(tuple((low + high)[-3:] / 2), zoom)
+
+    def zoom_in(self, width_px: int, height_px: int) -> float:
+        """The zoom at which all of the plane is seen in a canvas of a size; 0 where there is nothing to see."""
+        if not self.model.layers:
+            return 0.0
+        low, high = np.nan_to_num(self.model.layers.extent.world)
+        sizes = (high - low)[-3:] + np.asarray(self.model.layers.extent.step)[-3:]
+        return _FILLED * max(0.0, float(min(width_px / sizes[self.plane.right], height_px / sizes[self.plane.down])))
 
     def look_at(self, center_zyx: tuple[float, ...], zoom: float) -> None:
         """Put a place of the world in the middle of the view; ``zoom`` is in canvas pixels for an ångström."""
@@ -172,16 +236,9 @@ class PlaneView(QWidget):
         main.events.theme.disconnect(self._take_on_theme)
         self._follow.stop()
         self._fit_again.stop()
+        self._begin_again.stop()
         self._cursor.moved.disconnect(self._follow_soon)
-        for mirror in self.mirrors:
-            mirror.close()
-        self.mirrors.clear()
-        remove_crosshair(self.model)
-        self.model.layers.clear()
-        if self.qt_viewer is not None:
-            self.qt_viewer.close()
-            self.qt_viewer.deleteLater()
-            self.qt_viewer = None  # napari counts those that are left
+        self._close_canvas()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """A plane that was shown whole stays so."""
@@ -189,20 +246,31 @@ class PlaneView(QWidget):
         self._fit_again.start()  # the canvas has its new size only then
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Arrows move the cursor in the plane, Page up and down across it."""
-        steps = {
-            Qt.Key.Key_Left: (self.plane.right, -1),
-            Qt.Key.Key_Right: (self.plane.right, 1),
-            Qt.Key.Key_Up: (self.plane.down, -1),
-            Qt.Key.Key_Down: (self.plane.down, 1),
-            Qt.Key.Key_PageUp: (self.plane.across, -1),
-            Qt.Key.Key_PageDown: (self.plane.across, 1),
-        }
-        step = steps.get(Qt.Key(event.key())) if event is not None else None
-        if step is None:
+        """Arrows move the cursor in the plane, Page up and down across it; plus and minus zoom, Home fits."""
+        if event is None or event.modifiers() & COMMAND_KEYS:
             super().keyPressEvent(event)
-        else:
-            self._step(*step)
+            return
+        match event.key():
+            case Qt.Key.Key_Left:
+                self._step(self.plane.right, -1)
+            case Qt.Key.Key_Right:
+                self._step(self.plane.right, 1)
+            case Qt.Key.Key_Up:
+                self._step(self.plane.down, -1)
+            case Qt.Key.Key_Down:
+                self._step(self.plane.down, 1)
+            case Qt.Key.Key_PageUp:
+                self._step(self.plane.across, -1)
+            case Qt.Key.Key_PageDown:
+                self._step(self.plane.across, 1)
+            case Qt.Key.Key_Plus | Qt.Key.Key_Equal:
+                self._zoom(_ZOOM_PER_NOTCH, self._cursor.position)
+            case Qt.Key.Key_Minus:
+                self._zoom(1 / _ZOOM_PER_NOTCH, self._cursor.position)
+            case Qt.Key.Key_Home:
+                self.fit_requested.emit()
+            case _:
+                super().keyPressEvent(event)
 
     # layers
 
@@ -227,6 +295,7 @@ class PlaneView(QWidget):
         self._follow_soon()
 
     def _on_removed(self, event: Any) -> None:
+        self._make_current()
         for mirror in [each for each in self.mirrors if each.layer is event.value]:
             self.mirrors.remove(mirror)
             mirror.close()
@@ -269,9 +338,8 @@ class PlaneView(QWidget):
             self.model.dims.set_point(changed, [position[axis] for axis in changed])
         if self._crosshair is not None:
             self._crosshair.position = position
-        self.label.setText(
-            f"{self.plane.name} · {_AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {unit_of(self.model)}"
-        )
+        place = f"{AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {unit_of(self.model)}"
+        self.label.setText(f"{self.plane.name} · {place}".rstrip())
         for mirror in self.mirrors:
             mirror.update_budget()
 
@@ -363,9 +431,3 @@ class PlaneView(QWidget):
 
     def _take_on_theme(self, _event: Any = None) -> None:
         self.model.theme = self._main.theme
-
-
-def unit_of(viewer: ViewerModel) -> str:
-    """What a viewer's world is counted in, where that is ångström; else nothing."""
-    units = viewer.layers.extent.units if viewer.layers else None
-    return "Å" if units and str(units[-1]) == "angstrom" else ""

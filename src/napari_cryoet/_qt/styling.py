@@ -69,6 +69,8 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QToolButton:hover {{ background: {_css(colors.raised)}; }}
     #PortalBrowser QCheckBox {{ border: 1px solid transparent; border-radius: 2px; padding: 1px; }}
     #PortalBrowser QCheckBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    #PortalBrowser QWidget#plane {{ border: 1px solid transparent; border-radius: 3px; }}
+    #PortalBrowser QWidget#plane:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
     #PortalBrowser QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}

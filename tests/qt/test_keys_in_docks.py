@@ -1,0 +1,126 @@
+"""Keys that are typed in a dock or in a plane: what they mean there, and never what they do to layers elsewhere."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QPushButton, QVBoxLayout
+
+from napari_cryoet._qt.dock import Dock
+from napari_cryoet._qt.ortho_views import OrthoViews
+from qt.keyboard import CONTROL, NONE, SHIFT, controls_by_tab, has_keys, marks_of_keys, press, spoken
+
+EDITING_KEYS = [
+    *((key, modifiers) for key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) for modifiers in (NONE, SHIFT, CONTROL)),
+    *((key, CONTROL) for key in (Qt.Key.Key_A, Qt.Key.Key_C, Qt.Key.Key_V, Qt.Key.Key_X)),
+    *((key, NONE) for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_A, Qt.Key.Key_V)),
+]
+LONG_MS = 20_000
+
+
+@pytest.fixture
+def viewer(viewer_in_window, qtbot):
+    viewer = viewer_in_window
+    viewer.window.resize(1280, 800)
+    viewer.add_image(np.zeros((6, 40, 56), np.float32), contrast_limits=(-1, 1))
+    viewer.add_points([[1.0, 2, 3], [4, 5, 6]], name="picks")
+    window = viewer.window._qt_window
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    return viewer
+
+
+class OneButton(Dock):
+    def __init__(self):
+        super().__init__()
+        self.button = QPushButton("Swap")
+        QVBoxLayout(self).addWidget(self.button)
+
+
+@pytest.fixture
+def add(viewer, qtbot):
+    def add(dock, area="right"):
+        viewer.window.add_dock_widget(dock, area=area)
+        qtbot.waitUntil(lambda: has_keys(dock))
+        return dock
+
+    yield add
+    for view in viewer.window._qt_window.findChildren(OrthoViews):
+        view.close_down()
+
+
+def state_of(viewer):
+    picks = viewer.layers["picks"]
+    clipboard = getattr(picks, "_clipboard", {})
+    return [layer.name for layer in viewer.layers], picks.data.tolist(), set(picks.selected_data), picks.mode, clipboard
+
+
+def holder_of(dock):
+    holder = dock.parent()
+    assert isinstance(holder, QDockWidget)
+    return holder
+
+
+@pytest.mark.parametrize("make", [OneButton, OrthoViews])
+def test_keys_that_delete_copy_and_paste_leave_the_layers_alone(viewer, add, make):
+    dock = add(make() if make is OneButton else make(viewer))
+    picks = viewer.layers["picks"]
+    viewer.layers.selection.active = picks
+    for key, modifiers in EDITING_KEYS if make is OneButton else EDITING_KEYS[::3]:
+        picks.selected_data, picks.visible = {1}, True
+        before = state_of(viewer)
+        press(key, modifiers)
+        assert state_of(viewer) == before, (key, modifiers)
+        assert picks.visible
+        assert has_keys(dock)
+
+
+def test_a_dock_that_is_closed_while_it_has_the_keys_leaves_no_trace_of_them(viewer, add):
+    holder = holder_of(add(OneButton()))
+    viewer.window.remove_dock_widget(holder)
+    assert holder.focusWidget() is None  # Qt would follow it to a control that is no more
+
+
+def test_keys_that_turn_the_view_work_from_a_dock_too(viewer, add):
+    add(OneButton())
+    press(Qt.Key.Key_Y, CONTROL)
+    assert viewer.dims.ndisplay == 3
+
+
+def test_orthogonal_views_take_the_keys_and_show_where_they_are(viewer, add):
+    views = add(OrthoViews(viewer))
+    assert has_keys(views.views[0])
+    press(Qt.Key.Key_Backtab, SHIFT)
+    press(Qt.Key.Key_Backtab, SHIFT)
+    assert [spoken(control) for control in controls_by_tab(views)] == ["Link zoom", "Fit", "XZ plane", "YZ plane"]
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        assert [spoken(view) for view in views.views if marks_of_keys(view, views) < 200] == []
+
+
+def wait_until_complete(views, qtbot):
+    qtbot.waitUntil(lambda: all(view._is_complete for view in views.views), timeout=LONG_MS)
+    return {view.qt_viewer for view in views.views}
+
+
+def test_orthogonal_views_live_on_when_their_dock_floats_and_comes_back(viewer, add, qtbot):
+    views = add(OrthoViews(viewer))
+    canvases = wait_until_complete(views, qtbot)
+    views.views[0]._zoom(2, (0, 0, 0))
+    zoom = views.views[0].model.scene.camera.zoom
+    for is_floating in (True, False):
+        holder_of(views).setFloating(is_floating)  # Qt throws away what was drawn; drawing on ends the program
+        qtbot.waitUntil(lambda before=canvases: all(view.qt_viewer not in before for view in views.views))
+        canvases = wait_until_complete(views, qtbot)
+        assert [len(view.model.layers) for view in views.views] == [2, 2]
+        assert views.views[0].model.scene.camera.zoom == zoom
+        assert views.views[0].label.text() == "XZ · y 19"
+
+
+def test_orthogonal_views_that_float_can_be_hidden_and_shown(viewer, add):
+    views = add(OrthoViews(viewer))
+    holder = holder_of(views)
+    holder.setFloating(True)
+    holder.hide()
+    holder.show()
+    viewer.add_image(np.zeros((6, 8, 8), np.float32))
+    assert not views._is_closed
