@@ -2,15 +2,17 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import ShownVolume, shown_volumes
+from qt.keyboard import marks_of_keys, spoken
 
 VOLUMES = [ShownVolume("TS_1", 10.0, (40, 50, 60)), ShownVolume("TS_1 bin", 20.0, (20, 25, 30))]
 
 
 @pytest.fixture
 def make_dialog(qtbot):
-    def make(*missing, **more):
-        dialog = ContextDialog("a.star doesn't say.", missing, **more)
+    def make(*missing, said="a.star doesn't say.", **more):
+        dialog = ContextDialog(said, missing, **more)
         qtbot.addWidget(dialog)
         dialog.show()
         return dialog
@@ -56,6 +58,30 @@ def test_only_what_is_missing_is_asked_for(make_dialog):
     dialog.tomogram.setCurrentText("TS_2")
     assert dialog.answer == Answer(tomogram="TS_2")
     assert dialog.accept_button.isEnabled()
+
+
+def test_it_shows_where_the_keys_are_and_what_is_lacking(make_dialog, qtbot):
+    for theme in ("dark", "light"):
+        dialog = make_dialog("spacing_angstrom", volumes=VOLUMES, otherwise="In voxels", colors=colors_of(theme))
+        with qtbot.waitActive(dialog):
+            dialog.activateWindow()
+        controls = dialog.volume, dialog.spacing, dialog.without_button, dialog.cancel_button
+        assert [spoken(control) for control in controls if marks_of_keys(control, dialog) < 20] == []
+    assert dialog.accept_button.toolTip() == "Say the voxel spacing first"
+
+
+def test_long_names_leave_it_narrow_and_are_no_markup(make_dialog):
+    name = f"<b>bold</b> {'x' * 300}"
+    dialog = make_dialog(
+        "tomogram",
+        "spacing_angstrom",
+        said=f"{name} doesn't say.",
+        choices=[name],
+        volumes=[ShownVolume(name, 1.0, (1, 2, 3))],
+    )
+    assert dialog.width() < 520
+    assert dialog.tomogram.itemText(1) == name
+    assert dialog.message.textFormat() == Qt.TextFormat.PlainText
 
 
 def test_volumes_are_those_with_cubes_of_a_known_width(make_napari_viewer):

@@ -109,7 +109,7 @@ def test_stop_stops_and_says_that_it_can_go_on(qtbot, tasks, make_dialog, monkey
     dialog = make_dialog()
     click(qtbot, dialog.start)
     assert dialog.is_downloading
-    assert not dialog.form.enabled
+    assert not dialog.form.isEnabled()
     click(qtbot, dialog.stop)
     assert stopped.wait(2)
     assert not tasks.is_running(KEY)
@@ -128,6 +128,21 @@ def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
     assert dialog.isVisible()
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
+
+
+def test_enter_in_the_folder_s_field_downloads(qtbot, tasks, make_dialog):
+    dialog = make_dialog()
+    with qtbot.waitSignal(tasks.finished, timeout=30_000):
+        qtbot.keyClick(dialog.folder.line_edit.native, Qt.Key.Key_Return)
+    assert (dialog.chosen_folder / "manifest.json").is_file()
+
+
+def test_a_folder_has_to_be_said(qtbot, make_dialog):
+    dialog = make_dialog()
+    dialog.folder.line_edit.native.clear()
+    click(qtbot, dialog.start)
+    assert not dialog.is_downloading
+    assert dialog.message.text() == "Choose a folder to download to."
 
 
 def test_nothing_to_download_says_so(make_dialog):

@@ -12,6 +12,7 @@ from qtpy.QtCore import QCoreApplication, Qt, QThread
 from qtpy.QtWidgets import QMessageBox
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -100,6 +101,7 @@ def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = 
         choices=choices,
         volumes=shown_volumes(viewer.layers),
         otherwise=otherwise,
+        colors=colors_of(viewer.theme),
         parent=viewer.window._qt_window,
     )
     return dialog.answer if dialog.exec() else None

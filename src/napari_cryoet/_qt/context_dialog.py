@@ -21,7 +21,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.theme import Colors
 from napari_cryoet._qt.volumes_shown import ShownVolume
 from napari_cryoet.exceptions import Context
 from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
@@ -29,6 +32,7 @@ from napari_cryoet.wording import spacing_text
 
 _MAX_VOXELS = 2**20
 _UNKNOWN = "not known"
+_TEXTS = {"tomogram": "which tomogram", "spacing_angstrom": "the voxel spacing", "shape_zyx": "the size"}
 
 
 class Answer(NamedTuple):
@@ -58,6 +62,8 @@ class ContextDialog(QDialog):
         What is open, offered for spacing and size.
     otherwise
         What the button is called that goes on without an answer; no such button where that makes no sense.
+    colors
+        Of the viewer's theme.
     """
 
     def __init__(
@@ -68,11 +74,15 @@ class ContextDialog(QDialog):
         choices: Sequence[str] = (),
         volumes: Sequence[ShownVolume] = (),
         otherwise: str = "",
+        colors: Colors | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("What this file doesn't say")
+        self.setObjectName("contextDialog")
         self.setMinimumWidth(360)
+        if colors is not None:
+            self.setStyleSheet(style_sheet(colors, "contextDialog"))
         self._missing, self._volumes = frozenset(missing), tuple(volumes)
         self.message = plain_label(message, name="contextMessage")
         self.tomogram = QComboBox()
@@ -115,8 +125,10 @@ class ContextDialog(QDialog):
         for volume in self._volumes:
             size = " × ".join(map(str, volume.shape_zyx))
             self.volume.addItem(f"{volume.name} ({spacing_text(volume.spacing_angstrom)}, {size})")
-        self.volume.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.volume.setMinimumContentsLength(20)
+        for combo in (self.tomogram, self.volume):  # names may be as long as they like
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.setMinimumContentsLength(20)
+            elide_middle(combo)
         self.spacing.setRange(0.0, MAX_SPACING_ANGSTROM)
         self.spacing.setDecimals(6)
         self.spacing.setSuffix(" Å")
@@ -170,4 +182,6 @@ class ContextDialog(QDialog):
     def _set_state(self, _value: object = None) -> None:
         answer = self.answer
         wanted = set(self._missing) | ({"spacing_angstrom"} if self._asks_for_grid else set())
-        self.accept_button.setEnabled(all(getattr(answer, name) is not None for name in wanted))
+        lacking = [text for name, text in _TEXTS.items() if name in wanted and getattr(answer, name) is None]
+        self.accept_button.setEnabled(not lacking)
+        self.accept_button.setToolTip(f"Say {' and '.join(lacking)} first" if lacking else "")

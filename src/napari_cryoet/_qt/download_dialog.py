@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit
+from magicgui.widgets import CheckBox, ComboBox, FileEdit
 from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QCloseEvent, QDesktopServices
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.download import DownloadReport, Existing, Plan, Progress, download_files, plan_download
@@ -73,7 +73,7 @@ class DownloadDialog(QDialog):
         self.volume_format = ComboBox(label="Volumes as", choices=list(_FORMATS))
         self.with_metadata = CheckBox(text="with metadata files", value=True)
         self.existing = ComboBox(label="Files that differ", choices=list(_EXISTING))
-        self.form = Container(widgets=[self.folder, self.volume_format, self.existing, self.with_metadata])
+        self.form = QWidget()
         self.folder.line_edit.native.setAccessibleName("Folder to download to")
         self.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
         self.volume_format.native.setAccessibleName("Format of volumes")
@@ -88,6 +88,7 @@ class DownloadDialog(QDialog):
         self.show_folder = QPushButton("Show folder")
         self.copy_details = QPushButton("Copy details")
         self.switch = QPushButton()
+        self.close_button = QPushButton("Close")
         self._lay_out()
         self.volume_format.changed.connect(self._make_plan)
         self.with_metadata.changed.connect(self._make_plan)
@@ -95,6 +96,7 @@ class DownloadDialog(QDialog):
         self.stop.clicked.connect(self._on_stop)
         self.show_folder.clicked.connect(self._on_show_folder)
         self.switch.clicked.connect(lambda _checked=False: self.switch_requested.emit(self._withheld, None))
+        self.close_button.clicked.connect(self.reject)
         self.copy_details.clicked.connect(lambda _checked=False: copy_text(self._details))
         self._make_plan()
 
@@ -143,6 +145,10 @@ class DownloadDialog(QDialog):
     def _on_start(self) -> None:
         plan = self._plan
         if plan is None:
+            return
+        if not self.folder.line_edit.value.strip():
+            self.message.setText("Choose a folder to download to.")
+            self.folder.line_edit.native.setFocus(Qt.FocusReason.OtherFocusReason)
             return
         folder, existing = self.chosen_folder, _EXISTING[self.existing.value]
 
@@ -198,11 +204,12 @@ class DownloadDialog(QDialog):
 
     def _set_state(self) -> None:
         is_downloading = self.is_downloading
-        self.form.enabled = not is_downloading
+        self.form.setEnabled(not is_downloading)
         self.bar.setVisible(is_downloading)
         self.start.setVisible(not is_downloading)
         self.start.setEnabled(self._plan is not None)
         self.stop.setVisible(is_downloading)
+        self.close_button.setVisible(not is_downloading)
         self.show_folder.hide()
         self.copy_details.hide()
         self.switch.hide()
@@ -211,13 +218,21 @@ class DownloadDialog(QDialog):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.chosen_folder)))
 
     def _lay_out(self) -> None:
+        rows = QFormLayout(self.form)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for field in (self.folder, self.volume_format, self.existing):
+            rows.addRow(field.label, field.native)
+        rows.addRow("", self.with_metadata.native)
         buttons = QHBoxLayout()
         buttons.addStretch(1)
-        for button in (self.copy_details, self.switch, self.show_folder, self.stop, self.start):
+        for button in (self.copy_details, self.switch, self.show_folder, self.stop, self.start, self.close_button):
             button.setAccessibleName(button.text())
+            roomy(button)
             buttons.addWidget(button)
+        self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
         column = QVBoxLayout(self)
-        column.addWidget(self.form.native)
+        column.addWidget(self.form)
         column.addWidget(self.size_label)
         column.addWidget(self.bar)
         column.addWidget(self.message)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QStyleOption, QWidg
 from napari_cryoet._qt.painting import draw_two_lines
 
 _NARROW_PX: Final = 60
+_WIDE_PX: Final = 480
 _HIGH_PX: Final = 100_000
 _BUTTON_ROOM_PX: Final = 32
 
@@ -44,6 +45,13 @@ class BrokenLabel(QLabel):
         """A few letters, however long a word is."""
         hint = super().minimumSizeHint()
         return QSize(min(hint.width(), _NARROW_PX), hint.height())
+
+    def sizeHint(self) -> QSize:
+        """No wider than is good to read where a word is longer: a window would be made as wide as the word."""
+        hint = super().sizeHint()
+        if hint.width() <= _WIDE_PX or not self._has_long_word(_WIDE_PX):
+            return hint
+        return QSize(_WIDE_PX, self.heightForWidth(_WIDE_PX))
 
     def heightForWidth(self, width: int) -> int:
         """As high as all lines; Qt itself leaves more at the sides than it draws with, and so often a line too many."""
