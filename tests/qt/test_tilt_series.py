@@ -129,6 +129,22 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     qtbot.waitUntil(lambda: "exact" in window.panel.strip.label.text(), timeout=LONG_MS)
 
 
+def test_enter_brings_its_window_forward_which_has_the_theme_of_the_viewer(qtbot, make_dock, served):
+    dock = make_dock(series_at(served))
+    dock._viewer.theme = "light"
+    rows = dock.screens.run.tilt_series
+    rows.setCurrentRow(0)
+    qtbot.keyClick(rows, Qt.Key.Key_Return)
+    window = dock.tilt_desk.windows[SERIES.id]
+    qtbot.waitUntil(lambda: window.is_shown, timeout=LONG_MS)
+    assert window.viewer.theme == "light"
+    with qtbot.waitActive(frame_of(window)):
+        qtbot.keyClick(rows, Qt.Key.Key_Return)
+    assert is_ticked(dock)
+    dock._viewer.theme = "dark"
+    assert window.viewer.theme == "dark"
+
+
 def test_unticking_closes_the_window_and_its_stream(qtbot, make_dock, served):
     dock = make_dock(series_at(served))
     window = open_series(qtbot, dock)

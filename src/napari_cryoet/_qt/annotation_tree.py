@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 from napari_cryoet._qt.annotation_delegate import AnnotationDelegate
 from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column
 from napari_cryoet._qt.item_list import ENTER_KEYS
+from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TICK_WIDTH_PX
 from napari_cryoet.outline import AnnotationRow, RunOutline
@@ -99,4 +100,13 @@ class AnnotationTree(QTreeView):
         header.setSectionResizeMode(Column.TEXT, QHeaderView.ResizeMode.Stretch)
         for column in (Column.SHOW, Column.DOWNLOAD):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, TICK_WIDTH_PX)
+        keep_fitted(header, self._fit_ticks)
+
+    def _fit_ticks(self) -> None:
+        """Columns of ticks are as wide as what stands above them."""
+        header, model = self.header(), self.model()
+        if header is None or model is None:
+            return
+        for column in (Column.SHOW, Column.DOWNLOAD):
+            title = str(model.headerData(column, Qt.Orientation.Horizontal))
+            header.resizeSection(column, max(TICK_WIDTH_PX, header.fontMetrics().horizontalAdvance(title) + 8))

@@ -100,7 +100,7 @@ class PortalBrowser(Dock):
         run, notice = self.screens.run, self.screens.notice
         self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
         self.caption_desk = CaptionDesk(run, notice, self.tasks, parent=self)
-        self.tilt_desk = TiltDesk(run, notice, parent=self)
+        self.tilt_desk = TiltDesk(run, notice, self._theme, parent=self)
         self.check_offer = CheckOffer(napari_viewer, notice, self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
@@ -127,8 +127,8 @@ class PortalBrowser(Dock):
         return QSize(400, 720)
 
     def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this."""
-        return QSize(320, 300)
+        """Everything is usable down to this; large letters take more."""
+        return QSize(max(320, super().minimumSizeHint().width()), 300)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """End every task."""

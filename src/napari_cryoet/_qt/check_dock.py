@@ -108,8 +108,8 @@ class CheckDock(Dock):
         return QSize(360, 480)
 
     def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this."""
-        return QSize(320, 300)
+        """Everything is usable down to this; large letters take more."""
+        return QSize(max(320, super().minimumSizeHint().width()), 300)
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """End the check."""

@@ -80,8 +80,8 @@ class CompareDock(Dock):
         return QSize(380, 720)
 
     def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this."""
-        return QSize(320, 300)
+        """Everything is usable down to this; large letters take more."""
+        return QSize(max(320, super().minimumSizeHint().width()), 300)
 
     def put_away(self) -> None:
         """End the task."""

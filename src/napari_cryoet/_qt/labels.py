@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import Final
 
@@ -9,6 +10,7 @@ from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QTextLayout, QTextOption
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QStyleOption, QWidget
 
+from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.painting import draw_two_lines
 
 _NARROW_PX: Final = 60
@@ -35,7 +37,11 @@ def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = ""
 def roomy(*buttons: QPushButton) -> None:
     """Give buttons that stand by themselves some room beside their text, which napari doesn't."""
     for button in buttons:
-        button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + _BUTTON_ROOM_PX)
+        keep_fitted(button, partial(_make_roomy, button))
+
+
+def _make_roomy(button: QPushButton) -> None:
+    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + _BUTTON_ROOM_PX)
 
 
 class BrokenLabel(QLabel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import napari
@@ -24,6 +25,7 @@ from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.orientation_display import OrientationDisplay, orientation_of
 from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
 from napari_cryoet._qt.picks_link import PicksLink, link_of
@@ -356,7 +358,7 @@ def _form(*widgets: Any) -> QFormLayout:
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for widget in widgets:
         label = plain_label(widget.label)
-        label.setFixedWidth(label.fontMetrics().horizontalAdvance(_LONGEST_LABEL) + 24)
+        keep_fitted(label, partial(_fit_label, label))
         label.setBuddy(widget.native)
         widget.native.setAccessibleName(widget.label)
         if isinstance(widget.native, QDoubleSpinBox):
@@ -366,6 +368,10 @@ def _form(*widgets: Any) -> QFormLayout:
             widget.native.setSuffix(" nm")
         form.addRow(label, widget.native)
     return form
+
+
+def _fit_label(label: QLabel) -> None:
+    label.setFixedWidth(label.fontMetrics().horizontalAdvance(_LONGEST_LABEL) + 24)
 
 
 def _legend() -> QLabel:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.crop_looks import PLANES, Looks
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.review.cropping import Plane
 from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
@@ -51,7 +52,10 @@ class Nanometres(QDoubleSpinBox):
         self.setKeyboardTracking(False)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{prefix}88.8 nm") + 12)
+        keep_fitted(self, self._fit)
+
+    def _fit(self) -> None:
+        self.setFixedWidth(self.fontMetrics().horizontalAdvance(f"{self.prefix()}88.8 nm") + 12)
 
     def textFromValue(self, value: float) -> str:
         """Without a nought that says nothing."""
@@ -75,7 +79,7 @@ class ReviewControls(QWidget):
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
         self.plane = _combo("Plane of the crops")
-        self.plane.setFixedWidth(62)
+        keep_fitted(self.plane, self._fit_plane)
         for plane in PLANES:
             self.plane.addItem(plane.upper(), plane)
         self.oriented = QCheckBox("Oriented")
@@ -93,6 +97,9 @@ class ReviewControls(QWidget):
         self.set_columns(())
         self._name_direction()
         self.set_can_orient(False)
+
+    def _fit_plane(self) -> None:
+        self.plane.setFixedWidth(self.plane.fontMetrics().horizontalAdvance("XY") + 46)
 
     # what is chosen
 
@@ -203,7 +210,8 @@ class ReviewControls(QWidget):
         rows = (
             ("Picks", (self.points,)),
             ("Tomogram", (self.image,)),
-            ("Crop", (self.side, self.slab, self.plane, self.oriented)),
+            ("Crop", (self.side, self.slab)),
+            ("Plane", (self.plane, self.oriented)),
             ("Sort", (self.order, self.direction, self.filter)),
         )
         for number, (name, fields) in enumerate(rows):
@@ -212,7 +220,7 @@ class ReviewControls(QWidget):
             line.setSpacing(4)
             for field in fields:
                 line.addWidget(field, 1 if field in (self.points, self.image, self.order, self.filter) else 0)
-            if self.side in fields:
+            if self.side in fields or self.plane in fields:
                 line.addStretch()
             grid.addLayout(line, number, 1)
         grid.addWidget(self.filter_problem, len(rows), 1)

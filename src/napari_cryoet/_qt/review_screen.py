@@ -91,8 +91,8 @@ class ReviewScreen(Dock):
         return QSize(400, 760)
 
     def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this."""
-        return QSize(320, 360)
+        """Everything is usable down to this; large letters take more."""
+        return QSize(max(320, super().minimumSizeHint().width()), 360)
 
     def show_review(self, review: Review | None, reader: CropReader | None, *, has_image: bool) -> None:
         """Show what there is to judge, or say what is lacking."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari.settings import get_settings
 from qtpy.QtGui import QColor
 
 from napari_cryoet._qt.theme import KEPT_COLOR, REJECTED_COLOR, Colors
@@ -13,7 +14,10 @@ def style_sheet(colors: Colors, dock: str = "PortalBrowser") -> str:
 
 
 def _rules(colors: Colors) -> str:
+    size_pt = get_settings().appearance.font_size  # napari gives it to labels, buttons and lists alone
     return f"""
+    #PortalBrowser QTreeView, #PortalBrowser QTableWidget, #PortalBrowser QHeaderView, #PortalBrowser QLineEdit,
+    #PortalBrowser QToolButton, #PortalBrowser QTabBar, #PortalBrowser QAbstractSpinBox {{ font-size: {size_pt}pt; }}
     #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#depositionCount,
     #PortalBrowser QLabel#runCount,
     #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#networkUse,

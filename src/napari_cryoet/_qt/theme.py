@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QColor
@@ -57,7 +58,7 @@ def colors_of(theme_name: str) -> Colors:
 
 
 class Theme(QObject):
-    """The colours of a viewer's theme, whichever it is at the time."""
+    """The colours of a viewer's theme, whichever it is at the time; changes with the size of its letters, too."""
 
     changed = Signal()
 
@@ -66,10 +67,17 @@ class Theme(QObject):
         self._viewer = viewer
         self.colors = colors_of(viewer.theme)
         viewer.events.theme.connect(self._on_theme)
+        get_settings().appearance.events.font_size.connect(self._on_theme)
+
+    @property
+    def name(self) -> str:
+        """What napari calls it."""
+        return str(self._viewer.theme)
 
     def close(self) -> None:
         """Hear no more of the viewer."""
         self._viewer.events.theme.disconnect(self._on_theme)
+        get_settings().appearance.events.font_size.disconnect(self._on_theme)
 
     def _on_theme(self, _event: Any = None) -> None:
         self.colors = colors_of(self._viewer.theme)

@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.run_page import RunView
+from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tilt_window import MakeViewer, TiltWindow, hidden_viewer
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.pages import RunPage
@@ -19,6 +20,8 @@ class TiltDesk(QObject):
 
     Parameters
     ----------
+    theme
+        That windows take on.
     make_viewer
         Makes the viewer of a window.
     """
@@ -26,15 +29,23 @@ class TiltDesk(QObject):
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(
-        self, run: RunView, notice: NoticeBar, *, make_viewer: MakeViewer = hidden_viewer, parent: QObject | None = None
+        self,
+        run: RunView,
+        notice: NoticeBar,
+        theme: Theme,
+        *,
+        make_viewer: MakeViewer = hidden_viewer,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self._theme = theme
         self.make_viewer = make_viewer
         self._run, self._notice = run, notice
         self.windows: dict[int, TiltWindow] = {}
         run.tilt_series_show_requested.connect(self.show)
         run.tilt_series_hide_requested.connect(self.hide)
         run.page_shown.connect(lambda _page: self.update())
+        theme.changed.connect(self._take_on_theme)
 
     def show(self, page: RunPage, series: TiltSeries) -> None:
         """Open the window of a tilt series, or bring it forward."""
@@ -42,6 +53,7 @@ class TiltDesk(QObject):
         if window is None:
             window = TiltWindow(page, series, self.make_viewer, self)
             self.windows[series.id] = window
+            self._take_on_theme()
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
             window.failed.connect(partial(self._on_failed, page, series))
@@ -75,6 +87,10 @@ class TiltDesk(QObject):
         if window is not None:
             window.deleteLater()
         self.update()
+
+    def _take_on_theme(self) -> None:
+        for window in self.windows.values():
+            window.viewer.theme = self._theme.name
 
     def _on_failed(self, page: RunPage, series: TiltSeries, error: CryoETError) -> None:
         self._notice.show_error(error, partial(self.show, page, series))

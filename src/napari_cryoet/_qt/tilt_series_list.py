@@ -60,10 +60,13 @@ class TiltSeriesList(RecordList):
             (self.hide_requested if is_on else self.show_requested).emit(series)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Space and Enter tick; the rest is Qt's."""
+        """Space ticks, Enter opens or brings forward what is open; the rest is Qt's."""
         item = self.currentItem()
-        if event is not None and item is not None and event.key() in {*ENTER_KEYS, Qt.Key.Key_Space}:
+        if event is not None and item is not None and event.key() == Qt.Key.Key_Space:
             self.toggle(item)
+        elif event is not None and item is not None and event.key() in ENTER_KEYS:
+            if has_stack(item.data(Role.RECORD)):
+                self.show_requested.emit(item.data(Role.RECORD))
         else:
             super().keyPressEvent(event)
 

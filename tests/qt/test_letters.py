@@ -1,0 +1,73 @@
+"""Larger letters, as a person may choose them in napari's settings: nothing is cut off, and all of a dock follows."""
+
+import numpy as np
+import pytest
+from napari.settings import get_settings
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit, QPushButton, QTreeView
+
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.labels import roomy
+from napari_cryoet._qt.picks_on_screen import PicksOnScreen
+from napari_cryoet._qt.review_controls import Nanometres
+from napari_cryoet._qt.review_dock import ReviewDock
+
+
+@pytest.fixture
+def large_letters():
+    def enlarge():
+        get_settings().appearance.font_size = 14
+        QApplication.processEvents()
+
+    yield enlarge
+    get_settings().reset()
+
+
+def beyond(dock):
+    """What of a dock lies beside it."""
+    parts = [*dock.findChildren(QAbstractButton), *dock.findChildren(QLineEdit)]
+    return [part for part in parts if part.isVisible() and part.mapTo(dock, part.rect().topRight()).x() > dock.width()]
+
+
+def test_a_run_s_page_is_seen_in_its_whole_width_and_all_of_it_has_large_letters(
+    qtbot, viewer_in_window, portal, memory, large_letters
+):
+    browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: portal, memory=memory)
+    viewer_in_window.window.add_dock_widget(browser, area="right")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506)
+    large_letters()
+    page = browser.screens.run
+    qtbot.waitUntil(lambda: page.mapTo(browser, page.rect().topRight()).x() <= browser.width())
+    assert beyond(browser) == []
+    sizes = {part.font().pointSize() for part in (page.tomograms, browser.findChild(QTreeView), page.planes)}
+    assert sizes == {14}
+    header = browser.findChild(QTreeView).header()
+    for column in (1, 2):
+        title = header.model().headerData(column, Qt.Orientation.Horizontal)
+        assert header.sectionSize(column) > header.fontMetrics().horizontalAdvance(title), title
+    browser.close_down()
+
+
+@pytest.mark.parametrize("make", [PicksOnScreen, ReviewDock])
+def test_docks_grow_with_their_letters(qtbot, viewer_in_window, large_letters, make):
+    viewer_in_window.add_points(np.zeros((3, 3)))
+    dock = make(viewer_in_window)
+    viewer_in_window.window.add_dock_widget(dock, area="right")
+    before = dock.minimumSizeHint().width()
+    large_letters()
+    qtbot.waitUntil(lambda: dock.minimumSizeHint().width() > before or make is PicksOnScreen)
+    assert beyond(dock) == []
+    for field in dock.findChildren(Nanometres):
+        words = field.fontMetrics().horizontalAdvance(field.text())
+        assert field.width() >= words + 10
+
+
+def test_buttons_keep_their_room(qtbot, viewer_in_window, large_letters):
+    button = QPushButton("Export")
+    roomy(button)
+    viewer_in_window.window.add_dock_widget(button, area="right")
+    large_letters()
+    assert button.width() >= button.fontMetrics().horizontalAdvance("Export") + 30
