@@ -21,9 +21,11 @@ import urllib3
 
 from fault_server import FaultServer, ranged, raw, reply
 from napari_cryoet import http as http_module
+from napari_cryoet import http_bodies
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
+from napari_cryoet.policy import Receipt
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
 
@@ -761,6 +763,33 @@ def test_no_thread_is_left_behind_by_a_stop(http, server):
     stop = threading.Event()
     stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)
     no_errand_is_left()
+
+
+def test_a_stop_that_comes_when_a_body_has_just_ended_is_a_stop(http, server, monkeypatch):
+    stop, original = threading.Event(), http_bodies.Gatherer.next
+
+    def next_chunk(gatherer, beat):
+        chunk = original(gatherer, beat)
+        stop.set()
+        threading.Event().wait(0.3)  # meanwhile it is heard, though there is nothing to hang up any more
+        return chunk
+
+    monkeypatch.setattr(http_bodies.Gatherer, "next", next_chunk)
+    with http.open(server.behave(reply(b"short")), stop=stop) as body, pytest.raises(StoppedError):
+        list(body.chunks())
+
+
+def test_a_stop_that_comes_after_an_answer_leaves_its_connection_to_others(http, server):
+    url = server.behave(reply(CONTENT))
+
+    def work(errand):
+        with http._respond("GET", url, {}, errand, receipt=Receipt(print)) as response:
+            assert response.read() == CONTENT
+        errand._abort()  # as a stop does that comes before the answer is handed over
+
+    http.attempt(url, work, None)
+    assert http.get(url) == CONTENT
+    assert server.connections == 1
 
 
 def test_one_thread_serves_many_requests(http, server):

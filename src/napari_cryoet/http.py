@@ -119,7 +119,7 @@ class HttpBody:
             raise error.error if isinstance(error, FaultError) else error from None
 
     def _hang_up(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it may have ended by itself meanwhile
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may have ended by itself meanwhile
             self._response.shutdown()
 
     def close(self) -> None:
@@ -273,7 +273,7 @@ class Http:
             with self._respond("POST", url, headers, errand, content, receipt=receipt) as response:
                 answer = read_all(url, response, max_bytes, errand.beat)
                 _note_unmetered(receipt, response, len(answer))
-                return parse_json(url, answer, response.status)
+            return parse_json(url, answer, response.status)
 
         with self.policy.request() as receipt:
             return self._retry(lambda: self.attempt(url, ask, stop), stop)
@@ -337,6 +337,7 @@ class Http:
             yield response
         finally:
             receipt.add(response.tell())
+            errand.abort_with(_leave_alone)  # the connection may be somebody else's from now on
             response.close() if response.connection is not None else response.release_conn()
 
     def _request(
@@ -362,6 +363,7 @@ class Http:
                 if response.status < 300:
                     return response
                 _drain(response)
+                errand.abort_with(_leave_alone)
                 target = _redirected(target, response, method)
             except BaseException:
                 response.close()
@@ -399,6 +401,10 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str) -> str:
     if not target.startswith("https://" if is_secure else ("https://", "http://")):
         raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)
     return target
+
+
+def _leave_alone() -> None:
+    """What to do with a connection that isn't ours any more."""
 
 
 def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:
