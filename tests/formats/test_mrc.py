@@ -149,3 +149,11 @@ def test_a_stack_of_volumes_is_not_taken_for_one(header):
 
     struct.pack_into("<i", header, 36, SHAPE[0])  # a stack of one
     assert parse_header(bytes(header), "a.mrc").shape_zyx == SHAPE
+
+
+@pytest.mark.parametrize(("stamp", "flags", "dtype"), [(1146047817, 0, "u1"), (1146047817, 1, "i1"), (0, 0, "i1")])
+def test_bytes_of_imod_are_unsigned_unless_it_says_otherwise(header, stamp, flags, dtype):
+    struct.pack_into("<i", header, 12, 0)
+    struct.pack_into("<2i", header, 152, stamp, flags)
+
+    assert parse_header(bytes(header), "a.mrc").dtype == dtype

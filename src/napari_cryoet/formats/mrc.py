@@ -32,6 +32,9 @@ _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _OTHER_MODES = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2"}
 _MAX_SIZE = 2**20
+#: What IMOD writes into its files, whose bytes are unsigned unless a flag says otherwise (its mrc_format.txt).
+_IMOD_STAMP = 1146047817
+_IMOD_SIGNED = 1
 #: Space groups of stacks of volumes; the third size of the grid says how many planes each has.
 _STACKS = range(401, 631)
 
@@ -141,7 +144,9 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
         raise FormatError(
             f"{where} is a stack of {nz // grid_xyz[2]} volumes of {grid_xyz[2]} planes.", hint="Take it apart first."
         )
-    dtype = np.dtype(_DTYPES[mode]).newbyteorder(order)
+    stamp, flags = struct.unpack_from(f"{order}2i", content, 152)
+    are_unsigned = mode == 0 and stamp == _IMOD_STAMP and not flags & _IMOD_SIGNED
+    dtype = np.dtype("u1" if are_unsigned else _DTYPES[mode]).newbyteorder(order)
     return MrcHeader((nz, ny, nx), dtype, HEADER_BYTES + extended_bytes, _spacing(cell_xyz, grid_xyz))
 
 
