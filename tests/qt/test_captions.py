@@ -6,12 +6,13 @@ import json
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_cryoet._qt.caption_panel import CaptionPanel
 from napari_cryoet.captions import Caption
 from napari_cryoet.packs.demo.content import HTTPS_PREFIX
 from napari_cryoet.portal import open_portal
+from qt.keyboard import marks_of_keys, spoken
 from qt.test_layer_desk import CHECK, OFF, ON, dock, first_that, names  # noqa: F401 - the dock is a fixture
 
 CELL_RUN, RIBOSOME_RUN = 9001, 9007
@@ -43,6 +44,19 @@ def test_a_tick_opens_the_text_and_closes_it(qtbot, dock, viewer_model, run_id, 
     run.annotations.setData(tick, OFF, CHECK)
     assert not run.caption.isVisible()
     assert run.annotations.data(tick, CHECK) == OFF
+
+
+def test_the_text_has_a_name_and_shows_when_it_has_the_keys(qtbot, dock):  # noqa: F811
+    run = go_to(qtbot, dock, CELL_RUN)
+    with qtbot.waitActive(dock.window()):
+        dock.window().activateWindow()
+    for words in ("some words", "w" * 400):
+        run.caption.show_captions("about", [Caption(None, words)])
+        QApplication.processEvents()
+        controls = run.caption.dismiss, run.caption.text
+        assert [
+            control for control in controls if not spoken(control) or marks_of_keys(control, run.caption) < 20
+        ] == []
 
 
 def test_the_button_and_escape_close_the_text_too(qtbot, dock):  # noqa: F811

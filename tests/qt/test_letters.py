@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit, QPushButton, QTreeView
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit, QPushButton
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.labels import roomy
@@ -42,9 +42,9 @@ def test_a_run_s_page_is_seen_in_its_whole_width_and_all_of_it_has_large_letters
     page = browser.screens.run
     qtbot.waitUntil(lambda: page.mapTo(browser, page.rect().topRight()).x() <= browser.width())
     assert beyond(browser) == []
-    sizes = {part.font().pointSize() for part in (page.tomograms, browser.findChild(QTreeView), page.planes)}
+    sizes = {part.font().pointSize() for part in (page.tomograms, page.tree, page.planes)}
     assert sizes == {14}
-    header = browser.findChild(QTreeView).header()
+    header = page.tree.header()
     for column in (1, 2):
         title = header.model().headerData(column, Qt.Orientation.Horizontal)
         assert header.sectionSize(column) > header.fontMetrics().horizontalAdvance(title), title

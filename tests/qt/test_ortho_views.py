@@ -133,7 +133,7 @@ def test_they_open_part_by_part_and_what_changes_meanwhile_is_there(qtbot, plant
     assert [view.qt_viewer for view in views.views] == [None, None]  # the constructor holds nothing up
     main.add_labels(planted.astype(np.uint8), name="later")
     main.add_points([[1, 1, 1]], name="brief")
-    with qtbot.waitSignal(views.opened):
+    with qtbot.waitSignal(views.opened, timeout=20_000):
         main.layers.remove("brief")
 
     assert [[layer.name for layer in view.model.layers] for view in views.views] == [["volume", "later"]] * 2

@@ -100,6 +100,7 @@ class AnnotationTree(QTreeView):
         header.setSectionResizeMode(Column.TEXT, QHeaderView.ResizeMode.Stretch)
         for column in (Column.SHOW, Column.DOWNLOAD):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        self._header = header  # else Python forgets it, and who watches it
         keep_fitted(header, self._fit_ticks)
 
     def _fit_ticks(self) -> None:

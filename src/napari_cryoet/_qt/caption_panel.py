@@ -36,6 +36,7 @@ class CaptionPanel(QFrame):
         self.text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
+        self.text.setAccessibleName("Text of the caption")
         self._room = _Scroll(self.text)
         top = QHBoxLayout()
         top.addWidget(self.title, 1)

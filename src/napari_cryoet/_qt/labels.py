@@ -76,6 +76,7 @@ class BrokenLabel(QLabel):
             return
         painter, option = QPainter(self), QStyleOption()
         option.initFrom(self)
+        self.drawFrame(painter)
         text = "\n".join(self._lines(room.width()))
         style.drawItemText(painter, room, self._flags(), option.palette, self.isEnabled(), text, self.foregroundRole())
 

@@ -36,6 +36,8 @@ def _rules(colors: Colors) -> str:
     }}
     #PortalBrowser QFrame#captionPanel QLabel, #PortalBrowser QScrollArea#captionScroll,
     #PortalBrowser QScrollArea#captionScroll QWidget#qt_scrollarea_viewport {{ background: transparent; }}
+    #PortalBrowser QFrame#captionPanel QLabel#captionText {{ border: 1px solid transparent; border-radius: 2px; }}
+    #PortalBrowser QFrame#captionPanel QLabel#captionText:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
     #PortalBrowser QTabBar#listSwitch {{ background: transparent; border: none; }}
     #PortalBrowser QTabBar#listSwitch::tab {{
