@@ -130,12 +130,18 @@ def _app_model() -> Iterator[None]:
     name = "napari-cryoet tests"
     app = NapariApplication(name)
     with patch.object(NapariApplication, "get_app_model", return_value=app):
+        _forget_what_was_registered()
         try:
             yield
         finally:
             NapariApplication.destroy(name)
-            for registered in (_initialize_plugins, init_qactions):  # they would think that they were called
-                registered.cache_clear()
+            _forget_what_was_registered()
+
+
+def _forget_what_was_registered() -> None:
+    """Let napari register its commands with each app model: it remembers that it has, but not where."""
+    for registered in (_initialize_plugins, init_qactions):
+        registered.cache_clear()
 
 
 @contextmanager
