@@ -10,11 +10,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 python=$venv/bin/python
 
-# Options of pytest: one process more than the machine has cores, since tests of windows wait a good part of their time;
+# Options of pytest: two processes more than the machine has cores, since tests of windows wait a good part of their time;
 # each has whole files, whose tests share what they set up, in the order of tests/conftest.py.
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # shellcheck disable=SC2034  # of scripts/test and .ci/run
-in_parallel=(-n "$((cores < 4 ? cores + 1 : 5))" --dist loadfile --no-loadscope-reorder)
+in_parallel=(-n "$((cores < 4 ? cores + 2 : 5))" --dist loadfile --no-loadscope-reorder)
 
 # Where it is set, each of the many processes of tests, and the demo at each start, would compile this package again.
 unset PYTHONDONTWRITEBYTECODE
