@@ -217,6 +217,23 @@ def test_what_has_come_and_is_only_decoded_leaves_the_line_to_others(server):
         assert server.started.acquire(timeout=5)
 
 
+def test_what_is_decoded_keeps_nothing_from_being_sent(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=2)
+    server.open.clear()
+
+    def load(keys, stop):
+        fetcher.off_the_line()
+        return server.load(keys, stop)
+
+    wanter = Wanter()
+    fetcher.want(wanter, [(Priority.VIEW, Run((i,), load, 0, "server")) for i in range(9)])
+    for _ in range(3):
+        assert server.started.acquire(timeout=5)
+    assert not server.started.acquire(timeout=0.1)  # half as many more than there are requests, and no more
+    server.open.set()
+    wait_until(lambda: len(wanter.arrived) == 9)
+
+
 def test_a_line_is_judged_by_what_comes_over_it_and_not_by_how_long_that_is_decoded():
     now = [100.0]
     fetcher = Fetcher(MemoryCache(2**20), threads=1, clock=lambda: now[0])

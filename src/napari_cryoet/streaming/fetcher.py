@@ -47,9 +47,9 @@ class Fetcher:
     memory
         Where blocks go.
     threads
-        How many requests are in flight at most; for what nobody looks at yet three quarters of them at most, and no
-        more than the line can carry besides what is looked at; for the background half of them, and none while
-        something that is looked at is under way.
+        How many requests are in flight at most, while half as many more are decoded; for what nobody looks at yet three
+        quarters of them at most, and no more than the line can carry besides what is looked at; for the background half
+        of them, and none while something that is looked at is under way.
     clock
         Tells the time in seconds.
 
@@ -250,7 +250,7 @@ class Fetcher:
 
     def _own_flight(self, flights: list[Flight]) -> Flight | None:
         """What the caller waits for as the only thing and may do itself, which saves waking another thread for it."""
-        is_free = len(self._under_way) < self._limit and self._wishes.next(Priority.VIEW) is None
+        is_free = self._may_send() and self._wishes.next(Priority.VIEW) is None
         if len(flights) != 1 or not is_free or not self._queue or self._queue[-1] is not flights[0]:
             return None
         flight = self._queue.pop()
@@ -283,7 +283,8 @@ class Fetcher:
         Starting one takes milliseconds where others are busy, and a viewer may be waiting for the lock meanwhile.
         """
         work = len(self._queue) + self._wishes.count()
-        lacking = min(work - self._idle, self._limit + 1 - self._threads, most)  # one more plans while others wait
+        room = self._most_flights() + 1 - self._threads  # one more plans while others wait
+        lacking = min(work - self._idle, room, most)
         lacking = max(0, lacking)
         self._threads += lacking
         self._state.notify()
@@ -346,11 +347,19 @@ class Fetcher:
         planner = self._wishes.next_to_ask(now)
         if planner is not None:
             return planner.plan
-        flight = self._next_flight(now) if len(self._under_way) < self._limit else None
+        flight = self._next_flight(now) if self._may_send() else None
         if flight is None:
             return None
         self._begin(flight, now)
         return partial(self._fly, flight)
+
+    def _may_send(self) -> bool:
+        on_lines = sum(not flight.is_off_the_line for flight in self._under_way)
+        return on_lines < self._limit and len(self._under_way) < self._most_flights()
+
+    def _most_flights(self) -> int:
+        """How many are on a line or decoded, at most: what has come may wait for a window that draws, the line not."""
+        return self._limit + self._limit // 2
 
     def _begin(self, flight: Flight, now: float) -> None:
         flight.began_at = now
