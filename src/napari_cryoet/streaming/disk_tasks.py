@@ -47,6 +47,15 @@ class Task(Protocol):
         """Write into the index; returns the files that have become useless."""
 
 
+class _WritesNothing:
+    """A task for the index alone."""
+
+    __slots__ = ()
+
+    def prepare(self, files: PartFiles) -> None:
+        """Nothing to write."""
+
+
 @dataclass(slots=True)
 class KeepPart:
     """A part to keep."""
@@ -80,14 +89,11 @@ class KeepPart:
 
 
 @dataclass(slots=True)
-class DropTree:
+class DropTree(_WritesNothing):
     """A tree that isn't what it was."""
 
     number: int
     size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget it."""
@@ -95,14 +101,11 @@ class DropTree:
 
 
 @dataclass(slots=True)
-class ConfirmTree:
+class ConfirmTree(_WritesNothing):
     """A tree that is still what it was."""
 
     number: int
     size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
 
     def apply(self, index: Index, now: float) -> list[str]:
         """Note when."""
@@ -111,15 +114,12 @@ class ConfirmTree:
 
 
 @dataclass(slots=True)
-class DropFile:
+class DropFile(_WritesNothing):
     """A file of which something was no good."""
 
     tree: Tree
     key: str
     size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget its parts."""
@@ -127,15 +127,12 @@ class DropFile:
 
 
 @dataclass(slots=True)
-class DropPart:
+class DropPart(_WritesNothing):
     """A part that is damaged."""
 
     number: int
     checksum: bytes
     size_bytes: int = 0
-
-    def prepare(self, files: PartFiles) -> None:
-        """Nothing to write."""
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget it."""
