@@ -47,7 +47,7 @@ class Probe:
 
         import napari_cryoet._qt.progressive  # noqa: F401
         from napari_cryoet._qt.tasks import Tasks
-        from napari_cryoet._qt.warming import warm_up
+        from napari_cryoet._qt.warming import warm_up, warm_up_layers
 
         self.url, self.folder, self.variant = url, folder, variant
         if "default" not in variant:
@@ -64,8 +64,12 @@ class Probe:
         self._timer = QTimer()
         self._timer.timeout.connect(lambda: self._turns.append(time.perf_counter()))
         tasks = Tasks()
-        warm_up(tasks)  # as the dock does while it waits for the portal's first answer
-        self.wait_for(lambda: not tasks.is_running("warm-up"))
+        running: list[object] = []
+        tasks.started.connect(lambda key, _title: running.append(key))
+        tasks.finished.connect(running.remove)
+        warm_up(tasks)  # as the dock does while it waits for the portal's first answers
+        warm_up_layers(tasks)
+        self.wait_for(lambda: not running)
         canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(self._on_draw, position="last")
         self.wait(_WARM_UP_MS)

@@ -67,6 +67,11 @@ class _Threads:
 _threads = _Threads()
 
 
+def call_soon(call: Callable[[], None]) -> None:
+    """Have a short thing done on another thread; mostly one that idles, so that nobody waits for a new one."""
+    _threads.run(call)
+
+
 class Errand(Generic[T]):
     """Runs ``work(errand)`` on a daemon thread, which never keeps the program from ending.
 

@@ -37,6 +37,7 @@ class Navigator(QObject):
     back leads to where the link was.
     """
 
+    left_lists = Signal()  # for a page of one thing, which may still be on its way
     run_arrived = Signal(object, bool)  # RunPage, whether its default layers are wanted
 
     def __init__(self, screens: Screens, session: Session, parent: QObject | None = None) -> None:
@@ -153,6 +154,8 @@ class Navigator(QObject):
             self._ask_run(place, way[:-1])
             return
         self._leave()
+        if place.kind not in {which.kind for which in LISTS}:
+            self.left_lists.emit()
         if place.kind == "dataset":
             self._hold_dataset(place.id)
         elif place.kind == "deposition":
@@ -235,6 +238,7 @@ class Navigator(QObject):
     def _ask_run(self, run: Place, way: Trail, *, opens_layers: bool = False) -> None:
         """Ask for a run; the old screen stays for a moment, in case the answer is quick."""
         self._leave()
+        self.left_lists.emit()
         self._coming = follow(way, run)
         self._leave_soon.start()
 

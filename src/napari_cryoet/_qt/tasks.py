@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
+from napari_cryoet.errand import call_soon
 from napari_cryoet.exceptions import CryoETError, StoppedError
 
 log = logging.getLogger(__name__)
@@ -174,7 +175,9 @@ class Tasks(QObject):
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
-        threading.Thread(target=self._work, args=(task, work), name=f"napari-cryoet {key}", daemon=True).start()
+        call_soon(
+            lambda: self._start(task, work)
+        )  # starting a thread waits for it, 10 ms and more while others compute
 
     def stop(self, key: Hashable) -> None:
         """End the task of that key now; its answer is dropped. Does nothing if there is none."""
@@ -196,6 +199,16 @@ class Tasks(QObject):
         """End every task, for good: nothing is delivered after this."""
         self._outbox.close()
         self.stop_all()
+
+    def _start(self, task: _Task, work: Callable[[Job], Any]) -> None:
+        try:
+            threading.Thread(
+                target=self._work, args=(task, work), name=f"napari-cryoet {task.key}", daemon=True
+            ).start()
+        except RuntimeError:  # there can't be any more threads
+            log.exception("Task %r could not be started", task.key)
+            error = UnexpectedError(traceback.format_exc())
+            self._outbox.put(lambda: self._on_error(task, error))
 
     def _work(self, task: _Task, work: Callable[[Job], Any]) -> None:
         """Run in the worker: whatever happens becomes one delivery."""

@@ -22,6 +22,7 @@ from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, 
 from napari_cryoet._qt.progressive import StreamStatus, make_layer
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.warming import hand_over, prepare_layers
 from napari_cryoet.colors import RGBA, colors_of, object_key
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_names import tomogram_name
@@ -216,8 +217,12 @@ class ViewerLink(QObject):
             return
         self._coming.add(key)
         self.changed.emit()
+
+        def load(job: Job) -> tuple[tuple[LayerSpec, ...], object | None]:
+            return work(job), prepare_layers(job)
+
         self._tasks.run(
-            key, work, then=partial(self._on_loaded, key, page), failed=partial(self._on_failed, key), title=title
+            key, load, then=partial(self._on_loaded, key, page), failed=partial(self._on_failed, key), title=title
         )
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
@@ -225,7 +230,9 @@ class ViewerLink(QObject):
         self.changed.emit()
         self.failed.emit(key, error)
 
-    def _on_loaded(self, key: LayerKey, page: RunPage, specs: tuple[LayerSpec, ...]) -> None:
+    def _on_loaded(self, key: LayerKey, page: RunPage, loaded: tuple[tuple[LayerSpec, ...], object | None]) -> None:
+        specs, units = loaded
+        hand_over(units)
         group = page.run.id
         try:  # it is still on its way, and can be stopped, until all of it is there
             if key.kind == "tomogram" and self.replaces_own_layers:

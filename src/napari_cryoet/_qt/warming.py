@@ -1,5 +1,9 @@
 """Does early, in a worker, what napari's first layers would else do on the GUI thread: 0.5 s of imports and parsing.
 
+It is done in two portions, since each makes drawing wait for Python now and then: what reads from servers while a
+portal's first answer is waited for, and what layers need when somebody leaves the list of datasets, for there is most
+to draw while one scrolls that. Whoever loads layers waits for the second in their own worker.
+
 Imports are safe on any thread, since Python locks each module while it is imported. The registry of units is not: pint
 makes its own on first use, without a lock, and whoever asks meanwhile gets a half-made one. So the worker makes one
 that nobody else knows, and the GUI thread, where napari asks for units, puts it in place of pint's if that is unused.
@@ -7,40 +11,89 @@ that nobody else knows, and the GUI thread, where napari asks for units, puts it
 Imports make so many objects that Python looks through all there are for garbage, which holds every thread up for 0.2 s
 in a process with napari in it. So it is told to wait until they are over, and then to take what there is for old, which
 it looks through the next time that it looks through everything.
+
+And a thread that computes in Python lets go of it only 5 ms after it was asked to, each time that the GUI thread wants
+it back, which is several times in a step of browsing. Meanwhile threads are made to let go ten times sooner.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 import pint
 
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.errand import Errand
 
-_KEY = "warm-up"
+_READING: Final = "warm-up"
+_LAYERS: Final = "warm-up of layers"
+_LET_GO_S: Final = 0.0005
 _pint: Any = pint  # which is typed only in part
+_one_at_a_time = threading.Lock()
+_made: list[object] = []  # units that nobody has handed over yet: one registry or none
 
 
 def warm_up(tasks: Tasks) -> None:
-    """Start in the background; the second time there is nothing to do, and that costs nothing."""
-    if _is_unused() and not tasks.is_running(_KEY):
-        tasks.run(_KEY, _prepare, then=_hand_over, failed=lambda _error: None)
+    """Start the first portion in the background; nothing to do where layers have been made."""
+    if _is_unused() and not tasks.is_running(_READING):
+        tasks.run(_READING, _prepare_reading, then=lambda _done: None, failed=lambda _error: None)
 
 
-def _prepare(_job: Job) -> object:
-    with _without_looking_for_garbage():
-        import pandas  # noqa: F401 - napari keeps the features of points in its tables
-        import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
+def warm_up_layers(tasks: Tasks) -> None:
+    """Start the second portion in the background; the second time there is nothing to do, and that costs nothing."""
+    if _is_unused() and not tasks.is_running(_LAYERS):
+        tasks.run(_LAYERS, prepare_layers, then=hand_over, failed=lambda _error: None)
 
+
+def prepare_layers(job: Job) -> object | None:
+    """In a worker: make ready what layers need, unless it is, or wait for who does; what to `hand_over`, if anything.
+
+    Raises
+    ------
+    StoppedError
+        As soon as ``job`` is stopped; the work goes on by itself, for whoever comes next.
+    """
+    return Errand(lambda _errand: _registry()).wait(job.stop, inf) if _is_unused() else None
+
+
+def hand_over(registry: object | None) -> None:
+    """On the GUI thread: let napari find the units made."""
+    _made.clear()
+    if registry is not None and _is_unused():  # else there are units of the other one, and they don't mix
+        _pint.set_application_registry(registry)
+
+
+def _prepare_reading(_job: Job) -> None:
+    with _out_of_the_way():
         from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
 
         warm_up_streaming()
-        registry = _pint.LazyRegistry()
-        registry.parse_units("angstrom")
-        return registry
+
+
+def _registry() -> object | None:
+    """Units that are made; none where somebody else has used pint's meanwhile."""
+    with _out_of_the_way():
+        if not _made and _is_unused():
+            import pandas  # noqa: F401 - napari keeps the features of points in its tables
+            import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
+
+            registry = _pint.LazyRegistry()
+            registry.parse_units("angstrom")
+            _made.append(registry)
+        return next(iter(_made), None)
+
+
+@contextmanager
+def _out_of_the_way() -> Iterator[None]:
+    """Hold nobody up for long; one at a time, since each puts back what it found."""
+    with _one_at_a_time, _without_looking_for_garbage(), _letting_go_soon():
+        yield
 
 
 @contextmanager
@@ -58,9 +111,15 @@ def _without_looking_for_garbage() -> Iterator[None]:
         gc.enable()
 
 
-def _hand_over(registry: object) -> None:
-    if _is_unused():  # else there are units of the other one, and they don't mix
-        _pint.set_application_registry(registry)
+@contextmanager
+def _letting_go_soon() -> Iterator[None]:
+    """Make threads that compute hand Python over soon, unless somebody has made them do so sooner."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(min(before_s, _LET_GO_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def _is_unused() -> bool:
