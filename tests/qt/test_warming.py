@@ -6,7 +6,9 @@ import pint
 import pytest
 
 from napari_cryoet._qt import warming
-from napari_cryoet._qt.warming import warm_up
+from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.warming import hand_over, prepare_layers, warm_up, warm_up_layers
+from napari_cryoet.exceptions import StoppedError
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +27,18 @@ def unused(qapp, monkeypatch):
     qapp.processEvents()
     registry = pint.LazyRegistry()
     monkeypatch.setattr(pint.application_registry, "_registry", registry)
+    warming._made.clear()
     return registry
+
+
+@pytest.fixture
+def job():
+    return Job(lambda _done, _total: None, lambda _share, _words: None)
 
 
 def test_napari_finds_units_made(qtbot, tasks, unused):
     with qtbot.waitSignal(tasks.finished):
-        warm_up(tasks)
+        warm_up_layers(tasks)
     qtbot.waitUntil(lambda: pint.application_registry.get() is not unused)
 
     assert type(pint.application_registry.get()) is pint.UnitRegistry
@@ -38,11 +46,12 @@ def test_napari_finds_units_made(qtbot, tasks, unused):
     assert {"pandas", "scipy.ndimage"} <= set(sys.modules)
 
 
-def test_it_is_done_in_a_worker(qtbot, tasks, unused, monkeypatch):
-    threads, prepare = [], warming._prepare
-    monkeypatch.setattr(warming, "_prepare", lambda job: threads.append(threading.current_thread()) or prepare(job))
+@pytest.mark.parametrize(("warm", "what"), [(warm_up, "_prepare_reading"), (warm_up_layers, "prepare_layers")])
+def test_it_is_done_in_a_worker(qtbot, tasks, unused, monkeypatch, warm, what):
+    threads, prepare = [], getattr(warming, what)
+    monkeypatch.setattr(warming, what, lambda job: threads.append(threading.current_thread()) or prepare(job))
     with qtbot.waitSignal(tasks.finished):
-        warm_up(tasks)
+        warm(tasks)
 
     assert threads
     assert threading.main_thread() not in threads
@@ -50,7 +59,7 @@ def test_it_is_done_in_a_worker(qtbot, tasks, unused, monkeypatch):
 
 def test_units_that_somebody_has_got_meanwhile_stay_good(qtbot, tasks, unused):
     with qtbot.waitSignal(tasks.finished):
-        warm_up(tasks)
+        warm_up_layers(tasks)
         theirs = pint.get_application_registry().parse_units("angstrom")  # as napari does for a layer
     qtbot.wait(20)
 
@@ -58,21 +67,64 @@ def test_units_that_somebody_has_got_meanwhile_stay_good(qtbot, tasks, unused):
     assert theirs == pint.get_application_registry().parse_units("angstrom")
 
 
-def test_the_second_dock_has_nothing_to_do(qtbot, tasks, unused):
+@pytest.mark.parametrize("warm", [warm_up, warm_up_layers])
+def test_where_units_are_in_use_there_is_nothing_to_do(qtbot, tasks, unused, monkeypatch, warm):
     unused.parse_units("angstrom")
-    warm_up(tasks)
+    monkeypatch.setattr(tasks, "run", lambda *_args, **_options: pytest.fail("something was started"))
+    warm(tasks)
 
-    assert not tasks.is_running("warm-up")
 
-
-def test_two_catalogues_in_a_row_start_it_once(qtbot, tasks, unused, monkeypatch):
+@pytest.mark.parametrize("warm", [warm_up, warm_up_layers])
+def test_two_wishes_in_a_row_start_it_once(qtbot, tasks, unused, monkeypatch, warm):
     works, run = [], tasks.run
     monkeypatch.setattr(tasks, "run", lambda key, work, **options: works.append(key) or run(key, work, **options))
     with qtbot.waitSignal(tasks.finished):
-        warm_up(tasks)
+        warm(tasks)
+        warm(tasks)
+
+    assert len(works) == 1
+
+
+def test_whoever_loads_layers_waits_for_units_that_are_being_made(qtbot, tasks, unused, job, monkeypatch):
+    made, make = [], pint.LazyRegistry
+    monkeypatch.setattr(pint, "LazyRegistry", lambda: made.append(make()) or made[-1])
+    monkeypatch.setattr(warming, "_is_unused", lambda: True)
+    others = []
+    other = threading.Thread(target=lambda: others.append(prepare_layers(job)))
+    other.start()
+    units = prepare_layers(job)
+    other.join()
+
+    assert others == [units]
+    assert [units] == made
+
+
+def test_units_that_are_there_are_not_handed_over_again(unused, job):
+    unused.parse_units("angstrom")
+
+    assert prepare_layers(job) is None
+    hand_over(None)
+    assert pint.application_registry.get() is unused
+
+
+def test_stop_is_heard_while_units_are_made(unused, job, monkeypatch):
+    is_over = threading.Event()
+    monkeypatch.setattr(warming, "_registry", is_over.wait)
+    job.stop.set()
+    with pytest.raises(StoppedError):
+        prepare_layers(job)
+    is_over.set()
+
+
+def test_threads_that_compute_let_go_sooner_meanwhile(qtbot, tasks, unused, monkeypatch):
+    before_s, meanwhile_s = sys.getswitchinterval(), []
+    monkeypatch.setattr("napari_cryoet.streaming.warming.warm_up", lambda: meanwhile_s.append(sys.getswitchinterval()))
+    with qtbot.waitSignal(tasks.finished):
         warm_up(tasks)
 
-    assert works == ["warm-up"]
+    assert meanwhile_s
+    assert meanwhile_s[0] <= before_s / 10
+    assert sys.getswitchinterval() == before_s
 
 
 def test_no_garbage_is_looked_for_meanwhile(qtbot, tasks, unused, monkeypatch):
