@@ -60,21 +60,28 @@ def end(views: OrthoViews) -> None:
     gc.collect()
 
 
-@pytest.fixture
-def emptied(widget):
-    """The widget as it is at first."""
+def as_at_first(widget: OrthoViews) -> OrthoViews:
+    """The widget as it is at first, whatever layers there are."""
+    dims = widget._viewer.dims
     widget.resize(700, 300)
     widget.link.setChecked(False)
+    dims.margin_left = dims.margin_right = (0.0,) * dims.ndim
     for view in widget.views:
         view.fit()
-    yield widget
-    widget._viewer.layers.clear()
-    widget._viewer.dims.margin_left = widget._viewer.dims.margin_right = (0.0,) * widget._viewer.dims.ndim
+    return widget
 
 
 @pytest.fixture
-def main(emptied) -> ViewerModel:
-    return emptied._viewer
+def emptied(widget):
+    """The widget as it is at first, on a viewer without layers."""
+    widget._viewer.layers.clear()
+    yield as_at_first(widget)
+    widget._viewer.layers.clear()
+
+
+@pytest.fixture
+def main(widget) -> ViewerModel:
+    return widget._viewer
 
 
 @pytest.fixture
@@ -84,13 +91,29 @@ def planted() -> np.ndarray:
     return volume
 
 
-@pytest.fixture
-def views(qtbot, emptied, main, planted) -> OrthoViews:
-    """On an anisotropic volume of the person's own, with a pick on its one bright voxel and a mask around it."""
+def fill(main: ViewerModel, volume: np.ndarray) -> None:
+    """Add an anisotropic volume of the person's own, a pick on its one bright voxel and a mask around it."""
     world = {"scale": VOXEL_ZYX, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
-    main.add_image(planted, name="volume", contrast_limits=(0, 1), **world)
-    main.add_labels((planted > 0).astype(np.uint8), name="mask", **world)
+    main.add_image(volume, name="volume", contrast_limits=(0, 1), **world)
+    main.add_labels((volume > 0).astype(np.uint8), name="mask", **world)
     main.add_points(PICK_ZYX[None].astype(float), name="picks", size=3, **world)
+
+
+@pytest.fixture
+def views(qtbot, widget, main, planted) -> OrthoViews:
+    """On the layers that `fill` adds, for tests that change nothing about them: they stay for the next such test."""
+    if [layer.name for layer in main.layers] != ["volume", "mask", "picks"]:
+        main.layers.clear()
+        fill(main, planted)
+    main.dims.current_step = [steps // 2 for steps in main.dims.nsteps]
+    settle(qtbot, as_at_first(widget))
+    return widget
+
+
+@pytest.fixture
+def changed_views(qtbot, emptied, main, planted) -> OrthoViews:
+    """The same, for a test that changes the layers."""
+    fill(main, planted)
     settle(qtbot, emptied)
     return emptied
 
@@ -245,6 +268,7 @@ def test_a_mode_that_edits_keeps_the_mouse(views, main):
     (callback,) = [each for each in main.mouse_drag_callbacks if "SharedCursor" in str(each)]
     event = SimpleNamespace(type="mouse_press", button=1, modifiers=[], position=(0.0, 45.0, 30.0))
     assert next(callback(main, event), "over") == "over"
+    main.layers["picks"].mode = "pan_zoom"
 
 
 def test_the_wheel_steps_by_a_voxel_and_with_control_zooms(qtbot, views):
@@ -336,101 +360,103 @@ def test_linked_zoom_and_pan_follow_both_ways(qtbot, views, main):
 
 
 class TestLayersInStep:
-    def test_looks_follow(self, qtbot, views, main):
+    def test_looks_follow(self, qtbot, changed_views, main):
         main.layers["volume"].contrast_limits = (0.1, 0.6)
         main.layers["volume"].colormap = "magma"
         main.layers["mask"].visible = False
         main.layers["picks"].border_color = "red"
         main.layers["picks"].size = 5
         main.layers["picks"].opacity = 0.3
-        settle(qtbot, views)
-        for volume in copies(views, "volume"):
+        settle(qtbot, changed_views)
+        for volume in copies(changed_views, "volume"):
             assert tuple(volume.contrast_limits) == (0.1, 0.6)
             assert volume.colormap.name == "magma"
-        assert not any(mask.visible for mask in copies(views, "mask"))
-        for picks in copies(views, "picks"):
+        assert not any(mask.visible for mask in copies(changed_views, "mask"))
+        for picks in copies(changed_views, "picks"):
             assert (picks.border_color == [1, 0, 0, 1]).all()
             assert (picks.size == 5).all()
             assert picks.opacity == 0.3
 
-    def test_points_added_moved_and_deleted_follow(self, qtbot, views, main):
+    def test_points_added_moved_and_deleted_follow(self, qtbot, changed_views, main):
         picks = main.layers["picks"]
         picks.add([1.0, 2.0, 3.0])
-        settle(qtbot, views)
-        for copy in copies(views, "picks"):
+        settle(qtbot, changed_views)
+        for copy in copies(changed_views, "picks"):
             np.testing.assert_array_equal(copy.data, [PICK_ZYX, [1, 2, 3]])
         picks._move([0], [PICK_ZYX[0], 20, 30])
-        settle(qtbot, views)
-        for copy in copies(views, "picks"):
+        settle(qtbot, changed_views)
+        for copy in copies(changed_views, "picks"):
             np.testing.assert_array_equal(copy.data, picks.data)
             assert len(copy.size) == 2
         picks.selected_data = {0}
-        settle(qtbot, views)
-        assert all(copy.selected_data == {0} for copy in copies(views, "picks"))
+        settle(qtbot, changed_views)
+        assert all(copy.selected_data == {0} for copy in copies(changed_views, "picks"))
         picks.remove_selected()
-        settle(qtbot, views)
-        assert all(len(copy.data) == 1 for copy in copies(views, "picks"))
+        settle(qtbot, changed_views)
+        assert all(len(copy.data) == 1 for copy in copies(changed_views, "picks"))
 
-    def test_picks_of_any_columns_come_along(self, qtbot, views, main):
+    def test_picks_of_any_columns_come_along(self, qtbot, changed_views, main):
         picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={"class": np.array([4]), "by": np.array(["me"], dtype=object)})
         look = {"color": (1, 0, 0, 1), "diameter_angstrom": 100.0, "spacing_angstrom": 10.0}
         common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {}}}
         add_layers(main, [points_spec(picks, common, name="classes", **look)])
-        settle(qtbot, views)
+        settle(qtbot, changed_views)
 
-        assert [copy.features["class"].tolist() for copy in copies(views, "classes")] == [[4], [4]]
+        assert [copy.features["class"].tolist() for copy in copies(changed_views, "classes")] == [[4], [4]]
 
-    def test_arrows_follow_their_picks_and_whatever_is_drawn_of_them(self, qtbot, views, main, oriented):
+    def test_arrows_follow_their_picks_and_whatever_is_drawn_of_them(self, qtbot, changed_views, main, oriented):
         def arrows():
-            settle(qtbot, views)
-            return [(len(copy.data), float(copy.edge_width)) for copy in copies(views, "oriented · orientation")]
+            settle(qtbot, changed_views)
+            return [
+                (len(copy.data), float(copy.edge_width)) for copy in copies(changed_views, "oriented · orientation")
+            ]
 
         points = add_layers(main, oriented)[0]
         show_orientations(main, points, "arrows", length_angstrom=120)
-        settle(qtbot, views)
+        settle(qtbot, changed_views)
         assert arrows() == [(4, 1.0)] * 2
         show_orientations(main, points, "triads", length_angstrom=160)
         assert arrows() == [(12, 1.0)] * 2
         points.remove([0])
         assert arrows() == [(9, 1.0)] * 2
         points.selected_data = {2}
-        settle(qtbot, views)
-        assert [copy.edge_color[:, 3].tolist() for copy in copies(views, "oriented · orientation")] == [
+        settle(qtbot, changed_views)
+        assert [copy.edge_color[:, 3].tolist() for copy in copies(changed_views, "oriented · orientation")] == [
             [0.25] * 6 + [1.0] * 3
         ] * 2
         show_orientations(main, points, "off")
         assert [count for count, _ in arrows()] == [0, 0]
 
-    def test_a_slab_of_picks_shows_in_each_plane(self, qtbot, views, main, oriented):
+    def test_a_slab_of_picks_shows_in_each_plane(self, qtbot, changed_views, main, oriented):
         add_layers(main, oriented)
-        settle(qtbot, views)
-        views.shared_cursor.move_to(at([0, 0, 0]))  # far from all of them
-        settle(qtbot, views)
-        assert [len(copy._view_data) for copy in copies(views, "oriented")] == [0, 0]
+        settle(qtbot, changed_views)
+        changed_views.shared_cursor.move_to(at([0, 0, 0]))  # far from all of them
+        settle(qtbot, changed_views)
+        assert [len(copy._view_data) for copy in copies(changed_views, "oriented")] == [0, 0]
         show_slabs(main, picks_nm=80)
-        settle(qtbot, views)
-        assert [len(copy._view_data) for copy in copies(views, "oriented")] == [4, 4]
+        settle(qtbot, changed_views)
+        assert [len(copy._view_data) for copy in copies(changed_views, "oriented")] == [4, 4]
 
         add_layers(main, [oriented[0]._replace(options=oriented[0].options | {"name": "later"})])
-        settle(qtbot, views)
-        assert [len(copy._view_data) for copy in copies(views, "later")] == [4, 4]
+        settle(qtbot, changed_views)
+        assert [len(copy._view_data) for copy in copies(changed_views, "later")] == [4, 4]
 
-    def test_painting_follows(self, qtbot, views, main):
-        views.shared_cursor.move_to(at([0, 0, 0]))
-        settle(qtbot, views)
+    def test_painting_follows(self, qtbot, changed_views, main):
+        changed_views.shared_cursor.move_to(at([0, 0, 0]))
+        settle(qtbot, changed_views)
         main.layers["mask"].data_setitem((np.array([3]), np.array([0]), np.array([5])), 1)
-        settle(qtbot, views)
-        (shown,) = [np.asarray(by_name(views, "XZ").model.layers["mask"]._slice.image.raw)]
+        settle(qtbot, changed_views)
+        (shown,) = [np.asarray(by_name(changed_views, "XZ").model.layers["mask"]._slice.image.raw)]
         assert np.argwhere(shown).tolist() == [[3, 5]]
 
-    def test_layers_come_go_and_change_places(self, qtbot, views, main):
+    def test_layers_come_go_and_change_places(self, qtbot, changed_views, main):
         main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
-        assert all("more" in view.model.layers for view in views.views)
+        assert all("more" in view.model.layers for view in changed_views.views)
         main.layers.move(3, 0)
-        for view in views.views:
+        for view in changed_views.views:
             assert [layer.name for layer in view.model.layers] == ["more", "volume", "mask", "picks"]
         main.layers.remove("volume")
-        for view in views.views:
+        for view in changed_views.views:
             assert [layer.name for layer in view.model.layers] == ["more", "mask", "picks"]
 
     def test_a_slab_is_as_thick_in_each_plane(self, views, main):
@@ -438,26 +464,26 @@ class TestLayersInStep:
         assert by_name(views, "XZ").model.dims.margin_left == (0.0, 28.0, 0.0)
         assert by_name(views, "YZ").model.dims.margin_right == (0.0, 0.0, 28.0)
 
-    def test_what_cannot_be_shown_is_named(self, qtbot, views, main):
+    def test_what_cannot_be_shown_is_named(self, qtbot, changed_views, main):
         main.add_image(np.zeros((8, 8)), name="flat")
         main.add_shapes(name="outline", ndim=3)
-        settle(qtbot, views)
-        qtbot.waitUntil(lambda: "2 layers not shown here" in views.place.text())
-        assert "flat has no depth." in views.place.toolTip()
-        assert "outline is a shapes layer." in views.place.toolTip()
+        settle(qtbot, changed_views)
+        qtbot.waitUntil(lambda: "2 layers not shown here" in changed_views.place.text())
+        assert "flat has no depth." in changed_views.place.toolTip()
+        assert "outline is a shapes layer." in changed_views.place.toolTip()
 
-    def test_lazy_arrays_of_others_do_not_hold_up_the_window(self, qtbot, views, main):
+    def test_lazy_arrays_of_others_do_not_hold_up_the_window(self, qtbot, changed_views, main):
         import dask.array as da
 
         main.add_image(da.zeros((8, 8, 8), chunks=8), name="lazy", contrast_limits=(0, 1))
-        assert all("lazy" not in view.model.layers for view in views.views)
-        qtbot.waitUntil(lambda: "lazy is read from its file" in views.place.toolTip())
+        assert all("lazy" not in view.model.layers for view in changed_views.views)
+        qtbot.waitUntil(lambda: "lazy is read from its file" in changed_views.place.toolTip())
 
     def test_it_says_where_the_cursor_is_in_angstrom(self, qtbot, views):
         views.shared_cursor.move_to({0: 98.0, 1: 261.0, 2: 66.0})
         qtbot.waitUntil(lambda: views.place.text() == "z 98 · y 261 · x 66 Å")
 
-    def test_it_says_angstrom_though_no_plane_shows_anything_yet(self, qtbot, main, planted):
+    def test_it_says_angstrom_though_no_plane_shows_anything_yet(self, qtbot, emptied, main, planted):
         main.add_image(planted, name="volume", scale=VOXEL_ZYX, units=("angstrom",) * 3)
         fresh = OrthoViews(main)
         qtbot.addWidget(fresh)
@@ -524,11 +550,11 @@ def is_shown(layer, plane) -> bool:
     return shown.shape == plane.shape and bool((shown == plane).all())
 
 
-def test_a_viewer_that_is_emptied_and_filled_again_goes_on(views, main, planted):
+def test_a_viewer_that_is_emptied_and_filled_again_goes_on(changed_views, main, planted):
     main.layers.clear()
-    assert all(not view.model.layers for view in views.views)
+    assert all(not view.model.layers for view in changed_views.views)
     main.add_image(planted, contrast_limits=(0, 1))
-    assert all(len(view.model.layers) == 1 for view in views.views)
+    assert all(len(view.model.layers) == 1 for view in changed_views.views)
 
 
 def test_a_spec_of_a_volume_in_memory_is_mirrored_too(emptied, main, planted):
