@@ -157,10 +157,10 @@ class TestWhatIsInserted:
 
 
 @pytest.mark.parametrize("name", ["a.zarr", "a.mrc"])
-def test_opened_volumes_have_no_empty_planes_on_the_slider(make_napari_viewer, tmp_path, name):
+def test_opened_volumes_have_no_empty_planes_on_the_slider(viewer_in_hidden_window, tmp_path, name):
     volume = np.random.default_rng(0).normal(size=(5, 7, 13)).astype(np.float32)
     (write_pyramid if name.endswith("zarr") else write_mrc)(tmp_path / name, volume, SPACING)
-    viewer = make_napari_viewer()
+    viewer = viewer_in_hidden_window
     assert viewer is napari.current_viewer()
 
     viewer.open(str(tmp_path / name), plugin="napari-cryoet")
@@ -175,7 +175,7 @@ class TestWhatNapariOpens:
         write_pyramid(tmp_path / "a.zarr", volume, SPACING)
         return str(tmp_path / "a.zarr")
 
-    def test_is_not_read_by_napari_before_it_streams(self, make_napari_viewer, path, monkeypatch):
+    def test_is_not_read_by_napari_before_it_streams(self, viewer_in_hidden_window, path, monkeypatch):
         wanted, read = [], Pyramid.read
 
         def noted(self, level, box, **options):
@@ -184,7 +184,7 @@ class TestWhatNapariOpens:
             return read(self, level, box, **options)
 
         monkeypatch.setattr(Pyramid, "read", noted)
-        viewer = make_napari_viewer()
+        viewer = viewer_in_hidden_window
 
         (layer,) = viewer.open(path, plugin="napari-cryoet")
 
@@ -201,13 +201,13 @@ class TestWhatNapariOpens:
             assert layer.visible
             assert viewer.dims.nsteps == SHAPE_ZYX
 
-    def test_stays_hidden_if_that_was_asked_for(self, make_napari_viewer, path):
-        (layer,) = make_napari_viewer().open(path, plugin="napari-cryoet", visible=False)
+    def test_stays_hidden_if_that_was_asked_for(self, viewer_in_hidden_window, path):
+        (layer,) = viewer_in_hidden_window.open(path, plugin="napari-cryoet", visible=False)
 
         assert not layer.visible
 
-    def test_starts_in_the_middle(self, make_napari_viewer, path):
-        viewer = make_napari_viewer()
+    def test_starts_in_the_middle(self, viewer_in_hidden_window, path):
+        viewer = viewer_in_hidden_window
         viewer.open(path, plugin="napari-cryoet")
 
         assert viewer.dims.current_step == (4, 6, 10)

@@ -20,8 +20,8 @@ DOCKS = [each.display_name for each in PluginManifest.from_distribution("napari-
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer()
+def viewer(viewer_in_hidden_window):
+    viewer = viewer_in_hidden_window
     viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
     picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0]], 10.0, rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
     looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}

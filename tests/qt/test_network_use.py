@@ -213,12 +213,12 @@ def served(tmp_path):
 
 
 @pytest.fixture
-def dock(qtbot, make_napari_viewer, memory, served):
+def dock(qtbot, viewer_in_window, memory, served):
     """The dock in a window, at the page of a run whose tomogram is on a server."""
-    viewer = make_napari_viewer(show=True)
+    viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
     portal = OneRunPortal(page_of_world(lambda name: f"{served.url}/{name}"))
-    browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
-    viewer.window.add_dock_widget(browser, name="CryoET", area="right")
+    browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: portal, memory=memory)
+    viewer_in_window.window.add_dock_widget(browser, name="CryoET", area="right")
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source("live")
     with qtbot.waitSignal(browser.navigator.run_arrived):

@@ -59,16 +59,15 @@ def series_at(served: StreamServer, **fields) -> TiltSeries:
 
 
 @pytest.fixture
-def make_dock(qtbot, make_napari_viewer, memory, served):
+def make_dock(qtbot, viewer_in_window, memory, served):
     """Make the dock in a window, at the page of a run with these tilt series."""
     docks: list[PortalBrowser] = []
 
     def make(*series: TiltSeries) -> PortalBrowser:
-        viewer = make_napari_viewer(show=True)
         page = replace(page_of_world(lambda name: f"{served.url}/{name}"), tilt_series=series)
         portal = OneRunPortal(page)
-        browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
-        viewer.window.add_dock_widget(browser, name="CryoET", area="right")
+        browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: portal, memory=memory)
+        viewer_in_window.window.add_dock_widget(browser, name="CryoET", area="right")
         with qtbot.waitSignal(browser.session.catalogue_changed):
             browser.use_source("live")
         with qtbot.waitSignal(browser.navigator.run_arrived):
@@ -248,6 +247,7 @@ def test_the_windows_close_with_naparis_window_but_not_with_a_hidden_dock(qtbot,
     holder.show()
     with qtbot.waitSignal(window.closed):
         main.hide()
+    main.show()
 
 
 def test_a_row_says_what_it_is_and_weighs(served):

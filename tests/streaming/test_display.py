@@ -485,10 +485,12 @@ def test_no_thread_is_left_when_there_is_nothing_to_do(served):
 
 def test_a_volume_of_which_nothing_is_known_takes_no_memory(served):
     watcher = Watcher(open_alone(served))
+    served.gate.clear()  # or else it comes before one has looked
     for blank in (watcher.show(2), np.asarray(watcher.display.overviews[2])):
         assert blank.shape == watcher.display.levels[2].shape
         assert blank.strides == (0, 0, 0)
         assert blank.max() == blank.min() == watcher.display.placeholder
+    served.gate.set()
 
 
 def test_a_thumbnail_of_what_is_looked_at_costs_nothing_but_is_never_of_an_older_picture(served):
