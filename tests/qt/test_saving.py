@@ -1,29 +1,22 @@
 """Save as… and open again, through napari, in a real viewer."""
 
-import threading
-
 import numpy as np
 import pytest
 from napari.layers import Labels, Points
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
 
 from napari_cryoet._qt import asking
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.context_dialog import Answer, ContextDialog
-from napari_cryoet._qt.stoppable import wait_with_stop
-from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError, StoppedError
+from napari_cryoet._qt.context_dialog import Answer
+from napari_cryoet.exceptions import MissingContextError, SaveError
 from napari_cryoet.loading import load_annotation, load_picks
-from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import read_beside
 from napari_cryoet.volumes import open_volume
+from qt.two_picks import ROTATIONS, messages, two_picks
 
 PLUGIN = "napari-cryoet"
-ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
 
 
 @pytest.fixture
@@ -33,25 +26,13 @@ def viewer(viewer_in_hidden_window):
 
 @pytest.fixture
 def picks():
-    return Picks(
-        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
-        10.0,
-        rotations_zyx=ROTATIONS,
-        scores=[0.25, 0.75],
-        shape_zyx=(40, 50, 60),
-        alignment_id=17,
-        about={"authors": ["Ada"], "object_name": "ribosome", "run_name": "TS_1"},
-    )
+    return two_picks()
 
 
 @pytest.fixture
 def layer(viewer, picks):
     points = [made for made in add_layers(viewer, load_picks(picks, name="ribosomes")) if isinstance(made, Points)]
     return points[0]
-
-
-def messages():
-    return " ".join(notification.message for notification in notification_manager.records)
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.picks.csv", "a.parquet"])
@@ -76,40 +57,6 @@ def test_what_a_format_cant_hold_is_told_in_words(layer, tmp_path):
 
     assert "Wrote 2 picks to a.tbl (Dynamo table)." in messages()
     assert "A table has no column for by" in messages()
-
-
-class TestWhatIsSaidBefore:
-    @pytest.fixture
-    def layer(self, make_napari_viewer, picks):
-        layers = add_layers(make_napari_viewer(show=True), load_picks(picks, name="ribosomes"))
-        return next(made for made in layers if isinstance(made, Points))
-
-    @pytest.mark.parametrize(("button", "is_written"), [("Write", True), ("Cancel", False)])
-    def test_who_sees_the_window_is_told_before(self, layer, qtbot, tmp_path, button, is_written):
-        path = tmp_path / "a.tbl"
-        told, done = [], []
-
-        def press():
-            box = QApplication.activeModalWidget()
-            told.append((box.informativeText(), path.exists()))
-            next(each for each in box.buttons() if each.text().replace("&", "") == button).click()
-
-        def save():
-            QTimer.singleShot(300, press)
-            done.append(layer.save(str(path), plugin=PLUGIN))
-
-        QTimer.singleShot(0, save)
-        qtbot.waitUntil(lambda: bool(done))
-
-        ((text, was_there),) = told
-        assert "counted from 1" in text
-        assert not was_there
-        assert path.exists() is is_written
-
-    def test_a_script_isnt_held_up(self, layer, tmp_path):
-        layer.save(str(tmp_path / "a.tbl"), plugin=PLUGIN)
-
-        assert (tmp_path / "a.tbl").exists()
 
 
 def test_anybodys_points_are_saved_too(viewer, tmp_path):
@@ -241,116 +188,3 @@ class TestAsking:
 
         assert str(points.units[0]) == "pixel"
         assert points.data.tolist() == [[1, 2, 3]]
-
-
-class TestInAWindow:
-    @pytest.fixture
-    def viewer(self, make_napari_viewer, qtbot):
-        viewer = make_napari_viewer(show=True)
-        viewer.window._qt_window.activateWindow()
-        qtbot.waitUntil(lambda: QApplication.activeWindow() is not None)
-        return viewer
-
-    def answer(self, qtbot, kind, act):
-        """Do something to the next dialog of a kind, as soon as it is there."""
-
-        def look():
-            found = [each for each in QApplication.topLevelWidgets() if isinstance(each, kind) and each.isVisible()]
-            if found:
-                timer.stop()
-                act(found[0])
-
-        timer = QTimer()
-        timer.timeout.connect(look)
-        timer.start(20)
-        return timer
-
-    def test_the_dialog_asks_and_its_answer_is_used(self, viewer, qtbot, tmp_path, picks):
-        viewer.add_image(np.zeros((40, 50, 60)), name="TS_1", scale=(10,) * 3, units="angstrom")
-        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
-        path.write_text(path.read_text().split("\n", 1)[1])
-        asked = []
-
-        def act(dialog):
-            asked.append(dialog.message.text())
-            dialog.volume.setCurrentIndex(1)
-            qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
-
-        timer = self.answer(qtbot, ContextDialog, act)
-        points, _arrows = viewer.open(str(path), plugin=PLUGIN)
-        timer.stop()
-
-        assert "doesn't say how large the tomogram is" in asked[0]
-        np.testing.assert_allclose(points.data, picks.points_zyx)
-
-    def test_whoever_cancels_gets_no_layer_and_no_error(self, viewer, qtbot, tmp_path, picks):
-        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
-        path.write_text(path.read_text().split("\n", 1)[1])
-
-        def act(dialog):
-            qtbot.mouseClick(dialog.cancel_button, Qt.MouseButton.LeftButton)
-
-        timer = self.answer(qtbot, ContextDialog, act)
-        assert viewer.open(str(path), plugin=PLUGIN) == []
-        timer.stop()
-
-        assert len(viewer.layers) == 0
-
-    def test_escape_opens_nothing_where_the_file_could_open_in_voxels(self, viewer, qtbot, tmp_path):
-        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
-        timer = self.answer(qtbot, ContextDialog, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
-        assert viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN) == []
-        timer.stop()
-
-        assert len(viewer.layers) == 0
-
-    def test_a_button_opens_it_in_voxels(self, viewer, qtbot, tmp_path):
-        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
-
-        def act(dialog):
-            assert dialog.without_button.text() == "Open in voxels"
-            qtbot.mouseClick(dialog.without_button, Qt.MouseButton.LeftButton)
-
-        timer = self.answer(qtbot, ContextDialog, act)
-        (points,) = viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN)
-        timer.stop()
-
-        assert str(points.units[0]) == "pixel"
-
-    @pytest.mark.parametrize(
-        ("name", "content", "why"),
-        [
-            ("a.picks.csv", "z,y,x\n1,2,3\n", "the columns z, y, x don't say what they count"),
-            ("a.star", "data_\n\nloop_\n_wrpCoordinateX1\n1\n", "holds no positions of particles"),
-            ("a.tbl", "1,2,3\n", "is no Dynamo table"),
-        ],
-    )
-    def test_why_a_file_cant_be_read_is_seen(self, viewer, tmp_path, name, content, why):
-        (tmp_path / name).write_text(content)
-
-        with pytest.raises(FormatError, match=why):
-            viewer.open(str(tmp_path / name), plugin=PLUGIN)
-        assert why in messages()
-
-    def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path):
-        release = threading.Event()
-
-        class Slow:
-            shape, dtype = (400, 4, 4), np.dtype(np.uint8)
-
-            def __getitem__(self, region):
-                release.wait(0.2)
-                return np.zeros((len(range(*region[0].indices(400))), 4, 4), np.uint8)
-
-        timer = self.answer(qtbot, QProgressDialog, lambda dialog: dialog.findChild(QPushButton).click())
-        with pytest.raises(StoppedError):
-            wait_with_stop(
-                lambda progress, stop: write_mask(
-                    Slow(), tmp_path / "mask.mrc", spacing_angstrom=10, progress=progress, stop=stop
-                ),
-                "Writing mask.mrc",
-            )
-        timer.stop()
-        release.set()
-
-        assert list(tmp_path.iterdir()) == []
