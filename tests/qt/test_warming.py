@@ -9,6 +9,7 @@ from napari_cryoet._qt import warming
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.warming import hand_over, prepare_layers, warm_up, warm_up_layers
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.short_turns import ShortTurns
 
 
 @pytest.fixture(autouse=True)
@@ -117,14 +118,14 @@ def test_stop_is_heard_while_units_are_made(unused, job, monkeypatch):
 
 
 def test_threads_that_compute_let_go_sooner_meanwhile(qtbot, tasks, unused, monkeypatch):
-    before_s, meanwhile_s = sys.getswitchinterval(), []
-    monkeypatch.setattr("napari_cryoet.streaming.warming.warm_up", lambda: meanwhile_s.append(sys.getswitchinterval()))
+    are_short, turns = [], ShortTurns()
+    monkeypatch.setattr(warming, "short_turns", turns)
+    monkeypatch.setattr("napari_cryoet.streaming.warming.warm_up", lambda: are_short.append(turns._wishes))
     with qtbot.waitSignal(tasks.finished):
         warm_up(tasks)
 
-    assert meanwhile_s
-    assert meanwhile_s[0] <= before_s / 10
-    assert sys.getswitchinterval() == before_s
+    assert are_short == [1]
+    assert turns._wishes == 0
 
 
 def test_no_garbage_is_looked_for_meanwhile(qtbot, tasks, unused, monkeypatch):

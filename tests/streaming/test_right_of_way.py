@@ -1,9 +1,11 @@
 """Who draws goes first, but nobody waits for long."""
 
+import sys
 import threading
 
 import pytest
 
+from napari_cryoet.short_turns import SHORT_S, ShortTurns
 from napari_cryoet.streaming import right_of_way
 from napari_cryoet.streaming.right_of_way import RightOfWay, YieldingSource
 from napari_cryoet.streaming.sources import Piece
@@ -69,3 +71,19 @@ def test_who_never_says_that_it_is_done_holds_nobody_up(monkeypatch):
     monkeypatch.setattr(right_of_way, "_LONGEST_S", 0.0)
     way.take()
     way.let_pass()
+
+
+def test_who_computes_lets_go_sooner_while_somebody_draws(monkeypatch):
+    monkeypatch.setattr(right_of_way, "short_turns", ShortTurns())  # some ways of other tests are still taken
+    monkeypatch.setattr(sys, "getswitchinterval", lambda: 0.005)
+    set_s = []
+    monkeypatch.setattr(sys, "setswitchinterval", set_s.append)
+    way, other = RightOfWay(), RightOfWay()
+    way.take()
+    way.take()  # each layer that is drawn does
+    other.take()
+    way.give_back()
+    way.give_back()
+    assert set_s == [SHORT_S]
+    other.give_back()
+    assert set_s[1:] == [pytest.approx(0.005, abs=1e-6)]

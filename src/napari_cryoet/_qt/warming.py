@@ -12,14 +12,12 @@ Imports make so many objects that Python looks through all there are for garbage
 in a process with napari in it. So it is told to wait until they are over, and then to take what there is for old, which
 it looks through the next time that it looks through everything.
 
-And a thread that computes in Python lets go of it only 5 ms after it was asked to, each time that the GUI thread wants
-it back, which is several times in a step of browsing. Meanwhile threads are made to let go ten times sooner.
+And the GUI thread wants Python back several times in a step of browsing; see `short_turns`.
 """
 
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +28,10 @@ import pint
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.errand import Errand
+from napari_cryoet.short_turns import short_turns
 
 _READING: Final = "warm-up"
 _LAYERS: Final = "warm-up of layers"
-_LET_GO_S: Final = 0.0005
 _pint: Any = pint  # which is typed only in part
 _one_at_a_time = threading.Lock()
 _made: list[object] = []  # units that nobody has handed over yet: one registry or none
@@ -92,7 +90,7 @@ def _registry() -> object | None:
 @contextmanager
 def _out_of_the_way() -> Iterator[None]:
     """Hold nobody up for long; one at a time, since each puts back what it found."""
-    with _one_at_a_time, _without_looking_for_garbage(), _letting_go_soon():
+    with _one_at_a_time, _without_looking_for_garbage(), short_turns:
         yield
 
 
@@ -109,17 +107,6 @@ def _without_looking_for_garbage() -> Iterator[None]:
         gc.freeze()
         gc.unfreeze()  # the two together move all objects to the oldest generation
         gc.enable()
-
-
-@contextmanager
-def _letting_go_soon() -> Iterator[None]:
-    """Make threads that compute hand Python over soon, unless somebody has made them do so sooner."""
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(min(before_s, _LET_GO_S))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
 
 
 def _is_unused() -> bool:

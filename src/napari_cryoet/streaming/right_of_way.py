@@ -1,7 +1,8 @@
 """Lets whoever draws go first: Python runs one thread at a time, and a window must not wait for threads that decode.
 
 Sixteen threads that each want a millisecond hold a window up for as many, time and again while it draws one picture.
-So it says when it begins to draw; who has bytes to decode then waits a moment, and no longer, whatever happens.
+So it says when it begins to draw; who has bytes to decode then waits a moment, and no longer, whatever happens. And who
+computes meanwhile lets go of Python sooner.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from napari_cryoet.short_turns import short_turns
 from napari_cryoet.streaming.sources import SourceAround
 
 if TYPE_CHECKING:
@@ -29,15 +31,25 @@ class RightOfWay:
         self._free = threading.Event()
         self._free.set()
         self._until = 0.0
+        self._lock = threading.Lock()
+        self._is_taken = False
 
     def take(self) -> None:
         """Go first from now on, until it is given back or a tenth of a second is over."""
         self._until = time.monotonic() + _LONGEST_S
         self._free.clear()
+        with self._lock:
+            was_taken, self._is_taken = self._is_taken, True
+        if not was_taken:
+            short_turns.begin()
 
     def give_back(self) -> None:
         """Let the others go on."""
         self._free.set()
+        with self._lock:
+            was_taken, self._is_taken = self._is_taken, False
+        if was_taken:
+            short_turns.end()
 
     def let_pass(self) -> None:
         """Wait for whoever goes first, but for a moment only."""
