@@ -9,7 +9,8 @@
     │   ├── NotFoundError   the portal has no such record
     │   └── PackError       an offline pack is damaged or isn't a pack
     ├── FormatError         a file is not what its name or its metadata says
-    │   └── MissingContextError   a file is right, but doesn't say all that is needed to place what is in it
+    │   ├── MissingContextError   a file is right, but doesn't say all that is needed to place what is in it
+    │   └── OtherKindError  it may well be right, but is nothing that is read here: others may open it
     ├── SaveError           a file could not be written; what was there is as it was
     │   └── ExistsError     something is there already, and nobody said to replace it
     ├── StreamError         pixels could not be read
@@ -94,6 +95,10 @@ class PackError(PortalError):
 
 class FormatError(CryoETError):
     """A file is not what its name or its metadata says."""
+
+
+class OtherKindError(FormatError):
+    """A file may well be right, but is nothing that is read here. It is for others to open."""
 
 
 class MissingContextError(FormatError):

@@ -113,6 +113,7 @@ def test_a_real_sub_tomogram_average_opens(real_data):
         (12, struct.pack("<i", 7), "data mode 7"),
         (12, struct.pack("<i", 4), "complex"),
         (12, struct.pack("<i", 101), "4-bit"),
+        (12, struct.pack("<i", 16), "colours"),
         (92, struct.pack("<i", -1), "extended header"),
         (64, struct.pack("<3i", 3, 2, 1), "order"),
         (0, b"\x1f\x8b", "compressed with gzip"),
@@ -151,9 +152,62 @@ def test_a_stack_of_volumes_is_not_taken_for_one(header):
     assert parse_header(bytes(header), "a.mrc").shape_zyx == SHAPE
 
 
-@pytest.mark.parametrize(("stamp", "flags", "dtype"), [(1146047817, 0, "u1"), (1146047817, 1, "i1"), (0, 0, "i1")])
-def test_bytes_of_imod_are_unsigned_unless_it_says_otherwise(header, stamp, flags, dtype):
+IMOD = 1146047817
+
+
+@pytest.mark.parametrize(
+    ("stamp", "flags", "densities", "dtype"),
+    [
+        (IMOD, 0, (0, 100), "u1"),
+        (IMOD, 2 + 8, (0, 100), "u1"),
+        (IMOD, 1, (0, 250), "i1"),
+        (0, 0, (-3, 100), "i1"),
+        (0, 0, (0, 100), "i1"),
+        (0, 0, (0, 250), "u1"),  # no signed byte is 250
+        (0, 0, (0, -1), "i1"),  # densities that nobody determined, in two ways
+        (0, 0, (0, 1e30), "i1"),
+    ],
+)
+def test_bytes_are_signed_as_imod_and_the_standard_say(header, stamp, flags, densities, dtype):
     struct.pack_into("<i", header, 12, 0)
+    struct.pack_into("<2f", header, 76, *densities)
     struct.pack_into("<2i", header, 152, stamp, flags)
 
     assert parse_header(bytes(header), "a.mrc").dtype == dtype
+
+
+def test_half_bytes_of_imod_are_refused(header):
+    struct.pack_into("<i", header, 12, 0)
+    struct.pack_into("<2i", header, 152, IMOD, 16)
+
+    with pytest.raises(FormatError, match="4-bit integers"):
+        parse_header(bytes(header), "a.mrc")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "flags", "version", "origin_zyx"),
+    [
+        (0, 0, 20141, (30, -20, 10)),
+        (IMOD, 0, 0, (-30, 20, -10)),
+        (IMOD, 4, 0, (30, -20, 10)),
+        (IMOD, 0, 20140, (30, -20, 10)),
+    ],
+)
+def test_an_origin_is_where_the_first_voxel_is_also_in_imods_own_way(header, stamp, flags, version, origin_zyx):
+    struct.pack_into("<3f", header, 196, 10, -20, 30)
+    struct.pack_into("<i", header, 108, version)
+    struct.pack_into("<2i", header, 152, stamp, flags)
+
+    assert parse_header(bytes(header), "a.mrc").origin_angstrom == origin_zyx
+
+
+def test_an_origin_in_voxels_counts_where_there_is_no_other(header):
+    struct.pack_into("<3i", header, 16, 1, -2, 3)
+    assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
+
+    header[208:212] = bytes(4)  # before 2000, the origin stood elsewhere
+    struct.pack_into("<3f", header, 196, 10, -20, 30)
+    assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
+
+    struct.pack_into("<3i", header, 16, 0, 0, 0)
+    assert parse_header(bytes(header), "a.mrc").origin_angstrom is None

@@ -2,6 +2,15 @@
 
 The format: a header of 1,024 bytes (56 words), an extended header of ``nsymbt`` bytes, then the voxels, sections
 slowest. Described in Cheng et al., J. Struct. Biol. 192 (2015), and at https://www.ccpem.ac.uk/mrc_format.
+
+IMOD departs from it, as https://bio3d.colorado.edu/imod/doc/mrc_format.txt and its library (``readBytesSigned``,
+``mrc_head_read``) say. Files that bear its stamp (word 39) have flags (word 40): 1 for signed bytes, 4 for an origin
+whose sign is the standard's, 16 for two values in a byte. Without the first, bytes (mode 0) are unsigned. Without the
+second, unless the version (word 28) is one of the standard's, from 20140 on, the origin is that of the coordinates as
+seen from the first voxel, and not the position of the first voxel.
+
+In the standard bytes are signed, but others wrote unsigned ones too. As in IMOD, a file without the stamp has those
+where its header gives densities (words 20 and 21) from 0 or more to 128 or more.
 """
 
 from __future__ import annotations
@@ -14,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 
 if TYPE_CHECKING:
@@ -29,12 +38,14 @@ ByteOrder = Literal["<", ">"]
 HEADER_BYTES = 1024
 
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
-_OTHER_MODES = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
+_OTHER_MODES = {3: "complex 16-bit integers", 4: "complex numbers", 16: "colours (RGB)", 101: "4-bit integers"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2"}
 _MAX_SIZE = 2**20
-#: What IMOD writes into its files, whose bytes are unsigned unless a flag says otherwise (its mrc_format.txt).
+#: What IMOD writes into its files, and the flags beside it that matter here.
 _IMOD_STAMP = 1146047817
-_IMOD_SIGNED = 1
+_IMOD_SIGNED, _IMOD_OTHER_ORIGIN, _IMOD_HALF_BYTES = 1, 4, 16
+#: Versions of the standard, ten times the year: old files may hold anything there.
+_VERSIONS = range(20140, 21000)
 #: Space groups of stacks of volumes; the third size of the grid says how many planes each has.
 _STACKS = range(401, 631)
 
@@ -66,12 +77,15 @@ class MrcHeader:
         Where the voxels start, in bytes.
     spacing_angstrom
         Size of a voxel along z, y, x, or None.
+    origin_angstrom
+        Where it says that the first voxel lies, z, y, x; None where that is zero, or not said in ångström.
     """
 
     shape_zyx: tuple[int, int, int]
     dtype: np.dtype[Any]
     offset: int
     spacing_angstrom: tuple[float, float, float] | None
+    origin_angstrom: tuple[float, float, float] | None = None
 
 
 def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
@@ -92,6 +106,14 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
         If it can't be read, or ends before its last voxel, now or whenever its voxels are read; once the file
         changed, its voxels can't be read any more.
     """
+    levels, header = open_with_header(url_or_path, stop=stop)
+    return MrcVolume(levels, header.spacing_angstrom)
+
+
+def open_with_header(
+    url_or_path: str | Path, *, stop: threading.Event | None = None
+) -> tuple[list[da.Array], MrcHeader]:
+    """As `open_mrc`, with all that the header says."""
     from napari_cryoet.streaming.making import plain_pyramid
     from napari_cryoet.streaming.sources import open_source
 
@@ -105,7 +127,7 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
     pyramid = plain_pyramid(
         source, header.shape_zyx, header.dtype, offset=header.offset, version=start.version, axes=("z", "y", "x")
     )
-    return MrcVolume(pyramid.levels, header.spacing_angstrom)
+    return pyramid.levels, header
 
 
 def parse_header(content: bytes, where: str) -> MrcHeader:
@@ -121,13 +143,15 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     Raises
     ------
     FormatError
-        Saying what is wrong.
+        Saying what is wrong; an OtherKindError where nothing says that this was ever meant to be an MRC file.
     """
     for start, name in _COMPRESSED.items():
         if content.startswith(start):
             raise FormatError(f"{where} is compressed with {name}.", hint="Unpack it first; parts of it can't be read.")
+    if not content:
+        raise FormatError(f"{where} is empty: it has 0 bytes.", hint="Copy or download it again.")
     if len(content) < HEADER_BYTES:
-        raise FormatError(f"{where} is no MRC file: it has only {len(content)} bytes.")
+        raise _no_mrc(content, f"{where} is no MRC file: it has only {len(content):,} bytes.")
     order = _byte_order(content, where)
     nx, ny, nz, mode = struct.unpack_from(f"{order}4i", content, 0)
     grid_xyz = struct.unpack_from(f"{order}3i", content, 28)
@@ -135,7 +159,7 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     axes = struct.unpack_from(f"{order}3i", content, 64)
     space_group, extended_bytes = struct.unpack_from(f"{order}2i", content, 88)
     if not all(0 < size <= _MAX_SIZE for size in (nx, ny, nz)):
-        raise FormatError(f"{where} is no MRC file: its header names a volume of {nx} x {ny} x {nz} voxels.")
+        raise _no_mrc(content, f"{where} is no MRC file: its header names a volume of {nx} x {ny} x {nz} voxels.")
     if not 0 <= extended_bytes < 2**31 - HEADER_BYTES:
         raise FormatError(f"{where} has an extended header of {extended_bytes} bytes.")
     if axes not in {(1, 2, 3), (0, 0, 0)}:
@@ -144,10 +168,44 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
         raise FormatError(
             f"{where} is a stack of {nz // grid_xyz[2]} volumes of {grid_xyz[2]} planes.", hint="Take it apart first."
         )
+    if mode == 0 and (_imod_flags(content, order) or 0) & _IMOD_HALF_BYTES:
+        raise FormatError(f"{where} holds {_OTHER_MODES[101]}, which can't be shown.")
+    dtype = np.dtype("u1" if mode == 0 and _has_unsigned_bytes(content, order) else _DTYPES[mode]).newbyteorder(order)
+    spacing = _spacing(cell_xyz, grid_xyz)
+    offset = HEADER_BYTES + extended_bytes
+    return MrcHeader((nz, ny, nx), dtype, offset, spacing, _origin(content, order, spacing))
+
+
+def _imod_flags(content: bytes, order: ByteOrder) -> int | None:
+    """The flags of a file with IMOD's stamp, None for others."""
     stamp, flags = struct.unpack_from(f"{order}2i", content, 152)
-    are_unsigned = mode == 0 and stamp == _IMOD_STAMP and not flags & _IMOD_SIGNED
-    dtype = np.dtype("u1" if are_unsigned else _DTYPES[mode]).newbyteorder(order)
-    return MrcHeader((nz, ny, nx), dtype, HEADER_BYTES + extended_bytes, _spacing(cell_xyz, grid_xyz))
+    return int(flags) if stamp == _IMOD_STAMP else None
+
+
+def _has_unsigned_bytes(content: bytes, order: ByteOrder) -> bool:
+    flags = _imod_flags(content, order)
+    if flags is not None:
+        return not flags & _IMOD_SIGNED
+    smallest, largest = struct.unpack_from(f"{order}2f", content, 76)
+    return bool(smallest >= 0 and 128 <= largest <= 255)
+
+
+def _origin(
+    content: bytes, order: ByteOrder, spacing: tuple[float, float, float] | None
+) -> tuple[float, float, float] | None:
+    """Where the first voxel lies: words 50 to 52 of headers of 2000 and later, else words 5 to 7, in voxels."""
+    x, y, z = struct.unpack_from(f"{order}3f", content, 196)
+    if content[208:211] == b"MAP" and any((x, y, z)) and all(map(math.isfinite, (x, y, z))):
+        flags, (version,) = _imod_flags(content, order), struct.unpack_from(f"{order}i", content, 108)
+        is_imods = flags is not None and not flags & _IMOD_OTHER_ORIGIN and version not in _VERSIONS
+        sign = -1 if is_imods else 1
+        z, y, x = (float(f"{sign * position:.6g}") for position in (z, y, x))
+        return z, y, x
+    starts = struct.unpack_from(f"{order}3i", content, 16)[::-1]
+    if spacing is None or not any(starts):
+        return None
+    z, y, x = (start * width for start, width in zip(starts, spacing, strict=True))
+    return z, y, x
 
 
 def _byte_order(content: bytes, where: str) -> ByteOrder:
@@ -162,7 +220,12 @@ def _byte_order(content: bytes, where: str) -> ByteOrder:
     for mode in modes.values():
         if mode in _OTHER_MODES:
             raise FormatError(f"{where} holds {_OTHER_MODES[mode]}, which can't be shown.")
-    raise FormatError(f"{where} is no MRC file: its header names the data mode {modes['<']}.")
+    raise _no_mrc(content, f"{where} is no MRC file: its header names the data mode {modes['<']}.")
+
+
+def _no_mrc(content: bytes, message: str) -> FormatError:
+    """An error about what is no MRC file, or a damaged one where it bears the format's name (word 53)."""
+    return FormatError(message) if content[208:211] == b"MAP" else OtherKindError(message)
 
 
 def _spacing(cell_xyz: tuple[float, ...], grid_xyz: tuple[int, ...]) -> tuple[float, float, float] | None:
