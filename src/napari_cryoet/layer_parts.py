@@ -16,9 +16,9 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.policy import shared_policy
-from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
+from napari_cryoet.provenance import ORIGIN_KEY
+from napari_cryoet.volumes import AXES, Volume, open_volume, spacing_in_layout
 
-AXES: Final = ("z", "y", "x")
 MAX_SPACING_ANGSTROM: Final = 1e6
 MASK_OPACITY: Final = 0.5
 _NO_SPACING: Final = "The file doesn't say how large its voxels are, so positions are in voxels, not in ångström."
@@ -119,4 +119,13 @@ def in_world_of_file(volume: Volume, source: str | Path, given: float | None) ->
     """Scale, units and metadata of a bare file: by the spacing that is given, else by its folder, else its own."""
     known = given if given is not None else spacing_in_layout(source)
     spacing = volume.spacing_angstrom if known is None else (known,) * 3
-    return with_spacing(provenance.of_bare_file("volume", str(source), spacing), spacing)
+    return with_spacing(with_origin(provenance.of_bare_file("volume", str(source), spacing), volume), spacing)
+
+
+def with_origin(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
+    """Where a volume's file says that its first voxel lies, for whoever writes a mask of it, and the remark on it."""
+    if volume.origin_angstrom is not None:
+        about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
+    if volume.remarks:
+        about = about | {"warnings": [*about.get("warnings", ()), *volume.remarks]}
+    return about

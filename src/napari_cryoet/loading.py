@@ -27,6 +27,7 @@ from napari_cryoet.layer_parts import (
     in_world_of_file,
     labels_spec,
     opened_volume,
+    with_origin,
     with_spacing,
 )
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
@@ -92,7 +93,7 @@ def load_tomogram(
             translate=tuple(
                 offset * tomogram.voxel_spacing for offset in (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
             ),
-            metadata={METADATA_KEY: about},
+            metadata={METADATA_KEY: with_origin(about, volume)},
             rendering="minip",  # protein is dark in the portal: in 3D the darkest voxel of a ray is what one looks for
         )
 
@@ -156,7 +157,8 @@ def load_annotation(
     with opened_volume(file.https_path, stop) as volume:
         if is_instances and volume.pyramid is not None:
             volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel; its files don't all say so
-        return (labels_spec(volume, with_spacing(about, spacing), name, None if is_instances else chosen, stop),)
+        placed = with_spacing(with_origin(about, volume), spacing)
+        return (labels_spec(volume, placed, name, None if is_instances else chosen, stop),)
 
 
 def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:

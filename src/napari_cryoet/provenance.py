@@ -21,6 +21,9 @@ from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTit
 LICENCE: Final = "CC0-1.0"
 LICENCE_URL: Final = "https://creativecommons.org/publicdomain/zero/1.0/"
 
+#: Under this name it stands where a volume's own file puts its first voxel, z, y, x, in ångström, if not at 0.
+ORIGIN_KEY: Final = "origin_zyx_angstrom"
+
 
 def plain_data(value: Any) -> Any:
     """A record, or anything in one, as dicts, lists, texts and numbers.

@@ -1,4 +1,11 @@
-"""A volume from a file: lazy levels in z, y, x, and what the file itself says of its voxels."""
+"""A volume from a file: lazy levels in z, y, x, and what the file itself says of its voxels.
+
+Other writers of OME-Zarr give every image five axes, t, c, z, y, x. One time and one channel make a volume; of several,
+none is chosen here in silence. Axes in another order aren't turned.
+
+Where a file says that its first voxel lies elsewhere than at 0 (an MRC's origin, a translation of OME-Zarr's finest
+level), that is told and not applied: picks and masks of a volume are counted from its first voxel.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, OtherKindError
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -21,7 +28,15 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid
 
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})
-_ANGSTROM_PER: Final = {"angstrom": 1.0, "nanometer": 10.0, "nanometre": 10.0, "micrometer": 1e4, "micrometre": 1e4}
+AXES: Final = ("z", "y", "x")
+_ANGSTROM_PER: Final = {"angstrom": 1.0} | {
+    f"{prefix}{unit}": factor
+    for unit in ("meter", "metre")
+    for prefix, factor in (("", 1e10), ("milli", 1e7), ("micro", 1e4), ("nano", 10.0), ("pico", 0.01))
+}
+#: The axes of OME-Zarr images before there were names for them (0.1 and 0.2).
+_OLD_AXES: Final = ("t", "c", *AXES)
+_AXIS_WORDS: Final = {"t": "time points", "c": "channels"}
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 #: Voxels along y and x of the sample that contrast and content are judged by.
 _SAMPLE_SIDE: Final = 1024
@@ -43,6 +58,10 @@ class Volume:
         Whether the file itself says that its values are labels.
     pyramid
         What is behind the levels, where they stream.
+    origin_angstrom
+        Where the file says that its first voxel lies, z, y, x; None where that is at 0, or the unit isn't known.
+    remarks
+        What the file says that isn't shown, in words.
     """
 
     levels: list[da.Array]
@@ -50,6 +69,8 @@ class Volume:
     spacing_angstrom: tuple[float, float, float] | None
     is_labels: bool
     pyramid: Pyramid | None
+    origin_angstrom: tuple[float, float, float] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -92,7 +113,7 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     Raises
     ------
     FormatError
-        If it is something else or has other axes than z, y, x.
+        If it is damaged; an OtherKindError if it is something else, or has other axes than z, y, x.
     StreamError
         If it can't be read.
     """
@@ -100,18 +121,68 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
         return _open_mrc(url_or_path, stop)
     from napari_cryoet.streaming.making import open_pyramid
 
-    pyramid = open_pyramid(url_or_path, stop=stop)
-    if len(pyramid.shapes[0]) != 3 or (pyramid.axes and tuple(pyramid.axes) != ("z", "y", "x")):
-        axes = ", ".join(pyramid.axes) or f"{len(pyramid.shapes[0])} unnamed ones"
-        raise FormatError(f"{name_of(url_or_path)} is no volume with the axes z, y, x (it has {axes}).")
+    pyramid = _in_three_axes(open_pyramid(url_or_path, stop=stop), name_of(url_or_path))
     size_z, size_y, size_x = pyramid.shapes[0]
+    origin = _origin(pyramid)
     return Volume(
         levels=pyramid.levels,
         shape_zyx=(size_z, size_y, size_x),
         spacing_angstrom=_spacing(pyramid),
         is_labels=pyramid.is_labels,
         pyramid=pyramid,
+        origin_angstrom=origin,
+        remarks=_remarks(pyramid, origin),
     )
+
+
+def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
+    """A pyramid with the axes z, y, x and no others.
+
+    Raises
+    ------
+    OtherKindError
+        If there are several positions along another axis, or its axes are others or in another order.
+    """
+    names, shape = _axis_names(pyramid), pyramid.shapes[0]
+    if names:
+        further = [axis for axis, called in enumerate(names) if called not in AXES]
+        spatial = tuple(called for called in names if called in AXES)
+    else:
+        further = list(range(len(shape) - len(AXES)))
+        spatial = AXES if len(shape) >= len(AXES) else ()
+    if spatial != AXES:
+        said = ", ".join(names) or f"{len(shape)} unnamed ones"
+        if sorted(spatial) == sorted(AXES):
+            raise OtherKindError(
+                f"{name} stores its axes in the order {said}, and only z, y, x can be shown.",
+                hint="Save it with its axes turned to z, y, x.",
+            )
+        raise OtherKindError(f"{name} is no volume with the axes z, y, x (it has {said}).")
+    for axis in further:
+        length = max(level[axis] for level in pyramid.shapes)
+        if length != 1:
+            called = names[axis] if names else f"number {axis + 1} of {len(shape)}"
+            what = _AXIS_WORDS.get(called, "positions")
+            raise OtherKindError(
+                f"{name} is no single volume: it has {length:,} {what} along its axis {called}.",
+                hint=f"Save one of these {what} as a volume of its own.",
+            )
+    if not further:
+        return pyramid
+    from napari_cryoet.streaming.splitting import without_axes
+
+    return without_axes(pyramid, further)
+
+
+def _axis_names(pyramid: Pyramid) -> tuple[str, ...]:
+    """What the axes are called, or nothing where nobody named any of z, y and x."""
+    if pyramid.axes:
+        return pyramid.axes
+    names = tuple(name.lower() for name in pyramid.dimension_names)
+    if set(names) & set(AXES):
+        return names
+    is_old = pyramid.scales[0] is None and "multiscales" in pyramid.metadata
+    return _OLD_AXES if is_old and len(pyramid.shapes[0]) == len(_OLD_AXES) else ()
 
 
 def suffix_of(url_or_path: str | Path) -> str:
@@ -147,15 +218,42 @@ def _middle(size: int) -> tuple[int, int]:
 
 
 def _spacing(pyramid: Pyramid) -> tuple[float, float, float] | None:
-    """What the file says, unless it is 1 along all axes: early files of the portal say that of any volume."""
-    scale = pyramid.scales[0]
+    """What the file says, unless it is 1 Å along all axes: early files of the portal say that of any volume."""
+    widths = _in_angstrom(pyramid.scales[0], pyramid)
+    return None if widths is None or set(widths) == {1.0} else checked_spacing(widths)
+
+
+def _in_angstrom(lengths: tuple[float, ...] | None, pyramid: Pyramid) -> tuple[float, float, float] | None:
+    """Lengths along z, y, x, in the units of the file, or None where it doesn't say one of those."""
     factors = [_ANGSTROM_PER.get(unit) for unit in pyramid.units]
-    if scale is None or len(scale) != 3 or len(factors) != 3 or set(scale) == {1.0}:
+    if lengths is None or not len(lengths) == len(factors) == len(AXES):
         return None
-    known = [factor for factor in factors if factor is not None]
-    if len(known) != 3:
-        return None
-    return checked_spacing(np.multiply(scale, known))
+    z, y, x = (length * (factor or 0.0) for length, factor in zip(lengths, factors, strict=True))
+    return (z, y, x) if all(factors) else None
+
+
+def _origin(pyramid: Pyramid) -> tuple[float, float, float] | None:
+    origin = _in_angstrom(pyramid.translation, pyramid)
+    return origin if origin is not None and any(origin) else None
+
+
+def _remarks(pyramid: Pyramid, origin_angstrom: tuple[float, float, float] | None) -> tuple[str, ...]:
+    """What the file says of its voxels that isn't shown."""
+    if origin_angstrom is not None:
+        return (_not_applied(origin_angstrom, "Å"),)
+    units = {unit or "no unit" for unit in pyramid.units}
+    if pyramid.translation is not None and any(pyramid.translation):
+        return (_not_applied(pyramid.translation, f"({', '.join(sorted(units)) or 'no unit'})"),)
+    return ()
+
+
+def _not_applied(origin_zyx: tuple[float, ...], unit: str) -> str:
+    z, y, x = origin_zyx
+    return (
+        f"The file places its first voxel at x, y, z = {x:.6g}, {y:.6g}, {z:.6g} {unit} (its origin). "
+        "Here the first voxel is at 0, so that positions counted in voxels fit; positions that were measured from "
+        "the file's origin lie elsewhere by as much."
+    )
 
 
 def checked_spacing(spacing_zyx: Any) -> tuple[float, float, float] | None:
@@ -165,15 +263,17 @@ def checked_spacing(spacing_zyx: Any) -> tuple[float, float, float] | None:
 
 
 def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
-    from napari_cryoet.formats.mrc import open_mrc
+    from napari_cryoet.formats.mrc import open_with_header
     from napari_cryoet.streaming.pyramid import pyramid_of
 
-    levels, spacing_angstrom = open_mrc(url_or_path, stop=stop)
-    size_z, size_y, size_x = levels[0].shape
+    levels, header = open_with_header(url_or_path, stop=stop)
+    spacing, origin = header.spacing_angstrom, header.origin_angstrom
     return Volume(
         levels=levels,
-        shape_zyx=(size_z, size_y, size_x),
-        spacing_angstrom=None if spacing_angstrom is None else checked_spacing(spacing_angstrom),
+        shape_zyx=header.shape_zyx,
+        spacing_angstrom=None if spacing is None else checked_spacing(spacing),
         is_labels=False,
         pyramid=pyramid_of(levels),
+        origin_angstrom=origin,
+        remarks=() if origin is None else (_not_applied(origin, "Å"),),
     )

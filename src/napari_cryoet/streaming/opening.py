@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_cryoet.exceptions import FormatError, StreamError
-from napari_cryoet.formats.ome_zarr import Multiscale, find_multiscales, parse_multiscale
+from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.formats.ome_zarr import Multiscale, parse_multiscale
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.readers import HEAD_BYTES
 from napari_cryoet.streaming.slabs import is_worth_splitting
@@ -64,7 +64,8 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
     Raises
     ------
     FormatError
-        If there is none, or it is not understood; the message names what is wrong.
+        If there is none, or it is not understood; the message names what is wrong. An OtherKindError where there is
+        something else, such as a zarr group that is no image.
     StreamError
         If it can't be read.
     """
@@ -79,10 +80,14 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
         return Found(attributes, None, _read_arrays(look, [""], 2, where))
     if (content := look.get(".zattrs")) is not None:
         attributes = parse_json(content, f"{where}/.zattrs")
+        _refuse_other_groups(attributes, where)
         multiscale = parse_multiscale(attributes, where)
         paths = [level.path for level in multiscale.levels]
         return Found(attributes, multiscale, _read_arrays(look, paths, 2, where))
     look.raise_first_error()
+    look.read([".zgroup"])
+    if look.get(".zgroup") is not None:
+        _refuse_other_groups({}, where)
     raise FormatError(
         f"There is no OME-Zarr image at {where}.", hint="Check the address; it should name a folder that ends in .zarr."
     )
@@ -100,6 +105,9 @@ def check_levels(found: Found, where: str) -> None:
     axes = found.multiscale.axes if found.multiscale else ()
     if axes and len(axes) != len(finest.shape):
         raise FormatError(f"{where}: {len(axes)} axes are named, but the array has {len(finest.shape)}.")
+    names, own = tuple(axis.name for axis in axes), finest.dimension_names
+    if names != own and sorted(names) == sorted(own):
+        raise FormatError(f"{where}: its axes are {', '.join(names)}, but those of its arrays {', '.join(own)}.")
     for array in found.arrays:
         shape = array.metadata.shape
         if not all(shape):
@@ -109,6 +117,23 @@ def check_levels(found: Found, where: str) -> None:
     for finer, coarser in itertools.pairwise(found.arrays):
         if any(a < b for a, b in zip(finer.metadata.shape, coarser.metadata.shape, strict=True)):
             raise FormatError(f"{where}: level {coarser.path!r} is larger than level {finer.path!r}.")
+
+
+def _refuse_other_groups(attributes: dict[str, Any], where: str) -> None:
+    """Refuse a group that isn't meant to be an image, and say which images are in it where that is known."""
+    ome = attributes.get("ome")
+    places = [attributes, ome] if isinstance(ome, dict) else [attributes]
+    if any("multiscales" in place for place in places):
+        return
+    message, hint = (
+        f"{where} is a zarr group, but not an OME-Zarr image: there are no multiscales in its attributes.",
+        "",
+    )
+    if any("bioformats2raw.layout" in place for place in places):
+        message, hint = f"{where} is a collection of images.", f"Open one of them, such as {where}/0."
+    elif any("plate" in place or "well" in place for place in places):
+        message = f"{where} is a plate of many images."
+    raise OtherKindError(message, hint=hint)
 
 
 class _Look:
@@ -181,8 +206,7 @@ def _find_v3(look: _Look, document: dict[str, Any], where: str) -> Found:
         raise FormatError(f"{where}/zarr.json: attributes is not an object.")
     if document.get("node_type") == "array":
         return Found(attributes, None, _read_arrays(look, [""], 3, where))
-    if not find_multiscales(attributes):
-        raise FormatError(f"{where} is a zarr group, but not an OME-Zarr image.")
+    _refuse_other_groups(attributes, where)
     multiscale = parse_multiscale(attributes, where)
     return Found(attributes, multiscale, _read_arrays(look, [level.path for level in multiscale.levels], 3, where))
 

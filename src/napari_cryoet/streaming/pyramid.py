@@ -30,6 +30,7 @@ from napari_cryoet.streaming.geometry import (
 from napari_cryoet.streaming.origin import Origin, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
+from napari_cryoet.streaming.zarr_metadata import all_names
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Sequence
@@ -81,8 +82,12 @@ class Pyramid:
         Of the values, in this machine's byte order.
     axes
         Names of the axes, empty where the file doesn't say.
+    dimension_names
+        What the arrays themselves call their axes (zarr v3, or xarray's ``_ARRAY_DIMENSIONS``), empty where they don't.
     scales
         Size of a voxel at each level along each axis as the file says it (advisory), or None.
+    translation
+        Where the file says that the first voxel of the finest level lies, along each axis, or None; not applied here.
     factors
         How many finest voxels a voxel of each level spans along each axis.
     coarse_offset
@@ -111,8 +116,12 @@ class Pyramid:
         self.dtype = readers[0].metadata.dtype
         self.fill_value = readers[0].metadata.fill_value
         self.axes = tuple(axis.name for axis in multiscale.axes) if multiscale else ()
+        self.dimension_names = readers[0].metadata.dimension_names or all_names(
+            found.attributes.get("_ARRAY_DIMENSIONS"), len(self.shapes[0])
+        )
         self.units = tuple(axis.unit for axis in multiscale.axes) if multiscale else ()
         self.scales = tuple(level.scale for level in multiscale.levels) if multiscale else (None,)
+        self.translation = multiscale.levels[0].translation if multiscale else None
         self.is_labels = bool(multiscale and multiscale.is_labels)
         self.coarse_offset: CoarseOffset = (multiscale and multiscale.coarse_offset) or "mean"
         self.metadata = found.attributes

@@ -1,4 +1,7 @@
-"""A pyramid cut along an axis, one pyramid for each position: the channels of an image, each on its own."""
+"""A pyramid cut along an axis, one pyramid for each position, or freed of axes that have but one.
+
+So each channel of an image is on its own, and an image of one time and one channel is a volume.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,39 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     return parts
 
 
+def without_axes(pyramid: Pyramid, axes: Sequence[int]) -> Pyramid:
+    """A pyramid without axes along which there is only one position.
+
+    Parameters
+    ----------
+    pyramid
+        Becomes the new one, and is of no use by itself any more.
+    axes
+        Which.
+
+    Raises
+    ------
+    ValueError
+        If a level has several positions along one of them.
+    """
+    if any(shape[axis] != 1 for shape in pyramid.shapes for axis in axes):
+        raise ValueError(f"{pyramid.place} has more than one position along some of the axes {axes}")
+    readers: Sequence[BlockReader] = pyramid._readers
+    multiscale, names = pyramid._multiscale, pyramid.axes
+    for axis in sorted(axes, reverse=True):
+        readers = [_PartReader(reader, axis, 0) for reader in readers]
+        multiscale, names = _multiscale_without(multiscale, axis), _without(names, axis)
+    found = Found(pyramid.metadata, multiscale, ())
+    part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher, pyramid._owner, pyramid._stop))
+    part.axes, part.coarse_offset = names, pyramid.coarse_offset
+    part.origin = None if pyramid.origin is None else Origin(_freed_again, (pyramid.origin, tuple(axes)))
+    return part
+
+
+def _freed_again(origin: Origin, axes: tuple[int, ...]) -> Pyramid:
+    return without_axes(origin.make(*origin.arguments), axes)
+
+
 def _part_again(pyramid: Pyramid, axis: int, index: int) -> Pyramid:
     return split_pyramid(pyramid, axis)[index]
 
@@ -76,6 +112,7 @@ class _PartReader:
             shape=_without(metadata.shape, axis),
             chunk_shape=_without(metadata.chunk_shape, axis),
             inner_chunk_shape=_without(metadata.inner_chunk_shape, axis),
+            dimension_names=_without(metadata.dimension_names, axis),
         )
         run_shape = None if grid.run_shape is None else _without(grid.run_shape, axis)
         self.compression = reader.compression

@@ -82,6 +82,8 @@ class ArrayMetadata:
         What was done to the bytes of an (inner) chunk, unless the encoding is ``"other"``.
     shards
         How inner chunks are found in their file, None where each has a file of its own.
+    dimension_names
+        What the array itself calls its axes (zarr v3); empty where it doesn't name them all.
     """
 
     zarr_format: int
@@ -95,6 +97,7 @@ class ArrayMetadata:
     separator: str
     codecs: tuple[Codec, ...] = ()
     shards: ShardLayout | None = None
+    dimension_names: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -199,6 +202,7 @@ def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
             separator=separator,
             codecs=pipeline.codecs or (),
             shards=pipeline.shards,
+            dimension_names=all_names(document.get("dimension_names"), len(shape)),
         ),
         where,
     )
@@ -294,6 +298,12 @@ def _lengths(document: dict[str, Any], name: str, where: str, *, smallest: int) 
     if not all(smallest <= value <= _MAX_LENGTH for value in values):
         raise FormatError(f"{where}: {name} is {values}.")
     return tuple(values)
+
+
+def all_names(names: Any, count: int) -> tuple[str, ...]:
+    """The names of so many axes, or nothing where there aren't as many, or some have none."""
+    is_complete = isinstance(names, list) and len(names) == count and all(isinstance(n, str) and n for n in names)
+    return tuple(names) if is_complete else ()
 
 
 def _named(document: dict[str, Any], name: str, where: str) -> tuple[str, dict[str, Any]]:
