@@ -10,6 +10,7 @@ import zarr
 from napari_cryoet import mask_files
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.mask_files import FORMATS, write_mask
+from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.readers import looks_like_labels
 from napari_cryoet.volumes import open_volume
 
@@ -199,3 +200,28 @@ def test_what_was_added_to_a_level_to_make_levels_fit_isnt_written(tmp_path, lev
     again = open_volume(write_mask(array, tmp_path / "b.mrc", spacing_angstrom=10 * 2**level).path)
     assert again.shape_zyx == shape
     np.testing.assert_array_equal(again.levels[0], array.compute()[: shape[0], : shape[1], : shape[2]])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("largest", [1, 300])
+def test_a_mask_keeps_the_origin_of_the_file_that_it_comes_from(tmp_path, name, largest):
+    about = {ORIGIN_KEY: [30.0, -40.0, 120.5], "voxel_spacing_angstrom": [13.4812] * 3}
+
+    volume = open_volume(write(labels(largest), tmp_path, name, about=about).path)
+
+    assert volume.origin_angstrom == (30.0, -40.0, 120.5)
+    if name != "mrc":
+        assert volume.pyramid.coarse_offset == ("strided" if largest > 1 else "mean")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {ORIGIN_KEY: [30.0, -40.0, 120.5], "voxel_spacing_angstrom": 6.74},  # of another grid
+        {ORIGIN_KEY: [30.0, -40.0, 120.5]},
+        {ORIGIN_KEY: [30.0, "x", None], "voxel_spacing_angstrom": 13.4812},
+        {ORIGIN_KEY: [30.0], "voxel_spacing_angstrom": 13.4812},
+    ],
+)
+def test_an_origin_of_something_else_is_not_taken_over(tmp_path, about):
+    assert open_volume(write(labels(), tmp_path, "mrc", about=about).path).origin_angstrom is None

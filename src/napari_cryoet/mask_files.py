@@ -116,7 +116,8 @@ def write_mask(
     format
         By default MRC for ``.mrc``, OME-Zarr 0.4 for ``.zarr``, or 0.5 if there are ids that only that can hold.
     about, alignment_id, edits, who
-        For the record: where it comes from, on which alignment it lies, what was done to it, and who exports it.
+        For the record: where it comes from, on which alignment it lies, what was done to it, and who exports it. Where
+        the file that it comes from has an origin, and voxels of the same width, the mask gets that origin too.
     overwrite
         Whether to replace what is there.
     progress
@@ -162,19 +163,52 @@ def write_mask(
         when=datetime.now(UTC),
     )
     source = voxels.as_type(dtype)
+    grid = _Grid.of(spacing_angstrom, about or {})
     written = written_whole(path, overwrite=overwrite)
     if name == "mrc":
         written = written_with_provenance(path, notes, overwrite=overwrite)
     with written as unfinished:
         match name:
             case "ome-zarr-0.4":
-                _write_portal_zarr(source, unfinished, spacing_angstrom, largest > 1, notes)
+                _write_portal_zarr(source, unfinished, grid, largest > 1, notes)
             case "ome-zarr-0.5":
-                _write_zarr(source, unfinished, spacing_angstrom, largest > 1, notes)
+                _write_zarr(source, unfinished, grid, largest > 1, notes)
             case "mrc":
-                _write_mrc(source, unfinished, spacing_angstrom, notes)
+                _write_mrc(source, unfinished, grid, notes)
         raise_if_stopped(stop)
     return WrittenMask(path, name, dtype.name, largest > 1, path_beside(path) if name == "mrc" else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where the voxels lie: how wide they are, and where the first one is, z, y, x, in ångström."""
+
+    spacing_angstrom: float
+    origin_angstrom: tuple[float, ...]
+
+    @classmethod
+    def of(cls, spacing_angstrom: float, about: Mapping[str, Any]) -> _Grid:
+        """With the origin of the file that the mask comes from, unless that has other voxels or none is known."""
+        try:
+            origin = tuple(float(position) for position in about.get(provenance.ORIGIN_KEY) or ())
+            is_same = bool(np.allclose(about.get("voxel_spacing_angstrom") or 0.0, spacing_angstrom, rtol=1e-4))
+        except (TypeError, ValueError):  # what a layer's metadata say isn't always ours
+            return cls(float(spacing_angstrom), (0.0,) * 3)
+        is_known = len(origin) == 3 and all(map(math.isfinite, origin)) and is_same
+        return cls(float(spacing_angstrom), origin if is_known else (0.0,) * 3)
+
+    @property
+    def has_origin(self) -> bool:
+        return any(self.origin_angstrom)
+
+    def scale(self, level: int) -> dict[str, Any]:
+        """How wide the voxels of a level are, as OME-Zarr has it."""
+        return {"type": "scale", "scale": [self.spacing_angstrom * 2**level] * 3}
+
+    def translation(self, level: int, *, is_instances: bool) -> dict[str, Any]:
+        """Where the first voxel of a level is: amid those it stands for, or on the one that it was taken from."""
+        shift = 0.0 if is_instances else (2**level - 1) / 2 * self.spacing_angstrom
+        return {"type": "translation", "translation": [position + shift for position in self.origin_angstrom]}
 
 
 class _Voxels:
@@ -254,19 +288,19 @@ def _dtype_for(largest: int, name: MaskFormat) -> np.dtype[Any]:
 
 
 def _write_portal_zarr(
-    source: _Voxels, folder: Path, spacing_angstrom: float, is_instances: bool, notes: Mapping[str, Any]
+    source: _Voxels, folder: Path, grid: _Grid, is_instances: bool, notes: Mapping[str, Any]
 ) -> None:
-    write_pyramid(folder, source, spacing_angstrom, "instances" if is_instances else "mask", stop=source.stop)
+    write_pyramid(folder, source, grid.spacing_angstrom, "instances" if is_instances else "mask", stop=source.stop)
     attributes = json.loads((folder / ".zattrs").read_text(encoding="utf-8"))
     for level, dataset in enumerate(attributes["multiscales"][0]["datasets"]):  # the portal rounds to three digits
-        dataset["coordinateTransformations"][0]["scale"] = [float(spacing_angstrom) * 2**level] * 3
+        dataset["coordinateTransformations"] = [grid.scale(level)]
+        if grid.has_origin:  # the portal's have none
+            dataset["coordinateTransformations"].append(grid.translation(level, is_instances=is_instances))
     attributes[ATTRIBUTE] = dict(notes)
     (folder / ".zattrs").write_text(json.dumps(attributes, indent=4, default=str), encoding="utf-8", newline="\n")
 
 
-def _write_zarr(
-    source: _Voxels, folder: Path, spacing_angstrom: float, is_instances: bool, notes: Mapping[str, Any]
-) -> None:
+def _write_zarr(source: _Voxels, folder: Path, grid: _Grid, is_instances: bool, notes: Mapping[str, Any]) -> None:
     """Write zarr v3. Coarser levels are one where any voxel of a mask is, and every second voxel of instances."""
     import zarr
 
@@ -290,25 +324,18 @@ def _write_zarr(
         arrays[level][...] = coarse
         coarse = downsampled(coarse, kind)
     # at the very end: without it, the folder is no image
-    group.attrs.update(
-        {"ome": _ome(spacing_angstrom, is_instances), ATTRIBUTE: json.loads(json.dumps(notes, default=str))}
-    )
+    group.attrs.update({"ome": _ome(grid, is_instances), ATTRIBUTE: json.loads(json.dumps(notes, default=str))})
 
 
-def _ome(spacing_angstrom: float, is_instances: bool) -> dict[str, Any]:
+def _ome(grid: _Grid, is_instances: bool) -> dict[str, Any]:
     """OME-Zarr 0.5 metadata (ngff.openmicroscopy.org/0.5), which also say where coarse voxels lie."""
-    datasets = []
-    for level in range(LEVELS):
-        shift = 0.0 if is_instances else (2**level - 1) / 2 * float(spacing_angstrom)
-        datasets.append(
-            {
-                "path": str(level),
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": [float(spacing_angstrom) * 2**level] * 3},
-                    {"type": "translation", "translation": [shift] * 3},
-                ],
-            }
-        )
+    datasets = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [grid.scale(level), grid.translation(level, is_instances=is_instances)],
+        }
+        for level in range(LEVELS)
+    ]
     axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
     return {
         "version": "0.5",
@@ -317,13 +344,14 @@ def _ome(spacing_angstrom: float, is_instances: bool) -> dict[str, Any]:
     }
 
 
-def _write_mrc(source: _Voxels, path: Path, spacing_angstrom: float, notes: Mapping[str, Any]) -> None:
+def _write_mrc(source: _Voxels, path: Path, grid: _Grid, notes: Mapping[str, Any]) -> None:
     import mrcfile
 
-    write_mrc(path, source, spacing_angstrom, stop=source.stop)
+    write_mrc(path, source, grid.spacing_angstrom, stop=source.stop)
     labels = _mrc_labels(notes)
     with mrcfile.mmap(path, mode="r+") as mrc:
-        mrc.voxel_size = float(spacing_angstrom)  # with all the digits that 32 bits hold
+        mrc.voxel_size = grid.spacing_angstrom  # with all the digits that 32 bits hold
+        mrc.header.origin = grid.origin_angstrom[::-1]
         mrc.header.nlabl = len(labels)
         mrc.header.label = np.array([*labels, *[b""] * (_MAX_LABELS - len(labels))], dtype=f"S{_LABEL_CHARACTERS}")
 
