@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
-from napari_cryoet.readers import get_reader, read_pack
+from napari_cryoet.readers import get_reader, read_pack, why_declined
+from ome_images import write_image
 
 SHAPE_ZYX = (9, 14, 21)
 
@@ -68,14 +70,56 @@ class TestZarr:
         assert options["units"] == ("pixel",) * 3
         np.testing.assert_array_equal(data.compute(), noise())
 
-    def test_other_zarrs_are_left_to_others(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("movie", "2 positions along its axis number 1 of 4"),
+            ("times", "2 time points along its axis t"),
+            ("channels", "3 channels along its axis c"),
+            ("turned", "in the order x, y, z"),
+            ("flat", "it has y, x"),
+            ("table", "not an OME-Zarr image"),
+            ("old_table", "not an OME-Zarr image"),
+            ("plate", "plate of many images"),
+            ("many", r"many\.zarr/0"),
+        ],
+    )
+    def test_other_zarrs_are_left_to_others_and_why_is_known(self, tmp_path, name, reason):
         import zarr
 
-        zarr.create_array(tmp_path / "movie.zarr", data=np.zeros((2, 3, 4, 5), np.uint8))
-        zarr.create_group(tmp_path / "table.zarr")
-        (tmp_path / "empty.zarr").mkdir()
+        path = tmp_path / f"{name}.zarr"
+        match name:
+            case "movie":
+                zarr.create_array(path, data=np.zeros((2, 3, 4, 5), np.uint8))
+            case "times" | "channels" | "turned" | "flat":
+                axes = {"times": "tczyx", "channels": "tczyx", "turned": "xyz", "flat": "yx"}[name]
+                counts = {"t": 2 if name == "times" else 1, "c": 3 if name == "channels" else 1}
+                write_image(path, np.ones([counts.get(axis, 6) for axis in axes], "u2"), axes)
+            case "table" | "old_table":
+                zarr.create_group(path, zarr_format=3 if name == "table" else 2)
+                (path / ".zattrs").unlink(missing_ok=True)  # zarr v2 groups need none
+            case "plate" | "many":
+                attributes = {"plate": {}} if name == "plate" else {"bioformats2raw.layout": 3}
+                zarr.create_group(path, zarr_format=2).attrs.update(attributes)
 
-        assert [get_reader(str(tmp_path / f"{name}.zarr")) for name in ("movie", "table", "empty")] == [None] * 3
+        assert get_reader(str(path)) is None
+        assert re.search(reason, str(why_declined(str(path))))
+
+    def test_what_is_meant_for_us_but_damaged_says_what_is_wrong(self, tmp_path):
+        (tmp_path / "empty.zarr").mkdir()
+        write_pyramid(tmp_path / "lacking.zarr", noise(), 13.48)
+        (tmp_path / "lacking.zarr" / "1" / ".zarray").unlink()
+        write_pyramid(tmp_path / "broken.zarr", noise(), 13.48)
+        (tmp_path / "broken.zarr" / ".zattrs").write_text("{")
+
+        for name, words in (
+            ("empty", r"no OME-Zarr image at .*empty\.zarr"),
+            ("lacking", r"lacking\.zarr is incomplete: 1/\.zarray is missing"),
+            ("broken", r"broken\.zarr/\.zattrs is not valid JSON"),
+        ):
+            with pytest.raises(FormatError, match=words):
+                read(tmp_path / f"{name}.zarr")
+            assert why_declined(str(tmp_path / f"{name}.zarr")) is None
 
 
 class TestMrc:
@@ -97,8 +141,22 @@ class TestMrc:
 
     def test_something_else_by_that_name_is_left_to_others(self, tmp_path):
         (tmp_path / "treasure.map").write_text("Here be dragons. " * 100)
+        (tmp_path / "note.rec").write_text("abc")
 
         assert get_reader(str(tmp_path / "treasure.map")) is None
+        assert get_reader(str(tmp_path / "note.rec")) is None
+        assert "no MRC file" in str(why_declined(str(tmp_path / "treasure.map")))
+
+    def test_what_is_meant_for_us_but_damaged_says_what_is_wrong(self, tmp_path):
+        (tmp_path / "empty.rec").write_bytes(b"")
+        (tmp_path / "text.mrc").write_text("Here be dragons. " * 100)
+        write_mrc(tmp_path / "sizes.map", noise(), 7.84)
+        with (tmp_path / "sizes.map").open("r+b") as file:
+            file.write((-1).to_bytes(4, "little", signed=True))
+
+        for name, words in (("empty.rec", "empty.rec is empty"), ("text.mrc", "no MRC file"), ("sizes.map", "-1 x 14")):
+            with pytest.raises(FormatError, match=words):
+                read(tmp_path / name)
 
     def test_a_real_map_is_read(self, real_data):
         ((data, options, kind),) = read(real_data / "tomograms" / "EMD-3197.map")

@@ -1,5 +1,9 @@
 """Files, folders and addresses to layers, for napari's reader plugins: what can be read is decided by content.
 
+What is meant to be of our formats but is damaged gets a reader that says what is wrong: nobody else could open it
+either. What is whole but of another kind (a text named .map, zarr tables, images with several times or channels) is
+declined, so that napari asks other plugins; `why_declined` has the reason, for whoever chose this plugin.
+
 A reader knows no records, so spacing comes from the file, or from the portal's folder layout around it
 (``…/VoxelSpacing13.480/…``). Where neither says it, layers are in voxels (units "pixel") and their metadata says so.
 """
@@ -8,12 +12,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, PackError, StreamError
+from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
@@ -32,6 +37,8 @@ ReaderFunction = Callable[[Any], list[LayerData]]
 _HEAD_BYTES: Final = 2**16
 #: Endings of files that hardly hold anything else.
 _ONLY_PICKS: Final = frozenset({".star", ".tbl"})
+#: Of volumes likewise; .map and .rec are the endings of many things.
+_ONLY_VOLUMES: Final = frozenset({".mrc"})
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
@@ -53,7 +60,22 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     if suffix == ".ndjson" and _holds_points(path):
         return _read_annotation
     if suffix in MRC_SUFFIXES or suffix == ".zarr":
-        return _volume_reader(path)
+        return _volume_reader(path, suffix)
+    return None
+
+
+def why_declined(path: str | Sequence[str]) -> OtherKindError | None:
+    """Why `get_reader` gives no reader for something that is called like a volume; None where that says it all."""
+    if not isinstance(path, str):
+        return None if len(path) != 1 else why_declined(path[0])
+    if suffix_of(path) not in MRC_SUFFIXES | {".zarr"}:
+        return None
+    try:
+        open_volume(path).close()
+    except OtherKindError as error:
+        return error
+    except (FormatError, StreamError):  # what is wrong with it, its reader says
+        return None
     return None
 
 
@@ -123,14 +145,21 @@ def looks_like_labels(volume: Volume) -> bool:
     return bool(values.max() <= 1 or np.mean(values == 0) >= 0.5)
 
 
-def _volume_reader(path: str) -> ReaderFunction | None:
+def _volume_reader(path: str, suffix: str) -> ReaderFunction | None:
     try:
         volume = open_volume(path)
-        is_mask = looks_like_labels(volume)
-    except FormatError:
-        return None
-    volume.close()
-    return _read_annotation if is_mask else _read_tomogram
+    except OtherKindError as error:
+        return partial(_raise, error) if suffix in _ONLY_VOLUMES else None
+    except FormatError as error:
+        return partial(_raise, error)
+    try:
+        return _read_annotation if looks_like_labels(volume) else _read_tomogram
+    finally:
+        volume.close()
+
+
+def _raise(error: FormatError, _path: Any) -> list[LayerData]:
+    raise error
 
 
 def _read_tomogram(path: Any) -> list[LayerData]:

@@ -177,3 +177,20 @@ def test_citations_of_the_selected_layers_are_copied(viewer, demo_pack):
     text = QApplication.clipboard().text()
     assert "Licence: CC0-1.0" in text
     assert "CryoET Data Portal, DS-" in text
+
+
+def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, monkeypatch):
+    (tmp_path / "treasure.map").write_text("Here be dragons. " * 100)
+    (tmp_path / "empty.mrc").write_bytes(b"")
+    said = []
+    monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: "a viewer")
+    monkeypatch.setattr(plugin, "show_info", said.append)
+    monkeypatch.setattr(plugin, "show_error", said.append)
+
+    assert plugin.get_reader(str(tmp_path / "treasure.map")) is None
+    with pytest.raises(FormatError, match="is empty"):
+        plugin.get_reader(str(tmp_path / "empty.mrc"))(str(tmp_path / "empty.mrc"))
+
+    assert "leaves this to other readers" in said[0]
+    assert "treasure.map is no MRC file" in said[0]
+    assert "empty.mrc is empty" in said[1]

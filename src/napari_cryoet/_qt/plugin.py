@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from napari.utils.notifications import show_error, show_warning
+from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
@@ -34,9 +34,14 @@ _NO_LAYERS = cast(list[LayerData], [(None,)])
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
-    """As `napari_cryoet.readers.get_reader`; the layers that are read stream."""
-    read = wait_for(partial(readers.get_reader, path))
-    return None if read is None else partial(_read, read)
+    """As `napari_cryoet.readers.get_reader`; the layers that are read stream, and what is declined is told why."""
+    read = _said(lambda: wait_for(partial(readers.get_reader, path)))
+    if read is not None:
+        return partial(_read, read)
+    reason = wait_for(partial(readers.why_declined, path)) if viewer_to_ask_in() is not None else None
+    if reason is not None:  # napari says only that a plugin refused, if it tries no other
+        show_info(plain(f"The CryoET Data Portal plugin leaves this to other readers. {reason}"))
+    return None
 
 
 def demo_run() -> list[LayerData]:
@@ -85,18 +90,23 @@ def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    try:
-        layers = _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for))
-    except CryoETError as error:
-        if viewer_to_ask_in() is not None:  # napari says only that there was an error
-            show_error(plain(str(error)))
-        raise
+    layers = _said(lambda: _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for)))
     if not layers:
         return _NO_LAYERS
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
     return layers
+
+
+def _said(work: Callable[[], T]) -> T:
+    """What a function gives; an error of ours is shown where there is a window, for napari says only that it failed."""
+    try:
+        return work()
+    except CryoETError as error:
+        if viewer_to_ask_in() is not None:
+            show_error(plain(str(error)))
+        raise
 
 
 def _adopted(layers: list[LayerData]) -> list[LayerData]:
