@@ -30,6 +30,7 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     rotation_losses,
 )
+from napari_cryoet.formats.text_columns import rows_as_text, texts_of
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -88,9 +89,10 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     table = _table(path)
     numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
     in_map = _table_map(path)
-    names = [in_map.get(int(number), f"{number:g}") if np.isfinite(number) else "nan" for number in numbers]
-    tomogram = choose_tomogram(names, context.tomogram, path.name)
-    table = table[np.array(names, dtype=object) == tomogram] if len(table) else table
+    different, first, which = np.unique(numbers, return_index=True, return_inverse=True)
+    names = [in_map.get(int(number), f"{number:g}") if np.isfinite(number) else "nan" for number in different]
+    tomogram = choose_tomogram([names[index] for index in np.argsort(first)], context.tomogram, path.name)
+    table = table[np.array(names, dtype=object)[which] == tomogram] if len(table) else table
     spacing = context.spacing_angstrom
     pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
     own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
@@ -162,9 +164,6 @@ def _taken_by(picks: Picks) -> frozenset[str]:
 
 def write_table(picks: Picks, path: Path) -> int:
     """Write a table of 42 columns; gives what was added to ids, since tags start at 1."""
-    import dynamotable
-    import pandas as pd
-
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     offset = max(0, 1 - int(picks.ids.min(initial=1)))
     orientations = orientations_of(picks)
@@ -184,13 +183,10 @@ def write_table(picks: Picks, path: Path) -> int:
         column = picks.features.get(name)
         if column is not None and column.dtype.kind in "iuf":
             columns[name] = column
-    frame = pd.DataFrame(columns)
-    as_named = (
-        path if path.name.endswith(".tbl") else path.with_name(f"{path.name}.tbl")
-    )  # what the library makes of it
-    dynamotable.write(frame.astype(object).where(frame.notna(), "NaN"), str(as_named))  # as MATLAB spells it
-    if as_named != path:
-        as_named.replace(path)
+    unsaid = {name: np.full(len(picks), int(_UNSAID.get(name, 0.0))) for name in _columns() if name not in columns}
+    ordered = {name: unsaid[name] if name in unsaid else columns[name] for name in _columns()}
+    with path.open("wb") as file:
+        file.writelines(rows_as_text(ordered, separator=" ", missing="NaN"))  # as MATLAB spells it
     return offset
 
 
@@ -221,7 +217,7 @@ def _table(path: Path) -> pd.DataFrame:
 def _numbers(path: Path, name: str, texts: pd.Series) -> NDArray[np.float64]:
     """A column of numbers; of complex ones, which Dynamo leaves in columns that nobody needs, NaN."""
     try:
-        return numbers_in(path, name, texts.tolist())
+        return numbers_in(path, name, texts_of(texts))
     except FormatError:
         if name not in _OWN and all(_NUMBER.fullmatch(text) for text in texts):
             return np.full(len(texts), np.nan)

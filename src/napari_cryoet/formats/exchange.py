@@ -11,13 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.picks import Picks, are_rotations
+from napari_cryoet.formats import text_columns
+from napari_cryoet.picks import Picks, are_rotations, are_unique
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Far above any file of picks that is known.
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -153,6 +157,8 @@ def typed(texts: Iterable[Any]) -> NDArray[Any]:
 
     Texts that a number would not give back, such as 007 or 2024_01, are names and stay texts.
     """
+    if text_columns.is_column(texts):
+        return text_columns.typed(cast("pa.ChunkedArray", texts), typed)
     values = ["" if value is None or (isinstance(value, float) and math.isnan(value)) else value for value in texts]
     given = [value for value in values if value != ""]
     if given and len(given) == len(values):
@@ -177,7 +183,12 @@ def number_of(value: Any) -> float:
     return float(value)
 
 
-def numbers_in(path: Path, name: str, values: Sequence[Any], rows: Sequence[int] | None = None) -> NDArray[np.float64]:
+def numbers_in(
+    path: Path,
+    name: str,
+    values: Sequence[Any] | pa.ChunkedArray,
+    rows: Sequence[int] | NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
     """A column of a file as numbers, NaN where it says nothing.
 
     Parameters
@@ -190,6 +201,12 @@ def numbers_in(path: Path, name: str, values: Sequence[Any], rows: Sequence[int]
     FormatError
         Which row of the column holds something else.
     """
+    if text_columns.is_column(values):
+        column = cast("pa.ChunkedArray", values)
+        numbers = text_columns.reals(column)
+        if numbers is not None:
+            return numbers
+        values = column.to_pylist()
     found = np.empty(len(values))
     for index, value in enumerate(values):
         try:
@@ -230,6 +247,8 @@ def as_kind(column: NDArray[Any], kind: object) -> NDArray[Any]:
                 return np.array([str(value).lower() in {"true", "1", "1.0"} for value in column.tolist()], dtype=bool)
             case "whole":
                 return column if column.dtype.kind in "iu" else np.array([_whole(value) for value in column.tolist()])
+            case "real" if column.dtype.kind in "iuf":
+                return column.astype(np.float64, copy=False)
             case "real":
                 return np.array([math.nan if value == "" else float(value) for value in column.tolist()])
             case "text":
@@ -295,7 +314,9 @@ def kinds_of(features: Mapping[str, NDArray[Any]]) -> dict[str, Kind]:
     return {name: kind_of(column) for name, column in features.items()}
 
 
-def checked_picks(path: Path, *, called: str = "row", rows: Sequence[int] | None = None, **columns: Any) -> Picks:
+def checked_picks(
+    path: Path, *, called: str = "row", rows: Sequence[int] | NDArray[np.int64] | None = None, **columns: Any
+) -> Picks:
     """Picks, or words about the file for what makes none.
 
     Parameters
@@ -305,7 +326,7 @@ def checked_picks(path: Path, *, called: str = "row", rows: Sequence[int] | None
     """
     _refuse_unplaceable(path, called, rows, np.asarray(columns["points_zyx"], dtype=np.float64))
     ids = columns.get("ids")
-    if ids is not None and len(set(ids.tolist())) < len(ids):
+    if ids is not None and not are_unique(ids):
         twice = next(number for number, count in Counter(ids.tolist()).items() if count > 1)
         raise FormatError(f"{path.name} can't be used: it has several picks with the id {twice}.")
     try:
@@ -319,7 +340,9 @@ def checked_picks(path: Path, *, called: str = "row", rows: Sequence[int] | None
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), *said]})
 
 
-def _refuse_unplaceable(path: Path, called: str, rows: Sequence[int] | None, points_zyx: NDArray[np.float64]) -> None:
+def _refuse_unplaceable(
+    path: Path, called: str, rows: Sequence[int] | NDArray[np.int64] | None, points_zyx: NDArray[np.float64]
+) -> None:
     are_odd = ~np.isfinite(points_zyx).all(axis=1)
     if not are_odd.any():
         return

@@ -20,9 +20,8 @@ Labels that RELION doesn't know are kept by it: ours start with ``napariCryoet``
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +38,8 @@ from napari_cryoet.formats.exchange import (
     typed,
 )
 from napari_cryoet.formats.star_blocks import Block, read_blocks
+from napari_cryoet.formats.text_columns import TextTable, wholes
 from napari_cryoet.picks import Picks
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 PIXELS: Final = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 CENTRED: Final = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
@@ -107,10 +103,10 @@ def read_star(path: Path, context: Context) -> Picks:
     """
     table, optics, general = _blocks(path)
     tomogram_label = next((label for label in TOMOGRAM_NAMES if label in table), None)
-    names = [] if tomogram_label is None else [str(name) for name in table[tomogram_label]]
+    names = [] if tomogram_label is None else table.different(tomogram_label)
     tomogram = choose_tomogram(names, context.tomogram, path.name)
     if tomogram_label is not None:
-        table = table[np.array(names, dtype=object) == tomogram] if len(table) else table
+        table = table.where(tomogram_label, tomogram)
     rows = _Rows(path, table, optics, context)
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
@@ -138,19 +134,22 @@ def read_star(path: Path, context: Context) -> Picks:
 class _Rows:
     """The rows of one tomogram, with what their optics groups say."""
 
-    def __init__(self, path: Path, table: pd.DataFrame, optics: pd.DataFrame | None, context: Context) -> None:
+    def __init__(self, path: Path, table: TextTable, optics: TextTable | None, context: Context) -> None:
         self._path, self._table, self._optics, self._context = path, table, optics, context
-        self.numbers_in_file: list[int] = (table.index.to_numpy() + 1).tolist()  # of its rows
+        self.numbers_in_file = table.rows
         self.warnings: list[str] = []
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        return numbers_in(self._path, label, self._table[label].tolist(), self.numbers_in_file)
+        return numbers_in(self._path, label, self._table[label], self.numbers_in_file)
 
     def whole(self, label: str) -> NDArray[np.int64] | None:
         if label not in self._table:
             return None
+        numbers = wholes(self._table[label])
+        if numbers is not None:
+            return numbers
         try:
-            return np.array([int(value) for value in self._table[label]], dtype=np.int64)
+            return np.array([int(value) for value in self._table.texts(label)], dtype=np.int64)
         except (ValueError, OverflowError) as error:
             raise FormatError(f"{self._path.name}: {label} isn't a column of whole numbers ({error}).") from error
 
@@ -279,14 +278,14 @@ class _Rows:
             return None
         try:
             if GROUP in optics and GROUP in self._table:
-                of_group = dict(zip(optics[GROUP], map(float, optics[label]), strict=True))
-                lost = [group for group in dict.fromkeys(self._table[GROUP]) if group not in of_group]
+                of_group = dict(zip(optics.texts(GROUP), map(float, optics.texts(label)), strict=True))
+                lost = [group for group in self._table.different(GROUP) if group not in of_group]
                 if lost:
                     raise FormatError(
                         f"{self._path.name}: its optics table has no group {listed(list(map(str, lost)))}."
                     )
-                return np.array([of_group[group] for group in self._table[GROUP]], dtype=np.float64)
-            widths = {float(width) for width in optics[label]}
+                return np.array([of_group[group] for group in self._table.texts(GROUP)], dtype=np.float64)
+            widths = {float(width) for width in optics.texts(label)}
             if len(widths) > 1:  # which of them, nobody knows
                 self.warnings.append(f"The optics groups differ in {label}, and particles have no {GROUP}.")
                 return None
@@ -345,16 +344,17 @@ class _Rows:
         )
 
 
-def _project(optics: pd.DataFrame | None, general: dict[str, Any]) -> dict[str, Any] | None:
+def _project(optics: TextTable | None, general: dict[str, Any]) -> dict[str, Any] | None:
     """What a RELION project needs beside its particles, as plain texts; None where it is no more than we write."""
     is_ours = optics is None or (len(optics) <= 1 and set(optics) <= _OWN_OPTICS)
     if is_ours and not general:
         return None
-    rows = [] if optics is None else [{str(label): str(row[label]) for label in optics} for _, row in optics.iterrows()]
+    columns = {} if optics is None else {label: optics.texts(label) for label in optics}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return {"optics": rows, "general": {str(label): str(value) for label, value in general.items()}}
 
 
-def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
+def _blocks(path: Path) -> tuple[TextTable, TextTable | None, dict[str, Any]]:
     """The block with positions, the blocks of optics groups and of general facts if there are; all values as texts."""
     refuse_unreadable(path)
     blocks = read_blocks(path)
@@ -378,14 +378,14 @@ def _blocks(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, An
     return _as_table(found[0]), None if optics is None else _as_table(optics), facts
 
 
-def _as_table(block: Block) -> pd.DataFrame:
-    """A block as a table of texts, with NaN where nothing is known."""
-    import pandas as pd
+def _as_table(block: Block) -> TextTable:
+    """A block as a table of texts, with null where nothing is known."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    columns = zip(*block.rows, strict=True) if block.rows else [()] * len(block.labels)
-    return pd.DataFrame(
-        {
-            label: np.array([math.nan if value in _MISSING else value for value in column], dtype=object)
-            for label, column in zip(block.labels, columns, strict=True)
-        }
-    )
+    unknown = pa.array(sorted(_MISSING))
+    columns = {
+        label: pc.if_else(pc.is_in(column, value_set=unknown), pa.scalar(None, pa.string()), column)
+        for label, column in zip(block.labels, block.columns, strict=True)
+    }
+    return TextTable(columns, np.arange(1, len(block) + 1))

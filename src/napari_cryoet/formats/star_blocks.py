@@ -10,12 +10,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from napari_cryoet.exceptions import FormatError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _WORD: Final = re.compile(r"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\S+)""")
 _SHOWN: Final = 5
+_ROWS_AT_A_TIME: Final = 2**14  # kept as lists of words, which take ten times the memory of columns
 
 
 @dataclass(slots=True)
@@ -28,16 +32,50 @@ class Block:
         What stands after ``data_``.
     labels
         Without their underscore, in the file's order.
-    rows
-        One value a label, in each. A block that lists its labels with a value each has a single row.
     is_loop
-        Whether it is a table; else a list of facts.
+        Whether it is a table; else a list of facts, which is a table of one row.
     """
 
     name: str
     labels: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
     is_loop: bool = False
+    _waiting: list[list[str]] = field(default_factory=list)
+    _taken: list[list[pa.Array]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(part[0]) for part in self._taken) + len(self._waiting)
+
+    @property
+    def columns(self) -> list[pa.ChunkedArray]:
+        """All values of each label."""
+        import pyarrow as pa
+
+        self._take_waiting()
+        parts = list(zip(*self._taken, strict=True)) or [()] * len(self.labels)
+        return [pa.chunked_array(list(part), pa.string()) for part in parts]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """One value a label, in each."""
+        return [list(row) for row in zip(*(column.to_pylist() for column in self.columns), strict=True)]
+
+    def add(self, words: list[str]) -> None:
+        """Add a row."""
+        self._waiting.append(words)
+        if len(self._waiting) == _ROWS_AT_A_TIME:
+            self._take_waiting()
+
+    def add_fact(self, label: str, value: str) -> None:
+        """Add a label with its value."""
+        self.labels.append(label)
+        self._waiting = [[*(self._waiting[0] if self._waiting else []), value]]
+
+    def _take_waiting(self) -> None:
+        import pyarrow as pa
+
+        if self._waiting:
+            self._taken.append([pa.array(column, pa.string()) for column in zip(*self._waiting, strict=True)])
+            self._waiting = []
 
 
 def read_blocks(path: Path) -> list[Block]:
@@ -67,16 +105,17 @@ def read_blocks(path: Path) -> list[Block]:
 def _take(path: Path, number: int, words: list[str], blocks: list[Block]) -> None:
     """Add a label, a label with its value, or a row to the last block."""
     block = blocks[-1]
-    is_label = words[0].startswith("_") and not (block.is_loop and block.rows)
+    is_label = words[0].startswith("_") and not (block.is_loop and len(block))
     if is_label:
         label = words[0][1:]
         if label in block.labels:
             raise FormatError(f"{path.name}, line {number}: its block {block.name!r} has {label} twice.")
-        block.labels.append(label)
-        if not block.is_loop:
-            block.rows = [[*(block.rows[0] if block.rows else []), " ".join(words[1:])]]
+        if block.is_loop:
+            block.labels.append(label)
+        else:
+            block.add_fact(label, " ".join(words[1:]))
     elif block.is_loop and len(words) == len(block.labels):
-        block.rows.append(words)
+        block.add(words)
     else:
         expected = f"{len(block.labels)} columns" if block.is_loop else "a label"
         raise FormatError(
@@ -85,21 +124,29 @@ def _take(path: Path, number: int, words: list[str], blocks: list[Block]) -> Non
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The words of each line that has any, with its number."""
+    """The words of each line that has any, with its number; lines end with CR, LF or both."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline=None) as file:
+            for number, line in enumerate(file, start=1):
+                words = _words(line)
+                if words:
+                    yield number, words
     except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
         raise FormatError(
-            f"{path.name}, line {number}: this isn't UTF-8 text.", hint="Save the file anew, with the encoding UTF-8."
+            f"{path.name}, line {_undecodable_line(path)}: this isn't UTF-8 text.",
+            hint="Save the file anew, with the encoding UTF-8.",
         ) from error
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, start=1):
-        words = _words(line)
-        if words:
-            yield number, words
+
+
+def _undecodable_line(path: Path) -> int:
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return content[: error.start].count(b"\n") + 1
+    return 1
 
 
 def _words(line: str) -> list[str]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -31,7 +31,11 @@ from napari_cryoet.formats.star import (
     SCORES,
     TOMOGRAM_NAMES,
 )
+from napari_cryoet.formats.text_columns import rows_as_text
 from napari_cryoet.picks import Picks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Dialect = Literal["relion3", "relion4", "relion5"]
 
@@ -100,14 +104,25 @@ def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, A
         columns[label] = _as_text(picks.features[name], encode=label in encoded)
     general = _source_general(picks)
     blocks: dict[str, Any] = {"general": general} if general else {}
-    blocks |= {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}
-    text = starfile.to_string(blocks, float_format=None, na_rep="nan")
+    blocks |= {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns).iloc[:0]}
+    text = starfile.to_string(blocks, float_format=None, na_rep="nan").rstrip("\n")
     text = text.replace("\ndata_", f"\n# version {_VERSIONS[dialect]}\n\ndata_")
     renamed = {label: name for label, name in labels.items() if label != name}
     all_notes = dict(notes) | {"star_names": renamed, "star_encoded": encoded}
     # RELION finds "data_" anywhere in a line, also in a comment
     comment = json.dumps(all_notes, default=str).replace("_", "\\u005f").replace("# version", "\\u0023 version")
-    path.write_text(f"{_NOTES}{comment}\n{text}", encoding="utf-8", newline="\n")
+    with path.open("wb") as file:
+        file.write(f"{_NOTES}{comment}\n{text}\n".encode())
+        # the rows aren't left to the library, which looks at each value by itself
+        file.writelines(rows_as_text(columns, separator="\t", missing="nan", quoted=_quoted))
+        file.write(b"\n")
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Texts as words: all that isn't one was encoded, but for empty ones."""
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.equal(texts, ""), '""', texts)
 
 
 def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -116,7 +131,7 @@ def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, 
     found: dict[str, NDArray[Any]] = {}
     for label, column in features.items():
         if label in encoded:
-            column = np.array([unquote(str(value)) for value in column.tolist()], dtype=object)  # noqa: PLW2901
+            column = _changed(column.tolist(), unquote)  # noqa: PLW2901
         name = names.get(label, label)
         found[label if name in found or (name != label and name in features) else name] = column
     return found
@@ -232,7 +247,7 @@ def _needs_encoding(column: NDArray[Any]) -> bool:
     """Whether texts would trip a STAR reader, or come back as something else than texts."""
     if column.dtype.kind in "iufb":
         return False
-    texts = [str(value) for value in column.tolist()]
+    texts = [str(value) for value in dict.fromkeys(column.tolist())]
     return any(text and not _is_plain(text) for text in texts) or typed(texts).dtype.kind != "O"
 
 
@@ -245,8 +260,13 @@ def _as_text(column: NDArray[Any], *, encode: bool) -> NDArray[Any]:
         return column
     if column.dtype.kind == "b":
         return column.astype(int)
-    texts = [str(value) for value in column.tolist()]
-    return np.array([_encoded(text) for text in texts] if encode else texts, dtype=object)
+    return _changed(column.tolist(), _encoded if encode else str)
+
+
+def _changed(values: list[Any], change: Callable[[str], str]) -> NDArray[Any]:
+    """Texts with something done to each that is different from others."""
+    texts = {value: change(str(value)) for value in dict.fromkeys(values)}
+    return np.array([texts[value] for value in values], dtype=object)
 
 
 def _encoded(text: str) -> str:

@@ -38,10 +38,12 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     typed,
 )
+from napari_cryoet.formats.text_columns import reals, rows_as_text, texts_of, wholes
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 AXES: Final = "zyx"
 SPACING: Final = "voxel_spacing_angstrom"
@@ -104,6 +106,9 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     import pandas as pd
 
     refuse_unreadable(path)
+    columns = _even_columns(path)
+    if columns is not None:
+        return _picks(path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -121,8 +126,32 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     twice = [name for name in sorted(_OWN) if names.count(name) > 1]
     if twice:
         raise FormatError(f"{path.name} has several columns called {listed(twice)}.")
-    columns = {str(name): _column(table[name], kinds.get(name)) for name in table}
-    return _picks(path, columns, context)
+    columns = {str(name): texts_of(table[name]) for name in table}
+    return _picks(path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context)
+
+
+def _even_columns(path: Path) -> dict[str, pa.ChunkedArray] | None:
+    """The texts of all columns, where each row has one for each; None where something has to be said of the file."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = _header(file.readline(_HEADER_CHARACTERS))
+        if len(set(names)) < len(names) or not _holds_positions(names):
+            return None
+        with path.open("rb") as raw:  # opened here: names of files needn't be text
+            table = arrow_csv.read_csv(
+                raw,
+                read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1),
+                parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+                convert_options=arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                ),
+            )
+    except (pa.ArrowInvalid, ValueError, OSError):
+        return None
+    return dict(zip(names, table.columns, strict=True))
 
 
 def read_parquet(path: Path, context: Context) -> Picks:
@@ -160,7 +189,20 @@ def losses(picks: Picks) -> list[str]:
 
 def write_csv(picks: Picks, path: Path) -> None:
     """Write a CSV file in UTF-8, with all digits."""
-    _frame(picks).to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+    frame = _frame(picks)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(frame.columns)
+    with path.open("ab") as file:
+        file.writelines(rows_as_text(dict(frame.items()), separator=",", missing="", quoted=_quoted))
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Texts in quotes where they need some (RFC 4180)."""
+    import pyarrow.compute as pc
+
+    inner = pc.replace_substring(texts, '"', '""')
+    quoted = pc.binary_join_element_wise('"', inner, '"', "")
+    return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]'), quoted, texts)
 
 
 def write_parquet(picks: Picks, path: Path, notes: Mapping[str, Any]) -> None:
@@ -317,6 +359,8 @@ def _whole(
 ) -> NDArray[np.int64] | None:
     if name not in columns:
         return None
+    if columns[name].dtype == np.int64:
+        return columns[name]
     try:
         values = [_whole_number(value, missing) for value in columns[name].tolist()]
         return np.array(values, dtype=np.int64)
@@ -335,15 +379,24 @@ def _whole_number(value: Any, missing: int | None) -> int:
     return int(value)
 
 
-def _column(texts: pd.Series, kind: object) -> NDArray[Any]:
-    """A column of a CSV file; instances and ids stay texts, since with gaps they would lose digits as numbers."""
-    values = np.array(texts.tolist(), dtype=object)
-    if texts.name in {INSTANCE_ID, PICK_ID}:
-        return values
-    return as_kind(values, kind) if kind is not None else typed(values.tolist())
+def _column(name: str, texts: pa.ChunkedArray, kind: object) -> NDArray[Any]:
+    """A column of a CSV file; instances and ids with gaps stay texts, since they would lose digits as numbers."""
+    whole = wholes(texts) if kind is None or kind == "whole" else None
+    if whole is not None:
+        return whole
+    if name in {INSTANCE_ID, PICK_ID}:
+        return np.array(texts.to_pylist(), dtype=object)
+    real = reals(texts) if kind == "real" else None
+    if real is not None:
+        return real
+    return typed(texts) if kind is None else as_kind(np.array(texts.to_pylist(), dtype=object), kind)
 
 
 def _of_arrow(column: Any) -> NDArray[Any]:
+    import pyarrow as pa
+
+    if len(column) and (pa.types.is_floating(column.type) or (_is_plain(column.type) and not column.null_count)):
+        return np.array(column.to_numpy())
     values = column.to_pylist()
     present = [value for value in values if value is not None]
     if len(present) == len(values) and values and all(isinstance(value, int | float | bool) for value in values):
@@ -353,6 +406,12 @@ def _of_arrow(column: Any) -> NDArray[Any]:
     if present and all(isinstance(value, int) for value in present):
         return np.array(values, dtype=object)
     return np.array(["" if value is None else str(value) for value in values], dtype=object)
+
+
+def _is_plain(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _parquet_schema(path: Path) -> Any:

@@ -1,0 +1,207 @@
+"""Columns of texts many values at a time: compact in memory, read as numbers and written as texts by Arrow.
+
+Only what Arrow and Python read alike is read here. Whatever else a text may be (007, 1_000, 0x1F, nan(1), spaces around
+it, digits of other scripts) is None here, and left to whoever looks at one value after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_ROWS_AT_A_TIME: Final = 2**14  # of the longest texts, these are still less than Arrow's 2 GiB
+_NANS: Final = frozenset({"nan", "NaN", "NAN"})
+#: Of a column of so many different texts, each is looked at once.
+_MOST_DIFFERENT: Final = 4_096
+_PADDED: Final = r"^\s*[+-]?0[0-9xX]"
+
+
+class TextTable:
+    """Columns of texts by name, null where nothing is known, each row with its number in the file.
+
+    Parameters
+    ----------
+    columns
+        All as long.
+    rows
+        What each row is counted as, from 1.
+    """
+
+    def __init__(self, columns: Mapping[str, pa.ChunkedArray], rows: NDArray[np.int64]) -> None:
+        self._columns, self.rows = dict(columns), rows
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        return self._columns[name]
+
+    def texts(self, name: str) -> list[str]:
+        """A column value by value; nan where nothing is known."""
+        return ["nan" if value is None else value for value in self._columns[name].to_pylist()]
+
+    def different(self, name: str) -> list[str]:
+        """The texts of a column, each once, in the order in which they come."""
+        import pyarrow.compute as pc
+
+        return ["nan" if value is None else str(value) for value in pc.unique(self._columns[name]).to_pylist()]
+
+    def where(self, name: str, text: str | None) -> TextTable:
+        """The rows that have a text in a column; null counts as nan."""
+        import pyarrow.compute as pc
+
+        chosen = pc.equal(pc.fill_null(self._columns[name], "nan"), text)
+        if pc.all(chosen).as_py():
+            return self
+        rows = self.rows[chosen.to_numpy()]
+        return TextTable({label: column.filter(chosen) for label, column in self._columns.items()}, rows)
+
+
+def texts_of(values: Iterable[Any] | pd.Series) -> pa.ChunkedArray:
+    """Texts as a column; None and NaN are null."""
+    import pyarrow as pa
+
+    found = pa.array(values, from_pandas=True)
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def is_column(values: object) -> bool:
+    """Whether something is a column of texts as they are kept here."""
+    return type(values).__name__ == "ChunkedArray"
+
+
+def reals(texts: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    """The numbers that texts spell, NaN where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    given = _given(texts)
+    try:
+        numbers = pc.cast(given, pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    spelled = pc.unique(given.filter(pc.is_nan(numbers))).to_pylist()
+    if not _NANS.issuperset(text for text in spelled if text is not None):
+        return None
+    return np.array(numbers.to_numpy())
+
+
+def wholes(texts: pa.ChunkedArray) -> NDArray[np.int64] | None:
+    """The whole numbers that texts spell, where all do."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if texts.null_count:
+        return None
+    try:
+        numbers = pc.cast(texts, pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    return None if _any_is_padded(texts) else np.array(numbers.to_numpy())
+
+
+def typed(texts: pa.ChunkedArray, one_by_one: Callable[[list[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """As `exchange.typed`, which is ``one_by_one``."""
+    import pyarrow.compute as pc
+
+    if len(texts) and len(texts) > _given(texts).null_count:
+        whole = wholes(texts)
+        if whole is not None:
+            return whole
+        real = None if _any_is_padded(texts) else reals(texts)
+        if real is not None:
+            return real
+        different = pc.unique(texts)
+        if len(different) <= _MOST_DIFFERENT:
+            kinds = one_by_one(different.to_pylist())
+            if kinds.dtype.kind == "O":  # texts, then, and the same ones are kept once
+                places = pc.index_in(texts, value_set=different).to_numpy()
+                return np.asarray(kinds[places])
+    return one_by_one(texts.to_pylist())
+
+
+def rows_as_text(
+    columns: Mapping[str, Any], *, separator: str, missing: str, quoted: Callable[[pa.Array], pa.Array] | None = None
+) -> Iterator[bytes]:
+    """Rows as lines of text, some thousands at a time; numbers with all digits that tell them apart.
+
+    Parameters
+    ----------
+    columns
+        Arrays of numbers, truth values or texts, or what Arrow makes those of.
+    separator
+        Between values.
+    missing
+        What NaN and null are written as.
+    quoted
+        What is made of texts.
+    """
+    import pyarrow as pa
+
+    arrays = [pa.array(column, from_pandas=True) for column in columns.values()]
+    for start in range(0, len(arrays[0]) if arrays else 0, _ROWS_AT_A_TIME):
+        parts = []
+        for array in arrays:
+            part = array.slice(start, _ROWS_AT_A_TIME)
+            texts = as_texts(part, pa.types.is_floating(part.type) and is_all_whole(array))
+            parts.append((quoted(texts) if quoted and not _is_number(array.type) else texts).fill_null(missing))
+        yield joined(parts, separator, "\n")
+
+
+def as_texts(values: pa.Array, are_whole: bool) -> pa.Array:
+    """Values as texts; reals that are all whole end in .0, so that they are known for reals."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_boolean(values.type):
+        return pc.if_else(values, "True", "False")
+    texts = pc.cast(values, pa.string())
+    return pc.replace_substring_regex(texts, r"^(-?\d+)$", r"\1.0") if are_whole else texts
+
+
+def is_all_whole(values: pa.Array) -> bool:
+    """Whether reals are whole numbers throughout."""
+    numbers = values.drop_null().to_numpy(zero_copy_only=False)
+    return bool((numbers == np.round(numbers)).all())
+
+
+def joined(parts: list[Any], separator: str, end: str) -> bytes:
+    """Columns of texts, side by side with something between, as one text of lines."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lines = pc.binary_join_element_wise(*(pc.cast(part, pa.string()) for part in parts), separator)
+    return b"".join(pc.binary_join_element_wise(lines, end, "").cast(pa.binary()).to_pylist())
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _given(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts with null in place of empty ones."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+
+
+def _any_is_padded(texts: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(texts, _PADDED)).as_py())
