@@ -312,7 +312,8 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
     match name:
         case "ndjson":
             points = _ndjson_points(picks)
-            unfinished.write_bytes(ndjson.write_points(points))
+            with unfinished.open("wb") as file:
+                file.writelines(ndjson.lines_of(points))
             empty = [name for name, column in points.features.items() if are_all_missing(column)]
             return {"empty_columns": [name for name in empty if name not in ndjson.OWN_KEYS]}
         case "dynamo":

@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats import ndjson_columns
 from napari_cryoet.formats.exchange import numbered, rotation_warnings
+from napari_cryoet.formats.ndjson_columns import lines_of
 from napari_cryoet.formats.ndjson_points import INSTANCE_POINT, ORIENTED_POINT, POINT, SCORE, Points, SkippedLine
 from napari_cryoet.picks import NO_INSTANCE
 
@@ -41,6 +43,7 @@ __all__ = [
     "SkippedLine",
     "holds_points",
     "known_kind",
+    "lines_of",
     "read_points",
     "write_points",
 ]
@@ -52,6 +55,8 @@ MAX_POINTS: Final = 3_000_000
 MAX_COLUMNS: Final = 64
 MAX_TEXT: Final = 1_000
 _LINES_LOOKED_AT: Final = 20
+#: From this size on, files are read as columns if they can be.
+MANY_BYTES: Final = 2**18
 #: How much of an offending line a message shows.
 SHOWN_TEXT: Final = 120
 
@@ -81,6 +86,18 @@ def read_points(source: bytes | str | Path) -> Points:
     content = source if isinstance(source, bytes) else _read_bounded(Path(source))
     if len(content) > MAX_FILE_BYTES:
         raise FormatError(f"This file is too large for point annotations ({len(content):,} bytes).")
+    if len(content) >= MANY_BYTES:
+        points = ndjson_columns.read_even(
+            content,
+            known_kind,
+            _OWN_KEYS,
+            max_points=MAX_POINTS,
+            max_line_bytes=MAX_LINE_BYTES,
+            max_columns=MAX_COLUMNS,
+            max_text=MAX_TEXT,
+        )
+        if points is not None:
+            return points
     builder = _Builder()
     for number, line in _lines(content):
         builder.add(number, line)
@@ -100,21 +117,7 @@ def known_kind(word: object) -> str | None:
 
 def write_points(points: Points) -> bytes:
     """The bytes of a file with these points, as the portal writes it; `read_points` gives the same points back."""
-    lines = []
-    for index in range(len(points)):
-        x, y, z = points.points_xyz[index].tolist()
-        record: dict[str, Any] = {"type": points.kinds[index], "location": {"x": x, "y": y, "z": z}}
-        if points.rotations_xyz is not None and points.kinds[index] == ORIENTED_POINT:
-            record["xyz_rotation_matrix"] = points.rotations_xyz[index].tolist()
-        if points.instance_ids is not None and points.instance_ids[index] != NO_INSTANCE:
-            record["instance_id"] = int(points.instance_ids[index])
-        for name, column in points.features.items():
-            value = column[index]
-            value = value.item() if isinstance(value, np.generic) else value
-            if not _is_missing(value):
-                record[name] = value
-        lines.append(json.dumps(record, allow_nan=False, ensure_ascii=False))
-    return "".join(line + "\n" for line in lines).encode(errors="backslashreplace")
+    return b"".join(lines_of(points))
 
 
 def _is_point(line: bytes) -> bool:
@@ -317,7 +320,3 @@ def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
     for index, value in values.items():
         texts[index] = value if isinstance(value, str) else json.dumps(value)
     return texts
-
-
-def _is_missing(value: Any) -> bool:
-    return value == "" or (isinstance(value, float) and math.isnan(value))
