@@ -464,3 +464,28 @@ def test_a_pipe_is_no_file_and_isnt_waited_for(tmp_path):
 
     with pytest.raises(FormatError, match="is no file"):
         read_picks(tmp_path / "picks.star")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.picks.csv", "z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n7,8,9,\n"),
+        (
+            "a.ndjson",
+            '{"type": "point", "location": {"x": 1, "y": 2, "z": 3}, "alignment_id": 17}\n'
+            '{"type": "point", "location": {"x": 1, "y": 2, "z": 3}, "alignment_id": 18}\n',
+        ),
+    ],
+)
+def test_picks_of_several_alignments_in_a_file_are_told(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+
+    picks = read_picks(tmp_path / name)
+
+    assert picks.alignment_id is None
+    assert "of 2 alignments (alignment_id 17, 18)" in picks.about["warnings"][-1]
+    write_picks(picks, tmp_path / "b.star")
+    assert "of 2 alignments" in read_picks(tmp_path / "b.star").about["warnings"][-1]
+
+    (tmp_path / name).write_text(content.replace("18", "17"))
+    assert "warnings" not in read_picks(tmp_path / name).about

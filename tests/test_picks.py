@@ -154,3 +154,11 @@ def test_points_of_instances_are_a_cloud_and_particles_are_not():
 def test_a_spacing_that_cant_be_is_refused_in_words(spacing):
     with pytest.raises(ValueError, match="a voxel can't be"):
         Picks(np.ones((1, 3)), 10.0).rescaled(spacing)
+
+
+def test_picks_of_several_alignments_are_not_joined():
+    one, other, unknown = (Picks(np.ones((1, 3)), 10.0, alignment_id=alignment) for alignment in (17, 18, None))
+
+    with pytest.raises(ValueError, match=r"several alignments \(17, 18\)"):
+        joined([one, unknown, other])
+    assert joined([one, unknown]).alignment_id == 17

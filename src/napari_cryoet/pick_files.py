@@ -8,11 +8,12 @@ long as the file is the one that it was written for. `read_picks` takes both up 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +29,7 @@ from napari_cryoet.formats.exchange import (
     as_kind,
     empty_column,
     kinds_of,
+    listed,
     plain_columns,
     refuse_unreadable,
 )
@@ -63,6 +65,9 @@ __all__ = [
     "write_kept",
     "write_picks",
 ]
+
+#: What a column is called that says of which alignment each pick is; what we write says it of all at once.
+_ALIGNMENT: Final = "alignment_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ def read_picks(
     own = grid_of(notes)
     grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
     picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
-    picks = _with_notes(picks, notes, path)
+    picks = _with_alignments_told(_with_notes(picks, notes, path))
     if wanted.spacing_angstrom is None or wanted.spacing_angstrom == picks.spacing_angstrom:
         return picks if shape_zyx is None else replace(picks, shape_zyx=shape_zyx)
     if picks.spacing_angstrom is None:
@@ -201,6 +206,23 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
         edits=edits,
         shape_zyx=grid_of(notes).shape_zyx,
     )
+
+
+def _with_alignments_told(picks: Picks) -> Picks:
+    """Picks with a warning where a column of theirs names several alignments."""
+    column = picks.features.get(_ALIGNMENT)
+    values = [] if column is None else column.tolist()
+    different = [
+        value for value in dict.fromkeys(values) if value != "" and not (isinstance(value, float) and math.isnan(value))
+    ]
+    if len(different) < 2:
+        return picks
+    names = listed([f"{value:g}" if isinstance(value, float) else f"{value}" for value in different], 5)
+    said = (
+        f"Its picks are of {len(different):,} alignments ({_ALIGNMENT} {names}): "
+        "positions of one don't fit the tomograms of another. Keep the rows of one of them."
+    )
+    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
 
 
 def _empty_columns(notes: Mapping[str, Any], kinds: Mapping[str, Any], picks: Picks) -> dict[str, NDArray[Any]]:

@@ -274,9 +274,13 @@ def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
     Raises
     ------
     ValueError
-        If some have a voxel spacing and others none.
+        If some have a voxel spacing and others none, or they are known to be of several alignments, whose positions
+        don't fit one tomogram.
     """
     first = parts[0]
+    alignments = sorted({part.alignment_id for part in parts if part.alignment_id is not None})
+    if len(alignments) > 1:
+        raise ValueError(f"picks of several alignments ({', '.join(map(str, alignments))}) can't be joined")
     placed = [first, *(_in_grid_of(first, part) for part in parts[1:])]
     names = list(dict.fromkeys(name for part in placed for name in part.features))
     return first.changed(

@@ -7,7 +7,6 @@ here, and each line is looked at by itself.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -59,7 +58,7 @@ def read_even(
     )
     try:
         table = arrow_json.read_json(
-            io.BytesIO(content),
+            pa.BufferReader(content),
             arrow_json.ReadOptions(block_size=_BLOCK_BYTES),
             arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
         )
