@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.exceptions import OtherKindError
+from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
 from napari_cryoet.packs.portal_zarr import write_mrc
@@ -99,6 +99,21 @@ class TestFurtherAxes:
 
         assert made.stdout.decode().strip() == f"{ZYX} {values.sum()} {tuple('zyx')}"
 
+    def test_the_only_image_of_a_collection_is_it(self, tmp_path):
+        zarr.create_group(tmp_path / "a.zarr", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+        write_image(tmp_path / "a.zarr" / "0", noise((1, 1, *ZYX)), "tczyx")
+
+        np.testing.assert_array_equal(open_volume(tmp_path / "a.zarr").pyramid.read(0), noise((1, 1, *ZYX))[0, 0])
+
+    @pytest.mark.parametrize(
+        ("start", "words"), [(b"PK\x03\x04", "with zip"), (b"\x1f\x8b", "with gzip"), (b"", "a folder")]
+    )
+    def test_a_file_is_none(self, start, words, tmp_path):
+        (tmp_path / "a.zarr").write_bytes(start)
+
+        with pytest.raises(FormatError, match=words):
+            open_volume(tmp_path / "a.zarr")
+
 
 class TestOrderOfAxes:
     @pytest.mark.parametrize("axes", ["xyz", "yxz", "zxy", "tcxyz"])
@@ -157,6 +172,18 @@ class TestOrigins:
         (warning,) = about(tmp_path / "a.zarr")["warnings"]
         assert "x, y, z = 0, 0, 50000 Å" in warning
 
+    def test_transformations_that_are_not_followed_and_widths_without_a_unit_are_told(self, tmp_path):
+        group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+        group.create_array("0", data=noise(ZYX))
+        transformations = [{"type": "scale", "scale": [3, 2, 1]}, {"type": "rotation", "rotation": []}]
+        datasets = [{"path": "0", "coordinateTransformations": transformations}]
+        group.attrs.update({"multiscales": [{"version": "0.4", "axes": list("ZYX"), "datasets": datasets}]})
+
+        width, rotation = open_volume(tmp_path / "a.zarr").remarks
+
+        assert "1, 2, 3 wide along x, y, z, in no unit" in width
+        assert "isn't followed here (rotation)" in rotation
+
     def test_the_shift_of_coarse_levels_is_no_origin(self, tmp_path):
         from napari_cryoet.mask_files import write_mask
 
@@ -176,6 +203,11 @@ class TestOrigins:
 
         (warning,) = about(tmp_path / "a.mrc")["warnings"]
         assert "x, y, z = 120.5, -40, 30 Å" in warning
+
+        with (tmp_path / "a.mrc").open("r+b") as file:
+            file.seek(52)
+            file.write(struct.pack("<3f", 90, 90, 120))
+        assert "angles of 90, 90, 120 degrees" in about(tmp_path / "a.mrc")["warnings"][0]
         assert about(tmp_path / "a.mrc")[ORIGIN_KEY] == [30, -40, 120.5]
 
 

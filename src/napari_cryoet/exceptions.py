@@ -98,7 +98,19 @@ class FormatError(CryoETError):
 
 
 class OtherKindError(FormatError):
-    """A file may well be right, but is nothing that is read here. It is for others to open."""
+    """A file may well be right, but is nothing that is read here. It is for others to open.
+
+    Parameters
+    ----------
+    message, hint
+        As in `CryoETError`.
+    first_image
+        Where the first image is, within a collection of images; empty where it is none.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", first_image: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.first_image = first_image
 
 
 class MissingContextError(FormatError):

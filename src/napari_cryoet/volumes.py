@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.formats.ome_zarr import other_transformations
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -36,6 +37,8 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
 }
 #: The axes of OME-Zarr images before there were names for them (0.1 and 0.2).
 _OLD_AXES: Final = ("t", "c", *AXES)
+_PACKED: Final = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2"}
+_SHOWN: Final = 60
 _AXIS_WORDS: Final = {"t": "time points", "c": "channels"}
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 #: Voxels along y and x of the sample that contrast and content are judged by.
@@ -119,9 +122,8 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     """
     if suffix_of(url_or_path) in MRC_SUFFIXES:
         return _open_mrc(url_or_path, stop)
-    from napari_cryoet.streaming.making import open_pyramid
-
-    pyramid = _in_three_axes(open_pyramid(url_or_path, stop=stop), name_of(url_or_path))
+    _refuse_files(url_or_path)
+    pyramid = _in_three_axes(_open_image(url_or_path, stop), name_of(url_or_path))
     size_z, size_y, size_x = pyramid.shapes[0]
     origin = _origin(pyramid)
     return Volume(
@@ -133,6 +135,39 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
         origin_angstrom=origin,
         remarks=_remarks(pyramid, origin),
     )
+
+
+def _refuse_files(url_or_path: str | Path) -> None:
+    """Say of a file on this computer that it is no folder, as an OME-Zarr is; of a packed one, that it is packed."""
+    try:
+        if "://" in str(url_or_path) or not Path(url_or_path).is_file():
+            return
+        with Path(url_or_path).open("rb") as file:
+            start = file.read(4)
+    except (OSError, ValueError):  # whoever opens it says why it can't be
+        return
+    packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+    name = name_of(url_or_path)
+    if packed is not None:
+        raise FormatError(f"{name} is compressed with {packed}.", hint="Unpack it first; parts of it can't be read.")
+    raise FormatError(f"{name} is a file, and an OME-Zarr is a folder.", hint="Choose a folder that ends in .zarr.")
+
+
+def _open_image(url_or_path: str | Path, stop: threading.Event | None) -> Pyramid:
+    """An image, or the only one of a collection of images."""
+    from napari_cryoet.streaming.making import open_pyramid
+
+    try:
+        return open_pyramid(url_or_path, stop=stop)
+    except OtherKindError as error:
+        if not error.first_image or "?" in str(url_or_path):
+            raise
+        base = str(url_or_path).rstrip("/")
+        try:
+            open_pyramid(f"{base}/{int(error.first_image) + 1}", stop=stop).close()
+        except FormatError:
+            return open_pyramid(f"{base}/{error.first_image}", stop=stop)
+        raise
 
 
 def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
@@ -177,7 +212,7 @@ def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
 def _axis_names(pyramid: Pyramid) -> tuple[str, ...]:
     """What the axes are called, or nothing where nobody named any of z, y and x."""
     if pyramid.axes:
-        return pyramid.axes
+        return tuple(name.lower() if name in {"Z", "Y", "X", "T", "C"} else name for name in pyramid.axes)
     names = tuple(name.lower() for name in pyramid.dimension_names)
     if set(names) & set(AXES):
         return names
@@ -239,12 +274,20 @@ def _origin(pyramid: Pyramid) -> tuple[float, float, float] | None:
 
 def _remarks(pyramid: Pyramid, origin_angstrom: tuple[float, float, float] | None) -> tuple[str, ...]:
     """What the file says of its voxels that isn't shown."""
+    said = []
+    units = ", ".join(dict.fromkeys(unit or "no unit" for unit in pyramid.units)) or "no unit"
+    scale = pyramid.scales[0]
+    if scale is not None and len(scale) == len(AXES) and set(scale) != {1.0} and _in_angstrom(scale, pyramid) is None:
+        z, y, x = scale
+        said.append(f"The file says that voxels are {x:.6g}, {y:.6g}, {z:.6g} wide along x, y, z, in {units}.")
     if origin_angstrom is not None:
-        return (_not_applied(origin_angstrom, "Å"),)
-    units = {unit or "no unit" for unit in pyramid.units}
-    if pyramid.translation is not None and any(pyramid.translation):
-        return (_not_applied(pyramid.translation, f"({', '.join(sorted(units)) or 'no unit'})"),)
-    return ()
+        said.append(_not_applied(origin_angstrom, "Å"))
+    elif pyramid.translation is not None and any(pyramid.translation):
+        said.append(_not_applied(pyramid.translation, f"({units})"))
+    others = other_transformations(pyramid.metadata)
+    if others:
+        said.append(f"The file also moves its voxels in a way that isn't followed here ({', '.join(others)[:_SHOWN]}).")
+    return tuple(said)
 
 
 def _not_applied(origin_zyx: tuple[float, ...], unit: str) -> str:
@@ -268,6 +311,10 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
 
     levels, header = open_with_header(url_or_path, stop=stop)
     spacing, origin = header.spacing_angstrom, header.origin_angstrom
+    oblique = []
+    if header.angles_degree is not None:
+        angles = ", ".join(f"{angle:.5g}" for angle in header.angles_degree)
+        oblique = [f"The file's cell has angles of {angles} degrees; it is shown as if they were right angles."]
     return Volume(
         levels=levels,
         shape_zyx=header.shape_zyx,
@@ -275,5 +322,5 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
         is_labels=False,
         pyramid=pyramid_of(levels),
         origin_angstrom=origin,
-        remarks=() if origin is None else (_not_applied(origin, "Å"),),
+        remarks=(*oblique, *(() if origin is None else (_not_applied(origin, "Å"),))),
     )

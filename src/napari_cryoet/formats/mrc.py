@@ -41,6 +41,7 @@ _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _OTHER_MODES = {3: "complex 16-bit integers", 4: "complex numbers", 16: "colours (RGB)", 101: "4-bit integers"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2"}
 _MAX_SIZE = 2**20
+_RIGHT_DEGREE = 0.01
 #: What IMOD writes into its files, and the flags beside it that matter here.
 _IMOD_STAMP = 1146047817
 _IMOD_SIGNED, _IMOD_OTHER_ORIGIN, _IMOD_HALF_BYTES = 1, 4, 16
@@ -79,6 +80,8 @@ class MrcHeader:
         Size of a voxel along z, y, x, or None.
     origin_angstrom
         Where it says that the first voxel lies, z, y, x; None where that is zero, or not said in ångström.
+    angles_degree
+        Of the cell, alpha, beta and gamma; None where they are right ones, or not said.
     """
 
     shape_zyx: tuple[int, int, int]
@@ -86,6 +89,7 @@ class MrcHeader:
     offset: int
     spacing_angstrom: tuple[float, float, float] | None
     origin_angstrom: tuple[float, float, float] | None = None
+    angles_degree: tuple[float, float, float] | None = None
 
 
 def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
@@ -173,7 +177,15 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     dtype = np.dtype("u1" if mode == 0 and _has_unsigned_bytes(content, order) else _DTYPES[mode]).newbyteorder(order)
     spacing = _spacing(cell_xyz, grid_xyz)
     offset = HEADER_BYTES + extended_bytes
-    return MrcHeader((nz, ny, nx), dtype, offset, spacing, _origin(content, order, spacing))
+    return MrcHeader((nz, ny, nx), dtype, offset, spacing, _origin(content, order, spacing), _angles(content, order))
+
+
+def _angles(content: bytes, order: ByteOrder) -> tuple[float, float, float] | None:
+    """The angles of the cell where it is oblique, as those of crystals are."""
+    alpha, beta, gamma = struct.unpack_from(f"{order}3f", content, 52)
+    are_angles = all(1 < angle < 179 for angle in (alpha, beta, gamma))  # what isn't a number compares false
+    is_oblique = any(abs(angle - 90) > _RIGHT_DEGREE for angle in (alpha, beta, gamma))
+    return (alpha, beta, gamma) if are_angles and is_oblique else None
 
 
 def _imod_flags(content: bytes, order: ByteOrder) -> int | None:

@@ -141,7 +141,7 @@ def _transformations(place: dict[str, Any], where: str) -> tuple[tuple[float, ..
     for transformation in transformations:
         kind = transformation.get("type") if isinstance(transformation, dict) else None
         if kind not in ("scale", "translation"):
-            continue
+            continue  # see `other_transformations`
         values = transformation.get(kind)
         if not isinstance(values, list) or not all(_is_number(value) for value in values):
             raise FormatError(f"{where}.coordinateTransformations: {kind} is not a list of numbers.")
@@ -149,6 +149,20 @@ def _transformations(place: dict[str, Any], where: str) -> tuple[tuple[float, ..
             raise FormatError(f"{where}.coordinateTransformations: a scale is not positive: {values}.")
         found[kind] = tuple(map(float, values))
     return found.get("scale"), found.get("translation")
+
+
+def other_transformations(attributes: dict[str, Any]) -> tuple[str, ...]:
+    """The kinds of transformations of an image that version 0.5 doesn't have, such as rotations; none is followed."""
+    image = find_multiscales(attributes)[0] if find_multiscales(attributes) else {}
+    datasets = image.get("datasets") if isinstance(image, dict) else None
+    found: dict[str, None] = {}
+    for place in [image, *(datasets if isinstance(datasets, list) else [])]:
+        transformations = place.get("coordinateTransformations") if isinstance(place, dict) else None
+        for each in transformations if isinstance(transformations, list) else []:
+            kind = each.get("type") if isinstance(each, dict) else None
+            if kind not in ("identity", "scale", "translation"):
+                found[str(kind)] = None
+    return tuple(found)
 
 
 def _is_number(value: Any) -> bool:

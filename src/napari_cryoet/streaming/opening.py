@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_METADATA_BYTES = 16 * 2**20
 _GUESSED_LEVELS = ("0", "1", "2")
+_FIRST_OF_MANY = "0"  # what bioformats2raw calls the images of a collection: 0, 1, ...
 _ROOT_DOCUMENTS = (".zattrs", ".zarray", "zarr.json")
 
 
@@ -125,15 +126,16 @@ def _refuse_other_groups(attributes: dict[str, Any], where: str) -> None:
     places = [attributes, ome] if isinstance(ome, dict) else [attributes]
     if any("multiscales" in place for place in places):
         return
-    message, hint = (
-        f"{where} is a zarr group, but not an OME-Zarr image: there are no multiscales in its attributes.",
-        "",
-    )
     if any("bioformats2raw.layout" in place for place in places):
-        message, hint = f"{where} is a collection of images.", f"Open one of them, such as {where}/0."
-    elif any("plate" in place or "well" in place for place in places):
-        message = f"{where} is a plate of many images."
-    raise OtherKindError(message, hint=hint)
+        raise OtherKindError(
+            f"{where} is a collection of images.",
+            hint=f"Open one of them, such as {where}/{_FIRST_OF_MANY}.",
+            first_image=_FIRST_OF_MANY,
+        )
+    if any("plate" in place or "well" in place for place in places):
+        raise OtherKindError(f"{where} is a plate of many images.")
+    message = f"{where} is a zarr group, but not an OME-Zarr image: there are no multiscales in its attributes."
+    raise OtherKindError(message)
 
 
 class _Look:
