@@ -144,3 +144,14 @@ def test_regions_that_no_integer_holds_are_no_instances(tmp_path):
 
     assert found.instance_ids is None
     assert found.features["reg"].tolist() == [1e30, 2]
+
+
+@pytest.mark.parametrize("between", [" ", "  ", "\t", " \t"])
+@pytest.mark.parametrize("end", ["\n", " \n", "\r\n"])
+def test_columns_may_be_apart_in_any_way(tmp_path, between, end):
+    rows = [[*range(1, 24), 10 + row, 20, 30, *[0] * 9] for row in range(3)]
+    (tmp_path / "a.tbl").write_text("".join(between.join(map(str, row)) + end for row in rows), newline="")
+
+    picks = read_table(tmp_path / "a.tbl", Context())
+
+    assert picks.points_xyz.tolist() == [[9 + row + 4, 19 + 5, 29 + 6] for row in range(3)]

@@ -30,11 +30,12 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     rotation_losses,
 )
-from napari_cryoet.formats.text_columns import rows_as_text, texts_of
+from napari_cryoet.formats.text_columns import holds_empty, read_separated, rows_as_text, texts_of
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 ANGLES: Final = ("tdrot", "tilt", "narot")
 _POSITION: Final = ("x", "y", "z")
@@ -196,9 +197,14 @@ def _table(path: Path) -> pd.DataFrame:
     refuse_unreadable(path)
     names = _columns()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        n_columns = len(file.readline(_FIRST_LINE_CHARACTERS).split())
+        first_line = file.readline(_FIRST_LINE_CHARACTERS)
+        n_columns = len(first_line.split())
     if n_columns > _MOST_COLUMNS:
         raise FormatError(f"{path.name} is no Dynamo table: a row of it has more than {_MOST_COLUMNS} columns.")
+    if _LEAST_COLUMNS <= n_columns <= len(names) and first_line.split() == first_line.removesuffix("\n").split(" "):
+        columns = read_separated(path, names[:n_columns], separator=" ")
+        if columns is not None and not any(holds_empty(texts) for texts in columns.values()):
+            return pd.DataFrame({name: _numbers(path, name, texts) for name, texts in columns.items()})
     try:
         table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
@@ -211,15 +217,15 @@ def _table(path: Path) -> pd.DataFrame:
         )
     table = table.iloc[:, : len(names)]
     table.columns = list(names[: table.shape[1]])
-    return pd.DataFrame({name: _numbers(path, name, table[name]) for name in table})
+    return pd.DataFrame({name: _numbers(path, name, texts_of(table[name])) for name in table})
 
 
-def _numbers(path: Path, name: str, texts: pd.Series) -> NDArray[np.float64]:
+def _numbers(path: Path, name: str, texts: pa.ChunkedArray) -> NDArray[np.float64]:
     """A column of numbers; of complex ones, which Dynamo leaves in columns that nobody needs, NaN."""
     try:
-        return numbers_in(path, name, texts_of(texts))
+        return numbers_in(path, name, texts)
     except FormatError:
-        if name not in _OWN and all(_NUMBER.fullmatch(text) for text in texts):
+        if name not in _OWN and all(_NUMBER.fullmatch(text or "") for text in texts.to_pylist()):
             return np.full(len(texts), np.nan)
         raise
 

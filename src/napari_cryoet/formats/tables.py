@@ -38,7 +38,7 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     typed,
 )
-from napari_cryoet.formats.text_columns import reals, rows_as_text, texts_of, wholes
+from napari_cryoet.formats.text_columns import read_separated, reals, rows_as_text, texts_of, wholes
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -132,26 +132,14 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
 
 def _even_columns(path: Path) -> dict[str, pa.ChunkedArray] | None:
     """The texts of all columns, where each row has one for each; None where something has to be said of the file."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             names = _header(file.readline(_HEADER_CHARACTERS))
-        if len(set(names)) < len(names) or not _holds_positions(names):
-            return None
-        with path.open("rb") as raw:  # opened here: names of files needn't be text
-            table = arrow_csv.read_csv(
-                raw,
-                read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=1),
-                parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-                convert_options=arrow_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-                ),
-            )
-    except (pa.ArrowInvalid, ValueError, OSError):
+    except (ValueError, OSError):
         return None
-    return dict(zip(names, table.columns, strict=True))
+    if len(set(names)) < len(names) or not _holds_positions(names):
+        return None
+    return read_separated(path, names, separator=",", skip_rows=1)
 
 
 def read_parquet(path: Path, context: Context) -> Picks:

@@ -6,7 +6,8 @@ it, digits of other scripts) is None here, and left to whoever looks at one valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ _ROWS_AT_A_TIME: Final = 2**14  # of the longest texts, these are still less tha
 _NANS: Final = frozenset({"nan", "NaN", "NAN"})
 #: Of a column of so many different texts, each is looked at once.
 _MOST_DIFFERENT: Final = 4_096
-_PADDED: Final = r"^\s*[+-]?0[0-9xX]"
+_SPELLED_IN_ANOTHER_WAY: Final = r"^\s*[+-]?0[0-9xX]|^\+"
 
 
 class TextTable:
@@ -75,7 +76,37 @@ def texts_of(values: Iterable[Any] | pd.Series) -> pa.ChunkedArray:
     import pyarrow as pa
 
     found = pa.array(values, from_pandas=True)
+    found = found.cast(pa.string()) if pa.types.is_null(found.type) else found
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def read_separated(
+    path: Path, names: Sequence[str], *, separator: str, skip_rows: int = 0
+) -> dict[str, pa.ChunkedArray] | None:
+    """The columns of a file of separated values, all as texts; None where a row has not as many values as names."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        with path.open("rb") as raw:  # opened here: names of files needn't be text
+            table = csv.read_csv(
+                raw,
+                read_options=csv.ReadOptions(column_names=names, skip_rows=skip_rows),
+                parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=separator == ","),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                ),
+            )
+    except (pa.ArrowInvalid, OSError):
+        return None
+    return dict(zip(names, table.columns, strict=True))
+
+
+def holds_empty(texts: pa.ChunkedArray) -> bool:
+    """Whether some text is empty, as between two separators."""
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.equal(texts, "")).as_py())
 
 
 def is_column(values: object) -> bool:
@@ -110,7 +141,7 @@ def wholes(texts: pa.ChunkedArray) -> NDArray[np.int64] | None:
         numbers = pc.cast(texts, pa.int64())
     except pa.ArrowInvalid:
         return None
-    return None if _any_is_padded(texts) else np.array(numbers.to_numpy())
+    return None if _any_is_odd(texts) else np.array(numbers.to_numpy())
 
 
 def typed(texts: pa.ChunkedArray, one_by_one: Callable[[list[Any]], NDArray[Any]]) -> NDArray[Any]:
@@ -121,7 +152,7 @@ def typed(texts: pa.ChunkedArray, one_by_one: Callable[[list[Any]], NDArray[Any]
         whole = wholes(texts)
         if whole is not None:
             return whole
-        real = None if _any_is_padded(texts) else reals(texts)
+        real = None if _any_is_odd(texts) else reals(texts)
         if real is not None:
             return real
         different = pc.unique(texts)
@@ -201,7 +232,7 @@ def _given(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
 
 
-def _any_is_padded(texts: pa.ChunkedArray) -> bool:
+def _any_is_odd(texts: pa.ChunkedArray) -> bool:
     import pyarrow.compute as pc
 
-    return bool(pc.any(pc.match_substring_regex(texts, _PADDED)).as_py())
+    return bool(pc.any(pc.match_substring_regex(texts, _SPELLED_IN_ANOTHER_WAY)).as_py())
