@@ -188,11 +188,11 @@ class TestNdjson:
         assert options["scale"] == (13.48,) * 3
         assert options["units"] == ("angstrom",) * 3
 
-    def test_oriented_points_bring_their_arrows(self, tmp_path):
+    def test_oriented_points_bring_their_arrows_and_are_active_above_them(self, tmp_path):
         points = Points.from_zyx(np.ones((2, 3)), rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
         (tmp_path / "picks.ndjson").write_bytes(write_points(points))
 
-        assert [kind for _, _, kind in read(tmp_path / "picks.ndjson")] == ["points", "vectors"]
+        assert [kind for _, _, kind in read(tmp_path / "picks.ndjson")] == ["vectors", "points"]
 
     @pytest.mark.parametrize("content", ['{"type": "Feature"}\n', "not json\n", "", "[1, 2]\n", "[" * 9999])
     def test_other_ndjson_is_left_to_others(self, tmp_path, content):
@@ -271,8 +271,8 @@ class TestOverHttp:
         mask = next(url for url in zarrs if "/Annotations/" in url)
         points = self.addresses(demo_pack, served, ".ndjson")[0]
 
-        assert [read(url)[0][2] for url in (tomogram, mask, points)] == ["image", "labels", "points"]
-        assert read(points)[0][1]["units"] == ("angstrom",) * 3
+        assert [read(url)[-1][2] for url in (tomogram, mask, points)] == ["image", "labels", "points"]
+        assert read(points)[-1][1]["units"] == ("angstrom",) * 3
 
     def test_what_the_server_lacks_is_an_error_in_words(self, served):
         with pytest.raises(StreamError):

@@ -11,7 +11,7 @@ A reader knows no records, so spacing comes from the file, or from the portal's 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -89,7 +89,7 @@ def read_pick_file(
     """The layers of a file of picks in any format that `read_picks` reads; parameters and errors are its."""
     path = Path(path)
     picks = read_picks(path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
-    return [_layer_data(spec) for spec in load_picks(picks, name=path.stem)]
+    return _from_bottom(load_picks(picks, name=path.stem))
 
 
 def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
@@ -129,8 +129,7 @@ def read_run(page: RunPage, *, stop: threading.Event | None = None) -> list[Laye
     specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
     for file in outline_run(page, tomogram).defaults():
         specs += load_annotation(file, tomogram, stop=stop)
-    ranks: list[LayerKind] = ["image", "labels", "surface", "vectors", "points"]
-    return [_layer_data(spec) for spec in sorted(specs, key=lambda spec: ranks.index(spec.kind))]
+    return _from_bottom(specs)
 
 
 def looks_like_labels(volume: Volume) -> bool:
@@ -167,7 +166,7 @@ def _read_tomogram(path: Any) -> list[LayerData]:
 
 
 def _read_annotation(path: Any) -> list[LayerData]:
-    return [_layer_data(spec) for spec in load_annotation(_only(path))]
+    return _from_bottom(load_annotation(_only(path)))
 
 
 def _is_pick_file(path: str, suffix: str) -> bool:
@@ -206,6 +205,12 @@ def _first_run(portal: Any, stop: threading.Event | None) -> RunPage:
             if run.tomogram_count:
                 return cast(RunPage, portal.run_page(run.id, stop=stop))
     raise PackError("No run of this pack has a tomogram.")
+
+
+def _from_bottom(specs: Iterable[LayerSpec]) -> list[LayerData]:
+    """As layers shall lie on each other; napari makes the last one the active one."""
+    ranks: list[LayerKind] = ["image", "labels", "surface", "vectors", "points"]
+    return [_layer_data(spec) for spec in sorted(specs, key=lambda spec: ranks.index(spec.kind))]
 
 
 def _layer_data(spec: LayerSpec) -> LayerData:

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
+from napari.layers._layer_actions import _duplicate_layer
+from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.adopting import adopt_layers_of
+from napari_cryoet._qt.orientation_display import active_points, orientation_of, points_of
 from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
@@ -41,6 +44,19 @@ def oriented(tmp_path):
     rotations = np.eye(3)[None].repeat(2, axis=0)
     (tmp_path / "picks.ndjson").write_bytes(write_points(FilePoints.from_zyx(places, rotations_zyx=rotations)))
     return load_annotation(tmp_path / "picks.ndjson", FINER)
+
+
+@pytest.fixture
+def notes():
+    """What is told in the viewer."""
+    told = []
+
+    def note(notification):
+        told.append(notification.message)
+
+    notification_manager.notification_ready.connect(note)
+    yield told
+    notification_manager.notification_ready.disconnect(note)
 
 
 @pytest.fixture
@@ -211,3 +227,46 @@ class TestWhatNapariOpens:
         viewer.open(path, plugin="napari-cryoet")
 
         assert viewer.dims.current_step == (4, 6, 10)
+
+
+class TestArrows:
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_follow_their_picks_whichever_comes_first(self, viewer, oriented, order):
+        layers = add(viewer, *oriented[::order])
+        points, vectors = layers[::order]
+        display = orientation_of(points)
+        assert (display.layer, display.orientation) == (vectors, "arrows")
+        points.remove([0])
+        assert vectors.data[:, 0].tolist() == points.data.tolist()
+        viewer.layers.selection.active = vectors
+        assert active_points(viewer.layers) is points
+
+    def test_of_other_picks_are_left_alone(self, viewer, oriented):
+        points, vectors = oriented
+        vectors = vectors._replace(data=np.asarray(vectors.data) + np.array([[[0, 0, 1], [0, 0, 0]]]))
+        points, vectors = add(viewer, points, vectors)
+        assert orientation_of(points).layer is None
+        assert points_of(vectors) is None
+
+    def test_that_are_copied_alone_say_that_they_follow_no_picks(self, viewer, oriented, qtbot, notes):
+        points, vectors = add(viewer, *oriented)
+        viewer.layers.selection = {vectors}
+        _duplicate_layer(viewer.layers)
+        assert orientation_of(points).layer is vectors
+        qtbot.waitUntil(lambda: bool(notes))
+        assert notes == [
+            f"“{vectors.name} copy” stays as it is: arrows that are copied without their picks follow none."
+        ]
+
+    def test_that_are_copied_with_their_picks_follow_the_copies(self, viewer, oriented, qtbot, notes):
+        points, vectors = add(viewer, *oriented)
+        points.data = points.data + np.array([0, 0, 1])
+        viewer.layers.selection = {points, vectors}
+        _duplicate_layer(viewer.layers)
+        copy = viewer.layers[f"{points.name} copy"]
+        followers = viewer.layers[f"{vectors.name} copy"]
+        assert (orientation_of(points).layer, orientation_of(copy).layer) == (vectors, followers)
+        copy.remove([0])
+        assert (len(vectors.data), len(followers.data)) == (2, 1)
+        qtbot.wait(1)
+        assert notes == []

@@ -387,7 +387,7 @@ def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, vi
     np.testing.assert_array_equal(kept.scale, (SPACING,) * 3)
     np.testing.assert_array_equal(rejected.data, POINTS[[5]])
     assert np.all(rejected.border_color[:, 3] == 1)
-    assert isinstance(viewer.layers["ribosomes · kept 2 · arrows"], Vectors)
+    assert isinstance(viewer.layers["ribosomes · kept 2 · orientation"], Vectors)
     assert "kept 2 of 10 in review" in dock.notice.text or "rejected 1 of 10 in review" in dock.notice.text
     assert viewer.layers.selection.active is viewer.layers["ribosomes"]
     dock.review_layer(kept)

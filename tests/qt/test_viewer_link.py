@@ -357,6 +357,11 @@ class TestPersonRemoves:
         assert not viewer_model.layers
         assert link.shown() == set()
 
+    def test_arrows_follow_what_is_done_to_their_points(self, world, link, show):
+        points, arrows = show(world.first, ShapeType.ORIENTED_POINT)
+        points.remove([0])
+        assert arrows.data[:, 0].tolist() == points.data.tolist()
+
     def test_points_stay_without_their_arrows(self, qtbot, world, link, viewer_model, show):
         points, arrows = show(world.first, ShapeType.ORIENTED_POINT)
 

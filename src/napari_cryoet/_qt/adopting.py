@@ -15,15 +15,19 @@ from weakref import WeakSet
 
 from napari import layers as napari_layers
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Points
+from napari.components.layerlist import LayerList
+from napari.layers import Image, Labels, Layer, Points, Vectors
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
-from napari_cryoet._qt.orientation_display import adopt_arrows
+from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
 from napari_cryoet._qt.progressive import attach
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.wording import plain
 
 
 class _NotYet(int):
@@ -66,12 +70,22 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, layers)
+    elif isinstance(layer, Vectors) and PICKS_KEY in layer.metadata:
+        give_to_points(layer, layers)
+        if layer.source.parent is not None:  # a copy; that of its points may be on its way
+            QTimer.singleShot(0, partial(_tell_of_lone_arrows, layer, layers))
     if not _is_alike(was_seen, layer.extent):
         layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
         if len(layers) == 1:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
         layer.visible = True
+
+
+def _tell_of_lone_arrows(arrows: Vectors, layers: LayerList) -> None:
+    """The *Duplicate* of napari makes arrows that look as if they belonged to picks."""
+    if arrows in layers and points_of(arrows) is None:
+        show_info(f"“{plain(arrows.name)}” stays as it is: arrows that are copied without their picks follow none.")
 
 
 def _is_alike(one: Any, other: Any) -> bool:

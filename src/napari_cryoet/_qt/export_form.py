@@ -16,12 +16,12 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.layer_picks import placed_picks_of
+from napari_cryoet._qt.orientation_display import active_points
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
@@ -198,7 +198,7 @@ class ExportPicks(Dock):
         self.layer.reset_choices()
         if chosen in layers:
             self.layer.value = chosen  # a new name loses what was chosen
-        active = active_layer(self._viewer.layers)
+        active = active_points(self._viewer.layers)
         if layers and self._followed not in layers:
             self.layer.value = active if active in layers else layers[0]
         self._follow(self.layer.value)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from napari.components.layerlist import LayerList
-from napari.layers import Points, Vectors
+from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
@@ -47,13 +47,36 @@ def orientation_of(points: Points, layers: LayerList | None = None) -> Orientati
 
 
 def adopt_arrows(points: Points, layers: LayerList) -> OrientationDisplay:
-    """As `orientation_of`; arrows that were made of the same picks, and are in the same viewer, become the points'."""
-    known = points.metadata.get(PICKS_KEY)
-    mates = [layer for layer in layers if isinstance(layer, Vectors) and layer.metadata.get(PICKS_KEY) is known]
+    """As `orientation_of`; arrows of these picks that are in the same viewer, and nobody's yet, become the points'."""
     display = orientation_of(points, layers)
-    if mates and known is not None:
-        display.take_over(mates[0])
+    for vectors in layers:
+        if isinstance(vectors, Vectors) and display.layer is None and _can_be_taken(vectors, display):
+            display.take_over(vectors)
     return display
+
+
+def give_to_points(vectors: Vectors, layers: LayerList) -> None:
+    """Let arrows belong to the points in the same viewer whose picks they show, if these have none yet."""
+    for points in layers:
+        if isinstance(points, Points) and PICKS_KEY in points.metadata:
+            display = orientation_of(points, layers)
+            if display.layer is None and _can_be_taken(vectors, display):
+                display.take_over(vectors)
+
+
+def points_of(vectors: Vectors) -> Points | None:
+    """The points that arrows follow; None where they follow none."""
+    return next((points for points, display in tuple(_displays.items()) if display.layer is vectors), None)
+
+
+def active_points(layers: LayerList) -> Layer | None:
+    """The layer that a person has chosen in a viewer's list, and for arrows the points that they follow."""
+    active = active_layer(layers)
+    return (points_of(active) if isinstance(active, Vectors) else None) or active
+
+
+def _can_be_taken(vectors: Vectors, display: OrientationDisplay) -> bool:
+    return PICKS_KEY in vectors.metadata and points_of(vectors) is None and display.is_drawn_by(vectors)
 
 
 class OrientationDisplay(QObject):
@@ -133,6 +156,13 @@ class OrientationDisplay(QObject):
         if step > 1:
             parts.append(f"In 3D, one pick in {step} has its orientation drawn: there are too many for all.")
         return " ".join(parts)
+
+    def is_drawn_by(self, vectors: Vectors) -> bool:
+        """Whether a layer's arrows begin at the picks that have orientations, one at each."""
+        points, rows = self._points(), np.flatnonzero(self._link.picks.are_oriented)
+        if points is None or vectors.ndim != 3 or not 0 < len(rows) == len(vectors.data):
+            return False
+        return np.allclose(vectors.data[:, 0], points.data[rows], atol=1e-3)
 
     # what can be done
 

@@ -21,12 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.letters import keep_fitted
-from napari_cryoet._qt.orientation_display import OrientationDisplay, orientation_of
+from napari_cryoet._qt.orientation_display import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.scrolling import ScrollingPage
@@ -196,7 +195,7 @@ class PicksOnScreen(Dock):
         self._show_layer()
 
     def _chosen_layer(self) -> Points | None:
-        active = active_layer(self._viewer.layers)
+        active = active_points(self._viewer.layers)
         if isinstance(active, Points) and active.ndim == 3:
             return active
         return next(

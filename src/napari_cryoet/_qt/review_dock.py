@@ -9,11 +9,11 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent
 
-from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.measuring import Measuring
+from napari_cryoet._qt.orientation_display import active_points
 from napari_cryoet._qt.picks_in_volume import CROP_DIAMETERS, crop_side_nm, has_picks, offered, reader_for, volume_for
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
@@ -130,7 +130,7 @@ class ReviewDock(ReviewScreen):
 
     def _begin_with_something(self) -> None:
         """The active layer, or the only one there is."""
-        active, choices = active_layer(self._viewer.layers), list(filter(has_picks, self._viewer.layers))
+        active, choices = active_points(self._viewer.layers), list(filter(has_picks, self._viewer.layers))
         self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:

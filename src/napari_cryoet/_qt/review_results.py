@@ -148,7 +148,7 @@ def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:
     size = float(np.median(layer.size)) if len(layer.size) else 10.0
     looks: dict[str, Any] = {"color": _color_of(layer), "diameter_angstrom": size, "spacing_angstrom": 1.0}
     name = f"{layer.name} · {word} {len(picks):,}"
-    arrows = arrows_spec(picks, common, name=f"{name} · arrows", **looks)
+    arrows = arrows_spec(picks, common, name=f"{name} · orientation", **looks)
     return [points_spec(picks, common, name=name, **looks), *([arrows] if arrows is not None else [])]
 
 
