@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -69,6 +70,50 @@ def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
 
     assert all(feed.crop(row) is not None for row in range(150, 160))
     assert not any(feed.crop(row) for row in range(100))
+
+
+class OneByOne(Gated):
+    """A volume that lets so many reads go on as it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.let_on, self.begun = threading.Semaphore(0), []
+
+    def read(self, level, box, stop=None):
+        self.begun.append(box[2][0])
+        while not self.let_on.acquire(timeout=0.01):
+            if self.gate.is_set() or (stop is not None and stop.is_set()):
+                raise StoppedError
+        time.sleep(0.06)  # longer than what is shown together comes apart
+        return ArrayVolume.read(self, level, box, stop)
+
+
+@pytest.fixture
+def slow(tasks):
+    volume = OneByOne()
+    feed = CropFeed(tasks)
+    feed.use(CropReader(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
+    yield feed, volume
+    volume.gate.set()
+
+
+def test_each_crop_is_shown_as_soon_as_it_is_here(slow, qtbot):
+    feed, volume = slow
+    feed.want(range(4))
+    for n_here in (1, 2):
+        volume.let_on.release()
+        qtbot.waitUntil(lambda n=n_here: sum(feed.crop(row) is not None for row in range(4)) == n, timeout=LONG_MS)
+    assert feed.n_waiting == 2
+
+
+def test_what_one_may_see_soon_waits_for_what_one_sees(slow, qtbot):
+    feed, volume = slow
+    feed.want(range(100, 104), soon=range(104, 120))
+    for _ in range(4):
+        volume.let_on.release()
+    qtbot.waitUntil(lambda: all(feed.crop(row) is not None for row in range(100, 104)), timeout=LONG_MS)
+    assert max(volume.begun[:4]) < 1040
+    qtbot.waitUntil(lambda: max(volume.begun) >= 1040, timeout=LONG_MS)
 
 
 def test_what_is_still_wanted_after_scrolling_goes_on(feed, volume, qtbot):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -25,6 +26,7 @@ IN_FLIGHT = 3
 _JUDGED_BY = 64  # crops; the contrast, common to all, then stays as it is
 _NOTICED = 0.08  # a smaller change of contrast would only flicker
 _DRAWN = 1000
+_TOLD_EVERY_S = 0.05  # what comes sooner after one another is shown together
 
 
 class CropFeed(QObject):
@@ -39,6 +41,7 @@ class CropFeed(QObject):
     arrived = Signal(object)  # the rows whose crops are here
     contrast_changed = Signal()
     state_changed = Signal()  # ask `n_waiting` and `error`
+    _some_came = Signal(int, object)  # from the thread that reads: the number of the reading, and a few of its crops
 
     def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -48,6 +51,7 @@ class CropFeed(QObject):
         self._kept: OrderedDict[int, Crop] = OrderedDict()
         self._drawn: OrderedDict[int, QPixmap] = OrderedDict()
         self._wanted: list[int] = []
+        self._seen: frozenset[int] = frozenset()
         self._in_flight: dict[int, list[int]] = {}
         self._failed: set[int] = set()
         self._number = 0
@@ -55,6 +59,7 @@ class CropFeed(QObject):
         self.limits = (0.0, 1.0)
         self.error: CryoETError | None = None
         self.is_stopped = False
+        self._some_came.connect(self._on_some)
 
     @property
     def n_waiting(self) -> int:
@@ -80,9 +85,19 @@ class CropFeed(QObject):
         """How crops are cut."""
         return self._frame
 
-    def want(self, rows: Iterable[int]) -> None:
-        """Say which picks are on screen, or soon will be, most important first; nothing else is read any more."""
-        self._wanted = [int(row) for row in rows]
+    def want(self, rows: Iterable[int], soon: Iterable[int] = ()) -> None:
+        """Say which picks are on screen, most important first; nothing else is read any more.
+
+        Parameters
+        ----------
+        rows
+            What one sees.
+        soon
+            What one may see soon: it is read once all that one sees is here.
+        """
+        seen = [int(row) for row in rows]
+        self._seen = frozenset(seen)
+        self._wanted = seen + [int(row) for row in soon]
         wanted = set(self._wanted)
         for number, flying in tuple(self._in_flight.items()):
             if wanted.isdisjoint(flying):
@@ -136,6 +151,8 @@ class CropFeed(QObject):
     def _start_next(self) -> None:
         reader, frame = self._reader, self._frame
         lacking = self._lacking() if reader is not None and not self.is_stopped else []
+        if any(row in self._seen and row not in self._failed and row not in self._kept for row in self._wanted):
+            lacking = [row for row in lacking if row in self._seen]
         while reader is not None and lacking and len(self._in_flight) < IN_FLIGHT:
             here = [row for row in lacking[: TOGETHER * IN_FLIGHT] if reader.is_in_memory(row, frame)]
             rows = (here or lacking)[:TOGETHER]
@@ -149,7 +166,14 @@ class CropFeed(QObject):
         self._in_flight[number] = rows
 
         def read(job: Job) -> list[Crop]:
-            return list(reader.read(rows, frame, stop=job.stop))
+            untold: list[Crop] = []
+            told_at = time.monotonic()
+            for crop in reader.read(rows, frame, stop=job.stop):
+                untold.append(crop)
+                if time.monotonic() - told_at >= _TOLD_EVERY_S:
+                    self._some_came.emit(number, untold)
+                    untold, told_at = [], time.monotonic()
+            return untold
 
         self._tasks.run(
             ("crops", number),
@@ -158,8 +182,20 @@ class CropFeed(QObject):
             failed=lambda error: self._on_failed(number, error),
         )
 
+    def _on_some(self, number: int, crops: list[Crop]) -> None:
+        """A few of those that are read together are here."""
+        if number in self._in_flight:  # else nobody wants them any more
+            came = {crop.row for crop in crops}
+            self._in_flight[number] = [row for row in self._in_flight[number] if row not in came]
+            self._keep(crops)
+            self._start_next()
+
     def _on_read(self, number: int, crops: list[Crop]) -> None:
         self._in_flight.pop(number, None)
+        self._keep(crops)
+        self._start_next()
+
+    def _keep(self, crops: list[Crop]) -> None:
         for crop in crops:
             self._kept[crop.row] = crop
         while crops and crops[0].values.nbytes * len(self._kept) > KEPT_BYTES:
@@ -167,7 +203,6 @@ class CropFeed(QObject):
             self._drawn.pop(row, None)
         self._judge_contrast(crops)
         self.arrived.emit([crop.row for crop in crops])
-        self._start_next()
 
     def _on_failed(self, number: int, error: CryoETError) -> None:
         rows = self._in_flight.pop(number, [])

@@ -343,8 +343,8 @@ class ReviewDock(ReviewScreen):
             self.review.view = self.controls.looks.remembered()
             self.review.save_soon()
 
-    def _on_looked_at(self, places: list[int]) -> None:
-        self.feed.want(self.model.row_at(place) for place in places)
+    def _on_looked_at(self, shown: list[int], ahead: list[int]) -> None:
+        self.feed.want(map(self.model.row_at, shown), map(self.model.row_at, ahead))
 
     def _on_image_chosen(self, image: Image | None) -> None:
         self._image, self._reader = image, None

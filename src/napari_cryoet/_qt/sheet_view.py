@@ -41,7 +41,7 @@ class SheetView(QListView):
     next_undecided_requested = Signal(int)  # 1 onwards, -1 backwards
     undo_requested = Signal()
     redo_requested = Signal()
-    looked_at = Signal(object)  # the places on screen in reading order, and those of the next screen
+    looked_at = Signal(object, object)  # the places on screen in reading order; those of the next screen
 
     def __init__(self, model: SheetModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -190,7 +190,7 @@ class SheetView(QListView):
     def _look(self) -> None:
         shown = self.places_on_screen()
         ahead = range(shown.stop, min(shown.stop + len(shown), self._sheet.rowCount()))
-        self.looked_at.emit([*shown, *ahead])
+        self.looked_at.emit(list(shown), list(ahead))
 
     def _repaint(self) -> None:
         viewport = self.viewport()
