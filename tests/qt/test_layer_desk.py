@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 from napari.layers import Image, Points, Surface
-from qtpy.QtCore import QModelIndex, QPoint, Qt
-from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
+from qtpy.QtCore import QModelIndex, QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit, QMenu, QMessageBox
 
 from napari_cryoet._qt.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser import PortalBrowser
@@ -199,19 +200,27 @@ def test_colour_and_eye_of_a_layer_show_in_its_row(qtbot, at_run):
     assert model.data(tick, Role.LOOK).color[:3] == pytest.approx((1, 0, 0), abs=0.01)
 
 
-def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run, monkeypatch):
+def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run):
     run = at_run.screens.run
     tick = first_that(run.annotations, is_points)
     run.annotations.setData(tick, ON, CHECK)
     settle(qtbot, at_run)
     key = LayerKey("annotation", run.annotations.record_at(tick).shown_file.id)
-    monkeypatch.setattr("napari_cryoet._qt.layer_menu.QInputDialog.getText", lambda *_args, **_kw: ("My picks", True))
+    name, seen = at_run.link.appearance(key).name, []
+
+    def type_a_name():
+        field = QApplication.activeModalWidget().findChild(QLineEdit)
+        seen.append((field.text(), field.width() > field.fontMetrics().horizontalAdvance(name)))
+        field.setText(" My picks ")
+        QTest.keyClick(field, Qt.Key.Key_Return)
+
     run.annotation_menu_requested.emit(run.annotations.record_at(tick), QPoint(10, 10))
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.eye.trigger()
-    menu.name.trigger()
-    menu.close()
+    QTimer.singleShot(0, type_a_name)
+    menu.name.trigger()  # the menu is gone once one has typed
+    assert seen == [(name, True)]
     look = at_run.link.appearance(key)
     assert (look.name, look.is_visible) == ("My picks", False)
 

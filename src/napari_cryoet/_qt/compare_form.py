@@ -23,7 +23,7 @@ from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet.comparison import Mask, Method
 from napari_cryoet.picks import Picks
 
-_METHODS: dict[str, Method] = {"optimal: as many as can be": "optimal", "greedy: nearest first": "greedy"}
+_METHODS: dict[str, Method] = {"optimal: most pairs": "optimal", "greedy: nearest first": "greedy"}
 _ANGSTROM_A_NM = 10.0
 #: Of the list of layers, or of a layer in it.
 _CHANGES_OF_CHOICES = frozenset({"inserted", "removed", "reordered", "name"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from napari.layers import Points
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
@@ -12,6 +14,10 @@ from napari_cryoet._qt.level_menu import add_levels
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
+
+_NAME_ROOM_PX: Final = 60  # beside the name, in the dialog that asks for another
+_NARROW_PX: Final = 320
+_WIDE_PX: Final = 720
 
 
 class LayerMenu(QMenu):
@@ -57,6 +63,13 @@ class LayerMenu(QMenu):
             self._link.set_color(self._key, (chosen.redF(), chosen.greenF(), chosen.blueF(), now.alphaF()))
 
     def _ask_name(self, look: Appearance) -> None:
-        name, is_given = QInputDialog.getText(self.parentWidget(), "Rename the layer", "Name", text=look.name)
-        if is_given and name.strip():
-            self._link.rename(self._key, name.strip())
+        dialog = QInputDialog(self.parentWidget())
+        dialog.setWindowTitle("Rename the layer")
+        dialog.setLabelText("Name of the layer")
+        dialog.setTextValue(look.name)
+        width = dialog.fontMetrics().horizontalAdvance(look.name) + _NAME_ROOM_PX
+        dialog.resize(min(max(width, _NARROW_PX), _WIDE_PX), dialog.sizeHint().height())
+        name = dialog.textValue().strip() if dialog.exec() else ""
+        dialog.deleteLater()
+        if name:
+            self._link.rename(self._key, name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from napari_cryoet._qt.icons import icon, pixmap
 from napari_cryoet._qt.labels import plain_label
@@ -13,6 +15,10 @@ from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.tasks import UnexpectedError
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.exceptions import CryoETError, WithheldError
+
+_HIGH_PX: Final = 100_000
+_LINES_BESIDE: Final = 2
+_MIDDLE: Final = Qt.AlignmentFlag.AlignVCenter
 
 
 class NoticeBar(QFrame):
@@ -34,12 +40,13 @@ class NoticeBar(QFrame):
         self.dismiss.setAutoRaise(True)
         self.dismiss.setAccessibleName("Close this notice")
         self.dismiss.clicked.connect(self.hide)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(6, 4, 4, 4)
-        row.addWidget(self._sign)
-        row.addWidget(self._text, 1)
-        row.addWidget(self.action)
-        row.addWidget(self.dismiss)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(6, 4, 4, 4)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.addWidget(self._sign, 0, 0)
+        self._grid.addWidget(self._text, 0, 1)
+        self._grid.addWidget(self.action, 0, 2)
+        self._grid.addWidget(self.dismiss, 0, 3)
         self.hide()
         theme.changed.connect(self._draw_icons)
         self._draw_icons()
@@ -69,7 +76,25 @@ class NoticeBar(QFrame):
         self.action.setText(action_text)
         self.action.setAccessibleName(action_text)
         self.action.setVisible(action is not None)
+        self._place_action()
         self.show()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Leave the text its room."""
+        super().resizeEvent(event)
+        self._place_action()
+
+    def _place_action(self) -> None:
+        """Put the button beside a short text, and below one that it would press into a narrow column."""
+        others = self._sign.sizeHint().width() + self.action.sizeHint().width() + self.dismiss.sizeHint().width()
+        room = self.width() - others - 3 * self._grid.horizontalSpacing() - 10
+        letters = self._text.fontMetrics()
+        needed = letters.boundingRect(0, 0, max(room, 1), _HIGH_PX, Qt.TextFlag.TextWordWrap, self.text)
+        is_below = needed.height() > _LINES_BESIDE * letters.lineSpacing() or needed.width() > room
+        row, column = (1, 1) if is_below else (0, 2)
+        if self._grid.getItemPosition(self._grid.indexOf(self.action))[:2] != (row, column):
+            self._grid.removeWidget(self.action)
+            self._grid.addWidget(self.action, row, column, Qt.AlignmentFlag.AlignLeft if is_below else _MIDDLE)
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         """Tell an error; a fault of ours comes with its details to copy, what was withheld with the switch."""

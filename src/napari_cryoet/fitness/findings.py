@@ -199,7 +199,8 @@ def _why_unclear(found: Findings) -> str:
 def _which_size(found: Findings) -> str:
     if found.diameter_is_known:
         return ""
-    return f" Nobody said how large the particle is; {_size(found)} was taken."
+    told = f" Nobody said how large the particle is; {_size(found)} was taken."
+    return f"{told} Its true diameter may tell more." if found.verdict == "unclear" else told
 
 
 def _size(found: Findings) -> str:
