@@ -38,6 +38,14 @@ def test_an_open_volume_gives_spacing_and_size(make_dialog, qtbot):
     assert dialog.result() == ContextDialog.DialogCode.Accepted
 
 
+def test_a_volume_that_gives_the_spacing_gives_its_size_too(make_dialog):
+    dialog = make_dialog("spacing_angstrom", volumes=VOLUMES)
+    dialog.volume.setCurrentIndex(1)
+    assert dialog.answer == Answer(10.0, (40, 50, 60))
+    dialog.spacing.setValue(12.0)
+    assert dialog.answer == Answer(12.0)
+
+
 def test_numbers_can_be_typed(make_dialog, qtbot):
     dialog = make_dialog("shape_zyx")
     for box, size in zip(dialog.sizes_zyx, (1, 2, 3), strict=True):

@@ -107,12 +107,20 @@ class ContextDialog(QDialog):
         """What was said so far; nothing where one goes on without."""
         if self._goes_without:
             return Answer()
-        z, y, x = (box.value() for box in self.sizes_zyx)
+        spacing = self.spacing.value() or None if self._asks_for_grid else None
         return Answer(
-            self.spacing.value() or None if self._asks_for_grid else None,
-            (z, y, x) if "shape_zyx" in self._missing and z and y and x else None,
+            spacing,
+            self._shape_zyx(spacing),
             self.tomogram.currentText() if "tomogram" in self._missing and self.tomogram.currentIndex() > 0 else None,
         )
+
+    def _shape_zyx(self, spacing_angstrom: float | None) -> tuple[int, int, int] | None:
+        """What was typed; where the size isn't asked for, that of the volume whose grid it is said to be."""
+        if "shape_zyx" in self._missing:
+            z, y, x = (box.value() for box in self.sizes_zyx)
+            return (z, y, x) if z and y and x else None
+        chosen = self._volumes[self.volume.currentIndex() - 1] if self.volume.currentIndex() > 0 else None
+        return chosen.shape_zyx if chosen is not None and chosen.spacing_angstrom == spacing_angstrom else None
 
     @property
     def _asks_for_grid(self) -> bool:

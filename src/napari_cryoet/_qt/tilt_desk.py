@@ -51,7 +51,7 @@ class TiltDesk(QObject):
         """Open the window of a tilt series, or bring it forward."""
         window = self.windows.get(series.id)
         if window is None:
-            window = TiltWindow(page, series, self.make_viewer, self)
+            window = TiltWindow(page, series, self.make_viewer, self, main=self._run.window())
             self.windows[series.id] = window
             self._take_on_theme()
             window.changed.connect(self.update)

@@ -25,6 +25,7 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet._qt.window_place import place_beside
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
@@ -47,6 +48,8 @@ class TiltWindow(QObject):
         The run and its tilt series.
     make_viewer
         Makes a viewer with that title.
+    main
+        The window that it shall not cover; napari would open it where that one is.
     """
 
     changed = Signal()  # whether it is shown, or on its way
@@ -55,12 +58,18 @@ class TiltWindow(QObject):
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(
-        self, page: RunPage, series: TiltSeries, make_viewer: MakeViewer, parent: QObject | None = None
+        self,
+        page: RunPage,
+        series: TiltSeries,
+        make_viewer: MakeViewer,
+        parent: QObject | None = None,
+        *,
+        main: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.key = LayerKey("tilt series", series.id)
         self.viewer = make_viewer(f"Tilt series of {plain(page.run.name)}")
-        self._page, self._series = page, series
+        self._page, self._series, self._main = page, series, main
         self._is_on_screen = self._is_closed = False
         self._tasks = Tasks(self)
         self._theme = Theme(self.viewer, self)
@@ -125,6 +134,9 @@ class TiltWindow(QObject):
         if self.is_shown and not self._is_on_screen:
             self._is_on_screen = True
             self.viewer.window.show()
+            window = self.panel.window()
+            if self._main is not None and window is not None:
+                place_beside(window, self._main)
         self._tell_tilt()
         self.changed.emit()
 
