@@ -127,6 +127,16 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     assert window.panel.label.text() == "image 2 of 5 · tilt −30°"
     qtbot.waitUntil(lambda: "exact" in window.panel.strip.label.text(), timeout=LONG_MS)
 
+    def is_whole_in_view():
+        _, height, width = np.ptp(layer.extent.world, axis=0)
+        zoom, (canvas_height, canvas_width) = window.viewer.scene.camera.zoom, window.viewer.canvas.size
+        assert height * zoom <= canvas_height
+        assert width * zoom <= canvas_width
+
+    qtbot.waitUntil(is_whole_in_view, timeout=LONG_MS)
+    main, own = dock.window().frameGeometry(), frame_of(window).geometry()
+    assert own.right() < main.right() or not own.intersects(main)
+
 
 def test_enter_brings_its_window_forward_which_has_the_theme_of_the_viewer(qtbot, make_dock, served):
     dock = make_dock(series_at(served))

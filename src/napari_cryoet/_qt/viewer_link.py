@@ -257,7 +257,7 @@ class ViewerLink(QObject):
             show_as_discs(layer)
         if not self._insert(key, group, layers):
             return False
-        if is_first_image:
+        if is_first_image or (was_empty and key.kind == "tilt series"):
             self._fitted.fit(layers[0])  # also where napari did: the layer's fields have made the canvas smaller since
         if is_first_image and not was_empty:
             for axis, steps in enumerate(viewer.dims.nsteps):
