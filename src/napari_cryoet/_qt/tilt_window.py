@@ -8,6 +8,7 @@ stream through the same scheduler and caches.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,7 +70,8 @@ class TiltWindow(QObject):
         super().__init__(parent)
         self.key = LayerKey("tilt series", series.id)
         self.viewer = make_viewer(f"Tilt series of {plain(page.run.name)}")
-        self._page, self._series, self._main = page, series, main
+        self._page, self._series = page, series
+        self._main = None if main is None else weakref.ref(main)
         self._is_on_screen = self._is_closed = False
         self._tasks = Tasks(self)
         self._theme = Theme(self.viewer, self)
@@ -133,12 +135,20 @@ class TiltWindow(QObject):
             return
         if self.is_shown and not self._is_on_screen:
             self._is_on_screen = True
-            self.viewer.window.show()
-            window = self.panel.window()
-            if self._main is not None and window is not None:
-                place_beside(window, self._main)
+            self._show_window()
         self._tell_tilt()
         self.changed.emit()
+
+    def _show_window(self) -> None:
+        window, first = self.panel.window(), None if self._main is None else self._main()
+        if first is None or window is None:
+            self.viewer.window.show()
+            return
+        # napari's own way would put it where the first one was, and moving a canvas once it is drawn, and closing it,
+        # breaks what the other canvas draws
+        place_beside(window, first)
+        window._save_current_window_settings = lambda: None  # type: ignore[attr-defined]  # as where napari opens next
+        window.show()
 
     def _fail(self, error: object) -> None:
         if not self._is_on_screen:

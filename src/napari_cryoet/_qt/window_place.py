@@ -13,10 +13,9 @@ _LEFT_OPEN: Final = 0.4  # of the first window, where the screen has no room bes
 
 
 def place_beside(window: QWidget, first: QWidget) -> None:
-    """Move a window that is on screen beside another one; windows that were maximised no longer are."""
+    """Say where a window will be shown: beside another one that is on screen."""
     screen = first.screen()
     if screen is not None:
-        window.showNormal()
         window.setGeometry(place_for(first.frameGeometry(), screen.availableGeometry()))
 
 
