@@ -84,7 +84,7 @@ class OneByOne(Gated):
         while not self.let_on.acquire(timeout=0.01):
             if self.gate.is_set() or (stop is not None and stop.is_set()):
                 raise StoppedError
-        time.sleep(0.06)  # longer than what is shown together comes apart
+        time.sleep(0.22)  # longer than what is shown together comes apart
         return ArrayVolume.read(self, level, box, stop)
 
 

@@ -26,7 +26,7 @@ IN_FLIGHT = 3
 _JUDGED_BY = 64  # crops; the contrast, common to all, then stays as it is
 _NOTICED = 0.08  # a smaller change of contrast would only flicker
 _DRAWN = 1000
-_TOLD_EVERY_S = 0.05  # what comes sooner after one another is shown together
+_TOLD_EVERY_S = 0.2  # drawing anything costs: what comes sooner after one another is shown together
 
 
 class CropFeed(QObject):
