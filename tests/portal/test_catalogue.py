@@ -139,6 +139,24 @@ def test_a_server_side_search_keeps_the_words_as_they_are():
 
 
 @pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("https://doi.org/10.1101/2022.04.12.488077", "10.1101/2022.04.12.488077"),
+        ("http://dx.doi.org/10.1101%2F2022.04.12.488077?x=1", "10.1101/2022.04.12.488077"),
+        ("doi:10.1101/2022.04.12.488077", "10.1101/2022.04.12.488077"),
+        ("https://doi.org/10.1101/2022.04.12.488077).", "10.1101/2022.04.12.488077"),
+        ("https://www.ebi.ac.uk/empiar/EMPIAR-10988/", "EMPIAR-10988"),
+        ("https://www.ebi.ac.uk/emdb/EMD-14412", "EMD-14412"),
+        ("https://orcid.org/0000-0002-9903-3667", "0000-0002-9903-3667"),
+        ("https://doi.org/", "https://doi.org/"),
+        ("https://example.org/10.1101/5", "https://example.org/10.1101/5"),
+    ],
+)
+def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text, word):
+    assert split_words(f"pombe {text}", simplified=False) == ("pombe", word)
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "record_id"),
     [
         ("10000", None, 10000),
@@ -158,6 +176,9 @@ def test_a_server_side_search_keeps_the_words_as_they_are():
         ("cryoetdataportal.czscience.com/runs/506", "run", 506),
         ("https://files.cryoetdataportal.cziscience.com/10000/TS_026/run_metadata.json", "dataset", 10000),
         ("s3://cryoet-data-portal-public/10000/TS_026/", "dataset", 10000),
+        ("https://cryoet-data-portal-public.s3.us-west-2.amazonaws.com/10000/TS_026/x.json", "dataset", 10000),
+        ("<https://cryoetdataportal.czscience.com/runs/506>", "run", 506),
+        ("(https://cryoetdataportal.czscience.com/runs/506).", "run", 506),
     ],
 )
 def test_ids_and_links_lead_somewhere(text, kind, record_id):
@@ -185,6 +206,8 @@ def test_ids_and_links_lead_somewhere(text, kind, record_id):
         "javascript:alert(1)//datasets/5",
         "http://[::1/datasets/5",
         "datasets/10000x",
+        '"506"',
+        "506.",
         "१२",
     ],
 )

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,15 @@ _PAGE_PATH = re.compile(r"/(?:.*/)?(datasets|runs|depositions)/([0-9]{1,10})(?:/
 _FILE_PATH = re.compile(r"/([0-9]{5,10})(?:/.*)?")
 _MAX_ID = 2**31 - 1
 _WORD = re.compile(r'"([^"]*)"?|(\S+)')
+_AROUND = "<>()[]{}'\"“”‘’«».,;"  # what stands around an address in a text
+_BUCKET_HOST = re.compile(r"files\..+|cryoet-data-portal-public\.s3\..+")
+#: What stands before the name of a paper, of an entry of a database or of a person where its address is pasted.
+_ADDRESS = re.compile(
+    r"(?:https?://)?(?:(?:dx\.|www\.)?doi\.org/|(?:www\.)?orcid\.org/"
+    r"|(?:www\.)?ebi\.ac\.uk/(?:emdb/entry|emdb|pdbe/entry/emdb|empiar/entry|empiar|pdbe/emdb/empiar/entry)/)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"10\.\d{4,9}/\S+|EMD-\d+|EMPIAR-\d+|\d{4}-\d{4}-\d{4}-\d{3}[\dX]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,12 @@ def parse_jump(text: str) -> Jump | None:
         prefix, number = found.groups()
         kind = None if prefix is None else _PREFIXES.get(prefix.upper())
         return None if prefix and kind is None else _jump(kind, number)
-    return _parse_link(text)
+    return _parse_link(text.strip(_AROUND))
+
+
+def is_link(text: str) -> bool:
+    """Whether a text is a link to a record: a word that no title has in it."""
+    return "/" in text and parse_jump(text) is not None
 
 
 def portal_url(kind: str, record_id: int) -> str:
@@ -111,8 +125,14 @@ def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow,
 
 
 def split_words(text: str, *, simplified: bool = True) -> tuple[str, ...]:
-    """The words of a search, simplified for comparison or as they are; what stands in double quotes is one word."""
-    words = (quoted or plain for quoted, plain in _WORD.findall(text))
+    """The words of a search, simplified for comparison or as they are; what stands in double quotes is one word.
+
+    Of the address of a paper, of an entry of EMDB or EMPIAR and of an ORCID, what it names is the word.
+
+    >>> split_words("yeast https://doi.org/10.1038/s41592-022-01746-2 doi:10.1038/x")
+    ('yeast', '10.1038/s41592-022-01746-2', '10.1038/x')
+    """
+    words = (quoted or _named(plain) for quoted, plain in _WORD.findall(text))
     return tuple(word for word in ((simplify(each) if simplified else each).strip() for each in words) if word)
 
 
@@ -126,6 +146,18 @@ def simplify(text: str) -> str:
     if not text.isascii():
         plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(plain.casefold().split())
+
+
+def _named(word: str) -> str:
+    """What the address of a paper, an entry or a person names; another word as it is."""
+    lower = word.lower()
+    if lower.startswith("doi:10."):
+        return word[len("doi:") :]
+    address = _ADDRESS.match(word)
+    if address is None:
+        return word
+    name = unquote(re.split("[?#]", word[address.end() :])[0]).rstrip(f"{_AROUND}/")
+    return name if _NAMED.fullmatch(name) else word
 
 
 def _jump(kind: str | None, number: str) -> Jump | None:
@@ -145,7 +177,7 @@ def _parse_link(text: str) -> Jump | None:
     if page is not None:
         return _jump(page[1].removesuffix("s"), page[2])
     file = _FILE_PATH.fullmatch(parts.path)
-    if file is not None and (parts.netloc.startswith("files.") or parts.scheme == "s3"):
+    if file is not None and (parts.scheme == "s3" or _BUCKET_HOST.fullmatch(parts.netloc.lower())):
         return _jump("dataset", file[1])
     return None
 
