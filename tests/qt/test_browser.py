@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtWidgets import QApplication, QMenu, QPushButton
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
@@ -223,6 +223,42 @@ def test_an_unknown_id_says_so(qtbot, browser):
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
     qtbot.waitUntil(browser.screens.notice.isVisible)
     assert browser.screens.notice.text == "This source has no annotation with the id 99."
+
+
+@pytest.mark.parametrize("link", ["https://cryoetdataportal.czscience.com/runs/507?tab=x", "<s3://bucket/10001/TS_1>"])
+def test_a_pasted_link_jumps_by_itself_and_narrows_no_list(qtbot, browser, link):
+    arrived = browser.navigator.run_arrived if "runs" in link else browser.screens.dataset.page_requested
+    QApplication.clipboard().setText(link)
+    browser.screens.focus_search()
+    with qtbot.waitSignal(arrived):
+        browser.screens.search.paste()
+    browser.screens.breadcrumb.level_chosen.emit(0)
+    qtbot.waitUntil(lambda: not browser.tasks.is_running("search"))
+    assert browser.screens.datasets.place.shows_content
+    assert browser.screens.datasets.count.text() == "3 datasets"
+
+
+def test_a_link_that_is_typed_waits_for_enter(qtbot, browser):
+    search_for(qtbot, browser, "https://cryoetdataportal.czscience.com/runs/507")
+    assert current_screen(browser) is browser.screens.datasets
+
+
+def test_an_id_that_no_title_has_in_it_offers_to_go_there(qtbot, browser):
+    search_for(qtbot, browser, "RN-507")
+    (go_there,) = [button for button in browser.screens.datasets.findChildren(QPushButton) if "507" in button.text()]
+    assert go_there.text() == "Go to run 507"
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        qtbot.mouseClick(go_there, Qt.MouseButton.LeftButton)
+
+
+def test_what_was_said_of_an_unknown_id_goes_when_another_is_followed(qtbot, browser):
+    type_text(qtbot, browser, "AN-99")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    qtbot.waitUntil(browser.screens.notice.isVisible)
+    type_text(qtbot, browser, "RN-507")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    assert not browser.screens.notice.isVisible()
 
 
 def test_a_deposition_lists_its_datasets(qtbot, browser):

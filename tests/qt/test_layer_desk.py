@@ -15,6 +15,7 @@ from napari_cryoet._qt.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.roles import Role
+from napari_cryoet.exceptions import StreamError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.packs.demo.truth import scene_of_run
 
@@ -359,4 +360,15 @@ def test_layers_in_pixels_are_explained_as_long_as_they_are_there(qtbot, at_run,
 
     viewer_model.layers.remove("my picks")
 
+    assert not at_run.screens.notice.isVisible()
+
+
+def test_a_failure_goes_with_the_run_whose_layer_it_tells_of(qtbot, at_run, run_id):
+    at_run.link.failed.emit(LayerKey("tomogram", at_run.screens.run.page.tomograms[0].id), StreamError("Gone."))
+    assert at_run.screens.notice.text == "Gone."
+    with qtbot.waitSignal(at_run.navigator.run_arrived):
+        at_run.navigator.go_to_run(run_id)
+    assert at_run.screens.notice.isVisible()  # it is the same run
+    with qtbot.waitSignal(at_run.navigator.run_arrived):
+        at_run.navigator.go_to_run(9001 if run_id != 9001 else 9002)
     assert not at_run.screens.notice.isVisible()

@@ -11,7 +11,7 @@ from napari_cryoet._qt.message_panel import Action
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
-from napari_cryoet.portal.catalogue import Found, Jump, parse_jump
+from napari_cryoet.portal.catalogue import Found, Jump, is_link, parse_jump
 from napari_cryoet.portal.pages import LookupHit
 from napari_cryoet.trail import DATASETS, DEPOSITIONS, Place
 from napari_cryoet.wording import count_text, plain
@@ -27,10 +27,12 @@ class Finder(QObject):
         self._screens = screens
         self._session = session
         self._navigator = navigator
+        self._complaint = ""  # about an id that nobody knows
         session.opening.connect(lambda _source: screens.search.set_quietly(""))
         session.catalogue_changed.connect(lambda _catalogue: self._search())
         screens.search.settled.connect(self._on_settled)
         screens.search.entered.connect(self._on_entered)
+        screens.search.pasted.connect(self._on_pasted)
         screens.search.left_downwards.connect(navigator.focus_list)
         for each in (screens.datasets, screens.depositions):
             each.left_upwards.connect(screens.focus_search)
@@ -44,6 +46,8 @@ class Finder(QObject):
 
     def jump(self, jump: Jump) -> None:
         """Go to the record that was named."""
+        if self._complaint and self._screens.notice.text == self._complaint:
+            self._screens.notice.hide()
         is_listed = self._navigator.row_of(jump.id) is not None
         if jump.kind == "run":
             self._navigator.go_to_run(jump.id)
@@ -66,8 +70,14 @@ class Finder(QObject):
         elif text:
             self._navigator.focus_list()
 
+    def _on_pasted(self, text: str) -> None:
+        if is_link(text):
+            self._on_entered(text)
+
     def _search(self) -> None:
         text = self._screens.search.text().strip()
+        if is_link(text):
+            text = ""  # it leads somewhere; no title has it in it
         self._session.search(text, partial(self._show_found, text))
 
     def _show_found(self, text: str, found: Found) -> None:
@@ -75,12 +85,13 @@ class Finder(QObject):
         if catalogue is None:
             return
         datasets, depositions = found
+        there = self._offer_jump(text)
         self._screens.switch.set_found((len(datasets), len(depositions)) if text else None)
         self._screens.datasets.set_rows(
-            datasets, len(catalogue.rows), text, elsewhere=self._offer_list(DEPOSITIONS, len(depositions))
+            datasets, len(catalogue.rows), text, elsewhere=there or self._offer_list(DEPOSITIONS, len(depositions))
         )
         self._screens.depositions.set_rows(
-            depositions, len(catalogue.depositions), text, elsewhere=self._offer_list(DATASETS, len(datasets))
+            depositions, len(catalogue.depositions), text, elsewhere=there or self._offer_list(DATASETS, len(datasets))
         )
 
     def _offer_list(self, which: Place, count: int) -> Action | None:
@@ -90,10 +101,16 @@ class Finder(QObject):
         noun = which.kind.removesuffix("s")
         return Action(f"Show {count_text(count, noun)}", lambda: self._navigator.go_to_list(which))
 
+    def _offer_jump(self, text: str) -> Action | None:
+        """A button to the record that an id names, as Enter leads to it."""
+        jump = parse_jump(text)
+        return None if jump is None else Action(f"Go to {jump.kind or 'id'} {jump.id}", partial(self.jump, jump))
+
     def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
         leads = [(hit, lead) for hit in hits if (lead := lead_of(hit)) is not None]
         if not leads:
-            self._screens.notice.show_notice(f"This source has no {jump.kind or 'record'} with the id {jump.id}.")
+            self._complaint = f"This source has no {jump.kind or 'record'} with the id {jump.id}."
+            self._screens.notice.show_notice(self._complaint)
         elif len(leads) == 1:
             self.jump(leads[0][1])
         else:

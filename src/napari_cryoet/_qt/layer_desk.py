@@ -42,6 +42,8 @@ class LayerDesk(QObject):
         self._run = run
         self._notice = notice
         self._remark = ""
+        self._failure = ""  # what was told last of a layer of the run that is shown
+        self._run_id: int | None = None
         run.tomogram_open_requested.connect(self._open_tomogram)
         run.tomogram_stop_requested.connect(self._stop_tomogram)
         run.annotation_show_requested.connect(self._show_annotation)
@@ -66,6 +68,9 @@ class LayerDesk(QObject):
         self._update_button()
 
     def _on_page_shown(self, page: RunPage) -> None:
+        if self._failure and page.run.id != self._run_id and self._notice.text == self._failure:
+            self._notice.hide()  # its Retry would look for the layer in another run
+        self._run_id = page.run.id
         self._run.annotations.set_colors(run_colors(page))
         self.update()
 
@@ -126,6 +131,7 @@ class LayerDesk(QObject):
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._notice.show_error(error, partial(self._try_again, key))
+        self._failure = self._notice.text
 
     def _try_again(self, key: LayerKey) -> None:
         page = self._run.page

@@ -11,6 +11,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 
 SETTLE_MS = 150
+_PASTED_LETTERS = 8  # nobody types so many at once
 
 
 class SearchBox(QLineEdit):
@@ -26,6 +27,7 @@ class SearchBox(QLineEdit):
 
     settled = Signal(str)  # the text, after a pause or Enter
     entered = Signal(str)  # the text, on Enter
+    pasted = Signal(str)  # the text, where it came at once
     left_downwards = Signal()  # the person wants to go on in the list below
 
     def __init__(
@@ -34,6 +36,8 @@ class SearchBox(QLineEdit):
         super().__init__(parent)
         self._theme = theme
         self._told = ""
+        self._length = 0  # of the text before
+        self._is_pasted = False
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(name)
         self.setClearButtonEnabled(True)
@@ -41,7 +45,7 @@ class SearchBox(QLineEdit):
         self._glass = QAction(self)
         self.addAction(self._glass, QLineEdit.ActionPosition.LeadingPosition)
         self._pause = single_shot(self, settle_ms, self._tell)
-        self.textChanged.connect(lambda _text: self._pause.start())
+        self.textChanged.connect(self._on_text)
         self.returnPressed.connect(self._on_return)
         theme.changed.connect(self._draw_icon)
         self._draw_icon()
@@ -50,6 +54,7 @@ class SearchBox(QLineEdit):
         """Show a text without telling anybody."""
         self.setText(text)
         self._pause.stop()
+        self._is_pasted = False
         self._told = text.strip()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
@@ -62,16 +67,25 @@ class SearchBox(QLineEdit):
         else:
             super().keyPressEvent(event)
 
+    def _on_text(self, text: str) -> None:
+        self._is_pasted = len(text) - self._length >= _PASTED_LETTERS
+        self._length = len(text)
+        self._pause.start()
+
     def _on_return(self) -> None:
+        self._is_pasted = False
         self._tell()
         self.entered.emit(self.text().strip())
 
     def _tell(self) -> None:
         self._pause.stop()
-        text = self.text().strip()
+        text, is_pasted = self.text().strip(), self._is_pasted
+        self._is_pasted = False
         if text != self._told:
             self._told = text
             self.settled.emit(text)
+            if is_pasted:
+                self.pasted.emit(text)
 
     def _draw_icon(self) -> None:
         self._glass.setIcon(icon("search", self._theme.colors.dim))
