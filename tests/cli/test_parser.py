@@ -10,7 +10,7 @@ import pytest
 
 from command_line import COMMANDS, modules_after, run_process
 from napari_cryoet.cli import main
-from napari_cryoet.cli.arguments import record_id
+from napari_cryoet.cli.arguments import annotation_id, run_id
 from napari_cryoet.cli.parser import build_parser
 from napari_cryoet.packs.demo.content import RUNS
 
@@ -103,15 +103,26 @@ def test_what_is_not_understood_ends_with_two(arguments: list[str], capsys: pyte
     assert "usage:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "number"), [("506", 506), ("RN-506", 506), ("AN-12", 12), (" 7 ", 7)])
+@pytest.mark.parametrize(("text", "number"), [("506", 506), ("RN-506", 506), ("rn-12", 12), (" 7 ", 7)])
 def test_ids_are_taken_as_the_portal_writes_them(text: str, number: int) -> None:
-    assert record_id(text) == number
+    assert run_id(text) == number
+    assert annotation_id("AN-12") == 12
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "RN-", "10000000000", "1 2"])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
-        record_id(text)
+        run_id(text)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--run", "DS-10000"], ["--dataset", "RN-506"], ["--deposition", "DS-1"], ["--annotations", "RN-506"]]
+)
+def test_an_id_of_another_kind_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["open", "demo", *arguments])
+    assert end.value.code == 2
+    assert "ids of those look like" in capsys.readouterr().err
 
 
 def test_debug_is_understood_before_and_after_the_command() -> None:

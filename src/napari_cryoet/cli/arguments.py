@@ -9,19 +9,31 @@ from collections.abc import Callable, Sequence
 KEPT = ("metadata", "demo", "pixels")
 
 
-def record_id(text: str) -> int:
-    """Return the number of an id as the portal writes it: ``506``, ``RN-506``, ``AN-12``."""
-    match = re.fullmatch(r"(?:[A-Za-z]{2,5}-)?([0-9]{1,9})", text.strip())
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no id; ids look like 506 or RN-506")
-    return int(match[1])
+def record_id(kind: str, prefix: str) -> Callable[[str], int]:
+    """Return a type of argument: the number of an id of one kind as the portal writes it, ``506`` or ``RN-506``."""
+
+    def number(text: str) -> int:
+        match = re.fullmatch(r"(?:([A-Za-z]{2,5})-)?([0-9]{1,9})", text.strip())
+        if not match:
+            raise argparse.ArgumentTypeError(f"{text!r} is no id; ids look like 506 or {prefix}-506")
+        if match[1] and match[1].upper() != prefix:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {kind}; ids of those look like 506 or {prefix}-506")
+        return int(match[2])
+
+    return number
+
+
+deposition_id = record_id("deposition", "CZCDP")
+dataset_id = record_id("dataset", "DS")
+run_id = record_id("run", "RN")
+annotation_id = record_id("annotation", "AN")
 
 
 def which_annotations(text: str) -> str | tuple[int, ...]:
     """Return which annotations are meant: a word, or their ids."""
     if text in ("all", "default", "none"):
         return text
-    return tuple(record_id(part) for part in text.split(","))
+    return tuple(annotation_id(part) for part in text.split(","))
 
 
 def words_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -13,12 +13,14 @@ from napari_cryoet.cli.arguments import (
     KEPT,
     angstrom,
     cache_limit,
+    dataset_id,
+    deposition_id,
     kept_thing,
     megabytes,
     one_or_two_spacings,
     port,
     positive_number,
-    record_id,
+    run_id,
     seconds,
     share,
     symmetry,
@@ -93,9 +95,9 @@ def _add_open(commands: Any) -> None:
     )
     _add_source(parser)
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--deposition", type=record_id, metavar="ID", help="show this deposition")
-    place.add_argument("--dataset", type=record_id, metavar="ID", help="show this dataset")
-    place.add_argument("--run", type=record_id, metavar="ID", help="open this run's default tomogram")
+    place.add_argument("--deposition", type=deposition_id, metavar="ID", help="show this deposition")
+    place.add_argument("--dataset", type=dataset_id, metavar="ID", help="show this dataset")
+    place.add_argument("--run", type=run_id, metavar="ID", help="open this run's default tomogram")
     parser.add_argument("--offline", action="store_true", help="send nothing: show only what was loaded before")
     parser.add_argument("--max-mb", type=megabytes, metavar="N", help="let at most N MB come over the network")
     _add_window_options(parser)
@@ -133,7 +135,7 @@ def _add_download(commands: Any) -> None:
         "fetches only what isn't complete.",
     )
     _add_source(parser)
-    parser.add_argument("--run", type=record_id, required=True, metavar="ID", help="the run")
+    parser.add_argument("--run", type=run_id, required=True, metavar="ID", help="the run")
     parser.add_argument(
         "--what",
         type=words_of(_WHAT),
