@@ -175,11 +175,20 @@ def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
 def first_sight_bytes(tomogram: Tomogram) -> int:
     """About how much is fetched before the middle plane of a portal tomogram is sharp.
 
-    The portal's blocks hold two z planes of 256 x 256 float32 voxels, and noise hardly compresses.
+    Of an MRC file that is one plane. The portal's blocks hold two z planes of 256 x 256 float32 voxels, and noise
+    hardly compresses.
     """
+    if not tomogram.https_omezarr_dir and tomogram.https_mrc_file:
+        return 4 * tomogram.size_x * tomogram.size_y
     side_x, side_y = (-(-size // 256) * 256 for size in (tomogram.size_x, tomogram.size_y))
     whole_plane_pair = 2 * 4 * min(side_x * side_y, int(1.2 * tomogram.size_x * tomogram.size_y))
-    return min(whole_plane_pair, int(tomogram.file_size_omezarr or whole_plane_pair))
+    size_bytes = tomogram.file_size_omezarr or 0
+    return min(whole_plane_pair, int(size_bytes)) if size_bytes > 0 else whole_plane_pair
+
+
+def is_openable(tomogram: Tomogram) -> bool:
+    """Whether the portal lists a file that can be streamed."""
+    return bool(tomogram.https_omezarr_dir or tomogram.https_mrc_file)
 
 
 def _rows_of(page: RunPage, annotation: Annotation, tomogram: Tomogram | None) -> Iterator[AnnotationRow]:

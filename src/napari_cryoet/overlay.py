@@ -133,7 +133,8 @@ def why_not_drawable(file: AnnotationFile) -> str:
             ShapeType.ANNOTATION_CAPTION: "This is a text about an annotation: it can be read, not drawn.",
         }.get(shape, f"This kind of annotation ({plain(str(shape))!r}) is unknown to this version of napari-cryoet.")
     if file.format not in formats:
-        return f"A {shape} in the format {plain(file.format)!r} can be downloaded but not drawn."
+        article = "An" if str(shape)[:1] in "AEIOU" else "A"
+        return f"{article} {shape} in the format {plain(file.format)!r} can be downloaded but not drawn."
     return ""
 
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.outline import first_sight_bytes
+from napari_cryoet.outline import first_sight_bytes, is_openable
 from napari_cryoet.records import Tomogram
 from napari_cryoet.wording import size_text
 
@@ -62,12 +62,12 @@ class OpenButton(QPushButton):
 
     def _update(self) -> None:
         tomogram = self._tomogram
-        self.setEnabled(tomogram is not None and bool(tomogram.https_omezarr_dir))
+        self.setEnabled(tomogram is not None and is_openable(tomogram))
         if self._loading is not None:
             self._show("stop", f"Stop  {self._loading}".rstrip(), "Stop opening the tomogram")
             self.setEnabled(True)
-        elif tomogram is None or not tomogram.https_omezarr_dir:
-            self._show("volume", "No OME-Zarr to open", "This tomogram has no OME-Zarr file to stream from")
+        elif tomogram is None or not is_openable(tomogram):
+            self._show("volume", "No file to open", "The portal lists no OME-Zarr and no MRC file for this tomogram")
         elif tomogram.id in self._opened:
             self._show("eye", "Open in the viewer", "This tomogram is open; go to its layer")
         else:
