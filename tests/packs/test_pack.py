@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 
 import pytest
 
@@ -120,6 +122,17 @@ def test_a_damaged_table_is_named(tmp_path, manifest, text, words):
     (tmp_path / "tables" / "runs.json").write_text(text)
     with pytest.raises(PackError, match=words):
         pack.tables["runs"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and pipes lie elsewhere")
+def test_a_table_that_cannot_be_read_is_not_taken_for_a_missing_one(tmp_path, manifest):
+    tables = write_pack(tmp_path, manifest, {}).folder / "tables"
+    (tables / "runs.json").symlink_to(tmp_path / "gone.json")
+    with pytest.raises(PackError, match=r"runs\.json can't be read"):
+        open_pack(tmp_path).tables["runs"]
+    os.mkfifo(tables / "datasets.json")
+    with pytest.raises(PackError, match=r"datasets\.json isn't a file"):
+        open_pack(tmp_path).tables["datasets"]
 
 
 def test_a_table_is_not_read_beyond_its_bound(tmp_path, manifest, monkeypatch):

@@ -283,7 +283,10 @@ def test_opening_asks_nobody(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("source", ["", "  ", "ftp://example.org/pack", "http://", "https://[::1", "file:///packs/one"])
+@pytest.mark.parametrize(
+    "source",
+    ["", "  ", "ftp://example.org/pack", "http://", "https://[::1", "file:///packs/one", "https://example.org:99999/"],
+)
 def test_what_cannot_be_a_source_is_told_at_once(source):
     with pytest.raises(PortalError, match=r"No source is named|isn't the address of a portal") as caught:
         open_portal(source)

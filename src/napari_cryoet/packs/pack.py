@@ -249,7 +249,7 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _read_table(path: Path, name: str) -> tuple[Row, ...]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return ()
     return _checked_rows(name, _read_json(path, MAX_TABLE_BYTES))
 
@@ -295,6 +295,8 @@ def _table_text(name: str, rows: Iterable[Row]) -> str:
 
 def _read_json(path: Path, max_bytes: int) -> Any:
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise PackError(f"{path} isn't a file.")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as error:

@@ -338,7 +338,7 @@ def _reason(error: NetworkError) -> str:
 def _host_of(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host = parts.hostname if parts.scheme in ("http", "https") else None
+        host = parts.hostname if parts.scheme in ("http", "https") and parts.port != 0 else None
     except ValueError:  # what is no address at all
         host = None
     if host is None:
