@@ -65,6 +65,13 @@ def test_a_dry_run_tells_sizes_and_writes_nothing(
     assert not (tmp_path / "to").exists()
 
 
+def test_sizes_that_nobody_knows_are_not_called_nothing(
+    demo_pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["download", str(demo_pack), "--run", str(RUN), "--what", "metadata", "--to", str(tmp_path)]) == 0
+    assert "items of run DEMO_001, 15 files of unknown size\n" in capsys.readouterr().err
+
+
 def test_a_file_in_the_way_is_named_and_replaced_only_when_allowed(
     demo_pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,8 +59,9 @@ def _tell_plan(plan: Plan, options: argparse.Namespace, existing: Existing, stop
 
 
 def _headline(plan: Plan) -> str:
-    unknown = f", and {count_text(plan.n_unknown_sizes, 'file')} of unknown size" if plan.n_unknown_sizes else ""
-    return f"{count_text(len(plan.items), 'item')} of run {plan.run.name}, {size_text(plan.total_bytes)}{unknown}"
+    known = [size_text(plan.total_bytes)] if plan.total_bytes or not plan.n_unknown_sizes else []
+    unknown = [f"{count_text(plan.n_unknown_sizes, 'file')} of unknown size"] if plan.n_unknown_sizes else []
+    return f"{count_text(len(plan.items), 'item')} of run {plan.run.name}, {' and '.join(known + unknown)}"
 
 
 def _progress_text(progress: Progress) -> str:
