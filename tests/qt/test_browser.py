@@ -225,6 +225,17 @@ def test_an_unknown_id_says_so(qtbot, browser):
     assert browser.screens.notice.text == "This source has no annotation with the id 99."
 
 
+def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_before(qtbot, browser, portal):
+    search_for(qtbot, browser, "10001")
+    switch = browser.screens.switch
+    assert switch.tabText(0) == "Datasets 1"
+    portal.error = NO_NETWORK
+    with qtbot.waitSignal(browser.session.failed):
+        browser.use_source("/packs/gone")
+        assert browser.screens.source_bar.button.text() == "gone"  # until it tells its own name
+    assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
+
+
 @pytest.mark.parametrize("link", ["https://cryoetdataportal.czscience.com/runs/507?tab=x", "<s3://bucket/10001/TS_1>"])
 def test_a_pasted_link_jumps_by_itself_and_narrows_no_list(qtbot, browser, link):
     arrived = browser.navigator.run_arrived if "runs" in link else browser.screens.dataset.page_requested

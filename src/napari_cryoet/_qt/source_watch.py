@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.message_panel import Action
@@ -28,7 +30,9 @@ class SourceWatch(QObject):
         self._is_preparing = False
         screens.datasets.clear()
         screens.depositions.clear()
+        screens.switch.set_found(None)
         screens.switch.setEnabled(False)  # there is nothing of either kind yet
+        screens.source_bar.set_source(_name_of(source), source)  # until it tells its own name
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
         screens.datasets.show_loading("Loading datasets…")
 
@@ -42,7 +46,7 @@ class SourceWatch(QObject):
 
     def _stop_preparing(self) -> None:
         self._session.stop_opening()
-        self._screens.source_bar.set_state("")
+        self._screens.source_bar.set_source("", "")
         self._screens.show_start()
 
     def _on_failed(self, error: CryoETError) -> None:
@@ -51,3 +55,11 @@ class SourceWatch(QObject):
         else:
             self._screens.source_bar.set_state("not reached", is_offline=True, reason=str(error))
             self._screens.datasets.show_error(error, self._session.retry)
+
+
+def _name_of(source: str) -> str:
+    """What to call a source that hasn't answered yet."""
+    _, is_address, rest = source.partition("://")
+    if is_address:
+        return rest.partition("/")[0] or source
+    return {"live": "CryoET Data Portal", "demo": "Demo"}.get(source) or Path(source).name or source
