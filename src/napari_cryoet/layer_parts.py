@@ -46,7 +46,8 @@ def _levels(levels: list[Any]) -> Any:
 def image_spec(volume: Volume, stop: threading.Event | None, **options: Any) -> LayerSpec:
     """An Image layer with contrast limits from the planes that are seen first."""
     limits = _limits(volume, stop)
-    options |= {"multiscale": len(volume.levels) > 1, "colormap": "gray"}
+    # not for napari to guess: it takes an axis of 3 or 4 voxels, to which a thin volume is padded, for colours
+    options |= {"multiscale": len(volume.levels) > 1, "colormap": "gray", "rgb": False}
     return LayerSpec(_levels(volume.levels), options | ({} if limits is None else {"contrast_limits": limits}), "image")
 
 

@@ -98,7 +98,8 @@ def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, given: d
     data = pyramid.levels if len(pyramid.levels) > 1 else pyramid.levels[0]
     if _is_labels(pyramid):
         return LayerSpec(data, defaults | given, "labels")
-    said: dict[str, Any] = {"visible": channel.is_visible} | ({"colormap": channel.color} if channel.color else {})
+    said: dict[str, Any] = {"visible": channel.is_visible, "rgb": False}
+    said |= {"colormap": channel.color} if channel.color else {}
     if "contrast_limits" not in given:
         said["contrast_limits"] = channel.window or _limits(pyramid)
     return LayerSpec(data, defaults | said | given, "image")

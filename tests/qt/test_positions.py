@@ -368,3 +368,14 @@ def test_spacings_only_scale(empty_volume, place, of_tomogram, of_file):
     voxel = image.world_to_data(picks.data_to_world(picks.data[0]))
 
     np.testing.assert_allclose(voxel, np.array(place) * of_file / of_tomogram, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape_zyx", [(40, 60, 1), (1, 40, 60), (40, 60, 3), (1, 1, 1)])
+def test_a_volume_one_voxel_thin_is_a_volume_and_no_colour_picture(tmp_path, viewer_model, shape_zyx):
+    volume = np.random.default_rng(0).normal(size=shape_zyx).astype(np.float32)
+    write_pyramid(tmp_path / "thin.zarr", volume, SPACING)
+    (layer,) = add_layers(viewer_model, [load_tomogram(tmp_path / "thin.zarr")])
+    assert (layer.ndim, layer.rgb) == (3, False)
+    corner = np.array(shape_zyx) - 1
+    assert np.asarray(layer.data[0][tuple(corner)]) == volume[tuple(corner)]
+    np.testing.assert_allclose(layer.data_to_world(corner), corner * SPACING)
