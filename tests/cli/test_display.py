@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,17 @@ def test_a_virtual_display_lasts_as_long_as_the_command(monkeypatch: pytest.Monk
         assert name.removeprefix(":").isdecimal()
         assert [server.poll() for server in servers] == [None]
     assert servers[0].poll() is not None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there are virtual displays")
+def test_files_beside_which_a_command_is_typed_are_no_part_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "argparse.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    monkeypatch.setattr(display, "virtual_display", lambda _size_px: nullcontext(":99"))
+    assert display.run_on_virtual_display(["--version"], size_px=(400, 300)) == 0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there are virtual displays")

@@ -38,7 +38,7 @@ def run_on_virtual_display(arguments: Sequence[str], *, size_px: tuple[int, int]
     """
     with virtual_display(size_px) as display:
         environment = {**os.environ, "DISPLAY": display}
-        command = [sys.executable, "-m", "napari_cryoet.cli", *arguments]
+        command = [sys.executable, *_path_options(), "-m", "napari_cryoet.cli", *arguments]
         with (
             subprocess.Popen(command, env=environment) as process,  # noqa: S603 - ourselves, as we were called
             passing_on_termination(process),
@@ -47,6 +47,11 @@ def run_on_virtual_display(arguments: Sequence[str], *, size_px: tuple[int, int]
     if code < 0:
         raise CryoETError(f"Drawing ended with a crash ({_signal_name(-code)}).", hint=QT_HINT)
     return code
+
+
+def _path_options() -> list[str]:
+    """Let Python import nothing from the folder that the command was typed in, unless it does so already."""
+    return [] if "" in sys.path or os.getcwd() in sys.path else ["-P"]
 
 
 #: What to do where Qt doesn't start; the libraries are those that a bare Debian lacks.
