@@ -4,7 +4,8 @@ import re
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import FormatError, PackError, StreamError
+from napari_cryoet import readers
+from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.packs.pack import Manifest, write_pack
@@ -277,3 +278,16 @@ class TestOverHttp:
     def test_what_the_server_lacks_is_an_error_in_words(self, served):
         with pytest.raises(StreamError):
             get_reader(served.files_url.rstrip("/") + "/nowhere.ndjson")
+
+    @pytest.mark.parametrize("name", ["nowhere.zarr", "nowhere.mrc"])
+    def test_a_volume_that_the_server_lacks_is_told_and_not_just_refused(self, served, name):
+        address = served.files_url + name
+        with pytest.raises(FormatError, match=rf"There is no .*{name}"):
+            get_reader(address)(address)
+
+    def test_what_else_a_server_has_is_left_to_others(self, demo_pack, served, monkeypatch):
+        def refuse(_path):
+            raise OtherKindError("This is something else.")
+
+        monkeypatch.setattr(readers, "open_volume", refuse)
+        assert get_reader(self.addresses(demo_pack, served, ".zarr")[0]) is None

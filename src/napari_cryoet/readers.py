@@ -21,6 +21,7 @@ import numpy as np
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
+from napari_cryoet.links import is_web_address
 from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
 from napari_cryoet.outline import outline_run
 from napari_cryoet.packs.pack import is_pack
@@ -35,6 +36,7 @@ LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
 
 _HEAD_BYTES: Final = 2**16
+_OF_A_ZARR: Final = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 #: Endings of files that hardly hold anything else.
 _ONLY_PICKS: Final = frozenset({".star", ".tbl"})
 #: Of volumes likewise; .map and .rec are the endings of many things.
@@ -148,7 +150,8 @@ def _volume_reader(path: str, suffix: str) -> ReaderFunction | None:
     try:
         volume = open_volume(path)
     except OtherKindError as error:
-        return partial(_raise, error) if suffix in _ONLY_VOLUMES else None
+        is_told = suffix in _ONLY_VOLUMES or (is_web_address(path) and _is_nothing_at(path))
+        return partial(_raise, error) if is_told else None
     except FormatError as error:
         return partial(_raise, error)
     try:
@@ -159,6 +162,15 @@ def _volume_reader(path: str, suffix: str) -> ReaderFunction | None:
 
 def _raise(error: FormatError, _path: Any) -> list[LayerData]:
     raise error
+
+
+def _is_nothing_at(address: str) -> bool:
+    """Whether there is nothing that others could read: no file, or nothing of a zarr."""
+    from napari_cryoet.streaming.sources import open_source
+
+    source = open_source(address)
+    names = _OF_A_ZARR if suffix_of(address) == ".zarr" else ("",)
+    return all(source.read(name, length=1) is None for name in names)
 
 
 def _read_tomogram(path: Any) -> list[LayerData]:
