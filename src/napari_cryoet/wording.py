@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from napari_cryoet.policy import MEGABYTE, Policy
-from napari_cryoet.portal.pages import Freshness, ObjectCount
+from napari_cryoet.portal.pages import Freshness, ObjectCount, RunCount, RunRow
 from napari_cryoet.records import DepositionTitle
 from napari_cryoet.vocabulary import DepositionKind
 
@@ -104,6 +104,11 @@ def short_species(name: str | None) -> str:
 def plain(text: str | None) -> str:
     """A remote text on one line, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text or "").split())
+
+
+def run_title(run: RunRow | RunCount) -> str:
+    """What a run is called: its name, or its id where that has nothing to show."""
+    return plain(run.name) or f"RN-{run.id}"
 
 
 def joined(*parts: str) -> str:

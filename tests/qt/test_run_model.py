@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from qtpy.QtCore import QModelIndex, Qt
 
@@ -115,3 +117,12 @@ def test_rows_can_be_read_aloud(model):
     assert text == (
         "TS_000, 2 tomograms · 13.48 Å · 1.66 GB, cytosolic ribosome 2 · fatty acid synthase 2 · membrane 2"
     )
+
+
+def test_a_run_whose_name_shows_nothing_is_called_by_its_id(model):
+    model.restart()
+    whole = page(0)
+    model.add_page(replace(whole, runs=(replace(whole.runs[0], name=" \u202e"), *whole.runs[1:])))
+    run = model.run_at(model.index(0))
+    assert model.data(model.index(0)) == f"RN-{run.id}"
+    assert model.data(model.index(0), Qt.ItemDataRole.AccessibleTextRole).startswith(f"RN-{run.id}, ")

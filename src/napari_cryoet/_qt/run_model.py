@@ -17,7 +17,7 @@ from napari_cryoet.wording import (
     dimensions_text,
     joined,
     objects_text,
-    plain,
+    run_title,
     size_text,
     spacing_text,
 )
@@ -185,7 +185,7 @@ def annotations_of(run: RunRow) -> str:
 def _text_of(run: RunRow, role: int) -> str | None:
     match role:
         case Qt.ItemDataRole.DisplayRole:
-            return plain(run.name)
+            return run_title(run)
         case Qt.ItemDataRole.ToolTipRole:
             size = dimensions_text(run.size_x, run.size_y, run.size_z)
             voxels = f"{size} voxels" if size else ""
@@ -194,5 +194,5 @@ def _text_of(run: RunRow, role: int) -> str | None:
             )
             return plain_tooltip(f"{run.name} (RN-{run.id})\n{joined(facts_of(run), voxels)}\n{objects}".strip())
         case Qt.ItemDataRole.AccessibleTextRole:
-            return f"{plain(run.name)}, {facts_of(run)}, {annotations_of(run)}"
+            return f"{run_title(run)}, {facts_of(run)}, {annotations_of(run)}"
     return None
