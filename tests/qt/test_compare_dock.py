@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Points
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from napari_cryoet import compare, load_annotation, open_portal, report_text
 from napari_cryoet._qt import compare_dock
@@ -343,6 +343,20 @@ class TestAfterwards:
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(plain_report(compared.comparison)))
         compared.save_json(tmp_path / "absent" / "numbers.json")
         assert "could not be written" in compared.message.text()
+
+    @pytest.mark.parametrize("answer", ["Yes", "Cancel"])
+    def test_a_name_without_its_ending_gets_it_and_what_is_there_is_asked_about(
+        self, qtbot, compared, tmp_path, monkeypatch, answer
+    ):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "numbers"), ""))
+        click(qtbot, compared.results.save)
+        (path,) = tmp_path.iterdir()
+        assert path.name == "numbers.json"
+
+        path.write_text("of last week")
+        monkeypatch.setattr(QMessageBox, "question", lambda *_args: QMessageBox.StandardButton[answer])
+        click(qtbot, compared.results.save)
+        assert (path.read_text() == "of last week") == (answer == "Cancel")
 
     def test_what_was_saved_before_stays_where_the_disk_takes_no_more(self, compared, tmp_path, monkeypatch):
         path = tmp_path / "numbers.json"

@@ -237,6 +237,7 @@ class TestTheTable:
         table.table.setCurrentCell(0, 0)
         before = known_diameters()[0].diameter_angstrom
         press(Qt.Key.Key_Return)
+        assert QApplication.focusWidget().accessibleName() == "Diameter of cytosolic ribosome in nm"
         qtbot.keyClicks(QApplication.focusWidget(), "12.5")
         press(Qt.Key.Key_Return)
         assert known_diameters()[0].diameter_angstrom == 125

@@ -94,7 +94,7 @@ def test_addresses_open(viewer, demo_pack):
             url = f"{server.files_url.rstrip('/')}/{path.relative_to(demo_pack / 'files').as_posix()}"
             layers = viewer.open(url, plugin="napari-cryoet")
             assert layers, url
-            assert isinstance(layers[0], kind | Labels), url
+            assert isinstance(layers[-1], kind | Labels), url
 
 
 def test_a_pack_opens_its_default_run(viewer, demo_pack):

@@ -159,7 +159,7 @@ class TestAsking:
     def test_what_a_person_says_places_the_picks(self, viewer, star, answers):
         asked, said = answers
         said.append(Answer(5.0, (80, 100, 120)))
-        points, _arrows = viewer.open(str(star), plugin=PLUGIN)
+        _arrows, points = viewer.open(str(star), plugin=PLUGIN)
 
         assert asked[0][1] == ("spacing_angstrom", "shape_zyx")
         np.testing.assert_allclose(points.data, [[2, 4, 6], [8, 10, 12]])

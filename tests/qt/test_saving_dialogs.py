@@ -93,7 +93,7 @@ class TestInAWindow:
             qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
 
         timer = self.answer(qtbot, ContextDialog, act)
-        points, _arrows = viewer.open(str(path), plugin=PLUGIN)
+        _arrows, points = viewer.open(str(path), plugin=PLUGIN)
         timer.stop()
 
         assert "doesn't say how large the tomogram is" in asked[0]

@@ -9,14 +9,16 @@ from typing import Any
 
 from napari.viewer import Viewer, current_viewer
 from qtpy.QtCore import QCoreApplication, Qt, QThread
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.readers import LayerData, read_pick_file
+from napari_cryoet.wording import plain
 
 _KEEP_VOXELS = "Open in voxels"
 
@@ -79,6 +81,8 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     if viewer is None or is_script or not said:
         return True
     box = QMessageBox(viewer.window._qt_window)
+    box.setObjectName("writeQuestion")
+    box.setStyleSheet(style_sheet(colors_of(viewer.theme), "writeQuestion"))
     box.setWindowTitle("What this file won't hold")
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(f"Before {name} is written:")
@@ -89,6 +93,14 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     box.setEscapeButton(cancel)
     box.exec()
     return box.clickedButton() is write
+
+
+def agrees_to_replace(parent: QWidget, title: str, path: Path) -> bool:
+    """Ask about a file that the dialog for files knew nothing of, since it saw the name without its ending."""
+    buttons = QMessageBox.StandardButton
+    question = f"There is a {plain(path.name)} already. Replace it?"
+    answer = QMessageBox.question(parent, title, question, buttons.Yes | buttons.Cancel, buttons.Cancel)
+    return bool(answer == buttons.Yes)
 
 
 def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:

@@ -186,7 +186,7 @@ class AveragePanel(QWidget):
             return "off"
         usable, count = len(self._usable()), len(self.mean)
         if not self._wanted:
-            return "keep some picks first"
+            return "none is kept"
         left_out = len(self._wanted) - usable
         words = f"{count:,}" if count == usable else f"{count:,} of {usable:,}…"
         how = ", aligned" if self._cube.is_oriented else ", not aligned"

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, 
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.asking import agrees_to_replace
 from napari_cryoet._qt.compare_form import CompareForm
 from napari_cryoet._qt.compare_results import CompareResults
 from napari_cryoet._qt.dock import Dock
@@ -183,9 +184,14 @@ class CompareDock(Dock):
             self._set_state()
 
     def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the comparison", "comparison.json", "JSON (*.json)")
-        if path:
-            self.save_json(Path(path))
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the comparison", "comparison.json", "JSON (*.json)")
+        path = Path(chosen)
+        if chosen and not path.suffix:
+            path = path.with_name(f"{path.name}.json")
+            if path.exists() and not agrees_to_replace(self, "Save the comparison", path):
+                return
+        if chosen:
+            self.save_json(path)
 
     def _set_state(self) -> None:
         is_running = self.tasks.is_running(KEY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -12,6 +12,8 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLineEdit,
     QPushButton,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -57,6 +59,17 @@ class _Table(QTableWidget):
             super().keyPressEvent(event)
 
 
+class _Named(QStyledItemDelegate):
+    """Says what is typed to those who don't see the row."""
+
+    def createEditor(self, parent: QWidget | None, option: QStyleOptionViewItem, index: QModelIndex) -> QWidget | None:
+        """As Qt makes it, with a name."""
+        editor = super().createEditor(parent, option, index)
+        if editor is not None:
+            editor.setAccessibleName(f"Diameter of {index.siblingAtColumn(0).data()} in nm")
+        return editor
+
+
 class DiameterTable(QWidget):
     """Objects by name and id with their diameters in nm; double-click, Enter or F2 edits, Delete undoes a change."""
 
@@ -66,6 +79,7 @@ class DiameterTable(QWidget):
         super().__init__(parent)
         self.table = _Table()
         self.table.setObjectName("diameterTable")
+        self.table.setItemDelegate(_Named(self.table))
         self.table.setAccessibleName("Objects and their diameters")
         self.table.setHorizontalHeaderLabels(["Object", "Diameter, nm"])
         if (size := self.table.horizontalHeaderItem(1)) is not None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
+from napari_cryoet._qt.asking import agrees_to_replace
 from napari_cryoet._qt.export_form import kept_picks_of
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
@@ -117,17 +118,10 @@ class ReviewResults(QWidget):
         if not path.suffix:
             path = path.with_name(path.name + SUFFIXES[name])
             may_replace = path.exists()
-            if may_replace and not self._asks_to_replace(path):
+            if may_replace and not agrees_to_replace(self, "Export kept picks", path):
                 return
         is_of_kind = path.suffix.lower() == SUFFIXES[name]
         self.export_kept(path, format=name if is_of_kind else None, overwrite=may_replace)
-
-    def _asks_to_replace(self, path: Path) -> bool:
-        """Ask about a file that the dialog knew nothing of, since it saw the name without its ending."""
-        buttons = QMessageBox.StandardButton
-        question = f"There is a {path.name} already. Replace it?"
-        answer = QMessageBox.question(self, "Export kept picks", question, buttons.Yes | buttons.Cancel, buttons.Cancel)
-        return bool(answer == buttons.Yes)
 
     def _on_written(self, written: Written) -> None:
         self.told.emit(" ".join([f"Wrote {written.count:,} picks to {written.path.name}.", *written.losses]))
