@@ -226,6 +226,19 @@ def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run):
     assert (look.name, look.is_visible) == ("My picks", False)
 
 
+def test_m_opens_the_menu_of_the_row_that_the_keys_are_on(qtbot, at_run):
+    run = at_run.screens.run
+    tick = first_that(run.annotations, is_points)
+    run.tree.setCurrentIndex(tick)
+    for rows, record in ((run.tree, run.annotations.record_at(tick)), (run.tomograms, run.tomograms.current_tomogram)):
+        with qtbot.waitSignal(rows.menu_requested) as asked:
+            qtbot.keyClick(rows, Qt.Key.Key_M)
+        menu = QApplication.activePopupWidget()
+        assert isinstance(menu, QMenu)
+        menu.close()
+        assert asked.args[0] == record
+
+
 def test_the_menu_of_a_row_of_picks_leads_to_their_review(qtbot, at_run, monkeypatch):
     reviewed = []
     monkeypatch.setattr("napari_cryoet._qt.browser.review_picks", lambda _viewer, layer: reviewed.append(layer))

@@ -48,7 +48,7 @@ class AnnotationTree(QTreeView):
             self.setExpanded(index, not isinstance(self._annotations.record_at(index), Apart))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Space and Enter show or hide, D ticks for download, Up leaves from the top."""
+        """Space and Enter show or hide, D ticks for download, M opens the menu, Up leaves from the top."""
         if event is None:
             return
         index = self.currentIndex()
@@ -59,6 +59,8 @@ class AnnotationTree(QTreeView):
             self.setExpanded(index.siblingAtColumn(0), not self.isExpanded(index.siblingAtColumn(0)))
         elif index.isValid() and event.key() == Qt.Key.Key_D:
             self._annotations.toggle(index, Column.DOWNLOAD)
+        elif event.key() == Qt.Key.Key_M:  # not every keyboard has a key for menus
+            self._offer_menu(index)
         elif event.key() == Qt.Key.Key_Up and not self.indexAbove(index).isValid():
             self.left_upwards.emit()
         else:
@@ -66,15 +68,18 @@ class AnnotationTree(QTreeView):
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
         """The menu of a row, by mouse or by the menu key."""
-        viewport = self.viewport()
-        if event is None or viewport is None:
+        if event is None:
             return
-        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
-        index = self.indexAt(event.pos()) if by_mouse else self.currentIndex()
-        row = self._annotations.record_at(index)
-        if isinstance(row, AnnotationRow):
-            where = event.globalPos() if by_mouse else viewport.mapToGlobal(self.visualRect(index).bottomLeft())
-            self.menu_requested.emit(row, where)
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            self._offer_menu(self.indexAt(event.pos()), event.globalPos())
+        else:
+            self._offer_menu(self.currentIndex())
+
+    def _offer_menu(self, index: QModelIndex, where: QPoint | None = None) -> None:
+        """Ask for the menu of a row, by default below it."""
+        row, viewport = self._annotations.record_at(index), self.viewport()
+        if isinstance(row, AnnotationRow) and viewport is not None:
+            self.menu_requested.emit(row, where or viewport.mapToGlobal(self.visualRect(index).bottomLeft()))
 
     def focusInEvent(self, event: QFocusEvent | None) -> None:
         """Whoever comes with the keys sees on which row they are."""

@@ -98,19 +98,26 @@ class TomogramList(RecordList):
             self.toggle_download(item)
         elif event.key() in ENTER_KEYS:
             self.open_requested.emit(item.data(Role.RECORD))
+        elif event.key() == Qt.Key.Key_M:  # not every keyboard has a key for menus
+            self._offer_menu(item)
         else:
             super().keyPressEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
         """The menu of a row, by mouse or by the menu key."""
-        viewport = self.viewport()
-        if event is None or viewport is None:
+        if event is None:
             return
-        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
-        item = self.itemAt(event.pos()) if by_mouse else self.currentItem()
-        if item is not None:
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            self._offer_menu(self.itemAt(event.pos()), event.globalPos())
+        else:
+            self._offer_menu(self.currentItem())
+
+    def _offer_menu(self, item: QListWidgetItem | None, where: QPoint | None = None) -> None:
+        """Ask for the menu of a row, by default below it."""
+        viewport = self.viewport()
+        if item is not None and viewport is not None:
             below = viewport.mapToGlobal(self.visualItemRect(item).bottomLeft())
-            self.menu_requested.emit(item.data(Role.RECORD), event.globalPos() if by_mouse else below)
+            self.menu_requested.emit(item.data(Role.RECORD), where or below)
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
         """A click at the right edge ticks for download."""
