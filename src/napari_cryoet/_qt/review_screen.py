@@ -35,7 +35,7 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
-KEYS: Final = "Space: next · Enter: fly there · Ctrl+Z: undo"
+KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
 
 
 class ReviewScreen(Dock):

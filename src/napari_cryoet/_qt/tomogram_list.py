@@ -90,7 +90,7 @@ class TomogramList(RecordList):
         self.downloads_changed.emit()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Enter opens, D ticks for download; the rest is Qt's."""
+        """Enter opens, D ticks for download, M opens the menu; the rest is Qt's."""
         item = self.currentItem()
         if event is None or item is None:
             super().keyPressEvent(event)
