@@ -113,3 +113,14 @@ def test_an_array_alone_is_shown_as_it_is(tmp_path):
 def test_complex_numbers_are_refused_in_words(tmp_path):
     with pytest.raises(FormatError, match="complex numbers"):
         specs_of(tmp_path, np.zeros((3, 4, 4), "c8"), "zyx")
+
+
+def test_a_volume_of_one_time_and_channel_has_the_place_that_its_own_axes_say(tmp_path):
+    from napari_cryoet.volumes import open_volume
+
+    write_image(tmp_path / "a.zarr", noise((1, 1, 4, 20, 20)), "tczyx")
+
+    (spec,) = layer_specs(open_volume(tmp_path / "a.zarr").pyramid)
+
+    assert spec.options["scale"] == (2.0, 0.5, 0.5)
+    assert spec.options["translate"] == (5.0, 0.0, 0.0)

@@ -117,11 +117,10 @@ def _world(pyramid: Pyramid) -> dict[str, Any]:
         "axis_labels": tuple(map(_text, pyramid.axes)),
         "units": tuple(unit if _UNIT.fullmatch(unit) else "pixel" for unit in pyramid.units),
     }
-    finest = parse_multiscale(pyramid.metadata, pyramid.place).levels[0]
-    if finest.scale is not None:
-        world["scale"] = finest.scale
-    if finest.translation is not None:
-        world["translate"] = finest.translation
+    if pyramid.scales[0] is not None:
+        world["scale"] = pyramid.scales[0]
+    if pyramid.translation is not None:
+        world["translate"] = pyramid.translation
     return world
 
 
