@@ -184,3 +184,17 @@ def test_masks_of_half_precision_are_read_and_infinite_numbers_refused():
     values[0, 0, 0] = np.inf
     with pytest.raises(FormatError, match="negative or very large numbers"):
         compare(mask(values), mask(values))
+
+
+def test_files_that_place_their_first_voxels_differently_are_told(tmp_path):
+    from napari_cryoet.comparison import open_annotation
+    from napari_cryoet.provenance import ORIGIN_KEY
+
+    about = {ORIGIN_KEY: [30.0, -20.0, 10.0], "voxel_spacing_angstrom": 10.0}
+    write_mask(np.ones((4, 5, 6), "u1"), tmp_path / "a.mrc", spacing_angstrom=10, about=about)
+    write_mask(np.ones((4, 5, 6), "u1"), tmp_path / "b.mrc", spacing_angstrom=10)
+    a, b = (open_annotation(str(tmp_path / name)) for name in ("a.mrc", "b.mrc"))
+
+    (note,) = compare(a, b).notes
+    assert "at x, y, z = 10, -20, 30 and B's at 0, 0, 0 Å" in note
+    assert compare(a, a).notes == ()

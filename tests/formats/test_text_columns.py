@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from napari_cryoet.formats import exchange
 from napari_cryoet.formats.exchange import numbers_in, typed
-from napari_cryoet.formats.tables import _quoted
-from napari_cryoet.formats.text_columns import read_separated, rows_as_text, texts_of, wholes
+from napari_cryoet.formats.text_columns import in_quotes, read_separated, rows_as_text, texts_of, wholes
 
 SPELLINGS = ["0", "-0", "7", "+7", "007", "-012", "0x1F", "12345678901234567890", "1_000", "", " 3", "3 ", "1."]
 SPELLINGS += [".5", "1e5", "1E-5", "+1.5", "0.1", "5e-324", "1,5", "2024-01-05", "True", "None", "x", "é", "٣", "1d5"]
@@ -65,7 +64,7 @@ def test_reals_are_written_with_the_digits_that_tell_them_apart(values):
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8), min_size=1, max_size=8))
 def test_texts_in_a_csv_are_read_back(values):
     columns = {"a": np.arange(len(values)), "b": np.array(values, dtype=object)}
-    content = b"".join(rows_as_text(columns, separator=",", missing="", quoted=_quoted)).decode()
+    content = b"".join(rows_as_text(columns, separator=",", missing="", quoted=in_quotes)).decode()
 
     assert [row[1] for row in csv.reader(io.StringIO(content, newline=""))] == values
 

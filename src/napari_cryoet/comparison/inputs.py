@@ -16,6 +16,7 @@ from napari_cryoet.expecting import path_text
 from napari_cryoet.formats import ndjson
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, spacing_in_layout, suffix_of
 
@@ -99,6 +100,8 @@ def _open_mask(
     address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
 ) -> Mask:
     volume = open_volume(address, stop=stop)
+    if volume.origin_angstrom is not None:
+        about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
     return Mask(
         volume.levels[0],
         spacing if spacing is not None else _own_spacing(volume),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.volumes import name_of
 from napari_cryoet.wording import joined, plain
 
@@ -69,7 +70,20 @@ def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
         notes.append(f"Nothing says on which alignment {letter} was made; it was taken to be AL-{known}.")
     if a.spacing_angstrom != b.spacing_angstrom:
         notes.append(f"Voxels of A are {a.spacing_angstrom:g} Å wide and those of B {b.spacing_angstrom:g} Å.")
+    origin_a, origin_b = _origin_text(a), _origin_text(b)
+    if origin_a != origin_b:
+        notes.append(
+            f"A's file places its first voxel at x, y, z = {origin_a} and B's at {origin_b} Å; both were compared "
+            "from their first voxels."
+        )
     return tuple(notes)
+
+
+def _origin_text(side: Side) -> str:
+    """Where the side's own file puts its first voxel, x, y, z in ångström."""
+    origin = side.about.get(ORIGIN_KEY)
+    is_known = isinstance(origin, list | tuple) and all(isinstance(value, int | float) for value in origin)
+    return ", ".join(f"{value:.6g}" for value in (reversed(origin) if is_known and origin else (0, 0, 0)))
 
 
 def plain_side(side: Side, count: int | None = None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     typed,
 )
-from napari_cryoet.formats.text_columns import read_separated, reals, rows_as_text, texts_of, wholes
+from napari_cryoet.formats.text_columns import in_quotes, read_separated, reals, rows_as_text, texts_of, wholes
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -181,16 +181,7 @@ def write_csv(picks: Picks, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(frame.columns)
     with path.open("ab") as file:
-        file.writelines(rows_as_text(dict(frame.items()), separator=",", missing="", quoted=_quoted))
-
-
-def _quoted(texts: pa.Array) -> pa.Array:
-    """Texts in quotes where they need some (RFC 4180)."""
-    import pyarrow.compute as pc
-
-    inner = pc.replace_substring(texts, '"', '""')
-    quoted = pc.binary_join_element_wise('"', inner, '"', "")
-    return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]'), quoted, texts)
+        file.writelines(rows_as_text(dict(frame.items()), separator=",", missing="", quoted=in_quotes))
 
 
 def write_parquet(picks: Picks, path: Path, notes: Mapping[str, Any]) -> None:

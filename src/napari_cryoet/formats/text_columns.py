@@ -192,6 +192,15 @@ def rows_as_text(
         yield joined(parts, separator, "\n")
 
 
+def in_quotes(texts: pa.Array) -> pa.Array:
+    """Texts in quotes where they need some between commas (RFC 4180)."""
+    import pyarrow.compute as pc
+
+    inner = pc.replace_substring(texts, '"', '""')
+    quoted = pc.binary_join_element_wise('"', inner, '"', "")
+    return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]'), quoted, texts)
+
+
 def as_texts(values: pa.Array, are_whole: bool) -> pa.Array:
     """Values as texts; reals that are all whole end in .0, so that they are known for reals."""
     import pyarrow as pa
