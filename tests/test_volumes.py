@@ -181,7 +181,7 @@ class TestOrigins:
 
         width, rotation = open_volume(tmp_path / "a.zarr").remarks
 
-        assert "1, 2, 3 wide along x, y, z, in no unit" in width
+        assert "widths of 1, 2, 3 along x, y, z, but in no unit of length that is known here (no unit)" in width
         assert "isn't followed here (rotation)" in rotation
 
     def test_the_shift_of_coarse_levels_is_no_origin(self, tmp_path):
@@ -209,6 +209,13 @@ class TestOrigins:
             file.write(struct.pack("<3f", 90, 90, 120))
         assert "angles of 90, 90, 120 degrees" in about(tmp_path / "a.mrc")["warnings"][0]
         assert about(tmp_path / "a.mrc")[ORIGIN_KEY] == [30, -40, 120.5]
+
+
+def test_complex_numbers_are_refused(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", data=np.ones(ZYX, np.complex64))
+
+    with pytest.raises(OtherKindError, match="complex numbers"):
+        open_volume(tmp_path / "a.zarr")
 
 
 def test_an_image_opens_for_others_as_it_is(tmp_path):

@@ -124,6 +124,8 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
         return _open_mrc(url_or_path, stop)
     _refuse_files(url_or_path)
     pyramid = _in_three_axes(_open_image(url_or_path, stop), name_of(url_or_path))
+    if pyramid.dtype.kind == "c":
+        raise OtherKindError(f"{name_of(url_or_path)} holds complex numbers, which can't be shown.")
     size_z, size_y, size_x = pyramid.shapes[0]
     origin = _origin(pyramid)
     return Volume(
@@ -279,7 +281,10 @@ def _remarks(pyramid: Pyramid, origin_angstrom: tuple[float, float, float] | Non
     scale = pyramid.scales[0]
     if scale is not None and len(scale) == len(AXES) and set(scale) != {1.0} and _in_angstrom(scale, pyramid) is None:
         z, y, x = scale
-        said.append(f"The file says that voxels are {x:.6g}, {y:.6g}, {z:.6g} wide along x, y, z, in {units}.")
+        said.append(
+            f"The file gives its voxels widths of {x:.6g}, {y:.6g}, {z:.6g} along x, y, z, but in no unit of length "
+            f"that is known here ({units})."
+        )
     if origin_angstrom is not None:
         said.append(_not_applied(origin_angstrom, "Å"))
     elif pyramid.translation is not None and any(pyramid.translation):
