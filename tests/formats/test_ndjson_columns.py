@@ -110,6 +110,15 @@ def test_what_is_of_a_piece_is_read_as_columns(name, monkeypatch):
     assert said(as_columns) == said(read(content, 2**40, monkeypatch))
 
 
+@pytest.mark.parametrize("name", [*EVEN, *ODD, *LINES])
+def test_anything_read_in_parts_comes_to_the_same(name, monkeypatch):
+    records = (EVEN | ODD).get(name)
+    content = content_of(records) if records else "\n".join(LINES[name]).encode(errors="surrogatepass")
+    monkeypatch.setattr(ndjson_columns, "_PART_BYTES", 10)
+
+    assert said(read(content, 0, monkeypatch)) == said(read(content, 2**40, monkeypatch))
+
+
 @pytest.mark.parametrize("name", [*ODD, *LINES])
 def test_anything_else_comes_to_the_same(name, monkeypatch):
     content = content_of(ODD[name]) if name in ODD else "\n".join(LINES[name]).encode(errors="surrogatepass")

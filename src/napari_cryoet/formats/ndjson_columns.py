@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _ROWS_AT_A_TIME: Final = 2**13  # of the longest texts in all columns, these are still less than Arrow's 2 GiB
 _BLOCK_BYTES: Final = 2**20
 _SLICE_BYTES: Final = 2**24
+_PART_BYTES: Final = 2**24
 _LF: Final = 10
 _ANYTHING: Final = 0.5  # in the place of numbers that aren't written
 
@@ -57,11 +58,15 @@ def read_even(
         }
     )
     try:
-        table = arrow_json.read_json(
-            pa.BufferReader(content),
-            arrow_json.ReadOptions(block_size=_BLOCK_BYTES),
-            arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
-        )
+        tables = [
+            arrow_json.read_json(
+                pa.BufferReader(part),
+                arrow_json.ReadOptions(block_size=_BLOCK_BYTES),
+                arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
+            )
+            for part in _parts(content)
+        ]
+        table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return None
     if len(table) != count:
@@ -74,6 +79,15 @@ def read_even(
 
 class _UnevenError(Exception):
     """Something would have to be said of a line."""
+
+
+def _parts(content: bytes) -> Iterator[memoryview]:
+    """Some megabytes of whole lines each: of what is read at once, Arrow needs a multiple in memory."""
+    view, start = memoryview(content), 0
+    while start < len(content):
+        stop = content.find(b"\n", start + _PART_BYTES) + 1 or len(content)
+        yield view[start:stop]
+        start = stop
 
 
 def _longest_line(content: bytes) -> int:
