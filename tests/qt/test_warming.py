@@ -28,7 +28,8 @@ def unused(qapp, monkeypatch):
     qapp.processEvents()
     registry = pint.LazyRegistry()
     monkeypatch.setattr(pint.application_registry, "_registry", registry)
-    warming._made.clear()
+    monkeypatch.setattr(warming, "_made", [])
+    monkeypatch.setattr(warming, "_done", [])
     return registry
 
 
@@ -68,11 +69,21 @@ def test_units_that_somebody_has_got_meanwhile_stay_good(qtbot, tasks, unused):
     assert theirs == pint.get_application_registry().parse_units("angstrom")
 
 
-@pytest.mark.parametrize("warm", [warm_up, warm_up_layers])
-def test_where_units_are_in_use_there_is_nothing_to_do(qtbot, tasks, unused, monkeypatch, warm):
+def test_where_units_are_in_use_there_is_nothing_to_do(qtbot, tasks, unused, monkeypatch):
     unused.parse_units("angstrom")
     monkeypatch.setattr(tasks, "run", lambda *_args, **_options: pytest.fail("something was started"))
-    warm(tasks)
+    warm_up_layers(tasks)
+
+
+def test_a_person_with_layers_of_their_own_waits_no_longer_for_servers(qtbot, tasks, unused, monkeypatch):
+    warmed = []
+    monkeypatch.setattr("napari_cryoet.streaming.warming.warm_up", lambda: warmed.append(True))
+    unused.parse_units("angstrom")
+    for _ in range(2):
+        warm_up(tasks)
+        qtbot.waitUntil(lambda: not tasks.is_running("warm-up"))
+
+    assert warmed == [True]
 
 
 @pytest.mark.parametrize("warm", [warm_up, warm_up_layers])

@@ -34,17 +34,18 @@ _READING: Final = "warm-up"
 _LAYERS: Final = "warm-up of layers"
 _pint: Any = pint  # which is typed only in part
 _one_at_a_time = threading.Lock()
+_done: list[str] = []  # the first portion, once it is
 _made: list[object] = []  # units that nobody has handed over yet: one registry or none
 
 
 def warm_up(tasks: Tasks) -> None:
-    """Start the first portion in the background; nothing to do where layers have been made."""
-    if _is_unused() and not tasks.is_running(_READING):
-        tasks.run(_READING, _prepare_reading, then=lambda _done: None, failed=lambda _error: None)
+    """Start the first portion in the background; the second time there is nothing to do, and that costs nothing."""
+    if not _done and not tasks.is_running(_READING):
+        tasks.run(_READING, _prepare_reading, then=_done.append, failed=lambda _error: None)
 
 
 def warm_up_layers(tasks: Tasks) -> None:
-    """Start the second portion in the background; the second time there is nothing to do, and that costs nothing."""
+    """Start the second portion in the background; nothing to do where units are in use already."""
     if _is_unused() and not tasks.is_running(_LAYERS):
         tasks.run(_LAYERS, prepare_layers, then=hand_over, failed=lambda _error: None)
 
@@ -67,11 +68,12 @@ def hand_over(registry: object | None) -> None:
         _pint.set_application_registry(registry)
 
 
-def _prepare_reading(_job: Job) -> None:
+def _prepare_reading(_job: Job) -> str:
     with _out_of_the_way():
         from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
 
         warm_up_streaming()
+    return _READING
 
 
 def _registry() -> object | None:
