@@ -1,8 +1,8 @@
 """Does early, in a worker, what napari's first layers would else do on the GUI thread: 0.5 s of imports and parsing.
 
-It is done in two portions, since each makes drawing wait for Python now and then: what reads from servers while a
-portal's first answer is waited for, and what layers need when somebody leaves the list of datasets, for there is most
-to draw while one scrolls that. Whoever loads layers waits for the second in their own worker.
+It is done in two portions, since each makes drawing wait for Python now and then: what reads from servers, and tables,
+while a portal's first answer is waited for, and what else layers need when somebody leaves the list of datasets, for
+there is most to draw while one scrolls that. Whoever loads layers waits for the second in their own worker.
 
 Imports are safe on any thread, since Python locks each module while it is imported. The registry of units is not: pint
 makes its own on first use, without a lock, and whoever asks meanwhile gets a half-made one. So the worker makes one
@@ -70,6 +70,8 @@ def hand_over(registry: object | None) -> None:
 
 def _prepare_reading(_job: Job) -> str:
     with _out_of_the_way():
+        import pandas  # noqa: F401 - napari keeps the features of points in its tables
+
         from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
 
         warm_up_streaming()
@@ -80,7 +82,6 @@ def _registry() -> object | None:
     """Units that are made; none where somebody else has used pint's meanwhile."""
     with _out_of_the_way():
         if not _made and _is_unused():
-            import pandas  # noqa: F401 - napari keeps the features of points in its tables
             import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
 
             registry = _pint.LazyRegistry()
