@@ -69,6 +69,7 @@ class StreamStatus(QObject):
         self._display = display
         self._speed = _Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
+        self._is_redrawing = False
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.timeout.connect(self._on_time)
@@ -152,7 +153,11 @@ class StreamStatus(QObject):
         if layer is None:
             return
         if self._woken_at > self._sliced_at:  # else napari has sliced it meanwhile, for a step of the slider
-            layer.refresh(extent=False, thumbnail=False, highlight=False)
+            self._is_redrawing = True
+            try:
+                layer.refresh(extent=False, thumbnail=False, highlight=False)
+            finally:
+                self._is_redrawing = False
             self._drawn_at = time.monotonic()
         self.changed.emit(self.state)
 
@@ -166,6 +171,8 @@ class StreamStatus(QObject):
     def end_slice(self) -> None:
         """Note that napari shows what it began to slice."""
         shared_redraws.spent(time.monotonic() - self._sliced_at)
+        if not self._is_redrawing:
+            self._on_woken()  # to say how far this picture is: where all that it shall show is here, nothing else will
         if not self._thumbnail_timer.isActive():
             self._thumbnail_timer.start()  # not each time, since it costs as much as a small picture
 
