@@ -134,6 +134,13 @@ def test_no_answer_is_an_error(tmp_path, monkeypatch):
         open_source(url).read("x")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_in_place_of_a_file_is_an_error_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".zattrs")
+    with pytest.raises(StreamError, match=r"\.zattrs is no file"):
+        open_source(tmp_path).read(".zattrs")
+
+
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(StreamError, match="folder"):

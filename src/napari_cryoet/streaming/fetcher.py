@@ -11,25 +11,23 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future
 from functools import cache, partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.forks import start_afresh_in_children
-from napari_cryoet.streaming.admission import has_room_ahead, lowest_priority, would_delay_first_sight
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.flights import Flight, load_flight, next_of
-from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.right_of_way import RightOfWay
-from napari_cryoet.streaming.wishes import Block, Planner, Priority, Run, Wanter, Wishes
+from napari_cryoet.streaming.traffic import Traffic
+from napari_cryoet.streaming.wishes import Block, Planner, Priority, Run, Wanter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+
+    from napari_cryoet.streaming.line import Line
 
 __all__ = ["THREADS", "Block", "Fetcher", "Planner", "Priority", "Run", "Wanter", "shared_fetcher"]
 
@@ -72,25 +70,16 @@ class Fetcher:
     def start_afresh(self) -> None:
         """Have no thread, and know of nobody who waits for or wants anything; see `forks`."""
         self._state = threading.Condition()
-        self._queue: deque[Flight] = deque()
-        self._wishes = Wishes()
-        self._flights: dict[Hashable, Flight] = {}
-        self._under_way: set[Flight] = set()
+        self._traffic = Traffic(self.memory, self._limit, self._lines)
         self._threads = self._idle = 0
         self._watched_until = math.inf  # when an idle thread will wake to ask, so that not all of them need to
-        self._is_views_turn = False
         self._here = threading.local()  # whose ``flight`` is what a thread brings
         self._gone: SimpleQueue[Wanter] = SimpleQueue()
 
     def line(self, name: Hashable) -> Line:
         """What is known of the way to a server."""
         with self._state:
-            return self._line(name)
-
-    def _line(self, name: Hashable) -> Line:
-        if name not in self._lines:
-            self._lines[name] = Line(self._limit)
-        return self._lines[name]
+            return self._traffic.line(name)
 
     def off_the_line(self) -> None:
         """Note that the bytes for which this thread flies have come, and the line may carry others while it decodes.
@@ -101,14 +90,9 @@ class Fetcher:
         if flight is None:
             return
         with self._state:
-            self._leave_the_line(flight, self._clock(), flight.size_bytes)
+            self._traffic.leave_the_line(flight, self._clock(), flight.size_bytes)
             lacking = self._call_threads(most=1)
         self._start(lacking)
-
-    def _leave_the_line(self, flight: Flight, now: float, size_bytes: int) -> None:
-        if not flight.is_off_the_line:
-            flight.is_off_the_line = True
-            self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
 
     def fetch(self, runs: Iterable[Run], *, stop: threading.Event | None = None) -> dict[Hashable, Block]:
         """Get all blocks of some runs, from the cache or by waiting for them.
@@ -131,12 +115,11 @@ class Fetcher:
         """Get all blocks of some runs as `fetch` does, part by part as they come, so that not all need be in memory."""
         blocks: dict[Hashable, Block] = {}
         with self._state:
-            flights = {flight.future: flight for run in runs for flight in self._board(run, blocks)}
-            for flight in flights.values():
-                flight.waiters += 1
-            own = self._own_flight(list(flights.values())) if stop is None else None
+            boarded = self._traffic.board(runs, blocks)
+            own = self._traffic.take_own(boarded, self._clock()) if stop is None else None
             lacking = self._call_threads()
         self._start(lacking)
+        flights = {flight.future: flight for flight in boarded}
         landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
         try:
             if own is not None:
@@ -159,8 +142,8 @@ class Fetcher:
         What is ``under_way`` and named there is not given up.
         """
         with self._state:
-            self._wishes.set(wanter, runs, under_way)
-            self._give_up_what_nobody_wants(self._clock())
+            self._traffic.wishes.set(wanter, runs, under_way)
+            self._traffic.give_up_what_nobody_wants(self._clock())
             lacking = self._call_threads()
         self._start(lacking)
 
@@ -170,7 +153,7 @@ class Fetcher:
         With ``is_outdated``, what it wanted until then is not sent any more, and asking again puts it off.
         """
         with self._state:
-            self._wishes.ask(planner, self._clock() + after_s, is_outdated=is_outdated)
+            self._traffic.wishes.ask(planner, self._clock() + after_s, is_outdated=is_outdated)
             lacking = self._call_threads(most=1)  # which will start others for what it finds to do
         self._start(lacking)
 
@@ -190,27 +173,21 @@ class Fetcher:
     def _forget_the_gone(self) -> None:
         is_any_gone = False
         while not self._gone.empty():
-            self._wishes.drop(self._gone.get())
+            self._traffic.wishes.drop(self._gone.get())
             is_any_gone = True
         if is_any_gone:
-            self._give_up_what_nobody_wants(self._clock())
+            self._traffic.give_up_what_nobody_wants(self._clock())
 
     def hang_up(self, wanter: Wanter, owner: Hashable) -> None:
         """Drop what a picture wants, and stop what is under way of its owner's keys, unless others want it or wait."""
         with self._state:
-            self._wishes.set(wanter, ())
-            for flight in self._under_way:
-                if flight.waiters or self._wishes.any_wants(flight.keys) or not _belongs_to(flight, owner):
-                    continue
-                flight.stop.set()
-                self._land(flight)  # whoever wants it from now on sends for it anew
+            self._traffic.wishes.set(wanter, ())
+            self._traffic.hang_up(owner)
 
     def abandon(self, owner: Hashable) -> None:
         """Stop whatever is under way or queued for keys that are tuples which start with ``owner``."""
         with self._state:
-            for flight in {*self._flights.values(), *self._under_way}:
-                if _belongs_to(flight, owner):
-                    flight.stop.set()
+            self._traffic.abandon(owner)
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget blocks that are out of date and parts of them, and do not keep what of them is under way."""
@@ -221,70 +198,19 @@ class Fetcher:
 
         with self._state:
             self.memory.forget_if(is_out)
-            for flight in self._under_way:
-                flight.is_stale |= any(is_out(key) for key in flight.keys)
+            self._traffic.mark_stale(is_out)
 
-    def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[Flight]:
-        """Take from the cache what is there; the flights that bring the rest, among them a new one if need be."""
-        flights: set[Flight] = set()
-        missing = []
-        for key in run.keys:
-            block = self.memory.get(key)
-            if isinstance(block, np.ndarray):
-                blocks[key] = block
-            elif key in self._flights:
-                self._flights[key].is_kept |= run.is_kept
-                flights.add(self._flights[key])
-            else:
-                missing.append(key)
-        if missing:
-            flight = self._register(run, tuple(missing))
-            self._queue.append(flight)
-            flights.add(flight)
-        return flights
-
-    def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
-        flight = Flight(run, keys, priority, is_kept=run.is_kept)
-        self._flights.update(dict.fromkeys(keys, flight))
-        return flight
-
-    def _own_flight(self, flights: list[Flight]) -> Flight | None:
-        """What the caller waits for as the only thing and may do itself, which saves waking another thread for it."""
-        is_free = self._may_send() and self._wishes.next(Priority.VIEW) is None
-        if len(flights) != 1 or not is_free or not self._queue or self._queue[-1] is not flights[0]:
-            return None
-        flight = self._queue.pop()
-        self._begin(flight, self._clock())
-        return flight
-
-    def _leave(self, flights: list[Flight]) -> None:
-        """Stop waiting; what nobody waits for any more is dropped, or given up where that pays."""
+    def _leave(self, flights: Iterable[Flight]) -> None:
         with self._state:
-            for flight in flights:
-                flight.waiters -= 1
-                if flight.waiters == 0 and flight in self._queue:
-                    self._queue.remove(flight)
-                    self._land(flight)
-            self._give_up_what_nobody_wants(self._clock())
-
-    def _give_up_what_nobody_wants(self, now: float) -> None:
-        for flight in self._under_way:
-            is_needed = flight.waiters or self._wishes.any_wants(flight.keys)
-            if is_needed or flight.is_off_the_line or flight.stop.is_set():
-                continue
-            line = self._lines[flight.run.line]
-            if flight.began_at is not None and line.saves_by_hanging_up(now - flight.began_at, flight.size_bytes):
-                flight.stop.set()
-                self._land(flight)  # whoever wants it from now on sends for it anew
+            self._traffic.leave(flights, self._clock())
 
     def _call_threads(self, most: int = _ALL) -> int:
         """Wake a thread, which wakes another if there is more to do; how many are to be started once nobody is held up.
 
         Starting one takes milliseconds where others are busy, and a viewer may be waiting for the lock meanwhile.
         """
-        work = len(self._queue) + self._wishes.count()
-        room = self._most_flights() + 1 - self._threads  # one more plans while others wait
-        lacking = min(work - self._idle, room, most)
+        room = self._traffic.most_flights + 1 - self._threads  # one more plans while others wait
+        lacking = min(self._traffic.work - self._idle, room, most)
         lacking = max(0, lacking)
         self._threads += lacking
         self._state.notify()
@@ -335,7 +261,7 @@ class Fetcher:
                     self._state.notify()
                     return work
                 if now >= idle_until:
-                    ask_at = self._wishes.next_time()
+                    ask_at = self._traffic.wishes.next_time()
                     if self._idle or math.isinf(ask_at):
                         self._threads -= 1
                         self._state.notify()
@@ -344,31 +270,15 @@ class Fetcher:
                 self._rest(now, idle_until)
 
     def _next_work(self, now: float) -> Callable[[], None] | None:
-        planner = self._wishes.next_to_ask(now)
+        planner = self._traffic.wishes.next_to_ask(now)
         if planner is not None:
             return planner.plan
-        flight = self._next_flight(now) if self._may_send() else None
-        if flight is None:
-            return None
-        self._begin(flight, now)
-        return partial(self._fly, flight)
-
-    def _may_send(self) -> bool:
-        on_lines = sum(not flight.is_off_the_line for flight in self._under_way)
-        return on_lines < self._limit and len(self._under_way) < self._most_flights()
-
-    def _most_flights(self) -> int:
-        """How many are on a line or decoded, at most: what has come may wait for a window that draws, the line not."""
-        return self._limit + self._limit // 2
-
-    def _begin(self, flight: Flight, now: float) -> None:
-        flight.began_at = now
-        self._under_way.add(flight)
-        self._line(flight.run.line).began(now)
+        flight = self._traffic.next_flight(now)
+        return None if flight is None else partial(self._fly, flight)
 
     def _rest(self, now: float, until: float) -> None:
         """Sleep until something changes; who would be the first to be needed also watches the time."""
-        ask_at = self._wishes.next_time()
+        ask_at = self._traffic.wishes.next_time()
         if ask_at < self._watched_until:
             self._watched_until = ask_at
             until = min(until, ask_at)
@@ -378,46 +288,12 @@ class Fetcher:
         if self._watched_until == ask_at:
             self._watched_until = math.inf
 
-    def _next_flight(self, now: float) -> Flight | None:
-        """What somebody waits for before what somebody wants; in turn where both are urgent."""
-        if not self._queue:
-            return self._next_wish(now, lowest_priority(self._under_way, self._limit))
-        flight = self._next_wish(now, Priority.VIEW) if self._is_views_turn else None
-        self._is_views_turn = flight is None
-        return flight or self._queue.popleft()
-
-    def _next_wish(self, now: float, lowest: Priority) -> Flight | None:
-        """The most important run that some picture wants and that may be sent, in turn among equals."""
-        while (found := self._wishes.next(lowest)) is not None:
-            priority, run = found
-            keys = tuple(key for key in run.keys if key not in self._flights and key not in self.memory)
-            if not keys:
-                self._wishes.pop()
-                continue
-            line, size_bytes = self._line(run.line), run.wire_bytes * len(keys)
-            on_line = [flight for flight in self._under_way if flight.is_on(run.line)]
-            if priority >= Priority.AHEAD and not has_room_ahead(on_line, line, size_bytes):
-                line.filled(now)
-                return None
-            if priority == Priority.VIEW and would_delay_first_sight(on_line, line, size_bytes):
-                return None
-            self._wishes.pop(served_at=now)
-            return self._register(run, keys, priority)
-        return None
-
     def _finish(self, flight: Flight, result: dict[Hashable, Block] | CryoETError) -> None:
         """Put blocks into the cache, or say what went wrong, to all whom it concerns."""
         with self._state:
-            now = self._clock()
-            is_kept = flight.is_kept or self._wishes.any_wants(flight.keys)
-            if isinstance(result, dict) and not flight.is_stale and is_kept:
-                for key, block in result.items():
-                    self.memory.put(key, block, _owned_bytes(block))
-            self._under_way.discard(flight)
-            self._leave_the_line(flight, now, flight.size_bytes if isinstance(result, dict) else 0)
-            self._land(flight)
+            self._traffic.finish(flight, result if isinstance(result, dict) else None, self._clock())
             self._forget_the_gone()
-            wanters = self._wishes.wanters()
+            wanters = self._traffic.wishes.wanters()
             self._state.notify()
         if isinstance(result, dict):
             flight.future.set_result(result)
@@ -427,22 +303,6 @@ class Fetcher:
             flight.future.set_exception(result)
             for wanter in wanters:
                 wanter.blocks_failed(flight.keys, result)
-
-    def _land(self, flight: Flight) -> None:
-        for key in flight.keys:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
-
-
-def _belongs_to(flight: Flight, owner: Hashable) -> bool:
-    """Whether its keys are tuples which start with ``owner``."""
-    key = flight.keys[0]
-    return isinstance(key, tuple) and key[0] == owner
-
-
-def _owned_bytes(block: Block) -> int:
-    """What an array keeps in memory: nothing of its own where one value stands for all."""
-    return block.nbytes if any(block.strides) else 0
 
 
 @cache

@@ -8,6 +8,7 @@ version of its file it comes from, so that parts of two versions are never put t
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,7 +249,9 @@ class FileSource:
             raise StoppedError
         path = self._path / key if key else self._path
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_open_without_waiting) as file:  # Path.open has no opener
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise StreamError(f"{path} is no file.")
                 piece = _read_piece(file, start, length)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -274,6 +277,11 @@ def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
     if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
         raise ChangedError("A file changed while it was read.", hint=_CHANGED_HINT) from error
     raise StreamError(error.message, hint=error.hint) from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open what may be a pipe, too: else that waits for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read_piece(file: BinaryIO, start: int, length: int | None) -> Piece | None:

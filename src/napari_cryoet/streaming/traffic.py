@@ -1,0 +1,223 @@
+"""What is waited for, wanted and under way, and what is sent next: the fetcher's books, without threads or locks."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_cryoet.streaming.admission import has_room_ahead, lowest_priority, would_delay_first_sight
+from napari_cryoet.streaming.flights import Flight
+from napari_cryoet.streaming.line import Line
+from napari_cryoet.streaming.wishes import Block, Priority, Run, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from napari_cryoet.streaming.cache import MemoryCache
+
+
+class Traffic:
+    """Flights that bring blocks into a cache, on lines of which something is known. Not safe for several threads.
+
+    Parameters
+    ----------
+    memory
+        Where blocks are.
+    limit
+        How many requests are in flight at most.
+    lines
+        What is known of each line, added to.
+
+    Attributes
+    ----------
+    wishes
+        What pictures want.
+    """
+
+    def __init__(self, memory: MemoryCache[object], limit: int, lines: dict[Hashable, Line]) -> None:
+        self.wishes = Wishes()
+        self._memory, self._limit, self._lines = memory, limit, lines
+        self._queue: deque[Flight] = deque()  # those that somebody waits for
+        self._flights: dict[Hashable, Flight] = {}
+        self._under_way: set[Flight] = set()
+        self._is_views_turn = False
+
+    @property
+    def most_flights(self) -> int:
+        """How many are on a line or decoded, at most: what has come may wait for a window that draws, the line not."""
+        return self._limit + self._limit // 2
+
+    @property
+    def work(self) -> int:
+        """How much there is to send or to ask."""
+        return len(self._queue) + self.wishes.count()
+
+    def line(self, name: Hashable) -> Line:
+        """What is known of a line."""
+        if name not in self._lines:
+            self._lines[name] = Line(self._limit)
+        return self._lines[name]
+
+    # boarding
+
+    def board(self, runs: Iterable[Run], blocks: dict[Hashable, Block]) -> list[Flight]:
+        """Take from the cache what is there; the flights that bring the rest, for each of which one more waits now."""
+        flights = list({flight: None for run in runs for flight in self._board(run, blocks)})
+        for flight in flights:
+            flight.waiters += 1
+        return flights
+
+    def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[Flight]:
+        """The flights of one run, among them a new one if need be."""
+        flights: set[Flight] = set()
+        missing = []
+        for key in run.keys:
+            block = self._memory.get(key)
+            if isinstance(block, np.ndarray):
+                blocks[key] = block
+            elif key in self._flights:
+                self._flights[key].is_kept |= run.is_kept
+                flights.add(self._flights[key])
+            else:
+                missing.append(key)
+        if missing:
+            flight = self._register(run, tuple(missing))
+            self._queue.append(flight)
+            flights.add(flight)
+        return flights
+
+    def take_own(self, flights: list[Flight], now: float) -> Flight | None:
+        """What a caller waits for as the only thing and may do itself, which saves waking another thread for it."""
+        is_free = self._may_send() and self.wishes.next(Priority.VIEW) is None
+        if len(flights) != 1 or not is_free or not self._queue or self._queue[-1] is not flights[0]:
+            return None
+        flight = self._queue.pop()
+        self._begin(flight, now)
+        return flight
+
+    def leave(self, flights: Iterable[Flight], now: float) -> None:
+        """Stop waiting; what nobody waits for any more is dropped, or given up where that pays."""
+        for flight in flights:
+            flight.waiters -= 1
+            if flight.waiters == 0 and flight in self._queue:
+                self._queue.remove(flight)
+                self._land(flight)
+        self.give_up_what_nobody_wants(now)
+
+    # sending
+
+    def next_flight(self, now: float) -> Flight | None:
+        """Begin the most important that may be sent; what somebody waits for and what somebody looks at take turns."""
+        if not self._may_send():
+            return None
+        flight = self._next_of_any(now)
+        if flight is not None:
+            self._begin(flight, now)
+        return flight
+
+    def _next_of_any(self, now: float) -> Flight | None:
+        if not self._queue:
+            return self._next_wish(now, lowest_priority(self._under_way, self._limit))
+        flight = self._next_wish(now, Priority.VIEW) if self._is_views_turn else None
+        self._is_views_turn = flight is None
+        return flight or self._queue.popleft()
+
+    def _next_wish(self, now: float, lowest: Priority) -> Flight | None:
+        """The most important run that some picture wants and that may be sent, in turn among equals."""
+        while (found := self.wishes.next(lowest)) is not None:
+            priority, run = found
+            keys = tuple(key for key in run.keys if key not in self._flights and key not in self._memory)
+            if not keys:
+                self.wishes.pop()
+                continue
+            line, size_bytes = self.line(run.line), run.wire_bytes * len(keys)
+            on_line = [flight for flight in self._under_way if flight.is_on(run.line)]
+            if priority >= Priority.AHEAD and not has_room_ahead(on_line, line, size_bytes):
+                line.filled(now)
+                return None
+            if priority == Priority.VIEW and would_delay_first_sight(on_line, line, size_bytes):
+                return None
+            self.wishes.pop(served_at=now)
+            return self._register(run, keys, priority)
+        return None
+
+    def _may_send(self) -> bool:
+        on_lines = sum(not flight.is_off_the_line for flight in self._under_way)
+        return on_lines < self._limit and len(self._under_way) < self.most_flights
+
+    def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
+        flight = Flight(run, keys, priority, is_kept=run.is_kept)
+        self._flights.update(dict.fromkeys(keys, flight))
+        return flight
+
+    def _begin(self, flight: Flight, now: float) -> None:
+        flight.began_at = now
+        self._under_way.add(flight)
+        self.line(flight.run.line).began(now)
+
+    # ending
+
+    def leave_the_line(self, flight: Flight, now: float, size_bytes: int) -> None:
+        """Note that a flight's bytes have come, or 0 of them."""
+        if not flight.is_off_the_line:
+            flight.is_off_the_line = True
+            self._lines[flight.run.line].ended(now, size_bytes, now - (flight.began_at or now))
+
+    def finish(self, flight: Flight, blocks: Mapping[Hashable, Block] | None, now: float) -> None:
+        """Put a flight's blocks into the cache, if it brought any."""
+        is_kept = flight.is_kept or self.wishes.any_wants(flight.keys)
+        if blocks is not None and not flight.is_stale and is_kept:
+            for key, block in blocks.items():
+                self._memory.put(key, block, _owned_bytes(block))
+        self._under_way.discard(flight)
+        self.leave_the_line(flight, now, 0 if blocks is None else flight.size_bytes)
+        self._land(flight)
+
+    def give_up_what_nobody_wants(self, now: float) -> None:
+        """Stop what is under way for nobody, where that frees the line for longer than a new connection takes."""
+        for flight in self._under_way:
+            is_needed = flight.waiters or self.wishes.any_wants(flight.keys)
+            if is_needed or flight.is_off_the_line or flight.stop.is_set():
+                continue
+            line = self._lines[flight.run.line]
+            if flight.began_at is not None and line.saves_by_hanging_up(now - flight.began_at, flight.size_bytes):
+                self._give_up(flight)
+
+    def hang_up(self, owner: Hashable) -> None:
+        """Stop what is under way of an owner's keys, unless somebody wants it or waits."""
+        for flight in self._under_way:
+            if not flight.waiters and not self.wishes.any_wants(flight.keys) and _belongs_to(flight, owner):
+                self._give_up(flight)
+
+    def abandon(self, owner: Hashable) -> None:
+        """Stop whatever is under way or queued of an owner's keys; those who wait for it are told."""
+        for flight in {*self._flights.values(), *self._under_way}:
+            if _belongs_to(flight, owner):
+                flight.stop.set()
+
+    def mark_stale(self, is_out: Callable[[Hashable], bool]) -> None:
+        """Do not keep what is under way of some keys."""
+        for flight in self._under_way:
+            flight.is_stale |= any(is_out(key) for key in flight.keys)
+
+    def _give_up(self, flight: Flight) -> None:
+        flight.stop.set()
+        self._land(flight)  # whoever wants it from now on sends for it anew
+
+    def _land(self, flight: Flight) -> None:
+        for key in flight.keys:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+
+
+def _belongs_to(flight: Flight, owner: Hashable) -> bool:
+    """Whether its keys are tuples which start with ``owner``."""
+    key = flight.keys[0]
+    return isinstance(key, tuple) and key[0] == owner
+
+
+def _owned_bytes(block: Block) -> int:
+    """What an array keeps in memory: nothing of its own where one value stands for all."""
+    return block.nbytes if any(block.strides) else 0

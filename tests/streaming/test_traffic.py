@@ -1,0 +1,141 @@
+"""The fetcher's books, without threads: who joins whom, whose turn it is, how much may be under way, what is kept."""
+
+import numpy as np
+import pytest
+
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.traffic import Traffic
+from napari_cryoet.streaming.wishes import Priority, Run
+
+LIMIT = 4
+
+
+@pytest.fixture
+def memory():
+    return MemoryCache(10_000)
+
+
+@pytest.fixture
+def traffic(memory):
+    return Traffic(memory, LIMIT, {})
+
+
+class Picture:
+    """Someone who wants blocks."""
+
+
+def run_of(*keys, **options):
+    return Run(keys, lambda _keys, _stop: {}, wire_bytes=100, **options)
+
+
+def view_of(*names):
+    return [(Priority.VIEW, run_of(("image", name))) for name in names]
+
+
+def names(flights):
+    return [flight.keys[0][1] for flight in flights]
+
+
+def test_what_is_in_memory_is_taken_and_only_the_rest_flies(traffic, memory):
+    memory.put("a", np.arange(3), 24)
+    blocks = {}
+    (flight,) = traffic.board([run_of("a", "b")], blocks)
+    assert list(blocks) == ["a"]
+    assert flight.keys == ("b",)
+
+
+def test_who_comes_second_joins_and_who_leaves_takes_nothing_along(traffic):
+    first = traffic.board([run_of("a")], {})
+    second = traffic.board([run_of("a")], {})
+    assert first == second
+    traffic.leave(first, 0.0)
+    assert traffic.next_flight(0.0) is second[0]
+
+
+def test_what_all_have_left_is_not_sent_and_is_sent_for_anew(traffic):
+    left = traffic.board([run_of("a")], {})
+    traffic.leave(left, 0.0)
+    assert traffic.next_flight(0.0) is None
+    assert traffic.board([run_of("a")], {}) != left
+
+
+def test_two_runs_of_one_call_that_share_a_flight_wait_for_it_once(traffic):
+    flights = traffic.board([run_of("a"), run_of("a")], {})
+    traffic.leave(flights, 0.0)
+    assert traffic.next_flight(0.0) is None
+
+
+def test_waiting_and_looking_take_turns(traffic):
+    traffic.board([run_of(("script", 1)), run_of(("script", 2))], {})
+    traffic.wishes.set(Picture(), view_of("p", "q"))
+    assert names(traffic.next_flight(0.0) for _ in range(4)) == [1, "p", 2, "q"]
+
+
+def test_a_caller_brings_itself_only_what_is_alone(traffic):
+    two = traffic.board([run_of("a"), run_of("b")], {})
+    assert traffic.take_own(two, 0.0) is None
+    traffic.leave(two, 0.0)
+    (one,) = traffic.board([run_of("c")], {})
+    traffic.wishes.set(Picture(), view_of("p"))
+    assert traffic.take_own([one], 0.0) is None  # a picture may want another thread's turn
+    traffic.next_flight(0.0)
+    traffic.next_flight(0.0)
+    (last,) = traffic.board([run_of("d")], {})
+    assert traffic.take_own([last], 0.0) is last
+
+
+def test_half_as_many_as_are_on_the_line_may_be_decoded_besides(traffic):
+    traffic.board([run_of(number) for number in range(10)], {})
+    sent = [flight for _ in range(10) if (flight := traffic.next_flight(0.0))]
+    assert len(sent) == LIMIT
+    for flight in sent:
+        traffic.leave_the_line(flight, 1.0, flight.size_bytes)
+    assert sum(traffic.next_flight(1.0) is not None for _ in range(10)) == LIMIT // 2
+
+
+def test_hanging_up_spares_what_others_wait_for(traffic):
+    (awaited,) = traffic.board([run_of(("image", 1))], {})
+    traffic.wishes.set(picture := Picture(), view_of(2, 3))
+    sent = [traffic.next_flight(0.0) for _ in range(3)]
+    traffic.wishes.set(picture, [])
+    traffic.wishes.set(Picture(), view_of(3))
+    traffic.hang_up("image")
+    assert {flight.keys[0][1]: flight.stop.is_set() for flight in sent} == {1: False, 2: True, 3: False}
+    assert not awaited.stop.is_set()
+
+
+@pytest.mark.parametrize(("is_kept", "is_wanted"), [(True, False), (False, True)])
+def test_what_comes_is_kept_where_somebody_wants_it_or_says_so(traffic, memory, is_kept, is_wanted):
+    (flight,) = traffic.board([run_of("a", is_kept=is_kept)], {})
+    if is_wanted:
+        traffic.wishes.set(Picture(), [(Priority.VIEW, run_of("a"))])
+    traffic.next_flight(0.0)
+    traffic.finish(flight, {"a": np.arange(3)}, 1.0)
+    assert "a" in memory
+
+
+def test_what_is_out_of_date_or_wanted_by_nobody_is_not_kept(traffic, memory):
+    (stale,) = traffic.board([run_of("a")], {})
+    (passing,) = traffic.board([run_of("b", is_kept=False)], {})
+    traffic.next_flight(0.0)
+    traffic.next_flight(0.0)
+    traffic.mark_stale(lambda key: key == "a")
+    traffic.finish(stale, {"a": np.arange(3)}, 1.0)
+    traffic.finish(passing, {"b": np.arange(3)}, 1.0)
+    assert "a" not in memory
+    assert "b" not in memory
+
+
+def test_what_failed_is_sent_for_anew(traffic, memory):
+    (failed,) = traffic.board([run_of("a")], {})
+    traffic.next_flight(0.0)
+    traffic.finish(failed, None, 1.0)
+    assert traffic.board([run_of("a")], {}) != [failed]
+    assert "a" not in memory
+
+
+def test_one_value_for_all_takes_no_memory_of_its_own(traffic, memory):
+    (flight,) = traffic.board([run_of("a")], {})
+    traffic.next_flight(0.0)
+    traffic.finish(flight, {"a": np.broadcast_to(np.float32(1), (100, 100, 100))}, 1.0)
+    assert "a" in memory  # 4 MB of it would be beyond the limit
