@@ -174,6 +174,7 @@ def test_the_pace_is_that_of_the_last_steps():
     assert motion == Motion(0, 1, pytest.approx(15))
     assert motion_between(plane(5), plane(4), motion, 0.1) == Motion(0, -1, pytest.approx(10))
     assert motion_between(plane(5), plane(6), motion, 3.0) == Motion(0, 1, 0.0)
+    assert motion_between(plane(5), plane(45), motion, 0.1).planes_per_s > 100  # a slider that is dragged
 
 
 def test_a_coarsest_level_that_is_too_large_is_left_alone(pyramid):
@@ -191,6 +192,8 @@ def test_a_volume_has_nothing_ahead(pyramid):
         (plane(3), plane(4), Motion(0, 1)),
         (plane(9), plane(4), Motion(0, -1)),
         (plane(9, axis=2), plane(11, axis=2), Motion(2, 1)),
+        (plane(9), plane(19), Motion(0, 1)),
+        (plane(9), plane(20), None),
         (plane(3), plane(3), None),
         (plane(3), plane(3, axis=1), None),
         (plane(3), plane(4, level=1), None),

@@ -35,6 +35,7 @@ _USABLE_SHARE = 0.9  # of what the line can carry
 _MOST_TABLES = 256
 _LIKELY_PLANES_PER_S = 10.0  # of who took one step, and may go on
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
+_LONGEST_STEP = 10  # planes; who goes farther at once has jumped, and is as likely to turn back as to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Want:
 def motion_between(
     before: View | None, now: View, motion: Motion | None = None, after_s: float = math.inf
 ) -> Motion | None:
-    """How the view moves, if it is a plane that moved along one axis.
+    """How the view moves, if it is a plane that moved along one axis; None for a jump to a plane far away.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def motion_between(
         return None
     sign = 1 if next_start > start else -1
     if after_s > _PAUSE_S:
-        return Motion(axis, sign)
+        return Motion(axis, sign) if abs(next_start - start) <= _LONGEST_STEP else None
     pace = abs(next_start - start) / max(after_s, 0.01)
     if motion is not None and (motion.axis, motion.sign) == (axis, sign) and motion.planes_per_s:
         pace = (pace + motion.planes_per_s) / 2  # steps of a slider come unevenly
