@@ -173,10 +173,23 @@ def test_only_the_plane_that_will_be_shown_is_fetched_while_the_layer_is_added(q
     pyramid = stream(served, tmp_path, values)
     layer, status = make_layer(image_of(pyramid), viewer=viewer)
     viewer.add_layer(layer)
-    qtbot.waitUntil(lambda: bool(planes_in_memory(pyramid)) and not pyramid._fetcher._flights)
+    qtbot.waitUntil(lambda: bool(planes_in_memory(pyramid)) and not pyramid._fetcher._traffic.flights)
     assert 29 in planes_in_memory(pyramid)
     assert len(planes_in_memory(pyramid)) <= 3 * 5  # that block, and once it is shown two on each side
     wait_exact(qtbot, status, layer, values[29])
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_a_first_sight_waits_for_no_rest_of_the_window(ndisplay, qtbot, viewer, served, tmp_path, monkeypatch):
+    monkeypatch.setattr(progressive.shared_redraws, "_free_at", time.monotonic() + 1000)
+    viewer.dims.ndisplay = ndisplay
+    pyramid = stream(served, tmp_path, noise())
+    served.gate.clear()
+    layer, _ = add(viewer, pyramid)
+    display = layer._slicing_state.display
+    assert display.is_blank
+    served.gate.set()
+    qtbot.waitUntil(lambda: not display.is_blank)
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])

@@ -19,6 +19,7 @@ class Layer:
 
     def __init__(self, clock, duration_s=0.02, may_at=0.0):
         self.clock, self.duration_s, self.may_at, self.drawn_at = clock, duration_s, may_at, []
+        self.shows_nothing = False
 
     def may_redraw_at(self):
         return self.may_at
@@ -81,3 +82,23 @@ def test_a_picture_that_takes_very_long_does_not_stop_all_others(clock):
     turns, layer = Redraws(), Layer(clock)
     turns.spent(60.0)
     assert turns.wait_s(layer) < 1
+
+
+def test_who_shows_nothing_at_all_waits_for_no_rest_and_takes_nobody_along(clock):
+    turns, blank, other = Redraws(), Layer(clock), Layer(clock)
+    blank.shows_nothing = True
+    turns.spent(0.1)
+    assert turns.wait_s(blank) == 0
+    assert turns.wait_s(other) > 0
+    turns.redraw()
+    assert blank.drawn_at
+    assert not other.drawn_at
+    assert turns.is_waiting(other)
+
+
+def test_who_shows_nothing_keeps_its_own_pace(clock):
+    turns, blank = Redraws(), Layer(clock, may_at=clock.now + 0.3)
+    blank.shows_nothing = True
+    assert turns.wait_s(blank) == pytest.approx(0.3)
+    turns.redraw()
+    assert not blank.drawn_at

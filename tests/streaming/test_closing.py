@@ -181,4 +181,4 @@ def test_many_that_are_read_in_order_leave_no_wishes(served, fetcher):
             pyramid.levels[0][plane].compute(scheduler="sync")
         pyramid.close()
     wait_until(lambda: not own_threads())
-    assert fetcher._wishes.wanters() == []
+    assert fetcher._traffic.wishes.wanters() == []

@@ -117,7 +117,7 @@ def assert_only_right_values_are_kept(pyramid, memory, truth, server):
 def heal(files, pyramid):
     """End the fault, and wait for what still meets it: whoever asks for the same would share its failure."""
     deadline = time.monotonic() + 10
-    while pyramid._fetcher._flights:
+    while pyramid._fetcher._traffic.flights:
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
     files.fault = None

@@ -119,7 +119,7 @@ def test_what_is_read_in_passing_is_kept_where_somebody_else_reads_it_for_longer
     readers[0].start()
     assert server.started.acquire(timeout=5)
     readers[1].start()
-    wait_until(lambda: one_thread._flights["a"].waiters == 2)
+    wait_until(lambda: one_thread._traffic.flights["a"].waiters == 2)
     server.open.set()
     for reader in readers:
         reader.join(5)
@@ -135,7 +135,7 @@ def test_who_waits_comes_before_who_wants(one_thread, server):
     one_thread.want(wanter, [(Priority.FIRST_SIGHT, server.run("wanted"))])
     reader = threading.Thread(target=one_thread.fetch, args=([server.run("waited for")],))
     reader.start()
-    wait_until(lambda: "waited for" in one_thread._flights)
+    wait_until(lambda: "waited for" in one_thread._traffic.flights)
     server.open.set()
     reader.join(5)
     wait_until(lambda: "wanted" in wanter.arrived)
@@ -364,7 +364,7 @@ def test_nothing_is_given_up_that_another_wants_or_waits_for(server):
     reader.start()
     assert server.started.acquire(timeout=5)
     fetcher.want(one, [])
-    assert not any(flight.stop.is_set() for flight in fetcher._under_way)
+    assert not any(flight.stop.is_set() for flight in fetcher._traffic.under_way)
     fetcher.want(other, [])
     wait_until(lambda: server.given_up == [("shared",)])
     server.open.set()
@@ -412,7 +412,7 @@ def test_who_waits_for_much_lets_those_who_look_have_every_other_turn(one_thread
     assert server.started.acquire(timeout=5)
     reader = threading.Thread(target=one_thread.fetch, args=([server.run(f"wait {i}") for i in range(3)],))
     reader.start()
-    wait_until(lambda: "wait 2" in one_thread._flights)
+    wait_until(lambda: "wait 2" in one_thread._traffic.flights)
     one_thread.want(Wanter(), [(Priority.VIEW, server.run(f"look {i}")) for i in range(3)])
     server.open.set()
     reader.join(5)
@@ -504,7 +504,7 @@ def test_an_unforeseen_error_does_not_leave_anybody_waiting(one_thread, server, 
     server.error = ZeroDivisionError()
     with pytest.raises(StreamError, match="unexpected"):
         one_thread.fetch([server.run("a"), server.run("b")])
-    wait_until(lambda: not one_thread._under_way)  # so that the next is done here
+    wait_until(lambda: not one_thread._traffic.under_way)  # so that the next is done here
     with pytest.raises(StreamError, match="unexpected") as here:
         one_thread.fetch([server.run("c")])
     server.error = None
@@ -539,7 +539,7 @@ def test_who_takes_no_more_of_what_arrives_is_waited_for_by_nothing(one_thread, 
     next(parts)
     parts.close()
     server.open.set()
-    wait_until(lambda: not one_thread._flights)
+    wait_until(lambda: not one_thread._traffic.flights)
     assert len(server.loaded) < 6
 
 
@@ -591,7 +591,7 @@ def test_many_threads_at_once_agree(server):
     assert len(results) == 240
     assert all(results)
     assert len(server.loaded) == 50
-    assert not fetcher._flights
+    assert not fetcher._traffic.flights
 
 
 def test_the_last_thread_does_not_leave_before_a_picture_is_asked(one_thread, monkeypatch):

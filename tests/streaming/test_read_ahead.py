@@ -59,7 +59,7 @@ def spans(served):
 def settle(fetcher):
     """Wait until everything that is wanted has come."""
     deadline = time.monotonic() + 5
-    while fetcher._flights or fetcher._wishes.count():
+    while fetcher._traffic.flights or fetcher._traffic.wishes.count():
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
 

@@ -141,6 +141,11 @@ class StreamStatus(QObject):
         if event.value is self._layer() and self._display is not None:
             self._display.resume()
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether there was nothing at all to show when it was drawn; see `Redrawn`."""
+        return self._display is not None and self._display.is_blank
+
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again; see `Redrawn`."""
         layer = self._layer()
@@ -172,7 +177,7 @@ class StreamStatus(QObject):
         """Note that napari shows what it began to slice."""
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
-            self._on_woken()  # to say how far this picture is: where all that it shall show is here, nothing else will
+            self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
         if not self._thumbnail_timer.isActive():
             self._thumbnail_timer.start()  # not each time, since it costs as much as a small picture
 
@@ -190,13 +195,19 @@ class StreamStatus(QObject):
         self._woken.emit()
 
     def _on_woken(self) -> None:
+        if self.shows_nothing and self._layer() is not None and shared_redraws.wait_s(self) <= 0:
+            self._on_time()  # a timer would come only after all that a window paints when it has a new layer
+        else:
+            self._redraw_soon()
+
+    def _redraw_soon(self) -> None:
         if self._layer() is not None and not self._redraw_timer.isActive():
             self._redraw_timer.start(math.ceil(shared_redraws.wait_s(self) * 1000))
 
     def _on_time(self) -> None:
         shared_redraws.redraw()
         if shared_redraws.is_waiting(self):
-            self._on_woken()
+            self._redraw_soon()
 
 
 def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus:

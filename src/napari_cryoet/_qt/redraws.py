@@ -20,6 +20,10 @@ class Redrawn(Protocol):
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again by its own pace, in seconds of `time.monotonic`."""
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether there was nothing at all to show when it was drawn; then it waits for no rest."""
+
     def redraw(self) -> None:
         """Draw it again."""
 
@@ -34,17 +38,19 @@ class Redraws:
     def wait_s(self, redrawn: Redrawn) -> float:
         """Note that something is to be drawn again; how long it has to wait for that."""
         self._waiting.add(redrawn)
-        return max(0.0, max(redrawn.may_redraw_at(), self._free_at) - time.monotonic())
+        return max(0.0, self._may_redraw_at(redrawn) - time.monotonic())
 
     def redraw(self) -> None:
         """Draw again whatever may be by now, together: the window has to paint only once then."""
         began = time.monotonic()
-        if began < self._free_at:
-            return
-        for redrawn in [each for each in self._waiting if each.may_redraw_at() <= began]:
+        for redrawn in [each for each in self._waiting if self._may_redraw_at(each) <= began]:
             self._waiting.discard(redrawn)
             redrawn.redraw()
         self.spent(time.monotonic() - began)
+
+    def _may_redraw_at(self, redrawn: Redrawn) -> float:
+        own = redrawn.may_redraw_at()
+        return own if redrawn.shows_nothing else max(own, self._free_at)
 
     def is_waiting(self, redrawn: Redrawn) -> bool:
         """Whether something is still to be drawn again."""

@@ -34,14 +34,18 @@ class Traffic:
     ----------
     wishes
         What pictures want.
+    flights
+        For each block that is queued or under way, what brings it.
+    under_way
+        What is on a line or decoded, also where it was given up and nobody knows that yet.
     """
 
     def __init__(self, memory: MemoryCache[object], limit: int, lines: dict[Hashable, Line]) -> None:
         self.wishes = Wishes()
         self._memory, self._limit, self._lines = memory, limit, lines
         self._queue: deque[Flight] = deque()  # those that somebody waits for
-        self._flights: dict[Hashable, Flight] = {}
-        self._under_way: set[Flight] = set()
+        self.flights: dict[Hashable, Flight] = {}
+        self.under_way: set[Flight] = set()
         self._is_views_turn = False
 
     @property
@@ -77,9 +81,9 @@ class Traffic:
             block = self._memory.get(key)
             if isinstance(block, np.ndarray):
                 blocks[key] = block
-            elif key in self._flights:
-                self._flights[key].is_kept |= run.is_kept
-                flights.add(self._flights[key])
+            elif key in self.flights:
+                self.flights[key].is_kept |= run.is_kept
+                flights.add(self.flights[key])
             else:
                 missing.append(key)
         if missing:
@@ -119,7 +123,7 @@ class Traffic:
 
     def _next_of_any(self, now: float) -> Flight | None:
         if not self._queue:
-            return self._next_wish(now, lowest_priority(self._under_way, self._limit))
+            return self._next_wish(now, lowest_priority(self.under_way, self._limit))
         flight = self._next_wish(now, Priority.VIEW) if self._is_views_turn else None
         self._is_views_turn = flight is None
         return flight or self._queue.popleft()
@@ -128,12 +132,12 @@ class Traffic:
         """The most important run that some picture wants and that may be sent, in turn among equals."""
         while (found := self.wishes.next(lowest)) is not None:
             priority, run = found
-            keys = tuple(key for key in run.keys if key not in self._flights and key not in self._memory)
+            keys = tuple(key for key in run.keys if key not in self.flights and key not in self._memory)
             if not keys:
                 self.wishes.pop()
                 continue
             line, size_bytes = self.line(run.line), run.wire_bytes * len(keys)
-            on_line = [flight for flight in self._under_way if flight.is_on(run.line)]
+            on_line = [flight for flight in self.under_way if flight.is_on(run.line)]
             if priority >= Priority.AHEAD and not has_room_ahead(on_line, line, size_bytes):
                 line.filled(now)
                 return None
@@ -144,17 +148,17 @@ class Traffic:
         return None
 
     def _may_send(self) -> bool:
-        on_lines = sum(not flight.is_off_the_line for flight in self._under_way)
-        return on_lines < self._limit and len(self._under_way) < self.most_flights
+        on_lines = sum(not flight.is_off_the_line for flight in self.under_way)
+        return on_lines < self._limit and len(self.under_way) < self.most_flights
 
     def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
         flight = Flight(run, keys, priority, is_kept=run.is_kept)
-        self._flights.update(dict.fromkeys(keys, flight))
+        self.flights.update(dict.fromkeys(keys, flight))
         return flight
 
     def _begin(self, flight: Flight, now: float) -> None:
         flight.began_at = now
-        self._under_way.add(flight)
+        self.under_way.add(flight)
         self.line(flight.run.line).began(now)
 
     # ending
@@ -171,13 +175,13 @@ class Traffic:
         if blocks is not None and not flight.is_stale and is_kept:
             for key, block in blocks.items():
                 self._memory.put(key, block, _owned_bytes(block))
-        self._under_way.discard(flight)
+        self.under_way.discard(flight)
         self.leave_the_line(flight, now, 0 if blocks is None else flight.size_bytes)
         self._land(flight)
 
     def give_up_what_nobody_wants(self, now: float) -> None:
         """Stop what is under way for nobody, where that frees the line for longer than a new connection takes."""
-        for flight in self._under_way:
+        for flight in self.under_way:
             is_needed = flight.waiters or self.wishes.any_wants(flight.keys)
             if is_needed or flight.is_off_the_line or flight.stop.is_set():
                 continue
@@ -187,19 +191,19 @@ class Traffic:
 
     def hang_up(self, owner: Hashable) -> None:
         """Stop what is under way of an owner's keys, unless somebody wants it or waits."""
-        for flight in self._under_way:
+        for flight in self.under_way:
             if not flight.waiters and not self.wishes.any_wants(flight.keys) and _belongs_to(flight, owner):
                 self._give_up(flight)
 
     def abandon(self, owner: Hashable) -> None:
         """Stop whatever is under way or queued of an owner's keys; those who wait for it are told."""
-        for flight in {*self._flights.values(), *self._under_way}:
+        for flight in {*self.flights.values(), *self.under_way}:
             if _belongs_to(flight, owner):
                 flight.stop.set()
 
     def mark_stale(self, is_out: Callable[[Hashable], bool]) -> None:
         """Do not keep what is under way of some keys."""
-        for flight in self._under_way:
+        for flight in self.under_way:
             flight.is_stale |= any(is_out(key) for key in flight.keys)
 
     def _give_up(self, flight: Flight) -> None:
@@ -208,8 +212,8 @@ class Traffic:
 
     def _land(self, flight: Flight) -> None:
         for key in flight.keys:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+            if self.flights.get(key) is flight:
+                del self.flights[key]
 
 
 def _belongs_to(flight: Flight, owner: Hashable) -> bool:
