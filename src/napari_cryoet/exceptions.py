@@ -73,12 +73,17 @@ class NetworkError(CryoETError):
         What was asked for.
     status
         The HTTP status, or None where there was no answer at all.
+    content
+        What came with a status that isn't success, where that was short; not to be trusted.
     """
 
-    def __init__(self, message: str, *, hint: str = "", url: str = "", status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", url: str = "", status: int | None = None, content: bytes = b""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.url = url
         self.status = status
+        self.content = content
 
 
 class PortalError(CryoETError):

@@ -362,9 +362,9 @@ class Http:
                 errand.beat()
                 if response.status < 300:
                     return response
-                _drain(response)
+                content = _drain(response)
                 errand.abort_with(_leave_alone)
-                target = _redirected(target, response, method)
+                target = _redirected(target, response, method, content)
             except BaseException:
                 response.close()
                 raise
@@ -390,12 +390,12 @@ def _pause_s(fault: FaultError) -> float:
     return backoff_s(fault.attempt)
 
 
-def _redirected(url: str, response: BaseHTTPResponse, method: str) -> str:
+def _redirected(url: str, response: BaseHTTPResponse, method: str, content: bytes) -> str:
     """Where a redirect leads, if it may be followed: http to http(s), https to https, same method."""
     location = response.headers.get("Location")
     status = response.status
     if status not in {301, 302, 303, 307, 308} or not location or (method == "POST" and status in {302, 303}):
-        raise faults.from_status(url, status, response.headers.get("Retry-After"))
+        raise faults.from_status(url, status, response.headers.get("Retry-After"), content)
     target = urljoin(url, location)
     is_secure = url.startswith("https:")
     if not target.startswith("https://" if is_secure else ("https://", "http://")):
@@ -413,10 +413,10 @@ def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: in
         receipt.add(size_bytes)
 
 
-def _drain(response: BaseHTTPResponse) -> None:
+def _drain(response: BaseHTTPResponse) -> bytes:
     """Read the short body of an error or redirect, so that its connection can be used again."""
     size = number(response.headers.get("Content-Length"))
     if size is None or size > PIECE_BYTES:
         response.close()
-    else:
-        response.read()
+        return b""
+    return response.read()

@@ -110,8 +110,8 @@ def not_json(url: str, body: bytes, status: int) -> FaultError:
     return fault(url, f"The answer of {host_of(url)} can't be read: it isn't JSON.", status=status, retries=ONCE)
 
 
-def from_status(url: str, status: int, retry_after: str | None = None) -> FaultError:
-    """A status other than success."""
+def from_status(url: str, status: int, retry_after: str | None = None, content: bytes = b"") -> FaultError:
+    """A status other than success, and what came with it."""
     host = host_of(url)
     match status:
         case 401 | 403:
@@ -133,6 +133,7 @@ def from_status(url: str, status: int, retry_after: str | None = None) -> FaultE
             message, hint = f"The server {host} didn't understand the request (status {status}).", ""
     result = fault(url, message, hint, status=status, retries=ALWAYS if status in _RETRIED_STATUSES else NEVER)
     result.retry_after_s = _seconds(retry_after)
+    result.error.content = content
     return result
 
 

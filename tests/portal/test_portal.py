@@ -111,7 +111,7 @@ def test_all_5000_runs_can_be_listed(large):
     before = len(transport.requests)
     names = [run.name for run in portal.runs(10_302)]
     assert names == [f"TS_{number:04}" for number in range(5000)]
-    assert len(transport.requests) - before == 50
+    assert len(transport.requests) - before == 100
 
 
 def test_a_server_that_gives_shorter_pages_than_asked_for_loses_no_run(large):

@@ -107,6 +107,13 @@ def test_without_network_all_that_was_seen_opens_with_its_date(remote):
     assert again[4:] == seen[4:]
 
 
+def test_runs_that_a_script_listed_are_a_page_of_the_dock_without_network(remote):
+    open_remote, switch = remote
+    listed = list(open_remote().runs(5))
+    switch.fault = reply(b"", 503)
+    assert open_remote().dataset_page(5).runs == tuple(listed)
+
+
 def test_without_network_what_was_never_seen_is_an_error_in_words(remote):
     open_remote, switch = remote
     switch.fault = reply(b"", 503)

@@ -63,6 +63,20 @@ def test_an_answer_without_data_is_a_portal_error(server, transport, body, words
         data_of(transport.execute(REQUEST))
 
 
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_query_says_why(server, transport, status):
+    server.behave(reply(b'{"errors": [{"message": "Cannot query field x"}]}', status))
+    with pytest.raises(PortalError, match="Cannot query field x"):
+        data_of(transport.execute(REQUEST))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"errors": []}', b"[" * 100_000])
+def test_a_refusal_without_words_is_a_network_error(server, transport, body):
+    server.behave(reply(body, 400))
+    with pytest.raises(NetworkError, match="400"):
+        transport.execute(REQUEST)
+
+
 def test_a_servers_words_are_kept_short_and_plain(server, transport):
     server.behave(reply(json.dumps({"errors": [{"message": "x\n\u0000<b>" + "y" * 10_000 + "\ud800"}]}).encode()))
     with pytest.raises(PortalError) as caught:

@@ -238,7 +238,9 @@ class Portal:
         """All runs of a dataset by name, asked for page by page as they are used."""
         offset = 0
         while True:
-            page = self.dataset_page(dataset_id, offset=offset, limit=2 * RUNS_A_PAGE, stop=stop)
+            page = self.dataset_page(
+                dataset_id, offset=offset, stop=stop
+            )  # the dock's pages: offline each finds the other's
             yield from page.runs
             offset += len(page.runs)
             if page.is_last or not page.runs:

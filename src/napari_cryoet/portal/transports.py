@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ from gql.transport import Transport
 from graphql import ExecutionResult, GraphQLError
 
 from napari_cryoet.errand import POLL_S
-from napari_cryoet.exceptions import PortalError, StoppedError
+from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
 from napari_cryoet.portal.decode import clean
 
 if TYPE_CHECKING:
     from napari_cryoet.http import Http
 
+_REFUSED_STATUSES = {400, 422}
 MAX_IN_FLIGHT = 4  # one worker of the portal's server is one busy thread: more at once only makes all wait
 
 
@@ -42,6 +44,10 @@ class HttpTransport(Transport):
         self._take_place(stop)
         try:
             reply = self._http.post_json(self._url, request.payload, stop=stop)
+        except NetworkError as error:
+            reply = _refusal(error)
+            if reply is None:
+                raise
         finally:
             self._places.release()
         if not isinstance(reply, dict):
@@ -66,6 +72,17 @@ def data_of(result: ExecutionResult) -> dict[str, Any]:
     if not isinstance(result.data, dict):
         raise PortalError("The portal's answer is empty.", hint="Try again later.")
     return result.data
+
+
+def _refusal(error: NetworkError) -> dict[str, Any] | None:
+    """What a server says of a query that it can't answer: with a status of its own, and errors as with any other."""
+    if error.status not in _REFUSED_STATUSES or not error.content:
+        return None
+    try:
+        reply = json.loads(error.content)
+    except (ValueError, RecursionError):
+        return None
+    return {"errors": reply["errors"]} if isinstance(reply, dict) and reply.get("errors") else None
 
 
 def _blank_unsafe_urls(data: Any) -> None:
