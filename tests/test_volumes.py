@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
 from napari_cryoet.packs.portal_zarr import write_mrc
@@ -115,6 +115,36 @@ class TestFurtherAxes:
             open_volume(tmp_path / "a.zarr")
 
 
+class TestPacked:
+    @pytest.mark.parametrize(
+        ("name", "packing"), [("a.mrc.gz", "gzip"), ("EMD-1.MAP.GZ", "gzip"), ("a.rec.bz2", "bzip2")]
+    )
+    def test_what_was_compressed_as_a_whole_says_so(self, name, packing, tmp_path):
+        start = {"gzip": b"\x1f\x8b", "bzip2": b"BZh9"}[packing]
+        (tmp_path / name).write_bytes(start + bytes(2000))
+
+        with pytest.raises(FormatError, match=f"{name} is compressed with {packing}. Unpack it first"):
+            open_volume(tmp_path / name)
+
+    def test_that_of_a_server_is_not_even_asked_for(self, tmp_path):
+        with StreamServer(tmp_path) as served:
+            with pytest.raises(FormatError, match=r"emd_1\.map\.gz, as its name says, is compressed with gzip"):
+                open_volume(f"{served.url}/emd_1.map.gz")
+            assert not served.requests
+
+    def test_what_is_only_called_so_says_that(self, tmp_path):
+        write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
+        (tmp_path / "a.mrc").rename(tmp_path / "a.mrc.gz")
+
+        with pytest.raises(FormatError, match="is not compressed"):
+            open_volume(tmp_path / "a.mrc.gz")
+
+    def test_one_that_is_not_there_is_said_to_be_missing(self, tmp_path):
+        with pytest.raises((FormatError, StreamError), match=r"a\.mrc\.gz") as raised:
+            open_volume(tmp_path / "a.mrc.gz")
+        assert "compressed" not in str(raised.value)
+
+
 class TestOrderOfAxes:
     @pytest.mark.parametrize("axes", ["xyz", "yxz", "zxy", "tcxyz"])
     def test_another_one_is_never_taken_for_ours(self, axes, tmp_path):
@@ -209,6 +239,17 @@ class TestOrigins:
             file.write(struct.pack("<3f", 90, 90, 120))
         assert "angles of 90, 90, 120 degrees" in about(tmp_path / "a.mrc")["warnings"][0]
         assert about(tmp_path / "a.mrc")[ORIGIN_KEY] == [30, -40, 120.5]
+
+
+def test_that_the_axes_of_an_mrc_were_turned_is_told(tmp_path):
+    write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
+    with (tmp_path / "a.mrc").open("r+b") as file:
+        file.seek(64)
+        file.write(struct.pack("<3i", 3, 1, 2))
+
+    (warning,) = about(tmp_path / "a.mrc")["warnings"]
+    assert "stores its voxels along y, x, z (slowest first)" in warning
+    np.testing.assert_array_equal(open_volume(tmp_path / "a.mrc").levels[0], noise(ZYX, "f4").transpose(2, 0, 1))
 
 
 def test_complex_numbers_are_refused(tmp_path):

@@ -30,7 +30,7 @@ from napari_cryoet.pick_formats import SUFFIXES, detect_format
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.provenance_beside import path_beside
-from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, suffix_of
+from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, open_volume, suffix_of
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
@@ -61,7 +61,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
         return lambda path: read_pick_file(_only(path))
     if suffix == ".ndjson" and _holds_points(path):
         return _read_annotation
-    if suffix in MRC_SUFFIXES or suffix == ".zarr":
+    if suffix in MRC_SUFFIXES or suffix == ".zarr" or is_packed_volume(path):
         return _volume_reader(path, suffix)
     return None
 

@@ -1,7 +1,7 @@
 """A volume from a file: lazy levels in z, y, x, and what the file itself says of its voxels.
 
 Other writers of OME-Zarr give every image five axes, t, c, z, y, x. One time and one channel make a volume; of several,
-none is chosen here in silence. Axes in another order aren't turned.
+none is chosen here in silence. Axes in another order aren't turned, but for those of MRC files.
 
 Where a file says that its first voxel lies elsewhere than at 0 (an MRC's origin, a translation of OME-Zarr's finest
 level), that is told and not applied: picks and masks of a volume are counted from its first voxel.
@@ -38,6 +38,8 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
 #: The axes of OME-Zarr images before there were names for them (0.1 and 0.2).
 _OLD_AXES: Final = ("t", "c", *AXES)
 _PACKED: Final = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2"}
+#: What is packed as a whole by its name, as EMDB's maps are: `x.map.gz`.
+_PACKED_SUFFIXES: Final = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 _SHOWN: Final = 60
 _AXIS_WORDS: Final = {"t": "time points", "c": "channels"}
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
@@ -123,6 +125,9 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     if suffix_of(url_or_path) in MRC_SUFFIXES:
         return _open_mrc(url_or_path, stop)
     _refuse_files(url_or_path)
+    if "://" in str(url_or_path) and is_packed_volume(url_or_path):
+        packing = _PACKED_SUFFIXES[suffix_of(url_or_path)]
+        raise _is_packed(f"{name_of(url_or_path)}, as its name says,", packing)
     pyramid = _in_three_axes(_open_image(url_or_path, stop), name_of(url_or_path))
     if pyramid.dtype.kind == "c":
         raise OtherKindError(f"{name_of(url_or_path)} holds complex numbers, which can't be shown.")
@@ -151,8 +156,14 @@ def _refuse_files(url_or_path: str | Path) -> None:
     packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
     name = name_of(url_or_path)
     if packed is not None:
-        raise FormatError(f"{name} is compressed with {packed}.", hint="Unpack it first; parts of it can't be read.")
+        raise _is_packed(name, packed)
+    if is_packed_volume(url_or_path):
+        raise FormatError(f"{name} is not compressed, as its name says.", hint="Take the last ending off its name.")
     raise FormatError(f"{name} is a file, and an OME-Zarr is a folder.", hint="Choose a folder that ends in .zarr.")
+
+
+def _is_packed(what: str, packing: str) -> FormatError:
+    return FormatError(f"{what} is compressed with {packing}.", hint="Unpack it first; parts of it can't be read.")
 
 
 def _open_image(url_or_path: str | Path, stop: threading.Event | None) -> Pyramid:
@@ -225,6 +236,12 @@ def _axis_names(pyramid: Pyramid) -> tuple[str, ...]:
 def suffix_of(url_or_path: str | Path) -> str:
     """The ending of a file's name, lower case with its dot; of an address without its query."""
     return PurePosixPath(_path_of(url_or_path)).suffix.lower()
+
+
+def is_packed_volume(url_or_path: str | Path) -> bool:
+    """Whether it is called like a volume that was compressed as a whole, such as ``x.mrc.gz``."""
+    name = PurePosixPath(_path_of(url_or_path).lower())
+    return name.suffix in _PACKED_SUFFIXES and PurePosixPath(name.stem).suffix in MRC_SUFFIXES | {".zarr"}
 
 
 def name_of(url_or_path: str | Path) -> str:
@@ -316,10 +333,16 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
 
     levels, header = open_with_header(url_or_path, stop=stop)
     spacing, origin = header.spacing_angstrom, header.origin_angstrom
-    oblique = []
+    said = []
+    if header.is_turned:
+        slowest_first = ", ".join("zyx"[header.axis_order.index(axis)] for axis in range(3))
+        said.append(
+            f"The file stores its voxels along {slowest_first} (slowest first), as its header says; they were turned "
+            "to z, y, x. Positions from programs that don't go by that part of the header have their axes swapped."
+        )
     if header.angles_degree is not None:
         angles = ", ".join(f"{angle:.5g}" for angle in header.angles_degree)
-        oblique = [f"The file's cell has angles of {angles} degrees; it is shown as if they were right angles."]
+        said.append(f"The file's cell has angles of {angles} degrees; it is shown as if they were right angles.")
     return Volume(
         levels=levels,
         shape_zyx=header.shape_zyx,
@@ -327,5 +350,5 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
         is_labels=False,
         pyramid=pyramid_of(levels),
         origin_angstrom=origin,
-        remarks=(*oblique, *(() if origin is None else (_not_applied(origin, "Å"),))),
+        remarks=(*said, *(() if origin is None else (_not_applied(origin, "Å"),))),
     )

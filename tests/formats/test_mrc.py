@@ -1,5 +1,6 @@
 """MRC files open lazily, whatever wrote them, and what is wrong with one is said before it is shown."""
 
+import itertools
 import struct
 
 import mrcfile
@@ -115,7 +116,8 @@ def test_a_real_sub_tomogram_average_opens(real_data):
         (12, struct.pack("<i", 101), "4-bit"),
         (12, struct.pack("<i", 16), "colours"),
         (92, struct.pack("<i", -1), "extended header"),
-        (64, struct.pack("<3i", 3, 2, 1), "order"),
+        (64, struct.pack("<3i", 1, 1, 3), "names its axes 1, 1, 3"),
+        (64, struct.pack("<3i", 0, 2, 3), "names its axes 0, 2, 3"),
         (0, b"\x1f\x8b", "compressed with gzip"),
         (0, b"BZh9", "compressed with bzip2"),
     ],
@@ -124,6 +126,70 @@ def test_what_can_not_be_shown_is_refused_and_says_why(header, position, value, 
     header[position : position + len(value)] = value
     with pytest.raises(FormatError, match=words):
         parse_header(bytes(header), "file")
+
+
+def write_turned(path, values_zyx, axes_crs, spacing_xyz=(2, 3, 5)):
+    """A file whose columns, rows and sections run along other axes, as the standard has it."""
+    stored = np.ascontiguousarray(values_zyx.transpose([3 - axis for axis in reversed(axes_crs)]))
+    write(path, stored, 0)
+    with mrcfile.open(path, "r+") as file:
+        file.header.mapc, file.header.mapr, file.header.maps = axes_crs
+        file.header.mx, file.header.my, file.header.mz = values_zyx.shape[::-1]
+        file.header.cella = tuple(size * width for size, width in zip(values_zyx.shape[::-1], spacing_xyz, strict=True))
+    return path
+
+
+ORDERS = sorted(itertools.permutations((1, 2, 3)))
+
+
+@pytest.mark.parametrize("axes_crs", ORDERS)
+def test_whichever_axes_are_stored_first_the_volume_is_z_y_x(axes_crs, tmp_path):
+    values = VALUES[2].astype("f4")
+    levels, spacing = open_mrc(write_turned(tmp_path / "a.mrc", values, axes_crs))
+    assert np.array_equal(levels[0].compute(), values)
+    assert spacing == (5, 3, 2)
+    pyramid = pyramid_of(levels)
+    assert np.array_equal(pyramid.read(0, ((2, 5), (1, 9), (3, 4))), values[2:5, 1:9, 3:4])
+
+
+def test_a_turned_file_says_which_way_its_first_voxel_is_moved(tmp_path):
+    path = write_turned(tmp_path / "a.mrc", VALUES[2].astype("f4"), (3, 1, 2))
+    with mrcfile.open(path, "r+") as file:
+        file.header.nxstart, file.header.nystart, file.header.nzstart = 10, 20, 30  # of columns, rows and sections
+    header = parse_header(path.read_bytes()[:1024], "a.mrc")
+    assert header.origin_angstrom == (10 * 5, 30 * 3, 20 * 2)
+    assert header.shape_zyx == SHAPE
+    assert header.stored_shape == (11, 7, 6)
+
+
+@pytest.mark.parametrize("axes_crs", [(3, 2, 1), (2, 1, 3), (3, 1, 2)])
+def test_of_a_large_turned_file_only_some_is_read_for_a_part(axes_crs, tmp_path):
+    values = np.random.default_rng(0).normal(size=(90, 230, 170)).astype("f4")
+    write_turned(tmp_path / "a.mrc", values, axes_crs)
+    with StreamServer(tmp_path) as server:
+        levels, _ = open_mrc(f"{server.url}/a.mrc")
+        assert server.bytes_sent < 2000
+        part = (slice(3, 20), slice(100, 130), slice(7, 9))
+        assert np.array_equal(levels[0][part].compute(), values[part])
+        assert server.bytes_sent < values.nbytes / 3
+        assert np.array_equal(levels[0].compute(), values)
+
+
+def test_a_turned_file_that_changes_is_read_no_more(tmp_path):
+    values = np.random.default_rng(0).normal(size=(40, 230, 170)).astype("f4")
+    path = write_turned(tmp_path / "a.mrc", values, (3, 2, 1))
+    levels, _ = open_mrc(path)
+    assert np.array_equal(levels[0][:, :, 0].compute(), values[:, :, 0])
+    write_turned(path, values + 1, (3, 2, 1))
+    with pytest.raises(StreamError):
+        levels[0].compute()
+
+
+def test_a_turned_file_that_ends_early_is_refused_at_once(tmp_path):
+    path = write_turned(tmp_path / "a.mrc", VALUES[2].astype("f4"), (3, 2, 1))
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(StreamError, match="the last of its 7 planes"):
+        open_mrc(path)
 
 
 def test_a_short_or_missing_file_is_refused(tmp_path):

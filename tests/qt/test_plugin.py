@@ -182,6 +182,7 @@ def test_citations_of_the_selected_layers_are_copied(viewer, demo_pack):
 def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, monkeypatch):
     (tmp_path / "treasure.map").write_text("Here be dragons. " * 100)
     (tmp_path / "empty.mrc").write_bytes(b"")
+    (tmp_path / "packed.mrc.gz").write_bytes(b"\x1f\x8b" + bytes(2000))
     said = []
     monkeypatch.setattr(plugin, "viewer_to_ask_in", lambda: "a viewer")
     monkeypatch.setattr(plugin, "show_info", said.append)
@@ -190,7 +191,10 @@ def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, m
     assert plugin.get_reader(str(tmp_path / "treasure.map")) is None
     with pytest.raises(FormatError, match="is empty"):
         plugin.get_reader(str(tmp_path / "empty.mrc"))(str(tmp_path / "empty.mrc"))
+    with pytest.raises(FormatError, match="is compressed"):
+        plugin.get_reader(str(tmp_path / "packed.mrc.gz"))(str(tmp_path / "packed.mrc.gz"))
 
     assert "leaves this to other readers" in said[0]
     assert "treasure.map is no MRC file" in said[0]
     assert "empty.mrc is empty" in said[1]
+    assert "packed.mrc.gz is compressed with gzip. Unpack it first" in said[2]

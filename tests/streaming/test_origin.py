@@ -76,6 +76,11 @@ def test_channels_and_files_of_one_volume_can_be_sent_too(tmp_path, send):
     mrcfile.write(tmp_path / "v.mrc", noise((5, 6, 7)).astype("f4"))
     levels = open_mrc(tmp_path / "v.mrc").levels
     assert_same(levels, send(levels))
+    with mrcfile.open(tmp_path / "v.mrc", "r+") as file:
+        file.header.mapc, file.header.mapr, file.header.maps = 3, 1, 2
+    levels = open_mrc(tmp_path / "v.mrc").levels
+    assert levels[0].shape == (7, 5, 6)
+    assert_same(levels, send(levels))
 
 
 def test_what_is_known_better_than_the_file_says_is_sent_along(volume, send):

@@ -9,6 +9,10 @@ whose sign is the standard's, 16 for two values in a byte. Without the first, by
 second, unless the version (word 28) is one of the standard's, from 20140 on, the origin is that of the coordinates as
 seen from the first voxel, and not the position of the first voxel.
 
+Words 17 to 19 name the axis (1 is x, 2 is y, 3 is z) that columns, rows and sections run along. Crystallographers' maps
+often have another order than 1, 2, 3; they are turned as they are read. Sizes and first positions (words 1 to 3, 5 to
+7) are of columns, rows and sections; the grid and the cell (words 8 to 13) are of x, y and z.
+
 In the standard bytes are signed, but others wrote unsigned ones too. As in IMOD, a file without the stamp has those
 where its header gives densities (words 20 and 21) from 0 or more to 128 or more.
 """
@@ -49,6 +53,7 @@ _IMOD_SIGNED, _IMOD_OTHER_ORIGIN, _IMOD_HALF_BYTES = 1, 4, 16
 _VERSIONS = range(20140, 21000)
 #: Space groups of stacks of volumes; the third size of the grid says how many planes each has.
 _STACKS = range(401, 631)
+_AS_STORED = (0, 1, 2)
 
 
 class MrcVolume(NamedTuple):
@@ -82,6 +87,8 @@ class MrcHeader:
         Where it says that the first voxel lies, z, y, x; None where that is zero, or not said in ångström.
     angles_degree
         Of the cell, alpha, beta and gamma; None where they are right ones, or not said.
+    axis_order
+        Which of the stored axes (sections 0, rows 1, columns 2) are z, y and x.
     """
 
     shape_zyx: tuple[int, int, int]
@@ -90,6 +97,18 @@ class MrcHeader:
     spacing_angstrom: tuple[float, float, float] | None
     origin_angstrom: tuple[float, float, float] | None = None
     angles_degree: tuple[float, float, float] | None = None
+    axis_order: tuple[int, int, int] = _AS_STORED
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """How many sections, rows and columns there are."""
+        sections, rows, columns = (self.shape_zyx[self.axis_order.index(axis)] for axis in range(3))
+        return sections, rows, columns
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether sections, rows and columns aren't z, y and x."""
+        return self.axis_order != _AS_STORED
 
 
 def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
@@ -129,7 +148,13 @@ def open_with_header(
     header = parse_header(start.content, where)
     _check_end(source, header, start.total_bytes, stop)
     pyramid = plain_pyramid(
-        source, header.shape_zyx, header.dtype, offset=header.offset, version=start.version, axes=("z", "y", "x")
+        source,
+        header.stored_shape,
+        header.dtype,
+        offset=header.offset,
+        version=start.version,
+        axes=("z", "y", "x"),
+        order=header.axis_order,
     )
     return pyramid.levels, header
 
@@ -160,14 +185,14 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     nx, ny, nz, mode = struct.unpack_from(f"{order}4i", content, 0)
     grid_xyz = struct.unpack_from(f"{order}3i", content, 28)
     cell_xyz = struct.unpack_from(f"{order}3f", content, 40)
-    axes = struct.unpack_from(f"{order}3i", content, 64)
+    axes_crs = struct.unpack_from(f"{order}3i", content, 64)
     space_group, extended_bytes = struct.unpack_from(f"{order}2i", content, 88)
     if not all(0 < size <= _MAX_SIZE for size in (nx, ny, nz)):
         raise _no_mrc(content, f"{where} is no MRC file: its header names a volume of {nx} x {ny} x {nz} voxels.")
     if not 0 <= extended_bytes < 2**31 - HEADER_BYTES:
         raise FormatError(f"{where} has an extended header of {extended_bytes} bytes.")
-    if axes not in {(1, 2, 3), (0, 0, 0)}:
-        raise FormatError(f"{where} stores its axes in the order {axes}; only 1, 2, 3 (x fastest) is supported.")
+    if axes_crs != (0, 0, 0) and sorted(axes_crs) != [1, 2, 3]:
+        raise FormatError(f"{where} names its axes {', '.join(map(str, axes_crs))}; they are 1, 2 and 3 in some order.")
     if space_group in _STACKS and 0 < grid_xyz[2] < nz:
         raise FormatError(
             f"{where} is a stack of {nz // grid_xyz[2]} volumes of {grid_xyz[2]} planes.", hint="Take it apart first."
@@ -175,9 +200,26 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     if mode == 0 and (_imod_flags(content, order) or 0) & _IMOD_HALF_BYTES:
         raise FormatError(f"{where} holds {_OTHER_MODES[101]}, which can't be shown.")
     dtype = np.dtype("u1" if mode == 0 and _has_unsigned_bytes(content, order) else _DTYPES[mode]).newbyteorder(order)
+    turned = _order_of(axes_crs)
     spacing = _spacing(cell_xyz, grid_xyz)
-    offset = HEADER_BYTES + extended_bytes
-    return MrcHeader((nz, ny, nx), dtype, offset, spacing, _origin(content, order, spacing), _angles(content, order))
+    size_z, size_y, size_x = ((nz, ny, nx)[axis] for axis in turned)
+    return MrcHeader(
+        (size_z, size_y, size_x),
+        dtype,
+        offset=HEADER_BYTES + extended_bytes,
+        spacing_angstrom=spacing,
+        origin_angstrom=_origin(content, order, spacing, turned),
+        angles_degree=_angles(content, order),
+        axis_order=turned,
+    )
+
+
+def _order_of(axes_crs: tuple[int, ...]) -> tuple[int, int, int]:
+    """Which of sections, rows and columns are z, y and x; given is the axis of columns, of rows and of sections."""
+    if not any(axes_crs):  # old files say nothing
+        return _AS_STORED
+    z, y, x = (axes_crs[::-1].index(axis) for axis in (3, 2, 1))
+    return z, y, x
 
 
 def _angles(content: bytes, order: ByteOrder) -> tuple[float, float, float] | None:
@@ -203,7 +245,7 @@ def _has_unsigned_bytes(content: bytes, order: ByteOrder) -> bool:
 
 
 def _origin(
-    content: bytes, order: ByteOrder, spacing: tuple[float, float, float] | None
+    content: bytes, order: ByteOrder, spacing: tuple[float, float, float] | None, turned: tuple[int, int, int]
 ) -> tuple[float, float, float] | None:
     """Where the first voxel lies: words 50 to 52 of headers of 2000 and later, else words 5 to 7, in voxels."""
     x, y, z = struct.unpack_from(f"{order}3f", content, 196)
@@ -213,7 +255,8 @@ def _origin(
         sign = -1 if is_imods else 1
         z, y, x = (float(f"{sign * position:.6g}") for position in (z, y, x))
         return z, y, x
-    starts = struct.unpack_from(f"{order}3i", content, 16)[::-1]
+    stored = struct.unpack_from(f"{order}3i", content, 16)[::-1]
+    starts = [stored[axis] for axis in turned]
     if spacing is None or not any(starts):
         return None
     z, y, x = (start * width for start, width in zip(starts, spacing, strict=True))
@@ -258,5 +301,5 @@ def _check_end(source: ByteSource, header: MrcHeader, size_bytes: int | None, st
         size_bytes = end - voxel_bytes + len(last.content if last else b"")
     if size_bytes < end:
         raise StreamError(
-            f"{shown_address(source.url)} is cut short: it ends before the last of its {header.shape_zyx[0]} planes."
+            f"{shown_address(source.url)} is cut short: it ends before the last of its {header.stored_shape[0]} planes."
         )

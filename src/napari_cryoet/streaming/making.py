@@ -17,6 +17,7 @@ from napari_cryoet.streaming.readers import BlockReader, OneFile, make_reader, r
 from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.started_source import StartedSource
+from napari_cryoet.streaming.turning import TurnedReader
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
@@ -70,18 +71,32 @@ def plain_pyramid(
     offset: int,
     version: str | None = None,
     axes: tuple[str, ...] = (),
+    order: tuple[int, ...] | None = None,
 ) -> Pyramid:
     """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order.
 
-    Where ``version`` is given, no other version of the file is read.
+    Parameters
+    ----------
+    source, offset
+        The file, and where the values start in it, in bytes.
+    shape, dtype
+        Of the values as they are stored.
+    version
+        Where it is given, no other version of the file is read.
+    axes
+        What the pyramid's axes are called.
+    order
+        Which of the stored axes these are, as of `numpy.transpose`; by default as they are stored.
     """
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
     found = Found({}, None, (FoundArray("", metadata, b"", None),))
     file = OneFile("", offset, version)
     reader = reader_of_file(source, metadata, file)
+    if order is not None and order != tuple(range(len(shape))):
+        reader = TurnedReader(reader, order)
     pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
     pyramid.axes = axes
-    pyramid.origin = Origin(_plain_again, (_address(source), shape, dtype.str, file, axes))
+    pyramid.origin = Origin(_plain_again, (_address(source), shape, dtype.str, file, (axes, order)))
     return pyramid
 
 
@@ -89,9 +104,17 @@ def _open_again(address: str, is_kept: bool) -> Pyramid:
     return open_pyramid(address, cache="shared" if is_kept else None)
 
 
-def _plain_again(address: str, shape: tuple[int, ...], dtype: str, file: OneFile, axes: tuple[str, ...]) -> Pyramid:
-    source = open_source(address)
-    return plain_pyramid(source, shape, np.dtype(dtype), offset=file.offset, version=file.version, axes=axes)
+def _plain_again(
+    address: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    file: OneFile,
+    turned: tuple[tuple[str, ...], tuple[int, ...] | None],
+) -> Pyramid:
+    source, (axes, order) = open_source(address), turned
+    return plain_pyramid(
+        source, shape, np.dtype(dtype), offset=file.offset, version=file.version, axes=axes, order=order
+    )
 
 
 def _address(source: ByteSource) -> str:
