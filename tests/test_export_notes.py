@@ -3,11 +3,18 @@
 import hashlib
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from napari_cryoet.pick_files import read_picks
+from napari_cryoet import check_picks, compare, load_annotation, load_picks, open_annotation, pick_files, report_text
+from napari_cryoet.comparison import comparison_layers
+from napari_cryoet.mask_files import write_mask
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.provenance import citation
+from napari_cryoet.review import Subject
+from napari_cryoet.volumes import open_volume
 
 ODD = [
     {"columns": [1]},
@@ -30,6 +37,13 @@ ODD = [
     {"shape_zyx": [10**30, 1, 1]},
     {"alignment_id": True},
     {"alignment_id": 10**30},
+]
+SOURCE_KEYS = [
+    *("source_url", "portal_url", "licence", "dataset_title", "deposition_title", "shape_type", "object_id"),
+    *("object_name", "run_name", "tomogram_name", "user_id", "session_id", "authors", "dois", "edits", "warnings"),
+    *("run_id", "alignment_id", "annotation_id", "annotation_file_id", "dataset_id", "records"),
+    *("confidence_precision_percent", "confidence_recall_percent", "voxel_spacing_angstrom", "origin_zyx_angstrom"),
+    *("relion", "tomogram_number", "shown_name", "review", "fit"),
 ]
 STAR = "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnA\n_rlnB\n3 2 1 4 5\n"
 TEXTS = {
@@ -73,3 +87,35 @@ def test_a_column_that_would_take_anothers_name_keeps_its_own(tmp_path):
     found = read_picks(with_notes(tmp_path, "a.star", {"count": 1, "star_names": {"rlnA": "rlnB"}}))
 
     assert {name: column.tolist() for name, column in found.features.items()} == {"rlnA": [4], "rlnB": [5]}
+
+
+@pytest.mark.parametrize("odd", [5, 1.5, True, "", "x", [], ["x", 5], [[]], {}, {"annotation": 5}, {"annotation": {}}])
+def test_whatever_a_source_says_of_itself_its_picks_can_be_used(tmp_path, odd):
+    path = with_notes(tmp_path, "a.csv", {"source": dict.fromkeys(SOURCE_KEYS, odd), "voxel_spacing_angstrom": 10})
+
+    picks = read_picks(path)
+
+    assert picks.points_zyx.tolist() == [[1, 2, 3]]
+    assert load_picks(picks, name="a")
+    assert isinstance(citation(picks.about), str)
+    assert isinstance(Subject.of(picks, name="a").file_name, str)
+    found = compare(picks, picks, radius_angstrom=5)
+    assert "matched" in report_text(found)
+    assert comparison_layers(found)
+    assert check_picks(
+        picks, open_volume(write_mask(np.ones((9, 9, 9), bool), tmp_path / "m.mrc", spacing_angstrom=10).path)
+    )
+    for number, name in enumerate(pick_files.FORMATS):
+        whole = picks.changed(shape_zyx=(9, 9, 9))
+        write_picks(whole, tmp_path / f"{number}{pick_files.SUFFIXES[name]}", format=name)
+    mask = tmp_path / "m.zarr"
+    write_mask(np.ones((9, 9, 9), bool), mask, spacing_angstrom=10, about=picks.about)
+    assert load_annotation(mask)
+    assert "inside" in report_text(compare(picks, open_annotation(mask), insist=True))
+
+
+def test_what_a_source_says_comes_back_even_where_it_says_that_nothing_is_known(tmp_path):
+    source = {"licence": None, "authors": ["Ada"], "run_id": 5, "records": {"run": {"id": 5}, "dataset": None}}
+    about = read_picks(with_notes(tmp_path, "a.csv", {"source": source})).about
+
+    assert {key: about[key] for key in source} == source

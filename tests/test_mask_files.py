@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet import mask_files
+from napari_cryoet import load_annotation, mask_files, open_annotation
+from napari_cryoet.comparison.sides import name_of_side
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
+from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.mask_files import FORMATS, write_mask
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.readers import looks_like_labels
@@ -148,6 +150,52 @@ def test_an_mrc_has_it_in_short_in_its_labels_and_in_full_beside_it(tmp_path):
     assert "Authors: Ada, Zo?" in said
     assert "Alignment: 17" in said
     assert json.loads(made.provenance_path.read_text())["source"]["authors"] == ["Ada", "Zoë"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_where_a_mask_comes_from_is_known_again_when_it_is_opened(tmp_path, name):
+    about = ABOUT | {
+        "run_id": 5,
+        "voxel_spacing_angstrom": 5.0,
+        "software": "other 1",
+        "layer_id": "x",
+        "warnings": ["w"],
+    }
+    path = write(labels(), tmp_path / "1", name, about=about, alignment_id=17, edits=["painted"]).path
+
+    (spec,) = load_annotation(path)
+    known = spec.options["metadata"][METADATA_KEY]
+    assert ABOUT.items() <= known.items()
+    assert (known["alignment_id"], known["edits"]) == (17, ["painted"])
+    assert not {"layer_id", "warnings"} & known.keys()
+    np.testing.assert_allclose(known["voxel_spacing_angstrom"], 13.4812, rtol=1e-6)
+    compared = open_annotation(path)
+    assert (compared.alignment_id, compared.about["run_id"], compared.about["authors"]) == (17, 5, ABOUT["authors"])
+    assert name_of_side(compared) == path.name
+
+    again = write(spec.data if name == "mrc" else spec.data[0], tmp_path / "2", name, about=known, edits=["smoothed"])
+    (spec,) = load_annotation(again.path)
+    assert ABOUT.items() <= spec.options["metadata"][METADATA_KEY].items()
+    assert spec.options["metadata"][METADATA_KEY]["edits"] == ["painted", "smoothed"]
+
+
+def test_what_stands_beside_a_mask_that_was_changed_since_no_longer_counts(tmp_path):
+    path = write(labels(), tmp_path, "mrc", about=ABOUT, alignment_id=17).path
+    with mrcfile.open(path, "r+") as file:
+        file.data[0, 0, 0] = 0
+
+    assert "authors" not in load_annotation(path)[0].options["metadata"][METADATA_KEY]
+    assert open_annotation(path).alignment_id is None
+
+
+@pytest.mark.parametrize("notes", [[], "x", {"source": 3}, {"source": {}, "alignment_id": "x", "edits": 5}])
+def test_damaged_notes_of_a_mask_are_no_matter(tmp_path, notes):
+    path = write(labels(), tmp_path, "ome-zarr-0.4").path
+    attributes = json.loads((path / ".zattrs").read_text())
+    (path / ".zattrs").write_text(json.dumps(attributes | {"napari_cryoet": notes}))
+
+    assert load_annotation(path)[0].options["metadata"][METADATA_KEY]["kind"] == "volume"
+    assert open_annotation(path).alignment_id is None
 
 
 def test_the_zarr_of_version_0_5_is_what_the_specification_says(tmp_path):

@@ -10,8 +10,17 @@ from typing import Any, Final
 from napari_cryoet.formats import star_writing, tables
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.pick_formats import RELION, PickFormat
-from napari_cryoet.provenance_beside import read_beside
+from napari_cryoet.provenance import ORIGIN_KEY
+from napari_cryoet.provenance_beside import path_beside, read_beside
+from napari_cryoet.volumes import MRC_SUFFIXES, Volume, suffix_of
 
+#: Under this name an OME-Zarr's attributes say where a mask comes from.
+ATTRIBUTE: Final = "napari_cryoet"
+
+#: What a source said of its own file, which isn't the one that was exported, and of the layer that it was in.
+_OF_ANOTHER_FILE: Final = frozenset(
+    {"warnings", "voxel_spacing_angstrom", ORIGIN_KEY, "software", "layer_id", "group", "is_main_layer"}
+)
 _LARGEST_ID: Final = 2**62
 _LARGEST_SIZE: Final = 2**31
 
@@ -24,7 +33,38 @@ def read_notes(path: Path, name: PickFormat) -> dict[str, Any]:
         notes = tables.read_parquet_notes(path)
     else:
         notes = read_beside(path)
-    return {key: value for key, value in notes.items() if key not in _CHECKS or _CHECKS[key](value)}
+    return _checked(notes)
+
+
+def source_of_mask(volume: Volume, address: str) -> dict[str, Any]:
+    """Where a mask of our own export comes from, on which alignment it lies and what was done to it, in its file.
+
+    Empty for any other file. What stands beside an MRC file counts only if the file is still the one that was written.
+    """
+    notes: Any = {}
+    if suffix_of(address) not in MRC_SUFFIXES:
+        notes = {} if volume.pyramid is None else volume.pyramid.metadata.get(ATTRIBUTE)
+    elif "://" not in address and path_beside(Path(address)).is_file():
+        notes = read_beside(Path(address))
+    if not isinstance(notes, dict) or not isinstance(notes.get("source"), dict):
+        return {}
+    notes = _checked(notes)
+    known = {key: value for key, value in notes["source"].items() if key not in _OF_ANOTHER_FILE}
+    edits = [*(known.get("edits") or ()), *notes.get("edits", ())]
+    alignment = notes.get("alignment_id")
+    return known | ({"edits": edits} if edits else {}) | ({} if alignment is None else {"alignment_id": alignment})
+
+
+def _checked(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Notes without what can't be meant, also of their source."""
+    found = {key: value for key, value in notes.items() if key not in _CHECKS or _CHECKS[key](value)}
+    if "source" in found:  # of which much may be unknown
+        found["source"] = {
+            key: value
+            for key, value in found["source"].items()
+            if value is None or key not in _SOURCE_CHECKS or _SOURCE_CHECKS[key](value)
+        }
+    return found
 
 
 def grid_of(notes: Mapping[str, Any]) -> Context:
@@ -56,6 +96,18 @@ def _are_named_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, dict) and all(record is None or isinstance(record, dict) for record in value.values())
+
+
 #: What must hold for what we go by; other notes are only shown.
 _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
     "voxel_spacing_angstrom": _is_width,
@@ -69,3 +121,17 @@ _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
     "edits": _are_texts,
     "source": lambda value: isinstance(value, dict),
 }
+#: And of the source, as far as anything here is done with it.
+_SOURCE_CHECKS: Final[dict[str, Callable[[Any], bool]]] = (
+    dict.fromkeys(
+        (
+            *("source_url", "portal_url", "licence", "dataset_title", "deposition_title", "shape_type"),
+            *("object_id", "object_name", "run_name", "tomogram_name", "user_id", "session_id"),
+        ),
+        _is_text,
+    )
+    | dict.fromkeys(("authors", "dois", "edits", "warnings"), _are_texts)
+    | dict.fromkeys(("run_id", "alignment_id", "annotation_id", "annotation_file_id", "dataset_id"), _is_whole)
+    | dict.fromkeys(("confidence_precision_percent", "confidence_recall_percent"), _is_number)
+    | {"records": _are_records}
+)

@@ -18,6 +18,7 @@ from napari_cryoet.colors import RGBA, color_of, object_key
 from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect, path_text
+from napari_cryoet.export_notes import source_of_mask
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_names import annotation_name, file_layer_name, layer_name, tomogram_name
 from napari_cryoet.layer_parts import (
@@ -232,6 +233,7 @@ def _load_bare_annotation(
         return (_mesh_spec(address, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     with opened_volume(address, stop) as volume:
         options = in_world_of_file(volume, source, _given_spacing(tomogram))
+        options["metadata"][METADATA_KEY] |= source_of_mask(volume, address)
         is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
         return (labels_spec(volume, options, name, None if is_instances else chosen, stop),)
 

@@ -22,6 +22,7 @@ from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.expecting import expect_choice, expect_number, expect_volume, local_path
+from napari_cryoet.export_notes import ATTRIBUTE
 from napari_cryoet.packs.portal_zarr import LEVELS, downsampled, write_mrc, write_pyramid
 from napari_cryoet.packs.stopping import raise_if_stopped
 from napari_cryoet.provenance_beside import path_beside, written_with_provenance
@@ -35,8 +36,6 @@ TITLES: Final[dict[MaskFormat, str]] = {
     "ome-zarr-0.5": "OME-Zarr 0.5",
     "mrc": "MRC",
 }
-#: Under this name an OME-Zarr's attributes say where a mask comes from.
-ATTRIBUTE: Final = "napari_cryoet"
 
 Progress = Callable[[int, int | None], None]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from command_line import modules_after
 from napari_cryoet import compare, open_annotation, open_portal, report_text
 from napari_cryoet.cli import main
 from napari_cryoet.comparison import plain_report
+from napari_cryoet.mask_files import write_mask
 
 TEMPLATES, TRUTH, MEMBRANE, CAPTION, OTHER_ALIGNMENT, MESH = (
     "AF-9004",
@@ -92,6 +94,7 @@ def test_points_are_compared_with_masks(demo_pack: Path, capsys: pytest.CaptureF
         ([TRUTH, TRUTH, "--source", "PACK"], "Give a radius"),
         ([OTHER_ALIGNMENT, TRUTH, "--radius", "5", "--source", "PACK"], "Insist"),
         (["A.ndjson", "B.ndjson", "--radius", "5"], "Give its voxel spacing"),
+        (["A.ndjson", "https://example.invalid/b.mrc.gz", "--spacing", "5"], "is compressed with gzip"),
     ],
 )
 def test_what_can_not_be_compared_ends_with_one_and_the_reason(
@@ -131,6 +134,23 @@ def test_who_insists_gets_numbers_and_is_told(demo_pack: Path, capsys: pytest.Ca
     files = [OTHER_ALIGNMENT, TRUTH]
     assert main(["compare", *files, "--radius", "5", "--source", str(demo_pack), "--insist"]) == 0
     assert "because you insisted" in capsys.readouterr().out
+
+
+def test_what_is_to_be_known_of_the_files_is_said(
+    two_files: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.tbl").write_text(" ".join(["1", *["0"] * 22, "3", "3", "3", *["0"] * 9]) + "\n")
+    (tmp_path / "c.ndjson").write_text(point(2) + '{"type": "arrow"}\n')
+    write_mask(np.ones((9, 9, 9), np.uint8), tmp_path / "m.mrc", spacing_angstrom=7.5)
+
+    assert main(["compare", str(tmp_path / "a.tbl"), two_files[1], "--radius", "30", "--spacing", "10"]) == 0
+    assert "note on A: Positions in Dynamo tables are taken to count from 1" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path / "c.ndjson"), str(tmp_path / "m.mrc"), "--spacing", "10"]) == 0
+    told = capsys.readouterr().out
+    assert "note on A: 1 of the file's lines are no known kind of point" in told
+    assert "note on B: Its file says that voxels are 7.5 Å wide; 10 Å was taken." in told
+    assert main(["compare", two_files[0], str(tmp_path / "m.mrc"), "--spacing", "7.5"]) == 0
+    assert "note" not in capsys.readouterr().out
 
 
 def test_no_window_is_needed(two_files: tuple[str, str]) -> None:

@@ -67,6 +67,7 @@ def test_objects_are_matched_by_overlap_whatever_their_numbers():
     lower = compare(mask(a), mask(b), iou_threshold=0.3).instances
     assert lower.labels_a.tolist() == [2, 7]
     assert lower.ious.tolist() == [1 / 3, 0.75]
+    np.testing.assert_allclose(lower.dices, [2 * 1 / (2 + 2), 2 * 3 / (4 + 3)])
 
 
 def test_a_mask_agrees_with_itself():
@@ -151,7 +152,10 @@ def test_grids_that_do_not_fit_are_refused_with_the_reason(b, spacing, why):
 def test_the_plain_report_names_the_objects_that_match():
     told = plain_report(compare(mask(in_a_row(1, 2, 0)), mask(in_a_row(2, 1, 0))))
 
-    assert told["instances"]["matches"] == [{"a": 1, "b": 2, "iou": 1.0}, {"a": 2, "b": 1, "iou": 1.0}]
+    assert told["instances"]["matches"] == [
+        {"a": 1, "b": 2, "iou": 1.0, "dice": 1.0},
+        {"a": 2, "b": 1, "iou": 1.0, "dice": 1.0},
+    ]
     assert told["kind"] == "mask against mask"
 
 

@@ -38,6 +38,9 @@ def compare(options: argparse.Namespace) -> int:
         say(json.dumps(comparison.plain_report(found), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         say(comparison.report_text(found).rstrip("\n"))
+        for letter, side in (("A", a), ("B", b)):
+            for note in side.about.get("warnings", ()):
+                say(f"note on {letter}: {note}")
     return 0
 
 

@@ -13,12 +13,21 @@ from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.expecting import path_text
+from napari_cryoet.export_notes import source_of_mask
 from napari_cryoet.formats import ndjson
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
-from napari_cryoet.volumes import MRC_SUFFIXES, Volume, open_volume, spacing_in_layout, suffix_of
+from napari_cryoet.volumes import (
+    MRC_SUFFIXES,
+    Volume,
+    is_packed_volume,
+    name_of,
+    open_volume,
+    spacing_in_layout,
+    suffix_of,
+)
 
 #: Of the widths of a voxel along its axes, which headers keep as rounded lengths of the whole volume.
 _WIDTHS_TOLERANCE: Final = 1e-3
@@ -71,7 +80,9 @@ def open_annotation(
     address = path_text(source, "source", or_else="an AnnotationFile of a portal")
     if _is_volume(address):
         known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
-        return _open_mask(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
+        return _open_mask(
+            address, known, None, provenance.of_bare_file("annotation", address, known), stop, is_own=True
+        )
     if "://" not in address:
         picks = read_picks(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
         # not by what it was exported from: it may be compared with that
@@ -82,7 +93,7 @@ def open_annotation(
 
 def _is_volume(address: str) -> bool:
     """Whether it is a volume, by its name, or by what a folder holds, such as ``labels/name`` of an image."""
-    if suffix_of(address) in MRC_SUFFIXES | {".zarr"}:
+    if suffix_of(address) in MRC_SUFFIXES | {".zarr"} or is_packed_volume(address):
         return True
     return "://" not in address and any(os.path.isfile(os.path.join(address, name)) for name in _ZARR_DOCUMENTS)
 
@@ -93,22 +104,44 @@ def _read_points(
     points = ndjson.read_points(_fetch(address, stop))
     if len(points) == 0 and points.skipped:
         raise FormatError(f"None of the {len(points.skipped):,} lines of {address} is a point.")
-    return points.to_picks(spacing, alignment_id=alignment_id, about=about)
+    said = {"warnings": list(points.warnings)} if points.warnings else {}
+    return points.to_picks(spacing, alignment_id=alignment_id, about=about | said)
 
 
 def _open_mask(
-    address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
+    address: str,
+    spacing: float | None,
+    alignment_id: int | None,
+    about: dict[str, Any],
+    stop: threading.Event | None,
+    *,
+    is_own: bool = False,
 ) -> Mask:
+    """A mask; one's own file may be an export of ours, which says where it comes from."""
     volume = open_volume(address, stop=stop)
+    if is_own:
+        about = about | source_of_mask(volume, address) | {SHOWN_NAME: name_of(address)}
+        own_alignment = about.get("alignment_id")
+        alignment_id = own_alignment if isinstance(own_alignment, int) else None
     if volume.origin_angstrom is not None:
         about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
+    said = [*volume.remarks, *_about_spacing(volume, spacing)]
     return Mask(
         volume.levels[0],
         spacing if spacing is not None else _own_spacing(volume),
         shape_zyx=volume.shape_zyx,
         alignment_id=alignment_id,
-        about=about,
+        about=about | ({"warnings": said} if said else {}),
     )
+
+
+def _about_spacing(volume: Volume, given: float | None) -> list[str]:
+    """That a file says another voxel spacing than the one that is taken."""
+    own = volume.spacing_angstrom
+    if given is None or own is None or all(math.isclose(width, given, rel_tol=_WIDTHS_TOLERANCE) for width in own):
+        return []
+    widths = ", ".join(f"{width:g}" for width in (own if len(set(own)) > 1 else own[:1]))
+    return [f"Its file says that voxels are {widths} Å wide; {given:g} Å was taken."]
 
 
 def _own_spacing(volume: Volume) -> float | None:

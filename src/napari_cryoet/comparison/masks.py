@@ -32,8 +32,8 @@ class InstanceScores:
 
     Attributes
     ----------
-    labels_a, labels_b, ious
-        (n,) matched objects and their intersection over union.
+    labels_a, labels_b, ious, dices
+        (n,) matched objects, their intersection over union, and their Dice coefficient.
     panoptic_quality
         The sum of these over the number of matches and half of the objects left over (Kirillov et al. 2019).
     """
@@ -44,6 +44,11 @@ class InstanceScores:
     ious: NDArray[np.float64]
     scores: Scores
     panoptic_quality: float | None
+
+    @property
+    def dices(self) -> NDArray[np.float64]:
+        """2 |A∩B| / (|A| + |B|) of each two matched objects."""
+        return np.asarray(2 * self.ious / (1 + self.ious))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -289,8 +294,8 @@ def _plain_instances(found: InstanceScores) -> dict[str, Any]:
         "f_beta": scores.f_beta,
         "panoptic_quality": found.panoptic_quality,
         "matches": [
-            {"a": int(label_a), "b": int(label_b), "iou": float(iou)}
-            for label_a, label_b, iou in zip(found.labels_a, found.labels_b, found.ious, strict=True)
+            {"a": int(label_a), "b": int(label_b), "iou": float(iou), "dice": float(dice)}
+            for label_a, label_b, iou, dice in zip(found.labels_a, found.labels_b, found.ious, found.dices, strict=True)
         ],
     }
 
