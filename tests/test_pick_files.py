@@ -489,3 +489,24 @@ def test_picks_of_several_alignments_in_a_file_are_told(tmp_path, name, content)
 
     (tmp_path / name).write_text(content.replace("18", "17"))
     assert "warnings" not in read_picks(tmp_path / name).about
+
+
+@pytest.mark.parametrize("spelled", ["17", "17.0", "AL-17", '"17"'])
+def test_the_picks_of_one_alignment_are_read_however_it_is_spelled(tmp_path, spelled):
+    rows = f"1,2,3,{spelled},a\n4,5,6,{spelled.replace('7', '8')},b\n7,8,9,,c\n"
+    (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id,name\n" + rows)
+
+    picks = read_picks(tmp_path / "a.csv", alignment_id=17)
+
+    assert (picks.alignment_id, picks.features["name"].tolist(), picks.ids.tolist()) == (17, ["a"], [0])
+    assert "warnings" not in picks.about
+
+
+def test_a_file_that_says_no_alignment_is_of_the_one_that_somebody_says(tmp_path):
+    write_picks(Picks([[1.0, 2.0, 3.0]], 10.0), tmp_path / "a.csv")
+    write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, alignment_id=18), tmp_path / "b.csv")
+
+    assert read_picks(tmp_path / "a.csv", alignment_id=17).alignment_id == 17
+    assert read_picks(tmp_path / "b.csv", alignment_id=18).alignment_id == 18
+    with pytest.raises(FormatError, match=r"b\.csv says that its picks are of AL-18, not of AL-17"):
+        read_picks(tmp_path / "b.csv", alignment_id=17)

@@ -103,6 +103,7 @@ def read_picks(
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
+    alignment_id: int | None = None,
 ) -> Picks:
     """The picks of a file, with what is known of where they come from.
 
@@ -119,6 +120,9 @@ def read_picks(
         The size of that grid in voxels.
     tomogram
         Which one, by the name in the file, where it has several.
+    alignment_id
+        Of the portal's alignment. Of a file whose column ``alignment_id`` names several, only its picks are read; of a
+        file that says none, all are taken to belong to it.
 
     Raises
     ------
@@ -141,7 +145,10 @@ def read_picks(
     own = grid_of(notes)
     grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
     picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
-    picks = _with_alignments_told(_with_notes(picks, notes, path))
+    picks = _with_notes(picks, notes, path)
+    if alignment_id is not None:
+        picks = _of_alignment(picks, alignment_id, path.name)
+    picks = _with_alignments_told(picks)
     if wanted.spacing_angstrom is None or wanted.spacing_angstrom == picks.spacing_angstrom:
         return picks if shape_zyx is None else replace(picks, shape_zyx=shape_zyx)
     if picks.spacing_angstrom is None:
@@ -206,6 +213,34 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
         edits=edits,
         shape_zyx=grid_of(notes).shape_zyx,
     )
+
+
+def _of_alignment(picks: Picks, alignment_id: int, file_name: str) -> Picks:
+    """The picks that belong to an alignment, as far as the file says anything of that."""
+    if _ALIGNMENT not in picks.features:
+        if picks.alignment_id not in (None, alignment_id):
+            raise FormatError(
+                f"{file_name} says that its picks are of AL-{picks.alignment_id}, not of AL-{alignment_id}."
+            )
+        return replace(picks, alignment_id=alignment_id)
+    numbers = [_alignment_number(value) for value in picks.features[_ALIGNMENT].tolist()]
+    is_it = np.array([number == alignment_id for number in numbers], dtype=bool)
+    if len(picks) and not is_it.any():
+        there = [f"AL-{number}" for number in dict.fromkeys(numbers) if number is not None]
+        raise FormatError(
+            f"{file_name} has no picks of AL-{alignment_id}.",
+            hint=f"It has those of {listed(there)}." if there else "Its alignments have no numbers.",
+        )
+    kept = (
+        picks if is_it.all() else picks.take(is_it, f"kept the {is_it.sum():,} of {len(picks):,} of AL-{alignment_id}")
+    )
+    return replace(kept, alignment_id=alignment_id)
+
+
+def _alignment_number(value: Any) -> int | None:
+    """The number of an alignment, however a column spells it: 17, 17.0, "17" or "AL-17"."""
+    text = str(value).strip().upper().removeprefix("AL-").removesuffix(".0")
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _with_alignments_told(picks: Picks) -> Picks:

@@ -69,6 +69,25 @@ def test_positions_that_count_from_the_middle_are_read_in_the_volumes_grid(
     assert "They sit on density that stands out" in capsys.readouterr().out
 
 
+def test_of_a_file_with_several_tomograms_one_is_chosen(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = make_scene()
+    star = files / "several.star"
+    rows = [(*place, name) for place, name in zip(scene.truth_zyx[:, ::-1], ["TS_1", "TS_2"] * 20, strict=True)]
+    head = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnCoordinateZ #3\n_rlnMicrographName #4\n"
+    star.write_text(head + "".join(f"{x} {y} {z} {name}\n" for x, y, z, name in rows))
+    command = ["check", str(star), str(files / "TS.mrc"), "--diameter", "80"]
+    assert main(command) == 1
+    assert "2 tomograms: TS_1, TS_2. Say --tomogram NAME." in capsys.readouterr().err
+    assert main([*command, "--tomogram", "TS_1"]) == 0
+    assert "All 20 picks lie inside the volume." in capsys.readouterr().out
+
+
+def test_what_is_to_be_known_of_the_picks_is_said(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "a.tbl").write_text(" ".join(["1", *["0"] * 22, "3", "3", "3", *["0"] * 9]) + "\n")
+    assert main(["check", str(files / "a.tbl"), str(files / "TS.mrc"), "--diameter", "80"]) == 0
+    assert "note: Positions in Dynamo tables are taken to count from 1" in capsys.readouterr().out
+
+
 def test_picks_and_volume_in_the_wrong_order_are_told_apart(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picks, volume = str(files / "right.ndjson"), str(files / "TS.mrc")
 

@@ -50,6 +50,19 @@ def test_what_the_new_file_cant_hold_is_said(source, tmp_path, capsys):
     assert "note: A table always has angles" in capsys.readouterr().out
 
 
+def test_of_several_alignments_one_is_chosen(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n7,8,9,17\n")
+    command = ["convert", str(tmp_path / "a.csv"), str(tmp_path / "b.star")]
+
+    assert main([*command, "--alignment", "19"]) == 1
+    assert "has no picks of AL-19. It has those of AL-17, AL-18." in capsys.readouterr().err
+    assert main([*command, "--alignment", "AL-17"]) == 0
+    assert "b.star: 2 picks" in capsys.readouterr().out
+    found = read_picks(tmp_path / "b.star")
+    assert (found.alignment_id, found.points_zyx.tolist()) == (17, [[1, 2, 3], [7, 8, 9]])
+    assert "kept the 2 of 3 of AL-17" in found.edits
+
+
 def test_it_is_said_before_the_file_is_there(source, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(convert, "say", lambda text: said.append((text, (tmp_path / "out.tbl").exists())))

@@ -27,6 +27,7 @@ deposition_id = record_id("deposition", "CZCDP")
 dataset_id = record_id("dataset", "DS")
 run_id = record_id("run", "RN")
 annotation_id = record_id("annotation", "AN")
+alignment_id = record_id("alignment", "AL")
 
 
 def which_annotations(text: str) -> str | tuple[int, ...]:

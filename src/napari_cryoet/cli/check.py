@@ -7,10 +7,9 @@ import json
 import threading
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import CryoETError, FormatError, MissingContextError
 from napari_cryoet.fitness import Findings, check_picks
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.pick_formats import format_of_name
@@ -23,8 +22,9 @@ def check(options: argparse.Namespace) -> int:
     if format_of_name(options.volume) is not None:
         raise FormatError(f"{options.volume} is a file of picks, not a volume.", hint="Name the picks first, then it.")
     with stop_on_interrupt() as stop, ProgressLine() as line, closing(_open(options, stop)) as volume:
+        picks = _read(options, volume)
         found = check_picks(
-            _read(options.picks, options.spacing, volume),
+            picks,
             volume,
             diameter_angstrom=options.diameter,
             stop=stop,
@@ -34,18 +34,23 @@ def check(options: argparse.Namespace) -> int:
         say(json.dumps(found.as_data(), indent=1, ensure_ascii=False))
     else:
         _tell(found)
+        for note in (*picks.about.get("warnings", ()), *volume.remarks):
+            say(f"note: {note}")
     return 0
 
 
-def _read(path: Path, spacing_angstrom: float | None, volume: Volume) -> Picks:
+def _read(options: argparse.Namespace, volume: Volume) -> Picks:
     """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
+    path, spacing_angstrom, tomogram = options.picks, options.spacing, options.tomogram
     try:
-        return read_picks(path, spacing_angstrom=spacing_angstrom)
-    except MissingContextError:
+        return read_picks(path, spacing_angstrom=spacing_angstrom, tomogram=tomogram)
+    except MissingContextError as error:
         spacing_zyx = volume.spacing_angstrom
+        if "tomogram" in error.missing:
+            raise CryoETError(error.message, hint="Say --tomogram NAME.") from error
         if spacing_zyx is None or spacing_angstrom not in (None, spacing_zyx[0]):
             raise
-        return read_picks(path, spacing_angstrom=spacing_zyx[0], shape_zyx=volume.shape_zyx)
+        return read_picks(path, spacing_angstrom=spacing_zyx[0], shape_zyx=volume.shape_zyx, tomogram=tomogram)
 
 
 def _open(options: argparse.Namespace, stop: threading.Event) -> Volume:

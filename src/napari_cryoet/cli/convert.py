@@ -18,7 +18,11 @@ def convert(options: argparse.Namespace) -> int:
     """Read, say what is to be known of the source and what the new file won't hold, and write."""
     try:
         picks = read_picks(
-            options.source, spacing_angstrom=options.spacing, shape_zyx=options.shape, tomogram=options.tomogram
+            options.source,
+            spacing_angstrom=options.spacing,
+            shape_zyx=options.shape,
+            tomogram=options.tomogram,
+            alignment_id=options.alignment,
         )
         name = options.to or format_for(options.target, picks)
         if not missing_for(picks, name):

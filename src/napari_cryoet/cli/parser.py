@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from napari_cryoet._version import __version__
 from napari_cryoet.cli.arguments import (
     KEPT,
+    alignment_id,
     angstrom,
     cache_limit,
     dataset_id,
@@ -199,7 +200,7 @@ def _add_compare(commands: Any) -> None:
         "--spacing",
         type=one_or_two_spacings,
         metavar="Å",
-        help="voxel spacing of files that don't say it: of both, or of A,B",
+        help="voxel spacing of files that don't say it (or say it wrongly): of both, or of A,B",
     )
     parser.add_argument(
         "--shape",
@@ -231,6 +232,12 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument("--spacing", type=angstrom, metavar="Å", help="the width of a voxel, in which to count")
     parser.add_argument("--shape", type=volume_shape, metavar="Z,Y,X", help="the size of the volume in these voxels")
     parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file with several")
+    parser.add_argument(
+        "--alignment",
+        type=alignment_id,
+        metavar="ID",
+        help="which one, of a file with the picks of several; of any other file, the one that it belongs to",
+    )
     parser.add_argument("--to", choices=("relion5", "relion4", "relion3"), help="for which RELION a .star file is")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
@@ -242,6 +249,7 @@ def _add_check(commands: Any) -> None:
         "say whether picks make sense in a volume",
         "check:check",
         ("napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300", ""),
+        ("napari-cryoet check run_data.star TS_026.mrc --tomogram TS_026", "of a file with several tomograms"),
         ("napari-cryoet check picks.ndjson TS_026.mrc --json", "for other programs"),
         after="What is odd is marked with an exclamation mark. Picks and volume are only read.",
     )
@@ -262,6 +270,7 @@ def _add_check(commands: Any) -> None:
     parser.add_argument(
         "--diameter", type=angstrom, metavar="Å", help="of the particle (default: by the file's name, else 100)"
     )
+    parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file of picks with several")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
