@@ -1,11 +1,8 @@
 import json
 import re
-from fnmatch import fnmatch
-from importlib.resources import files
 
 import numpy as np
 import pytest
-from npe2 import PluginManifest
 
 from napari_cryoet import readers
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
@@ -241,9 +238,7 @@ class TestPack:
 @pytest.mark.parametrize("name", ["a.mrc.gz", "emd_1.map.gz", "a.rec.bz2"])
 def test_a_packed_volume_comes_to_us_and_is_said_to_be_packed(name, tmp_path):
     (tmp_path / name).write_bytes({"gz": b"\x1f\x8b", "z2": b"BZh9"}[name[-2:]] + bytes(2000))
-    manifest = PluginManifest.from_file(files("napari_cryoet") / "napari.yaml")
 
-    assert any(fnmatch(name, pattern) for pattern in manifest.contributions.readers[0].filename_patterns)
     with pytest.raises(FormatError, match="is compressed with"):
         read(tmp_path / name)
 

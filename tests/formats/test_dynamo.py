@@ -139,6 +139,19 @@ def test_a_tables_own_columns_survive_being_read_and_written(tmp_path):
         np.testing.assert_array_equal(again[name].astype(float), np.array(column, dtype=float))
 
 
+@pytest.mark.parametrize("between", [" ", "  "])
+def test_columns_beyond_those_that_dynamo_has_are_said_to_be_left_out(tmp_path, between):
+    row = ["1", *["0"] * 22, "4", "3", "2", *["0"] * 16, "7.5", "8"]
+    (tmp_path / "a.tbl").write_text(between.join(row) + "\n")
+
+    found = read_picks(tmp_path / "a.tbl")
+
+    assert found.points_zyx.tolist() == [[1, 2, 3]]
+    assert any("last 2 columns are left out: Dynamo has 42" in said for said in found.about["warnings"])
+    (tmp_path / "a.tbl").write_text(between.join(row[:42]) + "\n")
+    assert not any("left out" in said for said in read_picks(tmp_path / "a.tbl").about["warnings"])
+
+
 def test_regions_that_no_integer_holds_are_no_instances(tmp_path):
     found = read_table(table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2], reg=[1e30, 2]), NO_CONTEXT)
 

@@ -442,6 +442,27 @@ def test_a_particle_of_an_optics_group_that_there_isnt_is_named(tmp_path):
         read(star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 7"))
 
 
+@pytest.mark.parametrize(
+    ("in_optics", "in_rows"), [("1 2", "1.000000 2.000000"), ("1.0 2.0", "1 2"), ("1. 2.", "1.0 2.")]
+)
+def test_optics_groups_that_another_program_wrote_as_reals_are_the_same(tmp_path, in_optics, in_rows):
+    (left, right), (first, second) = in_optics.split(), in_rows.split()
+    optics = OPTICS.replace(" 1 optics", f" {left} optics").replace(" 2 optics", f" {right} optics")
+    path = star(tmp_path, PIXELS, f"TS_1 10 20 30 {first}", f"TS_1 10 20 30 {second}", before=optics)
+
+    found = read(path, GRID)
+    assert found.points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
+    again = read_picks(write_picks(read_picks(path, spacing_angstrom=8.0), tmp_path / "b.star", format="relion4").path)
+    assert again.features["rlnOpticsGroup"].tolist() == [1, 2]
+
+
+def test_an_optics_group_with_two_pixel_sizes_is_refused(tmp_path):
+    optics = OPTICS.replace(" 2 opticsGroup2", " 1 opticsGroup2")
+
+    with pytest.raises(FormatError, match="group 1 twice, with different values of rlnTomoTiltSeriesPixelSize"):
+        read(star(tmp_path, PIXELS, "TS_1 10 20 30 1", before=optics))
+
+
 def test_rows_are_counted_as_the_file_has_them_whichever_tomogram_is_read(tmp_path):
     path = star(tmp_path, PIXELS, "TS_1 1 2 3 1", "TS_2 1 2 3 1", "TS_2 1 nan 3 1")
 

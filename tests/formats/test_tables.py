@@ -102,12 +102,36 @@ def test_the_particles_axes_are_columns_in_words(tmp_path):
         ("z_voxel,y_voxel,x_voxel,instance_id\n1,2,3,1.5\n", "instance_id isn't a column of whole numbers"),
         ("z_voxel,y_voxel,x_voxel,particle_z_axis_z\n1,2,3,1\n", "lacks"),
         ("z_voxel,y_voxel,x_voxel,voxel_spacing_angstrom\n1,2,3,1\n1,2,3,2\n", "several voxel spacings"),
+        ("z_voxel,y_voxel,x_voxel,voxel_spacing_angstrom\n1,2,3,10\n1,2,3,\n", r"spacings \(10 Å, none\)"),
+        (
+            "z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom\n1,2,3,0\n",
+            "a voxel can't be 0 Å wide, as its voxel_",
+        ),
+        ("z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom\n1,2,3,-5\n", "a voxel can't be -5 Å wide"),
+        ("z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom\n1,2,3,inf\n", "a voxel can't be inf Å wide"),
+        ('z_voxel,y_voxel,x_voxel,by\n1,2,3,"me\n4,5,6,you\n', "EOF inside string"),
+        ('z_voxel,y_voxel,x_voxel,by\n1,2,3,"me"\n4,5,6,"yo', "EOF inside string"),
         ("z_voxel,y_voxel,x_voxel\n1,2,inf\n", "finite"),
     ],
 )
 def test_damage_is_told_in_words(tmp_path, text, why):
     with pytest.raises(FormatError, match=why):
         read_picks(csv(tmp_path, text))
+
+
+def test_a_column_of_spacings_that_is_empty_says_nothing(tmp_path):
+    text = "z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom\n30,20,10,\n30,20,10,\n"
+
+    with pytest.raises(MissingContextError) as raised:
+        read_picks(csv(tmp_path, text))
+    assert raised.value.missing == ("spacing_angstrom",)
+    assert read_picks(csv(tmp_path, text), spacing_angstrom=10).points_zyx.tolist() == [[3, 2, 1]] * 2
+
+
+def test_texts_in_quotes_may_have_commas_quotes_and_lines(tmp_path):
+    text = 'z_voxel,y_voxel,x_voxel,by\n1,2,3,"a, ""b""\nc"\n4,5,6,5" disc\n'
+
+    assert read_picks(csv(tmp_path, text)).features["by"].tolist() == ['a, "b"\nc', '5" disc']
 
 
 def test_parquet_carries_units_and_provenance_in_its_metadata(tmp_path):

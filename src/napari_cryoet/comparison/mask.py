@@ -102,6 +102,8 @@ class Mask:
 def _labels(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
+    if values.dtype.kind not in "iuf":
+        raise FormatError(f"This mask holds {values.dtype} values, so it isn't a mask.")
     if values.size and values.dtype not in (np.uint8, np.uint16):
         smallest, largest = values.min().item(), values.max().item()  # float16 has no number as large as the limit
         if not (smallest >= 0 and largest <= MAX_LABEL):  # NaN compares false

@@ -87,7 +87,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     MissingContextError
         If there are several tomograms and none was chosen.
     """
-    table = _table(path)
+    table, n_more = _table(path)
     numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
     in_map = _table_map(path)
     different, first, which = np.unique(numbers, return_index=True, return_inverse=True)
@@ -122,6 +122,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
                 *([_ODD_PIXELS] if own is None and pixel.any() else []),
+                *([_more_columns(n_more)] if n_more else []),
             ],
         },
     )
@@ -191,7 +192,14 @@ def write_table(picks: Picks, path: Path) -> int:
     return offset
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _more_columns(count: int) -> str:
+    return (
+        f"The table's last {count} columns are left out: Dynamo has {len(_columns())}, and nobody says what more mean."
+    )
+
+
+def _table(path: Path) -> tuple[pd.DataFrame, int]:
+    """The columns that Dynamo has, and how many more there are."""
     import pandas as pd
 
     refuse_unreadable(path)
@@ -204,20 +212,21 @@ def _table(path: Path) -> pd.DataFrame:
     if _LEAST_COLUMNS <= n_columns <= len(names) and first_line.split() == first_line.removesuffix("\n").split(" "):
         columns = read_separated(path, names[:n_columns], separator=" ")
         if columns is not None and not any(holds_empty(texts) for texts in columns.values()):
-            return pd.DataFrame({name: _numbers(path, name, texts) for name, texts in columns.items()})
+            return pd.DataFrame({name: _numbers(path, name, texts) for name, texts in columns.items()}), 0
     try:
         table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
-        return pd.DataFrame(np.empty((0, len(names))), columns=list(names))
+        return pd.DataFrame(np.empty((0, len(names))), columns=list(names)), 0
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is no Dynamo table ({error}).") from error
     if table.shape[1] < _LEAST_COLUMNS:
         raise FormatError(
             f"{path.name} is no Dynamo table: it has {table.shape[1]} columns, and positions are in the 24th to 26th."
         )
+    n_more = max(0, table.shape[1] - len(names))
     table = table.iloc[:, : len(names)]
     table.columns = list(names[: table.shape[1]])
-    return pd.DataFrame({name: _numbers(path, name, texts_of(table[name])) for name in table})
+    return pd.DataFrame({name: _numbers(path, name, texts_of(table[name])) for name in table}), n_more
 
 
 def _numbers(path: Path, name: str, texts: pa.ChunkedArray) -> NDArray[np.float64]:

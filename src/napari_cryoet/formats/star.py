@@ -278,7 +278,7 @@ class _Rows:
             return None
         try:
             if GROUP in optics and GROUP in self._table:
-                of_group = dict(zip(optics.texts(GROUP), map(float, optics.texts(label)), strict=True))
+                of_group = self._widths_of_groups(optics, label)
                 lost = [group for group in self._table.different(GROUP) if group not in of_group]
                 if lost:
                     raise FormatError(
@@ -292,6 +292,16 @@ class _Rows:
             return np.full(len(self._table), widths.pop())
         except ValueError as error:
             raise FormatError(f"{self._path.name}: the optics table has no usable {label} ({error}).") from error
+
+    def _widths_of_groups(self, optics: TextTable, label: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for group, text in zip(optics.texts(GROUP), optics.texts(label), strict=True):
+            width = float(text)
+            if found.setdefault(group, width) != width:
+                raise FormatError(
+                    f"{self._path.name}: its optics table has group {group} twice, with different values of {label}."
+                )
+        return found
 
     def _centre_angstrom(self, pixel: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Half the tomogram's size in x, y, z."""
@@ -388,4 +398,6 @@ def _as_table(block: Block) -> TextTable:
         label: pc.if_else(pc.is_in(column, value_set=unknown), pa.scalar(None, pa.string()), column)
         for label, column in zip(block.labels, block.columns, strict=True)
     }
+    if GROUP in columns:  # some programs write these numbers as reals
+        columns[GROUP] = pc.replace_substring_regex(columns[GROUP], r"^([0-9]+)\.0*$", r"\1")
     return TextTable(columns, np.arange(1, len(block) + 1))

@@ -50,6 +50,7 @@ SPACING: Final = "voxel_spacing_angstrom"
 PICK_ID, INSTANCE_ID, SCORE = "pick_id", "instance_id", "score"
 METADATA_KEY: Final = b"napari_cryoet"
 _HEADER_CHARACTERS: Final = 2**20
+_PART_BYTES: Final = 2**24
 #: How far positions in two units may be apart: as far as rounding to one decimal brings them.
 _ROUNDING_VOXELS: Final = 0.1
 _ROUNDING_ANGSTROM: Final = 0.5
@@ -137,9 +138,15 @@ def _even_columns(path: Path) -> dict[str, pa.ChunkedArray] | None:
             names = _header(file.readline(_HEADER_CHARACTERS))
     except (ValueError, OSError):
         return None
-    if len(set(names)) < len(names) or not _holds_positions(names):
+    if len(set(names)) < len(names) or not _holds_positions(names) or _may_have_open_quotes(path):
         return None
     return read_separated(path, names, separator=",", skip_rows=1)
+
+
+def _may_have_open_quotes(path: Path) -> bool:
+    """Whether a text in quotes may have no end; Arrow would take all rows after it for a part of it."""
+    with path.open("rb") as file:
+        return bool(sum(part.count(b'"') for part in iter(lambda: file.read(_PART_BYTES), b"")) % 2)
 
 
 def read_parquet(path: Path, context: Context) -> Picks:
@@ -321,11 +328,17 @@ def _own_spacing(path: Path, columns: Mapping[str, NDArray[Any]]) -> float | Non
     if SPACING not in columns or not len(columns[SPACING]):
         return None
     spacings = np.unique(_numbers(path, columns, SPACING))
+    if np.isnan(spacings).all():  # an empty column says nothing
+        return None
     if len(spacings) > 1:
         raise FormatError(
-            f"{path.name} has picks of several voxel spacings ({listed([f'{s:g}' for s in spacings])} Å)."
+            f"{path.name} has picks of several voxel spacings "
+            f"({listed(['none' if np.isnan(s) else f'{s:g} Å' for s in spacings])})."
         )
-    return float(spacings[0])
+    spacing = float(spacings[0])
+    if not 0 < spacing < math.inf:
+        raise FormatError(f"{path.name} can't be used: a voxel can't be {spacing:g} Å wide, as its {SPACING} says.")
+    return spacing
 
 
 def _numbers(path: Path, columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
