@@ -97,19 +97,14 @@ class Picks:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_next_id", int(columns["ids"].max(initial=-1)) + 1)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and other processes, which can take no views of dictionaries."""
-        state = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in state.items()}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and other processes, which can take no views of dictionaries.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrays come back writable, and are made read-only again."""
-        arrays = [*state.values(), *state["features"].values()]
-        for array in arrays:
-            if isinstance(array, np.ndarray):
-                array.setflags(write=False)
-        for name, value in state.items():
-            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
+        Not ``__getstate__``: in Python 3.11, frozen dataclasses with slots replace it by their own.
+        """
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in state.items()}
+        return _made_again, (plain,)
 
     def __len__(self) -> int:
         return len(self.points_zyx)
@@ -264,6 +259,17 @@ class Picks:
         other = replace(self, **columns)
         object.__setattr__(other, "_next_id", max(self._next_id, other._next_id))
         return other
+
+
+def _made_again(state: dict[str, Any]) -> Picks:
+    """Picks of what `Picks.__reduce__` gives; arrays come back writable, and are made read-only again."""
+    picks = object.__new__(Picks)
+    for array in (*state.values(), *state["features"].values()):
+        if isinstance(array, np.ndarray):
+            array.setflags(write=False)
+    for name, value in state.items():
+        object.__setattr__(picks, name, MappingProxyType(value) if isinstance(value, dict) else value)
+    return picks
 
 
 def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
