@@ -112,6 +112,7 @@ def test_the_particles_axes_are_columns_in_words(tmp_path):
         ('z_voxel,y_voxel,x_voxel,by\n1,2,3,"me\n4,5,6,you\n', "EOF inside string"),
         ('z_voxel,y_voxel,x_voxel,by\n1,2,3,"me"\n4,5,6,"yo', "EOF inside string"),
         ("z_voxel,y_voxel,x_voxel\n1,2,inf\n", "finite"),
+        (f"z_voxel,y_voxel,x_voxel,pick_id\n1,2,3,{2**63 - 1}\n", "a pick with the id 9223372036854775807, beyond"),
     ],
 )
 def test_damage_is_told_in_words(tmp_path, text, why):

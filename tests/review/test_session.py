@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.matching import match, rows_of
@@ -70,6 +71,20 @@ def test_what_is_judged_is_told_by_its_annotation_file_or_its_path_or_its_name(p
     assert Subject.of(bare, name="a", path="x.csv").key == Subject.of(bare, name="b", path="./x.csv").key
     assert Subject.of(bare, name="a").file_name != Subject.of(bare, name="b").file_name
     assert os.sep not in Subject("https://a/../../b\0c", "x").file_name
+
+
+def test_a_file_is_the_same_from_whichever_folder_it_is_named(tmp_path, monkeypatch):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_picks(Picks(POINTS), tmp_path / folder / "a.csv")
+    monkeypatch.chdir(tmp_path / "one")
+    here = Subject.of(read_picks("a.csv"), name="a")
+
+    assert here == Subject.of(read_picks(tmp_path / "one" / "a.csv"), name="a")
+    assert here != Subject.of(read_picks("../two/a.csv"), name="a")
+    monkeypatch.chdir(tmp_path / "two")
+    assert here != Subject.of(read_picks("a.csv"), name="a")
+    assert Subject.of(Picks(POINTS, about={"source_url": "https://a/b"}), name="a").key.endswith(" of https://a/b")
 
 
 def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(store, subject, picks):

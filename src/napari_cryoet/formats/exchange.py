@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: Far above any file of picks that is known.
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_PICKS: Final = 3_000_000
+#: Beyond that, there would be none for picks that are added.
+_LARGEST_ID: Final = 2**62
 #: How far a matrix may be from a rotation before an export says that angles hold the nearest one.
 _ROUNDED: Final = 1e-6
 
@@ -329,6 +331,9 @@ def checked_picks(
     if ids is not None and not are_unique(ids):
         twice = next(number for number, count in Counter(ids.tolist()).items() if count > 1)
         raise FormatError(f"{path.name} can't be used: it has several picks with the id {twice}.")
+    if ids is not None and len(ids) and not -_LARGEST_ID <= np.min(ids) <= np.max(ids) <= _LARGEST_ID:
+        far = max(ids, key=lambda number: abs(int(number)))
+        raise FormatError(f"{path.name} can't be used: it has a pick with the id {far}, beyond 2^62.")
     try:
         picks = Picks(**columns)
     except ValueError as error:

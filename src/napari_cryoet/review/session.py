@@ -60,6 +60,8 @@ class Subject:
             Of the file that they were read from, where there is one.
         """
         source, file_id = picks.about.get("source_url"), picks.about.get("annotation_file_id")
+        if isinstance(source, str) and source and "://" not in source:
+            source = Path(source).resolve()  # the same file, from whichever folder it is named
         if source or file_id is not None:
             return cls(f"annotation file {file_id} of {source}", name)
         if path:
