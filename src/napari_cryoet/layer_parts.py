@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from napari_cryoet import provenance
 from napari_cryoet.colors import RGBA, instance_colormap
@@ -18,6 +18,8 @@ from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.volumes import AXES, Volume, open_volume, spacing_in_layout
+
+T = TypeVar("T")
 
 MAX_SPACING_ANGSTROM: Final = 1e6
 MASK_OPACITY: Final = 0.5
@@ -79,14 +81,17 @@ def opened_volume(url: str, stop: threading.Event | None) -> Iterator[Volume]:
         raise
 
 
-def fetch_file(url: str, stop: threading.Event | None, max_bytes: int = ndjson.MAX_FILE_BYTES) -> bytes:
-    """A whole file, or one byte more than ``max_bytes``."""
+def fetch_parsed(
+    url: str, parse: Callable[[bytes], T], stop: threading.Event | None, max_bytes: int = ndjson.MAX_FILE_BYTES
+) -> T:
+    """What is made of a whole file, or of its first ``max_bytes`` and one byte more."""
+    from napari_cryoet.streaming.documents import read_parsed
     from napari_cryoet.streaming.sources import open_source
 
-    piece = open_source(url).read("", length=max_bytes + 1, stop=stop)
-    if piece is None:
+    parsed = read_parsed(open_source(url), "", parse, length=max_bytes + 1, stop=stop)
+    if parsed is None:
         raise FormatError(f"There is no file at {url}.", hint="The portal lists it, but the server doesn't have it.")
-    return piece.content
+    return parsed
 
 
 def in_angstrom(spacing: float | Iterable[float]) -> dict[str, Any]:

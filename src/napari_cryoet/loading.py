@@ -9,6 +9,7 @@ and the metadata has a warning. Nothing is guessed.
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from napari_cryoet.export_notes import source_of_mask
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_names import annotation_name, file_layer_name, layer_name, tomogram_name
 from napari_cryoet.layer_parts import (
-    fetch_file,
+    fetch_parsed,
     image_spec,
     in_angstrom,
     in_world_of_file,
@@ -149,7 +150,7 @@ def load_annotation(
     object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
     chosen = color or color_of(object_key(object_id, object_name))
     if suffix_of(file.https_path) == ".ndjson" or file.format == "ndjson":
-        points = ndjson.read_points(fetch_file(file.https_path, stop))
+        points = fetch_parsed(file.https_path, ndjson.read_points, stop)
         diameter = diameter_angstrom(object_id, object_name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
     if shape_type == ShapeType.MESH:
@@ -184,7 +185,9 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
     if isinstance(file, AnnotationFile) and not overlay.is_caption(file):
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else path_text(file, "file", or_else=_A_RECORD)
-    return captions.parse_captions(fetch_file(address, stop, captions.MAX_FILE_BYTES), name_of(address))
+    return fetch_parsed(
+        address, partial(captions.parse_captions, where=name_of(address)), stop, captions.MAX_FILE_BYTES
+    )
 
 
 def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[LayerSpec, ...]:
@@ -223,7 +226,7 @@ def _load_bare_annotation(
         given = _given_spacing(tomogram)
         spacing = given if given is not None else spacing_in_layout(source)
         about = provenance.of_bare_file("annotation", address, spacing)
-        points = ndjson.read_points(fetch_file(address, stop))
+        points = fetch_parsed(address, ndjson.read_points, stop)
         diameter = diameter_angstrom(None, name)
         return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
     if suffix_of(source) == ".glb":
@@ -266,7 +269,7 @@ def _mesh_spec(
     spacing: float | None,
     stop: threading.Event | None,
 ) -> LayerSpec:
-    mesh = meshes.read_mesh(fetch_file(address, stop, meshes.MAX_FILE_BYTES), name_of(address))
+    mesh = fetch_parsed(address, partial(meshes.read_mesh, where=name_of(address)), stop, meshes.MAX_FILE_BYTES)
     about = about | {"warnings": [*about.get("warnings", ()), meshes.ASSUMED_UNIT, meshes.ONLY_IN_3D]}
     # Its positions don't depend on a voxel spacing: where none is known, it counts in ångström.
     common = in_angstrom(1.0 if spacing is None else spacing) | {"metadata": {METADATA_KEY: about}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Final
 
 from napari_cryoet import provenance
@@ -10,7 +11,7 @@ from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.expecting import expect
 from napari_cryoet.formats.tilt_angles import MAX_FILE_BYTES, parse_tilt_angles
 from napari_cryoet.layer_names import tilt_series_name
-from napari_cryoet.layer_parts import fetch_file, image_spec, in_angstrom, opened_volume
+from napari_cryoet.layer_parts import fetch_parsed, image_spec, in_angstrom, opened_volume
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.records import Run, TiltSeries
 
@@ -71,7 +72,8 @@ def _tilt_angles(
     if not series.https_angle_list:
         return None, ["The portal lists no tilt angles for this tilt series."]
     try:
-        angles = parse_tilt_angles(fetch_file(series.https_angle_list, stop, MAX_FILE_BYTES), series.https_angle_list)
+        parse = partial(parse_tilt_angles, where=series.https_angle_list)
+        angles = fetch_parsed(series.https_angle_list, parse, stop, MAX_FILE_BYTES)
     except (FormatError, StreamError) as error:
         return None, [f"The tilt angles could not be read: {error.message}"]
     if len(angles) != n_images:

@@ -101,7 +101,7 @@ def _is_volume(address: str) -> bool:
 def _read_points(
     address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
 ) -> Picks:
-    points = ndjson.read_points(_fetch(address, stop))
+    points = _fetch_points(address, stop)
     if len(points) == 0 and points.skipped:
         raise FormatError(f"None of the {len(points.skipped):,} lines of {address} is a point.")
     said = {"warnings": list(points.warnings)} if points.warnings else {}
@@ -154,10 +154,12 @@ def _own_spacing(volume: Volume) -> float | None:
     return widths[0]
 
 
-def _fetch(address: str, stop: threading.Event | None) -> bytes:
+def _fetch_points(address: str, stop: threading.Event | None) -> ndjson.Points:
+    from napari_cryoet.streaming.documents import read_parsed
     from napari_cryoet.streaming.sources import open_source
 
-    piece = open_source(address).read("", length=ndjson.MAX_FILE_BYTES + 1, stop=stop)
-    if piece is None:
+    length = ndjson.MAX_FILE_BYTES + 1
+    points = read_parsed(open_source(address), "", ndjson.read_points, length=length, stop=stop)
+    if points is None:
         raise FormatError(f"There is no file at {address}.")
-    return piece.content
+    return points

@@ -137,6 +137,7 @@ def open_with_header(
     url_or_path: str | Path, *, stop: threading.Event | None = None
 ) -> tuple[list[da.Array], MrcHeader]:
     """As `open_mrc`, with all that the header says."""
+    from napari_cryoet.streaming.documents import parse_or_read_again
     from napari_cryoet.streaming.making import plain_pyramid
     from napari_cryoet.streaming.sources import open_source
 
@@ -145,7 +146,9 @@ def open_with_header(
     start = source.read("", length=HEADER_BYTES, stop=stop)
     if start is None:
         raise FormatError(f"There is no file {where}.")
-    header = parse_header(start.content, where)
+    start, header = parse_or_read_again(
+        source, "", start, lambda piece: (piece, parse_header(piece.content, where)), length=HEADER_BYTES, stop=stop
+    )
     _check_end(source, header, start.total_bytes, stop)
     pyramid = plain_pyramid(
         source,

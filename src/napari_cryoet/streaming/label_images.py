@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from napari_cryoet.formats.ome_zarr import is_safe_path
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.documents import read_parsed
 from napari_cryoet.streaming.sources import open_source
 from napari_cryoet.streaming.zarr_metadata import parse_json
 
@@ -44,10 +46,10 @@ def find_labels(
     """
     source = open_source(url_or_path, cache=cache)
     for key in ("labels/zarr.json", "labels/.zattrs"):
-        piece = source.read(key, length=_MAX_BYTES, stop=stop)
-        if piece is None:
+        parse = partial(parse_json, where=f"{shown_address(source.url)}/{key}")
+        document = read_parsed(source, key, parse, length=_MAX_BYTES, stop=stop)
+        if document is None:
             continue
-        document = parse_json(piece.content, f"{shown_address(source.url)}/{key}")
         attributes = document.get("attributes") if key.endswith("zarr.json") else document
         place = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
         names = place.get("labels") if isinstance(place, dict) else None

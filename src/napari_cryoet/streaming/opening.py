@@ -10,19 +10,22 @@ import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, parse_multiscale
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.documents import parse_or_read_again
 from napari_cryoet.streaming.readers import HEAD_BYTES
 from napari_cryoet.streaming.slabs import is_worth_splitting
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata, parse_json, parse_v2_array, parse_v3_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from napari_cryoet.streaming.sources import ByteSource, Piece
+
+T = TypeVar("T")
 
 _MAX_METADATA_BYTES = 16 * 2**20
 _GUESSED_LEVELS = ("0", "1", "2")
@@ -74,17 +77,17 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
     guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
     look.read([*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads)
     where = shown_address(source.url)
-    if (content := look.get("zarr.json")) is not None:
-        return _find_v3(look, parse_json(content, f"{where}/zarr.json"), where)
+    if look.get("zarr.json") is not None:
+        return _find_v3(look, look.json("zarr.json"), where)
     if look.get(".zarray") is not None:
-        attributes = _attributes(look.get(".zattrs"), where)
-        return Found(attributes, None, _read_arrays(look, [""], 2, where))
-    if (content := look.get(".zattrs")) is not None:
-        attributes = parse_json(content, f"{where}/.zattrs")
+        attributes = look.json(".zattrs") if look.get(".zattrs") is not None else {}
+        return Found(attributes, None, _read_arrays(look, [""], 2))
+    if look.get(".zattrs") is not None:
+        attributes = look.json(".zattrs")
         _refuse_other_groups(attributes, where)
         multiscale = parse_multiscale(attributes, where)
         paths = [level.path for level in multiscale.levels]
-        return Found(attributes, multiscale, _read_arrays(look, paths, 2, where))
+        return Found(attributes, multiscale, _read_arrays(look, paths, 2))
     look.raise_first_error()
     look.read([".zgroup"])
     if look.get(".zgroup") is not None:
@@ -195,6 +198,22 @@ class _Look:
             raise self._errors[key]
         raise FormatError(f"{self._where} is incomplete: {key} is missing.")
 
+    def json(self, key: str) -> dict[str, Any]:
+        """What was read, as the JSON object that it should be."""
+        return self.parsed(key, lambda document, _where: document)
+
+    def parsed(self, key: str, make: Callable[[dict[str, Any], str], T]) -> T:
+        """What is made of the JSON object that was read; it is read once more where it seems to be damaged."""
+
+        def parse(piece: Piece) -> T:
+            self._contents[key] = piece.content
+            return make(parse_json(self.need(key), f"{self._where}/{key}"), f"{self._where}/{key}")
+
+        self.need(key)
+        return parse_or_read_again(
+            self._source, key, self._pieces[key], parse, length=_MAX_METADATA_BYTES + 1, stop=self._stop
+        )
+
     def raise_first_error(self) -> None:
         """Raise what kept a root document from being read, if anything did."""
         for key in _ROOT_DOCUMENTS:
@@ -207,21 +226,18 @@ def _find_v3(look: _Look, document: dict[str, Any], where: str) -> Found:
     if not isinstance(attributes, dict):
         raise FormatError(f"{where}/zarr.json: attributes is not an object.")
     if document.get("node_type") == "array":
-        return Found(attributes, None, _read_arrays(look, [""], 3, where))
+        return Found(attributes, None, _read_arrays(look, [""], 3))
     _refuse_other_groups(attributes, where)
     multiscale = parse_multiscale(attributes, where)
-    return Found(attributes, multiscale, _read_arrays(look, [level.path for level in multiscale.levels], 3, where))
+    return Found(attributes, multiscale, _read_arrays(look, [level.path for level in multiscale.levels], 3))
 
 
-def _read_arrays(look: _Look, paths: list[str], zarr_format: int, where: str) -> tuple[FoundArray, ...]:
+def _read_arrays(look: _Look, paths: list[str], zarr_format: int) -> tuple[FoundArray, ...]:
     name, parse = (".zarray", parse_v2_array) if zarr_format == 2 else ("zarr.json", parse_v3_array)
     keys = [f"{path}/{name}" if path else name for path in paths]
     look.read(keys)
+    arrays = [look.parsed(key, parse) for key in keys]
     documents = [look.need(key) for key in keys]
-    arrays = [
-        parse(parse_json(document, f"{where}/{key}"), f"{where}/{key}")
-        for document, key in zip(documents, keys, strict=True)
-    ]
     heads = [head_key(path, metadata) for path, metadata in zip(paths, arrays, strict=True)]
     look.read([], heads=[head for head in heads if head])
     return tuple(
@@ -236,7 +252,3 @@ def head_key(path: str, metadata: ArrayMetadata) -> str | None:
         return None
     key = metadata.chunk_key((0,) * len(metadata.shape))
     return f"{path}/{key}" if path else key
-
-
-def _attributes(content: bytes | None, where: str) -> dict[str, Any]:
-    return parse_json(content, f"{where}/.zattrs") if content is not None else {}
