@@ -12,9 +12,11 @@ from fault_server import FaultServer, ranged
 from napari_cryoet import errand
 from napari_cryoet.http import Http
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.short_turns import short_turns
+from napari_cryoet.streaming import open_pyramid, slabs
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher, Run
+from stream_server import StreamServer
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork"),
@@ -83,6 +85,28 @@ def test_what_was_under_way_is_waited_for_by_nobody(tmp_path):
     assert is_true_in_a_child(question)
     end.set()
     reader.join(10)
+
+
+def test_what_the_parents_other_threads_were_busy_with_holds_nobody_up(tmp_path, monkeypatch):
+    """Whatever lock one of them has at the moment of the fork, nobody will ever give it back in the child."""
+    monkeypatch.setattr(slabs, "_WHOLE_CHUNK_BYTES", 2**16)
+    values = np.random.default_rng(0).normal(size=(12, 270, 262)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 10.0)
+    with StreamServer(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/a.zarr", fetcher=Fetcher(MemoryCache(2**20)))
+        exact = pyramid.levels[0]
+        locks = [pyramid._changing, pyramid._source._lock, pyramid._source._source._bytes_read._lock]
+        locks += [pyramid._readers[0]._files._versions._lock, pyramid._fetcher.right_of_way._lock]
+        locks += [exact._exact._read_ahead._lock, short_turns._lock]
+        pyramid._fetcher.right_of_way.take()
+        for lock in locks:
+            lock.acquire()
+        try:
+            assert is_true_in_a_child(lambda: np.array_equal(np.asarray(exact[3])[:270, :262], values[3]))
+        finally:
+            for lock in locks:
+                lock.release()
+            pyramid._fetcher.right_of_way.give_back()
 
 
 def test_errands_have_threads_of_their_own():

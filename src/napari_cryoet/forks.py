@@ -6,6 +6,7 @@ Two processes that read from one connection get each other's answers.
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -23,6 +24,32 @@ _all: WeakSet[Forked] = WeakSet()
 def start_afresh_in_children(each: Forked) -> None:
     """Have something start afresh in every process that is forked from this one."""
     _all.add(each)
+
+
+class FreshLock:
+    """A lock that nobody holds in a forked process: whoever held it there stayed behind."""
+
+    def __init__(self) -> None:
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Be free; see `Forked`."""
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout_s: float = -1) -> bool:
+        """Wait for it; False where it took longer than that."""
+        return self._lock.acquire(timeout=timeout_s)
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
 
 
 def _start_all_afresh() -> None:

@@ -8,8 +8,9 @@ to nothing.
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Final
+
+from napari_cryoet.forks import FreshLock
 
 SHORT_S: Final = 0.0005
 _HALF_A_MICROSECOND_S: Final = 5e-7  # Python cuts off what is less than a microsecond
@@ -19,7 +20,7 @@ class ShortTurns:
     """Wanted by any number at once, from any thread, as a context or by `begin` and `end`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = FreshLock()
         self._wishes = 0
         self._before_s = 0.0
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError, StreamError, WithheldError
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class CachedSource(SourceAround):
         if revalidate_after_s is None:
             revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else REVALIDATE_AFTER_S
         self._revalidate_after_s = revalidate_after_s
-        self._lock = threading.Lock()
+        self._lock = FreshLock()
         self._tree: Tree | None = None
         self._as_of: datetime | None = None
         self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
@@ -118,7 +119,7 @@ class CachedSource(SourceAround):
 
     def _checked_tree(self, stop: threading.Event | None) -> Tree:
         """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
-        while not self._lock.acquire(timeout=POLL_S):
+        while not self._lock.acquire(POLL_S):
             _raise_if(stop)
         try:
             if self._tree is None:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
@@ -106,7 +107,7 @@ class Pyramid:
     def __init__(self, source: ByteSource, readers: Sequence[BlockReader], found: Found, identity: Identity) -> None:
         self._source, self._readers = source, tuple(readers)
         self._fetcher, self._owner, self._stop = identity.fetcher, identity.owner, identity.stop
-        self._changing, self._changes = threading.Lock(), 0  # of files, met so far
+        self._changing, self._changes = FreshLock(), 0  # of files, met so far
         self.origin: Origin | None = None  # known to whoever made it
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale

@@ -6,12 +6,12 @@ with files in an operating system, as much is read ahead of a sequence as has be
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ReadAhead:
 
     def __init__(self, pyramid: Pyramid, level: int, axis: int, fetcher: Fetcher) -> None:
         self._pyramid, self._level, self._axis, self._fetcher = pyramid, level, axis, fetcher
-        self._lock = threading.Lock()
+        self._lock = FreshLock()
         self._sequences: deque[_Sequence] = deque(maxlen=_MOST_SEQUENCES)
         self._awaited: set[Hashable] = set()
 

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.short_turns import short_turns
 from napari_cryoet.streaming.sources import SourceAround
 
@@ -28,9 +29,14 @@ class RightOfWay:
     """Taken and given back by who draws; may be used from any thread."""
 
     def __init__(self) -> None:
+        self._until = 0.0
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Have nobody draw; see `forks`."""
         self._free = threading.Event()
         self._free.set()
-        self._until = 0.0
         self._lock = threading.Lock()
         self._is_taken = False
 

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StoppedError, StreamError, WithheldError
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class _Counter:
     """A number that many threads add to."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = FreshLock()
         self.value = 0
 
     def add(self, amount: int) -> None:

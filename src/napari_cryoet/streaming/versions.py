@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 
 from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.forks import FreshLock
 
 
 class Versions:
@@ -21,7 +21,7 @@ class Versions:
         self._where = where
         self._known: dict[str, str | None] = {}
         self._forgotten: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = FreshLock()
 
     def of(self, key: str) -> tuple[str | None, int]:
         """The version of a file, None where it isn't known or can't be, and how often it was forgotten so far."""
