@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import save_data
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -47,6 +48,37 @@ def test_nothing_allowed_leaves_a_view_at_its_coarsest_level_until_more_is_allow
     display.largest_view_bytes = usual_bytes
     picture = look_until(display, changed, lambda state: state.is_exact)
     assert np.array_equal(picture, pyramid.read(0, ((PLANE, PLANE + 1), (0, 300), (0, 280)))[0])
+    display.close()
+
+
+@pytest.fixture
+def coarse_only():
+    save_data(coarse_only=True)
+    yield
+    save_data()
+
+
+@pytest.mark.usefixtures("coarse_only")
+def test_while_data_are_saved_what_comes_from_a_server_stays_coarse_whoever_shows_it(pyramid):
+    changed = threading.Event()
+    display = pyramid.display(on_change=changed.set)
+    look_until(display, changed, has_what_it_wants)
+    assert not pyramid.has(0, ((PLANE, PLANE + 1), (0, 300), (0, 280)))
+    display.load_in_full()
+    look_until(display, changed, lambda state: state.is_exact)
+    save_data()
+    while not display.state.is_exact:
+        np.asarray(display.levels[0][PLANE + 8])
+        assert changed.wait(10)
+        changed.clear()
+    display.close()
+
+
+@pytest.mark.usefixtures("coarse_only")
+def test_what_is_on_this_computer_is_shown_exactly_while_data_are_saved(tmp_path):
+    write_pyramid(tmp_path / "b.zarr", np.ones((40, 300, 280), "f4"), 10.0)
+    display = open_pyramid(tmp_path / "b.zarr").display()
+    assert display.largest_view_bytes == display.usual_view_bytes
     display.close()
 
 

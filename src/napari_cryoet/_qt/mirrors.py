@@ -79,7 +79,7 @@ class Mirror(QObject):
         assert found is not None, "its type was asked for"  # noqa: S101
         self._attributes = (*_COMMON, *_OF_TYPE[found])
         self.copy, self.stream = _copy_of(layer, _KINDS[found], viewer)
-        self._usual_bytes = self.display.largest_view_bytes // 2 if self.display is not None else 0
+        self._usual_bytes = self.display.usual_view_bytes // 2 if self.display is not None else 0
         self.update_budget()
         self._changed: set[str] = set()
         self._seen = self._silent()
@@ -98,9 +98,7 @@ class Mirror(QObject):
         if display is None:
             return
         is_coarse = shared_policy().coarse_only and bool(display.pyramid.line)
-        largest_bytes = 0 if is_coarse else self._usual_bytes
-        if display.largest_view_bytes != largest_bytes:
-            display.largest_view_bytes = largest_bytes
+        display.largest_view_bytes = 0 if is_coarse else self._usual_bytes
 
     def set_active(self, is_active: bool) -> None:
         """Fetch for the copy, or for as long as nobody sees it don't."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
 from napari_cryoet.streaming.fetcher import THREADS
@@ -78,9 +79,12 @@ class Display:
         Array-likes with the stored shapes, finest first. Slicing one makes it what is looked at.
     overviews
         The same, but slicing one asks for nothing.
-    largest_view_bytes
+    usual_view_bytes
         How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
         more is shown at a coarser level.
+    largest_view_bytes
+        The same as it is now: what somebody set, else the usual, or none for what comes from a server while the data
+        saver leaves pictures coarse.
     right_of_way
         For a viewer to take when it begins to draw, and to give back when it has drawn.
     """
@@ -97,7 +101,8 @@ class Display:
         self.pyramid = pyramid
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
-        self._largest_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
+        self.usual_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
+        self._chosen_view_bytes: int | None = None
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
         self._fetcher = fetcher
@@ -123,17 +128,21 @@ class Display:
     @property
     def largest_view_bytes(self) -> int:
         """How many bytes a view may need; setting it counts at once for what is looked at, 0 leaves it coarse."""
-        return self._largest_view_bytes
+        if self._chosen_view_bytes is not None:
+            return self._chosen_view_bytes
+        return 0 if shared_policy().coarse_only and self.pyramid.line else self.usual_view_bytes
 
     @largest_view_bytes.setter
     def largest_view_bytes(self, largest_bytes: int) -> None:
         with self._lock:
-            self._largest_view_bytes = largest_bytes
+            is_same, self._chosen_view_bytes = largest_bytes == self._chosen_view_bytes, largest_bytes
             view = self._view
-            if view is None:
+            if view is None or is_same:
                 return
-            self._target = affordable_level(self.pyramid, view, largest_bytes)
-            self._is_thin = False
+            target = affordable_level(self.pyramid, view, largest_bytes)
+            if target == self._target and not self._is_thin:
+                return
+            self._target, self._is_thin = target, False
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
