@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.streaming import blosc
 from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, Place, damaged
+from napari_cryoet.streaming.density import Density
 from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.slabs import cut_into_slabs, shrink
@@ -78,7 +79,10 @@ class FrameReader:
         self._table_bytes = max(sample.table_end, _SHORTEST_FIRST_REQUEST) if sample else HEAD_BYTES
         self._slabs = cut_into_slabs(metadata, block_bytes)
         self.grid = self._slabs.grid
-        self.compression = sample.cbytes / sample.nbytes if sample else 1.0
+        self._density = Density(metadata)
+        if sample is not None:
+            self._density.note((0,) * len(metadata.shape), sample.cbytes)
+        self.compression = self._density.value
         self._frames: Once[_HeldFrame | None] = Once(memory, (owner, "frame", path), _held_bytes)
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
@@ -152,10 +156,10 @@ class FrameReader:
     def _read_frame(self, chunk: Chunk, stop: threading.Event) -> _HeldFrame | None:
         """The table of a chunk, None where the chunk is missing."""
         place = self._files.find(chunk, stop)
-        if place is None:
-            return None
-        piece = self._files.read(place, stop, length=_SMALL_CHUNK_BYTES if self._is_small else self._table_bytes)
-        if piece is None:
+        length = _SMALL_CHUNK_BYTES if self._is_small else self._table_bytes
+        piece = None if place is None else self._files.read(place, stop, length=length)
+        if place is None or piece is None:
+            self._note_size(chunk, 0)
             return None
         prefix = piece.content
         header = blosc.parse_header(prefix)
@@ -165,12 +169,17 @@ class FrameReader:
         if size not in {None, header.cbytes}:
             raise FormatError(f"it has {size} bytes instead of {header.cbytes}.")
         self._is_small &= _is_small(header)
+        self._note_size(chunk, header.cbytes)
         if len(prefix) < header.table_end:
             rest = self._files.read(place, stop, start=len(prefix), length=header.table_end - len(prefix))
             prefix += rest.content if rest else b""
         frame = blosc.parse_frame(prefix)
         keeps_all = header.cbytes <= min(len(prefix), _SMALL_CHUNK_BYTES)
         return _HeldFrame(place, frame, prefix if keeps_all else prefix[: header.table_end], piece.version)
+
+    def _note_size(self, chunk: Chunk, stored_bytes: int) -> None:
+        self._density.note(chunk, stored_bytes)
+        self.compression = self._density.value
 
 
 def _held_bytes(held: _HeldFrame | None) -> int:

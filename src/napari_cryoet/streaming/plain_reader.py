@@ -34,7 +34,7 @@ class PlainReader:
         self._files = files
         self._slabs = cut_into_slabs(metadata, _BLOCK_BYTES, may_split_planes=True)
         self.grid = self._slabs.grid
-        self.compression = 1.0
+        self.compression = self._slabs.padding
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks, all of the same chunk; see `BlockReader`."""

@@ -24,6 +24,7 @@ from napari_cryoet.streaming.chunk_files import (
     key_below,
     merge_places,
 )
+from napari_cryoet.streaming.density import Density
 from napari_cryoet.streaming.frame_reader import HEAD_BYTES, FrameReader
 from napari_cryoet.streaming.geometry import BlockIndex, Grid, blocks_of_file, box_shape, box_slices, make_grid
 from napari_cryoet.streaming.packing import unpack
@@ -49,7 +50,7 @@ class BlockReader(Protocol):
 
     metadata: ArrayMetadata
     grid: Grid
-    compression: float  # how many bytes a byte of content takes in the file, as far as is known
+    compression: float  # how many bytes a byte of the array takes in its files, as far as is known
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks, all of the same group that `Grid.runs` makes.
@@ -129,6 +130,7 @@ class WholeReader:
         self._files = files
         self._slabs = cut_into_slabs(metadata, metadata.chunk_nbytes)
         self.grid = self._slabs.grid
+        self._density = Density(metadata)
         self.compression = 1.0
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
@@ -168,11 +170,11 @@ class WholeReader:
         return contents
 
     def _values(self, block: BlockIndex, content: bytes | memoryview | None) -> Block:
+        self._density.note(self.grid.chunk(block), 0 if content is None else len(content))
+        self.compression = self._density.value
         if content is None:
             return self._slabs.fill(block)
-        nbytes = self.metadata.chunk_nbytes
-        self.compression = len(content) / nbytes
-        unpacked = unpack(content, self.metadata.codecs, nbytes)
+        unpacked = unpack(content, self.metadata.codecs, self.metadata.chunk_nbytes)
         if isinstance(unpacked, memoryview) and unpacked.obj is getattr(content, "obj", None):
             unpacked = bytes(unpacked)  # a part must not keep the whole in memory
         return self._slabs.as_array(block, unpacked, 0)

@@ -44,6 +44,13 @@ class Slabs:
         """What one step along the axis takes in a chunk."""
         return _bytes_below(self.metadata, self.axis)
 
+    @property
+    def padding(self) -> float:
+        """How many bytes of blocks stand in chunks for a byte that lies in the array."""
+        inner = slice(self.axis + 1, None)
+        sizes = zip(self.metadata.shape[inner], self.metadata.inner_chunk_shape[inner], strict=True)
+        return math.prod(-(-length // size) * size / length for length, size in sizes)
+
     def byte_span(self, block: BlockIndex) -> tuple[int, int]:
         """Where a block starts and stops in its chunk."""
         box = self.grid.box(block)
