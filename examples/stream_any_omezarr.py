@@ -10,6 +10,7 @@ import argparse
 
 import napari
 
+from napari_cryoet.exceptions import StreamError
 from napari_cryoet.progressive import layer_specs, make_layer
 from napari_cryoet.streaming import find_labels, open_pyramid
 
@@ -17,11 +18,20 @@ from napari_cryoet.streaming import find_labels, open_pyramid
 def add_image(viewer: napari.Viewer, address: str, *, with_labels: bool = True) -> list[napari.layers.Layer]:
     """Add an image and its labels, one layer for each channel; returns the layers."""
     layers = []
-    for each in [address, *(find_labels(address) if with_labels else [])]:
+    for each in [address, *(labels_of(address) if with_labels else [])]:
         for spec in layer_specs(open_pyramid(each)):  # all up to here could be done in a thread
             layer, _status = make_layer(spec, viewer=viewer)
             layers.append(viewer.add_layer(layer))
     return layers
+
+
+def labels_of(address: str) -> list[str]:
+    """The addresses of its label images; none where a store refuses to say, as many do of what they don't have."""
+    try:
+        return find_labels(address)
+    except StreamError as error:
+        print(f"Label images are left out. {error}")
+        return []
 
 
 def main(arguments: list[str] | None = None) -> None:

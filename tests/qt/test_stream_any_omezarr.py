@@ -64,6 +64,16 @@ def test_a_path_without_its_labels(qtbot, viewer, tmp_path, example):
     wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
 
 
+def test_a_store_that_refuses_what_it_does_not_have_shows_the_image_without_labels(
+    qtbot, viewer, served, tmp_path, example, capsys
+):
+    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
+    served.statuses["labels"] = 403
+    (layer,) = example.add_image(viewer, f"{served.url}/a.zarr")
+    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
+    assert "left out" in capsys.readouterr().out
+
+
 def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):
     write_image(tmp_path / "a.zarr", noise((2, 20, 20)), "cyx")
     (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"))
