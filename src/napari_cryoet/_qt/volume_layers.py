@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
-from napari.layers._multiscale_data import MultiScaleData
 from napari.layers.base.base import Extent
 
 from napari_cryoet._qt.steps import StepsWithTomograms
@@ -23,6 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+try:
+    from napari.layers._multiscale_data import MultiScaleData
+except ImportError:  # of a napari that keeps its levels in another way, whose sliders then go on into the padding
+
+    class MultiScaleData:  # type: ignore[no-redef]
+        """Nothing is one of these."""
 
 
 class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
