@@ -76,6 +76,30 @@ def test_pixels_are_cleared_for_those_who_have_them_open(kept: Path) -> None:
     cache.close()
 
 
+def test_who_has_pixels_open_keeps_an_empty_cache_and_nobody_fails(kept: Path) -> None:
+    cache = DiskCache(cache_folder(), 10**9)
+    tree = cache.tree("https://files.example.org/a.zarr")
+    assert cache.find(tree, "1") is not None
+    assert main(["cache", "clear"]) == 0
+    assert own_folder(cache_folder()).is_dir()
+    put_some(cache, range(2))
+    assert cache.usage().fault == ""
+    cache.close()
+    assert main(["cache", "clear"]) == 0
+    assert not any(kept.iterdir())
+
+
+def test_what_may_not_be_looked_at_says_so(kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def refuse(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert main(["cache"]) == 1
+    told = capsys.readouterr().err
+    assert "can't be looked at" in told
+    assert "Close napari" not in told
+
+
 def test_a_limit_holds_at_once_and_from_then_on(kept: Path, capsys: Captured) -> None:
     assert main(["cache", "limit", "1MB"]) == 0
     assert capsys.readouterr().out == "pixels  (at most 1 MB)\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
 
@@ -93,3 +94,27 @@ def test_sizes_are_read_as_people_write_them(text, size):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="no size"):
         parse_size(text)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_only_a_cache_that_cannot_be_had(monkeypatch, tmp_path):
+    """As of a user who has somebody else's home, in a container for example."""
+    free(monkeypatch, 40 * GB)
+    looks = os.stat
+
+    def stat(path, *args, **options):
+        if "locked" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return looks(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "locked" / "pixels"))
+    assert default_limit_bytes(cache_folder()) == 4 * GB
+    assert shared_disk_cache().usage().size_bytes == 0
+
+
+def test_the_folder_is_the_same_wherever_one_goes(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(FOLDER_VARIABLE, "here")
+    assert cache_folder() == tmp_path / "here"
+    monkeypatch.setenv(FOLDER_VARIABLE, "~nobody-of-that-name/pixels")
+    assert cache_folder() == tmp_path / "~nobody-of-that-name" / "pixels"

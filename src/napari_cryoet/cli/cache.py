@@ -27,6 +27,8 @@ def cache(options: argparse.Namespace) -> int:
             case _:
                 _show()
     except OSError as error:
+        if options.action not in {"clear", "limit"}:
+            raise CryoETError(f"What is kept can't be looked at: {error}.") from error
         raise CryoETError(f"The cache can't be changed: {error}.", hint="Close napari, then try again.") from error
     return 0
 
@@ -49,9 +51,9 @@ def _clear(kinds: Sequence[str]) -> None:
     for kind, paths in folders.items():
         for path in paths:
             size = size_text(_size_bytes(_own(path)))
-            if kind == "pixels":
-                remove_all(path)  # for those, too, who have it open
-            _remove(_own(path))
+            may_go = kind != "pixels" or remove_all(path)  # for those, too, who have it open: they keep an empty one
+            if may_go:
+                _remove(_own(path))
             with contextlib.suppress(OSError):  # a folder that the person named may hold other things
                 path.rmdir()
             say(f"{size:>9}  {kind:8}  deleted")
@@ -126,6 +128,9 @@ def _metadata_limit_text() -> str:
 
 
 def _size_bytes(path: Path) -> int:
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(_size_bytes(inside) for inside in path.iterdir())
+    try:
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+        return sum(_size_bytes(inside) for inside in path.iterdir())
+    except FileNotFoundError:  # others may be using it
+        return 0

@@ -310,6 +310,15 @@ class Index:
         self.give_space_back()
         self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def is_alone(self) -> bool:
+        """Whether nobody else has the database open: else it can't be made one without a journal beside it."""
+        try:
+            return self._value("PRAGMA journal_mode = DELETE") != "wal"
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            return False
+
     def touch(self, parts: Iterable[int], now: float) -> None:
         """Note that parts were used; none counts as used later than now, if the clock was set back."""
         self._sql.execute("UPDATE parts SET used_at = ? WHERE used_at > ?", (now, now))

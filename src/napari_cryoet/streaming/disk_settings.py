@@ -28,7 +28,12 @@ _NAME = "disk_cache_limit_bytes"
 def cache_folder() -> Path:
     """The folder of the disk cache."""
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named).expanduser() if named else user_cache_path("napari-cryoet") / "pixels"
+    if not named:
+        return user_cache_path("napari-cryoet") / "pixels"
+    folder = Path(named)
+    with contextlib.suppress(RuntimeError):  # "~" of a user that there isn't is a name like any other
+        folder = folder.expanduser()
+    return folder.absolute()
 
 
 def limit_bytes() -> int:
@@ -66,7 +71,8 @@ def choose_limit(size_bytes: int | None) -> None:
 
 def default_limit_bytes(folder: Path) -> int:
     """10 GB, or a tenth of what is free on the disk, not counting what the cache takes itself."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    # not the path's own method, which raises where one may not look into a folder
+    there = next((parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent)), folder)
     try:
         free = shutil.disk_usage(there).free
     except OSError:

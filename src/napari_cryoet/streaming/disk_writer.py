@@ -244,20 +244,29 @@ def own_folder(folder: Path) -> Path:
     return folder / _OWN_FOLDER
 
 
-def remove_all(folder: Path) -> None:
-    """Delete all that a cache keeps, while other processes may be using it; OSError where that can't be done."""
+def remove_all(folder: Path) -> bool:
+    """Delete all that a cache keeps, while other processes may be using it; OSError where that can't be done.
+
+    Returns
+    -------
+    bool
+        Whether no other process is using it, so that its empty folder may go, too.
+    """
     folder = own_folder(folder)
     if not (folder / INDEX_NAME).exists():
         PartFiles(folder).clear()
-        return
+        return True
     try:
         with contextlib.closing(Index(folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)) as index:
             index.drop_all()
+            is_alone = index.is_alone()
         PartFiles(folder).clear()
     except IndexErrors as error:
         if is_busy(error):
             raise OSError(f"{folder} is in use ({error})") from error
         shutil.rmtree(folder)  # damaged, or the disk is full: deleting rows takes some space, deleting files none
+        return True
+    return is_alone
 
 
 def remove_beyond(folder: Path, limit_bytes: int) -> None:
