@@ -313,7 +313,7 @@ class Index:
     def is_alone(self) -> bool:
         """Whether nobody else has the database open: else it can't be made one without a journal beside it."""
         try:
-            return self._value("PRAGMA journal_mode = DELETE") != "wal"
+            return str(self._value("PRAGMA journal_mode = DELETE")) != "wal"
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise

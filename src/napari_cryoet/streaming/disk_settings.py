@@ -77,7 +77,9 @@ def default_limit_bytes(folder: Path) -> int:
         free = shutil.disk_usage(there).free
     except OSError:
         return 0
-    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + DiskCache(folder, 0).usage().size_bytes)))
+    with contextlib.closing(DiskCache(folder, 0)) as cache:
+        taken = cache.usage().size_bytes
+    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + taken)))
 
 
 def parse_size(text: str) -> int:
