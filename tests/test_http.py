@@ -169,6 +169,11 @@ def test_a_part_that_is_not_the_one_asked_for_is_never_mixed_in(http, server, co
     fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
 
 
+def test_the_unit_of_a_part_may_be_written_in_either_case(http, server):
+    url = server.behave(reply(b"0123456789", 206, Content_Range="Bytes 5-14/1000"))
+    assert http.get(url, start=5, length=10) == b"0123456789"
+
+
 def test_a_part_that_is_too_short_is_an_error(http, server):
     url = server.behave(reply(b"01234", 206, Content_Range="bytes 5-9/1000"))
     fails(lambda: http.get(url, start=5, length=10), "another part", status=206)

@@ -23,7 +23,7 @@ _CHUNK_BYTES = 2**20
 _CHUNK_S = 0.25
 _KNOWN_ENCODINGS = frozenset(urllib3.response.HTTPResponse.CONTENT_DECODERS)
 _MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)  # RFC 9110, 14.1
 
 
 class Beat(Protocol):
