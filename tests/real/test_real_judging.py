@@ -1,0 +1,156 @@
+"""The 43 real picks and the real microtubule, judged in a real window: by keys from the portal's dock, by clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Image, Points
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.ortho_views import OrthoViews
+from napari_cryoet._qt.review_dock import ReviewDock
+from napari_cryoet._qt.slabs import slabs_of
+from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.review import SessionStore, Verdict
+from qt.keyboard import CONTROL, SHIFT, click, has_keys, press
+from qt.test_judging_journey import Keys
+
+pytestmark = pytest.mark.timeout(300)
+
+PICKS_SPACING, TOMOGRAM_SPACING, CROP_SPACING = 4.99, 10.012, 10.52
+MOVED = np.array([3.0, 0.0, 4.0])
+LONG_MS = 60_000
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 800)
+    with qtbot.waitActive(viewer.window._qt_window):
+        viewer.window._qt_window.activateWindow()
+    return viewer
+
+
+def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, viewer, real_pack, tmp_path):
+    keys = Keys(qtbot, viewer)
+    Memory().source = str(real_pack.folder)
+    _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
+    screens, link = browser.screens, browser.link
+    keys.until(lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets")
+    press(Qt.Key.Key_Slash)
+    keys.type("RN-900001")
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: has_keys(screens.run.tomograms))
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: any(isinstance(layer, Image) for layer in viewer.layers) and not link.coming())
+    keys.tab_to(screens.run.tree)
+    press(Qt.Key.Key_Down)
+    press(Qt.Key.Key_Space)
+    keys.until(lambda: any(isinstance(layer, Points) for layer in viewer.layers) and not link.coming())
+    (image,) = (layer for layer in viewer.layers if isinstance(layer, Image))
+    (points,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    assert len(points.data) == 43
+    assert (image.scale[0], points.scale[0]) == (TOMOGRAM_SPACING, PICKS_SPACING)
+
+    # a slab of 60 nm of them
+    on_screen = keys.open_dock("Picks on screen")
+    keys.tab_to(on_screen.picks_nm.native)
+    press(Qt.Key.Key_A, CONTROL)
+    keys.type("60")
+    press(Qt.Key.Key_Return)
+    assert slabs_of(viewer).picks_nm == 60
+
+    # judged, and found again once the dock opens anew
+    review = keys.open_dock("Review picks")
+    keys.until(lambda: review.feed.crop(0) is not None)
+    press(Qt.Key.Key_K)
+    press(Qt.Key.Key_Right)
+    press(Qt.Key.Key_Right, SHIFT)
+    press(Qt.Key.Key_X)
+    press(Qt.Key.Key_Space)
+    press(Qt.Key.Key_K)
+    assert (review.review.counts.kept, review.review.counts.rejected) == (2, 2)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert review.review.counts.kept == 1
+    press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    viewer.window.remove_dock_widget(review)
+    review.close()
+    review = keys.open_dock("Review picks")
+    assert (review.review.counts.kept, review.review.counts.rejected) == (2, 2)
+    assert "Resumed 4 decisions" in review.review.remark
+
+    # what is kept, for Dynamo
+    export = keys.open_dock("Export picks")
+    keys.tab_to(export.which.native)
+    keys.choose(export.which.native, "kept")
+    keys.tab_to(export.format.native)
+    keys.choose(export.format.native, "Dynamo table")
+    keys.tab_to(export.path.line_edit.native)
+    press(Qt.Key.Key_A, CONTROL)
+    keys.type(str(tmp_path / "kept.tbl"))
+    keys.tab_to(export.export)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: export.message.text().startswith("Wrote 2 picks"))
+    written = read_picks(tmp_path / "kept.tbl")
+    np.testing.assert_allclose(written.points_zyx, points.data[[0, 3]], atol=1e-4)
+    assert (written.spacing_angstrom, written.about["deposition_id"]) == (PICKS_SPACING, 10310)
+
+    # compared with a file of the same picks that were moved by 5 voxels
+    picks = points.metadata[PICKS_KEY]
+    mine = picks.changed(points_zyx=picks.points_zyx + MOVED)
+    (moved, *_rest) = viewer.open(str(write_picks(mine, tmp_path / "moved.picks.csv").path), plugin="napari-cryoet")
+    compare = keys.open_dock("Compare annotations")
+    assert {compare.form.a.value, compare.form.b.value} == {moved, points}
+    keys.tab_to(compare.start)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: compare.comparison is not None)
+    assert compare.comparison.scores.true_positives == 43
+    np.testing.assert_allclose(compare.comparison.distances_angstrom, 5 * PICKS_SPACING, rtol=1e-6)
+
+    # and what nobody can tell of this made-up volume isn't told
+    check = keys.open_dock("Check picks")
+    check.choose(points, image)
+    keys.tab_to(check.run)
+    press(Qt.Key.Key_Return)
+    keys.until(lambda: bool(check.results.marks))
+    assert "copy" not in check.results.buttons
+    assert any("43 picks lie inside" in text for text in check.results.texts)
+
+
+def test_picks_on_the_real_microtubule_are_clicked_kept_and_seen_in_all_planes(qtbot, viewer, real_data, tmp_path):
+    crop = tifffile.imread(real_data / "tomograms" / "13pf_MT.tif")
+    grid = {"scale": (CROP_SPACING,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
+    viewer.add_image(crop, name="13pf_MT", **grid)
+    places = [[18.0, y, 47.0] for y in range(30, 180, 10)]
+    points = viewer.add_points(places, name="along the microtubule", size=24, **grid)
+    _, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
+    assert isinstance(views, OrthoViews)
+    qtbot.waitSignal(views.opened, timeout=LONG_MS).wait()
+    dock = ReviewDock(viewer, store=SessionStore(tmp_path))
+    viewer.window.add_dock_widget(dock, name="Review picks", area="right")
+    viewer.layers.selection.active = points
+    qtbot.waitUntil(lambda: dock.feed.crop(4) is not None, timeout=LONG_MS)
+
+    click(dock.sheet.viewport(), dock.sheet.visualRect(dock.model.index(4, 0)).center())
+    assert viewer.dims.point[0] == pytest.approx(18 * CROP_SPACING)
+    assert points.selected_data == {4}
+    assert views.shared_cursor.position[0] == pytest.approx(18 * CROP_SPACING)
+    click(dock.verdicts.buttons[Verdict.KEPT])
+    assert dock.review.rows_with(Verdict.KEPT).tolist() == [4]
+    press(Qt.Key.Key_X, SHIFT)
+    assert dock.review.rows_with(Verdict.REJECTED).tolist() == [4]
+    assert dock.sheet.selected_places == [5]
+
+    (xz, _yz) = views.views
+    before = views.shared_cursor.position
+    click(xz, QPoint(xz.width() // 4, xz.height() // 2))
+    QApplication.processEvents()
+    assert views.shared_cursor.position[2] != before[2]
+    assert views.shared_cursor.position[1] == before[1]
+    qtbot.waitUntil(lambda: viewer.dims.point[2] == pytest.approx(views.shared_cursor.position[2]))
+    dock.close_down()
+    views.close_down()
