@@ -1,0 +1,315 @@
+"""Draw the pictures of the docs anew: the demo in a real window, with nothing of anybody's own settings.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/pictures.py [--to docs/images] [--light] [NAME ...]
+
+A NAME is that of a picture without its ending; without one, all are drawn. Look at each before it is committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_home = tempfile.TemporaryDirectory(prefix="napari-cryoet-pictures-", ignore_cleanup_errors=True)
+for _name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+    Path(_home.name, _name).mkdir()
+    os.environ[_name] = str(Path(_home.name, _name))
+os.environ["NAPARI_CONFIG"] = str(Path(_home.name, "napari.yaml"))
+
+import napari
+from napari.layers import Layer, Points, Vectors
+from PIL import Image as Picture
+from qtpy.QtCore import QBuffer, QIODevice, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWidget
+
+from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, write_picks
+from napari_cryoet._qt.context_dialog import ContextDialog
+from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
+from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.outline import AnnotationRow
+from napari_cryoet.picks import Picks
+from napari_cryoet.picks_on_screen import show_orientations, show_slabs
+
+RUN_ID = 9001
+PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations
+ELSEWHERE = 9011  # an annotation on another alignment
+PATIENCE_S = 120
+
+
+class Stage:
+    """A napari window of a size."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.viewer = napari.Viewer(show=True, show_welcome_screen=False)
+        self.window = self.viewer.window._qt_window
+        self.window.showNormal()
+        self.viewer.window.resize(*size)
+
+    def show(self, *annotation_ids: int) -> list[Layer]:
+        """Add the demo's tomogram with annotations over it; gives the layers of the annotations, without arrows."""
+        page = open_portal("demo").run_page(RUN_ID)
+        tomogram = page.default_tomogram
+        assert tomogram is not None
+        self.shape_zyx = tomogram.shape_zyx
+        add_layers(self.viewer, [load_tomogram(tomogram)])
+        first_files = {file.shape.annotation.id: file for file in reversed(page.annotation_files)}
+        made = []
+        for annotation_id in annotation_ids:
+            layers = add_layers(self.viewer, load_annotation(first_files[annotation_id], tomogram))
+            made += [layer for layer in layers if not isinstance(layer, Vectors)]
+        self.settle()
+        return made
+
+    def browse(self, annotations: str = "default") -> Any:
+        """Open the portal's dock on the demo's default run, as `napari-cryoet demo` does; gives the dock."""
+        browser = self.dock("CryoET Data Portal")
+        opening = Opening(browser, Order(source="demo", run_id=RUN_ID, annotations=annotations))
+        opening.begin()
+        until(lambda: opening.is_complete(self.viewer.layers) and not browser.link.coming())
+        self.settle()
+        return browser
+
+    def dock(self, name: str) -> Any:
+        """Open a dock of ours as napari's menu does."""
+        return self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, name)[1]
+
+    def hide(self, *titles: str) -> None:
+        """Hide docks of napari's own."""
+        for dock in self.window.findChildren(QDockWidget):
+            if dock.windowTitle() in titles or dock.objectName() in titles:
+                dock.hide()
+
+    def fit(self, seconds: float = 1.5) -> None:
+        """Show all of the tomogram, once the docks have their places."""
+        self.settle(seconds)
+        self.viewer.fit_to_view()
+        self.settle(seconds)
+
+    def settle(self, seconds: float = 1.5) -> None:
+        """Let everything be drawn."""
+        QTest.qWait(round(500 * seconds))
+        until(lambda: all(layer.loaded for layer in self.viewer.layers))
+        QTest.qWait(round(500 * seconds))
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Let the window go on until something is so."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        QTest.qWait(20)
+        if time.monotonic() > end:
+            raise TimeoutError("it doesn't come to rest")
+
+
+def shown(kind: type[QDialog]) -> list[Any]:
+    """The dialogs of a kind that are on screen."""
+    return [each for each in QApplication.topLevelWidgets() if isinstance(each, kind) and each.isVisible()]
+
+
+def click(button: QWidget) -> None:
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def drawn(widget: QWidget) -> Picture.Image:
+    """What a widget shows, in 256 colours: a tomogram needs no more."""
+    content = QBuffer()
+    content.open(QIODevice.OpenModeFlag.WriteOnly)
+    widget.grab().toImage().save(content, "PNG")
+    picture = Picture.open(io.BytesIO(bytes(content.data().data()))).convert("RGB")
+    return picture.quantize(256, Picture.Quantize.MAXCOVERAGE, kmeans=3, dither=Picture.Dither.NONE)
+
+
+def tick(browser: Any, is_wanted: Callable[[AnnotationRow], bool]) -> Any:
+    """Tick the first row of a run's annotations that is wanted, and bring it into view; gives its index."""
+    from napari_cryoet._qt.annotation_model import Column
+
+    model, tree = browser.screens.run.annotations, browser.screens.run.tree
+    groups = [model.index(number, 0) for number in range(model.rowCount())]
+    rows = [model.index(number, Column.SHOW, group) for group in groups for number in range(model.rowCount(group))]
+    index = next(row for row in rows if is_wanted(model.record_at(row)))
+    model.setData(index, Qt.CheckState.Checked, Qt.ItemDataRole.CheckStateRole)
+    tree.scrollTo(index, tree.ScrollHint.PositionAtCenter)
+    return index
+
+
+def demo(stage: Stage) -> Picture.Image:
+    stage.browse()
+    return drawn(stage.window)
+
+
+def captions_and_meshes(stage: Stage) -> Picture.Image:
+    browser = stage.browse()
+    tick(browser, lambda row: row.caption_file is not None)
+    tick(browser, lambda row: row.fits and row.shown_file is not None and row.shown_file.format == "glb")
+    until(lambda: any("mesh" in layer.name for layer in stage.viewer.layers))
+    for layer in stage.viewer.layers:
+        layer.visible = "mesh" in layer.name or isinstance(layer, Points | Vectors)
+    stage.viewer.dims.ndisplay = 3
+    stage.viewer.camera.angles = (10, 35, 60)
+    stage.fit()
+    return drawn(stage.window)
+
+
+def unaligned(stage: Stage) -> Picture.Image:
+    browser = stage.browse()
+    row = tick(browser, lambda row: row.annotation.id == ELSEWHERE)
+    until(lambda: shown(QMessageBox))
+    (question,) = shown(QMessageBox)
+    click(next(button for button in question.buttons() if button.text() == "Show anyway"))
+    until(lambda: any("unaligned" in layer.name for layer in stage.viewer.layers))
+    stage.settle()
+    browser.screens.run.tree.scrollTo(row)
+    stage.settle()
+    return drawn(stage.window)
+
+
+def picks_on_screen(stage: Stage) -> Picture.Image:
+    stage.hide("layer controls", "layer list")
+    (picks,) = stage.show(PLANTED)
+    stage.viewer.layers.selection.active = picks
+    stage.dock("Picks on screen")
+    show_slabs(stage.viewer, picks_nm=30, density_nm=10)
+    show_orientations(stage.viewer, picks, "triads", length_angstrom=400)
+    stage.fit()
+    return drawn(stage.window)
+
+
+def review(stage: Stage) -> Picture.Image:
+    (picks,) = stage.show(MATCHED)
+    stage.viewer.layers.selection.active = picks
+    dock = stage.dock("Review picks")
+    dock.controls.oriented.setChecked(True)
+    dock.controls.order.setCurrentIndex(dock.controls.order.findData("density"))
+    until(lambda: "density" in dock.review.columns and dock.feed.n_waiting == 0)
+    dock.sheet.go_to(0)
+    dock.sheet.setFocus()
+    for letter in "KKXKKKXKKKXKKX":
+        key = {"K": Qt.Key.Key_K, "X": Qt.Key.Key_X}[letter]
+        QTest.keyClick(dock.sheet, key, Qt.KeyboardModifier.ShiftModifier)
+        QTest.qWait(50)
+    dock.average.switch.setChecked(True)
+    until(lambda: dock.average.count == dock.review.counts.kept and dock.feed.n_waiting == 0)
+    stage.fit()
+    return drawn(stage.window)
+
+
+def compare(stage: Stage) -> Picture.Image:
+    stage.hide("layer controls", "layer list")
+    judged, reference = stage.show(CARELESS, PLANTED)
+    dock = stage.dock("Compare annotations")
+    dock.form.a.value, dock.form.b.value = judged, reference
+    dock.form.radius.value, dock.form.beta.value = 12, 4
+    click(dock.start)
+    until(lambda: dock.comparison is not None)
+    for button in dock.results.show_buttons:
+        click(button)
+    for layer in stage.viewer.layers:
+        layer.visible = layer not in (judged, reference) and not isinstance(layer, Vectors)
+    stage.fit()
+    return drawn(stage.window)
+
+
+def check_picks(stage: Stage) -> Picture.Image:
+    (planted,) = stage.show(PLANTED)
+    picks: Picks = planted.metadata[PICKS_KEY]
+    flipped = picks.points_zyx.copy()
+    flipped[:, 1] = stage.shape_zyx[1] - 1 - flipped[:, 1]
+    for layer in list(stage.viewer.layers)[1:]:
+        stage.viewer.layers.remove(layer)
+    path = Path(_home.name, "ribosome_picks_2024.csv")
+    mine = Picks(flipped, picks.spacing_angstrom, about={"object_name": "cytosolic ribosome"})
+    write_picks(mine, path.with_suffix(".picks.csv"), overwrite=True)
+    (layer,) = stage.viewer.open(str(path.with_suffix(".picks.csv")), plugin=PLUGIN_NAME)
+    layer.name = path.stem
+    dock = stage.dock("Check picks")
+    dock.choose(layer, stage.viewer.layers[0])
+    click(dock.run)
+    until(lambda: bool(dock.results.marks))
+    click(dock.results.buttons["copy"])
+    layer.visible = False
+    stage.fit()
+    return drawn(stage.window)
+
+
+def export_picks(stage: Stage) -> Picture.Image:
+    picks, _membranes = stage.show(PLANTED, MEMBRANES)
+    stage.hide("layer controls")
+    stage.viewer.layers.selection.active = picks
+    dock = stage.dock("Export picks")
+    dock.format.value = "dynamo"
+    dock.path.value = Path("/home") / "rosalind" / "ribosomes.tbl"
+    dock.who.value = "Rosalind"
+    stage.fit()
+    return drawn(stage.window)
+
+
+def ask_for_spacing(stage: Stage) -> Picture.Image:
+    """The dialog alone, about a table that doesn't say how wide its voxels are."""
+    (planted,) = stage.show(PLANTED)
+    picks: Picks = planted.metadata[PICKS_KEY]
+    path = Path(_home.name, "ribosomes.star")
+    write_picks(picks.rescaled(picks.spacing_angstrom, stage.shape_zyx).changed(about={}), path)
+    path.write_text(path.read_text().split("\n", 1)[1])  # without the line that says how large the tomogram is
+    pictures: list[Picture.Image] = []
+
+    def answer() -> None:
+        (dialog,) = shown(ContextDialog)
+        dialog.volume.setCurrentIndex(1)
+        QTest.qWait(300)
+        pictures.append(drawn(dialog))
+        dialog.reject()
+
+    QTimer.singleShot(1000, answer)
+    stage.viewer.open(str(path), plugin=PLUGIN_NAME)  # until the dialog is closed
+    return pictures[0]
+
+
+def orthogonal_views(stage: Stage) -> Picture.Image:
+    picks, _membranes = stage.show(PLANTED, MEMBRANES)
+    stage.viewer.layers.selection.active = picks
+    views = stage.dock("Orthogonal views")
+    stage.fit(4)
+    assert views.isVisible()
+    return drawn(stage.window)
+
+
+#: What each picture shows and how large its window is.
+PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = {
+    "demo": (demo, (1280, 800)),
+    "captions-and-meshes": (captions_and_meshes, (1280, 800)),
+    "unaligned": (unaligned, (1280, 800)),
+    "picks-on-screen": (picks_on_screen, (980, 720)),
+    "review": (review, (1280, 800)),
+    "compare": (compare, (1280, 860)),
+    "check-picks": (check_picks, (1280, 800)),
+    "export-picks": (export_picks, (1120, 620)),
+    "ask-for-spacing": (ask_for_spacing, (1120, 620)),
+    "orthogonal-views": (orthogonal_views, (1280, 800)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *PICTURES])
+    parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
+    parser.add_argument("--light", action="store_true", help="in napari's light theme")
+    given = parser.parse_args()
+    for name in given.names or PICTURES:
+        show, size = PICTURES[name]
+        stage = Stage(size)
+        stage.viewer.theme = "light" if given.light else "dark"
+        show(stage).save(given.to / f"{name}.png", optimize=True)
+        print(name, flush=True)
+        stage.viewer.close()
+        QTest.qWait(200)
+
+
+if __name__ == "__main__":
+    main()
