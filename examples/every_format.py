@@ -27,7 +27,7 @@ for kind in FORMATS:
     off_angstrom = np.abs(again.positions_angstrom_zyx - picks.positions_angstrom_zyx).max()
     off_turn = np.abs(again.rotations_zyx - picks.rotations_zyx).max()
     print(f"{made.path.name}: {len(again)} picks, off by {off_angstrom:.0e} Å, turned by {off_turn:.0e}")
-    print(f"  by {again.about['authors'][0]}, AL-{again.alignment_id}, {again.edits[-1]}; {len(made.losses)} losses")
+    print(f"  by {again.about['authors'][0]}, AL-{again.alignment_id}, {again.edits[-1]}; losses: {len(made.losses)}")
 
 labels = load_annotation(files[9013], tomogram)[0]  # vesicles, one number each
 about = labels.options["metadata"][METADATA_KEY]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.resources
 import os
 import re
@@ -196,6 +197,23 @@ def test_the_command_lines_of_readme_and_docs_are_understood(project_folder):
     for command in commands:
         if "--help" not in command:
             build_parser().parse_args(command[1:])
+
+
+def test_the_page_of_the_command_line_names_every_option_and_no_other(project_folder):
+    from napari_cryoet.cli import build_parser
+
+    def parsers(parser):
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for each in action.choices.values():
+                    yield from parsers(each)
+
+    actions = [action for parser in parsers(build_parser()) for action in parser._actions]
+    options = {name for action in actions for name in action.option_strings if name.startswith("--")}
+    page = (project_folder / "docs" / "command-line.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"--[a-z][a-z-]+", page)) == options
 
 
 def test_examples_in_the_docs_are_included_by_a_line_that_no_formatter_touched(project_folder):
