@@ -201,7 +201,7 @@ def layers(probe: Probe) -> Result:
     first_plane(probe)
     options = {"scale": (SPACING_ANGSTROM,) * 3}
     for name in MASK_NAMES:
-        if probe.variant == "ours":
+        if probe.is_ours:
             probe.prepare_ours(name, "labels", options)()
         else:
             probe.viewer.add_labels(_other_levels(probe, name), multiscale=True, **options)
