@@ -9,6 +9,7 @@ from napari_cryoet.colors import (
     PALETTE,
     color_of,
     colors_of,
+    free_color,
     instance_colormap,
     instance_colors,
     object_key,
@@ -150,3 +151,30 @@ def test_instances_have_the_same_colour_as_points_and_in_a_mask():
         instance_colors([1, 2, 12, 13]), [colormap[1], colormap[2], colormap[12], colormap[1]]
     )
     assert instance_colors([-1, 0]).shape == (2, 4)
+
+
+def test_one_more_layer_gets_the_colour_of_its_object_while_nothing_has_that():
+    ribosome, membrane = color_of("ribosome"), color_of("membrane")
+
+    assert free_color(ribosome, []) == ribosome
+    assert free_color(ribosome, [membrane, (1.0, 1.0, 1.0, 1.0)]) == ribosome
+
+
+def test_one_more_layer_gets_a_colour_that_nothing_has_however_faint_that_is():
+    ribosome = color_of("ribosome")
+    nearly = (ribosome[0], ribosome[1] - 0.05, ribosome[2], 0.2)
+
+    assert free_color(ribosome, [nearly]) not in (ribosome, nearly)
+
+
+def test_colours_that_are_asked_for_one_after_another_all_differ():
+    given = []
+    for _ in range(30):
+        given.append(free_color(color_of("ribosome"), given))
+
+    assert len(set(given)) == 30
+    assert set(given[:12]) == {color_of_code(code) for code in PALETTE.values()}
+
+
+def color_of_code(code):
+    return (*(int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)), 1.0)

@@ -70,6 +70,11 @@ def object_key(object_id: str | None, object_name: str | None = None) -> str:
 
 _FIXED: Final = {object_key(None, word): color for color, *words in _WELL_KNOWN for word in words}
 _SLOTS: Final = tuple(PALETTE)
+#: Colours nearer to each other than this (the root of the sum of squared differences of red, green and blue, from 0 to
+#: 1) can be taken for one another; those of the palette are farther apart.
+_ALIKE: Final = 0.15
+_STEPS_LIGHTER: Final = 3
+_FAR: Final = 2.0
 
 
 def color_of(object_name_or_id: str) -> RGBA:
@@ -102,6 +107,24 @@ def colors_of(object_keys: Iterable[str]) -> dict[str, RGBA]:
         given[key] = _rgba(slot, lighter=taken.get(slot, 0))
         taken[slot] = taken.get(slot, 0) + 1
     return given
+
+
+def free_color(wanted: RGBA, taken: Iterable[RGBA]) -> RGBA:
+    """A colour for one more layer: the wanted one, or another where something has that one, or one like it.
+
+    Parameters
+    ----------
+    wanted
+        As `color_of` gives it.
+    taken
+        The colours that others have; how opaque they are doesn't matter.
+    """
+    others = np.array([color[:3] for color in taken], dtype=np.float64).reshape(-1, 3)
+    lighter = (_rgba(slot, lighter=step) for step in range(_STEPS_LIGHTER) for slot in range(len(_SLOTS)))
+    candidates = (wanted, *lighter)
+    apart = [float(np.linalg.norm(others - color[:3], axis=1).min(initial=_FAR)) for color in candidates]
+    first = next((color for color, distance in zip(candidates, apart, strict=True) if distance >= _ALIKE), None)
+    return first or candidates[int(np.argmax(apart))]
 
 
 def instance_colors(instance_ids: ArrayLike) -> NDArray[np.float64]:

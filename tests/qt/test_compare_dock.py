@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Points
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 
 from napari_cryoet import compare, load_annotation, open_portal, report_text
 from napari_cryoet._qt import compare_dock
@@ -19,6 +19,7 @@ from napari_cryoet._qt.comparable import likely_pair, side_of
 from napari_cryoet._qt.compare_dock import KEY, CompareDock
 from napari_cryoet._qt.elided_combo import fitted
 from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.question import Question
 from napari_cryoet.comparison import Mask, plain_report
 from napari_cryoet.exceptions import ComparisonError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -114,7 +115,7 @@ class TestChoosing:
         dock.form.b.value = next(layer for layer in dock.form.b.choices if layer is not dock.form.a.value)
         assert dock.start.isEnabled()
         assert not dock.message.text()
-        assert not dock.start.toolTip()
+        assert dock.start.toolTip().startswith("Count what matches")
 
     def test_the_ground_truth_is_the_reference(self, qtbot, dock, two_sets):
         assert (dock.form.a.value.name, dock.form.b.value.name) == ("mine", "truth")
@@ -151,14 +152,14 @@ class TestChoosing:
         assert dock.form.spacing.native.isVisible()
 
     def test_the_radius_is_half_a_particle_until_somebody_says_another(self, dock, viewer_model, two_sets):
-        assert dock.form.radius.value == 5
+        assert dock.form.radius.value == 50
         ribosomes = points("ribosomes", [0, 0, 0], object_name="cytosolic ribosome")
         viewer_model.add_layer(ribosomes)
         dock.form.a.value = ribosomes
-        assert dock.form.radius.value == 15
-        dock.form.radius.value = 3
+        assert dock.form.radius.value == 150
+        dock.form.radius.value = 30
         dock.form.a.value = viewer_model.layers["mine"]
-        assert dock.form.radius.value == 3
+        assert dock.form.radius.value == 30
 
     def test_a_moved_layer_is_refused(self):
         moved = points("moved", [0, 0, 0])
@@ -177,7 +178,7 @@ class TestChoosing:
 
 class TestComparing:
     def test_the_numbers_are_those_of_python(self, qtbot, dock, viewer_model, two_sets):
-        dock.form.radius.value = 2.5
+        dock.form.radius.value = 25
         dock.form.beta.value = 4
         ask(qtbot, dock)
 
@@ -193,7 +194,7 @@ class TestComparing:
 
     def test_the_portals_numbers_stand_beside(self, qtbot, dock, show_files):
         show_files(TEMPLATES, TRUTH)
-        dock.form.radius.value = 5
+        dock.form.radius.value = 50
         ask(qtbot, dock)
 
         assert numbers(dock)["precision"] == ["90.1 %", "90.1 %", ""]
@@ -303,7 +304,7 @@ class TestComparing:
 class TestAfterwards:
     @pytest.fixture
     def compared(self, qtbot, dock, two_sets):
-        dock.form.radius.value = 2.5
+        dock.form.radius.value = 25
         ask(qtbot, dock)
         return dock
 
@@ -344,7 +345,7 @@ class TestAfterwards:
         compared.save_json(tmp_path / "absent" / "numbers.json")
         assert "could not be written" in compared.message.text()
 
-    @pytest.mark.parametrize("answer", ["Yes", "Cancel"])
+    @pytest.mark.parametrize("answer", ["Replace", "Cancel"])
     def test_a_name_without_its_ending_gets_it_and_what_is_there_is_asked_about(
         self, qtbot, compared, tmp_path, monkeypatch, answer
     ):
@@ -354,7 +355,7 @@ class TestAfterwards:
         assert path.name == "numbers.json"
 
         path.write_text("of last week")
-        monkeypatch.setattr(QMessageBox, "question", lambda *_args: QMessageBox.StandardButton[answer])
+        monkeypatch.setattr(Question, "ask", lambda _question: answer == "Replace")
         click(qtbot, compared.results.save)
         assert (path.read_text() == "of last week") == (answer == "Cancel")
 
@@ -405,8 +406,13 @@ class TestForEverybody:
         click(qtbot, dock.swap)
         assert not dock.message.isVisible()
 
-    def test_fields_say_their_units(self, dock, two_sets):
-        assert dock.form.radius.native.text() == f"{dock.form.radius.value:.1f} nm"
+    def test_what_is_asked_and_what_is_answered_have_one_unit(self, qtbot, dock, two_sets):
+        assert dock.form.radius.native.text() == "50.0 Å"
+        ask(qtbot, dock)
+        assert "within 50 Å" in dock.results._headline.text()
+        assert dock.results.plots[0].accessibleName() == "Distance: median 10.0 Å · mean 10.0 Å · largest 10.0 Å"
+        said = [label.text() for label in dock.findChildren(QLabel) if label.isVisible()]
+        assert not [text for text in said if " nm" in text]
 
     @pytest.mark.parametrize("name", ["dark", "light"])
     def test_histograms_are_drawn_in_the_colours_of_the_theme(self, qtbot, dock, viewer_model, two_sets, name):

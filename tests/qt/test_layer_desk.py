@@ -9,11 +9,12 @@ import pytest
 from napari.layers import Image, Points, Surface
 from qtpy.QtCore import QModelIndex, QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit, QMenu, QMessageBox
+from qtpy.QtWidgets import QApplication, QLineEdit, QMenu
 
 from napari_cryoet._qt.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.roles import Role
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -260,16 +261,16 @@ def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run, vi
     model = at_run.screens.run.annotations
     tick = first_that(model, lambda row: not row.fits and row.shown_file is not None)
 
-    def box() -> QMessageBox:
-        qtbot.waitUntil(lambda: bool(at_run.screens.run.findChildren(QMessageBox)))
-        return at_run.screens.run.findChildren(QMessageBox)[-1]
+    def box() -> Question:
+        qtbot.waitUntil(lambda: bool(at_run.screens.run.findChildren(Question)))
+        return at_run.screens.run.findChildren(Question)[-1]
 
     model.setData(tick, ON, CHECK)
     question = box()
     assert "another alignment" in question.text()
-    qtbot.mouseClick(question.button(QMessageBox.StandardButton.Cancel), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(question.cancel, Qt.MouseButton.LeftButton)
     assert not at_run.link.coming()
-    qtbot.waitUntil(lambda: not at_run.screens.run.findChildren(QMessageBox))
+    qtbot.waitUntil(lambda: not at_run.screens.run.findChildren(Question))
     model.setData(tick, ON, CHECK)
     (insist,) = [button for button in box().buttons() if button.text() == "Show anyway"]
     qtbot.mouseClick(insist, Qt.MouseButton.LeftButton)

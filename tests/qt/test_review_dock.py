@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from napari.layers import Image, Points, Shapes, Vectors
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet.exceptions import StoppedError
@@ -416,8 +417,7 @@ def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(dock, tmp
     path.write_text("mine")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "kept"), "Portal ndjson (*.ndjson)"))
     asked = []
-    button = QMessageBox.StandardButton.Yes if is_wanted else QMessageBox.StandardButton.Cancel
-    monkeypatch.setattr(QMessageBox, "question", lambda *question: (asked.append(question[2]), button)[1])
+    monkeypatch.setattr(Question, "ask", lambda question: (asked.append(question.text()), is_wanted)[1])
     dock.sheet.select([1])
     dock.judge(Verdict.KEPT)
     if is_wanted:
@@ -595,10 +595,10 @@ def test_picks_that_all_lie_outside_are_said_to(dock, viewer, qtbot):
 
 
 def test_the_filter_suggests_a_column_that_there_is(dock, viewer, qtbot):
-    assert dock.controls.filter.placeholderText() == "Filter: score > 0.4"
+    assert dock.controls.filter.placeholderText() == "such as score > 0.4"
     dock.review_layer(viewer.add_points(POINTS, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="bare"))
 
-    assert dock.controls.filter.placeholderText() == "Filter: edge_nm > 20"
+    assert dock.controls.filter.placeholderText() == "such as edge_nm > 20"
 
 
 def test_a_layer_that_is_renamed_in_the_middle_goes_by_its_new_name(dock, press, viewer, qtbot):

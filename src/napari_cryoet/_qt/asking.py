@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer, current_viewer
-from qtpy.QtCore import QCoreApplication, Qt, QThread
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtCore import QCoreApplication, QThread
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
-from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import MissingContextError
@@ -80,27 +80,22 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     is_script = thread is None or thread.loopLevel() == 0  # what a person does comes from the window's event loop
     if viewer is None or is_script or not said:
         return True
-    box = QMessageBox(viewer.window._qt_window)
-    box.setObjectName("writeQuestion")
-    box.setStyleSheet(style_sheet(colors_of(viewer.theme), "writeQuestion"))
-    box.setWindowTitle("What this file won't hold")
-    box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(f"Before {name} is written:")
-    box.setInformativeText("\n".join(f"• {line}" for line in said))
-    write = box.addButton("Write", QMessageBox.ButtonRole.AcceptRole)
-    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(write)
-    box.setEscapeButton(cancel)
-    box.exec()
-    return box.clickedButton() is write
+    question = Question(
+        "What this file won't hold",
+        f"Before {plain(name)} is written:",
+        verb="Write",
+        colors=colors_of(viewer.theme),
+        details="\n".join(f"• {line}" for line in said),
+        is_harmless=True,
+        parent=viewer.window._qt_window,
+    )
+    return question.ask()
 
 
 def agrees_to_replace(parent: QWidget, title: str, path: Path) -> bool:
     """Ask about a file that the dialog for files knew nothing of, since it saw the name without its ending."""
-    buttons = QMessageBox.StandardButton
-    question = f"There is a {plain(path.name)} already. Replace it?"
-    answer = QMessageBox.question(parent, title, question, buttons.Yes | buttons.Cancel, buttons.Cancel)
-    return bool(answer == buttons.Yes)
+    text = f"There is a {plain(path.name)} already. Replace it?"
+    return Question(title, text, verb="Replace", parent=parent).ask()
 
 
 def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:

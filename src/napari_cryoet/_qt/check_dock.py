@@ -15,12 +15,13 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.check_results import CheckResults
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import ElidedLabel, roomy
-from napari_cryoet._qt.layer_box import LayerBox
+from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM, LayerBox
 from napari_cryoet._qt.layer_volume import are_picks, is_volume, picks_in, volume_of
+from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.colors import color_of
+from napari_cryoet.colors import color_of, free_color
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.fitness import Findings, check_picks, diameter_of
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -35,6 +36,7 @@ _MISSING = {
     "picks": "Open picks to begin: show an annotation from the portal's dock, or open a file of picks.",
     "a tomogram": "Open a tomogram to begin: the one that these picks were made in.",
 }
+_RUN = "Look whether the picks sit on density, and whether another way to read them would fit better"
 _INVITATION = (
     "Compares the density at the picks with places nearby, and with other ways to read the same numbers: flipped or "
     "swapped axes, ångström for voxels, binning. Looks for duplicates and picks at the edge. Nothing is changed."
@@ -60,8 +62,8 @@ class CheckDock(Dock):
         self._activity = Activity(self.tasks, self)
         self._assumed_nm: float | None = None  # what stands in the field although nobody said it
         self._checked: tuple[Points, Image, Findings] | None = None
-        self.points = LayerBox(napari_viewer, are_picks, "The picks to check")
-        self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in")
+        self.points = LayerBox(napari_viewer, are_picks, "The picks to check", NO_PICKS)
+        self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.diameter_nm = QDoubleSpinBox()
         self.run = QPushButton("Check")
         self.progress = QProgressBar()
@@ -132,6 +134,7 @@ class CheckDock(Dock):
         self.diameter_nm.setDecimals(1)
         self.diameter_nm.setSuffix(" nm")
         self.diameter_nm.setAccessibleName("Diameter of the particle in nm")
+        self.diameter_nm.setToolTip("How large the particle is: density is averaged over a ball of that size")
         self.run.setAccessibleName("Check the picks")
         roomy(self.run)
         self.progress.setRange(0, 100)
@@ -191,6 +194,7 @@ class CheckDock(Dock):
         self.diameter_nm.setSpecialValueText("–" if points is None else "")
         missing = "picks" if points is None else "a tomogram" if image is None else ""
         self.run.setEnabled(not missing)
+        self._tell_what_it_does()
         self.results.show_text(f"{_MISSING[missing]}\n\n{_INVITATION}" if missing else _INVITATION)
 
     def _on_said(self, _key: object, share: float, words: str) -> None:
@@ -200,6 +204,7 @@ class CheckDock(Dock):
     def _show_running(self, *, is_running: bool) -> None:
         self.run.setText("Stop" if is_running else "Check")
         self.run.setAccessibleName("Stop checking" if is_running else "Check the picks")
+        self._tell_what_it_does()
         for part in (self.progress, self.doing):  # they keep their place
             policy = part.sizePolicy()
             policy.setRetainSizeWhenHidden(True)
@@ -207,6 +212,12 @@ class CheckDock(Dock):
             part.setVisible(is_running)
         self.progress.setValue(0)
         self.doing.setText("")
+
+    def _tell_what_it_does(self) -> None:
+        """Say what the button does, or what it lacks."""
+        missing = _MISSING["picks"] if self.points.layer is None else _MISSING["a tomogram"]
+        words = "Stop; nothing of this check is shown" if self.tasks.is_running(_KEY) else _RUN
+        self.run.setToolTip(words if self.run.isEnabled() else missing)
 
     def _show(self, points: Points, image: Image, found: Findings) -> None:
         self._checked = (points, image, found)
@@ -233,8 +244,9 @@ class CheckDock(Dock):
             "diameter_angstrom": found.diameter_angstrom,
             "spacing_angstrom": found.frame.mean_spacing,
         }
-        specs = [points_spec(picks, common, name=name, color=color_of(name), **sizes)]
-        arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color_of(name), **sizes)
+        color = free_color(color_of(name), taken_colors(self._viewer.layers))
+        specs = [points_spec(picks, common, name=name, color=color, **sizes)]
+        arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
         added = add_layers(self._viewer, specs if arrows is None else [*specs, arrows])
         self._viewer.layers.selection.active = added[-1]
 

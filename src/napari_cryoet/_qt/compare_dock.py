@@ -40,6 +40,7 @@ KEY = "compare"
 _STEPS = 1000
 _ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
 _OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
+_START = "Count what matches, beside your work; nothing of A or B is changed"
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
 
 
@@ -204,7 +205,7 @@ class CompareDock(Dock):
         self.bar.setVisible(is_running)
         self.results.setEnabled(not is_running)
         lack = "" if self.form.has_pair else _NOTHING_YET if self.form.a.value is None else _ONE_LAYER
-        self.start.setToolTip(lack)
+        self.start.setToolTip(lack or _START)
         if lack and self.comparison is None:
             self.message.setText(lack)
         elif self.message.text() in {_NOTHING_YET, _ONE_LAYER}:
@@ -231,6 +232,8 @@ class CompareDock(Dock):
         for button in (self.start, self.swap, self.stop):
             button.setAccessibleName(button.text())
         self.stop.setAccessibleName("Stop comparing")
+        self.stop.setToolTip("Stop comparing; the numbers of before stay")
+        self.swap.setToolTip("Let B be judged, and A be the reference")
         roomy(self.start, self.swap, self.stop)
         buttons = QHBoxLayout()
         buttons.addWidget(self.swap)

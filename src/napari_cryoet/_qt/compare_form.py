@@ -20,11 +20,11 @@ from napari_cryoet._qt.comparable import (
     suggested_radius_angstrom,
 )
 from napari_cryoet._qt.elided_combo import elide_middle
+from napari_cryoet._qt.layer_box import NO_ANNOTATION
 from napari_cryoet.comparison import Mask, Method
 from napari_cryoet.picks import Picks
 
 _METHODS: dict[str, Method] = {"optimal: most pairs": "optimal", "greedy: nearest first": "greedy"}
-_ANGSTROM_A_NM = 10.0
 #: Of the list of layers, or of a layer in it.
 _CHANGES_OF_CHOICES = frozenset({"inserted", "removed", "reordered", "name"})
 
@@ -54,7 +54,7 @@ class CompareForm(QWidget):
         self._radius_is_own = False
         self.a = ComboBox(choices=self._choices)
         self.b = ComboBox(choices=self._choices)
-        self.radius = FloatSpinBox(min=0.1, max=1000, step=0.5, value=5)
+        self.radius = FloatSpinBox(min=1, max=10_000, step=5, value=50)
         self.beta = FloatSpinBox(min=0.1, max=100, step=1, value=1)
         self.method = ComboBox(choices=list(_METHODS))
         self.fold = SpinBox(min=1, max=999, value=1)
@@ -82,7 +82,7 @@ class CompareForm(QWidget):
         return Question(
             a=side_of(self.a.value, spacing),
             b=side_of(self.b.value, spacing),
-            radius_angstrom=float(self.radius.value) * _ANGSTROM_A_NM,
+            radius_angstrom=float(self.radius.value),
             beta=float(self.beta.value),
             method=_METHODS[self.method.value],
             symmetry=f"C{int(self.fold.value)}",
@@ -129,7 +129,7 @@ class CompareForm(QWidget):
         self._rows.setRowVisible(self.spacing.native, lacks_spacing(a) or lacks_spacing(b))
         if are_points and not self._radius_is_own:
             with self.radius.changed.blocked():
-                self.radius.value = suggested_radius_angstrom(a) / _ANGSTROM_A_NM
+                self.radius.value = suggested_radius_angstrom(a)
         self.changed.emit()
 
     def _on_radius(self, _value: float) -> None:
@@ -148,7 +148,12 @@ class CompareForm(QWidget):
         rows: list[tuple[str, ComboBox | FloatSpinBox | SpinBox | CheckBox, str, str]] = [
             ("A, judged", self.a, "A, what is judged", "Points or labels of three dimensions"),
             ("B, reference", self.b, "B, the reference", "What counts as the truth"),
-            ("Radius", self.radius, "Radius in nanometres", "How far apart two picks of the same particle may be"),
+            (
+                "Radius",
+                self.radius,
+                "Radius in ångström",
+                "How far apart two picks of the same particle may be; at first half of the particle's diameter",
+            ),
             (
                 "Beta of F",
                 self.beta,
@@ -171,13 +176,15 @@ class CompareForm(QWidget):
             ("Voxel spacing", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
             ("", self.insist, "Compare also layers of different alignments or runs", "Positions may then not fit"),
         ]
-        for number, unit, decimals in ((self.radius, " nm", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
+        for number, unit, decimals in ((self.radius, " Å", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
             number.native.setSuffix(unit)
             number.native.setDecimals(decimals)
         for label, field, name, tooltip in rows:
             field.native.setAccessibleName(name)
             field.native.setToolTip(tooltip)
             self._rows.addRow(label, field.native)
+        self.a.native.setPlaceholderText(NO_ANNOTATION)
+        self.b.native.setPlaceholderText(NO_ANNOTATION)
         for combo in (self.a.native, self.b.native, self.method.native):
             elide_middle(combo)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

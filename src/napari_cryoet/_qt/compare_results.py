@@ -21,9 +21,17 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet.comparison import Comparison, PicksComparison, PicksInMask, Spread
 from napari_cryoet.comparison.report import Row, headline, portal_lines, rows_of, spread_rows_of
 
+#: What a button says, and what it does; in the order of `comparison_layers`.
 _PARTS = {
-    PicksComparison: ("Show matched", "Show only A", "Show only B"),
-    PicksInMask: ("Show inside", "Show outside"),
+    PicksComparison: (
+        ("Show matched", "Show a layer of the picks of A that have a partner in B"),
+        ("Show only A", "Show a layer of the picks of A without a partner in B"),
+        ("Show only B", "Show a layer of the picks of B without a partner in A"),
+    ),
+    PicksInMask: (
+        ("Show inside", "Show a layer of the picks of A inside the mask"),
+        ("Show outside", "Show a layer of the picks of A outside the mask"),
+    ),
 }
 
 
@@ -50,6 +58,8 @@ class CompareResults(QWidget):
         self.save.clicked.connect(lambda _checked=False: self.save_requested.emit())
         self.copy.setAccessibleName("Copy the comparison as text")
         self.save.setAccessibleName("Save the comparison as a JSON file")
+        self.copy.setToolTip("Put all numbers, and what was compared how, on the clipboard")
+        self.save.setToolTip("Write all numbers, histograms, settings and where A and B come from into a file")
         self._lay_out()
         self.hide()
 
@@ -73,8 +83,10 @@ class CompareResults(QWidget):
         for number, button in enumerate(self.show_buttons):
             button.setVisible(number < len(texts))
             if number < len(texts):
-                button.setText(texts[number])
-                button.setAccessibleName(f"{texts[number]} as a layer")
+                text, purpose = texts[number]
+                button.setText(text)
+                button.setAccessibleName(f"{text} as a layer")
+                button.setToolTip(purpose)
         self.show()
 
     def _lay_out(self) -> None:

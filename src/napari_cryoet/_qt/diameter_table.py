@@ -81,6 +81,7 @@ class DiameterTable(QWidget):
         self.table.setObjectName("diameterTable")
         self.table.setItemDelegate(_Named(self.table))
         self.table.setAccessibleName("Objects and their diameters")
+        self.table.setToolTip("Double-click, Enter or F2 changes a diameter; Delete forgets the change")
         self.table.setHorizontalHeaderLabels(["Object", "Diameter, nm"])
         if (size := self.table.horizontalHeaderItem(1)) is not None:
             size.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -100,6 +101,8 @@ class DiameterTable(QWidget):
         self.word.setPlaceholderText("GO or UniProt id, or a name")
         self.word.setAccessibleName("Object to add")
         self.add = QPushButton("Add")
+        self.word.setToolTip("An object that is to have a diameter of its own")
+        self.add.setToolTip("Add the object to the table, and type its diameter")
         self.forget = QPushButton("Forget")
         self.forget.setToolTip("Forget what was changed of the selected object")
         self.reset = QPushButton("Reset all")

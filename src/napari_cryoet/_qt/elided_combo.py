@@ -18,21 +18,25 @@ def elide_middle(combo: QComboBox) -> None:
 
 
 def fitted(combo: QComboBox) -> str:
-    """As much of the chosen text as there is room for."""
+    """As much of the chosen text as there is room for; where nothing is, of what stands in its place."""
     option, style = QStyleOptionComboBox(), combo.style()
     combo.initStyleOption(option)
     assert style is not None  # noqa: S101
     room = style.subControlRect(
         QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, combo
     )
-    return combo.fontMetrics().elidedText(combo.currentText(), Qt.TextElideMode.ElideMiddle, room.width() - 2)
+    return combo.fontMetrics().elidedText(_text_of(combo), Qt.TextElideMode.ElideMiddle, room.width() - 2)
+
+
+def _text_of(combo: QComboBox) -> str:
+    return combo.currentText() if combo.currentIndex() >= 0 else combo.placeholderText()
 
 
 def _tell_whole(combo: QComboBox, place: QPoint) -> bool:
     """Show the chosen text above the tooltip, if a part of it is left out."""
-    if fitted(combo) == combo.currentText():
+    if fitted(combo) == _text_of(combo):
         return False
-    QToolTip.showText(place, plain_tooltip("\n".join(filter(None, [combo.currentText(), combo.toolTip()]))), combo)
+    QToolTip.showText(place, plain_tooltip("\n".join(filter(None, [_text_of(combo), combo.toolTip()]))), combo)
     return True
 
 

@@ -19,7 +19,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVB
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
-from napari_cryoet._qt.labels import plain_label, roomy
+from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
+from napari_cryoet._qt.layer_box import NO_PICKS
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.orientation_display import active_points
 from napari_cryoet._qt.styling import style_sheet
@@ -39,7 +40,7 @@ Which = Literal["all", "kept", "selected"]
 kept_picks_of: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
 
 _KEY: Final = "export picks"
-_NO_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+_OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
 _NONE_OF_THEM: Final = {
     "kept": "The review has kept none yet.",
     "selected": "None is selected: select some in the viewer.",
@@ -71,7 +72,7 @@ class ExportPicks(Dock):
         self.which = ComboBox(label="Which", choices=list(get_args(Which)))
         self.format = ComboBox(label="Format", choices=[(TITLES[name], name) for name in FORMATS])
         self.path = FileEdit(label="File", mode=FileDialogMode.OPTIONAL_FILE, value=Path.home() / "picks.ndjson")
-        self.who = LineEdit(label="By", tooltip="Your name, for the record in the file; may be empty")
+        self.who = LineEdit(label="By")
         self.replace = CheckBox(text="Replace the file if there is one")
         self.count = plain_label(name="exportCount")
         self.losses = plain_label(name="exportLosses")
@@ -134,20 +135,25 @@ class ExportPicks(Dock):
     def _lay_out(self) -> None:
         self.say_more.setAccessibleName("Choose the volume that the picks belong to")
         self.export.setAccessibleName("Export the picks")
+        self.export.setToolTip("Write the file, beside your work, with where the picks come from")
+        self.say_more.setToolTip("Say how wide its voxels are, or how large it is: this format needs that")
         form = QFormLayout()
         names = {
-            self.layer: "Picks to export",
-            self.which: "Which of them",
-            self.format: "Format",
-            self.path: "File",
-            self.who: "Your name, for the record in the file",
-            self.replace: "Replace the file if there is one",
+            self.layer: ("Picks to export", "Layer whose picks are written"),
+            self.which: ("Which of them", "All, those that a review kept, or those that are selected in the viewer"),
+            self.format: ("Format", "What it won't hold is said below"),
+            self.path: ("File", ""),
+            self.who: ("Your name, for the record in the file", "Your name, for the record in the file; may be empty"),
+            self.replace: ("Replace the file if there is one", "Holds for the next export alone"),
         }
-        for widget, name in names.items():
+        for widget, (name, purpose) in names.items():
             widget.native.setAccessibleName(name)
+            widget.native.setToolTip(purpose)
             form.addRow("" if widget is self.replace else widget.label, widget.native)
         self.path.line_edit.native.setAccessibleName("File to write")
         self.path.choose_btn.native.setAccessibleName("Choose the file to write")
+        self.path.choose_btn.native.setToolTip("Choose the folder, and the name of the file")
+        self._tell_path()
         for box in (self.layer, self.format):  # long names must not make the dock wide
             elide_middle(box.native)
             box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -175,6 +181,7 @@ class ExportPicks(Dock):
         self.which.changed.connect(self._on_choice)
         self.format.changed.connect(self._on_format)
         self.path.changed.connect(self._on_choice)
+        self.path.changed.connect(self._tell_path)
         self.replace.changed.connect(self.refresh)
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
@@ -191,7 +198,7 @@ class ExportPicks(Dock):
         return [layer for layer in self._viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
 
     def _choices(self, _widget: object = None) -> list[tuple[str, Points | None]]:
-        return [(layer.name, layer) for layer in self._layers()] or [("no picks are open", None)]
+        return [(layer.name, layer) for layer in self._layers()] or [(NO_PICKS, None)]
 
     def _on_layers(self, _event: object = None) -> None:
         chosen, layers = self.layer.value, self._layers()
@@ -220,6 +227,10 @@ class ExportPicks(Dock):
             layer.events.features.connect(self._on_edit)
             layer.selected_data.events.items_changed.connect(self._on_edit)
 
+    def _tell_path(self, _value: object = None) -> None:
+        """Show all of a path that the field has no room for."""
+        self.path.line_edit.native.setToolTip(plain_tooltip(f"{self.chosen_path}\nIts ending follows the format."))
+
     def _on_choice(self, _value: object = None) -> None:
         self._just_written = None
         self.message.setText("")  # it was about another file
@@ -240,7 +251,7 @@ class ExportPicks(Dock):
         name: PickFormat = self.format.value
         if picks is None:
             kept = self.layer.value is not None and self.which.value == "kept"
-            self.count.setText("No review has kept picks of this layer." if kept else _NO_PICKS)
+            self.count.setText("No review has kept picks of this layer." if kept else _OPEN_PICKS)
             self._show([], can_say=False, can_export=False)
             return
         if not len(picks):

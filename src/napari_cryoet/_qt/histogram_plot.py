@@ -12,6 +12,7 @@ from napari_cryoet.comparison import Spread
 
 _BARS_HEIGHT = 56
 _GAP = 3
+_INDENT = 5  # where the text of labels begins
 
 
 class HistogramPlot(QWidget):
@@ -50,7 +51,7 @@ class HistogramPlot(QWidget):
         if spread is None:
             return
         painter = QPainter(self)
-        line = QRectF(0, 0, self.width(), self.fontMetrics().lineSpacing()).toRect()
+        line = QRectF(_INDENT, 0, self.width() - 2 * _INDENT, self.fontMetrics().lineSpacing()).toRect()
         painter.setPen(colors.text)
         draw_line(painter, line, self._title)
         line.translate(0, line.height())
@@ -86,7 +87,8 @@ class HistogramPlot(QWidget):
         draw_line(painter, below, most, align=Qt.AlignmentFlag.AlignHCenter)
 
     def _bars(self) -> QRectF:
-        return QRectF(0, 2 * self.fontMetrics().lineSpacing() + _GAP, self.width(), _BARS_HEIGHT)
+        top = 2 * self.fontMetrics().lineSpacing() + _GAP
+        return QRectF(_INDENT, top, self.width() - 2 * _INDENT, _BARS_HEIGHT)
 
     def _bin_text(self, number: int) -> str:
         spread = self._spread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from html import escape
 from typing import Final
@@ -17,6 +18,7 @@ _NARROW_PX: Final = 60
 _WIDE_PX: Final = 480
 _HIGH_PX: Final = 100_000
 _BUTTON_ROOM_PX: Final = 32
+_NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
 
 
 def plain_tooltip(text: str) -> str:
@@ -34,6 +36,11 @@ def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = ""
     return label
 
 
+def unbroken(text: str) -> str:
+    """A text whose numbers stay on a line with their units: ``30 nm``, ``85.9 %``."""
+    return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
+
+
 def roomy(*buttons: QPushButton) -> None:
     """Give buttons that stand by themselves some room beside their text, which napari doesn't."""
     for button in buttons:
@@ -45,7 +52,23 @@ def _make_roomy(button: QPushButton) -> None:
 
 
 class BrokenLabel(QLabel):
-    """Wraps at words, and within those that are longer than a line: names must neither widen a dock nor end early."""
+    """Wraps at words, and within those that are longer than a line: names must neither widen a dock nor end early.
+
+    A number stays with its unit.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._said = ""
+
+    def setText(self, text: str | None) -> None:
+        """Show a text."""
+        self._said = text or ""
+        super().setText(unbroken(self._said))
+
+    def text(self) -> str:
+        """The text as it was given."""
+        return self._said
 
     def minimumSizeHint(self) -> QSize:
         """A few letters, however long a word is."""
@@ -63,7 +86,7 @@ class BrokenLabel(QLabel):
         """As high as all lines; Qt itself leaves more at the sides than it draws with, and so often a line too many."""
         room = self._room(QRect(0, 0, width - self.width() + self.contentsRect().width(), _HIGH_PX))
         is_broken = self._has_long_word(room.width())
-        text = "\n".join(self._lines(room.width())) if is_broken else self.text()
+        text = "\n".join(self._lines(room.width())) if is_broken else unbroken(self._said)
         flags = self._flags() | (0 if is_broken else int(Qt.TextFlag.TextWordWrap))
         frame = self.height() - self.contentsRect().height()
         return self.fontMetrics().boundingRect(room, flags, text).height() + frame
@@ -89,11 +112,11 @@ class BrokenLabel(QLabel):
         return int((self.alignment() & Qt.AlignmentFlag.AlignHorizontal_Mask) | Qt.AlignmentFlag.AlignTop)
 
     def _has_long_word(self, width: int) -> bool:
-        return width > 0 and any(self.fontMetrics().horizontalAdvance(word) > width for word in self.text().split())
+        return width > 0 and any(self.fontMetrics().horizontalAdvance(word) > width for word in self._said.split())
 
     def _lines(self, width: int) -> list[str]:
         lines = []
-        for paragraph in self.text().split("\n"):
+        for paragraph in unbroken(self._said).split("\n"):
             layout = QTextLayout(paragraph, self.font())
             how = QTextOption()
             how.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
@@ -151,17 +174,21 @@ class ElidedLabel(QLabel):
 
 
 class TwoLineLabel(QLabel):
-    """A text of up to two lines, as high for one line as for two, so that nothing below it jumps."""
+    """A text of up to two lines, as high for one line as for two, so that nothing below it jumps.
+
+    A text of one line stands at the top, or in the middle.
+    """
 
     def __init__(
         self,
         name: str,
         *,
         elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        is_centered: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._elide = elide
+        self._elide, self._is_centered = elide, is_centered
         self.setObjectName(name)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -183,7 +210,11 @@ class TwoLineLabel(QLabel):
         """Draw what fits."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        draw_two_lines(painter, self.contentsRect(), self.text(), elide=self._elide)
+        room, spacing = self.contentsRect(), self.fontMetrics().lineSpacing()
+        if self._is_centered:
+            is_short = self.fontMetrics().horizontalAdvance(self.text()) <= room.width()
+            room.adjust(0, max(0, room.height() - (1 if is_short else 2) * spacing) // 2, 0, 0)
+        draw_two_lines(painter, room, self.text(), elide=self._elide)
 
 
 class TitleLabel(TwoLineLabel):

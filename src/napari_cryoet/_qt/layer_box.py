@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -11,6 +11,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from napari_cryoet._qt.elided_combo import elide_middle
+
+#: What a list shows that has nothing to choose from.
+NO_PICKS: Final = "no picks are open"
+NO_TOMOGRAM: Final = "no tomogram is open"
+NO_ANNOTATION: Final = "no annotation is open"
 
 
 class LayerBox(QComboBox):
@@ -22,17 +27,28 @@ class LayerBox(QComboBox):
         Whose layers.
     is_choice
         Which of them.
+    name
+        What is chosen with it, for its tooltip and for screen readers.
+    nothing
+        What it shows where there is none.
     """
 
     layer_changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, is_choice: Callable[[Layer], bool], name: str, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        is_choice: Callable[[Layer], bool],
+        name: str,
+        nothing: str,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._is_choice = viewer, is_choice
         self._heard: set[Layer] = set()  # for other names
         self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setPlaceholderText(nothing)
         elide_middle(self)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.currentIndexChanged.connect(lambda _index: self.layer_changed.emit())
@@ -61,6 +77,7 @@ class LayerBox(QComboBox):
         for layer in layers:
             self.addItem(layer.name, layer)
         is_kept = any(layer is chosen for layer in layers)
+        self.setCurrentIndex(0 if layers else -1)  # which Qt leaves at -1 where there are words for that
         if is_kept:
             self.choose(chosen)
         self.blockSignals(False)

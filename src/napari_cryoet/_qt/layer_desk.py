@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtCore import QObject, QPoint, Qt, Signal
-from qtpy.QtWidgets import QMenu, QMessageBox
+from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.run_page import RunView
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer_link import ViewerLink, run_colors
@@ -90,17 +91,16 @@ class LayerDesk(QObject):
 
     def _ask_about_misfit(self, page: RunPage, row: AnnotationRow) -> None:
         """What doesn't fit is shown only if the person insists, knowing why it doesn't fit."""
-        box = QMessageBox(self._run)
-        box.setWindowTitle("Show it anyway?")
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setText(row.reason)
-        box.setInformativeText("Shown anyway, its positions will not lie where they belong.")
-        insist = box.addButton("Show anyway", QMessageBox.ButtonRole.AcceptRole)
-        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
-        if insist is not None and row.shown_file is not None:
+        box = Question(
+            "Show it anyway?",
+            row.reason,
+            verb="Show anyway",
+            details="Shown anyway, its positions will not lie where they belong.",
+            parent=self._run,
+        )
+        if box.agree is not None and row.shown_file is not None:
             file = row.shown_file
-            insist.clicked.connect(lambda _checked=False: self._show_annotation(page, file))
+            box.agree.clicked.connect(lambda _checked=False: self._show_annotation(page, file))
         box.finished.connect(box.deleteLater)
         box.open()
 

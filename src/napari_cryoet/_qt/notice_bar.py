@@ -39,6 +39,7 @@ class NoticeBar(QFrame):
         self.dismiss = QToolButton()
         self.dismiss.setAutoRaise(True)
         self.dismiss.setAccessibleName("Close this notice")
+        self.dismiss.setToolTip("Close this notice")
         self.dismiss.clicked.connect(self.hide)
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(6, 4, 4, 4)

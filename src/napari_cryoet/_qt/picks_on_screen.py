@@ -107,9 +107,18 @@ class PicksOnScreen(Dock):
         self.show_table.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.show_table.setArrowType(Qt.ArrowType.RightArrow)
         self.show_table.setAccessibleName("Show the table of known objects and their diameters")
+        self.show_table.setToolTip("The diameters that objects are drawn with, by GO or UniProt id and name")
         self.table.hide()
         for slab in (self.picks_nm, self.density_nm):
             slab.native.setSpecialValueText("one plane")
+        for field, purpose in (
+            (self.picks_nm, "How thick a slab around the plane is whose picks are shown in full"),
+            (self.density_nm, "How thick a slab of density is whose mean is shown"),
+            (self.orientation, "Arrows along the particles' z axes, or all three axes"),
+            (self.length, "How long the arrow, or the z axis, is drawn"),
+            (self.diameter_nm, "How large the particle is drawn"),
+        ):
+            field.native.setToolTip(purpose)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(8, 8, 8, 8)
@@ -264,7 +273,7 @@ class PicksOnScreen(Dock):
             (self.redo, "Redo", link.redo_text if link is not None else ""),
         ):
             button.setEnabled(bool(words))
-            button.setToolTip(f"{verb}: {plain(words)}" if words else "")
+            button.setToolTip(f"{verb}: {plain(words)}" if words else f"Nothing to {verb.lower()}")
             button.setAccessibleName(f"{verb} {plain(words)}")
 
     def _show_size(self, layer: Points | None) -> None:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.crop_looks import PLANES, Looks
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.review.cropping import Plane
@@ -35,6 +36,10 @@ _WORDS: Final = {
     EDGE: "edge, nm",
 }
 _TYPING_MS: Final = 300
+_FILTER: Final = (
+    "Show only some picks, by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
+    "Measured are density, nearest_nm and edge_nm."
+)
 
 
 class Nanometres(QDoubleSpinBox):
@@ -74,7 +79,8 @@ class ReviewControls(QWidget):
         super().__init__(parent)
         self.points = _combo("Picks to review")
         self.image = _combo("Tomogram that crops are cut from")
-        for combo in (self.points, self.image):
+        for combo, nothing in ((self.points, NO_PICKS), (self.image, NO_TOMOGRAM)):
+            combo.setPlaceholderText(nothing)
             elide_middle(combo)
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
@@ -88,6 +94,7 @@ class ReviewControls(QWidget):
         self.direction.setCheckable(True)
         self.filter = QLineEdit()
         self.filter.setAccessibleName("Filter")
+        self.filter.setToolTip(_FILTER)
         self.filter.setClearButtonEnabled(True)
         self.filter_problem = plain_label(name="filterProblem")
         self.filter_problem.hide()
@@ -154,7 +161,7 @@ class ReviewControls(QWidget):
     def set_columns(self, names: Iterable[str]) -> None:
         """Offer columns to sort by, beside what can be measured."""
         chosen, names = self.order.currentData(), list(names)
-        self.filter.setPlaceholderText(f"Filter: {'score > 0.4' if 'score' in names else f'{EDGE} > 20'}")
+        self.filter.setPlaceholderText("such as score > 0.4" if "score" in names else f"such as {EDGE} > 20")
         with QSignalBlocker(self.order):
             self.order.clear()
             for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
@@ -212,7 +219,8 @@ class ReviewControls(QWidget):
             ("Tomogram", (self.image,)),
             ("Crop", (self.side, self.slab)),
             ("Plane", (self.plane, self.oriented)),
-            ("Sort", (self.order, self.direction, self.filter)),
+            ("Sort", (self.order, self.direction)),
+            ("Filter", (self.filter,)),
         )
         for number, (name, fields) in enumerate(rows):
             grid.addWidget(_dim(name), number, 0)

@@ -35,7 +35,7 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
-KEYS: Final = "Space: next undecided · Enter: fly there · Ctrl+Z: undo"
+KEYS: Final = "Space: next undecided · Enter: fly · Ctrl+Z: undo"
 
 
 class ReviewScreen(Dock):
@@ -58,7 +58,7 @@ class ReviewScreen(Dock):
         self.counts = QLabel()
         self.progress = QProgressBar()
         self.results = ReviewResults(viewer, self.tasks)
-        self.status = StatusStrip()
+        self.status = StatusStrip(lines=2)
         self._lay_out()
         self.setFocusProxy(self.sheet)  # a click beside the controls, or on a verdict, leaves the keys in the sheet
         self._on_theme()

@@ -5,21 +5,29 @@ from __future__ import annotations
 from qtpy.QtCore import QPoint, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
-from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.labels import ElidedLabel, TwoLineLabel
+from napari_cryoet._qt.letters import keep_fitted
 
 
 class StatusStrip(QFrame):
-    """One line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action."""
+    """A line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action.
+
+    Parameters
+    ----------
+    lines
+        How many lines a long text may take, 1 or 2; there is room for them at all times, so that nothing jumps.
+    """
 
     stop_requested = Signal()
     retry_requested = Signal()
     action_requested = Signal()
     levels_requested = Signal()  # before the menu of levels opens
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, lines: int = 1) -> None:
         super().__init__(parent)
         self.setObjectName("statusStrip")
-        self.label = ElidedLabel()
+        self._lines = lines
+        self.label: ElidedLabel | TwoLineLabel = ElidedLabel() if lines == 1 else TwoLineLabel("", is_centered=True)
         self.label.setObjectName("statusText")
         self.stop = _button("Stop", "Stop loading")
         self.retry = _button("Go on", "Go on loading")
@@ -38,8 +46,13 @@ class StatusStrip(QFrame):
         row.addWidget(self.action)
         row.addWidget(self.retry)
         row.addWidget(self.stop)
-        self.setFixedHeight(self.stop.sizeHint().height() + 6)  # so that nothing jumps when loading ends
+        keep_fitted(self.label, self._fit)
         self.set_status("")
+
+    def _fit(self) -> None:
+        """Be as high at all times, so that nothing jumps when loading ends."""
+        text = self._lines * self.label.fontMetrics().lineSpacing()
+        self.setFixedHeight(max(self.stop.sizeHint().height(), text) + 6)
 
     def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
         """Say how things are, and what can be done about it."""

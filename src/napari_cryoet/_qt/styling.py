@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari.settings import get_settings
 from qtpy.QtGui import QColor
 
-from napari_cryoet._qt.theme import KEPT_COLOR, REJECTED_COLOR, Colors
+from napari_cryoet._qt.theme import KEPT_COLOR, REJECTED_COLOR, Colors, blend
 
 
 def style_sheet(colors: Colors, dock: str = "PortalBrowser") -> str:
@@ -70,6 +70,7 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QHeaderView::section {{
         background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 4px;
     }}
+    #PortalBrowser QPushButton:default {{ border: 1px solid {_css(colors.dim)}; }}
     #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
     #PortalBrowser QComboBox:focus, #PortalBrowser QAbstractSpinBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QToolButton:hover {{ background: {_css(colors.raised)}; }}
@@ -80,6 +81,7 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
     #PortalBrowser QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
+    #PortalBrowser QAbstractSpinBox:disabled {{ background: {_css(blend(colors.border, colors.background, 0.3))}; }}
     #PortalBrowser QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
     #PortalBrowser QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
     #PortalBrowser QProgressBar::chunk {{ background: {_css(colors.accent)}; border-radius: 3px; }}

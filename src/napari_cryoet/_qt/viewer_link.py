@@ -9,18 +9,19 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QApplication, QMessageBox
+from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
-from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, make_layer
+from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.theme import colors_of as theme_colors
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.warming import hand_over, prepare_layers
 from napari_cryoet.colors import RGBA, colors_of, object_key
@@ -32,6 +33,7 @@ from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.streaming.display import Display
 from napari_cryoet.tilt_series_layers import load_tilt_series
+from napari_cryoet.wording import plain
 
 MayDiscard = Callable[[str], bool]
 
@@ -75,7 +77,7 @@ class ViewerLink(QObject):
         self.replaces_own_layers = False
         self._viewer = viewer
         self._tasks = tasks or Tasks(self)
-        self._may_discard = may_discard or ask_in_a_box
+        self._may_discard = may_discard or partial(ask_in_a_box, viewer)
         self._own = OwnLayers(viewer)
         self._coming: set[LayerKey] = set()
         self._adding: LayerKey | None = None
@@ -333,16 +335,17 @@ def run_colors(page: RunPage) -> dict[str, RGBA]:
     return colors_of(object_key(annotation.object_id, annotation.object_name) for annotation in page.annotations)
 
 
-def ask_in_a_box(name: str) -> bool:
+def ask_in_a_box(viewer: ViewerModel, name: str) -> bool:
     """Ask whether an edited layer may go."""
-    button = QMessageBox.question(
-        QApplication.activeWindow(),  # plugins may not ask the viewer for its window
+    question = Question(
         "Remove the layer?",
-        plain_tooltip(f"You have edited the layer “{name}”. Remove it and lose the changes?"),  # names are remote text
-        QMessageBox.StandardButton.Discard | QMessageBox.StandardButton.Cancel,
-        QMessageBox.StandardButton.Cancel,
+        f"You have edited the layer “{plain(name)}”.",
+        verb="Remove",
+        colors=theme_colors(viewer.theme),
+        details="If it is removed, the changes are lost.",
+        parent=QApplication.activeWindow(),  # plugins may not ask the viewer for its window
     )
-    return button == QMessageBox.StandardButton.Discard
+    return question.ask()
 
 
 def _object_of(file: AnnotationFile) -> str:

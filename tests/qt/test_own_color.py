@@ -1,0 +1,103 @@
+"""What a person opens from a file can be told from all that is on screen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Labels, Points, Vectors
+
+from napari_cryoet import load_annotation, open_portal
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.appearance import appearance_of
+from napari_cryoet.colors import color_of
+from napari_cryoet.packs.portal_zarr import write_mrc
+from napari_cryoet.pick_files import write_picks
+from qt.two_picks import two_picks
+
+PLUGIN = "napari-cryoet"
+TRUTH = 9001  # ribosomes
+
+
+@pytest.fixture
+def viewer(viewer_in_hidden_window):
+    return viewer_in_hidden_window
+
+
+@pytest.fixture
+def files(demo_pack):
+    return {file.id: file for file in open_portal(demo_pack).run_page(9001).annotation_files}
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    return write_picks(two_picks(), tmp_path / "ribosomes.ndjson").path
+
+
+def color(layer):
+    found = appearance_of(layer).color
+    return None if found is None else rounded(found)
+
+
+def rounded(color):
+    return tuple(round(part, 3) for part in color)
+
+
+def test_an_own_file_of_the_same_object_gets_another_colour_than_the_annotation(viewer, files, own_file):
+    (truth,) = add_layers(viewer, load_annotation(files[TRUTH])[:1])
+    arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
+
+    assert color(truth) == rounded(color_of("ribosome")) == rounded(color_of("cytosolic ribosome"))
+    assert isinstance(points, Points)
+    assert isinstance(arrows, Vectors)
+    assert color(points) == color(arrows) != color(truth)
+    np.testing.assert_allclose(points.face_color[:, :3], points.border_color[:, :3])
+    assert (points.face_color[:, 3] < 0.5).all()
+
+    again = viewer.open(str(own_file), plugin=PLUGIN)
+    assert len({color(layer) for layer in (truth, points, *again)}) == 3
+
+
+def test_where_nothing_has_it_an_own_file_gets_the_colour_of_its_object(viewer, own_file):
+    _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
+
+    assert color(points) == rounded(color_of("ribosome"))
+
+
+def test_a_colour_that_was_painted_by_a_person_is_taken_too(viewer, own_file):
+    viewer.add_points(np.zeros((3, 3)), border_color=list(color_of("ribosome")), opacity=0.3, visible=False)
+    _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
+
+    assert color(points) != rounded(color_of("ribosome"))
+
+
+def test_a_colour_that_a_script_asks_for_is_kept(viewer, tmp_path):
+    path = write_picks(two_picks().changed(rotations_zyx=None), tmp_path / "ribosomes.ndjson").path
+    viewer.open(str(path), plugin=PLUGIN)
+    (again,) = viewer.open(str(path), plugin=PLUGIN, layer_type="points", border_color=list(color_of("ribosome")))
+
+    assert color(again) == rounded(color_of("ribosome"))
+
+
+def test_masks_of_ones_own_get_another_colour_too(viewer, tmp_path):
+    mask = np.zeros((9, 14, 21), np.int8)
+    mask[4, 6, 8] = 1
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_mrc(tmp_path / name / "membrane.mrc", mask, 9)
+    (one,) = viewer.open(str(tmp_path / "one" / "membrane.mrc"), plugin=PLUGIN)
+    (two,) = viewer.open(str(tmp_path / "two" / "membrane.mrc"), plugin=PLUGIN)
+
+    assert isinstance(one, Labels)
+    assert color(one) == rounded(color_of("membrane"))
+    assert color(two) not in (None, color(one))
+
+
+def test_the_annotations_of_a_pack_keep_the_colours_of_their_objects(viewer, demo_pack):
+    viewer.open(str(demo_pack), plugin=PLUGIN)
+    before = {layer.name: color(layer) for layer in viewer.layers if isinstance(layer, Points | Labels)}
+    viewer.layers.clear()
+    taken = next(each for each in before.values() if each)
+    viewer.add_points(np.zeros((1, 3)), border_color=list(taken), name="mine")
+    viewer.open(str(demo_pack), plugin=PLUGIN)
+
+    assert {name: color(viewer.layers[name]) for name in before} == before

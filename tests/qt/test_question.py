@@ -1,0 +1,77 @@
+"""Questions with two answers: Enter and Escape do what one sees, whatever stands in the names."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_cryoet._qt.question import Question
+from napari_cryoet._qt.theme import colors_of
+from napari_cryoet._qt.viewer_link import ask_in_a_box
+from qt.keyboard import has_keys, marks_of_keys, press
+
+
+@pytest.fixture
+def ask(qtbot):
+    def ask(**options):
+        question = Question("Really?", "There is a <b>file</b>.", verb="Replace", **options)
+        qtbot.addWidget(question)
+        with qtbot.waitActive(question):
+            question.open()
+        return question
+
+    return ask
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("is_harmless", [True, False])
+def test_the_button_that_enter_presses_has_the_keys_and_shows_it(ask, theme, is_harmless):
+    question = ask(colors=colors_of(theme), is_harmless=is_harmless)
+    button = question.agree if is_harmless else question.cancel
+
+    assert has_keys(button)
+    assert button.isDefault()
+    assert marks_of_keys(button, question) > 40
+    press(Qt.Key.Key_Return)
+    assert question.clickedButton() is button
+
+
+@pytest.mark.parametrize("is_harmless", [True, False])
+def test_escape_changes_nothing(ask, is_harmless):
+    question = ask(is_harmless=is_harmless)
+    press(Qt.Key.Key_Escape)
+
+    assert question.clickedButton() is question.cancel
+
+
+def test_names_are_no_markup_and_never_wider_than_a_screen(qtbot):
+    question = Question("Really?", "x" * 400, verb="Replace", details="y" * 400)
+    qtbot.addWidget(question)
+    question.open()
+
+    assert question.textFormat() == Qt.TextFormat.PlainText
+    assert question.width() < 700
+    assert question.text().replace("\N{ZERO WIDTH SPACE}", "") == "x" * 400
+
+
+@pytest.mark.parametrize(("key", "is_removed"), [(Qt.Key.Key_Return, False), (Qt.Key.Key_Escape, False), ("R", True)])
+def test_a_layer_that_was_edited_goes_only_if_one_says_so(qtbot, viewer_model, key, is_removed):
+    texts = []
+
+    def answer():
+        box = QApplication.activeModalWidget()
+        if not isinstance(box, Question) or not box.isActiveWindow():
+            QTimer.singleShot(20, answer)
+            return
+        texts.append(f"{box.text()} {box.informativeText()}")
+        if key == "R":
+            box.agree.setFocus()
+            press(Qt.Key.Key_Space)
+        else:
+            press(key)
+
+    QTimer.singleShot(20, answer)
+    assert ask_in_a_box(viewer_model, "ribosomes <3>") is is_removed
+    assert "“ribosomes <3>”" in texts[0]
+    assert "changes are lost" in texts[0]
