@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,19 @@ def test_nothing_can_be_told_in_one_grey(scene):
 
     assert found.verdict == "unclear"
     assert "nothing in this volume stands out" in found.statements[1].text
+
+
+@pytest.mark.parametrize(("shape_zyx", "spacing"), [((1, 50, 60), (10.0,) * 3), ((20, 50, 60), (1e6, 10.0, 10.0))])
+def test_a_particle_far_larger_than_a_volume_is_wide_is_not_looked_for(shape_zyx, spacing):
+    grey = np.random.default_rng(0).normal(size=shape_zyx).astype(np.float32)
+    points = np.random.default_rng(1).uniform(0, shape_zyx, (20, 3))
+
+    found = check_picks(
+        Picks(points), replace(volume_of_array(grey), spacing_angstrom=spacing), diameter_angstrom=20_000
+    )
+
+    assert found.verdict == "unclear"
+    assert "a particle of 2,000 nm can't be looked for in a volume of" in found.statements[1].text
 
 
 def test_a_diameter_that_is_wrong_suggests_nothing(scene):

@@ -16,15 +16,16 @@ from napari_cryoet.diameters import DEFAULT_DIAMETER_ANGSTROM
 from napari_cryoet.diameters import diameter_angstrom as diameter_of_object
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect, expect_number, path_text
-from napari_cryoet.fitness.density import Progress, grid_for, read_contrast
+from napari_cryoet.fitness.density import Progress, grid_for, is_resolvable, read_contrast
 from napari_cryoet.fitness.evidence import MIN_PICKS
-from napari_cryoet.fitness.findings import Findings
+from napari_cryoet.fitness.findings import Findings, nanometres
 from napari_cryoet.fitness.neighbours import at_edge, duplicates, share_at_edge_by_chance
 from napari_cryoet.fitness.readings import Frame, are_inside
 from napari_cryoet.fitness.verdict import Judgement, judge_densities, undecided
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout
+from napari_cryoet.wording import count_text
 
 #: Of a file's name, and of an object's name in it.
 _LONGEST_NAME, _MOST_WORDS = 120, 4
@@ -144,7 +145,14 @@ class _Check:
 
     def _judge(self, stop: threading.Event | None, tell: Progress) -> Judgement:
         if len(self.picks) < MIN_PICKS:
-            return undecided(self.frame)
+            few = f"{count_text(len(self.picks), 'pick is', 'picks are')} too few to compare densities"
+            return undecided(self.frame, f"{few} ({MIN_PICKS} at least)")
+        if not is_resolvable(self.grid, self.diameter):
+            thin = float(np.min(np.multiply(self.frame.shape_zyx, self.frame.spacing_zyx)))
+            return undecided(
+                self.frame,
+                f"a particle of {nanometres(self.diameter)} can't be looked for in a volume of {nanometres(thin)}",
+            )
         contrast = read_contrast(self.volume, self.grid, self.diameter, stop=stop, progress=tell)
         tell(0.9, "trying other ways to read the positions")
         return judge_densities(contrast, self.frame, self.diameter, seed=self.seed, stop=stop)

@@ -27,6 +27,8 @@ VOXELS_A_DIAMETER: Final = 4.0
 MAX_VOXELS: Final = 2**25
 #: Outer radius of the shell, in radii of the particle: it holds three times as many voxels as the sphere.
 _SHELL: Final = 1.6
+#: The most voxels of a kernel: more would fill the memory, and say that the volume is far thinner than a particle.
+_MAX_KERNEL: Final = 2**23
 _SLAB_VOXELS: Final = 2**22
 _RANKED_SAMPLE: Final = 2**17
 
@@ -118,6 +120,12 @@ def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_a
     )
 
 
+def is_resolvable(grid: Grid, diameter_angstrom: float) -> bool:
+    """Whether a particle can be looked for on a grid: not where it is very many voxels wide, as in a single plane."""
+    outer, _ = _reach(grid.spacing_zyx, diameter_angstrom)
+    return bool(np.prod(2 * np.ceil(outer / grid.spacing_zyx) + 1) <= _MAX_KERNEL)
+
+
 def read_contrast(
     volume: Volume,
     grid: Grid,
@@ -180,8 +188,7 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
 def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArray[np.float32]:
     """Weights that sum to 0: 1 in all over the sphere, -1 in all over the shell, with soft edges."""
     width = float(spacing_zyx.max())
-    radius = max(diameter_angstrom / 2, width / 2)
-    outer = max(_SHELL * radius, radius + 1.5 * width)
+    outer, radius = _reach(spacing_zyx, diameter_angstrom)
     axes = [
         np.arange(-n, n + 1) * size
         for n, size in zip(np.ceil(outer / spacing_zyx).astype(int), spacing_zyx, strict=True)
@@ -191,6 +198,13 @@ def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArr
     sphere, ball = (np.clip((edge - distance) / width + 0.5, 0, 1) for edge in (radius, outer))
     shell = ball - sphere
     return np.asarray(sphere / sphere.sum() - shell / shell.sum(), dtype=np.float32)
+
+
+def _reach(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> tuple[float, float]:
+    """The radii of the shell and of the sphere, in ångström."""
+    width = float(spacing_zyx.max())
+    radius = max(diameter_angstrom / 2, width / 2)
+    return max(_SHELL * radius, radius + 1.5 * width), radius
 
 
 def _filtered(

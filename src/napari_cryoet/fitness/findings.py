@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.fitness.evidence import ALARM_LEVEL, FIT_LEVEL, MIN_PICKS, Evidence, sigma_needed
+from napari_cryoet.fitness.evidence import ALARM_LEVEL, FIT_LEVEL, Evidence, sigma_needed
 from napari_cryoet.fitness.readings import Frame, Reading
 from napari_cryoet.fitness.verdict import Judgement, Verdict
 from napari_cryoet.picks import Picks
@@ -181,9 +181,8 @@ def _about_density(found: Findings) -> Statement | None:
 
 def _why_unclear(found: Findings) -> str:
     given, n_tried = found.judgement.given, found.judgement.n_tried
-    if len(found.picks) < MIN_PICKS:
-        few = f"{count_text(len(found.picks), 'pick is', 'picks are')} too few to compare densities"
-        return f"{few} ({MIN_PICKS} at least)."
+    if found.judgement.why_not:
+        return f"{found.judgement.why_not}."
     if given.noise == 0 and given.share_inside > 0:
         return "nothing in this volume stands out."
     others = f", and none of {n_tried:,} other readings and places is sure to be better" if n_tried else ""
@@ -204,7 +203,13 @@ def _which_size(found: Findings) -> str:
 
 
 def _size(found: Findings) -> str:
-    return f"{found.diameter_angstrom / 10:.3g} nm"
+    return nanometres(found.diameter_angstrom)
+
+
+def nanometres(angstrom: float) -> str:
+    """A length in nm, to three digits."""
+    length = angstrom / 10
+    return f"{length:.3g} nm" if length < 999.5 else f"{length:,.0f} nm"
 
 
 def _about_offset(found: Findings) -> Statement | None:

@@ -45,6 +45,8 @@ class Judgement:
         How many other readings, and shifts of all picks, were tried.
     offset
         By how much the density lies beside picks that fit, where that can be measured and isn't nothing.
+    why_not
+        Why the density wasn't looked at; empty where it was.
     """
 
     verdict: Verdict
@@ -52,12 +54,14 @@ class Judgement:
     best: Evidence | None = None
     n_tried: int = 0
     offset: Offset | None = None
+    why_not: str = ""
 
 
-def undecided(frame: Frame) -> Judgement:
+def undecided(frame: Frame, why_not: str) -> Judgement:
     """What can be said without looking at the density."""
     is_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
-    return Judgement("unclear", Evidence(Reading(), float(is_in.mean()) if len(is_in) else 0.0, 0.0, 0.0, 0.0, 0.0))
+    given = Evidence(Reading(), float(is_in.mean()) if len(is_in) else 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Judgement("unclear", given, why_not=why_not)
 
 
 def judge_densities(
