@@ -96,3 +96,25 @@ def test_density_is_the_mean_of_a_ball_at_each_pick():
     assert 0 < found[4] < 3
     assert told[-1] == (6, 6)
     assert densities_at(ArrayVolume(z, (10.0,) * 3), np.empty((0, 3)), 80.0).tolist() == []
+
+
+def test_a_large_ball_of_fine_voxels_is_looked_at_bit_by_bit(monkeypatch):
+    from napari_cryoet.review import density
+
+    seen = []
+    means = density._means
+    monkeypatch.setattr(
+        density,
+        "_means",
+        lambda volume, level, points, offsets, stop: (
+            seen.append((len(points), len(offsets))) or means(volume, level, points, offsets, stop)
+        ),
+    )
+    z = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None], (40, 40, 40))
+    points = np.full((600, 3), [20.0, 20.0, 20.0])
+
+    found = density.densities_at(ArrayVolume(z, (1.0,) * 3), points, 4000.0)
+
+    assert np.allclose(found, 20, atol=2)
+    assert len(seen) > 1
+    assert all(n_points * n_offsets <= 2**21 for n_points, n_offsets in seen)

@@ -15,6 +15,10 @@ from napari_cryoet.review.volume import ReviewVolume
 _VOXELS_ACROSS: Final = 6  # of the level that is read, at least
 _CELL_VOXELS: Final = 96
 _PICKS_AT_ONCE: Final = 4096
+#: Where a volume has only fine voxels, a ball has very many: no more than this are in memory at once,
+_SAMPLES_AT_ONCE: Final = 2**21
+#: and no more than this from its middle to its surface are looked at.
+_MOST_STEPS: Final = 16
 
 
 def densities_at(
@@ -51,15 +55,17 @@ def densities_at(
         When ``stop`` is set.
     """
     level = volume.level_for(diameter_angstrom / _VOXELS_ACROSS)
-    ball = _ball(diameter_angstrom / 2, volume.voxel_angstrom(level))
+    radius = diameter_angstrom / 2
+    ball = _ball(radius, max(volume.voxel_angstrom(level), radius / _MOST_STEPS))
     offsets = ball / volume.spacing_zyx
+    at_once = max(1, min(_PICKS_AT_ONCE, _SAMPLES_AT_ONCE // len(offsets)))
     found = np.full(len(points_zyx), np.nan)
     cells = np.floor(volume.to_level(level, points_zyx) / _CELL_VOXELS).astype(np.int64)
     order = np.lexsort(cells.T[::-1])
     starts = np.flatnonzero(np.any(cells[order][1:] != cells[order][:-1], axis=1)) + 1
     n_done = 0
     for group in np.split(order, starts):
-        for rows in np.split(group, range(_PICKS_AT_ONCE, len(group), _PICKS_AT_ONCE)):
+        for rows in np.split(group, range(at_once, len(group), at_once)):
             if stop is not None and stop.is_set():
                 raise StoppedError
             found[rows] = _means(volume, level, points_zyx[rows], offsets, stop)
