@@ -97,6 +97,14 @@ def test_points_are_saved_in_every_format_of_picks(plugins, suffix):
     assert (writer.command, path) == ("napari-cryoet.write_points", f"picks{suffix}")
 
 
+@pytest.mark.parametrize("suffix", [".ndjson", ".star", ".tbl", ".json", ".csv", ".parquet"])
+def test_points_that_are_selected_with_arrows_are_saved_too(plugins, suffix):
+    writer, _ = plugins.get_writer(f"picks{suffix}", ["vectors", "points"], "napari-cryoet")
+
+    assert writer.command == "napari-cryoet.write_points_with_arrows"
+    assert plugins.get_writer(f"picks{suffix}", ["points", "points"], "napari-cryoet")[0] is None
+
+
 @pytest.mark.parametrize("suffix", [".zarr", ".mrc"])
 def test_labels_are_saved_as_masks(plugins, suffix):
     assert plugins.get_writer(f"mask{suffix}", ["labels"], "napari-cryoet")[0].command == "napari-cryoet.write_labels"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from napari.layers import Labels, Points
+from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet._qt import asking
 from napari_cryoet._qt.adding import add_layers
@@ -49,6 +49,19 @@ def test_points_are_saved_with_all_that_is_known_of_them_and_open_again(viewer, 
     assert points.scale.tolist() == [10.0] * 3
     assert found.about["authors"] == ["Ada"]
     assert found.alignment_id == 17
+
+
+def test_points_that_are_selected_with_their_arrows_keep_their_rotations(viewer, layer, tmp_path):
+    viewer.layers.selection = set(viewer.layers)
+    assert any(isinstance(made, Vectors) for made in viewer.layers.selection)
+
+    assert str(tmp_path / "a.star") in viewer.layers.save(str(tmp_path / "a.star"), selected=True)
+    np.testing.assert_allclose(read_picks(tmp_path / "a.star").rotations_zyx, ROTATIONS, atol=1e-9)
+
+    viewer.add_vectors(np.ones((2, 2, 3)), name="flow")
+    with pytest.raises(SaveError, match="flow are no picks' arrows"):
+        viewer.layers.save(str(tmp_path / "b.star"))
+    assert not (tmp_path / "b.star").exists()
 
 
 def test_what_a_format_cant_hold_is_told_in_words(layer, tmp_path):

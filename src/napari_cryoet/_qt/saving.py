@@ -19,7 +19,7 @@ from napari_cryoet._qt.layer_spacing import spacing_angstrom
 from napari_cryoet._qt.plugin import wait_for
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.mask_files import TITLES as MASK_TITLES
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.pick_files import Written, write_picks
@@ -66,6 +66,31 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         show_info("Nothing was written.")
         return []
     return _told(wait_for(partial(write_picks, picks, path, format=name, overwrite=True)))
+
+
+def write_points_with_arrows(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Write a Points layer that is selected together with the arrows or triads of its picks, which say no more.
+
+    Parameters
+    ----------
+    path
+        Where to; what is there is replaced.
+    layers
+        Data, options and kind of each, as napari hands them to writers.
+
+    Raises
+    ------
+    SaveError
+        If there are vectors that don't show picks, and would be lost.
+    """
+    for _, meta, kind in layers:
+        if kind == "vectors" and PICKS_KEY not in meta.get("metadata", {}):
+            raise SaveError(
+                f"The vectors of the layer {meta.get('name', '')} are no picks' arrows; no file of picks holds them.",
+                hint="Select only the picks.",
+            )
+    ((data, meta, _),) = (layer for layer in layers if layer[2] == "points")
+    return write_points(path, data, meta)
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
