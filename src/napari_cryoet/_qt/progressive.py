@@ -50,7 +50,7 @@ _THUMBNAIL_S = 0.5
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
 _REQUEST_FIELDS = frozenset(
     {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
-    | {"corner_pixels", "downsample_factors", "level_shapes"}
+    | {"corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"}
 )
 
 
@@ -233,16 +233,17 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
 
 
 def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus:
-    reason = why_not(layer, display.pyramid)
-    if reason:
-        log.warning("%s is not drawn progressively: %s", layer.name, reason)
+    try:
+        state = _streaming_state(layer, display)
+    except _NoSeamError as error:
+        log.warning("%s is not drawn progressively: %s", layer.name, error)
         slice_on_another_thread()
         display.close()
         status = StreamStatus(layer, None)
     else:
         display.placeholder = _placeholder(layer, display.pyramid)
-        status = StreamStatus(layer, display)
-        layer._slicing_state = _streaming_state(layer._slicing_state, display, status)
+        status = state.status = StreamStatus(layer, display)
+        layer._slicing_state = state
         _foresee(display, viewer, layer)
         QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
     if viewer is not None:
@@ -295,23 +296,47 @@ def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None =
         display.foresee(*view)
 
 
-def why_not(layer: Image | Labels, pyramid: Pyramid) -> str:
+class _NoSeamError(Exception):
+    """Why a layer can't be drawn progressively in this napari."""
+
+
+def why_not(layer: Image | Labels, display: Display) -> str:
     """What keeps a layer from being drawn progressively in this napari, or nothing."""
-    state: Any = getattr(layer, "_slicing_state", None)
-    make_request = getattr(state, "_make_slice_request_internal", None)
-    if make_request is None or not hasattr(state, "_update_slice_response"):
-        return "this napari slices its layers in another way"
-    if pyramid_of(layer.data) is not pyramid:
-        return "its data are not this pyramid"
-    if layer.ndim < 3 or getattr(layer, "_level_materializer", None) is not None:
-        return "this napari reads its coarsest level at once"
-    request = make_request(slice_input=state._slice_input, data_slice=state.data_slice, dask_indexer=nullcontext)
-    if not dataclasses.is_dataclass(request):
-        return "this napari's slice requests are of another kind"
-    fields = {field.name for field in dataclasses.fields(request)}
-    if not fields >= _REQUEST_FIELDS:
-        return f"this napari's slice requests have no {', '.join(sorted(_REQUEST_FIELDS - fields))}"
+    try:
+        _streaming_state(layer, display)
+    except _NoSeamError as error:
+        return str(error)
     return ""
+
+
+def _streaming_state(layer: Image | Labels, display: Display) -> Any:
+    """A slicing state that continues from a layer's own, but streams; it has made a request that fits."""
+    state: Any = getattr(layer, "_slicing_state", None)
+    if not hasattr(state, "_make_slice_request_internal") or not hasattr(state, "_update_slice_response"):
+        raise _NoSeamError("this napari slices its layers in another way")
+    if pyramid_of(layer.data) is not display.pyramid:
+        raise _NoSeamError("its data are not this pyramid")
+    if layer.ndim < 3 or getattr(layer, "_level_materializer", None) is not None:
+        raise _NoSeamError("this napari reads its coarsest level at once")
+    try:
+        _try_request(state, display)
+        return _continued(state, display)
+    except _NoSeamError:
+        raise
+    except Exception as error:  # whatever a napari may do that nobody knows yet
+        raise _NoSeamError(f"this napari's slicing is of another kind ({error})") from error
+
+
+def _try_request(state: Any, display: Display) -> None:
+    """Make a request as napari does, and let it stream."""
+    arguments = {"slice_input": state._slice_input, "data_slice": state.data_slice, "dask_indexer": nullcontext}
+    request = state._make_slice_request_internal(**arguments)
+    if not dataclasses.is_dataclass(request):
+        raise _NoSeamError("this napari's slice requests are of another kind")
+    missing = _REQUEST_FIELDS - {field.name for field in dataclasses.fields(request)}
+    if missing:
+        raise _NoSeamError(f"this napari's slice requests have no {', '.join(sorted(missing))}")
+    streamed_request(request, display)
 
 
 class _StreamingMixin:
@@ -338,15 +363,14 @@ class _StreamingMixin:
         return pyramid_of(self.layer.data) is self.display.pyramid
 
 
-def _streaming_state(state: Any, display: Display, status: StreamStatus) -> Any:
-    """A slicing state that continues from another one, but streams."""
+def _continued(state: Any, display: Display) -> Any:
     base = type(state)
     streaming = type(f"Streaming{base.__name__.lstrip('_')}", (_StreamingMixin, base), {})(
         state.layer, state.layer.data, False
     )
     streaming.set_slice_input(state._slice_input, True)
     streaming._units = state._units
-    streaming.display, streaming.status = display, status
+    streaming.display = display
     return streaming
 
 
