@@ -25,6 +25,7 @@ class Detail(QObject):
     def __init__(self, viewer: ViewerModel, link: ViewerLink, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link = viewer, link
+        self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._is_asked_for = False  # full detail, of the plane that is shown
         link.changed.connect(self.update)
@@ -54,9 +55,9 @@ class Detail(QObject):
     def update(self) -> None:
         """Let every display know how fine it may be."""
         for display in self._displays():
+            usual_bytes = self._usual_bytes.setdefault(display, display.usual_view_bytes)
             asked_bytes = self._asked_bytes.get(display, 0)
-            usual_bytes = 0 if self._is_held(display) else display.usual_view_bytes
-            display.largest_view_bytes = max(usual_bytes, asked_bytes)
+            display.largest_view_bytes = asked_bytes if self._is_held(display) else max(usual_bytes, asked_bytes)
         self.changed.emit()
 
     def close(self) -> None:

@@ -79,12 +79,10 @@ class Display:
         Array-likes with the stored shapes, finest first. Slicing one makes it what is looked at.
     overviews
         The same, but slicing one asks for nothing.
-    usual_view_bytes
-        How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
-        more is shown at a coarser level.
     largest_view_bytes
-        The same as it is now: what somebody set, else the usual, or none for what comes from a server while the data
-        saver leaves pictures coarse.
+        How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
+        more is shown at a coarser level. Where nobody set it, none for what comes from a server while the data saver
+        leaves pictures coarse.
     right_of_way
         For a viewer to take when it begins to draw, and to give back when it has drawn.
     """
@@ -101,7 +99,7 @@ class Display:
         self.pyramid = pyramid
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
-        self.usual_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
+        self._default_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
         self._chosen_view_bytes: int | None = None
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
         self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
@@ -126,11 +124,15 @@ class Display:
         self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
 
     @property
+    def usual_view_bytes(self) -> int:
+        """How many bytes a view may need, whether data are saved or not."""
+        return self._default_view_bytes if self._chosen_view_bytes is None else self._chosen_view_bytes
+
+    @property
     def largest_view_bytes(self) -> int:
         """How many bytes a view may need; setting it counts at once for what is looked at, 0 leaves it coarse."""
-        if self._chosen_view_bytes is not None:
-            return self._chosen_view_bytes
-        return 0 if shared_policy().coarse_only and self.pyramid.line else self.usual_view_bytes
+        is_coarse = self._chosen_view_bytes is None and shared_policy().coarse_only and self.pyramid.line
+        return 0 if is_coarse else self.usual_view_bytes
 
     @largest_view_bytes.setter
     def largest_view_bytes(self, largest_bytes: int) -> None:
