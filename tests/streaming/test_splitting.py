@@ -58,6 +58,15 @@ def test_a_part_does_not_keep_the_whole_chunk_in_memory(tmp_path):
     assert kept[0].base is None
 
 
+def test_a_part_costs_what_is_read_for_it(tmp_path):
+    values = noise((6, 4, 32, 32))
+    write_image(tmp_path / "a.zarr", values, "czyx", levels=1, chunks=(3, 4, 32, 32))
+    part = split_pyramid(open_alone(tmp_path / "a.zarr"), 0)[1]
+    before = part.bytes_read
+    part.read(0)
+    assert part.wire_bytes(0, part.size_bytes(0)) == part.bytes_read - before
+
+
 def test_a_picture_of_a_part_ends_exact(tmp_path):
     values = noise((2, 5, 40, 40))
     write_image(tmp_path / "a.zarr", values, "czyx")

@@ -106,6 +106,7 @@ class _PartReader:
         self._reader, self._axis = reader, axis
         self._block = bisect_right(grid.borders[axis], index) - 1
         self._within = index - grid.borders[axis][self._block]
+        self._together = grid.borders[axis][self._block + 1] - grid.borders[axis][self._block]  # read with it
         self._chunk = index // grid.chunk_shape[axis]
         self.metadata = dataclasses.replace(
             metadata,
@@ -115,13 +116,13 @@ class _PartReader:
             dimension_names=_without(metadata.dimension_names, axis),
         )
         run_shape = None if grid.run_shape is None else _without(grid.run_shape, axis)
-        self.compression = reader.compression
+        self.compression = reader.compression * self._together
         self.grid = Grid(_without(grid.borders, axis), _without(grid.chunk_shape, axis), run_shape)
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks, and keep of each what lies at this position."""
         loaded = self._reader.load([self._whole(block) for block in blocks], stop)
-        self.compression = self._reader.compression
+        self.compression = self._reader.compression * self._together
         return {block: self._part_of(loaded[self._whole(block)]) for block in blocks}
 
     def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
