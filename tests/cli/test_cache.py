@@ -10,7 +10,7 @@ import pytest
 from disk_cache_work import LARGE, put_some
 from napari_cryoet.cli import main
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, cache_folder, limit_bytes
+from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, LIMIT_VARIABLE, cache_folder, limit_bytes
 from napari_cryoet.streaming.disk_writer import own_folder
 
 Captured = pytest.CaptureFixture[str]
@@ -74,6 +74,17 @@ def test_pixels_are_cleared_for_those_who_have_them_open(kept: Path) -> None:
     put_some(cache, range(2))
     assert cache.usage().trees == 1
     cache.close()
+
+
+def test_a_limit_in_the_environment_that_is_no_size_is_told(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "5 gigs")
+    assert main(["cache"]) == 0
+    assert f"the default here; what {LIMIT_VARIABLE} says is no size)" in capsys.readouterr().out
+    monkeypatch.setenv(LIMIT_VARIABLE, "off")
+    assert main(["cache"]) == 0
+    assert "(turned off)" in capsys.readouterr().out
 
 
 def test_who_has_pixels_open_keeps_an_empty_cache_and_nobody_fails(kept: Path) -> None:

@@ -115,10 +115,11 @@ def _pixel_limit_text() -> str:
     from napari_cryoet.streaming import disk_settings
 
     limit_bytes = disk_settings.limit_bytes()
-    if limit_bytes <= 0:
-        return "  (turned off)"
-    is_default = disk_settings.named_limit_bytes() is None
-    return f"  (at most {size_text(limit_bytes)}{', the default here' if is_default else ''})"
+    text = f"at most {size_text(limit_bytes)}" if limit_bytes > 0 else "turned off"
+    text += ", the default here" if disk_settings.named_limit_bytes() is None else ""
+    if disk_settings.is_limit_unreadable():
+        text += f"; what {disk_settings.LIMIT_VARIABLE} says is no size"
+    return f"  ({text})"
 
 
 def _metadata_limit_text() -> str:

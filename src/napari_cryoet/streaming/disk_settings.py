@@ -57,6 +57,15 @@ def named_limit_bytes() -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def is_limit_unreadable() -> bool:
+    """Whether the environment says something that is no size, and that nobody obeys therefore."""
+    try:
+        parse_size(os.environ.get(LIMIT_VARIABLE) or "0")
+    except ValueError:
+        return True
+    return False
+
+
 def choose_limit(size_bytes: int | None) -> None:
     """Set the limit for this and later sessions; None goes back to the default. OSError where that can't be kept."""
     path = _settings_path()
