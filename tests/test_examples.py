@@ -87,6 +87,15 @@ def test_review_picks_judges_all_and_goes_on_where_it_ended(run):
     assert "Resumed" in run("review_picks.py")[0]["review"].remark
 
 
+def test_read_picks_is_told_what_is_missing_and_places_them_once_it_says_so(run):
+    names, told = run("read_picks.py")
+
+    assert "doesn't say how large the tomogram is" in told
+    np.testing.assert_allclose(names["mine"].positions_angstrom_zyx, names["picks"].positions_angstrom_zyx, atol=1e-6)
+    np.testing.assert_allclose(names["mine"].rotations_zyx, names["picks"].rotations_zyx, atol=1e-6)
+    assert told.count("particles") == 3
+
+
 def test_contact_sheet_draws_crops_and_takes_up_what_was_saved(run):
     names, told = run("contact_sheet.py")
 
