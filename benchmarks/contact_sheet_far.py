@@ -43,6 +43,7 @@ from napari_cryoet.review import SessionStore
 
 SHAPE = (256, 768, 768)
 MARGIN = 26
+FEWEST = 200
 PAGES = 6
 PAGE_MS = 2000
 SCROLL_STEP_MS = 20
@@ -148,6 +149,8 @@ def main() -> None:
     parser.add_argument("--volume", type=Path, help="a folder to keep the volume in, and to find it in the next time")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.picks < FEWEST:
+        parser.error(f"{FEWEST} picks are the fewest of which some are nowhere near what was read")
     with tempfile.TemporaryDirectory() as name:
         folder = options.volume or Path(name)
         os.environ["NAPARI_CRYOET_CACHE_DIR"] = str(Path(name) / "cache")

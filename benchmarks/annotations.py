@@ -1,0 +1,126 @@
+"""One table of what annotations cost at 1,000, 100,000 and 1,000,000 points, against plain napari and loops.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/annotations.py [--repeats 3] --out annotations.json
+
+Runs `oriented_picks.py` and `contact_sheet.py` in new processes and compares the sets of `compare_picks.py` in another,
+each as often as said; takes medians, writes them as JSON, and prints the table of `docs/how-fast.md`. Loops that would
+take hours are measured with 1,000 points and multiplied: by the number of points for crops, by its square for
+comparisons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+LOOPS = 1_000
+Numbers = dict[str, float]
+
+
+def in_process(script: str, *arguments: str) -> Any:
+    """What a benchmark writes as JSON, in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name, "out.json")
+        command = [sys.executable, str(HERE / script), *arguments, str(out)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return json.loads(out.read_text())
+
+
+def drawing(count: int) -> Numbers:
+    """Oriented picks that are added, stepped through and edited."""
+    ours, plain = in_process("oriented_picks.py", "--counts", str(count), "--json")
+    names = ("add_s", "step_median_s", "step_worst_s", "delete_one_s")
+    return {f"{name} {who}": row[name] for who, row in (("ours", ours), ("plain", plain)) for name in names}
+
+
+def judging(count: int) -> Numbers:
+    """The contact sheet, and a loop over crops."""
+    (row,) = in_process("contact_sheet.py", "--picks", str(count), "--out")
+    names = ("first_screen_s", "far_screen_s", "scroll_stall_ms", "judge_stall_ms", "loop_first_screen_s", "loop_all_s")
+    return {name: row[name] for name in names}
+
+
+def comparing(count: int) -> Numbers:
+    """Two sets, with angles and all checks; and loops."""
+    code = f"import annotations; print(annotations.json.dumps(annotations.compared({count})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True, text=True)
+    found: Numbers = json.loads(done.stdout)
+    return found
+
+
+def compared(count: int) -> Numbers:
+    from compare_picks import DENSITIES, by_loops, ours, two_sets
+
+    def seconds(way: Callable[[Any, Any], object], points: int) -> float:
+        a, b = two_sets(points, DENSITIES["usual"])
+        began = time.perf_counter()
+        way(a, b)
+        return time.perf_counter() - began
+
+    seconds(ours("optimal"), 100)  # what is imported first costs nobody
+    found = {f"compare_s {method}": seconds(ours(method), count) for method in ("optimal", "greedy")}
+    points = min(count, LOOPS)
+    return found | {"compare_s loops": seconds(by_loops, points) * (count / points) ** 2}
+
+
+#: What stands in the table: the name of a row, how ours and the other's number are called, and the unit of both.
+ROWS = (
+    ("add, and draw", "add_s ours", "add_s plain"),
+    ("step to another plane", "step_median_s ours", "step_median_s plain"),
+    ("delete one pick", "delete_one_s ours", "delete_one_s plain"),
+    ("contact sheet: first screen of crops", "first_screen_s", "loop_first_screen_s"),
+    ("contact sheet: any other screen; the loop over all picks", "far_screen_s", "loop_all_s"),
+    ("compare, optimal", "compare_s optimal", "compare_s loops"),
+    ("compare, greedy", "compare_s greedy", "compare_s loops"),
+)
+
+
+def in_words(seconds: float) -> str:
+    """Two digits, in the unit that fits."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{round(seconds / size)} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def table(results: dict[int, Numbers]) -> str:
+    """The results in Markdown: ours, then the other's."""
+    lines = ["| |" + "".join(f" {count:,} |" for count in results), "|---|" + "---|" * len(results)]
+    for name, ours, other in ROWS:
+        cells = (f" **{in_words(found[ours])}** / {in_words(found[other])} |" for found in results.values())
+        lines.append(f"| {name} |" + "".join(cells))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    results: dict[int, Numbers] = {}
+    for count in given.counts:
+        runs = []
+        for _ in range(given.repeats):
+            runs.append(drawing(count) | judging(count) | comparing(count))
+            print(count, runs[-1], file=sys.stderr, flush=True)
+        results[count] = {name: round(median(run[name] for run in runs), 4) for name in runs[0]}
+    about = {"cpus": os.cpu_count(), "repeats": given.repeats}
+    print(json.dumps(about | {"results": results}, indent=1))
+    if given.out is not None:
+        given.out.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
+    print(table(results), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
