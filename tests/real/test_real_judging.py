@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image, Points
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_cryoet._qt.context_dialog import ContextDialog
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.review_dock import ReviewDock
@@ -154,3 +155,23 @@ def test_picks_on_the_real_microtubule_are_clicked_kept_and_seen_in_all_planes(q
     qtbot.waitUntil(lambda: viewer.dims.point[2] == pytest.approx(views.shared_cursor.position[2]))
     dock.close_down()
     views.close_down()
+
+
+def test_the_real_file_of_picks_asks_how_wide_its_voxels_are(qtbot, viewer, real_data):
+    path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
+    asked = []
+
+    def answer():
+        (dialog,) = (each for each in QApplication.topLevelWidgets() if isinstance(each, ContextDialog))
+        asked.append(dialog.message.text())
+        dialog.spacing.setFocus()
+        press(Qt.Key.Key_A, CONTROL)
+        qtbot.keyClicks(dialog.spacing, "4.99")
+        press(Qt.Key.Key_Return)
+
+    QTimer.singleShot(500, answer)
+    (points,) = viewer.open(str(path), plugin="napari-cryoet")
+
+    assert len(asked) == 1
+    assert len(points.data) == 43
+    assert (tuple(points.scale), str(points.units[0])) == ((PICKS_SPACING,) * 3, "angstrom")
