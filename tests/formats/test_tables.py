@@ -1,3 +1,4 @@
+import base64
 import json
 
 import numpy as np
@@ -186,6 +187,17 @@ def test_names_of_digits_stay_names(tmp_path):
     assert features["day"].tolist() == ["2024_01", "2024_02"]
     assert features["plate"].tolist() == ["007", "010"]
     assert features["class"].tolist() == [7, -8]
+
+
+def test_a_parquet_file_of_types_that_there_arent_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({f"{axis}_voxel": [1] for axis in "zyx"}), path)
+    schema = pq.read_metadata(path).metadata[b"ARROW:schema"]
+    of_128_bits = base64.b64decode(schema).replace(b"\x40\0\0\0", b"\x80\0\0\0")
+    path.write_bytes(path.read_bytes().replace(schema, base64.b64encode(of_128_bits)))
+
+    with pytest.raises(FormatError, match="no Parquet file that can be read"):
+        read_picks(path)
 
 
 def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path):

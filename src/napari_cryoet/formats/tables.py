@@ -151,6 +151,7 @@ def _may_have_open_quotes(path: Path) -> bool:
 
 def read_parquet(path: Path, context: Context) -> Picks:
     """The picks of a Parquet file; raises as `read_csv` does."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     refuse_unreadable(path, is_text=False)
@@ -161,7 +162,7 @@ def read_parquet(path: Path, context: Context) -> Picks:
                 raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
             table = pq.read_table(file)
         columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error
     return _picks(path, columns, context)
 
@@ -407,10 +408,11 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _parquet_schema(path: Path) -> Any:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with path.open("rb") as file:
             return pq.read_schema(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error
