@@ -255,7 +255,8 @@ def _with_alignments_told(picks: Picks) -> Picks:
     names = listed([f"{value:g}" if isinstance(value, float) else f"{value}" for value in different], 5)
     said = (
         f"Its picks are of {len(different):,} alignments ({_ALIGNMENT} {names}): "
-        "positions of one don't fit the tomograms of another. Keep the rows of one of them."
+        "positions of one don't fit the tomograms of another. Keep the rows of one of them, as "
+        "napari-cryoet convert --alignment does."
     )
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
 
