@@ -58,6 +58,13 @@ def test_what_is_no_array_is_no_mask(given, tmp_path):
             call(given)
 
 
+def test_names_and_ids_of_a_file_are_what_they_are_called():
+    with pytest.raises(TypeError, match=r"tomogram must be a str, not an int\. Name it as the file does\."):
+        n.read_picks("a.tbl", tomogram=5)
+    with pytest.raises(TypeError, match=r"alignment_id must be an int, not a str\."):
+        n.read_picks("a.csv", alignment_id="17")
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -65,6 +72,7 @@ def test_what_is_no_array_is_no_mask(given, tmp_path):
         lambda: PICKS.rescaled("5"),
         lambda: Mask(VOXELS, "10"),
         lambda: n.write_mask(VOXELS, "a.mrc", spacing_angstrom="10"),
+        lambda: n.read_picks("a.csv", spacing_angstrom="10"),
         lambda: n.compare(PICKS, PICKS, radius_angstrom="5"),
         lambda: n.compare(PICKS, PICKS, radius_angstrom=5, beta="1"),
         lambda: n.compare(MASK, MASK, iou_threshold="1"),
@@ -80,6 +88,10 @@ def test_texts_are_no_numbers(call):
     ("call", "why"),
     [
         (lambda: n.write_picks(PICKS, "a.csv", format="xls"), "format must be 'ndjson', .* or 'parquet', not 'xls'"),
+        (lambda: n.read_picks("a.csv", spacing_angstrom=0), "a voxel can't be 0 Å wide"),
+        (lambda: n.read_picks("a.csv", spacing_angstrom=np.nan), "a voxel can't be nan Å wide"),
+        (lambda: n.read_picks("a.csv", shape_zyx=(1, 2)), "shape_zyx must be three whole numbers above 0, not"),
+        (lambda: n.read_picks("a.csv", shape_zyx="abc"), "shape_zyx must be three whole numbers above 0, not 'abc'"),
         (lambda: n.read_picks("a.csv", format="xls"), "format must be 'ndjson', .* or 'parquet', not 'xls'"),
         (lambda: n.write_mask(VOXELS, "a.mrc", spacing_angstrom=1, format="nii"), "or 'mrc', not 'nii'"),
         (lambda: Picks([[1, 2]]), r"points_zyx has the shape \(1, 2\), and must have \(n, 3\)"),

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.expecting import expect, expect_choice, local_path
+from napari_cryoet.expecting import expect, expect_choice, expect_number, local_path
 from napari_cryoet.export_notes import grid_of, read_notes
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.exchange import (
@@ -130,8 +130,13 @@ def read_picks(
         If there are no picks that can be read, in words that say why.
     MissingContextError
         If positions can't be told from the file alone; its ``missing`` names the arguments that help.
+    ValueError
+        If an argument is no such thing.
     """
     path = local_path(path, "path")
+    wanted = _wanted(spacing_angstrom, shape_zyx, tomogram)
+    if alignment_id is not None:
+        expect(alignment_id, int, "alignment_id")
     if format is not None:
         expect_choice(format, FORMATS, "format")
     name = format or detect_format(path) or format_of_name(path)  # which says why it is none
@@ -141,7 +146,6 @@ def read_picks(
         )
     refuse_unreadable(path, is_text=name != "parquet")
     notes = read_notes(path, name)
-    wanted = Context(spacing_angstrom, shape_zyx, tomogram)
     own = grid_of(notes)
     grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
     picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
@@ -150,10 +154,26 @@ def read_picks(
         picks = _of_alignment(picks, alignment_id, path.name)
     picks = _with_alignments_told(picks)
     if wanted.spacing_angstrom is None or wanted.spacing_angstrom == picks.spacing_angstrom:
-        return picks if shape_zyx is None else replace(picks, shape_zyx=shape_zyx)
+        return picks if wanted.shape_zyx is None else replace(picks, shape_zyx=wanted.shape_zyx)
     if picks.spacing_angstrom is None:
-        return replace(picks, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
-    return picks.rescaled(wanted.spacing_angstrom, shape_zyx)
+        return replace(picks, spacing_angstrom=wanted.spacing_angstrom, shape_zyx=wanted.shape_zyx)
+    return picks.rescaled(wanted.spacing_angstrom, wanted.shape_zyx)
+
+
+def _wanted(spacing_angstrom: Any, shape_zyx: Any, tomogram: Any) -> Context:
+    """What somebody says of the volume, if it can be so."""
+    if spacing_angstrom is not None:
+        expect_number(spacing_angstrom, "spacing_angstrom")
+        if not 0 < spacing_angstrom < math.inf:
+            raise ValueError(f"a voxel can't be {spacing_angstrom} Å wide")
+    if shape_zyx is not None:
+        sizes = tuple(shape_zyx) if isinstance(shape_zyx, tuple | list | np.ndarray) else ()
+        if len(sizes) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+            raise ValueError(f"shape_zyx must be three whole numbers above 0, not {shape_zyx!r}")
+        shape_zyx = int(sizes[0]), int(sizes[1]), int(sizes[2])
+    if tomogram is not None:
+        expect(tomogram, str, "tomogram", "Name it as the file does.")
+    return Context(spacing_angstrom, shape_zyx, tomogram)
 
 
 def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, Any]) -> Picks:
