@@ -109,6 +109,19 @@ def test_in_a_project_the_files_name_says_whose_picks_of_what_they_are(tmp_path)
     }
 
 
+def test_in_a_project_the_folders_say_the_run_from_wherever_one_is(tmp_path, monkeypatch):
+    path = path_in_project(tmp_path, Place("TS_1", "ada", "3", "ribosome"))
+    path.parent.mkdir(parents=True)
+    document = {"pickable_object_name": "ribosome", "user_id": "ada", "session_id": "3", "points": []}
+    path.write_text(json.dumps(document | {"voxel_spacing": 10, "run_name": None}))  # as copick may leave it
+    monkeypatch.chdir(path.parent)
+
+    assert read_picks(path.name).about["run_name"] == "TS_1"
+    write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"run_name": "other"}), "ada_4_ribosome.json")
+    assert json.loads((path.parent / "ada_4_ribosome.json").read_text())["run_name"] == "TS_1"
+    assert read_picks("ada_4_ribosome.json").about["run_name"] == "other"  # what was exported is known better
+
+
 def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
     path = write_picks(
         Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP", "run_name": "r"}), tmp_path / "a.json"

@@ -88,6 +88,9 @@ def read_picks_file(path: Path, context: Context) -> Picks:
     rows = [_row(path, number, point) for number, point in enumerate(points, start=1)]
     positions_xyz = np.array([row.position_xyz for row in rows], dtype=np.float64).reshape(-1, 3)
     names = {key: document[key] for key in ("user_id", "session_id", "run_name") if document.get(key)}
+    run = _run_of(path)
+    if run:  # which copick itself goes by
+        names["run_name"] = run
     return checked_picks(
         path,
         called="point",
@@ -173,15 +176,22 @@ def place_of(path: Path, about: Mapping[str, Any]) -> Place:
     SaveError
         If it is to lie in a project, where copick wouldn't find it under its name.
     """
-    if path.parent.name == "Picks" and path.parent.parent.parent.name == "ExperimentRuns":
+    run = _run_of(path)
+    if run:
         named = _NAME.fullmatch(path.stem)
         if named is None:
             raise SaveError(
                 f"copick won't find a file called {path.name}.", hint="In a project, call it USER_SESSION_OBJECT.json."
             )
-        return Place(path.parent.parent.name, named["user"], named["session"], named["object"])
+        return Place(run, named["user"], named["session"], named["object"])
     user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
     return Place(str(about.get("run_name") or ""), user, session, str(about.get("object_name") or path.stem))
+
+
+def _run_of(path: Path) -> str:
+    """The run that a file in a copick project belongs to, by its folders; empty outside of one."""
+    folders = [folder.name for folder in path.absolute().parents[:3]]
+    return folders[1] if len(folders) == 3 and (folders[0], folders[2]) == ("Picks", "ExperimentRuns") else ""
 
 
 def path_in_project(project: Path, place: Place) -> Path:
