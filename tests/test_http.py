@@ -7,6 +7,7 @@ import errno
 import gzip
 import itertools
 import json
+import re
 import select
 import shutil
 import socket
@@ -19,7 +20,7 @@ import zlib
 import pytest
 import urllib3
 
-from fault_server import FaultServer, ranged, raw, reply
+from fault_server import FaultServer, altered, ranged, raw, reply
 from napari_cryoet import http as http_module
 from napari_cryoet import http_bodies
 from napari_cryoet.errand import THREAD_NAME
@@ -167,6 +168,29 @@ def test_a_part_beyond_the_end_is_an_error(http, server, behaviour):
 def test_a_part_that_is_not_the_one_asked_for_is_never_mixed_in(http, server, content_range):
     url = server.behave(reply(b"0123456789", 206, Content_Range=content_range))
     fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
+
+
+def unknown_size(good):
+    """Never say how long a file is."""
+    return altered(lambda head, body: (re.sub(rb"(Content-Range: bytes \d+-\d+)/\d+", rb"\1/*", head), body))(good)
+
+
+def test_a_part_that_ends_with_a_file_of_unknown_size_is_all_that_there_is(http, server):
+    server.behave(unknown_size(ranged(CONTENT, ETag='"1"')))
+    piece = http.get_piece(server.url, start=len(CONTENT) - 7, length=1000)
+    assert (piece.content, piece.total_bytes) == (CONTENT[-7:], len(CONTENT))
+    assert http.get(server.url, start=5, length=10) == CONTENT[5:15]
+    assert [request.headers["range"] for request in server.requests[1:2]] == [f"bytes={len(CONTENT)}-{len(CONTENT)}"]
+    assert len(server.requests) == 3
+
+
+def test_a_part_that_is_too_short_in_a_file_of_unknown_size_is_an_error(http, server):
+    def stingy(connection, request):
+        first, last = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
+        part = CONTENT[first : min(first + 5, last + 1)]
+        reply(part, 206, Content_Range=f"bytes {first}-{first + len(part) - 1}/*")(connection, request)
+
+    fails(lambda: http.get(server.behave(stingy), start=5, length=10), "another part", status=206)
 
 
 def test_the_unit_of_a_part_may_be_written_in_either_case(http, server):

@@ -22,7 +22,7 @@ import urllib3
 from napari_cryoet import http_faults as faults
 from napari_cryoet._version import __version__
 from napari_cryoet.errand import Errand, ErrandOverdueError
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http_bodies import (
     PIECE_BYTES,
     Gatherer,
@@ -212,7 +212,19 @@ class Http:
                 return piece
 
         with self.policy.request(length if length is not None and length <= _MAX_PROMISED_BYTES else 0) as receipt:
-            return self._retry(lambda: self.attempt(url, read, stop), stop)
+            piece = self._retry(lambda: self.attempt(url, read, stop), stop)
+        return self._checked_end(url, piece, start or 0, stop) if piece.may_go_on else piece
+
+    def _checked_end(self, url: str, piece: HttpPiece, start: int, stop: threading.Event | None) -> HttpPiece:
+        """A piece that ends where its file does: nothing comes after it."""
+        end = start + len(piece.content)
+        try:
+            self.get_piece(url, start=end, length=1, version=piece.version, stop=stop)
+        except NetworkError as error:
+            if error.status != faults.BEYOND_END_STATUS:
+                raise
+            return HttpPiece(piece.content, piece.version, end)
+        raise faults.wrong_part(url).error
 
     def head(self, url: str, *, stop: threading.Event | None = None) -> HttpHead:
         """Ask for the size and version of a file."""

@@ -60,11 +60,14 @@ class HttpPiece:
         The file's ETag, else when it was changed and its size; None where the server says neither.
     total_bytes
         Size of the whole file, where it is known.
+    may_go_on
+        Whether it is shorter than was asked for, and the server doesn't say whether the file ends there.
     """
 
     content: bytes
     version: str | None
     total_bytes: int | None
+    may_go_on: bool = False
 
 
 class Gatherer:
@@ -111,7 +114,9 @@ def read_piece(
         is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
         raise faults.web_page(url, response.status) if is_page else faults.changed(url)
     if part is not None:
-        return HttpPiece(read_part(url, response, part, max_bytes, beat), found, total)
+        content = read_part(url, response, part, max_bytes, beat)
+        may_go_on = response.status == 206 and total is None and len(content) < (part.length or 0)
+        return HttpPiece(content, found, total, may_go_on)
     content = read_all(url, response, max_bytes, beat)
     if response.status == 206 and (first, total) != (0, len(content)):
         raise faults.wrong_part(url)
@@ -139,7 +144,10 @@ def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Beat) -
 
 
 def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Beat) -> bytes:
-    """Exactly the wanted bytes, from a partial answer that is checked or from a whole one that is cut."""
+    """Exactly the wanted bytes, from a partial answer that is checked or from a whole one that is cut.
+
+    Fewer come where the file ends, and where it isn't said how long the file is.
+    """
     if response.status != 206:
         return _cut(url, response, part, max_bytes, beat)
     first, total = span_of(url, response)
@@ -150,7 +158,8 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
     elif part.length is None:
         is_right = first == part.start and (reaches_end or total is None)
     else:
-        is_right = first == part.start and (len(body) == part.length or (reaches_end and len(body) < part.length))
+        is_complete = len(body) == part.length or ((reaches_end or total is None) and 0 < len(body) < part.length)
+        is_right = first == part.start and is_complete
     if not is_right:
         raise faults.wrong_part(url)
     return body

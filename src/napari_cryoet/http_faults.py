@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHANGED_STATUS = 412
+BEYOND_END_STATUS = 416
 ALWAYS, ONCE, NEVER = 1_000, 1, 0  # how often a fault may be tried again; the number of attempts bounds it too
 
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
