@@ -22,6 +22,7 @@ from zarr.codecs import (
     ZstdCodec,
 )
 
+from fault_server import FaultServer, Request, files, reply
 from napari_cryoet.exceptions import DamagedError, StreamError
 from napari_cryoet.streaming import frame_reader, open_pyramid, readers, slabs
 from napari_cryoet.streaming.cache import MemoryCache
@@ -272,6 +273,31 @@ def test_a_shard_whose_index_is_damaged_is_an_error(tmp_path):
     file.write_bytes(content)
     with pytest.raises(StreamError, match="checksum"):
         open_afresh(tmp_path / "a").read(0)
+
+
+@pytest.mark.parametrize("codecs", [[BytesCodec(), BLOSC], [TransposeCodec(order=(1, 0)), BytesCodec()]])
+@pytest.mark.parametrize("answer", ["all", "from the start", 400, 416, 501])
+def test_the_index_of_a_shard_is_found_where_a_server_cannot_count_from_the_end(answer, codecs, tmp_path, monkeypatch):
+    """As Azure's can't."""
+    monkeypatch.setattr("napari_cryoet.http_bodies._MAX_SKIP_BYTES", 2**10)
+    values = np.random.default_rng(0).normal(size=(64, 64)).astype("f4")
+    sharded(tmp_path / "a.zarr", codecs=codecs, inner=(16, 16), shard=(64, 64), values=values)
+    good = files(tmp_path)
+
+    def behave(connection, request):
+        headers = dict(request.headers)
+        if headers.get("range", "").startswith("bytes=-"):
+            if isinstance(answer, int):
+                return reply(b"", answer)(connection, request)
+            wanted = headers.pop("range")
+            if answer == "from the start":
+                headers["range"] = f"bytes=0-{int(wanted.removeprefix('bytes=-')) - 1}"
+        return good(connection, Request(request.method, request.path, headers, request.body))
+
+    with FaultServer() as server:
+        server.behave(behave)
+        pyramid = open_pyramid(server.url.replace("/file", "/a.zarr"), fetcher=Fetcher(MemoryCache(2**26)))
+        assert np.array_equal(pyramid.read(0), values)
 
 
 def test_a_frame_that_says_that_it_holds_fewer_than_no_bytes_is_damaged(tmp_path):

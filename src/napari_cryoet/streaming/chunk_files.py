@@ -9,6 +9,7 @@ from napari_cryoet.exceptions import DamagedError, FormatError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
+from napari_cryoet.streaming.sources import read_end
 from napari_cryoet.streaming.versions import Versions
 
 if TYPE_CHECKING:
@@ -224,9 +225,11 @@ class ShardFiles(_Files):
 
     def _read_index(self, key: str, stop: threading.Event) -> _HeldIndex | None:
         size = self._layout.index_nbytes
-        is_at_end = self._layout.index_location == "end"
         _, forgotten = self._versions.of(key)
-        piece = self._source.read(key, start=-size if is_at_end else 0, length=size, stop=stop)
+        if self._layout.index_location == "end":
+            piece = read_end(self._source, key, size, stop)
+        else:
+            piece = self._source.read(key, length=size, stop=stop)
         if piece is None:
             return None
         self._versions.settle(key, piece.version, forgotten)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MISSING_STATUSES = {404, 410}
 _CHANGED_STATUS = 412
+_SUFFIX_REFUSED = {200, 206, 400, 416, 501}  # by servers that can't count from the end
 _BEYOND_END_STATUS = 416
 _CHANGED_HINT = "Try again once it doesn't change any more."
 
@@ -296,6 +297,28 @@ def _read_piece(file: BinaryIO, start: int, length: int | None) -> Piece | None:
 
 def _version_of(about: os.stat_result) -> str:
     return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
+
+
+def read_end(source: ByteSource, key: str, size: int, stop: threading.Event | None) -> Piece | None:
+    """Read the last bytes of a file, counted from its start where a server can't count from the end.
+
+    None where there is no such file; fewer bytes where it is shorter. StreamError where it can't be read.
+    """
+    refusal: StreamError | None = None
+    try:
+        piece = source.read(key, start=-size, length=size, stop=stop)
+        if piece is None or len(piece.content) == size:
+            return piece
+    except StreamError as error:
+        if not isinstance(error.__cause__, NetworkError) or error.__cause__.status not in _SUFFIX_REFUSED:
+            raise
+        refusal = error
+    first = source.read(key, length=1, stop=stop)
+    if first is None or first.total_bytes is None or first.total_bytes < size:
+        if refusal is not None:
+            raise refusal
+        return piece
+    return source.read(key, start=first.total_bytes - size, length=size, version=first.version, stop=stop)
 
 
 def open_source(

@@ -15,6 +15,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.sources import read_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -92,7 +93,11 @@ class SourceStore(Store):
                 length = None
             case SuffixByteRequest(suffix):
                 start, length = -suffix, None
-        piece = self._source.read(key, start=start, length=length, version=self._versions.get(key), stop=self._stop)
+        if start < 0:
+            piece = read_end(self._source, key, -start, self._stop)
+        else:
+            known = self._versions.get(key)
+            piece = self._source.read(key, start=start, length=length, version=known, stop=self._stop)
         if piece is None:
             return None
         if self._versions.setdefault(key, piece.version) != piece.version:
