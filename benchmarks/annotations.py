@@ -46,8 +46,9 @@ def drawing(count: int) -> Numbers:
 def judging(count: int) -> Numbers:
     """The contact sheet, and a loop over crops."""
     (row,) = in_process("contact_sheet.py", "--picks", str(count), "--out")
-    names = ("first_screen_s", "far_screen_s", "scroll_stall_ms", "judge_stall_ms", "loop_first_screen_s", "loop_all_s")
-    return {name: row[name] for name in names}
+    stalls = {f"{name}_stall_s": row[f"{name}_stall_ms"] / 1000 for name in ("scroll", "judge")}
+    names = ("first_screen_s", "far_screen_s", "loop_first_screen_s", "loop_all_s")
+    return stalls | {name: row[name] for name in names}
 
 
 def comparing(count: int) -> Numbers:
@@ -73,15 +74,17 @@ def compared(count: int) -> Numbers:
     return found | {"compare_s loops": seconds(by_loops, points) * (count / points) ** 2}
 
 
-#: What stands in the table: the name of a row, how ours and the other's number are called, and the unit of both.
+#: What stands in the table: the name of a row, and how ours and the other's seconds are called, if there is another.
 ROWS = (
-    ("add, and draw", "add_s ours", "add_s plain"),
-    ("step to another plane", "step_median_s ours", "step_median_s plain"),
-    ("delete one pick", "delete_one_s ours", "delete_one_s plain"),
-    ("contact sheet: first screen of crops", "first_screen_s", "loop_first_screen_s"),
-    ("contact sheet: any other screen; the loop over all picks", "far_screen_s", "loop_all_s"),
-    ("compare, optimal", "compare_s optimal", "compare_s loops"),
-    ("compare, greedy", "compare_s greedy", "compare_s loops"),
+    ("add oriented picks, until they are drawn", "add_s ours", "add_s plain"),
+    ("step to another plane, until it is drawn", "step_median_s ours", "step_median_s plain"),
+    ("delete one pick, until it is gone", "delete_one_s ours", "delete_one_s plain"),
+    ("contact sheet: open it, all crops on screen", "first_screen_s", "loop_first_screen_s"),
+    ("contact sheet: jump to the last picks", "far_screen_s", "loop_all_s"),
+    ("contact sheet: longest stall while scrolling", "scroll_stall_s", ""),
+    ("contact sheet: longest stall while judging by keys", "judge_stall_s", ""),
+    ("compare two sets, optimal", "compare_s optimal", "compare_s loops"),
+    ("compare two sets, greedy", "compare_s greedy", "compare_s loops"),
 )
 
 
@@ -97,7 +100,8 @@ def table(results: dict[int, Numbers]) -> str:
     """The results in Markdown: ours, then the other's."""
     lines = ["| |" + "".join(f" {count:,} |" for count in results), "|---|" + "---|" * len(results)]
     for name, ours, other in ROWS:
-        cells = (f" **{in_words(found[ours])}** / {in_words(found[other])} |" for found in results.values())
+        beside = {count: f" / {in_words(found[other])}" if other else "" for count, found in results.items()}
+        cells = (f" **{in_words(found[ours])}**{beside[count]} |" for count, found in results.items())
         lines.append(f"| {name} |" + "".join(cells))
     return "\n".join(lines)
 
