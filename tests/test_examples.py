@@ -106,6 +106,16 @@ def test_contact_sheet_draws_crops_and_takes_up_what_was_saved(run):
         assert np.asarray(picture).std() > 10
 
 
+def test_judge_files_keeps_picks_that_stand_alone_and_says_what_share_they_are(run):
+    names, told = run("judge_files.py")
+    kept, picks = read_picks("kept.tbl"), names["picks"]
+
+    assert 0 < len(kept) < len(picks)
+    assert f"{len(kept)} of {len(picks)} stand alone" in told
+    assert f"precision 100%, recall {len(kept) / len(picks):.0%}" in told
+    assert all(np.isfinite(crop).any() for crop in names["crops"])
+
+
 def test_edit_picks_keeps_ids_and_says_what_was_done(run):
     names, told = run("edit_picks.py")
     both, more = names["both"], names["more"]
