@@ -216,6 +216,20 @@ def test_the_page_of_the_command_line_names_every_option_and_no_other(project_fo
     assert set(re.findall(r"--[a-z][a-z-]+", page)) == options
 
 
+def test_every_picture_of_the_docs_is_drawn_by_the_script_and_shown_with_words(project_folder):
+    docs = project_folder / "docs"
+    script = (project_folder / "scripts" / "pictures.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'^    "([a-z-]+)": \(', script, re.MULTILINE))
+    shown = {
+        name
+        for page in docs.rglob("*.md")
+        for words, name in re.findall(r"!\[([^\]]*)\]\([./]*images/([a-z-]+)\.png\)", page.read_text(encoding="utf-8"))
+        if len(words) > 20
+    }
+
+    assert names == {path.stem for path in (docs / "images").glob("*.png")} == shown
+
+
 def test_examples_in_the_docs_are_included_by_a_line_that_no_formatter_touched(project_folder):
     pages = {page.name: page.read_text(encoding="utf-8") for page in (project_folder / "docs").rglob("*.md")}
 
