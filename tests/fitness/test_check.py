@@ -187,7 +187,14 @@ def test_the_share_at_the_edge_is_odd_only_against_chance(scene):
 def test_no_picks_at_all_is_said(scene):
     found = check(np.empty((0, 3)), scene.volume)
 
-    assert [statement.text for statement in found.statements[:1]] == ["There are no picks."]
+    assert [statement.text for statement in found.statements] == ["There are no picks."]
+
+
+def test_of_a_single_pick_only_what_makes_sense_is_said(scene):
+    texts = [statement.text for statement in check(scene.truth_zyx[:1], scene.volume).statements]
+
+    assert "The only pick lies inside the volume." in texts
+    assert not any("No two" in text or "1 picks" in text for text in texts)
 
 
 @pytest.mark.parametrize("kind", ["zarr", "mrc"])

@@ -117,6 +117,14 @@ class TestChoosing:
         assert not dock.message.text()
         assert dock.start.toolTip().startswith("Count what matches")
 
+    def test_one_annotation_alone_asks_for_another(self, dock, viewer_model):
+        assert "Open two annotations" in dock.message.text()
+        viewer_model.add_layer(ball())
+        assert dock.message.text().startswith("Only one annotation is open.")
+        assert not dock.start.isEnabled()
+        viewer_model.add_layer(ball("another"))
+        assert not dock.message.text()
+
     def test_the_ground_truth_is_the_reference(self, qtbot, dock, two_sets):
         assert (dock.form.a.value.name, dock.form.b.value.name) == ("mine", "truth")
         click(qtbot, dock.swap)
@@ -405,6 +413,13 @@ class TestForEverybody:
 
         click(qtbot, dock.swap)
         assert not dock.message.isVisible()
+
+    def test_numbers_of_layers_that_are_gone_are_said_to_be_that(self, qtbot, dock, viewer_model, two_sets):
+        ask(qtbot, dock)
+        viewer_model.layers.remove("mine")
+
+        assert not dock.start.isEnabled()
+        assert dock.message.text() == "The numbers below are of layers that aren't chosen any more."
 
     def test_what_is_asked_and_what_is_answered_have_one_unit(self, qtbot, dock, two_sets):
         assert dock.form.radius.native.text() == "50.0 Å"

@@ -19,6 +19,7 @@ from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review import Review, SessionStore, Verdict
+from qt.cut_texts import cut_texts
 
 SPACING = 10.0
 SHAPE = (24, 60, 60)
@@ -532,8 +533,11 @@ def test_a_layer_without_points_has_nothing_to_judge(dock, viewer, qtbot):
 
     assert dock.model.rowCount() == 0
     assert dock.counts.text().startswith("0 of 0 judged")
+    assert dock.empty.text().startswith("This layer holds no picks.")
+    assert not dock.status.label.text()
     empty.add([[1.0, 2.0, 3.0]])
     qtbot.waitUntil(lambda: dock.model.rowCount() == 1, timeout=LONG_MS)
+    assert "holds no picks" not in dock.empty.text()
     dock.sheet.go_to(0)
     dock.judge(Verdict.KEPT)
     assert letters(dock) == "K"
@@ -646,3 +650,36 @@ def test_flat_points_and_viewers_without_a_window_are_refused_in_words(viewer_in
         review_picks(viewer_in_hidden_window, Points(np.zeros((3, 2)), name="flat"))
     with pytest.raises(TypeError, match=r"viewer must be a Viewer, not a ViewerModel\."):
         review_picks(viewer_model, Points(np.zeros((3, 3))))
+
+
+def test_what_many_decisions_were_about_is_selected_as_few_runs(dock):
+    dock.sheet.select([0, 1, 2, 5, 6, 9])
+
+    assert dock.sheet.selected_places == [0, 1, 2, 5, 6, 9]
+    assert len(dock.sheet.selectionModel().selection()) == 3
+
+
+def test_values_that_are_missing_are_counted_in_words(dock, viewer, qtbot):
+    def status_of(scores):
+        picks = Picks(POINTS, SPACING, scores=scores)
+        common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3}
+        looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
+        (layer,) = add_layers(viewer, [points_spec(picks, common, name="scored", **looks)])
+        dock.review_layer(layer)
+        dock.controls.order.setCurrentIndex(dock.controls.order.findData("score"))
+        qtbot.waitUntil(lambda: "Reading" not in dock.status.label.text(), timeout=LONG_MS)
+        return dock.status.label.text()
+
+    assert status_of([np.nan] * 10).startswith("None of these picks has that value")
+    assert status_of([np.nan, *range(9)]) == "1 pick without that value comes last."
+
+
+def test_nothing_is_squeezed_in_a_low_dock(dock, qtbot):
+    dock.resize(360, 360)
+    qtbot.waitUntil(lambda: dock.height() == 360)
+
+    assert dock.width() == 360  # with a bar to scroll by, too
+    assert cut_texts(dock) == []
+    rows = [dock.controls.points, dock.controls.image, dock.controls.side, dock.controls.plane, dock.controls.order]
+    tops = [row.mapTo(dock.controls, row.rect().topLeft()).y() for row in [*rows, dock.controls.filter]]
+    assert min(np.diff(tops)) >= dock.controls.side.height()

@@ -63,3 +63,12 @@ def test_the_menu_drops_on_a_key(qtbot, bar):
     qtbot.keyClick(bar.button, Qt.Key.Key_Space)
     qtbot.waitUntil(bar.button.items.isVisible)
     bar.button.items.close()
+
+
+def test_the_name_makes_room_for_the_state(qtbot, bar):
+    bar.set_source("A pack with a name that is far too long for the room that there is", "/somewhere", is_local=True)
+    bar.set_state("on this computer")
+    bar.resize(348, bar.height())
+    qtbot.waitUntil(lambda: bar.width() == 348)
+
+    assert bar.state.fontMetrics().horizontalAdvance(bar.state.text()) <= bar.state.width()

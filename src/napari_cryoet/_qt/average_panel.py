@@ -18,7 +18,7 @@ from napari_cryoet.review.average import RunningMean
 from napari_cryoet.review.cropping import Cube
 from napari_cryoet.review.crops import Crop, CropReader
 
-SIDE_PX: Final = 74
+SIDE_PX: Final = 70
 TASK: Final = "review average"
 _TOGETHER: Final = 12
 

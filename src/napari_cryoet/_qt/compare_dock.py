@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 KEY = "compare"
 _STEPS = 1000
 _ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
+_ONLY_ONE = "Only one annotation is open. Open another one to compare it with, points or a mask."
 _OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
+_NO_PAIR_NOW = "The numbers below are of layers that aren't chosen any more."
 _START = "Count what matches, beside your work; nothing of A or B is changed"
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
 
@@ -160,7 +162,7 @@ class CompareDock(Dock):
         if pair != self._pair:
             self._pair = pair
             is_other = self.comparison is not None and pair != self._compared
-            self.message.setText(_OTHER_PAIR if is_other else "")
+            self.message.setText("" if not is_other else _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW)
         self._set_state()
 
     def _on_failed(self, error: CryoETError) -> None:
@@ -204,11 +206,12 @@ class CompareDock(Dock):
         self.swap.setEnabled(self.form.has_pair and not is_running)
         self.bar.setVisible(is_running)
         self.results.setEnabled(not is_running)
-        lack = "" if self.form.has_pair else _NOTHING_YET if self.form.a.value is None else _ONE_LAYER
+        n_choices = len(self.form.a.choices)
+        lack = "" if self.form.has_pair else (_NOTHING_YET, _ONLY_ONE, _ONE_LAYER)[min(n_choices, 2)]
         self.start.setToolTip(lack or _START)
         if lack and self.comparison is None:
             self.message.setText(lack)
-        elif self.message.text() in {_NOTHING_YET, _ONE_LAYER}:
+        elif self.message.text() in {_NOTHING_YET, _ONLY_ONE, _ONE_LAYER}:
             self.message.setText("")
         self.message.setVisible(bool(self.message.text()))
 

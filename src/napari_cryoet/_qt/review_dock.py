@@ -260,7 +260,7 @@ class ReviewDock(ReviewScreen):
         review = self.review
         place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
         if place is None:
-            self._tell("All picks that are shown are judged.")
+            self._tell("All picks that are shown are judged." if self.model.rowCount() else "")
             return
         self._tell("")
         self.sheet.go_to(place)
@@ -363,6 +363,7 @@ class ReviewDock(ReviewScreen):
         self.review.set_picks(self._layer.picks)
         self.controls.set_columns(self.review.picks.table())
         self._recut()
+        self.show_review(self.review, self._reader, has_image=self._image is not None)
         self._show_decisions()
 
     def _on_joined(self, subject: Subject, joined: Decisions) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.average_panel import AveragePanel
 from napari_cryoet._qt.crop_feed import CropFeed
@@ -14,6 +14,7 @@ from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.review_controls import ReviewControls
 from napari_cryoet._qt.review_results import ReviewResults
+from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.sheet_model import SheetModel
 from napari_cryoet._qt.sheet_view import SheetView
 from napari_cryoet._qt.status_strip import StatusStrip
@@ -23,6 +24,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.verdict_buttons import VerdictButtons
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.review import Review
+from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     import napari
@@ -31,10 +33,12 @@ NO_PICKS: Final = (
     "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
 )
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
+EMPTY: Final = "This layer holds no picks. Add some with napari's tools, or choose another layer."
 ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
+_LOWEST_SHEET_PX: Final = 120
 KEYS: Final = "Space: next undecided · Enter: fly · Ctrl+Z: undo"
 
 
@@ -97,7 +101,12 @@ class ReviewScreen(Dock):
     def show_review(self, review: Review | None, reader: CropReader | None, *, has_image: bool) -> None:
         """Show what there is to judge, or say what is lacking."""
         is_outside = reader is not None and len(reader.points_zyx) > 0 and reader.n_inside == 0
-        words = NO_PICKS if review is None else NO_IMAGE if not has_image else ALL_OUTSIDE if is_outside else ""
+        if review is None:
+            words = NO_PICKS
+        elif not len(review.picks):
+            words = EMPTY
+        else:
+            words = NO_IMAGE if not has_image else ALL_OUTSIDE if is_outside else ""
         self.empty.setText(words)
         self.empty.setVisible(bool(words))
         for part in (self.sheet, self.average, self.verdicts, self.counts, self.progress, self.results, self.status):
@@ -138,9 +147,9 @@ class ReviewScreen(Dock):
         elif self.average.is_reading:
             self.status.set_status("Reading kept picks for the average…", can_stop=True)
         elif review is not None and review.n_unsorted:
-            self.status.set_status(f"{review.n_unsorted:,} picks without that value come last.")
+            self.status.set_status(_unsorted_text(review.n_unsorted, len(review.rows)))
         else:
-            self.status.set_status(KEYS if review is not None else "")
+            self.status.set_status(KEYS if review is not None and len(review.picks) else "")
 
     def _lay_out(self) -> None:
         self.empty.setWordWrap(True)
@@ -154,7 +163,9 @@ class ReviewScreen(Dock):
         beside.setSpacing(8)
         beside.addWidget(self.average, 1)
         beside.addWidget(self.verdicts)
-        column = QVBoxLayout(self)
+        self.sheet.setMinimumHeight(_LOWEST_SHEET_PX)
+        inner = QWidget()
+        column = QVBoxLayout(inner)
         column.setContentsMargins(6, 6, 6, 0)
         column.setSpacing(6)
         column.addWidget(self.controls)
@@ -167,6 +178,15 @@ class ReviewScreen(Dock):
         column.addWidget(self.results)
         column.addWidget(self.status)
         column.addStretch()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(ScrollingPage(inner))
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self.theme.colors, self.objectName()))
+
+
+def _unsorted_text(n_unsorted: int, total: int) -> str:
+    if n_unsorted == total:
+        return "None of these picks has that value: they stand in the order of their file."
+    return f"{count_text(n_unsorted, 'pick')} without that value {'comes' if n_unsorted == 1 else 'come'} last."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 from qtpy.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QListView, QWidget
@@ -25,6 +26,7 @@ _VERDICT_KEYS: Final = {
 }
 _STEP_KEYS: Final = {Qt.Key.Key_N: 1, Qt.Key.Key_P: -1}
 _SHEET_KEYS: Final = (Qt.Key.Key_Space, *ENTER_KEYS)
+_MOST_RUNS: Final = 500
 _SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
@@ -89,11 +91,10 @@ class SheetView(QListView):
         self.scrollTo(index)
 
     def select(self, places: list[int]) -> None:
-        """Select some places."""
+        """Select some places; of very many that lie apart only the first, since Qt compares each with every other."""
         selection = QItemSelection()
-        for place in places:
-            index = self._sheet.index(place)
-            selection.select(index, index)
+        for first, last in _runs(places)[:_MOST_RUNS]:
+            selection.select(self._sheet.index(first), self._sheet.index(last))
         found = self.selectionModel()
         if found is not None:
             found.select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
@@ -202,3 +203,13 @@ class SheetView(QListView):
         super().currentChanged(current, previous)
         if current.isValid() and self.hasFocus():
             self.scrollTo(current)
+
+
+def _runs(places: list[int]) -> list[tuple[int, int]]:
+    """The first and the last of those that follow each other, of places in order."""
+    if not places:
+        return []
+    numbers = np.asarray(places)
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) != 1)
+    ends = np.append(starts[1:], len(numbers)) - 1
+    return list(zip(numbers[starts].tolist(), numbers[ends].tolist(), strict=True))

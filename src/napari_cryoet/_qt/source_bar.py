@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from qtpy.QtCore import QPoint, QPointF, Qt, Signal
-from qtpy.QtGui import QPainter, QPaintEvent
+from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.icons import icon
@@ -18,6 +19,8 @@ from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.wording import freshness_text, plain
 
 NO_SOURCE = "Choose a source"
+_GAP_PX: Final = 6
+_NAME_PX: Final = (80, 180)  # how wide the name of a source is at least, and at most
 
 
 class SourceBar(QWidget):
@@ -35,6 +38,7 @@ class SourceBar(QWidget):
         self._theme = theme
         self._is_local = self._is_working_offline = False
         self._is_reached = True
+        self._label = NO_SOURCE
         self._recent_packs: tuple[Path, ...] = ()
         self.button = MenuButton(theme, NO_SOURCE, "Where to browse")
         self.button.items.aboutToShow.connect(self._fill_menu)
@@ -62,7 +66,7 @@ class SourceBar(QWidget):
         self.network.online_requested.connect(lambda: self.offline_changed.emit(False))
         self.network.saver_requested.connect(self.saver_requested)
         row = QHBoxLayout()
-        row.setSpacing(6)
+        row.setSpacing(_GAP_PX)
         row.addWidget(self.button)
         row.addWidget(self._dot)
         row.addWidget(self.state, 1)
@@ -81,13 +85,31 @@ class SourceBar(QWidget):
     def set_source(self, label: str, location: str, *, is_local: bool = False) -> None:
         """Name the source that is browsed; an empty label: none was chosen yet."""
         self._is_local = is_local
-        text = plain(label) or NO_SOURCE
-        metrics = self.button.fontMetrics()
-        self.button.setText(metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, 180))
+        text = self._label = plain(label) or NO_SOURCE
+        self._fit()
         self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
         self.button.setAccessibleName(f"Source: {text}")
         self.refresh.setEnabled(bool(label))
         self.set_state("")
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Share the width between the source and its state."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Shorten the name of the source rather than its state: the name is known, and whole in the tooltip."""
+        metrics = self.button.fontMetrics()
+        arrow = self.button.sizeHint().width() - metrics.horizontalAdvance(self.button.text())
+        others = sum(max(each.sizeHint().width(), each.minimumWidth()) + _GAP_PX for each in self._beside())
+        state = self.state.fontMetrics().horizontalAdvance(self.state.text())
+        room = self.width() - state - arrow - others - 2 * _GAP_PX
+        shortest, longest = _NAME_PX
+        width = max(shortest, min(longest, room))
+        self.button.setText(metrics.elidedText(self._label, Qt.TextElideMode.ElideMiddle, width))
+
+    def _beside(self) -> tuple[QWidget, ...]:
+        return self._dot, self.refresh, self.options
 
     def set_recent_packs(self, folders: Sequence[Path]) -> None:
         """Offer these packs in the menu."""
@@ -102,6 +124,7 @@ class SourceBar(QWidget):
         """Say how the source is, for example ``connecting…``."""
         self._is_reached = not is_offline
         self.state.setText(text)
+        self._fit()
         self.state.setAccessibleName(f"Source is {text}" if text else "")
         if reason:
             self.state.setToolTip(plain_tooltip(reason))

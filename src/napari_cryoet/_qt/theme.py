@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import napari
 
 #: What was kept and what was rejected: told apart with every kind of colour vision, and in both themes.
-KEPT_COLOR = QColor(0, 168, 120)
+KEPT_COLOR = QColor(0, 148, 106)
 REJECTED_COLOR = QColor(222, 86, 42)
 
 

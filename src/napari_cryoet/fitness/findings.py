@@ -156,7 +156,9 @@ def _about_inside(found: Findings) -> Statement | None:
         return Statement("inside", "There are no picks.", "odd")
     n_outside = len(found.outside)
     if not n_outside:
-        return Statement("inside", f"All {count_text(len(found.picks), 'pick')} lie inside the volume.", "good")
+        one = len(found.picks) == 1
+        words = "The only pick lies" if one else f"All {len(found.picks):,} picks lie"
+        return Statement("inside", f"{words} inside the volume.", "good")
     shown = f"{n_outside:,} of {count_text(len(found.picks), 'pick')} ({_percent(n_outside / len(found.picks))})"
     return Statement("inside", f"{shown} {'lies' if n_outside == 1 else 'lie'} outside the volume.", "odd")
 
@@ -228,8 +230,8 @@ def _about_offset(found: Findings) -> Statement | None:
 
 
 def _about_duplicates(found: Findings) -> Statement | None:
-    if found.picks.is_cloud:
-        return None  # they outline instances, and are meant to lie close
+    if found.picks.is_cloud or len(found.picks) < 2:
+        return None  # points that outline instances are meant to lie close
     n_near, size = len(found.duplicates), _size(found)
     share = _percent(n_near / max(len(found.picks), 1))
     if not n_near:
