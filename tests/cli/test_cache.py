@@ -59,6 +59,15 @@ def test_every_kind_is_shown_with_its_size_limit_and_place(kept: Path, capsys: C
     assert "the default here" in pixels
 
 
+def test_what_processes_wait_for_each_other_by_is_nothing_kept(root: Path, capsys: Captured) -> None:
+    root.mkdir(parents=True)
+    (root / "demo-1.0-3.lock").touch()
+    assert main(["cache"]) == 0
+    assert "nothing is kept" in capsys.readouterr().out
+    assert main(["cache", "clear"]) == 0
+    assert (root / "demo-1.0-3.lock").exists()
+
+
 def test_one_kind_can_be_cleared_alone(kept: Path, capsys: Captured) -> None:
     assert main(["cache", "clear", "pixels", "demo"]) == 0
     assert [path.name for path in kept.iterdir()] == ["answers"]

@@ -79,7 +79,7 @@ def _folders() -> dict[str, list[Path]]:
     folders: dict[str, list[Path]] = {kind: [] for kind in (*KEPT, _OTHER)}
     root, pixels = _root(), _pixel_folder()
     for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if path not in {pixels, _own(pixels)}:
+        if path not in {pixels, _own(pixels)} and path.suffix != ".lock":  # by which processes wait for each other
             folders[_kind(path)].append(path)
     if _own(pixels).is_dir():
         folders["pixels"].append(pixels)

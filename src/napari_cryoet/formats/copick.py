@@ -111,7 +111,7 @@ def losses(picks: Picks) -> list[str]:
     if given is not None and np.isnan(given).any():
         n_without = int(np.isnan(given).any(axis=(1, 2)).sum())
         if n_without < len(picks):
-            said.append(f"{n_without:,} picks without orientation get the identity, which copick takes for one.")
+            said.append(f"Picks without orientation ({n_without:,}) get the identity, which copick takes for one.")
     elif given is not None and len(picks) and (given == np.eye(3)).all():
         said.append("All rotations are the identity; they read back as none.")
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them

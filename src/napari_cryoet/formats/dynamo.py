@@ -136,7 +136,7 @@ def losses(picks: Picks) -> list[str]:
         said.append("A table always has angles: 0, 0, 0 is written, which Dynamo takes for an orientation.")
     elif orientations is not None and not orientations.are_known.all():
         n_without = int((~orientations.are_known).sum())
-        said.append(f"{n_without:,} picks without orientation get 0, 0, 0, which Dynamo takes for one.")
+        said.append(f"Picks without orientation ({n_without:,}) get 0, 0, 0, which Dynamo takes for one.")
     elif orientations is not None and not np.any(angles_of(orientations.matrices_xyz, "dynamo")):
         said.append("All rotations are the identity; they read back as none.")
     for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
