@@ -76,6 +76,7 @@ def _rules(colors: Colors) -> str:
         background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 4px;
     }}
     #PortalBrowser QPushButton:default {{ border: 1px solid {_css(colors.dim)}; }}
+    #PortalBrowser QPushButton:default:disabled {{ border: 1px solid {_css(colors.border)}; }}
     #PortalBrowser QToolButton:focus, #PortalBrowser QPushButton:focus, #PortalBrowser QLineEdit:focus,
     #PortalBrowser QComboBox:focus, #PortalBrowser QAbstractSpinBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QToolButton:hover {{ background: {_css(colors.raised)}; }}
