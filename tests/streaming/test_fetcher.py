@@ -627,3 +627,48 @@ def test_a_viewer_is_not_held_up_while_threads_are_started(server, monkeypatch):
     may_start.set()
     other.join()
     wait_until(lambda: "a" in fetcher.memory)
+
+
+def test_without_a_thread_to_be_had_who_waits_is_told_and_later_served(server, monkeypatch):
+    fetcher = Fetcher(MemoryCache(10_000))
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StreamError, match="No thread"):
+            fetcher.fetch([server.run("a")], stop=threading.Event())
+        fetcher.want(Wanter(), [(Priority.VIEW, server.run("b"))])  # nobody waits for that
+    assert list(fetcher.fetch([server.run("a")], stop=threading.Event())) == ["a"]
+    wait_until(lambda: "b" in fetcher.memory)
+
+
+def test_a_forked_process_knows_of_no_request_of_its_parents(server):
+    fetcher = Fetcher(MemoryCache(10_000))
+    server.open.clear()
+    fetcher.want(Wanter(), [(Priority.VIEW, server.run("a"))])
+    server.started.acquire()
+    line = fetcher.line("server")
+    fetcher.start_afresh()
+    assert fetcher.line("server") is not line
+
+
+def test_who_has_blocks_put_in_their_place_is_given_none_but_who_joins_is(one_thread, server):
+    def placed(key):
+        return dataclasses.replace(server.run(key), is_placed=True, is_kept=False)
+
+    assert one_thread.fetch([placed("a")]) == {}
+    server.open.clear()
+    found = []
+    first = threading.Thread(target=lambda: one_thread.fetch([placed("b")]))
+    first.start()
+    server.started.acquire()
+    server.started.acquire()
+    second = threading.Thread(target=lambda: found.append(one_thread.fetch([server.run("b")])))
+    second.start()
+    wait_until(lambda: one_thread._traffic.flights["b"].waiters == 2)
+    server.open.set()
+    first.join()
+    second.join()
+    assert list(found[0]) == ["b"]

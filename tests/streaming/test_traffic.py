@@ -17,7 +17,7 @@ def memory():
 
 @pytest.fixture
 def traffic(memory):
-    return Traffic(memory, LIMIT, {})
+    return Traffic(memory, LIMIT)
 
 
 class Picture:

@@ -44,7 +44,7 @@ class Assembly:
             self.place(blocks)
             return blocks
 
-        return replace(run, load=load, is_kept=is_kept)
+        return replace(run, load=load, is_kept=is_kept, is_placed=True)
 
     def place(self, blocks: Mapping[Hashable, Block]) -> None:
         """Put blocks where they belong, unless they are there already."""

@@ -34,6 +34,7 @@ __all__ = ["THREADS", "Block", "Fetcher", "Planner", "Priority", "Run", "Wanter"
 THREADS = 16
 _IDLE_S = 1.0
 _ALL = 1024
+_NO_THREADS_HINT = "Close other programs, then try again."
 _UNEXPECTED = "Reading failed in an unexpected way."
 
 
@@ -63,14 +64,13 @@ class Fetcher:
         self.memory = memory
         self.right_of_way = RightOfWay()
         self._limit, self._clock = threads, clock
-        self._lines: dict[Hashable, Line] = {}
         self.start_afresh()
         start_afresh_in_children(self)
 
     def start_afresh(self) -> None:
         """Have no thread, and know of nobody who waits for or wants anything; see `forks`."""
         self._state = threading.Condition()
-        self._traffic = Traffic(self.memory, self._limit, self._lines)
+        self._traffic = Traffic(self.memory, self._limit)
         self._threads = self._idle = 0
         self._watched_until = math.inf  # when an idle thread will wake to ask, so that not all of them need to
         self._here = threading.local()  # whose ``flight`` is what a thread brings
@@ -124,6 +124,8 @@ class Fetcher:
         try:
             if own is not None:
                 self._fly_here(own)
+            elif not self._threads and any(flight.began_at is None for flight in boarded):
+                raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT)
             for future in flights:
                 future.add_done_callback(landed.put)
             yield blocks
@@ -217,8 +219,13 @@ class Fetcher:
         return lacking
 
     def _start(self, count: int) -> None:
-        for _ in range(count):
-            threading.Thread(target=self._serve, name="napari-cryoet-fetch", daemon=True).start()
+        for number in range(count):
+            try:
+                threading.Thread(target=self._serve, name="napari-cryoet-fetch", daemon=True).start()
+            except RuntimeError:  # the system has no more to give; those that there are do the work
+                with self._state:
+                    self._threads -= count - number
+                return
 
     def _serve(self) -> None:
         """Do whatever is most urgent until there has been nothing to do for a while."""
@@ -294,9 +301,10 @@ class Fetcher:
             self._traffic.finish(flight, result if isinstance(result, dict) else None, self._clock())
             self._forget_the_gone()
             wanters = self._traffic.wishes.wanters()
+            is_handed_over = flight.is_handed_over
             self._state.notify()
         if isinstance(result, dict):
-            flight.future.set_result(result)
+            flight.future.set_result(result if is_handed_over else {})
             for wanter in wanters:
                 wanter.blocks_arrived(flight.keys)
         else:

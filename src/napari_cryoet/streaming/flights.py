@@ -33,11 +33,17 @@ class Flight:
     is_off_the_line: bool = False  # its bytes have come, and are only to be decoded
     is_stale: bool = False  # what comes of it is out of date
     is_kept: bool = True  # in memory, also where no picture wants it
+    is_joined: bool = False  # by who waits for it, too, and didn't send it
 
     @property
     def size_bytes(self) -> int:
         """How much it brings over the line."""
         return self.run.wire_bytes * len(self.keys)
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether who waits is given what it brings: it would stay in memory until they come round to take it."""
+        return self.is_joined or not self.run.is_placed
 
     @property
     def is_ahead(self) -> bool:

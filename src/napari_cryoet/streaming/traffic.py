@@ -27,8 +27,6 @@ class Traffic:
         Where blocks are.
     limit
         How many requests are in flight at most.
-    lines
-        What is known of each line, added to.
 
     Attributes
     ----------
@@ -40,9 +38,10 @@ class Traffic:
         What is on a line or decoded, also where it was given up and nobody knows that yet.
     """
 
-    def __init__(self, memory: MemoryCache[object], limit: int, lines: dict[Hashable, Line]) -> None:
+    def __init__(self, memory: MemoryCache[object], limit: int) -> None:
         self.wishes = Wishes()
-        self._memory, self._limit, self._lines = memory, limit, lines
+        self._memory, self._limit = memory, limit
+        self._lines: dict[Hashable, Line] = {}
         self._queue: deque[Flight] = deque()  # those that somebody waits for
         self.flights: dict[Hashable, Flight] = {}
         self.under_way: set[Flight] = set()
@@ -82,8 +81,9 @@ class Traffic:
             if isinstance(block, np.ndarray):
                 blocks[key] = block
             elif key in self.flights:
-                self.flights[key].is_kept |= run.is_kept
-                flights.add(self.flights[key])
+                flight = self.flights[key]
+                flight.is_joined, flight.is_kept = True, flight.is_kept or run.is_kept
+                flights.add(flight)
             else:
                 missing.append(key)
         if missing:
@@ -105,7 +105,7 @@ class Traffic:
         """Stop waiting; what nobody waits for any more is dropped, or given up where that pays."""
         for flight in flights:
             flight.waiters -= 1
-            if flight.waiters == 0 and flight in self._queue:
+            if flight.waiters == 0 and flight.began_at is None and flight in self._queue:
                 self._queue.remove(flight)
                 self._land(flight)
         self.give_up_what_nobody_wants(now)

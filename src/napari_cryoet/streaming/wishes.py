@@ -45,6 +45,8 @@ class Run:
         Which way they come; what is known of its speed is known of all runs that name the same.
     is_kept
         Whether blocks stay in memory also where no picture wants them.
+    is_placed
+        Whether loading them puts them where whoever waits for them wants them, who then is given none.
     """
 
     keys: tuple[Hashable, ...]
@@ -52,6 +54,7 @@ class Run:
     wire_bytes: int = 0
     line: Hashable = None
     is_kept: bool = True
+    is_placed: bool = False
 
 
 def staggered(runs: Sequence[tuple[Priority, Run]], at_once: int) -> list[tuple[Priority, Run]]:
