@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from comparison.reference import best_matching, greedy_matching
 from napari_cryoet.comparison import matching
+from napari_cryoet.comparison.assignment import cheapest_matches
 from napari_cryoet.comparison.matching import match_points
 from napari_cryoet.exceptions import ComparisonError, StoppedError
 
@@ -132,6 +133,24 @@ def test_a_radius_that_is_far_too_large_is_refused_before_it_fills_the_memory(mo
 
     with pytest.raises(ComparisonError, match="More than 1,000 pairs"):
         match_points(np.zeros((50, 3)), np.zeros((50, 3)), 1)
+
+
+def test_one_search_through_all_nodes_can_be_stopped():
+    count = 3000  # each is matched with its own, until the last one wants the first one's: then all have to move on
+    rows_a = np.array([*np.repeat(np.arange(count), 2), count])
+    rows_b = np.array([*(np.arange(2 * count) + 1) // 2, 0])
+    costs = np.array([*np.tile([0.0, 1.0], count), 0.0])
+    assert len(cheapest_matches(rows_a, rows_b, costs, count + 1, count + 1)) == count + 1
+    stop, looks = threading.Event(), []
+
+    def look(share):
+        looks.append(share)
+        if len(looks) == 3:  # the first in the middle of a search
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        cheapest_matches(rows_a, rows_b, costs, count + 1, count + 1, progress=look, stop=stop)
+    assert looks == [0, 0, 0]
 
 
 def test_matching_says_how_far_it_is_and_can_be_stopped():

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import StoppedError
 
 _NONE: Final = -1
-_NODES_BETWEEN_LOOKS: Final = 1024
+_VISITS_BETWEEN_LOOKS: Final = 1024
 
 
 def cheapest_matches(
@@ -60,13 +60,17 @@ def cheapest_matches(
     if len(costs) == 0:
         return np.empty(0, dtype=np.intp)
     order = np.lexsort((costs, rows_a))
-    graph = _Graph(rows_a[order], rows_b[order], costs[order], n_a, n_b)
+    done, waiting = 0, [0]
+
+    def look() -> None:
+        if stop is not None and stop.is_set():
+            raise StoppedError
+        progress(done / len(waiting))
+
+    look()  # sorting millions of pairs takes a while, and so does what comes next
+    graph = _Graph(rows_a[order], rows_b[order], costs[order], n_a, n_b, look=look)
     waiting = graph.take_the_obvious()
-    for done, node in enumerate(waiting):
-        if done % _NODES_BETWEEN_LOOKS == 0:
-            if stop is not None and stop.is_set():
-                raise StoppedError
-            progress(done / len(waiting))
+    for done, node in enumerate(waiting):  # noqa: B007 - for `look`
         graph.match(node)
     matched = np.array([pair for pair in graph.pair_of_a if pair != _NONE], dtype=np.intp)
     return np.sort(order[matched])
@@ -77,12 +81,21 @@ class _Graph:
 
     For every pair, ``cost - potential_a - potential_b`` is never negative, and zero for matches. Leaving a node of A
     alone costs more than any rearrangement can save, so as many as possible are matched. Lists, since Python reads
-    single numbers of arrays slowly.
+    single numbers of arrays slowly. ``look`` is called now and then, also in the middle of a search, which goes through
+    all nodes where each has many neighbours; nothing is changed by then, so it may raise.
     """
 
     def __init__(
-        self, rows_a: NDArray[np.intp], rows_b: NDArray[np.intp], costs: NDArray[np.float64], n_a: int, n_b: int
+        self,
+        rows_a: NDArray[np.intp],
+        rows_b: NDArray[np.intp],
+        costs: NDArray[np.float64],
+        n_a: int,
+        n_b: int,
+        *,
+        look: Callable[[], None],
     ) -> None:
+        self._look, self._visits = look, 0
         self._starts = np.searchsorted(rows_a, np.arange(n_a + 1)).tolist()
         self._a_of: list[int] = rows_a.tolist()
         self._b_of: list[int] = rows_b.tolist()
@@ -140,6 +153,9 @@ class _Graph:
         is_settled: set[int] = set()
         a, length = root, 0.0
         while True:
+            if self._visits % _VISITS_BETWEEN_LOOKS == 0:
+                self._look()
+            self._visits += 1
             base = length - self._potential_a[a]
             found.end_at(base + self._cost_alone, lonely_a=a)
             for pair in range(self._starts[a], self._starts[a + 1]):
