@@ -138,9 +138,8 @@ def copies(views: OrthoViews, name: str):
 
 def settle(qtbot, views: OrthoViews) -> None:
     """Until no mirror and no view has anything to catch up with."""
-    timers = [views.shared_cursor._soon, *(view._follow for view in views.views)]
-    timers += [mirror._later for view in views.views for mirror in view.mirrors]
-    qtbot.waitUntil(lambda: not any(timer.isActive() for timer in timers))
+    timers = [mirror._later for view in views.views for mirror in view.mirrors]
+    qtbot.waitUntil(lambda: views.shared_cursor.turns.is_idle and not any(timer.isActive() for timer in timers))
 
 
 def at(places_zyx) -> dict[int, float]:

@@ -17,9 +17,9 @@ class Clock:
 class Layer:
     """Takes so long to draw, and may be drawn from some moment on."""
 
-    def __init__(self, clock, duration_s=0.02, may_at=0.0):
+    def __init__(self, clock, duration_s=0.02, may_at=0.0, view="main"):
         self.clock, self.duration_s, self.may_at, self.drawn_at = clock, duration_s, may_at, []
-        self.shows_nothing = False
+        self.view, self.shows_nothing = view, False
 
     def may_redraw_at(self):
         return self.may_at
@@ -59,6 +59,31 @@ def test_after_drawing_the_window_is_left_alone_for_longer_than_that_took(clock)
     clock.now = ended + wait_s
     turns.redraw()
     assert len(layers[0].drawn_at) == 2
+
+
+def test_views_are_drawn_one_after_the_other_and_none_is_passed_over(clock):
+    turns = Redraws()
+    layers = [Layer(clock, view=view) for view in ("main", "XZ", "main", "YZ")]
+    drawn = []
+    for _ in range(6):
+        for layer in layers:
+            turns.wait_s(layer)  # there is news for all of them all the time
+        clock.now += turns.wait_s(layers[0])
+        before = [len(layer.drawn_at) for layer in layers]
+        turns.redraw()
+        drawn.append([len(layer.drawn_at) - n for layer, n in zip(layers, before, strict=True)])
+    assert drawn == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]] * 2
+
+
+def test_a_view_of_which_nothing_was_seen_comes_first(clock):
+    turns = Redraws()
+    early, blank = Layer(clock, view="main"), Layer(clock, view="XZ")
+    blank.shows_nothing = True
+    turns.wait_s(early)
+    turns.wait_s(blank)
+    turns.redraw()
+    assert (len(early.drawn_at), len(blank.drawn_at)) == (0, 1)
+    assert turns.is_waiting(early)
 
 
 def test_drawing_for_another_reason_counts_too(clock):

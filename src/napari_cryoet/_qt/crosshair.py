@@ -80,6 +80,7 @@ def _visual_class() -> type:
 
         def __init__(self, **given: Any) -> None:
             super().__init__(node=Line(segments((0.0, 0.0), 1.0), color=_COLOR, connect="segments"), **given)
+            self._drawn: tuple[tuple[float, float], float] | None = None
             self.overlay.events.position.connect(self._on_move)
             self.viewer.scene.camera.events.zoom.connect(self._on_move)
             self.viewer.dims.events.order.connect(self._on_move)
@@ -99,8 +100,10 @@ def _visual_class() -> type:
 
         def _on_move(self, _event: Any = None) -> None:
             place = self._place()
-            if place is not None:
-                self.node.set_data(segments(place, _GAP_PX / self.viewer.scene.camera.zoom))
+            drawn = None if place is None else (place, _GAP_PX / self.viewer.scene.camera.zoom)
+            if drawn is not None and drawn != self._drawn:  # across the plane it moves with the slice, not in it
+                self.node.set_data(segments(*drawn))
+                self._drawn = drawn
             self._on_visible_change()
 
         def close(self) -> None:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import napari
 
 DOCK_NAME: Final = "Orthogonal views"
-_DELAY_MS: Final = 12
 _SHARE: Final = 0.38  # of the window's height
 _NOTHING_YET: Final = "Open a tomogram: it is shown here in XZ and YZ, with what lies on it."
 _HINT: Final = (
@@ -75,10 +74,7 @@ class OrthoViews(Dock):
         self._theme = Theme(napari_viewer, self)
         self.shared_cursor = SharedCursor(napari_viewer, self)
         napari_viewer.layers.events.removed.connect(self._make_main_current, position="first")
-        self.views = tuple(
-            PlaneView(plane, napari_viewer, self.shared_cursor, delay_ms=delay_ms, parent=self)
-            for plane, delay_ms in ((XZ, _DELAY_MS), (YZ, 2 * _DELAY_MS))
-        )
+        self.views = tuple(PlaneView(plane, napari_viewer, self.shared_cursor, parent=self) for plane in (XZ, YZ))
         self.cameras = LinkedCameras(napari_viewer, self.views, self.shared_cursor, self)
         self.place = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
         self.place.setObjectName("dimText")

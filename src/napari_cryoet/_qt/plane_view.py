@@ -32,27 +32,13 @@ class PlaneView(QWidget):
     The left button moves the cursor, the wheel steps through planes, Ctrl and the wheel zoom, and the right or the
     middle button, or Shift and the left, pan. Arrow keys move the cursor by a voxel, Page up and down step, plus and
     minus zoom, and Home shows all of the plane.
-
-    Parameters
-    ----------
-    delay_ms
-        How long after the cursor the view follows. Qt draws at once whatever changed at once, so views that follow one
-        after the other keep the window still for less long.
     """
 
     camera_moved = Signal()  # by the person, not by `look_at`
     fit_requested = Signal()
     canvas_lost = Signal()  # it came into another window: `go_on` makes all of it again
 
-    def __init__(
-        self,
-        plane: Plane,
-        main: ViewerModel,
-        cursor: SharedCursor,
-        *,
-        delay_ms: int = 0,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.plane = plane
         self._main, self._cursor = main, cursor
@@ -74,7 +60,6 @@ class PlaneView(QWidget):
         self._column.setSpacing(2)
         self._column.addWidget(self.label)
         self._column.addStretch(1)  # until there is a canvas
-        self._follow = single_shot(self, delay_ms, self._move_there)
         self._fit_again = single_shot(self, 0, self._on_resized)
         self._begin_again = single_shot(self, _DRAG_MS, self._end_lost_canvas)
         main.layers.events.inserted.connect(self._on_inserted)
@@ -234,7 +219,7 @@ class PlaneView(QWidget):
         main.dims.events.margin_left.disconnect(self._take_on_slab)
         main.dims.events.margin_right.disconnect(self._take_on_slab)
         main.events.theme.disconnect(self._take_on_theme)
-        self._follow.stop()
+        self._cursor.turns.withdraw(self._move_there)
         self._fit_again.stop()
         self._begin_again.stop()
         self._cursor.moved.disconnect(self._follow_soon)
@@ -323,8 +308,7 @@ class PlaneView(QWidget):
         return self.plane.across, self.plane.down, self.plane.right
 
     def _follow_soon(self) -> None:
-        if not self._follow.isActive():  # else a cursor that moves all the time would never be followed
-            self._follow.start()
+        self._cursor.turns.ask(self._move_there)
 
     def _move_there(self) -> None:
         """Slice where the cursor is, if that is another plane; the crosshair moves in any case."""

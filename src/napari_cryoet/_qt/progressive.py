@@ -70,6 +70,7 @@ class StreamStatus(QObject):
         self._speed = _Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
         self._is_redrawing = False
+        self._view: int | None = None
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.timeout.connect(self._on_time)
@@ -127,7 +128,8 @@ class StreamStatus(QObject):
             self._display.close()
 
     def follow(self, viewer: ViewerModel) -> None:
-        """Pause while the layer is not in the viewer."""
+        """Pause while the layer is not in the viewer, and be drawn again together with what else is in there."""
+        self._view = id(viewer)
         if self._display is None:
             return
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -140,6 +142,11 @@ class StreamStatus(QObject):
     def _on_layer_inserted(self, event: Any) -> None:
         if event.value is self._layer() and self._display is not None:
             self._display.resume()
+
+    @property
+    def view(self) -> int | None:
+        """In which viewer it is painted, where one is known; see `Redrawn`."""
+        return self._view
 
     @property
     def shows_nothing(self) -> bool:

@@ -1,14 +1,16 @@
 """Leaves a window time for everything else: streamed layers are drawn again together, and then not for a while.
 
 Blocks come faster than a window can draw. Each layer alone would hold back enough, but with three of them, of planes
-that cut hundreds of blocks, drawing again would take all of the window's time, and a slider would stick.
+that cut hundreds of blocks, drawing again would take all of the window's time, and a slider would stick. Layers of one
+view are drawn together, since that is painted once then; further views of a window have turns of their own.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 _REST = 2.0  # times as long as drawing took, nothing is drawn again
 _LONGEST_REST_S = 0.5
@@ -19,6 +21,10 @@ class Redrawn(Protocol):
 
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again by its own pace, in seconds of `time.monotonic`."""
+
+    @property
+    def view(self) -> Hashable:
+        """In what it is painted; equal for all that are painted together."""
 
     @property
     def shows_nothing(self) -> bool:
@@ -32,19 +38,21 @@ class Redraws:
     """Who waits for being drawn again, and from when on that may be. For the window's thread only."""
 
     def __init__(self) -> None:
-        self._waiting: WeakSet[Redrawn] = WeakSet()
+        self._waiting: WeakKeyDictionary[Redrawn, None] = WeakKeyDictionary()  # longest waiting first
         self._free_at = 0.0
 
     def wait_s(self, redrawn: Redrawn) -> float:
         """Note that something is to be drawn again; how long it has to wait for that."""
-        self._waiting.add(redrawn)
+        self._waiting.setdefault(redrawn, None)
         return max(0.0, self._may_redraw_at(redrawn) - time.monotonic())
 
     def redraw(self) -> None:
-        """Draw again whatever may be by now, together: the window has to paint only once then."""
+        """Draw again whatever may be by now of the view that comes first, together: it is painted only once then."""
         began = time.monotonic()
-        for redrawn in [each for each in self._waiting if self._may_redraw_at(each) <= began]:
-            self._waiting.discard(redrawn)
+        ready = [each for each in self._waiting if self._may_redraw_at(each) <= began]
+        first = min(ready, key=lambda each: not each.shows_nothing, default=None)
+        for redrawn in [each for each in ready if first is not None and each.view == first.view]:
+            self._waiting.pop(redrawn, None)
             redrawn.redraw()
         self.spent(time.monotonic() - began)
 

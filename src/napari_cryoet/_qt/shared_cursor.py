@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.turns import Turns
 
 _STILL_MS: Final = 150
 _PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})
@@ -19,8 +20,9 @@ _PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})
 class SharedCursor(QObject):
     """The cursor of a viewer, in world coordinates of all its axes.
 
-    The sliders across the plane that the viewer shows move at once. Those along it change nothing that is seen there,
-    but napari would slice all layers again; they follow when the cursor is still.
+    The sliders across the plane that the viewer shows move in the viewer's turn; further views ask for turns of their
+    own. Those along it change nothing that is seen there, but napari would slice all layers again; they follow when the
+    cursor is still.
 
     A click in the plane moves the cursor there, and so does dragging with Shift held; in modes that edit a layer the
     mouse belongs to the layer.
@@ -34,7 +36,7 @@ class SharedCursor(QObject):
         self._position = tuple(float(at) for at in viewer.dims.point)
         self._seen = self._position
         self._is_moving_dims = False
-        self._soon = single_shot(self, 0, self._move_across)
+        self.turns = Turns(self)
         self._later = single_shot(self, _STILL_MS, self._move_along)
         self._crosshair = show_crosshair(viewer)
         viewer.dims.events.point.connect(self._on_dims)
@@ -55,14 +57,14 @@ class SharedCursor(QObject):
             position[axis] = min(max(float(place), start), stop)
         if tuple(position) != self._position:
             self._position = tuple(position)
-            self._soon.start()
-            self._tell()
+            self.turns.ask(self._move_across)
+            self.moved.emit()
 
     def close(self) -> None:
         """Let go of the viewer; its sliders stay where the cursor was."""
-        if self._soon.isActive() or self._later.isActive():
+        if not self.turns.is_idle or self._later.isActive():
             self._move_along()
-        self._soon.stop()
+        self.turns.stop()
         self._later.stop()
         self._viewer.dims.events.point.disconnect(self._on_dims)
         self._viewer.dims.events.ndim.disconnect(self._on_dims)
@@ -81,10 +83,13 @@ class SharedCursor(QObject):
             self._position = tuple(
                 now if now != was else mine for now, was, mine in zip(point, before, self._position, strict=True)
             )
-        self._tell()
+        self.turns.take()  # the viewer's
+        self._show()
+        self.moved.emit()
 
     def _move_across(self) -> None:
         dims = self._viewer.dims
+        self._show()  # now and not before, or the viewer would be painted twice
         self._move_dims([axis for axis in range(dims.ndim) if axis not in dims.displayed])
         self._later.start()
 
@@ -130,10 +135,6 @@ class SharedCursor(QObject):
     def _may_take_mouse(self) -> bool:
         active = active_layer(self._viewer.layers)
         return active is None or str(getattr(active, "mode", "pan_zoom")) in _PLAIN_MODES
-
-    def _tell(self) -> None:
-        self._show()
-        self.moved.emit()
 
     def _show(self) -> None:
         if self._crosshair is not None:
