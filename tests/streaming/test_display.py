@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from napari_cryoet.streaming import display as display_module
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher, Priority
+from napari_cryoet.streaming.plan import plan
 from stalling_server import StallingServer
 from stream_server import StreamServer
 
@@ -187,6 +189,37 @@ def test_what_is_no_longer_looked_at_is_not_asked_for(served):
     watcher.wait(0, 56)
     asked = len(served.requests) - seen
     assert asked < 4 + 4 + 3 * 4 + 8  # what was under way, the last plane, what is ahead of it, the coarsest level
+
+
+def test_planes_that_are_there_say_nothing_of_a_line_that_was_too_slow(served, monkeypatch):
+    pyramid = open_alone(served, threads=4)
+    watcher = Watcher(pyramid)
+    watcher.wait(0, 30)
+    requests_once_quiet(served)
+    clock, planned = SimpleNamespace(now=0.0), {}
+
+    def recorded(pyramid, view, *given, is_late, **options):
+        planned[view.box[0][0]] = is_late
+        return plan(pyramid, view, *given, is_late=is_late, **options)
+
+    monkeypatch.setattr(display_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(display_module, "plan", recorded)
+    served.gate.clear()
+
+    def is_late(z):
+        clock.now += 0.1
+        watcher.show(0, z)
+        deadline = time.monotonic() + 10
+        while z not in planned:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.005)
+        return planned[z]
+
+    assert [is_late(z) for z in (44, 47, 50, 53)] == [False, False, False, True]
+    assert [is_late(z) for z in (31, 30, 18)] == [True, True, True]  # the first two are in memory
+    clock.now += 10.0
+    assert not is_late(10)
+    served.gate.set()
 
 
 def test_the_next_planes_in_the_direction_of_motion_are_fetched_ahead(served):

@@ -15,6 +15,7 @@ from napari_cryoet.streaming.plan import (
     motion_between,
     plan,
     still_after_s,
+    went_far,
 )
 from napari_cryoet.streaming.wishes import Priority
 
@@ -109,6 +110,29 @@ def test_a_still_plane_has_its_neighbours_in_the_background(pyramid):
     assert [want.box[0] for want in found] == [(22, 24), (18, 20), (0, 15), (24, 26), (16, 18), (0, 60)]
 
 
+def test_who_has_jumped_somewhere_has_only_the_nearest_there(pyramid):
+    found = [want for want in wants(pyramid, plane(20), is_far=True) if want.priority == Priority.BACKGROUND]
+    assert [want.box[0] for want in found] == [(22, 24), (18, 20), (0, 15), (0, 60)]
+    assert ahead_of(pyramid, plane(20), Motion(0, 1)) == [(22, 24), (24, 26), (26, 28)]  # as soon as they move on
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (None, plane(5), False),
+        (plane(5), plane(6), False),
+        (plane(5), plane(8), False),
+        (plane(5), plane(9), True),
+        (plane(50), plane(5), True),
+        (plane(5), View(1, plane(50).box), False),
+        (plane(5), View(0, (*plane(50).box[:2], (0, 3))), False),
+        (View(0, ((0, 60), (0, 40), (0, 40))), plane(50), False),
+    ],
+)
+def test_a_jump_is_a_plane_far_along_its_axis(before, now, expected):
+    assert went_far(before, now) is expected
+
+
 def test_who_is_faster_than_the_line_gets_the_finest_level_that_keeps_up(pyramid):
     motion = Motion(0, 1, 25)
     finest = pyramid.wire_bytes(0, pyramid.size_bytes(0, plane(20).box)) / 2 * 25
@@ -190,10 +214,10 @@ def test_a_volume_has_nothing_ahead(pyramid):
     ("before", "now", "expected"),
     [
         (plane(3), plane(4), Motion(0, 1)),
-        (plane(9), plane(4), Motion(0, -1)),
+        (plane(6), plane(4), Motion(0, -1)),
         (plane(9, axis=2), plane(11, axis=2), Motion(2, 1)),
-        (plane(9), plane(19), Motion(0, 1)),
-        (plane(9), plane(20), None),
+        (plane(9), plane(12), Motion(0, 1)),
+        (plane(9), plane(13), None),
         (plane(3), plane(3), None),
         (plane(3), plane(3, axis=1), None),
         (plane(3), plane(4, level=1), None),

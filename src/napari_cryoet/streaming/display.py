@@ -31,6 +31,7 @@ from napari_cryoet.streaming.plan import (
     motion_between,
     plan,
     still_after_s,
+    went_far,
 )
 from napari_cryoet.streaming.stock import Stock
 from napari_cryoet.streaming.thin import plane_of, thin_runs, whole_keys
@@ -112,8 +113,10 @@ class Display:
         self._foreseen: View | None = None
         self._begun: View | None = None  # whose costly blocks have been asked for
         self._motion: Motion | None = None
+        self._is_far = False  # whether it came there in a jump
         self._moved_at = -math.inf
-        self._steps_late = 0  # in a row, that were over before they had all their values
+        self._steps_late = 0  # in a row, that were over before they had all their values, if they lacked any
+        self._lacked = False  # whether anything had to be fetched for the view when it was first looked at
         self._target = 0  # the level that is fetched for the view
         self._is_thin = False  # whether only what the view needs of each block is kept
         self._missing: set[Hashable] = set()
@@ -309,16 +312,22 @@ class Display:
     def _look(self, view: View, picture: Picture) -> None:
         """Remember what is looked at, and ask for what it lacks."""
         with self._lock:
-            if self._view != view:
+            is_new = self._view != view
+            if is_new:
                 now = time.monotonic()
                 self._motion = motion_between(self._view, view, self._motion, now - self._moved_at)
-                self._steps_late = self._steps_late + 1 if self._motion is not None and self._missing else 0
+                self._is_far = went_far(self._view, view)
+                if self._motion is None:
+                    self._steps_late = 0
+                elif self._lacked:  # else it says nothing of the line
+                    self._steps_late = self._steps_late + 1 if self._missing else 0
                 self._view, self._moved_at = view, now
                 self._target = affordable_level(self.pyramid, view, self.largest_view_bytes)
                 self._is_thin = False
             self._is_exact, self._is_limited = picture.is_whole, self._target != view.level
             self._is_blank = picture.is_blank
             self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
+            self._lacked = bool(self._missing) if is_new else self._lacked
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
@@ -383,6 +392,7 @@ class Display:
             needs_coarse=not self._has_coarse(view),
             largest_background_bytes=min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4),
             is_late=self._steps_late >= _STEPS_LATE,
+            is_far=self._is_far,
             bytes_per_s=line.bytes_per_s,
             request_bytes=line.request_bytes(),
         )

@@ -28,14 +28,14 @@ _LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched befo
 _LEAD_S = 0.6  # what comes into view so soon is fetched ahead
 _COARSE_LEAD_S = 1.5
 _FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
-_BLOCKS_AROUND = 2
+_BLOCKS_AROUND, _BLOCKS_AROUND_FAR = 2, 1
 _SOON_S = 1.0
 _BENEFIT_OF_DOUBT = 2  # what is known of a line is rough, as long as all comes in time
 _USABLE_SHARE = 0.9  # of what the line can carry
 _MOST_TABLES = 256
 _LIKELY_PLANES_PER_S = 10.0  # of who took one step, and may go on
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
-_LONGEST_STEP = 10  # planes; who goes farther at once has jumped, and is as likely to turn back as to go on
+_LONGEST_STEP = 3  # planes; who goes farther at once has jumped, and is as likely to turn back as to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +83,34 @@ def motion_between(
     after_s
         How long it had been where it was.
     """
+    moved = _moved(before, now)
+    if moved is None:
+        return None
+    axis, planes = moved
+    sign = 1 if planes > 0 else -1
+    if after_s > _PAUSE_S:
+        return Motion(axis, sign) if abs(planes) <= _LONGEST_STEP else None
+    pace = abs(planes) / max(after_s, 0.01)
+    if motion is not None and (motion.axis, motion.sign) == (axis, sign) and motion.planes_per_s:
+        pace = (pace + motion.planes_per_s) / 2  # steps of a slider come unevenly
+    return Motion(axis, sign, pace)
+
+
+def went_far(before: View | None, now: View) -> bool:
+    """Whether the view is a plane that was far away until now: who looks here and there comes to few planes between."""
+    moved = _moved(before, now)
+    return moved is not None and abs(moved[1]) > _LONGEST_STEP
+
+
+def _moved(before: View | None, now: View) -> tuple[int, int] | None:
+    """Along which axis a plane moved, and by how many planes; None where it is another view altogether."""
     if before is None or before.level != now.level:
         return None
     moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
     if len(moved) != 1:
         return None
-    axis = moved[0]
-    (start, stop), (next_start, next_stop) = before.box[axis], now.box[axis]
-    if stop - start != 1 or next_stop - next_start != 1:
-        return None
-    sign = 1 if next_start > start else -1
-    if after_s > _PAUSE_S:
-        return Motion(axis, sign) if abs(next_start - start) <= _LONGEST_STEP else None
-    pace = abs(next_start - start) / max(after_s, 0.01)
-    if motion is not None and (motion.axis, motion.sign) == (axis, sign) and motion.planes_per_s:
-        pace = (pace + motion.planes_per_s) / 2  # steps of a slider come unevenly
-    return Motion(axis, sign, pace)
+    (start, stop), (next_start, next_stop) = before.box[moved[0]], now.box[moved[0]]
+    return (moved[0], next_start - start) if stop - start == next_stop - next_start == 1 else None
 
 
 def affordable_level(pyramid: Pyramid, view: View, largest_bytes: int) -> int:
@@ -156,6 +168,7 @@ def plan(
     needs_coarse: bool,
     largest_background_bytes: int,
     is_late: bool = False,
+    is_far: bool = False,
     bytes_per_s: float = math.inf,
     request_bytes: int = 0,
 ) -> Iterator[Want]:
@@ -175,6 +188,8 @@ def plan(
         The coarsest level is fetched as a whole if it takes no more than this.
     is_late
         Whether the target has not come in time lately.
+    is_far
+        Whether the view came there in a jump; then only what is nearest to it is fetched until it moves.
     bytes_per_s
         What the line can carry.
     request_bytes
@@ -196,7 +211,8 @@ def plan(
         yield from _ahead(pyramid, view, pace, motion, request_bytes)
     if motion is not None and motion.planes_per_s:
         return
-    around = list(_around(pyramid, target, view.at(pyramid, target))) if motion is None else []
+    blocks = _BLOCKS_AROUND_FAR if is_far else _BLOCKS_AROUND
+    around = list(_around(pyramid, target, view.at(pyramid, target), blocks)) if motion is None else []
     nearest = [want for distance, want in around if distance == 1]
     nearest_bytes = sum(pyramid.wire_bytes(target, pyramid.size_bytes(target, want.box)) for want in nearest)
     is_slow = nearest_bytes > bytes_per_s * _SOON_S  # then something coarse everywhere is worth more
@@ -259,11 +275,11 @@ def _stand_ins(pyramid: Pyramid, view: View, motion: Motion | None) -> Iterator[
         yield from (Want(Priority.VIEW, coarsest, each) for each in beyond)
 
 
-def _around(pyramid: Pyramid, level: int, box: Box) -> Iterator[tuple[int, Want]]:
+def _around(pyramid: Pyramid, level: int, box: Box, blocks: int) -> Iterator[tuple[int, Want]]:
     """What lies on both sides of a still plane, and how many blocks away."""
     for axis in [axis for axis, (start, stop) in enumerate(box) if stop - start == 1]:
         for sign in (1, -1):
-            beyond = _beyond(pyramid, level, box, Motion(axis, sign), blocks=_BLOCKS_AROUND, request_bytes=0)
+            beyond = _beyond(pyramid, level, box, Motion(axis, sign), blocks=blocks, request_bytes=0)
             for distance, around in enumerate(beyond, 1):
                 yield distance, Want(Priority.BACKGROUND, level, around)
 
