@@ -20,6 +20,7 @@ from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.flights import Flight, load_flight, next_of
+from napari_cryoet.streaming.leftovers import give_back
 from napari_cryoet.streaming.right_of_way import RightOfWay
 from napari_cryoet.streaming.traffic import Traffic
 from napari_cryoet.streaming.wishes import Block, Planner, Priority, Run, Wanter
@@ -72,6 +73,7 @@ class Fetcher:
         self._state = threading.Condition()
         self._traffic = Traffic(self.memory, self._limit)
         self._threads = self._idle = 0
+        self._has_leftovers = False  # whether something came since memory was given back
         self._watched_until = math.inf  # when an idle thread will wake to ask, so that not all of them need to
         self._here = threading.local()  # whose ``flight`` is what a thread brings
         self._gone: SimpleQueue[Wanter] = SimpleQueue()
@@ -238,6 +240,11 @@ class Fetcher:
                 if not is_sound:
                     with self._state:
                         self._threads -= 1
+        with self._state:
+            gives_back = self._has_leftovers and not self._threads  # nobody else is at work
+            self._has_leftovers &= not gives_back
+        if gives_back:
+            give_back()
 
     def _fly(self, flight: Flight) -> None:
         result: dict[Hashable, Block] | CryoETError = StreamError(_UNEXPECTED)
@@ -302,6 +309,7 @@ class Fetcher:
             self._forget_the_gone()
             wanters = self._traffic.wishes.wanters()
             is_handed_over = flight.is_handed_over
+            self._has_leftovers = True
             self._state.notify()
         if isinstance(result, dict):
             flight.future.set_result(result if is_handed_over else {})
