@@ -82,11 +82,13 @@ def benchmark(given: argparse.Namespace, folder: Path, variants: list[str]) -> d
     runs: dict[str, Any] = {}
     with slow_server(folder, profile) as url:
         for row in given.rows.split(","):
-            for variant in variants:
-                measured = [run_child(row, variant, url, folder) for _ in range(given.repeats)]
-                runs.setdefault(row, {})[variant] = measured
-                medians.setdefault(row, {})[variant] = summary(measured)
-                print(row, variant, json.dumps(medians[row][variant]), file=sys.stderr, flush=True)
+            measured: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
+            for _ in range(given.repeats):
+                for variant in variants:  # in turns, so that a machine that slows down does so for all of them
+                    measured[variant].append(run_child(row, variant, url, folder))
+            runs[row] = measured
+            medians[row] = {variant: summary(of_one) for variant, of_one in measured.items()}
+            print(row, json.dumps(medians[row]), file=sys.stderr, flush=True)
     about = {"shape": SHAPE, "threads": THREADS, "cpus": os.cpu_count(), "repeats": given.repeats}
     return about | {"profile": given.profile, **asdict(profile), "medians": medians, "runs": runs}
 
