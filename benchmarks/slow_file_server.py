@@ -2,9 +2,10 @@
 
     python benchmarks/slow_file_server.py FOLDER --latency-ms 60 --connection-mb-s 20 --total-mb-s 50
 
-prints one JSON line with its URL. ``/?reset`` answers with the requests and bytes since the last reset, the bytes below
-each folder of the second rank (``a.zarr/0``), the processor time that the server itself took, and by how much it was
-late at most: where that is much, the server was the bottleneck and the measurement is void.
+prints one JSON line with its URL. ``/?reset`` answers with the requests and bytes since the last reset, how many of
+these bytes had been sent before (since the last ``/?forget``), the bytes below each folder of the second rank
+(``a.zarr/0``), the processor time that the server itself took, and by how much it was late at most: where that is much,
+the server was the bottleneck and the measurement is void.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -34,15 +35,38 @@ class Link:
         return self._free_at
 
 
+class Spans:
+    """Parts of a file."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []
+
+    def add(self, start: int, stop: int) -> int:
+        """Add a part; how many bytes of it were in there before."""
+        before, known = sum(b - a for a, b in self._spans), []
+        low, high = start, stop
+        for span in self._spans:
+            if span[1] < start or span[0] > stop:
+                known.append(span)
+            else:
+                low, high = min(low, span[0]), max(high, span[1])
+        self._spans = [*known, (low, high)]
+        return stop - start - (sum(b - a for a, b in self._spans) - before)
+
+
 class SlowFileServer:
     def __init__(self, folder: Path, latency_s: float, connection_bytes_s: float, total_bytes_s: float) -> None:
         self._folder, self._latency_s, self._connection_bytes_s = folder, latency_s, connection_bytes_s
         self._total = Link(total_bytes_s)
         self._piece_bytes = max(MIN_PIECE_BYTES, round(min(connection_bytes_s, total_bytes_s) * PIECE_S))
+        self._forget()
         self._begin_count()
 
+    def _forget(self) -> None:
+        self._sent: defaultdict[Path, Spans] = defaultdict(Spans)
+
     def _begin_count(self) -> None:
-        self.requests = self.bytes = 0
+        self.requests = self.bytes = self.bytes_again = 0
         self.by_folder: Counter[str] = Counter()
         self.late_s = 0.0
         self.cpu_from = time.process_time()
@@ -50,6 +74,7 @@ class SlowFileServer:
     def _count(self) -> dict[str, object]:
         cpu_s = round(time.process_time() - self.cpu_from, 3)
         count = {"requests": self.requests, "bytes": self.bytes, "by_folder": dict(self.by_folder)}
+        count["bytes_again"] = self.bytes_again
         return count | {"server_cpu_s": cpu_s, "server_late_s": round(self.late_s, 3)}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +90,9 @@ class SlowFileServer:
     async def _answer(
         self, writer: asyncio.StreamWriter, line: Link, method: str, path: str, wanted: str | None
     ) -> None:
-        if path == "/?reset":
+        if path in {"/?reset", "/?forget"}:
+            if path == "/?forget":
+                self._forget()
             body = json.dumps(self._count()).encode()
             self._begin_count()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
@@ -94,6 +121,7 @@ class SlowFileServer:
             stream.seek(start)
             while start < stop:
                 piece = stream.read(min(self._piece_bytes, stop - start))
+                self.bytes_again += self._sent[file].add(start, start + len(piece))
                 start += len(piece)
                 self.bytes += len(piece)
                 self.by_folder[folder] += len(piece)

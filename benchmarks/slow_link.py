@@ -123,7 +123,7 @@ def slow_server(folder: Path, profile: Profile) -> Iterator[str]:
         server.wait()
 
 
-def counted(url: str) -> dict[str, Any]:
-    """What the server has sent since this was asked last."""
-    with urllib.request.urlopen(f"{url}/?reset", timeout=10) as answer:
+def counted(url: str, *, forget: bool = False) -> dict[str, Any]:
+    """What the server has sent since this was asked last, and how much of that again; or let all of it be new."""
+    with urllib.request.urlopen(f"{url}/?{'forget' if forget else 'reset'}", timeout=10) as answer:
         return json.load(answer)
