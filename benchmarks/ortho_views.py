@@ -5,9 +5,9 @@
 A volume of 500 x 960 x 928 float32, a mask and 1,000 picks, written as the portal writes them, behind a loopback
 server that is as far away and as narrow as a profile says. Each measurement is a new process with a window of
 1280 x 800 and empty caches: the volume is opened, the views are, and the cursor moves at 30 steps a second along z,
-along y, along x, and in the XZ plane, as a drag does; and a second time over the same places. What is sent then is what
-the first time was too fast for; what had been sent before is counted apart: the beginnings of answers that nobody waited
-for any more. ``viewer alone`` moves the same way along z without further planes: the floor. Needs a display;
+along y, along x, and in the XZ plane, as a drag does; and a second time over the same places. What is sent then is
+what the first time was too fast for; what had been sent before is counted apart: beginnings of answers that nobody
+waited for any more. ``viewer alone`` moves the same way along z without further planes: the floor. Needs a display;
 ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
 """
 
