@@ -123,7 +123,7 @@ class _Parser:
             raise _odd(self._peek())
         if self._takes("contains"):
             part = self._next().text.lower()
-            return lambda table: np.array([part in str(value).lower() for value in table[name].tolist()], dtype=bool)
+            return lambda table: _contains(table[name], part) & ~is_missing(table[name])
         if self._takes("in"):
             low = self._number(name)
             if self._next().kind != "dots":
@@ -138,7 +138,7 @@ class _Parser:
             raise _odd(token)
         if token.text in {"=", "==", "!="}:
             wanted, is_same = self._next().text, token.text != "!="
-            return lambda table: _equal(table[name], wanted) == is_same
+            return lambda table: (_equal(table[name], wanted) == is_same) & ~is_missing(table[name])
         limit = self._number(name)
         compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}[token.text]
         return lambda table: np.asarray(compare(_numbers(table[name], name), limit), dtype=bool)
@@ -218,6 +218,10 @@ def _equal(column: NDArray[Any], wanted: str) -> Mask:
         except ValueError:
             pass
     return np.array([str(value).lower() == wanted.lower() for value in column.tolist()], dtype=bool)
+
+
+def _contains(column: NDArray[Any], part: str) -> Mask:
+    return np.array([part in str(value).lower() for value in column.tolist()], dtype=bool)
 
 
 def _tokens(text: str) -> list[_Token]:
