@@ -39,6 +39,13 @@ def test_each_has_a_colour_and_a_symbol_of_its_own():
     assert len({color for color, _ in LOOKS.values()}) == len({symbol for _, symbol in LOOKS.values()}) == 3
 
 
+def test_points_that_outline_instances_are_told_apart_by_colour_too():
+    clouds = [picks.changed(instance_ids=np.array([1, 2])) for picks in (A, B)]
+    layers = [Points(spec.data, **spec.options) for spec in comparison_layers(compare(*clouds, radius_angstrom=15))]
+
+    assert len({tuple(layer.face_color[0].tolist()) for layer in layers}) == 3
+
+
 def test_napari_makes_layers_of_them_also_of_empty_ones():
     for spec in comparison_layers(compare(A, B.take([], ""), radius_angstrom=15)):
         layer = Points(spec.data, **spec.options)

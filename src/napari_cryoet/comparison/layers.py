@@ -64,7 +64,10 @@ def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
     spec = points_spec(
         picks, common, name=name, color=_rgba(color), diameter_angstrom=diameter, spacing_angstrom=spacing
     )
-    return LayerSpec(spec.data, spec.options | {"symbol": symbol}, spec.kind)
+    looks: dict[str, Any] = {"symbol": symbol}
+    if picks.is_cloud:  # else each instance has a colour of its own
+        looks |= {"face_color": list(_rgba(color)), "border_color": list(_rgba(color))}
+    return LayerSpec(spec.data, spec.options | looks, spec.kind)
 
 
 def _about(picks: Picks) -> dict[str, Any]:
