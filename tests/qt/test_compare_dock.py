@@ -421,6 +421,22 @@ class TestForEverybody:
         assert not dock.start.isEnabled()
         assert dock.message.text() == "The numbers below are of layers that aren't chosen any more."
 
+    def test_numbers_of_a_layer_that_went_while_they_were_counted_are_said_to_be_that(
+        self, qtbot, dock, viewer_model, two_sets, monkeypatch
+    ):
+        gate = threading.Event()
+
+        def wait(*args, **options):
+            gate.wait(30)
+            return compare(*args, **options)
+
+        monkeypatch.setattr(compare_dock, "compare", wait)
+        click(qtbot, dock.start)
+        viewer_model.layers.remove("mine")
+        gate.set()
+        qtbot.waitUntil(dock.results.isVisible, timeout=20_000)
+        assert dock.message.text() == "The numbers below are of layers that aren't chosen any more."
+
     def test_what_is_asked_and_what_is_answered_have_one_unit(self, qtbot, dock, two_sets):
         assert dock.form.radius.native.text() == "50.0 Å"
         ask(qtbot, dock)

@@ -154,6 +154,7 @@ class CompareDock(Dock):
         self.comparison, self._compared = comparison, self._asked
         self._shown = {}
         self.results.show_comparison(comparison)
+        self.message.setText(self._about_pair())  # a layer may have gone meanwhile
         self._set_state()
 
     def _on_form(self) -> None:
@@ -161,9 +162,13 @@ class CompareDock(Dock):
         pair = (self.form.a.value, self.form.b.value)
         if pair != self._pair:
             self._pair = pair
-            is_other = self.comparison is not None and pair != self._compared
-            self.message.setText("" if not is_other else _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW)
+            self.message.setText(self._about_pair())
         self._set_state()
+
+    def _about_pair(self) -> str:
+        """That the numbers which are shown aren't of what is chosen; empty where they are."""
+        is_other = self.comparison is not None and self._pair != self._compared
+        return "" if not is_other else _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW
 
     def _on_failed(self, error: CryoETError) -> None:
         self.message.setText(str(error) + (f"\n{error.details}" if isinstance(error, UnexpectedError) else ""))
