@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import threading
 import warnings
@@ -243,6 +244,21 @@ class TestShowing:
             link.show_annotation(make_run_page(files=[file]), file)
 
         assert "line 1" in heard.args[1]
+
+    def test_a_tomogram_of_another_alignment_says_what_of_the_shown_does_not_fit_it(
+        self, qtbot, world, link, open_tomogram, show
+    ):
+        open_tomogram(world.first)
+        show(world.first, ShapeType.ORIENTED_POINT)
+        show(world.second, ShapeType.POINT)
+        there = file_of(world.first, ShapeType.ORIENTED_POINT).alignment_id
+        other = dataclasses.replace(world.first.tomograms[0], id=77, alignment_id=there + 1)
+        with qtbot.waitSignal(link.remarked) as heard:
+            link.open_tomogram(world.first, other)
+
+        assert heard.args[1].startswith("“TS_026 · fatty acid synthase")
+        assert f"was made on another alignment (AL-{there})" in heard.args[1]
+        assert heard.args[1].endswith(f"the positions don't fit this tomogram (AL-{there + 1}).")
 
 
 class TestNothingHalf:
