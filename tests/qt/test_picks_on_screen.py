@@ -159,6 +159,22 @@ class TestWhoseTheyAre:
         assert len(link_of(own).picks) == 3
         assert not dock.use.isVisible()
 
+    def test_ones_own_points_that_become_picks_show_in_the_slab(self, qtbot, viewer, dock):
+        slabs_of(viewer).show_picks(40)
+        own = viewer.add_points(PLACES, name="mine", **WORLD)
+        viewer.dims.set_current_step(0, 26)
+        qtbot.waitUntil(lambda: dock.layer is own and dock.use.isVisible())
+        qtbot.mouseClick(dock.use, Qt.MouseButton.LeftButton)
+
+        assert len(own._view_size) == 3
+
+    def test_ones_own_points_that_are_nowhere_can_not_become_picks(self, qtbot, viewer, dock):
+        own = viewer.add_points([*PLACES, [np.nan] * 3], name="stray", **WORLD)
+        qtbot.waitUntil(lambda: dock.layer is own and dock.use.isVisible())
+        qtbot.mouseClick(dock.use, Qt.MouseButton.LeftButton)
+
+        assert dock.size_remark.text() == "stray can't be used as picks: points_zyx must be finite."
+
     def test_undo_and_redo_say_what_they_would_do(self, qtbot, viewer, dock):
         points = add_picks(viewer)
         points.remove([0])

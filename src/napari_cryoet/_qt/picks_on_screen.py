@@ -322,9 +322,15 @@ class PicksOnScreen(Dock):
         self.table.refresh()
 
     def _on_use(self) -> None:
-        if self._layer is not None:
+        if self._layer is None:
+            return
+        try:
             link_of(self._layer)
-            self.refresh()
+        except ValueError as error:  # as points that are nowhere
+            self._tell(self.size_remark, plain(f"{self._layer.name} can't be used as picks: {error}."))
+            return
+        self._slabs.show_picks(self._slabs.picks_nm)  # in this layer too
+        self.refresh()
 
     def _on_undo(self) -> None:
         if self._link is not None:
