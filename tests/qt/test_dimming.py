@@ -57,3 +57,12 @@ def test_colours_that_do_not_fit_the_rows_yet_are_left_alone():
     holder.part.show(np.arange(4), np.array([1]))
 
     np.testing.assert_array_equal(holder.colors, BASE)
+
+
+def test_a_copy_of_what_is_dim_is_not_dim():
+    holder = Holder()
+    holder.part.show(IDS, np.array([1, 3]))
+    holder.colors = np.vstack([holder.colors, holder.colors[[1, 2]], [[0.1, 0.2, 0.3, 0.4]]]).astype(np.float32)
+    holder.part.show(np.arange(8), np.array([1, 3]))
+
+    np.testing.assert_allclose(holder.colors[5:], [BASE[1], BASE[2], [0.1, 0.2, 0.3, 0.4]], atol=1e-6)

@@ -3,17 +3,19 @@
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 from napari.layers import Image, Points, Shapes, Vectors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_cryoet._qt import measuring
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
@@ -552,6 +554,9 @@ def test_a_file_that_can_not_be_saved_is_said(dock, store, qtbot):
 
     qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text, timeout=LONG_MS)
     store.folder.unlink()
+    dock.sheet.select([2])
+    dock.judge(Verdict.KEPT)
+    qtbot.waitUntil(lambda: dock.notice.text == "What could not be saved is saved now.", timeout=LONG_MS)
 
 
 def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):
@@ -683,3 +688,196 @@ def test_nothing_is_squeezed_in_a_low_dock(dock, qtbot):
     rows = [dock.controls.points, dock.controls.image, dock.controls.side, dock.controls.plane, dock.controls.order]
     tops = [row.mapTo(dock.controls, row.rect().topLeft()).y() for row in [*rows, dock.controls.filter]]
     assert min(np.diff(tops)) >= dock.controls.side.height()
+
+
+def sort_by(dock, name):
+    dock.controls.order.setCurrentIndex(dock.controls.order.findData(name))
+
+
+def delete(viewer, *rows):
+    layer = viewer.layers["ribosomes"]
+    layer.selected_data = set(rows)
+    layer.remove_selected()
+
+
+def test_the_keys_stay_at_their_pick_when_others_are_deleted_and_go_on_when_it_is(dock, press, viewer, qtbot):
+    dock.sheet.go_to(5)
+    delete(viewer, 1, 2)
+    assert len(dock.review.picks) == 8
+    press(Qt.Key.Key_K)
+    assert dock.review.decisions.ids(Verdict.KEPT).tolist() == [5]
+
+    delete(viewer, dock.sheet.currentIndex().row())
+    press(Qt.Key.Key_X)
+    assert dock.review.decisions.ids(Verdict.REJECTED).tolist() == [6]
+
+
+def test_the_sheet_shows_the_picks_that_are_left_while_these_are_measured_anew(dock, press, viewer, qtbot, monkeypatch):
+    sort_by(dock, "density")
+    dock.controls.direction.click()
+    qtbot.waitUntil(lambda: dock.review.order.column == "density", timeout=LONG_MS)
+    dock.sheet.go_to(0)  # pick 9 is the densest
+    gate, densities_at = threading.Event(), measuring.densities_at
+
+    def wait(*args, **options):
+        gate.wait(30)
+        return densities_at(*args, **options)
+
+    monkeypatch.setattr(measuring, "densities_at", wait)
+    resets = []
+    dock.model.modelReset.connect(lambda: resets.append(dock.model.rowCount()))
+    delete(viewer, 0, 1)
+    qtbot.waitUntil(lambda: dock.status.label.text() == "Measuring picks…", timeout=LONG_MS)
+    assert resets == [8]
+    press(Qt.Key.Key_K)
+    assert dock.review.decisions.ids(Verdict.KEPT).tolist() == [9]
+
+    gate.set()
+    qtbot.waitUntil(lambda: dock.review.order.column == "density", timeout=LONG_MS)
+    assert dock.review.shown_ids.tolist() == list(range(9, 1, -1))
+    assert dock.sheet.selected_places == [0]
+
+
+def test_density_is_that_of_the_particle_however_wide_crops_are(dock, qtbot):
+    sort_by(dock, "density")
+    qtbot.waitUntil(lambda: "density" in dock.review.columns, timeout=LONG_MS)
+    before = dock.review.columns["density"]
+    dock.controls.side.setValue(40)
+    qtbot.waitUntil(lambda: dock.feed.frame.side_angstrom == 400, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "density" in dock.review.columns, timeout=LONG_MS)
+
+    np.testing.assert_array_equal(dock.review.columns["density"], before)
+
+
+def test_without_a_volume_what_takes_one_is_said_and_the_nearest_pick_is_found_all_the_same(dock, viewer, qtbot):
+    viewer.layers.remove("volume")
+    qtbot.waitUntil(lambda: dock.image is None, timeout=LONG_MS)
+    sort_by(dock, "density")
+    assert dock.review.order.column == ""
+    assert dock.status.label.text() == "Not sorted by density: that isn't measured."
+    qtbot.keyClicks(dock.controls.filter, "edge_nm > 3")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert dock.controls.filter_problem.text() == "edge_nm is measured in a tomogram: choose one above."
+
+    dock.controls.filter.setText("nearest_nm in 9..11")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert dock.model.rowCount() == 10
+    sort_by(dock, "nearest_nm")
+    assert dock.review.order.column == "nearest_nm"
+    assert "Not sorted" not in dock.status.label.text()
+
+
+def test_a_flight_takes_the_sliders_along_the_plane_too_so_that_other_planes_follow(dock, viewer):
+    dock.fly_to(7)
+
+    np.testing.assert_allclose(viewer.dims.point, POINTS[7] * SPACING)
+
+
+def test_kept_picks_of_a_layer_that_was_moved_are_where_the_viewer_shows_them(dock, viewer, tmp_path, qtbot):
+    layer = viewer.layers["ribosomes"]
+    layer.translate = (0, 0, 5 * SPACING)
+    layer.affine = np.diag([1.0, 1, 1, 1]) + np.array([[0] * 4, [0, 0, 0, 3 * SPACING], [0] * 4, [0] * 4])
+    dock.sheet.select([1, 2])
+    dock.judge(Verdict.KEPT)
+    dock.results.add_layer(Verdict.KEPT)
+    shown = [layer.data_to_world(layer.data[row]) for row in (1, 2)]
+    kept = viewer.layers["ribosomes · kept 2"]
+    np.testing.assert_allclose([kept.data_to_world(place) for place in kept.data], shown)
+
+    with qtbot.waitSignal(dock.results.told, timeout=LONG_MS):
+        dock.results.export_kept(tmp_path / "kept.ndjson")
+    np.testing.assert_allclose(read_picks(tmp_path / "kept.ndjson").positions_angstrom_zyx, shown)
+    layer.affine = np.eye(4)
+    layer.rotate = 30
+    with qtbot.waitSignal(dock.results.failed, timeout=LONG_MS) as failed:
+        dock.results.export_kept(tmp_path / "turned.ndjson")
+    assert "rotated or sheared" in str(failed.args[0])
+
+
+def test_what_can_not_be_saved_is_kept_and_stays_said_while_another_layer_is_reviewed(
+    dock, press, viewer, store, qtbot, monkeypatch
+):
+    def refuse(*_args):
+        raise CryoETError("The review can't be saved: Read-only file system.")
+
+    other = viewer.add_points(POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other")
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "save", refuse)
+        press(Qt.Key.Key_K)
+        dock.review_layer(other)
+        qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text, timeout=LONG_MS)
+        assert dock.notice.isVisible()
+        dock.review_layer(viewer.layers["ribosomes"])
+        assert letters(dock) == "K---------"
+        dock.review_layer(other)
+    dock.review_layer(viewer.layers["ribosomes"])
+
+    assert letters(dock) == "K---------"
+    assert Review(dock.review.picks, dock.review.subject, SessionStore(store.folder)).counts.kept == 1
+
+
+def test_a_reject_that_was_deleted_looks_as_before_when_it_comes_back_after_the_review(dock, press, viewer):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    press(Qt.Key.Key_X)
+    delete(viewer, 0)
+    dock.close_down()
+    link_of(layer).undo()
+
+    assert same(looks_of(layer), before)
+
+
+def test_a_pick_that_is_added_beside_a_reject_is_not_dim(dock, press, viewer, qtbot):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    press(Qt.Key.Key_X)
+    dock.fly_to(0)  # which selects it
+    layer.add([[12.0, 30.0, 30.0]])
+    assert len(dock.review.picks) == 11
+    for now, was in zip(looks_of(layer), before, strict=True):
+        np.testing.assert_allclose(now[10], was[0], atol=1e-6)
+
+
+def test_a_pick_that_is_added_after_the_review_while_a_reject_is_selected_is_not_dim(dock, press, viewer):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    press(Qt.Key.Key_X)
+    dock.fly_to(0)
+    dock.close_down()
+    assert same(looks_of(layer), before)
+    layer.add([[12.0, 33.0, 30.0]])
+    for now, was in zip(looks_of(layer), before, strict=True):
+        np.testing.assert_allclose(now[10], was[0], atol=1e-6)
+
+
+def test_layers_without_a_unit_say_what_lengths_hold_for(dock, viewer):
+    plain = viewer.add_points(POINTS, name="plain")
+    dock.review_layer(plain)
+    assert "Nothing says in which unit" in dock.empty.text()
+    dock.review_layer(viewer.layers["ribosomes"])
+    assert not dock.empty.isVisible()
+
+
+def test_a_table_with_missing_values_of_pandas_own_types_can_be_reviewed(dock, viewer, qtbot):
+    features = pd.DataFrame(
+        {
+            "class": pd.array([1, None, 3, 4, 5, 6, 7, 8, 9, 10], dtype="Int64"),
+            "by": pd.array(["me", None, *["you"] * 8], dtype="string[python]"),
+            "good": pd.array([True, None, *[False] * 8], dtype="boolean"),
+        }
+    )
+    theirs = viewer.add_points(POINTS, features=features, name="theirs")
+    dock.review_layer(theirs)
+    for name in features:
+        sort_by(dock, name)
+        assert dock.review.order.column == name
+        assert dock.review.n_unsorted == 1
+    dock.controls.filter.setText("class > 3 and by = you")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert dock.review.shown_ids.tolist() == list(range(3, 10))
+    theirs.features.loc[4, "class"] = 2
+    theirs.selected_data = {0}
+    theirs.remove_selected()
+    assert len(dock.review.picks) == 9
+    assert link_of(theirs).undo()
+    assert len(dock.review.picks) == 10

@@ -262,3 +262,53 @@ def test_decisions_survive_a_process_that_is_killed(tmp_path, picks):
 
     assert resumed.counts.judged == 6
     assert [resumed.verdict(row).letter for row in range(7)] == ["X", "K", "X", "K", "X", "K", ""]
+
+
+def test_a_decision_about_a_pick_that_was_deleted_holds_where_the_picks_come_from(review, picks, store):
+    review.judge([1, 5], Verdict.REJECTED)
+    review.judge([6], Verdict.KEPT)
+    review.set_picks(picks.take([0, 2, 3, 4, 6, 7, 8, 9]))
+    review.save()
+
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [again.verdict(row).letter for row in (1, 5, 6)] == ["X", "X", "K"]
+    assert again.remark == "Resumed 3 decisions of an earlier review."
+
+    review.undo()
+    review.undo()  # of picks that are gone
+    review.save()
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).counts.judged == 0
+
+
+def test_a_pick_that_was_deleted_and_moved_before_and_comes_back_is_written_once(review, picks, store):
+    review.judge([1, 5], Verdict.KEPT)
+    review.set_picks(picks.take([0, 2, 3]))
+    review.set_picks(picks.take([0, 2]))
+    review.set_picks(picks)
+    review.save()
+
+    assert len(store.path_of(SUBJECT).read_text().splitlines()) == 3
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).counts.kept == 2
+
+
+def test_a_pick_that_is_deleted_in_one_window_keeps_its_decision_in_the_other(picks, store):
+    joined = []
+    one = Review(picks, SUBJECT, store)
+    two = Review(picks, SUBJECT, SessionStore(store.folder), joined=joined.append)
+    one.judge([1, 2], Verdict.KEPT)
+    one.save()
+    two.judge([5], Verdict.KEPT)
+    two.save()
+    two.adopt(joined.pop())
+    one.set_picks(picks.take([0, 3, 4, 5, 6, 7, 8, 9]))
+    one.judge([0], Verdict.REJECTED)
+    one.save()
+    two.judge([2], Verdict.REJECTED)  # which is gone in the first window
+    two.save()
+    two.adopt(joined.pop())
+    assert [two.verdict(row).letter for row in (0, 1, 2, 5)] == ["X", "K", "X", "K"]
+
+    one.judge([1], Verdict.KEPT)
+    one.save()
+    resumed = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [resumed.verdict(row).letter for row in (0, 1, 2, 3, 5)] == ["X", "K", "X", "K", "K"]

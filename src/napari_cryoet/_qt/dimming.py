@@ -57,12 +57,32 @@ class DimmedColors:
         self._shown = colors[self._rows]
         self._changed()
 
+    def undimmed(self, row_ids: Ids, colors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Colours of rows as they were before they were dimmed."""
+        if not len(self._ids):
+            return colors
+        _, rows, which = np.intersect1d(row_ids, self._ids, return_indices=True)
+        found = np.array(colors)
+        found[rows] = _undimmed(found[rows], self._shown[which], self._base[which])
+        return found
+
+    def brightened(self, colors: NDArray[np.float64], atol: float = 1e-6) -> NDArray[np.float64]:
+        """Colours, of whatever it is, with what dim picks have replaced by what these had before."""
+        shown, first = np.unique(self._shown, axis=0, return_index=True)
+        found = np.array(colors)
+        for row, color in enumerate(found):
+            alike = np.flatnonzero(np.isclose(shown, color, rtol=0, atol=atol).all(axis=1))
+            if len(alike):
+                found[row] = self._base[first[alike[0]]]
+        return found
+
     def _give_back(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
         """Undo the dimming in whatever is as we left it, channel by channel."""
         rows, which = self._rows, np.arange(len(self._rows))
         if not np.array_equal(row_ids, self._row_ids):
             _, rows, which = np.intersect1d(row_ids, self._ids, return_indices=True)
             self._recall(colors, row_ids)
+            self._brighten_copies(colors, row_ids)
         colors[rows] = _undimmed(colors[rows], self._shown[which], self._base[which])
 
     def _recall(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
@@ -72,6 +92,12 @@ class DimmedColors:
         for row in np.flatnonzero(np.isin(row_ids, list(self._gone))):
             base, shown = self._gone.pop(int(row_ids[row]))
             colors[row] = _undimmed(colors[row], shown, base)
+
+    def _brighten_copies(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
+        """What a person adds or pastes has the colour of what is selected: of a dim pick, that which it had before."""
+        fresh = np.flatnonzero(~np.isin(row_ids, self._row_ids))
+        if len(fresh) and len(self._ids):
+            colors[fresh] = self.brightened(colors[fresh])
 
 
 def _undimmed(now: NDArray[np.float64], shown: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:

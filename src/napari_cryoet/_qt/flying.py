@@ -10,6 +10,8 @@ from napari.components import ViewerModel
 def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
     """Show a place in the middle, at the zoom that there is.
 
+    In 2D all sliders go there, also those along the plane: whatever shows other planes follows them.
+
     Parameters
     ----------
     world
@@ -19,8 +21,7 @@ def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
     first = dims.ndim - len(world)
     point = list(dims.point)
     point[first:] = [float(part) for part in world]
-    steps = {axis: point[axis] for axis in dims.not_displayed if axis >= first}
-    if steps:
-        dims.set_point(tuple(steps), tuple(steps.values()))
+    if any(axis >= first for axis in dims.not_displayed):
+        dims.set_point(tuple(range(first, dims.ndim)), point[first:])
     center = [point[axis] for axis in dims.displayed]
     viewer.scene.camera.center = (*(0.0,) * (3 - len(center)), *center)

@@ -49,7 +49,7 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     places = np.asarray(layer.data, dtype=np.float64)
     features = layer._feature_table.values  # what `features` gives, without letting it be known that it was asked for
-    columns = {str(name): np.asarray(features[name]) for name in features}
+    columns = {str(name): values_of(features[name]) for name in features}
     row_ids = columns.pop(PICK_ID, None)
     known = layer.metadata.get(PICKS_KEY)
     if not isinstance(known, Picks):
@@ -69,6 +69,23 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     )
 
 
+def values_of(column: Any) -> NDArray[Any]:
+    """A column of a layer's table; what is missing in pandas' own types is NaN among numbers, else None.
+
+    Their NA can neither be compared nor be told from a value by `bool`.
+    """
+    if type(getattr(column.dtype, "na_value", None)).__name__ != "NAType":
+        return np.asarray(column)
+    missing = np.asarray(column.isna(), dtype=bool)
+    if column.dtype.kind not in "iuf":
+        values = np.array(column.to_numpy(dtype=object))
+        values[missing] = None
+        return values
+    if missing.any():
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    return np.asarray(column.to_numpy(dtype=column.dtype.numpy_dtype))
+
+
 def shows(layer: Points, picks: Picks) -> bool:
     """Whether a layer shows just these picks, as far as its rows say it; quicker than to read them."""
     features = layer._feature_table.values
@@ -76,7 +93,7 @@ def shows(layer: Points, picks: Picks) -> bool:
     if len(layer.data) != len(picks) or set(columns) != {str(name) for name in features}:
         return False
     return np.array_equal(layer.data, picks.points_zyx) and all(
-        same_values(np.asarray(features[name]), np.asarray(column)).all() for name, column in columns.items()
+        same_values(values_of(features[name]), np.asarray(column)).all() for name, column in columns.items()
     )
 
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.picks import Picks
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.density import densities_at
-from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order, measured
+from napari_cryoet.review.ordering import DENSITY, MEASURED, NEAREST, Order, measured, nearest_distances
 from napari_cryoet.review.review import Review
 
 TASK: Final = "review measure"
@@ -40,6 +41,8 @@ class Measuring(QObject):
 
         Parameters
         ----------
+        reader
+            Of the volume; without one, only how far the nearest other pick is can be measured.
         diameter_angstrom
             Of the ball that density is measured in.
         """
@@ -48,31 +51,42 @@ class Measuring(QObject):
         if review is None:
             return
         review.forget_measured()
-        if reader is not None and len(review.picks) <= _AT_ONCE:
-            review.set_measured(_places(reader))
+        if self._can_measure(NEAREST) and len(review.picks) <= _AT_ONCE:
+            review.set_measured(_places(review.picks, reader))
 
     def lacks(self, order: Order, filter_text: str) -> bool:
         """Whether something has to be measured first, which then begins; `done` tells when it is there."""
-        review, reader = self._review, self._reader
-        if review is None or reader is None:
-            return False
-        columns = review.columns
-        for name in (DENSITY, NEAREST, EDGE):
-            if (name == order.column or name in filter_text.lower()) and name not in columns:
-                self._measure(review, reader, name)
+        review = self._review
+        for name in () if review is None else self._unknown(order.column, filter_text):
+            if review is not None and self._can_measure(name):
+                self._measure(review, self._reader, name)
                 return True
         return False
+
+    def why_not(self, problem: str) -> str:
+        """What a filter lacks whose problem is that a column isn't there: a tomogram to measure it in; else empty."""
+        lacking = [name for name in MEASURED if f"“{name}”" in problem.lower() and not self._can_measure(name)]
+        return f"{lacking[0]} is measured in a tomogram: choose one above." if lacking else ""
 
     def stop(self) -> None:
         """Measure nothing any more."""
         self._tasks.stop(TASK)
 
-    def _measure(self, review: Review, reader: CropReader, name: str) -> None:
-        diameter = self._diameter_angstrom
+    def _unknown(self, column: str, filter_text: str) -> list[str]:
+        """What is asked for and can be measured, and isn't yet."""
+        known = {} if self._review is None else self._review.columns
+        return [name for name in MEASURED if (name == column or name in filter_text.lower()) and name not in known]
+
+    def _can_measure(self, name: str) -> bool:
+        has_places = self._review is not None and self._review.picks.spacing_angstrom is not None
+        return self._reader is not None or (name == NEAREST and has_places)
+
+    def _measure(self, review: Review, reader: CropReader | None, name: str) -> None:
+        picks, diameter = review.picks, self._diameter_angstrom
 
         def work(job: Job) -> dict[str, NDArray[Any]]:
-            if name != DENSITY:
-                return _places(reader)
+            if reader is None or name != DENSITY:
+                return _places(picks, reader)
 
             def tell(done: int, total: int) -> None:
                 job.say(done / max(total, 1), f"{done:,} of {total:,} picks")
@@ -86,6 +100,8 @@ class Measuring(QObject):
         self._tasks.run(TASK, work, then=then, failed=self.failed.emit, title="Measuring picks")
 
 
-def _places(reader: CropReader) -> dict[str, NDArray[Any]]:
+def _places(picks: Picks, reader: CropReader | None) -> dict[str, NDArray[Any]]:
+    if reader is None:
+        return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
     volume = reader.volume
     return measured(reader.points_zyx, volume.shapes[0], volume.spacing_zyx)

@@ -18,6 +18,7 @@ from napari_cryoet.review.volume import open_for_review
 #: How wide a crop is at first, in diameters of the particle.
 CROP_DIAMETERS: Final = 1.6
 DEFAULT_SIDE_NM: Final = 40.0
+_USUAL_ANGSTROM: Final = DEFAULT_SIDE_NM * 10 / CROP_DIAMETERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,17 @@ def diameter_angstrom(layer: Points) -> float:
     return size * float(np.mean(_grid(layer).step))
 
 
+def particle_angstrom(layer: Points) -> float:
+    """How large its particles are taken to be: as they are drawn, or as many particles are where that says nothing."""
+    try:
+        return diameter_angstrom(layer) or _USUAL_ANGSTROM
+    except CryoETError:
+        return _USUAL_ANGSTROM  # what is wrong is said when crops are cut
+
+
 def crop_side_nm(layer: Points) -> float:
     """How wide crops around its points are at first."""
-    try:
-        return round(diameter_angstrom(layer) / 10 * CROP_DIAMETERS) or DEFAULT_SIDE_NM
-    except CryoETError:
-        return DEFAULT_SIDE_NM  # what is wrong is said when crops are cut
+    return round(particle_angstrom(layer) / 10 * CROP_DIAMETERS) or DEFAULT_SIDE_NM
 
 
 def _grid(layer: Any) -> _Grid:
@@ -97,6 +103,11 @@ def _grid(layer: Any) -> _Grid:
         )
     units = [float((1 * unit).to("angstrom").magnitude) if _is_length(unit) else 1.0 for unit in layer.units]
     return _Grid(np.asarray(layer.scale) * units, np.asarray(layer.translate) * units)
+
+
+def lacks_unit(layer: Layer | None) -> bool:
+    """Whether a layer's scale is in pixels, so that nobody knows how wide its voxels are."""
+    return layer is not None and not all(map(_is_length, layer.units))
 
 
 def _is_length(unit: Any) -> bool:

@@ -71,6 +71,8 @@ class PicksLink(QObject):
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
         self._is_writing = self._will_look = False
+        #: How picks look but for what is done to them for a while, as dimming is: what comes back later shall look so.
+        self.true_looks: Callable[[Looks], Looks] = lambda looks: looks
         self._soon = single_shot(self, 0, self._settle_quietly)
         self._later = single_shot(self, _LOOK_AGAIN_MS, self._look)
         self._features_asked_for.connect(self._later.start)
@@ -184,7 +186,8 @@ class PicksLink(QObject):
             self._settle_quietly()
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
-            self._looks = Looks.of(layer, _ids(self._picks)) if len(self._picks) == len(layer.data) else None
+            is_known = len(self._picks) == len(layer.data)
+            self._looks = self.true_looks(Looks.of(layer, _ids(self._picks))) if is_known else None
 
     def _on_something(self, _event: Any = None) -> None:
         if not self._is_writing:
@@ -292,7 +295,7 @@ class PicksLink(QObject):
         ids, ids_before = _ids(picks), _ids(before)
         has_same_rows = np.array_equal(ids, ids_before)
         selected = ids_before[sorted(layer.selected_data)]
-        looks = None if has_same_rows else Looks.of(layer, ids_before)
+        looks = None if has_same_rows else self.true_looks(Looks.of(layer, ids_before))
         if looks is not None:
             self._bury(looks.take(~np.isin(ids_before, ids)))
             layer.selected_data.clear()

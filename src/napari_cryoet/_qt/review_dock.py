@@ -14,11 +14,20 @@ from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.measuring import Measuring
 from napari_cryoet._qt.orientation_display import active_points
-from napari_cryoet._qt.picks_in_volume import CROP_DIAMETERS, crop_side_nm, has_picks, offered, reader_for, volume_for
+from napari_cryoet._qt.picks_in_volume import (
+    crop_side_nm,
+    has_picks,
+    lacks_unit,
+    offered,
+    particle_angstrom,
+    reader_for,
+    volume_for,
+)
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
+from napari_cryoet.picks import Picks
 from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.decisions import Decisions, Verdict
@@ -52,6 +61,7 @@ class ReviewDock(ReviewScreen):
     """
 
     _save_failed = Signal(object)  # CryoETError, from the thread that saves
+    _saved_again = Signal()  # the same
     _joined = Signal(object, object)  # the same: the Subject, and Decisions with those of another window
 
     def __init__(self, napari_viewer: napari.Viewer, *, store: SessionStore | None = None) -> None:
@@ -61,7 +71,9 @@ class ReviewDock(ReviewScreen):
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self.review: Review | None = None
+        self._unsaved: list[Review] = []  # that ended while they could not be saved
         self._told = ""  # what the last key did
+        self._complaint = ""  # about what could not be saved
         self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
@@ -98,7 +110,7 @@ class ReviewDock(ReviewScreen):
         if layer is not None:
             self._begin(layer)
         self._list_layers()
-        self.show_review(self.review, self._reader, has_image=self._image is not None)
+        self._show_review()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """End the review."""
@@ -137,15 +149,14 @@ class ReviewDock(ReviewScreen):
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
             subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
-            joined = partial(self._joined.emit, subject)
-            review = Review(reviewed.picks, subject, self._store, failed=self._save_failed.emit, joined=joined)
+            review = self._review_of(reviewed.picks, subject)
         except CryoETError as error:
             self.notice.show_error(error)
             return
         self._layer, self.review = reviewed, review
         reviewed.changed.connect(self._on_picks_changed)
         reviewed.selected.connect(self._on_selected_in_viewer)
-        if review.remark:
+        if review.remark and not self._unsaved:  # what could not be saved matters more
             (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
         self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
         self.controls.set_looks(self.controls.looks.recalled(review.view, crop_side_nm(layer)))
@@ -155,8 +166,19 @@ class ReviewDock(ReviewScreen):
         self._recut()
         self._show_decisions()
 
+    def _review_of(self, picks: Picks, subject: Subject) -> Review:
+        """The one that could not be saved yet, if there is one; else what is in its file."""
+        for review in self._unsaved:
+            if review.subject.key == subject.key:
+                review.set_picks(picks)
+                return review
+        failed, recovered = self._save_failed.emit, self._saved_again.emit
+        joined = partial(self._joined.emit, subject)
+        return Review(picks, subject, self._store, failed=failed, recovered=recovered, joined=joined)
+
     def _end(self) -> None:
-        """Save and let go of the layer."""
+        """Save and let go of the layer; what can't be saved is kept, and stays said."""
+        self.notice.hide()
         self._recut_soon.stop()
         self._fly_soon.stop()
         self.measuring.use(None, None)
@@ -165,14 +187,13 @@ class ReviewDock(ReviewScreen):
         self.average.use(None, Cube(400))
         self.model.set_review(None)
         self.results.use(None, None)
-        if self.review is not None:
-            self.review.save()
+        ended = [] if self.review is None or self.review in self._unsaved else [self.review]
+        self._unsaved = [review for review in (*self._unsaved, *ended) if not review.save()]
         if self._layer is not None:
             self._layer.close()
             self._layer.deleteLater()
         self._layer = self._reader = self.review = None
         self._told = ""
-        self.notice.hide()
 
     # what is looked at
 
@@ -196,7 +217,7 @@ class ReviewDock(ReviewScreen):
         if self._reader is not None and not had_volume:
             self.average.switch.setChecked(self._reader.volume.is_near)
         self.average.use(self._reader, Cube(side, looks.is_oriented))
-        self.measuring.use(review, self._reader, side / CROP_DIAMETERS)
+        self.measuring.use(review, self._reader, particle_angstrom(layer.layer))
         self._want_average()
         self._sort()
         self.sheet.look_again()
@@ -212,23 +233,21 @@ class ReviewDock(ReviewScreen):
                 self.model.set_review(review)  # as they stand, until it is measured
             self._show_status()
             return
-        place = self.sheet.currentIndex().row()
-        row = self.model.row_at(place) if 0 <= place < self.model.rowCount() else None
+        here = self.pick_here
         try:
             review.look_at(order, text)
         except CryoETError as error:
-            self.controls.set_filter_problem(str(error))
+            self.controls.set_filter_problem(self.measuring.why_not(str(error)) or str(error))
             return
         self.controls.set_filter_problem("")
         self._told = ""
-        self.model.set_review(review)
-        here = None if row is None else self.model.place_of(row)
-        if here is None:  # so that the first key judges something
-            here = review.next_undecided(-1, 1)
-        if here is not None:
-            self.sheet.go_to(here)
+        self.show_picks(review, here)
         self.show_counts(review)
         self._show_status()
+
+    def _show_review(self) -> None:
+        is_unitless = lacks_unit(self.layer) or lacks_unit(self._image)
+        self.show_review(self.review, self._reader, has_image=self._image is not None, is_unitless=is_unitless)
 
     # judging
 
@@ -329,7 +348,8 @@ class ReviewDock(ReviewScreen):
         self.results.told.connect(self.notice.show_news)
         for part in (self.measuring, self.average, self.results):
             part.failed.connect(self._on_failed)
-        self._save_failed.connect(self._on_failed)
+        self._save_failed.connect(self._on_save_failed)
+        self._saved_again.connect(self._on_saved_again)
         self._joined.connect(self._on_joined)
         self.tasks.unhandled.connect(self._on_failed)
         self._grid_watch.changed.connect(self._on_grid)
@@ -349,21 +369,23 @@ class ReviewDock(ReviewScreen):
     def _on_image_chosen(self, image: Image | None) -> None:
         self._image, self._reader = image, None
         self._recut()
-        self.show_review(self.review, self._reader, has_image=image is not None)
+        self._show_review()
 
     def _on_grid(self) -> None:
         if self._reader is None:
             self.notice.hide()  # a complaint about where they lay
         self._recut()
-        self.show_review(self.review, self._reader, has_image=self._image is not None)
+        self._show_review()
 
     def _on_picks_changed(self) -> None:
         if self.review is None or self._layer is None:
             return
+        place, here = self.sheet.currentIndex().row(), self.pick_here
         self.review.set_picks(self._layer.picks)
+        self.show_picks(self.review, here, or_else=place)  # now: rows are other picks, and sorting may take a while
         self.controls.set_columns(self.review.picks.table())
         self._recut()
-        self.show_review(self.review, self._reader, has_image=self._image is not None)
+        self._show_review()
         self._show_decisions()
 
     def _on_joined(self, subject: Subject, joined: Decisions) -> None:
@@ -389,6 +411,14 @@ class ReviewDock(ReviewScreen):
         else:
             self.notice.show_error(error)
         self._show_status()
+
+    def _on_save_failed(self, error: CryoETError) -> None:
+        self.notice.show_error(error)
+        self._complaint = self.notice.text
+
+    def _on_saved_again(self) -> None:
+        if self.notice.isVisible() and self.notice.text == self._complaint:
+            self.notice.show_news("What could not be saved is saved now.")
 
     def _show_status(self) -> None:
         self.show_status(self.review, self._told, is_measuring=self.measuring.is_running)

@@ -14,7 +14,9 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.asking import agrees_to_replace
 from napari_cryoet._qt.export_form import kept_picks_of
+from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks
 from napari_cryoet.picks import Picks
@@ -62,7 +64,7 @@ class ReviewResults(QWidget):
             kept_picks_of.pop(self._layer, None)
         self._layer, self._review = layer, review
         if layer is not None and review is not None:
-            kept_picks_of[layer] = lambda: kept_picks(review.picks, review.decisions)
+            kept_picks_of[layer] = lambda: kept_picks(placed_picks_of(layer), review.decisions)
         self.update_counts()
 
     def update_counts(self) -> None:
@@ -98,10 +100,14 @@ class ReviewResults(QWidget):
         overwrite: bool = False,
     ) -> None:
         """Write the kept picks, by default in the format that the name ends like; `told` or `failed` follows."""
-        review = self._review
-        if review is None:
+        review, layer = self._review, self._layer
+        if review is None or layer is None:
             return
-        picks = kept_picks(review.picks, review.decisions)
+        try:
+            picks = kept_picks(placed_picks_of(layer), review.decisions)
+        except ValueError as error:
+            self.failed.emit(SaveError(f"The kept picks can't be written: {error}."))
+            return
 
         def work(_job: Job) -> Written:
             return write_picks(picks, path, format=format, overwrite=overwrite, who=reviewer())
@@ -135,6 +141,9 @@ def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:
     common: dict[str, Any] = {
         "scale": tuple(layer.scale),
         "translate": tuple(layer.translate),
+        "rotate": np.array(layer.rotate),
+        "shear": np.array(layer.shear),
+        "affine": np.array(layer.affine.affine_matrix),
         "units": tuple(str(unit) for unit in layer.units),
         "axis_labels": tuple(layer.axis_labels),
         "metadata": {METADATA_KEY: about},

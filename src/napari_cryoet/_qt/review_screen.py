@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
@@ -38,6 +39,7 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
+NO_UNIT: Final = "Nothing says in which unit the scale of these layers is: lengths here hold if it is ångström."
 _LOWEST_SHEET_PX: Final = 120
 KEYS: Final = "Space: next undecided · Enter: fly · Ctrl+Z: undo"
 
@@ -98,7 +100,9 @@ class ReviewScreen(Dock):
         """Everything is usable down to this; large letters take more."""
         return QSize(max(320, super().minimumSizeHint().width()), 360)
 
-    def show_review(self, review: Review | None, reader: CropReader | None, *, has_image: bool) -> None:
+    def show_review(
+        self, review: Review | None, reader: CropReader | None, *, has_image: bool, is_unitless: bool
+    ) -> None:
         """Show what there is to judge, or say what is lacking."""
         is_outside = reader is not None and len(reader.points_zyx) > 0 and reader.n_inside == 0
         if review is None:
@@ -106,7 +110,7 @@ class ReviewScreen(Dock):
         elif not len(review.picks):
             words = EMPTY
         else:
-            words = NO_IMAGE if not has_image else ALL_OUTSIDE if is_outside else ""
+            words = NO_IMAGE if not has_image else ALL_OUTSIDE if is_outside else NO_UNIT if is_unitless else ""
         self.empty.setText(words)
         self.empty.setVisible(bool(words))
         for part in (self.sheet, self.average, self.verdicts, self.counts, self.progress, self.results, self.status):
@@ -114,6 +118,30 @@ class ReviewScreen(Dock):
         self.average.setEnabled(review is not None)
         self.verdicts.setEnabled(review is not None)
         self.show_counts(review)
+
+    @property
+    def pick_here(self) -> int | None:
+        """The id of the pick that the keys are at."""
+        place, review = self.sheet.currentIndex().row(), self.model.review
+        return int(review.ids[review.rows[place]]) if review is not None and 0 <= place < len(review.rows) else None
+
+    def show_picks(self, review: Review, pick_id: int | None, *, or_else: int = 0) -> None:
+        """Show the picks that are to be looked at now, and leave the keys at one of them.
+
+        Parameters
+        ----------
+        pick_id
+            Where the keys stay.
+        or_else
+            From which place on they go to the first undecided pick where that one isn't among them.
+        """
+        self.model.set_review(review)
+        rows = np.flatnonzero(review.ids == (-1 if pick_id is None else pick_id))
+        here = self.model.place_of(int(rows[0])) if len(rows) else None
+        if here is None:  # so that the first key judges something
+            here = review.next_undecided(or_else - 1)
+        if here is not None:
+            self.sheet.go_to(here)
 
     def show_counts(self, review: Review | None) -> None:
         """Say how far one is."""
@@ -146,6 +174,8 @@ class ReviewScreen(Dock):
             self.status.set_status(f"Reading {feed.n_waiting} crops…", can_stop=True)
         elif self.average.is_reading:
             self.status.set_status("Reading kept picks for the average…", can_stop=True)
+        elif review is not None and self.controls.sorting.column != review.order.column:
+            self.status.set_status(f"Not sorted by {self.controls.order.currentText()}: that isn't measured.")
         elif review is not None and review.n_unsorted:
             self.status.set_status(_unsorted_text(review.n_unsorted, len(review.rows)))
         else:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Points, Vectors
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
 from napari_cryoet._qt.flying import fly_to
 from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.point_looks import Looks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
 from napari_cryoet.picks import Picks
+
+#: napari tells colours in whole parts of 255.
+_HEX_STEP: Final = 1 / 255
 
 
 class ReviewedLayer(QObject):
@@ -52,6 +57,7 @@ class ReviewedLayer(QObject):
         self._is_ours = False
         self._recolor_soon = single_shot(self, 0, self._recolor)
         self._link.changed.connect(self._on_edited)
+        self._link.true_looks = self._true_looks
         layer.events.face_color.connect(self._on_color)
         layer.events.border_color.connect(self._on_color)
         layer.selected_data.events.items_changed.connect(self._on_selection)
@@ -61,11 +67,13 @@ class ReviewedLayer(QObject):
         """Follow the layer no more, and let it look as it did."""
         self._recolor_soon.stop()
         self._link.changed.disconnect(self._on_edited)
+        self._link.true_looks = lambda looks: looks
         layer = self.layer
         layer.events.face_color.disconnect(self._on_color)
         layer.events.border_color.disconnect(self._on_color)
         layer.selected_data.events.items_changed.disconnect(self._on_selection)
         self._viewer.layers.events.inserted.disconnect(self._on_color)
+        self._brighten_the_next()
         self.dim(np.empty(0, np.int64))
 
     def dim(self, ids: NDArray[np.int64]) -> None:
@@ -115,6 +123,23 @@ class ReviewedLayer(QObject):
                     part.show(row_ids, self._dimmed)
         finally:
             self._is_ours = False
+
+    def _true_looks(self, looks: Looks) -> Looks:
+        """How picks look where they aren't reviewed: they may come back after that."""
+        names = ("face_color", "border_color")
+        colors = {
+            name: part.undimmed(looks.ids, looks.values[name]) for name, part in zip(names, self._points, strict=True)
+        }
+        return Looks(looks.ids, looks.values | colors)
+
+    def _brighten_the_next(self) -> None:
+        """The colour that napari gives the next point is that of what was selected last, which may be dim."""
+        for name, part in zip(("current_face_color", "current_border_color"), self._points, strict=True):
+            (color,) = transform_color(getattr(self.layer, name))
+            (bright,) = part.brightened(np.array([color]), _HEX_STEP)
+            if not np.array_equal(bright, color):
+                with self.layer.block_update_properties():
+                    setattr(self.layer, name, bright)
 
     def _find_arrows(self) -> dict[Vectors, list[DimmedColors]]:
         """The layers of arrows that were made of the same picks."""

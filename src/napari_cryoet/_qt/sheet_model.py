@@ -126,4 +126,4 @@ def value_text(value: Any) -> str:
     """A value as short as it can be understood."""
     if isinstance(value, float | np.floating):
         return "–" if np.isnan(value) else f"{value:#.3g}".removesuffix(".")
-    return str(value) if value not in {None, ""} else "–"
+    return "–" if value is None or (isinstance(value, str) and not value) else str(value)

@@ -15,6 +15,7 @@ from napari_cryoet.review.filtering import is_missing, numbers_of
 NEAREST: Final = "nearest_nm"
 EDGE: Final = "edge_nm"
 DENSITY: Final = "density"
+MEASURED: Final = (DENSITY, NEAREST, EDGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class Review:
         Where reviews are kept.
     failed
         Told, on any thread, when the session could not be saved.
+    recovered
+        Told, on any thread, once it is saved all the same.
     joined
         Told, on any thread, what is decided in all when another window judged the same picks; see `adopt`.
 
@@ -68,9 +70,11 @@ class Review:
         store: SessionStore | None = None,
         *,
         failed: Callable[[CryoETError], None] = lambda _error: None,
+        recovered: Callable[[], None] = lambda: None,
         joined: Callable[[Decisions], None] = lambda _decisions: None,
     ) -> None:
         self._store, self._failed, self._joined = store or SessionStore(), failed, joined
+        self._recovered, self._is_behind = recovered, False
         self.picks, self.subject = picks, subject
         resumed = self._store.resume(subject, picks)
         self.decisions: Decisions = resumed.decisions
@@ -78,12 +82,13 @@ class Review:
         self.view: Mapping[str, Any] = resumed.view
         self.order, self.filter = Order(), _no_filter()
         self._elsewhere = resumed.elsewhere
+        self._ever = picks  # and those that were deleted since: a decision about one holds if it comes back
         self._step = 0  # counts what is done here
         self._touched: Mapping[int, int] = {}  # in which step each pick was judged here last
         self._saved_step = 0  # what was done until then is in the file; only who writes uses this
         self._in_file: tuple[Decisions, tuple[Rows, ...]] | None = None  # and this: what it holds, once others write it
         self._joined_at: dict[int, tuple[Decisions, int]] = {}  # what was told, and what step of ours is in it
-        self._saver: AutoSaver[_State] = AutoSaver(self._write, failed)
+        self._saver: AutoSaver[_State] = AutoSaver(self._write, self._on_unsaved)
         self._measured: dict[str, NDArray[Any]] = {}
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
 
@@ -92,8 +97,7 @@ class Review:
     @property
     def ids(self) -> NDArray[np.int64]:
         """Of all picks, in their own order."""
-        assert self.picks.ids is not None  # noqa: S101 - `Picks` makes them
-        return self.picks.ids
+        return _ids(self.picks)
 
     @property
     def shown_ids(self) -> NDArray[np.int64]:
@@ -150,7 +154,7 @@ class Review:
     def adopt(self, joined: Decisions) -> int:
         """Take over what is decided in all about picks that weren't judged here since; how many that changed."""
         _, step = self._joined_at.pop(id(joined), (joined, 0))
-        others = {i: joined[i] for i in self.ids.tolist() if self._touched.get(i, 0) <= step}
+        others = {i: joined[i] for i in _ids(self._ever).tolist() if self._touched.get(i, 0) <= step}
         others = {i: verdict for i, verdict in others.items() if verdict is not self.decisions[i]}
         if others:
             self.decisions = self.decisions.with_others(others)
@@ -184,7 +188,12 @@ class Review:
         self._measured.clear()
 
     def set_picks(self, picks: Picks) -> None:
-        """Go on with picks that were changed meanwhile: a decision stays with its pick's id, wherever it was moved."""
+        """Go on with picks that were changed meanwhile.
+
+        A decision stays with its pick's id, wherever that was moved, and is kept when it is deleted: where the picks
+        come from, it is still there.
+        """
+        self._ever = _with_gone(picks, self._ever)
         self.picks = picks
         self._measured.clear()
         try:
@@ -197,7 +206,7 @@ class Review:
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        state = _State(self.decisions, self._touched, self._step, self.picks, self._elsewhere, dict(self.view))
+        state = _State(self.decisions, self._touched, self._step, self._ever, self._elsewhere, dict(self.view))
         self._saver.put(state)
 
     def save(self) -> bool:
@@ -207,6 +216,13 @@ class Review:
     def _write(self, state: _State) -> None:
         with _WRITING, self._store.alone():
             self._write_joined(state)
+        if self._is_behind:
+            self._is_behind = False
+            self._recovered()
+
+    def _on_unsaved(self, error: CryoETError) -> None:
+        self._is_behind = True
+        self._failed(error)
 
     def _write_joined(self, state: _State) -> None:
         """Write what is decided in all: of two that judged a pick, what was saved last."""
@@ -243,6 +259,24 @@ class _State:
     picks: Picks
     elsewhere: tuple[Rows, ...]
     view: Mapping[str, Any]
+
+
+def _with_gone(picks: Picks, before: Picks) -> Picks:
+    """Picks, and behind them those of before that aren't among them any more, of which only the place counts."""
+    ids = _ids(picks)
+    gone = ~np.isin(_ids(before), ids)
+    if not gone.any():
+        return picks
+    return Picks(
+        np.concatenate([picks.points_zyx, before.points_zyx[gone]]),
+        picks.spacing_angstrom,
+        ids=np.concatenate([ids, _ids(before)[gone]]),
+    )
+
+
+def _ids(picks: Picks) -> NDArray[np.int64]:
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    return picks.ids
 
 
 def _no_filter() -> Filter:

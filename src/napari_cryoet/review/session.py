@@ -210,7 +210,8 @@ class SessionStore:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
             raise CryoETError(
-                f"The review can't be saved: {error.strerror}.", hint=f"Make room in {self.folder} and judge one more."
+                f"The review can't be saved: {error.strerror}.",
+                hint=f"Once {self.folder} can be written to, judge one more.",
             ) from error
         return path
 
