@@ -1,4 +1,5 @@
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,7 +8,16 @@ from napari_cryoet.review import autosave
 from napari_cryoet.review.autosave import AutoSaver
 
 
-def test_the_newest_value_is_saved_by_itself():
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is put on, however slow the machine is."""
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(autosave, "time", clock)
+    return clock
+
+
+def test_the_newest_value_is_saved_by_itself(clock):
     saved, is_done = [], threading.Event()
 
     def save(value):
@@ -17,8 +27,9 @@ def test_the_newest_value_is_saved_by_itself():
     saver = AutoSaver(save)
     for value in range(5):
         saver.put(value)
+    clock.now += 1
 
-    assert is_done.wait(10)
+    assert is_done.wait(30)
     assert saved == [4]
     assert autosave.LATEST_S < 1
 
@@ -31,7 +42,7 @@ def test_whoever_changes_without_rest_is_saved_all_the_same(monkeypatch):
     saver.put(1)
     saver.put(2)
 
-    assert is_done.wait(10)
+    assert is_done.wait(30)
 
 
 def test_flushing_saves_at_once_and_only_once():
@@ -44,7 +55,7 @@ def test_flushing_saves_at_once_and_only_once():
     assert saved == ["a"]
 
 
-def test_what_could_not_be_saved_is_said_and_tried_again():
+def test_what_could_not_be_saved_is_said_and_tried_again(clock):
     errors, saved = [], []
 
     def save(value):
@@ -61,7 +72,7 @@ def test_what_could_not_be_saved_is_said_and_tried_again():
     assert saved == ["a"]
 
 
-def test_a_newer_value_is_not_overwritten_by_an_older_one_that_failed():
+def test_a_newer_value_is_not_overwritten_by_an_older_one_that_failed(clock):
     saved = []
 
     def save(value):
@@ -78,10 +89,42 @@ def test_a_newer_value_is_not_overwritten_by_an_older_one_that_failed():
     assert saved == ["new"]
 
 
+def test_what_changed_while_a_save_failed_is_saved_by_itself(monkeypatch):
+    monkeypatch.setattr(autosave, "QUIET_S", 0)
+    is_saved = threading.Event()
+
+    def save(value):
+        if value == "old":
+            saver.put("new")
+            raise CryoETError("The disk is full.")
+        is_saved.set()
+
+    saver = AutoSaver(save)
+    saver.put("old")
+
+    assert is_saved.wait(30)
+
+
+def test_what_could_not_be_saved_is_not_tried_without_end(monkeypatch):
+    monkeypatch.setattr(autosave, "QUIET_S", 0)
+    tried, is_told = [], threading.Semaphore(0)
+
+    def save(value):
+        tried.append(value)
+        raise CryoETError("The disk is full.")
+
+    saver = AutoSaver(save, lambda _error: is_told.release())
+    for number, value in enumerate(["a", "b"]):
+        saver.put(value)
+        assert is_told.acquire(timeout=30)
+        assert not is_told.acquire(timeout=0.1)
+        assert tried == ["a", "b"][: number + 1]
+
+
 @pytest.mark.parametrize("count", [3])
 def test_it_goes_on_after_a_rest(count):
     done = threading.Semaphore(0)
     saver = AutoSaver(lambda _value: done.release())
     for value in range(count):
         saver.put(value)
-        assert done.acquire(timeout=10)
+        assert done.acquire(timeout=30)

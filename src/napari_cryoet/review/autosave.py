@@ -34,6 +34,7 @@ class AutoSaver(Generic[T]):
         self._save, self._failed = save, failed
         self._state, self._writing = threading.Condition(), threading.Lock()
         self._waiting: list[T] = []  # the newest value, if it isn't saved
+        self._refused: list[T] | None = None  # what was waiting when it could not be saved
         self._first_at = self._last_at = 0.0
         self._is_running = False
 
@@ -59,22 +60,19 @@ class AutoSaver(Generic[T]):
                     self._save(value)
             except CryoETError as error:
                 with self._state:
-                    self._waiting = self._waiting or waiting
+                    self._waiting, self._refused = self._waiting or waiting, waiting
                 self._failed(error)
                 return False
             return True
 
     def _run(self) -> None:
         while self._waits():
-            if not self.flush():
-                break
-        with self._state:
-            self._is_running = False
+            self.flush()
 
     def _waits(self) -> bool:
-        """Sleep until it is time to save; False where there is nothing to save any more."""
+        """Sleep until it is time to save; False where there is nothing that could be saved any more."""
         with self._state:
-            while self._waiting:
+            while self._waiting and self._waiting is not self._refused:
                 due = min(self._last_at + QUIET_S, self._first_at + LATEST_S) - time.monotonic()
                 if due <= 0:
                     return True
