@@ -71,6 +71,11 @@ class StreamServer:
             self._at_once -= 1
             self.bytes_sent += size
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request has come that is not answered yet."""
+        return self._at_once > 0
+
     def status_of(self, path: str) -> int | None:
         return next((status for pattern, status in self.statuses.items() if re.search(pattern, path)), None)
 

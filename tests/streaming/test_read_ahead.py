@@ -58,7 +58,7 @@ def spans(served):
 
 def settle(fetcher):
     """Wait until everything that is wanted has come."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while fetcher._traffic.flights or fetcher._traffic.wishes.count():
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
