@@ -240,7 +240,7 @@ class FaultServer:
 
     def silence(self, connection: socket.socket, request: Request) -> None:
         """Say nothing until the test ends."""
-        self._closing.wait(30)
+        self._closing.wait(100)
 
     def stalled(self, good: Behaviour) -> Behaviour:
         """Say nothing any more in the middle of the body."""
@@ -248,7 +248,7 @@ class FaultServer:
         def behave(connection: socket.socket, request: Request) -> None:
             head, body = _split(good, request)
             connection.sendall(head + body[: len(body) // 2])
-            self._closing.wait(30)
+            self._closing.wait(100)
 
         return behave
 

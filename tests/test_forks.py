@@ -26,7 +26,7 @@ pytestmark = [
 CONTENT = bytes(range(256)) * 100
 
 
-def is_true_in_a_child(question, timeout_s=10.0):
+def is_true_in_a_child(question, timeout_s=60.0):
     """Ask something in a forked process; one that doesn't come to an end is killed."""
     child = os.fork()
     if child == 0:
@@ -56,14 +56,20 @@ def test_no_connection_is_shared_with_the_parent():
         assert server.connections == 2
 
 
-def test_a_pyramid_is_read_with_threads_of_its_own(tmp_path):
+def test_a_pyramid_is_read_with_threads_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.streaming.fetcher._IDLE_S", 600.0)
+    later_s = 0.0
+    fetcher = Fetcher(MemoryCache(2**20), clock=lambda: time.monotonic() + later_s)
     values = np.random.default_rng(0).normal(size=(12, 270, 262)).astype("f4")
     write_pyramid(tmp_path / "a.zarr", values, 10.0)
-    pyramid = open_pyramid(tmp_path / "a.zarr", fetcher=Fetcher(MemoryCache(2**20)))
+    pyramid = open_pyramid(tmp_path / "a.zarr", fetcher=fetcher)
     assert np.array_equal(pyramid.read(0), values)
-    assert pyramid._fetcher._threads  # which still wait for more to do
+    assert fetcher._threads  # which still wait for more to do
     assert is_true_in_a_child(lambda: np.array_equal(pyramid.read(0), values))
     assert is_true_in_a_child(lambda: np.array_equal(np.asarray(pyramid.levels[0])[:12, :270, :262], values))
+    later_s = 1000.0
+    with fetcher._state:
+        fetcher._state.notify_all()
 
 
 def test_what_was_under_way_is_waited_for_by_nobody(tmp_path):
@@ -71,12 +77,12 @@ def test_what_was_under_way_is_waited_for_by_nobody(tmp_path):
 
     def load(keys, stop):
         began.set()
-        end.wait(10)
+        end.wait(60)
         return dict.fromkeys(keys, np.ones(3))
 
     reader = threading.Thread(target=fetcher.fetch, args=([Run(("a",), load)],), kwargs={"stop": threading.Event()})
     reader.start()
-    assert began.wait(10)
+    assert began.wait(60)
 
     def question():
         end.set()
@@ -84,7 +90,7 @@ def test_what_was_under_way_is_waited_for_by_nobody(tmp_path):
 
     assert is_true_in_a_child(question)
     end.set()
-    reader.join(10)
+    reader.join(60)
 
 
 def test_what_the_parents_other_threads_were_busy_with_holds_nobody_up(tmp_path, monkeypatch):

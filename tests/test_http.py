@@ -21,8 +21,8 @@ import pytest
 import urllib3
 
 from fault_server import FaultServer, altered, ranged, raw, reply
+from napari_cryoet import errand, http_bodies
 from napari_cryoet import http as http_module
-from napari_cryoet import http_bodies
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
@@ -40,7 +40,7 @@ def server():
 @pytest.fixture
 def http(monkeypatch):
     monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
-    client = Http(timeout_s=5)
+    client = Http(timeout_s=60)
     yield client
     client.close()
 
@@ -51,6 +51,14 @@ def hasty(monkeypatch):
     client = Http(timeout_s=0.3)
     yield client
     client.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """How long was waited each time before something was asked for again, in seconds."""
+    pauses, pause_s = [], http_module._pause_s
+    monkeypatch.setattr(http_module, "_pause_s", lambda fault: pauses.append(pause_s(fault)) or pauses[-1])
+    return pauses
 
 
 def fails(call, *words: str, status: int | None = None) -> NetworkError:
@@ -88,10 +96,7 @@ def test_connections_are_closed_though_an_error_that_came_over_them_is_kept(http
     error = fails(lambda: http.get(server.behave(reply(b"none", 404))), status=404)
     (connection,) = server._sockets
     http.close()
-    deadline = time.monotonic() + 5
-    while connection.fileno() >= 0:  # the server closes it, too
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
+    wait_until(lambda: connection.fileno() < 0)  # the server closes it, too
     assert http.get(server.behave(reply(CONTENT))) == CONTENT
     assert error.status == 404
 
@@ -148,7 +153,7 @@ def test_no_more_than_is_needed_is_taken_from_a_server_that_ignores_ranges(http,
         hung_up.set()
 
     assert http.get(server.behave(endless), start=100, length=50) == bytes(50)
-    assert hung_up.wait(5)
+    assert hung_up.wait(30)
 
 
 def test_a_range_far_into_a_file_is_refused_rather_than_downloaded(http, server):
@@ -352,20 +357,21 @@ def test_endless_interim_answers_are_a_time_out(hasty, server):
     drip = server.drip([b"HTTP/1.1 100 Continue\r\n\r\n"] * 1000, 0.01)
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # what is sent takes as long
 
 
-def test_the_pause_that_a_server_asks_for_is_kept(http, server):
+def test_the_pause_that_a_server_asks_for_is_kept(http, server, pauses):
     began = time.monotonic()
     assert http.get(server.behave(reply(b"", 429, Retry_After="1"), reply(b"fine"))) == b"fine"
-    assert 1 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 1
+    assert len(pauses) == 1
+    assert 1 <= pauses[0] < 1.1
 
 
-def test_a_pause_given_as_a_past_date_is_no_pause(http, server):
+def test_a_pause_given_as_a_past_date_is_no_pause(http, server, pauses):
     late = reply(b"", 503, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT")
-    began = time.monotonic()
     assert http.get(server.behave(late, reply(b"fine"))) == b"fine"
-    assert time.monotonic() - began < 1
+    assert max(pauses) < 0.01
 
 
 @pytest.mark.parametrize("text", ["soon", "-5", "9" * 50, "1e9", "Wed, 99 Foo 2015", ""])
@@ -373,10 +379,9 @@ def test_a_nonsensical_pause_is_ignored(http, server, text):
     assert http.get(server.behave(reply(b"", 503, Retry_After=text), reply(b"fine"))) == b"fine"
 
 
-def test_a_pause_of_an_hour_is_not_waited_for(http, server):
-    began = time.monotonic()
+def test_a_pause_of_an_hour_is_not_waited_for(http, server, pauses):
     fails(lambda: http.get(server.behave(reply(b"", 429, Retry_After="3600"))), "too many requests", status=429)
-    assert time.monotonic() - began < 1
+    assert pauses == []
     assert len(server.requests) == 1
 
 
@@ -393,8 +398,8 @@ def test_pauses_grow_and_differ():
 def test_a_refused_connection_is_said_so(http):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    error = fails(lambda: http.get(f"http://127.0.0.1:{port}/"), "refuses connections", "127.0.0.1")
+        port = unused.getsockname()[1]  # nobody else gets it meanwhile
+        error = fails(lambda: http.get(f"http://127.0.0.1:{port}/"), "refuses connections", "127.0.0.1")
     assert error.hint
 
 
@@ -451,19 +456,19 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(http, tmp_path):
 def test_a_silent_server_is_a_time_out(hasty, server):
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(server.silence)), "0.3 seconds")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # the server is silent for longer
     assert len(server.requests) == 2
 
 
 def test_a_server_that_drips_is_a_time_out_too(hasty, server):
-    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *[b"x"] * 98], 0.05)
+    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # the server drips for longer
 
 
 def test_headers_that_drip_are_a_time_out_too(hasty, server):
-    drip = server.drip([b"HTTP/1.1 200 OK\r\n", *[b"a"] * 98], 0.05)
+    drip = server.drip([b"HTTP/1.1 200 OK\r\n", *[b"a"] * 998], 0.05)
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
 
 
@@ -506,7 +511,7 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(http, server):
 
     began = time.monotonic()
     fails(lambda: http.get(server.behave(announce), max_bytes=1000), "1,000 bytes")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < STOPPED_S
 
 
 def test_an_endless_body_is_refused(http, server):
@@ -654,7 +659,7 @@ def test_opening_what_is_missing_is_an_error(http, server):
 
 # --- stop
 
-STOPPED_S = 4  # below the time limit of the client; how soon a stop is heard is measured in benchmarks/stop_latency.py
+STOPPED_S = 30  # half of the time limit of the client; benchmarks/stop_latency.py measures how soon a stop is heard
 
 
 def stops(call, stop: threading.Event, after_s: float = 0.1) -> float:
@@ -692,7 +697,7 @@ def test_a_stop_is_heard_while_a_retry_is_waiting(http, server):
 
 def test_a_stop_is_heard_while_a_name_is_looked_up(http, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(60) and [])
     stop = threading.Event()
     assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < STOPPED_S
     release.set()
@@ -715,7 +720,7 @@ def test_nothing_is_sent_when_a_stop_comes_before_the_connection(http, server, m
     release, looked_up = threading.Event(), threading.Event()
 
     def slow(*args, **kwargs):
-        release.wait(10)
+        release.wait(60)
         looked_up.set()
         return look_up(*args, **kwargs)
 
@@ -723,7 +728,7 @@ def test_nothing_is_sent_when_a_stop_comes_before_the_connection(http, server, m
     stop = threading.Event()
     stops(lambda: http.get(url, stop=stop), stop)
     release.set()
-    looked_up.wait(5)
+    assert looked_up.wait(30)
     no_errand_is_left()
     assert server.requests == []
 
@@ -743,10 +748,17 @@ def test_a_redirect_is_not_followed_after_a_stop(http, server):
     assert len(server.requests) == 1
 
 
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
 def no_errand_is_left() -> None:
     for thread in threading.enumerate():
         if thread.name == THREAD_NAME:
-            thread.join(3)
+            thread.join(30)
             assert not thread.is_alive()
 
 
@@ -772,7 +784,7 @@ def hears_a_hang_up(server, pieces, heard: threading.Event):
 def test_a_server_notices_that_nobody_wants_its_answer_any_more(http, server, pieces):
     stop, heard = threading.Event(), threading.Event()
     stops(lambda: http.get(server.behave(hears_a_hang_up(server, pieces, heard)), stop=stop), stop, 0.3)
-    assert heard.wait(3)
+    assert heard.wait(30)
 
 
 def test_a_server_notices_that_a_download_was_stopped(http, server):
@@ -785,7 +797,7 @@ def test_a_server_notices_that_a_download_was_stopped(http, server):
                 pass
 
     stops(read, stop, 0.5)
-    assert heard.wait(3)
+    assert heard.wait(30)
 
 
 def test_no_thread_is_left_behind_by_a_stop(http, server):
@@ -831,6 +843,7 @@ def test_one_thread_serves_many_requests(http, server):
     url = server.behave(lambda connection, request: (read(), reply(CONTENT)(connection, request)))
     for _ in range(5):
         http.get(url)
+        wait_until(lambda: errand._threads._free == 1)  # an answer is there a moment before its thread is free again
     assert len(threads) == 1
     no_errand_is_left()
 

@@ -1,4 +1,4 @@
-"""A loopback bucket, and a client that doesn't wait long."""
+"""A loopback bucket, and a client that asks once."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def bucket() -> Iterator[Bucket]:
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    """A client that asks once and is not patient."""
-    client = Http(timeout_s=5, attempts=1)
+    """A client that asks once."""
+    client = Http(timeout_s=60, attempts=1)
     yield client
     client.close()
 
