@@ -36,7 +36,7 @@ def modules_after(arguments: Sequence[object]) -> set[str]:
     return set(done.stdout.rpartition("MODULES ")[2].split())
 
 
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 20) -> None:
+def wait_until(is_so: Callable[[], bool], timeout_s: float = 60) -> None:
     """Wait for something outside of this process."""
     deadline_s = time.monotonic() + timeout_s
     while not is_so():

@@ -47,4 +47,4 @@ def test_being_terminated_is_passed_on_to_the_command_on_the_virtual_display() -
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process, display.passing_on_termination(process):
         assert process.stdout.readline() == b"ready\n"
         signal.raise_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == -signal.SIGTERM
+        assert process.wait(timeout=60) == -signal.SIGTERM

@@ -26,11 +26,11 @@ def test_serve_prints_one_line_when_ready_and_ends_when_told(demo_pack: Path, nu
         question = urllib.request.Request(
             urls["graphql"], json.dumps({"query": "{runs{id}}"}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(question, timeout=20) as answer:
+        with urllib.request.urlopen(question, timeout=60) as answer:
             assert {"id": RUN} in json.load(answer)["data"]["runs"]
     finally:
         process.send_signal(number)
-        rest, told = process.communicate(timeout=20)
+        rest, told = process.communicate(timeout=60)
     assert process.returncode == code
     assert rest == ""
     assert "Traceback" not in told

@@ -47,9 +47,9 @@ def test_a_lone_backslash_at_the_end_is_an_error():
 
 
 def test_many_wildcards_take_no_time():
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert not like("%a" * 400 + "%b")("a" * 5_000)
-    assert time.perf_counter() - begin < 1
+    assert time.thread_time() - begin < 1
 
 
 def by_definition(pattern, text):

@@ -94,9 +94,9 @@ def test_what_is_wrong_with_a_pattern_is_said(pattern, words):
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$", "(.*)*b", "^(.?){100}b", "(a?){60}a{60}$", ".*.*.*.*.*b"])
 def test_no_pattern_takes_long(pattern):
-    begin = time.perf_counter()
+    begin = time.thread_time()
     regular.search(pattern)("a" * 3_000 + "c")
-    assert time.perf_counter() - begin < 3
+    assert time.thread_time() - begin < 3
 
 
 def test_a_search_can_be_stopped_from_within():
