@@ -21,6 +21,7 @@ from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review import Review, SessionStore, Verdict
+from napari_cryoet.review.cropping import Cube
 from qt.cut_texts import cut_texts
 
 SPACING = 10.0
@@ -68,7 +69,7 @@ def make_dock(qtbot, viewer, store):
         dock.resize(400, 760)
         dock.show()
         made.append(dock)
-        qtbot.waitUntil(lambda: dock.layer is None or dock.feed.crop(0) is not None, timeout=LONG_MS)
+        qtbot.waitUntil(lambda: dock.review is None or has_all_crops(dock), timeout=LONG_MS)
         return dock
 
     yield make
@@ -90,6 +91,11 @@ def press(qtbot, dock):
     dock.sheet.go_to(0)
     dock.sheet.setFocus()
     return press
+
+
+def has_all_crops(dock):
+    """Whether all crops are here, so that none is still being read while a test looks at the dock."""
+    return all(dock.feed.crop(row) is not None for row in range(len(dock.review.picks)))
 
 
 def letters(dock):
@@ -357,16 +363,17 @@ def test_the_average_follows_each_decision(dock, press, qtbot):
 def test_stop_ends_the_reading_for_the_average_and_the_switch_begins_it_again(dock, monkeypatch, qtbot):
     gate, read = threading.Event(), dock.average._reader.read
 
-    def slow(rows, cube, *, stop):
-        while not gate.wait(0.01):
+    def slow(rows, shape, *, stop):
+        while isinstance(shape, Cube) and not gate.wait(0.01):  # crops, which the same reader reads, come all the same
             if stop.is_set():
                 raise StoppedError
-        yield from read(rows, cube, stop=stop)
+        yield from read(rows, shape, stop=stop)
 
     monkeypatch.setattr(dock.average._reader, "read", slow)
     dock.sheet.select([1, 2])
     dock.judge(Verdict.KEPT)
-    assert "average" in dock.status.label.text()
+    qtbot.waitUntil(lambda: "average" in dock.status.label.text(), timeout=LONG_MS)  # crops are named before it
+    assert dock.average.is_reading
     qtbot.mouseClick(dock.status.stop, Qt.MouseButton.LeftButton)
     assert not dock.average.is_reading
     assert not dock.average.switch.isChecked()
