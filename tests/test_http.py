@@ -26,6 +26,7 @@ from napari_cryoet import http as http_module
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
+from napari_cryoet.http_faults import FaultError
 from napari_cryoet.policy import Receipt
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
@@ -196,6 +197,21 @@ def test_a_part_that_is_too_short_in_a_file_of_unknown_size_is_an_error(http, se
         reply(part, 206, Content_Range=f"bytes {first}-{first + len(part) - 1}/*")(connection, request)
 
     fails(lambda: http.get(server.behave(stingy), start=5, length=10), "another part", status=206)
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ("bytes 5-9/1000", {"start": 5, "length": 10}),
+        ("bytes 5-7/15", {"start": 5, "length": 16}),
+        ("bytes 5-7/15", {"start": 5}),
+        ("bytes 5-7/15", {"start": -10}),
+        ("bytes 5-30/*", {"start": 5, "length": 10}),
+    ],
+)
+def test_a_part_whose_body_is_not_as_long_as_it_is_said_to_be_is_an_error(http, server, said, options):
+    head = f"HTTP/1.1 206 Partial Content\r\nContent-Range: {said}\r\n\r\n"  # and it ends with the connection
+    fails(lambda: http.get(server.behave(raw(head.encode() + b"0123456789")), **options), "another part", status=206)
 
 
 def test_the_unit_of_a_part_may_be_written_in_either_case(http, server):
@@ -549,6 +565,13 @@ def test_a_moved_portal_is_asked_the_same_question(http, server):
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://x", "javascript:alert(1)"])
 def test_a_redirect_to_anything_but_the_web_is_refused(http, server, target):
     fails(lambda: http.get(server.behave(reply(b"", 302, Location=target))), "unsafe", status=302)
+
+
+def test_no_redirect_leads_away_from_a_secure_place_however_that_is_written():
+    away = urllib3.HTTPResponse(status=302, headers={"Location": "http://a.org/x"})
+    for url in ("https://a.org/", "HTTPS://a.org/"):
+        with pytest.raises(FaultError, match="unsafe"):
+            http_module._redirected(url, away, "GET", b"")
 
 
 def test_a_redirect_in_circles_ends(http, server):

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
@@ -409,8 +409,8 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str, content: byte
     if status not in {301, 302, 303, 307, 308} or not location or (method == "POST" and status in {302, 303}):
         raise faults.from_status(url, status, response.headers.get("Retry-After"), content)
     target = urljoin(url, location)
-    is_secure = url.startswith("https:")
-    if not target.startswith("https://" if is_secure else ("https://", "http://")):
+    allowed = {"https"} if urlsplit(url).scheme == "https" else {"https", "http"}
+    if urlsplit(target).scheme not in allowed:  # which takes either case
         raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)
     return target
 

@@ -150,9 +150,9 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
     """
     if response.status != 206:
         return _cut(url, response, part, max_bytes, beat)
-    first, total = span_of(url, response)
+    first, last, total = _content_range(url, response)
     body = read_all(url, response, max_bytes, beat)
-    reaches_end = first + len(body) == total
+    reaches_end = last + 1 == total
     if part.start < 0:
         is_right = reaches_end and len(body) == min(-part.start, total or 0)
     elif part.length is None:
@@ -160,7 +160,7 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
     else:
         is_complete = len(body) == part.length or ((reaches_end or total is None) and 0 < len(body) < part.length)
         is_right = first == part.start and is_complete
-    if not is_right:
+    if not is_right or len(body) != last - first + 1:  # which tells of a body without a length, too
         raise faults.wrong_part(url)
     return body
 
@@ -170,11 +170,17 @@ def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
 
     FaultError where the headers contradict each other, or name a compression that can't be undone here.
     """
-    length = number(response.headers.get("Content-Length"))
     if _is_encoded(response) and not _encodings(response) <= _KNOWN_ENCODINGS:
         raise faults.unknown_encoding(url)  # urllib3 would hand it out as it is
     if response.status != 206:
-        return 0, None if _is_encoded(response) else length
+        return 0, None if _is_encoded(response) else number(response.headers.get("Content-Length"))
+    first, _, total = _content_range(url, response)
+    return first, total
+
+
+def _content_range(url: str, response: BaseHTTPResponse) -> tuple[int, int, int | None]:
+    """The first and the last byte that a partial answer says it has, and how long the whole file is."""
+    length = number(response.headers.get("Content-Length"))
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if found is None or _is_encoded(response):
         raise faults.wrong_part(url)
@@ -182,7 +188,7 @@ def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
     total = None if found[3] == "*" else int(found[3])
     if last < first or (total is not None and last >= total) or length not in {None, last - first + 1}:
         raise faults.wrong_part(url)
-    return first, total
+    return first, last, total
 
 
 def parse_json(url: str, body: bytes, status: int) -> Any:
