@@ -823,6 +823,19 @@ def test_a_server_notices_that_a_download_was_stopped(http, server):
     assert heard.wait(30)
 
 
+def test_that_there_is_no_thread_is_said_so(http, server, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    url = server.behave(reply(b"fine"))
+    no_errand_is_left()
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        error = fails(lambda: http.get(url), "No thread")
+    assert error.hint
+    assert http.get(url) == b"fine"
+
+
 def test_no_thread_is_left_behind_by_a_stop(http, server):
     stop = threading.Event()
     stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)

@@ -24,6 +24,10 @@ class ErrandOverdueError(Exception):
     """The call showed no sign of life for too long."""
 
 
+class NoThreadError(OSError):
+    """The system has no thread to give, or Python is ending."""
+
+
 class _Threads:
     """Daemon threads that run one call after another and end when there is none for a while."""
 
@@ -43,7 +47,11 @@ class _Threads:
                 self._free -= 1
                 self._calls.put(call)
                 return
-        threading.Thread(target=self._serve, args=(call,), name=THREAD_NAME, daemon=True).start()
+        thread = threading.Thread(target=self._serve, args=(call,), name=THREAD_NAME, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise NoThreadError(str(error)) from error
 
     def _serve(self, call: Callable[[], None] | None) -> None:
         while call is not None:
@@ -79,6 +87,8 @@ class Errand(Generic[T]):
     left behind. ``work`` calls `beat` whenever it got somewhere; where its caller has left, that raises StoppedError
     and the work unwinds by itself. What wakes it from its waiting, it says with `abort_with`. A result that comes
     after all is handed to ``discard``.
+
+    Making one raises NoThreadError where there is no thread for it.
     """
 
     def __init__(self, work: Callable[[Errand[T]], T], *, discard: Callable[[T], None] | None = None) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3.exceptions as u3
 
+from napari_cryoet.errand import NoThreadError
 from napari_cryoet.exceptions import NetworkError
 
 if TYPE_CHECKING:
@@ -154,6 +155,12 @@ def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
 
 
 _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ...] = (
+    (
+        (NoThreadError,),
+        "No thread can be started to ask {host} with.",
+        "Close other programs, then try again.",
+        ONCE,
+    ),
     (
         (ssl.SSLError, u3.SSLError),
         "No secure connection to {host} could be made.",

@@ -318,6 +318,20 @@ def test_a_full_disk_is_left_alone_for_a_while(folder, monkeypatch):
     assert find(DiskCache(folder, 10 * MB), "a") is None
 
 
+def test_what_comes_while_no_thread_can_be_had_is_written_later(folder, monkeypatch):
+    cache = DiskCache(folder, MB)
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        put(cache, "a", 0, b"early", total=5)
+    put(cache, "b", 0, b"late", total=4)
+    assert cache.flush()
+    assert (find(cache, "a"), find(cache, "b")) == (b"early", b"late")
+
+
 def test_a_folder_that_cannot_be_made_means_no_cache_and_no_error(tmp_path):
     (tmp_path / "pixels").write_text("a file is in the way")
     cache = DiskCache(tmp_path / "pixels", MB)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError
+from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError, NoThreadError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.sources import Piece, SourceAround
@@ -157,7 +157,10 @@ class CachedSource(SourceAround):
     def _ask(self, key: str, stop: threading.Event | None) -> Piece | None:
         """The first bytes of a file, or ErrandOverdueError: an image that is kept must not wait long for a server."""
         give_up = threading.Event()
-        errand = Errand(lambda _: self._source.read(key, length=_COMPARED_BYTES, stop=give_up))
+        try:
+            errand = Errand(lambda _: self._source.read(key, length=_COMPARED_BYTES, stop=give_up))
+        except NoThreadError as error:
+            raise StreamError("No thread can be started to ask the server with.") from error
         try:
             return errand.wait(stop, _PATIENCE_S)
         finally:

@@ -102,7 +102,10 @@ class DiskWriter:
             self._state.notify_all()
             return
         self._is_running, self._is_urgent = True, False
-        threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
+        except RuntimeError:  # the system has none to give, or Python is ending: what comes next tries again
+            self._is_running = False
 
     def _serve(self) -> None:
         """Write until there has been nothing to write for a while."""

@@ -31,6 +31,7 @@ _MAX_METADATA_BYTES = 16 * 2**20
 _GUESSED_LEVELS = ("0", "1", "2")
 _FIRST_OF_MANY = "0"  # what bioformats2raw calls the images of a collection: 0, 1, ...
 _ROOT_DOCUMENTS = (".zattrs", ".zarray", "zarr.json")
+_NO_THREADS_HINT = "Close other programs, then try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,11 @@ class _Look:
         if not wanted:
             return
         with ThreadPoolExecutor(len(wanted), thread_name_prefix="napari-cryoet-open") as threads:
-            list(threads.map(self._read_one, wanted, wanted.values()))
+            try:
+                answers = threads.map(self._read_one, wanted, wanted.values())
+            except RuntimeError as error:  # the system has none to give, or Python is ending
+                raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT) from error
+            list(answers)
 
     def _read_one(self, key: str, length: int) -> None:
         try:
