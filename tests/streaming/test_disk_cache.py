@@ -214,6 +214,26 @@ def test_a_tree_that_was_dropped_gets_no_more_parts_from_who_knew_it_before(fold
     assert files_in(folder) == []
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_waited_to_be_written_when_its_tree_was_dropped_is_not_kept_but_what_came_after_is(is_known, folder):
+    cache = DiskCache(folder, 10 * MB)
+    if is_known:
+        put(cache, "known", 0, b"old", total=3)
+        cache.flush()
+    tree = cache.tree(ADDRESS)
+    cache.put(tree, "a", 0, LARGE, version="v1", total_bytes=len(LARGE))
+    cache.drop(tree)  # before the writer has come round to it
+    cache.put(tree, "b", 0, b"new", version="v2", total_bytes=3)
+    assert cache.flush()
+    assert cache.find(tree, "b").content == b"new"
+    for key, expected in {"known": None, "a": None, "b": b"new"}.items():
+        assert find(cache, key) == expected
+    assert files_in(folder) == []
+    cache.put(tree, "c", 0, b"later", version="v2", total_bytes=5)
+    assert cache.flush()
+    assert find(cache, "c") == b"later"
+
+
 def test_addresses_are_not_written_down_with_their_secrets(folder):
     cache = DiskCache(folder, MB)
     put(cache, "a", 0, b"x", total=1, address="https://me:hunter2@files.org/a.zarr?signature=opensesame")

@@ -245,9 +245,8 @@ class DiskCache:
 
     def drop(self, tree: Tree) -> None:
         """Forget all that is kept of a tree; nothing of it is found from now on."""
-        number, tree.number, tree.checked_at = tree.number, None, None
-        if number is not None:
-            self._queue(DropTree(number))
+        tree.drop()
+        self._queue(DropTree(tree))
 
     def usage(self) -> Usage:
         """What is kept, in short."""

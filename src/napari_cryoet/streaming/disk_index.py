@@ -197,6 +197,11 @@ class Index:
         row = self._sql.execute("SELECT id, checked_at FROM trees WHERE digest = ?", (digest,)).fetchone()
         return row if row and isinstance(row[0], int) and isinstance(row[1], float) else None
 
+    def number_of(self, digest: bytes) -> int | None:
+        """Number of a tree, None where there is none."""
+        row = self._sql.execute("SELECT id FROM trees WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else int(row[0])
+
     def any_part(self, tree: int, key: str) -> PartRow | None:
         """Some part of a file."""
         return self._part("WHERE tree = ? AND key = ? LIMIT 1", tree, key)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.disk_index import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_cryoet.streaming.disk_index import Index, PartRow
     from napari_cryoet.streaming.part_files import PartFiles
 
@@ -27,12 +30,37 @@ class Tree:
         Its number in the index, None where nothing is kept of it (yet).
     checked_at
         When its server was last asked whether it is still the same, in seconds since 1970.
+    drops
+        How often what was kept of it was dropped here; what was to be kept before isn't, then.
     """
 
     def __init__(self, address: str, shown: str, found: tuple[int, float] | None) -> None:
         self.address, self.shown, self.digest = address, shown, digest_of(address)
         self.number: int | None = found[0] if found else None
         self.checked_at: float | None = found[1] if found else None
+        self.drops = 0
+        self._lock = FreshLock()
+
+    def drop(self) -> None:
+        """Know of nothing that is kept, and let nothing be kept that came before."""
+        with self._lock:
+            self.number = self.checked_at = None
+            self.drops += 1
+
+    def number_for(self, drops: int, add: Callable[[], int]) -> int | None:
+        """Its number, made by ``add`` if it has none; None for what came before it was dropped last."""
+        with self._lock:
+            if drops != self.drops:
+                return None
+            if self.number is None:
+                self.number = add()
+            return self.number
+
+    def lose(self, number: int) -> None:
+        """Forget its number if it is one under which nothing can be kept any more."""
+        with self._lock:
+            if self.number == number:
+                self.number = None
 
 
 class Task(Protocol):
@@ -64,9 +92,10 @@ class KeepPart:
     row: PartRow
     content: bytes
     size_bytes: int = field(init=False)
+    drops: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size_bytes = len(self.content)
+        self.size_bytes, self.drops = len(self.content), self.tree.drops
 
     def prepare(self, files: PartFiles) -> None:
         """Put large content into a file."""
@@ -78,26 +107,30 @@ class KeepPart:
 
     def apply(self, index: Index, now: float) -> list[str]:
         """Keep the part, unless its tree was dropped by somebody meanwhile."""
-        if self.tree.number is None:
-            self.tree.number = index.add_tree(self.tree.digest, self.tree.shown, now)
-        elif not index.has_tree(self.tree.number):
+        tree = self.tree
+        number = tree.number_for(self.drops, lambda: index.add_tree(tree.digest, tree.shown, now))
+        if number is None or not index.has_tree(number):
             return [self.row.name] if self.row.name else []
         cost = _ROW_BYTES + len(self.content)
         if self.row.name:
             cost = _ROW_BYTES - -len(self.content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
-        return index.add_part(self.tree.number, self.row, cost, now)
+        return index.add_part(number, self.row, cost, now)
 
 
 @dataclass(slots=True)
 class DropTree(_WritesNothing):
     """A tree that isn't what it was."""
 
-    number: int
+    tree: Tree
     size_bytes: int = 0
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget it."""
-        return index.drop_tree(self.number)
+        number = index.number_of(self.tree.digest)
+        if number is None:
+            return []
+        self.tree.lose(number)
+        return index.drop_tree(number)
 
 
 @dataclass(slots=True)
