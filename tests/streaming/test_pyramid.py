@@ -237,6 +237,32 @@ def test_values_are_put_where_a_reader_wants_them(tmp_path):
     assert not room.any()
 
 
+def test_nothing_is_put_into_an_array_once_reading_into_it_has_failed(tmp_path, monkeypatch):
+    import threading
+
+    write_array(tmp_path / "a.zarr", volume((8, 16, 16)), zarr_format=2, chunks=(4, 16, 16), compressors=LZ4)
+    pyramid = open_pyramid(tmp_path / "a.zarr", fetcher=Fetcher(MemoryCache(2**22), threads=4))
+    reader, is_second_read, may_go_on = pyramid._readers[0], threading.Event(), threading.Event()
+    load = reader.load
+
+    def fails_or_is_late(blocks, stop):
+        if blocks[0][0] == 0:
+            assert is_second_read.wait(10)
+            raise StreamError("The disk is broken.")
+        is_second_read.set()
+        assert may_go_on.wait(10)
+        return load(blocks, stop)
+
+    monkeypatch.setattr(reader, "load", fails_or_is_late)
+    out = np.zeros((8, 16, 16), "f4")
+    with pytest.raises(StreamError, match="broken"):
+        pyramid.read(0, out=out)
+    out[...] = -1  # it is used for something else by now
+    may_go_on.set()
+    pyramid._fetcher.fetch(pyramid.runs(0, [(1, 0, 0)]))
+    assert np.all(out == -1)
+
+
 def test_dask_computes_exact_values_in_any_scheduler(tmp_path):
     values = volume((37, 50, 41))
     write_pyramid(tmp_path / "a.zarr", values, 13.48)

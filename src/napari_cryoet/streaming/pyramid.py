@@ -187,7 +187,8 @@ class Pyramid:
         stop
             Set by whoever no longer wants the values.
         out
-            Where to put them, of the box's shape; what is in it is of no use where reading fails.
+            Where to put them, of the box's shape. Where reading fails, what is in it is of no use, and nothing is put
+            there any more.
 
         Raises
         ------
@@ -218,9 +219,13 @@ class Pyramid:
         is_kept = self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
         runs = self.runs(level, grid.covering(box), in_turn=not is_kept)
         runs = [assembly.placing(run, is_kept=is_kept) for run in runs]
-        with closing(self._fetcher.arriving(runs, stop=stop)) as parts:
-            for part in parts:
-                assembly.place(part)
+        try:
+            with closing(self._fetcher.arriving(runs, stop=stop)) as parts:
+                for part in parts:
+                    assembly.place(part)
+        except BaseException:
+            assembly.close()  # some of it may still be under way
+            raise
 
     def arriving(
         self, level: int, blocks: Iterable[BlockIndex], *, stop: threading.Event | None = None
