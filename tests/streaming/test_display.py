@@ -194,7 +194,7 @@ def test_planes_that_are_there_say_nothing_of_a_line_that_was_too_slow(served, m
     pyramid = open_alone(served, threads=4)
     watcher = Watcher(pyramid)
     watcher.wait(0, 30)
-    requests_once_quiet(served)
+    wait_until(lambda: is_quiet(pyramid._fetcher, served))
     clock, planned = SimpleNamespace(now=0.0), {}
 
     def recorded(pyramid, view, *given, is_late, **options):

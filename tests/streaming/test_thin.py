@@ -31,9 +31,10 @@ def across(axis, index):
 
 
 def test_a_plane_is_the_axis_that_a_box_has_one_of():
-    assert plane_of(((0, 9), (4, 5), (0, 9))) == (1, 4)
+    assert plane_of(((0, 9), (4, 5), (0, 9))) == ((1, 4),)
+    assert plane_of(((2, 3), (0, 9), (4, 5), (0, 9))) == ((0, 2), (2, 4))
     assert plane_of(((0, 9), (4, 6), (0, 9))) is None
-    assert cut_box(((0, 2), (0, 256), (256, 280)), (1, 4)) == ((0, 2), (4, 5), (256, 280))
+    assert cut_box(((0, 2), (0, 256), (256, 280)), ((1, 4),)) == ((0, 2), (4, 5), (256, 280))
 
 
 @pytest.mark.parametrize(("axis", "index"), [(0, 7), (1, 290), (2, 3)])
@@ -44,7 +45,7 @@ def test_parts_are_what_the_plane_cuts_out(axis, index, pyramid, values):
     assert len(set(keys)) == len(keys) == len(list(pyramid.grid(0).covering(box)))
     for run in runs:
         for key, part in run.load(run.keys, threading.Event()).items():
-            place = cut_box(pyramid.grid(0).box(key[2]), (axis, index))
+            place = cut_box(pyramid.grid(0).box(key[2]), ((axis, index),))
             assert np.array_equal(part, values[tuple(slice(*span) for span in place)])
             assert part.base is None  # keeps nothing larger in memory
 
@@ -62,16 +63,17 @@ def test_parts_of_a_file_that_changed_are_dropped_with_its_blocks(pyramid):
     box = across(1, 10)
     fetcher, block = pyramid._fetcher, (0, 0, 0)
     fetcher.fetch(thin_runs(pyramid, 0, pyramid.grid(0).covering(box), box, longest_bytes=2**20))
-    part = thin_key(pyramid.key(0, block), (1, 10))
+    part = thin_key(pyramid.key(0, block), plane_of(box))
     assert part in fetcher.memory
     fetcher.drop([pyramid.key(0, block)])
     assert part not in fetcher.memory
-    assert thin_key(pyramid.key(0, (1, 0, 0)), (1, 10)) in fetcher.memory
+    assert thin_key(pyramid.key(0, (1, 0, 0)), plane_of(box)) in fetcher.memory
 
 
 def test_whole_keys_are_those_of_the_plane_that_is_meant():
-    keys = ["x", (1, 0, (2, 0, 0)), (1, 0, (2, 0, 0), (1, 5)), (1, 0, (3, 0, 0), (1, 6)), (1, "table", 0, (0, 0, 0))]
-    assert whole_keys(keys, (1, 5)) == [(1, 0, (2, 0, 0))]
+    block, other, meant = (2, 0, 0), (3, 0, 0), ((1, 5),)
+    keys = ["x", (1, 0, block), (1, 0, block, meant), (1, 0, other, ((1, 6),)), (1, "table", 0, (0, 0, 0))]
+    assert whole_keys(keys, meant) == [(1, 0, (2, 0, 0))]
     assert whole_keys(keys, None) == []
 
 

@@ -21,6 +21,7 @@ from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
 from napari_cryoet.streaming.fetcher import THREADS
+from napari_cryoet.streaming.fitting import Fit, does_not_fit, must_be_thin
 from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.picture import compose
 from napari_cryoet.streaming.plan import (
@@ -119,6 +120,7 @@ class Display:
         self._lacked = False  # whether anything had to be fetched for the view when it was first looked at
         self._target = 0  # the level that is fetched for the view
         self._is_thin = False  # whether only what the view needs of each block is kept
+        self._fit = Fit()
         self._missing: set[Hashable] = set()
         self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
         self._is_exact = self._is_limited = self._is_told = self._is_blank = False
@@ -144,10 +146,10 @@ class Display:
             view = self._view
             if view is None or is_same:
                 return
-            target = affordable_level(self.pyramid, view, largest_bytes)
-            if target == self._target and not self._is_thin:
+            before = self._target, self._is_thin
+            self._aim(view, affordable_level(self.pyramid, view, largest_bytes))
+            if before == (self._target, self._is_thin):
                 return
-            self._target, self._is_thin = target, False
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
@@ -157,6 +159,8 @@ class Display:
         with self._lock:
             self._is_told = False
             errors = [self._failed[key][1] for key in self._missing if key in self._failed]
+            if self._fit.is_hopeless:
+                errors.append(does_not_fit(self._fetcher.memory.limit_bytes))
             return DisplayState(
                 is_exact=self._is_exact,
                 missing_blocks=len(self._missing),
@@ -206,8 +210,8 @@ class Display:
             view = self._view
             if view is None or self._target == view.level or plane_of(view.box) is None:
                 return
-            self._target, self._is_thin = view.level, True
-            self._is_limited = False
+            self._aim(view, view.level)
+            self._is_thin, self._is_limited = True, False
             self._missing = self._lacking(view)
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
@@ -246,6 +250,8 @@ class Display:
         """Ask again for what failed or was stopped."""
         with self._lock:
             self._is_stopped = False
+            if self._view is not None:
+                self._fit.begin(self.pyramid, self._target, self._place_of(self._view))
             self._to_repeat = dict.fromkeys(self._missing, _REPEATS)
             self._failed.clear()
         self._fetcher.ask(self, after_s=0.0)
@@ -269,6 +275,8 @@ class Display:
         with self._lock:
             keys = [*keys, *self._wholes(keys)]
             is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
+            if not self._is_idle:  # else what comes was asked for by others, and need not be kept
+                self._fit.came(self._missing.intersection(keys))
             self._missing.difference_update(keys)
             self._stand_ins.difference_update(keys)
             for key in keys:
@@ -295,7 +303,7 @@ class Display:
 
     def _wholes(self, keys: Iterable[Hashable]) -> list[Hashable]:
         """The blocks of which some keys mean as much as the view needs."""
-        return whole_keys(keys, plane_of(self._view.box)) if self._view is not None else []
+        return whole_keys(keys, plane_of(self._place_of(self._view))) if self._view is not None else []
 
     def _tell(self) -> None:
         with self._lock:
@@ -322,15 +330,25 @@ class Display:
                 elif self._lacked:  # else it says nothing of the line
                     self._steps_late = self._steps_late + 1 if self._missing else 0
                 self._view, self._moved_at = view, now
-                self._target = affordable_level(self.pyramid, view, self.largest_view_bytes)
-                self._is_thin = False
+                self._aim(view, affordable_level(self.pyramid, view, self.largest_view_bytes))
             self._is_exact, self._is_limited = picture.is_whole, self._target != view.level
             self._is_blank = picture.is_blank
             self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
             self._lacked = bool(self._missing) if is_new else self._lacked
+            self._fit.lacks(self._missing)
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
+
+    def _aim(self, view: View, target: int) -> None:
+        """Fetch a level for a view from now on, and keep of its blocks what fits into memory."""
+        self._target, box = target, view.at(self.pyramid, target)
+        self._is_thin = must_be_thin(self.pyramid, target, box, self._fetcher.memory.limit_bytes)
+        self._fit.begin(self.pyramid, target, box)
+
+    def _place_of(self, view: View) -> Box:
+        """Where a view lies in the level that is fetched for it."""
+        return view.at(self.pyramid, self._target)
 
     def plan(self) -> None:
         """Say to the fetcher what is wanted now; see `wishes.Planner`. The viewer's thread is spared this."""
@@ -346,7 +364,7 @@ class Display:
             still_for_s, is_held, foreseen = time.monotonic() - self._moved_at, self._is_held, self._foreseen
             if self._is_closed:
                 return
-            if (foreseen if is_held else view) is None or self._is_stopped or self._is_paused:
+            if (foreseen if is_held else view) is None or self._is_idle:
                 self._fetcher.want(self, [])
                 return
         if is_held and foreseen is not None:
@@ -356,6 +374,10 @@ class Display:
             self._fetcher.want(self, staggered(first, THREADS))  # so that something of a volume is seen early
         elif view is not None:
             self._plan_for(view, target, motion, still_for_s)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._is_stopped or self._is_paused or self._fit.is_hopeless
 
     def _plan_for(self, view: View, target: int, motion: Motion | None, still_for_s: float) -> None:
         again_s = still_after_s(motion)
@@ -417,7 +439,7 @@ class Display:
             return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
 
         view = self._view
-        if self._is_thin and view is not None and (level, box) == (view.level, view.box):
+        if self._is_thin and view is not None and level == self._target and box == self._place_of(view):
             runs = thin_runs(pyramid, level, missing, box, longest_bytes=_REQUEST_BYTES)
         else:
             runs = pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES)
@@ -429,7 +451,7 @@ class Display:
         return any(self._stock.has(level, view.at(self.pyramid, level)) for level in coarser)
 
     def _lacking(self, view: View) -> set[Hashable]:
-        return set(self._stock.lacking(self._target, view.at(self.pyramid, self._target)))
+        return set(self._stock.lacking(self._target, self._place_of(view)))
 
     def _full_bytes(self) -> int:
         """About how many bytes cross the line for all of the plane that is looked at; 0 where it is no plane."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
 
+_PLANE_AXES = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -79,14 +81,22 @@ class _Part:
     def paint(self, values: Block) -> None:
         """Copy whatever there is into the values of the box."""
         targets, sources = zip(*self._along(), strict=True)
-        cuts, (axis, _) = list(sources), plane_of(self.box) or (0, 0)
-        if self.box[axis][1] - self.box[axis][0] == 1:  # what has one layer there has the right one: block or cut
-            cuts[axis] = [slice(0, 1)] * len(cuts[axis])
+        cuts, axis = list(sources), self._thick_axis()
+        for each, _ in plane_of(self.box) or ():  # what has one layer there has the right one: block or cut
+            cuts[each] = [slice(0, 1)] * len(cuts[each])
         for target, source, cut, content in zip(
             product(*targets), product(*sources), product(*cuts), self.contents, strict=True
         ):
             if content is not None:
                 values[target] = content[source if content.shape[axis] > 1 else cut]
+
+    def _thick_axis(self) -> int:
+        """Where whole blocks have several layers of which a plane needs one, if they have: cuts are told by that."""
+        borders, spans = self.pyramid.grid(self.level).borders, self.pyramid.grid(self.level).span(self.box)
+        firsts = [first for first, _ in spans]
+        axes = [axis for axis, _ in plane_of(self.box) or ()]
+        thick = (axis for axis in axes if borders[axis][firsts[axis] + 1] - borders[axis][firsts[axis]] > 1)
+        return next(thick, axes[0] if axes else 0)
 
     def _along(self) -> Iterator[tuple[list[slice], list[slice]]]:
         """On each axis, where what each block brings belongs in the box, and where that is in the block."""
@@ -145,7 +155,7 @@ def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box,
     around = intersect(part.around_holes(), box) if part.lacks else None
     stand_ins = list(_stand_ins(part, memory, around)) if around is not None else []
     is_blank = part.is_empty and all(found.is_empty for _, found in stand_ins)
-    if is_blank and plane_of(box) is None:
+    if is_blank and sum(size > 1 for size in box_shape(box)) > _PLANE_AXES:
         return Picture(np.broadcast_to(np.array(placeholder, pyramid.dtype), box_shape(box)), is_blank, part)
     values = np.empty(box_shape(box), pyramid.dtype)
     if around is not None:  # filled in one go: holes may be many and thin

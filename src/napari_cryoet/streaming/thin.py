@@ -1,7 +1,8 @@
 """Keep of blocks only what a plane cuts out of them, where all of what they hold would take too much memory.
 
 A plane across the blocks needs a few rows of each: they take hundreds of times as much as the plane that is made of
-them. What was cut out is kept under the block's key with the plane added to it.
+them. So do planes of which one chunk holds many. What was cut out is kept under the block's key with the plane added to
+it.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
     from napari_cryoet.streaming.wishes import Block
 
-#: A plane of a level: the axis that it lies across, and where.
-Plane = tuple[int, int]
+#: A plane of a level: the axes along which it has but one voxel, and where. Of an array of many axes these are several.
+Plane = tuple[tuple[int, int], ...]
 #: What a plane cuts out of a block.
 ThinKey = tuple[int, int, "BlockIndex", Plane]
 
 
 def plane_of(box: Box) -> Plane | None:
     """The plane that a box lies in, or None."""
-    return next(((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1), None)
+    return tuple((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1) or None
 
 
 def cut_box(box: Box, plane: Plane) -> Box:
     """What a plane cuts out of a box that it passes through."""
-    axis, index = plane
-    return (*box[:axis], (index, index + 1), *box[axis + 1 :])
+    places = dict(plane)
+    return tuple((places[axis], places[axis] + 1) if axis in places else span for axis, span in enumerate(box))
 
 
 def thin_key(key: BlockKey, plane: Plane) -> ThinKey:

@@ -1,0 +1,64 @@
+"""Whether a view fits into memory: with whole blocks, with only what it cuts out of them, or not at all.
+
+Blocks that come drive out others when there are too many. A view that needs more of them than fit would be fetched
+again and again, and never be whole.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.streaming.thin import plane_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.pyramid import Pyramid
+
+_LOST_TO_OTHERS = 2  # blocks; so many others may drive out at any time
+_MEGABYTE = 1_000_000
+
+
+def must_be_thin(pyramid: Pyramid, level: int, box: Box, memory_bytes: int) -> bool:
+    """Whether so much must be fetched for a plane that only the plane itself of it can be kept in memory."""
+    return plane_of(box) is not None and pyramid.size_bytes(level, box) > memory_bytes // 2
+
+
+class Fit:
+    """Notices that a view doesn't fit: blocks that came are gone again, as many as it has."""
+
+    def __init__(self) -> None:
+        self._came: set[Hashable] = set()
+        self._lost, self._most = 0, 0
+
+    def begin(self, pyramid: Pyramid, level: int, box: Box) -> None:
+        """Look at the view that needs the blocks of a box of a level from now on."""
+        self._came.clear()
+        blocks = math.prod(last - first for first, last in pyramid.grid(level).span(box))
+        self._lost, self._most = 0, blocks + _LOST_TO_OTHERS
+
+    def came(self, keys: Iterable[Hashable]) -> None:
+        """Note blocks of the view that have come into memory."""
+        self._came.update(keys)
+
+    def lacks(self, keys: set[Hashable]) -> None:
+        """Note which blocks of the view aren't in memory."""
+        lost = self._came & keys
+        self._came -= lost
+        self._lost += len(lost)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether fetching more would go on for ever."""
+        return self._lost > self._most
+
+
+def does_not_fit(memory_bytes: int) -> StreamError:
+    """What to say where it is hopeless."""
+    return StreamError(
+        f"What is in view takes more than the {memory_bytes / _MEGABYTE:,.0f} MB of memory that pixels may take.",
+        hint="Look at a plane, a smaller part or a coarser level.",
+    )

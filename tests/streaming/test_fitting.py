@@ -1,0 +1,116 @@
+"""What needs more memory than there is for pixels ends exact all the same, or says so; nothing is fetched for ever."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import Zstd
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+MIB = 2**20
+SHAPE = (32, 384, 384)
+CHUNKS = (32, 64, 64)  # half a MiB each, of which a plane needs all 36
+
+
+@pytest.fixture(scope="module")
+def values():
+    return np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+
+
+@pytest.fixture
+def served(tmp_path, values):
+    def write(name, values, chunks):
+        options = {"zarr_format": 2, "compressors": Zstd(1), "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+        array = zarr.create_array(
+            str(tmp_path / name), shape=values.shape, dtype=values.dtype, chunks=chunks, **options
+        )
+        array[...] = values
+
+    write("volume.zarr", values, CHUNKS)
+    write("film.zarr", values[np.newaxis], (1, *CHUNKS))
+    write("block.zarr", values, SHAPE)
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+def open_with_little_memory(served, name, limit_bytes=8 * MIB):
+    pyramid = open_pyramid(f"{served.url}/{name}", fetcher=Fetcher(MemoryCache(limit_bytes)), cache=None)
+    served.requests.clear()  # among them may be one for the first chunk, just in case
+    return pyramid
+
+
+def watch(pyramid, *key, until, timeout_s=20.0):
+    """Show again whenever something arrives, as a viewer does."""
+    changed = threading.Event()
+    display = pyramid.display(on_change=changed.set)
+    end = time.monotonic() + timeout_s
+    try:
+        while True:
+            picture, state = np.asarray(display.levels[0][key]), display.state
+            if until(state):
+                return picture, state
+            assert changed.wait(end - time.monotonic()), state
+            changed.clear()
+            assert time.monotonic() < end, state
+    finally:
+        display.close()
+
+
+def chunks_asked_for(served):
+    return [path for path, _ in served.requests if path[-1].isdigit()]
+
+
+@pytest.mark.parametrize(("axis", "at"), [(0, 17), (1, 100)])
+def test_a_plane_whose_chunks_take_more_than_all_memory_ends_exact(axis, at, served, values):
+    pyramid = open_with_little_memory(served, "volume.zarr", 4 * MIB if axis == 0 else MIB)
+    picture, _ = watch(pyramid, *(slice(None),) * axis, at, until=lambda state: state.is_exact)
+    assert np.array_equal(picture, values.take(at, axis))
+    asked = chunks_asked_for(served)
+    assert len(asked) == len(set(asked))
+
+
+def test_so_does_a_plane_of_an_array_with_more_axes(served, values):
+    pyramid = open_with_little_memory(served, "film.zarr")
+    picture, _ = watch(pyramid, 0, 17, until=lambda state: state.is_exact)
+    assert np.array_equal(picture, values[17])
+    assert len(chunks_asked_for(served)) == len(set(chunks_asked_for(served)))
+
+
+def test_so_does_a_plane_of_one_block_that_is_larger_than_all_memory(served, values):
+    picture, _ = watch(open_with_little_memory(served, "block.zarr"), 17, until=lambda state: state.is_exact)
+    assert np.array_equal(picture, values[17])
+
+
+@pytest.mark.parametrize("name", ["volume.zarr", "block.zarr"])
+def test_a_volume_that_does_not_fit_is_an_error_and_is_not_fetched_for_ever(name, served):
+    pyramid = open_with_little_memory(served, name)
+    _, state = watch(pyramid, until=lambda state: state.error is not None)
+    assert isinstance(state.error, StreamError)
+    assert "8 MB of memory" in state.error.message
+    assert len(chunks_asked_for(served)) <= 4 * 36
+
+
+def test_a_volume_that_does_not_fit_is_tried_again_when_asked_or_looked_at_in_part(served, values):
+    pyramid = open_with_little_memory(served, "volume.zarr")
+    changed = threading.Event()
+    display = pyramid.display(on_change=changed.set)
+
+    def look(*key, until):
+        while not until(np.asarray(display.levels[0][key]), display.state):
+            assert changed.wait(20), display.state
+            changed.clear()
+
+    look(until=lambda _, state: state.error is not None)
+    display.retry()
+    assert display.state.error is None
+    look(until=lambda _, state: state.error is not None)
+    look(17, until=lambda picture, state: state.is_exact and np.array_equal(picture, values[17]))
+    assert display.state.error is None
+    display.close()
