@@ -414,6 +414,16 @@ class TestForEverybody:
         click(qtbot, dock.swap)
         assert not dock.message.isVisible()
 
+    def test_what_can_not_be_compared_leaves_it_said_that_the_numbers_are_of_others(
+        self, qtbot, dock, viewer_model, two_sets
+    ):
+        ask(qtbot, dock)
+        dock.form.a.value = viewer_model.add_layer(points("broken", [0, np.nan, 0]))
+        click(qtbot, dock.start)
+
+        assert "must be finite" in dock.message.text()
+        assert "The numbers below are of another choice of A and B." in dock.message.text()
+
     def test_numbers_of_layers_that_are_gone_are_said_to_be_that(self, qtbot, dock, viewer_model, two_sets):
         ask(qtbot, dock)
         viewer_model.layers.remove("mine")

@@ -66,6 +66,10 @@ def test_in_a_window_the_dock_lies_below_and_goes_without_a_trace(qtbot, make_na
     assert len(crosshairs) == 1
     viewer.dims.set_point(0, 5)
     assert crosshairs[0].position[0] == 5
+    dock.hide()
+    assert not crosshairs[0].visible
+    dock.show()
+    assert crosshairs[0].visible
     viewer.dims.ndisplay = 3
     viewer.dims.ndisplay = 2
     viewer.window.remove_dock_widget(dock)

@@ -488,6 +488,7 @@ def test_without_a_volume_picks_can_be_judged_all_the_same(dock, viewer, qtbot):
     dock.sheet.select([1])
     dock.judge(Verdict.KEPT)
     assert letters(dock) == "-K--------"
+    assert dock.average.note.text() == "needs a tomogram"
 
     viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3)
     qtbot.waitUntil(lambda: dock.feed.crop(0) is not None, timeout=LONG_MS)
@@ -743,6 +744,10 @@ def test_the_sheet_shows_the_picks_that_are_left_while_these_are_measured_anew(d
     qtbot.waitUntil(lambda: dock.review.order.column == "density", timeout=LONG_MS)
     assert dock.review.shown_ids.tolist() == list(range(9, 1, -1))
     assert dock.sheet.selected_places == [0]
+    delete(viewer, 7)  # pick 9, so that the next densest is next
+    qtbot.waitUntil(lambda: dock.review.order.column == "density", timeout=LONG_MS)
+    press(Qt.Key.Key_X)
+    assert dock.review.decisions.ids(Verdict.REJECTED).tolist() == [8]
 
 
 def test_density_is_that_of_the_particle_however_wide_crops_are(dock, qtbot):

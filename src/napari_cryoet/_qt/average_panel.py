@@ -184,6 +184,8 @@ class AveragePanel(QWidget):
     def _words(self) -> str:
         if not self.switch.isChecked():
             return "off"
+        if self._reader is None:
+            return "needs a tomogram"
         usable, count = len(self._usable()), len(self.mean)
         if not self._wanted:
             return "none is kept"

@@ -59,7 +59,10 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask
         or a mask.
     """
     if _is_moved(layer):
-        raise ComparisonError(f"The layer {layer.name!r} is moved or turned against its own grid.")
+        raise ComparisonError(
+            f"The layer {layer.name!r} is moved or turned against its own grid.",
+            hint="Reset its transform, or export its picks where they are shown and compare the file.",
+        )
     try:
         return _side_of(layer, spacing_angstrom)
     except ValueError as error:  # such as positions that aren't numbers

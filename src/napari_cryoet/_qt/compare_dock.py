@@ -144,7 +144,7 @@ class CompareDock(Dock):
 
     def _on_stop(self) -> None:
         self.tasks.stop(KEY)
-        self.message.setText("Stopped.")
+        self.message.setText("\n".join(filter(None, ["Stopped.", self._about_pair()])))
         self._set_state()
 
     def _on_said(self, _key: object, share: float, _words: str) -> None:
@@ -171,7 +171,8 @@ class CompareDock(Dock):
         return "" if not is_other else _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW
 
     def _on_failed(self, error: CryoETError) -> None:
-        self.message.setText(str(error) + (f"\n{error.details}" if isinstance(error, UnexpectedError) else ""))
+        told = [str(error), error.details if isinstance(error, UnexpectedError) else "", self._about_pair()]
+        self.message.setText("\n".join(filter(None, told)))
         self._set_state()
 
     def _on_layer_requested(self, number: int) -> None:

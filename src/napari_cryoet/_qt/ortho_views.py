@@ -184,6 +184,7 @@ class OrthoViews(Dock):
 
     def _set_active(self, is_active: bool) -> None:
         if not self._is_closed:
+            self.shared_cursor.set_shown(is_active)
             for view in self.views:
                 view.set_active(is_active)
 

@@ -233,7 +233,7 @@ class ReviewDock(ReviewScreen):
                 self.model.set_review(review)  # as they stand, until it is measured
             self._show_status()
             return
-        here = self.pick_here
+        here = self.picks_from_here
         try:
             review.look_at(order, text)
         except CryoETError as error:
@@ -380,9 +380,9 @@ class ReviewDock(ReviewScreen):
     def _on_picks_changed(self) -> None:
         if self.review is None or self._layer is None:
             return
-        place, here = self.sheet.currentIndex().row(), self.pick_here
+        here = self.picks_from_here
         self.review.set_picks(self._layer.picks)
-        self.show_picks(self.review, here, or_else=place)  # now: rows are other picks, and sorting may take a while
+        self.show_picks(self.review, here)  # now: rows are other picks, and sorting may take a while
         self.controls.set_columns(self.review.picks.table())
         self._recut()
         self._show_review()

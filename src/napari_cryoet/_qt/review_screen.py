@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
@@ -120,26 +121,19 @@ class ReviewScreen(Dock):
         self.show_counts(review)
 
     @property
-    def pick_here(self) -> int | None:
-        """The id of the pick that the keys are at."""
+    def picks_from_here(self) -> NDArray[np.int64]:
+        """The ids of all picks that are shown, from where the keys are to the last, then back; none before they are."""
         place, review = self.sheet.currentIndex().row(), self.model.review
-        return int(review.ids[review.rows[place]]) if review is not None and 0 <= place < len(review.rows) else None
+        ids = review.shown_ids if review is not None and place >= 0 else np.empty(0, dtype=np.int64)
+        return np.concatenate([ids[place:], ids[:place][::-1]])
 
-    def show_picks(self, review: Review, pick_id: int | None, *, or_else: int = 0) -> None:
-        """Show the picks that are to be looked at now, and leave the keys at one of them.
-
-        Parameters
-        ----------
-        pick_id
-            Where the keys stay.
-        or_else
-            From which place on they go to the first undecided pick where that one isn't among them.
-        """
+    def show_picks(self, review: Review, picks_from_here: NDArray[np.int64]) -> None:
+        """Show the picks that are to be looked at now, and leave the keys at the first that is left of some by id."""
         self.model.set_review(review)
-        rows = np.flatnonzero(review.ids == (-1 if pick_id is None else pick_id))
-        here = self.model.place_of(int(rows[0])) if len(rows) else None
-        if here is None:  # so that the first key judges something
-            here = review.next_undecided(or_else - 1)
+        left = picks_from_here[np.isin(picks_from_here, review.ids)][:1]
+        here = self.model.place_of(int(np.flatnonzero(review.ids == left[0])[0])) if len(left) else None
+        if here is None:  # the filter hides it; so that the first key judges something
+            here = review.next_undecided(-1)
         if here is not None:
             self.sheet.go_to(here)
 

@@ -60,6 +60,11 @@ class SharedCursor(QObject):
             self.turns.ask(self._move_across)
             self.moved.emit()
 
+    def set_shown(self, is_shown: bool) -> None:
+        """Draw the crosshair in the viewer, or while nobody sees the other views don't."""
+        if self._crosshair is not None:
+            self._crosshair.visible = is_shown
+
     def close(self) -> None:
         """Let go of the viewer; its sliders stay where the cursor was."""
         if not self.turns.is_idle or self._later.isActive():
