@@ -97,6 +97,13 @@ class TestFollowing:
 
         qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color.tolist() == [[0, 1, 0, 0.25]])
 
+    def test_they_are_as_long_as_the_particle_is_wide_also_where_napari_says_nothing(
+        self, qtbot, viewer, points, display
+    ):
+        points.size = 34.0
+        qtbot.waitUntil(lambda: np.allclose(np.linalg.norm(display.layer.data[:, 1], axis=1), 34))
+        assert display.length_angstrom == 340
+
     def test_selected_picks_stand_out(self, qtbot, viewer, points, display):
         points.selected_data = {1}
         qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [0.25, 1])

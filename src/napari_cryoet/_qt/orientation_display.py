@@ -98,6 +98,7 @@ class OrientationDisplay(QObject):
         self._orientation = Orientation.OFF
         self._length_angstrom = 0.0
         self._drawn: tuple[Any, ...] = ()  # of what, and how, the arrows were made
+        self._size: NDArray[np.float64] | None = None  # of the points then; napari changes it without a word
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_writing = False
@@ -200,6 +201,7 @@ class OrientationDisplay(QObject):
         if points is not None and len(rows) == len(vectors.data) and points.shown.all():
             self._rows, self._axes = rows, np.full(len(rows), 2)
             self._drawn = (picks, points.shown, self._orientation, length)  # as they were made: nothing to do
+            self._size = points.size
         else:
             self._follow()
 
@@ -219,9 +221,9 @@ class OrientationDisplay(QObject):
         self._soon.start()
 
     def _on_sliced(self, _event: Any = None) -> None:
-        """Napari says so at each step of a slider, and when other points are shown."""
+        """Napari says so at each step of a slider, and when other points are shown, or have other sizes."""
         points = self._points()
-        if points is not None and self._drawn and points.shown is not self._drawn[1]:
+        if points is not None and self._drawn and (points.shown is not self._drawn[1] or points.size is not self._size):
             self._soon.start()
 
     def _on_visible(self, _event: Any = None) -> None:
@@ -267,6 +269,7 @@ class OrientationDisplay(QObject):
 
     def _draw(self, points: Points) -> None:
         self._soon.stop()
+        self._size = points.size
         picks = self._link.picks
         vectors = self.layer or self._new_layer(points, picks)
         if vectors is None:
