@@ -26,6 +26,7 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from qt.fake_portal import FakePortal
+from qt.patience import PatientBot
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +41,12 @@ def _modules_out_of_reach_of_collections() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> PatientBot:
+    """The bot of pytest-qt, with more patience."""
+    return PatientBot(request)
 
 
 @pytest.fixture

@@ -107,16 +107,14 @@ class Scene:
         seen = keys or [key for key in self.link.shown() if self.link.layers_of(key)[0].visible]
         streams = [self.link.stream_of(key) for key in seen]
         self._qtbot.wait(20)
-        self._qtbot.waitUntil(
-            lambda: all(stream is None or stream.state.is_exact for stream in streams), timeout=10_000
-        )
+        self._qtbot.waitUntil(lambda: all(stream is None or stream.state.is_exact for stream in streams))
         self._qtbot.wait(80)  # the last picture is drawn at most this much later
 
     def settle_image(self, image):
         """Wait until the picture of a layer that the link doesn't know is exact."""
         status = image._slicing_state.status
         self._qtbot.wait(20)
-        self._qtbot.waitUntil(lambda: status.state.is_exact, timeout=10_000)
+        self._qtbot.waitUntil(lambda: status.state.is_exact)
         self._qtbot.wait(80)
 
     def value_at(self, layer, world, *, along=None):

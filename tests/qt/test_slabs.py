@@ -68,7 +68,7 @@ def wait_for(qtbot, layer, expected):
         assert layer.status_of_stream.state.is_exact
         np.testing.assert_allclose(layer._slice.image.raw, expected, rtol=1e-5, atol=1e-6)
 
-    qtbot.waitUntil(is_drawn, timeout=10_000)
+    qtbot.waitUntil(is_drawn)
 
 
 class TestDensity:

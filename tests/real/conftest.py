@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from napari_cryoet.packs.pack import open_pack
+from qt.patience import PatientBot
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,9 @@ def real_pack(real_data, examples, make_once):
     return open_pack(
         make_once("real-pack", lambda folder: import_module("build_real_pack").build_real_pack(real_data, folder))
     )
+
+
+@pytest.fixture
+def qtbot(qapp, request):
+    """The bot of pytest-qt, with more patience."""
+    return PatientBot(request)
