@@ -162,6 +162,8 @@ class Canvas:
         """Red, green and blue of every pixel with only these layers shown, once all is exact."""
         for layer in self._viewer.layers:
             layer.visible = layer in shown
+        streams = [layer._slicing_state.status for layer in shown if hasattr(layer._slicing_state, "status")]
+        self._qtbot.waitUntil(lambda: all(stream.state.is_exact for stream in streams), timeout=LONG_MS)
         self._qtbot.wait(150)  # longer than the status takes to settle
         self._qtbot.waitUntil(lambda: self._status.label.text().endswith("exact"), timeout=LONG_MS)
         self._qtbot.wait(100)

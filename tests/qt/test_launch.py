@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import napari
 import numpy as np
 import pytest
 from napari.settings import get_settings
@@ -156,7 +157,10 @@ def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, pi
 
 
 @pytest.mark.parametrize("draws", [False, True])
-def test_ctrl_c_closes_the_window(qtbot: QtBot, demo_pack: Path, picture: Path, draws: bool) -> None:
+def test_ctrl_c_closes_the_window(
+    qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, draws: bool
+) -> None:
+    monkeypatch.setattr(launch_module.Opening, "is_complete", lambda _opening, _layers: False)  # not drawn before that
     order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture if draws else None)
     with stop_on_interrupt() as stop:
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
@@ -195,17 +199,22 @@ def test_a_tomogram_that_cannot_be_decoded_is_an_error(qtbot: QtBot, damaged_pac
 def test_what_takes_too_long_is_named(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_over, send_file = threading.Event(), PackHandler._send_file
+    is_over, send_file, begin = threading.Event(), PackHandler._send_file, launch_module.Opening.begin
 
     def send_no_tomogram(handler: PackHandler, path: Path | None) -> None:
         if "Tomograms" in str(path) and ".zarr" in str(path):
-            is_over.wait(30)
+            is_over.wait(100)
         send_file(handler, path)
 
+    def begin_and_wait_for_the_rest(opening: launch_module.Opening) -> None:  # the time that is allowed begins after it
+        begin(opening)
+        qtbot.waitUntil(lambda: opening.missing(napari.current_viewer().layers).startswith("tomogram"))
+
     monkeypatch.setattr(PackHandler, "_send_file", send_no_tomogram)
+    monkeypatch.setattr(launch_module.Opening, "begin", begin_and_wait_for_the_rest)
     with serve_pack(demo_pack) as server:
-        order = Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture, timeout_s=4)
-        with pytest.raises(CryoETError, match=r"Not everything was drawn after 4 s: waiting for tomogram \d+"):
+        order = Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture, timeout_s=1)
+        with pytest.raises(CryoETError, match=r"Not everything was drawn after 1 s: waiting for tomogram \d+"):
             launch(order)
         is_over.set()
     assert not picture.exists()

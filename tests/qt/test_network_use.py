@@ -14,8 +14,10 @@ from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.policy import save_data, shared_policy
 from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.streaming.fetcher import shared_fetcher
 from napari_cryoet.streaming.readers import HEAD_BYTES
 from qt.stalling_world import RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from quiet import is_quiet
 from stream_server import StreamServer
 
 OFFLINE = WithheldError("This isn't kept on this computer, and offline mode is on.", by="offline mode")
@@ -277,6 +279,7 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     open_tomogram(qtbot, dock)
     strip = dock.screens.status
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    qtbot.waitUntil(lambda: is_quiet(shared_fetcher(), served))  # what was asked for before may come yet
     dock.network.set_offline(True)
     served.requests.clear()
     click(qtbot, strip.action)

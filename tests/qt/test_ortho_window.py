@@ -44,7 +44,7 @@ def test_closing_leaves_no_layer_no_canvas_no_connection_and_no_thread(qtbot):
     assert set(main.scene.overlays) == overlays
     assert all(not model.layers for model in models)
     assert [each.name for each in main.layers] == [layer.name]
-    assert set(threading.enumerate()) <= threads
+    qtbot.waitUntil(lambda: set(threading.enumerate()) <= threads)
     qtbot.waitUntil(lambda: gc.collect() >= 0 and not any(reference() for reference in canvases))
     again = opened(OrthoViews(main))
     assert [len(view.model.layers) for view in again.views] == [1, 1]

@@ -39,15 +39,18 @@ class TestWhatIsSaidBefore:
 
         def press():
             box = QApplication.activeModalWidget()
+            if box is None:
+                return
+            timer.stop()
             told.append((box.informativeText(), path.exists()))
             next(each for each in box.buttons() if each.text().replace("&", "") == button).click()
 
-        def save():
-            QTimer.singleShot(300, press)
-            done.append(layer.save(str(path), plugin=PLUGIN))
-
-        QTimer.singleShot(0, save)
+        timer = QTimer()
+        timer.timeout.connect(press)
+        timer.start(20)
+        QTimer.singleShot(0, lambda: done.append(layer.save(str(path), plugin=PLUGIN)))
         qtbot.waitUntil(lambda: bool(done))
+        timer.stop()
 
         ((text, was_there),) = told
         assert "counted from 1" in text
@@ -155,10 +158,14 @@ class TestInAWindow:
             shape, dtype = (400, 4, 4), np.dtype(np.uint8)
 
             def __getitem__(self, region):
-                release.wait(0.2)
+                release.wait(30)  # until somebody says stop
                 return np.zeros((len(range(*region[0].indices(400))), 4, 4), np.uint8)
 
-        timer = self.answer(qtbot, QProgressDialog, lambda dialog: dialog.findChild(QPushButton).click())
+        def act(dialog):
+            dialog.findChild(QPushButton).click()
+            release.set()
+
+        timer = self.answer(qtbot, QProgressDialog, act)
         with pytest.raises(StoppedError):
             wait_with_stop(
                 lambda progress, stop: write_mask(

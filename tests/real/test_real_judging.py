@@ -162,15 +162,21 @@ def test_the_real_file_of_picks_asks_how_wide_its_voxels_are(qtbot, viewer, real
     asked = []
 
     def answer():
-        (dialog,) = (each for each in QApplication.topLevelWidgets() if isinstance(each, ContextDialog))
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, ContextDialog) or not dialog.isActiveWindow():
+            return
+        timer.stop()
         asked.append(dialog.message.text())
         dialog.spacing.setFocus()
         press(Qt.Key.Key_A, CONTROL)
         qtbot.keyClicks(dialog.spacing, "4.99")
         press(Qt.Key.Key_Return)
 
-    QTimer.singleShot(500, answer)
+    timer = QTimer()
+    timer.timeout.connect(answer)
+    timer.start(20)
     (points,) = viewer.open(str(path), plugin="napari-cryoet")
+    timer.stop()
 
     assert len(asked) == 1
     assert len(points.data) == 43
