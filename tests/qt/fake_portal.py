@@ -53,6 +53,8 @@ class FakePortal:
     ----------
     latency_s
         How long every answer takes; a set ``stop`` ends the wait.
+    gate
+        Cleared, it holds every answer until it is set again, or the answer is stopped.
     error
         Raised instead of an answer while it is set.
     asked
@@ -65,6 +67,8 @@ class FakePortal:
         self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
         self.depositions = (brought(self.rows), picked(self.rows))
         self.latency_s = latency_s
+        self.gate = threading.Event()
+        self.gate.set()
         self.error: CryoETError | None = None
         self.freshness = FRESH
         self.cached: Catalogue | None = None
@@ -134,8 +138,12 @@ class FakePortal:
 
     def _answer(self, stop: threading.Event | None, *question: Any) -> None:
         self.asked.append(question)
-        if (stop or threading.Event()).wait(self.latency_s):
+        stop = stop or threading.Event()
+        if stop.wait(self.latency_s):
             raise StoppedError
+        while not self.gate.wait(0.01):
+            if stop.is_set():
+                raise StoppedError
         if self.error is not None:
             raise self.error
 

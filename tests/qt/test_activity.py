@@ -22,9 +22,9 @@ def bars() -> list[str]:
 
 def test_only_titled_tasks_are_shown(qtbot, tasks, activity):
     go = threading.Event()
-    tasks.run("quiet", lambda job: go.wait(5), then=lambda _: None)
+    tasks.run("quiet", lambda job: go.wait(30), then=lambda _: None)
     assert bars() == []
-    tasks.run("open", lambda job: go.wait(5), then=lambda _: None, title="Opening TS_026")
+    tasks.run("open", lambda job: go.wait(30), then=lambda _: None, title="Opening TS_026")
     assert [text.rstrip(": ") for text in bars()] == ["Opening TS_026"]
     go.set()
     qtbot.waitUntil(lambda: bars() == [])
@@ -35,7 +35,7 @@ def test_bytes_are_told(qtbot, tasks, activity):
 
     def work(job: Job) -> None:
         job.progress(3_000_000_000, 6_000_000_000)
-        go.wait(5)
+        go.wait(30)
 
     tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
     qtbot.waitUntil(lambda: any("3 GB of 6 GB" in text for text in bars()))
@@ -49,19 +49,19 @@ def test_cancel_in_the_activity_dock_stops_the_task(qtbot, tasks, activity):
     stopped = threading.Event()
 
     def work(job: Job) -> None:
-        if job.stop.wait(5):
+        if job.stop.wait(30):
             stopped.set()
 
     tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
     (bar,) = progress._all_instances
     bar.cancel()
-    assert stopped.wait(5)
+    assert stopped.wait(30)
     assert not tasks.is_running("open")
     assert bars() == []
 
 
 def test_closing_the_tasks_closes_the_bars(tasks, activity):
-    tasks.run("open", lambda job: job.stop.wait(5), then=lambda _: None, title="Opening TS_026")
+    tasks.run("open", lambda job: job.stop.wait(30), then=lambda _: None, title="Opening TS_026")
     tasks.close()
     assert bars() == []
 

@@ -169,10 +169,11 @@ def test_five_thousand_datasets_are_listed_and_found_without_delay(qtbot, make_b
 
 def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
     portal.cached = Catalogue(rows=portal.rows[:2], freshness=Freshness(fetched_at=DAY))
-    portal.latency_s = 0.3
+    portal.gate.clear()
     browser = make_browser(portal)
     browser.use_source("live")
     qtbot.waitUntil(lambda: browser.screens.datasets.model.rowCount() == 2)
+    portal.gate.set()
     qtbot.waitUntil(lambda: browser.screens.datasets.model.rowCount() == 3)
 
 
@@ -396,11 +397,12 @@ def test_going_back_while_a_run_loads_opens_nothing(qtbot, browser, portal):
 
 def test_a_slow_run_says_that_it_is_loading(qtbot, browser, portal):
     open_dataset(qtbot, browser)
-    portal.latency_s = 0.5
+    portal.gate.clear()
     browser.navigator.go_to_run(506, "TS_006")
     assert current_screen(browser) is browser.screens.dataset, "the old screen stays for a moment"
     qtbot.waitUntil(lambda: current_screen(browser) is browser.screens.run_place)
     assert browser.screens.run_place.message.text == "Loading TS_006…"
+    portal.gate.set()
     qtbot.waitUntil(lambda: browser.screens.run_place.shows_content)
 
 

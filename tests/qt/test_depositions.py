@@ -324,11 +324,12 @@ def test_a_deposition_from_the_cache_says_since_when(qtbot, browser, portal):
 
 def test_a_slow_deposition_says_that_it_is_loading_and_then_takes_the_keys(qtbot, browser, portal):
     activate(qtbot, browser)
-    portal.latency_s = 0.5
+    portal.gate.clear()
     browser.navigator.go_to_deposition(10310)
     place = browser.screens.deposition.place
     qtbot.waitUntil(lambda: not place.shows_content)
     assert place.message.text == "Loading the deposition…"
+    portal.gate.set()
     wait_for_deposition(qtbot, browser)
     assert place.shows_content
     assert browser.screens.deposition.tree.hasFocus()

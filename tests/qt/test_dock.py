@@ -252,7 +252,7 @@ def test_a_comparison_ends_when_napari_closes_its_dock(choose, viewer, qtbot, mo
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: dock.tasks.is_running(compare_dock.KEY))
     viewer.window.remove_dock_widget(holder_of(dock))
-    assert ended.wait(5)
+    assert ended.wait(30)
 
 
 def test_what_held_a_dock_that_is_closed_forgets_the_control_that_had_the_keys(choose, viewer):

@@ -111,7 +111,7 @@ def test_stop_stops_and_says_that_it_can_go_on(qtbot, tasks, make_dialog, monkey
     assert dialog.is_downloading
     assert not dialog.form.isEnabled()
     click(qtbot, dialog.stop)
-    assert stopped.wait(2)
+    assert stopped.wait(30)
     assert not tasks.is_running(KEY)
     assert dialog.message.text().startswith("Stopped.")
     assert dialog.start.isVisible()

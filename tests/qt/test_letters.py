@@ -40,14 +40,17 @@ def test_a_run_s_page_is_seen_in_its_whole_width_and_all_of_it_has_large_letters
         browser.navigator.go_to_run(506)
     large_letters()
     page = browser.screens.run
-    qtbot.waitUntil(lambda: page.mapTo(browser, page.rect().topRight()).x() <= browser.width())
-    assert beyond(browser) == []
-    sizes = {part.font().pointSize() for part in (page.tomograms, page.tree, page.planes)}
-    assert sizes == {14}
-    header = page.tree.header()
-    for column in (1, 2):
-        title = header.model().headerData(column, Qt.Orientation.Horizontal)
-        assert header.sectionSize(column) > header.fontMetrics().horizontalAdvance(title), title
+
+    def is_seen_whole():
+        assert page.mapTo(browser, page.rect().topRight()).x() <= browser.width()
+        assert beyond(browser) == []
+        assert {part.font().pointSize() for part in (page.tomograms, page.tree, page.planes)} == {14}
+        header = page.tree.header()
+        for column in (1, 2):
+            title = header.model().headerData(column, Qt.Orientation.Horizontal)
+            assert header.sectionSize(column) > header.fontMetrics().horizontalAdvance(title), title
+
+    qtbot.waitUntil(is_seen_whole)
     browser.close_down()
 
 
@@ -58,11 +61,15 @@ def test_docks_grow_with_their_letters(qtbot, viewer_in_window, large_letters, m
     viewer_in_window.window.add_dock_widget(dock, area="right")
     before = dock.minimumSizeHint().width()
     large_letters()
-    qtbot.waitUntil(lambda: dock.minimumSizeHint().width() > before or make is PicksOnScreen)
-    assert beyond(dock) == []
-    for field in dock.findChildren(Nanometres):
-        words = field.fontMetrics().horizontalAdvance(field.text())
-        assert field.width() >= words + 10
+
+    def has_grown():
+        assert dock.minimumSizeHint().width() > before or make is PicksOnScreen
+        assert beyond(dock) == []
+        for field in dock.findChildren(Nanometres):
+            words = field.fontMetrics().horizontalAdvance(field.text())
+            assert field.width() >= words + 10
+
+    qtbot.waitUntil(has_grown)
 
 
 def test_buttons_keep_their_room(qtbot, viewer_in_window, large_letters):
@@ -70,4 +77,4 @@ def test_buttons_keep_their_room(qtbot, viewer_in_window, large_letters):
     roomy(button)
     viewer_in_window.window.add_dock_widget(button, area="right")
     large_letters()
-    assert button.width() >= button.fontMetrics().horizontalAdvance("Export") + 30
+    qtbot.waitUntil(lambda: button.width() >= button.fontMetrics().horizontalAdvance("Export") + 30)

@@ -149,7 +149,7 @@ class TestWaiting:
         ticks, go_on = [], threading.Event()
         QTimer.singleShot(0, lambda: (ticks.append(1), go_on.set()))
 
-        assert plugin.wait_for(lambda: go_on.wait(5)) is True
+        assert plugin.wait_for(lambda: go_on.wait(30)) is True
         assert ticks == [1]
 
     def test_raises_what_went_wrong(self, qtbot):
@@ -163,7 +163,7 @@ class TestWaiting:
         answers = []
         thread = threading.Thread(target=lambda: answers.append(plugin.wait_for(threading.current_thread)))
         thread.start()
-        thread.join(5)
+        thread.join(30)
 
         assert answers == [thread]
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from qtpy.QtCore import QObject, QThread
 
-from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
+from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError
 from napari_cryoet.exceptions import NetworkError, StoppedError
 
 
@@ -29,14 +29,14 @@ def test_a_newer_task_makes_the_older_answer_stale(tasks, qtbot):
     answers, older_saw_stop = [], threading.Event()
 
     def older(job: Job) -> str:
-        if job.stop.wait(5):
+        if job.stop.wait(30):
             older_saw_stop.set()
         return "older"
 
     tasks.run("page", older, then=answers.append)
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", lambda job: "newer", then=answers.append)
-    assert older_saw_stop.wait(5)
+    assert older_saw_stop.wait(30)
     qtbot.wait(20)
     assert answers == ["newer"]
 
@@ -45,7 +45,7 @@ def test_started_and_finished_come_once_for_a_key_that_is_asked_again(tasks, qtb
     told = []
     tasks.started.connect(lambda key, title: told.append(("started", key)))
     tasks.finished.connect(lambda key: told.append(("finished", key)))
-    tasks.run("page", lambda job: job.stop.wait(5), then=lambda _: None)
+    tasks.run("page", lambda job: job.stop.wait(30), then=lambda _: None)
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", lambda job: None, then=lambda _: None)
     assert told == [("started", "page"), ("finished", "page")]
@@ -93,7 +93,7 @@ def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
     answers, errors, winding_down = [], [], threading.Event()
 
     def work(job: Job) -> None:
-        job.stop.wait(5)
+        job.stop.wait(30)
         winding_down.set()
         job.raise_if_stopped()
 
@@ -102,7 +102,7 @@ def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
     with qtbot.waitSignal(tasks.finished, timeout=200):
         tasks.stop("page")
     assert not tasks.is_running("page")
-    assert winding_down.wait(5)
+    assert winding_down.wait(30)
     qtbot.wait(20)
     assert (answers, errors) == ([], [])
 
@@ -134,23 +134,24 @@ def test_progress_of_every_block_does_not_flood_the_window(tasks, qtbot):
         for block in range(10_001):
             job.progress(block, 10_000)
 
+    began = time.monotonic()
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", work, then=lambda _: None)
     assert told[-1] == 10_000
-    assert len(told) < 100
+    assert len(told) <= 2 + (time.monotonic() - began) / PROGRESS_INTERVAL_S
 
 
 def test_nothing_is_delivered_after_close(tasks, qtbot):
     answers, go, done = [], threading.Event(), threading.Event()
 
     def work(job: Job) -> None:
-        go.wait(5)
+        go.wait(30)
         done.set()
 
     tasks.run("page", work, then=answers.append)
     tasks.close()
     go.set()
-    assert done.wait(5)
+    assert done.wait(30)
     qtbot.wait(20)
     assert answers == []
 
@@ -161,13 +162,13 @@ def test_a_widget_that_is_destroyed_takes_its_tasks_along(qapp, qtbot):
     answers, stopped = [], threading.Event()
 
     def work(job: Job) -> None:
-        if job.stop.wait(5):
+        if job.stop.wait(30):
             stopped.set()
 
     tasks.run("page", work, then=answers.append)
     with qtbot.waitSignal(owner.destroyed):
         owner.deleteLater()
-    assert stopped.wait(5)
+    assert stopped.wait(30)
     qtbot.wait(20)
     assert answers == []
 
@@ -179,11 +180,9 @@ from qtpy.QtCore import QCoreApplication, QTimer
 from napari_cryoet._qt.tasks import Tasks
 app = QCoreApplication([])
 tasks = Tasks()
-tasks.run("page", lambda job: time.sleep(60), then=print)
+tasks.run("page", lambda job: time.sleep(600), then=print)
 QTimer.singleShot(50, app.quit)
 app.exec()
 """
-    began = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert time.monotonic() - began < 20

@@ -86,7 +86,7 @@ def test_what_was_scrolled_past_is_not_fetched_and_the_latest_comes_first(tasks,
 
     def fetch(url, stop):
         asked.append(url)
-        go.wait(5)
+        go.wait(30)
         return picture_bytes()
 
     tasks.started.connect(lambda key, _title: begun.append(key[1]))
@@ -115,11 +115,11 @@ def test_another_source_stops_what_is_in_flight(tasks, qtbot):
     stopped = threading.Event()
 
     def fetch(url, stop):
-        if stop.wait(5):
+        if stop.wait(30):
             stopped.set()
         return picture_bytes()
 
     thumbnails = Thumbnails(tasks, fetch)
     thumbnails.picture("a.png")
     thumbnails.clear()
-    assert stopped.wait(5)
+    assert stopped.wait(30)

@@ -267,7 +267,7 @@ class TestNothingHalf:
         load = viewer_link.load_tomogram
 
         def slow(tomogram, *, stop):
-            may_go_on.wait(5)
+            may_go_on.wait(30)
             try:
                 return load(tomogram)
             finally:
@@ -277,7 +277,7 @@ class TestNothingHalf:
         link.open_tomogram(world.first, world.first.tomograms[0])
         link.stop()
         may_go_on.set()
-        assert has_ended.wait(5)
+        assert has_ended.wait(30)
         qtbot.wait(50)
 
         assert link.coming() == set()
