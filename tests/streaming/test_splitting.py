@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_cryoet.streaming import open_pyramid, split_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
@@ -95,3 +96,20 @@ def test_an_array_without_axes_can_be_split_too(tmp_path):
     parts = split_pyramid(open_alone(tmp_path / "a.zarr" / "0"), 0)
     assert parts[0].axes == ()
     assert np.array_equal(parts[1].read(0), noise((2, 3, 8, 8))[1])
+
+
+def test_what_one_part_learns_of_a_changed_file_holds_for_all_of_them(tmp_path):
+    old, new = (np.full((2, 64, 96, 96), value, "f4") for value in (1, 2))
+    for name, values in (("a.zarr", old), ("new.zarr", new)):
+        array = zarr.create_array(
+            str(tmp_path / name), shape=old.shape, dtype="f4", zarr_format=2, chunks=old.shape, compressors=None
+        )
+        array[...] = values
+    whole = open_alone(tmp_path / "a.zarr")
+    first, second = split_pyramid(whole, 0)
+    whole.read(0, ((0, 1), (0, 1), (0, 96), (0, 96)))
+    second.read(0, ((3, 4), (0, 96), (0, 96)))
+    (tmp_path / "new.zarr" / "0.0.0.0").replace(tmp_path / "a.zarr" / "0.0.0.0")
+    assert np.all(first.read(0, ((40, 41), (0, 96), (0, 96))) == 2)
+    for each in (first, second, whole):
+        assert np.all(each.read(0) == 2), "what was in memory is of the file before"

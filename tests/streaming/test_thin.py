@@ -70,6 +70,20 @@ def test_parts_of_a_file_that_changed_are_dropped_with_its_blocks(pyramid):
     assert thin_key(pyramid.key(0, (1, 0, 0)), plane_of(box)) in fetcher.memory
 
 
+def test_a_changed_file_leaves_no_part_of_what_it_was(tmp_path, values):
+    for name, content in (("a.zarr", values), ("new.zarr", -values)):
+        write_pyramid(tmp_path / name, content, 10.0)
+    pyramid = open_pyramid(tmp_path / "a.zarr", fetcher=Fetcher(MemoryCache(2**26)))
+    fetcher, before, after = pyramid._fetcher, across(1, 10), across(1, 200)
+    blocks = list(pyramid.grid(0).covering(before))
+    fetcher.fetch(thin_runs(pyramid, 0, blocks, before, longest_bytes=2**20))
+    for chunk in ("0/0/0/0", "0/0/0/1"):
+        (tmp_path / "new.zarr" / chunk).replace(tmp_path / "a.zarr" / chunk)
+    fetcher.fetch(thin_runs(pyramid, 0, blocks, after, longest_bytes=2**20))
+    kept = [block for block in blocks if thin_key(pyramid.key(0, block), plane_of(before)) in fetcher.memory]
+    assert kept == []
+
+
 def test_whole_keys_are_those_of_the_plane_that_is_meant():
     block, other, meant = (2, 0, 0), (3, 0, 0), ((1, 5),)
     keys = ["x", (1, 0, block), (1, 0, block, meant), (1, 0, other, ((1, 6),)), (1, "table", 0, (0, 0, 0))]

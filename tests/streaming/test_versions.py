@@ -96,15 +96,32 @@ def test_a_file_that_never_rests_is_an_error_and_no_mixture(replace, served):
     assert np.array_equal(pyramid.read(0), NEW)
 
 
-def test_a_chunk_that_vanishes_between_two_of_its_planes_is_an_error_first_and_missing_after(tmp_path, served):
-    layout = LAYOUTS["blosc"]
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_chunk_that_vanishes_between_two_of_its_planes_is_an_error_first_and_missing_after(name, tmp_path, served):
+    layout = LAYOUTS[name]
     zarr.create_array(str(tmp_path / "served/a.zarr"), shape=SHAPE, dtype="<f4", fill_value=7, **layout)[...] = OLD
     pyramid = open_pyramid(f"{served.url}/a.zarr")
     pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
-    (served.folder / "a.zarr/0.0.0").unlink()
+    (served.folder / "a.zarr" / KEYS[name]).unlink()
     with pytest.raises(StreamError, match="vanished"):
         pyramid.read(0, ((40, 42), (0, 160), (0, 160)))
     assert np.all(pyramid.read(0, ((40, 42), (0, 160), (0, 160))) == 7)
+    assert np.all(pyramid.read(0) == 7)  # and not what was in memory of it
+
+
+def test_an_image_that_vanishes_is_missing_after_each_of_its_chunks_was_told(tmp_path, served):
+    chunks = (64, 40, 160)
+    array = zarr.create_array(str(tmp_path / "served/a.zarr"), shape=SHAPE, dtype="<f4", zarr_format=2, chunks=chunks)
+    array[...] = OLD
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(2**10)))
+    pyramid.read(0)
+    for chunk in (served.folder / "a.zarr").glob("0.*"):
+        chunk.unlink()
+    for _ in range(5):
+        with contextlib.suppress(ChangedError):
+            assert not pyramid.read(0).any()
+            return
+    pytest.fail("it goes on vanishing")
 
 
 def test_an_mrc_file_that_changed_after_its_header_was_read_is_an_error(tmp_path):
@@ -118,6 +135,18 @@ def test_an_mrc_file_that_changed_after_its_header_was_read_is_an_error(tmp_path
     (tmp_path / "b.mrc").replace(tmp_path / "a.mrc")
     with pytest.raises(ChangedError, match="changed while it was read"):
         levels[0][40].compute()
+
+
+def test_an_mrc_file_that_vanished_is_an_error_and_never_zeros(tmp_path):
+    import mrcfile
+
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(OLD)
+    levels = open_mrc(tmp_path / "a.mrc").levels
+    (tmp_path / "a.mrc").unlink()
+    for _ in range(2):
+        with pytest.raises(StreamError, match="vanished"):
+            levels[0][40].compute()
 
 
 def test_what_was_under_way_while_a_version_was_forgotten_does_not_count():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from napari_cryoet.exceptions import DamagedError, FormatError
+from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 #: A chunk by its position among the (inner) chunks of its array.
 Chunk = tuple[int, ...]
+
+
+class VanishedError(ChangedError):
+    """There is no such file any more, though parts of it were read. It isn't missing before that was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class ChunkFiles(Protocol):
         ------
         ChangedError
             Where the file isn't the version that was met first.
+        VanishedError
+            Where there was such a file before.
         StreamError
             Where it could not be read.
         """
@@ -87,6 +93,8 @@ class ChunkFiles(Protocol):
 class _Files:
     """What all kinds of files have in common."""
 
+    may_be_missing = True  # as chunks may that have only the fill value
+
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._where = shown_address(source.url)
@@ -101,11 +109,23 @@ class _Files:
         piece = self._source.read(place.key, start=place.start + start, length=length, version=version, stop=stop)
         if piece is not None:
             self._versions.settle(place.key, piece.version, forgotten)
+        elif place.version is not None or not self.may_be_missing:
+            raise self._vanished(place.key)
+        else:
+            self._require_unmet(place.key)
         return piece
 
     def confirm(self, place: Place, version: str | None) -> None:
         """Make sure that a version still counts; see `ChunkFiles`."""
         self._versions.confirm(place.key, version)
+
+    def _require_unmet(self, key: str) -> None:
+        """Raise VanishedError where a file that is missing was read before."""
+        if self._versions.is_met(key):
+            raise self._vanished(key)
+
+    def _vanished(self, key: str) -> VanishedError:
+        return VanishedError(f"{self._where} ({key}) vanished while it was read.")
 
 
 class OwnFiles(_Files):
@@ -138,6 +158,8 @@ class OwnFiles(_Files):
 
 class SingleFile(_Files):
     """One file is the only chunk, after a header; no other version of it is ever read."""
+
+    may_be_missing = False
 
     def __init__(self, source: ByteSource, file: OneFile) -> None:
         super().__init__(source)
@@ -231,6 +253,7 @@ class ShardFiles(_Files):
         else:
             piece = self._source.read(key, length=size, stop=stop)
         if piece is None:
+            self._require_unmet(key)
             return None
         self._versions.settle(key, piece.version, forgotten)
         return _HeldIndex(parse_index(piece.content, self._layout, file_bytes=piece.total_bytes), piece.version)

@@ -194,15 +194,22 @@ class Fetcher:
             self._traffic.abandon(owner)
 
     def drop(self, keys: Iterable[Hashable]) -> None:
-        """Forget blocks that are out of date and parts of them, and do not keep what of them is under way."""
+        """Forget blocks that are out of date and parts of them, and do not keep what of them is under way.
+
+        What this thread itself brings is kept: whoever calls this meanwhile reads it anew.
+        """
         dropped = set(keys)
+        self._drop_if(lambda key: key in dropped or (isinstance(key, tuple) and key[:3] in dropped))
 
-        def is_out(key: Hashable) -> bool:
-            return key in dropped or (isinstance(key, tuple) and key[:3] in dropped)
+    def drop_level(self, owner: Hashable, level: int) -> None:
+        """As `drop`, for all blocks of a level of an owner."""
+        self._drop_if(lambda key: isinstance(key, tuple) and key[:2] == (owner, level))
 
+    def _drop_if(self, is_out: Callable[[Hashable], bool]) -> None:
+        own: Flight | None = getattr(self._here, "flight", None)
         with self._state:
             self.memory.forget_if(is_out)
-            self._traffic.mark_stale(is_out)
+            self._traffic.mark_stale(is_out, but=own)
 
     def _leave(self, flights: Iterable[Flight]) -> None:
         with self._state:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.streaming import blosc
-from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, Place, damaged
+from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, Place, VanishedError, damaged
 from napari_cryoet.streaming.density import Density
 from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
 from napari_cryoet.streaming.once import Once
@@ -147,9 +147,8 @@ class FrameReader:
         bodies: dict[int, blosc.Bytes] = {}
         for span in blosc.plan_ranges(frame, needed, max_gap=_MAX_GAP_BYTES):
             piece = self._files.read(held.place, stop, start=span.start, length=span.stop - span.start)
-            if piece is None:
-                self._frames.forget(chunk)
-                raise StreamError(f"{self._files.describe(chunk)} vanished while it was read.")
+            if piece is None:  # another thread has forgotten it meanwhile
+                raise VanishedError(f"{self._files.describe(chunk)} vanished while it was read.")
             bodies |= blosc.cut_blocks(frame, span, piece.content)
         return bodies
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import DamagedError, FormatError, StreamError
-from napari_cryoet.streaming.chunk_files import ChunkFiles, Place, damaged
+from napari_cryoet.exceptions import DamagedError, FormatError
+from napari_cryoet.streaming.chunk_files import ChunkFiles, Place, VanishedError, damaged
 from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
 from napari_cryoet.streaming.slabs import cut_into_slabs
 
@@ -52,7 +52,7 @@ class PlainReader:
         for group in self._neighbours(blocks):
             part = self._load_group(place, group, where, stop)
             if part is None and loaded:
-                raise StreamError(f"{where} vanished while it was read.")
+                raise VanishedError(f"{where} vanished while it was read.")
             if part is None:
                 return {block: self._slabs.fill(block) for block in blocks}
             loaded |= part

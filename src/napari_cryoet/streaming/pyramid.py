@@ -15,11 +15,12 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
-from napari_cryoet.forks import FreshLock
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.cached_source import CachedSource
+from napari_cryoet.streaming.changes import Changes
+from napari_cryoet.streaming.chunk_files import VanishedError
 from napari_cryoet.streaming.fetcher import Run
 from napari_cryoet.streaming.geometry import (
     BlockIndex,
@@ -59,11 +60,12 @@ _by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who fetches for a pyramid, the number under which its blocks are kept, and what ends it."""
+    """Who fetches for a pyramid, the number under which its blocks are kept, what ends it, and what its files do."""
 
     fetcher: Fetcher
     owner: int = field(default_factory=lambda: next(_owners))
     stop: threading.Event = field(default_factory=threading.Event)
+    changes: Changes = field(default_factory=Changes)
 
 
 class Pyramid:
@@ -107,7 +109,8 @@ class Pyramid:
     def __init__(self, source: ByteSource, readers: Sequence[BlockReader], found: Found, identity: Identity) -> None:
         self._source, self._readers = source, tuple(readers)
         self._fetcher, self._owner, self._stop = identity.fetcher, identity.owner, identity.stop
-        self._changing, self._changes = FreshLock(), 0  # of files, met so far
+        self._changes = identity.changes
+        self._changes.concern(self)
         self.origin: Origin | None = None  # known to whoever made it
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale
@@ -202,11 +205,11 @@ class Pyramid:
         box = box or tuple((0, size) for size in self.shapes[level])
         values = np.empty(box_shape(box), self.dtype) if out is None else out
         for _ in range(_ATTEMPTS):
-            with self._changing:
-                seen = self._changes
+            with self._changes.lock:
+                seen = self._changes.count
             self._assemble(values, level, box, stop)
-            with self._changing:
-                if self._changes == seen:  # else some may be old and some new
+            with self._changes.lock:
+                if self._changes.count == seen:  # else some may be old and some new
                     return values
         raise ChangedError(
             f"{self.place} changed while it was read.", hint="Try again once it doesn't change any more."
@@ -328,8 +331,9 @@ class Pyramid:
     def _load(self, level: int, blocks: list[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks of one chunk, and anew where that may help.
 
-        Where its file changed, all of it that is in memory is dropped. Where what came is damaged it may be the line or
-        what is kept on disk, so nothing that was kept is used; what decoded well stays in memory.
+        Where its file changed, all of it that is in memory is dropped; where it is gone, that is told once. Where what
+        came is damaged it may be the line or what is kept on disk, so nothing that was kept is used; what decoded well
+        stays in memory.
         """
         if self._stop.is_set():
             raise StoppedError
@@ -337,13 +341,16 @@ class Pyramid:
             self._fetcher.right_of_way.let_pass()
         met: list[StreamError] = []
         while True:
-            with self._changing:
-                seen = self._changes
+            with self._changes.lock:
+                seen = self._changes.count
             try:
                 return self._readers[level].load(blocks, stop)
             except ChangedError as error:
                 met.append(error)
-                self._drop_file_of(level, blocks, seen)
+                is_gone = isinstance(error, VanishedError)
+                self._drop_file_of(level, blocks, None if is_gone else seen)
+                if is_gone:
+                    raise
             except DamagedError as error:
                 met.append(error)
                 self._readers[level].distrust(blocks[0])
@@ -352,14 +359,15 @@ class Pyramid:
             if len(met) == _ATTEMPTS:
                 raise met[-1]
 
-    def _drop_file_of(self, level: int, blocks: list[BlockIndex], seen: int) -> None:
+    def _drop_file_of(self, level: int, blocks: list[BlockIndex], seen: int | None) -> None:
         """Drop all blocks of a file, unless somebody did so since ``seen``: they may be of the new version by now."""
-        with self._changing:
-            if self._changes != seen:
+        with self._changes.lock:
+            if seen is not None and self._changes.count != seen:
                 return
-            self._changes += 1
-            others = set(self._readers[level].forget(blocks[0])).difference(blocks)
-            self._fetcher.drop(self.key(level, block) for block in others)
+            self._changes.count += 1
+            self._fetcher.drop(self.key(level, block) for block in self._readers[level].forget(blocks[0]))
+            for other in self._changes.readers - {self}:  # which may have blocks of the same file
+                other._fetcher.drop_level(other._owner, level)
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:

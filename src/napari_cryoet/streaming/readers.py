@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.chunk_files import (
     ChunkFiles,
     OneFile,
     Place,
     SingleFile,
+    VanishedError,
     damaged,
     files_of,
     key_below,
@@ -164,7 +165,7 @@ class WholeReader:
         for whole, parts in merge_places(places, max_gap=_MAX_GAP_BYTES, max_bytes=_RUN_BYTES):
             piece = self._files.read(whole, stop)
             if piece is None and whole.size is not None:
-                raise StreamError(f"{where} vanished while it was read.")
+                raise VanishedError(f"{where} vanished while it was read.")
             if piece is not None:
                 contents |= {part: _cut(piece, whole, part) for part in parts}
         return contents

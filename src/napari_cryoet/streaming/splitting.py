@@ -54,7 +54,7 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     parts = []
     for index in range(pyramid.shapes[0][axis]):
         readers = [_PartReader(reader, axis, index) for reader in pyramid._readers]
-        part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher))
+        part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher, changes=pyramid._changes))
         part.coarse_offset = pyramid.coarse_offset
         part.origin = Origin(_part_again, (pyramid, axis, index))
         parts.append(part)
@@ -84,7 +84,8 @@ def without_axes(pyramid: Pyramid, axes: Sequence[int]) -> Pyramid:
         readers = [_PartReader(reader, axis, 0) for reader in readers]
         multiscale, names = _multiscale_without(multiscale, axis), _without(names, axis)
     found = Found(pyramid.metadata, multiscale, ())
-    part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher, pyramid._owner, pyramid._stop))
+    identity = Identity(pyramid._fetcher, pyramid._owner, pyramid._stop, pyramid._changes)
+    part = Pyramid(pyramid._source, readers, found, identity)
     part.axes, part.coarse_offset = names, pyramid.coarse_offset
     part.origin = None if pyramid.origin is None else Origin(_freed_again, (pyramid.origin, tuple(axes)))
     return part

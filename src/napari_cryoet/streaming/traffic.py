@@ -201,10 +201,10 @@ class Traffic:
             if _belongs_to(flight, owner):
                 flight.stop.set()
 
-    def mark_stale(self, is_out: Callable[[Hashable], bool]) -> None:
-        """Do not keep what is under way of some keys."""
+    def mark_stale(self, is_out: Callable[[Hashable], bool], *, but: Flight | None = None) -> None:
+        """Do not keep what is under way of some keys, but for one flight."""
         for flight in self.under_way:
-            flight.is_stale |= any(is_out(key) for key in flight.keys)
+            flight.is_stale |= flight is not but and any(is_out(key) for key in flight.keys)
 
     def _give_up(self, flight: Flight) -> None:
         flight.stop.set()

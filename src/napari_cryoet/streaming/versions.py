@@ -28,6 +28,11 @@ class Versions:
         with self._lock:
             return self._known.get(key), self._forgotten[key]
 
+    def is_met(self, key: str) -> bool:
+        """Whether a version of a file counts, also where it has no name."""
+        with self._lock:
+            return key in self._known
+
     def settle(self, key: str, version: str | None, forgotten: int) -> None:
         """Take the version of a file that was read for the one that counts.
 
