@@ -10,18 +10,20 @@ import argparse
 
 import napari
 
-from napari_cryoet.exceptions import StreamError
-from napari_cryoet.progressive import layer_specs, make_layer
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.progressive import LayerSpec, layer_specs, make_layer
 from napari_cryoet.streaming import find_labels, open_pyramid
 
 
 def add_image(viewer: napari.Viewer, address: str, *, with_labels: bool = True) -> list[napari.layers.Layer]:
     """Add an image and its labels, one layer for each channel; returns the layers."""
+    specs = layer_specs(open_pyramid(address))  # this and the next lines could be done in a thread
+    for each in labels_of(address) if with_labels else []:
+        specs += label_specs(each)
     layers = []
-    for each in [address, *(labels_of(address) if with_labels else [])]:
-        for spec in layer_specs(open_pyramid(each)):  # all up to here could be done in a thread
-            layer, _status = make_layer(spec, viewer=viewer)
-            layers.append(viewer.add_layer(layer))
+    for spec in specs:
+        layer, _status = make_layer(spec, viewer=viewer)
+        layers.append(viewer.add_layer(layer))
     return layers
 
 
@@ -29,8 +31,17 @@ def labels_of(address: str) -> list[str]:
     """The addresses of its label images; none where a store refuses to say, as many do of what they don't have."""
     try:
         return find_labels(address)
-    except StreamError as error:
+    except CryoETError as error:
         print(f"Label images are left out. {error}")
+        return []
+
+
+def label_specs(address: str) -> list[LayerSpec]:
+    """What layers show a label image; none where it is listed, but can't be read."""
+    try:
+        return layer_specs(open_pyramid(address))
+    except CryoETError as error:
+        print(f"A label image is left out. {error}")
         return []
 
 

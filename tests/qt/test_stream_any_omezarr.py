@@ -74,6 +74,19 @@ def test_a_store_that_refuses_what_it_does_not_have_shows_the_image_without_labe
     assert "left out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("names", [["missing"], ["good", "missing"], "nonsense"])
+def test_labels_that_are_listed_and_cannot_be_read_are_left_out(qtbot, viewer, tmp_path, example, capsys, names):
+    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
+    write_image(tmp_path / "a.zarr/labels/good", noise((5, 20, 20)) % 5, "zyx", **{"image-label": {}})
+    write_label_list(tmp_path / "a.zarr", names)
+    if names == "nonsense":
+        (tmp_path / "a.zarr/labels/.zattrs").write_text("no JSON")
+    layer, *labels = example.add_image(viewer, str(tmp_path / "a.zarr"))
+    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
+    assert len(labels) == names.count("good")
+    assert "left out" in capsys.readouterr().out
+
+
 def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):
     write_image(tmp_path / "a.zarr", noise((2, 20, 20)), "cyx")
     (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"))
