@@ -160,6 +160,21 @@ def test_extensions_that_need_not_be_understood_are_passed_over():
     assert parse_v3_array(V3 | {"note": {"must_understand": False}}, "a").shape == (4, 5)
 
 
+def test_what_needs_no_options_may_be_its_name_alone():
+    short = {"codecs": ["bytes", "crc32c"], "chunk_key_encoding": "default", "data_type": {"name": "float32"}}
+    long = {"codecs": [{"name": "bytes"}, {"name": "crc32c"}], "chunk_key_encoding": {"name": "default"}}
+    assert parse_v3_array(V3 | short, "a") == parse_v3_array(V3 | long, "a")
+
+
+def test_shards_in_shards_without_end_are_refused():
+    codecs = [{"name": "bytes"}]
+    for _ in range(2000):
+        options = {"chunk_shape": [2, 3], "codecs": codecs, "index_codecs": [{"name": "bytes"}]}
+        codecs = [{"name": "sharding_indexed", "configuration": options}]
+    with pytest.raises(FormatError, match="without end"):
+        parse_v3_array(V3 | {"codecs": codecs}, "a")
+
+
 def test_chunks_are_called_as_the_metadata_say():
     assert parse_v2_array(V2, "a").chunk_key((1, 2)) == "1.2"
     assert parse_v2_array(V2 | {"dimension_separator": "/"}, "a").chunk_key((1, 2)) == "1/2"
@@ -197,6 +212,10 @@ def test_big_endian_values_become_native():
         ({"dtype": "<c8", "fill_value": [1]}, "fill value"),
         ({"dtype": "<U4"}, "not a number"),
         ({"dtype": "nonsense"}, "unknown"),
+        ({"dtype": "(-1,)f4"}, "unknown"),
+        ({"dtype": "i4, (2"}, "unknown"),
+        ({"dtype": "\ud800"}, "unknown"),
+        ({"dtype": "\0"}, "unknown"),
         ({"dtype": [["a", "<f4"]]}, "plain numbers"),
         ({"compressor": {"id": "pickle"}}, "pickle"),
         ({"compressor": "blosc2000"}, "blosc2000"),

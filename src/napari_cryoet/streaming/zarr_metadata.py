@@ -174,6 +174,8 @@ def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
         raise FormatError(f"{where}: chunks in a {grid[0]!r} grid are not supported.")
     chunks = _lengths(grid[1], "chunk_shape", where, smallest=1)
     name = document.get("data_type")
+    if isinstance(name, dict) and not name.get("configuration"):
+        name = name.get("name")
     if not isinstance(name, str) or name not in _V3_TYPES:
         raise FormatError(f"{where}: the data type {name!r} is not supported.")
     dtype = np.dtype(name)
@@ -188,7 +190,10 @@ def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
     for field, value in document.items():
         if field not in _V3_FIELDS and not (isinstance(value, dict) and value.get("must_understand") is False):
             raise FormatError(f"{where}: the extension {field!r} is not supported.")
-    pipeline = _v3_pipeline(document.get("codecs"), chunks, where)
+    try:
+        pipeline = _v3_pipeline(document.get("codecs"), chunks, where)
+    except RecursionError as error:
+        raise FormatError(f"{where}: there are shards in shards without end.") from error
     return _checked(
         ArrayMetadata(
             zarr_format=3,
@@ -219,8 +224,9 @@ class _Pipeline:
 
 
 def _v3_pipeline(codecs: Any, chunks: tuple[int, ...], where: str) -> _Pipeline:
-    if not isinstance(codecs, list) or not all(isinstance(codec, dict) for codec in codecs):
+    if not isinstance(codecs, list) or not all(isinstance(codec, dict | str) for codec in codecs):
         raise FormatError(f"{where}: codecs is not a list of objects.")
+    codecs = [{"name": codec} if isinstance(codec, str) else codec for codec in codecs]  # what needs no options
     names = [codec.get("name") for codec in codecs]
     options = [codec.get("configuration") or {} for codec in codecs]
     for name, option in zip(names, options, strict=True):
@@ -307,8 +313,10 @@ def all_names(names: Any, count: int) -> tuple[str, ...]:
 
 
 def _named(document: dict[str, Any], name: str, where: str) -> tuple[str, dict[str, Any]]:
-    """A v3 extension point: its name and configuration."""
+    """A v3 extension point: its name and configuration, of which there may be none."""
     value = document.get(name)
+    if isinstance(value, str):
+        return value, {}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise FormatError(f"{where}: {name} is missing.")
     configuration = value.get("configuration") or {}
@@ -321,8 +329,10 @@ def _v2_dtype(text: Any, where: str) -> np.dtype[Any]:
     if not isinstance(text, str):
         raise FormatError(f"{where}: only arrays of plain numbers are supported.")
     try:
+        if not text.isprintable():
+            raise ValueError("no type is called so")
         dtype = np.dtype(text)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError) as error:  # numpy reads lists of types, too
         raise FormatError(f"{where}: the data type {text!r} is unknown.") from error
     if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise FormatError(f"{where}: the data type {text!r} is not a number.")
