@@ -344,3 +344,16 @@ def test_planes_of_one_value_keep_their_bits_when_they_are_kept_as_one():
     assert slabs.shrink(block).tobytes() == block.tobytes()
     for mixed in (np.array([[0.0, -0.0]], "f4"), np.array([1, 1, 2], "i1"), np.array([1j, -1j], "c16")):
         assert slabs.shrink(mixed) is mixed
+
+
+@pytest.mark.parametrize("change", [lambda content: content + b"more", lambda content: content[:-4]])
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_a_chunk_as_it_is_must_be_as_long_as_it_should_wherever_it_is_read(served, change, place):
+    values = np.arange(64 * 64, dtype="<f4").reshape(64, 64)
+    path = served.folder / f"{next(numbers)}.zarr"
+    write(path, {"values": values, "chunks": (64, 64), "fill_value": 0, "zarr_format": 2, "compressors": None})
+    file = path / "0.0"
+    file.write_bytes(change(file.read_bytes()))
+    pyramid = open_afresh(path if place == "file" else f"{served.url}/{path.name}")
+    with pytest.raises(DamagedError, match="instead of 16384"):
+        pyramid.read(0, ((0, 1), (0, 64)))

@@ -27,11 +27,13 @@ class PlainReader:
     ----------
     files, metadata
         The array.
+    may_go_on
+        Whether there may be more in a file after its values.
     """
 
-    def __init__(self, files: ChunkFiles, metadata: ArrayMetadata) -> None:
+    def __init__(self, files: ChunkFiles, metadata: ArrayMetadata, *, may_go_on: bool = False) -> None:
         self.metadata = metadata
-        self._files = files
+        self._files, self._may_go_on = files, may_go_on
         self._slabs = cut_into_slabs(metadata, _BLOCK_BYTES, may_split_planes=True)
         self.grid = self._slabs.grid
         self.compression = self._slabs.padding
@@ -80,6 +82,9 @@ class PlainReader:
         piece = self._files.read(place, stop, start=start, length=end - start)
         if piece is None:
             return None
+        is_all = place.size is None and not self._may_go_on
+        if is_all and piece.total_bytes not in {None, self.metadata.chunk_nbytes}:
+            raise DamagedError(f"{where} has {piece.total_bytes} bytes instead of {self.metadata.chunk_nbytes}.")
         if len(piece.content) != end - start:
             raise DamagedError(f"{where} ends before its last value.")
         return {

@@ -114,7 +114,7 @@ def make_reader(
 
 def reader_of_file(source: ByteSource, metadata: ArrayMetadata, file: OneFile) -> BlockReader:
     """A reader of uncompressed values that stand in one file, after a header."""
-    return PlainReader(SingleFile(source, file), metadata)
+    return PlainReader(SingleFile(source, file), metadata, may_go_on=True)
 
 
 class WholeReader:
