@@ -488,6 +488,20 @@ def test_a_database_of_another_version_is_begun_anew(kept, tmp_path, version):
     check_damaged(folder)
 
 
+@pytest.mark.parametrize("cost", ["9e999", "9223372036854775807", "-9e999", "'much'"])
+def test_a_size_that_cannot_be_neither_fails_nor_keeps_from_writing(kept, tmp_path, cost):
+    folder = Path(shutil.copytree(kept, tmp_path / "pixels"))
+    other = sqlite3.connect(own_folder(folder) / "index.sqlite3")
+    other.execute(f"UPDATE parts SET cost = {cost} WHERE id IN (SELECT id FROM parts LIMIT 2)")
+    other.commit()
+    other.close()
+    cache = DiskCache(folder, 100 * MB)
+    assert 0 <= cache.usage().size_bytes < 1000 * MB
+    assert put(cache, "new", 0, b"works", total=5)
+    assert cache.flush()
+    assert find(cache, "new") == b"works"
+
+
 def test_others_notice_that_a_damaged_cache_was_begun_anew(folder):
     cache, other = DiskCache(folder, 100 * MB), DiskCache(folder, 100 * MB)
     put_some(cache, range(2))
