@@ -1,7 +1,8 @@
-"""Reads the bodies of HTTP answers: bounded, parts of files only as asked for, JSON only if it is JSON."""
+"""Reads the bodies of HTTP answers, whole or in pieces: bounded, parts only as asked for, JSON only if it is JSON."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import urllib3
 
 from napari_cryoet import http_faults as faults
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.http_faults import FaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
+    from collections.abc import Callable, Iterator
 
     from urllib3.response import BaseHTTPResponse
+
+    from napari_cryoet.errand import Errand
+    from napari_cryoet.policy import Policy
 
 PIECE_BYTES = 2**16  # a body that brings less than this on average within the time limit counts as silent
 
@@ -94,6 +101,85 @@ class Gatherer:
                 raise
             self._error = error
         return b"".join(gathered)
+
+
+class Client(Protocol):
+    """See `napari_cryoet.http.Http`."""
+
+    policy: Policy
+
+    def attempt(
+        self,
+        url: str,
+        work: Callable[[Errand[bytes]], bytes],
+        stop: threading.Event | None,
+        *,
+        discard: Callable[[bytes], None] | None = None,
+    ) -> bytes:
+        """Do one blocking thing on another thread."""
+
+
+class HttpBody:
+    """A body that is read piece by piece.
+
+    Attributes
+    ----------
+    status
+        200, or 206 where the server starts at the wanted byte.
+    start
+        The position of the first byte in the file: 0 where the server ignored or declined the wanted start.
+    total_bytes
+        Size of the whole file, where the server says it.
+    etag
+        The version of the file, where the server says it.
+    received_bytes
+        How much of it has been read.
+    """
+
+    def __init__(self, url: str, response: BaseHTTPResponse, http: Client, stop: threading.Event | None) -> None:
+        self.status = response.status
+        self.start, self.total_bytes = span_of(url, response)
+        self.etag = response.headers.get("ETag")
+        self._url, self._response, self._http, self._stop = url, response, http, stop
+        self._is_left = False
+        self.received_bytes = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body in order, up to 1 MiB at a time; NetworkError where it ends early, after what came."""
+        pieces = Gatherer(self._response)
+        position = self.start
+        while chunk := self._next(pieces):
+            position += len(chunk)
+            self.received_bytes += len(chunk)
+            yield chunk
+        if self.total_bytes is not None and position != self.total_bytes:
+            raise faults.broken_off(self._url).error
+
+    def _next(self, pieces: Gatherer) -> bytes:
+        self._http.policy.require_online()
+
+        def gather(errand: Errand[bytes]) -> bytes:
+            errand.abort_with(self._hang_up)
+            try:
+                return pieces.next(errand.beat)
+            except BaseException:
+                self._response.close()
+                raise
+
+        try:
+            return self._http.attempt(self._url, gather, self._stop, discard=lambda _: self._response.close())
+        except (StoppedError, FaultError) as error:
+            self._is_left = True
+            raise error.error if isinstance(error, FaultError) else error from None
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may have ended by itself meanwhile
+            self._response.shutdown()
+
+    def close(self) -> None:
+        """Give the connection up; a reader that is still blocked in it closes it when it wakes."""
+        if not self._is_left:
+            self._response.close()
 
 
 def read_piece(
