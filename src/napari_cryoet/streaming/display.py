@@ -8,7 +8,6 @@ so, and the viewer slices again.
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 import time
@@ -20,9 +19,11 @@ from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
+from napari_cryoet.streaming.failures import Failures
 from napari_cryoet.streaming.fetcher import THREADS
 from napari_cryoet.streaming.fitting import Fit, does_not_fit, must_be_thin
 from napari_cryoet.streaming.geometry import Box
+from napari_cryoet.streaming.orders import Orders
 from napari_cryoet.streaming.picture import compose
 from napari_cryoet.streaming.plan import (
     Motion,
@@ -35,7 +36,7 @@ from napari_cryoet.streaming.plan import (
     went_far,
 )
 from napari_cryoet.streaming.stock import Stock
-from napari_cryoet.streaming.thin import plane_of, thin_runs, whole_keys
+from napari_cryoet.streaming.thin import plane_of, whole_keys
 from napari_cryoet.streaming.wishes import Priority, staggered
 
 if TYPE_CHECKING:
@@ -53,9 +54,6 @@ _SETTLE_S = 0.004  # a slider sends several steps at once
 _COSTLY_SETTLE_S = 0.1  # what costs much is fetched once the view is still
 _COSTLY_BYTES = 32 * 2**20
 _STEPS_LATE = 3  # so many may be chance
-_REQUEST_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
-_REPEATS = 2  # after retry something may still share the failure of what was under way then
-_FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
 
 
 class Display:
@@ -125,8 +123,8 @@ class Display:
         self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
         self._is_exact = self._is_limited = self._is_told = self._is_blank = False
         self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # picture of what is looked at
-        self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
-        self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
+        self._failures = Failures()
+        self._orders = Orders(self._stock, self._failures)
 
     @property
     def usual_view_bytes(self) -> int:
@@ -158,7 +156,7 @@ class Display:
         """How far the picture of what was looked at last is."""
         with self._lock:
             self._is_told = False
-            errors = [self._failed[key][1] for key in self._missing if key in self._failed]
+            errors = self._failures.errors_of(self._missing)
             if self._fit.is_hopeless:
                 errors.append(does_not_fit(self._fetcher.memory.limit_bytes))
             return DisplayState(
@@ -242,7 +240,7 @@ class Display:
             if not self._is_paused:
                 return
             self._is_paused = False
-            self._failed.clear()
+            self._failures.clear()
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
@@ -252,8 +250,7 @@ class Display:
             self._is_stopped = False
             if self._view is not None:
                 self._fit.begin(self.pyramid, self._target, self._place_of(self._view))
-            self._to_repeat = dict.fromkeys(self._missing, _REPEATS)
-            self._failed.clear()
+            self._failures.retry(self._missing)
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
@@ -279,8 +276,7 @@ class Display:
                 self._fit.came(self._missing.intersection(keys))
             self._missing.difference_update(keys)
             self._stand_ins.difference_update(keys)
-            for key in keys:
-                self._failed.pop(key, None)
+            self._failures.mend(keys)
         if is_news:
             self._tell()
 
@@ -289,14 +285,8 @@ class Display:
         if isinstance(error, StoppedError):
             return
         with self._lock:
-            keys = [*keys, *self._wholes(keys)]
-            to_repeat = {key for key in keys if self._to_repeat.get(key)}
-            for key in to_repeat:
-                self._to_repeat[key] -= 1
-            failed = self._missing.intersection(keys) - to_repeat  # what is ahead may fail until it is looked at
-            told = copy.copy(error)  # without its traceback, which would keep all that was read in memory
-            self._failed.update(dict.fromkeys(failed, (time.monotonic(), told)))
-        if to_repeat:
+            failed, is_to_repeat = self._failures.note([*keys, *self._wholes(keys)], self._missing, error)
+        if is_to_repeat:
             self._fetcher.ask(self, after_s=0.0)
         if failed:
             self._tell()
@@ -420,30 +410,9 @@ class Display:
         )
 
     def _runs(self, wants: Iterable[Want]) -> Iterator[tuple[Priority, Run]]:
-        for want in wants:
-            if want.is_table:
-                tables = self.pyramid.tables(want.level, want.box)
-                yield from ((want.priority, run) for run in tables if run.keys[0] not in self._fetcher.memory)
-            else:
-                yield from ((want.priority, run) for run in self._runs_for(want.level, want.box))
-
-    def _runs_for(self, level: int, box: Box) -> list[Run]:
-        """The runs that bring what a box lacks, nearest to its middle first."""
-        pyramid, now = self.pyramid, time.monotonic()
-        lacking = self._stock.lacking(level, box)
-        missing = [key[2] for key in lacking if now - self._failed.get(key, (-_FAILED_S, None))[0] >= _FAILED_S]
-        middle = [(start + stop) / 2 for start, stop in box]
-
-        def distance(run: Run) -> float:
-            place = pyramid.grid(level).box(run.keys[0][2])  # type: ignore[index]
-            return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
-
         view = self._view
-        if self._is_thin and view is not None and level == self._target and box == self._place_of(view):
-            runs = thin_runs(pyramid, level, missing, box, longest_bytes=_REQUEST_BYTES)
-        else:
-            runs = pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES)
-        return sorted(runs, key=distance)
+        thin = View(self._target, self._place_of(view)) if self._is_thin and view is not None else None
+        return self._orders.runs(wants, thin=thin)
 
     def _has_coarse(self, view: View) -> bool:
         """Whether some coarser level covers the view."""

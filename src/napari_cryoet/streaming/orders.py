@@ -1,0 +1,56 @@
+"""From what is worth fetching to what is sent for: the runs that bring what is lacking, nearest to the middle first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_cryoet.streaming.thin import thin_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from napari_cryoet.streaming.failures import Failures
+    from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.plan import View, Want
+    from napari_cryoet.streaming.stock import Stock
+    from napari_cryoet.streaming.wishes import Priority, Run
+
+_REQUEST_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What is sent for, given what is in memory and what failed lately."""
+
+    stock: Stock
+    failures: Failures
+
+    def runs(self, wants: Iterable[Want], *, thin: View | None) -> Iterator[tuple[Priority, Run]]:
+        """The runs for what is worth fetching; of ``thin`` only what it cuts out of blocks is brought."""
+        pyramid, memory = self.stock.pyramid, self.stock.memory
+        for want in wants:
+            if want.is_table:
+                tables = pyramid.tables(want.level, want.box)
+                yield from ((want.priority, run) for run in tables if run.keys[0] not in memory)
+            else:
+                is_thin = thin is not None and (want.level, want.box) == (thin.level, thin.box)
+                yield from ((want.priority, run) for run in self._runs_for(want.level, want.box, is_thin=is_thin))
+
+    def _runs_for(self, level: int, box: Box, *, is_thin: bool) -> list[Run]:
+        """The runs that bring what a box lacks, nearest to its middle first."""
+        pyramid, now = self.stock.pyramid, time.monotonic()
+        lacking = self.stock.lacking(level, box)
+        missing = [key[2] for key in lacking if not self.failures.is_recent(key, now)]
+        middle = [(start + stop) / 2 for start, stop in box]
+
+        def distance(run: Run) -> float:
+            place = pyramid.grid(level).box(run.keys[0][2])  # type: ignore[index]
+            return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
+
+        if is_thin:
+            runs = thin_runs(pyramid, level, missing, box, longest_bytes=_REQUEST_BYTES)
+        else:
+            runs = pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES)
+        return sorted(runs, key=distance)
