@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
 from comparison.reference import best_matching, greedy_matching
-from napari_cryoet.comparison import matching
+from napari_cryoet.comparison import matching, sorting
 from napari_cryoet.comparison.assignment import cheapest_matches
-from napari_cryoet.comparison.matching import match_points
+from napari_cryoet.comparison.matching import match_pairs, match_points
 from napari_cryoet.exceptions import ComparisonError, StoppedError
 
 NOBODY = np.empty((0, 3))
@@ -140,17 +140,20 @@ def test_one_search_through_all_nodes_can_be_stopped():
     rows_a = np.array([*np.repeat(np.arange(count), 2), count])
     rows_b = np.array([*(np.arange(2 * count) + 1) // 2, 0])
     costs = np.array([*np.tile([0.0, 1.0], count), 0.0])
-    assert len(cheapest_matches(rows_a, rows_b, costs, count + 1, count + 1)) == count + 1
-    stop, looks = threading.Event(), []
+    looks = []
+    found = cheapest_matches(rows_a, rows_b, costs, count + 1, count + 1, progress=looks.append)
+    assert len(found) == count + 1
+    stop, n_looks = threading.Event(), len(looks) - 1  # the last two are in the middle of that search
+    looks.clear()
 
     def look(share):
         looks.append(share)
-        if len(looks) == 3:  # the first in the middle of a search
+        if len(looks) == n_looks:
             stop.set()
 
     with pytest.raises(StoppedError):
         cheapest_matches(rows_a, rows_b, costs, count + 1, count + 1, progress=look, stop=stop)
-    assert looks == [0, 0, 0]
+    assert looks == [0] * n_looks
 
 
 def test_matching_says_how_far_it_is_and_can_be_stopped():
@@ -168,3 +171,26 @@ def test_matching_says_how_far_it_is_and_can_be_stopped():
     stop_later = threading.Event()
     with pytest.raises(StoppedError):
         match_points(a, b, 2, stop=stop_later, progress=lambda share: stop_later.set())
+
+
+@pytest.mark.parametrize("method", ["optimal", "greedy"])
+def test_what_comes_before_the_matching_of_many_pairs_can_be_stopped_too(monkeypatch, method):
+    monkeypatch.setattr(sorting, "PORTION", 64)
+    rng = np.random.default_rng(2)
+    pairs = matching.Matches(rng.integers(0, 50, 2000), rng.integers(0, 50, 2000), rng.random(2000))
+    whole = match_pairs(pairs, 50, 50, method)
+    stop, sorts, lexsort = threading.Event(), [], np.lexsort
+
+    def sort(keys):
+        sorts.append(len(keys[0]))
+        stop.set()
+        return lexsort(keys)
+
+    monkeypatch.setattr(np, "lexsort", sort)
+    with pytest.raises(StoppedError):
+        match_pairs(pairs, 50, 50, method, stop=stop)
+    assert len(sorts) == 1
+    monkeypatch.undo()
+    at_once = match_pairs(pairs, 50, 50, method)
+    np.testing.assert_array_equal(whole.rows_a, at_once.rows_a)
+    np.testing.assert_array_equal(whole.rows_b, at_once.rows_b)

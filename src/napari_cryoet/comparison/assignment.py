@@ -20,10 +20,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.comparison.sorting import sorted_portions
 from napari_cryoet.exceptions import StoppedError
 
 _NONE: Final = -1
 _VISITS_BETWEEN_LOOKS: Final = 1024
+_NODES_BETWEEN_LOOKS: Final = 2**16
 
 
 def cheapest_matches(
@@ -59,7 +61,6 @@ def cheapest_matches(
     """
     if len(costs) == 0:
         return np.empty(0, dtype=np.intp)
-    order = np.lexsort((costs, rows_a))
     done, waiting = 0, [0]
 
     def look() -> None:
@@ -67,7 +68,8 @@ def cheapest_matches(
             raise StoppedError
         progress(done / len(waiting))
 
-    look()  # sorting millions of pairs takes a while, and so does what comes next
+    order = np.concatenate(list(sorted_portions((rows_a, costs), look)))
+    look()
     graph = _Graph(rows_a[order], rows_b[order], costs[order], n_a, n_b, look=look)
     waiting = graph.take_the_obvious()
     for done, node in enumerate(waiting):  # noqa: B007 - for `look`
@@ -98,8 +100,11 @@ class _Graph:
         self._look, self._visits = look, 0
         self._starts = np.searchsorted(rows_a, np.arange(n_a + 1)).tolist()
         self._a_of: list[int] = rows_a.tolist()
+        look()  # of millions of pairs, each takes a while
         self._b_of: list[int] = rows_b.tolist()
+        look()
         self._costs: list[float] = costs.tolist()
+        look()
         self._cost_alone = (min(n_a, n_b) + 1) * (float(costs.max()) or 1.0)
         self._potential_a = [0.0] * n_a
         self._potential_b = [0.0] * n_b
@@ -110,6 +115,8 @@ class _Graph:
         """Give each node of A its cheapest one of B if nobody had that before; returns those that went without."""
         waiting = []
         for a, (first, end) in enumerate(itertools.pairwise(self._starts)):
+            if a % _NODES_BETWEEN_LOOKS == 0:
+                self._look()
             if first == end:
                 continue
             self._potential_a[a] = self._costs[first]

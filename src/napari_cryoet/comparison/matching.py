@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.assignment import cheapest_matches
+from napari_cryoet.comparison.sorting import sorted_portions
 from napari_cryoet.exceptions import ComparisonError, StoppedError
 
 Method = Literal["optimal", "greedy"]
@@ -78,7 +79,7 @@ def match_pairs(
 ) -> Matches:
     """Choose matches of all pairs that come into question; their ``distances`` may be costs of any kind."""
     if method == "greedy":
-        chosen = _nearest_first(pairs, n_a, n_b)
+        chosen = _nearest_first(pairs, n_a, n_b, progress, stop)
     else:
         chosen = cheapest_matches(pairs.rows_a, pairs.rows_b, pairs.distances, n_a, n_b, progress=progress, stop=stop)
     chosen = chosen[np.argsort(pairs.rows_a[chosen])]
@@ -121,13 +122,26 @@ def _pairs_within(
     )
 
 
-def _nearest_first(pairs: Matches, n_a: int, n_b: int) -> NDArray[np.intp]:
-    order = np.lexsort((pairs.rows_b, pairs.rows_a, pairs.distances))
+def _nearest_first(
+    pairs: Matches, n_a: int, n_b: int, progress: Callable[[float], None], stop: threading.Event | None
+) -> NDArray[np.intp]:
+    def look() -> None:
+        if stop is not None and stop.is_set():
+            raise StoppedError
+
+    if not len(pairs):
+        return np.empty(0, dtype=np.intp)
     is_taken_a, is_taken_b = bytearray(n_a), bytearray(n_b)
-    chosen = []
-    rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)
-    for pair, a, b in rows:
-        if not is_taken_a[a] and not is_taken_b[b]:
-            is_taken_a[a] = is_taken_b[b] = True
-            chosen.append(pair)
+    chosen: list[int] = []
+    n_seen, most = 0, min(n_a, n_b)
+    for order in sorted_portions((pairs.distances, pairs.rows_a, pairs.rows_b), look):
+        progress(n_seen / len(pairs))
+        n_seen += len(order)
+        rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)
+        for pair, a, b in rows:
+            if not is_taken_a[a] and not is_taken_b[b]:
+                is_taken_a[a] = is_taken_b[b] = True
+                chosen.append(pair)
+        if len(chosen) == most:
+            break
     return np.array(chosen, dtype=np.intp)
