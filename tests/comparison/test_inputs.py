@@ -61,9 +61,41 @@ def test_bare_files_have_the_spacing_that_somebody_gives_or_that_they_or_their_f
     assert open_annotation(tmp_path / "a.ndjson").spacing_angstrom is None
     assert open_annotation(str(tmp_path / "a.ndjson"), spacing_angstrom=5).spacing_angstrom == 5
     assert open_annotation(tmp_path / "m.mrc").spacing_angstrom == 7.5
-    assert open_annotation(tmp_path / "m.mrc", spacing_angstrom=5).spacing_angstrom == 5
     with pytest.raises(ComparisonError, match="as wide along all axes"):
         open_annotation(tmp_path / "uneven.mrc")
+
+
+def test_a_mask_whose_file_says_another_spacing_than_the_given_one_is_refused_unless_somebody_insists(tmp_path):
+    mrcfile.write(tmp_path / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=7.5)
+    mrcfile.write(tmp_path / "uneven.mrc", np.ones((3, 3, 3), np.int8), voxel_size=(7.5, 7.5, 9))
+
+    with pytest.raises(
+        ComparisonError, match=r"m\.mrc says that its voxels are 7\.5 Å wide, and 5 Å was given.*insist"
+    ):
+        open_annotation(tmp_path / "m.mrc", spacing_angstrom=5)
+    with pytest.raises(ComparisonError, match=r"9, 7\.5, 7\.5 Å wide"):
+        open_annotation(tmp_path / "uneven.mrc", spacing_angstrom=7.5)
+    assert "warnings" not in open_annotation(tmp_path / "m.mrc", spacing_angstrom=7.501).about  # rounded in the header
+    mask = open_annotation(tmp_path / "m.mrc", spacing_angstrom=5, insist=True)
+    assert mask.spacing_angstrom == 5
+    assert mask.about["warnings"] == ["Its file says that voxels are 7.5 Å wide; 5 Å was taken."]
+
+
+def test_the_folder_of_a_mask_counts_before_its_header_which_is_said(tmp_path):
+    folder = tmp_path / "VoxelSpacing13.480"
+    folder.mkdir()
+    mrcfile.write(folder / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=1)
+
+    mask = open_annotation(folder / "m.mrc")
+    assert mask.spacing_angstrom == 13.48
+    assert mask.about["warnings"] == ["Its file says that voxels are 1 Å wide; 13.48 Å was taken."]
+
+
+def test_picks_whose_file_says_their_spacing_stay_where_they_are(tmp_path):
+    (tmp_path / "p.csv").write_text("x_voxel,y_voxel,z_voxel,voxel_spacing_angstrom\n1,2,3,5\n")
+
+    picks = open_annotation(tmp_path / "p.csv", spacing_angstrom=10)
+    assert picks.positions_angstrom_zyx.tolist() == [[15, 10, 5]]
 
 
 def test_files_of_other_programs_are_picks_too(tmp_path):

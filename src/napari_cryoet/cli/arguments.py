@@ -127,13 +127,11 @@ def share(text: str) -> float:
     return number
 
 
-def one_or_two_spacings(text: str) -> tuple[float, float]:
-    """Return the voxel spacings of two files in ångström; one is that of both."""
-    match [angstrom(part) for part in text.split(",")]:
-        case [both]:
-            return both, both
-        case [of_a, of_b]:
-            return of_a, of_b
+def one_or_two_spacings(text: str) -> tuple[float, ...]:
+    """Return the voxel spacings of two files in ångström, or the one that was said of both."""
+    spacings = tuple(angstrom(part) for part in text.split(","))
+    if len(spacings) in (1, 2):
+        return spacings
     raise argparse.ArgumentTypeError(f"{text!r}: say one voxel spacing, or two with a comma")
 
 

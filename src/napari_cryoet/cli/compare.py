@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_cryoet import comparison
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.cli.sources import open_source
-from napari_cryoet.comparison import Mask
+from napari_cryoet.comparison import Mask, inputs
 from napari_cryoet.comparison.named import is_annotation_id, named_file
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.picks import Picks
@@ -54,14 +54,31 @@ def _opened(
             raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
         with closing(open_source(options.source, line, stop)) as portal:
             sources = [named_file(portal, text, stop=stop) if _is_id(text) else text for text in texts]
-    spacings = options.spacing or (None, None)
+    spacings = options.spacing or (None,)
     a, b = (
-        comparison.open_annotation(
-            source, spacing_angstrom=spacing, shape_zyx=options.shape, tomogram=options.tomogram, stop=stop
-        )
-        for source, spacing in zip(sources, spacings, strict=True)
+        _open(options, source, spacing, stop)
+        for source, spacing in zip(sources, spacings if len(spacings) == 2 else 2 * spacings, strict=True)
     )
     return a, b
+
+
+def _open(
+    options: argparse.Namespace, source: AnnotationFile | str, spacing: float | None, stop: threading.Event
+) -> Picks | Mask:
+    """One side; a spacing that was said of both is only that of files that don't say theirs."""
+    is_of_both = options.spacing is not None and len(options.spacing) == 1
+    if is_of_both and isinstance(source, str) and inputs.is_volume(source):
+        mask = comparison.open_annotation(source, stop=stop)
+        if mask.spacing_angstrom is not None:
+            return mask
+    return comparison.open_annotation(
+        source,
+        spacing_angstrom=spacing,
+        shape_zyx=options.shape,
+        tomogram=options.tomogram,
+        insist=options.insist,
+        stop=stop,
+    )
 
 
 def _is_id(text: str) -> bool:

@@ -200,7 +200,7 @@ def _add_compare(commands: Any) -> None:
         "--spacing",
         type=one_or_two_spacings,
         metavar="Å",
-        help="voxel spacing of files that don't say it (or say it wrongly): of both, or of A,B",
+        help="voxel spacing of files that don't say it: of both, or of A,B",
     )
     parser.add_argument(
         "--shape",
@@ -210,7 +210,10 @@ def _add_compare(commands: Any) -> None:
     )
     parser.add_argument("--tomogram", metavar="NAME", help="which one, where a file of picks has several tomograms")
     parser.add_argument(
-        "--insist", action="store_true", help="compare also what was made on different alignments or runs"
+        "--insist",
+        action="store_true",
+        help="compare also what was made on different alignments or runs, or take the spacings of A,B for masks whose "
+        "files say others",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

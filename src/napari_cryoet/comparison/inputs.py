@@ -42,6 +42,7 @@ def open_annotation(
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
+    insist: bool = False,
     stop: threading.Event | None = None,
 ) -> Picks | Mask:
     """An annotation as something that can be compared: picks are read, masks only opened.
@@ -52,13 +53,18 @@ def open_annotation(
         A record of the portal; the path of a file of picks (see `napari_cryoet.pick_files`); the address of an
         ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr or MRC).
     spacing_angstrom
-        The voxel spacing of a file that doesn't say it. A record has its own.
+        The voxel spacing of a file that doesn't say it. A record has its own, and picks whose file says it stay at the
+        places that it says.
     shape_zyx, tomogram
         What else some files of picks need: the size of the volume from whose centre they count, in voxels, and which
         one of several tomograms.
+    insist
+        Take ``spacing_angstrom`` for a mask whose file says another one, as headers may be wrong.
 
     Raises
     ------
+    ComparisonError
+        If a mask's file says another voxel spacing than the given one, unless somebody insists.
     FormatError
         If it is neither picks nor a mask, or can't be read; a `MissingContextError` if it needs more to be said.
     StreamError
@@ -78,11 +84,11 @@ def open_annotation(
         read = _read_points if source.format == "ndjson" else _open_mask
         return read(source.https_path, spacing, source.alignment_id, about, stop)
     address = path_text(source, "source", or_else="an AnnotationFile of a portal")
-    if _is_volume(address):
+    if is_volume(address):
         known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
-        return _open_mask(
-            address, known, None, provenance.of_bare_file("annotation", address, known), stop, is_own=True
-        )
+        about = provenance.of_bare_file("annotation", address, known)
+        must_agree = spacing_angstrom is not None and not insist
+        return _open_mask(address, known, None, about, stop, is_own=True, must_agree=must_agree)
     if "://" not in address:
         picks = read_picks(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
         # not by what it was exported from: it may be compared with that
@@ -91,7 +97,7 @@ def open_annotation(
     return _read_points(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
 
 
-def _is_volume(address: str) -> bool:
+def is_volume(address: str) -> bool:
     """Whether it is a volume, by its name, or by what a folder holds, such as ``labels/name`` of an image."""
     if suffix_of(address) in MRC_SUFFIXES | {".zarr"} or is_packed_volume(address):
         return True
@@ -116,6 +122,7 @@ def _open_mask(
     stop: threading.Event | None,
     *,
     is_own: bool = False,
+    must_agree: bool = False,
 ) -> Mask:
     """A mask; one's own file may be an export of ours, which says where it comes from."""
     volume = open_volume(address, stop=stop)
@@ -125,7 +132,17 @@ def _open_mask(
         alignment_id = own_alignment if isinstance(own_alignment, int) else None
     if volume.origin_angstrom is not None:
         about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
-    said = [*volume.remarks, *_about_spacing(volume, spacing)]
+    said_otherwise = _said_otherwise(volume, spacing)
+    if said_otherwise and must_agree:
+        volume.close()
+        raise ComparisonError(
+            f"{name_of(address)} says that its voxels are {said_otherwise} Å wide, and {spacing:g} Å was given.",
+            hint="Give none, or insist on it if the file is wrong.",
+        )
+    told = (
+        [f"Its file says that voxels are {said_otherwise} Å wide; {spacing:g} Å was taken."] if said_otherwise else []
+    )
+    said = [*volume.remarks, *told]
     return Mask(
         volume.levels[0],
         spacing if spacing is not None else _own_spacing(volume),
@@ -135,13 +152,12 @@ def _open_mask(
     )
 
 
-def _about_spacing(volume: Volume, given: float | None) -> list[str]:
-    """That a file says another voxel spacing than the one that is taken."""
+def _said_otherwise(volume: Volume, taken: float | None) -> str:
+    """How wide a file says that its voxels are, in ångström, if that isn't what is taken; else empty."""
     own = volume.spacing_angstrom
-    if given is None or own is None or all(math.isclose(width, given, rel_tol=_WIDTHS_TOLERANCE) for width in own):
-        return []
-    widths = ", ".join(f"{width:g}" for width in (own if len(set(own)) > 1 else own[:1]))
-    return [f"Its file says that voxels are {widths} Å wide; {given:g} Å was taken."]
+    if taken is None or own is None or all(math.isclose(width, taken, rel_tol=_WIDTHS_TOLERANCE) for width in own):
+        return ""
+    return ", ".join(f"{width:g}" for width in (own if len(set(own)) > 1 else own[:1]))
 
 
 def _own_spacing(volume: Volume) -> float | None:
