@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from napari_cryoet.colors import (
+    OWN_PALETTE,
     PALETTE,
     color_of,
     colors_of,
-    free_color,
     instance_colormap,
     instance_colors,
     object_key,
+    own_color,
 )
 
 # linear RGB to cone response to OKLab, after B. Ottosson
@@ -153,27 +154,42 @@ def test_instances_have_the_same_colour_as_points_and_in_a_mask():
     assert instance_colors([-1, 0]).shape == (2, 4)
 
 
-def test_one_more_layer_gets_the_colour_of_its_object_while_nothing_has_that():
-    ribosome, membrane = color_of("ribosome"), color_of("membrane")
+@pytest.mark.parametrize("eye", EYES)
+def test_colours_of_own_files_are_told_from_all_of_annotations(eye):
+    own, theirs = (seen(rgb_of(palette.values()), eye) for palette in (OWN_PALETTE, PALETTE))
+    greys = seen(np.repeat(np.linspace(0.2, 0.72, 40)[:, None], 3, axis=1), eye)
 
-    assert free_color(ribosome, []) == ribosome
-    assert free_color(ribosome, [membrane, (1.0, 1.0, 1.0, 1.0)]) == ribosome
+    assert closest_pair(list(OWN_PALETTE.values()), eye) > 0.1
+    assert np.linalg.norm(own[:, None] - theirs[None], axis=2).min() > (0.11 if eye == "ordinary" else 0.05)
+    assert np.linalg.norm(own[:, None] - greys[None], axis=2).min() > 0.09
 
 
-def test_one_more_layer_gets_a_colour_that_nothing_has_however_faint_that_is():
-    ribosome = color_of("ribosome")
-    nearly = (ribosome[0], ribosome[1] - 0.05, ribosome[2], 0.2)
+def test_an_own_file_never_has_the_colour_of_an_annotation_while_there_are_enough():
+    theirs = [color_of_code(code) for code in PALETTE.values()]
+    lighter = list(colors_of(f"object {number}" for number in range(24)).values())
+    given = []
+    for _ in OWN_PALETTE:
+        given.append(own_color(given))
 
-    assert free_color(ribosome, [nearly]) not in (ribosome, nearly)
+    distances = np.linalg.norm(np.array(given)[:, None] - np.array([*theirs, *lighter])[None], axis=2)
+    assert distances.min() > 0.15
+
+
+def test_an_own_file_gets_a_colour_that_nothing_has_however_faint_that_is():
+    first = own_color([])
+    nearly = (first[0], first[1] - 0.05, first[2], 0.2)
+
+    assert own_color([nearly]) not in (first, nearly)
+    assert own_color([color_of("ribosome"), (1.0, 1.0, 1.0, 1.0)]) == first
 
 
 def test_colours_that_are_asked_for_one_after_another_all_differ():
     given = []
     for _ in range(30):
-        given.append(free_color(color_of("ribosome"), given))
+        given.append(own_color(given))
 
     assert len(set(given)) == 30
-    assert set(given[:12]) == {color_of_code(code) for code in PALETTE.values()}
+    assert set(given[:4]) == {color_of_code(code) for code in OWN_PALETTE.values()}
 
 
 def color_of_code(code):

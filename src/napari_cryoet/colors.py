@@ -33,6 +33,9 @@ PALETTE: Final[dict[str, str]] = {
     "ochre": "#cc7722",
     "blue": "#3300ff",
 }
+#: Of what people open from files of their own: no annotation has them, so the two are told apart whichever comes first.
+#: To ordinary eyes they are farther from the twelve than these are from each other, to colour-blind ones half as far.
+OWN_PALETTE: Final[dict[str, str]] = {"pink": "#ff88ff", "green": "#00ee00", "magenta": "#ee22ee", "white": "#ffffff"}
 
 # What the portal annotates most: colour, and the ids and names that mean it. Objects that share a run differ.
 _WELL_KNOWN: Final = (
@@ -109,19 +112,18 @@ def colors_of(object_keys: Iterable[str]) -> dict[str, RGBA]:
     return given
 
 
-def free_color(wanted: RGBA, taken: Iterable[RGBA]) -> RGBA:
-    """A colour for one more layer: the wanted one, or another where something has that one, or one like it.
+def own_color(taken: Iterable[RGBA]) -> RGBA:
+    """A colour for a layer of a person's own: one of `OWN_PALETTE`, or like it, that nothing has.
 
     Parameters
     ----------
-    wanted
-        As `color_of` gives it.
     taken
-        The colours that others have; how opaque they are doesn't matter.
+        The colours that other layers have; how opaque they are doesn't matter.
     """
     others = np.array([color[:3] for color in taken], dtype=np.float64).reshape(-1, 3)
-    lighter = (_rgba(slot, lighter=step) for step in range(_STEPS_LIGHTER) for slot in range(len(_SLOTS)))
-    candidates = (wanted, *lighter)
+    steps = range(_STEPS_LIGHTER)
+    own = [_rgba_of(code, lighter=step) for step in steps for code in OWN_PALETTE.values()]
+    candidates = [*own, *(_rgba(slot, lighter=step) for step in steps for slot in range(len(_SLOTS)))]
     apart = [float(np.linalg.norm(others - color[:3], axis=1).min(initial=_FAR)) for color in candidates]
     first = next((color for color, distance in zip(candidates, apart, strict=True) if distance >= _ALIKE), None)
     return first or candidates[int(np.argmax(apart))]
@@ -147,7 +149,10 @@ def _slot_of(key: str) -> int:
 
 
 def _rgba(slot: int, *, lighter: int = 0) -> RGBA:
-    code = PALETTE[_SLOTS[slot]]
+    return _rgba_of(PALETTE[_SLOTS[slot]], lighter=lighter)
+
+
+def _rgba_of(code: str, *, lighter: int = 0) -> RGBA:
     towards_white = 1 - 0.5**lighter
     red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
     return (

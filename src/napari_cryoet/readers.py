@@ -66,6 +66,11 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     return None
 
 
+def is_pack_path(path: str | Sequence[str]) -> bool:
+    """Whether a path is that of a pack, with its records, and not of a file by itself."""
+    return _pack_folder(_only(path)) is not None
+
+
 def why_declined(path: str | Sequence[str]) -> OtherKindError | None:
     """Why `get_reader` gives no reader for something that is called like a volume; None where that says it all."""
     if not isinstance(path, str):

@@ -9,7 +9,8 @@ from napari.layers import Labels, Points, Vectors
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet.colors import color_of
+from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet.colors import OWN_PALETTE, color_of
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.pick_files import write_picks
 from qt.two_picks import two_picks
@@ -38,6 +39,10 @@ def color(layer):
     return None if found is None else rounded(found)
 
 
+def code(text):
+    return (*(int(text[at : at + 2], 16) / 255 for at in (1, 3, 5)), 1.0)
+
+
 def rounded(color):
     return tuple(round(part, 3) for part in color)
 
@@ -57,17 +62,33 @@ def test_an_own_file_of_the_same_object_gets_another_colour_than_the_annotation(
     assert len({color(layer) for layer in (truth, points, *again)}) == 3
 
 
-def test_where_nothing_has_it_an_own_file_gets_the_colour_of_its_object(viewer, own_file):
+def test_an_annotation_that_is_opened_later_has_another_colour_than_an_own_file_of_the_same_object(
+    viewer, files, own_file
+):
     _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
+    before = color(points)
+    (truth,) = add_layers(viewer, load_annotation(files[TRUTH])[:1])
 
-    assert color(points) == rounded(color_of("ribosome"))
+    assert color(truth) == rounded(color_of("ribosome"))
+    assert color(points) == before != color(truth)
+    assert before in {rounded(code(each)) for each in OWN_PALETTE.values()}
 
 
 def test_a_colour_that_was_painted_by_a_person_is_taken_too(viewer, own_file):
-    viewer.add_points(np.zeros((3, 3)), border_color=list(color_of("ribosome")), opacity=0.3, visible=False)
+    first = code(next(iter(OWN_PALETTE.values())))
+    viewer.add_points(np.zeros((3, 3)), border_color=list(first), opacity=0.3, visible=False)
     _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
 
-    assert color(points) != rounded(color_of("ribosome"))
+    assert color(points) != rounded(first)
+
+
+def test_what_was_exported_of_an_annotation_is_a_file_of_ones_own(viewer, files, tmp_path):
+    (truth,) = add_layers(viewer, load_annotation(files[TRUTH])[:1])
+    path = write_picks(picks_of(truth), tmp_path / "kept.picks.csv").path
+    *_arrows, points = viewer.open(str(path), plugin=PLUGIN)
+
+    assert points.metadata["napari_cryoet"]["annotation_file_id"] == TRUTH
+    assert color(points) != color(truth)
 
 
 def test_a_colour_that_a_script_asks_for_is_kept(viewer, tmp_path):
@@ -88,8 +109,7 @@ def test_masks_of_ones_own_get_another_colour_too(viewer, tmp_path):
     (two,) = viewer.open(str(tmp_path / "two" / "membrane.mrc"), plugin=PLUGIN)
 
     assert isinstance(one, Labels)
-    assert color(one) == rounded(color_of("membrane"))
-    assert color(two) not in (None, color(one))
+    assert len({None, color(one), color(two), rounded(color_of("membrane"))}) == 4
 
 
 def test_the_annotations_of_a_pack_keep_the_colours_of_their_objects(viewer, demo_pack):

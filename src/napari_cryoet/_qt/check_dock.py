@@ -21,7 +21,7 @@ from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.colors import color_of, free_color
+from napari_cryoet.colors import own_color
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.fitness import Findings, check_picks, diameter_of
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -244,7 +244,7 @@ class CheckDock(Dock):
             "diameter_angstrom": found.diameter_angstrom,
             "spacing_angstrom": found.frame.mean_spacing,
         }
-        color = free_color(color_of(name), taken_colors(self._viewer.layers))
+        color = own_color(taken_colors(self._viewer.layers))
         specs = [points_spec(picks, common, name=name, color=color, **sizes)]
         arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
         added = add_layers(self._viewer, specs if arrows is None else [*specs, arrows])

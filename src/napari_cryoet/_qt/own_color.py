@@ -1,4 +1,4 @@
-"""A colour of its own for what a person opens from a file: one that nothing on screen has."""
+"""A colour of its own for what a person opens from a file: one that no annotation has, nor anything on screen."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet.colors import RGBA, free_color
-from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
+from napari_cryoet.colors import RGBA, own_color
+from napari_cryoet.layer_spec import LayerKind
 from napari_cryoet.readers import LayerData
 
 
@@ -20,24 +20,16 @@ def taken_colors(layers: Iterable[Layer]) -> list[RGBA]:
 
 
 def with_own_color(layers: list[LayerData], shown: Iterable[Layer]) -> list[LayerData]:
-    """Layers of one file that are to join others, in another colour where one of those has theirs.
-
-    An annotation of a portal or a pack keeps the colour of its object, and what has several colours keeps those.
-    """
-    taken = taken_colors(shown)
-    return [_recolored(*layer, taken) for layer in layers]
+    """Layers of one file of a person's own that are to join others; what has several colours keeps those."""
+    chosen = own_color(taken_colors(shown))  # points and their arrows have the same
+    return [_recolored(*layer, chosen) for layer in layers]
 
 
-def _recolored(data: Any, options: dict[str, Any], kind: LayerKind, taken: list[RGBA]) -> LayerData:
-    color = _color_of(options, kind)
-    if color is None or options.get("metadata", {}).get(METADATA_KEY, {}).get("annotation_file_id") is not None:
-        return data, options, kind
-    chosen = free_color(color, taken)
-    return data, options | _painted(options, kind, chosen), kind
+def _recolored(data: Any, options: dict[str, Any], kind: LayerKind, color: RGBA) -> LayerData:
+    return data, options | (_painted(options, kind, color) if _has_one_color(options, kind) else {}), kind
 
 
-def _color_of(options: dict[str, Any], kind: LayerKind) -> RGBA | None:
-    """The one colour that a layer will have."""
+def _has_one_color(options: dict[str, Any], kind: LayerKind) -> bool:
     colormap = options.get("colormap")
     match kind:
         case "points":
@@ -47,11 +39,8 @@ def _color_of(options: dict[str, Any], kind: LayerKind) -> RGBA | None:
         case "labels":
             found = colormap.get(1) if isinstance(colormap, dict) else None
         case _:
-            return None
-    if found is None or np.shape(found) != (4,):
-        return None
-    red, green, blue, alpha = (float(part) for part in found)
-    return red, green, blue, alpha
+            found = None
+    return found is not None and np.shape(found) == (4,)
 
 
 def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     layers = _said(lambda: _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for)))
     if not layers:
         return _NO_LAYERS
-    layers = with_own_color(layers, (layer for viewer in _viewers() for layer in viewer.layers))
+    if not readers.is_pack_path(path):  # its annotations have the colours of their objects
+        layers = with_own_color(layers, (layer for viewer in _viewers() for layer in viewer.layers))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
