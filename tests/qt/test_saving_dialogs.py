@@ -1,15 +1,17 @@
 """What napari's window asks and tells while something is saved or opened."""
 
+import itertools
 import threading
 
 import numpy as np
 import pytest
 from napari.layers import Points
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton
+from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.context_dialog import ContextDialog
+from napari_cryoet._qt.progress_box import ProgressBox
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.loading import load_picks
@@ -151,29 +153,46 @@ class TestInAWindow:
             viewer.open(str(tmp_path / name), plugin=PLUGIN)
         assert why in messages()
 
-    def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path):
-        release = threading.Event()
+    @pytest.mark.parametrize("how", ["button", "escape", "cross"])
+    def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path, how):
+        release, reads = threading.Event(), itertools.count()
 
         class Slow:
             shape, dtype = (400, 4, 4), np.dtype(np.uint8)
 
             def __getitem__(self, region):
-                release.wait(30)  # until somebody says stop
+                if next(reads) > 2:
+                    release.wait(30)  # until somebody says stop
                 return np.zeros((len(range(*region[0].indices(400))), 4, 4), np.uint8)
 
-        def act(dialog):
-            dialog.findChild(QPushButton).click()
+        seen = []
+
+        def act(box):
+            seen.append((box.text.text(), box.windowModality()))
+            qtbot.waitUntil(lambda: "%" in box.amount.text())
+            if how == "button":
+                qtbot.mouseClick(box.stop, Qt.MouseButton.LeftButton)
+            elif how == "escape":
+                qtbot.keyClick(box, Qt.Key.Key_Escape)
+            else:
+                box.close()
+            seen.append((box.isVisible(), box.amount.text(), box.stop.isEnabled()))
             release.set()
 
-        timer = self.answer(qtbot, QProgressDialog, act)
+        timer = self.answer(qtbot, ProgressBox, act)
         with pytest.raises(StoppedError):
             wait_with_stop(
                 lambda progress, stop: write_mask(
                     Slow(), tmp_path / "mask.mrc", spacing_angstrom=10, progress=progress, stop=stop
                 ),
+                "Save mask",
                 "Writing mask.mrc",
             )
         timer.stop()
-        release.set()
+
+        assert seen == [("Writing mask.mrc", Qt.WindowModality.ApplicationModal), (True, "Stopping…", False)]
+        assert not [
+            each for each in QApplication.topLevelWidgets() if isinstance(each, ProgressBox) and each.isVisible()
+        ]
 
         assert list(tmp_path.iterdir()) == []

@@ -128,6 +128,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
                 progress=progress,
                 stop=stop,
             ),
+            "Save mask",
             f"Writing {Path(path).name}",
         )
     except StoppedError:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from qtpy.QtCore import QCoreApplication, Qt, QThread, QTimer
-from qtpy.QtWidgets import QApplication, QProgressDialog
+from qtpy.QtCore import QTimer
 
+from napari_cryoet._qt.asking import viewer_to_ask_in
 from napari_cryoet._qt.plugin import wait_for
+from napari_cryoet._qt.progress_box import ProgressBox
+from napari_cryoet._qt.theme import colors_of
+from napari_cryoet._qt.timers import single_shot
 
 T = TypeVar("T")
 Progress = Callable[[int, int | None], None]
 
-_STEPS = 1000
-_SHOWN_AFTER_MS = 500
-_REFRESH_MS = 50
+_SHOWN_AFTER_MS: Final = 500
+_REFRESH_MS: Final = 50
 
 
-def wait_with_stop(work: Callable[[Progress, threading.Event], T], title: str) -> T:
+def wait_with_stop(work: Callable[[Progress, threading.Event], T], title: str, text: str) -> T:
     """Do something on another thread and give its answer; if that takes a while, show how far it is.
 
     Parameters
@@ -27,33 +29,28 @@ def wait_with_stop(work: Callable[[Progress, threading.Event], T], title: str) -
     work
         Gets a function to tell how many bytes are done, of how many, and an event that is set when it shall end. It
         may raise what it likes; after a stop, `StoppedError`.
-    title
-        What is being done.
+    title, text
+        What kind of work it is, and what is being done.
     """
     stop = threading.Event()
-    share = [0.0]
+    so_far: list[tuple[int, int | None]] = [(0, None)]
 
     def progress(done: int, total: int | None) -> None:
-        share[0] = done / total if total else 0.0
+        so_far[0] = done, total
 
-    application = QCoreApplication.instance()
-    is_gui = application is not None and QThread.currentThread() is application.thread()
-    window = QApplication.activeWindow() if is_gui else None
-    if window is None:
+    viewer = viewer_to_ask_in()
+    if viewer is None:
         return wait_for(lambda: work(progress, stop))
-    dialog = QProgressDialog(title, "Stop", 0, _STEPS, window)
-    dialog.setWindowModality(Qt.WindowModality.WindowModal)  # napari waits: nothing else may happen to the layer
-    dialog.setMinimumDuration(_SHOWN_AFTER_MS)
-    dialog.setAutoClose(False)
-    dialog.setAutoReset(False)
-    dialog.canceled.connect(stop.set)
-    timer = QTimer(dialog)
-    timer.timeout.connect(lambda: dialog.setValue(min(int(share[0] * _STEPS), _STEPS - 1)))
+    box = ProgressBox(title, text, colors_of(viewer.theme), viewer.window._qt_window)
+    box.stop_requested.connect(stop.set)
+    timer = QTimer(box)
+    timer.timeout.connect(lambda: box.show_progress(*so_far[0]))
     timer.start(_REFRESH_MS)
+    soon = single_shot(box, _SHOWN_AFTER_MS, box.show)
+    soon.start()
     try:
-        return wait_for(lambda: work(progress, stop), takes_input=dialog.isVisible)
+        return wait_for(lambda: work(progress, stop), takes_input=box.isVisible)
     finally:
+        soon.stop()
         timer.stop()
-        dialog.canceled.disconnect(stop.set)
-        dialog.close()
-        dialog.deleteLater()
+        box.put_away()
