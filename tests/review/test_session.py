@@ -12,6 +12,7 @@ from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.matching import match, rows_of
+from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import MAX_BYTES, SessionStore, Subject, default_folder
 
 POINTS = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])
@@ -87,6 +88,64 @@ def test_a_file_is_the_same_from_whichever_folder_it_is_named(tmp_path, monkeypa
     assert Subject.of(Picks(POINTS, about={"source_url": "https://a/b"}), name="a").key.endswith(" of https://a/b")
 
 
+OF_TWO_TOMOGRAMS = """data_particles
+
+loop_
+_rlnTomoName #1
+_rlnCoordinateX #2
+_rlnCoordinateY #3
+_rlnCoordinateZ #4
+TS_1 3 2 1
+TS_1 6 5 4
+TS_2 3 2 1
+TS_2 9 8 7
+"""
+
+
+@pytest.fixture
+def of_two_tomograms(tmp_path):
+    path = tmp_path / "both.star"
+    path.write_text(OF_TWO_TOMOGRAMS)
+    return [read_picks(path, tomogram=name, spacing_angstrom=10) for name in ("TS_1", "TS_2")]
+
+
+def test_the_tomograms_of_one_file_are_judged_apart(store, of_two_tomograms):
+    for number, picks in enumerate(of_two_tomograms):  # both have a pick 0, at the same place
+        review = Review(picks, Subject.of(picks, name="both"), store)
+        assert (review.counts.judged, review.remark) == (0, "")
+        review.judge([0], (Verdict.KEPT, Verdict.REJECTED)[number])
+        review.judge([1], Verdict.KEPT)
+        assert review.save()
+
+    again = [store.resume(Subject.of(picks, name="both"), picks) for picks in of_two_tomograms]
+    assert [resumed.decisions[0] for resumed in again] == [Verdict.KEPT, Verdict.REJECTED]
+    assert [resumed.remark for resumed in again] == ["Resumed 2 decisions of an earlier review."] * 2
+
+
+def test_what_was_decided_before_tomograms_of_one_file_were_told_apart_goes_on(store, of_two_tomograms):
+    one, two = of_two_tomograms
+    subject = Subject.of(one, name="both")
+    former = Subject(subject.key.rpartition(", tomogram")[0], "both")
+    store.save(former, [rows_of(Decisions({0: Verdict.KEPT, 1: Verdict.REJECTED}), one)])
+    content = store.path_of(former).read_bytes()
+    review = Review(one, subject, store)
+    assert dict(review.decisions.verdicts) == {0: Verdict.KEPT, 1: Verdict.REJECTED}
+
+    review.judge([1], Verdict.KEPT)
+    assert review.save()
+    assert store.path_of(former).read_bytes() == content
+    assert dict(store.resume(subject, one).decisions.verdicts) == {0: Verdict.KEPT, 1: Verdict.KEPT}
+    resumed = store.resume(Subject.of(two, name="both"), two)
+    assert len(resumed.elsewhere) == 1  # what was decided about the other one stays where it was found
+    assert "kept in the file" in resumed.remark
+
+
+def test_an_annotation_of_the_portal_is_the_same_whichever_tomogram_a_file_names(picks):
+    exported = picks.changed(about={**picks.about, "tomogram_name": "TS_1"})
+
+    assert Subject.of(exported, name="a") == Subject.of(picks, name="a")
+
+
 def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(store, subject, picks):
     save(store, subject, picks)
     moved = np.array(POINTS)
@@ -153,6 +212,8 @@ DAMAGES = {
     "a place that is none": lambda text: text.replace("40.0", "NaN"),
     "a truth for an id": lambda text: text.replace("[3, ", "[true, "),
     "deep brackets": lambda text: text + "[" * 60_000,
+    "a place beyond all numbers": lambda text: text.replace("40.0", "1" + 400 * "0"),
+    "a decision in two lines and two in one": lambda text: text.replace("[0, ", "[0\n", 1).replace("]\n[3", "], [3"),
     "a long line": lambda text: text + '"' + "x" * 70_000 + '"',
 }
 

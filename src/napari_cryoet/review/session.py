@@ -41,10 +41,13 @@ class Subject:
         Names it in the world: an annotation file of the portal, or a file's place.
     name
         For people; it may change.
+    former_key
+        What it was called by earlier versions; a review that they kept goes on.
     """
 
     key: str
     name: str
+    former_key: str = ""
 
     @classmethod
     def of(cls, picks: Picks, *, name: str, path: str | None = None) -> Subject:
@@ -53,7 +56,7 @@ class Subject:
         Parameters
         ----------
         picks
-            Their `about` says which annotation file they come from, if any.
+            Their `about` says which annotation file they come from, if any, and of which tomogram of a file they are.
         name
             Of the layer: all there is to know picks by that were never in a file.
         path
@@ -63,10 +66,15 @@ class Subject:
         if isinstance(source, str) and source and "://" not in source:
             source = Path(source).resolve()  # the same file, from whichever folder it is named
         if source or file_id is not None:
-            return cls(f"annotation file {file_id} of {source}", name)
-        if path:
-            return cls(f"file {Path(path).resolve()}", name)
-        return cls(f"layer {name}", name)
+            key = f"annotation file {file_id} of {source}"
+        elif path:
+            key = f"file {Path(path).resolve()}"
+        else:
+            return cls(f"layer {name}", name)
+        tomogram = picks.about.get("tomogram_name") or picks.about.get("tomogram_number")
+        if tomogram is None or file_id is not None:
+            return cls(key, name)
+        return cls(f"{key}, tomogram {tomogram}", name, former_key=key)  # a file of picks may be of several
 
     @property
     def file_name(self) -> str:
@@ -135,10 +143,14 @@ class SessionStore:
         remove_stale(self.folder, re.compile(rf"\.{re.escape(path.name)}\.\d+\.\d+\.part", re.ASCII))
         try:
             self._look(path)
-            content = _read(path)
+            content, key = _read(path), subject.key
+            if content is None and subject.former_key:
+                key = subject.former_key
+                path = self.path_of(Subject(key, subject.name))
+                content = _read(path)
             if content is None:
                 return Resumed()
-            parts, view = parse(content, subject.key)
+            parts, view = parse(content, key)
         except FormatError as error:
             aside = set_aside(path)
             return Resumed(remark=f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
