@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.table_rows import rows_among
+
+_MOST_STRETCHES: Final = 64
+
+_Stretch = tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def what_changed(before: Picks, after: Picks) -> str:
     """How some picks became others, told by their ids; empty where they are the same."""
     assert before.ids is not None and after.ids is not None  # noqa: S101, PT018 - `Picks` makes them
-    if np.array_equal(before.ids, after.ids):
-        rows_before = rows_after = np.arange(len(before))
-    else:
-        _, rows_before, rows_after = np.intersect1d(before.ids, after.ids, assume_unique=True, return_indices=True)
+    rows_before, rows_after = _common_rows(before.ids, after.ids)
+    stretches = _stretches(rows_before, rows_after)
     counts = {
         "added": len(after) - len(rows_after),
         "deleted": len(before) - len(rows_before),
-        "moved": _count(before.points_zyx[rows_before] != after.points_zyx[rows_after]),
-        "turned": _turned(before, after, rows_before, rows_after),
+        "moved": _changed(before.points_zyx, after.points_zyx, stretches),
+        "turned": _turned(before, after, stretches),
     }
     done = [f"{verb} {_picks(count)}" for verb, count in counts.items() if count]
     done += [
         f"changed {name} of {_picks(count)}"
-        for name, count in _changed_columns(before, after, rows_before, rows_after).items()
+        for name, count in _changed_columns(before, after, stretches, len(rows_after)).items()
     ]
     if not done and (np.diff(rows_before[np.argsort(rows_after)]) < 0).any():
         return f"put {_picks(len(after))} in another order"
@@ -38,30 +41,63 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     if one.dtype.kind in "iub" and other.dtype.kind in "iub":
         return np.asarray(one == other)
     with np.errstate(invalid="ignore"):
-        return np.asarray((one == other) | ((one != one) & (other != other)), dtype=bool)  # noqa: PLR0124 - NaN
+        are_same = np.asarray(one == other, dtype=bool)
+        if are_same.all():
+            return are_same
+        return np.asarray(are_same | ((one != one) & (other != other)), dtype=bool)  # noqa: PLR0124 - NaN
 
 
-def _turned(before: Picks, after: Picks, rows_before: NDArray[np.intp], rows_after: NDArray[np.intp]) -> int:
+def _common_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where those ids that are in both stand in each."""
+    left = rows_among(before, after)  # most often some were deleted, or added
+    if left is not None:
+        return left, np.arange(len(after))
+    left = rows_among(after, before)
+    if left is not None:
+        return np.arange(len(before)), left
+    _, rows_before, rows_after = np.intersect1d(before, after, assume_unique=True, return_indices=True)
+    return rows_before, rows_after
+
+
+def _stretches(rows_before: NDArray[np.intp], rows_after: NDArray[np.intp]) -> list[_Stretch]:
+    """The same rows as stretches that are the same picks in both, which can be compared where they are."""
+    breaks = np.flatnonzero((np.diff(rows_before) != 1) | (np.diff(rows_after) != 1)) + 1
+    if len(breaks) > _MOST_STRETCHES:
+        return [(rows_before, rows_after)]
+    starts, ends = [0, *breaks.tolist()], [*breaks.tolist(), len(rows_before)]
+    return [
+        (_slice(rows_before[start:end]), _slice(rows_after[start:end]))
+        for start, end in zip(starts, ends, strict=True)
+        if start < end
+    ]
+
+
+def _slice(rows: NDArray[np.intp]) -> slice:
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
+def _changed(before: NDArray[Any], after: NDArray[Any], stretches: list[_Stretch]) -> int:
+    """How many picks have another value."""
+    return sum(_count(~same_values(before[rows_before], after[rows_after])) for rows_before, rows_after in stretches)
+
+
+def _turned(before: Picks, after: Picks, stretches: list[_Stretch]) -> int:
     one, other = before.rotations_zyx, after.rotations_zyx
     if one is other:
         return 0
-    empty = np.full((1, 3, 3), np.nan)
-    return _count(
-        ~same_values(empty if one is None else one[rows_before], empty if other is None else other[rows_after])
-    )
+    none = np.full(3, np.nan)
+    one = np.broadcast_to(none, (len(before), 3, 3)) if one is None else one
+    other = np.broadcast_to(none, (len(after), 3, 3)) if other is None else other
+    return _changed(one, other, stretches)
 
 
-def _changed_columns(
-    before: Picks, after: Picks, rows_before: NDArray[np.intp], rows_after: NDArray[np.intp]
-) -> dict[str, int]:
+def _changed_columns(before: Picks, after: Picks, stretches: list[_Stretch], n_common: int) -> dict[str, int]:
     """How many picks have another value of each column; of a column that came or went, all."""
     one, other = _columns(before), _columns(after)
     counts = {}
     for name in dict.fromkeys([*one, *other]):
-        if name in one and name in other:
-            counts[name] = _count(~same_values(one[name][rows_before], other[name][rows_after]))
-        else:
-            counts[name] = len(rows_after)
+        has_both = name in one and name in other
+        counts[name] = _changed(one[name], other[name], stretches) if has_both else n_common
     return {name: count for name, count in counts.items() if count}
 
 
@@ -76,6 +112,8 @@ def _columns(picks: Picks) -> dict[str, NDArray[Any]]:
 
 def _count(differs: NDArray[np.bool_]) -> int:
     """How many rows differ anywhere."""
+    if not differs.any():
+        return 0
     return int(differs.reshape(len(differs), -1).any(axis=1).sum()) if differs.size else 0
 
 

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet.expecting import expect_number, kind_of
+from napari_cryoet.table_rows import spans_of, taken
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
+_COLUMNS: Final = ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids")
 #: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
 ROTATION_TOLERANCE: Final = 1e-2
 
@@ -179,19 +181,20 @@ class Picks:
         if rows.dtype == bool and len(rows) != len(self):
             raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
-        assert self.ids is not None  # noqa: S101 - __post_init__ makes them
-        taken = self._with(
-            points_zyx=self.points_zyx[rows],
-            rotations_zyx=_rows(self.rotations_zyx, rows),
-            instance_ids=_rows(self.instance_ids, rows),
-            scores=_rows(self.scores, rows),
-            features={name: column[rows] for name, column in self.features.items()},
-            ids=self.ids[rows],
-            edits=self._edits(edit),
-        )
-        if self._oriented is not None:
-            object.__setattr__(taken, "_oriented", self._oriented[rows])
-        return taken
+        spans = spans_of(rows, len(self))
+
+        def part(column: NDArray[Any] | None) -> Any:
+            if column is None:
+                return None
+            found = taken(column, rows, spans)
+            found.setflags(write=False)  # so that it isn't copied once more
+            return found
+
+        columns = {name: part(getattr(self, name)) for name in _COLUMNS}
+        features = {name: part(column) for name, column in self.features.items()}
+        chosen = self._with(**columns, features=features, edits=self._edits(edit))
+        object.__setattr__(chosen, "_oriented", part(self._oriented))
+        return chosen
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
         """The same places in ångström, counted in voxels of another width.
@@ -392,7 +395,3 @@ def _is_shape(shape: Any) -> bool:
 
 def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
     return None if values is None else _frozen(values, dtype, shape, name)
-
-
-def _rows(column: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
-    return None if column is None else column[rows]

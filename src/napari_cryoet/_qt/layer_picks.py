@@ -14,6 +14,7 @@ from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks, are_unique
+from napari_cryoet.table_rows import rows_among
 
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
@@ -177,6 +178,9 @@ def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[
         return np.full(count, -1)
     assert known.ids is not None  # noqa: S101 - `Picks` makes them
     wanted = _whole(row_ids, NEW_PICK)
+    left = rows_among(known.ids, wanted)
+    if left is not None:
+        return left
     order = np.argsort(known.ids)
     at = np.searchsorted(known.ids, wanted, sorter=order)
     found = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(count, dtype=np.intp)

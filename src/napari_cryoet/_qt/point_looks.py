@@ -33,8 +33,8 @@ class Looks:
 
     @classmethod
     def of(cls, layer: Points, ids: NDArray[np.int64]) -> Looks:
-        """How the points of a layer look; ``ids`` are those of its rows."""
-        return cls(ids, {name: np.array(getattr(layer, name)) for name in _CURRENT})
+        """How the points of a layer look; ``ids`` are those of its rows. napari makes other arrays for other rows."""
+        return cls(ids, {name: np.asarray(getattr(layer, name)) for name in _CURRENT})
 
     def take(self, which: NDArray[np.bool_]) -> Looks:
         """The looks of some of the picks."""

@@ -1,0 +1,44 @@
+"""Rows of large tables: where those of one stand in another, and taking them as fast as memory can be copied."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_SPANS: Final = 64
+
+Spans = list[tuple[int, int]]
+
+
+def spans_of(rows: NDArray[np.intp], count: int) -> Spans | None:
+    """The first row and the end of each stretch of rows that follow one another, of a table with so many rows.
+
+    None where there are many stretches, which are no quicker, or rows that the table doesn't have.
+    """
+    if not len(rows) or rows.min() < 0 or rows.max() >= count:
+        return None
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    if len(breaks) >= _MOST_SPANS:
+        return None
+    starts, lasts = rows[np.append(0, breaks + 1)], rows[np.append(breaks, len(rows) - 1)]
+    return list(zip(starts.tolist(), (lasts + 1).tolist(), strict=True))
+
+
+def taken(column: NDArray[Any], rows: NDArray[np.intp], spans: Spans | None) -> NDArray[Any]:
+    """Some rows of a column, as ``column[rows]``; ``spans`` are those of the rows."""
+    return column[rows] if spans is None else np.concatenate([column[start:end] for start, end in spans])
+
+
+def rows_among(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp] | None:
+    """Where wanted ids stand among others, each of which is there once, if they stand there in the same order.
+
+    None where one isn't there, or stands elsewhere: as what is left of a table after something was deleted doesn't.
+    """
+    if len(wanted) > len(ids):
+        return None
+    if np.array_equal(ids, wanted):
+        return np.arange(len(ids))
+    rows = np.flatnonzero(np.isin(ids, wanted))
+    return rows if np.array_equal(ids[rows], wanted) else None
