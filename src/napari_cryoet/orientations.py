@@ -70,11 +70,13 @@ def orientation_vectors(
     is_drawn = picks.are_oriented if which is None else picks.are_oriented & which
     rows = np.flatnonzero(is_drawn)
     axes = {Orientation.OFF: (), Orientation.ARROWS: (2,), Orientation.TRIADS: (0, 1, 2)}[orientation]
+    drawn = picks if len(rows) == len(picks) else picks.take(rows)
     data = np.empty((len(rows), len(axes), 2, 3))
-    data[:, :, 0] = picks.points_zyx[rows][:, None]
     for place, axis in enumerate(axes):
-        along = picks.particle_axes_zyx(axis)
-        data[:, place, 1] = 0.0 if along is None else along[rows] * (length_voxels * AXIS_SHARES[axis])
+        data[:, place, 0] = drawn.points_zyx
+        along = drawn.particle_axes_zyx(axis)
+        data[:, place, 1] = 0.0 if along is None else along
+        data[:, place, 1] *= length_voxels * AXIS_SHARES[axis]
     return OrientationVectors(
         data.reshape(-1, 2, 3), np.repeat(rows, len(axes)), np.tile(np.array(axes, dtype=np.intp), len(rows))
     )

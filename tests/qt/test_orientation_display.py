@@ -135,6 +135,30 @@ class TestFollowing:
 
         qtbot.waitUntil(lambda: "arrows" not in viewer.layers)
 
+    def test_they_are_drawn_once_for_each_edit_and_not_at_all_where_nothing_changed(
+        self, viewer, points, display, qtbot
+    ):
+        drawn = []
+        display.layer.events.set_data.connect(lambda _event: drawn.append(starts(viewer)))
+        points.remove([0])
+        assert drawn == [[[4, 5, 6]]]
+        qtbot.waitUntil(lambda: not display._soon.isActive())  # who only looks again has looked
+        points.refresh()
+        points.events.border_color()
+        qtbot.waitUntil(lambda: not display._soon.isActive())
+
+        assert drawn == [[[4, 5, 6]]]
+
+    def test_selecting_picks_paints_in_the_colours_that_the_layer_holds(self, points, display, qtbot):
+        points.selected_data = {0}  # napari examines each colour of an array that it is given
+        qtbot.waitUntil(lambda: display.layer.edge_color[1, 3] < 1)
+        held = display.layer.edge_color
+        points.selected_data = {1}
+        qtbot.waitUntil(lambda: held[0, 3] < 1)
+
+        assert display.layer.edge_color is held
+        assert held[:, 3].tolist() == [0.25, 1]
+
 
 class TestChoosing:
     def test_triads_have_the_colours_of_their_axes(self, viewer, points, display):

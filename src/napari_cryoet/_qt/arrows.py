@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Vectors as NapariVectors
 from numpy.typing import NDArray
 
+from napari_cryoet._qt.extents import corners_of
 from napari_cryoet._qt.steps import StepsWithTomograms
 
 
@@ -22,11 +23,7 @@ class _FromStarts(NapariVectors):  # type: ignore[misc] # napari is not typed
         """Where the arrows begin, at least and at most; napari asks for it several times a step."""
         data = self.data
         if self._measured is None or self._measured[0] is not data:
-            starts = np.asarray(data)[:, 0]
-            corners = np.full((2, self.ndim), np.nan)
-            if len(starts):
-                corners = np.stack([starts.min(axis=0), starts.max(axis=0)])
-            self._measured = (data, corners)
+            self._measured = (data, corners_of(np.asarray(data)[:, 0]))
         return self._measured[1].copy()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +18,10 @@ from napari_cryoet._qt.discs import radius_of, show_as_discs, thinning
 from napari_cryoet._qt.own_layers import group_of, key_of, tag
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID, PICKS_KEY
 from napari_cryoet.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM, features_of
+from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM
 
 #: While some picks are selected, the arrows of the others are so faint.
 _UNSELECTED_OPACITY: Final = 0.25
@@ -279,12 +280,12 @@ class OrientationDisplay(QObject):
             one is other or (not isinstance(one, (Picks, np.ndarray)) and one == other)
             for one, other in zip(self._drawn, what, strict=True)
         )
-        if not is_alike:
-            self._write(vectors, *what)
-        if len(self._rows):  # napari would take no colours for wrong ones
-            with vectors.events.blocker_all():
-                vectors.edge_color = self._colors(points)
-        vectors.refresh()
+        with vectors.events.blocker_all(), vectors._block_refresh():  # once is enough
+            if not is_alike:
+                self._write(vectors, *what)
+            is_painted = self._paint(vectors, self._colors(points.border_color, points.selected_data))
+        if is_painted or not is_alike:
+            vectors.refresh()
 
     def _write(
         self, vectors: Vectors, picks: Picks, shown: NDArray[np.bool_], orientation: Orientation, length: float
@@ -293,18 +294,36 @@ class OrientationDisplay(QObject):
         arrows = orientation_vectors(picks, orientation, length, shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, (picks, shown, orientation, length)
         vectors._slicing_state.arrows_a_pick = 3 if orientation == Orientation.TRIADS else 1
-        with vectors.events.blocker_all():
-            vectors.data = arrows.data
-            vectors.features = {name: column[arrows.rows] for name, column in features_of(picks).items()}
-            vectors.edge_width = line_width(orientation, length)
+        if len(arrows) < len(vectors.edge_color) and hasattr(vectors, "_edge"):
+            vectors._edge.colors = vectors.edge_color[: len(arrows)]  # else napari looks for those to delete
+        vectors.data = arrows.data
+        columns = picks.table() | {PICK_ID: picks.ids}
+        vectors.features = {name: column[arrows.rows] for name, column in columns.items() if column is not None}
+        vectors.edge_width = line_width(orientation, length)
 
-    def _colors(self, points: Points) -> NDArray[np.float64]:
-        colors = np.array(points.border_color[self._rows], dtype=np.float64)
+    @staticmethod
+    def _paint(vectors: Vectors, colors: NDArray[np.float32]) -> bool:
+        """Let arrows have colours; whether they had others. napari examines each colour that it is given."""
+        held = vectors.edge_color
+        if str(vectors.edge_color_mode) != "direct" or held.shape != colors.shape or not held.flags.writeable:
+            if len(colors):  # napari would take none for wrong ones
+                vectors.edge_color = colors
+            return True
+        if np.array_equal(held, colors):
+            return False
+        held[:] = colors
+        return True
+
+    def _colors(self, of_points: NDArray[np.float32], selected: AbstractSet[int]) -> NDArray[np.float32]:
+        """Of the arrows, by the colours of the points and which of these are selected."""
+        colors: NDArray[np.float32] = of_points.astype(np.float32)
+        if selected:
+            is_faint = np.ones(len(colors), dtype=bool)
+            is_faint[np.fromiter(selected, dtype=np.intp)] = False
+            colors[is_faint, 3] *= _UNSELECTED_OPACITY
+        colors = colors[self._rows]
         if self._orientation == Orientation.TRIADS:
-            colors[:, :3] = np.array(AXIS_COLORS)[self._axes, :3]
-        selected = np.fromiter(points.selected_data, dtype=np.intp)
-        if len(selected):
-            colors[~np.isin(self._rows, selected), 3] *= _UNSELECTED_OPACITY
+            colors[:, :3] = np.array(AXIS_COLORS, dtype=np.float32)[self._axes, :3]
         return colors
 
     def _new_layer(self, points: Points, picks: Picks) -> Vectors | None:

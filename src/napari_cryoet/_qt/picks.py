@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari.layers import Points as NapariPoints
+from numpy.typing import NDArray
 
+from napari_cryoet._qt.extents import corners_of
 from napari_cryoet._qt.layer_picks import onlookers
 from napari_cryoet._qt.steps import StepsWithTomograms
 
@@ -24,6 +27,11 @@ class _Watched(NapariPoints):  # type: ignore[misc] # napari is not typed
     @features.setter
     def features(self, features: Any) -> None:
         NapariPoints.features.fset(self, features)
+
+    @property
+    def _extent_data(self) -> NDArray[np.float64]:
+        """Where the first and the last point are along each axis."""
+        return corners_of(np.asarray(self.data))
 
     def _get_state(self) -> dict[str, Any]:
         """What a copy is made of. In a table, napari refuses what is missing in a column of whole numbers."""
