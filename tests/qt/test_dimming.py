@@ -66,3 +66,20 @@ def test_a_copy_of_what_is_dim_is_not_dim():
     holder.part.show(np.arange(8), np.array([1, 3]))
 
     np.testing.assert_allclose(holder.colors[5:], [BASE[1], BASE[2], [0.1, 0.2, 0.3, 0.4]], atol=1e-6)
+
+
+def test_all_axes_of_a_triad_are_as_they_were_when_its_pick_goes_and_comes_back():
+    row_ids = np.repeat(IDS, 3)
+    base = np.column_stack([np.linspace(0, 1, 15)] * 3 + [np.linspace(0.2, 1, 15)])
+    colors = [base.copy()]
+    part = DimmedColors(lambda: colors[0], lambda: None)
+    part.show(row_ids, np.array([1, 3]))
+    gone, left = row_ids == 1, np.delete(row_ids, np.s_[3:6])
+    taken_out = colors[0][gone]
+    colors[0] = colors[0][~gone]
+    part.show(left, np.array([1, 3]))
+    np.testing.assert_array_equal(colors[0][left == 3, 3], base[row_ids == 3, 3] * DIM)
+    colors[0] = np.insert(colors[0], [3] * 3, taken_out, axis=0)
+    part.show(row_ids, np.empty(0, np.int64))
+
+    np.testing.assert_array_equal(colors[0], base)

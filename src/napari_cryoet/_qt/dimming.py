@@ -7,7 +7,8 @@ chose them. What somebody recolours meanwhile keeps its new colour.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Points, Vectors
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 #: What is left of the opacity.
 DIM: Final = 0.2
+_ROUNDING: Final = 1e-6
 
 Ids = NDArray[np.int64]
 
@@ -32,10 +34,10 @@ class DimmedColors:
 
     def __init__(self, colors: Callable[[], NDArray[np.float64]], changed: Callable[[], None]) -> None:
         self._colors, self._changed = colors, changed
-        self._row_ids = self._ids = np.empty(0, np.int64)
+        self._row_ids = np.empty(0, np.int64)
         self._rows = np.empty(0, np.intp)
         self._base = self._shown = np.empty((0, 4))
-        self._gone: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._gone = _Dimmed(self._row_ids, self._rows, self._base, self._shown)
 
     def show(self, row_ids: Ids, dimmed: Ids) -> None:
         """Dim the rows of some picks, and no others.
@@ -43,30 +45,32 @@ class DimmedColors:
         Parameters
         ----------
         row_ids
-            Which pick each row belongs to.
+            Which pick each row belongs to; rows of one pick follow each other.
         dimmed
             The picks whose rows are dim.
         """
         colors = self._colors()
         if len(colors) != len(row_ids):
             return  # the layer is in the middle of a change, and tells of its end
-        self._give_back(colors, row_ids)
+        if row_ids is self._row_ids or np.array_equal(row_ids, self._row_ids):
+            colors[self._rows] = _undimmed(colors[self._rows], self._shown, self._base)
+        else:
+            self._follow(colors, row_ids)
         self._row_ids, self._rows = row_ids, np.flatnonzero(np.isin(row_ids, dimmed))
-        self._ids, self._base = row_ids[self._rows], colors[self._rows]
+        self._base = colors[self._rows]
         colors[self._rows, 3] *= DIM
         self._shown = colors[self._rows]
         self._changed()
 
     def undimmed(self, row_ids: Ids, colors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Colours of rows as they were before they were dimmed."""
-        if not len(self._ids):
-            return colors
-        _, rows, which = np.intersect1d(row_ids, self._ids, return_indices=True)
+        ids, numbers = self._row_ids[self._rows], _numbers(self._row_ids)[self._rows]
+        rows, which = _same(row_ids, _numbers(row_ids), ids, numbers)
         found = np.array(colors)
         found[rows] = _undimmed(found[rows], self._shown[which], self._base[which])
         return found
 
-    def brightened(self, colors: NDArray[np.float64], atol: float = 1e-6) -> NDArray[np.float64]:
+    def brightened(self, colors: NDArray[np.float64], atol: float = _ROUNDING) -> NDArray[np.float64]:
         """Colours, of whatever it is, with what dim picks have replaced by what these had before."""
         shown, first = np.unique(self._shown, axis=0, return_index=True)
         found = np.array(colors)
@@ -76,33 +80,70 @@ class DimmedColors:
                 found[row] = self._base[first[alike[0]]]
         return found
 
-    def _give_back(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
-        """Undo the dimming in whatever is as we left it, channel by channel."""
-        rows, which = self._rows, np.arange(len(self._rows))
-        if not np.array_equal(row_ids, self._row_ids):
-            _, rows, which = np.intersect1d(row_ids, self._ids, return_indices=True)
-            self._recall(colors, row_ids)
-            self._brighten_copies(colors, row_ids)
-        colors[rows] = _undimmed(colors[rows], self._shown[which], self._base[which])
+    def _follow(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
+        """Undo the dimming in rows that stand elsewhere now.
 
-    def _recall(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
-        """A pick that was deleted while it was dim comes back dim, if that is undone."""
-        for place in np.flatnonzero(~np.isin(self._ids, row_ids)):
-            self._gone[int(self._ids[place])] = self._base[place], self._shown[place]
-        for row in np.flatnonzero(np.isin(row_ids, list(self._gone))):
-            base, shown = self._gone.pop(int(row_ids[row]))
-            colors[row] = _undimmed(colors[row], shown, base)
+        A pick that was deleted while it was dim comes back dim, if that is undone.
+        """
+        number = _numbers(self._row_ids)[self._rows]
+        left = self._gone.and_also(_Dimmed(self._row_ids[self._rows], number, self._base, self._shown))
+        rows = np.flatnonzero(np.isin(row_ids, left.ids))
+        ours, which = _same(row_ids[rows], _numbers(row_ids)[rows], left.ids, left.numbers)
+        rows = rows[ours]
+        colors[rows] = _undimmed(colors[rows], left.shown[which], left.base[which])
+        self._gone = left.without(which)
+        self._brighten_copies(colors, row_ids)
 
     def _brighten_copies(self, colors: NDArray[np.float64], row_ids: Ids) -> None:
         """What a person adds or pastes has the colour of what is selected: of a dim pick, that which it had before."""
         fresh = np.flatnonzero(~np.isin(row_ids, self._row_ids))
-        if len(fresh) and len(self._ids):
+        if len(fresh) and len(self._rows):
             colors[fresh] = self.brightened(colors[fresh])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Dimmed:
+    """Rows that are dim, by the pick and by which of its rows each is; their colours before and since."""
+
+    ids: Ids
+    numbers: NDArray[np.intp]
+    base: NDArray[np.float64]
+    shown: NDArray[np.float64]
+
+    def and_also(self, other: _Dimmed) -> _Dimmed:
+        """Those of both."""
+        columns = zip(self._columns, other._columns, strict=True)
+        return _Dimmed(*(np.concatenate(parts) for parts in columns))
+
+    def without(self, rows: NDArray[np.intp]) -> _Dimmed:
+        """The others."""
+        return _Dimmed(*(np.delete(column, rows, axis=0) for column in self._columns))
+
+    @property
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self.ids, self.numbers, self.base, self.shown
+
+
+def _numbers(row_ids: Ids) -> NDArray[np.intp]:
+    """Which of its pick's rows each row is: triads have three."""
+    starts = np.flatnonzero(np.diff(row_ids, prepend=row_ids[:1] - 1))
+    return np.arange(len(row_ids)) - np.repeat(starts, np.diff(starts, append=len(row_ids)))
+
+
+def _same(
+    ids: Ids, numbers: NDArray[np.intp], other_ids: Ids, other_numbers: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The places of those that are in both."""
+    ranks = np.unique(np.concatenate([ids, other_ids]), return_inverse=True)[1]
+    every = np.concatenate([numbers, other_numbers])
+    keys = ranks * (every.max(initial=0) + 1) + every
+    _, places, others = np.intersect1d(keys[: len(ids)], keys[len(ids) :], assume_unique=True, return_indices=True)
+    return places, others
 
 
 def _undimmed(now: NDArray[np.float64], shown: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
     """Channels as they were, where they are as we left them, but for what napari rounds off."""
-    return np.where(np.isclose(now, shown, rtol=0, atol=1e-6), base, now)
+    return np.where(np.abs(now - shown) <= _ROUNDING, base, now)
 
 
 def dimmed_parts(layer: Points | Vectors) -> list[DimmedColors]:
