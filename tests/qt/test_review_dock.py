@@ -22,6 +22,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review import Review, SessionStore, Verdict
 from napari_cryoet.review.cropping import Cube
+from python_calls import calls_of_ours
 from qt.cut_texts import cut_texts
 
 SPACING = 10.0
@@ -181,6 +182,30 @@ def test_a_range_of_picks_is_judged_at_once(dock, press, qtbot):
     assert letters(dock) == "XXX-------"
     press(Qt.Key.Key_Z, CONTROL)
     assert letters(dock) == "----------"
+
+
+def test_of_very_many_picks_none_is_asked_about_one_by_one(viewer, store, qtbot):
+    many = viewer.add_points(np.random.default_rng(0).uniform(0, SHAPE, (3000, 3)), scale=(SPACING,) * 3, name="many")
+    many.units = ("angstrom",) * 3
+    viewer.layers.selection.active = many
+    dock = ReviewDock(viewer, store=store)
+    qtbot.addWidget(dock)
+
+    def open_and_judge():
+        dock.resize(400, 760)
+        dock.show()
+        dock.average.switch.setChecked(False)
+        dock.sheet.doItemsLayout()
+        dock.sheet.setFocus()
+        qtbot.keyClick(dock.sheet, Qt.Key.Key_A, CONTROL)
+        qtbot.keyClick(dock.sheet, Qt.Key.Key_X)
+        qtbot.keyClick(dock.sheet, Qt.Key.Key_Z, CONTROL)
+        qtbot.keyClick(dock.sheet, Qt.Key.Key_Z, CONTROL | SHIFT)
+
+    assert calls_of_ours(open_and_judge) < 3000
+    assert dock.review.counts.rejected == 3000
+    assert len(dock.sheet.selected_places) == 3000
+    dock.close_down()
 
 
 def test_space_finds_the_undecided_round_the_end_and_says_when_there_are_none(dock, press):

@@ -21,7 +21,7 @@ def test_a_range_of_picks_is_judged_and_taken_back_at_once():
     assert (mixed.count(IDS).kept, mixed.count(IDS).rejected, mixed.count(IDS).judged) == (2, 2, 4)
     assert dict(mixed.undone().verdicts) == dict(kept.verdicts)
     assert dict(mixed.undone().redone().verdicts) == dict(mixed.verdicts)
-    assert mixed.changed_by_last_step() == {3, 4}
+    assert mixed.changed_by_last_step().tolist() == [3, 4]
 
 
 def test_judging_as_it_was_judged_already_is_no_step():
@@ -69,3 +69,47 @@ def test_undoing_all_leads_back_through_each_state_and_redoing_all_leads_to_the_
         last = last.redone()
         assert dict(last.verdicts) == dict(state.verdicts)
     assert not last.can_redo
+
+
+STEPS = st.lists(
+    st.one_of(st.tuples(st.frozensets(st.integers(0, 9)), st.sampled_from(Verdict)), st.sampled_from(["undo", "redo"])),
+    max_size=20,
+)
+
+
+@given(STEPS)
+def test_decisions_are_those_of_a_dictionary_with_a_past_and_a_future(steps):
+    decisions, verdicts, past, future = Decisions(), {}, [], []
+    for step in steps:
+        if step == "undo":
+            decisions = decisions.undone()
+            if past:
+                future.insert(0, verdicts)
+                verdicts = past.pop()
+        elif step == "redo":
+            decisions = decisions.redone()
+            if future:
+                past.append(verdicts)
+                verdicts = future.pop(0)
+        else:
+            ids, verdict = step
+            decisions = decisions.judged(ids, verdict)
+            after = {i: v for i, v in {**verdicts, **dict.fromkeys(ids, verdict)}.items() if v is not Verdict.UNDECIDED}
+            if after != verdicts:
+                past.append(verdicts)
+                future, verdicts = [], after
+        assert dict(decisions.verdicts) == verdicts
+        assert (decisions.can_undo, decisions.can_redo) == (bool(past), bool(future))
+        assert [decisions[i] for i in range(10)] == [verdicts.get(i, Verdict.UNDECIDED) for i in range(10)]
+        for verdict in (Verdict.KEPT, Verdict.REJECTED):
+            assert decisions.ids(verdict).tolist() == sorted(i for i, found in verdicts.items() if found is verdict)
+            assert decisions.which(IDS, verdict).tolist() == [verdicts.get(i) is verdict for i in IDS.tolist()]
+
+
+@given(st.frozensets(st.integers(0, 299)), st.integers(0, 299), st.sampled_from([1, -1]))
+def test_the_next_undecided_pick_is_that_of_looking_at_one_after_another(undecided, after, step):
+    shown = np.random.default_rng(0).permutation(300)
+    decisions = Decisions().judged(np.setdiff1d(shown, list(undecided)), Verdict.KEPT)
+    places = [(after + step * distance) % 300 for distance in range(1, 301)]
+
+    assert decisions.next_undecided(shown, after, step) == next((p for p in places if int(shown[p]) in undecided), None)

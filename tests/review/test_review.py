@@ -11,6 +11,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review import Decisions, Order, SessionStore, Subject, Verdict, session
 from napari_cryoet.review.matching import rows_of
 from napari_cryoet.review.review import Review
+from python_calls import calls_of_ours
 
 POINTS = np.arange(30.0).reshape(10, 3)
 SUBJECT = Subject("annotation file 7 of somewhere", "ribosomes")
@@ -43,6 +44,23 @@ def test_picks_are_looked_at_in_order_and_judged_by_row(review):
     assert review.undo()
     assert not review.undo()
     assert review.redo()
+
+
+def test_many_picks_are_judged_and_counted_at_once_and_not_one_by_one(tmp_path):
+    review = Review(Picks(np.arange(6000.0).reshape(2000, 3), 10.0), SUBJECT, SessionStore(tmp_path))
+    did = []
+
+    def judge():
+        did.append(review.judge(range(2000), Verdict.REJECTED))
+        did.append(review.counts.rejected)
+        did.append(review.judge(review.rows[:1000], Verdict.KEPT))
+        did.append(review.next_undecided(0))
+        did.append(review.undo())
+        did.append(len(review.rows_with(Verdict.REJECTED)))
+        did.append(review.undo() and review.redo())
+
+    assert calls_of_ours(judge) < 200
+    assert did == [True, 2000, True, None, True, 2000, True]
 
 
 def test_a_filter_that_is_wrong_changes_nothing(review):

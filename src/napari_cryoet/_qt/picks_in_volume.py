@@ -42,7 +42,8 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     own, theirs = _grid(points), _grid(image)
     volume = open_for_review(image.data, theirs.step)
     world = picks.points_zyx * own.step + own.start
-    return CropReader(volume, (world - theirs.start) / theirs.step, picks.rotations_zyx)
+    places = (world - theirs.start) / theirs.step
+    return CropReader(volume, places, picks.rotations_zyx, are_oriented=picks.are_oriented)
 
 
 def can_be_cut(layer: Layer) -> bool:

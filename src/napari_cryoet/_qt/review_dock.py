@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent
 
@@ -229,7 +230,7 @@ class ReviewDock(ReviewScreen):
             return
         order, text = self.controls.sorting, self.controls.filter_text
         if self.measuring.lacks(order, text):
-            if not self.model.rowCount():
+            if self.model.rowCount() != len(review.rows):
                 self.model.set_review(review)  # as they stand, until it is measured
             self._show_status()
             return
@@ -253,10 +254,10 @@ class ReviewDock(ReviewScreen):
 
     def judge(self, verdict: Verdict, goes_on: bool = False) -> None:
         """Give what is selected in the sheet a verdict; ``goes_on`` to the next undecided pick."""
-        review = self.review
-        if review is None or not self.sheet.selected_places:
+        review, places = self.review, self.sheet.selected_places
+        if review is None or not places:
             return
-        if review.judge([self.model.row_at(place) for place in self.sheet.selected_places], verdict):
+        if review.judge(review.rows[places], verdict):
             self._tell("")
             self._show_decisions()
         if goes_on:
@@ -298,15 +299,16 @@ class ReviewDock(ReviewScreen):
         if 0 <= place < self.model.rowCount():
             self.fly_to(place)
 
-    def _after_step(self, done: str, is_done: bool, about: frozenset[int]) -> None:
+    def _after_step(self, done: str, is_done: bool, about: NDArray[np.int64]) -> None:
         review = self.review
         if review is None or not is_done:
             return
-        rows = np.flatnonzero(np.isin(review.ids, list(about))).tolist()
-        places = sorted(place for row in rows if (place := self.model.place_of(row)) is not None)
-        self._tell(retold(done, {int(review.ids[row]): review.verdict(row) for row in rows}, len(rows) - len(places)))
-        if places:
-            self.sheet.go_to(places[0])
+        rows = np.flatnonzero(np.isin(review.ids, about))
+        places = self.model.places_of(rows)
+        verdicts = dict(zip(review.ids[rows].tolist(), review.verdicts(rows), strict=True))
+        self._tell(retold(done, verdicts, len(rows) - len(places)))
+        if len(places):
+            self.sheet.go_to(int(places[0]))
             self.sheet.select(places)
         self._show_decisions()
 

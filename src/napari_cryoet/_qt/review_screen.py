@@ -147,8 +147,10 @@ class ReviewScreen(Dock):
             if len(review.rows) < counts.total:
                 words += f" · {len(review.rows):,} shown"
         self.counts.setText(words)
+        self.progress.setUpdatesEnabled(False)  # else it would be drawn on the spot, and the whole window with it
         self.progress.setMaximum(total)
         self.progress.setValue(judged)
+        self.progress.setUpdatesEnabled(True)
         self.progress.setAccessibleName(words)
 
     def show_status(self, review: Review | None, told: str, *, is_measuring: bool) -> None:

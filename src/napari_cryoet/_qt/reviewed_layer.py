@@ -107,7 +107,7 @@ class ReviewedLayer(QObject):
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
         if not self._is_ours:
-            self.selected.emit(sorted(int(row) for row in self.layer.selected_data))
+            self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
     def _recolor(self) -> None:
         """Dim what is to be dim, in the colours that there are now."""

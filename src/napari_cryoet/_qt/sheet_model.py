@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
+from numpy.typing import NDArray
+from qtpy.QtCore import QModelIndex, QObject, QStringListModel, Qt
 
 from napari_cryoet._qt.crop_feed import CropFeed
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review
-
-_NOWHERE = QModelIndex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,12 @@ class Card:
     has_failed: bool
 
 
-class SheetModel(QAbstractListModel):
-    """Shows a `Review` with the crops of a `CropFeed`."""
+class SheetModel(QStringListModel):
+    """Shows a `Review` with the crops of a `CropFeed`.
+
+    Of its strings, all empty, only the number counts: views ask for that several times for each item whenever they lay
+    them out, which takes seconds for a million where Python has to answer.
+    """
 
     def __init__(self, feed: CropFeed, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -53,12 +56,11 @@ class SheetModel(QAbstractListModel):
 
     def set_review(self, review: Review | None) -> None:
         """Show another review, or the same in another order."""
-        self.beginResetModel()
         self._review = review
         self._places = np.full(0 if review is None else len(review.picks), -1, dtype=np.intp)
         if review is not None:
             self._places[review.rows] = np.arange(len(review.rows))
-        self.endResetModel()
+        self.setStringList([""] * (0 if review is None else len(review.rows)))
 
     def refresh(self) -> None:
         """Verdicts or pictures are others; what is where stays."""
@@ -75,9 +77,14 @@ class SheetModel(QAbstractListModel):
         place = int(self._places[row]) if 0 <= row < len(self._places) else -1
         return place if place >= 0 else None
 
-    def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
-        """How many picks are looked at."""
-        return 0 if parent.isValid() or self._review is None else len(self._review.rows)
+    def places_of(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where those of some picks are that are looked at, from the first on."""
+        places = self._places[rows[rows < len(self._places)]]
+        return np.sort(places[places >= 0])
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Picks are chosen, and neither typed nor dragged."""
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if index.isValid() else Qt.ItemFlag.NoItemFlags
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A `Card`, its crop, or words about both."""

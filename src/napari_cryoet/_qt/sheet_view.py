@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt, Signal
-from qtpy.QtGui import QKeyEvent, QResizeEvent
+from qtpy.QtGui import QKeyEvent, QRegion, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QListView, QWidget
 
 from napari_cryoet._qt.item_list import ENTER_KEYS
@@ -15,6 +16,7 @@ from napari_cryoet._qt.sheet_delegate import GAP_PX, SheetDelegate
 from napari_cryoet._qt.sheet_model import SheetModel
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.review.by_id import different
 from napari_cryoet.review.decisions import Verdict
 
 SMALLEST_CELL_PX: Final = 78
@@ -80,9 +82,13 @@ class SheetView(QListView):
     @property
     def selected_places(self) -> list[int]:
         """What is selected, from the first on; where nothing is, where the keys are."""
-        places = sorted(index.row() for index in self.selectedIndexes())
-        current = self.currentIndex()
-        return places or ([current.row()] if current.isValid() else [])
+        found, current = self.selectionModel(), self.currentIndex()
+        chosen = QItemSelection() if found is None else found.selection()
+        spans = [chosen[number] for number in range(len(chosen))]  # `selectedIndexes` would make two objects for each
+        if spans:
+            places = np.concatenate([np.arange(span.top(), span.bottom() + 1) for span in spans])
+            return list(different(places).tolist())
+        return [current.row()] if current.isValid() else []
 
     def go_to(self, place: int) -> None:
         """Let the keys be at a place, select it alone, and bring it on screen."""
@@ -90,7 +96,7 @@ class SheetView(QListView):
         self.setCurrentIndex(index)
         self.scrollTo(index)
 
-    def select(self, places: list[int]) -> None:
+    def select(self, places: Sequence[int] | NDArray[np.intp]) -> None:
         """Select some places; of very many that lie apart only the first, since Qt compares each with every other."""
         selection = QItemSelection()
         for first, last in _runs(places)[:_MOST_RUNS]:
@@ -115,6 +121,11 @@ class SheetView(QListView):
         viewport, shown = self.viewport(), self.places_on_screen()
         if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
             viewport.update(self.visualRect(first) if first.row() == last.row() else viewport.rect())
+
+    def visualRegionForSelection(self, _selection: QItemSelection) -> QRegion:
+        """What has to be drawn anew when it is selected or no longer; Qt would ask for the place of each item."""
+        viewport = self.viewport()
+        return QRegion() if viewport is None else QRegion(viewport.rect())
 
     def look_again(self) -> None:
         """Say soon what is on screen, though nothing moved."""
@@ -205,11 +216,11 @@ class SheetView(QListView):
             self.scrollTo(current)
 
 
-def _runs(places: list[int]) -> list[tuple[int, int]]:
+def _runs(places: Sequence[int] | NDArray[np.intp]) -> list[tuple[int, int]]:
     """The first and the last of those that follow each other, of places in order."""
-    if not places:
-        return []
     numbers = np.asarray(places)
+    if not len(numbers):
+        return []
     starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) != 1)
     ends = np.append(starts[1:], len(numbers)) - 1
     return list(zip(numbers[starts].tolist(), numbers[ends].tolist(), strict=True))

@@ -50,15 +50,25 @@ class CropReader:
         The places, in voxels of the volume's finest level.
     rotations_zyx
         Of the particles, as `Picks.rotations_zyx`; those that are no rotations count as unknown.
+    are_oriented
+        Which of them are rotations, where that is known, as `Picks.are_oriented`.
     """
 
-    def __init__(self, volume: ReviewVolume, points_zyx: ArrayLike, rotations_zyx: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        volume: ReviewVolume,
+        points_zyx: ArrayLike,
+        rotations_zyx: ArrayLike | None = None,
+        *,
+        are_oriented: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.volume = volume
         self.points_zyx = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
         self._rotations = None if rotations_zyx is None else np.asarray(rotations_zyx, dtype=np.float64)
-        self.are_oriented = (
-            np.zeros(len(self.points_zyx), dtype=bool) if self._rotations is None else are_rotations(self._rotations)
-        )
+        if self._rotations is None:
+            self.are_oriented = np.zeros(len(self.points_zyx), dtype=bool)
+        else:
+            self.are_oriented = are_rotations(self._rotations) if are_oriented is None else are_oriented
 
     @property
     def n_inside(self) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_LONGEST_PAST = 1000  # steps that can be undone
+from napari_cryoet.review.by_id import ById, different
+
+_LONGEST_PAST: Final = 1000  # steps that can be undone
+_LOOKED_AT_FIRST: Final = 64
 
 
 class Verdict(Enum):
@@ -27,46 +30,58 @@ class Verdict(Enum):
         return {"kept": "K", "rejected": "X"}.get(self.value, "")
 
 
-@dataclass(frozen=True, slots=True)
+#: Verdicts as small numbers, which arrays hold; undecided is 0.
+VERDICTS: Final = (Verdict.UNDECIDED, Verdict.KEPT, Verdict.REJECTED)
+CODES: Final = {verdict: code for code, verdict in enumerate(VERDICTS)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Change:
-    """Verdicts before and after one step, of the picks that it changed."""
+    """The picks that one step changed, and the codes of their verdicts before and after it."""
 
-    before: Mapping[int, Verdict]
-    after: Mapping[int, Verdict]
+    ids: NDArray[np.int64]
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
 class Decisions:
-    """Verdicts by pick id; whatever isn't there is undecided.
+    """Verdicts by pick id; whatever isn't there is undecided. Never changes: each step gives another one.
 
-    Attributes
+    Parameters
     ----------
     verdicts
         Of the picks that were judged.
     """
 
-    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
-    _past: tuple[_Change, ...] = ()
-    _future: tuple[_Change, ...] = ()
+    __slots__ = ("_codes", "_future", "_past")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.verdicts, MappingProxyType):
-            judged = {int(i): v for i, v in self.verdicts.items() if v is not Verdict.UNDECIDED}
-            object.__setattr__(self, "verdicts", MappingProxyType(judged))
+    def __init__(self, verdicts: Mapping[int, Verdict] = MappingProxyType({})) -> None:
+        codes = {int(pick_id): CODES[verdict] for pick_id, verdict in verdicts.items()}
+        ids = np.fromiter(codes, dtype=np.int64, count=len(codes))
+        self._codes = ById().changed(ids, np.fromiter(codes.values(), dtype=np.int64, count=len(codes)))
+        self._past: tuple[_Change, ...] = ()
+        self._future: tuple[_Change, ...] = ()
+
+    @property
+    def verdicts(self) -> Mapping[int, Verdict]:
+        """Of the picks that were judged, by id."""
+        verdicts = map(VERDICTS.__getitem__, self._codes.values.tolist())
+        return MappingProxyType(dict(zip(self._codes.ids.tolist(), verdicts, strict=True)))
 
     def __getitem__(self, pick_id: int) -> Verdict:
-        return self.verdicts.get(int(pick_id), Verdict.UNDECIDED)
+        return VERDICTS[int(self._codes.of(np.array([pick_id], dtype=np.int64))[0])]
 
     # one step on, back and on again
 
-    def judged(self, pick_ids: Iterable[int], verdict: Verdict) -> Decisions:
+    def judged(self, pick_ids: Iterable[int] | NDArray[np.int64], verdict: Verdict) -> Decisions:
         """With this verdict on some picks; where that changes nothing, the very same value."""
-        before = {int(pick_id): self[pick_id] for pick_id in pick_ids}
-        before = {pick_id: was for pick_id, was in before.items() if was is not verdict}
-        if not before:
+        ids = different(pick_ids if isinstance(pick_ids, np.ndarray) else np.fromiter(pick_ids, dtype=np.int64))
+        before = self._codes.of(ids)
+        is_other = before != CODES[verdict]
+        if not is_other.any():
             return self
-        change = _Change(before, dict.fromkeys(before, verdict))
-        return Decisions(self._with(change.after), (*self._past, change)[-_LONGEST_PAST:])
+        change = _Change(ids[is_other], before[is_other], np.full(is_other.sum(), CODES[verdict], dtype=np.int64))
+        return self._with(change.ids, change.after, (*self._past, change)[-_LONGEST_PAST:])
 
     @property
     def can_undo(self) -> bool:
@@ -83,48 +98,57 @@ class Decisions:
         if not self._past:
             return self
         change = self._past[-1]
-        return Decisions(self._with(change.before), self._past[:-1], (change, *self._future))
+        return self._with(change.ids, change.before, self._past[:-1], (change, *self._future))
 
     def redone(self) -> Decisions:
         """With the step that was undone last."""
         if not self._future:
             return self
         change = self._future[0]
-        return Decisions(self._with(change.after), (*self._past, change), self._future[1:])
+        return self._with(change.ids, change.after, (*self._past, change), self._future[1:])
 
-    def with_others(self, verdicts: Mapping[int, Verdict]) -> Decisions:
-        """With verdicts that were given elsewhere, which are no step of ours: undoing leaves them."""
-        return Decisions(self._with(verdicts), self._past, self._future)
+    def with_others(self, others: Decisions, pick_ids: NDArray[np.int64]) -> Decisions:
+        """With what others say of some picks, which is no step of ours: undoing leaves it."""
+        ids = different(pick_ids)
+        return self._with(ids, others.codes(ids), self._past, self._future)
 
-    def changed_by_last_step(self) -> frozenset[int]:
-        """The picks that undoing would change."""
-        return frozenset(self._past[-1].before) if self._past else frozenset()
+    def changed_by_last_step(self) -> NDArray[np.int64]:
+        """The picks that undoing would change, smallest id first."""
+        return self._past[-1].ids if self._past else np.empty(0, dtype=np.int64)
 
-    def _with(self, changes: Mapping[int, Verdict]) -> Mapping[int, Verdict]:
-        verdicts = dict(self.verdicts)
-        for pick_id, verdict in changes.items():
-            if verdict is Verdict.UNDECIDED:
-                verdicts.pop(pick_id, None)
-            else:
-                verdicts[pick_id] = verdict
-        return MappingProxyType(verdicts)
+    def _with(
+        self,
+        ids: NDArray[np.int64],
+        codes: NDArray[np.int64],
+        past: tuple[_Change, ...],
+        future: tuple[_Change, ...] = (),
+    ) -> Decisions:
+        other = Decisions()
+        other._codes, other._past, other._future = self._codes.changed(ids, codes), past, future
+        return other
 
     # what they say of some picks
 
+    @property
+    def judged_ids(self) -> NDArray[np.int64]:
+        """The judged picks, smallest id first."""
+        return self._codes.ids
+
     def ids(self, verdict: Verdict) -> NDArray[np.int64]:
         """The judged picks with a verdict, smallest id first."""
-        return np.array(sorted(i for i, found in self.verdicts.items() if found is verdict), dtype=np.int64)
+        return np.asarray(self._codes.ids[self._codes.values == CODES[verdict]])
+
+    def codes(self, pick_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The verdict of each of these picks, by its place in `VERDICTS`."""
+        return self._codes.of(pick_ids)
 
     def which(self, pick_ids: NDArray[np.int64], verdict: Verdict) -> NDArray[np.bool_]:
         """Which of these picks have a verdict, as a mask."""
-        if verdict is Verdict.UNDECIDED:
-            return ~np.isin(pick_ids, np.fromiter(self.verdicts, dtype=np.int64, count=len(self.verdicts)))
-        return np.isin(pick_ids, self.ids(verdict))
+        return np.asarray(self._codes.of(pick_ids) == CODES[verdict])
 
     def count(self, pick_ids: NDArray[np.int64]) -> Counts:
         """How far one is with these picks."""
-        kept = int(self.which(pick_ids, Verdict.KEPT).sum())
-        return Counts(len(pick_ids), kept, int(self.which(pick_ids, Verdict.REJECTED).sum()))
+        return Counts.of(self._codes.of(pick_ids))
 
     def next_undecided(self, pick_ids: Sequence[int] | NDArray[Any], after: int, step: int = 1) -> int | None:
         """The place of the next undecided pick in a list, round its end; ``after`` and the answer are places.
@@ -138,11 +162,15 @@ class Decisions:
         step
             1 looks onwards, -1 backwards.
         """
-        count = len(pick_ids)
-        for distance in range(1, count + 1):
-            place = (after + step * distance) % count
-            if int(pick_ids[place]) not in self.verdicts:
-                return place
+        ids = np.asarray(pick_ids, dtype=np.int64)
+        first, many = 1, _LOOKED_AT_FIRST
+        while first <= len(ids):  # most often the next one is near
+            distances = np.arange(first, min(first + many, len(ids) + 1))
+            places = (after + step * distances) % len(ids)
+            undecided = np.flatnonzero(self._codes.of(ids[places]) == 0)
+            if len(undecided):
+                return int(places[undecided[0]])
+            first, many = first + many, 8 * many
         return None
 
 
@@ -153,6 +181,12 @@ class Counts:
     total: int
     kept: int
     rejected: int
+
+    @classmethod
+    def of(cls, codes: NDArray[np.integer[Any]]) -> Counts:
+        """Of picks, by the code of each one's verdict."""
+        _, kept, rejected = np.bincount(codes, minlength=len(VERDICTS)).tolist()
+        return cls(len(codes), kept, rejected)
 
     @property
     def judged(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 
@@ -52,10 +51,11 @@ class Rows:
 def rows_of(decisions: Decisions, picks: Picks) -> Rows:
     """The decisions about picks, with where these are."""
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
-    judged = np.flatnonzero(~decisions.which(picks.ids, Verdict.UNDECIDED))
-    ids = picks.ids[judged]
+    codes = decisions.codes(picks.ids)
+    judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
-    return Rows(ids, positions[judged], tuple(decisions[i] for i in ids.tolist()), unit)
+    verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
+    return Rows(picks.ids[judged], positions[judged], verdicts, unit)
 
 
 def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
@@ -85,32 +85,30 @@ def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
 
 def match_parts(parts: Iterable[Rows], picks: Picks) -> tuple[Decisions, tuple[Rows, ...]]:
     """The decisions about picks, and those that found none."""
-    decided: dict[int, Verdict] = {}
+    decided = Decisions()
     elsewhere = []
     for rows in parts:
         decisions, is_found = match(rows, picks)
-        decided |= decisions.verdicts
+        decided = decided.with_others(decisions, decisions.judged_ids)
         if not is_found.all():
             elsewhere.append(rows.take(~is_found))
-    return Decisions(decided), tuple(elsewhere)
+    return decided, tuple(elsewhere)
 
 
 def join(
-    ours: Decisions, ours_elsewhere: Sequence[Rows], touched: AbstractSet[int], theirs: Sequence[Rows], picks: Picks
+    ours: Decisions, ours_elsewhere: Sequence[Rows], touched: NDArray[np.int64], theirs: Sequence[Rows], picks: Picks
 ) -> tuple[Decisions, tuple[Rows, ...]]:
     """What two windows decided about the same picks, and their decisions that found none.
 
     Parameters
     ----------
     touched
-        The picks that were judged here: ours holds for these, and theirs for all others.
+        The picks that were judged here, by id: ours holds for these, and theirs for all others.
     """
     found, elsewhere = match_parts(theirs, picks)
-    not_found = {pick_id for rows in elsewhere for pick_id in rows.ids.tolist()}  # as picks that were moved here
-    mine = {i: verdict for i, verdict in ours.verdicts.items() if i in touched or i in not_found}
-    others = {i: verdict for i, verdict in found.verdicts.items() if i not in touched}
+    not_found = np.intersect1d(_ids(elsewhere), ours.judged_ids)  # as picks that were moved here
     new = [rows.take(~np.isin(rows.ids, _ids(ours_elsewhere))) for rows in elsewhere]
-    return Decisions(others | mine), (*ours_elsewhere, *new)
+    return found.with_others(ours, np.union1d(touched, not_found)), (*ours_elsewhere, *new)
 
 
 def _ids(parts: Sequence[Rows]) -> NDArray[np.int64]:

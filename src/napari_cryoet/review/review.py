@@ -6,7 +6,7 @@ This is all of the review dock that needs no window. It tells nobody when it cha
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.autosave import AutoSaver
-from napari_cryoet.review.decisions import Counts, Decisions, Verdict
+from napari_cryoet.review.by_id import ById
+from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
 from napari_cryoet.review.matching import Rows, join, rows_of
 from napari_cryoet.review.ordering import Columns, Order
@@ -84,13 +85,15 @@ class Review:
         self._elsewhere = resumed.elsewhere
         self._ever = picks  # and those that were deleted since: a decision about one holds if it comes back
         self._step = 0  # counts what is done here
-        self._touched: Mapping[int, int] = {}  # in which step each pick was judged here last
+        self._touched = ById()  # in which step each pick was judged here last
         self._saved_step = 0  # what was done until then is in the file; only who writes uses this
         self._in_file: tuple[Decisions, tuple[Rows, ...]] | None = None  # and this: what it holds, once others write it
         self._joined_at: dict[int, tuple[Decisions, int]] = {}  # what was told, and what step of ours is in it
         self._saver: AutoSaver[_State] = AutoSaver(self._write, self._on_unsaved)
         self._measured: dict[str, NDArray[Any]] = {}
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
+        self._codes_of: tuple[Decisions, Picks, NDArray[np.int64]] | None = None
+        self._shown_of: tuple[NDArray[np.intp], Picks, NDArray[np.int64]] | None = None
 
     # what there is
 
@@ -102,12 +105,21 @@ class Review:
     @property
     def shown_ids(self) -> NDArray[np.int64]:
         """Of the picks that are looked at, in order."""
-        return self.ids[self.rows]
+        if self._shown_of is None or self._shown_of[0] is not self.rows or self._shown_of[1] is not self.picks:
+            self._shown_of = (self.rows, self.picks, self.ids[self.rows])
+        return self._shown_of[2]
 
     @property
     def counts(self) -> Counts:
         """How far one is with all picks."""
-        return self.decisions.count(self.ids)
+        return Counts.of(self._codes)
+
+    @property
+    def _codes(self) -> NDArray[np.int64]:
+        """Of all picks, the code of each one's verdict; counted once for many who ask."""
+        if self._codes_of is None or self._codes_of[0] is not self.decisions or self._codes_of[1] is not self.picks:
+            self._codes_of = (self.decisions, self.picks, self.decisions.codes(self.ids))
+        return self._codes_of[2]
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -116,11 +128,15 @@ class Review:
 
     def verdict(self, row: int) -> Verdict:
         """Of a pick, by its row."""
-        return self.decisions[int(self.ids[row])]
+        return VERDICTS[self._codes[row]]
+
+    def verdicts(self, rows: Sequence[int] | NDArray[np.intp]) -> list[Verdict]:
+        """Of some picks, by their rows."""
+        return [VERDICTS[code] for code in self._codes[rows].tolist()]
 
     def rows_with(self, verdict: Verdict) -> NDArray[np.intp]:
         """The rows of all picks with a verdict."""
-        return np.flatnonzero(self.decisions.which(self.ids, verdict))
+        return np.flatnonzero(self._codes == CODES[verdict])
 
     def next_undecided(self, after: int, step: int = 1) -> int | None:
         """The place in ``rows`` of the next undecided pick; see `Decisions.next_undecided`."""
@@ -128,25 +144,28 @@ class Review:
 
     # judging
 
-    def judge(self, rows: Iterable[int], verdict: Verdict) -> bool:
+    def judge(self, rows: Iterable[int] | NDArray[np.intp], verdict: Verdict) -> bool:
         """Give some picks a verdict, as one step; whether that changed anything."""
-        return self._decide(self.decisions.judged(self.ids[list(rows)].tolist(), verdict))
+        places = rows if isinstance(rows, np.ndarray) else np.fromiter(rows, dtype=np.intp)
+        decisions = self.decisions.judged(self.ids[places], verdict)
+        return self._decide(decisions, decisions.changed_by_last_step())
 
     def undo(self) -> bool:
         """Take back the last step."""
-        return self._decide(self.decisions.undone())
+        return self._decide(self.decisions.undone(), self.decisions.changed_by_last_step())
 
     def redo(self) -> bool:
         """Take the step again that was taken back last."""
-        return self._decide(self.decisions.redone())
+        decisions = self.decisions.redone()
+        return self._decide(decisions, decisions.changed_by_last_step())
 
-    def _decide(self, decisions: Decisions) -> bool:
+    def _decide(self, decisions: Decisions, ids: NDArray[np.int64]) -> bool:
+        """Take decisions that are others about some picks, unless they are the same."""
         if decisions is self.decisions:
             return False
-        about = decisions.changed_by_last_step() | self.decisions.changed_by_last_step()
-        about = frozenset(i for i in about if decisions[i] is not self.decisions[i])
+        about = ids[decisions.codes(ids) != self.decisions.codes(ids)]
         self._step += 1
-        self._touched = {**self._touched, **dict.fromkeys(about, self._step)}
+        self._touched = self._touched.changed(about, self._step)
         self.decisions = decisions
         self.save_soon()
         return True
@@ -154,10 +173,11 @@ class Review:
     def adopt(self, joined: Decisions) -> int:
         """Take over what is decided in all about picks that weren't judged here since; how many that changed."""
         _, step = self._joined_at.pop(id(joined), (joined, 0))
-        others = {i: joined[i] for i in _ids(self._ever).tolist() if self._touched.get(i, 0) <= step}
-        others = {i: verdict for i, verdict in others.items() if verdict is not self.decisions[i]}
-        if others:
-            self.decisions = self.decisions.with_others(others)
+        ids = _ids(self._ever)
+        ids = ids[self._touched.of(ids) <= step]
+        others = ids[joined.codes(ids) != self.decisions.codes(ids)]
+        if len(others):
+            self.decisions = self.decisions.with_others(joined, others)
         return len(others)
 
     # what is looked at
@@ -227,10 +247,10 @@ class Review:
     def _write_joined(self, state: _State) -> None:
         """Write what is decided in all: of two that judged a pick, what was saved last."""
         decisions, elsewhere = state.decisions, state.elsewhere
-        touched = {i for i, step in state.touched.items() if step > self._saved_step}
+        touched = state.touched.ids[state.touched.values > self._saved_step]
         if self._in_file is not None:
             decisions, elsewhere = self._in_file
-            decisions = decisions.with_others({i: state.decisions[i] for i in touched})
+            decisions = decisions.with_others(state.decisions, touched)
         try:
             theirs = self._store.others(self.subject)
         except FormatError as error:
@@ -254,7 +274,7 @@ class _State:
     """What is saved."""
 
     decisions: Decisions
-    touched: Mapping[int, int]
+    touched: ById
     step: int
     picks: Picks
     elsewhere: tuple[Rows, ...]

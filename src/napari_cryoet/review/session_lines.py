@@ -41,7 +41,8 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
     }
     yield json.dumps(header) + "\n"
     for rows in parts:
-        places, words = np.round(rows.positions_zyx, 4).tolist(), [verdict.value for verdict in rows.verdicts]
+        places = np.round(rows.positions_zyx, 4).tolist()
+        words = ["kept" if verdict is Verdict.KEPT else "rejected" for verdict in rows.verdicts]
         decisions = [
             [pick_id, word, *place, rows.unit[0]]
             for pick_id, word, place in zip(rows.ids.tolist(), words, places, strict=True)
