@@ -8,8 +8,8 @@ from typing import Any, Final
 import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
-from qtpy.QtCore import QPointF, QSize, Qt
-from qtpy.QtGui import QCloseEvent, QColor, QPainter, QPen, QPixmap
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
@@ -33,13 +33,13 @@ from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.triad_legend import axes_picture, triad_legend
 from napari_cryoet.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.layer_spec import PICKS_KEY
-from napari_cryoet.orientations import AXIS_COLORS, AXIS_NAMES, AXIS_SHARES, Orientation
+from napari_cryoet.orientations import Orientation
 from napari_cryoet.wording import count_text, plain
 
-_LEGEND_PX: Final = 36
 _LONGEST_LABEL: Final = "Orientations"
 _MOST_LENGTH_NM: Final = 10_000.0
 _ANGSTROM_PER_NM: Final = 10.0
@@ -82,7 +82,7 @@ class PicksOnScreen(Dock):
         self.of_layer = plain_label(name="picksLayer")
         self.use = QPushButton("Use these points as picks")
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
-        self.legend = _legend()
+        self.legend = triad_legend()
         self.table = DiameterTable()
         self.show_table = QToolButton()
         self._theme = Theme(napari_viewer, self)
@@ -169,7 +169,7 @@ class PicksOnScreen(Dock):
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
-        self.legend.setPixmap(_axes(self._theme.colors.text))
+        self.legend.setPixmap(axes_picture(self._theme.colors.text))
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Hear no more of the viewer."""
@@ -386,29 +386,3 @@ def _form(*widgets: Any) -> QFormLayout:
 
 def _fit_label(label: QLabel) -> None:
     label.setFixedWidth(label.fontMetrics().horizontalAdvance(_LONGEST_LABEL) + 24)
-
-
-def _legend() -> QLabel:
-    label = QLabel()
-    label.setObjectName("triadLegend")
-    label.setAccessibleName("Axes of the particle: x vermillion and shortest, y green, z blue and longest")
-    label.setToolTip("The particle's own axes: x is half and y three quarters as long as z")
-    return label
-
-
-def _axes(text_color: QColor) -> QPixmap:
-    """What the axes of triads look like: each as long as it is against the others."""
-    scale, height, gap = 2, 18, 30
-    image = QPixmap(scale * 3 * (_LEGEND_PX + gap), scale * height)
-    image.setDevicePixelRatio(scale)
-    image.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(image)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    for place, (name, color, share) in enumerate(zip(AXIS_NAMES, AXIS_COLORS, AXIS_SHARES, strict=True)):
-        left = place * (_LEGEND_PX + gap) + 4  # where labels begin
-        painter.setPen(text_color)
-        painter.drawText(QPointF(left, height / 2 + 4), name)
-        painter.setPen(QPen(QColor.fromRgbF(*color), 3))
-        painter.drawLine(QPointF(left + 14, height / 2), QPointF(left + 14 + _LEGEND_PX * share, height / 2))
-    painter.end()
-    return image
