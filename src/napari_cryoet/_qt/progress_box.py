@@ -15,6 +15,7 @@ from napari_cryoet._qt.theme import Colors
 _NAME: Final = "progressBox"
 _STEPS: Final = 1000
 _BAR_PX: Final = 8
+_LETTERS_BEGIN_PX: Final = 5  # from the edge of napari's labels
 _WIDTH_PX: Final = 380
 
 
@@ -60,7 +61,10 @@ class ProgressBox(QDialog):
         column.setContentsMargins(14, 14, 14, 12)
         column.setSpacing(8)
         column.addWidget(self.text)
-        column.addWidget(self.bar)
+        beside = QHBoxLayout()
+        beside.setContentsMargins(_LETTERS_BEGIN_PX, 0, 0, 0)
+        beside.addWidget(self.bar)
+        column.addLayout(beside)
         column.addLayout(below)
         self.setMinimumWidth(_WIDTH_PX)
         self._is_ending = False
