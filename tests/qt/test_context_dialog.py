@@ -46,6 +46,14 @@ def test_a_volume_that_gives_the_spacing_gives_its_size_too(make_dialog):
     assert dialog.answer == Answer(12.0)
 
 
+def test_a_volume_gives_all_digits_of_its_spacing_also_those_that_the_field_has_no_room_for(make_dialog):
+    dialog = make_dialog("spacing_angstrom", volumes=[ShownVolume("TS_1", 4 / 3, (40, 50, 60))])
+    dialog.volume.setCurrentIndex(1)
+    assert dialog.answer == Answer(4 / 3, (40, 50, 60))
+    dialog.spacing.setValue(1.3334)
+    assert dialog.answer == Answer(1.3334)
+
+
 def test_numbers_can_be_typed(make_dialog, qtbot):
     dialog = make_dialog("shape_zyx")
     for box, size in zip(dialog.sizes_zyx, (1, 2, 3), strict=True):

@@ -98,3 +98,13 @@ def test_so_are_those_of_a_stretched_one_and_of_one_moved_by_the_mouse(layer):
     )
     layer.affine, layer.scale, layer.translate, layer.units = np.eye(4), (1, 1, 1), (0, 0, 0), ("nm",) * 3
     assert placed_picks_of(layer).edits == ()  # 1 nm is 10 Å
+
+
+def test_an_instance_keeps_all_its_digits_where_others_have_none(viewer_model):
+    features = {"instance_id": np.array([2**60 + 1, None], dtype=object)}
+    layer = viewer_model.add_points(np.ones((2, 3)), features=features)
+
+    assert picks_of(layer).instance_ids.tolist() == [2**60 + 1, -1]
+    layer.features = {"instance_id": np.array([2**70, None], dtype=object)}
+    with pytest.raises(ValueError, match="too large for an id"):
+        picks_of(layer)

@@ -60,7 +60,8 @@ class CheckDock(Dock):
         self.tasks = Tasks(self)
         self._theme = Theme(napari_viewer, self)
         self._activity = Activity(self.tasks, self)
-        self._assumed_nm: float | None = None  # what stands in the field although nobody said it
+        #: What the field shows unless a person says it, and the diameter that is meant; None where nobody knows one.
+        self._suggested: tuple[float, float | None] = (0.0, None)
         self._checked: tuple[Points, Image, Findings] | None = None
         self.points = LayerBox(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
@@ -73,6 +74,11 @@ class CheckDock(Dock):
         self._connect()
         self._on_theme()
         self._on_choice()
+
+    @property
+    def found(self) -> Findings | None:
+        """What the last check found; None while nothing is shown of one."""
+        return None if self._checked is None else self._checked[2]
 
     def choose(self, points: Layer, image: Layer) -> None:
         """Choose what to check; nothing is checked yet."""
@@ -89,8 +95,9 @@ class CheckDock(Dock):
         except CryoETError as error:
             self._show_error(error)
             return
+        shown_nm, suggested = self._suggested
         size_nm = self.diameter_nm.value()
-        diameter = None if size_nm == self._assumed_nm else size_nm * 10
+        diameter = suggested if size_nm == shown_nm else size_nm * 10  # the field rounds, and scripts don't
 
         def work(job: Job) -> Findings:
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
@@ -187,7 +194,7 @@ class CheckDock(Dock):
         if points is not None:
             diameter, is_known = diameter_of(points.metadata.get(METADATA_KEY, {}))
             self.diameter_nm.setValue(diameter / 10)
-            self._assumed_nm = None if is_known else self.diameter_nm.value()
+            self._suggested = self.diameter_nm.value(), diameter if is_known else None
         else:
             self.diameter_nm.setValue(self.diameter_nm.minimum())
         self.diameter_nm.setEnabled(points is not None)

@@ -107,19 +107,31 @@ class ContextDialog(QDialog):
         """What was said so far; nothing where one goes on without."""
         if self._goes_without:
             return Answer()
-        spacing = self.spacing.value() or None if self._asks_for_grid else None
+        spacing = self._spacing_angstrom() if self._asks_for_grid else None
         return Answer(
             spacing,
             self._shape_zyx(spacing),
             self.tomogram.currentText() if "tomogram" in self._missing and self.tomogram.currentIndex() > 0 else None,
         )
 
+    @property
+    def _chosen(self) -> ShownVolume | None:
+        """The volume whose grid it is said to be."""
+        return self._volumes[self.volume.currentIndex() - 1] if self.volume.currentIndex() > 0 else None
+
+    def _spacing_angstrom(self) -> float | None:
+        """What was typed; that of the chosen volume with all its digits, as long as the field shows it."""
+        typed, chosen = self.spacing.value(), self._chosen
+        rounding = 0.51 * 10.0 ** -self.spacing.decimals()
+        is_of_chosen = chosen is not None and abs(chosen.spacing_angstrom - typed) <= rounding
+        return chosen.spacing_angstrom if chosen is not None and is_of_chosen else typed or None
+
     def _shape_zyx(self, spacing_angstrom: float | None) -> tuple[int, int, int] | None:
         """What was typed; where the size isn't asked for, that of the volume whose grid it is said to be."""
         if "shape_zyx" in self._missing:
             z, y, x = (box.value() for box in self.sizes_zyx)
             return (z, y, x) if z and y and x else None
-        chosen = self._volumes[self.volume.currentIndex() - 1] if self.volume.currentIndex() > 0 else None
+        chosen = self._chosen
         return chosen.shape_zyx if chosen is not None and chosen.spacing_angstrom == spacing_angstrom else None
 
     @property

@@ -209,5 +209,16 @@ def _whole(column: NDArray[Any] | None, missing: int) -> Any:
         return None
     if column.dtype.kind in "iu":
         return column.astype(np.int64)
-    numbers = np.array([np.nan if value is None else value for value in column.tolist()], dtype=np.float64)
-    return np.where(np.isfinite(numbers), numbers, missing).astype(np.int64)
+    if column.dtype.kind == "f":
+        return np.where(np.isfinite(column), column, missing).astype(np.int64)
+    return np.array([_whole_number(value, missing) for value in column.tolist()], dtype=np.int64)
+
+
+def _whole_number(value: Any, missing: int) -> int:
+    """One of a mixed column; whole numbers keep all their digits."""
+    if not isinstance(value, int):
+        number = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
+        value = int(number) if np.isfinite(number) else missing
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} is too large for an id")
+    return int(value)

@@ -69,6 +69,9 @@ def _picks_in(layer: Points, image: Image) -> Picks:
     own, theirs = _lengths(layer), _lengths(image)
     if own is None or theirs is None:
         return picks
+    is_in_its_grid = not np.any(layer.translate) and not np.any(image.translate)
+    if is_in_its_grid and picks.spacing_angstrom is not None and (layer.scale * own == picks.spacing_angstrom).all():
+        return picks  # to the last digit, as a script has them
     world = picks.points_zyx * (np.asarray(layer.scale) * own) + np.asarray(layer.translate) * own
     spacing = picks.spacing_angstrom or float(np.mean(np.multiply(layer.scale, own)))
     start = np.asarray(image.translate) * theirs
