@@ -88,6 +88,12 @@ def test_anybodys_scores_are_scores(viewer, tmp_path, name):
     assert read_picks(tmp_path / name).scores.tolist() == [0.25, 0.5]
 
 
+def test_a_name_that_opens_as_picks_is_saved_as_picks_whoever_is_asked(layer, tmp_path):
+    layer.save(str(tmp_path / "a.picks.csv"))  # napari's own writer takes any .csv, and would lose the rotations
+
+    np.testing.assert_allclose(read_picks(tmp_path / "a.picks.csv").rotations_zyx, ROTATIONS, atol=1e-9)
+
+
 def test_points_in_a_plane_are_no_picks(viewer, tmp_path):
     points = viewer.add_points(np.ones((2, 2)))
 
