@@ -31,6 +31,7 @@ from napari_cryoet.formats.exchange import (
 )
 from napari_cryoet.pick_formats import (
     FORMATS,
+    RELION,
     SUFFIXES,
     TITLES,
     PickFormat,
@@ -59,6 +60,8 @@ __all__ = [
     "write_picks",
 ]
 
+#: Formats that say of each pick in which tomogram it is.
+_OF_SEVERAL_TOMOGRAMS: Final = frozenset({*RELION, "dynamo"})
 #: What a column is called that says of which alignment each pick is; what we write says it of all at once.
 _ALIGNMENT: Final = "alignment_id"
 
@@ -86,7 +89,8 @@ def read_picks(
     shape_zyx
         The size of that grid in voxels.
     tomogram
-        Which one, by the name in the file, where it has several.
+        Which one, by the name in the file, where it has several. Formats that can't name any (ndjson, copick, tables)
+        give all their picks, with a warning.
     alignment_id
         Of the portal's alignment. Of a file whose column ``alignment_id`` names several, only its picks are read; of a
         file that says none, all are taken to belong to it.
@@ -117,6 +121,8 @@ def read_picks(
     grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
     picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
     picks = _with_notes(picks, notes, path)
+    if tomogram is not None and name not in _OF_SEVERAL_TOMOGRAMS:
+        picks = _with_tomogram_told(picks, tomogram)
     if alignment_id is not None:
         picks = _of_alignment(picks, alignment_id, path.name)
     picks = _with_alignments_told(picks)
@@ -230,6 +236,19 @@ def _alignment_number(value: Any) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else None
 
 
+def _with_tomogram_told(picks: Picks, tomogram: str) -> Picks:
+    """Picks with a warning where nothing in their file says that they are of the tomogram that was asked for."""
+    names = [name for key in ("tomogram_name", "run_name") if (name := picks.about.get(key))]
+    if tomogram in names:
+        return picks
+    why = (
+        f"The file says that its picks are of {names[0]}"
+        if names
+        else "Nothing in the file says of which tomogram its picks are"
+    )
+    return _with_warning(picks, f"{why}: all were taken, though those of {tomogram} were asked for.")
+
+
 def _with_alignments_told(picks: Picks) -> Picks:
     """Picks with a warning where a column of theirs names several alignments."""
     column = picks.features.get(_ALIGNMENT)
@@ -245,6 +264,10 @@ def _with_alignments_told(picks: Picks) -> Picks:
         "positions of one don't fit the tomograms of another. Keep the rows of one of them, as "
         "napari-cryoet convert --alignment does."
     )
+    return _with_warning(picks, said)
+
+
+def _with_warning(picks: Picks, said: str) -> Picks:
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
 
 

@@ -86,6 +86,8 @@ def test_what_is_to_be_known_of_the_picks_is_said(files: Path, capsys: pytest.Ca
     (files / "a.tbl").write_text(" ".join(["1", *["0"] * 22, "3", "3", "3", *["0"] * 9]) + "\n")
     assert main(["check", str(files / "a.tbl"), str(files / "TS.mrc"), "--diameter", "80"]) == 0
     assert "note: Positions in Dynamo tables are taken to count from 1" in capsys.readouterr().out
+    assert main(["check", str(files / "a.tbl"), str(files / "TS.mrc"), "--diameter", "80", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"][0].startswith("Positions in Dynamo tables")
 
 
 def test_picks_and_volume_in_the_wrong_order_are_told_apart(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,11 +30,12 @@ def check(options: argparse.Namespace) -> int:
             stop=stop,
             progress=lambda share, words: line.show(f"{share:4.0%}  {words}"),
         )
+    notes = [*picks.about.get("warnings", ()), *volume.remarks]
     if options.json:
-        say(json.dumps(found.as_data(), indent=1, ensure_ascii=False))
+        say(json.dumps(found.as_data() | {"notes": notes}, indent=1, ensure_ascii=False))
     else:
         _tell(found)
-        for note in (*picks.about.get("warnings", ()), *volume.remarks):
+        for note in notes:
             say(f"note: {note}")
     return 0
 

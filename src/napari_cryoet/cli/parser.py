@@ -267,8 +267,8 @@ def _add_check(commands: Any) -> None:
         "--spacing",
         type=angstrom,
         metavar="Å",
-        help="voxel spacing that the picks count in (default: that of their file or its folder, else of the volume); "
-        "also the volume's, if nothing says it",
+        help="voxel spacing that the picks count in, where their file doesn't say it (default: that of its folder, "
+        "else of the volume); also the volume's, if nothing says it",
     )
     parser.add_argument(
         "--diameter", type=angstrom, metavar="Å", help="of the particle (default: by the file's name, else 100)"
