@@ -81,7 +81,13 @@ class Picks:
             raise ValueError(f"a voxel can't be {spacing} Å wide")
         if self.shape_zyx is not None and not _is_shape(self.shape_zyx):
             raise ValueError(f"shape_zyx must be three whole numbers above 0, not {self.shape_zyx!r}")
-        columns: dict[str, Any] = {
+        alignment_id: Any = self.alignment_id
+        plain = {  # numbers of numpy's are no numbers to JSON
+            "spacing_angstrom": None if spacing is None else float(spacing),
+            "shape_zyx": None if self.shape_zyx is None else tuple(map(int, self.shape_zyx)),
+            "alignment_id": int(alignment_id) if isinstance(alignment_id, np.integer) else alignment_id,
+        }
+        columns: dict[str, Any] = plain | {
             "points_zyx": points,
             "rotations_zyx": _frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
             "instance_ids": _frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),

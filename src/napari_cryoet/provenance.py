@@ -13,6 +13,8 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final
 
+import numpy as np
+
 from napari_cryoet._version import __version__
 from napari_cryoet.links import database_links, publication_links
 from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
@@ -28,8 +30,10 @@ ORIGIN_KEY: Final = "origin_zyx_angstrom"
 def plain_data(value: Any) -> Any:
     """A record, or anything in one, as dicts, lists, texts and numbers.
 
-    Dates become ISO texts, enumerations their text, numbers that JSON can't hold None.
+    Dates become ISO texts, enumerations their text, numbers that JSON can't hold None, numpy's numbers Python's.
     """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     match value:
@@ -168,9 +172,9 @@ def of_export(
         "software": f"napari-cryoet {__version__}",
         "written_at": when.isoformat(timespec="seconds"),
         "written_by": who or None,
-        "voxel_spacing_angstrom": spacing_angstrom,
+        "voxel_spacing_angstrom": plain_data(spacing_angstrom),
         "shape_zyx": plain_data(shape_zyx),
-        "alignment_id": alignment_id,
+        "alignment_id": plain_data(alignment_id),
         "edits": list(edits),
         "source": plain_data(source),
     }
