@@ -510,3 +510,117 @@ def test_a_file_that_says_no_alignment_is_of_the_one_that_somebody_says(tmp_path
     assert read_picks(tmp_path / "b.csv", alignment_id=18).alignment_id == 18
     with pytest.raises(FormatError, match=r"b\.csv says that its picks are of AL-18, not of AL-17"):
         read_picks(tmp_path / "b.csv", alignment_id=17)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_numbers_of_numpys_are_numbers(tmp_path, name):
+    picks = Picks(
+        np.ones((2, 3)),
+        np.float32(2.5),  # as mrcfile gives it
+        shape_zyx=tuple(np.array([4, 5, 6])),
+        alignment_id=np.int64(17),
+        about={"run_id": np.int64(5), "confidence_precision_percent": np.float32(0.5), "authors": np.array(["Ada"])},
+    )
+    found = read_picks(written(picks, tmp_path, name))
+
+    assert (found.spacing_angstrom, found.shape_zyx, found.alignment_id) == (2.5, (4, 5, 6), 17)
+    assert (found.about["run_id"], found.about["confidence_precision_percent"]) == (5, 0.5)
+    assert found.about["authors"] == ["Ada"]
+
+
+DIGITS = 2**53 + 1  # the first whole number that no real is
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", f"z_voxel,y_voxel,x_voxel,track\n1,2,3,{DIGITS}\n4,5,6,\n"),
+        ("a.csv", f"z_voxel,y_voxel,x_voxel,track\n1,2,3,{DIGITS}\n4,5,6,{2**64 - 1}\n"),
+        (
+            "a.ndjson",
+            f'{{"type": "point", "location": {{"x": 1, "y": 2, "z": 3}}, "track": {DIGITS}}}\n'
+            '{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n',
+        ),
+        (
+            "a.star",
+            f"data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_track\n1 2 3 {DIGITS}\n4 5 6 nan\n",
+        ),
+    ],
+)
+def test_no_digit_of_a_number_is_lost_where_others_are_missing_or_larger(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+
+    assert read_picks(tmp_path / name).features["track"].tolist()[0] == str(DIGITS)
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+def test_numbers_with_gaps_keep_their_digits_and_are_said_to_be_texts(picks, tmp_path, name):
+    column = np.array([DIGITS, None, 3], dtype=object)  # as Parquet gives it
+    made = write_picks(picks.changed(features={"track": column}), tmp_path / f"a{SUFFIXES[name]}", format=name)
+
+    assert any("as texts: track" in said for said in made.losses)
+    assert read_picks(made.path).features["track"].tolist() == [str(DIGITS), "", "3"]
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+def test_times_are_written_as_people_write_them(picks, tmp_path, name):
+    when = np.array(["2026-01-02T03:04:05.123456789", "NaT", "2026-01-03"], dtype="M8[ns]")
+    found = read_picks(written(picks.changed(features={"when": when}), tmp_path, name))
+
+    assert found.features["when"].tolist() == ["2026-01-02T03:04:05.123456789", "", "2026-01-03T00:00:00.000000000"]
+
+
+ODD_NAMES = ["napariCryoetColumn1", " score", "x_voxel ", "a\x85b", "a\u2028b", "a\rb", "a\nb", 'a"b', "a,b", "é ü"]
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+@pytest.mark.parametrize("column", ODD_NAMES)
+def test_columns_of_odd_names_come_back_or_are_said_to_be_left_out(picks, tmp_path, name, column):
+    made = write_picks(
+        picks.changed(features={column: np.array([3, 1, 2])}), tmp_path / f"a{SUFFIXES[name]}", format=name
+    )
+    found = read_picks(made.path)
+
+    np.testing.assert_array_equal(found.scores, picks.scores)
+    if not any("are left out" in said for said in made.losses):
+        assert {key: values.tolist() for key, values in found.features.items()} == {column: [3, 1, 2]}
+
+
+def test_a_tomogram_that_no_file_names_is_not_passed_over_in_silence(tmp_path):
+    text = "z_voxel,y_voxel,x_voxel\n1,2,3\n"
+    (tmp_path / "a.csv").write_text(text)
+    (said,) = read_picks(tmp_path / "a.csv", tomogram="TS_1").about["warnings"]
+    assert said == (
+        "Nothing in the file says of which tomogram its picks are: all were taken, though those of TS_1 were asked for."
+    )
+    made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"run_name": "TS_1"}), tmp_path / "b.csv")
+
+    assert "warnings" not in read_picks(made.path, tomogram="TS_1").about
+    (said,) = read_picks(made.path, tomogram="TS_2").about["warnings"]
+    assert said.startswith("The file says that its picks are of TS_1: all were taken")
+
+
+def test_a_column_that_is_left_out_says_nothing_of_ours_that_is_called_so(picks, tmp_path):
+    columns = {name: np.array([True, False, True]) for name in ("score", "z_voxel", "voxel_spacing_angstrom")}
+    found = read_picks(written(picks.changed(features=columns), tmp_path, "csv"))
+
+    np.testing.assert_array_equal(found.scores, picks.scores)
+    np.testing.assert_array_equal(found.points_zyx, picks.points_zyx)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "why"),
+    [
+        ("relion5", {"rlnOpticsGroup": np.array([1, 2, 1])}, "what their optics groups (rlnOpticsGroup) are"),
+        ("dynamo", {"reg": np.array([1.0, 2.0, 1.0])}, "read back as instance ids"),
+    ],
+)
+def test_columns_that_mean_something_to_another_program_are_said_to_be_taken_so(picks, name, columns, why):
+    assert any(why in said for said in losses(picks.changed(features=columns, instance_ids=None), name))
+
+
+@pytest.mark.parametrize("least", [-(2**62), -1, 5])
+def test_ids_below_dynamos_first_tag_come_back(tmp_path, least):
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, ids=[least])
+
+    assert read_picks(written(picks, tmp_path, "dynamo")).ids.tolist() == [least]

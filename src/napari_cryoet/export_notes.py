@@ -79,6 +79,10 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID
 
 
+def _is_offset(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
 def _is_width(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and 0 < value <= sys.float_info.max
@@ -113,7 +117,7 @@ _CHECKS: Final[dict[str, Callable[[Any], bool]]] = {
     "voxel_spacing_angstrom": _is_width,
     "shape_zyx": _is_shape,
     "alignment_id": _is_whole,
-    "dynamo_tag_offset": _is_whole,
+    "dynamo_tag_offset": _is_offset,
     "columns": _are_named_texts,
     "empty_columns": _are_texts,
     "star_names": _are_named_texts,

@@ -1,6 +1,7 @@
 """The ``.provenance.json`` beside a file whose format has no place for where its content comes from.
 
-It holds the file's checksum, and counts only as long as the file is the one that it was written for.
+It holds the file's checksum, and counts only as long as the file is the one that it was written for. In a copick
+project its name starts with a dot: copick takes every other JSON file beside picks for picks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.formats.copick import run_of_project
 from napari_cryoet.whole_files import onto_disk, pointed_to, ready_place, written_whole
 
 SUFFIX: Final = ".provenance.json"
@@ -24,7 +26,7 @@ _MAX_BYTES: Final = 16 * 2**20
 def path_beside(path: Path) -> Path:
     """Where the provenance of a file stands; of a symbolic link, beside the file that it points to."""
     place = pointed_to(path)
-    return place.with_name(place.name + SUFFIX)
+    return place.with_name(f"{'.' if run_of_project(place) else ''}{place.name}{SUFFIX}")
 
 
 @contextmanager

@@ -136,8 +136,29 @@ def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
     ]
 
 
-def test_in_a_project_a_name_that_copick_wouldnt_find_is_refused(tmp_path):
-    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "mine.json"
+def seen_by_copick(folder):
+    """The object of each set of picks that copick lists in a folder (``_query_overlay_picks``)."""
+    names = [path.name.replace(".json", "") for path in folder.glob("*.json")]
+    return [name.split("_")[2] for name in names if not name.startswith(".")]
+
+
+def test_in_a_project_copick_lists_the_picks_and_nothing_else(tmp_path):
+    path = path_in_project(tmp_path, Place("TS_1", "ada", "3", "ribosome"))
+    made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, alignment_id=17, about={"authors": ["Ada"]}), path)
+
+    assert seen_by_copick(path.parent) == ["ribosome"]
+    assert made.provenance_path.name == ".ada_3_ribosome.json.provenance.json"
+    again = read_picks(path)
+    assert (again.alignment_id, again.about["authors"]) == (17, ["Ada"])
+    write_picks(again, path, overwrite=True)
+    assert {each.name for each in path.parent.iterdir()} == {path.name, made.provenance_path.name}
+
+
+@pytest.mark.parametrize(
+    "name", ["mine.json", "ada_3_beta_amylase.json", "ada_3_a b.json", ".ada_3_ribosome.json", "_3_a.json"]
+)
+def test_in_a_project_a_name_that_copick_wouldnt_find_is_refused(tmp_path, name):
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / name
 
     with pytest.raises(SaveError, match="USER_SESSION_OBJECT"):
         write_picks(Picks([[1.0, 2.0, 3.0]], 10.0), path)

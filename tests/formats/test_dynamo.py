@@ -112,6 +112,10 @@ def test_a_table_gets_the_name_that_was_asked_for(tmp_path, name):
         ({"instance_ids": [2**60]}, "last digits"),
         ({"features": {"by": np.array(["me"], dtype=object)}}, "no column for by"),
         ({"about": {"authors": ["Ada"]}}, "where picks come from"),
+        ({"ids": [2**60]}, "own ids are beyond 2^53"),
+        ({"features": {"npar": np.array([0])}}, "read back as none: npar"),
+        ({"features": {"aligned_value": np.array([1.0])}}, "read back as none: aligned_value"),
+        ({"features": {"npar": np.array([2**53 + 1])}}, "last digits, in npar"),
     ],
 )
 def test_what_a_table_cant_hold_is_said_before(change, why):

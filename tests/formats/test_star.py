@@ -297,6 +297,28 @@ class TestWriting:
         assert any("1 of the matrices are no rotations" in loss for loss in made.losses)
         assert read_picks(made.path).rotations_zyx is None
 
+    def test_pixels_of_another_width_than_the_projects_are_never_taken_for_its(self, tmp_path):
+        optics = OPTICS.replace("_rlnTomoTiltSeriesPixelSize #3", "_rlnTomoTiltSeriesPixelSize #3\n_rlnVoltage #4")
+        optics = optics.replace(" 2.0\n", " 2.0 300\n").replace(" 4.0\n", " 4.0 300\n")
+        path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2", before=optics)
+        picks = read_picks(path, spacing_angstrom=8.0)
+        assert picks.points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
+
+        for name in ("relion3", "relion4"):
+            made = write_picks(picks, tmp_path / f"{name}.star", format=name).path
+            assert read_picks(made).points_zyx.tolist() == picks.points_zyx.tolist()
+            lines = made.read_text().splitlines()
+            made.write_text("\n".join(line for line in lines if not line.startswith("#")) + "\n")
+            np.testing.assert_allclose(read_picks(made, spacing_angstrom=8.0).points_zyx, picks.points_zyx)
+        optics_of_3 = starfile.read(tmp_path / "relion3.star")["optics"]
+        assert optics_of_3["rlnMicrographPixelSize"].tolist() == [2.0, 4.0]
+
+    def test_a_tomograms_name_that_is_no_word_is_said_to_be_changed(self, tmp_path):
+        made = write_picks(self.picks, tmp_path / "out.star")
+
+        assert "'data_TS 1' is no word that such a file can have; the tomogram is called 'data_TS-1'." in made.losses
+        assert read_picks(made.path).about["run_name"] == "data_TS 1"
+
 
 class TestAProject:
     """What RELION needs beside the particles stays with the picks."""

@@ -32,7 +32,10 @@ from napari_cryoet.picks import NO_INSTANCE, Picks
 TOOL_USER: Final = "napari-cryoet"
 TOOL_SESSION: Final = "0"
 _KEYS: Final = frozenset({"pickable_object_name", "user_id", "session_id", "points"})
-_NAME: Final = re.compile(r"(?P<user>[^_]+)_(?P<session>[^_]+)_(?P<object>.+)")
+#: What a part of a name can't have: copick takes names apart at each "_", and its ``sanitize_name`` replaces the rest.
+_NO_PART: Final = r"_\s<>:\"/\\|?*\x00-\x1f\x7f"
+#: Names that start with a dot are passed over.
+_NAME: Final = re.compile(rf"(?!\.)(?P<user>[^{_NO_PART}]+)_(?P<session>[^{_NO_PART}]+)_(?P<object>[^{_NO_PART}]+)")
 _DEFAULT_SCORE: Final = 1.0
 
 
@@ -88,7 +91,7 @@ def read_picks_file(path: Path, context: Context) -> Picks:
     rows = [_row(path, number, point) for number, point in enumerate(points, start=1)]
     positions_xyz = np.array([row.position_xyz for row in rows], dtype=np.float64).reshape(-1, 3)
     names = {key: document[key] for key in ("user_id", "session_id", "run_name") if document.get(key)}
-    run = _run_of(path)
+    run = run_of_project(path)
     if run:  # which copick itself goes by
         names["run_name"] = run
     return checked_picks(
@@ -176,19 +179,20 @@ def place_of(path: Path, about: Mapping[str, Any]) -> Place:
     SaveError
         If it is to lie in a project, where copick wouldn't find it under its name.
     """
-    run = _run_of(path)
+    run = run_of_project(path)
     if run:
         named = _NAME.fullmatch(path.stem)
         if named is None:
             raise SaveError(
-                f"copick won't find a file called {path.name}.", hint="In a project, call it USER_SESSION_OBJECT.json."
+                f"copick won't find a file called {path.name}.",
+                hint="In a project, call it USER_SESSION_OBJECT.json, without further underscores or spaces.",
             )
         return Place(run, named["user"], named["session"], named["object"])
     user, session = str(about.get("user_id") or TOOL_USER), str(about.get("session_id") or TOOL_SESSION)
     return Place(str(about.get("run_name") or ""), user, session, str(about.get("object_name") or path.stem))
 
 
-def _run_of(path: Path) -> str:
+def run_of_project(path: Path) -> str:
     """The run that a file in a copick project belongs to, by its folders; empty outside of one."""
     folders = [folder.name for folder in path.absolute().parents[:3]]
     return folders[1] if len(folders) == 3 and (folders[0], folders[2]) == ("Picks", "ExperimentRuns") else ""

@@ -142,20 +142,41 @@ def losses(picks: Picks) -> list[str]:
     for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
         if column is not None and len(column) and not column.any():
             said.append(f"All {what} are 0, which is what a table says where there are none.")
-    if picks.instance_ids is not None and (np.abs(picks.instance_ids) > 2**53).any():
+    if picks.instance_ids is not None and (np.abs(picks.instance_ids) > _LARGEST_EXACT).any():
         said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    if len(picks) and int(picks.ids.max()) + _tag_offset(picks) >= _LARGEST_EXACT:
+        said.append("The picks' own ids are beyond 2^53, which tags can't be: the picks are counted anew.")
     if len(picks):
         said.append(
             "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
             "dynamo2m) take them to be one voxel off."
         )
+    said += _column_losses(picks)
+    if picks.alignment_id is not None or picks.about:
+        said.append("A table has no place for where picks come from; it stands in the .provenance.json beside it.")
+    return said
+
+
+def _column_losses(picks: Picks) -> list[str]:
+    said = []
     columns = set(_columns())
+    if picks.instance_ids is None and "reg" in picks.features and _are_regions(picks.features["reg"]):
+        said.append("Regions (reg) that are whole numbers are read back as instance ids.")
+    kept = [name for name in picks.features if name in columns - _taken_by(picks)]
+    numbers = {name: column for name, column in picks.features.items() if name in kept and column.dtype.kind in "iuf"}
+    blank = [name for name, column in numbers.items() if len(column) and not _is_said(name, column).any()]
+    if blank:
+        said.append(
+            f"Columns that hold nothing but what a table says where there is none read back as none: {listed(blank)}."
+        )
+    rounded = [name for name, column in numbers.items() if column.dtype.kind in "iu" and _is_beyond_reals(column)]
+    if rounded:
+        said.append(f"Numbers beyond 2^53 lose their last digits, in {listed(rounded)}.")
     unnamed = [name for name, column in picks.features.items() if name not in columns or column.dtype.kind not in "iuf"]
     unnamed += [name for name in picks.features if name in _taken_by(picks)]
     if unnamed:
         said.append(f"A table has no column for {listed(unnamed)}.")
-    if picks.alignment_id is not None or picks.about:
-        said.append("A table has no place for where picks come from; it stands in the .provenance.json beside it.")
     return said
 
 
@@ -167,7 +188,7 @@ def _taken_by(picks: Picks) -> frozenset[str]:
 def write_table(picks: Picks, path: Path) -> int:
     """Write a table of 42 columns; gives what was added to ids, since tags start at 1."""
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
-    offset = max(0, 1 - int(picks.ids.min(initial=1)))
+    offset = _tag_offset(picks)
     orientations = orientations_of(picks)
     angles = np.zeros((len(picks), 3)) if orientations is None else angles_of(orientations.matrices_xyz, "dynamo")
     number = picks.about.get(_TOMOGRAM_NUMBER)
@@ -190,6 +211,27 @@ def write_table(picks: Picks, path: Path) -> int:
     with path.open("wb") as file:
         file.writelines(rows_as_text(ordered, separator=" ", missing="NaN"))  # as MATLAB spells it
     return offset
+
+
+def _tag_offset(picks: Picks) -> int:
+    """What has to be added to ids so that tags start at 1."""
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    return max(0, 1 - int(picks.ids.min(initial=1)))
+
+
+def _is_said(name: str, column: NDArray[Any]) -> NDArray[np.bool_]:
+    """In which rows a column has something else than where nobody said anything."""
+    return np.asarray(np.isfinite(column) & (column != _UNSAID.get(name, 0.0)))
+
+
+def _are_regions(column: NDArray[Any]) -> bool:
+    return column.dtype.kind in "iu" or (
+        column.dtype.kind == "f" and _are_whole(column[np.isfinite(column)].astype(np.float64))
+    )
+
+
+def _is_beyond_reals(column: NDArray[Any]) -> bool:
+    return int(column.max(initial=0)) > _LARGEST_EXACT or int(column.min(initial=0)) < -_LARGEST_EXACT
 
 
 def _more_columns(count: int) -> str:
@@ -290,8 +332,7 @@ def _features_in(table: pd.DataFrame) -> list[str]:
     found = []
     for name in table:
         column = table[name].to_numpy()
-        is_said = np.isfinite(column) & (column != _UNSAID.get(name, 0.0))
-        if name not in _OWN and is_said.any():
+        if name not in _OWN and _is_said(name, column).any():
             found.append(name)
     return found
 

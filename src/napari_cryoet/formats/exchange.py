@@ -28,6 +28,8 @@ MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_PICKS: Final = 3_000_000
 #: Beyond that, there would be none for picks that are added.
 _LARGEST_ID: Final = 2**62
+#: From here on, not every whole number is a real of 64 bits.
+_LARGEST_EXACT: Final = 2**53
 #: How far a matrix may be from a rotation before an export says that angles hold the nearest one.
 _ROUNDED: Final = 1e-6
 
@@ -157,7 +159,8 @@ def refuse_unreadable(path: Path, *, is_text: bool = True) -> None:
 def typed(texts: Iterable[Any]) -> NDArray[Any]:
     """A column of texts as whole numbers, as numbers, or as they are; what is missing is NaN, or "" among texts.
 
-    Texts that a number would not give back, such as 007 or 2024_01, are names and stay texts.
+    Texts that a number would not give back, such as 007, 2024_01, or digits beyond 2^53 in a column that can't be of
+    whole numbers, stay texts.
     """
     if text_columns.is_column(texts):
         return text_columns.typed(cast("pa.ChunkedArray", texts), typed)
@@ -168,7 +171,7 @@ def typed(texts: Iterable[Any]) -> NDArray[Any]:
             return np.array([_whole(value) for value in values], dtype=np.int64)
         except (ValueError, OverflowError):
             pass
-    if any(isinstance(value, str) and _PADDED.match(value) for value in given):
+    if any((isinstance(value, str) and _PADDED.match(value)) or _loses_digits(value) for value in given):
         return np.array([str(value) for value in values], dtype=object)
     try:
         if given:
@@ -176,6 +179,17 @@ def typed(texts: Iterable[Any]) -> NDArray[Any]:
     except ValueError:
         pass
     return np.array([str(value) for value in values], dtype=object)
+
+
+def _loses_digits(value: Any) -> bool:
+    """Whether a whole number isn't the same as a real."""
+    try:
+        number = _whole(value)
+        return abs(number) > _LARGEST_EXACT and float(number) != number
+    except (TypeError, ValueError):
+        return False
+    except OverflowError:
+        return True
 
 
 def number_of(value: Any) -> float:
@@ -291,6 +305,8 @@ def empty_column(kind: object, count: int) -> NDArray[Any]:
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
     kind = column.dtype.kind
+    if kind in "mM":  # 2026-01-02T03:04:05, 5 seconds; as Python's values, many would be bare numbers
+        return np.array(["" if np.isnat(time) else str(time) for time in column], dtype=object)
     if kind in "bif" or (kind == "u" and int(column.max(initial=0)) < 2**63):
         return column
     values = [None if _is_missing(value) else value for value in column.tolist()]

@@ -305,14 +305,22 @@ def _fits(value: float) -> bool:
     return -(2**63) <= value < 2**63
 
 
+def _is_real(value: float) -> bool:
+    """Whether a real of 64 bits is the same number."""
+    return abs(value) <= sys.float_info.max and float(value) == value
+
+
 def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
-    """One array of a column: whole numbers and truth values stay such where every point has one."""
+    """One array of a column: whole numbers and truth values stay such where every point has one.
+
+    Numbers of more digits than a real has stay texts where there is no whole number in each row.
+    """
     kinds = {type(value) for value in values.values()}
     if kinds == {bool} and len(values) == count:
         return np.array(list(values.values()), dtype=bool)
     if kinds == {int} and len(values) == count and all(map(_fits, values.values())):
         return np.array(list(values.values()), dtype=np.int64)
-    if kinds <= {int, float} and all(abs(value) <= sys.float_info.max for value in values.values()):
+    if kinds <= {int, float} and all(map(_is_real, values.values())):
         column = np.full(count, np.nan)
         column[list(values)] = [float(value) for value in values.values()]
         return column

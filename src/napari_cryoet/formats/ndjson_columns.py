@@ -28,6 +28,7 @@ _BLOCK_BYTES: Final = 2**20
 _SLICE_BYTES: Final = 2**24
 _PART_BYTES: Final = 2**24
 _LF: Final = 10
+_LARGEST_EXACT: Final = 2**53
 _ANYTHING: Final = 0.5  # in the place of numbers that aren't written
 
 
@@ -177,11 +178,14 @@ def _feature(column: pa.ChunkedArray, max_text: int) -> NDArray[Any]:
     kind, is_whole = column.type, not column.null_count
     if pa.types.is_boolean(kind) and is_whole:
         return np.array(column.to_numpy())
-    if pa.types.is_integer(kind):
-        return np.array(column.to_numpy()) if is_whole else np.array(pc.cast(column, pa.float64()).to_numpy())
-    if pa.types.is_floating(kind):
-        _need(pc.all(pc.is_finite(column)).as_py() is not False)
+    if pa.types.is_integer(kind) and is_whole:
         return np.array(column.to_numpy())
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        numbers = np.array(pc.cast(column, pa.float64(), safe=False).to_numpy())
+        _need(
+            not (np.abs(numbers) >= _LARGEST_EXACT).any()
+        )  # from there on, lines may have digits that reals don't have
+        return numbers
     _need(pa.types.is_string(kind) and pc.max(pc.utf8_length(column)).as_py() <= max_text)
     texts = pc.fill_null(column, "").combine_chunks().dictionary_encode()
     different = np.array(texts.dictionary.to_pylist(), dtype=object)  # each text is kept once

@@ -68,10 +68,18 @@ def missing_for(picks: Picks, dialect: Dialect) -> tuple[Literal["spacing_angstr
 def losses(picks: Picks) -> list[str]:
     """What such a file can't hold, in words; versions differ in how positions are counted, not in what they hold."""
     said = rotation_losses(picks)
-    if not _tomogram_name(picks):
+    name, written_name = _given_name(picks), _tomogram_name(picks)
+    if not name:
         said.append(f"Nobody said what the tomogram is called; it is written as {_NO_NAME!r}.")
-    if _source_optics(picks) and _groups_of_source(picks) is None:
-        said.append("Some picks are of none of the source's optics groups; all are written as one new group.")
+    elif name != written_name:
+        said.append(
+            f"{name!r} is no word that such a file can have; the tomogram is called {written_name or _NO_NAME!r}."
+        )
+    if _groups_of_source(picks) is None:
+        if _source_optics(picks):
+            said.append("Some picks are of none of the source's optics groups; all are written as one new group.")
+        elif GROUP in picks.features:
+            said.append(f"Nothing says what their optics groups ({GROUP}) are; all are written as one new group.")
     return said
 
 
@@ -147,7 +155,8 @@ def _optics(picks: Picks, dialect: Dialect) -> tuple[list[dict[str, Any]], NDArr
         rows = _source_optics(picks)
     if picks.spacing_angstrom is None:
         return rows, groups
-    return [{**row, label: row.get(label, picks.spacing_angstrom)} for row in rows], groups
+    # a reader that finds both widths goes by the tilt series', as ours does: 3.1's says the same then
+    return [{**row, label: row.get(PIXEL_SIZES[0], row.get(label, picks.spacing_angstrom))} for row in rows], groups
 
 
 def _pixels_of(optics: list[dict[str, Any]], groups: NDArray[np.int64], dialect: Dialect) -> NDArray[np.float64] | None:
@@ -215,9 +224,14 @@ def _position_columns(picks: Picks, dialect: Dialect, pixels: NDArray[np.float64
     return dict(zip(labels, values.T, strict=True)) | {label: np.full(len(picks), name, dtype=object)}
 
 
+def _given_name(picks: Picks) -> str:
+    """What the tomogram is called; empty where nobody said it."""
+    return str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "")
+
+
 def _tomogram_name(picks: Picks) -> str:
-    """What the tomogram is called, as one word; empty where nobody said it."""
-    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "")
+    """What the tomogram is called, as one word; empty where nobody said it, or nothing of it can be written."""
+    name = _given_name(picks)
     return name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
@@ -237,7 +251,7 @@ def _labels(features: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for number, name in enumerate(features):
         label = re.sub(r"[^A-Za-z0-9_]", "_", name)
-        if not label or label in taken or label in labels or label.startswith("_"):
+        if not label or label in taken or label in labels or label.startswith(("_", "napariCryoetColumn")):
             label = f"napariCryoetColumn{number}"
         labels[label] = name
     return labels

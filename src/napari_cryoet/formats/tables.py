@@ -16,6 +16,7 @@ Parquet also keeps units and where picks come from in its metadata, under ``napa
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import math
@@ -72,9 +73,9 @@ def holds_picks_csv(head: str) -> bool:
 
 def _header(text: str) -> list[str]:
     """The names in the first line of a text, as a CSV file has them."""
-    lines = text.removeprefix("\ufeff").splitlines()
+    lines = io.StringIO(text.removeprefix("\ufeff"), newline="")  # ``splitlines`` knows ends of lines that CSV doesn't
     try:
-        return list(map(_recognized, next(csv.reader(lines[:1]), [])))
+        return list(map(_recognized, next(csv.reader(lines), [])))
     except csv.Error:
         return []
 
@@ -107,6 +108,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     import pandas as pd
 
     refuse_unreadable(path)
+    kinds = {name: kind for name, kind in kinds.items() if name not in _OWN}  # of a further column that was left out
     columns = _even_columns(path)
     if columns is not None:
         return _picks(path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context)
@@ -179,16 +181,18 @@ def read_parquet_notes(path: Path) -> dict[str, Any]:
 
 def losses(picks: Picks) -> list[str]:
     """What a table can't hold, in words."""
-    taken = [name for name in picks.features if name in _OWN]
+    taken = [name for name in picks.features if _recognized(name) in _OWN]
     return [f"Columns called {listed(taken)} would be taken for something else; they are left out."] if taken else []
 
 
 def write_csv(picks: Picks, path: Path) -> None:
     """Write a CSV file in UTF-8, with all digits."""
+    import pyarrow as pa
+
     frame = _frame(picks)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(frame.columns)
-    with path.open("ab") as file:
+    with path.open("wb") as file:
+        names = in_quotes(pa.array(list(frame.columns), pa.string())).to_pylist()
+        file.write(f"{','.join(names)}\n".encode())
         file.writelines(rows_as_text(dict(frame.items()), separator=",", missing="", quoted=in_quotes))
 
 
@@ -223,7 +227,7 @@ def _frame(picks: Picks) -> pd.DataFrame:
         columns[INSTANCE_ID][missing] = pd.NA
     if picks.scores is not None:
         columns[SCORE] = picks.scores
-    columns |= {name: column for name, column in picks.features.items() if name not in _OWN}
+    columns |= {name: column for name, column in picks.features.items() if _recognized(name) not in _OWN}
     return pd.DataFrame(columns)
 
 

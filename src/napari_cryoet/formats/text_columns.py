@@ -21,6 +21,7 @@ _ROWS_AT_A_TIME: Final = 2**14  # of the longest texts, these are still less tha
 _NANS: Final = frozenset({"nan", "NaN", "NAN"})
 #: Of a column of so many different texts, each is looked at once.
 _MOST_DIFFERENT: Final = 4_096
+_LARGEST_EXACT: Final = 2**53
 _SPELLED_IN_ANOTHER_WAY: Final = r"^\s*[+-]?0[0-9xX]|^\+"
 
 
@@ -153,7 +154,7 @@ def typed(texts: pa.ChunkedArray, one_by_one: Callable[[list[Any]], NDArray[Any]
         if whole is not None:
             return whole
         real = None if _any_is_odd(texts) else reals(texts)
-        if real is not None:
+        if real is not None and _are_all_digits_kept(texts, real, one_by_one):
             return real
         different = pc.unique(texts)
         if len(different) <= _MOST_DIFFERENT:
@@ -162,6 +163,20 @@ def typed(texts: pa.ChunkedArray, one_by_one: Callable[[list[Any]], NDArray[Any]
                 places = pc.index_in(texts, value_set=different).to_numpy()
                 return np.asarray(kinds[places])
     return one_by_one(texts.to_pylist())
+
+
+def _are_all_digits_kept(
+    texts: pa.ChunkedArray, reals_of_them: NDArray[np.float64], one_by_one: Callable[[list[Any]], NDArray[Any]]
+) -> bool:
+    """Whether no text has more digits than its real, as whole numbers beyond 2^53 may."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    are_far = np.abs(reals_of_them) >= _LARGEST_EXACT
+    if not are_far.any():
+        return True
+    far = pc.unique(texts.filter(pa.array(are_far))).to_pylist()
+    return one_by_one([*far, ""]).dtype.kind == "f"  # beside a gap, none is taken for a whole number
 
 
 def rows_as_text(
