@@ -55,11 +55,14 @@ __all__ = [
     "format_for",
     "losses",
     "missing_for",
+    "read_in_own_grid",
     "read_picks",
     "write_kept",
     "write_picks",
 ]
 
+#: Up to which share of them spacings are the same: headers keep few digits.
+_SAME_SPACING: Final = 1e-3
 #: Formats that say of each pick in which tomogram it is.
 _OF_SEVERAL_TOMOGRAMS: Final = frozenset({*RELION, "dynamo"})
 #: What a column is called that says of which alignment each pick is; what we write says it of all at once.
@@ -131,6 +134,35 @@ def read_picks(
     if picks.spacing_angstrom is None:
         return replace(picks, spacing_angstrom=wanted.spacing_angstrom, shape_zyx=wanted.shape_zyx)
     return picks.rescaled(wanted.spacing_angstrom, wanted.shape_zyx)
+
+
+def read_in_own_grid(
+    path: str | Path,
+    *,
+    spacing_angstrom: float | None = None,
+    shape_zyx: tuple[int, int, int] | None = None,
+    tomogram: str | None = None,
+) -> Picks:
+    """The picks of a file, counted as the file counts them: what is given stands in for what it doesn't say.
+
+    Parameters and errors are those of `read_picks`. A file that says another voxel spacing than the one that is given
+    is taken at its word, with a warning.
+    """
+    given: dict[str, Any] = {"spacing_angstrom": spacing_angstrom, "shape_zyx": shape_zyx, "tomogram": tomogram}
+    if spacing_angstrom is None:
+        return read_picks(path, **given)
+    try:
+        picks = read_picks(path, tomogram=tomogram)
+    except MissingContextError:
+        return read_picks(path, **given)
+    own = picks.spacing_angstrom
+    if own is None or own == spacing_in_layout(local_path(path, "path").absolute()):
+        return read_picks(path, **given)
+    if math.isclose(own, spacing_angstrom, rel_tol=_SAME_SPACING):
+        return picks
+    return _with_warning(
+        picks, f"Its file says that voxels are {own:g} Å wide; that was taken, not {spacing_angstrom:g} Å."
+    )
 
 
 def _wanted(spacing_angstrom: Any, shape_zyx: Any, tomogram: Any) -> Context:

@@ -13,6 +13,8 @@ from napari_cryoet import compare, open_annotation, open_portal, report_text
 from napari_cryoet.cli import main
 from napari_cryoet.comparison import plain_report
 from napari_cryoet.mask_files import write_mask
+from napari_cryoet.pick_files import write_picks
+from napari_cryoet.picks import Picks
 
 TEMPLATES, TRUTH, MEMBRANE, CAPTION, OTHER_ALIGNMENT, MESH = (
     "AF-9004",
@@ -171,3 +173,19 @@ def test_no_window_is_needed(two_files: tuple[str, str]) -> None:
     loaded = modules_after(["compare", *two_files, "--radius", "30", "--spacing", "10"])
     assert "scipy" in loaded
     assert not loaded & {"napari", "qtpy", "vispy"}
+
+
+def test_a_file_that_says_its_voxel_spacing_is_taken_at_its_word_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_picks(Picks([[1.0, 2.0, 3.0]], 10.012), tmp_path / "truth.ndjson").path
+    (tmp_path / "mine.ndjson").write_text(point(3).replace('"y": 0, "z": 0', '"y": 2, "z": 1'))
+    command = ["compare", str(tmp_path / "mine.ndjson"), str(truth), "--radius", "9", "--spacing", "10.012,13.48"]
+
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "note on B: Its file says that voxels are 10.012 Å wide; that was taken, not 13.48 Å." in told
+    assert "Voxels of A are" not in told
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["b"]["spacing_angstrom"], found["true_positives"]) == (10.012, 1)

@@ -101,6 +101,17 @@ def test_nothing_stands_out_of_one_grey_and_odd_values_dont_spread():
     assert not read_contrast(volume_of_array(flat), grid, 40.0).ranks.any()
 
 
+@pytest.mark.parametrize("spike", [1e10, 1e20, -3e38])
+def test_a_damaged_voxel_hides_no_particle(scene, spike):
+    grey = scene.grey.copy()
+    grey[20, 40, 30] = spike
+    damaged = volume_of_array(grey)
+    contrast = read_contrast(damaged, grid_for(damaged, (SPACING,) * 3, DIAMETER_ANGSTROM), DIAMETER_ANGSTROM)
+
+    at_particles = contrast.near(contrast.grid.places(scene.truth_zyx))
+    assert np.median(at_particles) < -0.9
+
+
 def test_it_stops_when_nobody_wants_it_any_more(scene):
     stop = threading.Event()
     stop.set()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.exceptions import CryoETError, FormatError, MissingContextError
 from napari_cryoet.fitness import Findings, check_picks
-from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_files import read_in_own_grid, read_picks
 from napari_cryoet.pick_formats import format_of_name
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
@@ -44,7 +44,7 @@ def _read(options: argparse.Namespace, volume: Volume) -> Picks:
     """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
     path, spacing_angstrom, tomogram = options.picks, options.spacing, options.tomogram
     try:
-        return read_picks(path, spacing_angstrom=spacing_angstrom, tomogram=tomogram)
+        return read_in_own_grid(path, spacing_angstrom=spacing_angstrom, tomogram=tomogram)
     except MissingContextError as error:
         spacing_zyx = volume.spacing_angstrom
         if "tomogram" in error.missing:

@@ -15,7 +15,7 @@ from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.expecting import path_text
 from napari_cryoet.export_notes import source_of_mask
 from napari_cryoet.formats import ndjson
-from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_files import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
@@ -90,7 +90,7 @@ def open_annotation(
         must_agree = spacing_angstrom is not None and not insist
         return _open_mask(address, known, None, about, stop, is_own=True, must_agree=must_agree)
     if "://" not in address:
-        picks = read_picks(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+        picks = read_in_own_grid(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
         # not by what it was exported from: it may be compared with that
         return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
     known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)

@@ -31,6 +31,8 @@ _SHELL: Final = 1.6
 _MAX_KERNEL: Final = 2**23
 _SLAB_VOXELS: Final = 2**22
 _RANKED_SAMPLE: Final = 2**17
+#: So many times the range of nearly all voxels, from the middle: gold is far below.
+_SPIKE: Final = 1000.0
 
 Progress = Callable[[float, str], None]
 
@@ -144,6 +146,7 @@ def read_contrast(
         When ``stop`` is set.
     """
     voxels = _read(volume, grid, stop, progress)
+    _clip_spikes(voxels)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))
     contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), stop, progress)
@@ -183,6 +186,15 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
     if is_odd.any():
         voxels[is_odd] = 0 if is_odd.all() else np.median(voxels[~is_odd])
     return voxels
+
+
+def _clip_spikes(voxels: NDArray[np.float32]) -> None:
+    """Cut off, in place, what no density can be, such as a damaged voxel: it would drown the others in its rounding."""
+    sample = np.random.default_rng(0).choice(voxels.ravel(), _RANKED_SAMPLE).astype(np.float64)
+    low, middle, high = np.percentile(sample, (1, 50, 99))
+    reach = _SPIKE * (high - low)
+    if reach > 0:
+        np.clip(voxels, middle - reach, middle + reach, out=voxels)
 
 
 def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArray[np.float32]:
