@@ -8,6 +8,7 @@ from napari_cryoet import readers
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.readers import get_reader, read_pack, why_declined
@@ -299,3 +300,21 @@ class TestOverHttp:
 
         monkeypatch.setattr(readers, "open_volume", refuse)
         assert get_reader(self.addresses(demo_pack, served, ".zarr")[0]) is None
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.zarr"])
+def test_a_mask_of_ours_opens_as_labels_however_much_of_it_is_labelled(tmp_path, name):
+    mask = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)
+    write_mask(mask, tmp_path / name, spacing_angstrom=10.0)
+
+    ((data, _options, kind),) = read(tmp_path / name)
+    assert kind == "labels"
+    np.testing.assert_array_equal(np.asarray(data if name == "a.mrc" else data[0])[:3, :3, :3], mask)
+
+
+def test_a_volume_in_place_of_a_mask_of_ours_is_an_image(tmp_path):
+    write_mask(np.ones((3, 3, 3), np.uint8), tmp_path / "a.mrc", spacing_angstrom=10.0)
+    write_mrc(tmp_path / "a.mrc", noise(), 10.0)
+
+    ((_data, _options, kind),) = read(tmp_path / "a.mrc")
+    assert kind == "image"

@@ -26,6 +26,10 @@ LICENCE_URL: Final = "https://creativecommons.org/publicdomain/zero/1.0/"
 #: Under this name it stands where a volume's own file puts its first voxel, z, y, x, in ångström, if not at 0.
 ORIGIN_KEY: Final = "origin_zyx_angstrom"
 
+_EXPORT: Final = "{} exported by napari-cryoet"
+#: What the provenance of a mask says it is.
+MASK_EXPORT: Final = _EXPORT.format("mask")
+
 
 def plain_data(value: Any) -> Any:
     """A record, or anything in one, as dicts, lists, texts and numbers.
@@ -168,7 +172,7 @@ def of_export(
         The time, with its zone.
     """
     return {
-        "kind": f"{what} exported by napari-cryoet",
+        "kind": _EXPORT.format(what),
         "software": f"napari-cryoet {__version__}",
         "written_at": when.isoformat(timespec="seconds"),
         "written_by": who or None,

@@ -29,7 +29,8 @@ from napari_cryoet.pick_files import read_picks
 from napari_cryoet.pick_formats import SUFFIXES, detect_format
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.provenance_beside import path_beside
+from napari_cryoet.provenance import MASK_EXPORT
+from napari_cryoet.provenance_beside import path_beside, read_beside
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, open_volume, suffix_of
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]
@@ -160,9 +161,16 @@ def _volume_reader(path: str, suffix: str) -> ReaderFunction | None:
     except FormatError as error:
         return partial(_raise, error)
     try:
-        return _read_annotation if looks_like_labels(volume) else _read_tomogram
+        return _read_annotation if looks_like_labels(volume) or _is_our_mask(path, suffix) else _read_tomogram
     finally:
         volume.close()
+
+
+def _is_our_mask(path: str, suffix: str) -> bool:
+    """Whether an MRC file is a mask that we wrote, whatever it holds: the format itself knows no labels."""
+    if suffix not in MRC_SUFFIXES or "://" in path or not path_beside(Path(path)).is_file():
+        return False
+    return read_beside(Path(path)).get("kind") == MASK_EXPORT
 
 
 def _raise(error: FormatError, _path: Any) -> list[LayerData]:
