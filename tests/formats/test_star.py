@@ -144,6 +144,17 @@ def test_the_subtomograms_rotation_comes_after_the_particles(tmp_path):
     np.testing.assert_allclose(read(path).particle_axes_zyx(2), [[0, 1, 0]], atol=1e-12)
 
 
+def test_priors_of_angles_go_where_the_subtomograms_rotation_becomes_a_part_of_these(tmp_path):
+    angles = "rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi rlnAngleTilt rlnAngleTiltPrior"
+    found = read(star(tmp_path, f"{PIXELS} {angles}", "TS_1 1 2 3 1  90 45 0  90 90"))
+    assert "rlnAngleTiltPrior" not in found.features
+    assert "priors of its angles (rlnAngleTiltPrior) were left out" in found.about["warnings"][0]
+
+    found = read(star(tmp_path, f"{PIXELS} {angles}", "TS_1 1 2 3 1  0 0 0  90 90"))
+    assert found.features["rlnAngleTiltPrior"].tolist() == [90]
+    assert "warnings" not in found.about or found.about["warnings"] == []
+
+
 def test_a_file_without_angles_has_no_rotations(tmp_path):
     assert read(star(tmp_path, PIXELS, "TS_1 1 2 3 1")).rotations_zyx is None
 

@@ -45,6 +45,7 @@ PIXELS: Final = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 CENTRED: Final = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
 ANGLES: Final = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SUBTOMOGRAM_ANGLES: Final = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
+_PRIORS: Final = ("rlnAngleRotPrior", "rlnAngleTiltPrior", "rlnAnglePsiPrior")
 _SHIFTS_ANGSTROM: Final = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 _SHIFTS_PIXELS: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
 _SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
@@ -111,7 +112,7 @@ def read_star(path: Path, context: Context) -> Picks:
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
     rotations_xyz = rows.rotations_xyz()
-    used = {*OWN, tomogram_label, score_label}
+    used = {*OWN, tomogram_label, score_label, *rows.priors_of_other_angles()}
     features = {label: typed(table[label]) for label in table if label not in used}
     project = _project(optics, general)
     if project and GROUP in table:
@@ -239,6 +240,18 @@ class _Rows:
         if is_oriented is not None:
             rotations[is_oriented == 0] = np.nan
         return rotations
+
+    def priors_of_other_angles(self) -> list[str]:
+        """Labels of priors that are meant beside the subtomograms' own rotations, which are part of the angles here."""
+        labels = [label for label in _PRIORS if label in self._table]
+        subtomogram = self._matrices(SUBTOMOGRAM_ANGLES)
+        if not labels or subtomogram is None or np.allclose(subtomogram, np.eye(3), equal_nan=True):
+            return []
+        self.warnings.append(
+            f"The priors of its angles ({listed(labels)}) were left out: they are meant beside rlnTomoSubtomogramRot, "
+            "Tilt and Psi, which are part of the angles here."
+        )
+        return labels
 
     def _matrices(self, labels: tuple[str, str, str]) -> NDArray[np.float64] | None:
         if not any(label in self._table for label in labels):
