@@ -94,6 +94,15 @@ def test_a_name_that_opens_as_picks_is_saved_as_picks_whoever_is_asked(layer, tm
     np.testing.assert_allclose(read_picks(tmp_path / "a.picks.csv").rotations_zyx, ROTATIONS, atol=1e-9)
 
 
+def test_a_scale_that_a_script_gives_just_before_is_the_voxel_spacing(viewer, tmp_path):
+    layer = add_layers(viewer, load_picks(Picks([[1.0, 2.0, 3.0]]), name="in voxels"))[0]
+    layer.scale, layer.units = (1.5,) * 3, ("nm",) * 3
+    layer.save(str(tmp_path / "a.ndjson"), plugin=PLUGIN)
+
+    found = read_picks(tmp_path / "a.ndjson")
+    assert (found.spacing_angstrom, found.points_zyx.tolist()) == (15.0, [[1.0, 2.0, 3.0]])
+
+
 def test_points_in_a_plane_are_no_picks(viewer, tmp_path):
     points = viewer.add_points(np.ones((2, 2)))
 

@@ -15,7 +15,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_cryoet._qt.asking import may_write
 from napari_cryoet._qt.layer_picks import placed_picks_of
-from napari_cryoet._qt.layer_spacing import spacing_angstrom
+from napari_cryoet._qt.layer_spacing import spacing_angstrom, spacing_angstrom_of
 from napari_cryoet._qt.plugin import wait_for
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
@@ -60,6 +60,8 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         picks = placed_picks_of(layer)
     except ValueError as error:
         raise SaveError(f"This layer can't be written as picks: {error}.") from error
+    if picks.spacing_angstrom is None:  # the window takes it on in a moment, which a script doesn't wait for
+        picks = picks.changed(spacing_angstrom=spacing_angstrom_of(layer))
     name = format_for(path, picks)
     lost = [] if missing_for(picks, name) else [said for said in losses(picks, name) if SUFFIX not in said]
     if not may_write(Path(path).name, lost):
