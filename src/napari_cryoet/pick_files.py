@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet import provenance
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.expecting import expect, expect_choice, expect_number, local_path
 from napari_cryoet.export_notes import grid_of, read_notes
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
