@@ -64,8 +64,10 @@ class DimmedColors:
 
     def undimmed(self, row_ids: Ids, colors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Colours of rows as they were before they were dimmed."""
-        ids, numbers = self._row_ids[self._rows], _numbers(self._row_ids)[self._rows]
-        rows, which = _same(row_ids, _numbers(row_ids), ids, numbers)
+        rows, which = self._rows, np.arange(len(self._rows))
+        if not np.array_equal(row_ids, self._row_ids):
+            ids, numbers = self._row_ids[self._rows], _numbers(self._row_ids)[self._rows]
+            rows, which = _same(row_ids, _numbers(row_ids), ids, numbers)
         found = np.array(colors)
         found[rows] = _undimmed(found[rows], self._shown[which], self._base[which])
         return found

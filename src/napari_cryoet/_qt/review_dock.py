@@ -198,8 +198,8 @@ class ReviewDock(ReviewScreen):
 
     # what is looked at
 
-    def _recut(self) -> None:
-        """Cut all crops anew: of other picks, from another volume, or in another frame."""
+    def _recut(self, here: NDArray[np.int64] | None = None) -> None:
+        """Cut all crops anew: of other picks, from another volume, or in another frame; ``here`` as in `_sort`."""
         review, layer = self.review, self._layer
         if review is None or layer is None:
             return
@@ -220,29 +220,37 @@ class ReviewDock(ReviewScreen):
         self.average.use(self._reader, Cube(side, looks.is_oriented))
         self.measuring.use(review, self._reader, particle_angstrom(layer.layer))
         self._want_average()
-        self._sort()
+        self._sort(here)
         self.sheet.look_again()
 
-    def _sort(self) -> None:
-        """Sort and filter as the fields say, once all that takes is measured."""
+    def _sort(self, here: NDArray[np.int64] | None = None) -> None:
+        """Sort and filter as the fields say, once all that takes is measured.
+
+        Parameters
+        ----------
+        here
+            What `picks_from_here` was before the picks became others; by default they are the same.
+        """
         review = self.review
         if review is None:
             return
         order, text = self.controls.sorting, self.controls.filter_text
         if self.measuring.lacks(order, text):
-            if self.model.rowCount() != len(review.rows):
-                self.model.set_review(review)  # as they stand, until it is measured
+            if here is not None or self.model.rowCount() != len(review.rows):
+                self.show_picks(review, here)  # as they stand, until it is measured
             self._show_status()
             return
-        here = self.picks_from_here
+        at = self.picks_from_here if here is None else here
         try:
             review.look_at(order, text)
         except CryoETError as error:
+            if here is not None:
+                self.show_picks(review, here)
             self.controls.set_filter_problem(self.measuring.why_not(str(error)) or str(error))
             return
         self.controls.set_filter_problem("")
         self._told = ""
-        self.show_picks(review, here)
+        self.show_picks(review, at)
         self.show_counts(review)
         self._show_status()
 
@@ -384,9 +392,8 @@ class ReviewDock(ReviewScreen):
             return
         here = self.picks_from_here
         self.review.set_picks(self._layer.picks)
-        self.show_picks(self.review, here)  # now: rows are other picks, and sorting may take a while
         self.controls.set_columns(self.review.picks.table())
-        self._recut()
+        self._recut(here)
         self._show_review()
         self._show_decisions()
 

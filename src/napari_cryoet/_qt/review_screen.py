@@ -127,9 +127,11 @@ class ReviewScreen(Dock):
         ids = review.shown_ids if review is not None and place >= 0 else np.empty(0, dtype=np.int64)
         return np.concatenate([ids[place:], ids[:place][::-1]])
 
-    def show_picks(self, review: Review, picks_from_here: NDArray[np.int64]) -> None:
+    def show_picks(self, review: Review, picks_from_here: NDArray[np.int64] | None) -> None:
         """Show the picks that are to be looked at now, and leave the keys at the first that is left of some by id."""
         self.model.set_review(review)
+        if picks_from_here is None:
+            return
         left = picks_from_here[np.isin(picks_from_here, review.ids)][:1]
         here = self.model.place_of(int(np.flatnonzero(review.ids == left[0])[0])) if len(left) else None
         if here is None:  # the filter hides it; so that the first key judges something
