@@ -677,3 +677,52 @@ def test_who_has_blocks_put_in_their_place_is_given_none_but_who_joins_is(one_th
     first.join()
     second.join()
     assert list(found[0]) == ["b"]
+
+
+def test_a_large_read_leaves_the_lock_to_others_while_it_is_prepared(server, monkeypatch):
+    fetcher = Fetcher(MemoryCache(2**22), threads=2)
+    board, sizes, is_free = fetcher._traffic.board, [], []
+
+    def noted(runs, *arguments):
+        sizes.append(len(runs))
+        return board(runs, *arguments)
+
+    def note_lock(lacking):
+        is_free.append(not fetcher._state._is_owned())
+        start(lacking)
+
+    start = fetcher._start
+    monkeypatch.setattr(fetcher._traffic, "board", noted)
+    monkeypatch.setattr(fetcher, "_start", note_lock)
+    keys = list(range(2000))
+    assert set(fetcher.fetch([server.run(key) for key in keys])) == set(keys)
+    assert sum(sizes) == 2000
+    assert max(sizes) <= 256
+    assert len(is_free) >= len(sizes)
+    assert all(is_free)
+
+
+def test_who_waits_for_a_flight_in_several_portions_waits_once(server, monkeypatch):
+    monkeypatch.setattr(fetcher_module, "_BOARDED_AT_ONCE", 2)
+    fetcher = Fetcher(MemoryCache(2**20), threads=1)
+    server.open.clear()
+    stop, ended = threading.Event(), []
+
+    def read():
+        try:
+            fetcher.fetch([server.run(key) for key in ("a", "b", "c", "a", "b")], stop=stop)
+        except StoppedError as error:
+            ended.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert server.started.acquire(timeout=5)
+    wait_until(lambda: len(fetcher._traffic.flights) == 3)
+    waiters = [flight.waiters for flight in fetcher._traffic.flights.values()]
+    stop.set()
+    reader.join(5)
+    assert (waiters, len(ended)) == ([1, 1, 1], 1)
+    assert list(fetcher._traffic.flights) == ["a"]  # what is under way goes on, and nothing else is sent
+    server.open.set()
+    wait_until(lambda: not fetcher._traffic.flights)
+    assert server.loaded == [("a",)]

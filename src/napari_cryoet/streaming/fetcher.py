@@ -34,6 +34,7 @@ __all__ = ["THREADS", "Block", "Fetcher", "Planner", "Priority", "Run", "Wanter"
 
 THREADS = 16
 _IDLE_S = 1.0
+_BOARDED_AT_ONCE = 256
 _ALL = 1024
 _NO_THREADS_HINT = "Close other programs, then try again."
 _UNEXPECTED = "Reading failed in an unexpected way."
@@ -116,11 +117,16 @@ class Fetcher:
     ) -> Generator[Mapping[Hashable, Block]]:
         """Get all blocks of some runs as `fetch` does, part by part as they come, so that not all need be in memory."""
         blocks: dict[Hashable, Block] = {}
-        with self._state:
-            boarded = self._traffic.board(runs, blocks)
-            own = self._traffic.take_own(boarded, self._clock()) if stop is None else None
-            lacking = self._call_threads()
-        self._start(lacking)
+        boarded: dict[Flight, None] = {}
+        own: Flight | None = None
+        runs = list(runs)
+        for first in range(0, len(runs), _BOARDED_AT_ONCE):  # a viewer may be waiting for the lock meanwhile
+            with self._state:
+                self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, boarded)
+                if stop is None and len(runs) <= _BOARDED_AT_ONCE:
+                    own = self._traffic.take_own(list(boarded), self._clock())
+                lacking = self._call_threads()
+            self._start(lacking)
         flights = {flight.future: flight for flight in boarded}
         landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
         try:

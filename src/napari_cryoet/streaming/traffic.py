@@ -65,11 +65,18 @@ class Traffic:
 
     # boarding
 
-    def board(self, runs: Iterable[Run], blocks: dict[Hashable, Block]) -> list[Flight]:
-        """Take from the cache what is there; the flights that bring the rest, for each of which one more waits now."""
+    def board(
+        self, runs: Iterable[Run], blocks: dict[Hashable, Block], boarded: dict[Flight, None] | None = None
+    ) -> list[Flight]:
+        """Take from the cache what is there; the flights that bring the rest, for each of which one more waits now.
+
+        For those in ``boarded``, to which the others are added, the same one waits already.
+        """
+        boarded = {} if boarded is None else boarded
         flights = list({flight: None for run in runs for flight in self._board(run, blocks)})
         for flight in flights:
-            flight.waiters += 1
+            flight.waiters += flight not in boarded
+        boarded.update(dict.fromkeys(flights))
         return flights
 
     def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[Flight]:
