@@ -1,5 +1,7 @@
 import base64
+import importlib
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import losses
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -206,3 +208,25 @@ def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path):
 
     with pytest.raises(FormatError, match="no Parquet file that can be read"):
         read_picks(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(("name", "module"), [("a.parquet", "pyarrow.parquet"), ("a.csv", "pyarrow.csv")])
+def test_arrows_threads_get_no_file_of_pythons(tmp_path, monkeypatch, name, module):
+    """They may let go of it only when Python has ended, and then abort the process (apache/arrow issue 34314)."""
+    path = write_picks(Picks(np.ones((3, 3)), 10.0), tmp_path / name).path
+    library, given = importlib.import_module(module), []
+    function = "read_table" if name == "a.parquet" else "read_csv"
+    read = getattr(library, function)
+    monkeypatch.setattr(library, function, lambda file, **options: given.append(file) or read(file, **options))
+
+    assert len(read_picks(path)) == 3
+    assert [type(file) for file in given] == [pa.OSFile]
+
+
+def test_names_that_are_no_text_are_read_all_the_same(tmp_path):
+    for name in (b"bad\xff.csv", b"bad\xff.parquet"):
+        try:
+            path = write_picks(Picks(np.ones((3, 3)), 10.0), os.path.join(tmp_path, os.fsdecode(name))).path
+        except SaveError:
+            pytest.skip("this disk takes names of text only")
+        assert len(read_picks(path)) == 3

@@ -39,7 +39,15 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     typed,
 )
-from napari_cryoet.formats.text_columns import in_quotes, read_separated, reals, rows_as_text, texts_of, wholes
+from napari_cryoet.formats.text_columns import (
+    in_quotes,
+    opened_by_arrow,
+    read_separated,
+    reals,
+    rows_as_text,
+    texts_of,
+    wholes,
+)
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -158,7 +166,7 @@ def read_parquet(path: Path, context: Context) -> Picks:
 
     refuse_unreadable(path, is_text=False)
     try:
-        with path.open("rb") as file:  # opened here: names needn't be text
+        with opened_by_arrow(path) as file:
             count = pq.read_metadata(file).num_rows
             if count > MAX_PICKS:  # compressed, any number of them takes next to nothing
                 raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
@@ -416,7 +424,7 @@ def _parquet_schema(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
+        with opened_by_arrow(path) as file:
             return pq.read_schema(file)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error

@@ -6,6 +6,7 @@ it, digits of other scripts) is None here, and left to whoever looks at one valu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -89,7 +90,7 @@ def read_separated(
     from pyarrow import csv
 
     try:
-        with path.open("rb") as raw:  # opened here: names of files needn't be text
+        with opened_by_arrow(path) as raw:
             table = csv.read_csv(
                 raw,
                 read_options=csv.ReadOptions(column_names=names, skip_rows=skip_rows),
@@ -101,6 +102,20 @@ def read_separated(
     except (pa.ArrowInvalid, OSError):
         return None
     return dict(zip(names, table.columns, strict=True))
+
+
+def opened_by_arrow(path: Path) -> pa.NativeFile:
+    """A file for Arrow to read.
+
+    Arrow's threads may let go of a file of Python's only when Python has ended, and then abort the process or hang
+    (apache/arrow issues 34314 and 50482). So they get one of Arrow's own, or the content where its name isn't text.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.OSFile(os.fspath(path))
+    except UnicodeEncodeError:
+        return pa.BufferReader(path.read_bytes())
 
 
 def holds_empty(texts: pa.ChunkedArray) -> bool:
