@@ -159,6 +159,19 @@ class TestFollowing:
         assert display.layer.edge_color is held
         assert held[:, 3].tolist() == [0.25, 1]
 
+    def test_hidden_arrows_have_their_colours_too_when_they_are_seen_again(self, points, display, qtbot):
+        points.visible = False
+        points.remove([0])
+        points.border_color = "blue"
+        qtbot.waitUntil(lambda: display.layer.edge_color[0, 2] == 1)
+        held = display.layer.edge_color
+        points.selected_data = {1}
+        qtbot.waitUntil(lambda: display.layer.edge_color[0, 3] < 1)
+
+        assert display.layer.edge_color is not held  # whoever looks when they are seen again looks for another array
+        points.visible = True
+        assert display.layer.visible
+
 
 class TestChoosing:
     def test_triads_have_the_colours_of_their_axes(self, viewer, points, display):

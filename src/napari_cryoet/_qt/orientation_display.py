@@ -284,8 +284,11 @@ class OrientationDisplay(QObject):
             if not is_alike:
                 self._write(vectors, *what)
             is_painted = self._paint(vectors, self._colors(points.border_color, points.selected_data))
-        if is_painted or not is_alike:
+        in_view = vectors._view_indices
+        if not is_alike or (is_painted and len(in_view) and in_view.max() >= len(vectors.data)):  # not sliced yet
             vectors.refresh()
+        elif is_painted:
+            vectors.events.edge_color()  # the array is the same, and so are the arrows in the plane
 
     def _write(
         self, vectors: Vectors, picks: Picks, shown: NDArray[np.bool_], orientation: Orientation, length: float
@@ -305,7 +308,8 @@ class OrientationDisplay(QObject):
     def _paint(vectors: Vectors, colors: NDArray[np.float32]) -> bool:
         """Let arrows have colours; whether they had others. napari examines each colour that it is given."""
         held = vectors.edge_color
-        if str(vectors.edge_color_mode) != "direct" or held.shape != colors.shape or not held.flags.writeable:
+        is_ready = vectors.visible and str(vectors.edge_color_mode) == "direct" and held.flags.writeable
+        if not is_ready or held.shape != colors.shape:
             if len(colors):  # napari would take none for wrong ones
                 vectors.edge_color = colors
             return True
