@@ -392,6 +392,8 @@ class ReviewDock(ReviewScreen):
             return
         here = self.picks_from_here
         self.review.set_picks(self._layer.picks)
+        if self.model.rowCount() != len(self.review.rows):
+            self.model.set_review(self.review)  # at once: there are other places now, and whoever looks asks for them
         self.controls.set_columns(self.review.picks.table())
         self._recut(here)
         self._show_review()

@@ -12,6 +12,7 @@ from qtpy.QtCore import QModelIndex, QObject, QStringListModel, Qt
 from napari_cryoet._qt.crop_feed import CropFeed
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
+from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review
 
@@ -45,6 +46,7 @@ class SheetModel(QStringListModel):
         super().__init__(parent)
         self._feed = feed
         self._review: Review | None = None
+        self._laid_out: tuple[NDArray[np.intp], Picks] | None = None
         self._places = np.empty(0, dtype=np.intp)  # of each row, -1 where it isn't looked at
         feed.arrived.connect(self._on_crops)
         feed.contrast_changed.connect(self.refresh)
@@ -55,8 +57,13 @@ class SheetModel(QStringListModel):
         return self._review
 
     def set_review(self, review: Review | None) -> None:
-        """Show another review, or the same in another order."""
-        self._review = review
+        """Show another review, or the same in another order; what stands where it stood is not laid out again."""
+        laid_out = None if review is None else (review.rows, review.picks)
+        is_same = laid_out is not None and review is self._review and self._laid_out is not None
+        if is_same and all(now is before for now, before in zip(laid_out or (), self._laid_out or (), strict=True)):
+            self.refresh()
+            return
+        self._review, self._laid_out = review, laid_out
         self._places = np.full(0 if review is None else len(review.picks), -1, dtype=np.intp)
         if review is not None:
             self._places[review.rows] = np.arange(len(review.rows))
