@@ -145,6 +145,7 @@ def test_picks_on_the_real_microtubule_are_clicked_kept_and_seen_in_all_planes(q
     press(Qt.Key.Key_X, SHIFT)
     assert dock.review.rows_with(Verdict.REJECTED).tolist() == [4]
     assert dock.sheet.selected_places == [5]
+    qtbot.waitUntil(lambda: views.shared_cursor.position[1] == pytest.approx(places[5][1] * CROP_SPACING))
 
     (xz, _yz) = views.views
     before = views.shared_cursor.position
