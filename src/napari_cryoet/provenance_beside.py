@@ -1,7 +1,8 @@
 """The ``.provenance.json`` beside a file whose format has no place for where its content comes from.
 
 It holds the file's checksum, and counts only as long as the file is the one that it was written for. In a copick
-project its name starts with a dot: copick takes every other JSON file beside picks for picks.
+project its name starts with a dot: copick takes every other JSON file beside picks for picks. One under the other name,
+as of a file that was moved, counts too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ _MAX_BYTES: Final = 16 * 2**20
 def path_beside(path: Path) -> Path:
     """Where the provenance of a file stands; of a symbolic link, beside the file that it points to."""
     place = pointed_to(path)
-    return place.with_name(f"{'.' if run_of_project(place) else ''}{place.name}{SUFFIX}")
+    hidden, visible = _places(place)
+    return hidden if run_of_project(place) else visible
+
+
+def _places(place: Path) -> tuple[Path, Path]:
+    return place.with_name(f".{place.name}{SUFFIX}"), place.with_name(f"{place.name}{SUFFIX}")
 
 
 @contextmanager
@@ -53,6 +59,8 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
         # a name that isn't UTF-8 has characters that JSON can only spell as \udcff
         unfinished_notes.write_bytes(text.encode(errors="backslashreplace"))
         onto_disk(unfinished_notes)  # before the file has its name
+    if overwrite:
+        _remove(*(place for place in _places(pointed_to(path)) if place != beside))
 
 
 def _refuse_unusable(beside: Path, path: Path) -> None:
@@ -69,22 +77,31 @@ def _refuse_unusable(beside: Path, path: Path) -> None:
 
 def remove_beside(path: Path) -> None:
     """Remove the provenance of a file that was replaced by one that has its own inside."""
-    beside = path_beside(path)
-    if beside.is_file():
-        with contextlib.suppress(OSError):  # what it says is of no file that is there: it can stay
-            beside.unlink()
+    _remove(*_places(pointed_to(path)))
+
+
+def _remove(*places: Path) -> None:
+    for place in places:
+        if place.is_file():
+            with contextlib.suppress(OSError):  # what it says is of no file that is there: it can stay
+                place.unlink()
 
 
 def read_beside(path: Path) -> dict[str, Any]:
     """The provenance of a file, if it is of this very file; else empty."""
-    beside = path_beside(path)
+    for place in _places(pointed_to(path)):
+        notes = _read(place)
+        if notes and notes.get("sha256") == _sha256(path):
+            return notes
+    return {}
+
+
+def _read(place: Path) -> dict[str, Any]:
     try:
-        if beside.stat().st_size > _MAX_BYTES:
-            return {}
-        notes = json.loads(beside.read_bytes())
+        notes = {} if place.stat().st_size > _MAX_BYTES else json.loads(place.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return notes if isinstance(notes, dict) and notes.get("sha256") == _sha256(path) else {}
+    return notes if isinstance(notes, dict) else {}
 
 
 def _sha256(path: Path) -> str:

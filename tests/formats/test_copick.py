@@ -154,6 +154,21 @@ def test_in_a_project_copick_lists_the_picks_and_nothing_else(tmp_path):
     assert {each.name for each in path.parent.iterdir()} == {path.name, made.provenance_path.name}
 
 
+def test_where_picks_come_from_is_read_under_either_name_and_not_left_beside_a_new_file(tmp_path):
+    path = path_in_project(tmp_path, Place("TS_1", "ada", "3", "ribosome"))
+    made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, alignment_id=17), path)
+    visible = made.provenance_path.rename(path.with_name("ada_3_ribosome.json.provenance.json"))  # as it once was
+
+    again = read_picks(path)
+    assert again.alignment_id == 17
+    write_picks(again, path, overwrite=True)
+    assert not visible.exists()
+    assert seen_by_copick(path.parent) == ["ribosome"]
+    for moved in (path, made.provenance_path):
+        moved.rename(tmp_path / moved.name)
+    assert read_picks(tmp_path / path.name).alignment_id == 17
+
+
 @pytest.mark.parametrize(
     "name", ["mine.json", "ada_3_beta_amylase.json", "ada_3_a b.json", ".ada_3_ribosome.json", "_3_a.json"]
 )
