@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -150,7 +151,7 @@ def test_what_is_to_be_known_of_the_files_is_said(
     assert main(["compare", str(tmp_path / "c.ndjson"), str(tmp_path / "m.mrc"), "--spacing", "10"]) == 0
     told = capsys.readouterr().out
     assert "note on A: 1 of the file's lines are no known kind of point" in told
-    assert "note on B" not in told  # 10 Å is of the file that says nothing
+    assert "note on B: Its file says that voxels are 7.5 Å wide; that was taken, not 10 Å." in told
     assert main(["compare", two_files[0], str(tmp_path / "m.mrc"), "--spacing", "7.5"]) == 0
     assert "note" not in capsys.readouterr().out
 
@@ -167,6 +168,23 @@ def test_a_spacing_that_is_said_of_a_mask_alone_has_to_be_the_one_in_its_file(
     assert "m.mrc says that its voxels are 7.5 Å wide, and 5 Å was given" in capsys.readouterr().err
     assert main([*command, "10,5", "--insist"]) == 0
     assert json.loads(capsys.readouterr().out)["b"]["spacing_angstrom"] == 5
+
+
+def test_a_folder_says_the_spacing_of_a_mask_only_where_nobody_else_does(
+    two_files: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "VoxelSpacing13.480"
+    folder.mkdir()
+    for name, width in (("silent.mrc", 0), ("wrong.mrc", 1)):
+        mrcfile.write(folder / name, np.ones((9, 9, 9), np.int8), voxel_size=width)
+
+    assert main(["compare", two_files[0], str(folder / "silent.mrc"), "--spacing", "10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["b"]["spacing_angstrom"] == 10
+    assert main(["compare", two_files[0], str(folder / "wrong.mrc"), "--spacing", "10"]) == 0
+    told = capsys.readouterr().out
+    assert "note on B: Its file says that voxels are 1 Å wide; 13.48 Å was taken." in told
+    assert "note on B: Its folder says that voxels are 13.48 Å wide; that was taken, not 10 Å." in told
+    assert main(["compare", two_files[0], str(folder / "wrong.mrc"), "--spacing", "10,13.48"]) == 0
 
 
 def test_no_window_is_needed(two_files: tuple[str, str]) -> None:

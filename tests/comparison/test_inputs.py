@@ -89,6 +89,9 @@ def test_the_folder_of_a_mask_counts_before_its_header_which_is_said(tmp_path):
     mask = open_annotation(folder / "m.mrc")
     assert mask.spacing_angstrom == 13.48
     assert mask.about["warnings"] == ["Its file says that voxels are 1 Å wide; 13.48 Å was taken."]
+    assert open_annotation(folder / "m.mrc", spacing_angstrom=13.48).about["warnings"] == mask.about["warnings"]
+    with pytest.raises(ComparisonError, match="1 Å wide, and 5 Å was given"):
+        open_annotation(folder / "m.mrc", spacing_angstrom=5)
 
 
 def test_picks_whose_file_says_their_spacing_stay_where_they_are(tmp_path):

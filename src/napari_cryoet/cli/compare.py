@@ -6,6 +6,7 @@ import argparse
 import json
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from napari_cryoet import comparison
@@ -16,6 +17,7 @@ from napari_cryoet.comparison.named import is_annotation_id, named_file
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
+from napari_cryoet.volumes import spacing_in_layout
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -68,9 +70,10 @@ def _open(
     """One side; a spacing that was said of both is only that of files that don't say theirs."""
     is_of_both = options.spacing is not None and len(options.spacing) == 1
     if is_of_both and isinstance(source, str) and inputs.is_volume(source):
-        mask = comparison.open_annotation(source, stop=stop)
-        if mask.spacing_angstrom is not None:
-            return mask
+        try:
+            return comparison.open_annotation(source, spacing_angstrom=spacing, stop=stop)
+        except ComparisonError:  # its file says another one, which counts
+            return _with_own_spacing_told(comparison.open_annotation(source, stop=stop), source, spacing)
     return comparison.open_annotation(
         source,
         spacing_angstrom=spacing,
@@ -79,6 +82,12 @@ def _open(
         insist=options.insist,
         stop=stop,
     )
+
+
+def _with_own_spacing_told(mask: Picks | Mask, source: str, given: float | None) -> Picks | Mask:
+    where = "file" if spacing_in_layout(source) is None else "folder"
+    said = f"Its {where} says that voxels are {mask.spacing_angstrom:g} Å wide; that was taken, not {given:g} Å."
+    return replace(mask, about=dict(mask.about) | {"warnings": [*mask.about.get("warnings", ()), said]})
 
 
 def _is_id(text: str) -> bool:

@@ -85,9 +85,10 @@ def open_annotation(
         return read(source.https_path, spacing, source.alignment_id, about, stop)
     address = path_text(source, "source", or_else="an AnnotationFile of a portal")
     if is_volume(address):
-        known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
+        of_layout = spacing_in_layout(address)
+        known = spacing_angstrom if spacing_angstrom is not None else of_layout
         about = provenance.of_bare_file("annotation", address, known)
-        must_agree = spacing_angstrom is not None and not insist
+        must_agree = known != of_layout and not insist  # a header is wrong sooner than the folder
         return _open_mask(address, known, None, about, stop, is_own=True, must_agree=must_agree)
     if "://" not in address:
         picks = read_in_own_grid(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
