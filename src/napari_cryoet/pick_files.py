@@ -159,7 +159,8 @@ def read_in_own_grid(
     if own is None or own == spacing_in_layout(local_path(path, "path").absolute()):
         return read_picks(path, **given)
     if math.isclose(own, spacing_angstrom, rel_tol=_SAME_SPACING):
-        return picks
+        is_shape_said = shape_zyx is None or picks.shape_zyx is not None
+        return picks if is_shape_said else read_picks(path, shape_zyx=shape_zyx, tomogram=tomogram)
     return _with_warning(
         picks, f"Its file says that voxels are {own:g} Å wide; that was taken, not {spacing_angstrom:g} Å."
     )

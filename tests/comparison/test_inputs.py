@@ -99,6 +99,15 @@ def test_picks_whose_file_says_their_spacing_stay_where_they_are(tmp_path):
 
     picks = open_annotation(tmp_path / "p.csv", spacing_angstrom=10)
     assert picks.positions_angstrom_zyx.tolist() == [[15, 10, 5]]
+    assert picks.spacing_angstrom == 5
+
+
+@pytest.mark.parametrize(("given", "shape"), [(None, (9, 9, 9)), (5.001, (9, 9, 9)), (10, None)])
+def test_the_size_of_the_volume_that_somebody_says_is_taken_in_the_grid_of_the_file(tmp_path, given, shape):
+    (tmp_path / "p.csv").write_text("x_voxel,y_voxel,z_voxel,voxel_spacing_angstrom\n1,2,3,5\n")
+
+    picks = open_annotation(tmp_path / "p.csv", spacing_angstrom=given, shape_zyx=(9, 9, 9))
+    assert (picks.spacing_angstrom, picks.shape_zyx) == (5, shape)
 
 
 def test_files_of_other_programs_are_picks_too(tmp_path):
