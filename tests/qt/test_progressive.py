@@ -14,7 +14,7 @@ from napari.settings import get_settings
 
 from napari_cryoet._qt import plain_slicing, progressive
 from napari_cryoet._qt.first_view import first_view
-from napari_cryoet._qt.progressive import attach, make_layer
+from napari_cryoet._qt.progressive import StreamStatus, attach, make_layer
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.layer_spec import LayerSpec
@@ -629,3 +629,13 @@ def add_mask_behind_a_gate(viewer, served, tmp_path):
     layer, status = add(viewer, pyramid, "labels")
     assert not layer.thumbnail[..., :3].any()
     return layer, status
+
+
+def test_news_of_a_layer_that_others_had_drawn_along_is_drawn_too(qtbot, monkeypatch):
+    monkeypatch.setattr(progressive, "shared_redraws", progressive.shared_redraws.__class__())
+    layer = Image(noise())
+    status = StreamStatus(layer, None)
+    status._wake()
+    progressive.shared_redraws.redraw()  # another's timer was first
+    with qtbot.waitSignal(status.changed):
+        status._wake()

@@ -208,8 +208,11 @@ class StreamStatus(QObject):
             self._redraw_soon()
 
     def _redraw_soon(self) -> None:
-        if self._layer() is not None and not self._redraw_timer.isActive():
-            self._redraw_timer.start(math.ceil(shared_redraws.wait_s(self) * 1000))
+        if self._layer() is None:
+            return
+        wait_s = shared_redraws.wait_s(self)  # noted in any case: it may have been drawn with others since the start
+        if not self._redraw_timer.isActive():
+            self._redraw_timer.start(math.ceil(wait_s * 1000))
 
     def _on_time(self) -> None:
         shared_redraws.redraw()
