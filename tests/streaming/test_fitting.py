@@ -12,6 +12,8 @@ from napari_cryoet.exceptions import StreamError
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.fitting import Fit
+from quiet import is_quiet
 from stream_server import StreamServer
 
 MIB = 2**20
@@ -113,4 +115,44 @@ def test_a_volume_that_does_not_fit_is_tried_again_when_asked_or_looked_at_in_pa
     look(until=lambda _, state: state.error is not None)
     look(17, until=lambda picture, state: state.is_exact and np.array_equal(picture, values[17]))
     assert display.state.error is None
+    display.close()
+
+
+BOX = ((0, 32), (0, 384), (0, 384))
+
+
+def test_a_view_that_was_whole_fits_whatever_others_drive_out_later(served):
+    pyramid, fit = open_with_little_memory(served, "volume.zarr", 64 * MIB), Fit()
+    blocks = {pyramid.key(0, block) for block in pyramid.grid(0).covering(BOX)}
+    fit.begin(pyramid, 0, BOX)
+    for _ in range(5):
+        fit.came(blocks)
+        fit.lacks(set())
+        fit.lacks(blocks)
+        assert not fit.is_hopeless
+    for _ in range(2):  # never whole again
+        fit.came(blocks)
+        fit.lacks(blocks)
+    assert fit.is_hopeless
+
+
+def test_a_volume_that_did_not_fit_is_tried_again_under_another_limit(served):
+    pyramid = open_with_little_memory(served, "volume.zarr")
+    changed = threading.Event()
+    display = pyramid.display(on_change=changed.set)
+
+    def look(until):
+        while not until(np.asarray(display.levels[0]), display.state):
+            assert changed.wait(20), display.state
+            changed.clear()
+
+    look(lambda _, state: state.error is not None)
+    while not is_quiet(pyramid._fetcher):
+        changed.wait(0.05)
+    assert display.state.error is not None
+    changed.clear()
+    display.largest_view_bytes = display.usual_view_bytes + 1
+    assert changed.is_set()  # or no viewer would look again
+    assert display.state.error is None
+    look(lambda _, state: state.error is not None)
     display.close()

@@ -144,9 +144,9 @@ class Display:
             view = self._view
             if view is None or is_same:
                 return
-            before = self._target, self._is_thin
+            before = self._target, self._is_thin, self._fit.is_hopeless
             self._aim(view, affordable_level(self.pyramid, view, largest_bytes))
-            if before == (self._target, self._is_thin):
+            if before == (self._target, self._is_thin, self._fit.is_hopeless):
                 return
         self._fetcher.ask(self, after_s=0.0)
         self._tell()

@@ -45,7 +45,9 @@ class Fit:
         self._came.update(keys)
 
     def lacks(self, keys: set[Hashable]) -> None:
-        """Note which blocks of the view aren't in memory."""
+        """Note which blocks of the view aren't in memory; where all are, it fits, and others drove out what went."""
+        if not keys:
+            self._lost = 0
         lost = self._came & keys
         self._came -= lost
         self._lost += len(lost)
