@@ -918,3 +918,16 @@ def test_a_table_with_missing_values_of_pandas_own_types_can_be_reviewed(dock, v
     assert len(dock.review.picks) == 9
     assert link_of(theirs).undo()
     assert len(dock.review.picks) == 10
+
+
+def test_the_keys_stay_at_the_pick_that_is_selected_in_the_viewer_when_others_come_back(dock, viewer):
+    layer = viewer.layers["ribosomes"]
+    delete(viewer, 0, 1)
+    layer.selected_data = {3}
+    chosen = dock.review.ids[3]
+    assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
+    assert link_of(layer).undo()
+    assert link_of(layer).selected_ids.tolist() == [chosen]
+    assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
+    link_of(layer).redo()
+    assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen

@@ -101,6 +101,11 @@ class PicksLink(QObject):
         return self._picks
 
     @property
+    def is_writing(self) -> bool:
+        """Whether the layer is being written, so that its rows are picks that nobody was told of yet."""
+        return self._is_writing
+
+    @property
     def selected_ids(self) -> NDArray[np.int64]:
         """The ids of the picks that are selected in the layer, in its order."""
         ids = _ids(self.picks)

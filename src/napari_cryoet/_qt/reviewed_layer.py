@@ -106,7 +106,7 @@ class ReviewedLayer(QObject):
             self._recolor_soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
-        if not self._is_ours:
+        if not self._is_ours and not self._link.is_writing:
             self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
     def _recolor(self) -> None:
