@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Decisions, Order, SessionStore, Subject, Verdict, session
 from napari_cryoet.review.matching import rows_of
@@ -330,3 +330,46 @@ def test_a_pick_that_is_deleted_in_one_window_keeps_its_decision_in_the_other(pi
     one.save()
     resumed = Review(picks, SUBJECT, SessionStore(store.folder))
     assert [resumed.verdict(row).letter for row in (0, 1, 2, 3, 5)] == ["X", "K", "X", "K", "K"]
+
+
+def test_what_could_not_be_saved_is_about_the_same_places_when_other_picks_have_the_ids(picks, store, monkeypatch):
+    def refuse(*_args):
+        raise CryoETError("The review can't be saved: Read-only file system.")
+
+    review = Review(picks, SUBJECT, store)
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "save", refuse)
+        review.judge([0, 3], Verdict.KEPT)
+        review.judge([9], Verdict.REJECTED)
+        assert not review.save()
+        review.take_up(picks)
+        assert review.undo()  # of the same picks, what can be undone stays
+        assert review.redo()
+        fewer = Picks(POINTS[1:], 10.0)  # counted from 0 again
+        review.take_up(fewer)
+        assert [review.verdict(row).letter for row in range(9)] == ["", "", "K", "", "", "", "", "", "X"]
+        assert not review.undo()
+    assert review.save()
+
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [again.verdict(row).letter for row in (0, 1, 2, 3, 9)] == ["K", "", "", "K", "X"]
+
+
+def test_what_two_windows_decided_stays_with_its_places_when_it_is_taken_up_unsaved(picks, store, monkeypatch):
+    def refuse(*_args):
+        raise CryoETError("The review can't be saved: Read-only file system.")
+
+    one, two = Review(picks, SUBJECT, store), Review(picks, SUBJECT, SessionStore(store.folder))
+    one.judge([4], Verdict.KEPT)
+    one.save()
+    two.judge([5], Verdict.REJECTED)
+    two.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "save", refuse)
+        two.judge([7], Verdict.KEPT)
+        assert not two.save()
+        two.take_up(Picks(POINTS[2:], 10.0))
+    assert two.save()
+
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert "".join(again.verdict(row).letter or "-" for row in range(10)) == "----KX-K--"

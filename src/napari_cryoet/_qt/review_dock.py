@@ -171,7 +171,7 @@ class ReviewDock(ReviewScreen):
         """The one that could not be saved yet, if there is one; else what is in its file."""
         for review in self._unsaved:
             if review.subject.key == subject.key:
-                review.set_picks(picks)
+                review.take_up(picks)
                 return review
         failed, recovered = self._save_failed.emit, self._saved_again.emit
         joined = partial(self._joined.emit, subject)

@@ -19,7 +19,7 @@ from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Rows, join, rows_of
+from napari_cryoet.review.matching import Rows, join, match_parts, rows_of
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
 
@@ -221,6 +221,23 @@ class Review:
         except CryoETError:
             self.look_at(self.order, "")
         self.save_soon()
+
+    def take_up(self, picks: Picks) -> None:
+        """Go on with picks that were opened anew: other ones may have their ids, so that places count as in a file."""
+        decisions, elsewhere = self._found_again(self.decisions, self._elsewhere, picks)
+        ids = _ids(picks)
+        if (decisions.codes(ids) != self.decisions.codes(ids)).any():  # as rows of a file that was changed
+            if self._in_file is not None:
+                self._in_file = self._found_again(*self._in_file, picks)
+            self._step += 1
+            self._touched = ById().changed(decisions.judged_ids, self._step)
+            self.decisions, self._elsewhere, self._ever = decisions, elsewhere, picks
+        self.set_picks(picks)
+
+    def _found_again(
+        self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks
+    ) -> tuple[Decisions, tuple[Rows, ...]]:
+        return match_parts([rows_of(decisions, self._ever), *elsewhere], picks)
 
     # keeping it
 
