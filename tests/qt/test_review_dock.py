@@ -931,3 +931,18 @@ def test_the_keys_stay_at_the_pick_that_is_selected_in_the_viewer_when_others_co
     assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
     link_of(layer).redo()
     assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
+
+
+def test_a_pick_that_is_added_after_a_reject_that_was_selected_is_none_or_gone_is_not_dim(dock, press, viewer):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    press(Qt.Key.Key_X)
+    dock.fly_to(0)  # which selects it
+    press(Qt.Key.Key_U)
+    layer.add([[12.0, 30.0, 33.0]])
+    dock.sheet.go_to(1)
+    press(Qt.Key.Key_X)
+    delete(viewer, 1)
+    layer.add([[12.0, 33.0, 33.0]])
+    for now, was in zip(looks_of(layer), before, strict=True):
+        np.testing.assert_allclose(now[-2:], was[[0, 0]], atol=1e-6)

@@ -74,10 +74,12 @@ class DimmedColors:
 
     def brightened(self, colors: NDArray[np.float64], atol: float = _ROUNDING) -> NDArray[np.float64]:
         """Colours, of whatever it is, with what dim picks have replaced by what these had before."""
-        shown, first = np.unique(self._shown, axis=0, return_index=True)
+        shown, first = self._shown, np.arange(len(self._shown))
+        if len(colors) > 1:  # else to sort them takes longer than to look at all
+            shown, first = np.unique(shown, axis=0, return_index=True)
         found = np.array(colors)
         for row, color in enumerate(found):
-            alike = np.flatnonzero(np.isclose(shown, color, rtol=0, atol=atol).all(axis=1))
+            alike = np.flatnonzero((np.abs(shown - color) <= atol).all(axis=1))
             if len(alike):
                 found[row] = self._base[first[alike[0]]]
         return found

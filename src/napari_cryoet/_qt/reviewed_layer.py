@@ -73,7 +73,6 @@ class ReviewedLayer(QObject):
         layer.events.border_color.disconnect(self._on_color)
         layer.selected_data.events.items_changed.disconnect(self._on_selection)
         self._viewer.layers.events.inserted.disconnect(self._on_color)
-        self._brighten_the_next()
         self.dim(np.empty(0, np.int64))
 
     def dim(self, ids: NDArray[np.int64]) -> None:
@@ -115,6 +114,7 @@ class ReviewedLayer(QObject):
         assert ids is not None  # noqa: S101 - `Picks` makes them
         self._is_ours = True
         try:
+            self._brighten_the_next()  # while it is known what was dim
             for part in self._points:
                 part.show(ids, self._dimmed)
             for arrows, parts in self._find_arrows().items():
