@@ -9,7 +9,7 @@ from napari.layers import Image, Points, Shapes, Vectors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_cryoet._qt import measuring
+from napari_cryoet._qt import average_panel, measuring
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.question import Question
@@ -383,6 +383,21 @@ def test_the_average_follows_each_decision(dock, press, qtbot):
     dock.sheet.select([8, 9])
     dock.judge(Verdict.KEPT)
     qtbot.waitUntil(lambda: dock.average.note.text() == "1, aligned; 1 have no orientation", timeout=LONG_MS)
+
+
+def test_what_the_average_lacks_is_put_in_order_once_and_not_for_each_portion(dock, press, monkeypatch, qtbot):
+    monkeypatch.setattr(average_panel, "_TOGETHER", 2)
+    reader, counts = dock.average._reader, []
+    in_order = reader.near_each_other
+    monkeypatch.setattr(reader, "near_each_other", lambda rows, cube: counts.append(len(rows)) or in_order(rows, cube))
+    press(Qt.Key.Key_A, CONTROL)
+    press(Qt.Key.Key_K)
+    qtbot.waitUntil(lambda: dock.average.count == 10, timeout=LONG_MS)
+    assert counts == [10]
+
+    press(Qt.Key.Key_X)  # while they are in memory
+    assert dock.average.count == 0
+    assert counts == [10, 0]
 
 
 def test_stop_ends_the_reading_for_the_average_and_the_switch_begins_it_again(dock, monkeypatch, qtbot):

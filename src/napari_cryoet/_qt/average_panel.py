@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import numpy as np
@@ -77,6 +78,8 @@ class AveragePanel(QWidget):
         self._reader: CropReader | None = None
         self._cube = Cube(400)
         self._wanted: list[int] = []
+        self._usable: frozenset[int] = frozenset()  # those of the wanted that can be in it
+        self._queue: deque[int] | None = None  # what is still to be read, in order; None where nobody knows
         self.mean = RunningMean()
         self.switch = QCheckBox("Average of kept")
         self.switch.setToolTip("A quick average of all kept picks, which follows each decision")
@@ -109,12 +112,12 @@ class AveragePanel(QWidget):
         if reader is self._reader and cube == self._cube:
             return
         self._tasks.stop(TASK)
-        self._reader, self._cube, self.mean, self._wanted = reader, cube, RunningMean(), []
-        self._go_on()
+        self._reader, self._cube, self.mean = reader, cube, RunningMean()
+        self.want([])
 
     def want(self, rows: list[int]) -> None:
         """Say which picks are kept; those that can't be aligned are left out where one aligns."""
-        self._wanted = rows
+        self._wanted, self._usable, self._queue = rows, self._usable_of(rows), None
         self._go_on()
 
     @property
@@ -130,13 +133,14 @@ class AveragePanel(QWidget):
     def _on_switched(self, is_on: bool) -> None:
         if not is_on:
             self._tasks.stop(TASK)
+        self._queue = None
         self._go_on()
 
-    def _usable(self) -> list[int]:
+    def _usable_of(self, rows: list[int]) -> frozenset[int]:
         reader = self._reader
         if reader is None:
-            return []
-        return [row for row in self._wanted if not self._cube.is_oriented or reader.are_oriented[row]]
+            return frozenset()
+        return frozenset(row for row in rows if not self._cube.is_oriented or reader.are_oriented[row])
 
     def _go_on(self) -> None:
         """Read a few of what is missing, or too much; and again once they are here."""
@@ -144,9 +148,11 @@ class AveragePanel(QWidget):
         if reader is None or not self.switch.isChecked():
             self._show()
             return
-        missing, surplus = self.mean.lacks(self._usable())
+        if self._queue is None:
+            missing, surplus = self.mean.lacks(self._usable)
+            self._queue = deque(reader.near_each_other([*surplus, *missing], self._cube))
         self._show()
-        wanted = reader.near_each_other([*surplus, *missing], self._cube)[:_TOGETHER]
+        wanted = [self._queue.popleft() for _ in range(min(_TOGETHER, len(self._queue)))]
         if not wanted:
             self._tasks.stop(TASK)
             return
@@ -159,13 +165,13 @@ class AveragePanel(QWidget):
         self.state_changed.emit()
 
     def _on_read(self, crops: list[Crop]) -> None:
-        usable = set(self._usable())
         for crop in crops:
-            if (crop.row in usable) != (crop.row in self.mean.rows):
+            if (crop.row in self._usable) != (crop.row in self.mean):
                 self.mean.change(crop)
         self._go_on()
 
     def _on_failed(self, error: CryoETError) -> None:
+        self._queue = None  # what failed is still lacking
         self._show()
         self.failed.emit(error)
 
@@ -186,7 +192,7 @@ class AveragePanel(QWidget):
             return "off"
         if self._reader is None:
             return "needs a tomogram"
-        usable, count = len(self._usable()), len(self.mean)
+        usable, count = len(self._usable), len(self.mean)
         if not self._wanted:
             return "none is kept"
         left_out = len(self._wanted) - usable

@@ -29,6 +29,9 @@ class RunningMean:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, row: object) -> bool:
+        return row in self._rows
+
     @property
     def rows(self) -> frozenset[int]:
         """The picks that are in it."""
