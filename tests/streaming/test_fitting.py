@@ -156,3 +156,25 @@ def test_a_volume_that_did_not_fit_is_tried_again_under_another_limit(served):
     assert display.state.error is None
     look(lambda _, state: state.error is not None)
     display.close()
+
+
+def test_many_planes_that_do_not_fit_together_all_end_exact_and_are_not_fetched_for_ever(served, values):
+    fetcher, count = Fetcher(MemoryCache(6 * MIB)), 16
+    pyramids = [open_pyramid(f"{served.url}/volume.zarr", fetcher=fetcher, cache=None) for _ in range(count)]
+    served.requests.clear()
+    changed = threading.Event()
+    displays = [pyramid.display(on_change=changed.set) for pyramid in pyramids]  # each needs 3 MiB
+    exact, end = set(), time.monotonic() + 30
+    while len(exact) < count:
+        for at, display in enumerate(displays):
+            picture, state = np.asarray(display.levels[0][:, at]), display.state
+            assert state.error is None
+            if state.is_exact and at not in exact:
+                assert np.array_equal(picture, values[:, at])
+                exact.add(at)
+        assert len(exact) == count or changed.wait(end - time.monotonic()), exact
+        changed.clear()
+        assert time.monotonic() < end, exact
+    for display in displays:
+        display.close()
+    assert len(chunks_asked_for(served)) <= 8 * 6 * count

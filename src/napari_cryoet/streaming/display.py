@@ -209,7 +209,8 @@ class Display:
             if view is None or self._target == view.level or plane_of(view.box) is None:
                 return
             self._aim(view, view.level)
-            self._is_thin, self._is_limited = True, False
+            self._keep(view, is_thin=True)
+            self._is_limited = False
             self._missing = self._lacking(view)
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
@@ -249,7 +250,7 @@ class Display:
         with self._lock:
             self._is_stopped = False
             if self._view is not None:
-                self._fit.begin(self.pyramid, self._target, self._place_of(self._view))
+                self._keep(self._view, is_thin=self._is_thin)
             self._failures.retry(self._missing)
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
@@ -326,15 +327,23 @@ class Display:
             self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
             self._lacked = bool(self._missing) if is_new else self._lacked
             self._fit.lacks(self._missing)
+            if self._fit.is_tight and not self._is_thin and plane_of(self._place_of(view)) is not None:
+                self._keep(view, is_thin=True)  # what others look at drives it out, so it has to take less
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
 
     def _aim(self, view: View, target: int) -> None:
         """Fetch a level for a view from now on, and keep of its blocks what fits into memory."""
-        self._target, box = target, view.at(self.pyramid, target)
-        self._is_thin = must_be_thin(self.pyramid, target, box, self._fetcher.memory.limit_bytes)
-        self._fit.begin(self.pyramid, target, box)
+        self._target = target
+        box = self._place_of(view)
+        self._keep(view, is_thin=must_be_thin(self.pyramid, target, box, self._fetcher.memory.limit_bytes))
+
+    def _keep(self, view: View, *, is_thin: bool) -> None:
+        """Keep all of the blocks that are fetched for a view, or only what it cuts out of them."""
+        self._is_thin, memory_bytes = is_thin, self._fetcher.memory.limit_bytes
+        box = self._place_of(view)
+        self._fit.begin(self.pyramid, self._target, box, memory_bytes=memory_bytes, is_thin=is_thin)
 
     def _place_of(self, view: View) -> Box:
         """Where a view lies in the level that is fetched for it."""

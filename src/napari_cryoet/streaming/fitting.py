@@ -10,7 +10,8 @@ import math
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StreamError
-from napari_cryoet.streaming.thin import plane_of
+from napari_cryoet.streaming.geometry import box_shape
+from napari_cryoet.streaming.thin import cut_box, plane_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -32,11 +33,14 @@ class Fit:
 
     def __init__(self) -> None:
         self._came: set[Hashable] = set()
-        self._lost, self._most = 0, 0
+        self._lost, self._most, self._fits_alone = 0, 0, True
 
-    def begin(self, pyramid: Pyramid, level: int, box: Box) -> None:
-        """Look at the view that needs the blocks of a box of a level from now on."""
+    def begin(self, pyramid: Pyramid, level: int, box: Box, *, memory_bytes: int, is_thin: bool) -> None:
+        """Look at the view that needs the blocks of a box of a level from now on, or what it cuts out of them."""
         self._came.clear()
+        kept = pyramid.grid(level).enclosing(box)
+        kept = cut_box(kept, plane_of(box) or ()) if is_thin else kept
+        self._fits_alone = math.prod(box_shape(kept)) * pyramid.dtype.itemsize <= memory_bytes // 2
         blocks = math.prod(last - first for first, last in pyramid.grid(level).span(box))
         self._lost, self._most = 0, blocks + _LOST_TO_OTHERS
 
@@ -53,9 +57,14 @@ class Fit:
         self._lost += len(lost)
 
     @property
+    def is_tight(self) -> bool:
+        """Whether keeping less of each block would spare fetching many once more."""
+        return self._lost > self._most // 4
+
+    @property
     def is_hopeless(self) -> bool:
-        """Whether fetching more would go on for ever."""
-        return self._lost > self._most
+        """Whether fetching more would go on for ever, also where nothing else was looked at."""
+        return self._lost > self._most and not self._fits_alone
 
 
 def does_not_fit(memory_bytes: int) -> StreamError:
