@@ -178,3 +178,11 @@ def test_many_planes_that_do_not_fit_together_all_end_exact_and_are_not_fetched_
     for display in displays:
         display.close()
     assert len(chunks_asked_for(served)) <= 8 * 6 * count
+
+
+def test_a_volume_at_a_time_of_which_nothing_is_known_takes_no_memory(served):
+    display = open_with_little_memory(served, "film.zarr").display(is_held=True)
+    volume = np.asarray(display.levels[0][0])
+    assert volume.shape == SHAPE
+    assert not any(volume.strides)
+    assert np.asarray(display.levels[0][0, 5]).flags.writeable
