@@ -124,7 +124,7 @@ BOX = ((0, 32), (0, 384), (0, 384))
 def test_a_view_that_was_whole_fits_whatever_others_drive_out_later(served):
     pyramid, fit = open_with_little_memory(served, "volume.zarr", 64 * MIB), Fit()
     blocks = {pyramid.key(0, block) for block in pyramid.grid(0).covering(BOX)}
-    fit.begin(pyramid, 0, BOX)
+    fit.begin(pyramid, 0, BOX, memory_bytes=MIB, is_thin=False)
     for _ in range(5):
         fit.came(blocks)
         fit.lacks(set())
