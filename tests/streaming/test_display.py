@@ -390,6 +390,27 @@ def test_what_is_not_limited_or_no_plane_is_not_loaded_in_another_way(served):
     assert not watcher.display._is_thin
 
 
+def test_what_comes_while_a_picture_is_put_together_is_not_taken_for_driven_out(served, monkeypatch):
+    pyramid = open_alone(served)
+    watcher = Watcher(pyramid)
+    compose = display_module.compose
+
+    def slow(*given, **options):
+        picture = compose(*given, **options)
+        if watcher.display._missing:
+            wait_until(lambda: not watcher.display._missing)  # all of it comes just now
+        return picture
+
+    monkeypatch.setattr(display_module, "compose", slow)
+    for _ in range(20):
+        watcher.show(0, 30)
+        if watcher.display.state.is_exact:
+            break
+    assert watcher.display.state.is_exact
+    assert not watcher.display._fit._lost
+    assert not watcher.display._is_thin
+
+
 def test_a_costly_plane_is_asked_for_once_it_is_still_and_not_given_up_while_it_moves(served, monkeypatch):
     monkeypatch.setattr(display_module, "_COSTLY_BYTES", 1)
     pyramid = open_alone(served)

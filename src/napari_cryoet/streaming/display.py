@@ -326,7 +326,8 @@ class Display:
             self._is_blank = picture.is_blank
             self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
             self._lacked = bool(self._missing) if is_new else self._lacked
-            self._fit.lacks(self._missing)
+            gone = self._missing if self._fit.saw_none(self._missing) else self._missing & self._lacking(view)
+            self._fit.lacks(gone)  # not what came while the picture was put together
             if self._fit.is_tight and not self._is_thin and plane_of(self._place_of(view)) is not None:
                 self._keep(view, is_thin=True)  # what others look at drives it out, so it has to take less
             if self._is_held:

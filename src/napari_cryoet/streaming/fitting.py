@@ -48,6 +48,10 @@ class Fit:
         """Note blocks of the view that have come into memory."""
         self._came.update(keys)
 
+    def saw_none(self, keys: set[Hashable]) -> bool:
+        """Whether none of some blocks has come for the view yet."""
+        return self._came.isdisjoint(keys)
+
     def lacks(self, keys: set[Hashable]) -> None:
         """Note which blocks of the view aren't in memory; where all are, it fits, and others drove out what went."""
         if not keys:
