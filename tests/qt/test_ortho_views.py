@@ -210,6 +210,29 @@ def test_the_viewers_sliders_move_the_cursor(qtbot, views, main):
     assert by_name(views, "YZ").model.dims.point[2] == 60.0
 
 
+def test_a_place_between_two_planes_is_sliced_once_and_within_a_plane_not_at_all(qtbot, views, main):
+    view = by_name(views, "XZ")
+    drawn: list[float] = []
+
+    def note(_event=None) -> None:
+        drawn.append(view.model.dims.point[1])
+
+    image = view.model.layers["volume"]
+    views.shared_cursor.move_to({1: 10 * 9.0})
+    settle(qtbot, views)
+    image.events.set_data.connect(note)
+    try:
+        views.shared_cursor.move_to({1: 20 * 9.0 + 2.7})
+        settle(qtbot, views)
+        assert drawn == [20 * 9.0], "the plane that is nearest, and no other before it"
+        views.shared_cursor.move_to({1: 20 * 9.0 - 3.1})
+        settle(qtbot, views)
+        assert len(drawn) == 1
+    finally:
+        image.events.set_data.disconnect(note)
+    assert views.shared_cursor.position[1] == 20 * 9.0 - 3.1, "the cursor itself is where it was put"
+
+
 def press(view, world_zyx, *, button=1, modifiers=(), moves=()):
     """Drag in a view as napari's canvas tells of it: world positions, and canvas pixels from (100, 100)."""
     event = SimpleNamespace(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from napari.components import ViewerModel
 
+from napari_cryoet._qt.sliders import move_sliders
+
 
 def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
     """Show a place in the middle, at the zoom that there is.
@@ -22,6 +24,6 @@ def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
     point = list(dims.point)
     point[first:] = [float(part) for part in world]
     if any(axis >= first for axis in dims.not_displayed):
-        dims.set_point(tuple(range(first, dims.ndim)), point[first:])
+        move_sliders(dims, {axis: point[axis] for axis in range(first, dims.ndim)})
     center = [point[axis] for axis in dims.displayed]
     viewer.scene.camera.center = (*(0.0,) * (3 - len(center)), *center)

@@ -19,6 +19,7 @@ from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
 from napari_cryoet._qt.planes import AXIS_NAMES, Plane, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
+from napari_cryoet._qt.sliders import move_sliders
 from napari_cryoet._qt.timers import single_shot
 
 _ZOOM_PER_NOTCH: Final = 1.15
@@ -317,9 +318,7 @@ class PlaneView(QWidget):
             return
         across = len(position) + self.plane.across
         moves = [*range(len(position) - 3), across]
-        changed = [axis for axis in moves if self.model.dims.point[axis] != position[axis]]
-        if changed:
-            self.model.dims.set_point(changed, [position[axis] for axis in changed])
+        move_sliders(self.model.dims, {axis: position[axis] for axis in moves})
         if self._crosshair is not None:
             self._crosshair.position = position
         place = f"{AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {unit_of(self.model)}"

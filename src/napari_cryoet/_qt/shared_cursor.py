@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
+from napari_cryoet._qt.sliders import move_sliders
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.turns import Turns
 
@@ -102,13 +103,9 @@ class SharedCursor(QObject):
         self._move_dims(range(self._viewer.dims.ndim))
 
     def _move_dims(self, axes: Any) -> None:
-        dims = self._viewer.dims
-        changed = [axis for axis in axes if dims.point[axis] != self._position[axis]]
-        if not changed:
-            return
         self._is_moving_dims = True
         try:
-            dims.set_point(changed, [self._position[axis] for axis in changed])
+            move_sliders(self._viewer.dims, {axis: self._position[axis] for axis in axes})
         finally:
             self._is_moving_dims = False
 
