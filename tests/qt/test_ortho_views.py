@@ -582,3 +582,17 @@ def test_a_viewer_that_is_emptied_and_filled_again_goes_on(changed_views, main, 
 def test_a_spec_of_a_volume_in_memory_is_mirrored_too(emptied, main, planted):
     add_layers(main, [LayerSpec(planted, {"name": "a", "contrast_limits": (0, 1), "scale": (2.0,) * 3}, "image")])
     assert [len(view.model.layers) for view in emptied.views] == [1, 1]
+
+
+def test_levels_in_memory_are_mirrored_too(qtbot, emptied, main, planted):
+    levels = [planted, planted[::2, ::2, ::2]]
+    main.add_image(levels, name="levels", multiscale=True, contrast_limits=(0, 1), scale=VOXEL_ZYX)
+    main.add_labels([(level > 0).astype(np.uint8) for level in levels], name="mask", scale=VOXEL_ZYX)
+    emptied.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))
+    settle(qtbot, emptied)
+    for name, down, right in (("XZ", 0, 2), ("YZ", 0, 1)):
+        for layer in by_name(emptied, name).model.layers:
+            layer.data_level = 0
+            shown = np.argwhere(np.asarray(layer._slice.image.raw))
+            assert shown.tolist() == [[PICK_ZYX[down], PICK_ZYX[right]]]
+        assert len(by_name(emptied, name).model.layers) == 2

@@ -11,10 +11,10 @@ from napari_cryoet._qt.sliders import move_sliders
 
 @pytest.fixture
 def dims() -> Dims:
-    return Dims(ndim=3, range=((0.0, 499 * 10.012, 10.012), (-30.0, 60.0, 7.5), (5.0, 5.0, 0.0)))
+    return Dims(ndim=3, range=((0.0, 499 * 10.012, 10.012), (-30.0, 60.0, 7.5), (5.0, 5.0, 2.0)))
 
 
-@pytest.mark.parametrize("plane", range(0, 500, 7))
+@pytest.mark.parametrize("plane", range(0, 500, 50))
 def test_the_place_of_a_plane_is_the_one_that_napari_computes(dims, plane):
     dims.set_current_step(0, plane)
     as_napari = dims.point

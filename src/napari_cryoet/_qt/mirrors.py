@@ -56,7 +56,7 @@ def why_not_mirrored(layer: Layer) -> str:
         return "has no depth"
     if isinstance(layer, Image) and layer.rgb:
         return "is a colour picture"
-    if isinstance(layer, Image | Labels) and pyramid_of(layer.data) is None and not _is_in_memory(layer.data):
+    if isinstance(layer, Image | Labels) and pyramid_of(layer.data) is None and not _is_in_memory(layer):
         return "is read from its file plane by plane, and another plane would hold up the window"
     return ""
 
@@ -188,6 +188,6 @@ def _type_of(layer: Layer) -> type[Layer] | None:
     return next((known for known in _OF_TYPE if isinstance(layer, known)), None)
 
 
-def _is_in_memory(data: Any) -> bool:
-    """Whether slicing has nothing to compute; a multiscale image is a list of such arrays."""
-    return all(isinstance(level, np.ndarray) for level in ([data] if hasattr(data, "dtype") else data))
+def _is_in_memory(layer: Image | Labels) -> bool:
+    """Whether slicing has nothing to compute; a multiscale image has several arrays, and passes for one itself."""
+    return all(isinstance(level, np.ndarray) for level in (layer.data if layer.multiscale else [layer.data]))

@@ -25,4 +25,4 @@ def _nearest(dims: Dims, axis: int, place: float) -> float:
     """As napari's own sliders compute it, to the last digit, or it would be another place."""
     start, stop, step = dims.range[axis]
     within = min(max(place, start), stop)
-    return float(start + round((within - start) / (step or 1)) * step)
+    return float(start + round((within - start) / step) * step)
