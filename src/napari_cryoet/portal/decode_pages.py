@@ -161,6 +161,16 @@ _LOOKUP_LISTS = {
 }
 
 
+def found_ids(data: Row, word_count: int) -> list[set[int]]:
+    """The answer to `queries.search`: for each word, the ids of the datasets in which it was found somewhere."""
+    by_word: list[set[int]] = [set() for _ in range(word_count)]
+    for alias in data:
+        number = alias.partition("_")[0].removeprefix("w")
+        if number.isascii() and number.isdigit() and int(number) < word_count:
+            by_word[int(number)] |= {int_of(row, "id", alias) for row in rows_of(data, alias)}
+    return by_word
+
+
 def _lookup_title(kind: str, row: Row) -> str:
     match kind:
         case "tomogram":

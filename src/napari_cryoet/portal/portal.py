@@ -16,7 +16,6 @@ from napari_cryoet.expecting import path_text
 from napari_cryoet.portal import catalogue as catalogues
 from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
-from napari_cryoet.portal.decode import int_of, rows_of
 from napari_cryoet.portal.pages import Freshness
 
 if TYPE_CHECKING:
@@ -256,7 +255,7 @@ class Portal:
     def _ask_for_words(self, words: Sequence[str], stop: threading.Event | None) -> list[set[int]]:
         """For each word, the datasets in which the server finds it."""
         query, variables = queries.search(words)
-        return self._ask(query, variables, lambda data, _: _found_ids(data, len(words)), stop)
+        return self._ask(query, variables, lambda data, _: decode_pages.found_ids(data, len(words)), stop)
 
     def _ask(
         self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], stop: threading.Event | None
@@ -391,13 +390,3 @@ def _parsed(query: str) -> DocumentNode:
 def _require_id(kind: str, record_id: int) -> None:
     if not 0 < record_id <= _MAX_ID:
         raise NotFoundError(f"The portal has no {kind} {record_id}.")
-
-
-def _found_ids(data: Row, word_count: int) -> list[set[int]]:
-    """For each word, the datasets in which it was found somewhere."""
-    by_word: list[set[int]] = [set() for _ in range(word_count)]
-    for alias in data:
-        number = alias.partition("_")[0].removeprefix("w")
-        if number.isascii() and number.isdigit() and int(number) < word_count:
-            by_word[int(number)] |= {int_of(row, "id", alias) for row in rows_of(data, alias)}
-    return by_word
