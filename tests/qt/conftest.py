@@ -20,7 +20,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt import slabs
+from napari_cryoet._qt import napari_check, slabs
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -41,6 +41,13 @@ def _modules_out_of_reach_of_collections() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _napari_as_it_is() -> None:
+    """Try what napari has before a test changes it: that is done once."""
+    for feature in napari_check.Feature:
+        assert napari_check.lacks(feature) == ()
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_other_layers_are_left_alone():
 
 
 def test_a_napari_without_the_seam_draws_points_in_their_own_plane(viewer, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.discs._SEAMS", ("no_such_method",))
+    monkeypatch.setattr("napari_cryoet._qt.napari_internals.POINT_REQUESTS", ("no_such_method",))
     points = Points(CENTRE, size=12, scale=SCALE, projection_mode="rescale_spherical", ndim=3)
     viewer.layers.append(points)
 

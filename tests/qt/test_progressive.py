@@ -485,7 +485,7 @@ def test_scrubbing_redraws_at_most_twenty_times_a_second(qtbot, viewer, served, 
 
 
 def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot, viewer, served, tmp_path, monkeypatch):
-    monkeypatch.setattr(progressive, "_REQUEST_FIELDS", progressive._REQUEST_FIELDS | {"something_else"})
+    monkeypatch.setattr(progressive, "lacks", lambda feature: ("something else",))
     values = noise()
     pyramid = stream(served, tmp_path, values)
     settings = get_settings().experimental

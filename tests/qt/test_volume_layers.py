@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_cryoet._qt import progressive, volume_layers
+from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
@@ -83,12 +83,12 @@ def test_new_labels_over_it_are_as_large_as_what_was_stored(make, kind):
 @pytest.mark.parametrize("kind", ["image", "labels"])
 def test_a_napari_that_keeps_levels_in_another_way_shows_them_too(make, kind, monkeypatch):
     monkeypatch.delattr("napari.layers._multiscale_data.MultiScaleData")
-    spec = importlib.util.spec_from_file_location("volume_layers_elsewhere", volume_layers.__file__)
+    spec = importlib.util.spec_from_file_location("internals_elsewhere", napari_internals.__file__)
     elsewhere = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(elsewhere)
-    monkeypatch.setattr(progressive, "volume_layers", elsewhere)
+    monkeypatch.setattr(volume_layers, "napari_internals", elsewhere)
 
     layer = make(kind)
-    assert layer.__class__.__module__ == "volume_layers_elsewhere"
+    assert layer.data.shape == (12, 16, 24)
     assert layer.data[0].shape == (12, 16, 24)
     assert np.asarray(layer.data[0][4]).shape == (16, 24)

@@ -9,7 +9,7 @@ to napari therefore hands them over with ``visible=NOT_YET``.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -22,8 +22,9 @@ from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.napari_check import tell_what_is_missing
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
-from napari_cryoet._qt.progressive import attach
+from napari_cryoet._qt.progressive import attach, stream_of
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -35,6 +36,7 @@ class _NotYet(int):
 
 
 NOT_YET: Final = _NotYet(0)
+_TELL_AFTER_MS: Final = 2000
 
 _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
     napari_layers.Image: volume_layers.Image,
@@ -57,15 +59,16 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     layer, layers = event.value, event.source
     if METADATA_KEY not in layer.metadata:
         return
+    _tell_later()
     was_seen = layer.extent
     own_type = _OWN_TYPES.get(type(layer))
     if own_type is not None:
         layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
-        layer._clear_extent()
+        del layer.extent  # of before; whoever keeps more than that is told below, if it is another
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
-    if pyramid is not None and getattr(layer._slicing_state, "status", None) is None:
+    if pyramid is not None and stream_of(layer) is None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
@@ -80,6 +83,12 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
         layer.visible = True
+
+
+@cache
+def _tell_later() -> None:
+    """Once, and not while layers are added: a window has most to do then."""
+    QTimer.singleShot(_TELL_AFTER_MS, tell_what_is_missing)
 
 
 def _tell_of_lone_arrows(arrows: Vectors, layers: LayerList) -> None:

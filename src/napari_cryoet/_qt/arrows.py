@@ -9,17 +9,16 @@ from napari.layers import Vectors as NapariVectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.extents import corners_of
+from napari_cryoet._qt.napari_internals import OwnCorners, SparseThumbnail
 from napari_cryoet._qt.steps import StepsWithTomograms
 
 
-class _FromStarts(NapariVectors):  # type: ignore[misc] # napari is not typed
+class _FromStarts(SparseThumbnail, OwnCorners, NapariVectors):  # type: ignore[misc] # napari is not typed
     """As large as the points where the arrows begin."""
 
-    _max_vectors_thumbnail = 128  # napari draws them one by one, at each step
     _measured: tuple[Any, NDArray[np.float64]] | None = None
 
-    @property
-    def _extent_data(self) -> NDArray[np.float64]:
+    def corners(self) -> NDArray[np.float64]:
         """Where the arrows begin, at least and at most; napari asks for it several times a step."""
         data = self.data
         if self._measured is None or self._measured[0] is not data:

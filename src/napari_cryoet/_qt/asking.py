@@ -12,6 +12,7 @@ from qtpy.QtCore import QCoreApplication, QThread
 from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
@@ -87,7 +88,7 @@ def may_write(name: str, said: Sequence[str]) -> bool:
         colors=colors_of(viewer.theme),
         details="\n".join(f"• {line}" for line in said),
         is_harmless=True,
-        parent=viewer.window._qt_window,
+        parent=main_window(viewer),
     )
     return question.ask()
 
@@ -109,7 +110,7 @@ def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = 
         volumes=shown_volumes(viewer.layers),
         otherwise=otherwise,
         colors=colors_of(viewer.theme),
-        parent=viewer.window._qt_window,
+        parent=main_window(viewer),
     )
     return dialog.answer if dialog.exec() else None
 
@@ -120,7 +121,7 @@ def viewer_to_ask_in() -> Viewer | None:
     if application is None or QThread.currentThread() is not application.thread():
         return None
     viewer = current_viewer()
-    return viewer if viewer is not None and viewer.window._qt_window.isVisible() else None
+    return viewer if viewer is not None and main_window(viewer).isVisible() else None
 
 
 def _without_spacing(layers: list[LayerData], path: Any) -> list[str] | None:

@@ -1,12 +1,11 @@
 """A crosshair in the scene of a viewer: an overlay, as napari's scale bar is one, and so never a layer in its list.
 
 napari draws an overlay by the visual that it knows for its class; ours is made known the first time one is shown. A
-napari without that list shows no crosshair, and everything else goes on.
+napari that draws overlays in another way shows no crosshair, the log says why, and everything else goes on.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 from functools import cache
 from typing import Any, Final
@@ -14,7 +13,9 @@ from typing import Any, Final
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.overlays import SceneOverlay
-from napari.layers.base._base_constants import Blending
+
+from napari_cryoet._qt import napari_internals
+from napari_cryoet._qt.napari_check import Feature, lacks
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ class CrosshairOverlay(SceneOverlay):  # type: ignore[misc] # napari is not type
     """Where the crosshair is, in world coordinates of all axes."""
 
     position: tuple[float, ...] = ()
-    blending: Blending = Blending.TRANSLUCENT_NO_DEPTH
 
 
 def show_crosshair(viewer: ViewerModel) -> CrosshairOverlay | None:
@@ -37,7 +37,7 @@ def show_crosshair(viewer: ViewerModel) -> CrosshairOverlay | None:
         return None
     overlay = viewer.scene.overlays.get(_NAME)
     if overlay is None:
-        overlay = CrosshairOverlay(visible=True)
+        overlay = CrosshairOverlay(visible=True, blending="translucent_no_depth")
         viewer.scene.overlays[_NAME] = overlay
     return overlay  # type: ignore[no-any-return]
 
@@ -62,20 +62,18 @@ def segments(position_xy: tuple[float, float], gap: float) -> np.ndarray:
 
 @cache
 def _is_known_to_napari() -> bool:
-    try:
-        visual = importlib.import_module("napari._vispy.utils.visual")
-        visual.overlay_to_visual[CrosshairOverlay] = _visual_class()
-    except (ImportError, AttributeError) as error:
-        log.warning("This napari draws no overlays of others (%s): there will be no crosshair", error)
+    gone = lacks(Feature.CROSSHAIR)
+    if gone:
+        log.warning("This napari has no %s: there will be no crosshair", ", ".join(gone))
         return False
+    napari_internals.draw_overlays(CrosshairOverlay, _visual_over)
     return True
 
 
-def _visual_class() -> type:
-    from napari._vispy.overlays.base import ViewerOverlayMixin, VispySceneOverlay
+def _visual_over(scene_visual: Any) -> type:
     from vispy.scene.visuals import Line
 
-    class VispyCrosshair(ViewerOverlayMixin, VispySceneOverlay):  # type: ignore[misc]
+    class VispyCrosshair(scene_visual):  # type: ignore[misc]
         """Draws the crosshair in a plane; in 3D there is none."""
 
         def __init__(self, **given: Any) -> None:
@@ -88,8 +86,9 @@ def _visual_class() -> type:
             self.reset()
             self._on_move()
 
-        def _should_be_visible(self) -> bool:
-            return bool(super()._should_be_visible() and self._place() is not None)
+        def has_place(self) -> bool:
+            """Whether there is something to draw."""
+            return self._place() is not None
 
         def _place(self) -> tuple[float, float] | None:
             dims, position = self.viewer.dims, self.overlay.position
@@ -104,7 +103,7 @@ def _visual_class() -> type:
             if drawn is not None and drawn != self._drawn:  # across the plane it moves with the slice, not in it
                 self.node.set_data(segments(*drawn))
                 self._drawn = drawn
-            self._on_visible_change()
+            self.look_again()
 
         def close(self) -> None:
             """As napari's own overlays end."""

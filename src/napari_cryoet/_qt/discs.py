@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
+from napari_cryoet._qt import napari_internals
+from napari_cryoet._qt.napari_check import Feature, lacks
+
 #: More arrows in three dimensions would hold up the window for seconds; of more, every n-th pick's are drawn.
 MOST_ARROWS_IN_3D: Final = 50_000
 
-_SEAMS = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
 _OUR_MODES: Final = frozenset({"rescale_spherical", "fade"})
 
 
@@ -37,28 +40,42 @@ def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) ->
     radius
         Of the particles that arrows belong to, in the layer's own units; by default half of the longest arrow.
     """
-    state = layer._slicing_state
-    name = next((name for name in _SEAMS if hasattr(state, name)), None)
-    if name is None or not isinstance(layer, Points | Vectors):
+    if not isinstance(layer, Points | Vectors) or lacks(Feature.DISCS):
         return False
+    state = napari_internals.slicing_state_of(layer)
     if radius is not None:
         state.radius = radius
     if getattr(state, "shows_discs", False):
         return True
-    state.shows_discs = True
-    make_request = getattr(state, name)
-
-    def make_thick_request(slice_input: Any, data_slice: Any) -> Any:
-        reach = getattr(state, "radius", None) or (lambda: radius_of(layer))
-        is_exactly = str(layer.projection_mode) in _OUR_MODES
-        request = make_request(slice_input, thickened(data_slice, reach(), is_exactly=is_exactly))
-        if not slice_input.not_displayed and isinstance(layer, Vectors):
-            return thinned(request, getattr(state, "arrows_a_pick", 1))
-        return in_slab(request, getattr(state, "slab", 0.0))
-
-    setattr(state, name, make_thick_request)
+    state.shows_discs = napari_internals.change_requests(layer, partial(_thick_request, layer, state))
     layer.refresh()
-    return True
+    return bool(state.shows_discs)
+
+
+def _thick_request(
+    layer: Points | Vectors, state: Any, make_request: napari_internals.Requests, slice_input: Any, data_slice: Any
+) -> Any:
+    reach = getattr(state, "radius", None) or (lambda: radius_of(layer))
+    is_exactly = str(layer.projection_mode) in _OUR_MODES
+    request = make_request(slice_input, thickened(data_slice, reach(), is_exactly=is_exactly))
+    if not slice_input.not_displayed and isinstance(layer, Vectors):
+        return thinned(request, getattr(state, "arrows_a_pick", 1))
+    return in_slab(request, getattr(state, "slab", 0.0))
+
+
+def show_as_discs_like(copy: Layer, layer: Layer) -> None:
+    """Show a copy as discs, and as thick a slab, where the layer does that."""
+    state = napari_internals.slicing_state_of(layer)
+    if getattr(state, "shows_discs", False):
+        show_as_discs(copy, radius=getattr(state, "radius", None))
+        show_slab(copy, slab_of(layer))
+
+
+def say_arrows_a_pick(vectors: Vectors, count: int) -> None:
+    """Say how many arrows each pick has, so that where there are too many to draw, those of a pick stay together."""
+    state = napari_internals.slicing_state_of(vectors)
+    if state is not None:
+        state.arrows_a_pick = count
 
 
 def show_slab(layer: Points | Vectors, thickness: float) -> bool:
@@ -66,14 +83,14 @@ def show_slab(layer: Points | Vectors, thickness: float) -> bool:
     if not show_as_discs(layer):
         return False
     if slab_of(layer) != thickness:
-        layer._slicing_state.slab = thickness
+        napari_internals.slicing_state_of(layer).slab = thickness
         layer.refresh(extent=False)
     return True
 
 
 def slab_of(layer: Layer) -> float:
     """How thick the slab is that `show_slab` gave a layer; 0 where nobody did."""
-    return float(getattr(layer._slicing_state, "slab", 0.0))
+    return float(getattr(napari_internals.slicing_state_of(layer), "slab", 0.0))
 
 
 def radius_of(layer: Points | Vectors) -> float:

@@ -49,7 +49,7 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     if layer.ndim != 3:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     places = np.asarray(layer.data, dtype=np.float64)
-    features = layer._feature_table.values  # what `features` gives, without letting it be known that it was asked for
+    features = table_of(layer)
     columns = {str(name): values_of(features[name]) for name in features}
     row_ids = columns.pop(PICK_ID, None)
     known = layer.metadata.get(PICKS_KEY)
@@ -68,6 +68,11 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         features=columns,
         ids=_ids(known, row_ids, len(places), first_new_id),
     )
+
+
+def table_of(layer: Points) -> Any:
+    """What a layer's `features` are, without letting it be known that they were asked for."""
+    return Points.features.fget(layer)  # napari's own
 
 
 def values_of(column: Any) -> NDArray[Any]:
@@ -89,7 +94,7 @@ def values_of(column: Any) -> NDArray[Any]:
 
 def shows(layer: Points, picks: Picks) -> bool:
     """Whether a layer shows just these picks, as far as its rows say it; quicker than to read them."""
-    features = layer._feature_table.values
+    features = table_of(layer)
     columns = picks.table() | {PICK_ID: picks.ids}
     if len(layer.data) != len(picks) or set(columns) != {str(name) for name in features}:
         return False

@@ -14,8 +14,8 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.discs import show_as_discs, show_slab, slab_of
-from napari_cryoet._qt.progressive import StreamStatus, make_layer
+from napari_cryoet._qt.discs import show_as_discs_like, show_slab, slab_of
+from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 from napari_cryoet.policy import shared_policy
@@ -89,8 +89,7 @@ class Mirror(QObject):
     @property
     def display(self) -> Display | None:
         """What the copy's picture is made from, where it streams."""
-        found = getattr(self.copy._slicing_state, "display", None)
-        return found if isinstance(found, Display) else None
+        return display_of(self.copy)
 
     def update_budget(self) -> None:
         """Let both further planes together take no more than one of the main viewer; coarse where bytes are saved."""
@@ -169,9 +168,7 @@ def _copy_of(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer,
     options["metadata"] = dict(layer.metadata)
     adopt_layers_of(viewer)
     copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
-    if getattr(layer._slicing_state, "shows_discs", False):
-        show_as_discs(copy, radius=getattr(layer._slicing_state, "radius", None))
-        show_slab(copy, slab_of(layer))
+    show_as_discs_like(copy, layer)
     return copy, stream
 
 

@@ -14,7 +14,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.active_layer import active_layer, real
 from napari_cryoet._qt.arrows import Vectors as OwnVectors
-from napari_cryoet._qt.discs import radius_of, show_as_discs, thinning
+from napari_cryoet._qt.discs import radius_of, say_arrows_a_pick, show_as_discs, thinning
+from napari_cryoet._qt.napari_internals import cut_colors, refresh_blocked, shows_gone_rows
 from napari_cryoet._qt.own_layers import group_of, key_of, tag
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.timers import single_shot
@@ -280,12 +281,11 @@ class OrientationDisplay(QObject):
             one is other or (not isinstance(one, (Picks, np.ndarray)) and one == other)
             for one, other in zip(self._drawn, what, strict=True)
         )
-        with vectors.events.blocker_all(), vectors._block_refresh():  # once is enough
+        with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough
             if not is_alike:
                 self._write(vectors, *what)
             is_painted = self._paint(vectors, self._colors(points.border_color, points.selected_data))
-        in_view = vectors._view_indices
-        if not is_alike or (is_painted and len(in_view) and in_view.max() >= len(vectors.data)):  # not sliced yet
+        if not is_alike or (is_painted and shows_gone_rows(vectors)):  # not sliced yet
             vectors.refresh()
         elif is_painted:
             vectors.events.edge_color()  # the array is the same, and so are the arrows in the plane
@@ -296,9 +296,8 @@ class OrientationDisplay(QObject):
         """Let the layer show other arrows; nobody hears of it, since no person edited them."""
         arrows = orientation_vectors(picks, orientation, length, shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, (picks, shown, orientation, length)
-        vectors._slicing_state.arrows_a_pick = 3 if orientation == Orientation.TRIADS else 1
-        if len(arrows) < len(vectors.edge_color) and hasattr(vectors, "_edge"):
-            vectors._edge.colors = vectors.edge_color[: len(arrows)]  # else napari looks for those to delete
+        say_arrows_a_pick(vectors, 3 if orientation == Orientation.TRIADS else 1)
+        cut_colors(vectors, len(arrows))
         vectors.data = arrows.data
         columns = picks.table() | {PICK_ID: picks.ids}
         vectors.features = {name: column[arrows.rows] for name, column in columns.items() if column is not None}

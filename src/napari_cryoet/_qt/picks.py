@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from napari_cryoet._qt.extents import corners_of
 from napari_cryoet._qt.layer_picks import onlookers
+from napari_cryoet._qt.napari_internals import OwnCorners
 from napari_cryoet._qt.steps import StepsWithTomograms
 
 
-class _Watched(NapariPoints):  # type: ignore[misc] # napari is not typed
+class _Watched(OwnCorners, NapariPoints):  # type: ignore[misc] # napari is not typed
     """napari's Points layer, which says when its table may be edited and can be copied whatever is in it."""
 
     @property
@@ -28,16 +29,16 @@ class _Watched(NapariPoints):  # type: ignore[misc] # napari is not typed
     def features(self, features: Any) -> None:
         NapariPoints.features.fset(self, features)
 
-    @property
-    def _extent_data(self) -> NDArray[np.float64]:
+    def corners(self) -> NDArray[np.float64]:
         """Where the first and the last point are along each axis."""
         return corners_of(np.asarray(self.data))
 
-    def _get_state(self) -> dict[str, Any]:
+    def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
         """What a copy is made of. In a table, napari refuses what is missing in a column of whole numbers."""
-        state: dict[str, Any] = super()._get_state()
+        data, state, kind = super().as_layer_data_tuple()
         defaults = state["feature_defaults"].to_dict("records")
-        return state | {"feature_defaults": defaults[0] if defaults else {}}
+        state["feature_defaults"] = defaults[0] if defaults else {}
+        return data, state, kind
 
 
 class Points(StepsWithTomograms, _Watched):

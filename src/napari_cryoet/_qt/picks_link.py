@@ -16,8 +16,9 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows
+from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, table_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.napari_internals import refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
@@ -207,7 +208,7 @@ class PicksLink(QObject):
     def _name_new_rows(self, layer: Points) -> None:
         """Napari gives new points the features of the selected one: which pick they are, they can't have of that."""
         new = slice(len(self._picks), len(layer.data))
-        features = layer._feature_table.values
+        features = table_of(layer)
         count = len(features.index[new])
         if count == 0 or PICK_ID not in features:
             return
@@ -261,7 +262,7 @@ class PicksLink(QObject):
     def _keep(self, layer: Points, picks: Picks) -> None:
         """Let the layer know its picks, and each row which of them it is."""
         layer.metadata[PICKS_KEY] = picks
-        ids, features = _ids(picks), layer._feature_table.values
+        ids, features = _ids(picks), table_of(layer)
         self._next_id = max(self._next_id, int(ids.max(initial=-1)) + 1)
         if PICK_ID not in features or not np.array_equal(np.asarray(features[PICK_ID]), ids):
             defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
@@ -306,7 +307,7 @@ class PicksLink(QObject):
             layer.selected_data.clear()
         if looks is not None or not np.array_equal(picks.points_zyx, before.points_zyx):
             layer.data = np.array(picks.points_zyx)
-        with layer._block_refresh():  # once is enough
+        with refresh_blocked(layer):  # once is enough
             if looks is not None:
                 give_looks(layer, ids, [looks, *self._gone])
             defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}

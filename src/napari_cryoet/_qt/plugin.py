@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
+from napari_cryoet._qt.napari_internals import open_viewers
 from napari_cryoet._qt.own_color import with_own_color
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
@@ -95,7 +96,7 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     if not layers:
         return _NO_LAYERS
     if not readers.is_pack_path(path):  # its annotations have the colours of their objects
-        layers = with_own_color(layers, (layer for viewer in _viewers() for layer in viewer.layers))
+        layers = with_own_color(layers, (layer for viewer in open_viewers() for layer in viewer.layers))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
@@ -114,15 +115,10 @@ def _said(work: Callable[[], T]) -> T:
 
 def _adopted(layers: list[LayerData]) -> list[LayerData]:
     """See to it that what napari is about to make layers of becomes layers like the dock's, in whichever viewer."""
-    viewers = _viewers()
+    viewers = open_viewers()  # napari doesn't say which of them asks
     for viewer in viewers:
         adopt_layers_of(viewer)
     return [_hidden(*layer) for layer in layers] if viewers else layers
-
-
-def _viewers() -> set[Viewer]:
-    """All viewers that are open: napari doesn't say which of them asks."""
-    return set(getattr(Viewer, "_instances", ()))
 
 
 def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:

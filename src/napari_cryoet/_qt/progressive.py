@@ -1,30 +1,26 @@
 """Let napari draw a streamed layer from what is in memory, while ``layer.data`` stays exact for everybody else.
 
 napari asks each image-like layer's *slicing state* for a slice request, which holds the arrays that are then sliced.
-`attach` replaces that state by one of a small subclass whose requests hold the arrays of a `Display` instead, which
-never wait. Nothing else of napari is touched; both its ways of slicing, on the GUI thread and on its own thread, pass
-through there. Whether this napari has that seam is checked first; if not, the layer is left as it is, and napari is
-told to slice on its own thread, so that the window doesn't freeze.
-
-The requests' geometry is set right, too: see `slice_geometry`.
+`attach` replaces that state by one of a small subclass (see `napari_internals`) whose requests hold the arrays of a
+`Display` instead, which never wait; their geometry is set right, too (see `slice_geometry`). If this napari lacks that
+seam, the layer is left as it is, and napari is told to slice on its own thread, so that the window doesn't freeze.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt import volume_layers
+from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view
+from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
@@ -48,10 +44,6 @@ _REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most 
 _REFRESH_3D_S = 0.33
 _THUMBNAIL_S = 0.5
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
-_REQUEST_FIELDS = frozenset(
-    {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
-    | {"corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"}
-)
 
 
 class StreamStatus(QObject):
@@ -156,7 +148,7 @@ class StreamStatus(QObject):
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again; see `Redrawn`."""
         layer = self._layer()
-        is_3d = layer is not None and layer._slice_input.ndisplay == 3
+        is_3d = layer is not None and napari_internals.is_sliced_in_3d(layer)
         return self._drawn_at + (_REFRESH_3D_S if is_3d else _REFRESH_2D_S)
 
     def redraw(self) -> None:
@@ -194,7 +186,7 @@ class StreamStatus(QObject):
     def _on_thumbnail_time(self) -> None:
         layer = self._layer()
         if layer is not None and self._thumbnail_at < self._sliced_at:
-            layer._update_thumbnail()
+            napari_internals.update_thumbnail(layer)
 
     def _wake(self) -> None:
         """Called on any thread when there is something new."""
@@ -244,7 +236,7 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
 
 def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus:
     try:
-        state = _streaming_state(layer, display)
+        state = _streaming(layer, display)
     except _NoSeamError as error:
         log.warning("%s is not drawn progressively: %s", layer.name, error)
         slice_on_another_thread()
@@ -253,7 +245,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
     else:
         display.placeholder = _placeholder(layer, display.pyramid)
         status = state.status = StreamStatus(layer, display)
-        layer._slicing_state = state
+        napari_internals.slice_by(layer, state)
         _foresee(display, viewer, layer)
         QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
     if viewer is not None:
@@ -306,6 +298,18 @@ def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None =
         display.foresee(*view)
 
 
+def stream_of(layer: Layer) -> StreamStatus | None:
+    """How the picture of a layer is coming along; None where it doesn't stream."""
+    status = getattr(napari_internals.slicing_state_of(layer), "status", None)
+    return status if isinstance(status, StreamStatus) else None
+
+
+def display_of(layer: Layer) -> Display | None:
+    """What a layer's picture is made from; None where it doesn't stream."""
+    display: Display | None = getattr(napari_internals.slicing_state_of(layer), "display", None)
+    return display
+
+
 class _NoSeamError(Exception):
     """Why a layer can't be drawn progressively in this napari."""
 
@@ -313,75 +317,51 @@ class _NoSeamError(Exception):
 def why_not(layer: Image | Labels, display: Display) -> str:
     """What keeps a layer from being drawn progressively in this napari, or nothing."""
     try:
-        _streaming_state(layer, display)
+        _streaming(layer, display)
     except _NoSeamError as error:
         return str(error)
     return ""
 
 
-def _streaming_state(layer: Image | Labels, display: Display) -> Any:
+def _streaming(layer: Image | Labels, display: Display) -> _Streaming:
     """A slicing state that continues from a layer's own, but streams; it has made a request that fits."""
-    state: Any = getattr(layer, "_slicing_state", None)
-    if not hasattr(state, "_make_slice_request_internal") or not hasattr(state, "_update_slice_response"):
-        raise _NoSeamError("this napari slices its layers in another way")
+    gone = lacks(Feature.SHARPENING)
+    if gone:
+        raise _NoSeamError(f"this napari's slicing is of another kind: it has no {', '.join(gone)}")
     if pyramid_of(layer.data) is not display.pyramid:
         raise _NoSeamError("its data are not this pyramid")
-    if layer.ndim < 3 or getattr(layer, "_level_materializer", None) is not None:
-        raise _NoSeamError("this napari reads its coarsest level at once")
+    if layer.ndim < 3:
+        raise _NoSeamError("napari reads its coarsest level at once")
     try:
-        _try_request(state, display)
-        return _continued(state, display)
-    except _NoSeamError:
-        raise
+        streamed_request(napari_internals.trial_request(layer), display)
+        state = napari_internals.changed_slicing(layer, _Streaming)
     except Exception as error:  # whatever a napari may do that nobody knows yet
         raise _NoSeamError(f"this napari's slicing is of another kind ({error})") from error
+    state.display = display
+    return state
 
 
-def _try_request(state: Any, display: Display) -> None:
-    """Make a request as napari does, and let it stream."""
-    arguments = {"slice_input": state._slice_input, "data_slice": state.data_slice, "dask_indexer": nullcontext}
-    request = state._make_slice_request_internal(**arguments)
-    if not dataclasses.is_dataclass(request):
-        raise _NoSeamError("this napari's slice requests are of another kind")
-    missing = _REQUEST_FIELDS - {field.name for field in dataclasses.fields(request)}
-    if missing:
-        raise _NoSeamError(f"this napari's slice requests have no {', '.join(sorted(missing))}")
-    streamed_request(request, display)
-
-
-class _StreamingMixin:
+class _Streaming(napari_internals.ChangedSlicing):
     """Over a layer's slicing state: its requests slice a display."""
 
     display: Display
     status: StreamStatus  # kept alive
 
-    layer: Image | Labels
-
-    def _make_slice_request_internal(self, **arguments: Any) -> Any:
+    def begin_slice(self) -> None:
         self.status.begin_slice()
-        request = super()._make_slice_request_internal(**arguments)  # type: ignore[misc]
+
+    def end_slice(self) -> None:
+        self.status.end_slice()
+
+    def changed_request(self, request: Any) -> Any:
         return streamed_request(request, self.display) if self._has_its_data() else request
 
-    def _update_slice_response(self, response: Any) -> None:
-        if self._has_its_data():
-            response = placed_response(response, self.display)
-        super()._update_slice_response(response)  # type: ignore[misc]
-        self.status.end_slice()
+    def changed_response(self, response: Any) -> Any:
+        return placed_response(response, self.display) if self._has_its_data() else response
 
     def _has_its_data(self) -> bool:
         """Whether nobody has given the layer other data."""
         return pyramid_of(self.layer.data) is self.display.pyramid
-
-
-def _continued(state: Any, display: Display) -> Any:
-    base = type(state)
-    streaming = type(f"Streaming{base.__name__.lstrip('_')}", (_StreamingMixin, base), {})(
-        state.layer, state.layer.data, False
-    )
-    streaming.set_slice_input(state._slice_input, True)
-    streaming._units = state._units
-    streaming.display = display
-    return streaming
 
 
 def _placeholder(layer: Image | Labels, pyramid: Pyramid) -> float:

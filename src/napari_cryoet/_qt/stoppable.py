@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt.asking import viewer_to_ask_in
+from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.plugin import wait_for
 from napari_cryoet._qt.progress_box import ProgressBox
 from napari_cryoet._qt.theme import colors_of
@@ -41,7 +42,7 @@ def wait_with_stop(work: Callable[[Progress, threading.Event], T], title: str, t
     viewer = viewer_to_ask_in()
     if viewer is None:
         return wait_for(lambda: work(progress, stop))
-    box = ProgressBox(title, text, colors_of(viewer.theme), viewer.window._qt_window)
+    box = ProgressBox(title, text, colors_of(viewer.theme), main_window(viewer))
     box.stop_requested.connect(stop.set)
     timer = QTimer(box)
     timer.timeout.connect(lambda: box.show_progress(*so_far[0]))

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.napari_internals import forget_place
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
@@ -147,7 +148,7 @@ class TiltWindow(QObject):
         # napari's own way would put it where the first one was, and moving a canvas once it is drawn, and closing it,
         # breaks what the other canvas draws
         place_beside(window, first)
-        window._save_current_window_settings = lambda: None  # type: ignore[attr-defined]  # as where napari opens next
+        forget_place(window)
         window.show()
 
     def _fail(self, error: object) -> None:

@@ -19,7 +19,7 @@ from napari_cryoet._qt.fitted_view import FittedView
 from napari_cryoet._qt.misfits import remark_on_misfits
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
-from napari_cryoet._qt.progressive import StreamStatus, make_layer
+from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import colors_of as theme_colors
@@ -115,14 +115,12 @@ class ViewerLink(QObject):
     def stream_of(self, key: LayerKey) -> StreamStatus | None:
         """How the picture of something is coming along; None where nothing of it streams."""
         layer = self._own.main(key)
-        status = getattr(getattr(layer, "_slicing_state", None), "status", None)
-        return status if isinstance(status, StreamStatus) else None
+        return None if layer is None else stream_of(layer)
 
     def display_of(self, key: LayerKey) -> Display | None:
         """What something's picture is made from; None where nothing of it streams."""
         layer = self._own.main(key)
-        display = getattr(getattr(layer, "_slicing_state", None), "display", None)
-        return display if isinstance(display, Display) else None
+        return None if layer is None else display_of(layer)
 
     # showing and hiding
 

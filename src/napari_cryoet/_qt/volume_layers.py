@@ -15,54 +15,31 @@ from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
 from napari.layers.base.base import Extent
 
+from napari_cryoet._qt import napari_internals
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.streaming.pyramid import pyramid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
-try:
-    from napari.layers._multiscale_data import MultiScaleData
-except ImportError:  # of a napari that keeps its levels in another way, whose sliders then go on into the padding
 
-    class MultiScaleData:  # type: ignore[no-redef]
-        """Nothing is one of these."""
-
-
-class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
-    """Levels that say they are as large as what was stored; so large are the labels that napari makes over them."""
-
-    def __init__(self, levels: Iterable[Any], shape: tuple[int, ...]) -> None:
-        super().__init__(levels)
-        self._shape = shape
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the finest level without its padding."""
-        return self._shape
-
-
-class _Unpadded:
+class _Unpadded(napari_internals.OwnCorners):
     """Over a layer of levels: as large as the volume without its padding."""
 
     data: Any
-    _data: Any
 
     def __init__(self, data: Any, **options: Any) -> None:
         super().__init__(data, **options)  # type: ignore[call-arg]
         pyramid = pyramid_of(data)
-        if pyramid is not None and isinstance(self._data, MultiScaleData):  # a single level is not padded
-            self._data = _Levels(self._data, pyramid.shapes[0])
-
-    @property
-    def _extent_data(self) -> NDArray[Any]:
-        extent: NDArray[Any] = super()._extent_data  # type: ignore[misc]
-        pyramid = pyramid_of(self.data)
         if pyramid is not None:
-            extent[1] = np.minimum(extent[1], np.array(pyramid.shapes[0]) - 1)
-        return extent
+            napari_internals.say_shape(self, pyramid.shapes[0])
+
+    def corners(self) -> NDArray[Any]:
+        """The first and the last voxel that was stored."""
+        corners, pyramid = super().corners(), pyramid_of(self.data)
+        if pyramid is not None:
+            corners[1] = np.minimum(corners[1], np.array(pyramid.shapes[0]) - 1)
+        return corners
 
     @cached_property
     def extent(self) -> Extent:

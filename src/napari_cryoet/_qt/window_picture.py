@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from napari._qt.utils import QImg2array
 from numpy.typing import NDArray
 from qtpy.QtCore import QBuffer, QIODevice, QRect
 from qtpy.QtGui import QImage
@@ -85,5 +85,8 @@ def _greys(image: QImage, area: QRect) -> NDArray[np.uint8]:
     part = image.copy(area.intersected(image.rect())).convertToFormat(QImage.Format.Format_Grayscale8)
     if part.isNull():
         return np.zeros((1, 1), dtype=np.uint8)
-    rows = QImg2array(part)  # napari's own copes with every Qt binding
-    return np.asarray(rows[..., 0], dtype=np.uint8)
+    bits: Any = part.constBits()
+    if hasattr(bits, "setsize"):  # of PyQt
+        bits.setsize(part.sizeInBytes())
+    rows = np.frombuffer(bits, dtype=np.uint8).reshape(part.height(), part.bytesPerLine())
+    return rows[:, : part.width()].copy()

@@ -1,0 +1,240 @@
+"""All that is touched of napari beyond what napari promises.
+
+napari lets plugins make layers; how these are sliced and drawn is its own affair. Pictures that sharpen, picks that
+show as discs, sliders that end with the volume and a crosshair need a little of that. Every private name of napari's is
+in this module and in no other but `napari_check`, which tries each of them before anything is built on it (a test walks
+through all modules). Nothing here fails if a name is gone, unless it says so.
+
+Other modules read the fields of napari's slice requests and responses and change copies of them: `slice_geometry`,
+`thick_slices` and `discs`. `napari_check` says which fields these are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from napari.layers import Layer, Points, Vectors
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
+
+try:
+    from napari.layers._multiscale_data import MultiScaleData
+except ImportError:
+
+    class MultiScaleData:  # type: ignore[no-redef]
+        """Nothing is one of these."""
+
+
+VISUALS: Final = "napari._vispy.utils.visual"
+OVERLAYS: Final = "napari._vispy.overlays.base"
+POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
+
+
+# how volumes are sliced
+
+
+def slicing_state_of(layer: Layer) -> Any:
+    """What slices a layer, and where those may leave a note who change how; None where there is no such thing."""
+    return getattr(layer, "_slicing_state", None)
+
+
+def is_sliced_in_3d(layer: Layer) -> bool:
+    """Whether all of a layer's last three axes are displayed."""
+    return getattr(getattr(slicing_state_of(layer), "_slice_input", None), "ndisplay", 2) == 3
+
+
+def update_thumbnail(layer: Layer) -> None:
+    """Make a layer's thumbnail anew from the slice that it has."""
+    if hasattr(layer, "_update_thumbnail"):
+        layer._update_thumbnail()
+
+
+class ChangedSlicing:
+    """Over the slicing state of an image or labels: what is asked for and what comes of it are changed on their way.
+
+    Both of napari's ways of slicing, on the GUI thread and on its own, pass through here.
+    """
+
+    layer: Any
+
+    def begin_slice(self) -> None:
+        """Note that napari begins to slice."""
+
+    def changed_request(self, request: Any) -> Any:
+        """The request to slice by, instead of napari's."""
+        return request
+
+    def changed_response(self, response: Any) -> Any:
+        """What to show, instead of what came of the request."""
+        return response
+
+    def end_slice(self) -> None:
+        """Note that what was sliced is shown."""
+
+    def _make_slice_request_internal(self, **arguments: Any) -> Any:
+        self.begin_slice()
+        return self.changed_request(super()._make_slice_request_internal(**arguments))  # type: ignore[misc]
+
+    def _update_slice_response(self, response: Any) -> None:
+        super()._update_slice_response(self.changed_response(response))  # type: ignore[misc]
+        self.end_slice()
+
+
+S = TypeVar("S", bound=ChangedSlicing)
+
+
+def trial_request(layer: Layer) -> Any:
+    """The request by which napari would slice an image or labels now; it raises whatever it may in another napari."""
+    state: Any = layer._slicing_state
+    arguments = {"slice_input": state._slice_input, "data_slice": state.data_slice, "dask_indexer": nullcontext}
+    return state._make_slice_request_internal(**arguments)
+
+
+def changed_slicing(layer: Layer, kind: type[S]) -> S:
+    """A slicing state that goes on from a layer's own, for `slice_by`; it raises whatever it may in another napari."""
+    own: Any = layer._slicing_state
+    base = type(own)
+    changed: Any = type(f"{kind.__name__}{base.__name__}", (kind, base), {})(layer, layer.data, False)
+    changed.set_slice_input(own._slice_input, True)
+    changed._units = own._units
+    return changed  # type: ignore[no-any-return]
+
+
+def slice_by(layer: Layer, state: ChangedSlicing) -> None:
+    """Let a layer be sliced by another state from now on."""
+    layer._slicing_state = state
+
+
+# how points and vectors are sliced
+
+Requests = Callable[[Any, Any], Any]  # napari's slice input and data slice to a request
+
+
+def change_requests(layer: Points | Vectors, change: Callable[[Requests, Any, Any], Any]) -> bool:
+    """Let another function make a layer's slice requests, given napari's own and its arguments; False if none do."""
+    state = slicing_state_of(layer)
+    name = next((name for name in POINT_REQUESTS if hasattr(state, name)), None)
+    if name is None:
+        return False
+    setattr(state, name, partial(change, getattr(state, name)))
+    return True
+
+
+# how large layers are
+
+
+class OwnCorners:
+    """Over a napari layer: says itself where its data begin and end."""
+
+    def corners(self) -> NDArray[Any]:
+        """The least and the largest coordinates, (2, n axes), in the layer's own; several times a step of a slider."""
+        return super()._extent_data  # type: ignore[misc, no-any-return]
+
+    @property
+    def _extent_data(self) -> NDArray[Any]:
+        return self.corners()
+
+
+class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
+    def __init__(self, levels: Any, shape: tuple[int, ...]) -> None:
+        super().__init__(levels)
+        self._shape = shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the finest level, by what is said of it."""
+        return self._shape
+
+
+def say_shape(layer: Layer, shape: tuple[int, ...]) -> None:
+    """Let the levels of a layer say that they are as large as this: so large are labels that napari makes over them.
+
+    A layer of a single level is left as it is.
+    """
+    if isinstance(getattr(layer, "_data", None), MultiScaleData):
+        layer._data = _Levels(layer._data, shape)
+
+
+# what is drawn of arrows and points
+
+
+class SparseThumbnail:
+    """Over a Vectors layer: few arrows in its thumbnail, since napari draws them one by one, at each step."""
+
+    _max_vectors_thumbnail = 128
+
+
+def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
+    """Keep a layer from being sliced anew with each change; whoever blocks it refreshes it afterwards."""
+    block = getattr(layer, "_block_refresh", nullcontext)
+    return block()
+
+
+def shows_gone_rows(vectors: Vectors) -> bool:
+    """Whether what was sliced of a layer has rows that its data don't have any more; yes where nobody knows."""
+    shown = getattr(vectors, "_view_indices", None)
+    return shown is None or bool(len(shown) and shown.max() >= len(vectors.data))
+
+
+def cut_colors(vectors: Vectors, count: int) -> None:
+    """Keep the first colours only, before data of so many rows are given; else napari looks for those to delete."""
+    if count < len(vectors.edge_color) and hasattr(vectors, "_edge"):
+        vectors._edge.colors = vectors.edge_color[:count]
+
+
+# what is drawn over layers
+
+
+def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> None:
+    """Let napari draw overlays of a class in a viewer's scene.
+
+    Parameters
+    ----------
+    kind
+        Of overlays.
+    make_visual
+        Gets a class and makes one over it, for vispy: `has_place` says whether there is something to draw,
+        `look_again` has that asked anew.
+
+    Raises
+    ------
+    ImportError, AttributeError
+        In a napari that draws them in another way.
+    """
+    bases = importlib.import_module(OVERLAYS)
+
+    class SceneVisual(bases.ViewerOverlayMixin, bases.VispySceneOverlay):  # type: ignore[misc, name-defined]
+        def has_place(self) -> bool:
+            return True
+
+        def look_again(self) -> None:
+            self._on_visible_change()
+
+        def _should_be_visible(self) -> bool:
+            return bool(super()._should_be_visible() and self.has_place())
+
+    importlib.import_module(VISUALS).overlay_to_visual[kind] = make_visual(SceneVisual)
+
+
+# windows
+
+
+def open_viewers() -> set[Viewer]:
+    """All viewers with a window, whichever napari asks for; at least the one in front."""
+    from napari.viewer import Viewer, current_viewer
+
+    front = {current_viewer()} - {None}
+    return set(getattr(Viewer, "_instances", front))
+
+
+def forget_place(window: QWidget) -> None:
+    """Have a window of napari's closed without napari opening the next one where it was."""
+    if hasattr(window, "_save_current_window_settings"):
+        window._save_current_window_settings = lambda: None

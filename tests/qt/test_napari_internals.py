@@ -1,0 +1,368 @@
+"""What napari doesn't promise: touched in one place, each name tried, and without any of them everything goes on."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import logging
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import napari
+import numpy as np
+import pytest
+from napari.layers import Image
+from napari.settings import get_settings
+
+import napari_cryoet._qt
+from napari_cryoet._qt import crosshair, napari_check, napari_internals
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
+from napari_cryoet._qt.discs import show_as_discs, show_slab
+from napari_cryoet._qt.napari_check import Feature, lacks
+from napari_cryoet._qt.orientation_display import orientation_of
+from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.progressive import display_of, stream_of
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.streaming import open_pyramid
+
+HERE = {"napari_internals", "napari_check"}
+QT = Path(napari_cryoet._qt.__file__).parent
+MODULES = sorted(path for path in QT.glob("*.py") if path.stem != "__init__")
+PRIVATE = re.compile(r"_[A-Za-z]\w*")
+OF_NAMED_TUPLES = {"_asdict", "_replace"}
+OF_PYTHON = {"os._exit"}
+
+SHAPE, SPACING = (21, 14, 18), 10.0
+COMMON = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "tomogram"}}}
+
+
+# in one place
+
+
+def is_private(name: str) -> bool:
+    return PRIVATE.fullmatch(name) is not None and not name.startswith("__")
+
+
+def source_of(module: ModuleType) -> str:
+    return Path(module.__file__).read_text(encoding="utf-8")
+
+
+def own_names(tree: ast.AST) -> set[str]:
+    """What a module gives its own objects."""
+    on_self = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+    in_classes = {name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for name in parts_of(node)}
+    return on_self | in_classes
+
+
+def touched_in(source: str) -> list[str]:
+    """What a module uses of other objects' private names, and of napari's private modules."""
+    tree, found = ast.parse(source), []
+    own = own_names(tree)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                pass
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name) if is_private(name):
+                found += [] if name in own and not is_of_napari(name) else [f"super().{name}"]
+            case ast.Attribute(attr=name) if is_private(name):
+                is_own = name in own and not is_of_napari(name)
+                if not (is_own or name in OF_NAMED_TUPLES or ast.unparse(node) in OF_PYTHON):
+                    found.append(ast.unparse(node))
+            case ast.Call(func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr"), args=[_, name, *_]):
+                if isinstance(name, ast.Constant) and is_private(name.value) and is_of_napari(name.value):
+                    found.append(ast.unparse(node))
+            case ast.ImportFrom(module=str() as module, names=names) if module.partition(".")[0] == "napari":
+                paths = [module, *(f"{module}.{name.name}" for name in names)]
+                found += [path for path in paths if "._" in path]
+            case ast.Import(names=names):
+                found += [name.name for name in names if name.name.startswith("napari.") and "._" in name.name]
+            case ast.Constant(value=str() as text) if re.fullmatch(r"napari(\.\w+)*\._[\w.]+", text):
+                found.append(text)
+    return found
+
+
+def napari_classes() -> list[type]:
+    from napari.components import ViewerModel
+    from napari.components.overlays import SceneOverlay
+    from napari.qt import QtViewer, Window
+
+    kinds = [getattr(napari.layers, name) for name in ("Image", "Labels", "Points", "Surface", "Vectors")]
+    return [*kinds, ViewerModel, napari.Viewer, QtViewer, Window, SceneOverlay]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def names_of_napari() -> set[str]:
+    """Private names of napari's classes and of its layers; found once."""
+    plane = np.zeros((2, 2, 2))
+    layers = [Image(plane), napari.layers.Points(plane[0]), napari.layers.Vectors(plane)]
+    layers += [layer._slicing_state for layer in layers]
+    names = {name for thing in (*napari_classes(), *layers) for name in dir(thing)}
+    _of_napari.update(name for name in names if is_private(name))
+    return _of_napari
+
+
+_of_napari: set[str] = set()
+
+
+def is_of_napari(name: str) -> bool:
+    return name in _of_napari
+
+
+def test_no_other_module_touches_what_napari_keeps_to_itself():
+    found = {path.stem: touched_in(path.read_text(encoding="utf-8")) for path in MODULES if path.stem not in HERE}
+    assert {module: names for module, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "layer._slicing_state.status",
+        "viewer.window._qt_window.resize(1, 1)",
+        "super()._extent_data",
+        "getattr(layer, '_slicing_state', None)",
+        "from napari._qt.utils import QImg2array",
+        "from napari.layers._multiscale_data import MultiScaleData",
+        "from napari.layers.base import _base_constants",
+        "import napari._vispy",
+        "import_module('napari._vispy.utils.visual')",
+        "other(layer)._data",
+    ],
+)
+def test_the_test_for_that_finds(line):
+    assert touched_in(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["self._data", "os._exit(1)", "record._replace(a=1)", "from napari.layers import Image"]
+)
+def test_the_test_for_that_leaves_alone(line):
+    assert touched_in(line) == []
+
+
+def parts_of(kind: ast.ClassDef) -> set[str]:
+    """What a class says itself, by its source."""
+    functions = {part.name for part in kind.body if isinstance(part, ast.FunctionDef)}
+    assigns = [part for part in kind.body if isinstance(part, ast.Assign | ast.AnnAssign)]
+    targets = [target for part in assigns for target in getattr(part, "targets", [getattr(part, "target", None)])]
+    return functions | {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def subclasses_of_napari() -> list[tuple[type, ast.ClassDef]]:
+    """Our classes over napari's, with their sources; also those that are there to be put over one."""
+    found = []
+    for path in MODULES:
+        if path.stem not in HERE:
+            module = importlib.import_module(f"napari_cryoet._qt.{path.stem}")
+            classes = [node for node in ast.parse(source_of(module)).body if isinstance(node, ast.ClassDef)]
+            found += [(getattr(module, node.name), node) for node in classes]
+    over = {base for kind, _ in found for base in kind.__mro__ if is_over_napari(kind)}
+    return [(kind, node) for kind, node in found if kind in over]
+
+
+def is_over_napari(kind: type) -> bool:
+    return any(base.__module__.startswith("napari.") for base in kind.__mro__)
+
+
+def test_no_class_of_another_module_overrides_what_napari_keeps_to_itself():
+    kinds = subclasses_of_napari()
+    assert {"Image", "Labels", "Points", "Vectors", "StepsWithTomograms", "CrosshairOverlay"} <= {
+        kind.__name__ for kind, _ in kinds
+    }
+    found = [f"{kind.__name__}.{name}" for kind, node in kinds for name in parts_of(node) if is_of_napari(name)]
+    assert found == []
+
+
+def test_no_method_of_a_class_over_one_of_napari_uses_what_napari_keeps_to_itself():
+    found = []
+    for kind, node in subclasses_of_napari():
+        ours = {name for base in kind.__mro__ if base.__module__.startswith("napari_cryoet.") for name in vars(base)}
+        used = {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+        found += [f"{kind.__name__}: {name}" for name in used - ours if is_of_napari(name)]
+    assert found == []
+
+
+# tried
+
+
+def private_names() -> list[str]:
+    """Every private name of napari's in the module that may touch them."""
+    tree = ast.parse(source_of(napari_internals))
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    in_classes = {name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for name in parts_of(node)}
+    own = {"_shape"}
+    return sorted(name for name in attributes | texts | in_classes if is_private(name) and name not in own)
+
+
+NAMES = private_names()
+PUBLIC = ["make_slice_request_internal", "set_slice_input", "data_slice", "overlay_to_visual", "MultiScaleData"]
+PUBLIC += ["ViewerOverlayMixin", "VispySceneOverlay", "_vispy"]
+FIELDS = sorted(set().union(*(value for name, value in vars(napari_check).items() if name.endswith("_FIELDS"))))
+
+
+def without(module: ModuleType, pattern: str) -> ModuleType:
+    """A module as it would be if napari had something only under another name: it asks for what isn't there."""
+    text = re.sub(pattern, lambda found: f"{found[0]}_gone", source_of(module))
+    other = ModuleType(f"{module.__name__}_without")
+    exec(compile(text, module.__file__, "exec"), vars(other))
+    return other
+
+
+@pytest.fixture
+def remove(monkeypatch):
+    """Let napari have a name no longer, for all modules of ours."""
+
+    def remove(pattern: str) -> None:
+        internals, check = without(napari_internals, pattern), without(napari_check, pattern)
+        check.napari_internals = internals
+        tries = {feature: check._TRIES[check.Feature[feature.name]] for feature in Feature}
+        monkeypatch.setattr(napari_check, "_TRIES", tries)
+        for name, real in list(vars(napari_internals).items()):
+            other = getattr(internals, name, None)
+            if inspect.isfunction(real) and real.__module__ == napari_internals.__name__:
+                replace_everywhere(monkeypatch, real, other)
+            elif inspect.isclass(real) and real.__module__ == napari_internals.__name__:
+                for part in set(vars(real)) - set(vars(other)) - {"__module__"}:
+                    monkeypatch.delattr(real, part)
+        lacks.cache_clear()
+        crosshair._is_known_to_napari.cache_clear()
+
+    lacks.cache_clear()
+    yield remove
+    monkeypatch.undo()
+    lacks.cache_clear()
+    crosshair._is_known_to_napari.cache_clear()
+    assert gone() == {}
+
+
+def replace_everywhere(monkeypatch, real, other) -> None:
+    for module in [each for name, each in sys.modules.items() if name.startswith("napari_cryoet._qt")]:
+        for name, value in list(vars(module).items()):
+            if value is real:
+                monkeypatch.setattr(module, name, other)
+
+
+def gone() -> dict[Feature, str]:
+    return {feature: ", ".join(lacks(feature)) for feature in Feature if lacks(feature)}
+
+
+def test_this_napari_has_it_all(remove):
+    assert gone() == {}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_is_gone_is_named(field, remove):
+    remove(rf'(?<="){field}(?=")')
+    assert any(f"{field}_gone" in text for text in gone().values())
+
+
+def test_what_is_missing_is_told_with_what_there_is_instead(remove, caplog):
+    remove(r"\b_block_refresh\b")
+    with caplog.at_level(logging.WARNING):
+        napari_check.tell_what_is_missing()
+    (record,) = caplog.records
+    assert "_block_refresh_gone" in record.getMessage()
+    assert Feature.WRITING.value in record.getMessage()
+
+
+def test_a_napari_that_no_longer_calls_what_it_has_is_found_out(remove, monkeypatch):
+    kind = next(
+        each for each in type(Image(np.zeros((2, 2, 2)))._slicing_state).__mro__ if "_set_view_slice" in vars(each)
+    )
+    monkeypatch.setattr(kind, "_set_view_slice", lambda _self: None)
+    assert "use of _make_slice_request_internal" in gone()[Feature.SHARPENING]
+
+
+# without
+
+
+@pytest.fixture
+def viewer(viewer_in_hidden_window):
+    yield viewer_in_hidden_window
+    remove_crosshair(viewer_in_hidden_window)
+
+
+@pytest.fixture(scope="module")
+def values():
+    return np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def levels(values, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("volume")
+    write_pyramid(folder / "a.zarr", values, SPACING, "tomogram")
+    return open_pyramid(str(folder / "a.zarr")).levels
+
+
+def specs_of(levels) -> list[LayerSpec]:
+    picks = Picks([[9.0, 5.0, 5.0], [9.0, 9.0, 9.0]], SPACING, rotations_zyx=np.tile(np.eye(3), (2, 1, 1)))
+    look = {"color": (1, 0, 0, 1), "diameter_angstrom": 60, "spacing_angstrom": SPACING}
+    points, arrows = points_spec(picks, COMMON, name="picks", **look), arrows_spec(picks, COMMON, name="arrows", **look)
+    return [LayerSpec(levels, COMMON | {"contrast_limits": (-3, 3), "name": "tomogram"}, "image"), points, arrows]
+
+
+def use_all(qtbot, viewer, levels, values) -> None:
+    """Look at a tomogram with picks and edit these; what depends on a feature is as it should be with or without it."""
+    tomogram, arrows, points = add_layers(viewer, specs_of(levels))
+    is_there = {feature: not lacks(feature) for feature in Feature}
+    assert (display_of(tomogram) is not None) == (stream_of(tomogram) is not None) == is_there[Feature.SHARPENING]
+    assert get_settings().experimental.async_ != is_there[Feature.SHARPENING]
+    if is_there[Feature.FITTING]:
+        assert viewer.dims.nsteps == SHAPE
+    for plane in (9, 11):
+        viewer.dims.set_current_step(0, plane)
+        qtbot.waitUntil(lambda plane=plane: is_drawn(tomogram, values[plane]))
+    assert np.array_equal(np.asarray(tomogram.data[0])[: SHAPE[0], : SHAPE[1], : SHAPE[2]], values)
+
+    assert show_as_discs(points) == show_slab(points, 0.0) == is_there[Feature.DISCS]
+    qtbot.waitUntil(lambda: len(points._view_indices) == (2 if is_there[Feature.DISCS] else 0))
+    viewer.dims.set_current_step(0, 9)
+    qtbot.waitUntil(lambda: points._view_indices.tolist() == [0, 1])
+
+    orientation_of(points).show("triads")
+    assert len(arrows.data) == 6
+    link = link_of(points)
+    points.remove([0])
+    qtbot.waitUntil(lambda: len(arrows.data) == 3 and len(points.data) == 1)
+    link.undo()
+    qtbot.waitUntil(lambda: len(arrows.data) == 6 and len(points.data) == 2)
+    assert [str(kind) for _, _, kind in (layer.as_layer_data_tuple() for layer in viewer.layers)] == [
+        "image",
+        "vectors",
+        "points",
+    ]
+
+    assert (show_crosshair(viewer) is not None) == is_there[Feature.CROSSHAIR]
+    assert viewer in napari_internals.open_viewers()
+    napari_internals.forget_place(viewer.window.main_menu.window())
+
+
+def is_drawn(layer, expected) -> bool:
+    """Whether what is drawn is exact; napari's own way goes on into the padding."""
+    raw = layer._slice.image.raw
+    return np.array_equal(raw[: expected.shape[0], : expected.shape[1]], expected)
+
+
+def test_with_all_of_it_everything_is_there(qtbot, viewer, levels, values, remove):
+    use_all(qtbot, viewer, levels, values)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *PUBLIC])
+def test_without_one_name_it_is_named_and_everything_goes_on(name, qtbot, viewer, levels, values, remove):
+    remove(rf"\b{name}\b")
+    assert any(f"{name}_gone" in text for text in gone().values()), gone()
+    use_all(qtbot, viewer, levels, values)
