@@ -18,7 +18,7 @@ from napari.layers import Image
 from napari.settings import get_settings
 
 import napari_cryoet._qt
-from napari_cryoet._qt import crosshair, napari_check, napari_internals
+from napari_cryoet._qt import adopting, crosshair, napari_check, napari_internals
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.discs import show_as_discs, show_slab
@@ -277,6 +277,21 @@ def test_what_is_missing_is_told_with_what_there_is_instead(remove, caplog):
     (record,) = caplog.records
     assert "_block_refresh_gone" in record.getMessage()
     assert Feature.WRITING.value in record.getMessage()
+
+
+def test_it_is_told_once_after_the_first_layer_of_ours(qtbot, viewer_model, levels, monkeypatch):
+    told = []
+    monkeypatch.setattr(adopting, "tell_what_is_missing", lambda: told.append("told"))
+    monkeypatch.setattr(adopting, "_TELL_AFTER_MS", 0)
+    adopting._tell_later.cache_clear()
+    viewer_model.add_image(np.zeros((2, 2, 2)))
+    qtbot.wait(1)
+    assert told == []
+    add_layers(viewer_model, specs_of(levels))
+    qtbot.waitUntil(lambda: told == ["told"])
+    add_layers(viewer_model, specs_of(levels))
+    qtbot.wait(1)
+    assert told == ["told"]
 
 
 def test_a_napari_that_no_longer_calls_what_it_has_is_found_out(remove, monkeypatch):
