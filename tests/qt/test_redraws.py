@@ -27,6 +27,7 @@ class Layer:
     def redraw(self):
         self.drawn_at.append(self.clock.now)
         self.clock.now += self.duration_s
+        return self.duration_s > 0
 
 
 @pytest.fixture
@@ -127,3 +128,26 @@ def test_who_shows_nothing_keeps_its_own_pace(clock):
     assert turns.wait_s(blank) == pytest.approx(0.3)
     turns.redraw()
     assert not blank.drawn_at
+
+
+def test_who_rests_draws_nothing_until_that_is_over(clock):
+    turns, layer = Redraws(), Layer(clock)
+    turns.rest(0.012)
+    assert turns.wait_s(layer) == pytest.approx(0.012)
+    turns.redraw()
+    assert not layer.drawn_at
+    clock.now += 0.012
+    turns.redraw()
+    assert layer.drawn_at
+
+
+def test_it_is_known_how_long_ago_something_was_drawn(clock):
+    turns, layer, idle = Redraws(), Layer(clock), Layer(clock, duration_s=0.0)
+    turns.wait_s(idle)
+    turns.redraw()
+    assert idle.drawn_at
+    assert turns.since_drawn_s() > 1e9, "what needed no drawing waits for no paint"
+    turns.wait_s(layer)
+    turns.redraw()
+    clock.now += 0.003
+    assert turns.since_drawn_s() == pytest.approx(0.003)

@@ -1,8 +1,11 @@
 """Views of a window move one after the other."""
 
+import time
+
 import pytest
 from qtpy.QtCore import QObject, QTimer
 
+from napari_cryoet._qt.redraws import Redraws
 from napari_cryoet._qt.turns import Turns
 
 
@@ -29,7 +32,7 @@ def loop(qapp):
 
 @pytest.fixture
 def turns(qapp):
-    turns = Turns()
+    turns = Turns(redraws=Redraws())
     yield turns
     turns.stop()
 
@@ -96,3 +99,53 @@ def test_who_withdraws_is_not_moved_and_nobody_is_after_stop(qtbot, turns, loop)
     assert moved == ["second"]
     turns.ask(first)
     qtbot.waitUntil(lambda: moved == ["second", "first"])
+
+
+class Layer:
+    """Is drawn again once."""
+
+    view, shows_nothing = "main", False
+
+    def __init__(self, done):
+        self._done = done
+
+    def may_redraw_at(self):
+        return 0.0
+
+    def redraw(self):
+        self._done.append("layer")
+        return True
+
+
+def test_a_layer_that_is_drawn_again_is_painted_before_the_next_view_moves(qtbot):
+    redraws, done, timer = Redraws(), [], QTimer()
+    turns, layer = Turns(redraws=redraws), Layer(done)
+    timer.setSingleShot(True)
+    timer.timeout.connect(lambda: done.append("paint"))
+    timer.start(5)  # as long as Qt waits before it paints
+    redraws.wait_s(layer)
+    redraws.redraw()
+    turns.ask(lambda: done.append("view"))
+    qtbot.waitUntil(lambda: turns.is_idle)
+    assert done == ["layer", "paint", "view"]
+
+
+def test_no_layer_is_drawn_again_while_a_view_is_about_to_move(qtbot, turns):
+    layer = Layer([])
+    turns.ask(lambda: None)
+    assert turns._redraws.wait_s(layer) > 0
+
+
+def test_how_long_a_move_takes_is_no_time_to_paint_it(qtbot, turns):
+    done, timer = [], QTimer()
+    timer.setSingleShot(True)
+    timer.timeout.connect(lambda: done.append("paint"))
+
+    def long_move():
+        time.sleep(0.03)
+        timer.start(5)
+
+    turns.ask(long_move)
+    turns.ask(lambda: done.append("next"))
+    qtbot.waitUntil(lambda: len(done) == 2)
+    assert done == ["paint", "next"]

@@ -151,12 +151,13 @@ class StreamStatus(QObject):
         is_3d = layer is not None and napari_internals.is_sliced_in_3d(layer)
         return self._drawn_at + (_REFRESH_3D_S if is_3d else _REFRESH_2D_S)
 
-    def redraw(self) -> None:
-        """Slice the layer again from what is in memory now, and say how far it is."""
+    def redraw(self) -> bool:
+        """Slice the layer again from what is in memory now, and say how far it is; False where it needed no slice."""
         layer = self._layer()
         if layer is None:
-            return
-        if self._woken_at > self._sliced_at:  # else napari has sliced it meanwhile, for a step of the slider
+            return False
+        is_due = self._woken_at > self._sliced_at  # else napari has sliced it meanwhile, for a step of the slider
+        if is_due:
             self._is_redrawing = True
             try:
                 layer.refresh(extent=False, thumbnail=False, highlight=False)
@@ -164,6 +165,7 @@ class StreamStatus(QObject):
                 self._is_redrawing = False
             self._drawn_at = time.monotonic()
         self.changed.emit(self.state)
+        return is_due
 
     def begin_slice(self) -> None:
         """Note that napari slices the layer, and so will show all that there is by now; it also draws it then."""

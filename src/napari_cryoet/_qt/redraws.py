@@ -7,6 +7,7 @@ view are drawn together, since that is painted once then; further views of a win
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Hashable
 from typing import Protocol
@@ -30,8 +31,8 @@ class Redrawn(Protocol):
     def shows_nothing(self) -> bool:
         """Whether there was nothing at all to show when it was drawn; then it waits for no rest."""
 
-    def redraw(self) -> None:
-        """Draw it again."""
+    def redraw(self) -> bool:
+        """Draw it again; False where it shows all that there is already."""
 
 
 class Redraws:
@@ -40,6 +41,7 @@ class Redraws:
     def __init__(self) -> None:
         self._waiting: WeakKeyDictionary[Redrawn, None] = WeakKeyDictionary()  # longest waiting first
         self._free_at = 0.0
+        self._drawn_at = -math.inf
 
     def wait_s(self, redrawn: Redrawn) -> float:
         """Note that something is to be drawn again; how long it has to wait for that."""
@@ -53,7 +55,8 @@ class Redraws:
         first = min(ready, key=lambda each: not each.shows_nothing, default=None)
         for redrawn in [each for each in ready if first is not None and each.view == first.view]:
             self._waiting.pop(redrawn, None)
-            redrawn.redraw()
+            if redrawn.redraw():
+                self._drawn_at = time.monotonic()
         self.spent(time.monotonic() - began)
 
     def _may_redraw_at(self, redrawn: Redrawn) -> float:
@@ -66,7 +69,15 @@ class Redraws:
 
     def spent(self, duration_s: float) -> None:
         """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
-        self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
+        self.rest(min(_REST * duration_s, _LONGEST_REST_S))
+
+    def rest(self, duration_s: float) -> None:
+        """Draw nothing again for so long from now on."""
+        self._free_at = max(self._free_at, time.monotonic() + duration_s)
+
+    def since_drawn_s(self) -> float:
+        """How long ago something was drawn again: what was sliced a moment ago isn't painted yet."""
+        return time.monotonic() - self._drawn_at
 
 
 shared_redraws = Redraws()

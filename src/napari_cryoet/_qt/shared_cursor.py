@@ -38,7 +38,7 @@ class SharedCursor(QObject):
         self._seen = self._position
         self._is_moving_dims = False
         self.turns = Turns(self)
-        self._later = single_shot(self, _STILL_MS, self._move_along)
+        self._later = single_shot(self, _STILL_MS, lambda: self.turns.ask(self._move_along))
         self._crosshair = show_crosshair(viewer)
         viewer.dims.events.point.connect(self._on_dims)
         viewer.dims.events.ndim.connect(self._on_dims)

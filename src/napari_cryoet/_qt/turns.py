@@ -1,7 +1,8 @@
 """Views of one window move one after the other, and the window paints and answers in between.
 
 Qt paints at once whatever changed since it painted last. Where three views are sliced together, the window stands still
-for all three of them, and a cursor that is dragged sticks; one at a time it stands still for one.
+for all three of them, and a cursor that is dragged sticks; one at a time it stands still for one. Streamed layers that
+are sliced again because more of them has come have turns of their own, too, and not while a view is about to move.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 from qtpy.QtCore import QObject
 
+from napari_cryoet._qt.redraws import Redraws, shared_redraws
 from napari_cryoet._qt.timers import single_shot
 
 _APART_MS: Final = 12  # Qt waits for 5 ms before it paints what changed
@@ -19,8 +21,9 @@ _APART_MS: Final = 12  # Qt waits for 5 ms before it paints what changed
 class Turns(QObject):
     """Who waits to move, longest waiting first."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, redraws: Redraws = shared_redraws) -> None:
         super().__init__(parent)
+        self._redraws = redraws
         self._waiting: list[Callable[[], None]] = []
         self._first = single_shot(self, 0, self._next)
         self._apart = single_shot(self, _APART_MS, self._next)
@@ -34,6 +37,7 @@ class Turns(QObject):
         """Have ``move`` called once, when it is its turn; whoever waits already keeps their place."""
         if move not in self._waiting:
             self._waiting.append(move)
+        self._redraws.rest(_APART_MS / 1000)  # what has come since shows when the view has moved
         if not self._apart.isActive() and not self._first.isActive():
             self._first.start()
 
@@ -57,6 +61,11 @@ class Turns(QObject):
     def _next(self) -> None:
         if not self._waiting:
             return
+        if self._redraws.since_drawn_s() < _APART_MS / 1000:
+            self._apart.start()
+            return
         move = self._waiting.pop(0)
-        self._apart.start()  # also if that fails, and also where nobody waits yet
-        move()
+        try:
+            move()
+        finally:
+            self._apart.start()  # also if that fails, and also where nobody waits yet
