@@ -448,6 +448,33 @@ def test_a_picture_is_asked_on_another_thread_and_once_for_many_changes(server):
     wait_until(lambda: fetcher._threads == 0)
 
 
+def test_the_older_answer_of_a_picture_never_counts_last(server):
+    fetcher = Fetcher(MemoryCache(2**20), threads=4)
+    server.open.clear()
+    asked, old_may_answer, answers = threading.Semaphore(0), threading.Event(), []
+
+    class Slow(Wanter):
+        wants = "old"
+
+        def plan(self):
+            wants = self.wants
+            asked.release()
+            assert wants == "new" or old_may_answer.wait(30)
+            fetcher.want(self, [(Priority.VIEW, server.run(wants))])
+            answers.append(wants)
+
+    slow = Slow()
+    fetcher.ask(slow, after_s=0.0)
+    assert asked.acquire(timeout=30)
+    slow.wants = "new"  # as where somebody pauses it
+    fetcher.ask(slow, after_s=0.0)
+    if asked.acquire(timeout=0.5):  # by another thread at the same time
+        wait_until(lambda: answers == ["new"])
+    old_may_answer.set()
+    wait_until(lambda: len(answers) == 2)
+    assert answers == ["old", "new"]
+
+
 def test_a_picture_is_asked_in_time_while_all_threads_rest(server, monkeypatch):
     monkeypatch.setattr("napari_cryoet.streaming.fetcher._IDLE_S", 60.0)
     later_s = 0.0

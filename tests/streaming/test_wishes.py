@@ -1,5 +1,7 @@
 """Wishes are served by importance, in turn among equals, and not while they are out of date."""
 
+import math
+
 from napari_cryoet.streaming.wishes import Priority, Run, Wishes, staggered
 
 FIRST, VIEW, AHEAD, BACKGROUND = Priority
@@ -116,3 +118,14 @@ def test_what_can_be_sent_at_once_is_not_cut_nor_what_is_one_block():
 
     single = [(VIEW, run(f"{number}")) for number in range(4)]
     assert [each.keys for _, each in staggered(single, 2)] == [("0",), ("1",), ("2",), ("3",)]
+
+
+def test_a_picture_is_not_asked_by_two_at_once():
+    wishes = Wishes()
+    wishes.ask("one", 1.0, is_outdated=True)
+    assert wishes.next_to_ask(1.0) == "one"
+    wishes.ask("one", 2.0, is_outdated=True)  # something changed while it answers
+    assert (wishes.next_to_ask(3.0), wishes.next_time(), wishes.count()) == (None, math.inf, 0)
+    wishes.has_answered("one")
+    assert wishes.count() == 1
+    assert wishes.next_to_ask(3.0) == "one"

@@ -299,9 +299,17 @@ class Fetcher:
     def _next_work(self, now: float) -> Callable[[], None] | None:
         planner = self._traffic.wishes.next_to_ask(now)
         if planner is not None:
-            return planner.plan
+            return partial(self._hear, planner)
         flight = self._traffic.next_flight(now)
         return None if flight is None else partial(self._fly, flight)
+
+    def _hear(self, planner: Planner) -> None:
+        """Let a picture say what it wants."""
+        try:
+            planner.plan()
+        finally:
+            with self._state:
+                self._traffic.wishes.has_answered(planner)
 
     def _rest(self, now: float, until: float) -> None:
         """Sleep until something changes; who would be the first to be needed also watches the time."""

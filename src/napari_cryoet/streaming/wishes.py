@@ -101,7 +101,13 @@ class _Wish:
     keys: set[Hashable] = field(default_factory=set)
     served_at: float = 0.0
     ask_at: float | None = None  # when to ask what is wanted then
+    is_asked: bool = False  # by a thread just now
     is_outdated: bool = False  # nothing of it is sent before it was asked
+
+    @property
+    def asks_at(self) -> float:
+        """When to ask; never while that is being done: the older of two answers might come last, and count."""
+        return math.inf if self.ask_at is None or self.is_asked else self.ask_at
 
 
 class Wishes:
@@ -130,12 +136,17 @@ class Wishes:
             wish.ask_at = at
 
     def next_to_ask(self, now: float) -> Planner | None:
-        """A picture that is to be asked now, which is thereby noted as done."""
+        """A picture that is to be asked now, which is thereby noted as done; not again before it `has_answered`."""
         for wanter, wish in self._wishes.items():
-            if wish.ask_at is not None and wish.ask_at <= now:
-                wish.ask_at, wish.is_outdated = None, False
+            if wish.asks_at <= now:
+                wish.ask_at, wish.is_outdated, wish.is_asked = None, False, True
                 return self._planners[wanter]
         return None
+
+    def has_answered(self, wanter: Wanter) -> None:
+        """Note that a picture has said what it wants, and may be asked again."""
+        if (wish := self._wishes.get(wanter)) is not None:
+            wish.is_asked = False
 
     def drop(self, wanter: Wanter) -> None:
         """Forget a picture."""
@@ -154,11 +165,11 @@ class Wishes:
 
     def count(self) -> int:
         """How much there is to send or to ask."""
-        return sum(len(wish.runs) + (wish.ask_at is not None) for wish in self._wishes.values())
+        return sum(len(wish.runs) + (not math.isinf(wish.asks_at)) for wish in self._wishes.values())
 
     def next_time(self) -> float:
         """When somebody is to be asked next."""
-        return min((wish.ask_at for wish in self._wishes.values() if wish.ask_at is not None), default=math.inf)
+        return min((wish.asks_at for wish in self._wishes.values()), default=math.inf)
 
     def next(self, lowest: Priority) -> tuple[Priority, Run] | None:
         """The most important run that may be sent, not less important than ``lowest``; `pop` takes it out."""
