@@ -139,3 +139,22 @@ def test_one_value_for_all_takes_no_memory_of_its_own(traffic, memory):
     traffic.next_flight(0.0)
     traffic.finish(flight, {"a": np.broadcast_to(np.float32(1), (100, 100, 100))}, 1.0)
     assert "a" in memory  # 4 MB of it would be beyond the limit
+
+
+def test_a_line_that_waits_for_a_first_sight_holds_up_no_other(traffic):
+    traffic.line("far").bytes_per_s = 1.0
+    first = (Priority.FIRST_SIGHT, run_of(("image", "far, coarse"), line="far"))
+    traffic.wishes.set(Picture(), [first, (Priority.VIEW, run_of(("image", "far"), line="far"))])
+    assert names([traffic.next_flight(0.0)]) == ["far, coarse"]
+    traffic.wishes.set(Picture(), view_of("near 1", "near 2"))
+    assert names([traffic.next_flight(1.0), traffic.next_flight(2.0)]) == ["near 1", "near 2"]
+    assert traffic.next_flight(3.0) is None
+
+
+def test_a_line_that_is_full_ahead_holds_up_no_other(traffic):
+    traffic.line("far").bytes_per_s = 1.0
+    traffic.wishes.set(Picture(), [(Priority.AHEAD, run_of(("image", f"far {i}"), line="far")) for i in range(2)])
+    assert names([traffic.next_flight(0.0)]) == ["far 0"]
+    traffic.wishes.set(Picture(), [(Priority.AHEAD, run_of(("image", f"near {i}"), line="near")) for i in range(2)])
+    assert names([traffic.next_flight(1.0), traffic.next_flight(2.0)]) == ["near 0", "near 1"]
+    assert traffic.next_flight(3.0) is None

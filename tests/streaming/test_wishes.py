@@ -1,5 +1,6 @@
 """Wishes are served by importance, in turn among equals, and not while they are out of date."""
 
+import dataclasses
 import math
 
 from napari_cryoet.streaming.wishes import Priority, Run, Wishes, staggered
@@ -129,3 +130,13 @@ def test_a_picture_is_not_asked_by_two_at_once():
     wishes.has_answered("one")
     assert wishes.count() == 1
     assert wishes.next_to_ask(3.0) == "one"
+
+
+def test_what_comes_over_a_busy_line_is_passed_over():
+    wishes = Wishes()
+    far = dataclasses.replace(run("far"), line="busy")
+    wishes.set("one", [(VIEW, far)])
+    wishes.set("two", [(AHEAD, run("near"))])
+    assert wishes.next(BACKGROUND)[1].keys == ("far",)
+    assert wishes.next(BACKGROUND, {"busy"})[1].keys == ("near",)
+    assert wishes.next(VIEW, {"busy"}) is None

@@ -136,8 +136,12 @@ class Traffic:
         return flight or self._queue.popleft()
 
     def _next_wish(self, now: float, lowest: Priority) -> Flight | None:
-        """The most important run that some picture wants and that may be sent, in turn among equals."""
-        while (found := self.wishes.next(lowest)) is not None:
+        """The most important run that some picture wants and that may be sent, in turn among equals.
+
+        A line that can't take what is most important of it holds up nobody who uses another one.
+        """
+        busy: set[Hashable] = set()
+        while (found := self.wishes.next(lowest, busy)) is not None:
             priority, run = found
             keys = tuple(key for key in run.keys if key not in self.flights and key not in self._memory)
             if not keys:
@@ -147,9 +151,11 @@ class Traffic:
             on_line = [flight for flight in self.under_way if flight.is_on(run.line)]
             if priority >= Priority.AHEAD and not has_room_ahead(on_line, line, size_bytes):
                 line.filled(now)
-                return None
+                busy.add(run.line)
+                continue
             if priority == Priority.VIEW and would_delay_first_sight(on_line, line, size_bytes):
-                return None
+                busy.add(run.line)
+                continue
             self.wishes.pop(served_at=now)
             return self._register(run, keys, priority)
         return None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 
     from napari_cryoet.exceptions import CryoETError
 
@@ -171,10 +171,15 @@ class Wishes:
         """When somebody is to be asked next."""
         return min((wish.asks_at for wish in self._wishes.values()), default=math.inf)
 
-    def next(self, lowest: Priority) -> tuple[Priority, Run] | None:
-        """The most important run that may be sent, not less important than ``lowest``; `pop` takes it out."""
+    def next(self, lowest: Priority, busy: Collection[Hashable] = ()) -> tuple[Priority, Run] | None:
+        """The most important run that may be sent, not less important than ``lowest``; `pop` takes it out.
+
+        None whose line is ``busy``.
+        """
         ready = [
-            wish for wish in self._wishes.values() if wish.runs and not wish.is_outdated and wish.runs[0][0] <= lowest
+            wish
+            for wish in self._wishes.values()
+            if not wish.is_outdated and wish.runs and wish.runs[0][0] <= lowest and wish.runs[0][1].line not in busy
         ]
         if not ready:
             return None
