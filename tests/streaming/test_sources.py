@@ -191,6 +191,17 @@ def test_messages_tell_no_secret_of_an_address(tmp_path):
     assert "opensesame" not in "".join(told)
 
 
+def test_a_folder_that_is_gone_with_its_drive_is_an_error_and_its_files_are_not_missing(tmp_path):
+    write_pyramid(tmp_path / "a.zarr", np.ones((3, 4, 5), "f4"), 10.0)
+    pyramid = open_pyramid(tmp_path / "a.zarr")
+    os.rename(tmp_path / "a.zarr", tmp_path / "elsewhere.zarr")
+    for _ in range(2):
+        with pytest.raises(StreamError, match="isn't there any more"):
+            pyramid.read(0)
+    os.rename(tmp_path / "elsewhere.zarr", tmp_path / "a.zarr")
+    assert np.all(pyramid.read(0) == 1)
+
+
 def test_a_source_may_be_one_file(tmp_path):
     (tmp_path / "x").write_bytes(b"123")
     assert open_source(tmp_path / "x").read("", start=1).content == b"23"

@@ -29,6 +29,7 @@ _CHANGED_STATUS = 412
 _SUFFIX_REFUSED = {200, 206, 400, 416, 501}  # by servers that can't count from the end
 _BEYOND_END_STATUS = 416
 _CHANGED_HINT = "Try again once it doesn't change any more."
+_GONE_HINT = "Check the disk or the network drive that it is on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._was_there = False  # when something of it was read: a drive may be gone since, and nothing is missing then
         self._bytes_read = _Counter()
 
     @property
@@ -255,7 +257,9 @@ class FileSource:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise StreamError(f"{path} is no file.")
                 piece = _read_piece(file, start, length)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if key and self._was_there and not os.path.exists(self._path):
+                raise StreamError(f"{self._path} isn't there any more.", hint=_GONE_HINT) from error
             return None
         except IsADirectoryError as error:
             raise StreamError(f"{path} is a folder, not a file.") from error
@@ -263,6 +267,7 @@ class FileSource:
             raise StreamError(f"{path} could not be read ({error.strerror}).") from error
         if piece is None or version not in {None, piece.version}:
             raise ChangedError(f"{path} changed while it was read.", hint=_CHANGED_HINT)
+        self._was_there = True
         self._bytes_read.add(len(piece.content))
         return piece
 
