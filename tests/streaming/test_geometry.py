@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.streaming.geometry import box_slices, intersect, level_factors, make_grid, padded_shapes
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
@@ -113,3 +114,13 @@ def test_large_factors_are_not_padded_for():
 )
 def test_blocks_are_taken_together_within_a_chunk(shape, chunk, block, n, expected):
     assert make_grid(shape, chunk, block).taken_together(n) == expected
+
+
+def test_chunks_that_say_to_be_huge_are_no_more_work_than_what_is_in_them():
+    grid = make_grid((3, 5), (2**40, 2**40), (1, 4))
+    assert grid.borders == ((0, 1, 2, 3), (0, 4, 5))
+
+
+def test_more_blocks_than_anybody_needs_are_refused():
+    with pytest.raises(FormatError, match="too long"):
+        make_grid((2**40, 5), (2**40, 5), (1, 5))

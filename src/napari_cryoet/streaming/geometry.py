@@ -8,6 +8,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_cryoet.exceptions import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -17,6 +19,7 @@ Box = tuple[tuple[int, int], ...]
 BlockIndex = tuple[int, ...]
 
 _LARGEST_PADDING_FACTOR = 8
+_MOST_BLOCKS_ALONG_AN_AXIS = 2**21
 
 
 def box_shape(box: Box) -> tuple[int, ...]:
@@ -145,10 +148,16 @@ def make_grid(
     *,
     run_shape: tuple[int, ...] | None = None,
 ) -> Grid:
-    """Cut each chunk into blocks of a shape, smaller ones at the far end of a chunk where they don't fit in evenly."""
+    """Cut each chunk into blocks of a shape, smaller ones at the far end of a chunk where they don't fit in evenly.
+
+    FormatError where there would be more than anybody needs: chunks may say to be of any size.
+    """
     borders = []
     for size, chunk, block in zip(shape, chunk_shape, block_shape, strict=True):
-        starts = [start + inner for start in range(0, size, chunk) for inner in range(0, chunk, min(block, chunk))]
+        within = range(0, min(chunk, size), block)
+        if -(-size // chunk) * len(within) > _MOST_BLOCKS_ALONG_AN_AXIS:
+            raise FormatError(f"An axis of {size:,} voxels, to be read {block:,} at a time, is too long.")
+        starts = [start + inner for start in range(0, size, chunk) for inner in within]
         borders.append((*(start for start in starts if start < size), size))
     return Grid(tuple(borders), tuple(chunk_shape), run_shape)
 
