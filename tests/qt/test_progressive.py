@@ -639,3 +639,16 @@ def test_news_of_a_layer_that_others_had_drawn_along_is_drawn_too(qtbot, monkeyp
     progressive.shared_redraws.redraw()  # another's timer was first
     with qtbot.waitSignal(status.changed):
         status._wake()
+
+
+@pytest.mark.usefixtures("qtbot")
+def test_news_that_came_within_the_same_tick_of_the_clock_as_a_picture_are_drawn(monkeypatch):
+    layer, drawn = Image(noise()), []
+    status = StreamStatus(layer, None)
+    monkeypatch.setattr(layer, "refresh", lambda **_options: drawn.append(True))
+    status._sliced_at = status._woken_at = 1.0  # where the clock ticks 64 times a second
+    status.redraw()
+    assert drawn
+    status._sliced_at = 2.0
+    status.redraw()
+    assert len(drawn) == 1

@@ -156,7 +156,7 @@ class StreamStatus(QObject):
         layer = self._layer()
         if layer is None:
             return False
-        is_due = self._woken_at > self._sliced_at  # else napari has sliced it meanwhile, for a step of the slider
+        is_due = self._woken_at >= self._sliced_at  # else napari has sliced it meanwhile, for a step; clocks tick
         if is_due:
             self._is_redrawing = True
             try:
