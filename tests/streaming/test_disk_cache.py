@@ -352,6 +352,20 @@ def test_what_comes_while_no_thread_can_be_had_is_written_later(folder, monkeypa
     assert (find(cache, "a"), find(cache, "b")) == (b"early", b"late")
 
 
+def test_who_waits_for_what_no_thread_could_write_is_told_and_it_is_written_then(folder, monkeypatch):
+    cache = DiskCache(folder, MB)
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        put(cache, "a", 0, b"early", total=5)
+        assert not cache.flush()
+    assert cache.flush()
+    assert find(cache, "a") == b"early"
+
+
 def test_a_folder_that_cannot_be_made_means_no_cache_and_no_error(tmp_path):
     (tmp_path / "pixels").write_text("a file is in the way")
     cache = DiskCache(tmp_path / "pixels", MB)

@@ -255,14 +255,15 @@ class DiskCache:
         return Usage(size_bytes, self.limit_bytes, trees, self._writer.fault)
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
-        """Wait until all that waits is written; False if that takes too long."""
+        """Wait until all that waits is written; False if that takes too long, or nobody can do it."""
         return self._process != os.getpid() or self._writer.flush(timeout_s)
 
     def close(self) -> None:
         """Write what waits, and give the database up until something is asked for again."""
         self.flush()
-        with self._lock:
-            self._leave_index()
+        if self._process == os.getpid():  # else neither the lock nor the connection is ours
+            with self._lock:
+                self._leave_index()
 
     def clear(self) -> None:
         """Delete all that is kept; OSError where that can't be done."""

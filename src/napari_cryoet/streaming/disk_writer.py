@@ -91,11 +91,13 @@ class DiskWriter:
             self._call_thread()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that is queued is written, or dropped; False if that takes too long."""
+        """Wait until all that is queued is written, or dropped; False if that takes too long, or nobody can do it."""
         with self._state:
+            if self._is_waiting():
+                self._call_thread()
             self._is_urgent = True
             self._state.notify_all()
-            return self._state.wait_for(lambda: not self._is_running, timeout_s)
+            return self._state.wait_for(lambda: not self._is_running, timeout_s) and not self._is_waiting()
 
     def _call_thread(self) -> None:
         if self._is_running:
