@@ -1,5 +1,7 @@
 """What was packed as a whole comes out as it went in, and never as more than was expected."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,6 +99,27 @@ def test_a_zstandard_frame_that_does_not_say_its_size_is_unpacked():
 @given(st.integers(0, 70_000))
 def test_a_zstandard_frame_says_its_size(size):
     assert zstd_content_size(bytes(Zstd(1).encode(bytes(size)))) == size
+
+
+def test_several_zstandard_frames_belong_together_whatever_is_to_be_skipped_between():
+    skipped = bytes.fromhex("5a2a4d18 04000000") + b"note"
+    one, two = bytes(Zstd(1).encode(b"1" * 300_000)), bytes(Zstd(1, checksum=True).encode(bytes(range(250)) * 9))
+    content = b"1" * 300_000 + bytes(range(250)) * 9
+    for packed in (one + two, skipped + one + skipped + two, one + two + skipped):
+        assert zstd_content_size(packed) == len(content)
+        assert unpack(packed, ["zstd"], len(content)) == content
+        for damaged in (packed + one, packed + b"garbage", packed[:-5], packed[:100]):
+            with pytest.raises(FormatError):
+                unpack(damaged, ["zstd"], len(content))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 30))
+def test_whatever_looks_like_a_zstandard_frame_is_measured_or_refused(content, at):
+    frame = bytes(Zstd(1).encode(b"something"))
+    with contextlib.suppress(FormatError):
+        size = zstd_content_size(frame[:at] + content)
+        assert size is None or size >= 0
 
 
 def test_a_gzip_file_of_several_members_is_unpacked():

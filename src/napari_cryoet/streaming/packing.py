@@ -5,6 +5,7 @@ These are the compressors that zarr writers use beside Blosc. All else is left t
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,8 @@ Codec = Literal["blosc", "zstd", "gzip", "zlib", "crc32c"]
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_HEADER_BYTES = 18
+_ZSTD_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18.{4}", re.DOTALL)
+_ZSTD_ONE_BYTE = 1  # the kind of a block that is one byte many times
 _GZIP_OR_ZLIB_WINDOW = {"gzip": 31, "zlib": 15}
 _SLACK_BYTES = 2**16  # what a codec inside another one may add to content that doesn't compress
 
@@ -73,12 +76,12 @@ def _undo_blosc(content: Bytes, most: int) -> bytes:
 
 
 def _undo_zstd(content: Bytes, most: int, *, is_exact: bool) -> memoryview:
-    """A frame that doesn't say its size can be decoded only where the size is known."""
+    """Frames of which one doesn't say its size can be decoded only where the size of all is known."""
     from numcodecs.zstd import decompress
 
     size = zstd_content_size(content)
     if (size is None and not is_exact) or (size or 0) > most:
-        raise FormatError(f"Its Zstandard frame says {size} bytes instead of {most}.")
+        raise FormatError(f"Its Zstandard frames say {size} bytes instead of {most}.")
     unpacked = bytearray(most if size is None else size)
     try:
         if unpacked:
@@ -89,14 +92,28 @@ def _undo_zstd(content: Bytes, most: int, *, is_exact: bool) -> memoryview:
 
 
 def zstd_content_size(content: Bytes) -> int | None:
-    """How many bytes a Zstandard frame says that it holds, None where it doesn't say (RFC 8878, 3.1.1.1).
+    """How many bytes Zstandard frames say that they hold together, None where one doesn't say (RFC 8878, 3.1).
 
     Raises
     ------
     FormatError
-        If it is no such frame.
+        If there is anything else.
     """
+    rest, total = memoryview(content), 0
+    while True:
+        size, length = _zstd_frame(rest)
+        if size is None:
+            return None
+        total, rest = total + size, rest[length:]
+        if not rest:
+            return total
+
+
+def _zstd_frame(content: memoryview) -> tuple[int | None, int]:
+    """What the first frame says of the size of its content, and how long it is itself where it says something."""
     head = bytes(content[:_ZSTD_HEADER_BYTES])
+    if _ZSTD_SKIPPED.match(head):
+        return 0, 8 + int.from_bytes(head[4:8], "little")
     if head[:4] != _ZSTD_MAGIC or len(head) < 6:
         raise FormatError("It is not a Zstandard frame.")
     descriptor = head[4]
@@ -104,11 +121,24 @@ def zstd_content_size(content: Bytes) -> int | None:
     size_bytes = {0: int(is_single_segment), 1: 2, 2: 4, 3: 8}[descriptor >> 6]
     start = 5 + (not is_single_segment) + (0, 1, 2, 4)[descriptor & 3]
     if not size_bytes:
-        return None
+        return None, 0
     field = head[start : start + size_bytes]
     if len(field) < size_bytes:
         raise FormatError("Its Zstandard frame is cut short.")
-    return int.from_bytes(field, "little") + (256 if size_bytes == 2 else 0)
+    size = int.from_bytes(field, "little") + (256 if size_bytes == 2 else 0)
+    return size, _zstd_length(content, start + size_bytes)
+
+
+def _zstd_length(content: memoryview, header_bytes: int) -> int:
+    """How long the first frame is: a chain of blocks, each behind three bytes, and perhaps a checksum."""
+    position, is_last = header_bytes, False
+    while not is_last:
+        block = int.from_bytes(content[position : position + 3], "little")
+        is_last, kind, size = bool(block & 1), block >> 1 & 3, block >> 3
+        position += 3 + (1 if kind == _ZSTD_ONE_BYTE else size)
+        if position > len(content):
+            raise FormatError("Its Zstandard frame is cut short.")
+    return position + 4 * bool(content[4] & 4)
 
 
 def _undo_deflate(content: Bytes, most: int, window: int) -> bytes:
