@@ -24,7 +24,7 @@ from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
-from napari_cryoet._qt.stream_state import StreamState
+from napari_cryoet._qt.stream_state import Speed, StreamState
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.policy import shared_policy
@@ -59,7 +59,7 @@ class StreamStatus(QObject):
         super().__init__()
         self._layer = weakref.ref(layer)
         self._display = display
-        self._speed = _Speed()
+        self._speed = Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
         self._is_redrawing = False
         self._view: int | None = None
@@ -384,18 +384,3 @@ def _weak_call(owner: QObject, method: str) -> Callable[[], None]:
             getattr(alive, method)()
 
     return call
-
-
-class _Speed:
-    """Bytes a second over the last second or so."""
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, int]] = []
-
-    def at(self, bytes_read: int) -> float:
-        """The speed now, given how many bytes there have been."""
-        now = time.monotonic()
-        self._samples = [(at, count) for at, count in self._samples if now - at <= 1.5]
-        self._samples.append((now, bytes_read))
-        first_at, first_count = self._samples[0]
-        return (bytes_read - first_count) / (now - first_at) if now - first_at > 0.1 else 0.0

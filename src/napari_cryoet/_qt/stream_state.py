@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,3 +52,18 @@ class StreamState:
     error: CryoETError | None = None
     is_stopped: bool = False
     as_of: datetime | None = None
+
+
+class Speed:
+    """Bytes a second over the last second or so."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, int]] = []
+
+    def at(self, bytes_read: int) -> float:
+        """The speed now, given how many bytes there have been."""
+        now = time.monotonic()
+        self._samples = [(at, count) for at, count in self._samples if now - at <= 1.5]
+        self._samples.append((now, bytes_read))
+        first_at, first_count = self._samples[0]
+        return (bytes_read - first_count) / (now - first_at) if now - first_at > 0.1 else 0.0
