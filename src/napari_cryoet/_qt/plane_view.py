@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -17,12 +16,12 @@ from napari_cryoet._qt.crosshair import CrosshairOverlay, remove_crosshair, show
 from napari_cryoet._qt.dock import COMMAND_KEYS
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
+from napari_cryoet._qt.plane_controls import PlaneControls
 from napari_cryoet._qt.planes import AXIS_NAMES, Plane, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
 from napari_cryoet._qt.sliders import move_sliders
 from napari_cryoet._qt.timers import single_shot
 
-_ZOOM_PER_NOTCH: Final = 1.15
 _FILLED: Final = 0.96
 _DRAG_MS: Final = 200  # a dock that is dragged may be in several windows before it comes to rest
 
@@ -43,6 +42,9 @@ class PlaneView(QWidget):
         super().__init__(parent)
         self.plane = plane
         self._main, self._cursor = main, cursor
+        self._controls = PlaneControls(plane, main, cursor, self)
+        self._controls.camera_moved.connect(self._on_camera)
+        self._controls.fit_requested.connect(self.fit_requested)
         self.model = self._make_model()
         self.mirrors: list[Mirror] = []
         self.qt_viewer: QtViewer | None = None
@@ -98,10 +100,7 @@ class PlaneView(QWidget):
     def _make_model(self) -> ViewerModel:
         model = ViewerModel(title=self.plane.name)
         model.theme = self._main.theme
-        model.mouse_drag_callbacks[:] = [self._on_drag]
-        model.mouse_double_click_callbacks.clear()
-        model.mouse_wheel_callbacks[:] = [self._on_wheel]
-        model.scene.camera.mouse_pan = model.scene.camera.mouse_zoom = False
+        self._controls.take_over(model)
         return model
 
     def _open_canvas(self) -> None:
@@ -232,31 +231,9 @@ class PlaneView(QWidget):
         self._fit_again.start()  # the canvas has its new size only then
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Arrows move the cursor in the plane, Page up and down across it; plus and minus zoom, Home fits."""
-        if event is None or event.modifiers() & COMMAND_KEYS:
+        """Some keys move the cursor, or the view."""
+        if event is None or event.modifiers() & COMMAND_KEYS or not self._controls.press(event):
             super().keyPressEvent(event)
-            return
-        match event.key():
-            case Qt.Key.Key_Left:
-                self._step(self.plane.right, -1)
-            case Qt.Key.Key_Right:
-                self._step(self.plane.right, 1)
-            case Qt.Key.Key_Up:
-                self._step(self.plane.down, -1)
-            case Qt.Key.Key_Down:
-                self._step(self.plane.down, 1)
-            case Qt.Key.Key_PageUp:
-                self._step(self.plane.across, -1)
-            case Qt.Key.Key_PageDown:
-                self._step(self.plane.across, 1)
-            case Qt.Key.Key_Plus | Qt.Key.Key_Equal:
-                self._zoom(_ZOOM_PER_NOTCH, self._cursor.position)
-            case Qt.Key.Key_Minus:
-                self._zoom(1 / _ZOOM_PER_NOTCH, self._cursor.position)
-            case Qt.Key.Key_Home:
-                self.fit_requested.emit()
-            case _:
-                super().keyPressEvent(event)
 
     # layers
 
@@ -336,57 +313,6 @@ class PlaneView(QWidget):
             margins = list(getattr(dims, side))
             margins[across] = getattr(main, side)[main.not_displayed[-1]]
             setattr(dims, side, tuple(margins))
-
-    # mouse
-
-    def _on_drag(self, _model: ViewerModel, event: Any) -> Iterator[None]:
-        pans = event.button in (2, 3) or "Shift" in event.modifiers
-        last = np.asarray(event.pos, float)
-        if not pans:
-            self._point_at(event)
-        yield
-        while event.type == "mouse_move":
-            if pans:
-                now = np.asarray(event.pos, float)
-                self._pan(now - last)
-                last = now
-            else:
-                self._point_at(event)
-            yield
-
-    def _on_wheel(self, _model: ViewerModel, event: Any) -> None:
-        notches = float(event.delta[1])
-        if "Control" in event.modifiers:
-            self._zoom(_ZOOM_PER_NOTCH**notches, event.position)
-        elif notches:
-            self._step(self.plane.across, -1 if notches > 0 else 1)
-
-    def _point_at(self, event: Any) -> None:
-        self._move_cursor({axis: event.position[axis] for axis in (self.plane.down, self.plane.right)})
-
-    def _step(self, axis: int, count: int) -> None:
-        dims = self._main.dims
-        step = dims.range[dims.ndim + axis].step
-        self._move_cursor({axis: self._cursor.position[axis] + count * step})
-
-    def _move_cursor(self, places: dict[int, float]) -> None:
-        ndim = self._main.dims.ndim
-        self._cursor.move_to({ndim + axis: place for axis, place in places.items()})
-
-    def _pan(self, moved_px: np.ndarray) -> None:
-        camera = self.model.scene.camera
-        _, down, right = camera.center
-        camera.center = (0.0, down - moved_px[1] / camera.zoom, right - moved_px[0] / camera.zoom)
-        self._on_camera()
-
-    def _zoom(self, factor: float, around: tuple[float, ...]) -> None:
-        """Zoom so that what is below the mouse stays there."""
-        camera = self.model.scene.camera
-        _, down, right = camera.center
-        at_down, at_right = around[self.plane.down], around[self.plane.right]
-        camera.center = (0.0, at_down + (down - at_down) / factor, at_right + (right - at_right) / factor)
-        camera.zoom = camera.zoom * factor
-        self._on_camera()
 
     def _on_camera(self) -> None:
         self._is_fitted = False
