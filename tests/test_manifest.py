@@ -105,6 +105,16 @@ def test_points_that_are_selected_with_arrows_are_saved_too(plugins, suffix):
     assert plugins.get_writer(f"picks{suffix}", ["points", "points"], "napari-cryoet")[0] is None
 
 
+@pytest.mark.parametrize(
+    "layers", [["points", "points"], ["points", "vectors", "points"], ["points", "labels"], ["labels"] * 2 + ["points"]]
+)
+def test_several_layers_of_picks_and_masks_go_into_a_folder(plugins, layers):
+    writer, path = plugins.get_writer("all", layers, "napari-cryoet")
+
+    assert (writer.command, path) == ("napari-cryoet.write_folder", "all")
+    assert plugins.get_writer("all", [*layers, "image"], "napari-cryoet")[0] is None
+
+
 @pytest.mark.parametrize("suffix", [".zarr", ".mrc"])
 def test_labels_are_saved_as_masks(plugins, suffix):
     assert plugins.get_writer(f"mask{suffix}", ["labels"], "napari-cryoet")[0].command == "napari-cryoet.write_labels"

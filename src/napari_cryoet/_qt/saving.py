@@ -1,10 +1,12 @@
 """What napari's *Save as…* calls for points and labels: it writes picks and masks, and says what isn't in the file.
 
-napari has asked before it replaces a file. Folders, which OME-Zarr is, are never replaced from here.
+napari has asked before it replaces a file. Folders, which OME-Zarr is, are never replaced from here. Several layers at
+once are written by `saving_folder`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,12 +23,15 @@ from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.mask_files import TITLES as MASK_TITLES
-from napari_cryoet.mask_files import write_mask
+from napari_cryoet.mask_files import WrittenMask, write_mask
 from napari_cryoet.pick_files import Written, write_picks
-from napari_cryoet.pick_formats import TITLES, format_for, losses, missing_for
+from napari_cryoet.pick_formats import TITLES, PickFormat, format_for, losses, missing_for
+from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 from napari_cryoet.streaming.pyramid import pyramid_of
 
+#: That a layer lies elsewhere than its file says.
+MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
 #: What of a layer says where its points are and what is known of them.
 _MEANT: Final = (
     "name",
@@ -40,7 +45,6 @@ _MEANT: Final = (
     "units",
     "axis_labels",
 )
-_MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
 _IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
 
 
@@ -54,6 +58,22 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     data, meta
         The layer, as napari hands it to writers.
     """
+    picks = picks_in(data, meta)
+    name = format_for(path, picks)
+    if not may_write(Path(path).name, losses_to_say(picks, name)):
+        show_info("Nothing was written.")
+        return []
+    return _told(wait_for(partial(write_picks, picks, path, format=name, overwrite=True)))
+
+
+def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
+    """The picks of a Points layer as napari hands it to writers.
+
+    Raises
+    ------
+    SaveError
+        If it has other than three axes, or is rotated or sheared.
+    """
     # nothing of how it looks, which napari doesn't always take back after features were edited in place
     layer = Points(data, **{name: meta[name] for name in _MEANT if name in meta})
     try:
@@ -62,12 +82,12 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         raise SaveError(f"This layer can't be written as picks: {error}.") from error
     if picks.spacing_angstrom is None:  # the window takes it on in a moment, which a script doesn't wait for
         picks = picks.changed(spacing_angstrom=spacing_angstrom_of(layer))
-    name = format_for(path, picks)
-    lost = [] if missing_for(picks, name) else [said for said in losses(picks, name) if SUFFIX not in said]
-    if not may_write(Path(path).name, lost):
-        show_info("Nothing was written.")
-        return []
-    return _told(wait_for(partial(write_picks, picks, path, format=name, overwrite=True)))
+    return picks
+
+
+def losses_to_say(picks: Picks, name: PickFormat) -> list[str]:
+    """What neither a file nor what stands beside it will hold; nothing where it can't be written at all."""
+    return [] if missing_for(picks, name) else [said for said in losses(picks, name) if SUFFIX not in said]
 
 
 def write_points_with_arrows(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
@@ -85,14 +105,19 @@ def write_points_with_arrows(path: str, layers: list[tuple[Any, dict[str, Any], 
     SaveError
         If there are vectors that don't show picks, and would be lost.
     """
+    refuse_other_vectors(layers)
+    ((data, meta, _),) = (layer for layer in layers if layer[2] == "points")
+    return write_points(path, data, meta)
+
+
+def refuse_other_vectors(layers: list[tuple[Any, dict[str, Any], str]]) -> None:
+    """Raise `SaveError` for vectors that don't show picks."""
     for _, meta, kind in layers:
         if kind == "vectors" and PICKS_KEY not in meta.get("metadata", {}):
             raise SaveError(
                 f"The vectors of the layer {meta.get('name', '')} are no picks' arrows; no file of picks holds them.",
                 hint="Select only the picks.",
             )
-    ((data, meta, _),) = (layer for layer in layers if layer[2] == "points")
-    return write_points(path, data, meta)
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -104,32 +129,13 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If the layer says no voxel spacing in a unit of length, is rotated or sheared, or its values don't fit the
         format.
     """
-    spacing = spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
-    if spacing is None:
-        raise SaveError(
-            f"The layer {meta.get('name', '')} doesn't say how wide its voxels are.",
-            hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
-        )
-    if not _is_straight(meta):
-        raise SaveError(f"The layer {meta.get('name', '')} is rotated or sheared in the viewer, and a mask can't be.")
-    if not may_write(Path(path).name, [_MOVED] if np.any(meta.get("translate", 0)) else []):
+    write = mask_writer(data, meta)
+    if not may_write(Path(path).name, [MOVED] if is_moved(meta) else []):
         show_info("Nothing was written.")
         return []
-    about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
-    is_of_source = not about or pyramid_of(data) is not None
     try:
         made = wait_with_stop(
-            lambda progress, stop: write_mask(
-                finest_of(data),
-                path,
-                spacing_angstrom=spacing,
-                about=about,
-                alignment_id=about.get("alignment_id"),
-                edits=() if is_of_source else [_IN_MEMORY],
-                overwrite=not Path(path).is_dir(),
-                progress=progress,
-                stop=stop,
-            ),
+            lambda progress, stop: write(Path(path), overwrite=not Path(path).is_dir(), progress=progress, stop=stop),
             "Save mask",
             f"Writing {Path(path).name}",
         )
@@ -138,11 +144,44 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         return []
     kind = "instances" if made.is_instances else "mask"
     said = f"Wrote {made.path.name} ({MASK_TITLES[made.format]}, {kind}, {made.dtype})."
-    if np.any(meta.get("translate", 0)):
-        show_warning(f"{said}\n{_MOVED}")
+    if is_moved(meta):
+        show_warning(f"{said}\n{MOVED}")
     else:
         show_info(said)
     return [str(path) for path in (made.path, made.provenance_path) if path is not None]
+
+
+def mask_writer(data: Any, meta: dict[str, Any]) -> Callable[..., WrittenMask]:
+    """`write_mask` for a Labels layer as napari hands it to writers; what is left to say is where to, and how.
+
+    Raises
+    ------
+    SaveError
+        If the layer says no voxel spacing in a unit of length, or is rotated or sheared.
+    """
+    spacing = spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
+    if spacing is None:
+        raise SaveError(
+            f"The layer {meta.get('name', '')} doesn't say how wide its voxels are.",
+            hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
+        )
+    if not _is_straight(meta):
+        raise SaveError(f"The layer {meta.get('name', '')} is rotated or sheared in the viewer, and a mask can't be.")
+    about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
+    is_of_source = not about or pyramid_of(data) is not None
+    return partial(
+        write_mask,
+        finest_of(data),
+        spacing_angstrom=spacing,
+        about=about,
+        alignment_id=about.get("alignment_id"),
+        edits=() if is_of_source else [_IN_MEMORY],
+    )
+
+
+def is_moved(meta: dict[str, Any]) -> bool:
+    """Whether a layer lies elsewhere than at the origin of the world."""
+    return bool(np.any(meta.get("translate", 0)))
 
 
 def finest_of(data: Any) -> Any:
