@@ -207,3 +207,18 @@ def test_a_file_that_says_its_voxel_spacing_is_taken_at_its_word_and_that_is_sai
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["b"]["spacing_angstrom"], found["true_positives"]) == (10.012, 1)
+
+
+def test_how_to_force_a_mask_whose_file_is_wrong_is_said(
+    two_files: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    mrcfile.write(tmp_path / "uneven.mrc", np.ones((9, 9, 9), np.int8), voxel_size=(7.5, 7.5, 9))
+    command = ["compare", two_files[0], str(tmp_path / "uneven.mrc")]
+
+    for spacing in ("10", "10,7.5"):
+        assert main([*command, "--spacing", spacing]) == 1
+        said = capsys.readouterr().err
+        assert "9, 7.5, 7.5" in said
+        assert "--spacing A,B, and --insist" in said
+    assert main([*command, "--spacing", "10,7.5", "--insist"]) == 0
+    assert "note on B: Its file says that voxels are 9, 7.5, 7.5 Å wide; 7.5 Å was taken." in capsys.readouterr().out

@@ -67,6 +67,17 @@ def _opened(
 def _open(
     options: argparse.Namespace, source: AnnotationFile | str, spacing: float | None, stop: threading.Event
 ) -> Picks | Mask:
+    """One side, or words that name what can be typed."""
+    try:
+        return _opened_side(options, source, spacing, stop)
+    except ComparisonError as error:
+        hint = "If the file is wrong, say the spacings of both, --spacing A,B, and --insist."
+        raise ComparisonError(error.message, hint=hint) from error
+
+
+def _opened_side(
+    options: argparse.Namespace, source: AnnotationFile | str, spacing: float | None, stop: threading.Event
+) -> Picks | Mask:
     """One side; a spacing that was said of both is only that of files that don't say theirs."""
     is_of_both = options.spacing is not None and len(options.spacing) == 1
     if is_of_both and isinstance(source, str) and inputs.is_volume(source):

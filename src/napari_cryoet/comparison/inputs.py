@@ -167,7 +167,11 @@ def _own_spacing(volume: Volume) -> float | None:
     if widths is None:
         return None
     if not all(math.isclose(width, widths[0], rel_tol=_WIDTHS_TOLERANCE) for width in widths):
-        raise ComparisonError("The voxels of this mask aren't as wide along all axes, so it can't be compared.")
+        said = ", ".join(f"{width:g}" for width in widths)
+        raise ComparisonError(
+            f"The voxels of this mask aren't as wide along all axes ({said} Å along z, y, x), so it can't be compared.",
+            hint="If the file is wrong, give the width of its voxels and insist on it.",
+        )
     return widths[0]
 
 
