@@ -67,6 +67,9 @@ def test_positions_that_count_from_the_middle_are_read_in_the_volumes_grid(
         read_picks(star)
     assert main(["check", str(star), str(files / "TS.mrc"), "--diameter", "80"]) == 0
     assert "They sit on density that stands out" in capsys.readouterr().out
+    # in ångström, whatever voxels somebody says the picks count in
+    assert main(["check", str(star), str(files / "TS.mrc"), "--diameter", "80", "--spacing", "33.3"]) == 0
+    assert "They sit on density that stands out" in capsys.readouterr().out
 
 
 def test_of_a_file_with_several_tomograms_one_is_chosen(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

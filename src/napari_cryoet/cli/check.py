@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import threading
 from contextlib import closing
 from dataclasses import replace
+from typing import Final
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.exceptions import CryoETError, FormatError, MissingContextError
@@ -15,6 +17,9 @@ from napari_cryoet.pick_files import read_in_own_grid, read_picks
 from napari_cryoet.pick_formats import format_of_name
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
+
+#: Of widths that headers keep as rounded lengths of the whole volume.
+_SAME_WIDTH: Final = 1e-3
 
 
 def check(options: argparse.Namespace) -> int:
@@ -49,9 +54,15 @@ def _read(options: argparse.Namespace, volume: Volume) -> Picks:
         spacing_zyx = volume.spacing_angstrom
         if "tomogram" in error.missing:
             raise CryoETError(error.message, hint="Say --tomogram NAME.") from error
-        if spacing_zyx is None or spacing_angstrom not in (None, spacing_zyx[0]):
+        if spacing_zyx is None or not _are_cubes(spacing_zyx):
             raise
+        # what counts from the centre is in ångström: whichever voxels are taken, the places are the same
         return read_picks(path, spacing_angstrom=spacing_zyx[0], shape_zyx=volume.shape_zyx, tomogram=tomogram)
+
+
+def _are_cubes(spacing_zyx: tuple[float, float, float]) -> bool:
+    """Whether voxels are as wide along all axes, as far as headers keep that."""
+    return all(math.isclose(width, spacing_zyx[0], rel_tol=_SAME_WIDTH) for width in spacing_zyx)
 
 
 def _open(options: argparse.Namespace, stop: threading.Event) -> Volume:
