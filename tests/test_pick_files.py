@@ -624,3 +624,24 @@ def test_ids_below_dynamos_first_tag_come_back(tmp_path, least):
     picks = Picks([[1.0, 2.0, 3.0]], 10.0, ids=[least])
 
     assert read_picks(written(picks, tmp_path, "dynamo")).ids.tolist() == [least]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("ids", [[-(2**63)], [2**63 - 1], [2**62 + 1]])
+def test_no_file_is_written_whose_ids_it_couldnt_be_read_with(tmp_path, name, ids):
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, ids=ids, shape_zyx=(9, 9, 9))
+
+    if name in {"dynamo", "copick"}:  # which count them anew, and say so
+        assert read_picks(written(picks, tmp_path, name)).ids.tolist() == [0]
+        return
+    with pytest.raises(SaveError, match="ids beyond 2\\^62"):
+        written(picks, tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_beyond_all_others_is_refused_in_ndjson_too(tmp_path):
+    line = '{"type": "point", "location": {"x": 1, "y": 2, "z": 3}, "pick_id": 9223372036854775807}\n'
+    (tmp_path / "a.ndjson").write_text(line)
+
+    with pytest.raises(FormatError, match=r"a\.ndjson can't be used: it has a pick with the id 9223372036854775807"):
+        read_picks(tmp_path / "a.ndjson")

@@ -22,12 +22,12 @@ from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.expecting import expect, expect_choice, expect_number, local_path
 from napari_cryoet.export_notes import grid_of, read_notes
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
+from napari_cryoet.formats.column_types import as_kind, empty_column
 from napari_cryoet.formats.exchange import (
     Context,
-    as_kind,
-    empty_column,
     listed,
     refuse_unreadable,
+    refuse_unusable_ids,
 )
 from napari_cryoet.pick_formats import (
     FORMATS,
@@ -207,7 +207,10 @@ def _read_ndjson(path: Path, context: Context) -> Picks:
     features = dict(picks.features)
     ids = features.pop(ndjson.PICK_ID, None)
     has_ids = ids is not None and ids.dtype.kind == "i" and len(np.unique(ids)) == len(ids)
-    return replace(picks, features=features, ids=ids) if has_ids else picks
+    if not has_ids:  # a column of somebody else's
+        return picks
+    refuse_unusable_ids(path, ids)
+    return replace(picks, features=features, ids=ids)
 
 
 def _of_layout(path: Path, wanted: Context) -> Context:

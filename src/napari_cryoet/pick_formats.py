@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
-from napari_cryoet.formats.exchange import are_all_missing, listed, turned_into_texts
+from napari_cryoet.formats.column_types import are_all_missing, turned_into_texts
+from napari_cryoet.formats.exchange import listed
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,8 @@ from napari_cryoet import provenance
 from napari_cryoet.exceptions import MissingContextError, SaveError
 from napari_cryoet.expecting import expect, expect_choice, local_path
 from napari_cryoet.formats import copick, dynamo, ndjson, star_writing, tables
-from napari_cryoet.formats.exchange import are_all_missing, kinds_of, plain_columns
+from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns
+from napari_cryoet.formats.exchange import are_endless
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
@@ -35,6 +36,9 @@ from napari_cryoet.pick_formats import (
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import path_beside, remove_beside, written_with_provenance
 from napari_cryoet.whole_files import written_whole
+
+#: What counts picks anew where their ids are too far from 0.
+_WITHOUT_FAR_IDS: Final = frozenset({"dynamo", "copick"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ def write_picks(
     name = format or format_for(path, picks)
     _refuse_misleading(path, name)
     _refuse_incomplete(picks, name)
+    _refuse_endless_ids(picks, name)
     said = losses(picks, name)
     picks = picks.changed(features=plain_columns(picks.features))
     notes = provenance.of_export(
@@ -197,6 +202,15 @@ def _refuse_misleading(path: Path, name: PickFormat) -> None:
     if other is not None and SUFFIXES[other] != SUFFIXES[name]:
         raise SaveError(
             f"{path.name} has the name of another format than {TITLES[name]}.", hint=f"Let it end in {SUFFIXES[name]}."
+        )
+
+
+def _refuse_endless_ids(picks: Picks, name: PickFormat) -> None:
+    """A file with ids that no file is read with could not be opened again."""
+    if name not in _WITHOUT_FAR_IDS and are_endless(picks.ids):
+        raise SaveError(
+            f"{TITLES[name]} can't be written with ids beyond 2^62, which these picks have.",
+            hint="Number the picks anew, as with picks.changed(ids=range(len(picks))).",
         )
 
 

@@ -230,3 +230,10 @@ def test_names_that_are_no_text_are_read_all_the_same(tmp_path):
         except SaveError:
             pytest.skip("this disk takes names of text only")
         assert len(read_picks(path)) == 3
+
+
+def test_a_name_of_a_column_may_have_a_line_feed_that_makes_the_rest_of_it_look_like_a_row(tmp_path):
+    picks = read_picks(csv(tmp_path, 'z_voxel,y_voxel,x_voxel,"by\n1,2,3,me"\n4,5,6,you\n'))
+
+    assert picks.points_zyx.tolist() == [[4, 5, 6]]
+    assert list(picks.features) == ["by\n1,2,3,me"]

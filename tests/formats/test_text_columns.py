@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.formats import exchange
-from napari_cryoet.formats.exchange import numbers_in, typed
+from napari_cryoet.formats.column_types import numbers_in, typed
 from napari_cryoet.formats.text_columns import in_quotes, read_separated, rows_as_text, texts_of, wholes
 
 SPELLINGS = ["0", "-0", "7", "+7", "007", "-012", "0x1F", "12345678901234567890", "1_000", "", " 3", "3 ", "1."]

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_unreadable, shortened
+from napari_cryoet.formats.column_types import shortened
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_unreadable
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who we are where nobody says; session 0 is copick's for picks that a tool made.

@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.column_types import numbers_in
 from napari_cryoet.formats.eulers import angles_of, matrices_of
 from napari_cryoet.formats.exchange import (
     Context,
+    are_endless,
     checked_picks,
     choose_tomogram,
     listed,
-    numbers_in,
     orientations_of,
     refuse_unreadable,
     rotation_losses,
@@ -142,10 +143,10 @@ def losses(picks: Picks) -> list[str]:
     for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
         if column is not None and len(column) and not column.any():
             said.append(f"All {what} are 0, which is what a table says where there are none.")
-    if picks.instance_ids is not None and (np.abs(picks.instance_ids) > _LARGEST_EXACT).any():
+    if picks.instance_ids is not None and _is_beyond_reals(picks.instance_ids):
         said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
-    if len(picks) and int(picks.ids.max()) + _tag_offset(picks) >= _LARGEST_EXACT:
+    if not _can_be_tags(picks.ids):
         said.append("The picks' own ids are beyond 2^53, which tags can't be: the picks are counted anew.")
     if len(picks):
         said.append(
@@ -188,12 +189,13 @@ def _taken_by(picks: Picks) -> frozenset[str]:
 def write_table(picks: Picks, path: Path) -> int:
     """Write a table of 42 columns; gives what was added to ids, since tags start at 1."""
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
-    offset = _tag_offset(picks)
+    ids = picks.ids if _can_be_tags(picks.ids) else np.arange(len(picks))
+    offset = _tag_offset(ids)
     orientations = orientations_of(picks)
     angles = np.zeros((len(picks), 3)) if orientations is None else angles_of(orientations.matrices_xyz, "dynamo")
     number = picks.about.get(_TOMOGRAM_NUMBER)
     is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**53
-    columns: dict[str, Any] = {"tag": picks.ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
+    columns: dict[str, Any] = {"tag": ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
     columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
     columns |= dict(zip(ANGLES, angles.T, strict=True))
     if picks.scores is not None:
@@ -213,10 +215,14 @@ def write_table(picks: Picks, path: Path) -> int:
     return offset
 
 
-def _tag_offset(picks: Picks) -> int:
+def _tag_offset(ids: NDArray[np.int64]) -> int:
     """What has to be added to ids so that tags start at 1."""
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
-    return max(0, 1 - int(picks.ids.min(initial=1)))
+    return max(0, 1 - int(ids.min(initial=1)))
+
+
+def _can_be_tags(ids: NDArray[np.int64]) -> bool:
+    """Whether what is added leaves them numbers that reals of 64 bits tell apart."""
+    return not len(ids) or (not are_endless(ids) and int(ids.max()) + _tag_offset(ids) < _LARGEST_EXACT)
 
 
 def _is_said(name: str, column: NDArray[Any]) -> NDArray[np.bool_]:

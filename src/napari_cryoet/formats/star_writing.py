@@ -15,9 +15,11 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.formats.column_types import typed
 from napari_cryoet.formats.eulers import angles_of
-from napari_cryoet.formats.exchange import MAX_FILE_BYTES, orientations_of, rotation_losses, typed
-from napari_cryoet.formats.star import (
+from napari_cryoet.formats.exchange import MAX_FILE_BYTES, orientations_of, rotation_losses
+from napari_cryoet.formats.star import PROJECT
+from napari_cryoet.formats.star_labels import (
     ANGLES,
     CENTRED,
     GROUP,
@@ -27,7 +29,6 @@ from napari_cryoet.formats.star import (
     PICK_ID,
     PIXEL_SIZES,
     PIXELS,
-    PROJECT,
     SCORES,
     TOMOGRAM_NAMES,
 )

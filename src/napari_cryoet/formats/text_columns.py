@@ -161,7 +161,7 @@ def wholes(texts: pa.ChunkedArray) -> NDArray[np.int64] | None:
 
 
 def typed(texts: pa.ChunkedArray, one_by_one: Callable[[list[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """As `exchange.typed`, which is ``one_by_one``."""
+    """As `column_types.typed`, which is ``one_by_one``."""
     import pyarrow.compute as pc
 
     if len(texts) and len(texts) > _given(texts).null_count:

@@ -1,0 +1,26 @@
+"""The labels of RELION's STAR files that say where and how particles lie, and ours beside them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PIXELS: Final = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+CENTRED: Final = ("rlnCenteredCoordinateXAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateZAngst")
+ANGLES: Final = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+SUBTOMOGRAM_ANGLES: Final = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
+PRIORS: Final = ("rlnAngleRotPrior", "rlnAngleTiltPrior", "rlnAnglePsiPrior")
+SHIFTS_ANGSTROM: Final = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
+SHIFTS_PIXELS: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
+SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
+TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
+PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
+#: The first that a file has is the score: RELION's own, then those of pytom-match-pick.
+SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
+GROUP: Final = "rlnOpticsGroup"
+PICK_ID, INSTANCE_ID, IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
+
+#: What other columns of a file can't be called, since these say where and how a particle lies.
+OWN: Final = frozenset(
+    {*PIXELS, *CENTRED, *ANGLES, *SUBTOMOGRAM_ANGLES, *SHIFTS_ANGSTROM, *SHIFTS_PIXELS, *SIZES, *PIXEL_SIZES}
+    | {GROUP, PICK_ID, INSTANCE_ID, IS_ORIENTED}
+)
