@@ -115,6 +115,7 @@ def test_a_table_gets_the_name_that_was_asked_for(tmp_path, name):
         ({"ids": [2**60]}, "own ids are beyond 2^53"),
         ({"ids": [-(2**63)]}, "own ids are beyond 2^53"),
         ({"instance_ids": [-(2**63)]}, "last digits"),
+        ({"instance_ids": [2**63 - 1]}, "a column called reg"),
         ({"features": {"npar": np.array([0])}}, "read back as none: npar"),
         ({"features": {"aligned_value": np.array([1.0])}}, "read back as none: aligned_value"),
         ({"features": {"npar": np.array([2**53 + 1])}}, "last digits, in npar"),

@@ -502,3 +502,13 @@ def test_rows_are_counted_as_the_file_has_them_whichever_tomogram_is_read(tmp_pa
     assert len(read(path, Context(tomogram="TS_1"))) == 1
     with pytest.raises(FormatError, match="row 3 has no finite position along y"):
         read(path, Context(tomogram="TS_2"))
+
+
+def test_a_column_that_is_called_like_those_that_get_another_name_comes_back(tmp_path):
+    columns = {name: np.array([number]) for number, name in enumerate(["_a", "#b", "napariCryoetColumn0"])}
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, features=columns)
+    found = read_picks(write_picks(picks, tmp_path / "a.star").path)
+
+    assert {name: column.tolist() for name, column in found.features.items()} == {
+        name: column.tolist() for name, column in columns.items()
+    }

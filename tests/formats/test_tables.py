@@ -237,3 +237,28 @@ def test_a_name_of_a_column_may_have_a_line_feed_that_makes_the_rest_of_it_look_
 
     assert picks.points_zyx.tolist() == [[4, 5, 6]]
     assert list(picks.features) == ["by\n1,2,3,me"]
+
+
+def test_names_of_columns_come_back_whatever_they_are(tmp_path):
+    names = ["line\nbreak", "", "Unnamed: 4", "a,b", 'a"b']
+    picks = Picks([[1.0, 2.0, 3.0]], features={name: np.array([number]) for number, name in enumerate(names)})
+
+    assert list(read_picks(write_picks(picks, tmp_path / "a.csv").path).features) == names
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.star", "a.ndjson", "a.parquet"])
+def test_narrow_reals_are_the_same_numbers_when_they_come_back(tmp_path, name):
+    values = np.random.default_rng(0).random(50).astype(np.float32)
+    picks = Picks(np.zeros((50, 3)), 10.0, features={"value": values})
+
+    assert read_picks(write_picks(picks, tmp_path / name).path).features["value"].tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.star", "a.ndjson", "a.parquet"])
+def test_columns_of_no_picks_keep_their_types(tmp_path, name):
+    picks = Picks(
+        np.empty((0, 3)), 10.0, features={"n": np.empty(0, np.int8), "x": np.empty(0), "t": np.empty(0, bool)}
+    )
+    found = read_picks(write_picks(picks, tmp_path / name).path)
+
+    assert [column.dtype.kind for column in found.features.values()] == ["i", "f", "b"]

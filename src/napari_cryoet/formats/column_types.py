@@ -134,7 +134,8 @@ def as_kind(column: NDArray[Any], kind: object) -> NDArray[Any]:
             case "truth":
                 return np.array([str(value).lower() in {"true", "1", "1.0"} for value in column.tolist()], dtype=bool)
             case "whole":
-                return column if column.dtype.kind in "iu" else np.array([_whole(value) for value in column.tolist()])
+                whole = column.dtype.kind in "iu"
+                return column if whole else np.array([_whole(value) for value in column.tolist()], dtype=np.int64)
             case "real" if column.dtype.kind in "iuf":
                 return column.astype(np.float64, copy=False)
             case "real":

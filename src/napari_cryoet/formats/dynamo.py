@@ -145,6 +145,8 @@ def losses(picks: Picks) -> list[str]:
             said.append(f"All {what} are 0, which is what a table says where there are none.")
     if picks.instance_ids is not None and _is_beyond_reals(picks.instance_ids):
         said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
+        if float(picks.instance_ids.max()) >= 2.0**63:
+            said.append("Instance ids that are rounded to 2^63 make all of them a column called reg.")
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     if not _can_be_tags(picks.ids):
         said.append("The picks' own ids are beyond 2^53, which tags can't be: the picks are counted anew.")

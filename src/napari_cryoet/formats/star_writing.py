@@ -142,7 +142,8 @@ def restored_features(features: Mapping[str, NDArray[Any]], notes: Mapping[str, 
         if label in encoded:
             column = _changed(column.tolist(), unquote)  # noqa: PLW2901
         name = names.get(label, label)
-        found[label if name in found or (name != label and name in features) else name] = column
+        is_taken = name in found or (name != label and name in features and name not in names)
+        found[label if is_taken else name] = column
     return found
 
 

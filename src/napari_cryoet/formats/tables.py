@@ -111,8 +111,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
         )
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            names = _header(file.readline(_HEADER_CHARACTERS))
+        names = _names_in(path)
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
     if len(names) == 1 and not holds_positions(names):
@@ -122,7 +121,8 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
             f"{path.name} has more values in a row than names of columns, so nobody knows which is which.",
             hint="Give each column a name, and remove a comma at the end of the rows.",
         )
-    table.columns = [_recognized(str(name)) for name in table.columns]
+    is_plain = len(names) == table.shape[1] == len(set(names))  # of others, the library makes names of its own
+    table.columns = names if is_plain else [_recognized(str(name)) for name in table.columns]
     twice = [name for name in sorted(OWN) if names.count(name) > 1]
     if twice:
         raise FormatError(f"{path.name} has several columns called {listed(twice)}.")
@@ -145,6 +145,16 @@ def _even_columns(path: Path) -> dict[str, pa.ChunkedArray] | None:
     if len(set(names)) < len(names) or not holds_positions(names) or _may_have_open_quotes(path):
         return None
     return read_separated(path, names, separator=",", skip_rows=1)
+
+
+def _names_in(path: Path) -> list[str]:
+    """The names of columns, in the first line that has any; a name may go on over several lines."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = iter(lambda: file.readline(_HEADER_CHARACTERS), "")
+        try:
+            return list(map(_recognized, next((row for row in csv.reader(lines) if row), [])))
+        except csv.Error:
+            return []
 
 
 def _may_have_open_quotes(path: Path) -> bool:

@@ -212,7 +212,7 @@ def rows_as_text(
     """
     import pyarrow as pa
 
-    arrays = [pa.array(column, from_pandas=True) for column in columns.values()]
+    arrays = [_doubles(pa.array(column, from_pandas=True)) for column in columns.values()]
     for start in range(0, len(arrays[0]) if arrays else 0, _ROWS_AT_A_TIME):
         parts = []
         for array in arrays:
@@ -220,6 +220,13 @@ def rows_as_text(
             texts = as_texts(part, pa.types.is_floating(part.type) and is_all_whole(array))
             parts.append((quoted(texts) if quoted and not _is_number(array.type) else texts).fill_null(missing))
         yield joined(parts, separator, "\n")
+
+
+def _doubles(values: pa.Array) -> pa.Array:
+    """Narrower reals as those of 64 bits that files are read as, so that they are the same numbers then."""
+    import pyarrow as pa
+
+    return values.cast(pa.float64()) if pa.types.is_floating(values.type) else values
 
 
 def in_quotes(texts: pa.Array) -> pa.Array:
