@@ -76,6 +76,13 @@ LINES = {
     "a long line": [json.dumps(POINT), json.dumps(POINT) + " " * 70_000],
     "digits": [json.dumps(POINT).replace("1.5", "1.23456789012345678901234567890e2")],
     "nothing": [""],
+    "null first": ["null", json.dumps(POINT)],
+    "null before a point": [json.dumps(POINT), f"null {json.dumps(POINT)}"],
+    "null behind a point": [f"{json.dumps(POINT)} null", json.dumps(POINT)],
+    "null last": [json.dumps(POINT), "null"],
+    "a kind that isn't UTF-8": [json.dumps(POINT), json.dumps(POINT).replace('"point"', '"point\udc98"')],
+    "a name that isn't UTF-8": [json.dumps({**POINT, "a": 1}).replace('"a"', '"a\udc98"')],
+    "a text that isn't UTF-8": [json.dumps({**POINT, "a": "b"}).replace('"b"', '"b\udc98"')],
 }
 
 

@@ -28,6 +28,8 @@ _BLOCK_BYTES: Final = 2**20
 _SLICE_BYTES: Final = 2**24
 _PART_BYTES: Final = 2**24
 _LF: Final = 10
+_OPENING, _CLOSING = b"{}"
+_AFTER_CLOSING: Final = list(b",]}\r\n")
 _LARGEST_EXACT: Final = 2**53
 _ANYTHING: Final = 0.5  # in the place of numbers that aren't written
 
@@ -47,7 +49,7 @@ def read_even(
     from pyarrow import json as arrow_json
 
     count = content.count(b"\n") + (not content.endswith(b"\n"))
-    if count > max_points or _longest_line(content) > max_line_bytes:
+    if count > max_points or _longest_line(content) > max_line_bytes or not all(map(_are_objects, _parts(content))):
         return None
     number = pa.float64()
     schema = pa.schema(
@@ -74,7 +76,7 @@ def read_even(
         return None  # blank lines are no points, but count
     try:
         return _points(table, known_kind, own_keys, max_columns=max_columns, max_text=max_text)
-    except _UnevenError:
+    except (_UnevenError, UnicodeDecodeError):  # of text that isn't UTF-8, which Arrow doesn't look into
         return None
 
 
@@ -89,6 +91,17 @@ def _parts(content: bytes) -> Iterator[memoryview]:
         stop = content.find(b"\n", start + _PART_BYTES) + 1 or len(content)
         yield view[start:stop]
         start = stop
+
+
+def _are_objects(lines: memoryview) -> bool:
+    """Whether nothing but JSON objects can be at the top of some lines; of a null there, Arrow's reader crashes."""
+    signs = np.frombuffer(lines, np.uint8)
+    before, after = signs[:-1], signs[1:]
+    return bool(
+        signs[0] == _OPENING
+        and (after[before == _LF] == _OPENING).all()
+        and np.isin(after[before == _CLOSING], _AFTER_CLOSING).all()
+    )
 
 
 def _longest_line(content: bytes) -> int:
