@@ -184,3 +184,15 @@ def test_picks_whose_ids_no_tags_can_be_are_counted_anew_as_said(tmp_path, ids):
     assert any("counted anew" in said for said in made.losses)
     assert dynamotable.read(str(made.path))["tag"].tolist() == [1, 2]
     assert read_picks(made.path).ids.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("separator", [" ", "  "])
+@pytest.mark.parametrize("lacking", [5, -1])
+def test_a_row_that_lacks_a_value_isnt_read_as_if_others_were_elsewhere(tmp_path, separator, lacking):
+    row = [str(number) for number in range(1, 43)]
+    short = [*row]
+    del short[lacking]
+    (tmp_path / "a.tbl").write_text("".join(separator.join(words) + "\n" for words in (row, row, short)))
+
+    with pytest.raises(FormatError, match=r"a\.tbl, row 3: 41 values where other rows have 42"):
+        read_picks(tmp_path / "a.tbl")

@@ -262,3 +262,12 @@ def test_columns_of_no_picks_keep_their_types(tmp_path, name):
     found = read_picks(write_picks(picks, tmp_path / name).path)
 
     assert [column.dtype.kind for column in found.features.values()] == ["i", "f", "b"]
+
+
+def test_rows_that_are_too_short_are_told(tmp_path):
+    picks = read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel,score\n1,2,3\n4,5,6,7\n7,8,9,\n"))
+
+    assert picks.scores[1] == 7
+    assert picks.about["warnings"] == [
+        "1 of 3 rows have fewer values than there are columns; what they lack was taken to be at their end (row 1)."
+    ]

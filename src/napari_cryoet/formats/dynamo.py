@@ -273,10 +273,22 @@ def _table(path: Path) -> tuple[pd.DataFrame, int]:
         raise FormatError(
             f"{path.name} is no Dynamo table: it has {table.shape[1]} columns, and positions are in the 24th to 26th."
         )
+    _refuse_short_rows(path, table)
     n_more = max(0, table.shape[1] - len(names))
     table = table.iloc[:, : len(names)]
     table.columns = list(names[: table.shape[1]])
     return pd.DataFrame({name: _numbers(path, name, texts_of(table[name])) for name in table}), n_more
+
+
+def _refuse_short_rows(path: Path, table: pd.DataFrame) -> None:
+    """Of a row that lacks a value, nobody knows which; a file that was cut short ends so, too."""
+    counts = (table.notna() & (table != "")).sum(axis=1).to_numpy()
+    if (counts < table.shape[1]).any():
+        row = int(np.argmax(counts < table.shape[1]))
+        raise FormatError(
+            f"{path.name}, row {row + 1}: {counts[row]} values where other rows have {table.shape[1]}.",
+            hint="Copy the file again, or remove the row.",
+        )
 
 
 def _numbers(path: Path, name: str, texts: pa.ChunkedArray) -> NDArray[np.float64]:

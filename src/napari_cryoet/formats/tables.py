@@ -20,6 +20,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.column_types import as_kind, typed
-from napari_cryoet.formats.exchange import MAX_PICKS, Context, listed, refuse_unreadable
+from napari_cryoet.formats.exchange import MAX_PICKS, Context, listed, numbered, refuse_unreadable
 from napari_cryoet.formats.table_columns import (
     INSTANCE_ID,
     OWN,
@@ -127,9 +128,27 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     if twice:
         raise FormatError(f"{path.name} has several columns called {listed(twice)}.")
     columns = {str(name): texts_of(table[name]) for name in table}
-    return picks_of_columns(
+    picks = picks_of_columns(
         path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context
     )
+    rows = _short_rows(path, table.shape[1])
+    if not rows:
+        return picks
+    said = (
+        f"{len(rows):,} of {len(picks):,} rows have fewer values than there are columns; what they lack was taken to "
+        f"be at their end ({numbered('row', rows)})."
+    )
+    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
+
+
+def _short_rows(path: Path, n_columns: int) -> list[int]:
+    """The numbers of rows that have fewer values than there are columns, which the library fills without a word."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            lengths = [len(row) for row in csv.reader(file) if row]
+        except csv.Error:
+            return []
+    return [number for number, length in enumerate(lengths[1:], start=1) if length < n_columns]
 
 
 def _even_columns(path: Path) -> dict[str, pa.ChunkedArray] | None:
