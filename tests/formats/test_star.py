@@ -512,3 +512,13 @@ def test_a_column_that_is_called_like_those_that_get_another_name_comes_back(tmp
     assert {name: column.tolist() for name, column in found.features.items()} == {
         name: column.tolist() for name, column in columns.items()
     }
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_magnification_of_nothing_is_refused_with_its_row(tmp_path):
+    labels = ["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ", "rlnOriginX", "rlnDetectorPixelSize"]
+    head = "".join(f"_{label}\n" for label in (*labels, "rlnMagnification"))
+    (tmp_path / "a.star").write_text(f"data_\nloop_\n{head}10 20 30 1 10 0\n")
+
+    with pytest.raises(FormatError, match="row 1 has no finite position along"):
+        read_picks(tmp_path / "a.star", spacing_angstrom=10)

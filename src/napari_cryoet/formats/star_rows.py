@@ -258,7 +258,8 @@ class Rows:
         elif any(label in self._table for label in SHIFTS_PIXELS):
             shifts = self._triple(SHIFTS_PIXELS, missing=0.0)
             if shifts.any():
-                shifts = shifts * self._image_pixel_angstrom()[:, None]
+                with np.errstate(invalid="ignore", divide="ignore"):  # what makes no position is refused with its row
+                    shifts = shifts * self._image_pixel_angstrom()[:, None]
         else:
             return np.zeros((len(self._table), 3))
         subtomogram = self._matrices(SUBTOMOGRAM_ANGLES)
