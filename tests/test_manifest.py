@@ -112,7 +112,8 @@ def test_several_layers_of_picks_and_masks_go_into_a_folder(plugins, layers):
     writer, path = plugins.get_writer("all", layers, "napari-cryoet")
 
     assert (writer.command, path) == ("napari-cryoet.write_folder", "all")
-    assert plugins.get_writer("all", [*layers, "image"], "napari-cryoet")[0] is None
+    assert plugins.get_writer("all", [*layers, "image", "surface"], "napari-cryoet")[0].command == writer.command
+    assert plugins.get_writer("all", [*layers, "shapes"], "napari-cryoet")[0] is None
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".mrc"])

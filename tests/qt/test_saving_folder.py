@@ -42,6 +42,13 @@ def test_the_ending_of_the_folder_says_the_format(viewer, tmp_path):
         np.testing.assert_allclose(read_picks(folder / f"ribosomes{ending}").rotations_zyx, ROTATIONS, atol=1e-9)
 
 
+def test_what_several_files_wont_hold_is_said_once(viewer, tmp_path):
+    write_folder(str(tmp_path / "tables.tbl"), [layer.as_layer_data_tuple() for layer in viewer.layers])
+
+    assert messages().count("Positions are written counted from 1") == 1
+    assert "ribosomes, a/b: *: Positions are written counted from 1" in messages()
+
+
 def test_masks_are_saved_with_picks(viewer, tmp_path):
     mask = np.zeros((9, 14, 21), dtype=np.int64)
     mask[4, 6, 8] = 1
@@ -102,3 +109,11 @@ def test_other_vectors_arent_lost_in_silence(viewer, tmp_path):
 
     with pytest.raises(SaveError, match="flow are no picks' arrows"):
         viewer.layers.save(str(tmp_path / "all"))
+
+
+def test_a_tomogram_among_the_layers_isnt_written_and_that_is_said(viewer, tmp_path):
+    viewer.add_image(np.zeros((4, 5, 6)), name="TS_1", scale=(10,) * 3, units="angstrom")
+    written = viewer.layers.save(str(tmp_path / "all"))  # with arrows among them, napari has no writer of its own
+
+    assert {path.rsplit(".", 1)[1] for path in written} == {"ndjson"}
+    assert "TS_1 isn't written: only picks and masks are." in messages()

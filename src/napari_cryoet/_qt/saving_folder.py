@@ -38,6 +38,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
     """Write several layers into a new folder, all or none of them.
 
     Layers that are neither picks of ours nor say how wide their voxels are go to napari's own writers, as before.
+    Volumes and surfaces aren't written, and that is said.
 
     Parameters
     ----------
@@ -54,24 +55,30 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
     SaveError
         If a layer can't be written, or there are vectors that don't show picks, and would be lost.
     """
+    refuse_other_vectors(layers)
     if not any(_is_ours(layer) for layer in layers):
         found: list[str] = npe2.PluginManager.instance().commands.execute("napari.write_directory", args=(path, layers))
         return found
-    refuse_other_vectors(layers)
     folder, suffix = _folder_and_suffix(Path(path))
     refuse_existing(folder, overwrite=False)
-    names, writes, said = NameSpace(), dict[str, _Write](), []
+    names, writes = NameSpace(), dict[str, _Write]()
+    left_out, lost = [], dict[str, list[str]]()
     for layer in layers:
         _, meta, kind = layer
+        title = name = str(meta.get("name") or kind)
         if kind == "vectors":  # they say no more than the picks
             continue
-        name, ending = str(meta.get("name") or kind), _ending_of(layer, suffix)
-        title = name
+        if kind not in _NAPARIS:
+            left_out.append(f"{name} isn't written: only picks and masks are.")
+            continue
+        ending = _ending_of(layer, suffix)
         while (file := names.path((f"{title}{ending}",))) in writes:
             title = f"{title}_"  # layers may have the same name
         writes[file], losses = _writing(layer, file)
-        said += [f"{name}: {loss}" for loss in losses]
-    if not may_write(folder.name, said):
+        for loss in losses:
+            lost.setdefault(loss, []).append(name)
+    said = [*left_out, *(f"{', '.join(names_of_it)}: {loss}" for loss, names_of_it in lost.items())]
+    if not may_write(f"the folder {folder.name}", said):
         show_info("Nothing was written.")
         return []
 
@@ -95,7 +102,7 @@ def _is_ours(layer: Layer) -> bool:
     """Whether something of a layer would be lost by napari's own writers."""
     _, meta, kind = layer
     scale = meta.get("scale", ())
-    is_placed = kind != "vectors" and len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
+    is_placed = kind in _NAPARIS and len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
     return is_placed or PICKS_KEY in meta.get("metadata", {})
 
 
