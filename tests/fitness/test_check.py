@@ -270,3 +270,13 @@ def test_an_unknown_size_is_said_where_nothing_can_be_told(scene):
     assert not found.diameter_is_known
     said = "Nobody said how large the particle is; 10 nm was taken. Its true diameter may tell more."
     assert said in found.statements[1].text
+
+
+@pytest.mark.parametrize("spacing", [None, SPACING_ANGSTROM])
+def test_a_damaged_position_beyond_all_volumes_changes_nothing_of_the_others(scene, spacing):
+    points = np.concatenate([scene.truth_zyx, scene.truth_zyx[:1] + 0.5, [[1e300, -1e200, 1e300]]])
+    found = check(points, scene.volume, spacing=spacing)
+
+    assert found.verdict == "fits"
+    assert found.outside.tolist() == [len(points) - 1]
+    assert found.duplicates.tolist() == [len(points) - 2]

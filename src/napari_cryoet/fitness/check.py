@@ -20,7 +20,7 @@ from napari_cryoet.fitness.density import Progress, grid_for, is_resolvable, rea
 from napari_cryoet.fitness.evidence import MIN_PICKS
 from napari_cryoet.fitness.findings import Findings, nanometres
 from napari_cryoet.fitness.neighbours import at_edge, duplicates, share_at_edge_by_chance
-from napari_cryoet.fitness.readings import Frame, are_inside
+from napari_cryoet.fitness.readings import FARTHEST, Frame, are_inside
 from napari_cryoet.fitness.verdict import Judgement, judge_densities, undecided
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
@@ -160,8 +160,12 @@ class _Check:
     def _duplicates(self, nearest_angstrom: float, stop: threading.Event | None) -> NDArray[np.intp]:
         if self.picks.is_cloud:
             return np.empty(0, np.intp)
-        places = self.frame.voxels_zyx * self.frame.spacing_zyx
-        return duplicates(places, self.picks.scores, nearest_angstrom, stop=stop)
+        voxels, scores = self.frame.voxels_zyx, self.picks.scores
+        rows = np.flatnonzero((np.abs(voxels) < FARTHEST).all(axis=1))
+        found = duplicates(
+            voxels[rows] * self.frame.spacing_zyx, None if scores is None else scores[rows], nearest_angstrom, stop=stop
+        )
+        return np.asarray(rows[found])
 
 
 def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:

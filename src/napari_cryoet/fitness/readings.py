@@ -19,6 +19,8 @@ from napari_cryoet.picks import Picks
 _AXES: Final = "zyx"
 #: Two factors that differ by less are the same reading; a density couldn't tell them apart either.
 _SAME_FACTOR: Final = 0.05
+#: No volume has so many voxels: positions beyond are damaged, and their squares may be no numbers any more.
+FARTHEST: Final = 1e12
 #: How far a pick may be beyond the centre of the outermost voxel and still be inside.
 _HALF_VOXEL: Final = 0.5
 

@@ -19,7 +19,7 @@ from napari_cryoet.fitness.evidence import (
     look_through,
 )
 from napari_cryoet.fitness.offsets import Offset, measure_offset
-from napari_cryoet.fitness.readings import Frame, Reading, all_readings, are_inside
+from napari_cryoet.fitness.readings import FARTHEST, Frame, Reading, all_readings, are_inside
 
 #: ``fits``: the picks as given stand on density that stands out. ``better``: another reading fits much better.
 #: ``unclear``: neither can be told from chance.
@@ -79,7 +79,7 @@ def judge_densities(
     StoppedError
         When ``stop`` is set.
     """
-    voxels = frame.voxels_zyx
+    voxels = np.clip(frame.voxels_zyx, -FARTHEST, FARTHEST)
     if len(voxels) > MAX_COMPARED:
         voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
     pattern = Pattern.of(contrast, voxels, frame.shape_zyx, diameter_angstrom=diameter_angstrom, seed=seed)
