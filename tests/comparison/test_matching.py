@@ -194,3 +194,14 @@ def test_what_comes_before_the_matching_of_many_pairs_can_be_stopped_too(monkeyp
     at_once = match_pairs(pairs, 50, 50, method)
     np.testing.assert_array_equal(whole.rows_a, at_once.rows_a)
     np.testing.assert_array_equal(whole.rows_b, at_once.rows_b)
+
+
+@pytest.mark.parametrize("method", ["optimal", "greedy"])
+@pytest.mark.parametrize("far", [1e300, np.inf])
+def test_a_position_that_is_nowhere_is_named(method, far):
+    near, damaged = np.zeros((3, 3)), np.array([[0.0, 0.0, 0.0], [0.0, -far, 1.0]])
+
+    with pytest.raises(ComparisonError, match=r"Pick 2 of A can't be compared: it is (1e\+300|inf) Å from"):
+        match_points(damaged, near, 10.0, method)
+    with pytest.raises(ComparisonError, match="Pick 2 of B"):
+        match_points(near, damaged, 10.0, method)

@@ -20,6 +20,8 @@ METHODS: Final[tuple[Method, ...]] = get_args(Method)
 #: More pairs within the radius would take gigabytes, and say that the radius is far larger than a particle.
 MAX_PAIRS: Final = 10_000_000
 _POINTS_AT_ONCE: Final = 50_000
+#: In ångström: no position is so far, and from there on digits of distances are lost.
+_FARTHEST: Final = 1e15
 _A_LITTLE_MORE: Final = 1 + 1e-9
 _PAIRS_SHARE: Final = 0.3  # of the work, for the progress
 
@@ -98,6 +100,8 @@ def _pairs_within(
     found = [Matches(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
     if not len(points_a) or not len(points_b):
         return found[0]
+    _refuse_far(points_a, "A")
+    _refuse_far(points_b, "B")
     reach = radius * _A_LITTLE_MORE  # the tree compares squares; what is exactly as far as the radius is within
     tree_a, tree_b = cKDTree(points_a), cKDTree(points_b)
     if tree_a.count_neighbors(tree_b, reach) > MAX_PAIRS:
@@ -120,6 +124,18 @@ def _pairs_within(
         np.concatenate([part.rows_b for part in found]),
         np.concatenate([part.distances for part in found]),
     )
+
+
+def _refuse_far(points: NDArray[np.float64], letter: str) -> None:
+    """Raise `ComparisonError` for positions of which not even an ångström is left in the digits of a number."""
+    are_far = ~(np.abs(points) < _FARTHEST).all(axis=1)
+    if are_far.any():
+        row = int(np.argmax(are_far))
+        raise ComparisonError(
+            f"Pick {row + 1:,} of {letter} can't be compared: it is {np.abs(points[row]).max():g} Å from the first "
+            "voxel, where no volume reaches.",
+            hint="Remove it.",
+        )
 
 
 def _nearest_first(
