@@ -58,7 +58,7 @@ def match_points(
     Raises
     ------
     ComparisonError
-        If more than `MAX_PAIRS` pairs lie within the radius.
+        If more than `MAX_PAIRS` pairs lie within the radius, or a point is beyond all volumes.
     StoppedError
         When ``stop`` is set.
     """
