@@ -88,6 +88,17 @@ def test_layers_of_one_name_get_files_of_their_own(viewer, tmp_path):
     assert [len(read_picks(name)) for name in names] == [2, 2]
 
 
+@pytest.mark.parametrize("ending", [".picks.csv", ".ndjson"])
+def test_files_end_as_they_must_whatever_layers_are_called(viewer, tmp_path, ending):
+    for name in ("A/B: *", "x" * 300):  # one differs from another in case only, one is longer than names may be
+        add_layers(viewer, load_picks(two_picks(), name=name))
+    layers = [layer.as_layer_data_tuple() for layer in viewer.layers]
+    files = {path for path in write_folder(str(tmp_path / f"all{ending}"), layers * 2) if ".provenance" not in path}
+
+    assert len(files) == 8
+    assert {path[-len(ending) :] for path in files} == {ending}
+
+
 def test_layers_that_are_no_picks_are_left_to_napari(viewer_in_hidden_window, tmp_path):
     viewer = viewer_in_hidden_window
     viewer.layers.clear()

@@ -72,7 +72,8 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
             left_out.append(f"{name} isn't written: only picks and masks are.")
             continue
         ending = _ending_of(layer, suffix)
-        while (file := names.path((f"{title}{ending}",))) in writes:
+        # the ending isn't part of what is made to fit, or it would be cut off, or go before what is added
+        while (file := f"{names.path((title,))}{ending}") in writes:
             title = f"{title}_"  # layers may have the same name
         writes[file], losses = _writing(layer, file)
         for loss in losses:
