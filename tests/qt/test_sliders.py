@@ -40,3 +40,13 @@ def test_places_outside_are_the_ends(dims):
 def test_an_axis_of_one_plane_stays_there(dims):
     assert not move_sliders(dims, {2: 70.0})
     assert dims.point[2] == 5.0
+
+
+@pytest.mark.parametrize("place", [104.9, 105.1, 107.0, np.inf])
+def test_where_the_range_ends_between_two_steps_the_last_step_is_the_end(dims, place):
+    """As beside a larger volume of other voxels."""
+    dims.set_range(0, (0.0, 107.0, 10.0))
+    move_sliders(dims, {0: place})
+    assert dims.current_step[0] == dims.nsteps[0] - 1
+    assert dims.point[0] == 100.0
+    assert not move_sliders(dims, {0: place})

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from napari.components import Dims
+
+_ALMOST_A_STEP: Final = 1e-6  # what is short of the last one by rounding
 
 
 def move_sliders(dims: Dims, places: Mapping[int, float]) -> bool:
@@ -25,4 +28,5 @@ def _nearest(dims: Dims, axis: int, place: float) -> float:
     """As napari's own sliders compute it, to the last digit, or it would be another place."""
     start, stop, step = dims.range[axis]
     within = min(max(place, start), stop)
-    return float(start + round((within - start) / step) * step)
+    last = int((stop - start) / step + _ALMOST_A_STEP)  # volumes of several spacings end between two steps
+    return float(start + min(round((within - start) / step), last) * step)
