@@ -50,3 +50,10 @@ def test_where_the_range_ends_between_two_steps_the_last_step_is_the_end(dims, p
     assert dims.current_step[0] == dims.nsteps[0] - 1
     assert dims.point[0] == 100.0
     assert not move_sliders(dims, {0: place})
+
+
+def test_the_last_step_is_not_beyond_the_end_by_a_rounding(dims):
+    dims.set_range(0, (0.0, np.nextafter(499 * 10.012, 0), 10.012))
+    assert move_sliders(dims, {0: 1e9})
+    assert dims.current_step[0] == 499
+    assert not move_sliders(dims, {0: 1e9})

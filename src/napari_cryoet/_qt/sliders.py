@@ -29,4 +29,4 @@ def _nearest(dims: Dims, axis: int, place: float) -> float:
     start, stop, step = dims.range[axis]
     within = min(max(place, start), stop)
     last = int((stop - start) / step + _ALMOST_A_STEP)  # volumes of several spacings end between two steps
-    return float(start + min(round((within - start) / step), last) * step)
+    return float(min(start + min(round((within - start) / step), last) * step, stop))
