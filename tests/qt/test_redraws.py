@@ -130,9 +130,9 @@ def test_who_shows_nothing_keeps_its_own_pace(clock):
     assert not blank.drawn_at
 
 
-def test_who_rests_draws_nothing_until_that_is_over(clock):
+def test_who_makes_way_draws_nothing_until_that_is_over(clock):
     turns, layer = Redraws(), Layer(clock)
-    turns.rest(0.012)
+    turns.make_way(0.012)
     assert turns.wait_s(layer) == pytest.approx(0.012)
     turns.redraw()
     assert not layer.drawn_at

@@ -1,10 +1,12 @@
 """Views of a window move one after the other."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from qtpy.QtCore import QObject, QTimer
 
+from napari_cryoet._qt import redraws
 from napari_cryoet._qt.redraws import Redraws
 from napari_cryoet._qt.turns import Turns
 
@@ -134,6 +136,32 @@ def test_no_layer_is_drawn_again_while_a_view_is_about_to_move(qtbot, turns):
     layer = Layer([])
     turns.ask(lambda: None)
     assert turns._redraws.wait_s(layer) > 0
+
+
+def test_layers_that_are_drawn_again_all_the_time_hold_up_no_view(qtbot):
+    class Busy(Redraws):
+        def since_drawn_s(self):
+            return 0.0  # as with many layers in several views
+
+    moved, turns = [], Turns(redraws=Busy())
+    for name in "ab":
+        turns.ask(lambda name=name: moved.append(name))
+    qtbot.waitUntil(lambda: turns.is_idle)
+    assert moved == ["a", "b"]
+
+
+def test_views_that_ask_again_and_again_keep_no_layer_from_being_drawn(turns, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(redraws, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    done = []
+    layer = Layer(done)
+    for _ in range(125):  # a second of a mouse
+        turns.ask(lambda: None)
+        if not done:
+            turns._redraws.wait_s(layer)
+        clock.now += 0.008
+        turns._redraws.redraw()
+    assert done == ["layer"]
 
 
 def test_how_long_a_move_takes_is_no_time_to_paint_it(qtbot, turns):

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 _REST = 2.0  # times as long as drawing took, nothing is drawn again
 _LONGEST_REST_S = 0.5
+_LONGEST_WAY_S = 0.25  # that views which move take from a layer that waits
 
 
 class Redrawn(Protocol):
@@ -39,14 +40,15 @@ class Redraws:
     """Who waits for being drawn again, and from when on that may be. For the window's thread only."""
 
     def __init__(self) -> None:
-        self._waiting: WeakKeyDictionary[Redrawn, None] = WeakKeyDictionary()  # longest waiting first
-        self._free_at = 0.0
+        self._waiting: WeakKeyDictionary[Redrawn, float] = WeakKeyDictionary()  # since when; longest waiting first
+        self._free_at = self._way_until = 0.0
         self._drawn_at = -math.inf
 
     def wait_s(self, redrawn: Redrawn) -> float:
         """Note that something is to be drawn again; how long it has to wait for that."""
-        self._waiting.setdefault(redrawn, None)
-        return max(0.0, self._may_redraw_at(redrawn) - time.monotonic())
+        now = time.monotonic()
+        self._waiting.setdefault(redrawn, now)
+        return max(0.0, self._may_redraw_at(redrawn) - now)
 
     def redraw(self) -> None:
         """Draw again whatever may be by now of the view that comes first, together: it is painted only once then."""
@@ -61,7 +63,9 @@ class Redraws:
 
     def _may_redraw_at(self, redrawn: Redrawn) -> float:
         own = redrawn.may_redraw_at()
-        return own if redrawn.shows_nothing else max(own, self._free_at)
+        if redrawn.shows_nothing:
+            return own
+        return max(own, self._free_at, min(self._way_until, self._waiting[redrawn] + _LONGEST_WAY_S))
 
     def is_waiting(self, redrawn: Redrawn) -> bool:
         """Whether something is still to be drawn again."""
@@ -69,11 +73,11 @@ class Redraws:
 
     def spent(self, duration_s: float) -> None:
         """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
-        self.rest(min(_REST * duration_s, _LONGEST_REST_S))
+        self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
 
-    def rest(self, duration_s: float) -> None:
-        """Draw nothing again for so long from now on."""
-        self._free_at = max(self._free_at, time.monotonic() + duration_s)
+    def make_way(self, duration_s: float) -> None:
+        """Draw nothing again for so long from now on, except what has waited for a while: views may move for ever."""
+        self._way_until = max(self._way_until, time.monotonic() + duration_s)
 
     def since_drawn_s(self) -> float:
         """How long ago something was drawn again: what was sliced a moment ago isn't painted yet."""

@@ -3,6 +3,7 @@
 Qt paints at once whatever changed since it painted last. Where three views are sliced together, the window stands still
 for all three of them, and a cursor that is dragged sticks; one at a time it stands still for one. Streamed layers that
 are sliced again because more of them has come have turns of their own, too, and not while a view is about to move.
+A view waits once for such a layer to be painted, and a layer a quarter of a second for views that ask again and again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Turns(QObject):
         super().__init__(parent)
         self._redraws = redraws
         self._waiting: list[Callable[[], None]] = []
+        self._has_let_paint = False
         self._first = single_shot(self, 0, self._next)
         self._apart = single_shot(self, _APART_MS, self._next)
 
@@ -37,7 +39,7 @@ class Turns(QObject):
         """Have ``move`` called once, when it is its turn; whoever waits already keeps their place."""
         if move not in self._waiting:
             self._waiting.append(move)
-        self._redraws.rest(_APART_MS / 1000)  # what has come since shows when the view has moved
+        self._redraws.make_way(_APART_MS / 1000)  # what has come since shows when the view has moved
         if not self._apart.isActive() and not self._first.isActive():
             self._first.start()
 
@@ -61,9 +63,11 @@ class Turns(QObject):
     def _next(self) -> None:
         if not self._waiting:
             return
-        if self._redraws.since_drawn_s() < _APART_MS / 1000:
+        if not self._has_let_paint and self._redraws.since_drawn_s() < _APART_MS / 1000:
+            self._has_let_paint = True  # once: many layers may be drawn again all the time
             self._apart.start()
             return
+        self._has_let_paint = False
         move = self._waiting.pop(0)
         try:
             move()
