@@ -22,7 +22,7 @@ from napari_cryoet._qt import adopting, crosshair, napari_check, napari_internal
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.discs import show_as_discs, show_slab
-from napari_cryoet._qt.napari_check import Feature, lacks
+from napari_cryoet._qt.napari_check import OF_PICKS, Feature, lacks
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.progressive import display_of, stream_of
@@ -281,17 +281,22 @@ def test_what_is_missing_is_told_with_what_there_is_instead(remove, caplog):
 
 def test_it_is_told_once_after_the_first_layer_of_ours(qtbot, viewer_model, levels, monkeypatch):
     told = []
-    monkeypatch.setattr(adopting, "tell_what_is_missing", lambda: told.append("told"))
+    monkeypatch.setattr(adopting, "tell_what_is_missing", lambda features: told.append(set(features)))
     monkeypatch.setattr(adopting, "_TELL_AFTER_MS", 0)
     adopting._tell_later.cache_clear()
+    volume, *picks = specs_of(levels)
     viewer_model.add_image(np.zeros((2, 2, 2)))
     qtbot.wait(1)
     assert told == []
-    add_layers(viewer_model, specs_of(levels))
-    qtbot.waitUntil(lambda: told == ["told"])
+    add_layers(viewer_model, [volume])
+    qtbot.waitUntil(lambda: len(told) == 1)
+    qtbot.wait(1)
+    assert told == [set(Feature) - OF_PICKS], "who opens volumes only doesn't wait for tables to be imported"
+    add_layers(viewer_model, picks)
+    qtbot.waitUntil(lambda: len(told) == 2)
     add_layers(viewer_model, specs_of(levels))
     qtbot.wait(1)
-    assert told == ["told"]
+    assert told[1:] == [OF_PICKS]
 
 
 def test_a_napari_that_no_longer_calls_what_it_has_is_found_out(remove, monkeypatch):

@@ -22,7 +22,7 @@ from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
-from napari_cryoet._qt.napari_check import tell_what_is_missing
+from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
 from napari_cryoet._qt.progressive import attach, stream_of
 from napari_cryoet._qt.steps import StepsWithTomograms
@@ -59,7 +59,9 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     layer, layers = event.value, event.source
     if METADATA_KEY not in layer.metadata:
         return
-    _tell_later()
+    _tell_later(is_of_picks=False)
+    if isinstance(layer, Points | Vectors):
+        _tell_later(is_of_picks=True)
     was_seen = layer.extent
     own_type = _OWN_TYPES.get(type(layer))
     if own_type is not None:
@@ -86,9 +88,10 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
 
 
 @cache
-def _tell_later() -> None:
+def _tell_later(*, is_of_picks: bool) -> None:
     """Once, and not while layers are added: a window has most to do then."""
-    QTimer.singleShot(_TELL_AFTER_MS, tell_what_is_missing)
+    features = [feature for feature in Feature if (feature in OF_PICKS) == is_of_picks]
+    QTimer.singleShot(_TELL_AFTER_MS, partial(tell_what_is_missing, features))
 
 
 def _tell_of_lone_arrows(arrows: Vectors, layers: LayerList) -> None:
