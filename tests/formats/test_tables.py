@@ -264,6 +264,16 @@ def test_columns_of_no_picks_keep_their_types(tmp_path, name):
     assert [column.dtype.kind for column in found.features.values()] == ["i", "f", "b"]
 
 
+def test_lines_of_blanks_are_no_rows_and_nothing_is_told_of_them(tmp_path):
+    picks = read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel,note\n \n1,2,3,a\n\t\n4,5,6,b\n \n"))
+    assert picks.features["note"].tolist() == ["a", "b"]
+    assert "warnings" not in picks.about
+
+    (said,) = read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel,note\n \n1,2,3,a\n\t\n4,5,6\n")).about["warnings"]
+    assert "1 of 2 rows" in said
+    assert "(row 2)" in said
+
+
 def test_rows_that_are_too_short_are_told(tmp_path):
     picks = read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel,score\n1,2,3\n4,5,6,7\n7,8,9,\n"))
 

@@ -145,7 +145,8 @@ def _short_rows(path: Path, n_columns: int) -> list[int]:
     """The numbers of rows that have fewer values than there are columns, which the library fills without a word."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            lengths = [len(row) for row in csv.reader(file) if row]
+            rows = (row for row in csv.reader(file) if len(row) > 1 or any(map(str.strip, row)))  # not lines of blanks
+            lengths = [len(row) for row in rows]
         except csv.Error:
             return []
     return [number for number, length in enumerate(lengths[1:], start=1) if length < n_columns]
