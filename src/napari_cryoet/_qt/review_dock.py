@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QCloseEvent, QHideEvent
+from qtpy.QtGui import QCloseEvent, QHideEvent, QShowEvent
 
 from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.closing import CloseGuard, guard_for, losses_text, unsaved_in
 from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.measuring import Measuring
@@ -72,7 +75,8 @@ class ReviewDock(ReviewScreen):
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self.review: Review | None = None
-        self._unsaved: list[Review] = []  # that ended while they could not be saved
+        self._unsaved = unsaved_in(napari_viewer)
+        self._guard: CloseGuard | None = None
         self._told = ""  # what the last key did
         self._complaint = ""  # about what could not be saved
         self._activity = Activity(self.tasks, self)
@@ -118,6 +122,14 @@ class ReviewDock(ReviewScreen):
         self.close_down()
         super().closeEvent(event)
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Let the window that it is in not close over what can't be saved."""
+        super().showEvent(event)
+        guard = guard_for(self, self._viewer)
+        if guard is not self._guard:
+            guard.closing.connect(self._on_closing)
+            self._guard = guard
+
     def hideEvent(self, event: QHideEvent | None) -> None:
         """What is decided is on disk before the window goes."""
         super().hideEvent(event)
@@ -131,12 +143,14 @@ class ReviewDock(ReviewScreen):
     def put_away(self) -> None:
         """End the review: save, and let layers look as they did."""
         self._end()
+        self._leave()
         self._layer_watch.follow(False)
         self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End the review for good: save, let layers look as they did, read nothing any more."""
         self._end()
+        self._leave()
         self._layer_watch.follow(False)
         self.tasks.close()
         self.theme.close()
@@ -147,11 +161,15 @@ class ReviewDock(ReviewScreen):
         self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:
+        reviewed = None
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
             subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
             review = self._review_of(reviewed.picks, subject)
         except CryoETError as error:
+            if reviewed is not None:
+                reviewed.close()
+                reviewed.deleteLater()
             self.notice.show_error(error)
             return
         self._layer, self.review = reviewed, review
@@ -169,13 +187,17 @@ class ReviewDock(ReviewScreen):
 
     def _review_of(self, picks: Picks, subject: Subject) -> Review:
         """The one that could not be saved yet, if there is one; else what is in its file."""
+        told: dict[str, Callable[..., None]] = {
+            "failed": self._save_failed.emit,
+            "recovered": self._saved_again.emit,
+            "joined": partial(self._joined.emit, subject),
+        }
         for review in self._unsaved:
-            if review.subject.key == subject.key:
+            if review.subject.key == subject.key and review.folder == self._store.folder:
+                review.tell(**told)
                 review.take_up(picks)
                 return review
-        failed, recovered = self._save_failed.emit, self._saved_again.emit
-        joined = partial(self._joined.emit, subject)
-        return Review(picks, subject, self._store, failed=failed, recovered=recovered, joined=joined)
+        return Review(picks, subject, self._store, **told)
 
     def _end(self) -> None:
         """Save and let go of the layer; what can't be saved is kept, and stays said."""
@@ -189,12 +211,25 @@ class ReviewDock(ReviewScreen):
         self.model.set_review(None)
         self.results.use(None, None)
         ended = [] if self.review is None or self.review in self._unsaved else [self.review]
-        self._unsaved = [review for review in (*self._unsaved, *ended) if not review.save()]
+        self._unsaved[:] = [review for review in (*self._unsaved, *ended) if not review.save()]
         if self._layer is not None:
             self._layer.close()
             self._layer.deleteLater()
         self._layer = self._reader = self.review = None
         self._told = ""
+
+    def _leave(self) -> None:
+        """Say where the dock goes and the window stays that something couldn't be saved; the next dock takes it up."""
+        for review in self._unsaved:
+            review.tell()
+        if self._unsaved:
+            lost = losses_text(self._unsaved)
+            show_warning(f"{lost} can't be saved now. They are kept until this window closes, which then asks.")
+
+    def _on_closing(self, at_risk: list[Review]) -> None:
+        review = self.review
+        if review is not None and review not in at_risk and not review.save():
+            at_risk.append(review)
 
     # what is looked at
 
