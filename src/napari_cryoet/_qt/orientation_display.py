@@ -26,6 +26,8 @@ from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM
 
 #: While some picks are selected, the arrows of the others are so faint.
 _UNSELECTED_OPACITY: Final = 0.25
+#: What says where a layer lies, beside its unit.
+_PLACING: Final = ("scale", "translate", "rotate", "shear", "affine")
 
 _displays: weakref.WeakKeyDictionary[Points, OrientationDisplay] = weakref.WeakKeyDictionary()
 
@@ -113,8 +115,8 @@ class OrientationDisplay(QObject):
         points.events.size.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
         points.events.visible.connect(self._on_visible)
-        for event in (points.events.scale, points.events.translate, points.events.affine, points.events.units):
-            event.connect(self._on_placed)
+        for name in (*_PLACING, "units"):
+            getattr(points.events, name).connect(self._on_placed)
 
     # what there is
 
@@ -241,8 +243,8 @@ class OrientationDisplay(QObject):
     def _on_placed(self, _event: Any = None) -> None:
         points, vectors = self._points(), self.layer
         if points is not None and vectors is not None:
-            vectors.scale, vectors.translate, vectors.affine = points.scale, points.translate, points.affine
-            vectors.units = points.units
+            for name in (*_PLACING, "units"):
+                setattr(vectors, name, getattr(points, name))
 
     def _on_removed(self, event: Any) -> None:
         points = self._points()
@@ -338,15 +340,13 @@ class OrientationDisplay(QObject):
             np.empty((0, 2, 3)),
             ndim=3,
             name=f"{points.name} · orientation",
-            scale=points.scale,
-            translate=points.translate,
-            affine=points.affine,
             units=points.units,
             visible=points.visible,
             axis_labels=points.axis_labels,
             metadata={METADATA_KEY: dict(points.metadata.get(METADATA_KEY, {})), PICKS_KEY: picks},
             vector_style="arrow",
             projection_mode="fade",
+            **{name: getattr(points, name) for name in _PLACING},
         )
         key = key_of(points)
         if key is not None:
