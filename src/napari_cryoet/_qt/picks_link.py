@@ -16,7 +16,7 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, table_of
+from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, spare_own_ids, table_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.napari_internals import refresh_blocked
 from napari_cryoet._qt.picks import watch
@@ -39,7 +39,8 @@ _links: weakref.WeakKeyDictionary[Points, PicksLink] = weakref.WeakKeyDictionary
 def link_of(layer: Points) -> PicksLink:
     """The link of a Points layer, which lives as long as the layer; made if there is none yet.
 
-    A person's own layer gets a features column that says which pick a row is, and nothing else.
+    A person's own layer gets a features column that says which pick a row is, and nothing else. If it has one of that
+    name, whole numbers that are all different are taken for it; anything else goes on under another name.
 
     Raises
     ------
@@ -65,13 +66,14 @@ class PicksLink(QObject):
     def __init__(self, layer: Points) -> None:
         super().__init__()
         self._layer_reference = weakref.ref(layer)
+        spare_own_ids(layer)
         self._picks = read_picks(layer)
         self._undo: list[Picks] = []
         self._redo: list[Picks] = []
         self._looks: Looks | None = None  # of all picks, as of before the change that is under way
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
-        self._is_writing = self._will_look = False
+        self._is_writing = self._will_look = self._is_changing = False
         #: How picks look but for what is done to them for a while, as dimming is: what comes back later shall look so.
         self.true_looks: Callable[[Looks], Looks] = lambda looks: looks
         self._soon = single_shot(self, 0, self._settle_quietly)
@@ -188,12 +190,14 @@ class PicksLink(QObject):
         if layer is None or self._is_writing:
             return
         if event.action in _DONE:
+            self._is_changing = False
             self._name_new_rows(layer)
             self._settle_quietly()
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
             is_known = len(self._picks) == len(layer.data)
             self._looks = self.true_looks(Looks.of(layer, _ids(self._picks))) if is_known else None
+            self._is_changing = True
 
     def _on_something(self, _event: Any = None) -> None:
         if not self._is_writing:
@@ -228,7 +232,7 @@ class PicksLink(QObject):
     def _settle(self) -> None:
         """Take over what was done to the layer since it was looked at last."""
         layer = self.layer
-        if layer is None or self._is_writing:
+        if layer is None or self._is_writing or self._is_dragged(layer):
             return
         self._soon.stop()
         self._take_on_spacing(layer)
@@ -246,6 +250,10 @@ class PicksLink(QObject):
         self._looks = None
         self._keep(layer, self._picks)
         self.changed.emit()
+
+    def _is_dragged(self, layer: Points) -> bool:
+        """Whether points are under way with the mouse: napari tells of their features at each step, and of the end."""
+        return self._is_changing and getattr(layer, "_drag_start", None) is not None
 
     def _take_on_spacing(self, layer: Points) -> None:
         """Where no file said how wide voxels are, the layer's scale does, now and in every state to come back to."""
