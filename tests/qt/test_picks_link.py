@@ -181,6 +181,22 @@ class TestWhatIsDoneToTheLayer:
         with pytest.raises(ValueError, match="finite"):
             _ = link.picks
 
+    @pytest.mark.parametrize("do", [lambda layer: layer.add([np.nan, 0, 0]), lambda layer: layer.remove([0])])
+    def test_undo_takes_back_what_made_points_that_are_nowhere(self, layer, link, do):
+        layer.size = [1, 2, 3]
+        assert link.undo_text == ""
+        layer.data = [PLACES[0], [np.inf, 0, 0], PLACES[2]]
+        do(layer)
+        assert link.obstacle == "points_zyx must be finite"
+        assert link.undo_text
+        assert not link.redo()
+        assert link.undo()
+
+        assert layer.data.tolist() == PLACES
+        assert layer.size.tolist() == [1, 2, 3]
+        assert layer.features["by"].tolist() == ["me", "you", "them"]
+        assert (link.obstacle, link.undo_text, link.picks.edits) == ("", "", ())
+
 
 class TestWhatIsDoneToThePicks:
     def test_other_picks_show_in_the_layer_without_an_echo(self, layer, link):

@@ -263,7 +263,7 @@ class OrientationDisplay(QObject):
 
     def _follow(self) -> None:
         points = self._points()
-        if points is None or self._is_writing:
+        if points is None or self._is_writing or self._link.obstacle:
             return
         self._is_writing = True
         try:

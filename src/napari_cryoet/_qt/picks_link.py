@@ -104,6 +104,15 @@ class PicksLink(QObject):
         return self._picks
 
     @property
+    def obstacle(self) -> str:
+        """Why what the layer shows just now can't be picks, as points that are nowhere; empty where it can."""
+        try:
+            self._settle()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
     def is_writing(self) -> bool:
         """Whether the layer is being written, so that its rows are picks that nobody was told of yet."""
         return self._is_writing
@@ -118,14 +127,14 @@ class PicksLink(QObject):
     @property
     def undo_text(self) -> str:
         """What `undo` would take back; empty where there is nothing."""
-        self._settle()
+        if self.obstacle:
+            return "what made points that can't be picks"
         return _difference(self._undo[-1], self._picks) if self._undo else ""
 
     @property
     def redo_text(self) -> str:
         """What `redo` would do again; empty where there is nothing."""
-        self._settle()
-        return _difference(self._picks, self._redo[-1]) if self._redo else ""
+        return _difference(self._picks, self._redo[-1]) if self._redo and not self.obstacle else ""
 
     # what can be done
 
@@ -149,7 +158,9 @@ class PicksLink(QObject):
 
     def undo(self) -> bool:
         """Take back what was done last; False where there is nothing to take back."""
-        self._settle()
+        if self.obstacle:  # nothing else was done since the picks that are known
+            self._put_back()
+            return True
         if not self._undo:
             return False
         self._redo.append(self._picks)
@@ -158,8 +169,7 @@ class PicksLink(QObject):
 
     def redo(self) -> bool:
         """Do again what was taken back last; False where there is nothing."""
-        self._settle()
-        if not self._redo:
+        if self.obstacle or not self._redo:
             return False
         self._undo.append(self._picks)
         self._write(self._redo.pop())
@@ -224,10 +234,7 @@ class PicksLink(QObject):
 
     def _settle_quietly(self) -> None:
         """As `_settle`, for events: a layer that shows no picks just now is looked at again when it is asked for."""
-        try:
-            self._settle()
-        except ValueError:
-            return
+        _ = self.obstacle
 
     def _settle(self) -> None:
         """Take over what was done to the layer since it was looked at last."""
@@ -243,7 +250,7 @@ class PicksLink(QObject):
         if not edit:
             return
         self._remember()
-        before, self._picks = self._picks, _sharing(found, self._picks).changed(edit)
+        before, self._picks = self._picks, _sharing(found, self._picks, edit)
         gone = ~np.isin(_ids(before), _ids(self._picks))
         if self._looks is not None and gone.any():
             self._bury(self._looks.take(gone))
@@ -305,6 +312,25 @@ class PicksLink(QObject):
             self._is_writing = False
         self.changed.emit()
 
+    def _put_back(self) -> None:
+        """Show the picks once more in a layer that shows no picks just now."""
+        layer = self.layer
+        if layer is None:
+            return
+        self._is_writing = True
+        try:
+            layer.selected_data.clear()
+            layer.data = np.array(self._picks.points_zyx)
+            with layer._block_refresh():
+                if self._looks is not None:
+                    give_looks(layer, _ids(self._picks), [self._looks, *self._gone])
+                _write_features(layer, self._picks)
+            self._keep(layer, self._picks)
+        finally:
+            self._is_writing = False
+        layer.refresh()
+        self.changed.emit()
+
     def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
         ids, ids_before = _ids(picks), _ids(before)
         has_same_rows = np.array_equal(ids, ids_before)
@@ -318,13 +344,18 @@ class PicksLink(QObject):
         with refresh_blocked(layer):  # once is enough
             if looks is not None:
                 give_looks(layer, ids, [looks, *self._gone])
-            defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
-            layer.features = _like(features_of(picks), layer.features)
-            blanks = blank_features(layer.features)
-            layer.feature_defaults = {name: defaults.get(name, blank) for name, blank in blanks.items()}
+            _write_features(layer, picks)
             if looks is not None:
                 layer.selected_data = set(np.flatnonzero(np.isin(ids, selected)).tolist())
         layer.refresh()
+
+
+def _write_features(layer: Points, picks: Picks) -> None:
+    """Let the table of a layer say what is known of its picks; the next point gets what it would have got."""
+    defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
+    layer.features = _like(features_of(picks), layer.features)
+    blanks = blank_features(layer.features)
+    layer.feature_defaults = {name: defaults.get(name, blank) for name, blank in blanks.items()}
 
 
 def _undo_in(layer: Points) -> None:
@@ -369,8 +400,8 @@ def _difference(before: Picks, after: Picks) -> str:
     return after.edits[-1] if after.edits and len(after.edits) > len(before.edits) else "the last change"
 
 
-def _sharing(picks: Picks, before: Picks) -> Picks:
-    """The same picks, holding the arrays of a state before wherever they say the same."""
+def _sharing(picks: Picks, before: Picks, edit: str) -> Picks:
+    """The same picks after an edit, holding the arrays of a state before wherever they say the same."""
     columns: dict[str, Any] = {}
     for name in ("points_zyx", "instance_ids", "scores", "ids"):
         one, other = getattr(picks, name), getattr(before, name)
@@ -382,7 +413,7 @@ def _sharing(picks: Picks, before: Picks) -> Picks:
         else column
         for name, column in picks.features.items()
     }
-    return picks.changed(**columns, features=features)
+    return picks.changed(edit, **columns, features=features)  # once, since each time all is looked at anew
 
 
 def _bytes(picks: Picks) -> int:
