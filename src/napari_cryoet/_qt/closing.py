@@ -73,17 +73,17 @@ class CloseGuard(QObject):
         """Keep the window open if that is what the person wants."""
         if watched is not self._window or not isinstance(event, QCloseEvent):
             return False
-        if self._may_close():
+        if self._may_close(event):
             return False
         event.ignore()
         return True
 
-    def _may_close(self) -> bool:
+    def _may_close(self, event: QCloseEvent) -> bool:
         at_risk = [review for review in unsaved_in(self._viewer) if not review.save()]
         self.closing.emit(at_risk)
         if not at_risk:
             return True
-        if not self._can_ask():
+        if not self._can_ask(event):
             _rescue(at_risk)
             return True
         while True:
@@ -98,10 +98,10 @@ class CloseGuard(QObject):
                 unsaved_in(self._viewer).clear()
                 return True
 
-    def _can_ask(self) -> bool:
+    def _can_ask(self, event: QCloseEvent) -> bool:
         """Whether a person closes the window, and not a script, which would hang on a question."""
         thread = QThread.currentThread()
-        is_script = thread is None or thread.loopLevel() == 0
+        is_script = not event.spontaneous() and (thread is None or thread.loopLevel() == 0)
         canvas = getattr(self._window, "_qt_viewer", None)  # `viewer.close()` has closed this before, for good
         is_half_closed = isinstance(canvas, QWidget) and not canvas.isVisible()
         return self._window.isVisible() and not is_script and not is_half_closed
