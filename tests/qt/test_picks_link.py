@@ -67,6 +67,7 @@ class TestWhatIsDoneToTheLayer:
 
     def test_a_drag_is_one_step_however_many_places_it_goes_through(self, qapp, layer, link):
         layer.size = 1  # else others lie below the cursor, too
+        layer.mode = "select"
         layer.selected_data = {1}
         event = SimpleNamespace(
             position=tuple(np.multiply(PLACES[1], 10)),

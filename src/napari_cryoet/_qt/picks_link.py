@@ -260,7 +260,8 @@ class PicksLink(QObject):
 
     def _is_dragged(self, layer: Points) -> bool:
         """Whether points are under way with the mouse: napari tells of their features at each step, and of the end."""
-        return self._is_changing and getattr(layer, "_drag_start", None) is not None
+        has_grip = getattr(layer, "_drag_start", None) is not None and str(layer.mode) == "select"
+        return self._is_changing and has_grip
 
     def _take_on_spacing(self, layer: Points) -> None:
         """Where no file said how wide voxels are, the layer's scale does, now and in every state to come back to."""
