@@ -198,6 +198,16 @@ class TestWhatIsDoneToTheLayer:
         assert layer.features["by"].tolist() == ["me", "you", "them"]
         assert (link.obstacle, link.undo_text, link.picks.edits) == ("", "", ())
 
+    def test_rows_that_are_there_no_more_are_not_selected_any_longer(self, layer, link):
+        layer.selected_data = {0, 2}
+        layer.data = PLACES[:2]  # napari goes on with both
+
+        assert link.selected_ids.tolist() == [0]
+        layer.remove([1])
+        link.undo()
+        link.undo()
+        assert layer.data.tolist() == PLACES
+
 
 class TestWhatIsDoneToThePicks:
     def test_other_picks_show_in_the_layer_without_an_echo(self, layer, link):

@@ -324,7 +324,8 @@ class OrientationDisplay(QObject):
         colors: NDArray[np.float32] = of_points.astype(np.float32)
         if selected:
             is_faint = np.ones(len(colors), dtype=bool)
-            is_faint[np.fromiter(selected, dtype=np.intp)] = False
+            rows = np.fromiter(selected, dtype=np.intp)
+            is_faint[rows[rows < len(colors)]] = False  # napari goes on with rows that are there no more
             colors[is_faint, 3] *= _UNSELECTED_OPACITY
         colors = colors[self._rows]
         if self._orientation == Orientation.TRIADS:

@@ -201,6 +201,7 @@ class PicksLink(QObject):
             return
         if event.action in _DONE:
             self._is_changing = False
+            _select_no_more_than_there_is(layer)
             self._name_new_rows(layer)
             self._settle_quietly()
         else:
@@ -349,6 +350,13 @@ class PicksLink(QObject):
             if looks is not None:
                 layer.selected_data = set(np.flatnonzero(np.isin(ids, selected)).tolist())
         layer.refresh()
+
+
+def _select_no_more_than_there_is(layer: Points) -> None:
+    """Let go of rows that are there no more: napari keeps them selected once a script gives it fewer points."""
+    there = {row for row in layer.selected_data if row < len(layer.data)}
+    if len(there) < len(layer.selected_data):
+        layer.selected_data = there
 
 
 def _write_features(layer: Points, picks: Picks) -> None:
