@@ -95,6 +95,7 @@ def test_a_window_asks_before_it_closes_over_decisions_that_can_not_be_saved(qtb
     asked.answers = ["Cancel"]
     assert not close(qtbot, window)
     assert window.isVisible()
+    assert asked[0].startswith("The review can't be saved: File exists. If the window closes, 1 decision about")
     assert "1 decision about “picks” would be lost" in asked[0]
     assert str(store.folder) in asked[0].replace("\N{ZERO WIDTH SPACE}", "")
     assert dock.review.verdict(1) is Verdict.REJECTED

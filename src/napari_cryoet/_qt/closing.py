@@ -109,11 +109,12 @@ class CloseGuard(QObject):
     def _ask(self, at_risk: Sequence[Review]) -> bool | None:
         """Whether to save elsewhere; None to keep the window open."""
         folders = joined(*dict.fromkeys(str(review.folder) for review in at_risk))
+        problems = " ".join(dict.fromkeys(review.problem for review in at_risk))
         question = Question(
             "Decisions that can't be saved",
-            f"Reviews can't be written into {folders}. If the window closes, {losses_text(at_risk)} would be lost.",
+            f"{problems} If the window closes, {losses_text(at_risk)} would be lost.",
             verb="Save elsewhere…",
-            details="Save them in another folder. To go on with them later, put the file into the folder above.",
+            details=f"Save them in another folder. To go on with them later, put the file into {folders}.",
             colors=colors_of(self._viewer.theme),
             is_harmless=True,
             parent=self._window,

@@ -58,6 +58,8 @@ class Review:
         What was found of an earlier review; or empty.
     view
         How the picks were looked at, as plain data; saved with the decisions.
+    problem
+        Why the last attempt to save failed; empty where it didn't.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Review:
         # a store of its own: of two reviews of the same picks that share one, neither would see what the other wrote
         self._store, self._is_behind = replace(store, _seen={}) if store is not None else SessionStore(), False
         self.tell(failed=failed, recovered=recovered, joined=joined)
+        self.problem = ""
         self.picks, self.subject = picks, subject
         resumed = self._store.resume(subject, picks)
         self.decisions: Decisions = resumed.decisions
@@ -290,11 +293,11 @@ class Review:
         with _WRITING, self._store.alone():
             self._write_joined(state)
         if self._is_behind:
-            self._is_behind = False
+            self._is_behind, self.problem = False, ""
             self._recovered()
 
     def _on_unsaved(self, error: CryoETError) -> None:
-        self._is_behind = True
+        self._is_behind, self.problem = True, error.message
         self._failed(error)
 
     def _write_joined(self, state: _State) -> None:
