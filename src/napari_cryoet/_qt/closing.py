@@ -15,6 +15,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QWidget
 
 from napari_cryoet._qt.active_layer import real
+from napari_cryoet._qt.napari_internals import has_lost_canvas
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.theme import colors_of
 from napari_cryoet.exceptions import CryoETError
@@ -102,9 +103,7 @@ class CloseGuard(QObject):
         """Whether a person closes the window, and not a script, which would hang on a question."""
         thread = QThread.currentThread()
         is_script = not event.spontaneous() and (thread is None or thread.loopLevel() == 0)
-        canvas = getattr(self._window, "_qt_viewer", None)  # `viewer.close()` has closed this before, for good
-        is_half_closed = isinstance(canvas, QWidget) and not canvas.isVisible()
-        return self._window.isVisible() and not is_script and not is_half_closed
+        return self._window.isVisible() and not is_script and not has_lost_canvas(self._window)
 
     def _ask(self, at_risk: Sequence[Review]) -> bool | None:
         """Whether to save elsewhere; None to keep the window open."""

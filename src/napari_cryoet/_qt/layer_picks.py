@@ -127,7 +127,7 @@ def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray
 
 def spare_own_ids(layer: Points) -> None:
     """Give a person's own column that is called as ours, and can't say which pick a row is, another name."""
-    features = layer._feature_table.values
+    features = table_of(layer)
     is_ours = isinstance(layer.metadata.get(PICKS_KEY), Picks)
     if not is_ours and PICK_ID in features and _ids_of_stranger(values_of(features[PICK_ID])) is None:
         layer.features = features.rename(columns={PICK_ID: OWN_ID})

@@ -323,7 +323,7 @@ class PicksLink(QObject):
         try:
             layer.selected_data.clear()
             layer.data = np.array(self._picks.points_zyx)
-            with layer._block_refresh():
+            with refresh_blocked(layer):
                 if self._looks is not None:
                     give_looks(layer, _ids(self._picks), [self._looks, *self._gone])
                 _write_features(layer, self._picks)
