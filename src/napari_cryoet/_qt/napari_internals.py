@@ -177,6 +177,11 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
     return block()
 
 
+def is_gripped(points: Points) -> bool:
+    """Whether points are under way with the mouse; no where nobody knows."""
+    return getattr(points, "_drag_start", None) is not None and str(points.mode) == "select"
+
+
 def shows_gone_rows(vectors: Vectors) -> bool:
     """Whether what was sliced of a layer has rows that its data don't have any more; yes where nobody knows."""
     shown = getattr(vectors, "_view_indices", None)

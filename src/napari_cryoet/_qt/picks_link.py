@@ -18,7 +18,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, spare_own_ids, table_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
-from napari_cryoet._qt.napari_internals import refresh_blocked
+from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
@@ -261,8 +261,7 @@ class PicksLink(QObject):
 
     def _is_dragged(self, layer: Points) -> bool:
         """Whether points are under way with the mouse: napari tells of their features at each step, and of the end."""
-        has_grip = getattr(layer, "_drag_start", None) is not None and str(layer.mode) == "select"
-        return self._is_changing and has_grip
+        return self._is_changing and is_gripped(layer)
 
     def _take_on_spacing(self, layer: Points) -> None:
         """Where no file said how wide voxels are, the layer's scale does, now and in every state to come back to."""
