@@ -360,7 +360,7 @@ def test_a_chunk_as_it_is_must_be_as_long_as_it_should_wherever_it_is_read(serve
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 100, 1000])
-@pytest.mark.parametrize("layout", ["order", "filter", "transposed", "in shards"])
+@pytest.mark.parametrize("layout", ["order", "filter", "as a filter", "transposed", "in shards"])
 def test_a_frame_that_is_cut_short_is_damaged_also_where_zarr_decodes_it(layout, cut_bytes, tmp_path):
     values = np.random.default_rng(0).integers(0, 2**15, (10, 20, 21)).astype("<i2")
     transposed = [TransposeCodec(order=(2, 1, 0)), BytesCodec(), BloscCodec(typesize=2, clevel=0)]  # copied as it is
@@ -372,6 +372,7 @@ def test_a_frame_that_is_cut_short_is_damaged_also_where_zarr_decodes_it(layout,
         options = {
             "order": {"zarr_format": 2, "order": "F", "compressors": Blosc(clevel=0)},
             "filter": {"zarr_format": 2, "filters": [Delta("<i2")], "compressors": Blosc(clevel=0)},
+            "as a filter": {"zarr_format": 2, "filters": [Delta("<i2"), Blosc(clevel=0)], "compressors": None},
             "transposed": {"zarr_format": 3, "codecs": transposed},
         }[layout]
         make = zarr.create if layout == "transposed" else zarr.create_array

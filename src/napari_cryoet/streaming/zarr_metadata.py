@@ -159,7 +159,7 @@ def parse_v2_array(document: dict[str, Any], where: str) -> ArrayMetadata:
         raise FormatError(f"{where}: order is {order!r}.")
     known = None if filters or order != "C" else _known_codecs(names, _KNOWN_V2_CODECS)
     fill = _fill_value(document.get("fill_value"), dtype, where)
-    encoding, is_frame = _encoding(known), names[:1] == ["blosc"] and compressor is not None
+    encoding, is_frame = _encoding(known), (names[:1] if compressor is not None else names[-1:]) == ["blosc"]
     return _checked(
         ArrayMetadata(
             *(2, shape, chunks, chunks, dtype, fill, encoding, "", separator), codecs=known or (), is_frame=is_frame
