@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 from napari.layers import Points
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox
 
 from napari_cryoet._qt import closing
@@ -167,3 +167,12 @@ def test_what_a_dock_leaves_unsaved_is_said_and_the_next_dock_takes_it_up(
     again.close_down()
     assert not closing.unsaved_in(viewer)
     assert Review(review.picks, review.subject, SessionStore(store.folder)).counts.judged == 2
+
+
+def test_a_guard_that_python_has_cleared_already_lets_qt_end_its_window(qtbot, viewer):
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    guard = closing.CloseGuard(window, viewer)
+    vars(guard).clear()
+
+    assert not guard.eventFilter(window, QEvent(QEvent.Type.Hide))

@@ -72,7 +72,9 @@ class CloseGuard(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Keep the window open if that is what the person wants."""
-        if watched is not self._window or not isinstance(event, QCloseEvent):
+        if not isinstance(event, QCloseEvent):
+            return False  # Qt tells of more when Python has cleared this already
+        if watched is not self._window:
             return False
         if self._may_close(event):
             return False
