@@ -645,3 +645,30 @@ def test_an_id_beyond_all_others_is_refused_in_ndjson_too(tmp_path):
 
     with pytest.raises(FormatError, match=r"a\.ndjson can't be used: it has a pick with the id 9223372036854775807"):
         read_picks(tmp_path / "a.ndjson")
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "relion4", "relion3", "dynamo"])
+def test_matrices_that_lack_some_numbers_are_named_before_they_are_left_out(tmp_path, name):
+    rotations = np.stack([np.eye(3), np.diag([1.0, 1.0, np.nan]), np.full((3, 3), np.nan)])
+    picks = Picks(np.ones((3, 3)), 10.0, rotations_zyx=rotations, ids=np.array([4, 7, 9]), shape_zyx=(9, 9, 9))
+
+    assert any("(pick 7)" in said for said in losses(picks, name))
+
+
+def test_orientations_that_lack_some_angles_are_named_when_they_are_read(tmp_path):
+    star = tmp_path / "part.star"
+    labels = ["rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ", "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    rows = ["1 2 3 10 20 30", "1 2 4 10 nan 30", "1 2 5 nan nan nan"]
+    heads = [f"_{label} #{number}" for number, label in enumerate(labels, 1)]
+    star.write_text("\n".join(["data_particles", "", "loop_", *heads, *rows, ""]))
+    table = tmp_path / "part.tbl"
+    lines = [[0.0] * 35 for _ in range(3)]
+    for number, (line, angles) in enumerate(zip(lines, [(10, 20, 30), (10, "nan", 30), ("nan",) * 3], strict=True), 1):
+        line[0], line[6:9], line[23:26] = number, angles, (1, 2, number)
+    table.write_text("\n".join(" ".join(map(str, line)) for line in lines) + "\n")
+
+    for path in (star, table):
+        picks = read_picks(path, spacing_angstrom=10.0)
+        assert picks.are_oriented.tolist() == [True, False, False]
+        (said,) = [said for said in picks.about["warnings"] if "three angles" in said]
+        assert said == "Only some of three angles are given for 1 of the picks, so no orientation (row 2)."

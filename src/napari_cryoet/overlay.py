@@ -27,6 +27,10 @@ _DRAWABLE_FORMATS: Final = {
     **dict.fromkeys(_MASK_SHAPES, ("zarr", "mrc")),
     ShapeType.MESH: ("glb",),
 }
+_UNKNOWN_MARK: Final = "unaligned (alignment unknown)"
+_UNKNOWN_TOMOGRAM: Final = (
+    "The portal doesn't say on which alignment this tomogram was made, so the positions may not fit."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,22 @@ def unaligned_mark(file: AnnotationFile, tomogram: Tomogram) -> str:
     if _is_of_another_run(file, tomogram):
         return "unaligned (another run)"
     if file.alignment_id is None or tomogram.alignment_id is None:
-        return "unaligned (alignment unknown)"
-    return f"unaligned (AL-{file.alignment_id})"
+        return _UNKNOWN_MARK
+    return _mark(file.alignment_id)
+
+
+def marks_of(alignment_id: int) -> tuple[str, ...]:
+    """What `unaligned_mark` may have said of an annotation of an alignment, over a tomogram of the same run."""
+    return _mark(alignment_id), _UNKNOWN_MARK
+
+
+def reasons_of(alignment_id: int) -> tuple[str, ...]:
+    """The reasons that `fit` may have given for these."""
+    return _on_another_alignment(alignment_id), _UNKNOWN_TOMOGRAM
+
+
+def _mark(alignment_id: int) -> str:
+    return f"unaligned (AL-{alignment_id})"
 
 
 def _is_of_another_run(file: AnnotationFile, tomogram: Tomogram) -> bool:
@@ -113,12 +131,15 @@ def _misfit(file: AnnotationFile, tomogram: Tomogram) -> Fit | None:
     if file.alignment_id is None or tomogram.alignment_id is None:
         return Fit("unknown_alignment", _unknown_alignment(file, tomogram))
     if file.alignment_id != tomogram.alignment_id:
-        return Fit(
-            "other_alignment",
-            f"This annotation was made on another alignment of this run (AL-{file.alignment_id}), "
-            "so its positions don't fit this tomogram.",
-        )
+        return Fit("other_alignment", _on_another_alignment(file.alignment_id))
     return None
+
+
+def _on_another_alignment(alignment_id: int) -> str:
+    return (
+        f"This annotation was made on another alignment of this run (AL-{alignment_id}), "
+        "so its positions don't fit this tomogram."
+    )
 
 
 def why_not_drawable(file: AnnotationFile) -> str:
@@ -166,5 +187,5 @@ def _unknown_alignment(file: AnnotationFile, tomogram: Tomogram) -> str:
     elif file.alignment_id is None:
         known = "on which alignment this annotation was made"
     else:
-        known = "on which alignment this tomogram was made"
+        return _UNKNOWN_TOMOGRAM
     return f"The portal doesn't say {known}, so the positions may not fit."

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, turned_into_texts
-from napari_cryoet.formats.exchange import listed
+from napari_cryoet.formats.exchange import listed, numbered
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 
@@ -150,6 +150,13 @@ def _ndjson_losses(picks: Picks) -> list[str]:
     empty = [name for name, column in picks.features.items() if name not in unnamed and are_all_missing(column)]
     if empty:
         said.append(f"Lines have no trace of columns without any value ({listed(empty)}); these stand in the {SUFFIX}.")
+    if picks.rotations_zyx is not None:
+        is_missing = np.isnan(picks.rotations_zyx)
+        is_part = is_missing.any(axis=(1, 2)) & ~is_missing.all(axis=(1, 2))
+        if is_part.any():
+            assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+            which = numbered("pick", picks.ids[is_part].tolist())
+            said.append(f"Matrices that lack some of their numbers are left out ({which}).")
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
     if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
         said.append("JSON knows no infinite numbers; they are left out.")

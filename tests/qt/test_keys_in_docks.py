@@ -99,7 +99,7 @@ def wait_until_complete(views, qtbot):
 def test_orthogonal_views_live_on_when_their_dock_floats_and_comes_back(viewer, add, qtbot):
     views = add(OrthoViews(viewer))
     canvases = wait_until_complete(views, qtbot)
-    views.views[0]._zoom(2, (0, 0, 0))
+    qtbot.keyClick(views.views[0], Qt.Key.Key_Plus)
     zoom = views.views[0].model.scene.camera.zoom
     for is_floating in (True, False):
         holder_of(views).setFloating(is_floating)  # Qt throws away what was drawn; drawing on ends the program

@@ -115,6 +115,24 @@ class TestFollowing:
 
         assert viewer.layers["arrows"].translate.tolist() == [5, 6, 7]
 
+    def test_fewer_points_than_rows_that_are_selected_break_nothing(self, viewer, points, display):
+        points.selected_data = {0, 2}
+        points.data = PLACES[:2]  # napari goes on with both rows
+        display.show("triads")
+
+        assert display.layer.edge_color[:, 3].tolist() == [1] * 3 + [0.25] * 3
+
+    def test_they_are_turned_and_sheared_with_the_points_layer_also_if_drawn_later(self, viewer, points, display):
+        points.rotate = (0, 30, 0)
+        points.shear = (0.5, 0, 0)
+        arrows = viewer.layers["arrows"]
+        np.testing.assert_allclose(arrows.data_to_world(arrows.data[1, 0]), points.data_to_world(points.data[1]))
+
+        viewer.layers.remove("arrows")
+        display.show("triads")
+        again = display.layer
+        np.testing.assert_allclose(again.data_to_world(again.data[3, 0]), points.data_to_world(points.data[1]))
+
     def test_they_show_in_the_planes_that_cut_their_particle_however_long_they_are(self, viewer, points, display):
         viewer.add_image(np.zeros((40, 20, 20)), scale=(10, 10, 10))
         display.show(length_angstrom=30)

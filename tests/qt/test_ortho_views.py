@@ -13,10 +13,11 @@ from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import add_layers
+from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.loading import load_tomogram
+from napari_cryoet.loading import load_picks, load_tomogram
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks_on_screen import show_orientations, show_slabs
@@ -448,6 +449,22 @@ class TestLayersInStep:
         ] * 2
         show_orientations(main, points, "off")
         assert [count for count, _ in arrows()] == [0, 0]
+
+    def test_copies_are_followed_as_picks_by_nobody_and_show_just_what_the_viewer_does(
+        self, qtbot, changed_views, main
+    ):
+        picks = Picks(np.arange(12.0).reshape(4, 3), 10.0, rotations_zyx=np.tile(np.eye(3), (4, 1, 1)))
+        points, arrows = add_layers(main, load_picks(picks, name="oriented"))[::-1]
+        settle(qtbot, changed_views)
+        for _ in range(2):
+            points.remove([0])
+            settle(qtbot, changed_views)
+
+        for layer in (points, arrows):
+            for copy in copies(changed_views, layer.name):
+                np.testing.assert_array_equal(copy.data, layer.data)
+        assert len(arrows.data) == 2
+        assert not any(copy in keepers for copy in copies(changed_views, points.name))
 
     def test_a_slab_of_picks_shows_in_each_plane(self, qtbot, changed_views, main, oriented):
         add_layers(main, oriented)

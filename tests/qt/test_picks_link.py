@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from napari.layers import Points
 from napari.layers._layer_actions import _duplicate_layer
+from napari.layers.points._points_mouse_bindings import select
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
@@ -61,6 +64,36 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.ids.tolist() == [0, 1, 2]
         assert link.picks.edits == ()
         assert not link.undo()
+
+    def test_a_drag_is_one_step_however_many_places_it_goes_through(self, qapp, layer, link):
+        layer.size = 1  # else others lie below the cursor, too
+        layer.mode = "select"
+        layer.selected_data = {1}
+        event = SimpleNamespace(
+            position=tuple(np.multiply(PLACES[1], 10)),
+            view_direction=np.array([1.0, 0.0, 0.0]),
+            dims_displayed=[0, 1, 2],
+            modifiers=(),
+            type="mouse_press",
+        )
+        heard = []
+        link.changed.connect(lambda: heard.append(link.picks.points_zyx[1].tolist()))
+        drag = select(layer, event)
+        next(drag)
+        event.type = "mouse_move"
+        for step in range(1, 6):
+            event.position = (40.0, 50.0, 60.0 + 10 * step)
+            next(drag)
+            assert layer.features is not None  # as napari's status bar, which asks for them at each step
+            QTest.qWait(0)
+            qapp.processEvents()
+        event.type = "mouse_release"
+        next(drag, None)
+
+        assert heard == [[4, 5, 11]]
+        assert link.picks.edits == ("moved 1 pick",)
+        link.undo()
+        assert layer.data[1].tolist() == [4, 5, 6]
 
     def test_moving_picks_is_told_in_words_and_as_a_signal(self, qtbot, layer, link):
         with qtbot.waitSignal(link.changed):
@@ -148,6 +181,32 @@ class TestWhatIsDoneToTheLayer:
 
         with pytest.raises(ValueError, match="finite"):
             _ = link.picks
+
+    @pytest.mark.parametrize("do", [lambda layer: layer.add([np.nan, 0, 0]), lambda layer: layer.remove([0])])
+    def test_undo_takes_back_what_made_points_that_are_nowhere(self, layer, link, do):
+        layer.size = [1, 2, 3]
+        assert link.undo_text == ""
+        layer.data = [PLACES[0], [np.inf, 0, 0], PLACES[2]]
+        do(layer)
+        assert link.obstacle == "points_zyx must be finite"
+        assert link.undo_text
+        assert not link.redo()
+        assert link.undo()
+
+        assert layer.data.tolist() == PLACES
+        assert layer.size.tolist() == [1, 2, 3]
+        assert layer.features["by"].tolist() == ["me", "you", "them"]
+        assert (link.obstacle, link.undo_text, link.picks.edits) == ("", "", ())
+
+    def test_rows_that_are_there_no_more_are_not_selected_any_longer(self, layer, link):
+        layer.selected_data = {0, 2}
+        layer.data = PLACES[:2]  # napari goes on with both
+
+        assert link.selected_ids.tolist() == [0]
+        layer.remove([1])
+        link.undo()
+        link.undo()
+        assert layer.data.tolist() == PLACES
 
 
 class TestWhatIsDoneToThePicks:
@@ -260,6 +319,16 @@ class TestUndo:
         assert link.undo()
         assert not link.undo()
 
+    def test_picks_stay_who_they_are_when_another_table_is_put_in_place_of_theirs(self, layer, link, picks):
+        layer.features = {"class": [5, 6, 7]}
+
+        assert link.picks.ids.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
+        assert layer.features[PICK_ID].tolist() == [0, 1, 2]
+        assert link.picks.edits == ("changed by of 3 picks, changed class of 3 picks, changed score of 3 picks",)
+        link.undo()
+        assert layer.features["by"].tolist() == ["me", "you", "them"]
+
 
 class TestAPersonsOwnLayer:
     def test_it_is_linked_when_asked_for_and_keeps_what_it_had(self, viewer):
@@ -327,3 +396,28 @@ def test_a_hundred_thousand_picks_are_followed():
     assert len(link.picks) == 50_000
     link.undo()
     assert len(many.data) == 100_000
+
+
+class TestOwnColumns:
+    """A person's own column may be called as ours."""
+
+    def test_different_whole_numbers_are_the_ids_of_the_picks(self, viewer):
+        own = viewer.add_points(PLACES, features={PICK_ID: [101, 7, 300]})
+        assert picks_of(own).ids.tolist() == [101, 7, 300]
+        link = link_of(own)
+        own.remove([0])
+
+        assert link.picks.ids.tolist() == [7, 300]
+        assert own.features[PICK_ID].tolist() == [7, 300]
+
+    @pytest.mark.parametrize("column", [["a", "b", "c"], [1, 1, 2], [0.5, 1.0, 2.0], [1.0, np.nan, 2.0], [-1, 0, 1]])
+    def test_anything_else_goes_on_under_another_name(self, viewer, column):
+        own = viewer.add_points(PLACES, features={PICK_ID: column})
+        np.testing.assert_array_equal(picks_of(own).features["own_pick_id"], column)
+        link = link_of(own)
+
+        np.testing.assert_array_equal(own.features["own_pick_id"], column)
+        assert own.features[PICK_ID].tolist() == [0, 1, 2]
+        assert link.picks.edits == ()
+        own.remove([0])
+        np.testing.assert_array_equal(link.picks.features["own_pick_id"], column[1:])

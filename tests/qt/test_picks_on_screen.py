@@ -175,6 +175,18 @@ class TestWhoseTheyAre:
 
         assert dock.size_remark.text() == "stray can't be used as picks: points_zyx must be finite."
 
+    def test_picks_that_are_nowhere_say_so_and_undo_takes_them_back(self, qtbot, viewer, dock):
+        points = add_picks(viewer)
+        qtbot.waitUntil(lambda: dock.of_layer.text() == "ribosomes: 3 picks")
+        points.data = [[np.nan] * 3, *PLACES[1:]]
+        dock.refresh()
+        assert dock.of_layer.text() == "ribosomes can't be used as picks just now: points_zyx must be finite."
+        assert not dock.use.isVisible()
+        qtbot.mouseClick(dock.undo, Qt.MouseButton.LeftButton)
+
+        qtbot.waitUntil(lambda: dock.of_layer.text() == "ribosomes: 3 picks")
+        assert points.data.tolist() == PLACES
+
     def test_undo_and_redo_say_what_they_would_do(self, qtbot, viewer, dock):
         points = add_picks(viewer)
         points.remove([0])

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Image, Points, Shapes, Vectors
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_cryoet._qt import average_panel, measuring
 from napari_cryoet._qt.adding import add_layers
@@ -15,6 +15,7 @@ from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
+from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.pick_files import read_picks
@@ -605,6 +606,25 @@ def test_a_file_that_can_not_be_saved_is_said(dock, store, qtbot):
     dock.sheet.select([2])
     dock.judge(Verdict.KEPT)
     qtbot.waitUntil(lambda: dock.notice.text == "What could not be saved is saved now.", timeout=LONG_MS)
+
+
+def test_a_review_that_can_not_begin_lets_go_of_its_layer(dock, press, viewer, qtbot, monkeypatch):
+    def refuse(*_args):
+        raise CryoETError("The saved review can't be read: Permission denied.")
+
+    layer = viewer.layers["ribosomes"]
+    dock.review_layer(None)
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "resume", refuse)
+        dock.review_layer(layer)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+    assert "Permission denied" in dock.notice.text
+    assert (dock.layer, dock.review) == (None, None)
+    assert dock.findChildren(ReviewedLayer) == []
+    before = looks_of(layer)
+    delete(viewer, 0)  # of which nobody hears
+    assert same(looks_of(layer), [colors[1:] for colors in before])
 
 
 def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):

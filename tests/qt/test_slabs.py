@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Image, Points, Vectors
 
 from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.discs import slab_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet._qt.slabs import MOST_PLANES, slabs_of
@@ -162,6 +163,14 @@ class TestDensity:
 
 
 class TestPicks:
+    def test_the_slab_is_as_thick_as_before_in_nm_when_a_layer_gets_another_scale(self, viewer, slabs):
+        layers = [add_picks(viewer, [4, 12, 20]), viewer.layers["arrows"]]
+        slabs.show_picks(20)
+        assert [slab_of(layer) for layer in layers] == [20, 20]  # voxels of 10 Å
+        layers[0].scale = (5.0,) * 3
+
+        assert [slab_of(layer) for layer in layers] == [40, 40]
+
     def test_those_in_the_slab_show_in_full_and_those_beside_it_as_the_discs_that_its_face_cuts(
         self, viewer, tomogram, slabs
     ):

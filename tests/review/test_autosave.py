@@ -128,3 +128,29 @@ def test_it_goes_on_after_a_rest(count):
     for value in range(count):
         saver.put(value)
         assert done.acquire(timeout=30)
+
+
+def test_a_fault_that_nobody_thought_of_is_said_and_saving_goes_on(clock):
+    errors, saved, is_told, is_saved = [], [], threading.Event(), threading.Event()
+
+    def save(value):
+        if value == "a":
+            raise MemoryError("no room")
+        saved.append(value)
+        is_saved.set()
+
+    def failed(error):
+        errors.append(error)
+        is_told.set()
+
+    saver = AutoSaver(save, failed)
+    saver.put("a")
+    clock.now += 1
+    assert is_told.wait(30)
+    assert isinstance(errors[0], CryoETError)
+    assert "no room" in str(errors[0])
+
+    saver.put("b")
+    clock.now += 1
+    assert is_saved.wait(30)
+    assert saved == ["b"]

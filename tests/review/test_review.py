@@ -373,3 +373,29 @@ def test_what_two_windows_decided_stays_with_its_places_when_it_is_taken_up_unsa
 
     again = Review(picks, SUBJECT, SessionStore(store.folder))
     assert "".join(again.verdict(row).letter or "-" for row in range(10)) == "----KX-K--"
+
+
+def test_two_reviews_of_the_same_picks_lose_nothing_though_they_share_a_store(picks, store):
+    one, other = (Review(picks, SUBJECT, store) for _ in range(2))
+    one.judge([0], Verdict.KEPT)
+    assert one.save()
+    other.judge([1], Verdict.REJECTED)
+    assert other.save()
+
+    assert dict(Review(picks, SUBJECT, store).decisions.verdicts) == {0: Verdict.KEPT, 1: Verdict.REJECTED}
+
+
+def test_what_a_script_judges_just_before_it_ends_is_saved(picks, store):
+    script = f"""
+import numpy as np
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import Review, SessionStore, Subject, Verdict
+from pathlib import Path
+
+picks = Picks(np.arange(30.0).reshape(10, 3), 10.0)
+review = Review(picks, Subject({SUBJECT.key!r}, "ribosomes"), SessionStore(Path({str(store.folder)!r})))
+review.judge([3], Verdict.KEPT)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+    assert Review(picks, SUBJECT, store).verdict(3) is Verdict.KEPT

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.exchange import MAX_PICKS
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
+from napari_cryoet.review import session
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.matching import match, rows_of
 from napari_cryoet.review.review import Review
@@ -265,3 +267,28 @@ def test_each_line_is_json_that_others_can_read(store, subject, picks):
 
 def test_reviews_are_kept_in_the_users_data_folder(user_folder):
     assert user_folder in default_folder().parents
+
+
+def test_one_pick_beyond_all_numbers_costs_no_other_decision(store, subject):
+    far = Picks([[1.0, 2, 3], [1e308, 0, 0], [-1e301, 0, 0]], 10.0)
+    save(store, subject, far, {0: Verdict.KEPT, 1: Verdict.REJECTED, 2: Verdict.KEPT})
+    resumed = store.resume(subject, far)
+
+    assert dict(resumed.decisions.verdicts) == {0: Verdict.KEPT}
+    assert "2 more found no pick" in resumed.remark
+
+
+def test_no_file_is_written_that_could_not_be_read_again(store, subject, picks, monkeypatch):
+    path = save(store, subject, picks)
+    before = path.read_bytes()
+    monkeypatch.setattr(session, "MAX_DECISIONS", 2)
+    with pytest.raises(CryoETError, match="more than 2 decisions"):
+        save(store, subject, picks)
+
+    assert path.read_bytes() == before
+
+
+def test_all_picks_of_the_largest_file_can_be_judged():
+    assert MAX_PICKS <= session.MAX_DECISIONS / 1.3
+    longest = len('[9999999, "rejected", -12345678.1234, -12345678.1234, -12345678.1234, "a"]\n')
+    assert session.MAX_DECISIONS * longest < MAX_BYTES

@@ -346,6 +346,15 @@ def test_a_refused_guess_does_not_matter(tmp_path, served):
     assert open_pyramid(f"{served.url}/a.zarr").shape_zyx == (8, 8, 8)
 
 
+def test_an_array_whose_metadata_are_refused_is_not_taken_for_a_group(tmp_path):
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=(3, 4, 5), dtype="u1", zarr_format=2)
+    array.attrs["made by"] = "somebody"
+    with StreamServer(tmp_path) as served:
+        served.statuses["a.zarr/.zarray$"] = 403
+        with pytest.raises(StreamError, match="403"):
+            open_pyramid(f"{served.url}/a.zarr")
+
+
 def test_levels_of_other_names_and_number_open(tmp_path):
     values = volume((64, 64, 64))
     scales = [

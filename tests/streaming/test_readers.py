@@ -357,3 +357,28 @@ def test_a_chunk_as_it_is_must_be_as_long_as_it_should_wherever_it_is_read(serve
     pyramid = open_afresh(path if place == "file" else f"{served.url}/{path.name}")
     with pytest.raises(DamagedError, match="instead of 16384"):
         pyramid.read(0, ((0, 1), (0, 64)))
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 100, 1000])
+@pytest.mark.parametrize("layout", ["order", "filter", "as a filter", "transposed", "in shards"])
+def test_a_frame_that_is_cut_short_is_damaged_also_where_zarr_decodes_it(layout, cut_bytes, tmp_path):
+    values = np.random.default_rng(0).integers(0, 2**15, (10, 20, 21)).astype("<i2")
+    transposed = [TransposeCodec(order=(2, 1, 0)), BytesCodec(), BloscCodec(typesize=2, clevel=0)]  # copied as it is
+    if layout == "in shards":
+        sharded(
+            tmp_path / "a", codecs=transposed, inner=(10, 20, 7), shard=(10, 20, 21), values=values, location="start"
+        )
+    else:
+        options = {
+            "order": {"zarr_format": 2, "order": "F", "compressors": Blosc(clevel=0)},
+            "filter": {"zarr_format": 2, "filters": [Delta("<i2")], "compressors": Blosc(clevel=0)},
+            "as a filter": {"zarr_format": 2, "filters": [Delta("<i2"), Blosc(clevel=0)], "compressors": None},
+            "transposed": {"zarr_format": 3, "codecs": transposed},
+        }[layout]
+        make = zarr.create if layout == "transposed" else zarr.create_array
+        make(store=str(tmp_path / "a"), shape=values.shape, dtype="<i2", chunks=(10, 20, 21), **options)[...] = values
+    (file,) = chunk_files(tmp_path / "a")
+    assert np.array_equal(open_afresh(tmp_path / "a").read(0), values)
+    file.write_bytes(file.read_bytes()[:-cut_bytes])
+    with pytest.raises(DamagedError):
+        open_afresh(tmp_path / "a").read(0)

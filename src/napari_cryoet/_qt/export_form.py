@@ -100,7 +100,7 @@ class ExportPicks(Dock):
                 case "kept":
                     picks = kept_picks_of[layer]() if layer in kept_picks_of else None
                 case "selected":
-                    rows = np.array(sorted(layer.selected_data), dtype=np.intp)
+                    rows = np.array(sorted(row for row in layer.selected_data if row < len(layer.data)), dtype=np.intp)
                     whole = placed_picks_of(layer)
                     picks = whole.take(rows, f"{len(rows):,} of {len(whole):,} picks chosen by hand")
                 case _:

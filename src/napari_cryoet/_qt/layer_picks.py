@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,6 +16,9 @@ from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks, are_unique
 from napari_cryoet.table_rows import rows_among
 
+#: What a person's own column goes on as that is called as ours, and says something else.
+OWN_ID: Final = "own_pick_id"
+_LARGEST_ID: Final = 2**53
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
 #: Who wants to know when somebody may be about to change a layer's features in place.
@@ -54,7 +57,9 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     row_ids = columns.pop(PICK_ID, None)
     known = layer.metadata.get(PICKS_KEY)
     if not isinstance(known, Picks):
-        return _stranger(layer, places, columns)
+        return _stranger(layer, places, columns, row_ids)
+    if row_ids is None:
+        row_ids = _ids_by_place(known, places)
     source = _rows_of(known, row_ids, len(places))
     if len(source) < len(known) and (source >= 0).all() and are_unique(source):
         known = known.take(source)  # only some are left: what is known of each needn't be found out again
@@ -120,15 +125,39 @@ def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray
     return instances
 
 
-def _stranger(layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]]) -> Picks:
+def spare_own_ids(layer: Points) -> None:
+    """Give a person's own column that is called as ours, and can't say which pick a row is, another name."""
+    features = table_of(layer)
+    is_ours = isinstance(layer.metadata.get(PICKS_KEY), Picks)
+    if not is_ours and PICK_ID in features and _ids_of_stranger(values_of(features[PICK_ID])) is None:
+        layer.features = features.rename(columns={PICK_ID: OWN_ID})
+
+
+def _ids_of_stranger(column: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    """What a person's own column says of which pick a row is; None where it doesn't say just that."""
+    if column is None or column.dtype.kind not in "iuf":
+        return None
+    is_whole = bool(((column >= 0) & (column <= _LARGEST_ID)).all() and (column == np.floor(column)).all())  # NaN isn't
+    if not is_whole:
+        return None
+    ids = column.astype(np.int64)
+    return ids if are_unique(ids) else None
+
+
+def _stranger(
+    layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]], row_ids: NDArray[Any] | None
+) -> Picks:
     spacing = spacing_angstrom_of(layer)
+    ids = _ids_of_stranger(row_ids)
+    if row_ids is not None and ids is None:
+        columns = {OWN_ID: row_ids} | columns
     instance_ids = _whole(columns.get("instance_id"), NO_INSTANCE)
     if instance_ids is not None:
         del columns["instance_id"]
     is_score = "score" in columns and columns["score"].dtype.kind in "iuf"
     scores = columns.pop("score").astype(np.float64) if is_score else None
     about = layer.metadata.get(METADATA_KEY, {})
-    return Picks(places, spacing, instance_ids=instance_ids, scores=scores, features=columns, about=about)
+    return Picks(places, spacing, instance_ids=instance_ids, scores=scores, features=columns, ids=ids, about=about)
 
 
 def placed_picks_of(layer: Points) -> Picks:
@@ -177,10 +206,16 @@ def _by(numbers: NDArray[np.float64]) -> str:
     return ", ".join(f"{each:g}" for each in numbers)
 
 
-def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[np.intp]:
+def _ids_by_place(known: Picks, places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which pick each row is where a table was put in place of ours: that which stands there just so, or none."""
+    assert known.ids is not None  # noqa: S101 - `Picks` makes them
+    if known.points_zyx.shape != places.shape:
+        return np.full(len(places), NEW_PICK)
+    return np.where((known.points_zyx == places).all(axis=1), known.ids, NEW_PICK)
+
+
+def _rows_of(known: Picks, row_ids: NDArray[Any], count: int) -> NDArray[np.intp]:
     """For each row of the layer, which of the known picks it is or was copied from; -1 for none."""
-    if row_ids is None:
-        return np.full(count, -1)
     assert known.ids is not None  # noqa: S101 - `Picks` makes them
     wanted = _whole(row_ids, NEW_PICK)
     left = rows_among(known.ids, wanted)
@@ -193,10 +228,10 @@ def _rows_of(known: Picks, row_ids: NDArray[Any] | None, count: int) -> NDArray[
     return np.where(is_known, found, -1)
 
 
-def _ids(known: Picks, row_ids: NDArray[Any] | None, count: int, first_new_id: int) -> NDArray[np.int64]:
+def _ids(known: Picks, row_ids: NDArray[Any], count: int, first_new_id: int) -> NDArray[np.int64]:
     """The id of each row: its pick's for the first row of that pick, and one of its own for copies and new rows."""
-    wanted = np.full(count, NEW_PICK) if row_ids is None else _whole(row_ids, NEW_PICK)
-    assert wanted is not None and known.ids is not None  # noqa: S101, PT018
+    wanted: NDArray[np.int64] = _whole(row_ids, NEW_PICK)
+    assert known.ids is not None  # noqa: S101 - `Picks` makes them
     if (wanted[1:] > wanted[:-1]).all() and wanted[0:1].min(initial=0) > NEW_PICK:
         return wanted  # as most layers are: each row a pick of its own
     is_first = np.zeros(count, dtype=bool)

@@ -17,7 +17,7 @@ from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.discs import show_as_discs_like, show_slab, slab_of
 from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.layer_spec import LayerKind, LayerSpec
+from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display import Display
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -165,7 +165,8 @@ class Mirror(QObject):
 def _copy_of(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, StreamStatus | None]:
     data, options, _ = layer.as_layer_data_tuple()
     options = {key: value for key, value in options.items() if key not in _OF_NO_COPY}
-    options["metadata"] = dict(layer.metadata)
+    # of picks, a copy is only what it looks like: else it would be followed as picks, and draw arrows of its own
+    options["metadata"] = {key: value for key, value in layer.metadata.items() if key != PICKS_KEY}
     adopt_layers_of(viewer)
     copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
     show_as_discs_like(copy, layer)

@@ -39,7 +39,11 @@ class Feature(Enum):
     ARROWS = "arrows are sliced more often than needed"
     WRITING = "picks are sliced more often than needed"
     CROSSHAIR = "there is no crosshair"
-    WINDOWS = "napari opens its next window where the one of a tilt series was, and sees to opened files in one viewer"
+    DRAGS = "each move of a pick that is dragged can be undone by itself"
+    WINDOWS = (
+        "napari opens its next window where the one of a tilt series was, sees to opened files in one viewer, and a "
+        "script that closes a viewer may be asked what to do with decisions that can't be saved"
+    )
 
 
 #: Trying these makes layers of points and arrows, which takes a quarter of a second where there were none before.
@@ -165,6 +169,8 @@ def _try_windows() -> Iterator[str]:
     yield from _without(importlib.import_module("napari.viewer").Viewer, "Viewer", ["_instances"])
     window = importlib.import_module("napari._qt.qt_main_window")._QtMainWindow
     yield from _without(window, "main window", ["_save_current_window_settings"])
+    set_at_start = window.__init__.__code__.co_names
+    yield from (f"main window.{name}" for name in ["_qt_viewer"] if name not in set_at_start)
 
 
 _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
@@ -175,5 +181,6 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.ARROWS: _try_arrows,
     Feature.WRITING: lambda: _without(Layer, "Layer", ["_block_refresh"]),
     Feature.CROSSHAIR: _try_crosshair,
+    Feature.DRAGS: lambda: _without(Points(np.zeros((1, 3))), "Points", ["_drag_start"]),
     Feature.WINDOWS: _try_windows,
 }

@@ -177,6 +177,11 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
     return block()
 
 
+def is_gripped(points: Points) -> bool:
+    """Whether points are under way with the mouse; no where nobody knows."""
+    return getattr(points, "_drag_start", None) is not None and str(points.mode) == "select"
+
+
 def shows_gone_rows(vectors: Vectors) -> bool:
     """Whether what was sliced of a layer has rows that its data don't have any more; yes where nobody knows."""
     shown = getattr(vectors, "_view_indices", None)
@@ -232,6 +237,12 @@ def open_viewers() -> set[Viewer]:
 
     front = {current_viewer()} - {None}
     return set(getattr(Viewer, "_instances", front))
+
+
+def has_lost_canvas(window: QWidget) -> bool:
+    """Whether napari has closed the canvas of a window, as `Viewer.close` does before it closes the window."""
+    canvas = getattr(window, "_qt_viewer", None)
+    return canvas is not None and not canvas.isVisible()
 
 
 def forget_place(window: QWidget) -> None:

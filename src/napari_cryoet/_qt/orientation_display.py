@@ -26,6 +26,8 @@ from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM
 
 #: While some picks are selected, the arrows of the others are so faint.
 _UNSELECTED_OPACITY: Final = 0.25
+#: What says where a layer lies, beside its unit.
+_PLACING: Final = ("scale", "translate", "rotate", "shear", "affine")
 
 _displays: weakref.WeakKeyDictionary[Points, OrientationDisplay] = weakref.WeakKeyDictionary()
 
@@ -113,8 +115,8 @@ class OrientationDisplay(QObject):
         points.events.size.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
         points.events.visible.connect(self._on_visible)
-        for event in (points.events.scale, points.events.translate, points.events.affine, points.events.units):
-            event.connect(self._on_placed)
+        for name in (*_PLACING, "units"):
+            getattr(points.events, name).connect(self._on_placed)
 
     # what there is
 
@@ -241,8 +243,8 @@ class OrientationDisplay(QObject):
     def _on_placed(self, _event: Any = None) -> None:
         points, vectors = self._points(), self.layer
         if points is not None and vectors is not None:
-            vectors.scale, vectors.translate, vectors.affine = points.scale, points.translate, points.affine
-            vectors.units = points.units
+            for name in (*_PLACING, "units"):
+                setattr(vectors, name, getattr(points, name))
 
     def _on_removed(self, event: Any) -> None:
         points = self._points()
@@ -261,7 +263,7 @@ class OrientationDisplay(QObject):
 
     def _follow(self) -> None:
         points = self._points()
-        if points is None or self._is_writing:
+        if points is None or self._is_writing or self._link.obstacle:
             return
         self._is_writing = True
         try:
@@ -322,7 +324,8 @@ class OrientationDisplay(QObject):
         colors: NDArray[np.float32] = of_points.astype(np.float32)
         if selected:
             is_faint = np.ones(len(colors), dtype=bool)
-            is_faint[np.fromiter(selected, dtype=np.intp)] = False
+            rows = np.fromiter(selected, dtype=np.intp)
+            is_faint[rows[rows < len(colors)]] = False  # napari goes on with rows that are there no more
             colors[is_faint, 3] *= _UNSELECTED_OPACITY
         colors = colors[self._rows]
         if self._orientation == Orientation.TRIADS:
@@ -338,15 +341,13 @@ class OrientationDisplay(QObject):
             np.empty((0, 2, 3)),
             ndim=3,
             name=f"{points.name} · orientation",
-            scale=points.scale,
-            translate=points.translate,
-            affine=points.affine,
             units=points.units,
             visible=points.visible,
             axis_labels=points.axis_labels,
             metadata={METADATA_KEY: dict(points.metadata.get(METADATA_KEY, {})), PICKS_KEY: picks},
             vector_style="arrow",
             projection_mode="fade",
+            **{name: getattr(points, name) for name in _PLACING},
         )
         key = key_of(points)
         if key is not None:

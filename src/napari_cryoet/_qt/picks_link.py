@@ -16,9 +16,9 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, table_of
+from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, spare_own_ids, table_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
-from napari_cryoet._qt.napari_internals import refresh_blocked
+from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
@@ -39,7 +39,8 @@ _links: weakref.WeakKeyDictionary[Points, PicksLink] = weakref.WeakKeyDictionary
 def link_of(layer: Points) -> PicksLink:
     """The link of a Points layer, which lives as long as the layer; made if there is none yet.
 
-    A person's own layer gets a features column that says which pick a row is, and nothing else.
+    A person's own layer gets a features column that says which pick a row is, and nothing else. If it has one of that
+    name, whole numbers that are all different are taken for it; anything else goes on under another name.
 
     Raises
     ------
@@ -65,13 +66,14 @@ class PicksLink(QObject):
     def __init__(self, layer: Points) -> None:
         super().__init__()
         self._layer_reference = weakref.ref(layer)
+        spare_own_ids(layer)
         self._picks = read_picks(layer)
         self._undo: list[Picks] = []
         self._redo: list[Picks] = []
         self._looks: Looks | None = None  # of all picks, as of before the change that is under way
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
-        self._is_writing = self._will_look = False
+        self._is_writing = self._will_look = self._is_changing = False
         #: How picks look but for what is done to them for a while, as dimming is: what comes back later shall look so.
         self.true_looks: Callable[[Looks], Looks] = lambda looks: looks
         self._soon = single_shot(self, 0, self._settle_quietly)
@@ -102,6 +104,15 @@ class PicksLink(QObject):
         return self._picks
 
     @property
+    def obstacle(self) -> str:
+        """Why what the layer shows just now can't be picks, as points that are nowhere; empty where it can."""
+        try:
+            self._settle()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
     def is_writing(self) -> bool:
         """Whether the layer is being written, so that its rows are picks that nobody was told of yet."""
         return self._is_writing
@@ -116,14 +127,14 @@ class PicksLink(QObject):
     @property
     def undo_text(self) -> str:
         """What `undo` would take back; empty where there is nothing."""
-        self._settle()
+        if self.obstacle:
+            return "what made points that can't be picks"
         return _difference(self._undo[-1], self._picks) if self._undo else ""
 
     @property
     def redo_text(self) -> str:
         """What `redo` would do again; empty where there is nothing."""
-        self._settle()
-        return _difference(self._picks, self._redo[-1]) if self._redo else ""
+        return _difference(self._picks, self._redo[-1]) if self._redo and not self.obstacle else ""
 
     # what can be done
 
@@ -147,7 +158,9 @@ class PicksLink(QObject):
 
     def undo(self) -> bool:
         """Take back what was done last; False where there is nothing to take back."""
-        self._settle()
+        if self.obstacle:  # nothing else was done since the picks that are known
+            self._put_back()
+            return True
         if not self._undo:
             return False
         self._redo.append(self._picks)
@@ -156,8 +169,7 @@ class PicksLink(QObject):
 
     def redo(self) -> bool:
         """Do again what was taken back last; False where there is nothing."""
-        self._settle()
-        if not self._redo:
+        if self.obstacle or not self._redo:
             return False
         self._undo.append(self._picks)
         self._write(self._redo.pop())
@@ -188,12 +200,15 @@ class PicksLink(QObject):
         if layer is None or self._is_writing:
             return
         if event.action in _DONE:
+            self._is_changing = False
+            _select_no_more_than_there_is(layer)
             self._name_new_rows(layer)
             self._settle_quietly()
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
             is_known = len(self._picks) == len(layer.data)
             self._looks = self.true_looks(Looks.of(layer, _ids(self._picks))) if is_known else None
+            self._is_changing = True
 
     def _on_something(self, _event: Any = None) -> None:
         if not self._is_writing:
@@ -220,15 +235,12 @@ class PicksLink(QObject):
 
     def _settle_quietly(self) -> None:
         """As `_settle`, for events: a layer that shows no picks just now is looked at again when it is asked for."""
-        try:
-            self._settle()
-        except ValueError:
-            return
+        _ = self.obstacle
 
     def _settle(self) -> None:
         """Take over what was done to the layer since it was looked at last."""
         layer = self.layer
-        if layer is None or self._is_writing:
+        if layer is None or self._is_writing or self._is_dragged(layer):
             return
         self._soon.stop()
         self._take_on_spacing(layer)
@@ -239,13 +251,17 @@ class PicksLink(QObject):
         if not edit:
             return
         self._remember()
-        before, self._picks = self._picks, _sharing(found, self._picks).changed(edit)
+        before, self._picks = self._picks, _sharing(found, self._picks, edit)
         gone = ~np.isin(_ids(before), _ids(self._picks))
         if self._looks is not None and gone.any():
             self._bury(self._looks.take(gone))
         self._looks = None
         self._keep(layer, self._picks)
         self.changed.emit()
+
+    def _is_dragged(self, layer: Points) -> bool:
+        """Whether points are under way with the mouse: napari tells of their features at each step, and of the end."""
+        return self._is_changing and is_gripped(layer)
 
     def _take_on_spacing(self, layer: Points) -> None:
         """Where no file said how wide voxels are, the layer's scale does, now and in every state to come back to."""
@@ -297,6 +313,25 @@ class PicksLink(QObject):
             self._is_writing = False
         self.changed.emit()
 
+    def _put_back(self) -> None:
+        """Show the picks once more in a layer that shows no picks just now."""
+        layer = self.layer
+        if layer is None:
+            return
+        self._is_writing = True
+        try:
+            layer.selected_data.clear()
+            layer.data = np.array(self._picks.points_zyx)
+            with refresh_blocked(layer):
+                if self._looks is not None:
+                    give_looks(layer, _ids(self._picks), [self._looks, *self._gone])
+                _write_features(layer, self._picks)
+            self._keep(layer, self._picks)
+        finally:
+            self._is_writing = False
+        layer.refresh()
+        self.changed.emit()
+
     def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
         ids, ids_before = _ids(picks), _ids(before)
         has_same_rows = np.array_equal(ids, ids_before)
@@ -310,13 +345,25 @@ class PicksLink(QObject):
         with refresh_blocked(layer):  # once is enough
             if looks is not None:
                 give_looks(layer, ids, [looks, *self._gone])
-            defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
-            layer.features = _like(features_of(picks), layer.features)
-            blanks = blank_features(layer.features)
-            layer.feature_defaults = {name: defaults.get(name, blank) for name, blank in blanks.items()}
+            _write_features(layer, picks)
             if looks is not None:
                 layer.selected_data = set(np.flatnonzero(np.isin(ids, selected)).tolist())
         layer.refresh()
+
+
+def _select_no_more_than_there_is(layer: Points) -> None:
+    """Let go of rows that are there no more: napari keeps them selected once a script gives it fewer points."""
+    there = {row for row in layer.selected_data if row < len(layer.data)}
+    if len(there) < len(layer.selected_data):
+        layer.selected_data = there
+
+
+def _write_features(layer: Points, picks: Picks) -> None:
+    """Let the table of a layer say what is known of its picks; the next point gets what it would have got."""
+    defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
+    layer.features = _like(features_of(picks), layer.features)
+    blanks = blank_features(layer.features)
+    layer.feature_defaults = {name: defaults.get(name, blank) for name, blank in blanks.items()}
 
 
 def _undo_in(layer: Points) -> None:
@@ -361,8 +408,8 @@ def _difference(before: Picks, after: Picks) -> str:
     return after.edits[-1] if after.edits and len(after.edits) > len(before.edits) else "the last change"
 
 
-def _sharing(picks: Picks, before: Picks) -> Picks:
-    """The same picks, holding the arrays of a state before wherever they say the same."""
+def _sharing(picks: Picks, before: Picks, edit: str) -> Picks:
+    """The same picks after an edit, holding the arrays of a state before wherever they say the same."""
     columns: dict[str, Any] = {}
     for name in ("points_zyx", "instance_ids", "scores", "ids"):
         one, other = getattr(picks, name), getattr(before, name)
@@ -374,7 +421,7 @@ def _sharing(picks: Picks, before: Picks) -> Picks:
         else column
         for name, column in picks.features.items()
     }
-    return picks.changed(**columns, features=features)
+    return picks.changed(edit, **columns, features=features)  # once, since each time all is looked at anew
 
 
 def _bytes(picks: Picks) -> int:

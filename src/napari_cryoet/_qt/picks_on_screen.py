@@ -249,10 +249,15 @@ class PicksOnScreen(Dock):
 
     def _show_layer(self) -> None:
         layer, link, display = self._layer, self._link, self._display
+        obstacle = link.obstacle if link is not None else ""
+        if obstacle:  # undo helps
+            display = None
         is_linked = link is not None and display is not None
-        self.use.setVisible(layer is not None and not is_linked)
+        self.use.setVisible(layer is not None and link is None)
         if layer is None:
             self.of_layer.setText("Open picks: show an annotation from the portal's dock, or open a file of picks.")
+        elif obstacle:
+            self.of_layer.setText(plain(f"{layer.name} can't be used as picks just now: {obstacle}."))
         elif link is None:
             self.of_layer.setText(plain(layer.name))
         else:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QCloseEvent, QHideEvent
+from qtpy.QtGui import QCloseEvent, QHideEvent, QShowEvent
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.grid_watch import GridWatch
@@ -24,11 +22,11 @@ from napari_cryoet._qt.picks_in_volume import (
     reader_for,
     volume_for,
 )
+from napari_cryoet._qt.review_keeping import ReviewKeeping
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
-from napari_cryoet.picks import Picks
 from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.decisions import Decisions, Verdict
@@ -61,18 +59,14 @@ class ReviewDock(ReviewScreen):
         What is judged; None while no layer is.
     """
 
-    _save_failed = Signal(object)  # CryoETError, from the thread that saves
-    _saved_again = Signal()  # the same
-    _joined = Signal(object, object)  # the same: the Subject, and Decisions with those of another window
-
     def __init__(self, napari_viewer: napari.Viewer, *, store: SessionStore | None = None) -> None:
         super().__init__(napari_viewer)
-        self._viewer, self._store = napari_viewer, store or SessionStore()
+        self._viewer = napari_viewer
+        self._keeping = ReviewKeeping(napari_viewer, store or SessionStore(), self)
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self.review: Review | None = None
-        self._unsaved: list[Review] = []  # that ended while they could not be saved
         self._told = ""  # what the last key did
         self._complaint = ""  # about what could not be saved
         self._activity = Activity(self.tasks, self)
@@ -118,6 +112,11 @@ class ReviewDock(ReviewScreen):
         self.close_down()
         super().closeEvent(event)
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Let the window that it is in not close over what can't be saved."""
+        super().showEvent(event)
+        self._keeping.watch_window_of(self)
+
     def hideEvent(self, event: QHideEvent | None) -> None:
         """What is decided is on disk before the window goes."""
         super().hideEvent(event)
@@ -131,12 +130,14 @@ class ReviewDock(ReviewScreen):
     def put_away(self) -> None:
         """End the review: save, and let layers look as they did."""
         self._end()
+        self._keeping.leave()
         self._layer_watch.follow(False)
         self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End the review for good: save, let layers look as they did, read nothing any more."""
         self._end()
+        self._keeping.leave()
         self._layer_watch.follow(False)
         self.tasks.close()
         self.theme.close()
@@ -147,17 +148,21 @@ class ReviewDock(ReviewScreen):
         self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:
+        reviewed = None
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
             subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
-            review = self._review_of(reviewed.picks, subject)
+            review = self._keeping.open(reviewed.picks, subject)
         except CryoETError as error:
+            if reviewed is not None:
+                reviewed.close()
+                reviewed.deleteLater()
             self.notice.show_error(error)
             return
         self._layer, self.review = reviewed, review
         reviewed.changed.connect(self._on_picks_changed)
         reviewed.selected.connect(self._on_selected_in_viewer)
-        if review.remark and not self._unsaved:  # what could not be saved matters more
+        if review.remark and not self._keeping.has_unsaved:  # what could not be saved matters more
             (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
         self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
         self.controls.set_looks(self.controls.looks.recalled(review.view, crop_side_nm(layer)))
@@ -166,16 +171,6 @@ class ReviewDock(ReviewScreen):
         self.results.use(layer, review)
         self._recut()
         self._show_decisions()
-
-    def _review_of(self, picks: Picks, subject: Subject) -> Review:
-        """The one that could not be saved yet, if there is one; else what is in its file."""
-        for review in self._unsaved:
-            if review.subject.key == subject.key:
-                review.take_up(picks)
-                return review
-        failed, recovered = self._save_failed.emit, self._saved_again.emit
-        joined = partial(self._joined.emit, subject)
-        return Review(picks, subject, self._store, failed=failed, recovered=recovered, joined=joined)
 
     def _end(self) -> None:
         """Save and let go of the layer; what can't be saved is kept, and stays said."""
@@ -188,8 +183,7 @@ class ReviewDock(ReviewScreen):
         self.average.use(None, Cube(400))
         self.model.set_review(None)
         self.results.use(None, None)
-        ended = [] if self.review is None or self.review in self._unsaved else [self.review]
-        self._unsaved = [review for review in (*self._unsaved, *ended) if not review.save()]
+        self._keeping.end()
         if self._layer is not None:
             self._layer.close()
             self._layer.deleteLater()
@@ -358,9 +352,9 @@ class ReviewDock(ReviewScreen):
         self.results.told.connect(self.notice.show_news)
         for part in (self.measuring, self.average, self.results):
             part.failed.connect(self._on_failed)
-        self._save_failed.connect(self._on_save_failed)
-        self._saved_again.connect(self._on_saved_again)
-        self._joined.connect(self._on_joined)
+        self._keeping.failed.connect(self._on_save_failed)
+        self._keeping.recovered.connect(self._on_saved_again)
+        self._keeping.joined.connect(self._on_joined)
         self.tasks.unhandled.connect(self._on_failed)
         self._grid_watch.changed.connect(self._on_grid)
         self._layer_watch.changed.connect(self._list_layers)

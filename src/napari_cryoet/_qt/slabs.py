@@ -45,6 +45,7 @@ class Slabs(QObject):
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self._picks_nm = 0.0
+        self._followed: weakref.WeakSet[Layer] = weakref.WeakSet()
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.margin_left.connect(self._on_margins)
@@ -127,9 +128,17 @@ class Slabs(QObject):
     def _on_margins(self, _event: Any = None) -> None:
         self.changed.emit()
 
+    def _on_scaled(self, event: Any) -> None:
+        """A slab is kept in a layer's own units, which are others now."""
+        self._show_picks_in(event.source)
+
     def _show_picks_in(self, layer: Layer) -> None:
         if not isinstance(layer, Points | Vectors) or PICKS_KEY not in layer.metadata:
             return
+        if layer not in self._followed:
+            self._followed.add(layer)
+            layer.events.scale.connect(self._on_scaled)
+            layer.events.units.connect(self._on_scaled)
         spacing = spacing_angstrom_of(layer)
         show_slab(layer, 0.0 if spacing is None else self._picks_nm * _ANGSTROM_PER_NM / spacing)
 

@@ -16,7 +16,7 @@ from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
-from napari_cryoet._qt.misfits import remark_on_misfits
+from napari_cryoet._qt.misfits import remark_on_misfits, unmark_what_fits
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
@@ -244,8 +244,10 @@ class ViewerLink(QObject):
             self.changed.emit()
         warnings = list(specs[0].options["metadata"][METADATA_KEY].get("warnings", ())) if is_there else []
         tomogram = self._own.main(key) if is_there and key.kind == "tomogram" else None
-        if tomogram is not None and (misfit := remark_on_misfits(tomogram, self._own)):
-            warnings.append(misfit)
+        if tomogram is not None:
+            unmark_what_fits(tomogram, self._own)
+            if misfit := remark_on_misfits(tomogram, self._own):
+                warnings.append(misfit)
         if warnings:
             self.remarked.emit(key, " ".join(warnings))
 

@@ -23,6 +23,7 @@ from napari_cryoet.formats.column_types import numbers_in
 from napari_cryoet.formats.eulers import angles_of, matrices_of
 from napari_cryoet.formats.exchange import (
     Context,
+    angle_warnings,
     are_endless,
     checked_picks,
     choose_tomogram,
@@ -122,6 +123,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
             _TOMOGRAM_NUMBER: _tomogram_number(table),
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
+                *angle_warnings(angles, np.arange(1, len(angles) + 1)),
                 *([_ODD_PIXELS] if own is None and pixel.any() else []),
                 *([_more_columns(n_more)] if n_more else []),
             ],

@@ -75,11 +75,15 @@ def rotation_losses(picks: Picks) -> list[str]:
     if picks.rotations_zyx is None:
         return []
     losses = []
-    is_given = np.isfinite(picks.rotations_zyx).all(axis=(1, 2))
     are_oriented = picks.are_oriented
-    n_improper = int((is_given & ~are_oriented).sum())
-    if n_improper:
-        losses.append(f"{n_improper:,} of the matrices are no rotations; these picks are written without orientation.")
+    is_improper = ~np.isnan(picks.rotations_zyx).all(axis=(1, 2)) & ~are_oriented
+    if is_improper.any():
+        assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+        which = numbered("pick", picks.ids[is_improper].tolist())
+        losses.append(
+            f"{is_improper.sum():,} of the matrices are no rotations ({which}); these picks are written without "
+            "orientation."
+        )
     matrices = picks.rotations_zyx[are_oriented]
     if len(matrices) and np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max() > _ROUNDED:
         losses.append("Rotations are rounded in the source; angles hold the nearest exact rotation.")
@@ -204,6 +208,22 @@ def rotation_warnings(rotations: NDArray[np.float64] | None, numbers: NDArray[np
         return []
     which = numbered(called, numbers[is_bad].tolist())
     return [f"{is_bad.sum():,} of {is_given.sum():,} orientations aren't rotations, so not drawn ({which})."]
+
+
+def angle_warnings(angles: NDArray[np.float64], numbers: NDArray[np.int64], called: str = "row") -> list[str]:
+    """Which of a file's orientations, as `rotation_warnings`, lack only some of their angles; none where all are whole.
+
+    Parameters
+    ----------
+    angles
+        (n, 3); picks without an orientation lack all three.
+    """
+    is_known = np.isfinite(angles)
+    is_part = is_known.any(axis=1) & ~is_known.all(axis=1)
+    if not is_part.any():
+        return []
+    which = numbered(called, numbers[is_part].tolist())
+    return [f"Only some of three angles are given for {is_part.sum():,} of the picks, so no orientation ({which})."]
 
 
 def numbered(called: str, numbers: Sequence[int]) -> str:

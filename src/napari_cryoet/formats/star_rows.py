@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.column_types import numbers_in
 from napari_cryoet.formats.eulers import matrices_of
-from napari_cryoet.formats.exchange import Context, listed
+from napari_cryoet.formats.exchange import Context, angle_warnings, listed
 from napari_cryoet.formats.star_labels import (
     ANGLES,
     CENTRED,
@@ -148,6 +148,9 @@ class Rows:
         if not given:
             return None
         rotations = given[0] if len(given) == 1 else given[0] @ given[1]
+        for labels in (SUBTOMOGRAM_ANGLES, ANGLES):
+            if any(label in self._table for label in labels):
+                self.warnings += angle_warnings(self._triple(labels, missing=0.0), np.asarray(self.numbers_in_file))
         is_oriented = self.whole(IS_ORIENTED)
         if is_oriented is not None:
             rotations[is_oriented == 0] = np.nan

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from napari_cryoet.exceptions import CryoETError
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: Saved once nothing has changed for so long...
 QUIET_S: Final = 0.3
@@ -17,15 +23,19 @@ QUIET_S: Final = 0.3
 LATEST_S: Final = 0.8
 
 
+_savers: WeakSet[AutoSaver[Any]] = WeakSet()
+
+
 class AutoSaver(Generic[T]):
-    """Saves the newest of the values that it is given.
+    """Saves the newest of the values that it is given; what isn't saved when the program ends is saved then.
 
     Parameters
     ----------
     save
         Writes a value; called on the saver's thread, or by whoever calls `flush`. Never twice at a time.
     failed
-        Told when it could not be written, on whichever thread; it is tried again with the next change or `flush`.
+        Told when it could not be written, on whichever thread; it is tried again with the next change or `flush`. A
+        fault that nobody thought of is told as a `CryoETError`, too.
     """
 
     def __init__(
@@ -37,6 +47,7 @@ class AutoSaver(Generic[T]):
         self._refused: list[T] | None = None  # what was waiting when it could not be saved
         self._first_at = self._last_at = 0.0
         self._is_running = False
+        _savers.add(self)
 
     def put(self, value: T) -> None:
         """Have a value saved soon, in place of any that isn't saved yet."""
@@ -59,11 +70,20 @@ class AutoSaver(Generic[T]):
                 for value in waiting:
                     self._save(value)
             except CryoETError as error:
-                with self._state:
-                    self._waiting, self._refused = self._waiting or waiting, waiting
-                self._failed(error)
+                self._keep(waiting, error)
+                return False
+            except Exception as error:  # a fault must reach the person, and end neither the thread nor the saving
+                log.exception("What is saved by itself could not be saved")
+                words = f"It could not be saved, by a fault in napari-cryoet ({type(error).__name__}: {error})."
+                self._keep(waiting, CryoETError(words, hint="Please report it; it is tried again with each change."))
                 return False
             return True
+
+    def _keep(self, waiting: list[T], error: CryoETError) -> None:
+        """Go on having what could not be saved, unless there is something newer, and say so."""
+        with self._state:
+            self._waiting, self._refused = self._waiting or waiting, waiting
+        self._failed(error)
 
     def _run(self) -> None:
         while self._waits():
@@ -79,3 +99,11 @@ class AutoSaver(Generic[T]):
                 self._state.wait(due)
             self._is_running = False
             return False
+
+
+@atexit.register
+def _flush_all() -> None:
+    """A script may end sooner than it is time to save."""
+    for saver in list(_savers):
+        with suppress(RuntimeError):  # whoever would be told of an error may be gone
+            saver.flush()

@@ -73,7 +73,8 @@ def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     order = np.argsort(picks.ids)
     at = order[np.minimum(np.searchsorted(picks.ids, rows.ids, sorter=order), len(order) - 1)]
-    distance = np.linalg.norm(positions[at] - rows.positions_zyx, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        distance = np.linalg.norm(positions[at] - rows.positions_zyx, axis=1)
     is_same = (picks.ids[at] == rows.ids) & (distance <= reach)
     found[is_same] = at[is_same]
     _match_by_place(rows, positions, found, reach / 100)
@@ -120,7 +121,7 @@ def _match_by_place(rows: Rows, positions: NDArray[np.float64], found: NDArray[n
     from scipy.spatial import KDTree
 
     left = np.flatnonzero(found < 0)
-    free = np.setdiff1d(np.arange(len(positions)), found)
+    free = np.setdiff1d(np.flatnonzero(np.isfinite(positions).all(axis=1)), found)  # far away, ångström overflow
     if not len(left) or not len(free):
         return
     distances, nearest = KDTree(positions[free]).query(rows.positions_zyx[left])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError, SaveError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
@@ -57,6 +58,8 @@ class Review:
         What was found of an earlier review; or empty.
     view
         How the picks were looked at, as plain data; saved with the decisions.
+    problem
+        Why the last attempt to save failed; empty where it didn't.
 
     Raises
     ------
@@ -74,8 +77,10 @@ class Review:
         recovered: Callable[[], None] = lambda: None,
         joined: Callable[[Decisions], None] = lambda _decisions: None,
     ) -> None:
-        self._store, self._failed, self._joined = store or SessionStore(), failed, joined
-        self._recovered, self._is_behind = recovered, False
+        # a store of its own: of two reviews of the same picks that share one, neither would see what the other wrote
+        self._store, self._is_behind = replace(store, _seen={}) if store is not None else SessionStore(), False
+        self.tell(failed=failed, recovered=recovered, joined=joined)
+        self.problem = ""
         self.picks, self.subject = picks, subject
         resumed = self._store.resume(subject, picks)
         self.decisions: Decisions = resumed.decisions
@@ -95,7 +100,22 @@ class Review:
         self._codes_of: tuple[Decisions, Picks, NDArray[np.int64]] | None = None
         self._shown_of: tuple[NDArray[np.intp], Picks, NDArray[np.int64]] | None = None
 
+    def tell(
+        self,
+        *,
+        failed: Callable[[CryoETError], None] = lambda _error: None,
+        recovered: Callable[[], None] = lambda: None,
+        joined: Callable[[Decisions], None] = lambda _decisions: None,
+    ) -> None:
+        """Tell somebody else from now on, or nobody; parameters as those of the review."""
+        self._failed, self._recovered, self._joined = failed, recovered, joined
+
     # what there is
+
+    @property
+    def folder(self) -> Path:
+        """Where the session file is kept."""
+        return self._store.folder
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -250,15 +270,34 @@ class Review:
         """Save now what isn't saved; whether all is."""
         return self._saver.flush()
 
+    def save_copy(self, folder: Path) -> Path:
+        """Write what is decided now into a folder where reviews aren't kept; the new file.
+
+        Put where reviews are kept, it is found there. Its name is that of the session file.
+
+        Raises
+        ------
+        SaveError
+            If there is such a file already, or it can't be written.
+        """
+        path = folder / self.subject.file_name
+        if path.exists():
+            raise ExistsError(f"There is a file {path.name} in that folder already.", hint="Choose another folder.")
+        rows = [rows_of(self.decisions, self._ever), *self._elsewhere]
+        try:
+            return SessionStore(folder).save(self.subject, rows, self.view)
+        except CryoETError as error:
+            raise SaveError(error.message, hint="Choose another folder.") from error
+
     def _write(self, state: _State) -> None:
         with _WRITING, self._store.alone():
             self._write_joined(state)
         if self._is_behind:
-            self._is_behind = False
+            self._is_behind, self.problem = False, ""
             self._recovered()
 
     def _on_unsaved(self, error: CryoETError) -> None:
-        self._is_behind = True
+        self._is_behind, self.problem = True, error.message
         self._failed(error)
 
     def _write_joined(self, state: _State) -> None:

@@ -23,10 +23,10 @@ from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
 from napari_cryoet.review.matching import Rows, match_parts
-from napari_cryoet.review.session_lines import lines_of, parse
+from napari_cryoet.review.session_lines import MAX_DECISIONS, lines_of, parse
 from napari_cryoet.whole_files import remove_stale
 
-MAX_BYTES: Final = 256 * 2**20
+MAX_BYTES: Final = 512 * 2**20
 _LONGEST_WAIT_S: Final = 5.0
 _POLL_S: Final = 0.02  # a review is written in some milliseconds
 
@@ -205,14 +205,17 @@ class SessionStore:
         Raises
         ------
         CryoETError
-            If it can't be written.
+            If it can't be written, or couldn't be read again.
         """
+        rows = list(rows)
+        if sum(map(len, rows)) > MAX_DECISIONS:
+            raise CryoETError(f"The review can't be saved: it has more than {MAX_DECISIONS:,} decisions.")
         path = self.path_of(subject)
         fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with fresh.open("w", encoding="utf-8") as file:
-                for line in lines_of(subject.key, subject.name, list(rows), view or {}):
+                for line in lines_of(subject.key, subject.name, rows, view or {}):
                     file.write(line)
                 file.flush()
                 os.fsync(file.fileno())

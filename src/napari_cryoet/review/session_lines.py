@@ -20,11 +20,12 @@ from napari_cryoet.review.matching import Rows
 
 FORMAT: Final = "napari-cryoet review"
 VERSION: Final = 1
-MAX_DECISIONS: Final = 2_000_000
+MAX_DECISIONS: Final = 4_000_000  # more than there are picks in any file that is read
 _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
 _VERDICTS: Final = {verdict.value: verdict for verdict in (Verdict.KEPT, Verdict.REJECTED)}
 _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
+_FARTHEST: Final = 1e299  # places beyond are kept as that, and found no more
 _LINES_AT_ONCE: Final = 1000  # a millisecond, for which other threads wait
 
 
@@ -41,7 +42,7 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
     }
     yield json.dumps(header) + "\n"
     for rows in parts:
-        places = np.round(rows.positions_zyx, 4).tolist()
+        places = np.clip(np.round(rows.positions_zyx, 4), -_FARTHEST, _FARTHEST).tolist()
         words = ["kept" if verdict is Verdict.KEPT else "rejected" for verdict in rows.verdicts]
         decisions = [
             [pick_id, word, *place, rows.unit[0]]

@@ -85,7 +85,11 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
         return Found(attributes, None, _read_arrays(look, [""], 2))
     if look.get(".zattrs") is not None:
         attributes = look.json(".zattrs")
-        _refuse_other_groups(attributes, where)
+        try:
+            _refuse_other_groups(attributes, where)
+        except OtherKindError:
+            look.raise_first_error()  # it may be an array
+            raise
         multiscale = parse_multiscale(attributes, where)
         paths = [level.path for level in multiscale.levels]
         return Found(attributes, multiscale, _read_arrays(look, paths, 2))

@@ -196,7 +196,7 @@ class ZarrReader:
         self._source, self._path = source, path
         where = shown_address(source.url)
         self._where = f"{where} ({path})" if path else where
-        self._open = partial(open_zarr_array, source, path, metadata.zarr_format, document, stop=stop)
+        self._open = partial(open_zarr_array, source, path, metadata, document, stop=stop)
         self._array = self._open()
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:

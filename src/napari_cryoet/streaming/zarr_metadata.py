@@ -84,6 +84,8 @@ class ArrayMetadata:
         How inner chunks are found in their file, None where each has a file of its own.
     dimension_names
         What the array itself calls its axes (zarr v3); empty where it doesn't name them all.
+    is_frame
+        Whether each file is one Blosc frame, whatever was done to the values before.
     """
 
     zarr_format: int
@@ -98,6 +100,7 @@ class ArrayMetadata:
     codecs: tuple[Codec, ...] = ()
     shards: ShardLayout | None = None
     dimension_names: tuple[str, ...] = ()
+    is_frame: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -156,8 +159,13 @@ def parse_v2_array(document: dict[str, Any], where: str) -> ArrayMetadata:
         raise FormatError(f"{where}: order is {order!r}.")
     known = None if filters or order != "C" else _known_codecs(names, _KNOWN_V2_CODECS)
     fill = _fill_value(document.get("fill_value"), dtype, where)
-    encoding = _encoding(known)
-    return _checked(ArrayMetadata(2, shape, chunks, chunks, dtype, fill, encoding, "", separator, known or ()), where)
+    encoding, is_frame = _encoding(known), (names[:1] if compressor is not None else names[-1:]) == ["blosc"]
+    return _checked(
+        ArrayMetadata(
+            *(2, shape, chunks, chunks, dtype, fill, encoding, "", separator), codecs=known or (), is_frame=is_frame
+        ),
+        where,
+    )
 
 
 def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
@@ -208,6 +216,7 @@ def parse_v3_array(document: dict[str, Any], where: str) -> ArrayMetadata:
             codecs=pipeline.codecs or (),
             shards=pipeline.shards,
             dimension_names=all_names(document.get("dimension_names"), len(shape)),
+            is_frame=pipeline.is_frame,
         ),
         where,
     )
@@ -221,6 +230,7 @@ class _Pipeline:
     codecs: tuple[Codec, ...] | None
     byte_order: Literal["<", ">"] = "<"
     shards: ShardLayout | None = None
+    is_frame: bool = False
 
 
 def _v3_pipeline(codecs: Any, chunks: tuple[int, ...], where: str) -> _Pipeline:
@@ -235,8 +245,9 @@ def _v3_pipeline(codecs: Any, chunks: tuple[int, ...], where: str) -> _Pipeline:
     if "sharding_indexed" in names:
         return _v3_shards(names, options, chunks, where)
     if names[:1] != ["bytes"]:
-        return _Pipeline(chunks, None)
-    return _Pipeline(chunks, _known_codecs(names[1:], _KNOWN_V3_CODECS), _byte_order(options[0], where))
+        return _Pipeline(chunks, None, is_frame=_is_frame(names))
+    codecs = _known_codecs(names[1:], _KNOWN_V3_CODECS)
+    return _Pipeline(chunks, codecs, _byte_order(options[0], where), is_frame=_is_frame(names))
 
 
 def _v3_shards(names: list[str], options: list[dict[str, Any]], chunks: tuple[int, ...], where: str) -> _Pipeline:
@@ -252,12 +263,17 @@ def _v3_shards(names: list[str], options: list[dict[str, Any]], chunks: tuple[in
         raise FormatError(f"{where}: index_location is {location!r}.")
     is_plain_index = index.codecs in ((), ("crc32c",)) and index.shards is None
     if names != ["sharding_indexed"] or inner.codecs is None or inner.shards is not None or not is_plain_index:
-        return _Pipeline(inner_shape, None)
+        return _Pipeline(inner_shape, None, is_frame=_is_frame(names))
     per_shard = tuple(n // m for n, m in zip(chunks, inner_shape, strict=True))
     layout = ShardLayout(per_shard, location, index.byte_order, has_checksum=bool(index.codecs))
     if not layout.is_small_enough:
         raise FormatError(f"{where}: shards of {per_shard} chunks are too finely cut.")
     return _Pipeline(inner_shape, inner.codecs, inner.byte_order, layout)
+
+
+def _is_frame(names: Sequence[Any]) -> bool:
+    """Whether Blosc comes last when a file is written."""
+    return bool(names) and _KNOWN_V3_CODECS.get(names[-1]) == "blosc"
 
 
 def _byte_order(options: dict[str, Any], where: str) -> Literal["<", ">"]:

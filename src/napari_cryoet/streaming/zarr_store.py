@@ -15,6 +15,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.blosc import parse_header
 from napari_cryoet.streaming.sources import read_end
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 #: What zarr and its codecs raise where bytes aren't what the metadata promise, or come to more than fits into memory.
 _DAMAGE = (
@@ -47,7 +49,8 @@ _DAMAGE = (
 class SourceStore(Store):
     """What zarr needs to read an array below a byte source; nothing can be listed or written.
 
-    Whatever is read of a file is of the version that was met first; another one is a ChangedError.
+    Whatever is read of a file is of the version that was met first; another one is a ChangedError. What ends too early
+    is a DamagedError: Blosc's decoder would take for its content whatever comes after it in memory.
 
     Parameters
     ----------
@@ -57,15 +60,19 @@ class SourceStore(Store):
         Files that have been read already, by key; everything else that is metadata counts as missing.
     stop
         Set when nothing is to be read any more.
+    are_frames
+        Whether all other files are Blosc frames.
     """
 
     supports_writes = False
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, source: ByteSource, documents: dict[str, bytes], stop: threading.Event) -> None:
+    def __init__(
+        self, source: ByteSource, documents: dict[str, bytes], stop: threading.Event, *, are_frames: bool
+    ) -> None:
         super().__init__(read_only=True)
-        self._stop = stop
+        self._stop, self._are_frames = stop, are_frames
         self._source = source
         self._documents = documents
         self._versions: dict[str, str | None] = {}
@@ -92,7 +99,7 @@ class SourceStore(Store):
             case OffsetByteRequest(start):
                 length = None
             case SuffixByteRequest(suffix):
-                start, length = -suffix, None
+                start, length = -suffix, suffix
         if start < 0:
             piece = read_end(self._source, key, -start, self._stop)
         else:
@@ -102,6 +109,10 @@ class SourceStore(Store):
             return None
         if self._versions.setdefault(key, piece.version) != piece.version:
             raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
+        if byte_range is None and self._are_frames:
+            length = _frame_bytes(piece.content)
+        if length is not None and len(piece.content) < length:
+            raise DamagedError(f"{shown_address(self._source.url)} ({key}) ends too early.")
         return piece.content
 
     async def get_partial_values(
@@ -135,8 +146,16 @@ class SourceStore(Store):
         raise NotImplementedError
 
 
+def _frame_bytes(content: bytes) -> int:
+    """How many bytes a Blosc frame says that it has."""
+    try:
+        return parse_header(content).cbytes
+    except FormatError as error:
+        raise DamagedError(f"A chunk is damaged: {error.message}") from error
+
+
 def open_zarr_array(
-    source: ByteSource, path: str, zarr_format: int, document: bytes, *, stop: threading.Event
+    source: ByteSource, path: str, metadata: ArrayMetadata, document: bytes, *, stop: threading.Event
 ) -> zarr.Array[Any]:
     """An array whose metadata has been read already; no request is made.
 
@@ -145,10 +164,11 @@ def open_zarr_array(
     FormatError
         If zarr does not understand the metadata.
     """
-    name = ".zarray" if zarr_format == 2 else "zarr.json"
-    store = SourceStore(source, {f"{path}/{name}" if path else name: document}, stop)
+    name = ".zarray" if metadata.zarr_format == 2 else "zarr.json"
+    documents = {f"{path}/{name}" if path else name: document}
+    store = SourceStore(source, documents, stop, are_frames=metadata.is_frame)
     try:
-        return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if zarr_format == 2 else 3)
+        return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if metadata.zarr_format == 2 else 3)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise FormatError(
             f"{shown_address(source.url)}: zarr does not understand the array {path!r} ({error})."

@@ -1,0 +1,86 @@
+"""Opens the reviews of a dock where they are kept, and sees to those that can't be saved there."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_cryoet._qt.closing import CloseGuard, guard_for, losses_text, unsaved_in
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.review import Review
+from napari_cryoet.review.session import SessionStore, Subject
+
+
+class ReviewKeeping(QObject):
+    """What a dock reviews, one at a time; its signals come from the thread that saves.
+
+    Parameters
+    ----------
+    viewer
+        Whose picks are reviewed; what can't be saved is kept with it, for its next dock.
+    store
+        Where reviews are kept.
+    """
+
+    failed = Signal(object)  # CryoETError: it could not be saved
+    recovered = Signal()
+    joined = Signal(object, object)  # the Subject, and Decisions with those of another window
+
+    def __init__(self, viewer: ViewerModel, store: SessionStore, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._store = viewer, store
+        self._unsaved = unsaved_in(viewer)
+        self._review: Review | None = None
+        self._guard: CloseGuard | None = None
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether there is a review that ended and could not be saved."""
+        return bool(self._unsaved)
+
+    def open(self, picks: Picks, subject: Subject) -> Review:
+        """The review that could not be saved yet, if there is one; else what is in its file."""
+        told: dict[str, Any] = {
+            "failed": self.failed.emit,
+            "recovered": self.recovered.emit,
+            "joined": partial(self.joined.emit, subject),
+        }
+        of_these = [review for review in self._unsaved if review.subject.key == subject.key]
+        self._review = next((review for review in of_these if review.folder == self._store.folder), None)
+        if self._review is None:
+            self._review = Review(picks, subject, self._store, **told)
+        else:
+            self._review.tell(**told)
+            self._review.take_up(picks)
+        return self._review
+
+    def end(self) -> None:
+        """Save the review that is open, and what could not be saved before."""
+        ended = [] if self._review is None or self._review in self._unsaved else [self._review]
+        self._unsaved[:] = [review for review in (*self._unsaved, *ended) if not review.save()]
+        self._review = None
+
+    def leave(self) -> None:
+        """Say where the dock goes and the window stays that something couldn't be saved; the next dock takes it up."""
+        for review in self._unsaved:
+            review.tell()
+        if self._unsaved:
+            lost = losses_text(self._unsaved)
+            show_warning(f"{lost} can't be saved now. They are kept until this window closes, which then asks.")
+
+    def watch_window_of(self, widget: QWidget) -> None:
+        """Let the window that a widget is in not close over what can't be saved."""
+        guard = guard_for(widget, self._viewer)
+        if guard is not self._guard:
+            guard.closing.connect(self._on_closing)
+            self._guard = guard
+
+    def _on_closing(self, at_risk: list[Review]) -> None:
+        review = self._review
+        if review is not None and review not in at_risk and not review.save():
+            at_risk.append(review)
