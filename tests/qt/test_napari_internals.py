@@ -299,6 +299,13 @@ def test_it_is_told_once_after_the_first_layer_of_ours(qtbot, viewer_model, leve
     assert told[1:] == [OF_PICKS]
 
 
+def test_who_opens_volumes_only_waits_for_no_layer_of_points_to_be_made(monkeypatch):
+    for kind in ("Points", "Vectors"):
+        monkeypatch.delattr(napari_check, kind)
+    for feature in set(Feature) - OF_PICKS:
+        assert list(napari_check._TRIES[feature]()) == [], feature
+
+
 def test_a_napari_that_no_longer_calls_what_it_has_is_found_out(remove, monkeypatch):
     kind = next(
         each for each in type(Image(np.zeros((2, 2, 2)))._slicing_state).__mro__ if "_set_view_slice" in vars(each)

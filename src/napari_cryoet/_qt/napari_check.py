@@ -47,7 +47,7 @@ class Feature(Enum):
 
 
 #: Trying these makes layers of points and arrows, which takes a quarter of a second where there were none before.
-OF_PICKS: Final = frozenset({Feature.DISCS, Feature.ARROWS, Feature.WRITING})
+OF_PICKS: Final = frozenset({Feature.DISCS, Feature.ARROWS, Feature.WRITING, Feature.DRAGS})
 
 
 def tell_what_is_missing(features: Iterable[Feature] = Feature) -> None:
