@@ -16,6 +16,7 @@ from napari._qt.qt_viewer import QtViewer
 from napari.components import ViewerModel
 from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
@@ -48,6 +49,12 @@ def _napari_as_it_is() -> None:
     """Try what napari has before a test changes it: that is done once."""
     for feature in napari_check.Feature:
         napari_check.lacks(feature)
+
+
+@pytest.fixture(autouse=True)
+def _no_older_messages() -> None:
+    """Let a test read only what napari tells while it runs."""
+    notification_manager.records.clear()
 
 
 @pytest.fixture
