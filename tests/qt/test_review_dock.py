@@ -981,3 +981,22 @@ def test_a_pick_that_is_added_after_a_reject_that_was_selected_is_none_or_gone_i
     layer.add([[12.0, 33.0, 33.0]])
     for now, was in zip(looks_of(layer), before, strict=True):
         np.testing.assert_allclose(now[-2:], was[[0, 0]], atol=1e-6)
+
+
+def test_a_pick_that_was_moved_keeps_its_decision_when_its_annotation_opens_again(
+    dock, press, viewer, make_dock, qtbot
+):
+    layer = viewer.layers["ribosomes"]
+    data = np.array(layer.data)
+    data[3] += 3
+    layer.data = data
+    dock.sheet.go_to(3)
+    press(Qt.Key.Key_K)
+    dock.close_down()
+    original = viewer.add_points(POINTS, name="again", scale=(SPACING,) * 3, units=("angstrom",) * 3)
+    original.metadata[METADATA_KEY] = ABOUT
+    again = make_dock()
+    again.review_layer(original)
+
+    assert letters(again) == "---K------"
+    assert again.notice.text == "Resumed 1 decision of an earlier review."

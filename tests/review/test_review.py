@@ -399,3 +399,98 @@ review.judge([3], Verdict.KEPT)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
     assert Review(picks, SUBJECT, store).verdict(3) is Verdict.KEPT
+
+
+def nudged(picks, row=5, by=4):
+    moved = np.array(picks.points_zyx)
+    moved[row] += by
+    return picks.changed(points_zyx=moved)
+
+
+def test_a_pick_that_was_moved_in_the_review_is_judged_where_its_file_still_has_it(review, picks, store):
+    review.judge([5], Verdict.KEPT)
+    review.set_picks(nudged(picks))
+    review.judge([6], Verdict.REJECTED)
+    review.save()
+
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [again.verdict(row).letter for row in (5, 6)] == ["K", "X"]
+    assert again.remark == "Resumed 2 decisions of an earlier review."
+    there = Review(nudged(picks), SUBJECT, SessionStore(store.folder))  # as they are saved into the same file
+    assert [there.verdict(row).letter for row in (5, 6)] == ["K", "X"]
+
+
+def test_picks_that_were_moved_before_the_review_are_found_where_they_were_opened(review, picks, store):
+    review.judge([5], Verdict.KEPT)
+    review.save()
+    moved = Review(nudged(picks), SUBJECT, SessionStore(store.folder), opened=picks)
+    assert moved.verdict(5) is Verdict.KEPT
+
+    moved.judge([5], Verdict.REJECTED)
+    moved.save()
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(5) is Verdict.REJECTED
+
+
+def test_two_windows_of_which_one_moved_a_pick_mean_the_same_pick(picks, store):
+    joined = []
+    one = Review(picks, SUBJECT, store, joined=joined.append)
+    two = Review(picks, SUBJECT, SessionStore(store.folder))
+    two.set_picks(nudged(picks))
+    two.judge([5], Verdict.KEPT)
+    two.save()
+    one.judge([1], Verdict.KEPT)
+    one.save()
+    one.adopt(joined.pop())
+    assert one.verdict(5) is Verdict.KEPT
+
+    one.judge([5], Verdict.REJECTED)
+    one.save()
+    two.judge([2], Verdict.KEPT)
+    two.save()
+    for found in (picks, two.picks):
+        resumed = Review(found, SUBJECT, SessionStore(store.folder))
+        assert [resumed.verdict(row).letter for row in (1, 2, 5)] == ["K", "K", "X"]
+
+
+def test_layers_of_one_name_in_two_windows_leave_each_others_decisions_alone(picks, store):
+    far = picks.changed(points_zyx=POINTS + 100)
+    one, two = Review(picks, SUBJECT, store), Review(far, SUBJECT, SessionStore(store.folder))
+    for window, row, verdict in (
+        (one, 3, Verdict.KEPT),
+        (two, 5, Verdict.KEPT),
+        (two, 7, Verdict.KEPT),
+        (one, 4, Verdict.KEPT),
+        (two, 5, Verdict.REJECTED),
+        (two, 7, Verdict.UNDECIDED),
+        (one, 1, Verdict.KEPT),
+        (two, 6, Verdict.KEPT),
+    ):
+        window.judge([row], verdict)
+        window.save()
+
+    resumed = [Review(found, SUBJECT, SessionStore(store.folder)) for found in (picks, far)]
+    assert ["".join(each.verdict(row).letter or "-" for row in range(10)) for each in resumed] == [
+        "-K-KK-----",
+        "-----XK---",
+    ]
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_a_pick_that_was_deleted_before_the_review_and_comes_back_has_its_decision_again(picks, store, is_joined):
+    first = Review(picks, SUBJECT, store)
+    first.judge([1, 2], Verdict.KEPT)
+    first.save()
+    review = Review(picks.take([0, 3, 4, 5]), SUBJECT, SessionStore(store.folder), opened=picks)
+    if is_joined:
+        first.judge([6], Verdict.REJECTED)
+        first.save()
+    review.judge([0], Verdict.REJECTED)
+    review.save()
+    review.set_picks(picks)
+    assert [review.verdict(row).letter for row in range(3)] == ["X", "K", "K"]
+
+    review.judge([1], Verdict.REJECTED)
+    review.judge([2], Verdict.UNDECIDED)
+    review.save()
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [again.verdict(row).letter for row in range(3)] == ["X", "X", ""]

@@ -208,7 +208,7 @@ DAMAGES = {
     "one line less": lambda text: "\n".join(text.splitlines()[:-1]),
     "nothing": lambda _text: "",
     "another format": lambda text: text.replace("napari-cryoet review", "shopping list"),
-    "a later version": lambda text: text.replace('"version": 1', '"version": 2'),
+    "a later version": lambda text: text.replace('"version": 1', '"version": 3'),
     "something else": lambda text: text.replace('"key": "annotation', '"key": "another'),
     "an unknown verdict": lambda text: text.replace('"rejected"', '"maybe"'),
     "a place that is none": lambda text: text.replace("40.0", "NaN"),
@@ -292,3 +292,39 @@ def test_all_picks_of_the_largest_file_can_be_judged():
     assert MAX_PICKS <= session.MAX_DECISIONS / 1.3
     longest = len('[9999999, "rejected", -12345678.1234, -12345678.1234, -12345678.1234, "a"]\n')
     assert session.MAX_DECISIONS * longest < MAX_BYTES
+
+
+def test_a_pick_that_was_moved_takes_three_more_numbers_and_a_version_of_its_own(store, subject, picks):
+    moved = np.array(POINTS)
+    moved[1] += 3
+    here = picks.changed(points_zyx=moved)
+    path = store.save(subject, [rows_of(Decisions(DECIDED), here, picks)])
+    header, *lines = map(json.loads, path.read_text().splitlines())
+
+    assert header["version"] == 2
+    assert lines[0] == [0, "kept", 10.0, 20.0, 30.0, "a"]
+    assert lines[1] == [1, "rejected", 70.0, 80.0, 90.0, "a", 40.0, 50.0, 60.0]
+    for found in (picks, here):
+        resumed = store.resume(subject, found)
+        assert dict(resumed.decisions.verdicts) == DECIDED
+        assert not resumed.elsewhere
+
+
+@pytest.mark.parametrize(
+    "damage", [', 40.0, 50.0, "60.0"]', ", 40.0, 50.0]", ", 40.0, NaN, 60.0]", ", 4.0, true, [6]]"]
+)
+def test_a_former_place_that_is_none_is_said(damage, store, subject, picks):
+    path = store.save(subject, [rows_of(Decisions({1: Verdict.KEPT}), picks.changed(points_zyx=POINTS + 3), picks)])
+    path.write_text(path.read_text().replace(", 40.0, 50.0, 60.0]", damage))
+
+    assert "line 2 is" in store.resume(subject, picks).remark
+
+
+def test_former_places_of_decisions_that_found_no_pick_stay_in_the_file(store, subject, picks):
+    moved = picks.changed(points_zyx=POINTS + 3)
+    path = store.save(subject, [rows_of(Decisions(DECIDED), moved, picks)])
+    before = path.read_text().splitlines()[1:]
+    resumed = store.resume(subject, picks.take([0]))
+    store.save(subject, [rows_of(resumed.decisions, moved.take([0]), picks), *resumed.elsewhere])
+
+    assert sorted(path.read_text().splitlines()[1:]) == sorted(before)

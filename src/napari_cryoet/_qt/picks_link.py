@@ -67,7 +67,10 @@ class PicksLink(QObject):
         super().__init__()
         self._layer_reference = weakref.ref(layer)
         spare_own_ids(layer)
+        known = layer.metadata.get(PICKS_KEY)
         self._picks = read_picks(layer)
+        #: As they were read from wherever they come from, before a person moved any.
+        self.opened: Picks = known if isinstance(known, Picks) else self._picks
         self._undo: list[Picks] = []
         self._redo: list[Picks] = []
         self._looks: Looks | None = None  # of all picks, as of before the change that is under way

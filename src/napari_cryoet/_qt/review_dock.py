@@ -152,7 +152,7 @@ class ReviewDock(ReviewScreen):
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
             subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
-            review = self._keeping.open(reviewed.picks, subject)
+            review = self._keeping.open(reviewed.picks, subject, reviewed.opened)
         except CryoETError as error:
             if reviewed is not None:
                 reviewed.close()

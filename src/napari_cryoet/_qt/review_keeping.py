@@ -43,7 +43,7 @@ class ReviewKeeping(QObject):
         """Whether there is a review that ended and could not be saved."""
         return bool(self._unsaved)
 
-    def open(self, picks: Picks, subject: Subject) -> Review:
+    def open(self, picks: Picks, subject: Subject, opened: Picks | None = None) -> Review:
         """The review that could not be saved yet, if there is one; else what is in its file."""
         told: dict[str, Any] = {
             "failed": self.failed.emit,
@@ -53,10 +53,10 @@ class ReviewKeeping(QObject):
         of_these = [review for review in self._unsaved if review.subject.key == subject.key]
         self._review = next((review for review in of_these if review.folder == self._store.folder), None)
         if self._review is None:
-            self._review = Review(picks, subject, self._store, **told)
+            self._review = Review(picks, subject, self._store, opened=opened, **told)
         else:
             self._review.tell(**told)
-            self._review.take_up(picks)
+            self._review.take_up(picks, opened)
         return self._review
 
     def end(self) -> None:

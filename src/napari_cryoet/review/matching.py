@@ -1,4 +1,8 @@
-"""Which pick a decision is about, when picks come back: by id and place, or by place alone."""
+"""Which pick a decision is about, when picks come back: by id and place, or by place alone.
+
+A pick that somebody moved has two places: where it is, and where it was when the picks were opened. Where they come
+from, it is still there; in a file that is saved of them, it isn't.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
+_SAME_PLACE: Final = 0.01  # of that
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +32,15 @@ class Rows:
         One a row, none of them undecided.
     unit
         ``"angstrom"`` or ``"voxel"``.
+    opened_zyx
+        Where picks that were moved were when they were opened, NaN for all others; None where none was moved.
     """
 
     ids: NDArray[np.int64]
     positions_zyx: NDArray[np.float64]
     verdicts: tuple[Verdict, ...]
     unit: str = "angstrom"
+    opened_zyx: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,25 +53,33 @@ class Rows:
             ids=self.ids[rows],
             positions_zyx=self.positions_zyx[rows],
             verdicts=tuple(self.verdicts[row] for row in rows),
+            opened_zyx=None if self.opened_zyx is None else self.opened_zyx[rows],
         )
 
+    @property
+    def places_zyx(self) -> list[NDArray[np.float64]]:
+        """Where each pick is, and where it was."""
+        return [self.positions_zyx, *([] if self.opened_zyx is None else [self.opened_zyx])]
 
-def rows_of(decisions: Decisions, picks: Picks) -> Rows:
-    """The decisions about picks, with where these are."""
+
+def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None) -> Rows:
+    """The decisions about picks, with where these are, and where they were in the picks that were opened."""
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     codes = decisions.codes(picks.ids)
     judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
     verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
-    return Rows(picks.ids[judged], positions[judged], verdicts, unit)
+    former = _former(picks, opened)
+    former = None if former is None or np.isnan(former[judged]).all() else former[judged]
+    return Rows(picks.ids[judged], positions[judged], verdicts, unit, former)
 
 
-def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
+def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisions, NDArray[np.bool_]]:
     """Which picks decisions are about, by id and place, or else by place alone; and which rows found theirs.
 
     Ids of points that were never in a file are only their row numbers, which deleting one shifts. So an id counts only
     if its pick is still within half a voxel of where it was, and whatever finds no pick by its id may find one that
-    is at the very same place.
+    is at the very same place. Of a pick that was moved, where it was when it was opened counts, too.
     """
     positions, unit = _positions(picks)
     found = np.full(len(rows), -1)
@@ -71,25 +87,30 @@ def match(rows: Rows, picks: Picks) -> tuple[Decisions, NDArray[np.bool_]]:
         return Decisions(), found >= 0
     reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
-    order = np.argsort(picks.ids)
-    at = order[np.minimum(np.searchsorted(picks.ids, rows.ids, sorter=order), len(order) - 1)]
-    with np.errstate(over="ignore", invalid="ignore"):
-        distance = np.linalg.norm(positions[at] - rows.positions_zyx, axis=1)
-    is_same = (picks.ids[at] == rows.ids) & (distance <= reach)
-    found[is_same] = at[is_same]
-    _match_by_place(rows, positions, found, reach / 100)
+    at, has_pick = _find(picks.ids, rows.ids)
+    former = _former(picks, opened)
+    pairs = [
+        (ours, theirs) for ours in (positions, *([] if former is None else [former])) for theirs in rows.places_zyx
+    ]
+    for ours, theirs in pairs:
+        with np.errstate(over="ignore", invalid="ignore"):
+            distance = np.linalg.norm(ours[at] - theirs, axis=1)
+        is_same = (found < 0) & has_pick & (distance <= reach)
+        found[is_same] = at[is_same]
+    for ours, theirs in pairs:
+        _match_by_place(theirs, ours, found, reach * _SAME_PLACE)
     is_found = found >= 0
     ids = picks.ids[found[is_found]].tolist()
     verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
     return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
 
 
-def match_parts(parts: Iterable[Rows], picks: Picks) -> tuple[Decisions, tuple[Rows, ...]]:
+def match_parts(parts: Iterable[Rows], picks: Picks, opened: Picks | None = None) -> tuple[Decisions, tuple[Rows, ...]]:
     """The decisions about picks, and those that found none."""
     decided = Decisions()
     elsewhere = []
     for rows in parts:
-        decisions, is_found = match(rows, picks)
+        decisions, is_found = match(rows, picks, opened)
         decided = decided.with_others(decisions, decisions.judged_ids)
         if not is_found.all():
             elsewhere.append(rows.take(~is_found))
@@ -97,16 +118,24 @@ def match_parts(parts: Iterable[Rows], picks: Picks) -> tuple[Decisions, tuple[R
 
 
 def join(
-    ours: Decisions, ours_elsewhere: Sequence[Rows], touched: NDArray[np.int64], theirs: Sequence[Rows], picks: Picks
+    ours: Decisions,
+    ours_elsewhere: Sequence[Rows],
+    touched: NDArray[np.int64],
+    theirs: Sequence[Rows],
+    picks: Picks,
+    *,
+    opened: Picks | None = None,
 ) -> tuple[Decisions, tuple[Rows, ...]]:
     """What two windows decided about the same picks, and their decisions that found none.
 
     Parameters
     ----------
+    ours_elsewhere
+        Those of ours that theirs can't know yet; what they know of others' picks is newer than what we do.
     touched
         The picks that were judged here, by id: ours holds for these, and theirs for all others.
     """
-    found, elsewhere = match_parts(theirs, picks)
+    found, elsewhere = match_parts(theirs, picks, opened)
     not_found = np.intersect1d(_ids(elsewhere), ours.judged_ids)  # as picks that were moved here
     new = [rows.take(~np.isin(rows.ids, _ids(ours_elsewhere))) for rows in elsewhere]
     return found.with_others(ours, np.union1d(touched, not_found)), (*ours_elsewhere, *new)
@@ -116,15 +145,38 @@ def _ids(parts: Sequence[Rows]) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *(rows.ids for rows in parts)])
 
 
-def _match_by_place(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.intp], reach: float) -> None:
+def _find(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each wanted id stands among others, and whether it does."""
+    order = np.argsort(ids)
+    at = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(order) - 1)]
+    return at, np.asarray(ids[at] == wanted)
+
+
+def _former(picks: Picks, opened: Picks | None) -> NDArray[np.float64] | None:
+    """Where picks were when they were opened, NaN for those that weren't moved since; None where none was."""
+    if opened is None or not len(opened) or not len(picks) or picks.points_zyx is opened.points_zyx:
+        return None
+    assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
+    at, was_there = _find(opened.ids, picks.ids)
+    places = opened.points_zyx[at]
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_moved = was_there & (np.abs(picks.points_zyx - places).max(axis=1) > _MOVED_VOXELS * _SAME_PLACE)
+        if not is_moved.any():
+            return None
+        return np.where(is_moved[:, None], places * (picks.spacing_angstrom or 1.0), np.nan)
+
+
+def _match_by_place(
+    places: NDArray[np.float64], positions: NDArray[np.float64], found: NDArray[np.intp], reach: float
+) -> None:
     """Fill in ``found`` where it is -1, with picks that no row has yet."""
     from scipy.spatial import KDTree
 
-    left = np.flatnonzero(found < 0)
+    left = np.flatnonzero((found < 0) & np.isfinite(places).all(axis=1))
     free = np.setdiff1d(np.flatnonzero(np.isfinite(positions).all(axis=1)), found)  # far away, ångström overflow
     if not len(left) or not len(free):
         return
-    distances, nearest = KDTree(positions[free]).query(rows.positions_zyx[left])
+    distances, nearest = KDTree(positions[free]).query(places[left])
     near = np.flatnonzero(distances <= reach)
     _, first = np.unique(nearest[near], return_index=True)  # of two rows at one place, one
     found[left[near[first]]] = free[nearest[near[first]]]

@@ -39,6 +39,9 @@ class Review:
         What these picks are, so that an earlier review of them is found and goes on.
     store
         Where reviews are kept.
+    opened
+        The picks as they were when they were opened, if some were moved since: where they come from, they are still
+        there. By default these.
     failed
         Told, on any thread, when the session could not be saved.
     recovered
@@ -73,6 +76,7 @@ class Review:
         subject: Subject,
         store: SessionStore | None = None,
         *,
+        opened: Picks | None = None,
         failed: Callable[[CryoETError], None] = lambda _error: None,
         recovered: Callable[[], None] = lambda: None,
         joined: Callable[[Decisions], None] = lambda _decisions: None,
@@ -82,12 +86,14 @@ class Review:
         self.tell(failed=failed, recovered=recovered, joined=joined)
         self.problem = ""
         self.picks, self.subject = picks, subject
-        resumed = self._store.resume(subject, picks)
+        self._opened = picks if opened is None else opened
+        resumed = self._store.resume(subject, picks, self._opened)
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
         self.view: Mapping[str, Any] = resumed.view
         self.order, self.filter = Order(), _no_filter()
         self._elsewhere = resumed.elsewhere
+        self._elsewhere_since = 0  # the step from which on it may hold what the file doesn't
         self._ever = picks  # and those that were deleted since: a decision about one holds if it comes back
         self._step = 0  # counts what is done here
         self._touched = ById()  # in which step each pick was judged here last
@@ -231,8 +237,9 @@ class Review:
         """Go on with picks that were changed meanwhile.
 
         A decision stays with its pick's id, wherever that was moved, and is kept when it is deleted: where the picks
-        come from, it is still there.
+        come from, it is still there. One that found no pick yet may find one that comes now.
         """
+        self._look_for_what_came(picks)
         self._ever = _with_gone(picks, self._ever)
         self.picks = picks
         self._measured.clear()
@@ -242,29 +249,52 @@ class Review:
             self.look_at(self.order, "")
         self.save_soon()
 
-    def take_up(self, picks: Picks) -> None:
+    def _look_for_what_came(self, picks: Picks) -> None:
+        """Take over decisions about picks that were never here, as those deleted before that come back by undo."""
+        came = ~np.isin(_ids(picks), _ids(self._ever))
+        if not self._elsewhere or not came.any():
+            return
+        found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._opened)
+        if len(found.judged_ids):
+            self._step += 1
+            self._touched = self._touched.changed(found.judged_ids, self._step)
+            self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
+
+    def take_up(self, picks: Picks, opened: Picks | None = None) -> None:
         """Go on with picks that were opened anew: other ones may have their ids, so that places count as in a file."""
-        decisions, elsewhere = self._found_again(self.decisions, self._elsewhere, picks)
+        opened = picks if opened is None else opened
+        decisions, elsewhere = self._found_again(self.decisions, self._elsewhere, picks, opened)
         ids = _ids(picks)
         if (decisions.codes(ids) != self.decisions.codes(ids)).any():  # as rows of a file that was changed
             if self._in_file is not None:
-                self._in_file = self._found_again(*self._in_file, picks)
+                self._in_file = self._found_again(*self._in_file, picks, opened)
             self._step += 1
             self._touched = ById().changed(decisions.judged_ids, self._step)
-            self.decisions, self._elsewhere, self._ever = decisions, elsewhere, picks
+            self.decisions, self._elsewhere, self._ever, self._opened = decisions, elsewhere, picks, opened
+            self._elsewhere_since = self._step
         self.set_picks(picks)
 
     def _found_again(
-        self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks
+        self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks, opened: Picks
     ) -> tuple[Decisions, tuple[Rows, ...]]:
-        return match_parts([rows_of(decisions, self._ever), *elsewhere], picks)
+        return match_parts([rows_of(decisions, self._ever, self._opened), *elsewhere], picks, opened)
 
     # keeping it
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        state = _State(self.decisions, self._touched, self._step, self._ever, self._elsewhere, dict(self.view))
-        self._saver.put(state)
+        self._saver.put(
+            _State(
+                self.decisions,
+                self._touched,
+                self._step,
+                self._ever,
+                self._opened,
+                self._elsewhere,
+                self._elsewhere_since,
+                dict(self.view),
+            )
+        )
 
     def save(self) -> bool:
         """Save now what isn't saved; whether all is."""
@@ -283,7 +313,7 @@ class Review:
         path = folder / self.subject.file_name
         if path.exists():
             raise ExistsError(f"There is a file {path.name} in that folder already.", hint="Choose another folder.")
-        rows = [rows_of(self.decisions, self._ever), *self._elsewhere]
+        rows = [rows_of(self.decisions, self._ever, self._opened), *self._elsewhere]
         try:
             return SessionStore(folder).save(self.subject, rows, self.view)
         except CryoETError as error:
@@ -313,8 +343,14 @@ class Review:
             self._failed(error)
             theirs = None
         if theirs is not None:
-            decisions, elsewhere = join(decisions, elsewhere, touched, theirs, state.picks)
-        self._store.save(self.subject, [rows_of(decisions, state.picks), *elsewhere], state.view)
+            unknown = elsewhere if state.elsewhere_since > self._saved_step else ()
+            decisions, elsewhere = join(decisions, unknown, touched, theirs, state.picks, opened=state.opened)
+        if self._in_file is not None or theirs is not None:  # what came here meanwhile is told from here
+            found, elsewhere = match_parts(elsewhere, state.picks, state.opened)
+            known = np.union1d(decisions.judged_ids, state.touched.ids)
+            decisions = decisions.with_others(found, np.setdiff1d(found.judged_ids, known))
+        rows = [rows_of(decisions, state.picks, state.opened), *elsewhere]
+        self._store.save(self.subject, rows, state.view)
         self._saved_step = state.step
         if theirs is not None or self._in_file is not None:
             self._in_file = decisions, elsewhere
@@ -333,7 +369,9 @@ class _State:
     touched: ById
     step: int
     picks: Picks
+    opened: Picks
     elsewhere: tuple[Rows, ...]
+    elsewhere_since: int
     view: Mapping[str, Any]
 
 

@@ -129,10 +129,15 @@ class SessionStore:
         """The file of a review."""
         return self.folder / subject.file_name
 
-    def resume(self, subject: Subject, picks: Picks) -> Resumed:
+    def resume(self, subject: Subject, picks: Picks, opened: Picks | None = None) -> Resumed:
         """What was decided about these picks before; nothing where there is no file.
 
         A file that can't be understood is set aside and said; so is one that was written by a later version.
+
+        Parameters
+        ----------
+        opened
+            The same picks as they were when they were opened, if some were moved since.
 
         Raises
         ------
@@ -156,7 +161,7 @@ class SessionStore:
             return Resumed(remark=f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
         except OSError as error:
             raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
-        decisions, elsewhere = match_parts(parts, picks)
+        decisions, elsewhere = match_parts(parts, picks, opened)
         total = sum(map(len, parts))
         return Resumed(decisions, elsewhere, _remark(total, total - sum(map(len, elsewhere))), view)
 

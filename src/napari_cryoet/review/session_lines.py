@@ -1,7 +1,8 @@
 """The lines of a session file: first what is judged, then one for each decision.
 
 A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of the position is ``"a"`` (ångström) or
-``"v"`` (voxels of the picks' own grid).
+``"v"`` (voxels of the picks' own grid). In version 2, which is written only where it is needed, three more numbers say
+where a pick was when the picks were opened, if it was moved since.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.matching import Rows
 
 FORMAT: Final = "napari-cryoet review"
-VERSION: Final = 1
+VERSIONS: Final = (1, 2)
 MAX_DECISIONS: Final = 4_000_000  # more than there are picks in any file that is read
 _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
 _VERDICTS: Final = {verdict.value: verdict for verdict in (Verdict.KEPT, Verdict.REJECTED)}
 _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
 _FARTHEST: Final = 1e299  # places beyond are kept as that, and found no more
+_SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
+_LENGTHS: Final = {1: frozenset({_SHORT}), 2: frozenset({_SHORT, _SHORT + 3})}  # by version
+_UNMOVED: Final = [np.nan] * 3
 _LINES_AT_ONCE: Final = 1000  # a millisecond, for which other threads wait
 
 
@@ -33,7 +37,7 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
     """The text of a session file in portions of whole lines."""
     header = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSIONS[any(rows.opened_zyx is not None for rows in parts)],
         "key": key,
         "name": name,
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -42,15 +46,22 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
     }
     yield json.dumps(header) + "\n"
     for rows in parts:
-        places = np.clip(np.round(rows.positions_zyx, 4), -_FARTHEST, _FARTHEST).tolist()
+        places = _rounded(rows.positions_zyx)
         words = ["kept" if verdict is Verdict.KEPT else "rejected" for verdict in rows.verdicts]
         decisions = [
             [pick_id, word, *place, rows.unit[0]]
             for pick_id, word, place in zip(rows.ids.tolist(), words, places, strict=True)
         ]
+        if rows.opened_zyx is not None:
+            for row in np.flatnonzero(np.isfinite(rows.opened_zyx).all(axis=1)).tolist():
+                decisions[row] += _rounded(rows.opened_zyx[row])
         for start in range(0, len(decisions), _LINES_AT_ONCE):  # one by one takes four times as long
             together = json.dumps(decisions[start : start + _LINES_AT_ONCE])
             yield together[1:-1].replace("], [", "]\n[") + "\n"
+
+
+def _rounded(places: NDArray[np.float64]) -> Any:
+    return np.clip(np.round(places, 4), -_FARTHEST, _FARTHEST).tolist()
 
 
 def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
@@ -65,33 +76,41 @@ def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
     header = _json(lines[0] if lines else "", 1)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FormatError("it is no review.")
-    if header.get("version") != VERSION:
-        raise FormatError(f"it has the version {str(header.get('version'))[:20]}, and this program knows {VERSION}.")
+    version = header.get("version")
+    if isinstance(version, bool) or version not in VERSIONS:
+        raise FormatError(f"it has the version {str(version)[:20]}, and this program knows {VERSIONS[-1]}.")
     if header.get("key") != key:
         raise FormatError("it is about something else.")
     if header.get("decisions") != len(lines) - 1 or len(lines) - 1 > MAX_DECISIONS:
         raise FormatError("it is not whole.")
-    ids, words, places, units = _columns(lines[1:])
+    ids, words, places, units, opened = _columns(lines[1:], _LENGTHS[version])
     verdicts = list(map(_VERDICTS.__getitem__, words))
     parts = []
     for letter in sorted(set(units)):  # several, where picks were given the size of their voxels between two reviews
         rows = [row for row, unit in enumerate(units) if unit == letter]
-        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter]))
+        former = None if opened is None or np.isnan(opened[rows]).all() else opened[rows]
+        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter], former))
     view = header.get("view")
     return tuple(parts), view if isinstance(view, dict) else {}
 
 
-def _columns(lines: Sequence[str]) -> tuple[NDArray[np.int64], Sequence[str], NDArray[np.float64], Sequence[str]]:
-    """Ids, verdicts, places and units of decisions, one a line."""
-    found = _all_at_once(lines)
+_Columns = tuple[NDArray[np.int64], Sequence[str], NDArray[np.float64], Sequence[str], NDArray[np.float64] | None]
+
+
+def _columns(lines: Sequence[str], lengths: frozenset[int]) -> _Columns:
+    """Ids, verdicts, places, units and former places of decisions, one a line."""
+    found = _all_at_once(lines, lengths)
     if found is None:  # one by one, to say which line is wrong
-        found = [_decision(_json(line, number), number) for number, line in enumerate(lines, start=2)]
-    ids, words, *places, units = zip(*found, strict=True) if found else ((),) * 6
+        found = [_decision(_json(line, number), number, lengths) for number, line in enumerate(lines, start=2)]
+    former = None
+    if any(len(each) > _SHORT for each in found):
+        former = np.array([each[_SHORT:] or _UNMOVED for each in found], dtype=np.float64)
+    ids, words, *places, units = zip(*(each[:_SHORT] for each in found), strict=True) if found else ((),) * _SHORT
     places_zyx = np.array(places, dtype=np.float64).T.reshape(-1, 3)
-    return np.array(ids, dtype=np.int64), words, places_zyx, units
+    return np.array(ids, dtype=np.int64), words, places_zyx, units, former
 
 
-def _all_at_once(lines: Sequence[str]) -> list[list[Any]] | None:
+def _all_at_once(lines: Sequence[str], lengths: frozenset[int]) -> list[list[Any]] | None:
     """What stands in lines, in a fifth of the time; None where not all of them are decisions."""
     if max(map(len, lines), default=0) > _MAX_LINE or any(line[:1] != "[" or line[-1:] != "]" for line in lines):
         return None
@@ -99,14 +118,15 @@ def _all_at_once(lines: Sequence[str]) -> list[list[Any]] | None:
         found = json.loads(f"[{','.join(lines)}]")
     except (ValueError, RecursionError):
         return None
-    if len(found) != len(lines) or any(type(each) is not list or len(each) != 6 for each in found):
+    if len(found) != len(lines) or any(type(each) is not list or len(each) not in lengths for each in found):
         return None
-    ids, words, *places, units = zip(*found, strict=True) if found else ((),) * 6
+    ids, words, *places, units = zip(*(each[:_SHORT] for each in found), strict=True) if found else ((),) * _SHORT
+    former = [part for each in found for part in each[_SHORT:]]
     is_right = (
         set(map(type, ids)) <= {int}
         and max(map(abs, ids), default=0) < 2**63
-        and {type(part) for column in places for part in column} <= {int, float}
-        and all(abs(part) < _LARGEST for column in places for part in column)  # NaN isn't
+        and {type(part) for column in (*places, former) for part in column} <= {int, float}
+        and all(abs(part) < _LARGEST for column in (*places, former) for part in column)  # NaN isn't
         and all(type(word) is str for word in (*words, *units))
         and set(words) <= set(_VERDICTS)
         and set(units) <= set(_UNITS)
@@ -123,13 +143,13 @@ def _json(line: str, number: int) -> Any:
         raise FormatError(f"its line {number} is damaged.") from error
 
 
-def _decision(value: Any, number: int) -> list[Any]:
+def _decision(value: Any, number: int, lengths: frozenset[int]) -> list[Any]:
     match value:
-        case [int(pick_id), ("kept" | "rejected") as word, *place, ("a" | "v") as unit] if (
+        case [int(pick_id), ("kept" | "rejected"), z, y, x, ("a" | "v"), *former] if (
             not isinstance(pick_id, bool)
             and abs(pick_id) < 2**63
-            and len(place) == 3
-            and all(isinstance(part, int | float) and abs(part) < _LARGEST for part in place)
+            and len(value) in lengths
+            and all(isinstance(part, int | float) and abs(part) < _LARGEST for part in (z, y, x, *former))
         ):
-            return [pick_id, word, *place, unit]
+            return list(value)
     raise FormatError(f"its line {number} is no decision.")
