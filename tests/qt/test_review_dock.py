@@ -1000,3 +1000,23 @@ def test_a_pick_that_was_moved_keeps_its_decision_when_its_annotation_opens_agai
 
     assert letters(again) == "---K------"
     assert again.notice.text == "Resumed 1 decision of an earlier review."
+
+
+def test_crops_are_cut_from_the_finest_level_of_an_image_in_memory(dock, viewer, qtbot):
+    values = volume()
+    levels = [values, values[::2, ::2, ::2]]
+    place = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3}
+    image = viewer.add_image(levels, multiscale=True, name="levels", **place)
+    whole = dock.feed.crop(3).values
+    dock.review_layer(viewer.layers["ribosomes"], image)
+    qtbot.waitUntil(lambda: has_all_crops(dock), timeout=LONG_MS)
+
+    np.testing.assert_array_equal(dock.feed.crop(3).values, whole)
+
+
+def test_columns_that_are_called_by_numbers_can_be_reviewed(dock, viewer):
+    table = pd.DataFrame({0: [3.0, 1.0, 2.0], 1: ["a", "b", "c"]})  # as of a file without a heading
+    dock.review_layer(viewer.add_points(POINTS[:3], name="mine", features=table))
+    dock.controls.order.setCurrentIndex(dock.controls.order.findData("0"))
+
+    assert dock.review.rows.tolist() == [1, 2, 0]

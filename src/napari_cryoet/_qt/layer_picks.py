@@ -99,9 +99,10 @@ def values_of(column: Any) -> NDArray[Any]:
 
 def shows(layer: Points, picks: Picks) -> bool:
     """Whether a layer shows just these picks, as far as its rows say it; quicker than to read them."""
-    features = table_of(layer)
+    table = table_of(layer)
+    features = {str(name): table[name] for name in table}  # those of a file without a heading are numbers
     columns = picks.table() | {PICK_ID: picks.ids}
-    if len(layer.data) != len(picks) or set(columns) != {str(name) for name in features}:
+    if len(layer.data) != len(picks) or set(columns) != set(features):
         return False
     return np.array_equal(layer.data, picks.points_zyx) and all(
         same_values(values_of(features[name]), np.asarray(column)).all() for name, column in columns.items()

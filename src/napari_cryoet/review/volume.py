@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,8 +172,8 @@ def open_for_review(data: Any, spacing_zyx: Any) -> ReviewVolume:
     from napari_cryoet.streaming.pyramid import Pyramid, pyramid_of
 
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
-    if pyramid is None and not hasattr(data, "dtype"):
-        data = data[0]
+    if pyramid is None and (isinstance(data, Sequence) or not hasattr(data, "dtype")):
+        data = data[0]  # napari's own levels have a dtype, too
     shape = pyramid.shapes[0] if pyramid is not None else data.shape
     if len(shape) != 3:
         raise FormatError(f"Crops are cut from volumes with three axes, and this image has {len(shape)}.")
