@@ -1020,3 +1020,65 @@ def test_columns_that_are_called_by_numbers_can_be_reviewed(dock, viewer):
     dock.controls.order.setCurrentIndex(dock.controls.order.findData("0"))
 
     assert dock.review.rows.tolist() == [1, 2, 0]
+
+
+def test_a_layer_of_ones_own_that_is_renamed_keeps_its_decisions(dock, viewer):
+    layer = viewer.add_points(POINTS[:5], name="mine", scale=(SPACING,) * 3, units=("angstrom",) * 3)
+    dock.review_layer(layer)
+    dock.sheet.select([1, 2])
+    dock.judge(Verdict.KEPT)
+    layer.name = "better name"
+    dock.review_layer(viewer.layers["ribosomes"])
+    dock.review_layer(layer)
+
+    assert letters(dock) == "-KK--"
+    assert dock.review.subject.name == "better name"
+
+
+def test_points_that_can_not_be_picks_are_said_until_they_are_gone(dock, viewer):
+    layer = viewer.layers["ribosomes"]
+    layer.add([np.nan] * 3)
+    assert dock.empty.isVisible()
+    assert "can't be picks: points_zyx must be finite" in dock.empty.text()
+    assert len(dock.review.picks) == 10
+
+    layer.selected_data = {10}
+    layer.remove_selected()
+    assert not dock.empty.isVisible()
+
+    layer.add([np.nan] * 3)
+    assert dock.empty.isVisible()
+    link_of(layer).undo()
+    assert not dock.empty.isVisible()
+
+
+def test_while_points_can_not_be_picks_clicks_and_colours_are_those_of_the_picks(dock, press, viewer):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    dock.sheet.go_to(3)
+    press(Qt.Key.Key_X)
+    layer.add([np.nan] * 3)
+    layer.selected_data = {0}
+    layer.remove_selected()
+    dock.fly_to(6)
+
+    assert viewer.dims.point == pytest.approx(POINTS[6] * SPACING)
+    assert layer.selected_data == {5}
+    assert layer.face_color[2, 3] == pytest.approx(before[0][3, 3] * 0.2)
+    layer.selected_data = {7}
+    assert dock.sheet.currentIndex().row() == 8
+    dock.close_down()
+    assert same([colors[:9] for colors in looks_of(layer)], [colors[1:] for colors in before])
+
+
+def test_a_reject_that_is_recoloured_is_dim_in_its_new_colour_at_once(dock, press, viewer, qtbot):
+    layer = viewer.layers["ribosomes"]
+    dock.sheet.go_to(3)
+    press(Qt.Key.Key_X)
+    layer.selected_data = {3}
+    layer.current_face_color = layer.current_border_color = "blue"
+    qtbot.waitUntil(lambda: layer.border_color[3].tolist() == pytest.approx([0, 0, 1, 0.2]), timeout=LONG_MS)
+    assert layer.face_color[3].tolist() == pytest.approx([0, 0, 1, 0.2])
+
+    press(Qt.Key.Key_U)
+    assert layer.face_color[3].tolist() == [0, 0, 1, 1]

@@ -62,6 +62,13 @@ class DimmedColors:
         self._shown = colors[self._rows]
         self._changed()
 
+    @property
+    def is_touched(self) -> bool:
+        """Whether somebody recoloured what is dim."""
+        colors = self._colors()
+        is_known = len(colors) == len(self._row_ids)  # else the layer is in the middle of a change
+        return is_known and bool((np.abs(colors[self._rows] - self._shown) > _ROUNDING).any())
+
     def undimmed(self, row_ids: Ids, colors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Colours of rows as they were before they were dimmed."""
         rows, which = self._rows, np.arange(len(self._rows))

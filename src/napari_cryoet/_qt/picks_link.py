@@ -61,6 +61,7 @@ class PicksLink(QObject):
 
     changed = Signal()  # the picks are others now: ask `picks`
     selection_changed = Signal()  # other picks are selected: ask `selected_ids`
+    obstacle_changed = Signal()  # the layer shows no picks just now, or does again: ask `obstacle`
     _features_asked_for = Signal()  # on any thread: napari's status line has one of its own
 
     def __init__(self, layer: Points) -> None:
@@ -77,6 +78,7 @@ class PicksLink(QObject):
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
         self._is_writing = self._will_look = self._is_changing = False
+        self._told_obstacle = ""
         #: How picks look but for what is done to them for a while, as dimming is: what comes back later shall look so.
         self.true_looks: Callable[[Looks], Looks] = lambda looks: looks
         self._soon = single_shot(self, 0, self._settle_quietly)
@@ -238,7 +240,10 @@ class PicksLink(QObject):
 
     def _settle_quietly(self) -> None:
         """As `_settle`, for events: a layer that shows no picks just now is looked at again when it is asked for."""
-        _ = self.obstacle
+        obstacle = self.obstacle
+        if obstacle != self._told_obstacle:
+            self._told_obstacle = obstacle
+            self.obstacle_changed.emit()
 
     def _settle(self) -> None:
         """Take over what was done to the layer since it was looked at last."""
@@ -334,6 +339,7 @@ class PicksLink(QObject):
             self._is_writing = False
         layer.refresh()
         self.changed.emit()
+        self._settle_quietly()
 
     def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
         ids, ids_before = _ids(picks), _ids(before)

@@ -22,7 +22,7 @@ from napari_cryoet._qt.picks_in_volume import (
     reader_for,
     volume_for,
 )
-from napari_cryoet._qt.review_keeping import ReviewKeeping
+from napari_cryoet._qt.review_keeping import ReviewKeeping, subject_of
 from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
@@ -151,8 +151,7 @@ class ReviewDock(ReviewScreen):
         reviewed = None
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
-            subject = Subject.of(reviewed.picks, name=layer.name, path=getattr(layer.source, "path", None))
-            review = self._keeping.open(reviewed.picks, subject, reviewed.opened)
+            review = self._keeping.open(reviewed.picks, subject_of(layer, reviewed.picks), reviewed.opened)
         except CryoETError as error:
             if reviewed is not None:
                 reviewed.close()
@@ -161,6 +160,7 @@ class ReviewDock(ReviewScreen):
             return
         self._layer, self.review = reviewed, review
         reviewed.changed.connect(self._on_picks_changed)
+        reviewed.obstacle_changed.connect(self._show_review)
         reviewed.selected.connect(self._on_selected_in_viewer)
         if review.remark and not self._keeping.has_unsaved:  # what could not be saved matters more
             (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
@@ -250,7 +250,14 @@ class ReviewDock(ReviewScreen):
 
     def _show_review(self) -> None:
         is_unitless = lacks_unit(self.layer) or lacks_unit(self._image)
-        self.show_review(self.review, self._reader, has_image=self._image is not None, is_unitless=is_unitless)
+        obstacle = self._layer.obstacle if self._layer is not None else ""
+        self.show_review(
+            self.review,
+            self._reader,
+            has_image=self._image is not None,
+            is_unitless=is_unitless,
+            obstacle=obstacle,
+        )
 
     # judging
 
@@ -394,7 +401,7 @@ class ReviewDock(ReviewScreen):
         self._show_decisions()
 
     def _on_joined(self, subject: Subject, joined: Decisions) -> None:
-        count = self.review.adopt(joined) if self.review is not None and self.review.subject == subject else 0
+        count = self.review.adopt(joined) if self.review is not None and self.review.subject.key == subject.key else 0
         if count:
             self.notice.show_news(f"Another window reviews the same picks: took over {count:,} of its decisions.")
             self._show_decisions()

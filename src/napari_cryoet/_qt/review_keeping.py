@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from napari.components import ViewerModel
+from napari.layers import Points
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
@@ -14,6 +17,16 @@ from napari_cryoet._qt.closing import CloseGuard, guard_for, losses_text, unsave
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
+
+#: A layer that was never in a file is known by its name: by the first, whatever it is called later.
+_first_names: WeakKeyDictionary[Points, str] = WeakKeyDictionary()
+
+
+def subject_of(layer: Points, picks: Picks) -> Subject:
+    """What a layer's picks are; the same as long as the layer lives, whatever a person calls it."""
+    first = _first_names.setdefault(layer, layer.name)
+    subject = Subject.of(picks, name=first, path=getattr(layer.source, "path", None))
+    return replace(subject, name=layer.name)
 
 
 class ReviewKeeping(QObject):

@@ -26,7 +26,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.verdict_buttons import VerdictButtons
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.review import Review
-from napari_cryoet.wording import count_text
+from napari_cryoet.wording import count_text, plain
 
 if TYPE_CHECKING:
     import napari
@@ -39,6 +39,10 @@ EMPTY: Final = "This layer holds no picks. Add some with napari's tools, or choo
 ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
+)
+OBSTACLE: Final = (
+    "What the layer shows just now can't be picks: {}. Shown and judged here are the picks from before; Ctrl+Z in the "
+    "viewer brings them back."
 )
 NO_UNIT: Final = "Nothing says in which unit the scale of these layers is: lengths here hold if it is ångström."
 _LOWEST_SHEET_PX: Final = 120
@@ -102,12 +106,20 @@ class ReviewScreen(Dock):
         return QSize(max(320, super().minimumSizeHint().width()), 360)
 
     def show_review(
-        self, review: Review | None, reader: CropReader | None, *, has_image: bool, is_unitless: bool
+        self,
+        review: Review | None,
+        reader: CropReader | None,
+        *,
+        has_image: bool,
+        is_unitless: bool,
+        obstacle: str = "",
     ) -> None:
         """Show what there is to judge, or say what is lacking."""
         is_outside = reader is not None and len(reader.points_zyx) > 0 and reader.n_inside == 0
         if review is None:
             words = NO_PICKS
+        elif obstacle:
+            words = OBSTACLE.format(plain(obstacle))
         elif not len(review.picks):
             words = EMPTY
         else:

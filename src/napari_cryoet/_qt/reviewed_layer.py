@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
 from napari_cryoet._qt.flying import fly_to
+from napari_cryoet._qt.layer_picks import table_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.point_looks import Looks
 from napari_cryoet._qt.timers import single_shot
@@ -42,6 +43,7 @@ class ReviewedLayer(QObject):
     """
 
     changed = Signal()  # the picks are others now
+    obstacle_changed = Signal()  # ask `obstacle`
     selected = Signal(object)  # the rows that a person selected in the viewer
 
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
@@ -60,9 +62,12 @@ class ReviewedLayer(QObject):
         self._is_ours = False
         self._recolor_soon = single_shot(self, 0, self._recolor)
         self._link.changed.connect(self._on_edited)
+        self._link.obstacle_changed.connect(self._on_obstacle)
         self._link.true_looks = self._true_looks
         layer.events.face_color.connect(self._on_color)
         layer.events.border_color.connect(self._on_color)
+        layer.events.current_face_color.connect(self._on_current_color)
+        layer.events.current_border_color.connect(self._on_current_color)
         layer.selected_data.events.items_changed.connect(self._on_selection)
         viewer.layers.events.inserted.connect(self._on_color)
 
@@ -70,13 +75,21 @@ class ReviewedLayer(QObject):
         """Follow the layer no more, and let it look as it did."""
         self._recolor_soon.stop()
         self._link.changed.disconnect(self._on_edited)
+        self._link.obstacle_changed.disconnect(self._on_obstacle)
         self._link.true_looks = lambda looks: looks
         layer = self.layer
         layer.events.face_color.disconnect(self._on_color)
         layer.events.border_color.disconnect(self._on_color)
+        layer.events.current_face_color.disconnect(self._on_current_color)
+        layer.events.current_border_color.disconnect(self._on_current_color)
         layer.selected_data.events.items_changed.disconnect(self._on_selection)
         self._viewer.layers.events.inserted.disconnect(self._on_color)
         self.dim(np.empty(0, np.int64))
+
+    @property
+    def obstacle(self) -> str:
+        """Why what the layer shows just now can't be picks, while `picks` are those of before; empty where it can."""
+        return self._link.obstacle
 
     def dim(self, ids: NDArray[np.int64]) -> None:
         """Draw some picks faintly, their arrows too, and no others."""
@@ -85,17 +98,30 @@ class ReviewedLayer(QObject):
             self._recolor()
 
     def select(self, rows: Iterable[int]) -> None:
-        """Select points in the layer."""
+        """Select picks in the layer."""
+        wanted = self._ids[np.fromiter(rows, dtype=np.intp)]
         self._is_ours = True
         try:
-            self.layer.selected_data = {int(row) for row in rows}
+            self.layer.selected_data = set(np.flatnonzero(np.isin(self._ids_of_rows(), wanted)).tolist())
         finally:
             self._is_ours = False
 
     def fly_to(self, row: int) -> None:
         """Show a pick in the middle of the canvas, in its plane."""
-        if row < len(self.layer.data):
-            fly_to(self._viewer, self.layer.data_to_world(self.layer.data[row]))
+        if row < len(self.picks):
+            fly_to(self._viewer, self.layer.data_to_world(self.picks.points_zyx[row]))
+
+    @property
+    def _ids(self) -> NDArray[np.int64]:
+        ids = self.picks.ids
+        assert ids is not None  # noqa: S101 - `Picks` makes them
+        return ids
+
+    def _ids_of_rows(self) -> NDArray[np.int64]:
+        """Which pick each row of the layer is; among picks that can't be any just now there are others."""
+        column = table_of(self.layer).get(PICK_ID) if self.obstacle else None
+        is_told = column is not None and column.dtype.kind in "iu" and len(column) == len(self.layer.data)
+        return np.asarray(column, dtype=np.int64) if is_told else self._ids
 
     def _on_edited(self) -> None:
         """Colours have moved with their points."""
@@ -103,18 +129,29 @@ class ReviewedLayer(QObject):
         self._recolor()
         self.changed.emit()
 
+    def _on_obstacle(self) -> None:
+        """The layer's rows are others than the picks, or are these again."""
+        self._recolor()
+        self.obstacle_changed.emit()
+
     def _on_color(self, _event: Any = None) -> None:
         if not self._is_ours:
             self._recolor_soon.start()
 
+    def _on_current_color(self, _event: Any = None) -> None:
+        """A person may have coloured what is selected; napari says the same where something else is selected."""
+        if any(part.is_touched for part in self._points):
+            self._on_color()
+
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
         if not self._is_ours and not self._link.is_writing:
-            self.selected.emit(sorted(map(int, self.layer.selected_data)))
+            ids = self._ids_of_rows()
+            chosen = ids[[row for row in self.layer.selected_data if row < len(ids)]]
+            self.selected.emit(np.flatnonzero(np.isin(self._ids, chosen)).tolist())
 
     def _recolor(self) -> None:
         """Dim what is to be dim, in the colours that there are now."""
-        ids = self.picks.ids
-        assert ids is not None  # noqa: S101 - `Picks` makes them
+        ids = self._ids_of_rows()
         self._is_ours = True
         try:
             self._brighten_the_next()  # while it is known what was dim
