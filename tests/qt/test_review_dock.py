@@ -1082,3 +1082,24 @@ def test_a_reject_that_is_recoloured_is_dim_in_its_new_colour_at_once(dock, pres
 
     press(Qt.Key.Key_U)
     assert layer.face_color[3].tolist() == [0, 0, 1, 1]
+
+
+def test_arrows_of_other_picks_stay_as_they_are(dock, press, viewer, make_dock):
+    twin = Picks(POINTS, SPACING, rotations_zyx=np.stack([np.eye(3)] * 10), about=ABOUT)
+    common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: ABOUT}}
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
+    add_layers(
+        viewer, [points_spec(twin, common, name="twin", **looks), arrows_spec(twin, common, name="its", **looks)]
+    )
+    dock.sheet.go_to(3)
+    press(Qt.Key.Key_X)
+
+    assert viewer.layers["arrows"].edge_color[3, 3] == pytest.approx(0.2)
+    assert viewer.layers["its"].edge_color[:, 3].tolist() == [1] * 10
+
+
+def test_enter_on_the_keypad_flies_too(dock, viewer, qtbot):
+    dock.sheet.go_to(7)
+    qtbot.keyClick(dock.sheet, Qt.Key.Key_Enter, Qt.KeyboardModifier.KeypadModifier)
+
+    assert viewer.dims.point == pytest.approx(POINTS[7] * SPACING)

@@ -118,3 +118,14 @@ def test_a_large_ball_of_fine_voxels_is_looked_at_bit_by_bit(monkeypatch):
     assert np.allclose(found, 20, atol=2)
     assert len(seen) > 1
     assert all(n_points * n_offsets <= 2**21 for n_points, n_offsets in seen)
+
+
+def test_a_speck_brighter_than_all_the_rest_leaves_no_trace_once_its_pick_is_taken_out():
+    mean = RunningMean()
+    mean.change(crop(0))
+    speck = Crop(9, np.full(CUBES[0].shape, 1e30, np.float32), is_oriented=False)
+    mean.change(speck)
+    mean.change(crop(1))
+    mean.change(speck)
+
+    np.testing.assert_array_equal(mean.mean, CUBES[:2].astype(float).mean(axis=0).astype(np.float32))

@@ -81,3 +81,27 @@ def test_whatever_is_typed_is_a_filter_or_an_error_in_words(text):
     except CryoETError:
         return
     assert found is None or found(TABLE).dtype == bool
+
+
+def test_a_column_is_the_one_that_is_called_just_so_where_others_differ_only_in_case():
+    table = {"CC": np.array([1.0, 2.0]), "cc": np.array([5.0, 1.0])}
+
+    assert parse_filter("CC > 1.5", table)(table).tolist() == [False, True]
+    assert parse_filter("cc > 1.5", table)(table).tolist() == [True, False]
+
+
+def test_whole_numbers_are_compared_with_all_their_digits():
+    table = {"track": np.array([2**53, 2**53 + 1])}
+
+    assert parse_filter(f"track = {2**53 + 1}", table)(table).tolist() == [False, True]
+    assert parse_filter(f"track != {2**53}", table)(table).tolist() == [False, True]
+    assert parse_filter("track = 1" + 400 * "0", table)(table).tolist() == [False, False]
+
+
+def test_an_array_for_each_pick_is_a_value_like_any_other():
+    values = np.empty(2, dtype=object)
+    values[:] = [np.arange(2), None]
+    table = {"axis": values}
+
+    assert parse_filter("axis is missing", table)(table).tolist() == [False, True]
+    assert parse_filter("axis contains 0", table)(table).tolist() == [True, False]

@@ -328,3 +328,13 @@ def test_former_places_of_decisions_that_found_no_pick_stay_in_the_file(store, s
     store.save(subject, [rows_of(resumed.decisions, moved.take([0]), picks), *resumed.elsewhere])
 
     assert sorted(path.read_text().splitlines()[1:]) == sorted(before)
+
+
+@pytest.mark.parametrize("path", ["/data/\udcff.star", "/data/\0.star"])
+def test_a_file_whatever_it_is_called_has_a_review(store, path):
+    picks = Picks(POINTS, 10.0, about={"source_url": path})
+    subject = Subject.of(picks, name="odd \udcff")
+    save(store, subject, picks)
+
+    assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
+    assert Subject.of(Picks(POINTS), name="odd \udcff").file_name.isascii()

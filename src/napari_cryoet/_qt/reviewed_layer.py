@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
 from napari_cryoet._qt.flying import fly_to
 from napari_cryoet._qt.layer_picks import table_of
+from napari_cryoet._qt.orientation_display import points_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.point_looks import Looks
 from napari_cryoet._qt.timers import single_shot
@@ -183,13 +184,17 @@ class ReviewedLayer(QObject):
 
     def _find_arrows(self) -> dict[Vectors, list[DimmedColors]]:
         """The layers of arrows that were made of the same picks."""
-        about = _source(self.layer)
         self._arrows = {
             layer: self._arrows.get(layer) or dimmed_parts(layer)
             for layer in self._viewer.layers
-            if isinstance(layer, Vectors) and PICK_ID in layer.features and about and _source(layer) == about
+            if isinstance(layer, Vectors) and PICK_ID in layer.features and self._are_ours(layer)
         }
         return self._arrows
+
+    def _are_ours(self, arrows: Vectors) -> bool:
+        """Whether arrows follow these points; of those that follow none, whether they are of the same picks."""
+        points, about = points_of(arrows), _source(self.layer)
+        return points is self.layer if points is not None else about is not None and _source(arrows) == about
 
 
 def _source(layer: Points | Vectors) -> Any:
@@ -197,4 +202,5 @@ def _source(layer: Points | Vectors) -> Any:
     about = layer.metadata.get(METADATA_KEY)
     if not isinstance(about, dict):
         return None
-    return about.get("source_url"), about.get("annotation_file_id"), about.get("review")
+    source = about.get("source_url"), about.get("annotation_file_id"), about.get("review")
+    return None if source == (None, None, None) else source

@@ -159,7 +159,7 @@ class SheetView(QListView):
         """Judge, undo, go on, or fly there; else as in any list."""
         if event is None:
             return
-        key, modifiers = Qt.Key(event.key()), event.modifiers()
+        key, modifiers = Qt.Key(event.key()), event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if self.takes(event):
             self.do(event)
         elif modifiers & ~_SHIFT:

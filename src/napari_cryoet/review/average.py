@@ -22,6 +22,7 @@ class RunningMean:
 
     def __init__(self) -> None:
         self._total: NDArray[np.float64] | None = None
+        self._lost: NDArray[np.float64] | None = None  # what rounding took from the total
         self._count: NDArray[np.int64] | None = None
         self._rows: set[int] = set()
         self._cubes: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
@@ -59,9 +60,9 @@ class RunningMean:
     @property
     def mean(self) -> NDArray[np.float32] | None:
         """float32 (z, y, x), NaN where no pick has anything; None while nothing is in it."""
-        if self._total is None or self._count is None or not self._rows:
+        if self._total is None or self._lost is None or self._count is None or not self._rows:
             return None
-        mean = np.where(self._count > 0, self._total / np.maximum(self._count, 1), np.nan)
+        mean = np.where(self._count > 0, (self._total + self._lost) / np.maximum(self._count, 1), np.nan)
         return mean.astype(np.float32)
 
     def sections(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None:
@@ -75,9 +76,13 @@ class RunningMean:
     def _change(self, row: int, values: NDArray[np.float32]) -> None:
         is_known = np.isfinite(values)
         sign = -1 if row in self._rows else 1
-        if self._total is None or self._count is None or not self._rows:
+        if self._total is None or self._lost is None or self._count is None or not self._rows:
             # an empty one starts from exact zeros again, whatever was added and taken away before
-            self._total, self._count = np.zeros(values.shape), np.zeros(values.shape, dtype=np.int64)
-        self._total += sign * np.where(is_known, values, 0)
+            self._total, self._lost = np.zeros(values.shape), np.zeros(values.shape)
+            self._count = np.zeros(values.shape, dtype=np.int64)
+        added = sign * np.where(is_known, values, 0).astype(np.float64)
+        before, self._total = self._total, self._total + added
+        counted = self._total - before  # Knuth's two-sum: a bright speck that goes again leaves the others as they were
+        self._lost += (before - (self._total - counted)) + (added - counted)
         self._count += sign * is_known
         self._rows ^= {row}

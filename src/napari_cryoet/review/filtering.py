@@ -25,6 +25,7 @@ _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|(?P<sign>>=|<=|!=|==|=|>|<)|(?P<dots>\.\.)"""
     r"""|(?P<word>(?:(?!\.\.)[^\s<>=!"'])+))"""
 )
+_WHOLE: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _HINT: Final = "Write it like: score > 0.4 and density in -2..0.5 (or: method contains crYOLO)."
 
 Mask = NDArray[np.bool_]
@@ -145,7 +146,7 @@ class _Parser:
 
     def _column(self) -> str:
         token = self._next()
-        name = self._names.get(token.text.lower())
+        name = token.text if token.text in self._columns else self._names.get(token.text.lower())
         if name is None or token.kind not in {"word", "quoted"}:
             known = ", ".join(self._columns) or "none"
             raise FormatError(f"There is no column “{token.text}”; there are: {known}.", hint=_HINT)
@@ -184,7 +185,16 @@ def is_missing(column: NDArray[Any]) -> Mask:
         return np.zeros(len(column), dtype=bool)
     if column.dtype.kind == "f":
         return np.asarray(np.isnan(column), dtype=bool)
-    return np.array([value is None or value == "" or value != value for value in column.tolist()], dtype=bool)  # noqa: PLR0124 - only NaN differs from itself
+    return np.array([_is_nothing(value) for value in column.tolist()], dtype=bool)
+
+
+def _is_nothing(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return not value
+    try:
+        return bool(value != value)  # noqa: PLR0124 - only NaN differs from itself
+    except (TypeError, ValueError):  # as an array, of which there may be one for each pick
+        return False
 
 
 def numbers_of(column: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -214,6 +224,8 @@ def _equal(column: NDArray[Any], wanted: str) -> Mask:
     numbers = numbers_of(column)
     if numbers is not None:
         try:
+            if column.dtype.kind in "iu" and _WHOLE.fullmatch(wanted):
+                return np.asarray(column == int(wanted), dtype=bool)  # large ids have more digits than a float
             return np.asarray(numbers == float(wanted), dtype=bool)
         except ValueError:
             pass

@@ -64,7 +64,8 @@ class Subject:
         """
         source, file_id = picks.about.get("source_url"), picks.about.get("annotation_file_id")
         if isinstance(source, str) and source and "://" not in source:
-            source = Path(source).resolve()  # the same file, from whichever folder it is named
+            with suppress(OSError, ValueError, RuntimeError):  # what no path can be names nothing but itself
+                source = Path(source).resolve()  # the same file, from whichever folder it is named
         if source or file_id is not None:
             key = f"annotation file {file_id} of {source}"
         elif path:
@@ -80,7 +81,7 @@ class Subject:
     def file_name(self) -> str:
         """A file's name that is its own, and that a person recognises."""
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
-        return f"{words}.{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.review.jsonl"
+        return f"{words}.{hashlib.sha256(self.key.encode(errors='surrogatepass')).hexdigest()[:16]}.review.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
