@@ -8,12 +8,13 @@ import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt import viewer_link
+from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.records import AnnotationShape
 from napari_cryoet.streaming.sources import FileSource
@@ -289,6 +290,12 @@ class TestShowing:
                 "tomogram_alignment_id": file.alignment_id,
             }
             assert about["warnings"] == []
+            of_picks = layer.metadata[PICKS_KEY].about
+            assert of_picks["fit"] == about["fit"]
+            assert of_picks["warnings"] == []
+        (points,) = (layer for layer in layers if isinstance(layer, Points))
+        assert picks_of(points).about["fit"]["kind"] == "same"
+        assert picks_of(points).edits == ()
 
     def test_what_still_does_not_fit_stays_marked(self, qtbot, world, link, open_tomogram):
         page, file = world.first, file_of(world.first, ShapeType.POINT)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Layer, Points
 
 from napari_cryoet._qt.own_layers import group_of, is_main, key_of
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.overlay import marks_of, reasons_of
+from napari_cryoet.picks import Picks
 from napari_cryoet.wording import count_text, joined, plain
 
 _MARKED = frozenset({"other_alignment", "unknown_alignment"})
@@ -47,13 +49,29 @@ def unmark_what_fits(tomogram: Layer, layers: Iterable[Layer]) -> None:
             "tomogram_id": about_tomogram.get("tomogram_id"),
             "tomogram_alignment_id": here,
         }
-        warnings = [said for said in about.get("warnings", ()) if said not in reasons_of(here)]
-        layer.metadata[METADATA_KEY] = about | {"fit": fit, "warnings": warnings}
+        layer.metadata[METADATA_KEY] = about | _refitted(about, fit, here)
+        picks = layer.metadata.get(PICKS_KEY)
+        if isinstance(picks, Picks):
+            _tell(layer, picks, _refitted(picks.about, fit, here))
         name = layer.name
         for mark in marks_of(here):
             name = name.replace(f"{_BETWEEN}{mark}", "")
         if name != layer.name:
             layer.name = name
+
+
+def _refitted(about: Mapping[str, Any], fit: dict[str, Any], alignment_id: int) -> dict[str, Any]:
+    """What is to be said anew of where a layer, or its picks, lie."""
+    warnings = [said for said in about.get("warnings", ()) if said not in reasons_of(alignment_id)]
+    return {"fit": fit, "warnings": warnings}
+
+
+def _tell(layer: Layer, picks: Picks, about: dict[str, Any]) -> None:
+    """Exports say what the picks themselves know."""
+    if isinstance(layer, Points):
+        link_of(layer).tell(**about)
+    else:  # as arrows, which follow the points
+        layer.metadata[PICKS_KEY] = picks.changed(about={**picks.about, **about})
 
 
 def _strays_from(layer: Layer, alignment_id: object) -> bool:

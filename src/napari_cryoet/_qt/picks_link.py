@@ -188,6 +188,20 @@ class PicksLink(QObject):
         if layer is not None:
             layer.selected_data = set(rows.tolist())
 
+    def tell(self, **about: Any) -> None:
+        """Let something else be known of where the picks come from, now and in every state to come back to."""
+
+        def told(state: Picks) -> Picks:
+            return state.changed(about={**state.about, **about})
+
+        layer = self.layer
+        self._settle_quietly()
+        self._undo, self._redo = list(map(told, self._undo)), list(map(told, self._redo))
+        self._picks = told(self._picks)
+        if layer is not None:
+            layer.metadata[PICKS_KEY] = self._picks
+        self.changed.emit()
+
     def look_again(self) -> None:
         """Somebody may be about to change the layer's features in place, which napari tells nobody."""
         if not self._is_writing and not self._will_look:
