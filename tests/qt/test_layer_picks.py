@@ -4,6 +4,7 @@ from napari.layers import Points
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of, placed_picks_of
+from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
@@ -84,6 +85,15 @@ def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(layer):
     layer.rotate = (0, 0, 30)
     with pytest.raises(ValueError, match="rotated"):
         placed_picks_of(layer)
+
+
+def test_picks_with_rotations_are_not_written_from_a_layer_that_is_flipped(layer, picks):
+    layer.scale = (-10.0, -10.0, 10.0)
+    with pytest.raises(ValueError, match="flipped in the viewer"):
+        placed_picks_of(layer)
+    link_of(layer).set(picks.changed(rotations_zyx=None))
+
+    assert placed_picks_of(layer).points_zyx[0].tolist() == [-1.0, -2.0, 3.0]
 
 
 def test_so_are_those_of_a_stretched_one_and_of_one_moved_by_the_mouse(layer):

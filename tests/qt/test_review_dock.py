@@ -1103,3 +1103,29 @@ def test_enter_on_the_keypad_flies_too(dock, viewer, qtbot):
     qtbot.keyClick(dock.sheet, Qt.Key.Key_Enter, Qt.KeyboardModifier.KeypadModifier)
 
     assert viewer.dims.point == pytest.approx(POINTS[7] * SPACING)
+
+
+def test_a_flight_to_picks_in_nanometres_is_as_far_as_the_viewer_counts(dock, viewer):
+    layer = viewer.layers["ribosomes"]
+    layer.scale, layer.units = (SPACING / 10,) * 3, ("nm",) * 3
+    dock.fly_to(7)
+
+    assert viewer.dims.point == pytest.approx(POINTS[7] * SPACING)
+
+
+def test_crops_of_layers_that_are_flipped_together_stay_as_they_were(dock, viewer, qtbot):
+    turn = np.array([[0.0, -1, 0], [0.6, 0, -0.8], [0.8, 0, 0.6]])
+    layer = viewer.layers["ribosomes"]
+    link = link_of(layer)
+    link.set(link.picks.changed(rotations_zyx=np.stack([turn] * 10)))
+    dock.controls.plane.setCurrentIndex(1)
+    dock.controls.oriented.setChecked(True)
+    qtbot.waitUntil(lambda: dock.feed.frame.plane == "xz" and has_all_crops(dock), timeout=LONG_MS)
+    before = [dock.feed.crop(row).values for row in range(10)]
+    reader = dock._reader
+    for each in (layer, viewer.layers["volume"]):
+        each.scale = (-SPACING, SPACING, SPACING)
+    qtbot.waitUntil(lambda: dock._reader is not reader and has_all_crops(dock), timeout=LONG_MS)
+
+    for row in range(10):
+        np.testing.assert_allclose(dock.feed.crop(row).values, before[row], atol=1e-5)

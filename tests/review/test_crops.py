@@ -16,6 +16,7 @@ from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.review import CropReader, Frame
 from napari_cryoet.review.cropping import Cube, level_of
+from napari_cryoet.review.ordering import edge_distances
 from napari_cryoet.review.volume import ArrayVolume, open_for_review
 from napari_cryoet.streaming import open_pyramid
 from stream_server import StreamServer
@@ -233,3 +234,23 @@ def test_reading_ends_when_it_is_stopped(pyramid):
 def test_only_volumes_can_be_cut():
     with pytest.raises(FormatError, match="has 2"):
         open_for_review(np.zeros((4, 4)), (1.0,) * 3)
+
+
+@pytest.mark.parametrize("plane", ["xy", "xz", "yz"])
+@pytest.mark.parametrize("turn", [None, Rotation.from_euler("zyx", [20, 50, 70], degrees=True).as_matrix()])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_that_is_mirrored_in_the_world_gives_the_same_crops(plane, turn, axis):
+    values = np.random.default_rng(0).normal(size=(20, 22, 24)).astype(np.float32)
+    spacing, at = np.array([8.0, 10.0, 12.0]), np.array([[9.3, 8.1, 11.4]])
+    signs, there = np.ones(3), at.copy()
+    signs[axis], there[0, axis] = -1, values.shape[axis] - 1 - at[0, axis]
+    frame = Frame(100, 30, plane, is_oriented=turn is not None, pixels=21)
+    rotations = None if turn is None else turn[None]
+    straight = CropReader(ArrayVolume(values, spacing), at, rotations)
+    mirrored = CropReader(ArrayVolume(np.flip(values, axis), spacing * signs), there, rotations)
+    (one,), (other,) = straight.read([0], frame), mirrored.read([0], frame)
+
+    np.testing.assert_allclose(one.values, other.values, atol=1e-5)
+    assert edge_distances(there, values.shape, spacing * signs)[0] == pytest.approx(
+        edge_distances(at, values.shape, spacing)[0]
+    )

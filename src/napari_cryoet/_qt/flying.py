@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from napari.components import ViewerModel
+from napari.layers import Layer
 
 from napari_cryoet._qt.sliders import move_sliders
+
+
+def place_in(viewer: ViewerModel, layer: Layer, data: Sequence[float]) -> list[float]:
+    """Where a place of a layer's data is in a viewer's world, whose units may be others than the layer's."""
+    world = [float(part) for part in layer.data_to_world(data)]
+    units = viewer.layers.units
+    if not units:
+        return world
+    pairs = zip(layer.units, units[-len(world) :], strict=True)
+    factors = [_factor(own, theirs) for own, theirs in pairs]
+    return [part * factor for part, factor in zip(world, factors, strict=True)]
+
+
+def _factor(own: Any, theirs: Any) -> float:
+    return float((1 * own).to(theirs).magnitude) if own.is_compatible_with(theirs) else 1.0
 
 
 def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:

@@ -167,7 +167,7 @@ def placed_picks_of(layer: Points) -> Picks:
     Raises
     ------
     ValueError
-        If the layer isn't three-dimensional, or is rotated or sheared.
+        If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
     """
     picks = picks_of(layer)
     affine = np.asarray(layer.affine.affine_matrix)
@@ -182,6 +182,8 @@ def placed_picks_of(layer: Points) -> Picks:
         raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
     own_stretch = stretch_of(layer, picks)
     stretch = widths * own_stretch
+    if picks.rotations_zyx is not None and (stretch < 0).any():
+        raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
     offset_voxels = (widths * layer.translate + affine[:-1, -1]) * own_stretch / layer.scale
     done = []
     if np.allclose(stretch, 1, rtol=1e-6):

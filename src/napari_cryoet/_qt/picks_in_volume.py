@@ -43,7 +43,10 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     volume = open_for_review(image.data, theirs.step)
     world = picks.points_zyx * own.step + own.start
     places = (world - theirs.start) / theirs.step
-    return CropReader(volume, places, picks.rotations_zyx, are_oriented=picks.are_oriented)
+    rotations = picks.rotations_zyx
+    if rotations is not None and (own.step < 0).any():
+        rotations = np.sign(own.step)[:, None] * rotations  # the particles' axes are flipped with their layer
+    return CropReader(volume, places, rotations, are_oriented=picks.are_oriented)
 
 
 def can_be_cut(layer: Layer) -> bool:
@@ -74,7 +77,7 @@ def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
 def diameter_angstrom(layer: Points) -> float:
     """How large its points are drawn: the particle's diameter, in a layer of ours."""
     size = float(np.median(layer.size)) if len(layer.size) else 0.0
-    return size * float(np.mean(_grid(layer).step))
+    return size * float(np.mean(np.abs(_grid(layer).step)))
 
 
 def particle_angstrom(layer: Points) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
-from napari_cryoet._qt.flying import fly_to
+from napari_cryoet._qt.flying import fly_to, place_in
 from napari_cryoet._qt.layer_picks import table_of
 from napari_cryoet._qt.orientation_display import points_of
 from napari_cryoet._qt.picks_link import link_of
@@ -110,7 +110,7 @@ class ReviewedLayer(QObject):
     def fly_to(self, row: int) -> None:
         """Show a pick in the middle of the canvas, in its plane."""
         if row < len(self.picks):
-            fly_to(self._viewer, self.layer.data_to_world(self.picks.points_zyx[row]))
+            fly_to(self._viewer, place_in(self._viewer, self.layer, self.picks.points_zyx[row]))
 
     @property
     def _ids(self) -> NDArray[np.int64]:

@@ -200,7 +200,7 @@ def cut_around(
     reach = sum(
         np.abs(axes[:, axis]) * offsets.max() for axis, offsets in zip(lattice.axes, lattice.offsets, strict=True)
     )
-    low, high = (center_zyx + sign * reach / volume.spacing_zyx for sign in (-1, 1))
+    low, high = (center_zyx + sign * reach / np.abs(volume.spacing_zyx) for sign in (-1, 1))
     finest_shape = np.asarray(volume.shapes[0])
     box: Box | None = None
     if (high >= -0.5).all() and (low <= finest_shape - 0.5).all():

@@ -88,4 +88,4 @@ def edge_distances(
     Faces are half a voxel beyond the centres of the outermost voxels.
     """
     inwards = np.minimum(points_zyx + 0.5, np.asarray(shape_zyx) - 0.5 - points_zyx)
-    return np.asarray((inwards * spacing_zyx).min(axis=1), dtype=np.float64)
+    return np.asarray((inwards * np.abs(spacing_zyx)).min(axis=1), dtype=np.float64)

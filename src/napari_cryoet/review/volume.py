@@ -30,7 +30,8 @@ class ReviewVolume(ABC):
     factors
         How many finest voxels a voxel of each level spans along z, y, x.
     spacing_zyx
-        The size of a finest voxel in ångström; it may differ between the axes.
+        The size of a finest voxel in ångström; it may differ between the axes, and is below 0 along an axis that is
+        mirrored in the world.
     is_mean
         Whether a coarse voxel lies in the middle of the finest voxels that it spans, and not on the first of them.
     is_near
@@ -45,7 +46,7 @@ class ReviewVolume(ABC):
 
     def voxel_angstrom(self, level: int) -> float:
         """The longest side of a voxel of a level."""
-        return float((self.spacing_zyx * self.factors[level]).max())
+        return float(np.abs(self.spacing_zyx * self.factors[level]).max())
 
     def level_for(self, pixel_angstrom: float) -> int:
         """The coarsest level that still has a voxel for each pixel of that size; the finest where none has."""
