@@ -1129,3 +1129,13 @@ def test_crops_of_layers_that_are_flipped_together_stay_as_they_were(dock, viewe
 
     for row in range(10):
         np.testing.assert_allclose(dock.feed.crop(row).values, before[row], atol=1e-5)
+
+
+def test_what_is_typed_just_before_the_dock_closes_is_told_to_nobody(dock, qtbot):
+    told = []
+    dock.controls.order_changed.connect(lambda: told.append(dock.controls.filter_text))
+    qtbot.keyClicks(dock.controls.filter, "score > 0.5")
+    dock.close_down()
+
+    assert not dock.controls._typed.isActive()
+    assert not told

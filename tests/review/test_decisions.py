@@ -113,3 +113,14 @@ def test_the_next_undecided_pick_is_that_of_looking_at_one_after_another(undecid
     places = [(after + step * distance) % 300 for distance in range(1, 301)]
 
     assert decisions.next_undecided(shown, after, step) == next((p for p in places if int(shown[p]) in undecided), None)
+
+
+def test_undoing_and_redoing_leave_what_others_decided_since_about_the_same_picks():
+    ours = Decisions().judged([1, 2], Verdict.REJECTED)
+    joined = ours.with_others(Decisions({2: Verdict.KEPT}), np.array([2]))
+    assert joined.changed_by_last_step().tolist() == [1]
+    assert dict(joined.undone().verdicts) == {2: Verdict.KEPT}
+    assert dict(joined.undone().redone().verdicts) == {1: Verdict.REJECTED, 2: Verdict.KEPT}
+
+    undone = ours.undone().with_others(Decisions({1: Verdict.KEPT}), np.array([1]))
+    assert dict(undone.redone().verdicts) == {1: Verdict.KEPT, 2: Verdict.REJECTED}

@@ -19,7 +19,7 @@ KEPT, REJECTED, UNDECIDED = Verdict.KEPT, Verdict.REJECTED, Verdict.UNDECIDED
         ),
         ({7: UNDECIDED, 8: KEPT}, 0, "Undone: 1 pick is undecided again, 1 kept."),
         ({7: KEPT, 8: KEPT}, 2, "Undone: 2 picks are kept again. The filter hides them."),
-        ({}, 0, "Undone, for picks that were deleted since."),
+        ({}, 0, "Undone, for picks that were deleted, or judged in another window, since."),
     ],
 )
 def test_a_step_is_retold(verdicts, n_hidden, words):

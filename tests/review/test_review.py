@@ -494,3 +494,15 @@ def test_a_pick_that_was_deleted_before_the_review_and_comes_back_has_its_decisi
     review.save()
     again = Review(picks, SUBJECT, SessionStore(store.folder))
     assert [again.verdict(row).letter for row in range(3)] == ["X", "X", ""]
+
+
+def test_moved_picks_that_became_a_layer_of_their_own_are_still_those_of_their_file(review, picks, store):
+    review.judge([4, 5], Verdict.KEPT)
+    review.set_picks(nudged(picks))
+    review.save()
+    kept = Review(nudged(picks).take([4, 5]), SUBJECT, SessionStore(store.folder))
+    kept.judge([1], Verdict.REJECTED)
+    kept.save()
+
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [again.verdict(row).letter for row in (4, 5)] == ["K", "X"]

@@ -176,6 +176,10 @@ class ReviewControls(QWidget):
             self.filter.setText(filter_text)
         self._name_direction()
 
+    def forget_typing(self) -> None:
+        """Tell no more of what was typed just now: nobody hears of it."""
+        self._typed.stop()
+
     def set_filter_problem(self, problem: str) -> None:
         """Say below the field what is wrong with the filter; nothing where it is right."""
         self.filter_problem.setText(problem)

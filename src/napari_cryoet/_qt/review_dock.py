@@ -177,6 +177,7 @@ class ReviewDock(ReviewScreen):
         self.notice.hide()
         self._recut_soon.stop()
         self._fly_soon.stop()
+        self.controls.forget_typing()
         self.measuring.use(None, None)
         self._grid_watch.watch()
         self.feed.use(None, Frame(400, 50))

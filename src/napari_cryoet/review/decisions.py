@@ -94,18 +94,20 @@ class Decisions:
         return bool(self._future)
 
     def undone(self) -> Decisions:
-        """Before the last step."""
+        """Before the last step; what others decided since of its picks stays."""
         if not self._past:
             return self
         change = self._past[-1]
-        return self._with(change.ids, change.before, self._past[:-1], (change, *self._future))
+        ours = self._codes.of(change.ids) == change.after
+        return self._with(change.ids[ours], change.before[ours], self._past[:-1], (change, *self._future))
 
     def redone(self) -> Decisions:
-        """With the step that was undone last."""
+        """With the step that was undone last; what others decided since of its picks stays."""
         if not self._future:
             return self
         change = self._future[0]
-        return self._with(change.ids, change.after, (*self._past, change), self._future[1:])
+        ours = self._codes.of(change.ids) == change.before
+        return self._with(change.ids[ours], change.after[ours], (*self._past, change), self._future[1:])
 
     def with_others(self, others: Decisions, pick_ids: NDArray[np.int64]) -> Decisions:
         """With what others say of some picks, which is no step of ours: undoing leaves it."""
@@ -114,7 +116,10 @@ class Decisions:
 
     def changed_by_last_step(self) -> NDArray[np.int64]:
         """The picks that undoing would change, smallest id first."""
-        return self._past[-1].ids if self._past else np.empty(0, dtype=np.int64)
+        if not self._past:
+            return np.empty(0, dtype=np.int64)
+        change = self._past[-1]
+        return np.asarray(change.ids[self._codes.of(change.ids) == change.after])
 
     def _with(
         self,

@@ -81,10 +81,38 @@ def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisi
     if its pick is still within half a voxel of where it was, and whatever finds no pick by its id may find one that
     is at the very same place. Of a pick that was moved, where it was when it was opened counts, too.
     """
+    found = _picks_of(rows, picks, opened)
+    is_found = found >= 0
+    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
+    ids = picks.ids[found[is_found]].tolist()
+    verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
+    return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
+
+
+def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
+    """The picks as they were opened; those that were moved before, as kept ones that became a layer, as of then."""
+    places = np.array(opened.points_zyx)
+    for rows in parts:
+        if rows.opened_zyx is None:
+            continue
+        found = _picks_of(rows, picks, opened)
+        is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1)
+        if not len(opened) or not is_moved.any():
+            continue
+        assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
+        at, was_there = _find(opened.ids, picks.ids[found[is_moved]])
+        was_there &= (opened.points_zyx[at] == picks.points_zyx[found[is_moved]]).all(axis=1)
+        former = rows.opened_zyx[is_moved] / (picks.spacing_angstrom or 1.0)
+        places[at[was_there]] = former[was_there]
+    return opened if np.array_equal(places, opened.points_zyx) else opened.changed(points_zyx=places)
+
+
+def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp]:
+    """For each row the pick that it is about; -1 where there is none."""
     positions, unit = _positions(picks)
     found = np.full(len(rows), -1)
     if not len(rows) or not len(picks) or unit != rows.unit:
-        return Decisions(), found >= 0
+        return found
     reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     at, has_pick = _find(picks.ids, rows.ids)
@@ -99,10 +127,7 @@ def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisi
         found[is_same] = at[is_same]
     for ours, theirs in pairs:
         _match_by_place(theirs, ours, found, reach * _SAME_PLACE)
-    is_found = found >= 0
-    ids = picks.ids[found[is_found]].tolist()
-    verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
-    return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
+    return found
 
 
 def match_parts(parts: Iterable[Rows], picks: Picks, opened: Picks | None = None) -> tuple[Decisions, tuple[Rows, ...]]:

@@ -16,12 +16,13 @@ def retold(done: str, verdicts: Mapping[int, Verdict], n_hidden: int) -> str:
     done
         "Undone" or "Redone".
     verdicts
-        Of the picks that the step was about, as they are now, by their ids; empty where these picks are gone.
+        Of the picks that the step was about, as they are now, by their ids; empty where these picks are gone, or others
+        judged them.
     n_hidden
         How many of them aren't shown.
     """
     if not verdicts:
-        return f"{done}, for picks that were deleted since."
+        return f"{done}, for picks that were deleted, or judged in another window, since."
     found = list(verdicts.values())
     if len(found) == 1:
         (pick_id,) = verdicts

@@ -88,6 +88,7 @@ class Review:
         self.picks, self.subject = picks, subject
         self._opened = picks if opened is None else opened
         resumed = self._store.resume(subject, picks, self._opened)
+        self._opened = self._opened if resumed.opened is None else resumed.opened
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
         self.view: Mapping[str, Any] = resumed.view

@@ -22,7 +22,7 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
-from napari_cryoet.review.matching import Rows, match_parts
+from napari_cryoet.review.matching import Rows, match_parts, opened_before
 from napari_cryoet.review.session_lines import MAX_DECISIONS, lines_of, parse
 from napari_cryoet.whole_files import remove_stale
 
@@ -98,12 +98,16 @@ class Resumed:
         What a person should know: how many were resumed, how many fit no pick, what was set aside. Or empty.
     view
         How the picks were looked at, as plain data.
+    opened
+        The picks as they were when they were opened; where the file knows of an earlier place, there. None without a
+        file.
     """
 
     decisions: Decisions = field(default_factory=Decisions)
     elsewhere: tuple[Rows, ...] = ()
     remark: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
+    opened: Picks | None = None
 
 
 def default_folder() -> Path:
@@ -164,7 +168,10 @@ class SessionStore:
             raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
         decisions, elsewhere = match_parts(parts, picks, opened)
         total = sum(map(len, parts))
-        return Resumed(decisions, elsewhere, _remark(total, total - sum(map(len, elsewhere))), view)
+        remark = _remark(total, total - sum(map(len, elsewhere)))
+        return Resumed(
+            decisions, elsewhere, remark, view, opened_before(parts, picks, picks if opened is None else opened)
+        )
 
     def others(self, subject: Subject) -> tuple[Rows, ...] | None:
         """What somebody else, as another window, wrote since we read or wrote the file; None where nobody did.
