@@ -118,3 +118,29 @@ def test_an_instance_keeps_all_its_digits_where_others_have_none(viewer_model):
     layer.features = {"instance_id": np.array([2**70, None], dtype=object)}
     with pytest.raises(ValueError, match="too large for an id"):
         picks_of(layer)
+
+
+@pytest.mark.parametrize("rows", [[1, 2], [2, 0], [2, 1, 0]])
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_what_a_script_leaves_of_the_points_keeps_all_that_is_known_of_it(layer, picks, rows, is_followed):
+    points = layer if is_followed else Points(**points_options(layer))
+    points.data = np.array(points.data)[rows]
+    found, expected = picks_of(points), picks.take(rows)
+
+    for name in ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert found.features["by"].tolist() == expected.features["by"].tolist()
+    if is_followed:
+        np.testing.assert_array_equal(points.features["score"], expected.scores)
+
+
+def points_options(layer):
+    data, options, _ = layer.as_layer_data_tuple()
+    return {"data": data, **options}
+
+
+def test_points_that_change_places_with_others_at_one_place_are_moved_ones(layer, picks):
+    link_of(layer).set(picks.changed(points_zyx=[[1.0, 2, 3], [1.0, 2, 3], [7.0, 8, 9]]))
+    layer.data = np.array([[7.0, 8, 9], [1.0, 2, 3], [1.0, 2, 3]])  # nobody can tell which is which
+
+    assert picks_of(layer).ids.tolist() == [0, 1, 2]

@@ -1139,3 +1139,21 @@ def test_what_is_typed_just_before_the_dock_closes_is_told_to_nobody(dock, qtbot
 
     assert not dock.controls._typed.isActive()
     assert not told
+
+
+def test_what_a_script_leaves_of_the_points_keeps_its_decisions_and_looks(dock, viewer):
+    layer = viewer.layers["ribosomes"]
+    dock.sheet.select([3])
+    dock.judge(Verdict.KEPT)
+    dock.sheet.select([5])
+    dock.judge(Verdict.REJECTED)
+    layer.data = np.array(layer.data)[2:]
+    assert letters(dock) == "-K-X----"
+
+    layer.data = np.array(layer.data)[::-1]
+    assert letters(dock) == "----X-K-"
+    assert np.flatnonzero(layer.face_color[:, 3] < 0.1).tolist() == [4]
+    assert dock.review.picks.edits == ("deleted 2 picks", "put 8 picks in another order")
+    link_of(layer).undo()
+    link_of(layer).undo()
+    assert letters(dock) == "---K-X----"

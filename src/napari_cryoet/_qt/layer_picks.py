@@ -60,6 +60,9 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         return _stranger(layer, places, columns, row_ids)
     if row_ids is None:
         row_ids = _ids_by_place(known, places)
+    chosen = rows_that_were_chosen(layer, known)
+    if chosen is not None:
+        return known.take(chosen)
     source = _rows_of(known, row_ids, len(places))
     if len(source) < len(known) and (source >= 0).all() and are_unique(source):
         known = known.take(source)  # only some are left: what is known of each needn't be found out again
@@ -73,6 +76,29 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         features=columns,
         ids=_ids(known, row_ids, len(places), first_new_id),
     )
+
+
+def rows_that_were_chosen(layer: Points, known: Picks) -> NDArray[np.intp] | None:
+    """Which of its picks a layer shows that a script gave just some of its points, or all in another order; else None.
+
+    As ``layer.data = layer.data[mask]`` does: napari cuts the table at its end then, so that it speaks of other picks.
+    Nobody moves points exactly to where others were.
+    """
+    assert known.ids is not None  # noqa: S101 - `Picks` makes them
+    places, features = np.asarray(layer.data), table_of(layer)
+    count = len(places)
+    if not 0 < count <= len(known) or PICK_ID not in features:
+        return None
+    is_other = (places != known.points_zyx[:count]).any(axis=1)
+    was_cut = np.array_equal(values_of(features[PICK_ID]), known.ids[:count])
+    if not was_cut or not is_other.any():
+        return None
+    if not all(np.isin(places[is_other, axis], known.points_zyx[:, axis]).all() for axis in (2, 1, 0)):
+        return None  # as most often: in a slice, a person moves points along x and y
+    rows = {place: row for row, place in enumerate(map(tuple, known.points_zyx.tolist()))}
+    chosen = [rows.get(place, -1) for place in map(tuple, places.tolist())]
+    is_told = len(rows) == len(known) and -1 not in chosen and len(set(chosen)) == count  # no two at one place
+    return np.array(chosen, dtype=np.intp) if is_told else None
 
 
 def table_of(layer: Points) -> Any:

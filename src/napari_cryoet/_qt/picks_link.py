@@ -16,7 +16,15 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layer_picks import keepers, onlookers, read_picks, shows, spare_own_ids, table_of
+from napari_cryoet._qt.layer_picks import (
+    keepers,
+    onlookers,
+    read_picks,
+    rows_that_were_chosen,
+    shows,
+    spare_own_ids,
+    table_of,
+)
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
@@ -221,6 +229,7 @@ class PicksLink(QObject):
         if event.action in _DONE:
             self._is_changing = False
             _select_no_more_than_there_is(layer)
+            self._follow_chosen_rows(layer)
             self._name_new_rows(layer)
             self._settle_quietly()
         else:
@@ -238,6 +247,22 @@ class PicksLink(QObject):
         if layer is not None and not self._is_writing and len(layer.data) != len(self._picks):
             self._settle_quietly()  # napari pastes without a word
         self.selection_changed.emit()
+
+    def _follow_chosen_rows(self, layer: Points) -> None:
+        """Let the table and the looks be those of the picks that a script chose among the layer's own points."""
+        chosen = rows_that_were_chosen(layer, self._picks)
+        if chosen is None:
+            return
+        picks = self._picks.take(chosen)
+        self._is_writing = True
+        try:
+            with refresh_blocked(layer):
+                if self._looks is not None:
+                    give_looks(layer, _ids(picks), [self._looks])
+                _write_features(layer, picks)
+        finally:
+            self._is_writing = False
+        layer.refresh()
 
     def _name_new_rows(self, layer: Points) -> None:
         """Napari gives new points the features of the selected one: which pick they are, they can't have of that."""
