@@ -29,11 +29,11 @@ from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
+from napari_cryoet._qt.point_tables import select_no_more_than_there_is, write_features
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
-from napari_cryoet.pick_changes import same_values, what_changed
+from napari_cryoet.pick_changes import difference, sharing, size_bytes, what_changed
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.point_layers import blank_features, features_of
 
 UNDO_STEPS: Final = 100
 #: States of a million picks are large: the oldest are forgotten before all of them take more than this.
@@ -142,12 +142,12 @@ class PicksLink(QObject):
         """What `undo` would take back; empty where there is nothing."""
         if self.obstacle:
             return "what made points that can't be picks"
-        return _difference(self._undo[-1], self._picks) if self._undo else ""
+        return difference(self._undo[-1], self._picks) if self._undo else ""
 
     @property
     def redo_text(self) -> str:
         """What `redo` would do again; empty where there is nothing."""
-        return _difference(self._picks, self._redo[-1]) if self._redo and not self.obstacle else ""
+        return difference(self._picks, self._redo[-1]) if self._redo and not self.obstacle else ""
 
     # what can be done
 
@@ -228,7 +228,7 @@ class PicksLink(QObject):
             return
         if event.action in _DONE:
             self._is_changing = False
-            _select_no_more_than_there_is(layer)
+            select_no_more_than_there_is(layer)
             self._follow_chosen_rows(layer)
             self._name_new_rows(layer)
             self._settle_quietly()
@@ -259,7 +259,7 @@ class PicksLink(QObject):
             with refresh_blocked(layer):
                 if self._looks is not None:
                     give_looks(layer, _ids(picks), [self._looks])
-                _write_features(layer, picks)
+                write_features(layer, picks)
         finally:
             self._is_writing = False
         layer.refresh()
@@ -298,7 +298,7 @@ class PicksLink(QObject):
         if not edit:
             return
         self._remember()
-        before, self._picks = self._picks, _sharing(found, self._picks, edit)
+        before, self._picks = self._picks, sharing(found, self._picks, edit)
         gone = ~np.isin(_ids(before), _ids(self._picks))
         if self._looks is not None and gone.any():
             self._bury(self._looks.take(gone))
@@ -340,7 +340,7 @@ class PicksLink(QObject):
         """Make what the picks are now the state that `undo` comes back to."""
         self._redo.clear()
         self._undo.append(self._picks)
-        sizes = np.cumsum([_bytes(state) for state in reversed(self._undo)])
+        sizes = np.cumsum([size_bytes(state) for state in reversed(self._undo)])
         kept = min(UNDO_STEPS, max(1, int((sizes <= UNDO_BYTES).sum())))
         del self._undo[:-kept]
 
@@ -372,7 +372,7 @@ class PicksLink(QObject):
             with refresh_blocked(layer):
                 if self._looks is not None:
                     give_looks(layer, _ids(self._picks), [self._looks, *self._gone])
-                _write_features(layer, self._picks)
+                write_features(layer, self._picks)
             self._keep(layer, self._picks)
         finally:
             self._is_writing = False
@@ -393,25 +393,10 @@ class PicksLink(QObject):
         with refresh_blocked(layer):  # once is enough
             if looks is not None:
                 give_looks(layer, ids, [looks, *self._gone])
-            _write_features(layer, picks)
+            write_features(layer, picks)
             if looks is not None:
                 layer.selected_data = set(np.flatnonzero(np.isin(ids, selected)).tolist())
         layer.refresh()
-
-
-def _select_no_more_than_there_is(layer: Points) -> None:
-    """Let go of rows that are there no more: napari keeps them selected once a script gives it fewer points."""
-    there = {row for row in layer.selected_data if row < len(layer.data)}
-    if len(there) < len(layer.selected_data):
-        layer.selected_data = there
-
-
-def _write_features(layer: Points, picks: Picks) -> None:
-    """Let the table of a layer say what is known of its picks; the next point gets what it would have got."""
-    defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
-    layer.features = _like(features_of(picks), layer.features)
-    blanks = blank_features(layer.features)
-    layer.feature_defaults = {name: defaults.get(name, blank) for name, blank in blanks.items()}
 
 
 def _undo_in(layer: Points) -> None:
@@ -449,41 +434,3 @@ def _weak_onlooker(link: PicksLink) -> Callable[[], None]:
 def _ids(picks: Picks) -> NDArray[np.int64]:
     assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     return picks.ids
-
-
-def _difference(before: Picks, after: Picks) -> str:
-    """What made one state of another, in the words that came with it."""
-    return after.edits[-1] if after.edits and len(after.edits) > len(before.edits) else "the last change"
-
-
-def _sharing(picks: Picks, before: Picks, edit: str) -> Picks:
-    """The same picks after an edit, holding the arrays of a state before wherever they say the same."""
-    columns: dict[str, Any] = {}
-    for name in ("points_zyx", "instance_ids", "scores", "ids"):
-        one, other = getattr(picks, name), getattr(before, name)
-        if one is not None and other is not None and one.shape == other.shape and same_values(one, other).all():
-            columns[name] = other
-    features = {
-        name: old
-        if (old := before.features.get(name)) is not None and len(old) == len(column) and same_values(column, old).all()
-        else column
-        for name, column in picks.features.items()
-    }
-    return picks.changed(edit, **columns, features=features)  # once, since each time all is looked at anew
-
-
-def _bytes(picks: Picks) -> int:
-    columns = [picks.points_zyx, picks.rotations_zyx, picks.instance_ids, picks.scores, picks.ids]
-    return sum(column.nbytes for column in [*columns, *picks.features.values()] if column is not None)
-
-
-def _like(columns: dict[str, Any], features: Any) -> Any:
-    """Columns as a table, of the kinds that a table's columns have where their values allow it."""
-    import pandas as pd
-
-    table = pd.DataFrame(columns)
-    for name in table:
-        kind = features[name].dtype if name in features else None
-        if isinstance(kind, pd.CategoricalDtype) and table[name].isin(kind.categories).all():
-            table[name] = table[name].astype(kind)
-    return table
