@@ -14,8 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.expecting import expect_number, kind_of
-from napari_cryoet.table_rows import spans_of, taken
+from napari_cryoet.expecting import expect_number
+from napari_cryoet.frozen_columns import frozen, frozen_or_none
+from napari_cryoet.table_rows import are_unique, spans_of, taken
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
@@ -70,7 +71,7 @@ class Picks:
     _next_id: int = field(default=0, init=False, repr=False)  # larger than that of any pick that ever was among them
 
     def __post_init__(self) -> None:
-        points = _frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
+        points = frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
         count = len(points)
         if not np.isfinite(points).all():
             raise ValueError("points_zyx must be finite")
@@ -89,12 +90,12 @@ class Picks:
         }
         columns: dict[str, Any] = plain | {
             "points_zyx": points,
-            "rotations_zyx": _frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
-            "instance_ids": _frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
-            "scores": _frozen_or_none(self.scores, np.float64, (count,), "scores"),
-            "ids": _frozen(np.arange(count) if self.ids is None else self.ids, np.int64, (count,), "ids"),
+            "rotations_zyx": frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
+            "instance_ids": frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
+            "scores": frozen_or_none(self.scores, np.float64, (count,), "scores"),
+            "ids": frozen(np.arange(count) if self.ids is None else self.ids, np.int64, (count,), "ids"),
             "features": MappingProxyType(
-                {name: _frozen(column, None, (count,), name) for name, column in self.features.items()}
+                {name: frozen(column, None, (count,), name) for name, column in self.features.items()}
             ),
             "about": MappingProxyType(dict(self.about)),
             "edits": tuple(self.edits),
@@ -372,32 +373,6 @@ def _unique_ids(parts: Iterable[NDArray[np.int64]], next_id: int) -> NDArray[np.
     return found
 
 
-def are_unique(ids: NDArray[np.integer[Any]]) -> bool:
-    """Whether no number comes twice; most often they ascend, which is told at once."""
-    ascend = bool((ids[1:] > ids[:-1]).all())
-    return ascend or not (np.diff(np.sort(ids)) == 0).any()
-
-
-def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """A read-only copy of the wanted shape, or what is one already; -1 stands for any length."""
-    is_ours = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
-    try:
-        array = np.asarray(values, dtype=dtype) if is_ours else np.array(values, dtype=dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise type(error)(f"{name} must be an array of numbers, not {kind_of(values)} ({error})") from error
-    if array.size == 0 and shape[0] in (-1, 0):
-        array = array.reshape(0, *shape[1:])
-    if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
-        wanted = ", ".join("n" if size == -1 else str(size) for size in shape)
-        raise ValueError(f"{name} has the shape {array.shape}, and must have ({wanted}{',' * (len(shape) == 1)})")
-    array.setflags(write=False)
-    return array
-
-
 def _is_shape(shape: Any) -> bool:
     is_triple = isinstance(shape, tuple | list) and len(shape) == 3
     return is_triple and all(isinstance(size, int | np.integer) and size > 0 for size in shape)
-
-
-def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    return None if values is None else _frozen(values, dtype, shape, name)

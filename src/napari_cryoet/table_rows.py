@@ -1,4 +1,4 @@
-"""Rows of large tables: where those of one stand in another, and taking them as fast as memory can be copied."""
+"""Rows of large tables: whether ids tell them apart, where they stand in another, and taking them as fast as can be."""
 
 from __future__ import annotations
 
@@ -42,3 +42,9 @@ def rows_among(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.
         return np.arange(len(ids))
     rows = np.flatnonzero(np.isin(ids, wanted))
     return rows if np.array_equal(ids[rows], wanted) else None
+
+
+def are_unique(ids: NDArray[np.integer[Any]]) -> bool:
+    """Whether no number comes twice; most often they ascend, which is told at once."""
+    ascend = bool((ids[1:] > ids[:-1]).all())
+    return ascend or not (np.diff(np.sort(ids)) == 0).any()

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
-from napari_cryoet.picks import NO_INSTANCE, Picks, are_unique
-from napari_cryoet.table_rows import rows_among
+from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.table_rows import are_unique, rows_among
 
 #: What a person's own column goes on as that is called as ours, and says something else.
 OWN_ID: Final = "own_pick_id"

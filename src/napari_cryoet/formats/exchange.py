@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.column_types import shortened
-from napari_cryoet.picks import Picks, are_rotations, are_unique
+from napari_cryoet.picks import Picks, are_rotations
+from napari_cryoet.table_rows import are_unique
 
 #: Far above any file of picks that is known.
 MAX_FILE_BYTES: Final = 512 * 2**20

@@ -1,0 +1,37 @@
+"""Columns that nobody can change: read-only arrays of the shape that they must have, or words on why they aren't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.expecting import kind_of
+
+
+def frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """A read-only copy of the wanted shape, or what is one already; -1 stands for any length.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If the values are no such array; ``name`` says whose they are.
+    """
+    is_ours = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
+    try:
+        array = np.asarray(values, dtype=dtype) if is_ours else np.array(values, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"{name} must be an array of numbers, not {kind_of(values)} ({error})") from error
+    if array.size == 0 and shape[0] in (-1, 0):
+        array = array.reshape(0, *shape[1:])
+    if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
+        wanted = ", ".join("n" if size == -1 else str(size) for size in shape)
+        raise ValueError(f"{name} has the shape {array.shape}, and must have ({wanted}{',' * (len(shape) == 1)})")
+    array.setflags(write=False)
+    return array
+
+
+def frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
+    """As `frozen`; None of None."""
+    return None if values is None else frozen(values, dtype, shape, name)
