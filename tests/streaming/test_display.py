@@ -387,7 +387,7 @@ def test_what_is_not_limited_or_no_plane_is_not_loaded_in_another_way(served):
     watcher.display.load_in_full()
     watcher.wait(0, 30)
     watcher.display.load_in_full()
-    assert not watcher.display._is_thin
+    assert not watcher.display._aim.is_thin
 
 
 def test_what_comes_while_a_picture_is_put_together_is_not_taken_for_driven_out(served, monkeypatch):
@@ -407,8 +407,8 @@ def test_what_comes_while_a_picture_is_put_together_is_not_taken_for_driven_out(
         if watcher.display.state.is_exact:
             break
     assert watcher.display.state.is_exact
-    assert not watcher.display._fit._lost
-    assert not watcher.display._is_thin
+    assert not watcher.display._aim.fit._lost
+    assert not watcher.display._aim.is_thin
 
 
 def test_a_costly_plane_is_asked_for_once_it_is_still_and_not_given_up_while_it_moves(served, monkeypatch):
@@ -422,9 +422,9 @@ def test_a_costly_plane_is_asked_for_once_it_is_still_and_not_given_up_while_it_
         return {key for priority, run in runs if priority == Priority.VIEW for key in run.keys}
 
     np.asarray(display.levels[0][:, 100:101])
-    display._moved_at += 1000.0  # just now, however long it takes to come to the next line
+    display._pace.moved_at += 1000.0  # just now, however long it takes to come to the next line
     display.plan()
-    display._moved_at -= 2000.0
+    display._pace.moved_at -= 2000.0
     display.plan()
     (moving, kept), (still, _) = wanted
     assert not in_view(moving)

@@ -8,7 +8,6 @@ so, and the viewer slices again.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import weakref
@@ -17,26 +16,19 @@ from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.policy import shared_policy
+from napari_cryoet.streaming.aim import Aim
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
 from napari_cryoet.streaming.failures import Failures
 from napari_cryoet.streaming.fetcher import THREADS
-from napari_cryoet.streaming.fitting import Fit, does_not_fit, must_be_thin
+from napari_cryoet.streaming.fitting import does_not_fit
 from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.orders import Orders
+from napari_cryoet.streaming.pace import Pace
 from napari_cryoet.streaming.picture import compose
-from napari_cryoet.streaming.plan import (
-    Motion,
-    View,
-    Want,
-    affordable_level,
-    motion_between,
-    plan,
-    still_after_s,
-    went_far,
-)
+from napari_cryoet.streaming.plan import Motion, View, Want, affordable_level, plan, still_after_s
 from napari_cryoet.streaming.stock import Stock
-from napari_cryoet.streaming.thin import plane_of, whole_keys
+from napari_cryoet.streaming.thin import plane_of
 from napari_cryoet.streaming.wishes import Priority, staggered
 
 if TYPE_CHECKING:
@@ -53,7 +45,6 @@ _LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _SETTLE_S = 0.004  # a slider sends several steps at once
 _COSTLY_SETTLE_S = 0.1  # what costs much is fetched once the view is still
 _COSTLY_BYTES = 32 * 2**20
-_STEPS_LATE = 3  # so many may be chance
 
 
 class Display:
@@ -108,17 +99,9 @@ class Display:
         self._stock = Stock(pyramid, fetcher.memory)
         self._lock = threading.RLock()
         self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False
-        self._view: View | None = None
+        self._aim, self._pace = Aim(self._stock), Pace()
         self._foreseen: View | None = None
         self._begun: View | None = None  # whose costly blocks have been asked for
-        self._motion: Motion | None = None
-        self._is_far = False  # whether it came there in a jump
-        self._moved_at = -math.inf
-        self._steps_late = 0  # in a row, that were over before they had all their values, if they lacked any
-        self._lacked = False  # whether anything had to be fetched for the view when it was first looked at
-        self._target = 0  # the level that is fetched for the view
-        self._is_thin = False  # whether only what the view needs of each block is kept
-        self._fit = Fit()
         self._missing: set[Hashable] = set()
         self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
         self._is_exact = self._is_limited = self._is_told = self._is_blank = False
@@ -141,12 +124,12 @@ class Display:
     def largest_view_bytes(self, largest_bytes: int) -> None:
         with self._lock:
             is_same, self._chosen_view_bytes = largest_bytes == self._chosen_view_bytes, largest_bytes
-            view = self._view
-            if view is None or is_same:
+            aim = self._aim
+            if aim.view is None or is_same:
                 return
-            before = self._target, self._is_thin, self._fit.is_hopeless
-            self._aim(view, affordable_level(self.pyramid, view, largest_bytes))
-            if before == (self._target, self._is_thin, self._fit.is_hopeless):
+            before = aim.level, aim.is_thin, aim.fit.is_hopeless
+            aim.take(aim.view, affordable_level(self.pyramid, aim.view, largest_bytes))
+            if before == (aim.level, aim.is_thin, aim.fit.is_hopeless):
                 return
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
@@ -157,13 +140,13 @@ class Display:
         with self._lock:
             self._is_told = False
             errors = self._failures.errors_of(self._missing)
-            if self._fit.is_hopeless:
+            if self._aim.fit.is_hopeless:
                 errors.append(does_not_fit(self._fetcher.memory.limit_bytes))
             return DisplayState(
                 is_exact=self._is_exact,
                 missing_blocks=len(self._missing),
                 is_limited=self._is_limited,
-                full_bytes=self._full_bytes() if self._is_limited else 0,
+                full_bytes=self._aim.full_bytes() if self._is_limited else 0,
                 bytes_read=self.pyramid.bytes_read,
                 error=errors[0] if errors else None,
                 is_stopped=self._is_stopped or self._is_paused,
@@ -205,13 +188,13 @@ class Display:
     def load_in_full(self) -> None:
         """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
         with self._lock:
-            view = self._view
-            if view is None or self._target == view.level or plane_of(view.box) is None:
+            view = self._aim.view
+            if view is None or self._aim.level == view.level or plane_of(view.box) is None:
                 return
-            self._aim(view, view.level)
-            self._keep(view, is_thin=True)
+            self._aim.take(view, view.level)
+            self._aim.keep(is_thin=True)
             self._is_limited = False
-            self._missing = self._lacking(view)
+            self._missing = self._aim.lacking()
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
 
@@ -249,8 +232,7 @@ class Display:
         """Ask again for what failed or was stopped."""
         with self._lock:
             self._is_stopped = False
-            if self._view is not None:
-                self._keep(self._view, is_thin=self._is_thin)
+            self._aim.keep(is_thin=self._aim.is_thin)
             self._failures.retry(self._missing)
         self._fetcher.ask(self, after_s=0.0)
         self._tell()
@@ -271,10 +253,10 @@ class Display:
     def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
         """Blocks are in memory; see `fetcher.Wanter`."""
         with self._lock:
-            keys = [*keys, *self._wholes(keys)]
+            keys = [*keys, *self._aim.wholes(keys)]
             is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
             if not self._is_idle:  # else what comes was asked for by others, and need not be kept
-                self._fit.came(self._missing.intersection(keys))
+                self._aim.fit.came(self._missing.intersection(keys))
             self._missing.difference_update(keys)
             self._stand_ins.difference_update(keys)
             self._failures.mend(keys)
@@ -286,15 +268,11 @@ class Display:
         if isinstance(error, StoppedError):
             return
         with self._lock:
-            failed, is_to_repeat = self._failures.note([*keys, *self._wholes(keys)], self._missing, error)
+            failed, is_to_repeat = self._failures.note([*keys, *self._aim.wholes(keys)], self._missing, error)
         if is_to_repeat:
             self._fetcher.ask(self, after_s=0.0)
         if failed:
             self._tell()
-
-    def _wholes(self, keys: Iterable[Hashable]) -> list[Hashable]:
-        """The blocks of which some keys mean as much as the view needs."""
-        return whole_keys(keys, plane_of(self._place_of(self._view))) if self._view is not None else []
 
     def _tell(self) -> None:
         with self._lock:
@@ -311,44 +289,23 @@ class Display:
     def _look(self, view: View, picture: Picture) -> None:
         """Remember what is looked at, and ask for what it lacks."""
         with self._lock:
-            is_new = self._view != view
+            aim = self._aim
+            is_new = aim.view != view
             if is_new:
-                now = time.monotonic()
-                self._motion = motion_between(self._view, view, self._motion, now - self._moved_at)
-                self._is_far = went_far(self._view, view)
-                if self._motion is None:
-                    self._steps_late = 0
-                elif self._lacked:  # else it says nothing of the line
-                    self._steps_late = self._steps_late + 1 if self._missing else 0
-                self._view, self._moved_at = view, now
-                self._aim(view, affordable_level(self.pyramid, view, self.largest_view_bytes))
-            self._is_exact, self._is_limited = picture.is_whole, self._target != view.level
+                self._pace.step(aim.view, view, at=time.monotonic(), is_late=bool(self._missing))
+                aim.take(view, affordable_level(self.pyramid, view, self.largest_view_bytes))
+            self._is_exact, self._is_limited = picture.is_whole, aim.level != view.level
             self._is_blank = picture.is_blank
-            self._missing = self._lacking(view) if self._is_limited else set(picture.holes)
-            self._lacked = bool(self._missing) if is_new else self._lacked
-            gone = self._missing if self._fit.saw_none(self._missing) else self._missing & self._lacking(view)
-            self._fit.lacks(gone)  # not what came while the picture was put together
-            if self._fit.is_tight and not self._is_thin and plane_of(self._place_of(view)) is not None:
-                self._keep(view, is_thin=True)  # what others look at drives it out, so it has to take less
+            self._missing = aim.lacking() if self._is_limited else set(picture.holes)
+            if is_new:
+                self._pace.began(is_lacking=bool(self._missing))
+            gone = self._missing if aim.fit.saw_none(self._missing) else self._missing & aim.lacking()
+            aim.fit.lacks(gone)  # not what came while the picture was put together
+            if aim.fit.is_tight and not aim.is_thin and aim.is_plane:
+                aim.keep(is_thin=True)  # what others look at drives it out, so it has to take less
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
-
-    def _aim(self, view: View, target: int) -> None:
-        """Fetch a level for a view from now on, and keep of its blocks what fits into memory."""
-        self._target = target
-        box = self._place_of(view)
-        self._keep(view, is_thin=must_be_thin(self.pyramid, target, box, self._fetcher.memory.limit_bytes))
-
-    def _keep(self, view: View, *, is_thin: bool) -> None:
-        """Keep all of the blocks that are fetched for a view, or only what it cuts out of them."""
-        self._is_thin, memory_bytes = is_thin, self._fetcher.memory.limit_bytes
-        box = self._place_of(view)
-        self._fit.begin(self.pyramid, self._target, box, memory_bytes=memory_bytes, is_thin=is_thin)
-
-    def _place_of(self, view: View) -> Box:
-        """Where a view lies in the level that is fetched for it."""
-        return view.at(self.pyramid, self._target)
 
     def plan(self) -> None:
         """Say to the fetcher what is wanted now; see `wishes.Planner`. The viewer's thread is spared this."""
@@ -360,8 +317,8 @@ class Display:
 
     def _plan(self) -> None:
         with self._lock:
-            view, motion, target = self._view, self._motion, self._target
-            still_for_s, is_held, foreseen = time.monotonic() - self._moved_at, self._is_held, self._foreseen
+            view, motion, target = self._aim.view, self._pace.motion, self._aim.level
+            still_for_s, is_held, foreseen = time.monotonic() - self._pace.moved_at, self._is_held, self._foreseen
             if self._is_closed:
                 return
             if (foreseen if is_held else view) is None or self._is_idle:
@@ -377,7 +334,7 @@ class Display:
 
     @property
     def _is_idle(self) -> bool:
-        return self._is_stopped or self._is_paused or self._fit.is_hopeless
+        return self._is_stopped or self._is_paused or self._aim.fit.is_hopeless
 
     def _plan_for(self, view: View, target: int, motion: Motion | None, still_for_s: float) -> None:
         again_s = still_after_s(motion)
@@ -391,7 +348,7 @@ class Display:
             elif self._begun is not view:
                 self._begun, runs = view, staggered(runs, THREADS)
         with self._lock:
-            if self._view is not view:
+            if self._aim.view is not view:
                 return  # what is looked at now will be asked for
             self._stand_ins = {key for priority, run in runs if priority <= Priority.VIEW for key in run.keys}
             awaited = self._missing | self._stand_ins
@@ -400,8 +357,8 @@ class Display:
             self._fetcher.ask(self, after_s=again_s - still_for_s, is_outdated=False)
         # what has arrived between the picture and now would be told to nobody
         here = [key for key in awaited if key in self._fetcher.memory]
-        if self._is_thin:
-            here += self._missing - self._lacking(view)
+        if self._aim.is_thin:
+            here += self._missing - self._aim.lacking()
         self.blocks_arrived(here)
 
     def _wants(self, view: View, target: int, motion: Motion | None) -> Iterator[Want]:
@@ -413,27 +370,16 @@ class Display:
             motion,
             needs_coarse=not self._has_coarse(view),
             largest_background_bytes=min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4),
-            is_late=self._steps_late >= _STEPS_LATE,
-            is_far=self._is_far,
+            is_late=self._pace.is_late,
+            is_far=self._pace.is_far,
             bytes_per_s=line.bytes_per_s,
             request_bytes=line.request_bytes(),
         )
 
     def _runs(self, wants: Iterable[Want]) -> Iterator[tuple[Priority, Run]]:
-        view = self._view
-        thin = View(self._target, self._place_of(view)) if self._is_thin and view is not None else None
-        return self._orders.runs(wants, thin=thin)
+        return self._orders.runs(wants, thin=self._aim.thin)
 
     def _has_coarse(self, view: View) -> bool:
         """Whether some coarser level covers the view."""
         coarser = range(view.level + 1, len(self.pyramid.shapes))
         return any(self._stock.has(level, view.at(self.pyramid, level)) for level in coarser)
-
-    def _lacking(self, view: View) -> set[Hashable]:
-        return set(self._stock.lacking(self._target, self._place_of(view)))
-
-    def _full_bytes(self) -> int:
-        """About how many bytes cross the line for all of the plane that is looked at; 0 where it is no plane."""
-        if self._view is None or plane_of(self._view.box) is None:
-            return 0
-        return self.pyramid.wire_bytes(self._view.level, self.pyramid.size_bytes(self._view.level, self._view.box))
