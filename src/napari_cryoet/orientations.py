@@ -75,8 +75,7 @@ def orientation_vectors(
     for place, axis in enumerate(axes):
         data[:, place, 0] = drawn.points_zyx
         along = drawn.particle_axes_zyx(axis)
-        data[:, place, 1] = 0.0 if along is None else along
-        data[:, place, 1] *= length_voxels * AXIS_SHARES[axis]
+        np.multiply(0.0 if along is None else along, length_voxels * AXIS_SHARES[axis], out=data[:, place, 1])
     return OrientationVectors(
         data.reshape(-1, 2, 3), np.repeat(rows, len(axes)), np.tile(np.array(axes, dtype=np.intp), len(rows))
     )

@@ -160,7 +160,8 @@ class Picks:
             return None
         columns = self.rotations_zyx[:, :, 2 - axis]
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            axes_zyx: NDArray[np.float64] = columns / np.linalg.norm(columns, axis=1, keepdims=True)
+            lengths = np.sqrt(np.einsum("ij,ij->i", columns, columns))  # twice as quick as numpy's norm
+            axes_zyx: NDArray[np.float64] = columns / lengths[:, None]
         return axes_zyx
 
     def table(self) -> dict[str, NDArray[Any]]:

@@ -38,10 +38,21 @@ def rows_among(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.
     """
     if len(wanted) > len(ids):
         return None
-    if np.array_equal(ids, wanted):
-        return np.arange(len(ids))
+    rows = _rows_around_one_gap(ids, wanted)
+    if rows is not None:
+        return rows
     rows = np.flatnonzero(np.isin(ids, wanted))
     return rows if np.array_equal(ids[rows], wanted) else None
+
+
+def _rows_around_one_gap(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp] | None:
+    """As `rows_among` where all or but one stretch is wanted, which needs no look at where each of them is."""
+    differs = ids[: len(wanted)] != wanted
+    start = int(differs.argmax()) if differs.any() else len(wanted)
+    end = start + len(ids) - len(wanted)
+    if not np.array_equal(ids[end:], wanted[start:]):
+        return None
+    return np.concatenate([np.arange(start), np.arange(end, len(ids))])
 
 
 def are_unique(ids: NDArray[np.integer[Any]]) -> bool:

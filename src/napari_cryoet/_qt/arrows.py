@@ -22,7 +22,9 @@ class _FromStarts(SparseThumbnail, OwnCorners, NapariVectors):  # type: ignore[m
         """Where the arrows begin, at least and at most; napari asks for it several times a step."""
         data = self.data
         if self._measured is None or self._measured[0] is not data:
-            self._measured = (data, corners_of(np.asarray(data)[:, 0]))
+            rows = np.asarray(data)
+            n_axes = rows.shape[2]
+            self._measured = (data, corners_of(rows.reshape(-1, 2 * n_axes))[:, :n_axes])  # tips cost no more
         return self._measured[1].copy()
 
 

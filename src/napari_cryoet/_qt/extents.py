@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_ROWS_AT_ONCE: Final = 1024
 
 
 def corners_of(points: NDArray[Any]) -> NDArray[np.float64]:
     """The least and the largest coordinates (2, n axes) of points (n, n axes); NaN where there are none.
 
-    One axis after another: numpy takes twenty times as long to go through rows of three numbers.
+    Many points side by side: numpy takes twenty times as long to go through rows of three numbers.
     """
-    columns = points.T
-    if not len(points):
-        return np.full((2, len(columns)), np.nan)
-    return np.array([[pick(column) for column in columns] for pick in (np.min, np.max)], dtype=np.float64)
+    count, n_axes = points.shape
+    if not count:
+        return np.full((2, n_axes), np.nan)
+    rest = count % _ROWS_AT_ONCE
+    wide = points[rest:].reshape(-1, _ROWS_AT_ONCE * n_axes)
+    corners = []
+    for pick in (np.min, np.max):
+        found = points[:rest]
+        if len(wide):
+            found = np.concatenate([found, pick(wide, axis=0).reshape(-1, n_axes)])
+        corners.append(pick(found, axis=0))
+    return np.array(corners, dtype=np.float64)
