@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import namedtuple
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,22 @@ MB = 10**6
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "pixels"
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    """A context in which the operating system gives no thread."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    @contextmanager
+    def refusing():
+        with monkeypatch.context() as patch:
+            patch.setattr("threading.Thread.start", refuse)
+            yield
+
+    return refusing
 
 
 def put(cache, key, start, content, *, version="v1", total=None, address=ADDRESS):
@@ -338,28 +355,18 @@ def test_a_full_disk_is_left_alone_for_a_while(folder, monkeypatch):
     assert find(DiskCache(folder, 10 * MB), "a") is None
 
 
-def test_what_comes_while_no_thread_can_be_had_is_written_later(folder, monkeypatch):
+def test_what_comes_while_no_thread_can_be_had_is_written_later(folder, no_threads):
     cache = DiskCache(folder, MB)
-
-    def refuse(_thread):
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("threading.Thread.start", refuse)
+    with no_threads():
         put(cache, "a", 0, b"early", total=5)
     put(cache, "b", 0, b"late", total=4)
     assert cache.flush()
     assert (find(cache, "a"), find(cache, "b")) == (b"early", b"late")
 
 
-def test_who_waits_for_what_no_thread_could_write_is_told_and_it_is_written_then(folder, monkeypatch):
+def test_who_waits_for_what_no_thread_could_write_is_told_and_it_is_written_then(folder, no_threads):
     cache = DiskCache(folder, MB)
-
-    def refuse(_thread):
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("threading.Thread.start", refuse)
+    with no_threads():
         put(cache, "a", 0, b"early", total=5)
         assert not cache.flush()
     assert cache.flush()
