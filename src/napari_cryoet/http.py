@@ -36,6 +36,7 @@ from napari_cryoet.http_bodies import (
 from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.policy import Policy, Receipt, shared_policy
+from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -243,8 +244,7 @@ class Http:
         discard: Callable[[T], None] | None = None,
     ) -> T:
         """Do one blocking thing on another thread: its result, or FaultError, or StoppedError on ``stop``."""
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         try:
             return Errand(work, discard=discard).wait(stop, self._timeout_s)
         except ErrandOverdueError as error:

@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar
 from napari_cryoet import provenance
 from napari_cryoet.colors import RGBA, instance_colormap
 from napari_cryoet.contrast import robust_limits
-from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.provenance import ORIGIN_KEY
+from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.volumes import AXES, Volume, open_volume, spacing_in_layout
 
 T = TypeVar("T")
@@ -71,8 +72,7 @@ def _stays_coarse(volume: Volume) -> bool:
 @contextmanager
 def opened_volume(url: str, stop: threading.Event | None) -> Iterator[Volume]:
     """A volume for a layer to keep; if no layer comes of it, whatever is still being fetched of it ends."""
-    if stop is not None and stop.is_set():
-        raise StoppedError
+    raise_if_stopped(stop)
     volume = open_volume(url, stop=stop)
     try:
         yield volume

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -39,8 +40,7 @@ def labels_in_memory(volume: Volume, *, stop: threading.Event | None = None) -> 
         raise FormatError("This mask is kept as float numbers and too large for the memory; its OME-Zarr can be shown.")
     labels = np.empty(volume.shape_zyx, np.uint16)
     for start in range(0, size_z, _PLANES_AT_ONCE):
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         planes = slice(start, min(start + _PLANES_AT_ONCE, size_z))
         labels[planes] = _whole_numbers(volume.read_planes(planes, stop=stop))
     array: da.Array = from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]

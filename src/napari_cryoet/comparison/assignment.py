@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.sorting import sorted_portions
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.stopping import raise_if_stopped
 
 _NONE: Final = -1
 _VISITS_BETWEEN_LOOKS: Final = 1024
@@ -64,8 +64,7 @@ def cheapest_matches(
     done, waiting = 0, [0]
 
     def look() -> None:
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         progress(done / len(waiting))
 
     order = np.concatenate(list(sorted_portions((rows_a, costs), look)))

@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect_number, expect_volume
+from napari_cryoet.stopping import raise_if_stopped
 
 #: A slab of int8 has as many bytes, and what is computed of it some times more.
 _VOXELS_AT_ONCE: Final = 2**23
@@ -93,8 +94,7 @@ class Mask:
         """
         size_z = self.shape_zyx[0]
         for start in range(0, size_z, planes):
-            if stop is not None and stop.is_set():
-                raise StoppedError
+            raise_if_stopped(stop)
             progress(start / size_z)
             yield start, self.read(start, min(start + planes, size_z))
 

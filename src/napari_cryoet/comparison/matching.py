@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.comparison.assignment import cheapest_matches
 from napari_cryoet.comparison.sorting import sorted_portions
-from napari_cryoet.exceptions import ComparisonError, StoppedError
+from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.stopping import raise_if_stopped
 
 Method = Literal["optimal", "greedy"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -110,8 +112,7 @@ def _pairs_within(
             hint="Choose a radius that is no larger than a particle.",
         )
     for start in range(0, len(points_a), _POINTS_AT_ONCE):
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         progress(start / len(points_a))
         some = tree_a.indices[start : start + _POINTS_AT_ONCE]  # as they lie, so that each portion is near few others
         near = cKDTree(points_a[some]).sparse_distance_matrix(tree_b, reach, output_type="ndarray")
@@ -141,16 +142,12 @@ def _refuse_far(points: NDArray[np.float64], letter: str) -> None:
 def _nearest_first(
     pairs: Matches, n_a: int, n_b: int, progress: Callable[[float], None], stop: threading.Event | None
 ) -> NDArray[np.intp]:
-    def look() -> None:
-        if stop is not None and stop.is_set():
-            raise StoppedError
-
     if not len(pairs):
         return np.empty(0, dtype=np.intp)
     is_taken_a, is_taken_b = bytearray(n_a), bytearray(n_b)
     chosen: list[int] = []
     n_seen, most = 0, min(n_a, n_b)
-    for order in sorted_portions((pairs.distances, pairs.rows_a, pairs.rows_b), look):
+    for order in sorted_portions((pairs.distances, pairs.rows_a, pairs.rows_b), partial(raise_if_stopped, stop)):
         progress(n_seen / len(pairs))
         n_seen += len(order)
         rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame
 from napari_cryoet.comparison.spread import Spread, spread_of
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.picks import Picks
+from napari_cryoet.stopping import raise_if_stopped
 
 #: The columns that picks get from a mask.
 MASK_LABEL = "mask_label"
@@ -199,8 +199,7 @@ class _NearestFace:
         for wanted in _NEAREST_LOOKED_AT:
             count = min(wanted, len(middles))
             for some in np.array_split(rows, len(rows) * count // _LOOKS_AT_ONCE + 1):
-                if stop is not None and stop.is_set():
-                    raise StoppedError
+                raise_if_stopped(stop)
                 to_middles, which = tree.query(self._points[some], k=range(1, count + 1))
                 to_faces = _distances_to_faces(self._points[some, None], middles[which], axis)
                 self.distances[some] = np.minimum(self.distances[some], to_faces.min(axis=1, initial=np.inf))

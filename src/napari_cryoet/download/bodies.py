@@ -11,8 +11,9 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from napari_cryoet.exceptions import NetworkError, StoppedError
+from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.http import Http
+from napari_cryoet.stopping import raise_if_stopped
 
 READ_BYTES = 1 << 20
 
@@ -110,6 +111,5 @@ def _open_local(url: str, start: int, etag: str | None, stop: threading.Event | 
 
 def _chunks(file: BinaryIO, stop: threading.Event | None) -> Iterator[bytes]:
     while chunk := file.read(READ_BYTES):
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         yield chunk

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
     from napari_cryoet.volumes import Volume
@@ -170,7 +170,7 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
     voxels = np.empty(grid.shape_zyx, np.float32)
     planes = max(1, _SLAB_VOXELS // (size_y * size_x * bins**3))
     for start in range(0, size_z, planes):
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         _tell(progress, 0.7 * start / size_z, "reading the density")
         end = min(start + planes, size_z)
         box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
@@ -230,7 +230,7 @@ def _filtered(
     planes = max(4 * reach[0], _SLAB_VOXELS // (size_y * size_x), 1)
     contrast = np.empty_like(voxels)
     for start in range(0, size_z, planes):
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         _tell(progress, 0.7 + 0.2 * start / size_z, "comparing with what lies around")
         end = min(start + planes, size_z)
         first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
@@ -248,11 +248,6 @@ def _rank(contrast: NDArray[np.float32]) -> None:
         below = np.searchsorted(sample, plane, side="left")
         above = np.searchsorted(sample, plane, side="right")
         plane[...] = (below + above) / len(sample) - 1
-
-
-def _raise_if_set(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError
 
 
 def _tell(progress: Progress | None, share: float, words: str) -> None:

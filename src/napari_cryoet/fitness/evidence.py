@@ -19,9 +19,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.fitness.density import Contrast
 from napari_cryoet.fitness.readings import Reading, are_inside, shifted
+from napari_cryoet.stopping import raise_if_stopped
 
 #: How often a suggestion may be wrong, over all that is tried together.
 ALARM_LEVEL: Final = 0.01
@@ -158,14 +158,14 @@ def look_through(
     """The reading that fits best, and how many were tried: those that leave the picks in the volume."""
     first_sight: list[Evidence] = []
     for reading in readings:
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         _, share = pattern.places(reading)
         if share >= MIN_SHARE_INSIDE:
             first_sight.append(judge(pattern, reading, _N_SHIFTS_AT_FIRST_SIGHT))
     first_sight.sort(key=_strength, reverse=True)
     judged = []
     for evidence in first_sight[:_N_JUDGED]:
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         judged.append(judge(pattern, evidence.reading))
     return max(judged, key=_strength, default=None), len(first_sight)
 
@@ -308,12 +308,7 @@ def _moved(
     at_once = max(1, _PLACES_AT_ONCE // len(places_zyx))
     parts = []
     for start in range(0, len(shifts), at_once):
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         ranks = contrast.near(places_zyx + shifts[start : start + at_once, None])
         parts.append(ranks.mean(axis=1) if only_means else ranks)
     return np.concatenate(parts)
-
-
-def _raise_if_set(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError

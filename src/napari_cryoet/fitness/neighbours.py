@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
     from scipy.spatial import KDTree
@@ -40,7 +40,7 @@ def duplicates(
     is_kept = np.zeros(len(places), dtype=bool)
     goes = np.zeros(len(places), dtype=bool)
     for place in _crowded(tree, places, nearest_angstrom, stop):
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         if not goes[place]:
             near = np.array(tree.query_ball_point(places[place], np.nextafter(nearest_angstrom, 0)))
             goes[near[~is_kept[near]]] = True
@@ -67,16 +67,11 @@ def _crowded(
     """Which places have another one nearer than that."""
     found = []
     for start in range(0, len(places_angstrom), _PLACES_AT_ONCE):
-        _raise_if_set(stop)
+        raise_if_stopped(stop)
         some = places_angstrom[start : start + _PLACES_AT_ONCE]
         distance, _ = tree.query(some, k=2, distance_upper_bound=nearest_angstrom)
         found.append(start + np.flatnonzero(distance[:, 1] < nearest_angstrom))
     return np.concatenate(found)
-
-
-def _raise_if_set(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError
 
 
 def at_edge(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.packs.stopping import raise_if_stopped
+from napari_cryoet.stopping import raise_if_stopped
 
 Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
 Shape3 = tuple[int, int, int]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from napari_cryoet.errand import POLL_S
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError, WithheldError
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, WithheldError
 from napari_cryoet.expecting import path_text
 from napari_cryoet.portal import catalogue as catalogues
 from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
 from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -290,13 +291,11 @@ class Portal:
 
         from napari_cryoet.portal.transports import data_of
 
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         transport = self._opened_transport(stop)
         request = GraphQLRequest(_parsed(query), variable_values=variables)
         result = transport.execute(request, stop=stop)
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         return data_of(result)
 
     def _kept(self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], reason: str = "") -> T | None:
@@ -320,8 +319,7 @@ class Portal:
     def _opened_transport(self, stop: threading.Event | None) -> Transport:
         """The transport, made by the first who needs it; generating a demo takes a while, so waiting can be stopped."""
         while not self._transport_lock.acquire(timeout=POLL_S):
-            if stop is not None and stop.is_set():
-                raise StoppedError
+            raise_if_stopped(stop)
         try:
             if self._transport is None:
                 self._transport = self._make_transport(stop)

@@ -11,8 +11,9 @@ from gql.transport import Transport
 from graphql import ExecutionResult, GraphQLError
 
 from napari_cryoet.errand import POLL_S
-from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
+from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.portal.decode import clean
+from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
     from napari_cryoet.http import Http
@@ -60,8 +61,7 @@ class HttpTransport(Transport):
 
     def _take_place(self, stop: threading.Event | None) -> None:
         while not self._places.acquire(timeout=POLL_S):
-            if stop is not None and stop.is_set():
-                raise StoppedError
+            raise_if_stopped(stop)
 
 
 def data_of(result: ExecutionResult) -> dict[str, Any]:

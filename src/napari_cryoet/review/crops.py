@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.picks import are_rotations
 from napari_cryoet.review.cropping import Cube, Cut, Frame, cut_around, level_of
 from napari_cryoet.review.volume import ReviewVolume
+from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.geometry import box_shape, box_slices, intersect
 
 #: So many crops are read together: their unfinished voxels are in memory.
@@ -135,8 +135,7 @@ class CropReader:
                 contents[row][box_slices(common, box)] = values[box_slices(common, place)]
                 lacking[row] -= 1
                 if lacking[row] == 0:
-                    if stop is not None and stop.is_set():
-                        raise StoppedError
+                    raise_if_stopped(stop)
                     yield _crop(row, cuts[row], contents.pop(row), shape)
 
 

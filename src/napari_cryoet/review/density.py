@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.review.volume import ReviewVolume
+from napari_cryoet.stopping import raise_if_stopped
 
 _VOXELS_ACROSS: Final = 6  # of the level that is read, at least
 _CELL_VOXELS: Final = 96
@@ -66,8 +66,7 @@ def densities_at(
     n_done = 0
     for group in np.split(order, starts):
         for rows in np.split(group, range(at_once, len(group), at_once)):
-            if stop is not None and stop.is_set():
-                raise StoppedError
+            raise_if_stopped(stop)
             found[rows] = _means(volume, level, points_zyx[rows], offsets, stop)
         n_done += len(group)
         if progress is not None:

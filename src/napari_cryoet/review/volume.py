@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.geometry import Box, box_slices
 
 if TYPE_CHECKING:
@@ -150,8 +151,7 @@ class ArrayVolume(ReviewVolume):
 
     def read(self, level: int, box: Box, stop: threading.Event | None = None) -> NDArray[Any]:
         """See `ReviewVolume`."""
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         return np.asarray(self._array[box_slices(box)])
 
 

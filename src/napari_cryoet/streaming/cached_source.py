@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError, NoThreadError
-from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError, StreamError, WithheldError
+from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ class CachedSource(SourceAround):
     def _checked_tree(self, stop: threading.Event | None) -> Tree:
         """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
         while not self._lock.acquire(POLL_S):
-            _raise_if(stop)
+            raise_if_stopped(stop)
         try:
             if self._tree is None:
-                _raise_if(stop)
+                raise_if_stopped(stop)
                 tree = self._cache.tree(self.url)
                 self._check(tree, stop)
                 self._tree = tree
@@ -165,11 +166,6 @@ class CachedSource(SourceAround):
             return errand.wait(stop, _PATIENCE_S)
         finally:
             give_up.set()
-
-
-def _raise_if(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError
 
 
 def _is_same(one: bytes, other: bytes) -> bool:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StoppedError, StreamError, WithheldError
+from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
@@ -249,8 +250,7 @@ class FileSource:
         stop: threading.Event | None = None,
     ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
-        if stop is not None and stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         path = self._path / key if key else self._path
         try:
             with open(path, "rb", opener=_open_without_waiting) as file:  # Path.open has no opener

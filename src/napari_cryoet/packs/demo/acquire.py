@@ -14,7 +14,7 @@ from napari_cryoet.packs.demo.imaging import Geometry, Optics, Volume32, image_c
 from napari_cryoet.packs.demo.phantom import Grid, density
 from napari_cryoet.packs.demo.picks import other_alignment
 from napari_cryoet.packs.demo.truth import rng_for, scene
-from napari_cryoet.packs.stopping import raise_if_stopped
+from napari_cryoet.stopping import raise_if_stopped
 
 TILTS_DEGREE: Final = tuple(float(tilt) for tilt in range(-60, 61, 3))
 TOTAL_FLUX: Final = 123.0

@@ -15,7 +15,7 @@ from napari_cryoet.exceptions import PackError
 from napari_cryoet.locks import locked
 from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
-from napari_cryoet.packs.stopping import raise_if_stopped
+from napari_cryoet.stopping import raise_if_stopped
 
 CONTENT_VERSION: Final = 5
 """Counts up whenever the demo's content changes, so that an older one in the cache is not used."""

@@ -20,7 +20,7 @@ from napari_cryoet.packs.demo.geometry import (
 )
 from napari_cryoet.packs.demo.species import BEAD_PITCH_ANGSTROM, species
 from napari_cryoet.packs.demo.truth import Scene, rng_for
-from napari_cryoet.packs.stopping import raise_if_stopped
+from napari_cryoet.stopping import raise_if_stopped
 
 Volume32 = NDArray[np.float32]
 Shape3 = tuple[int, int, int]

@@ -21,7 +21,7 @@ from napari_cryoet.packs.demo.place import Place
 from napari_cryoet.packs.demo.run_files import RunWriter
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.portal_zarr import folder_bytes
-from napari_cryoet.packs.stopping import raise_if_stopped
+from napari_cryoet.stopping import raise_if_stopped
 
 Progress = Callable[[float, str], None]
 
