@@ -208,7 +208,7 @@ def test_what_is_shown_first_is_foreseen(ndisplay, qtbot, viewer, served, tmp_pa
     layer, _ = make_layer(image_of(pyramid))
     foreseen = first_view(pyramid, viewer)
     viewer.add_layer(layer)
-    view = layer._slicing_state.display._view
+    view = layer._slicing_state.display._aim.view
     assert foreseen == (view.level, view.box)
 
 

@@ -122,7 +122,7 @@ class TestDensity:
         viewer.dims.set_current_step(0, 19)
         slabs.show_density(5)
 
-        assert layer._slicing_state.display._view.box[0] == (17, 22)
+        assert layer._slicing_state.display._aim.view.box[0] == (17, 22)
         assert not status.state.is_exact
         status.retry()
         wait_for(qtbot, layer, values[17:22].mean(axis=0))
