@@ -258,6 +258,13 @@ class TestWhatIsDoneToThePicks:
 
 
 class TestUndo:
+    def test_what_a_script_does_without_a_word_leaves_nothing_to_do_again(self, layer, link):
+        layer.remove([0])
+        link.undo()
+        layer.data[0] += 1
+        assert link.redo_text == ""
+        assert not link.redo()
+
     def test_each_edit_is_taken_back_and_done_again(self, layer, link):
         layer.add([0, 0, 0])
         layer.remove([0])
