@@ -126,6 +126,16 @@ def test_what_is_out_of_date_or_wanted_by_nobody_is_not_kept(traffic, memory):
     assert "b" not in memory
 
 
+def test_nobody_joins_what_is_out_of_date(traffic):
+    (stale,) = traffic.board([run_of("a")], {})
+    traffic.next_flight(0.0)
+    traffic.mark_stale(lambda key: key == "a")
+    (anew,) = traffic.board([run_of("a")], {})
+    assert anew is not stale
+    traffic.finish(stale, {"a": np.arange(3)}, 1.0)
+    assert traffic.board([run_of("a")], {}) == [anew]
+
+
 def test_what_failed_is_sent_for_anew(traffic, memory):
     (failed,) = traffic.board([run_of("a")], {})
     traffic.next_flight(0.0)

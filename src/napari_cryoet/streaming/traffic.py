@@ -215,9 +215,11 @@ class Traffic:
                 flight.stop.set()
 
     def mark_stale(self, is_out: Callable[[Hashable], bool], *, but: Flight | None = None) -> None:
-        """Do not keep what is under way of some keys, but for one flight."""
+        """Do not keep what is under way of some keys, but for one flight, nor let anybody join it any more."""
         for flight in self.under_way:
-            flight.is_stale |= flight is not but and any(is_out(key) for key in flight.keys)
+            if flight is not but and any(is_out(key) for key in flight.keys):
+                flight.is_stale = True
+                self._land(flight)
 
     def _give_up(self, flight: Flight) -> None:
         flight.stop.set()
