@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zarr
 from numcodecs import Blosc
+from zarr.codecs import TransposeCodec
 
 from napari_cryoet.exceptions import ChangedError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
@@ -23,8 +24,9 @@ LAYOUTS = {
     "blosc": {"zarr_format": 2, "chunks": SHAPE, "compressors": Blosc("lz4", 5, Blosc.SHUFFLE)},
     "plain": {"zarr_format": 2, "chunks": SHAPE, "compressors": None},
     "sharded": {"zarr_format": 3, "chunks": (16, 80, 80), "shards": SHAPE, "compressors": zarr.codecs.ZstdCodec()},
+    "turned": {"zarr_format": 3, "chunks": (16, 80, 80), "shards": SHAPE, "filters": TransposeCodec(order=(2, 1, 0))},
 }
-KEYS = {"blosc": "0.0.0", "plain": "0.0.0", "sharded": "c/0/0/0"}
+KEYS = {"blosc": "0.0.0", "plain": "0.0.0", "sharded": "c/0/0/0", "turned": "c/0/0/0"}
 
 
 def noise(seed):
@@ -107,6 +109,20 @@ def test_a_chunk_that_vanishes_between_two_of_its_planes_is_an_error_first_and_m
         pyramid.read(0, ((40, 42), (0, 160), (0, 160)))
     assert np.all(pyramid.read(0, ((40, 42), (0, 160), (0, 160))) == 7)
     assert np.all(pyramid.read(0) == 7)  # and not what was in memory of it
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_an_image_whose_chunks_were_all_replaced_is_read_anew_at_once(place, tmp_path, served):
+    """Each chunk is met changed while others are, and none of them has to wait for its turn."""
+    layout = {"zarr_format": 2, "chunks": (16, 40, 20)}
+    for name, values in (("served/a.zarr", OLD), ("new.zarr", NEW)):
+        zarr.create_array(str(tmp_path / name), shape=SHAPE, dtype="<f4", **layout)[...] = values
+    address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
+    pyramid = open_pyramid(address, cache=None, fetcher=Fetcher(MemoryCache(2**12)))
+    assert np.array_equal(pyramid.read(0), OLD)
+    shutil.rmtree(served.folder / "a.zarr")
+    (tmp_path / "new.zarr").rename(served.folder / "a.zarr")
+    assert np.array_equal(pyramid.read(0), NEW)
 
 
 def test_an_image_that_vanishes_is_missing_after_each_of_its_chunks_was_told(tmp_path, served):

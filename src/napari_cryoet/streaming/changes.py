@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -17,16 +18,24 @@ class Changes:
     Attributes
     ----------
     lock
-        To be held while ``count`` is read or changed.
+        To be held while the counts are read or changed.
     count
         How often a file was met changed so far.
+    times
+        How often each of them was, by what `BlockReader.file_of` calls it.
     readers
         The pyramids.
     """
 
     def __init__(self) -> None:
         self.lock, self.count = FreshLock(), 0
+        self.times: Counter[str] = Counter()
         self.readers: WeakSet[Pyramid] = WeakSet()
+
+    def times_of(self, file: str) -> int:
+        """How often a file was met changed so far."""
+        with self.lock:
+            return self.times[file]
 
     def concern(self, pyramid: Pyramid) -> None:
         """Count a pyramid in."""

@@ -107,6 +107,10 @@ class FrameReader:
         except FormatError as error:
             raise damaged(self._files.describe(chunk), error) from error
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called; see `BlockReader`."""
+        return self._files.describe(self.grid.chunk(block))
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Drop the tables of all chunks in a file; see `BlockReader`."""
         self._files.forget(self.grid.chunk(block))

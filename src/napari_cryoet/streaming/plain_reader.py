@@ -64,6 +64,10 @@ class PlainReader:
         """Learn where in a file a chunk is; see `BlockReader`."""
         self._files.find(chunk, stop)
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called; see `BlockReader`."""
+        return self._files.describe(self.grid.chunk(block))
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Let another version of a file count; see `BlockReader`."""
         self._files.forget(self.grid.chunk(block))

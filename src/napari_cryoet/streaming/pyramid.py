@@ -340,15 +340,15 @@ class Pyramid:
         if self._readers[level].compression < _HELD_WHOLE:
             self._fetcher.right_of_way.let_pass()
         met: list[StreamError] = []
+        file = self._readers[level].file_of(blocks[0])
         while True:
-            with self._changes.lock:
-                seen = self._changes.count
+            seen = self._changes.times_of(file)
             try:
                 return self._readers[level].load(blocks, stop)
             except ChangedError as error:
                 met.append(error)
                 is_gone = isinstance(error, VanishedError)
-                self._drop_file_of(level, blocks, None if is_gone else seen)
+                self._drop_file_of(level, blocks, file, None if is_gone else seen)
                 if is_gone:
                     raise
             except DamagedError as error:
@@ -359,12 +359,13 @@ class Pyramid:
             if len(met) == _ATTEMPTS:
                 raise met[-1]
 
-    def _drop_file_of(self, level: int, blocks: list[BlockIndex], seen: int | None) -> None:
+    def _drop_file_of(self, level: int, blocks: list[BlockIndex], file: str, seen: int | None) -> None:
         """Drop all blocks of a file, unless somebody did so since ``seen``: they may be of the new version by now."""
         with self._changes.lock:
-            if seen is not None and self._changes.count != seen:
+            if seen is not None and self._changes.times[file] != seen:
                 return
             self._changes.count += 1
+            self._changes.times[file] += 1
             self._fetcher.drop(self.key(level, block) for block in self._readers[level].forget(blocks[0]))
             for other in self._changes.readers - {self}:  # which may have blocks of the same file
                 other._fetcher.drop_level(other._owner, level)

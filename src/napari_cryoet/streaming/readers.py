@@ -69,6 +69,9 @@ class BlockReader(Protocol):
     def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
         """Learn what must be known of a chunk before the first of its blocks is read, if that is little."""
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file is called that a block lies in; no other file of the image is called so."""
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Drop what is known of the file that a block lies in: it changed. All blocks of that file are returned."""
 
@@ -150,6 +153,10 @@ class WholeReader:
         """Learn where in a file a chunk is; see `BlockReader`."""
         self._files.find(chunk, stop)
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called; see `BlockReader`."""
+        return self._files.describe(self.grid.chunk(block))
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Let another version of a file count; see `BlockReader`."""
         self._files.forget(self.grid.chunk(block))
@@ -212,6 +219,10 @@ class ZarrReader:
     def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
         """Nothing to learn; see `BlockReader`."""
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called; see `BlockReader`."""
+        return self._key(block)
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Start afresh, while reads under way meet the file's other version and fail; see `BlockReader`."""
         self._array = self._open()
@@ -219,9 +230,12 @@ class ZarrReader:
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a file anew; see `BlockReader`."""
+        self._source.forget(self._key(block))
+
+    def _key(self, block: BlockIndex) -> str:
         starts = (start for start, _ in self.grid.box(block))
         file = tuple(start // size for start, size in zip(starts, self.metadata.chunk_shape, strict=True))
-        self._source.forget(key_below(self._path, self.metadata.chunk_key(file)))
+        return key_below(self._path, self.metadata.chunk_key(file))
 
 
 def longest_run(reader: BlockReader) -> int:

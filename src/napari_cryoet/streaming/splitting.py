@@ -130,6 +130,10 @@ class _PartReader:
         """Learn what must be known of a chunk."""
         self._reader.prepare(_with(chunk, self._axis, self._chunk), stop)
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called."""
+        return self._reader.file_of(self._whole(block))
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Let another version of a file count."""
         return {_without(whole, self._axis) for whole in self._reader.forget(self._whole(block))}

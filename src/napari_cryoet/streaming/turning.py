@@ -56,6 +56,10 @@ class TurnedReader:
         """Learn what must be known of a chunk."""
         self._reader.prepare(self._stored(chunk), stop)
 
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called."""
+        return self._reader.file_of(self._stored(block))
+
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
         """Let another version of a file count."""
         return [_ordered(stored, self._order) for stored in self._reader.forget(self._stored(block))]

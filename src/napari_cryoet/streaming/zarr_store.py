@@ -16,6 +16,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.blosc import parse_header
+from napari_cryoet.streaming.chunk_files import VanishedError
 from napari_cryoet.streaming.sources import read_end
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ _DAMAGE = (
 class SourceStore(Store):
     """What zarr needs to read an array below a byte source; nothing can be listed or written.
 
-    Whatever is read of a file is of the version that was met first; another one is a ChangedError. What ends too early
-    is a DamagedError: Blosc's decoder would take for its content whatever comes after it in memory.
+    Whatever is read of a file is of the version that was met first; another one is a ChangedError, and none any more a
+    VanishedError. What ends too early is a DamagedError: Blosc's decoder would take for its content whatever comes
+    after it in memory.
 
     Parameters
     ----------
@@ -106,6 +108,8 @@ class SourceStore(Store):
             known = self._versions.get(key)
             piece = self._source.read(key, start=start, length=length, version=known, stop=self._stop)
         if piece is None:
+            if key in self._versions:
+                raise VanishedError(f"{shown_address(self._source.url)} ({key}) vanished while it was read.")
             return None
         if self._versions.setdefault(key, piece.version) != piece.version:
             raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
