@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from napari_cryoet.exceptions import StoppedError
@@ -78,6 +79,28 @@ _threads = _Threads()
 def call_soon(call: Callable[[], None]) -> None:
     """Have a short thing done on another thread; mostly one that idles, so that nobody waits for a new one."""
     _threads.run(call)
+
+
+def started(work: Callable[[], T]) -> Future[T]:
+    """What a blocking call will have returned; its thread never keeps the program from ending.
+
+    Raises
+    ------
+    NoThreadError
+        Where there is no thread for it.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - carried over to whoever waits, whatever it is
+            future.set_exception(error)
+
+    _threads.run(run)
+    return future
 
 
 class Errand(Generic[T]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
+from numcodecs import Delta
 
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.http import shared_http
@@ -182,3 +186,36 @@ def test_many_that_are_read_in_order_leave_no_wishes(served, fetcher):
         pyramid.close()
     wait_until(lambda: not own_threads())
     assert fetcher._traffic.wishes.wanters() == []
+
+
+READ_UNTIL_TOLD = """
+import sys, threading
+from napari_cryoet.streaming import open_pyramid
+threading.Thread(target=lambda: open_pyramid(sys.argv[1], cache=None).read(0), daemon=True).start()
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("pattern", ["zarray", "0.0.0"])
+def test_nothing_that_is_under_way_keeps_the_program_from_ending(pattern, tmp_path):
+    """Neither opening, nor what zarr itself reads."""
+    array = zarr.create_array(str(tmp_path / "a"), shape=(8, 8, 8), dtype="i4", zarr_format=2, filters=[Delta("i4")])
+    array[...] = 1
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(path, _wanted):
+        if pattern in path:
+            held.set()
+            go_on.wait(120)
+
+    with StreamServer(tmp_path) as server:
+        server.before_answer = hold
+        command = [sys.executable, "-c", READ_UNTIL_TOLD, f"{server.url}/a"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+            try:
+                assert held.wait(30)
+                program.communicate(b"\n", timeout=15)
+            finally:
+                go_on.set()
+                program.kill()
+    assert program.returncode == 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_cryoet.errand import NoThreadError, started
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, parse_multiscale
 from napari_cryoet.streaming.addresses import shown_address
@@ -162,12 +163,12 @@ class _Look:
         wanted = {key: length for key, length in wanted.items() if key not in self._contents}
         if not wanted:
             return
-        with ThreadPoolExecutor(len(wanted), thread_name_prefix="napari-cryoet-open") as threads:
-            try:
-                answers = threads.map(self._read_one, wanted, wanted.values())
-            except RuntimeError as error:  # the system has none to give, or Python is ending
-                raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT) from error
-            list(answers)
+        try:
+            reads = [started(partial(self._read_one, key, length)) for key, length in wanted.items()]
+        except NoThreadError as error:
+            raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT) from error
+        for read in reads:
+            read.result()
 
     def _read_one(self, key: str, length: int) -> None:
         try:

@@ -7,13 +7,15 @@ import lzma
 import struct
 import threading
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError
+from napari_cryoet.errand import NoThreadError, started
+from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.blosc import parse_header
 from napari_cryoet.streaming.chunk_files import VanishedError
@@ -21,6 +23,7 @@ from napari_cryoet.streaming.sources import read_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+    from concurrent.futures import Future
 
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -45,6 +48,8 @@ _DAMAGE = (
     struct.error,
     SystemError,  # numcodecs, of a frame that says that it holds fewer than no bytes
 )
+
+_NO_THREADS_HINT = "Close other programs, then try again."
 
 
 class SourceStore(Store):
@@ -89,8 +94,15 @@ class SourceStore(Store):
         if key.rsplit("/", 1)[-1] in {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}:
             content = self._documents.get(key)
         else:
-            content = await asyncio.to_thread(self._read, key, byte_range)
+            content = await asyncio.wrap_future(self._start(key, byte_range))
         return None if content is None else prototype.buffer.from_bytes(content)
+
+    def _start(self, key: str, byte_range: ByteRequest | None) -> Future[bytes | None]:
+        """Read on a thread of ours: Python would wait for one of asyncio's before it ends."""
+        try:
+            return started(partial(self._read, key, byte_range))
+        except NoThreadError as error:
+            raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT) from error
 
     def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         match byte_range:
