@@ -860,7 +860,7 @@ def test_a_stop_that_comes_after_an_answer_leaves_its_connection_to_others(http,
     url = server.behave(reply(CONTENT))
 
     def work(errand):
-        with http._respond("GET", url, {}, errand, receipt=Receipt(print)) as response:
+        with http._respond("GET", url, {}, errand, receipt=Receipt(0, more=print, late=print)) as response:
             assert response.read() == CONTENT
         errand._abort()  # as a stop does that comes before the answer is handed over
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fault_server import FaultServer, raw, reply
-from napari_cryoet.errand import Errand
+from napari_cryoet.errand import Errand, started
 from napari_cryoet.exceptions import StoppedError, StreamError, WithheldError
 from napari_cryoet.http import Http, shared_http
 from napari_cryoet.pictures import read_picture
@@ -90,6 +90,23 @@ def test_requests_under_way_count_before_they_end(served):
     served.gate.set()
     first.join(30)
     assert len(source.read("x", length=200).content) == 200
+
+
+def test_what_is_read_whole_counts_as_soon_as_its_server_says_how_much_it_is(served):
+    """Before, nobody knows; many at a time would come to many times what is allowed."""
+    policy = Policy(max_session_bytes=2500)
+    source = source_under(policy, served)
+    served.gate.clear()
+    reads = [started(lambda: source.read("x")) for _ in range(8)]
+    while len(served.requests) < len(reads):
+        threading.Event().wait(0.01)
+    served.gate.set()
+    withheld = [read for read in reads if isinstance(read.exception(30), WithheldError)]
+    assert policy.received_bytes <= 2500
+    assert all(read in withheld or read.result().content == CONTENT for read in reads)
+    assert len(withheld) >= len(reads) - 2
+    policy.max_session_bytes = None
+    assert source.read("x").content == CONTENT
 
 
 def test_a_request_that_failed_costs_only_what_came(served, monkeypatch):

@@ -142,13 +142,17 @@ class Http:
         if part is not None:
             headers["Range"] = part.header
 
+        promised_bytes = length if length is not None and length <= _MAX_PROMISED_BYTES else 0
+
         def read(errand: Errand[HttpPiece]) -> HttpPiece:
             with self._respond("GET", url, headers, errand, receipt=receipt) as response:
+                if not promised_bytes:
+                    receipt.expect(_announced(response, part))
                 piece = read_piece(url, response, part, bound, errand.beat, version=version)
                 _note_unmetered(receipt, response, len(piece.content))
                 return piece
 
-        with self.policy.request(length if length is not None and length <= _MAX_PROMISED_BYTES else 0) as receipt:
+        with self.policy.request(promised_bytes) as receipt:
             piece = self._retry(lambda: self.attempt(url, read, stop), stop)
         return self._checked_end(url, piece, start or 0, stop) if piece.may_go_on else piece
 
@@ -353,6 +357,13 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str, content: byte
 
 def _leave_alone() -> None:
     """What to do with a connection that isn't ours any more."""
+
+
+def _announced(response: BaseHTTPResponse, part: Part | None) -> int:
+    """How much is to come, as far as it is said; of a whole file that comes in place of a part no more is read."""
+    if part is not None and response.status != 206:
+        return 0
+    return number(response.headers.get("Content-Length")) or 0
 
 
 def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:

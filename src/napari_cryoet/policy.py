@@ -129,11 +129,12 @@ class Policy:
     def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:
         """Between `begin` and `end`: note what comes."""
         self.begin(wanted_bytes)
-        receipt = Receipt(lambda late_bytes: self.end(0, late_bytes))
+        receipt = Receipt(wanted_bytes, more=self.begin, late=lambda late_bytes: self.end(0, late_bytes))
         try:
             yield receipt
         finally:
-            self.end(wanted_bytes, receipt.close())
+            received_bytes = receipt.close()
+            self.end(receipt.expected_bytes, received_bytes)
 
     def require_online(self) -> None:
         """Ask whether what was begun may go on.
@@ -175,12 +176,17 @@ class Receipt:
 
     Parameters
     ----------
+    expected_bytes
+        How much will come, 0 where unknown.
+    more
+        Called to ask leave for more.
     late
         Called with what comes after it was closed: from a server that was left while it was sending.
     """
 
-    def __init__(self, late: Callable[[int], None]) -> None:
-        self._late = late
+    def __init__(self, expected_bytes: int, *, more: Callable[[int], None], late: Callable[[int], None]) -> None:
+        self.expected_bytes = expected_bytes
+        self._more, self._late = more, late
         self._lock = threading.Lock()
         self._received_bytes = 0
         self._is_closed = False
@@ -193,6 +199,13 @@ class Receipt:
                 self._received_bytes += size_bytes
         if is_late and size_bytes:
             self._late(size_bytes)
+
+    def expect(self, size_bytes: int) -> None:
+        """Note how much will come in all, where that wasn't known; WithheldError where it may not."""
+        with self._lock:
+            if not self._is_closed and size_bytes > self.expected_bytes:
+                self._more(size_bytes - self.expected_bytes)
+                self.expected_bytes = size_bytes
 
     def close(self) -> int:
         """What came so far."""
