@@ -102,11 +102,27 @@ def test_connections_are_closed_though_an_error_that_came_over_them_is_kept(http
     assert error.status == 404
 
 
-def test_a_missing_file_does_not_cost_the_connection(http, server):
-    url = server.behave(reply(b"no such key", 404))
+@pytest.mark.parametrize("words", [b"no such key", b""])
+def test_a_missing_file_does_not_cost_the_connection(http, server, words):
+    url = server.behave(reply(words, 404))
     for _ in range(5):
         fails(lambda: http.get(url), status=404)
     assert server.connections == 1
+
+
+def chunked(body, status=404):
+    """Answer without a length, as S3 does where it lacks something."""
+    head = f"HTTP/1.1 {status} Whatever\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode()
+    return lambda connection, request: connection.sendall(head + body + b"\r\n0\r\n\r\n")
+
+
+def test_a_missing_file_of_which_much_or_little_is_said_in_chunks_is_missing(http, server):
+    url = server.behave(chunked(b"<Error><Code>NoSuchKey</Code></Error>"))
+    for _ in range(5):
+        assert b"NoSuchKey" in fails(lambda: http.get(url), status=404).content
+    assert server.connections == 1
+    fails(lambda: http.get(server.behave(chunked(bytes(2**20)))), status=404)
+    assert http.get(server.behave(reply(CONTENT))) == CONTENT
 
 
 @pytest.mark.parametrize(

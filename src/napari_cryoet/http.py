@@ -375,7 +375,9 @@ def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: in
 def _drain(response: BaseHTTPResponse) -> bytes:
     """Read the short body of an error or redirect, so that its connection can be used again."""
     size = number(response.headers.get("Content-Length"))
-    if size is None or size > PIECE_BYTES:
+    is_in_chunks = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    is_short = is_in_chunks if size is None else size <= PIECE_BYTES
+    content = response.read(PIECE_BYTES) if is_short else b""
+    if response.connection is not None:  # there is more
         response.close()
-        return b""
-    return response.read()
+    return content
