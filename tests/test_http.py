@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import gzip
@@ -16,12 +17,13 @@ import subprocess
 import threading
 import time
 import zlib
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
 
 from fault_server import FaultServer, altered, ranged, raw, reply
-from napari_cryoet import errand, http_bodies
+from napari_cryoet import errand, http_bodies, http_connections
 from napari_cryoet import http as http_module
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
@@ -483,6 +485,38 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(http, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = answer_one(listener, lambda connection: context.wrap_socket(connection, server_side=True).close())
         fails(lambda: http.get(url), "secure connection")
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    """Sets the proxy that the system names; any server is behind it."""
+    for name in ("http_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield lambda address: (http_connections._proxy_for.cache_clear(), monkeypatch.setenv("http_proxy", address))
+    http_connections._proxy_for.cache_clear()
+
+
+def login_asked(connection, request):
+    asked = request.headers.get("proxy-authorization")
+    reply(b"", 407)(connection, request) if asked is None else reply(asked.encode())(connection, request)
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_is_told_the_user_that_its_address_names(http, server, proxy, scheme):
+    port = urlsplit(server.behave(login_asked)).port
+    proxy(f"{scheme}me%40home:se%3Acret@127.0.0.1:{port}")
+    assert http.get("http://example.test/x") == b"Basic " + base64.b64encode(b"me@home:se:cret")
+
+
+def test_a_proxy_that_asks_who_one_is_says_what_to_do(http, server, proxy):
+    proxy(f"http://127.0.0.1:{urlsplit(server.behave(login_asked)).port}")
+    fails(lambda: http.get("http://example.test/x"), "user and a password", status=407)
+
+
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1", "http://[nonsense"])
+def test_a_proxy_that_cannot_be_used_is_said_so(http, proxy, address):
+    proxy(address)
+    fails(lambda: http.get("http://example.test/x"), "proxy can't be used")
 
 
 def test_a_silent_server_is_a_time_out(hasty, server):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from base64 import b64encode
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -116,7 +117,10 @@ class Connections:
         proxy = _proxy_for(parts.scheme, parts.hostname)
         with self._lock:
             if proxy not in self._pools:
-                self._pools[proxy] = self._make_pool(proxy)
+                try:
+                    self._pools[proxy] = self._make_pool(proxy)
+                except (urllib3.exceptions.HTTPError, ValueError) as error:
+                    raise faults.unusable_proxy(url) from error
             return self._pools[proxy]
 
     def close(self) -> None:
@@ -132,11 +136,20 @@ class Connections:
     def _make_pool(self, proxy: str) -> urllib3.PoolManager:
         options: dict[str, Any] = {"maxsize": self._size, "ssl_context": _tls_context()}
         if proxy:
-            pool: urllib3.PoolManager = urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **options)
+            address = proxy if "://" in proxy else f"http://{proxy}"
+            pool: urllib3.PoolManager = urllib3.ProxyManager(address, proxy_headers=_login(address), **options)
         else:
             pool = urllib3.PoolManager(**options)
         pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         return pool
+
+
+def _login(proxy: str) -> dict[str, str]:
+    """What a proxy is told that asks who one is; its address may name the user and the password."""
+    login = urllib3.util.parse_url(proxy).auth
+    if not login:
+        return {}
+    return {"Proxy-Authorization": f"Basic {b64encode(unquote(login).encode()).decode()}"}
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,8 @@ _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _LATER = "Try again later."
 _CHECK_NETWORK = "Check the internet connection, then try again."
+_CHECK_PROXY = "Check the proxy settings."
+_NAME_LOGIN = "Name them in the proxy's address, as in https_proxy=http://user:password@proxy:8080."
 
 
 @dataclass(eq=False)
@@ -56,6 +58,11 @@ def fault(url: str, message: str, hint: str = _LATER, *, status: int | None = No
 def not_an_address(url: str) -> FaultError:
     """What should be an http or https address is something else."""
     return fault(url, f"{host_of(url)!r} isn't a web address.", "Check the address.")
+
+
+def unusable_proxy(url: str) -> FaultError:
+    """The system names a proxy whose address is none, or that is of another kind than those that are used here."""
+    return fault(url, "This network's proxy can't be used: it is no http or https proxy.", _CHECK_PROXY)
 
 
 def timed_out(url: str, timeout_s: float) -> FaultError:
@@ -118,6 +125,8 @@ def from_status(url: str, status: int, retry_after: str | None = None, content: 
     match status:
         case 401 | 403:
             message, hint = f"The server {host} doesn't allow access to this (status {status}).", ""
+        case 407:
+            message, hint = "This network's proxy asks for a user and a password (status 407).", _NAME_LOGIN
         case 404 | 410:
             message, hint = f"The server {host} doesn't have this (status {status}).", ""
         case 416:
@@ -176,7 +185,7 @@ _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ..
     (
         (u3.ProxyError,),
         "This network's proxy doesn't let us reach {host}.",
-        "Check the proxy settings.",
+        _CHECK_PROXY,
         NEVER,
     ),
     (
