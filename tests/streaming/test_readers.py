@@ -264,6 +264,32 @@ def test_small_chunks_of_a_shard_come_in_few_requests(served, monkeypatch):
         assert np.array_equal(pyramid.read(0, ((20, 21), (3, 60), (3, 60))), values[20:21, 3:60, 3:60])
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [([TransposeCodec(order=(2, 1, 0))], []), ([], [ZstdCodec()])], ids=["turned", "packed"]
+)
+@pytest.mark.filterwarnings("ignore:Combining:zarr.errors.ZarrUserWarning")
+def test_a_shard_that_can_only_be_read_as_a_whole_is_read_once(before, after, tmp_path):
+    values = np.random.default_rng(0).integers(0, 2**31, (32, 32, 64)).astype("i4")
+    codecs = [*before, ShardingCodec(chunk_shape=(16, 8, 16), codecs=[BytesCodec()]), *after]
+    options = {"chunks": values.shape, "codecs": codecs, "dtype": "i4", "zarr_format": 3}
+    zarr.create(values.shape, store=str(tmp_path / "a"), **options)[...] = values
+    pyramid = open_afresh(tmp_path / "a")
+    before_bytes = pyramid.bytes_read
+    assert np.array_equal(pyramid.read(0), values)
+    assert pyramid.bytes_read - before_bytes < 1.1 * values.nbytes
+
+
+@pytest.mark.filterwarnings("ignore:Combining:zarr.errors.ZarrUserWarning")
+def test_turned_shards_in_shards_are_read_as_zarr_reads_them(tmp_path):
+    """Whether chunks fill a shard evenly is seen after it was turned."""
+    values = np.arange(4 * 6 * 10, dtype="u2").reshape(4, 6, 10)
+    inner = ShardingCodec(chunk_shape=(5, 4, 3), codecs=[BytesCodec()])
+    codec = ShardingCodec(chunk_shape=(4, 3, 10), codecs=[TransposeCodec(order=(2, 0, 1)), inner])
+    options = {"chunks": values.shape, "codecs": [codec], "dtype": "u2", "zarr_format": 3}
+    zarr.create(values.shape, store=str(tmp_path / "a"), **options)[...] = values
+    assert np.array_equal(open_afresh(tmp_path / "a").read(0), values)
+
+
 def test_a_shard_whose_index_is_damaged_is_an_error(tmp_path):
     values = np.ones((32, 32), "f4")
     sharded(tmp_path / "a", codecs=[BytesCodec(), BLOSC], inner=(16, 16), shard=(32, 32), values=values)

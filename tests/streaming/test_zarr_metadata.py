@@ -224,6 +224,7 @@ def test_big_endian_values_become_native():
         ({"dimension_separator": ["/"]}, "dimension_separator"),
         ({"compressor": {"id": ["blosc"]}}, "codec"),
         ({"fill_value": "many"}, "fill value"),
+        ({"fill_value": "0x7e01"}, "fill value"),  # NaN in half as many bits
         ({"fill_value": [1, 2]}, "fill value"),
     ],
 )

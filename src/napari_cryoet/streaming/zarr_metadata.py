@@ -254,16 +254,20 @@ def _v3_shards(names: list[str], options: list[dict[str, Any]], chunks: tuple[in
     """Shards of chunks that are found by an index without compression, or what zarr makes of anything else."""
     option = options[names.index("sharding_indexed")]
     inner_shape = _lengths(option, "chunk_shape", where, smallest=1)
-    if len(inner_shape) != len(chunks) or any(n % m for n, m in zip(chunks, inner_shape, strict=True)):
+    is_whole = names != ["sharding_indexed"]  # other codecs turn or pack shards, which can be read only as a whole
+    is_even = len(inner_shape) == len(chunks) and not any(n % m for n, m in zip(chunks, inner_shape, strict=True))
+    if not (is_even or is_whole):
         raise FormatError(f"{where}: chunks of {inner_shape} don't fill shards of {chunks} evenly.")
     inner = _v3_pipeline(option.get("codecs"), inner_shape, where)
     index = _v3_pipeline(option.get("index_codecs"), (), where)
     location = option.get("index_location", "end")
     if location not in ("start", "end"):
         raise FormatError(f"{where}: index_location is {location!r}.")
+    if is_whole:
+        return _Pipeline(chunks, None, is_frame=_is_frame(names))
     is_plain_index = index.codecs in ((), ("crc32c",)) and index.shards is None
-    if names != ["sharding_indexed"] or inner.codecs is None or inner.shards is not None or not is_plain_index:
-        return _Pipeline(inner_shape, None, is_frame=_is_frame(names))
+    if inner.codecs is None or inner.shards is not None or not is_plain_index:
+        return _Pipeline(inner_shape, None)
     per_shard = tuple(n // m for n, m in zip(chunks, inner_shape, strict=True))
     layout = ShardLayout(per_shard, location, index.byte_order, has_checksum=bool(index.codecs))
     if not layout.is_small_enough:
@@ -378,6 +382,8 @@ def _fill_value(value: Any, dtype: np.dtype[Any], where: str) -> Any:
 def _float(value: Any, dtype: np.dtype[Any]) -> Any:
     """A number, the name of one that JSON doesn't have, or its bits in hexadecimal digits."""
     if isinstance(value, str) and value.startswith("0x"):
+        if len(value) != len("0x") + 2 * dtype.itemsize:
+            raise ValueError(f"{value} are the bits of another data type")
         bits = int(value, 16).to_bytes(dtype.itemsize, "big")
         return np.frombuffer(bits, dtype.newbyteorder(">"))[0].astype(dtype)
     with np.errstate(over="ignore"):
