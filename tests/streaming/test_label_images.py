@@ -25,6 +25,27 @@ def test_addresses_keep_their_query(image):
         assert find_labels(f"{url}/?key=1") == [f"{url}/labels/nuclei?key=1", f"{url}/labels/my%20cells?key=1"]
 
 
+def test_blanks_around_an_address_are_no_part_of_those_of_its_labels(image):
+    with StreamServer(image.parent) as served:
+        url = f"{served.url}/a.zarr"
+        assert find_labels(f" {url} ") == [f"{url}/labels/nuclei", f"{url}/labels/my%20cells"]
+
+
+def test_keys_of_s3_are_joined_as_they_are(image, monkeypatch):
+    (image.parent / "bucket").mkdir()
+    image.rename(image.parent / "bucket" / "a%3Fb%23c.zarr")  # as the server hears it
+    with StreamServer(image.parent) as served:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
+        assert find_labels("s3://bucket/a?b#c.zarr")[0] == "s3://bucket/a?b#c.zarr/labels/nuclei"
+
+
+def test_a_store_that_refuses_what_it_lacks_tells_of_its_labels(image):
+    other = "zarr.json" if (image / "labels" / ".zattrs").exists() else ".zattrs"
+    with StreamServer(image.parent) as served:
+        served.statuses[f"labels/{other}"] = 403
+        assert len(find_labels(f"{served.url}/a.zarr")) == 2
+
+
 def test_an_image_without_labels_has_none(tmp_path):
     write_image(tmp_path / "a.zarr", noise((3, 4, 4)), "zyx")
     assert find_labels(tmp_path / "a.zarr") == []

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.ome_zarr import is_safe_path
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.documents import read_parsed
@@ -45,9 +46,14 @@ def find_labels(
         When ``stop`` is set.
     """
     source = open_source(url_or_path, cache=cache)
+    refusal: StreamError | None = None
     for key in ("labels/zarr.json", "labels/.zattrs"):
         parse = partial(parse_json, where=f"{shown_address(source.url)}/{key}")
-        document = read_parsed(source, key, parse, length=_MAX_BYTES, stop=stop)
+        try:
+            document = read_parsed(source, key, parse, length=_MAX_BYTES, stop=stop)
+        except StreamError as error:
+            refusal = refusal or error  # which counts only if there is no other list: some stores refuse what they lack
+            continue
         if document is None:
             continue
         attributes = document.get("attributes") if key.endswith("zarr.json") else document
@@ -55,12 +61,15 @@ def find_labels(
         names = place.get("labels") if isinstance(place, dict) else None
         names = names[:_MAX_LABELS] if isinstance(names, list) else []
         return [_below(str(url_or_path), name) for name in names if isinstance(name, str) and is_safe_path(name)]
+    if refusal is not None:
+        raise refusal
     return []
 
 
 def _below(address: str, name: str) -> str:
-    if "://" not in address:
+    if "://" in address:
+        address = address.strip()  # as `open_source` does
+    if "://" not in address or address.lower().startswith("s3://"):  # in keys of S3, ? and # mean themselves
         return f"{address.rstrip('/')}/labels/{name.strip('/')}"
     parts = urlsplit(address)
-    below = name.strip("/") if parts.scheme.lower() == "s3" else quote(name.strip("/"))
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{below}"))
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{quote(name.strip('/'))}"))
