@@ -156,3 +156,9 @@ def test_it_can_be_stopped():
     stop.set()
     with pytest.raises(StoppedError):
         compare(picks([0, 0, 0]), Mask(ball(), 10.0), stop=stop)
+
+
+@pytest.mark.parametrize("far", [1e19, 1e160])
+def test_a_position_beyond_all_volumes_is_named(far):
+    with pytest.raises(ComparisonError, match=r"Pick 2 of A can't be compared: it is 1e\+\d+ Å from the first voxel"):
+        compare(picks([20, 20, 20], [20, far, 20], spacing=1.0), Mask(ball(), 1.0))

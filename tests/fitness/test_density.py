@@ -112,6 +112,18 @@ def test_a_damaged_voxel_hides_no_particle(scene, spike):
     assert np.median(at_particles) < -0.9
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("no_value", [np.finfo(np.float32).max, -np.finfo(np.float32).max, np.nan, np.inf, 1e300])
+def test_voxels_that_hold_no_value_hide_no_particle(scene, no_value):
+    grey = scene.grey.astype(np.float64)
+    grey.ravel()[np.random.default_rng(0).choice(grey.size, grey.size // 20, replace=False)] = no_value
+    damaged = volume_of_array(grey)
+    contrast = read_contrast(damaged, grid_for(damaged, (SPACING,) * 3, DIAMETER_ANGSTROM), DIAMETER_ANGSTROM)
+
+    at_particles = contrast.near(contrast.grid.places(scene.truth_zyx))
+    assert np.median(at_particles) < -0.9
+
+
 def test_it_stops_when_nobody_wants_it_any_more(scene):
     stop = threading.Event()
     stop.set()

@@ -52,3 +52,14 @@ def test_the_nearest_distance_is_that_of_a_full_comparison(points):
     np.fill_diagonal(distances, np.inf)
 
     assert nearest_distances(points).tolist() == pytest.approx(distances.min(axis=1).tolist())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("far", [1e160, 1.7e308])
+def test_a_damaged_position_beyond_all_volumes_has_no_neighbour_and_the_others_have_theirs(far):
+    points = np.array([[10.0, 10, 10], [far, -far, far], [10, 10, 13], [-far, far, 1]])
+    columns = measured(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
+
+    np.testing.assert_array_equal(columns["nearest_nm"], [3.0, np.nan, 3.0, np.nan])
+    assert columns["edge_nm"][0] == 10.5
+    assert np.isnan(nearest_distances(points[[0, 1]])).all()

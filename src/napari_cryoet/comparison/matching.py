@@ -102,8 +102,8 @@ def _pairs_within(
     found = [Matches(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))]
     if not len(points_a) or not len(points_b):
         return found[0]
-    _refuse_far(points_a, "A")
-    _refuse_far(points_b, "B")
+    refuse_far(points_a, "A")
+    refuse_far(points_b, "B")
     reach = radius * _A_LITTLE_MORE  # the tree compares squares; what is exactly as far as the radius is within
     tree_a, tree_b = cKDTree(points_a), cKDTree(points_b)
     if tree_a.count_neighbors(tree_b, reach) > MAX_PAIRS:
@@ -127,8 +127,8 @@ def _pairs_within(
     )
 
 
-def _refuse_far(points: NDArray[np.float64], letter: str) -> None:
-    """Raise `ComparisonError` for positions of which not even an ångström is left in the digits of a number."""
+def refuse_far(points: NDArray[np.float64], letter: str) -> None:
+    """Raise `ComparisonError` for positions in ångström of which no ångström is left in the digits of a number."""
     are_far = ~(np.abs(points) < _FARTHEST).all(axis=1)
     if are_far.any():
         row = int(np.argmax(are_far))

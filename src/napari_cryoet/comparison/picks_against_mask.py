@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.mask import Mask
+from napari_cryoet.comparison.matching import refuse_far
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame
 from napari_cryoet.comparison.spread import Spread, spread_of
 from napari_cryoet.picks import Picks
@@ -114,6 +115,7 @@ def compare_with_mask(
     notes = require_one_frame(picks, mask, insist=insist)
     spacing = mask.spacing_angstrom
     assert spacing is not None  # noqa: S101 - `require_one_frame` sees to it
+    refuse_far(picks.positions_angstrom_zyx, "A")
     points = picks.positions_angstrom_zyx / spacing
     labels = np.full(len(points), NO_LABEL, dtype=np.int64)
     voxels = np.floor(points + 0.5).astype(np.int64)

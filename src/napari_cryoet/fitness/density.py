@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ _SLAB_VOXELS: Final = 2**22
 _RANKED_SAMPLE: Final = 2**17
 #: So many times the range of nearly all voxels, from the middle: gold is far below.
 _SPIKE: Final = 1000.0
+#: No density is so far from 0: it stands for no value, as the largest number of 32 bits does, and sums would overflow.
+_NO_VALUE: Final = 1e30
 
 Progress = Callable[[float, str], None]
 
@@ -178,7 +180,7 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
             slab = volume.pyramid.read(grid.level, box, stop=stop)
         else:
             slab = np.asarray(volume.levels[grid.level][tuple(slice(*span) for span in box)])
-        slab = np.asarray(slab, dtype=np.float32)
+        slab = _densities(np.asarray(slab))
         if bins > 1:
             slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(axis=(1, 3, 5), dtype=np.float32)
         voxels[start:end] = slab
@@ -186,6 +188,16 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
     if is_odd.any():
         voxels[is_odd] = 0 if is_odd.all() else np.median(voxels[~is_odd])
     return voxels
+
+
+def _densities(voxels: NDArray[Any]) -> NDArray[np.float32]:
+    """Voxels as numbers of 32 bits, NaN where they can be no densities."""
+    if voxels.dtype.kind != "f":
+        return voxels.astype(np.float32)
+    with np.errstate(over="ignore"):
+        found = voxels.astype(np.float32)
+    found[~(np.abs(found) < _NO_VALUE)] = np.nan
+    return found
 
 
 def _clip_spikes(voxels: NDArray[np.float32]) -> None:

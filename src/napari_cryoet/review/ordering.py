@@ -16,6 +16,8 @@ NEAREST: Final = "nearest_nm"
 EDGE: Final = "edge_nm"
 DENSITY: Final = "density"
 MEASURED: Final = (DENSITY, NEAREST, EDGE)
+#: Positions beyond are damaged: no digit of theirs is left for a distance, whose square may be no number any more.
+_FARTHEST: Final = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,21 @@ def measured(
     points_zyx, shape_zyx, spacing_zyx
         Where they are in the volume, in its voxels, its size in voxels, and the size of a voxel in ångström.
     """
-    nearest = nearest_distances(points_zyx * spacing_zyx) / 10
-    return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
+    with np.errstate(over="ignore"):  # of damaged positions
+        nearest = nearest_distances(points_zyx * spacing_zyx) / 10
+        return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
 
 
 def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the nearest other point is from each; NaN where there is only one."""
+    """How far the nearest other point is from each; NaN where there is only one, and for those beyond all volumes."""
     from scipy.spatial import KDTree
 
-    if len(points_zyx) < 2:
-        return np.full(len(points_zyx), np.nan)
-    distances, _ = KDTree(points_zyx).query(points_zyx, k=2)
-    return np.asarray(distances[:, 1], dtype=np.float64)
+    found = np.full(len(points_zyx), np.nan)
+    rows = np.flatnonzero((np.abs(points_zyx) < _FARTHEST).all(axis=1))
+    if len(rows) > 1:
+        distances, _ = KDTree(points_zyx[rows]).query(points_zyx[rows], k=2)
+        found[rows] = distances[:, 1]
+    return found
 
 
 def edge_distances(
