@@ -2,6 +2,7 @@ import base64
 import importlib
 import json
 import os
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -206,7 +207,78 @@ def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path):
     columns = [pa.array([1.0])] * 4
     pq.write_table(pa.table(columns, names=["z_voxel", "y_voxel", "x_voxel", "x_voxel"]), tmp_path / "a.parquet")
 
-    with pytest.raises(FormatError, match="no Parquet file that can be read"):
+    with pytest.raises(FormatError, match=r"a\.parquet has several columns called x_voxel\.$"):
+        read_picks(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [
+        (pa.array([[1, 2], None]), ["[1, 2]", ""]),
+        (pa.array([{"a": 1}, None]), ["{'a': 1}", ""]),
+        (pa.array([b"\xff", None]), ["b'\\xff'", ""]),
+        (pa.array([Decimal("0.10"), None]), ["0.10", ""]),
+        (pa.array([45_296_123_456_789, None]).cast(pa.time64("ns")), ["12:34:56.123456789", ""]),
+        (pa.array([2**62, None]).cast(pa.duration("s")), [f"{2**62} seconds", ""]),
+        (pa.array([1, None]).cast(pa.timestamp("ns")), ["1970-01-01 00:00:00.000000001", ""]),
+        (pa.array([1_000_000, None], pa.timestamp("us", "No/Zone")), ["1970-01-01 00:00:01.000000Z", ""]),
+        (pa.array([1_000_000, None], pa.timestamp("us", "Europe/Berlin")), ["1970-01-01 00:00:01.000000Z", ""]),
+        (pa.array([10**9, None], pa.int32()).cast(pa.date32()), ["<value out of range: 1000000000>", ""]),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_what_is_neither_number_nor_text_in_parquet_is_read_as_text_and_told(tmp_path, column, texts):
+    places = dict.fromkeys(("z_voxel", "y_voxel", "x_voxel"), pa.array([1.0, 2.0]))
+    pq.write_table(pa.table(places | {"more": column, "name": pa.array(["a", None])}), tmp_path / "a.parquet")
+
+    picks = read_picks(tmp_path / "a.parquet")
+    assert picks.features["more"].tolist() == texts
+    (said,) = picks.about["warnings"]
+    assert said.startswith("Columns that aren't plain numbers or texts were read as texts: more.")
+    assert ("Times of a zone are in UTC." in said) == (getattr(column.type, "tz", None) is not None)
+
+
+def test_numbers_and_texts_of_any_kind_are_read_from_parquet_without_a_word(tmp_path):
+    places = dict.fromkeys(("z_voxel", "y_voxel", "x_voxel"), pa.array([1.0, 2.0]))
+    columns = {
+        "code": pa.array(["a", None]).dictionary_encode(),
+        "level": pa.array([1.5, 2.5]).dictionary_encode(),
+        "view": pa.array(["a", "b"], pa.string_view()),
+        "large": pa.array(["a", "b"], pa.large_string()),
+        "half": pa.array([0.5, 1.5], pa.float16()),
+        "whole": pa.array([2**53 + 1, None]),
+        "is_it": pa.array([True, None]),
+        "nothing": pa.nulls(2),
+    }
+    pq.write_table(pa.table(places | columns), tmp_path / "a.parquet")
+
+    picks = read_picks(tmp_path / "a.parquet")
+    assert "warnings" not in picks.about
+    assert {name: column.tolist() for name, column in picks.features.items()} == {
+        "code": ["a", ""],
+        "level": [1.5, 2.5],
+        "view": ["a", "b"],
+        "large": ["a", "b"],
+        "half": [0.5, 1.5],
+        "whole": [2**53 + 1, None],
+        "is_it": [True, None],
+        "nothing": ["", ""],
+    }
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        (pa.array([1, None]), "a row has none"),
+        (pa.array([2**64 - 1, 1], pa.uint64()), f"{2**64 - 1} has more than 64 bits"),
+        (pa.array(["one", "2"]), "'one' is none"),
+    ],
+)
+def test_what_is_no_id_is_named_in_words(tmp_path, ids, why):
+    places = dict.fromkeys(("z_voxel", "y_voxel", "x_voxel"), pa.array([1.0, 2.0]))
+    pq.write_table(pa.table(places | {"pick_id": ids}), tmp_path / "a.parquet")
+
+    with pytest.raises(FormatError, match=rf"pick_id isn't a column of whole numbers \({why}\)"):
         read_picks(tmp_path / "a.parquet")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.column_types import numbers_in
+from napari_cryoet.formats.column_types import numbers_in, shortened
 from napari_cryoet.formats.exchange import Context, checked_picks, listed
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
@@ -173,10 +173,18 @@ def _whole(
 
 def _whole_number(value: Any, missing: int | None) -> int:
     is_missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-    if is_missing and missing is not None:
+    if is_missing:
+        if missing is None:
+            raise ValueError("a row has none")
         return missing
     if isinstance(value, str) and _WHOLE_AS_REAL.fullmatch(value):  # as pandas writes a column that has gaps
         value = value.split(".")[0]
     if isinstance(value, float) and value != int(value):
         raise ValueError(f"{value} is not whole")
-    return int(value)
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise ValueError(f"{shortened(repr(value))} is none") from error
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number} has more than 64 bits")
+    return number

@@ -18,7 +18,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.arrow_columns import column_of_arrow, has_zone, is_plain
 from napari_cryoet.formats.column_types import as_kind, typed
 from napari_cryoet.formats.exchange import MAX_PICKS, Context, listed, numbered, refuse_unreadable
 from napari_cryoet.formats.table_columns import (
@@ -126,7 +126,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     table.columns = names if is_plain else [_recognized(str(name)) for name in table.columns]
     twice = [name for name in sorted(OWN) if names.count(name) > 1]
     if twice:
-        raise FormatError(f"{path.name} has several columns called {listed(twice)}.")
+        raise _twice(path, twice)
     columns = {str(name): texts_of(table[name]) for name in table}
     picks = picks_of_columns(
         path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context
@@ -138,7 +138,15 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
         f"{len(rows):,} of {len(picks):,} rows have fewer values than there are columns; what they lack was taken to "
         f"be at their end ({numbered('row', rows)})."
     )
+    return _with_warning(picks, said)
+
+
+def _with_warning(picks: Picks, said: str) -> Picks:
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
+
+
+def _twice(path: Path, names: list[str]) -> FormatError:
+    return FormatError(f"{path.name} has several columns called {listed(names)}.")
 
 
 def _short_rows(path: Path, n_columns: int) -> list[int]:
@@ -191,14 +199,37 @@ def read_parquet(path: Path, context: Context) -> Picks:
     refuse_unreadable(path, is_text=False)
     try:
         with opened_by_arrow(path) as file:
-            count = pq.read_metadata(file).num_rows
+            metadata = pq.read_metadata(file)
+            count, names = metadata.num_rows, metadata.schema.to_arrow_schema().names
             if count > MAX_PICKS:  # compressed, any number of them takes next to nothing
                 raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
+            twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+            if twice:
+                raise _twice(path, twice)
             table = pq.read_table(file)
-        columns = {name: _of_arrow(table.column(name)) for name in table.column_names}
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FormatError(f"{path.name} is no Parquet file that can be read ({error}).") from error
-    return picks_of_columns(path, columns, context)
+    columns = {name: _read_column(path, name, table.column(name)) for name in table.column_names}
+    return _with_texts_told(picks_of_columns(path, columns, context), table.schema)
+
+
+def _read_column(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    import pyarrow as pa
+
+    try:
+        return column_of_arrow(column)
+    except (ValueError, pa.ArrowException) as error:
+        raise FormatError(f"{path.name}: its column {name} can't be read ({error}).") from error
+
+
+def _with_texts_told(picks: Picks, schema: pa.Schema) -> Picks:
+    """Picks with a warning about further columns that are no longer what they were in their file."""
+    names = [name for name in picks.features if not is_plain(schema.field(name).type)]
+    if not names:
+        return picks
+    in_utc = " Times of a zone are in UTC." if any(has_zone(schema.field(name).type) for name in names) else ""
+    said = f"Columns that aren't plain numbers or texts were read as texts: {listed(names)}.{in_utc}"
+    return _with_warning(picks, said)
 
 
 def read_parquet_notes(path: Path) -> dict[str, Any]:
@@ -274,28 +305,6 @@ def _column(name: str, texts: pa.ChunkedArray, kind: object) -> NDArray[Any]:
     if real is not None:
         return real
     return typed(texts) if kind is None else as_kind(np.array(texts.to_pylist(), dtype=object), kind)
-
-
-def _of_arrow(column: Any) -> NDArray[Any]:
-    import pyarrow as pa
-
-    if len(column) and (pa.types.is_floating(column.type) or (_is_plain(column.type) and not column.null_count)):
-        return np.array(column.to_numpy())
-    values = column.to_pylist()
-    present = [value for value in values if value is not None]
-    if len(present) == len(values) and values and all(isinstance(value, int | float | bool) for value in values):
-        return np.asarray(column.to_numpy())
-    if present and all(isinstance(value, float) for value in present):
-        return np.array([math.nan if value is None else value for value in values])
-    if present and all(isinstance(value, int) for value in present):
-        return np.array(values, dtype=object)
-    return np.array(["" if value is None else str(value) for value in values], dtype=object)
-
-
-def _is_plain(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _parquet_schema(path: Path) -> Any:
