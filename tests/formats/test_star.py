@@ -168,12 +168,17 @@ def test_relion_3_1_counts_in_pixels_of_whatever_the_tomogram_was(tmp_path):
     assert read(path).about["tomogram_name"] == "a.mrc"
 
 
-def test_the_particle_images_pixel_size_is_told_and_not_taken(tmp_path):
-    labels = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnImagePixelSize"
-    found = read(star(tmp_path, labels, "1 2 3 10.0", before=""))
+@pytest.mark.parametrize(
+    ("labels", "values"), [("rlnImagePixelSize", "10.0"), ("rlnMagnification rlnDetectorPixelSize", "10000 10.0")]
+)
+def test_the_particle_images_pixel_size_is_told_and_not_taken(tmp_path, labels, values):
+    labels = f"rlnCoordinateX rlnCoordinateY rlnCoordinateZ {labels}"
+    found = read(star(tmp_path, labels, f"1 2 3 {values}", before=""))
 
     assert found.spacing_angstrom is None
-    assert "need not be the tomogram's" in found.about["warnings"][0]
+    (said,) = found.about["warnings"]
+    assert said.startswith("The file gives 10 Å as the pixel size of the particles' own images")
+    assert "need not be the tomogram's" in said
 
 
 def test_shifts_in_angstrom_of_pixels_of_unknown_width_are_asked_about(tmp_path):
@@ -494,6 +499,15 @@ def test_an_optics_group_with_two_pixel_sizes_is_refused(tmp_path):
 
     with pytest.raises(FormatError, match="group 1 twice, with different values of rlnTomoTiltSeriesPixelSize"):
         read(star(tmp_path, PIXELS, "TS_1 10 20 30 1", before=optics))
+
+
+def test_an_optics_group_without_a_pixel_size_is_no_contradiction(tmp_path):
+    optics = OPTICS.replace("opticsGroup2 4.0", "opticsGroup2 nan")
+
+    assert read(star(tmp_path, PIXELS, "TS_1 10 20 30 1", before=optics), GRID).points_zyx.tolist() == [[7.5, 5, 2.5]]
+    found = read(star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2", before=optics))
+    assert found.spacing_angstrom is None
+    assert "Pixels can't be nan Å wide" in found.about["warnings"][0]
 
 
 def test_rows_are_counted_as_the_file_has_them_whichever_tomogram_is_read(tmp_path):

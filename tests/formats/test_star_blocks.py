@@ -42,6 +42,14 @@ def test_values_in_quotes_hold_spaces_hashes_and_apostrophes(tmp_path):
     assert rows(tmp_path, text) == [["TS 1 # Bob's", "1.5"], ["", "2.5"]]
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u0085", "\u3000"])
+def test_only_plain_spaces_part_values(tmp_path, space):
+    path = tmp_path / "a.star"
+    path.write_text(f"data_\nloop_\n_a\n_b\n1\tb{space}c\n2 'b {space}c'\n", encoding="utf-8")
+
+    assert read_blocks(path)[0].rows == [["1", f"b{space}c"], ["2", f"b {space}c"]]
+
+
 def test_names_that_start_as_keywords_do_are_values_in_a_row(tmp_path):
     assert rows(tmp_path, TABLE.replace("TS_2", "data_2").replace("TS_1", "loop_1")) == [
         ["loop_1", "1.5"],

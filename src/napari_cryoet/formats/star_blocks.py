@@ -17,7 +17,7 @@ from napari_cryoet.exceptions import FormatError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WORD: Final = re.compile(r"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\S+)""")
+_WORD: Final = re.compile(r"""'((?:[^']|'(?=\S))*)'(?!\S)|"((?:[^"]|"(?=\S))*)"(?!\S)|(\S+)""", re.ASCII)
 _SHOWN: Final = 5
 _ROWS_AT_A_TIME: Final = 2**14  # kept as lists of words, which take ten times the memory of columns
 
@@ -150,7 +150,7 @@ def _undecodable_line(path: Path) -> int:
 
 
 def _words(line: str) -> list[str]:
-    if "#" not in line and '"' not in line and "'" not in line:
+    if "#" not in line and '"' not in line and "'" not in line and line.isascii():  # a space of other scripts is none
         return line.split()
     words = []
     for match in _WORD.finditer(line):

@@ -5,6 +5,7 @@ What the labels mean is told in `napari_cryoet.formats.star`.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final, Literal
 
@@ -32,6 +33,8 @@ from napari_cryoet.formats.text_columns import TextTable, wholes
 
 #: How far positions in ångström may be from those in pixels: as far as rounding to one decimal brings them.
 _ROUNDING_PIXELS: Final = 0.1
+#: What RELION 3.0 and Warp say in place of a width.
+_MAGNIFIED: Final = ("rlnDetectorPixelSize", "rlnMagnification")
 
 
 class Rows:
@@ -189,9 +192,8 @@ class Rows:
                 return values
             odd = values[~(np.isfinite(values) & (values > 0))][0]
             self.warnings.append(f"Pixels can't be {odd:g} Å wide, as its {label} says: it was left out.")
-        for label in ("rlnImagePixelSize", "rlnPixelSize"):
-            values = self._by_group(label)
-            if values is not None and len(values):
+        for label, values in self._image_pixels_angstrom().items():
+            if len(values):
                 self.warnings.append(
                     f"The file gives {values[0]:g} Å as the pixel size of the particles' own images ({label}), which "
                     "need not be the tomogram's."
@@ -225,7 +227,8 @@ class Rows:
         found: dict[str, float] = {}
         for group, text in zip(optics.texts(GROUP), optics.texts(label), strict=True):
             width = float(text)
-            if found.setdefault(group, width) != width:
+            known = found.setdefault(group, width)
+            if known != width and not (math.isnan(known) and math.isnan(width)):
                 raise FormatError(
                     f"{self._path.name}: its optics table has group {group} twice, with different values of {label}."
                 )
@@ -270,14 +273,20 @@ class Rows:
 
     def _image_pixel_angstrom(self) -> NDArray[np.float64]:
         """The width of a pixel of the particles' images, in which RELION 3.0 counts shifts."""
-        for label in ("rlnImagePixelSize", "rlnPixelSize"):
-            values = self._by_group(label)
-            if values is not None:
-                return values
-        if "rlnDetectorPixelSize" in self._table and "rlnMagnification" in self._table:
-            return self.numbers("rlnDetectorPixelSize") * 1e4 / self.numbers("rlnMagnification")  # µm on the detector
+        for values in self._image_pixels_angstrom().values():
+            return values
         raise FormatError(
             f"{self._path.name} shifts its positions by pixels of the particles' images, but doesn't say how wide "
             "those are.",
             hint="Convert the file with relion_convert_star, which writes shifts in ångström.",
         )
+
+    def _image_pixels_angstrom(self) -> dict[str, NDArray[np.float64]]:
+        """How wide the pixels of the particles' images are, by the labels that say so."""
+        said = {label: self._by_group(label) for label in ("rlnImagePixelSize", "rlnPixelSize")}
+        found = {label: values for label, values in said.items() if values is not None}
+        if not found and all(label in self._table for label in _MAGNIFIED):
+            detector, magnification = map(self.numbers, _MAGNIFIED)
+            with np.errstate(invalid="ignore", divide="ignore"):  # what is no width makes no position, and is refused
+                found[" and ".join(_MAGNIFIED)] = detector * 1e4 / magnification  # µm on the detector
+        return found
