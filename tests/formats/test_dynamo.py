@@ -40,6 +40,16 @@ def test_what_was_never_written_is_nothing(tmp_path):
     assert not found.features
 
 
+@pytest.mark.parametrize("tags", [[5, 5], [5.5, 6], [2**53, 6]])
+def test_tags_that_cant_be_ids_are_a_column_and_that_is_said(tmp_path, tags):
+    found = read_table(table(tmp_path, tag=tags, x=[1, 2], y=[1, 2], z=[1, 2]), NO_CONTEXT)
+
+    assert found.ids.tolist() == [0, 1]
+    np.testing.assert_array_equal(found.features["tag"], tags)
+    assert "the picks are counted anew" in found.about["warnings"][-1]
+    assert "A table has no column for tag." in losses(found, "dynamo")
+
+
 def test_tags_scores_regions_pixel_size_and_classes_are_read(tmp_path):
     path = table(
         tmp_path,

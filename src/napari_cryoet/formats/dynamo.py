@@ -57,6 +57,9 @@ COUNTED_FROM_1: Final = (
     "table that one of them wrote is shown one voxel off along each axis."
 )
 _ODD_PIXELS: Final = "Its apix isn't one positive width for all rows, so nothing says how wide a voxel is."
+_ODD_TAGS: Final = (
+    "Its tags don't tell all picks apart, or aren't whole numbers: the picks are counted anew, and tag is a column."
+)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][+-]?\d+)?(?:[+-][\d.eE+-]*i)?", re.IGNORECASE)
 
 
@@ -73,7 +76,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
 
     Dynamo always has angles. If they are 0, 0, 0 for all particles, none of these was ever oriented, and the picks have
     no rotations. Likewise, scores and regions that are 0 throughout are none. Regions that aren't whole numbers are a
-    column like any other.
+    column like any other, and so are tags that can't be ids.
 
     Parameters
     ----------
@@ -106,8 +109,10 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     rotations_xyz = matrices_of(angles, "dynamo") if np.any(angles) else None
     regions = _given(table, "reg")
     has_other_regions = regions is not None and not _are_whole(regions[np.isfinite(regions)])
-    names_of_features = [*_features_in(table), *(["reg"] if has_other_regions else [])]
-    offset = tag_offset if isinstance(tag_offset, int) else 0
+    tags, offset = table["tag"].to_numpy(), tag_offset if isinstance(tag_offset, int) else 0
+    ids = _ids(tags, offset)
+    has_other_tags = ids is None and bool(np.any(tags))
+    names_of_features = [*_features_in(table), *["reg"] * has_other_regions, *["tag"] * has_other_tags]
     return checked_picks(
         path,
         points_zyx=points_xyz[:, ::-1],
@@ -115,7 +120,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
         scores=_given(table, "cc"),
         instance_ids=None if has_other_regions else _whole(regions, NO_INSTANCE),
-        ids=_ids(table["tag"].to_numpy(), offset),
+        ids=ids,
         features={name: _narrowed(table[name].to_numpy()) for name in names_of_features},
         shape_zyx=context.shape_zyx,
         about={
@@ -124,8 +129,9 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
                 *angle_warnings(angles, np.arange(1, len(angles) + 1)),
-                *([_ODD_PIXELS] if own is None and pixel.any() else []),
-                *([_more_columns(n_more)] if n_more else []),
+                *[_ODD_TAGS] * has_other_tags,
+                *[_ODD_PIXELS] * (own is None and bool(pixel.any())),
+                *[_more_columns(n_more)] * bool(n_more),
             ],
         },
     )
