@@ -122,6 +122,29 @@ def test_in_a_project_the_folders_say_the_run_from_wherever_one_is(tmp_path, mon
     assert read_picks("ada_4_ribosome.json").about["run_name"] == "other"  # what was exported is known better
 
 
+def test_a_file_that_got_another_name_in_a_project_is_of_whom_its_name_says(tmp_path):
+    folder = tmp_path / "ExperimentRuns" / "TS_1" / "Picks"
+    folder.mkdir(parents=True)
+    path = picks_file(folder, point()).rename(folder / "bob_2_ribosome.json")
+
+    about = read_picks(path).about
+    assert [about[key] for key in ("user_id", "session_id", "object_name")] == ["bob", "2", "ribosome"]
+    assert about["warnings"][0].endswith("as copick goes by it; the file itself says ada, 17.")
+    assert "warnings" not in read_picks(picks_file(folder, point())).about
+
+
+def test_names_that_are_null_are_unknown(tmp_path):
+    about = read_picks(picks_file(tmp_path, point(), pickable_object_name=None, user_id=None, session_id=None)).about
+
+    assert not {"object_name", "user_id", "session_id"} & about.keys()
+
+
+def test_what_else_points_hold_is_left_out_and_told(tmp_path):
+    (said,) = read_picks(picks_file(tmp_path, point() | {"size": 3}, point())).about["warnings"]
+
+    assert said == "What copick's points don't have was left out: size."
+
+
 def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
     path = write_picks(
         Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP", "run_name": "r"}), tmp_path / "a.json"

@@ -192,6 +192,15 @@ def test_names_of_digits_stay_names(tmp_path):
     assert features["class"].tolist() == [7, -8]
 
 
+@pytest.mark.parametrize("name", ["a.picks.csv", "a.json"])
+def test_text_of_another_encoding_is_named_with_its_line(tmp_path, name):
+    text = "z_voxel,y_voxel,x_voxel,é\n" if name.endswith("csv") else '{"points": [],\n"é": 1}'
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(FormatError, match=r"line [12]: this isn't UTF-8 text\. Save the file anew"):
+        read_picks(tmp_path / name, format="csv" if name.endswith("csv") else "copick")
+
+
 def test_a_parquet_file_of_types_that_there_arent_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({f"{axis}_voxel": [1] for axis in "zyx"}), path)

@@ -26,12 +26,20 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats.column_types import shortened
-from napari_cryoet.formats.exchange import Context, checked_picks, listed, refuse_unreadable
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, not_utf8, refuse_unreadable
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who we are where nobody says; session 0 is copick's for picks that a tool made.
 TOOL_USER: Final = "napari-cryoet"
 TOOL_SESSION: Final = "0"
+#: Under which keys a file says whose picks of what it holds.
+_ABOUT: Final = {
+    "object_name": "pickable_object_name",
+    "user_id": "user_id",
+    "session_id": "session_id",
+    "run_name": "run_name",
+}
+_POINT_KEYS: Final = frozenset({"location", "transformation_", "instance_id", "score"})
 _KEYS: Final = frozenset({"pickable_object_name", "user_id", "session_id", "points"})
 #: What a part of a name can't have: copick takes names apart at each "_", and its ``sanitize_name`` replaces the rest.
 _NO_PART: Final = r"_\s<>:\"/\\|?*\x00-\x1f\x7f"
@@ -91,10 +99,7 @@ def read_picks_file(path: Path, context: Context) -> Picks:
         raise FormatError(f"{path.name}: its points aren't a list.")
     rows = [_row(path, number, point) for number, point in enumerate(points, start=1)]
     positions_xyz = np.array([row.position_xyz for row in rows], dtype=np.float64).reshape(-1, 3)
-    names = {key: document[key] for key in ("user_id", "session_id", "run_name") if document.get(key)}
-    run = run_of_project(path)
-    if run:  # which copick itself goes by
-        names["run_name"] = run
+    names, said = _names(path, document)
     return checked_picks(
         path,
         called="point",
@@ -104,8 +109,28 @@ def read_picks_file(path: Path, context: Context) -> Picks:
         instance_ids=_instances(rows),
         scores=_scores(rows),
         shape_zyx=context.shape_zyx,
-        about={"object_name": str(document["pickable_object_name"])} | {key: str(name) for key, name in names.items()},
+        about=names | {"warnings": [*said, *_unknown_keys(points)]},
     )
+
+
+def _names(path: Path, document: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """Whose picks of what they are, and what to say of it: in a project by folders and name, which copick goes by."""
+    inside = {name: str(document[key]) for name, key in _ABOUT.items() if document.get(key)}
+    run, named = run_of_project(path), _NAME.fullmatch(path.stem)
+    if not run:
+        return inside, []
+    if named is None:
+        return inside | {"run_name": run}, []
+    names = {"object_name": named["object"], "user_id": named["user"], "session_id": named["session"]}
+    others = [inside[name] for name in names if name in inside and inside[name] != names[name]]
+    said = f"Its name says whose picks of what they are, as copick goes by it; the file itself says {listed(others)}."
+    return names | {"run_name": run}, [said] if others else []
+
+
+def _unknown_keys(points: list[Any]) -> list[str]:
+    """What points have that copick doesn't know, in words."""
+    keys = list(dict.fromkeys(str(key) for point in points for key in point if key not in _POINT_KEYS))
+    return [f"What copick's points don't have was left out: {listed(keys)}."] if keys else []
 
 
 def losses(picks: Picks) -> list[str]:
@@ -293,6 +318,8 @@ def _document(path: Path) -> dict[str, Any]:
     refuse_unreadable(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} is no JSON that can be read ({error}).") from error
     if not isinstance(document, dict):

@@ -147,6 +147,18 @@ def refuse_unreadable(path: Path, *, is_text: bool = True) -> None:
         raise FormatError(f"{path.name} is text in UTF-16.", hint="Save the file anew, with the encoding UTF-8.")
 
 
+def not_utf8(path: Path) -> FormatError:
+    """An error that names the first line of a file that isn't text in UTF-8."""
+    content, line = path.read_bytes(), 1
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+    return FormatError(
+        f"{path.name}, line {line}: this isn't UTF-8 text.", hint="Save the file anew, with the encoding UTF-8."
+    )
+
+
 def checked_picks(
     path: Path, *, called: str = "row", rows: Sequence[int] | NDArray[np.int64] | None = None, **columns: Any
 ) -> Picks:

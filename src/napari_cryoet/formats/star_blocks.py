@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.exchange import not_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,21 +133,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if words:
                     yield number, words
     except UnicodeDecodeError as error:
-        raise FormatError(
-            f"{path.name}, line {_undecodable_line(path)}: this isn't UTF-8 text.",
-            hint="Save the file anew, with the encoding UTF-8.",
-        ) from error
+        raise not_utf8(path) from error
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-
-
-def _undecodable_line(path: Path) -> int:
-    content = path.read_bytes()
-    try:
-        content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return content[: error.start].count(b"\n") + 1
-    return 1
 
 
 def _words(line: str) -> list[str]:

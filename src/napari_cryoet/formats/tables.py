@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.arrow_columns import column_of_arrow, has_zone, is_plain
 from napari_cryoet.formats.column_types import as_kind, typed
-from napari_cryoet.formats.exchange import MAX_PICKS, Context, listed, numbered, refuse_unreadable
+from napari_cryoet.formats.exchange import MAX_PICKS, Context, listed, not_utf8, numbered, refuse_unreadable
 from napari_cryoet.formats.table_columns import (
     INSTANCE_ID,
     OWN,
@@ -113,7 +113,9 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         names = _names_in(path)
-    except (ValueError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except ValueError as error:
         raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
     if len(names) == 1 and not holds_positions(names):
         raise no_positions(path, names)
