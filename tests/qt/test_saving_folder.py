@@ -60,6 +60,29 @@ def test_masks_are_saved_with_picks(viewer, tmp_path):
     assert read_picks(tmp_path / "all" / "ribosomes.ndjson").alignment_id == 17
 
 
+def test_several_masks_are_saved_without_picks_too(viewer, tmp_path):
+    viewer.layers.clear()
+    mask = np.zeros((9, 14, 21), dtype=np.int64)
+    mask[4, 6, 8] = 7
+    for name in ("vesicles", "membranes"):
+        viewer.add_labels(mask, name=name, scale=(13.48,) * 3, units="angstrom")
+    viewer.layers.save(str(tmp_path / "all"))  # whichever plugin is asked
+
+    for name in ("vesicles.zarr", "membranes.zarr"):
+        volume = open_volume(tmp_path / "all" / name)
+        np.testing.assert_array_equal(volume.read_planes(slice(0, 9)), mask)
+        assert volume.spacing_angstrom == (13.48,) * 3
+
+
+def test_masks_in_pixels_are_left_to_napari(viewer, tmp_path):
+    viewer.layers.clear()
+    for name in ("one", "two"):
+        viewer.add_labels(np.ones((4, 5, 6), int), name=name)
+    viewer.layers.save(str(tmp_path / "all"))
+
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"one.tif", "two.tif"}
+
+
 def test_all_layers_are_saved_or_none(viewer, tmp_path):
     viewer.add_labels(np.ones((4, 5, 6), int), name="turned", scale=(10,) * 3, units="angstrom", rotate=(0, 0, 30))
     with pytest.raises(SaveError, match="rotated or sheared"):
