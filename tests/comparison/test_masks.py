@@ -190,6 +190,13 @@ def test_masks_of_half_precision_are_read_and_infinite_numbers_refused():
         compare(mask(values), mask(values))
 
 
+def test_labels_that_are_too_large_to_compare_are_named():
+    ids = np.full((4, 5, 6), 2**40)
+
+    with pytest.raises(FormatError, match=r"the label 1,099,511,627,776; labels that can be compared go to 2,147,483,"):
+        compare(mask(ids), mask(ids))
+
+
 def test_files_that_place_their_first_voxels_differently_are_told(tmp_path):
     from napari_cryoet.comparison import open_annotation
     from napari_cryoet.provenance import ORIGIN_KEY

@@ -106,8 +106,13 @@ def _labels(values: NDArray[Any]) -> NDArray[Any]:
         raise FormatError(f"This mask holds {values.dtype} values, so it isn't a mask.")
     if values.size and values.dtype not in (np.uint8, np.uint16):
         smallest, largest = values.min().item(), values.max().item()  # float16 has no number as large as the limit
-        if not (smallest >= 0 and largest <= MAX_LABEL):  # NaN compares false
+        if not smallest >= 0 or (values.dtype.kind == "f" and not largest <= MAX_LABEL):  # NaN compares false
             raise FormatError("This mask holds negative or very large numbers, so it isn't a mask.")
         if values.dtype.kind == "f" and not (values == np.rint(values)).all():
             raise FormatError("This mask holds other values than whole numbers.")
+        if largest > MAX_LABEL:
+            raise FormatError(
+                f"This mask holds the label {largest:,}; labels that can be compared go to {MAX_LABEL:,}.",
+                hint="Number its objects anew.",
+            )
     return values if values.dtype.kind in "iu" else values.astype(np.int64)
