@@ -87,6 +87,14 @@ def test_remote_names_are_kept_to_one_line():
     assert report_text(compare(a, B, radius_angstrom=15)).startswith("A (ribo some [31m · AN-5)")
 
 
+def test_whatever_a_script_knows_of_its_picks_can_be_written(tmp_path):
+    known = Picks(np.zeros((1, 3)), 10.0, about={"file": tmp_path, "tags": {"a"}, "share": np.float64("nan")})
+    write_report(compare(known, known, radius_angstrom=15), tmp_path / "a.json")
+
+    about = json.loads((tmp_path / "a.json").read_text())["a"]["about"]
+    assert about == {"file": str(tmp_path), "tags": "{'a'}", "share": None}
+
+
 def test_a_report_is_written_whole_or_not_at_all_and_only_where_somebody_said(tmp_path, monkeypatch):
     path, found = tmp_path / "numbers.json", compare(A, B, radius_angstrom=15)
     write_report(found, path)

@@ -72,6 +72,15 @@ def test_tags_scores_regions_pixel_size_and_classes_are_read(tmp_path):
     assert read_table(path, Context(9.0)).points_zyx.tolist() == [[0, 0, 0], [0.5, 0.5, 0.5]]
 
 
+@pytest.mark.parametrize("content", [b"PK\x03\x04 a letter", b"\xff\xfea letter", b"\xd0\xcf\x11\xe0 a letter"])
+def test_a_letter_that_is_called_as_a_table_map_is_none(tmp_path, content):
+    path = table(tmp_path, x=[1], y=[1], z=[1], tomo=[3])
+    path.with_suffix(".doc").write_bytes(content)
+
+    found = read_table(path, NO_CONTEXT)
+    assert (found.about["tomogram_name"], found.about["tomogram_number"]) == (None, 3)
+
+
 def test_a_tomogram_is_chosen_by_number_or_by_the_table_maps_name(tmp_path):
     path = table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2], tomo=[1, 12])
 

@@ -37,8 +37,8 @@ def plain_report(comparison: Comparison) -> dict[str, Any]:
     """All numbers of a comparison and where both sides come from, as JSON holds it."""
     from napari_cryoet._version import __version__
 
-    report: dict[str, Any] = plain_data(comparison.plain())
-    return report | {"software": f"napari-cryoet {__version__}"}
+    report: dict[str, Any] = plain_data(comparison.plain()) | {"software": f"napari-cryoet {__version__}"}
+    return dict(json.loads(json.dumps(report, default=str)))  # what scripts know of their picks can be anything
 
 
 def write_report(comparison: Comparison, path: str | Path, *, overwrite: bool = False) -> None:

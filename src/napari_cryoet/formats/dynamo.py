@@ -320,7 +320,10 @@ def _table_map(path: Path) -> dict[int, str]:
     beside = path.with_suffix(".doc")
     if not beside.is_file():
         return {}
-    refuse_unreadable(beside)
+    try:
+        refuse_unreadable(beside)
+    except FormatError:  # somebody's letter that is called so
+        return {}
     lines = [line.split(None, 1) for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
     return {int(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdecimal()}
 
