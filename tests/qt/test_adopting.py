@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
-from napari.layers._layer_actions import _duplicate_layer
+from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection
 from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.adopting import adopt_layers_of
@@ -148,6 +148,18 @@ class TestWhatIsInserted:
 
         assert isinstance(copy._slicing_state.status, StreamStatus)
         assert copy._slicing_state.status is not image._slicing_state.status
+
+    @pytest.mark.parametrize("level", [1, 2])
+    def test_is_what_it_says_also_if_it_is_a_coarse_level_by_itself(self, viewer, tomogram, level):
+        viewer.layers.selection = set(add(viewer, tomogram))
+        _extract_multiscale_level_from_selection(viewer.layers, level)
+        coarse = viewer.layers[1]
+        plane = 1
+
+        viewer.dims.set_point(0, coarse.data_to_world((plane, 0, 0))[0])
+
+        assert np.array_equal(coarse._slice.image.raw, tomogram.data[level][plane].compute())
+        assert coarse.extent.data[1].tolist() == [size - 1 for size in tomogram.data[level].shape]
 
     def test_is_seen_to_once_however_often_it_is_inserted(self, viewer, tomogram, oriented):
         image, points, _ = add(viewer, tomogram, *oriented)

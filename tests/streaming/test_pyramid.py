@@ -277,6 +277,9 @@ def test_the_pyramid_behind_its_levels_is_found_again(tmp_path):
     pyramid = open_pyramid(tmp_path / "a.zarr")
     assert pyramid_of(pyramid.levels) is pyramid
     assert pyramid_of(pyramid.levels[0]) is pyramid
+    assert pyramid_of(pyramid.levels[:1]) is pyramid
+    assert pyramid_of(pyramid.levels[1]) is None
+    assert pyramid_of([pyramid.levels[0], pyramid.levels[0][::2, ::2, ::2]]) is None
     assert pyramid_of(pyramid.levels[0] + 1) is None
     assert pyramid_of(np.zeros((2, 2))) is None
     assert pyramid_of([]) is None

@@ -372,18 +372,25 @@ class Pyramid:
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:
-    """The pyramid behind some of its own ``levels`` (a list of dask arrays, or one of them), or None."""
-    first = levels[0] if not hasattr(levels, "dask") and len(levels) else levels
-    return _by_array_name.get(getattr(first, "name", ""))
+    """The pyramid behind its own ``levels``, from the finest on, or behind the finest alone; else None."""
+    is_alone = hasattr(levels, "dask") or not len(levels)
+    pyramid, level = _behind(levels if is_alone else levels[0])
+    if level != 0 or not (is_alone or all(_behind(each) == (pyramid, at) for at, each in enumerate(levels))):
+        return None  # a coarse level by itself is an image of its own, with larger voxels
+    return pyramid
 
 
 def unpadded_shape(array: Any) -> tuple[int, ...]:
     """The shape of an array; of a pyramid's own level, without what was added to make the levels' ratios exact."""
-    pyramid = pyramid_of(array) if hasattr(array, "dask") else None
-    names = [level.name for level in pyramid.levels] if pyramid is not None else []
-    if pyramid is None or array.name not in names:
-        return tuple(int(size) for size in array.shape)
-    return tuple(pyramid.shapes[names.index(array.name)])
+    pyramid, level = _behind(array) if hasattr(array, "dask") else (None, -1)
+    return tuple(int(size) for size in array.shape) if pyramid is None else pyramid.shapes[level]
+
+
+def _behind(array: Any) -> tuple[Pyramid | None, int]:
+    """The pyramid and the level that an array is, or None."""
+    name = getattr(array, "name", "")
+    pyramid = _by_array_name.get(name)
+    return pyramid, -1 if pyramid is None else int(name.rpartition("-")[2])
 
 
 def _block_of(key: Hashable) -> BlockIndex:
