@@ -9,15 +9,17 @@ from contextlib import nullcontext
 import mrcfile
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_settings
 
 from napari_cryoet._qt import plain_slicing, progressive
+from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.first_view import first_view
-from napari_cryoet._qt.progressive import StreamStatus, attach, make_layer
+from napari_cryoet._qt.progressive import StreamStatus, attach, display_of, make_layer, stream_of
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
@@ -400,6 +402,50 @@ def test_a_removed_layer_fetches_nothing_and_goes_on_when_it_comes_back(qtbot, v
     wait_exact(qtbot, status, layer, values[2])
 
 
+def test_a_layer_that_moves_to_another_viewer_goes_on_there(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values), metadata={METADATA_KEY: {}})
+    wait_exact(qtbot, status, layer, values[22])
+    other = ViewerModel()
+    adopt_layers_of(other)
+    viewer.layers.remove(layer)
+    other.add_layer(layer)
+    other.dims.set_current_step(0, 3)
+    wait_exact(qtbot, status, layer, values[3])
+    assert status.view == id(other.layers)
+    other.layers.remove(layer)
+    assert status.state.is_stopped
+
+
+def test_a_layer_in_two_viewers_goes_on_when_it_leaves_one(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values), metadata={METADATA_KEY: {}})
+    other = ViewerModel()
+    adopt_layers_of(other)
+    other.add_layer(layer)
+    viewer.layers.remove(layer)
+    other.dims.set_current_step(0, 3)
+    wait_exact(qtbot, status, layer, values[3])
+
+
+def test_a_layer_of_which_the_plane_shows_nothing_lacks_nothing(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values), visible=False)
+    viewer.add_points([[60, 0, 0]], scale=layer.scale, units="angstrom", ndim=3)  # whose plane can be gone to
+    viewer.dims.set_current_step(0, 50)
+    layer.visible = True
+    assert layer._slice.empty
+    assert status.state.is_exact
+    served.gate.clear()
+    viewer.dims.set_current_step(0, 5)
+    assert not status.state.is_exact
+    viewer.dims.set_current_step(0, 50)
+    assert status.state.is_exact
+    served.gate.set()
+    viewer.dims.set_current_step(0, 5)
+    wait_exact(qtbot, status, layer, values[5])
+
+
 def test_a_layer_that_was_stopped_by_hand_is_still_stopped_when_it_comes_back(qtbot, viewer, served, tmp_path):
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -453,6 +499,25 @@ def test_other_data_given_to_the_layer_are_drawn(qtbot, viewer, served, tmp_path
     layer.data = others
     layer.refresh()
     assert (layer._slice.image.raw == 2).all()
+
+
+def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back(qtbot, viewer, served, tmp_path):
+    values = noise()
+    pyramid = stream(served, tmp_path, values)
+    served.gate.clear()
+    layer, status = add(viewer, pyramid)
+    layer.data = [np.full((48 // f, 72 // f, 60 // f), 2, "f4") for f in (1, 2, 4)]
+    assert (stream_of(layer), display_of(layer)) == (None, None)
+    assert status.state.is_stopped
+    viewer.layers.remove(layer)
+    viewer.layers.append(layer)
+    viewer.dims.set_current_step(0, 4)
+    assert status.state.is_stopped
+    layer.data = pyramid.levels
+    assert stream_of(layer) is status
+    served.gate.set()
+    viewer.dims.set_current_step(0, 5)
+    wait_exact(qtbot, status, layer, values[5])
 
 
 def test_the_layer_keeps_its_class_and_name(qtbot, viewer, served, tmp_path):

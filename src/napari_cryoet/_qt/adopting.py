@@ -24,7 +24,7 @@ from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
-from napari_cryoet._qt.progressive import attach, stream_of
+from napari_cryoet._qt.progressive import attach, follow
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -70,7 +70,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
-    if pyramid is not None and stream_of(layer) is None:
+    if not follow(layer, viewer) and pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:

@@ -23,7 +23,7 @@ _REQUEST_FIELDS = frozenset(
     {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
     | {"corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"}
 )
-_RESPONSE_FIELDS = frozenset({"image", "tile_to_data", "slice_input"})
+_RESPONSE_FIELDS = frozenset({"image", "tile_to_data", "slice_input", "empty"})
 _SLICE_FIELDS = frozenset({"point", "margin_left", "margin_right"})
 _POINT_REQUEST_FIELDS = frozenset({"data", "data_slice", "slice_input"})
 _ARROW_RESPONSE_FIELDS = frozenset({"indices", "alphas"})

@@ -8,6 +8,7 @@ seam, the layer is left as it is, and napari is told to slice on its own thread,
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
@@ -22,6 +23,7 @@ from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
+from napari_cryoet._qt.presence import Presence
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_state import Speed, StreamState
@@ -62,7 +64,8 @@ class StreamStatus(QObject):
         self._speed = Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
         self._is_redrawing = False
-        self._view: int | None = None
+        self._presence = Presence(layer, display)
+        self._is_beside = False
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.timeout.connect(self._on_time)
@@ -79,6 +82,10 @@ class StreamStatus(QObject):
         if self._display is None:
             return StreamState(is_progressive=False)
         state = self._display.state
+        if self._is_beside:  # nothing of it is seen
+            state = dataclasses.replace(
+                state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None
+            )
         return StreamState(
             is_progressive=True,
             is_exact=state.is_exact,
@@ -120,25 +127,13 @@ class StreamStatus(QObject):
             self._display.close()
 
     def follow(self, viewer: ViewerModel) -> None:
-        """Pause while the layer is not in the viewer, and be drawn again together with what else is in there."""
-        self._view = id(viewer)
-        if self._display is None:
-            return
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-        viewer.layers.events.inserted.connect(self._on_layer_inserted)
-
-    def _on_layer_removed(self, event: Any) -> None:
-        if event.value is self._layer() and self._display is not None:
-            self._display.pause()
-
-    def _on_layer_inserted(self, event: Any) -> None:
-        if event.value is self._layer() and self._display is not None:
-            self._display.resume()
+        """Pause while the layer is in no viewer that was named, and be drawn again together with what else is there."""
+        self._presence.follow(viewer)
 
     @property
     def view(self) -> int | None:
         """In which viewer it is painted, where one is known; see `Redrawn`."""
-        return self._view
+        return self._presence.view
 
     @property
     def shows_nothing(self) -> bool:
@@ -174,8 +169,9 @@ class StreamStatus(QObject):
             self._display.right_of_way.take()
             QTimer.singleShot(_PAINTED_AFTER_MS, self._display.right_of_way.give_back)
 
-    def end_slice(self) -> None:
-        """Note that napari shows what it began to slice."""
+    def end_slice(self, *, is_beside: bool = False) -> None:
+        """Note that napari shows what it began to slice, which is nothing where that is beside the layer."""
+        self._is_beside = is_beside
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
@@ -300,16 +296,24 @@ def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None =
         display.foresee(*view)
 
 
+def follow(layer: Layer, viewer: ViewerModel) -> bool:
+    """Let a layer that was made to stream do so in a viewer that it came into, too; False where it wasn't made to."""
+    state = napari_internals.slicing_state_of(layer)
+    if isinstance(state, _Streaming):
+        state.status.follow(viewer)
+    return isinstance(state, _Streaming)
+
+
 def stream_of(layer: Layer) -> StreamStatus | None:
-    """How the picture of a layer is coming along; None where it doesn't stream."""
-    status = getattr(napari_internals.slicing_state_of(layer), "status", None)
-    return status if isinstance(status, StreamStatus) else None
+    """How the picture of a layer is coming along; None where it doesn't stream, or has been given other data."""
+    state = napari_internals.slicing_state_of(layer)
+    return state.status if isinstance(state, _Streaming) and state.has_its_data else None
 
 
 def display_of(layer: Layer) -> Display | None:
-    """What a layer's picture is made from; None where it doesn't stream."""
-    display: Display | None = getattr(napari_internals.slicing_state_of(layer), "display", None)
-    return display
+    """What a layer's picture is made from; None where it doesn't stream, or has been given other data."""
+    state = napari_internals.slicing_state_of(layer)
+    return state.display if isinstance(state, _Streaming) and state.has_its_data else None
 
 
 class _NoSeamError(Exception):
@@ -348,22 +352,32 @@ class _Streaming(napari_internals.ChangedSlicing):
 
     display: Display
     status: StreamStatus  # kept alive
+    _is_let_go = False
+    _is_beside = False
+
+    @property
+    def has_its_data(self) -> bool:
+        """Whether nobody has given the layer other data."""
+        return pyramid_of(self.layer.data) is self.display.pyramid
 
     def begin_slice(self) -> None:
         self.status.begin_slice()
 
     def end_slice(self) -> None:
-        self.status.end_slice()
+        self.status.end_slice(is_beside=self._is_beside)
 
     def changed_request(self, request: Any) -> Any:
-        return streamed_request(request, self.display) if self._has_its_data() else request
+        has_left, self._is_let_go = self._is_let_go, not self.has_its_data
+        if self._is_let_go:
+            self.display.pause()
+            return request
+        if has_left:
+            self.display.resume()
+        return streamed_request(request, self.display)
 
     def changed_response(self, response: Any) -> Any:
-        return placed_response(response, self.display) if self._has_its_data() else response
-
-    def _has_its_data(self) -> bool:
-        """Whether nobody has given the layer other data."""
-        return pyramid_of(self.layer.data) is self.display.pyramid
+        self._is_beside = bool(response.empty)
+        return placed_response(response, self.display) if self.has_its_data else response
 
 
 def _placeholder(layer: Image | Labels, pyramid: Pyramid) -> float:
