@@ -16,6 +16,7 @@ from napari_cryoet import add_layers
 from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
+from napari_cryoet._qt.progressive import stream_of
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_picks, load_tomogram
 from napari_cryoet.packs.portal_zarr import write_pyramid
@@ -488,6 +489,25 @@ class TestLayersInStep:
         (shown,) = [np.asarray(by_name(changed_views, "XZ").model.layers["mask"]._slice.image.raw)]
         assert np.argwhere(shown).tolist() == [[3, 5]]
 
+    def test_other_data_of_a_layer_follow(self, qtbot, changed_views, main, planted):
+        main.layers["volume"].data = planted + 1
+        main.layers["mask"].data = np.full_like(main.layers["mask"].data, 3)
+        for name, value in (("volume", 1), ("mask", 3)):
+
+            def is_shown_in_both(name=name, value=value):
+                return [copy._slice.image.raw.min() for copy in copies(changed_views, name)] == [value, value]
+
+            qtbot.waitUntil(is_shown_in_both)
+        for view in changed_views.views:
+            assert [layer.name for layer in view.model.layers] == ["volume", "mask", "picks"]
+
+    def test_data_that_would_hold_up_the_window_are_shown_no_more_and_named(self, qtbot, changed_views, main, planted):
+        import dask.array as da
+
+        main.layers["volume"].data = da.from_array(planted)
+        qtbot.waitUntil(lambda: "volume is read from its file" in changed_views.place.toolTip())
+        assert all("volume" not in view.model.layers for view in changed_views.views)
+
     def test_layers_come_go_and_change_places(self, qtbot, changed_views, main):
         main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
         assert all("more" in view.model.layers for view in changed_views.views)
@@ -545,12 +565,16 @@ class TestLayersInStep:
 
 class TestStreaming:
     @pytest.fixture
-    def streamed(self, qtbot, emptied, main, tmp_path):
+    def served(self, tmp_path):
         volume = np.random.default_rng(0).normal(size=(40, 70, 90)).astype("f4")
         write_pyramid(tmp_path / "v.zarr", volume, 10.0)
         with StreamServer(tmp_path) as server:
-            (layer,) = add_layers(main, [load_tomogram(f"{server.url}/v.zarr", spacing_angstrom=10.0)])
-            yield SimpleNamespace(volume=volume, server=server, layer=layer, views=emptied)
+            yield SimpleNamespace(volume=volume, server=server, load=lambda: load_tomogram(f"{server.url}/v.zarr"))
+
+    @pytest.fixture
+    def streamed(self, emptied, main, served):
+        (layer,) = add_layers(main, [served.load()])
+        return SimpleNamespace(volume=served.volume, server=served.server, layer=layer, views=emptied)
 
     def test_every_plane_ends_exact_and_no_byte_is_fetched_twice(self, qtbot, streamed):
         views = streamed.views
@@ -576,6 +600,46 @@ class TestStreaming:
         assert {id(display._fetcher) for display in displays} == {id(shared_fetcher())}
         further = sum(display.largest_view_bytes for display in displays[1:])
         assert further <= displays[0].largest_view_bytes
+
+    def test_a_plane_says_how_far_its_picture_is_until_it_is_exact(self, qtbot, emptied, main, served):
+        spec = served.load()
+        served.server.gate.clear()
+        add_layers(main, [spec])
+        qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å · sharpening…") for view in emptied.views))
+        served.server.gate.set()
+        qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
+        assert all(view.mirrors[0].state.is_exact for view in emptied.views)
+
+    def test_a_plane_that_costs_too_much_says_that_it_is_coarser(self, qtbot, streamed):
+        xz = by_name(streamed.views, "XZ")
+        xz.mirrors[0].display.largest_view_bytes = 0
+        qtbot.waitUntil(lambda: xz.label.text().endswith(" · coarser level"))
+
+    def test_planes_stop_and_go_on_with_their_layer(self, qtbot, streamed):
+        main, streams = stream_of(streamed.layer), [view.mirrors[0].stream for view in streamed.views.views]
+        main.stop()
+        assert all(stream.state.is_stopped for stream in streams)
+        main.retry()
+        assert not any(stream.state.is_stopped for stream in streams)
+
+    def test_what_failed_in_a_plane_is_said_there_and_can_be_asked_for_again(
+        self, qtbot, emptied, main, served, monkeypatch
+    ):
+        monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+        spec = served.load()
+        served.server.statuses["v.zarr/0/"] = 503
+        add_layers(main, [spec])
+        qtbot.waitUntil(lambda: all("503" in view.label.text() for view in emptied.views))
+        assert emptied.retry.isVisible()
+        served.server.statuses.clear()
+        emptied.retry.click()
+        qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
+        qtbot.waitUntil(lambda: not emptied.retry.isVisible())
+
+    def test_the_level_chosen_for_three_dimensions_holds_for_no_plane(self, qtbot, streamed):
+        streamed.layer.locked_data_level = 1
+        streamed.views.views[0]._renew(streamed.views.views[0].mirrors[0])
+        assert streamed.views.views[0].mirrors[0].copy.locked_data_level is None
 
     def test_nothing_is_fetched_for_planes_that_nobody_sees(self, qtbot, streamed):
         streamed.views.hide()

@@ -1,4 +1,4 @@
-"""Foresees what of a layer a viewer will show once the layer is in it: napari takes a while to add one."""
+"""What of a layer a viewer will show first, which is foreseen since napari takes a while to add one, and until then."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None
     box = tuple((0, size) if axis in displayed else (point[axis], point[axis] + 1) for axis, size in enumerate(shape))
     is_inside = all(0 <= start < stop <= size for (start, stop), size in zip(box, shape, strict=True))
     return (0, box) if is_inside else None
+
+
+def placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
+    """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
+    limits = getattr(layer, "contrast_limits", None)
+    if limits is None or pyramid.is_labels:
+        return float(pyramid.fill_value)
+    middle = (limits[0] + limits[1]) / 2
+    return float(middle) if pyramid.dtype.kind == "f" else float(round(middle))

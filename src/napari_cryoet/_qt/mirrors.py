@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.discs import show_as_discs_like, show_slab, slab_of
-from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer
+from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
+from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.policy import shared_policy
@@ -39,8 +40,9 @@ _SILENT: Final[dict[type[Layer], tuple[str, ...]]] = {
     Points: ("size", "shown"),
     Vectors: ("data", "edge_width", "edge_color"),
 }
-#: Nothing is cut off or added in a copy; and napari doesn't take every default of a table's column back.
-_OF_NO_COPY: Final = frozenset({"experimental_clipping_planes", "feature_defaults"})
+#: Nothing is cut off or added in a copy, nor is it held at the level that was chosen for three dimensions; and napari
+#: doesn't take every default of a table's column back.
+_OF_NO_COPY: Final = frozenset({"experimental_clipping_planes", "feature_defaults", "locked_data_level"})
 #: What changes with the number of points or vectors, and is only right when all of it is set.
 _OF_EACH: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
@@ -72,6 +74,9 @@ class Mirror(QObject):
         Where the copy is; the caller inserts it.
     """
 
+    replaced = Signal()  # the layer has other data: whoever shows the copy makes another one
+    told = Signal()  # ask `state`
+
     def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
@@ -84,12 +89,17 @@ class Mirror(QObject):
         self._changed: set[str] = set()
         self._seen = self._silent()
         self._later = single_shot(self, 0, self._catch_up)
-        self._connections = list(self._connect())
+        self._connections = [*self._connect(), *self._obey(stream_of(layer))]
 
     @property
     def display(self) -> Display | None:
         """What the copy's picture is made from, where it streams."""
         return display_of(self.copy)
+
+    @property
+    def state(self) -> StreamState | None:
+        """How far the copy's picture is; None where it isn't seen or doesn't stream."""
+        return self.stream.state if self.stream is not None and self.copy.visible else None
 
     def update_budget(self) -> None:
         """Let both further planes together take no more than one of the main viewer; coarse where bytes are saved."""
@@ -113,12 +123,26 @@ class Mirror(QObject):
         if self.stream is not None:
             self.stream.close()
 
+    def _obey(self, stream: StreamStatus | None) -> Any:
+        """Stop and go on together with the layer, and tell how far the copy is."""
+        if stream is None or self.stream is None:
+            return
+        if stream.state.is_stopped:
+            self.stream.stop()
+        self.stream.changed.connect(self.told)
+        for signal, slot in ((stream.stopped, self.stream.stop), (stream.retried, self.stream.retry)):
+            signal.connect(slot)
+            yield signal, slot
+
     def _connect(self) -> Any:
         """Every event that changes what is seen, with what then has to be set."""
         events = self.layer.events
         named = [(getattr(events, name), name) for name in self._attributes if hasattr(events, name)]
         # napari tells of some changes under the name of another
         named += [(getattr(events, name), "") for name in ("paint", "labels_update") if hasattr(events, name)]
+        if isinstance(self.layer, Image | Labels):
+            events.data.connect(self._on_data)
+            yield events.data, self._on_data
         if isinstance(self.layer, Points):
             named.append((self.layer.selected_data.events.items_changed, "selected_data"))
         if isinstance(self.layer, Points | Vectors):
@@ -131,6 +155,10 @@ class Mirror(QObject):
 
             emitter.connect(slot)
             yield emitter, slot
+
+    def _on_data(self, _event: Any = None) -> None:
+        self._changed.add("data")
+        self._later.start()
 
     def _silent(self) -> dict[str, Any]:
         """What changes without a word, except that the layer is sliced again: each change is another array."""
@@ -151,6 +179,9 @@ class Mirror(QObject):
     def _catch_up(self) -> None:
         """Set whatever changed, once for all changes of a moment."""
         changed, self._changed = self._changed, set()
+        if "data" in changed and "data" not in self._attributes:
+            self.replaced.emit()
+            return
         for name in self._attributes:
             if name in changed:
                 _set(self.copy, name, getattr(self.layer, name))

@@ -84,6 +84,10 @@ class OrthoViews(Dock):
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all of both planes")
         self.fit.clicked.connect(self._on_fit)
+        self.retry = QPushButton("Go on")
+        self.retry.setToolTip("Ask again for what failed or was stopped in these planes")
+        self.retry.clicked.connect(self._on_retry)
+        self.retry.hide()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         for view in self.views:
             self.splitter.addWidget(view)
@@ -101,6 +105,7 @@ class OrthoViews(Dock):
         self._go_on_soon = single_shot(self, 0, self._go_on)
         for view in self.views:
             view.canvas_lost.connect(self._go_on_soon.start)
+            view.told.connect(self._tell_later.start)
         self._go_on_soon.start()
 
     def sizeHint(self) -> QSize:
@@ -241,8 +246,13 @@ class OrthoViews(Dock):
         for view in self.views:
             view.fit()
 
+    def _on_retry(self) -> None:
+        for view in self.views:
+            view.retry()
+
     def _tell(self) -> None:
         """Say where the cursor is, and what isn't shown."""
+        self.retry.setVisible(any(view.can_go_on for view in self.views))
         left_out = self.views[0].left_out()
         place = self._place() if len(left_out) < len(self._viewer.layers) else _NOTHING_YET
         missing = f"{count_text(len(left_out), 'layer')} not shown here" if left_out else ""
@@ -262,6 +272,7 @@ class OrthoViews(Dock):
     def _lay_out(self) -> None:
         top = QHBoxLayout()
         top.addWidget(self.place, 1)
+        top.addWidget(self.retry)
         top.addWidget(self.link)
         top.addWidget(self.fit)
         column = QVBoxLayout(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,10 @@ from napari_cryoet._qt.plane_controls import PlaneControls
 from napari_cryoet._qt.planes import AXIS_NAMES, Plane, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
 from napari_cryoet._qt.sliders import move_sliders
+from napari_cryoet._qt.stream_state import StreamState
+from napari_cryoet._qt.stream_words import SETTLE_MS, can_go_on, words_of
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.wording import joined
 
 _FILLED: Final = 0.96
 _DRAG_MS: Final = 200  # a dock that is dragged may be in several windows before it comes to rest
@@ -36,6 +40,7 @@ class PlaneView(QWidget):
 
     camera_moved = Signal()  # by the person, not by `look_at`
     fit_requested = Signal()
+    told = Signal()  # the label says how far the picture is now: ask `can_go_on`
     canvas_lost = Signal()  # it came into another window: `go_on` makes all of it again
 
     def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor, *, parent: QWidget | None = None) -> None:
@@ -64,6 +69,7 @@ class PlaneView(QWidget):
         self._column.addWidget(self.label)
         self._column.addStretch(1)  # until there is a canvas
         self._fit_again = single_shot(self, 0, self._on_resized)
+        self._tell_soon = single_shot(self, SETTLE_MS, self._tell)
         self._begin_again = single_shot(self, _DRAG_MS, self._end_lost_canvas)
         main.layers.events.inserted.connect(self._on_inserted)
         main.layers.events.removed.connect(self._on_removed)
@@ -221,6 +227,7 @@ class PlaneView(QWidget):
         main.events.theme.disconnect(self._take_on_theme)
         self._cursor.turns.withdraw(self._move_there)
         self._fit_again.stop()
+        self._tell_soon.stop()
         self._begin_again.stop()
         self._cursor.moved.disconnect(self._follow_soon)
         self._close_canvas()
@@ -241,6 +248,8 @@ class PlaneView(QWidget):
         if why_not_mirrored(layer):
             return
         mirror = Mirror(layer, self.model, self)
+        mirror.replaced.connect(partial(self._renew, mirror))
+        mirror.told.connect(self._on_state)
         self.mirrors.append(mirror)
         self.model.layers.append(mirror.copy)
         if not self._is_active:
@@ -258,12 +267,23 @@ class PlaneView(QWidget):
         self._follow_soon()
 
     def _on_removed(self, event: Any) -> None:
-        self._make_current()
         for mirror in [each for each in self.mirrors if each.layer is event.value]:
-            self.mirrors.remove(mirror)
-            mirror.close()
-            self.model.layers.remove(mirror.copy)
-            mirror.deleteLater()
+            self._let_go(mirror)
+
+    def _renew(self, mirror: Mirror) -> None:
+        """Show what a layer has been given instead of what it had, if that can be shown."""
+        self._let_go(mirror)
+        self._mirror(mirror.layer)
+        if self._is_fitted:
+            self.fit()
+        self._follow_soon()
+
+    def _let_go(self, mirror: Mirror) -> None:
+        self._make_current()
+        self.mirrors.remove(mirror)
+        mirror.close()
+        self.model.layers.remove(mirror.copy)
+        mirror.deleteLater()
 
     def _put_in_order(self, _event: Any = None) -> None:
         copies = {id(mirror.layer): mirror.copy for mirror in self.mirrors}
@@ -298,10 +318,35 @@ class PlaneView(QWidget):
         move_sliders(self.model.dims, {axis: position[axis] for axis in moves})
         if self._crosshair is not None:
             self._crosshair.position = position
-        place = f"{AXIS_NAMES[self.plane.across]} {position[across]:,.0f} {unit_of(self.model)}"
-        self.label.setText(f"{self.plane.name} · {place}".rstrip())
         for mirror in self.mirrors:
             mirror.update_budget()
+        self._tell()
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether something of the plane failed or was stopped."""
+        return can_go_on(self._states())
+
+    def retry(self) -> None:
+        """Ask again for what failed or was stopped."""
+        for mirror in self.mirrors:
+            if mirror.stream is not None:
+                mirror.stream.retry()
+
+    def _states(self) -> list[StreamState]:
+        return [state for mirror in self.mirrors if (state := mirror.state) is not None]
+
+    def _on_state(self) -> None:
+        if not self._tell_soon.isActive():
+            self._tell_soon.start()
+
+    def _tell(self) -> None:
+        """Say which plane it is, and how far its picture is while it isn't exact."""
+        position = self._cursor.position
+        if len(position) >= 3:
+            place = f"{AXIS_NAMES[self.plane.across]} {position[self.plane.across]:,.0f} {unit_of(self.model)}"
+            self.label.setText(joined(self.plane.name, place.rstrip(), words_of(self._states())))
+        self.told.emit()
 
     def _take_on_slab(self, _event: Any = None) -> None:
         """As thick a slab across this plane as the main viewer shows across its own."""

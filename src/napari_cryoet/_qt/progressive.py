@@ -20,7 +20,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.arrows import Vectors
-from napari_cryoet._qt.first_view import first_view
+from napari_cryoet._qt.first_view import first_view, placeholder_of
 from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.presence import Presence
@@ -55,6 +55,8 @@ class StreamStatus(QObject):
     """
 
     changed = Signal(object)  # StreamState
+    stopped = Signal()  # by `stop`
+    retried = Signal()
     _woken = Signal()
 
     def __init__(self, layer: Image | Labels, display: Display | None) -> None:
@@ -108,11 +110,13 @@ class StreamStatus(QObject):
         """Ask for nothing any more until `retry`; the layer shows what is in memory."""
         if self._display is not None:
             self._display.stop()
+        self.stopped.emit()
 
     def retry(self) -> None:
         """Ask again for what failed or was stopped."""
         if self._display is not None:
             self._display.retry()
+        self.retried.emit()
 
     def load_in_full(self) -> None:
         """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
@@ -241,7 +245,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         display.close()
         status = StreamStatus(layer, None)
     else:
-        display.placeholder = _placeholder(layer, display.pyramid)
+        display.placeholder = placeholder_of(layer, display.pyramid)
         status = state.status = StreamStatus(layer, display)
         napari_internals.slice_by(layer, state)
         _foresee(display, viewer, layer)
@@ -378,15 +382,6 @@ class _Streaming(napari_internals.ChangedSlicing):
     def changed_response(self, response: Any) -> Any:
         self._is_beside = bool(response.empty)
         return placed_response(response, self.display) if self.has_its_data else response
-
-
-def _placeholder(layer: Image | Labels, pyramid: Pyramid) -> float:
-    """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
-    limits = getattr(layer, "contrast_limits", None)
-    if limits is None or pyramid.is_labels:
-        return float(pyramid.fill_value)
-    middle = (limits[0] + limits[1]) / 2
-    return float(middle) if pyramid.dtype.kind == "f" else float(round(middle))
 
 
 def _weak_call(owner: QObject, method: str) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
+from napari_cryoet._qt.stream_words import SETTLE_MS, is_coming
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
@@ -21,7 +22,6 @@ from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
 LOAD_FULL_DETAIL = "Load full detail"
-SETTLE_MS = 100  # states change with every block
 
 _WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reached"}
 
@@ -90,7 +90,7 @@ class StreamWatch(QObject):
             self._strip.set_status(joined(names, "stopped"), can_retry=True)
         elif not all(state.is_progressive for state in states):
             self._strip.set_status(joined(names, "loads plane by plane"))
-        elif any(_is_coming(state) for state in states):
+        elif any(is_coming(state) for state in states):
             read = size_text(sum(state.bytes_read for state in states))
             self._strip.set_status(joined(f"{names} · sharpening… {read}", speed), can_stop=True)
         elif self._detail.is_held_coarse and any(state.is_limited for state in states):
@@ -140,8 +140,3 @@ def _as_of_text(states: list[StreamState]) -> str:
     """From when pixels are whose server can't be reached, the oldest; nothing where all can."""
     dates = [state.as_of for state in states if state.as_of is not None]
     return f"offline, as of {date_text(min(dates))}" if dates else ""
-
-
-def _is_coming(state: StreamState) -> bool:
-    """Whether the picture will still get better."""
-    return not state.is_exact and (state.missing_blocks > 0 or not state.is_limited)
