@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QToolButton, QWidget
 
+from napari_cryoet._qt.ending import close_window_at_end_of
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.timers import single_shot
 
@@ -71,6 +72,7 @@ class Dock(QWidget):
         holder = self.parent()
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_seen)
+            close_window_at_end_of(self)
             self.take_out()
         elif holder is None:
             self.put_away()
