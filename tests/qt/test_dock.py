@@ -119,6 +119,20 @@ def test_docks_are_tabs_beside_each_other(viewer, choose, qtbot):
     qtbot.waitUntil(lambda: third.height() > 500)
 
 
+def test_a_window_without_room_for_one_more_dock_below_the_others_does_not_grow(viewer, choose, qtbot):
+    window = viewer.window._qt_window
+    portal, _views = choose("CryoET Data Portal"), choose("Orthogonal views")
+    before = window.height()
+
+    review = choose("Review picks")
+    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(holder_of(portal)) == [holder_of(review)])
+    qtbot.waitUntil(lambda: review.minimumHeight() == 0 and is_in_front(review))
+    qtbot.wait(100)
+
+    assert window.height() == before
+    assert review.height() >= review.minimumSizeHint().height()
+
+
 def test_the_menu_brings_a_dock_forward_that_is_behind_a_tab_and_hides_what_is_in_front(choose, qtbot):
     review = choose("Review picks")
     choose("Compare annotations")

@@ -40,6 +40,7 @@ class Dock(QWidget):
         self._is_behind = False  # another tab is in front
         self._arrive_soon = single_shot(self, 0, self._arrive)  # once napari has placed it
         self._come_forward_soon = single_shot(self, 0, self._come_forward)
+        self._need_room_soon = single_shot(self, 0, self._need_room)
 
     def take_keys(self) -> None:
         """Let keys go to where one begins: the first control."""
@@ -73,6 +74,8 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_seen)
             close_window_at_end_of(self)
+            self.setMinimumHeight(1)  # until it is a tab: below other docks there may be no room, and the window grows
+            self._need_room_soon.start()
             self.take_out()
         elif holder is None:
             self.put_away()
@@ -132,6 +135,13 @@ class Dock(QWidget):
             self.lie_in(window, holder)
         if not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
             self.take_keys()
+
+    def _need_room(self) -> None:
+        """Find its place, and need the height there that its controls need."""
+        window = self.window()
+        if window is not None and window.isActiveWindow():
+            self._arrive()
+        self.setMinimumHeight(0)  # as much as the hint says
 
     def _come_forward(self) -> None:
         holder = self.parent()
