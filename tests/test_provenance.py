@@ -3,7 +3,7 @@ import math
 
 from napari_cryoet import provenance
 from napari_cryoet.vocabulary import ShapeType
-from samples import make_annotation, make_file, make_tomogram
+from samples import make_annotation, make_file, make_run, make_tomogram
 
 URL = "https://files.example.invalid/a.zarr"
 
@@ -51,6 +51,16 @@ def test_a_citation_names_people_data_papers_and_licence():
         "https://cryoetdataportal.czscience.com/runs/506",
         "Licence: CC0-1.0",
     ]
+
+
+def test_what_the_demo_makes_up_has_no_page_on_the_portal_where_its_ids_are_those_of_others():
+    run = make_run(s3_prefix="s3://napari-cryoet-demo/90001/DEMO_001/")
+    about = provenance.of_tomogram(make_tomogram(run=run), URL)
+    text = provenance.citation(about)
+
+    assert about["portal_url"] is None
+    assert "DS-10000" in text
+    assert "ortal" not in text
 
 
 def test_a_bare_file_has_nobody_to_cite():

@@ -188,7 +188,8 @@ def citation(about: Mapping[str, Any]) -> str:
     """Whom to cite for a layer, and where its data is, in a few lines of plain text; empty for a bare file."""
     authors = ", ".join(about.get("authors") or ())
     title = about.get("dataset_title") or about.get("deposition_title")
-    dataset = f"CryoET Data Portal, DS-{about['dataset_id']}" if about.get("dataset_id") else ""
+    where = "CryoET Data Portal, " if about.get("portal_url") else ""  # the demo is on no portal
+    dataset = f"{where}DS-{about['dataset_id']}" if about.get("dataset_id") else ""
     lines = (
         ". ".join(part for part in (authors, title, dataset) if part),
         "  ".join(f"https://doi.org/{doi}" for doi in about.get("dois") or ()),
@@ -242,7 +243,7 @@ def _portal_url(run: Run | None, deposition: DepositionTitle | None) -> str | No
     from napari_cryoet.portal.catalogue import portal_url
 
     if run is not None:
-        return portal_url("run", run.id)
+        return None if run.is_of_demo else portal_url("run", run.id)
     return portal_url("deposition", deposition.id) if deposition is not None else None
 
 

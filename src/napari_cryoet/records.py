@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from napari_cryoet.vocabulary import (
     AlignmentMethod,
@@ -28,6 +29,9 @@ from napari_cryoet.vocabulary import (
     SampleType,
     ShapeType,
 )
+
+#: Below this lies what the demo makes up, wherever it is opened or served from.
+DEMO_S3_PREFIX: Final = "s3://napari-cryoet-demo/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,11 @@ class Run:
     s3_prefix: str
     https_prefix: str
     dataset: Dataset | None = None
+
+    @property
+    def is_of_demo(self) -> bool:
+        """Whether it is made up, and has no page on the portal; a real run may have the same id."""
+        return self.s3_prefix.startswith(DEMO_S3_PREFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
