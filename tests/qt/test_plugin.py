@@ -168,15 +168,30 @@ class TestWaiting:
         assert answers == [thread]
 
 
-def test_citations_of_the_selected_layers_are_copied(viewer, demo_pack):
+def test_citations_of_the_selected_layers_are_copied_and_that_is_said(viewer, demo_pack, monkeypatch):
     viewer.open(str(demo_pack), plugin="napari-cryoet")
-    viewer.layers.selection.active = viewer.layers[0]
+    viewer.layers.selection = set(viewer.layers[:2]) | {viewer.add_points(np.zeros((1, 3)))}
+    said = []
+    monkeypatch.setattr(plugin, "show_info", said.append)
 
     plugin.copy_citations(viewer)
 
     text = QApplication.clipboard().text()
     assert "Licence: CC0-1.0" in text
-    assert "CryoET Data Portal, DS-" in text
+    assert "DS-9000" in text
+    assert said == ["Copied whom to cite for 2 layers. 1 other layer didn't say."]
+
+
+def test_layers_that_say_of_nobody_to_cite_leave_the_clipboard_as_it_is(viewer, monkeypatch):
+    viewer.add_points(np.zeros((1, 3)))
+    said = []
+    monkeypatch.setattr(plugin, "show_info", said.append)
+    QApplication.clipboard().setText("of somebody else")
+
+    plugin.copy_citations(viewer)
+
+    assert QApplication.clipboard().text() == "of somebody else"
+    assert said[0].startswith("Nothing was copied")
 
 
 def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, monkeypatch):

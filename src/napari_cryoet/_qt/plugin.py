@@ -26,7 +26,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
 from napari_cryoet.streaming.pyramid import pyramid_of
-from napari_cryoet.wording import plain
+from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")
 
@@ -52,12 +52,19 @@ def demo_run() -> list[LayerData]:
 
 
 def copy_citations(viewer: Viewer) -> None:
-    """Copy whom to cite for the selected layers, or for all of ours where none is selected."""
-    abouts = [layer.metadata.get(METADATA_KEY) for layer in viewer.layers.selection or viewer.layers]
-    texts = dict.fromkeys(citation(about) for about in abouts if isinstance(about, dict))
+    """Copy whom to cite for the selected layers, or for all of ours where none is selected; and say so."""
+    layers = list(viewer.layers.selection or viewer.layers)
+    abouts = [about for layer in layers if isinstance(about := layer.metadata.get(METADATA_KEY), dict)]
+    texts = [text for text in map(citation, abouts) if text]
     clipboard = QApplication.clipboard()
-    if clipboard is not None and texts:
-        clipboard.setText("\n\n".join(text for text in texts if text))
+    if not texts or clipboard is None:
+        show_info(
+            "Nothing was copied: none of these layers says whom to cite. Select layers that the portal's dock opened."
+        )
+        return
+    clipboard.setText("\n\n".join(dict.fromkeys(texts)))
+    others = f" {count_text(len(layers) - len(texts), 'other layer')} didn't say." if len(texts) < len(layers) else ""
+    show_info(f"Copied whom to cite for {count_text(len(texts), 'layer')}.{others}")
 
 
 def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda: False) -> T:
