@@ -134,7 +134,7 @@ def drag(window: Window, views: Any, direction: np.ndarray, number: int) -> dict
         at = time.perf_counter()
         place = start + step * direction * SPACING_ANGSTROM
         if views is None:
-            window.viewer.dims.set_point(0, place[0])
+            window.viewer.dims.set_current_step(0, round(place[0] / SPACING_ANGSTROM))
         else:
             views.shared_cursor.move_to(dict(enumerate(place)))
         window.wait(max(1, round(1000 * (STEP_S - (time.perf_counter() - at)))))
