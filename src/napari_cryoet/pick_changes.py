@@ -47,33 +47,6 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
         return np.asarray(are_same | ((one != one) & (other != other)), dtype=bool)  # noqa: PLR0124 - NaN
 
 
-def difference(before: Picks, after: Picks) -> str:
-    """What made one state of another, in the words that came with it."""
-    return after.edits[-1] if after.edits and len(after.edits) > len(before.edits) else "the last change"
-
-
-def sharing(picks: Picks, before: Picks, edit: str) -> Picks:
-    """The same picks after an edit, holding the arrays of a state before wherever they say the same."""
-    columns: dict[str, Any] = {}
-    for name in ("points_zyx", "instance_ids", "scores", "ids"):
-        one, other = getattr(picks, name), getattr(before, name)
-        if one is not None and other is not None and one.shape == other.shape and same_values(one, other).all():
-            columns[name] = other
-    features = {
-        name: old
-        if (old := before.features.get(name)) is not None and len(old) == len(column) and same_values(column, old).all()
-        else column
-        for name, column in picks.features.items()
-    }
-    return picks.changed(edit, **columns, features=features)  # once, since each time all is looked at anew
-
-
-def size_bytes(picks: Picks) -> int:
-    """Of all arrays, those that other states share too."""
-    columns = [picks.points_zyx, picks.rotations_zyx, picks.instance_ids, picks.scores, picks.ids]
-    return sum(column.nbytes for column in [*columns, *picks.features.values()] if column is not None)
-
-
 def _common_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where those ids that are in both stand in each."""
     left = rows_among(before, after)  # most often some were deleted, or added

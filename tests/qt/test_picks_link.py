@@ -319,7 +319,7 @@ class TestUndo:
         assert len(layer.data) == 2
 
     def test_the_oldest_states_are_forgotten_before_they_take_too_much(self, layer, link, monkeypatch):
-        monkeypatch.setattr("napari_cryoet._qt.picks_link.UNDO_BYTES", 1)
+        monkeypatch.setattr("napari_cryoet.pick_history.UNDO_BYTES", 1)
         layer.remove([0])
         layer.remove([0])
 

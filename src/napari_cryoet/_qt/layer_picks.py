@@ -11,6 +11,7 @@ from napari.layers import Points
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layer_table import table_of, values_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -99,28 +100,6 @@ def rows_that_were_chosen(layer: Points, known: Picks) -> NDArray[np.intp] | Non
     chosen = [rows.get(place, -1) for place in map(tuple, places.tolist())]
     is_told = len(rows) == len(known) and -1 not in chosen and len(set(chosen)) == count  # no two at one place
     return np.array(chosen, dtype=np.intp) if is_told else None
-
-
-def table_of(layer: Points) -> Any:
-    """What a layer's `features` are, without letting it be known that they were asked for."""
-    return Points.features.fget(layer)  # napari's own
-
-
-def values_of(column: Any) -> NDArray[Any]:
-    """A column of a layer's table; what is missing in pandas' own types is NaN among numbers, else None.
-
-    Their NA can neither be compared nor be told from a value by `bool`.
-    """
-    if type(getattr(column.dtype, "na_value", None)).__name__ != "NAType":
-        return np.asarray(column)
-    missing = np.asarray(column.isna(), dtype=bool)
-    if column.dtype.kind not in "iuf":
-        values = np.array(column.to_numpy(dtype=object))
-        values[missing] = None
-        return values
-    if missing.any():
-        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    return np.asarray(column.to_numpy(dtype=column.dtype.numpy_dtype))
 
 
 def shows(layer: Points, picks: Picks) -> bool:

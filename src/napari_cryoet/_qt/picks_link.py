@@ -23,21 +23,18 @@ from napari_cryoet._qt.layer_picks import (
     rows_that_were_chosen,
     shows,
     spare_own_ids,
-    table_of,
 )
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layer_table import select_no_more_than_there_is, table_of, write_table
 from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
-from napari_cryoet._qt.point_tables import select_no_more_than_there_is, write_features
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
-from napari_cryoet.pick_changes import difference, sharing, size_bytes, what_changed
+from napari_cryoet.pick_changes import what_changed
+from napari_cryoet.pick_history import UNDO_STEPS, PickHistory, sharing
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
-UNDO_STEPS: Final = 100
-#: States of a million picks are large: the oldest are forgotten before all of them take more than this.
-UNDO_BYTES: Final = 512 * 2**20
 _LOOK_AGAIN_MS: Final = 200
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
 
@@ -80,8 +77,7 @@ class PicksLink(QObject):
         self._picks = read_picks(layer)
         #: As they were read from wherever they come from, before a person moved any.
         self.opened: Picks = known if isinstance(known, Picks) else self._picks
-        self._undo: list[Picks] = []
-        self._redo: list[Picks] = []
+        self._history = PickHistory()
         self._looks: Looks | None = None  # of all picks, as of before the change that is under way
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
@@ -142,12 +138,12 @@ class PicksLink(QObject):
         """What `undo` would take back; empty where there is nothing."""
         if self.obstacle:
             return "what made points that can't be picks"
-        return difference(self._undo[-1], self._picks) if self._undo else ""
+        return self._history.undo_text(self._picks)
 
     @property
     def redo_text(self) -> str:
         """What `redo` would do again; empty where there is nothing."""
-        return difference(self._picks, self._redo[-1]) if self._redo and not self.obstacle else ""
+        return "" if self.obstacle else self._history.redo_text(self._picks)
 
     # what can be done
 
@@ -166,7 +162,7 @@ class PicksLink(QObject):
         spacing = self._picks.spacing_angstrom
         if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
             picks = picks.rescaled(spacing, self._picks.shape_zyx)
-        self._remember()
+        self._history.remember(self._picks)
         self._write(picks.changed(edit) if edit else picks)
 
     def undo(self) -> bool:
@@ -174,18 +170,18 @@ class PicksLink(QObject):
         if self.obstacle:  # nothing else was done since the picks that are known
             self._put_back()
             return True
-        if not self._undo:
+        before = self._history.back(self._picks)
+        if before is None:
             return False
-        self._redo.append(self._picks)
-        self._write(self._undo.pop())
+        self._write(before)
         return True
 
     def redo(self) -> bool:
         """Do again what was taken back last; False where there is nothing."""
-        if self.obstacle or not self._redo:
+        after = None if self.obstacle else self._history.forth(self._picks)
+        if after is None:
             return False
-        self._undo.append(self._picks)
-        self._write(self._redo.pop())
+        self._write(after)
         return True
 
     def select(self, ids: Iterable[int]) -> None:
@@ -204,7 +200,7 @@ class PicksLink(QObject):
 
         layer = self.layer
         self._settle_quietly()
-        self._undo, self._redo = list(map(told, self._undo)), list(map(told, self._redo))
+        self._history.change(told)
         self._picks = told(self._picks)
         if layer is not None:
             layer.metadata[PICKS_KEY] = self._picks
@@ -259,7 +255,7 @@ class PicksLink(QObject):
             with refresh_blocked(layer):
                 if self._looks is not None:
                     give_looks(layer, _ids(picks), [self._looks])
-                write_features(layer, picks)
+                write_table(layer, picks)
         finally:
             self._is_writing = False
         layer.refresh()
@@ -297,7 +293,7 @@ class PicksLink(QObject):
         edit = what_changed(self._picks, found)
         if not edit:
             return
-        self._remember()
+        self._history.remember(self._picks)
         before, self._picks = self._picks, sharing(found, self._picks, edit)
         gone = ~np.isin(_ids(before), _ids(self._picks))
         if self._looks is not None and gone.any():
@@ -315,9 +311,7 @@ class PicksLink(QObject):
         spacing = spacing_angstrom_of(layer)
         if not self._follows_scale or spacing == self._picks.spacing_angstrom:
             return
-        self._undo, self._redo = (
-            [state.changed(spacing_angstrom=spacing) for state in states] for states in (self._undo, self._redo)
-        )
+        self._history.change(lambda state: state.changed(spacing_angstrom=spacing))
         self._picks = self._picks.changed(spacing_angstrom=spacing)
         self._keep(layer, self._picks)
         self.changed.emit()
@@ -335,14 +329,6 @@ class PicksLink(QObject):
     def _bury(self, looks: Looks) -> None:
         self._gone.insert(0, looks)
         del self._gone[UNDO_STEPS:]
-
-    def _remember(self) -> None:
-        """Make what the picks are now the state that `undo` comes back to."""
-        self._redo.clear()
-        self._undo.append(self._picks)
-        sizes = np.cumsum([size_bytes(state) for state in reversed(self._undo)])
-        kept = min(UNDO_STEPS, max(1, int((sizes <= UNDO_BYTES).sum())))
-        del self._undo[:-kept]
 
     # how the layer is written
 
@@ -372,7 +358,7 @@ class PicksLink(QObject):
             with refresh_blocked(layer):
                 if self._looks is not None:
                     give_looks(layer, _ids(self._picks), [self._looks, *self._gone])
-                write_features(layer, self._picks)
+                write_table(layer, self._picks)
             self._keep(layer, self._picks)
         finally:
             self._is_writing = False
@@ -393,7 +379,7 @@ class PicksLink(QObject):
         with refresh_blocked(layer):  # once is enough
             if looks is not None:
                 give_looks(layer, ids, [looks, *self._gone])
-            write_features(layer, picks)
+            write_table(layer, picks)
             if looks is not None:
                 layer.selected_data = set(np.flatnonzero(np.isin(ids, selected)).tolist())
         layer.refresh()

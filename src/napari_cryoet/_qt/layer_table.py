@@ -1,13 +1,37 @@
-"""The table of a Points layer, and which of its rows are selected, as they follow the layer's picks."""
+"""The table of a Points layer and its selected rows: what its columns say, and what is known of its picks in them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari.layers import Points
+from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import blank_features, features_of
+
+
+def table_of(layer: Points) -> Any:
+    """What a layer's `features` are, without letting it be known that they were asked for."""
+    return Points.features.fget(layer)  # napari's own
+
+
+def values_of(column: Any) -> NDArray[Any]:
+    """A column of a layer's table; what is missing in pandas' own types is NaN among numbers, else None.
+
+    Their NA can neither be compared nor be told from a value by `bool`.
+    """
+    if type(getattr(column.dtype, "na_value", None)).__name__ != "NAType":
+        return np.asarray(column)
+    missing = np.asarray(column.isna(), dtype=bool)
+    if column.dtype.kind not in "iuf":
+        values = np.array(column.to_numpy(dtype=object))
+        values[missing] = None
+        return values
+    if missing.any():
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    return np.asarray(column.to_numpy(dtype=column.dtype.numpy_dtype))
 
 
 def select_no_more_than_there_is(layer: Points) -> None:
@@ -17,7 +41,7 @@ def select_no_more_than_there_is(layer: Points) -> None:
         layer.selected_data = there
 
 
-def write_features(layer: Points, picks: Picks) -> None:
+def write_table(layer: Points, picks: Picks) -> None:
     """Let the table of a layer say what is known of its picks; the next point gets what it would have got."""
     defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
     layer.features = _like(features_of(picks), layer.features)
