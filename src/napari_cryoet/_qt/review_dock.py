@@ -22,8 +22,8 @@ from napari_cryoet._qt.picks_in_volume import (
     reader_for,
     volume_for,
 )
+from napari_cryoet._qt.review_judging import ReviewJudging
 from napari_cryoet._qt.review_keeping import ReviewKeeping, subject_of
-from napari_cryoet._qt.review_screen import ReviewScreen
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
@@ -31,8 +31,6 @@ from napari_cryoet.review.cropping import Cube, Frame
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.ordering import Order
-from napari_cryoet.review.retelling import retold
-from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 _KEYS_REST_MS: Final = 120
 
 
-class ReviewDock(ReviewScreen):
+class ReviewDock(ReviewJudging):
     """Review picks.
 
     Parameters
@@ -52,11 +50,6 @@ class ReviewDock(ReviewScreen):
         The viewer whose layers are reviewed.
     store
         Where decisions are kept between sessions.
-
-    Attributes
-    ----------
-    review
-        What is judged; None while no layer is.
     """
 
     def __init__(self, napari_viewer: napari.Viewer, *, store: SessionStore | None = None) -> None:
@@ -66,7 +59,6 @@ class ReviewDock(ReviewScreen):
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
-        self.review: Review | None = None
         self._told = ""  # what the last key did
         self._complaint = ""  # about what could not be saved
         self._activity = Activity(self.tasks, self)
@@ -260,41 +252,7 @@ class ReviewDock(ReviewScreen):
             obstacle=obstacle,
         )
 
-    # judging
-
-    def judge(self, verdict: Verdict, goes_on: bool = False) -> None:
-        """Give what is selected in the sheet a verdict; ``goes_on`` to the next undecided pick."""
-        review, places = self.review, self.sheet.selected_places
-        if review is None or not places:
-            return
-        if review.judge(review.rows[places], verdict):
-            self._tell("")
-            self._show_decisions()
-        if goes_on:
-            self.next_undecided()
-
-    def undo(self) -> None:
-        """Take back the last decision, say so, and show what it was about."""
-        if self.review is not None:
-            about = self.review.decisions.changed_by_last_step()
-            self._after_step("Undone", self.review.undo(), about)
-
-    def redo(self) -> None:
-        """Take the decision again that was taken back last."""
-        if self.review is not None:
-            is_done = self.review.redo()
-            self._after_step("Redone", is_done, self.review.decisions.changed_by_last_step())
-
-    def next_undecided(self, step: int = 1) -> None:
-        """Go to the next pick that isn't judged, in the sheet, and soon in the viewer."""
-        review = self.review
-        place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
-        if place is None:
-            self._tell("All picks that are shown are judged." if self.model.rowCount() else "")
-            return
-        self._tell("")
-        self.sheet.go_to(place)
-        self._fly_soon.start()
+    # what follows judging
 
     def fly_to(self, place: int) -> None:
         """Show the pick at a place of the sheet in the viewer, and select it there."""
@@ -308,19 +266,6 @@ class ReviewDock(ReviewScreen):
         place = self.sheet.currentIndex().row()
         if 0 <= place < self.model.rowCount():
             self.fly_to(place)
-
-    def _after_step(self, done: str, is_done: bool, about: NDArray[np.int64]) -> None:
-        review = self.review
-        if review is None or not is_done:
-            return
-        rows = np.flatnonzero(np.isin(review.ids, about))
-        places = self.model.places_of(rows)
-        verdicts = dict(zip(review.ids[rows].tolist(), review.verdicts(rows), strict=True))
-        self._tell(retold(done, verdicts, len(rows) - len(places)))
-        if len(places):
-            self.sheet.go_to(int(places[0]))
-            self.sheet.select(places)
-        self._show_decisions()
 
     def _show_decisions(self) -> None:
         """Verdicts are others: in the sheet, the viewer, the average and the counts."""
@@ -344,13 +289,11 @@ class ReviewDock(ReviewScreen):
         self.controls.image_chosen.connect(self._on_image_chosen)
         self.controls.looks_changed.connect(self._on_looks)
         self.controls.order_changed.connect(self._sort)
-        self.verdicts.judged.connect(self.judge)
-        self.sheet.judged.connect(self.judge)
+        self.told.connect(self._tell)
+        self.decided.connect(self._show_decisions)
+        self.went_on.connect(self._fly_soon.start)
         self.sheet.opened.connect(self.fly_to)
         self.sheet.stepped.connect(self._fly_soon.start)
-        self.sheet.next_undecided_requested.connect(self.next_undecided)
-        self.sheet.undo_requested.connect(self.undo)
-        self.sheet.redo_requested.connect(self.redo)
         self.sheet.looked_at.connect(self._on_looked_at)
         self.feed.state_changed.connect(self._show_status)
         self.average.state_changed.connect(self._show_status)
