@@ -59,7 +59,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
         return lambda _path: read_pack(pack)
     suffix = suffix_of(path)
     if _is_pick_file(path, suffix):
-        return lambda path: read_pick_file(_only(path))
+        return lambda path: read_pick_file(only_path(path))
     if suffix == ".ndjson" and _holds_points(path):
         return _read_annotation
     if suffix in MRC_SUFFIXES or suffix == ".zarr" or is_packed_volume(path):
@@ -69,7 +69,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
 
 def is_pack_path(path: str | Sequence[str]) -> bool:
     """Whether a path is that of a pack, with its records, and not of a file by itself."""
-    return _pack_folder(_only(path)) is not None
+    return _pack_folder(only_path(path)) is not None
 
 
 def why_declined(path: str | Sequence[str]) -> OtherKindError | None:
@@ -187,11 +187,11 @@ def _is_nothing_at(address: str) -> bool:
 
 
 def _read_tomogram(path: Any) -> list[LayerData]:
-    return [_layer_data(load_tomogram(_only(path)))]
+    return [_layer_data(load_tomogram(only_path(path)))]
 
 
 def _read_annotation(path: Any) -> list[LayerData]:
-    return _from_bottom(load_annotation(_only(path)))
+    return _from_bottom(load_annotation(only_path(path)))
 
 
 def _is_pick_file(path: str, suffix: str) -> bool:
@@ -242,5 +242,6 @@ def _layer_data(spec: LayerSpec) -> LayerData:
     return spec.data, spec.options, spec.kind
 
 
-def _only(path: Any) -> str:
+def only_path(path: Any) -> str:
+    """The path, or the first of several, as napari gives them to readers."""
     return path if isinstance(path, str) else str(path[0])

@@ -18,7 +18,7 @@ from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.readers import LayerData, read_pick_file
+from napari_cryoet.readers import LayerData, only_path, read_pick_file
 from napari_cryoet.wording import plain
 
 _KEEP_VOXELS = "Open in voxels"
@@ -63,7 +63,7 @@ def read_asking(
             if given is None or given == Answer():
                 return layers
         answer = answer.updated(given)
-        read = partial(wait_for, partial(read_pick_file, _only(path), **answer._asdict()))
+        read = partial(wait_for, partial(read_pick_file, only_path(path), **answer._asdict()))
 
 
 def may_write(name: str, said: Sequence[str]) -> bool:
@@ -129,11 +129,7 @@ def _without_spacing(layers: list[LayerData], path: Any) -> list[str] | None:
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
-        if picks is not None and picks.spacing_angstrom is None and Path(_only(path)).is_file():
-            said = [f"{Path(_only(path)).name} doesn't say how wide its voxels are."]
+        if picks is not None and picks.spacing_angstrom is None and Path(only_path(path)).is_file():
+            said = [f"{Path(only_path(path)).name} doesn't say how wide its voxels are."]
             return said + [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
     return None
-
-
-def _only(path: Any) -> str:
-    return path if isinstance(path, str) else str(path[0])

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 
 from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_spacing import is_straight
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -15,12 +16,12 @@ from napari_cryoet.volumes import Volume, checked_spacing
 
 
 def are_picks(layer: Layer) -> bool:
-    """Whether a layer can be checked."""
+    """Whether a layer's points can be taken for picks."""
     return isinstance(layer, Points) and layer.ndim == 3
 
 
 def is_volume(layer: Layer) -> bool:
-    """Whether picks can be checked against a layer."""
+    """Whether picks can lie in what a layer shows."""
     return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
 
 
@@ -79,12 +80,7 @@ def _picks_in(layer: Points, image: Image) -> Picks:
 
 
 def _refuse_turned(layer: Layer) -> None:
-    is_straight = (
-        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(layer.ndim + 1))
-        and np.allclose(layer.rotate, np.eye(layer.ndim))
-        and np.allclose(layer.shear, 0)
-    )
-    if not is_straight:
+    if not is_straight(layer):
         raise FormatError(
             f"“{layer.name}” is rotated or sheared in the viewer, so its axes aren't those of a volume.",
             hint="Reset its transform, or choose another layer.",

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari.layers import Layer, Points
 
-from napari_cryoet._qt.own_layers import group_of, is_main, key_of
+from napari_cryoet._qt.own_layers import about_of, group_of, is_main, key_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.overlay import marks_of, reasons_of
@@ -24,11 +24,11 @@ def remark_on_misfits(tomogram: Layer, layers: Iterable[Layer]) -> str:
 
     They fitted the tomogram that they were shown on.
     """
-    here = _about(tomogram).get("alignment_id")
+    here = about_of(tomogram).get("alignment_id")
     strays = [layer for layer in layers if group_of(layer) == group_of(tomogram) and _strays_from(layer, here)]
     if not strays:
         return ""
-    alignments = sorted({f"AL-{_about(layer)['alignment_id']}" for layer in strays})
+    alignments = sorted({f"AL-{about_of(layer)['alignment_id']}" for layer in strays})
     what = f"“{plain(strays[0].name)}” was" if len(strays) == 1 else f"{count_text(len(strays), 'annotation')} were"
     return (
         f"{what} made on another alignment ({joined(*alignments)}): the positions don't fit this tomogram (AL-{here})."
@@ -37,10 +37,10 @@ def remark_on_misfits(tomogram: Layer, layers: Iterable[Layer]) -> str:
 
 def unmark_what_fits(tomogram: Layer, layers: Iterable[Layer]) -> None:
     """Let annotations that were shown as unaligned no longer say so, once the tomogram that they fit is there."""
-    about_tomogram = _about(tomogram)
+    about_tomogram = about_of(tomogram)
     here = about_tomogram.get("alignment_id")
     for layer in layers:
-        about = _about(layer)
+        about = about_of(layer)
         is_marked = _is_marked(about) and about.get("run_id") in {None, about_tomogram.get("run_id")}
         if not is_marked or not isinstance(here, int) or about.get("alignment_id") != here:
             continue
@@ -75,7 +75,7 @@ def _tell(layer: Layer, picks: Picks, about: dict[str, Any]) -> None:
 
 
 def _strays_from(layer: Layer, alignment_id: object) -> bool:
-    key, about = key_of(layer), _about(layer)
+    key, about = key_of(layer), about_of(layer)
     there = about.get("alignment_id")
     is_annotation = key is not None and key.kind == "annotation" and is_main(layer)
     is_known = isinstance(there, int) and isinstance(alignment_id, int)
@@ -90,8 +90,3 @@ def _have_one_spacing(*abouts: dict[str, Any]) -> bool:
 def _is_marked(about: dict[str, Any]) -> bool:
     fit = about.get("fit")
     return isinstance(fit, dict) and fit.get("kind") in _MARKED
-
-
-def _about(layer: Layer) -> dict[str, Any]:
-    about = layer.metadata.get(METADATA_KEY)
-    return about if isinstance(about, dict) else {}

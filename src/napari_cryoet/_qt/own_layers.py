@@ -83,7 +83,7 @@ def tag(layer: Layer, key: LayerKey, group: object, *, is_main_layer: bool) -> N
 
 def key_of(layer: Layer) -> LayerKey | None:
     """What a layer of ours shows; None for anybody else's."""
-    about = _about(layer)
+    about = about_of(layer)
     if about.get("layer_id") != str(layer.unique_id):
         return None
     for kind, field in _ID_FIELDS.items():
@@ -94,18 +94,19 @@ def key_of(layer: Layer) -> LayerKey | None:
 
 def group_of(layer: Layer) -> object:
     """The run that a layer of ours belongs to."""
-    return _about(layer).get("group")
+    return about_of(layer).get("group")
 
 
 def is_main(layer: Layer) -> bool:
     """Whether a layer stands for what it shows; arrows only go with it."""
-    return bool(_about(layer).get("is_main_layer"))
+    return bool(about_of(layer).get("is_main_layer"))
 
 
 def _rank(layer: Layer) -> int:
     return next((rank for rank, kind in enumerate(_RANKS) if isinstance(layer, kind)), len(_RANKS))
 
 
-def _about(layer: Layer) -> dict[str, Any]:
+def about_of(layer: Layer) -> dict[str, Any]:
+    """What we know of a layer, whoever made it; empty where we don't."""
     about = layer.metadata.get(METADATA_KEY)
     return about if isinstance(about, dict) else {}

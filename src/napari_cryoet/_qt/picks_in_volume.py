@@ -10,6 +10,8 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
+from napari_cryoet._qt.layer_spacing import is_straight
+from napari_cryoet._qt.layer_volume import are_picks, is_volume
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.crops import CropReader
@@ -49,26 +51,16 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     return CropReader(volume, places, rotations, are_oriented=picks.are_oriented)
 
 
-def can_be_cut(layer: Layer) -> bool:
-    """Whether crops can be cut from a layer."""
-    return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
-
-
-def has_picks(layer: Layer) -> bool:
-    """Whether a layer can be reviewed."""
-    return isinstance(layer, Points) and layer.ndim == 3
-
-
 def offered(layers: Sequence[Layer]) -> tuple[list[Points], list[Image]]:
     """The layers that can be reviewed, and those that crops can be cut from, the uppermost first."""
-    images: list[Image] = [layer for layer in reversed(layers) if can_be_cut(layer)]
-    return [layer for layer in reversed(layers) if has_picks(layer)], images
+    images: list[Image] = [layer for layer in reversed(layers) if is_volume(layer)]
+    return [layer for layer in reversed(layers) if are_picks(layer)], images
 
 
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
     """The visible volume that lies nearest below a layer, or else any."""
     below = layers[: layers.index(layer)] if layer in layers else layers
-    choices = [other for other in below if can_be_cut(other)] or [other for other in layers if can_be_cut(other)]
+    choices = [other for other in below if is_volume(other)] or [other for other in layers if is_volume(other)]
     visible = [other for other in choices if other.visible]
     found: Image | None = next(reversed(visible or choices), None)
     return found
@@ -94,13 +86,7 @@ def crop_side_nm(layer: Points) -> float:
 
 
 def _grid(layer: Any) -> _Grid:
-    identity = np.eye(layer.ndim)
-    is_straight = (
-        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(layer.ndim + 1))
-        and np.allclose(layer.rotate, identity)
-        and np.allclose(layer.shear, 0)
-    )
-    if not is_straight:
+    if not is_straight(layer):
         raise CryoETError(
             f"{layer.name} is rotated or sheared in the viewer, so crops can't be cut along its axes.",
             hint="Reset its transform, or choose another layer.",

@@ -10,12 +10,12 @@ from qtpy.QtGui import QCloseEvent, QHideEvent, QShowEvent
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.grid_watch import GridWatch
+from napari_cryoet._qt.layer_volume import are_picks
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.measuring import Measuring
 from napari_cryoet._qt.orientation_display import active_points
 from napari_cryoet._qt.picks_in_volume import (
     crop_side_nm,
-    has_picks,
     lacks_unit,
     offered,
     particle_angstrom,
@@ -136,7 +136,7 @@ class ReviewDock(ReviewJudging):
 
     def _begin_with_something(self) -> None:
         """The active layer, or the only one there is."""
-        active, choices = active_points(self._viewer.layers), list(filter(has_picks, self._viewer.layers))
+        active, choices = active_points(self._viewer.layers), list(filter(are_picks, self._viewer.layers))
         self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
 from napari_cryoet._qt.flying import fly_to, place_in
-from napari_cryoet._qt.layer_picks import table_of
+from napari_cryoet._qt.layer_table import table_of
 from napari_cryoet._qt.orientation_display import points_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.point_looks import Looks
