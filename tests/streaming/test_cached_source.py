@@ -240,6 +240,32 @@ def test_offline_nothing_is_sent(image, volume, folder, policy, monkeypatch):
         assert np.array_equal(pyramid.read(0, ((200, 201), (0, 300), (0, 300)))[0], volume[200])
 
 
+@pytest.mark.usefixtures("far_away")
+def test_a_server_that_was_out_of_reach_is_asked_once_it_answers(served, folder, policy, monkeypatch):
+    """Where it has another image by then, nothing of that is shown beside what was kept of the old one."""
+    old, new = (np.random.default_rng(seed).normal(size=(8, 64, 600)).astype("f4") for seed in (1, 2))
+    write_pyramid(served.folder / "a.zarr", old, 10.0)
+    left, middle, right = (((0, 8), (0, 64), span) for span in ((0, 256), (256, 512), (512, 600)))  # a chunk each
+    open_pyramid(f"{served.url}/a.zarr", cache=(cache := DiskCache(folder, 500 * MB))).read(0, left)
+    cache.flush()
+    much_later = time.time() + 1e7
+    monkeypatch.setattr(time, "time", lambda: much_later)
+    policy.offline = True
+    same, replaced = (open_anew(f"{served.url}/a.zarr", folder) for _ in range(2))
+    policy.offline = False
+    assert same.as_of
+    assert np.array_equal(same.read(0, middle), old[:, :, 256:512])
+    assert same.as_of is None
+    assert np.array_equal(replaced.read(0, left), old[:, :, :256])
+    (served.folder / "a.zarr").rename(served.folder / "old.zarr")
+    write_pyramid(served.folder / "a.zarr", new, 20.0)
+    for _ in range(2):
+        with pytest.raises(StreamError, match="has changed on its server since"):
+            replaced.read(0, right)
+    assert replaced.as_of
+    assert np.array_equal(open_anew(f"{served.url}/a.zarr", folder).read(0), new)
+
+
 def source_over(server, folder, **options):
     return CachedSource(HttpSource(server.url), DiskCache(folder, 100 * MB), **options)
 

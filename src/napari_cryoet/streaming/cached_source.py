@@ -2,7 +2,8 @@
 
 Before anything kept is used, its server is asked once whether the file nearest to the root (an image's metadata) is
 still the same; if it isn't, all that is kept of the tree is dropped. That question is left out where it was asked a
-short while ago. A server that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says so.
+short while ago. A server that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says so. Once it
+answers it is asked after all, and where it has something else by then, nothing of that goes with what was read before.
 
 Only files of which the server names a version (ETag, or date and size) are kept: parts of others could not be told
 from parts of their successors. That there is no such file is kept too. Of metadata it counts as long as the root is the
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,9 +23,12 @@ from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError, NoThreadErr
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_cryoet.streaming.disk_cache import DiskCache, Part
     from napari_cryoet.streaming.disk_tasks import Tree
     from napari_cryoet.streaming.sources import ByteSource
@@ -59,6 +64,8 @@ class CachedSource(SourceAround):
         self._lock = FreshLock()
         self._tree: Tree | None = None
         self._as_of: datetime | None = None
+        self._unconfirmed: tuple[str, Part] | None = None  # what the server was asked about without an answer
+        self._is_outdated = False
         self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
 
     @property
@@ -80,11 +87,13 @@ class CachedSource(SourceAround):
         part = None if key in self._distrusted else self._cache.find(tree, key, start, length)
         if part is not None and self._counts(part, key, version):
             return None if part.content is None else Piece(part.content, part.version, part.total_bytes)
+        self._require_current()
         try:
             piece = super().read(key, start=start, length=length, version=version, stop=stop)
         except ChangedError:
             self._cache.drop(tree)
             raise
+        self._ask_after_all(tree, stop)
         if piece is None:
             self._cache.put(tree, key, 0, None, version="", total_bytes=None)
         else:
@@ -120,15 +129,40 @@ class CachedSource(SourceAround):
 
     def _checked_tree(self, stop: threading.Event | None) -> Tree:
         """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
-        while not self._lock.acquire(POLL_S):
-            raise_if_stopped(stop)
-        try:
+        with self._held(stop):
             if self._tree is None:
                 raise_if_stopped(stop)
                 tree = self._cache.tree(self.url)
                 self._check(tree, stop)
                 self._tree = tree
             return self._tree
+
+    def _ask_after_all(self, tree: Tree, stop: threading.Event | None) -> None:
+        """Now that the server answers, ask what it didn't answer before; StreamError where it has something else."""
+        if self._as_of is None:
+            return
+        with self._held(stop):
+            if self._unconfirmed is not None and not self._is_outdated:
+                if self._is_still(*self._unconfirmed, stop):
+                    self._cache.confirm(tree)
+                    self._unconfirmed = self._as_of = None
+                else:
+                    self._cache.drop(tree)
+                    self._is_outdated = True
+        self._require_current()
+
+    def _require_current(self) -> None:
+        if self._is_outdated:
+            where = shown_address(self.url)
+            raise StreamError(f"{where} has changed on its server since it was kept.", hint="Open it again.")
+
+    @contextmanager
+    def _held(self, stop: threading.Event | None) -> Iterator[None]:
+        """While one asks the server, and all others wait."""
+        while not self._lock.acquire(POLL_S):
+            raise_if_stopped(stop)
+        try:
+            yield
         finally:
             self._lock.release()
 
@@ -142,21 +176,25 @@ class CachedSource(SourceAround):
             return
         if self._is_recent(tree.checked_at):
             return
-        key, kept = top
         try:
-            piece = self._ask(key, stop)
-        except (StreamError, ErrandOverdueError) as error:
+            is_still = self._is_still(*top, stop)
+        except StreamError as error:
             if not _is_silence(error):
                 raise
-            self._as_of = datetime.fromtimestamp(tree.checked_at, UTC)
+            self._as_of, self._unconfirmed = datetime.fromtimestamp(tree.checked_at, UTC), top
             return
-        if piece is not None and piece.version == kept.version and _is_same(piece.content, kept.content or b""):
+        if is_still:
             self._cache.confirm(tree)
         else:
             self._cache.drop(tree)
 
+    def _is_still(self, key: str, kept: Part, stop: threading.Event | None) -> bool:
+        """Whether the server has a file as it is kept."""
+        piece = self._ask(key, stop)
+        return piece is not None and piece.version == kept.version and _is_same(piece.content, kept.content or b"")
+
     def _ask(self, key: str, stop: threading.Event | None) -> Piece | None:
-        """The first bytes of a file, or ErrandOverdueError: an image that is kept must not wait long for a server."""
+        """The first bytes of a file; an image that is kept must not wait long for a server."""
         give_up = threading.Event()
         try:
             errand = Errand(lambda _: self._source.read(key, length=_COMPARED_BYTES, stop=give_up))
@@ -164,6 +202,8 @@ class CachedSource(SourceAround):
             raise StreamError("No thread can be started to ask the server with.") from error
         try:
             return errand.wait(stop, _PATIENCE_S)
+        except ErrandOverdueError as error:
+            raise StreamError(f"{shown_address(self.url)} doesn't answer.", hint="Try again later.") from error
         finally:
             give_up.set()
 
@@ -176,9 +216,9 @@ def _is_same(one: bytes, other: bytes) -> bool:
 
 def _is_silence(error: Exception) -> bool:
     """Whether the server gave no answer, rather than one that we don't like."""
-    if isinstance(error, ErrandOverdueError | WithheldError):
-        return True
     cause = error.__cause__
+    if isinstance(error, WithheldError) or isinstance(cause, ErrandOverdueError):
+        return True
     if not isinstance(cause, NetworkError):
         return False
     return cause.status is None or cause.status >= 500 or cause.status in _TROUBLED_STATUSES
