@@ -16,6 +16,8 @@ from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_annotation, load_captions
 from napari_cryoet.packs.portal_zarr import write_mrc
+from napari_cryoet.pick_files import write_picks
+from napari_cryoet.picks import Picks
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_run, make_tomogram, make_voxel_spacing
 
@@ -61,6 +63,13 @@ class TestPoints:
         (spec,) = load_annotation(file)
 
         assert spec.options["features"]["score"].tolist() == [0.7, 0.2]
+
+    def test_of_our_own_export_keep_their_ids_without_the_provenance_beside_it(self, tmp_path):
+        made = write_picks(Picks([[1.0, 2.0, 3.0]] * 2, ids=[7, 3]), tmp_path / "a.ndjson")
+        made.provenance_path.unlink()
+        (spec,) = load_annotation(made.path)
+
+        assert spec.options["features"]["pick_id"].tolist() == [7, 3]
 
     def test_of_an_oriented_annotation_come_with_arrows_along_the_particles_z_axis(self, tmp_path):
         lines = [

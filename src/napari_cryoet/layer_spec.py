@@ -13,6 +13,9 @@ PICKS_KEY = "napari_cryoet_picks"
 #: The column of such a layer's features that says which pick a row is; a row that is a pick of its own has `NEW_PICK`.
 PICK_ID = "pick_id"
 NEW_PICK = -1
+#: How the name starts under which a column of somebody else's goes on that is called as ours, and says something else.
+OWN_START = "own_"
+OWN_ID = OWN_START + PICK_ID
 
 
 class LayerSpec(NamedTuple):

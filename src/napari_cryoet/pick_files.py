@@ -42,7 +42,7 @@ from napari_cryoet.pick_formats import (
     missing_for,
 )
 from napari_cryoet.pick_writing import Written, write_kept, write_picks
-from napari_cryoet.picks import Picks
+from napari_cryoet.picks import Picks, are_unique
 from napari_cryoet.volumes import spacing_in_layout
 
 __all__ = [
@@ -204,13 +204,10 @@ def _read_ndjson(path: Path, context: Context) -> Picks:
     if not len(points) and points.skipped:
         raise FormatError(f"None of the {len(points.skipped):,} lines of {path.name} is a point.")
     picks = points.to_picks(context.spacing_angstrom, about={"warnings": list(points.warnings)})
-    features = dict(picks.features)
-    ids = features.pop(ndjson.PICK_ID, None)
-    has_ids = ids is not None and ids.dtype.kind == "i" and len(np.unique(ids)) == len(ids)
-    if not has_ids:  # a column of somebody else's
-        return picks
-    refuse_unusable_ids(path, ids)
-    return replace(picks, features=features, ids=ids)
+    column = picks.features.get(ndjson.PICK_ID)
+    if column is not None and column.dtype.kind == "i" and are_unique(column):  # else somebody else's, of another kind
+        refuse_unusable_ids(path, column)
+    return picks
 
 
 def _of_layout(path: Path, wanted: Context) -> Context:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from napari_cryoet.colors import RGBA, instance_colors
-from napari_cryoet.layer_spec import NEW_PICK, PICK_ID, PICKS_KEY, LayerSpec
+from napari_cryoet.layer_spec import NEW_PICK, OWN_START, PICK_ID, PICKS_KEY, LayerSpec
 from napari_cryoet.orientations import Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
@@ -29,6 +29,7 @@ def points_spec(
 
     In a slice a point shows as the disc that the plane cuts out of its sphere, if it lies within the slice's thickness.
     """
+    picks = _with_own_columns_spared(picks)
     size_voxels = _CLOUD_POINT_VOXELS if picks.is_cloud else diameter_angstrom / spacing_angstrom
     face: Any
     border: Any
@@ -60,6 +61,7 @@ def arrows_spec(
     None where no pick has one. The layer's metadata hold the picks, as those of their Points layer do: a viewer lets
     arrows follow the points by that.
     """
+    picks = _with_own_columns_spared(picks)
     length_voxels = diameter_angstrom / spacing_angstrom
     arrows = orientation_vectors(picks, Orientation.ARROWS, length_voxels)
     if not len(arrows):
@@ -75,6 +77,20 @@ def arrows_spec(
         "projection_mode": "fade",
     }
     return LayerSpec(arrows.data, options, "vectors")
+
+
+def _with_own_columns_spared(picks: Picks) -> Picks:
+    """Picks without columns of somebody else's that are called as what a layer's features say of all picks."""
+    taken = {PICK_ID, "instance_id"} | ({"score"} if picks.scores is not None else set())
+    if not taken & picks.features.keys():
+        return picks
+    features: dict[str, Any] = {name: values for name, values in picks.features.items() if name not in taken}
+    for column in [name for name in picks.features if name in taken]:
+        name = OWN_START + column
+        while name in features:
+            name = OWN_START + name
+        features[name] = picks.features[column]
+    return picks.changed(features=features)
 
 
 def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:

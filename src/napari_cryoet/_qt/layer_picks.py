@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -12,13 +14,11 @@ from numpy.typing import NDArray
 
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.layer_table import table_of, values_of
-from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.table_rows import are_unique, rows_among
 
-#: What a person's own column goes on as that is called as ours, and says something else.
-OWN_ID: Final = "own_pick_id"
 _LARGEST_ID: Final = 2**53
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
@@ -54,7 +54,7 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     places = np.asarray(layer.data, dtype=np.float64)
     features = table_of(layer)
-    columns = {str(name): values_of(features[name]) for name in features}
+    columns = _named_apart({str(name): values_of(features[name]) for name in features})
     row_ids = columns.pop(PICK_ID, None)
     known = layer.metadata.get(PICKS_KEY)
     if not isinstance(known, Picks):
@@ -129,6 +129,29 @@ def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray
         return np.full(count, NO_INSTANCE)
     instances: NDArray[np.int64] | None = _whole(column, NO_INSTANCE)
     return instances
+
+
+def _named_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A layer's columns; one that is called as if it said which instance a row is of, and can't, as a person's own."""
+    if "instance_id" not in columns or _are_whole_or_missing(columns["instance_id"]):
+        return columns
+    return {OWN_START + name if name == "instance_id" else name: values for name, values in columns.items()}
+
+
+def _are_whole_or_missing(column: NDArray[Any]) -> bool:
+    if column.dtype.kind == "f":
+        return bool((column == np.floor(column))[np.isfinite(column)].all())
+    if column.dtype.kind != "O":
+        return column.dtype.kind in "iu"
+    return all(_is_whole_or_missing(value) for value in column.tolist())
+
+
+def _is_whole_or_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return isinstance(value, Integral) or (
+        isinstance(value, Real) and (math.isnan(value) or value == math.floor(value))
+    )
 
 
 def spare_own_ids(layer: Points) -> None:
@@ -264,7 +287,7 @@ def _whole(column: NDArray[Any] | None, missing: int) -> Any:
 
 def _whole_number(value: Any, missing: int) -> int:
     """One of a mixed column; whole numbers keep all their digits."""
-    if not isinstance(value, int):
+    if not isinstance(value, Integral):
         number = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
         value = int(number) if np.isfinite(number) else missing
     if not -(2**63) <= value < 2**63:

@@ -29,7 +29,15 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson_columns
 from napari_cryoet.formats.exchange import numbered, rotation_warnings
 from napari_cryoet.formats.ndjson_columns import lines_of
-from napari_cryoet.formats.ndjson_points import INSTANCE_POINT, ORIENTED_POINT, POINT, SCORE, Points, SkippedLine
+from napari_cryoet.formats.ndjson_points import (
+    INSTANCE_POINT,
+    ORIENTED_POINT,
+    PICK_ID,
+    POINT,
+    SCORE,
+    Points,
+    SkippedLine,
+)
 from napari_cryoet.picks import NO_INSTANCE
 
 __all__ = [
@@ -64,8 +72,6 @@ _KINDS: Final = {kind.lower(): kind for kind in (POINT, ORIENTED_POINT, INSTANCE
 _NUMBER_TYPES: Final = frozenset({int, float})  # exactly: a truth value is no number
 _OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
 
-#: The column of our own exports that says which pick a line is, where that isn't the line's number.
-PICK_ID: Final = "pick_id"
 #: What no further column can be called.
 OWN_KEYS: Final = _OWN_KEYS | {SCORE, PICK_ID}
 

@@ -12,13 +12,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations
+from napari_cryoet.formats.exchange import are_endless
+from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations, are_unique
 
 POINT: Final = "point"
 ORIENTED_POINT: Final = "orientedPoint"
 INSTANCE_POINT: Final = "instancePoint"
 #: The column that says how good a point is, where a file has it.
 SCORE: Final = "score"
+#: The column of our own exports that says which pick a line is, where that isn't the line's number.
+PICK_ID: Final = "pick_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,9 @@ class Points:
         alignment_id: int | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> Picks:
-        """What the file says, as picks whose ids count its points from 0."""
+        """What the file says, as picks; their ids count its points from 0, or are those of our own export."""
         features = dict(self.features)
+        ids = features.pop(PICK_ID) if self._has_ids else None
         scores = features.pop(SCORE) if SCORE in features and features[SCORE].dtype.kind in "if" else None
         return Picks(
             self.points_zyx,
@@ -143,6 +147,13 @@ class Points:
             instance_ids=self.instance_ids,
             scores=scores,
             features=features,
+            ids=ids,
             alignment_id=alignment_id,
             about=about or {},
         )
+
+    @property
+    def _has_ids(self) -> bool:
+        """Whether a column says which pick each line is: whole numbers, each once."""
+        column = self.features.get(PICK_ID)
+        return column is not None and column.dtype.kind == "i" and are_unique(column) and not are_endless(column)
