@@ -42,7 +42,8 @@ from napari_cryoet.pick_formats import (
     missing_for,
 )
 from napari_cryoet.pick_writing import Written, write_kept, write_picks
-from napari_cryoet.picks import Picks, are_unique
+from napari_cryoet.picks import Picks
+from napari_cryoet.table_rows import are_unique
 from napari_cryoet.volumes import spacing_in_layout
 
 __all__ = [

@@ -676,10 +676,26 @@ def test_the_thumbnail_is_of_the_last_picture_too(qtbot, viewer, served, tmp_pat
     assert not status.is_thumbnail_due
 
 
+def test_no_thumbnail_is_made_while_one_steps(qtbot, viewer, served, tmp_path, monkeypatch):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    qtbot.waitUntil(lambda: not status._thumbnail_timer.isActive())
+    made = []
+    layer.events.thumbnail.connect(lambda: made.append(viewer.dims.current_step[0]))
+    for plane in (20, 18, 16):
+        viewer.dims.set_current_step(0, plane)
+    assert not made
+    assert status.is_thumbnail_due
+    qtbot.waitUntil(lambda: made == [16])
+    layer.opacity = 0.5
+    assert made == [16, 16]
+
+
 def test_the_thumbnail_is_also_of_what_napari_has_sliced_without_making_one(qtbot, viewer, served, tmp_path):
     layer, status = add_mask_behind_a_gate(viewer, served, tmp_path)
     status._redraw_timer.timeout.disconnect()
-    status._redraw_timer.timeout.connect(lambda: (layer.set_view_slice(), status._on_time()))
+    status._redraw_timer.timeout.connect(lambda: (status.state.is_exact or layer.set_view_slice(), status._on_time()))
     served.gate.set()
     qtbot.waitUntil(lambda: status.state.is_exact)
 

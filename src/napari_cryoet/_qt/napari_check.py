@@ -33,7 +33,7 @@ class Feature(Enum):
     """What needs more than napari promises; each value says what there is without it."""
 
     SHARPENING = "volumes do not sharpen while they load, napari slices exact values on its own thread"
-    THUMBNAILS = "thumbnails are as old as napari lets them be"
+    THUMBNAILS = "thumbnails are made with each step, or as old as napari lets them be"
     FITTING = "sliders go on into the padding of volumes"
     DISCS = "picks show in the plane of their centre only"
     ARROWS = "arrows are sliced more often than needed"

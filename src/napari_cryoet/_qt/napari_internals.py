@@ -40,7 +40,7 @@ POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_int
 # how volumes are sliced
 
 
-def slicing_state_of(layer: Layer) -> Any:
+def slicing_state_of(layer: Any) -> Any:
     """What slices a layer, and where those may leave a note who change how; None where there is no such thing."""
     return getattr(layer, "_slicing_state", None)
 
@@ -54,6 +54,15 @@ def update_thumbnail(layer: Layer) -> None:
     """Make a layer's thumbnail anew from the slice that it has."""
     if hasattr(layer, "_update_thumbnail"):
         layer._update_thumbnail()
+
+
+class PatientThumbnail:
+    """Over a napari layer: its thumbnail waits where its slicing state says so."""
+
+    def _update_thumbnail(self) -> None:
+        state, make = slicing_state_of(self), getattr(super(), "_update_thumbnail", None)
+        if make is not None and not (isinstance(state, ChangedSlicing) and state.puts_off_thumbnail()):
+            make()
 
 
 class ChangedSlicing:
@@ -77,6 +86,10 @@ class ChangedSlicing:
 
     def end_slice(self) -> None:
         """Note that what was sliced is shown."""
+
+    def puts_off_thumbnail(self) -> bool:
+        """Whether the layer's thumbnail, which napari makes with each slice, is to be made later."""
+        return False
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
         self.begin_slice()

@@ -28,6 +28,7 @@ from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_state import Speed, StreamState
 from napari_cryoet._qt.surfaces import Surface
+from napari_cryoet._qt.tidying import shared_tidying
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -65,7 +66,7 @@ class StreamStatus(QObject):
         self._display = display
         self._speed = Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
-        self._is_redrawing = False
+        self._is_redrawing = self._is_thumbnail_time = False
         self._presence = Presence(layer, display)
         self._is_beside = False
         self._redraw_timer = QTimer(self)
@@ -179,8 +180,13 @@ class StreamStatus(QObject):
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
-        if not self._thumbnail_timer.isActive():
-            self._thumbnail_timer.start()  # not each time, since it costs as much as a small picture
+            shared_tidying().put_off()
+        if not (self._is_redrawing and self._thumbnail_timer.isActive()):
+            self._thumbnail_timer.start()  # once one has stopped stepping, and now and then while more arrives
+
+    def puts_off_thumbnail(self) -> bool:
+        """Whether the thumbnail is made later: with its line in the layer list it costs as much as a small picture."""
+        return self._thumbnail_timer.isActive() and not self._is_thumbnail_time
 
     def _on_thumbnail(self) -> None:
         self._thumbnail_at = time.monotonic()
@@ -188,7 +194,11 @@ class StreamStatus(QObject):
     def _on_thumbnail_time(self) -> None:
         layer = self._layer()
         if layer is not None and self._thumbnail_at < self._sliced_at:
-            napari_internals.update_thumbnail(layer)
+            self._is_thumbnail_time = True
+            try:
+                napari_internals.update_thumbnail(layer)
+            finally:
+                self._is_thumbnail_time = False
 
     def _wake(self) -> None:
         """Called on any thread when there is something new."""
@@ -369,6 +379,9 @@ class _Streaming(napari_internals.ChangedSlicing):
 
     def end_slice(self) -> None:
         self.status.end_slice(is_beside=self._is_beside)
+
+    def puts_off_thumbnail(self) -> bool:
+        return self.status.puts_off_thumbnail()
 
     def changed_request(self, request: Any) -> Any:
         has_left, self._is_let_go = self._is_let_go, not self.has_its_data

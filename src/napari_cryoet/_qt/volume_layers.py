@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _Unpadded(napari_internals.OwnCorners):
-    """Over a layer of levels: as large as the volume without its padding."""
+class _Unpadded(napari_internals.OwnCorners, napari_internals.PatientThumbnail):
+    """Over a layer of levels: as large as the volume without its padding, and it may rest while it is scrubbed."""
 
     data: Any
 

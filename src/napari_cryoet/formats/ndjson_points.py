@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.exchange import are_endless
-from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations, are_unique
+from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations
+from napari_cryoet.table_rows import are_unique
 
 POINT: Final = "point"
 ORIENTED_POINT: Final = "orientedPoint"
