@@ -191,6 +191,16 @@ def test_messages_tell_no_secret_of_an_address(tmp_path):
     assert "opensesame" not in "".join(told)
 
 
+def test_a_relative_path_means_the_same_file_from_wherever_one_is(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text(name)
+    monkeypatch.chdir(tmp_path / "one")
+    source = open_source(".")
+    monkeypatch.chdir(tmp_path / "two")
+    assert source.read("x").content == b"one"
+
+
 def test_a_folder_that_is_gone_with_its_drive_is_an_error_and_its_files_are_not_missing(tmp_path):
     write_pyramid(tmp_path / "a.zarr", np.ones((3, 4, 5), "f4"), 10.0)
     pyramid = open_pyramid(tmp_path / "a.zarr")

@@ -380,8 +380,8 @@ def _scheme_of(address: str) -> str:
 
 def _path_of(text: str) -> Path:
     try:
-        path = Path(text).expanduser()
-    except RuntimeError as error:
+        path = Path(text).expanduser().absolute()  # the same file also from another working directory
+    except (RuntimeError, OSError) as error:
         raise FormatError(f"{text!r} can't be a path ({error}).", hint="Check the path.") from error
     if "\0" in text:
         raise FormatError(f"{text!r} can't be a path.", hint="Check the path.")
