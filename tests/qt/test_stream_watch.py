@@ -1,17 +1,25 @@
-"""The line at the dock's edge says of which day pixels are whose server can't be reached."""
+"""The line at the dock's edge tells of every layer that streams, whoever added it, and stops all of them."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from napari.layers import Image
+from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet import add_layers
+from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.loading import load_tomogram
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import save_data
 from qt.fake_link import NothingHeld
+from stream_server import StreamServer
 
 
 class Stream(QObject):
@@ -28,26 +36,19 @@ class Link(QObject):
     """Stands for the link to a viewer that shows some streams."""
 
     changed = Signal()
+    streams_changed = Signal()
     appearance_changed = Signal(object)
 
     def __init__(self, *states):
         super().__init__()
-        self.streams = {LayerKey("tomogram", i): Stream(state) for i, state in enumerate(states)}
-
-    def shown(self):
-        return set(self.streams)
+        layer = Image(np.zeros((2, 2)), metadata={METADATA_KEY: {"run_name": "TS_026"}})
+        self._streams = [(layer, Stream(state)) for state in states]
 
     def coming(self):
         return set()
 
-    def appearance(self, _key):
-        return SimpleNamespace(is_visible=True)
-
-    def stream_of(self, key):
-        return self.streams[key]
-
-    def layers_of(self, _key):
-        return [SimpleNamespace(metadata={METADATA_KEY: {"run_name": "TS_026"}})]
+    def streams(self):
+        return self._streams
 
 
 EXACT = StreamState(is_progressive=True, is_exact=True)
@@ -70,3 +71,66 @@ def test_pixels_of_a_server_that_is_not_reached_say_of_which_day_they_are(qtbot,
     link.changed.emit()
     assert strip.label.accessibleName() == words
     watch.close()
+
+
+@pytest.fixture
+def served(tmp_path):
+    write_pyramid(tmp_path / "v.zarr", np.random.default_rng(0).normal(size=(45, 300, 310)).astype("f4"), 10.0)
+    with StreamServer(tmp_path) as server:
+        yield server
+    save_data()
+
+
+@pytest.fixture
+def strip(qtbot, viewer_model):
+    """The line of a dock on a viewer."""
+    strip, link = StatusStrip(), ViewerLink(viewer_model)
+    qtbot.addWidget(strip)
+    strip.show()
+    detail = Detail(viewer_model, link)
+    watch = StreamWatch(link, strip, detail)
+    yield strip
+    watch.close()
+    detail.close()
+    link.close()
+
+
+def opened(viewer, served, **options):
+    """A layer that the dock knows nothing of, as napari makes it of what its reader has read."""
+    spec = load_tomogram(f"{served.url}/v.zarr", spacing_angstrom=10.0)
+    (layer,) = add_layers(viewer, [spec._replace(options=spec.options | options)])
+    layer.data_level = 0  # which napari chooses once it draws
+    return layer
+
+
+def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_model, served, strip):
+    layer = opened(viewer_model, served, name="mine")
+    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
+    served.gate.clear()
+    viewer_model.dims.set_current_step(0, 44)
+    qtbot.waitUntil(lambda: strip.label.text().startswith("mine · sharpening…"))
+    strip.stop.click()
+    assert strip.label.text() == "mine · stopped"
+    served.gate.set()
+    strip.retry.click()
+    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
+    layer.visible = False
+    qtbot.waitUntil(lambda: not strip.label.text())
+
+
+def test_a_copy_is_told_of_where_the_layer_itself_is_hidden(qtbot, viewer_model, served, strip):
+    layer = opened(viewer_model, served)
+    viewer_model.layers.selection = {layer}
+    _duplicate_layer(viewer_model.layers)
+    layer.visible = False
+    qtbot.waitUntil(lambda: strip.label.text().endswith("copy · exact"))
+    viewer_model.layers.clear()
+    qtbot.waitUntil(lambda: not strip.label.text())
+
+
+def test_full_detail_is_loaded_of_a_layer_that_somebody_else_added_too(qtbot, viewer_model, served, strip):
+    save_data(coarse_only=True)
+    opened(viewer_model, served, name="mine")
+    qtbot.waitUntil(lambda: strip.label.text() == "mine · coarse only")
+    strip.action.click()
+    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.progressive import display_of
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display import Display
@@ -29,6 +30,7 @@ class Detail(QObject):
         self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._is_asked_for = False  # full detail, of the plane that is shown
         link.changed.connect(self.update)
+        link.streams_changed.connect(self.update)
         for event in self._moves():
             event.connect(self._on_move)
 
@@ -69,16 +71,10 @@ class Detail(QObject):
         return shared_policy().coarse_only and not self._is_asked_for and bool(display.pyramid.line)
 
     def _visible_displays(self) -> Iterator[Display]:
-        for key in self._link.shown():
-            look, display = self._link.appearance(key), self._link.display_of(key)
-            if look is not None and look.is_visible and display is not None:
-                yield display
+        return (display for layer, _ in self._link.streams() if layer.visible and (display := display_of(layer)))
 
     def _displays(self) -> Iterator[Display]:
-        for key in self._link.shown():
-            display = self._link.display_of(key)
-            if display is not None:
-                yield display
+        return (display for layer, _ in self._link.streams() if (display := display_of(layer)))
 
     def _moves(self) -> tuple[Any, ...]:
         events = self._viewer.dims.events

@@ -1,16 +1,15 @@
-"""Sums up how exact the streamed layers of ours are, for the status strip; Stop and Go on reach all of them."""
+"""Sums up how exact the streamed layers are, for the status strip; Stop and Go on reach all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from weakref import WeakSet
 
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS
-from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
@@ -27,7 +26,7 @@ _WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reache
 
 
 class StreamWatch(QObject):
-    """Follows what a `ViewerLink` shows and writes it into a `StatusStrip`."""
+    """Follows what streams in the viewer of a `ViewerLink` and writes it into a `StatusStrip`."""
 
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
@@ -41,6 +40,7 @@ class StreamWatch(QObject):
         self._followed: WeakSet[StreamStatus] = WeakSet()  # each lives as long as its layer
         self._settle = single_shot(self, SETTLE_MS, self.update)
         link.changed.connect(self._on_layers)
+        link.streams_changed.connect(self._on_layers)
         link.appearance_changed.connect(lambda _key: self._settle.start())
         strip.destroyed.connect(self.close)
         strip.stop_requested.connect(self._stop)
@@ -52,20 +52,19 @@ class StreamWatch(QObject):
         """Say how exact the visible layers are."""
         if self._is_closed:
             return
-        visible = [key for key in self._link.shown() if (look := self._link.appearance(key)) and look.is_visible]
-        streams = {key: stream for key in visible if (stream := self._link.stream_of(key)) is not None}
+        visible = [(layer, stream) for layer, stream in self._link.streams() if layer.visible]
         if self._link.coming():
             self._strip.set_status("opening…", can_stop=True)
-        elif streams:
-            names = dict.fromkeys(name for key in sorted(streams) if (name := self._run_name(key)))
-            states = [stream.state for stream in streams.values()]
+        elif visible:
+            names = dict.fromkeys(sorted(name for layer, _ in visible if (name := _name_of(layer))))
+            states = [stream.state for _, stream in visible]
             self._tell(joined(", ".join(names), _as_of_text(states)), states)
         else:
             self._strip.set_status("")
 
     def retry(self) -> None:
         """Go on with everything that was stopped or failed."""
-        for stream in self._streams():
+        for _, stream in self._link.streams():
             stream.retry()
         self.update()
 
@@ -102,30 +101,21 @@ class StreamWatch(QObject):
         else:
             self._strip.set_status(joined(names, "exact"))
 
-    def _run_name(self, key: LayerKey) -> str:
-        about = self._link.layers_of(key)[0].metadata.get(METADATA_KEY, {})
-        return plain(about.get("run_name"))
-
-    def _streams(self) -> Iterator[StreamStatus]:
-        for key in self._link.shown():
-            stream = self._link.stream_of(key)
-            if stream is not None:
-                yield stream
-
     def _on_layers(self) -> None:
-        for stream in self._streams():
+        for layer, stream in self._link.streams():
             if stream not in self._followed:
                 self._followed.add(stream)
                 stream.changed.connect(self._on_state)
+                layer.events.visible.connect(self._on_state)
         self.update()
 
-    def _on_state(self, _state: StreamState) -> None:
+    def _on_state(self, _change: object) -> None:
         if not self._settle.isActive():
             self._settle.start()
 
     def _stop(self) -> None:
         self._link.stop()
-        for stream in self._streams():
+        for _, stream in self._link.streams():
             stream.stop()
         self.update()
 
@@ -134,6 +124,11 @@ class StreamWatch(QObject):
             self.switch_requested.emit(self._withheld, self.retry)
         else:
             self._detail.load_full()
+
+
+def _name_of(layer: Layer) -> str:
+    """Of its run, or its own."""
+    return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
 
 
 def _as_of_text(states: list[StreamState]) -> str:

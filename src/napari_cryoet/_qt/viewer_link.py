@@ -16,6 +16,7 @@ from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
+from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.misfits import remark_on_misfits, unmark_what_fits
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
@@ -62,6 +63,7 @@ class ViewerLink(QObject):
     """
 
     changed = Signal()  # what is shown, or on its way: ask `shown` and `coming`
+    streams_changed = Signal()  # layers came, went or got other names, anybody's: ask `streams`
     appearance_changed = Signal(object)  # LayerKey of a shown layer whose name, eye or colour changed: `appearance`
     failed = Signal(object, object)  # LayerKey, CryoETError
     remarked = Signal(object, str)  # LayerKey, what to know of the layer; or None, of all: empty once it is over
@@ -92,6 +94,9 @@ class ViewerLink(QObject):
         adopt_layers_of(viewer)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._look_at_units)
+        self._layer_watch = LayerWatch(viewer, self)
+        self._layer_watch.changed.connect(self.streams_changed)
+        self._layer_watch.follow(True)
 
     # what is shown
 
@@ -121,6 +126,10 @@ class ViewerLink(QObject):
         """What something's picture is made from; None where nothing of it streams."""
         layer = self._own.main(key)
         return None if layer is None else display_of(layer)
+
+    def streams(self) -> list[tuple[Layer, StreamStatus]]:
+        """Every layer that streams, from bottom to top: a person's copies and what napari opened as well."""
+        return [(layer, stream) for layer in self._viewer.layers if (stream := stream_of(layer)) is not None]
 
     # showing and hiding
 
@@ -184,6 +193,7 @@ class ViewerLink(QObject):
         """Stop everything and let go of the viewer; layers stay."""
         self.stop()
         self._tidy.stop()
+        self._layer_watch.follow(False)
         self._fitted.close_down()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.events.inserted.disconnect(self._look_at_units)
