@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
@@ -123,6 +124,23 @@ def test_what_was_chosen_in_3d_leaves_planes_alone_and_comes_back(qtbot, dock):
     assert layer.locked_data_level is None
     dock._viewer.dims.ndisplay = 3
     assert layer.locked_data_level == 0
+
+
+def test_a_copy_that_is_made_in_3d_is_fine_again_in_planes(qtbot, dock):
+    layer = show(qtbot, dock, TOMOGRAM)
+    viewer = dock._viewer
+    viewer.dims.ndisplay = 3
+    dock.volumes.choose(TOMOGRAM, 1)
+    viewer.layers.selection = {layer}
+    _duplicate_layer(viewer.layers)
+    copy = viewer.layers[viewer.layers.index(layer) + 1]
+    assert copy.locked_data_level == 1
+    viewer.dims.ndisplay = 2
+    assert copy.locked_data_level is None
+    copy.locked_data_level = 2  # by napari's own control
+    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 2
+    assert copy.locked_data_level == 2
 
 
 def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, dock):

@@ -81,6 +81,8 @@ class VolumeDetail(QObject):
             layer = self._link.layers_of(key)[0]
             if layer in self._chosen:
                 self._show(key, layer) if self.is_3d else self._unlock(key, layer)
+        if not self.is_3d:
+            self._unlock_copies()
         self.changed.emit()
 
     def _show(self, key: LayerKey, layer: Layer) -> None:
@@ -95,3 +97,10 @@ class VolumeDetail(QObject):
             self._detail.ask_for(display, None)
         if layer.locked_data_level == self._chosen[layer]:
             layer.locked_data_level = None
+
+    def _unlock_copies(self) -> None:
+        """Let copies that napari made of a locked layer sharpen again: nobody chose a level for them."""
+        for layer in self._viewer.layers:
+            parent = None if layer.source.parent is None else layer.source.parent()  # napari keeps a weak reference
+            if parent in self._chosen and layer.locked_data_level == self._chosen[parent]:
+                layer.locked_data_level = None
