@@ -506,3 +506,43 @@ def test_moved_picks_that_became_a_layer_of_their_own_are_still_those_of_their_f
 
     again = Review(picks, SUBJECT, SessionStore(store.folder))
     assert [again.verdict(row).letter for row in (4, 5)] == ["K", "X"]
+
+
+def test_a_decision_that_another_window_took_back_stays_so_beside_picks_of_the_same_name(picks, store):
+    far = picks.changed(points_zyx=POINTS + 100)
+    joined = []
+    other, one = Review(far, SUBJECT, store), Review(picks, SUBJECT, SessionStore(store.folder))
+    two = Review(picks, SUBJECT, SessionStore(store.folder), joined=joined.append)
+    for window, row, verdict in (
+        (other, 5, Verdict.KEPT),
+        (one, 5, Verdict.REJECTED),
+        (two, 2, Verdict.KEPT),
+        (two, 5, Verdict.UNDECIDED),
+        (one, 1, Verdict.KEPT),
+    ):
+        assert window.judge([row], verdict)
+        window.save()
+        if joined:
+            two.adopt(joined.pop())
+
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(5) is Verdict.UNDECIDED
+    assert Review(far, SUBJECT, SessionStore(store.folder)).verdict(5) is Verdict.KEPT
+
+
+def test_a_pick_that_comes_back_has_what_another_window_decided_since(picks, store):
+    first = Review(picks, SUBJECT, store)
+    first.judge([3], Verdict.KEPT)
+    first.save()
+    joined = []
+    review = Review(picks.take([0, 1]), SUBJECT, SessionStore(store.folder), opened=picks, joined=joined.append)
+    first.judge([3], Verdict.REJECTED)
+    first.save()
+    review.judge([0], Verdict.KEPT)
+    review.save()
+    review.adopt(joined.pop())
+    review.set_picks(picks)
+    review.save()
+    review.adopt(joined.pop())
+
+    assert [review.verdict(row).letter for row in (0, 3)] == ["K", "X"]
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(3) is Verdict.REJECTED

@@ -161,9 +161,8 @@ def join(
         The picks that were judged here, by id: ours holds for these, and theirs for all others.
     """
     found, elsewhere = match_parts(theirs, picks, opened)
-    not_found = np.intersect1d(_ids(elsewhere), ours.judged_ids)  # as picks that were moved here
     new = [rows.take(~np.isin(rows.ids, _ids(ours_elsewhere))) for rows in elsewhere]
-    return found.with_others(ours, np.union1d(touched, not_found)), (*ours_elsewhere, *new)
+    return found.with_others(ours, touched), (*ours_elsewhere, *new)
 
 
 def _ids(parts: Sequence[Rows]) -> NDArray[np.int64]:

@@ -256,10 +256,7 @@ class Review:
         if not self._elsewhere or not came.any():
             return
         found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._opened)
-        if len(found.judged_ids):
-            self._step += 1
-            self._touched = self._touched.changed(found.judged_ids, self._step)
-            self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
+        self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
 
     def take_up(self, picks: Picks, opened: Picks | None = None) -> None:
         """Go on with picks that were opened anew: other ones may have their ids, so that places count as in a file."""
@@ -346,16 +343,17 @@ class Review:
         if theirs is not None:
             unknown = elsewhere if state.elsewhere_since > self._saved_step else ()
             decisions, elsewhere = join(decisions, unknown, touched, theirs, state.picks, opened=state.opened)
-        if self._in_file is not None or theirs is not None:  # what came here meanwhile is told from here
+        has_news = theirs is not None
+        if self._in_file is not None or has_news:  # a pick that others judged may have come here since
             found, elsewhere = match_parts(elsewhere, state.picks, state.opened)
-            known = np.union1d(decisions.judged_ids, state.touched.ids)
-            decisions = decisions.with_others(found, np.setdiff1d(found.judged_ids, known))
+            came = np.setdiff1d(found.judged_ids, np.union1d(decisions.judged_ids, state.touched.ids))
+            decisions, has_news = decisions.with_others(found, came), has_news or len(came) > 0
         rows = [rows_of(decisions, state.picks, state.opened), *elsewhere]
         self._store.save(self.subject, rows, state.view)
         self._saved_step = state.step
-        if theirs is not None or self._in_file is not None:
+        if has_news or self._in_file is not None:
             self._in_file = decisions, elsewhere
-        if theirs is not None:
+        if has_news:
             self._joined_at[id(decisions)] = (decisions, state.step)
             while len(self._joined_at) > _JOINED_KEPT:  # nobody adopts them
                 self._joined_at.pop(next(iter(self._joined_at)))
