@@ -129,7 +129,7 @@ def test_a_file_that_got_another_name_in_a_project_is_of_whom_its_name_says(tmp_
 
     about = read_picks(path).about
     assert [about[key] for key in ("user_id", "session_id", "object_name")] == ["bob", "2", "ribosome"]
-    assert about["warnings"][0].endswith("as copick goes by it; the file itself says ada, 17.")
+    assert about["warnings"][0].endswith("and copick lists them by it; the file itself says ada, 17.")
     assert "warnings" not in read_picks(picks_file(folder, point())).about
 
 

@@ -114,7 +114,7 @@ def read_picks_file(path: Path, context: Context) -> Picks:
 
 
 def _names(path: Path, document: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Whose picks of what they are, and what to say of it: in a project by folders and name, which copick goes by."""
+    """Whose picks of what they are, and what to say of it: in a project by its folders and its name, as copick."""
     inside = {name: str(document[key]) for name, key in _ABOUT.items() if document.get(key)}
     run, named = run_of_project(path), _NAME.fullmatch(path.stem)
     if not run:
@@ -123,7 +123,10 @@ def _names(path: Path, document: Mapping[str, Any]) -> tuple[dict[str, str], lis
         return inside | {"run_name": run}, []
     names = {"object_name": named["object"], "user_id": named["user"], "session_id": named["session"]}
     others = [inside[name] for name in names if name in inside and inside[name] != names[name]]
-    said = f"Its name says whose picks of what they are, as copick goes by it; the file itself says {listed(others)}."
+    said = (
+        "Its name says whose picks of what they are, and copick lists them by it; the file itself says "
+        f"{listed(others)}."
+    )
     return names | {"run_name": run}, [said] if others else []
 
 
