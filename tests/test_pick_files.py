@@ -574,6 +574,19 @@ ODD_NAMES = ["napariCryoetColumn1", " score", "x_voxel ", "a\x85b", "a\u2028b", 
 
 
 @pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+def test_columns_of_arrays_are_written_as_texts_and_those_of_wide_numbers_as_numbers(tmp_path, name):
+    arrays = np.empty(2, dtype=object)
+    arrays[:] = [np.array([1, 2]), np.array([3])]
+    features = {"array": arrays, "wide": np.array([0.5, np.nan], np.longdouble)}
+    picks = Picks([[1.0, 2.0, 3.0]] * 2, 10.0, features=features, shape_zyx=(9, 9, 9))
+
+    assert "Columns that aren't plain numbers or texts are written as texts: array." in losses(picks, name)
+    found = read_picks(written(picks, tmp_path, name))
+    assert found.features["array"].tolist() == ["[1 2]", "[3]"]
+    np.testing.assert_array_equal(found.features["wide"], [0.5, np.nan])
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
 @pytest.mark.parametrize("column", ODD_NAMES)
 def test_columns_of_odd_names_come_back_or_are_said_to_be_left_out(picks, tmp_path, name, column):
     made = write_picks(

@@ -165,7 +165,7 @@ def are_all_missing(column: NDArray[Any]) -> bool:
     """Whether a column has a value in no row: nothing but NaN, None and empty texts."""
     if not len(column) or column.dtype.kind in "biu":
         return not len(column)
-    return all(value == "" or _is_missing(value) for value in column.tolist())
+    return all(_is_missing(value) or (isinstance(value, str) and not value) for value in column.tolist())
 
 
 def empty_column(kind: object, count: int) -> NDArray[Any]:
@@ -180,6 +180,8 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
     kind = column.dtype.kind
     if kind in "mM":  # 2026-01-02T03:04:05, 5 seconds; as Python's values, many would be bare numbers
         return np.array(["" if np.isnat(time) else str(time) for time in column], dtype=object)
+    if kind == "f" and column.dtype.itemsize > np.dtype(np.float64).itemsize:  # which no file has
+        return column.astype(np.float64)
     if kind in "bif" or (kind == "u" and int(column.max(initial=0)) < 2**63):
         return column
     values = [None if _is_missing(value) else value for value in column.tolist()]
