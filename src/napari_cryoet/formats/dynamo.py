@@ -12,6 +12,7 @@ score, ``tomo`` (20) the number of the tomogram, whose name may stand in a table
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,12 +94,8 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         If there are several tomograms and none was chosen.
     """
     table, n_more = _table(path)
-    numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
     in_map = _table_map(path)
-    different, first, which = np.unique(numbers, return_index=True, return_inverse=True)
-    names = [in_map.get(int(number), f"{number:g}") if np.isfinite(number) else "nan" for number in different]
-    tomogram = choose_tomogram([names[index] for index in np.argsort(first)], context.tomogram, path.name)
-    table = table[np.array(names, dtype=object)[which] == tomogram] if len(table) else table
+    table, tomogram = _of_tomogram(path, table, in_map, context.tomogram)
     spacing = context.spacing_angstrom
     pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
     own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
@@ -135,6 +132,17 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
             ],
         },
     )
+
+
+def _of_tomogram(
+    path: Path, table: pd.DataFrame, in_map: Mapping[int, str], wanted: str | None
+) -> tuple[pd.DataFrame, str | None]:
+    """The rows of one tomogram, and what it is called: as the table map says, else by its number."""
+    numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
+    different, first, which = np.unique(numbers, return_index=True, return_inverse=True)
+    names = [in_map.get(int(number), f"{number:g}") if np.isfinite(number) else "nan" for number in different]
+    tomogram = choose_tomogram([names[index] for index in np.argsort(first)], wanted, path.name)
+    return (table[np.array(names, dtype=object)[which] == tomogram] if len(table) else table), tomogram
 
 
 def losses(picks: Picks) -> list[str]:
