@@ -143,6 +143,20 @@ class TestMrc:
 
         assert read(tmp_path / "mask.mrc")[0][2] == "labels"
 
+    @pytest.mark.parametrize(
+        ("name", "content", "words"),
+        [
+            ("empty.ndjson", "", "empty.ndjson holds no picks: it is no file of points"),
+            ("words.ndjson", '{"a": 1}\n', "holds no picks"),
+            ("settings.json", "{}", "settings.json holds no picks: it is no file of picks of copick"),
+        ],
+    )
+    def test_a_file_called_like_picks_without_any_says_why_it_is_left_to_others(self, tmp_path, name, content, words):
+        (tmp_path / name).write_text(content)
+
+        assert get_reader(str(tmp_path / name)) is None
+        assert words in str(why_declined(str(tmp_path / name)))
+
     def test_something_else_by_that_name_is_left_to_others(self, tmp_path):
         (tmp_path / "treasure.map").write_text("Here be dragons. " * 100)
         (tmp_path / "note.rec").write_text("abc")

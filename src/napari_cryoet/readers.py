@@ -40,6 +40,12 @@ _HEAD_BYTES: Final = 2**16
 _OF_A_ZARR: Final = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 #: Endings of files that hardly hold anything else.
 _ONLY_PICKS: Final = frozenset({".star", ".tbl"})
+#: What others are to be to hold picks.
+_HOLD_PICKS: Final = {
+    ".ndjson": "file of points as the portal has them, one JSON object a line",
+    ".json": "file of picks of copick",
+    ".parquet": "table with columns of positions (z_voxel, y_voxel, x_voxel, or z_angstrom …)",
+}
 #: Of volumes likewise; .map and .rec are the endings of many things.
 _ONLY_VOLUMES: Final = frozenset({".mrc"})
 
@@ -73,10 +79,13 @@ def is_pack_path(path: str | Sequence[str]) -> bool:
 
 
 def why_declined(path: str | Sequence[str]) -> OtherKindError | None:
-    """Why `get_reader` gives no reader for something that is called like a volume; None where that says it all."""
+    """Why `get_reader` gives no reader for something that is called like ours; None where that says it all."""
     if not isinstance(path, str):
         return None if len(path) != 1 else why_declined(path[0])
-    if suffix_of(path) not in MRC_SUFFIXES | {".zarr"}:
+    suffix = suffix_of(path)
+    if suffix in _HOLD_PICKS:
+        return OtherKindError(f"{Path(path).name} holds no picks: it is no {_HOLD_PICKS[suffix]}.")
+    if suffix not in MRC_SUFFIXES | {".zarr"}:
         return None
     try:
         open_volume(path).close()
