@@ -80,6 +80,21 @@ def test_a_folder_that_is_not_a_pack_says_so(tmp_path):
         open_pack(tmp_path / "nowhere")
 
 
+def test_who_chooses_a_folder_beside_a_pack_is_told_where_the_pack_is(tmp_path, manifest):
+    def hint(folder):
+        with pytest.raises(PackError) as caught:
+            open_pack(folder)
+        return caught.value.hint
+
+    write_pack(tmp_path / "packs" / "mine", manifest, {})
+    assert "Choose the folder in which pack.json lies" in hint(tmp_path)
+    assert hint(tmp_path / "packs") == "The folder mine in it is one."
+    assert hint(tmp_path / "packs" / "mine" / "tables") == "The folder above it, mine, is one."
+    write_pack(tmp_path / "packs" / "yours", manifest, {})
+    assert hint(tmp_path / "packs") == "Choose one of the packs in it."
+    assert hint(tmp_path / "nowhere") == ""
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

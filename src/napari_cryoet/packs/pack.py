@@ -20,6 +20,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -178,7 +179,10 @@ def open_pack(folder: Path | str) -> Pack:
         There is no such folder, it isn't a pack, or its manifest is damaged.
     """
     folder = Path(folder)
-    return Pack(folder, _read_manifest(folder))
+    try:
+        return Pack(folder, _read_manifest(folder))
+    except PackError as error:
+        raise PackError(error.message, hint=error.hint or _where_else(folder)) from error
 
 
 def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
@@ -246,6 +250,21 @@ def _read_manifest(folder: Path) -> Manifest:
         return Manifest.from_json(content)
     except PackError as error:
         raise PackError(f"The pack {folder} can't be opened. {error.message}", hint=error.hint) from error
+
+
+def _where_else(folder: Path) -> str:
+    """What to choose in place of a folder that isn't a pack: one beside it in the tree that is, where there is one."""
+    if not folder.is_dir() or (folder / MANIFEST_NAME).is_file():
+        return ""
+    try:
+        below = [path.parent for path in islice(folder.glob(f"*/{MANIFEST_NAME}"), 2)]
+    except OSError:
+        below = []
+    if (folder.parent / MANIFEST_NAME).is_file():
+        return f"The folder above it, {folder.parent.name}, is one."
+    if below:
+        return f"The folder {below[0].name} in it is one." if len(below) == 1 else "Choose one of the packs in it."
+    return f"Choose the folder in which {MANIFEST_NAME} lies. Files by themselves open when dropped on napari."
 
 
 def _read_table(path: Path, name: str) -> tuple[Row, ...]:
