@@ -136,6 +136,13 @@ class TestChoosing:
 
         assert likely_pair([other, same, truth]) == (same, truth)
 
+    def test_of_several_ground_truths_that_counts_which_has_something_to_judge(self):
+        mask = ball(metadata={METADATA_KEY: {"is_ground_truth": True, "object_id": "GO:2"}})
+        truth = points("truth", [0, 0, 0], object_id="GO:1", is_ground_truth=True)
+        picks = points("picks", [0, 0, 0], object_id="GO:1")
+
+        assert likely_pair([mask, picks, truth]) == (picks, truth)
+
     def test_a_mask_judges_points(self):
         truth, mask = points("truth", [0, 0, 0], is_ground_truth=True), ball()
 

@@ -30,13 +30,17 @@ def likely_pair(layers: list[Layer]) -> tuple[Layer, Layer]:
 
     Points are judged by a mask where there is nothing of one kind.
     """
-    reference = next((layer for layer in layers if about_of(layer).get("is_ground_truth")), layers[-1])
-    wanted = about_of(reference).get("object_id")
-    others = [layer for layer in layers if layer is not reference]
-    others.sort(key=lambda layer: (not are_alike(layer, reference), about_of(layer).get("object_id") != wanted))
-    judged = others[0]
+    truths = [layer for layer in layers if about_of(layer).get("is_ground_truth")] or layers[-1:]
+    pairs = [(layer, truth) for truth in truths for layer in layers if layer is not truth]
+    judged, reference = min(pairs, key=_unlikeliness)  # of equal ones the first, with the topmost ground truth
     is_awkward = isinstance(judged, Labels) and isinstance(reference, Points)
     return (reference, judged) if is_awkward else (judged, reference)
+
+
+def _unlikeliness(pair: tuple[Layer, Layer]) -> tuple[bool, bool]:
+    """How little two layers have in common: the kind counts first, then what they are of."""
+    one, other = pair
+    return not are_alike(one, other), about_of(one).get("object_id") != about_of(other).get("object_id")
 
 
 def are_alike(one: Layer | None, other: Layer | None) -> bool:
