@@ -94,13 +94,24 @@ def test_opening_a_run_adds_its_default_tomogram_and_what_the_curators_show(qtbo
     assert "my picks" in names(viewer_model)
 
 
+def test_a_selected_annotation_has_one_colour_from_its_left_edge_on(at_run):
+    tree = at_run.screens.run.tree
+    row = tree.model().index(0, 0, tree.model().index(0, 0))
+    tree.setCurrentIndex(row)
+
+    picture, place = tree.viewport().grab().toImage(), tree.visualRect(row)
+
+    assert place.left() > 0
+    assert len({picture.pixelColor(x, place.top() + 1).name() for x in range(place.right())}) == 1
+
+
 def test_the_open_button_opens_and_then_leads_to_the_layer(qtbot, at_run, viewer_model):
     button = at_run.screens.run.open
     assert button.text().strip().startswith("Open  ≈")
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert button.is_loading
     settle(qtbot, at_run)
-    assert button.text().strip() == "Open in the viewer"
+    assert button.text().strip() == "Go to its layer"
     (image,) = [layer for layer in viewer_model.layers if isinstance(layer, Image)]
     viewer_model.layers.selection.active = viewer_model.layers["my picks"]
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)

@@ -211,7 +211,7 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
     server.let_go()
     click(qtbot, button)
     qtbot.waitUntil(lambda: dock.link.shown() == {TOMOGRAM})
-    assert button.text().strip() == "Open in the viewer"
+    assert button.text().strip() == "Go to its layer"
 
 
 @pytest.mark.parametrize("how", WAYS)

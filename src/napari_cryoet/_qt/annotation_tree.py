@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPoint, Qt, Signal
-from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent
+from qtpy.QtCore import QModelIndex, QPoint, QRect, Qt, Signal
+from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from napari_cryoet._qt.annotation_delegate import AnnotationDelegate
@@ -25,6 +25,7 @@ class AnnotationTree(QTreeView):
 
     def __init__(self, theme: Theme, model: AnnotationModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._theme = theme
         self._annotations = model
         self.setObjectName("annotationTree")
         self.setAccessibleName("Annotations")
@@ -65,6 +66,14 @@ class AnnotationTree(QTreeView):
             self.left_upwards.emit()
         else:
             super().keyPressEvent(event)
+
+    def drawBranches(self, painter: QPainter | None, rect: QRect, index: QModelIndex) -> None:
+        """The arrow before an object, on the background of its row."""
+        selection = self.selectionModel()
+        if painter is not None and selection is not None and selection.isSelected(index):
+            colors = self._theme.colors
+            painter.fillRect(rect, colors.selection if self.hasFocus() else colors.border)
+        super().drawBranches(painter, rect, index)
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
         """The menu of a row, by mouse or by the menu key."""

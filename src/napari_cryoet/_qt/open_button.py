@@ -69,7 +69,7 @@ class OpenButton(QPushButton):
         elif tomogram is None or not is_openable(tomogram):
             self._show("volume", "No file to open", "The portal lists no OME-Zarr and no MRC file for this tomogram")
         elif tomogram.id in self._opened:
-            self._show("eye", "Open in the viewer", "This tomogram is open; go to its layer")
+            self._show("eye", "Go to its layer", "This tomogram is open; choose its layer in the viewer")
         else:
             cost = size_text(first_sight_bytes(tomogram))
             self._show("volume", f"Open  ≈ {cost} to first sight", "Open the chosen tomogram as a layer (Enter)")
