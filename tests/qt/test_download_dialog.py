@@ -145,6 +145,13 @@ def test_a_folder_has_to_be_said(qtbot, make_dialog):
     assert dialog.message.text() == "Choose a folder to download to."
 
 
+def test_a_folder_that_has_no_room_in_its_field_can_be_read_all_the_same(make_dialog, tmp_path):
+    dialog = make_dialog()
+    assert str(tmp_path / "data") in dialog.folder.line_edit.native.toolTip()
+    dialog.folder.value = tmp_path / ("long" * 20)
+    assert str(tmp_path / ("long" * 20)) in dialog.folder.line_edit.native.toolTip()
+
+
 def test_nothing_to_download_says_so(make_dialog):
     dialog = make_dialog(tomograms=(), rows=())
     assert "Nothing is selected" in dialog.size_label.text()

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QCloseEvent, QDesktopServices
 from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.labels import plain_label, roomy
+from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.download import DownloadReport, Existing, Plan, Progress, download_files, plan_download
@@ -76,6 +76,8 @@ class DownloadDialog(QDialog):
         self.form = QWidget()
         self.folder.line_edit.native.setAccessibleName("Folder to download to")
         self.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
+        self.folder.choose_btn.text = "Choose…"
+        self._tell_folder()
         self.volume_format.native.setAccessibleName("Format of volumes")
         self.existing.native.setAccessibleName("What to do with files that differ")
         self.size_label = plain_label(name="downloadSize")
@@ -90,6 +92,7 @@ class DownloadDialog(QDialog):
         self.switch = QPushButton()
         self.close_button = QPushButton("Close")
         self._lay_out()
+        self.folder.changed.connect(self._tell_folder)
         self.volume_format.changed.connect(self._make_plan)
         self.with_metadata.changed.connect(self._make_plan)
         self.start.clicked.connect(self._on_start)
@@ -121,6 +124,10 @@ class DownloadDialog(QDialog):
             self._on_stop()
         else:
             super().reject()
+
+    def _tell_folder(self, _value: Any = None) -> None:
+        """Show all of a path that the field has no room for."""
+        self.folder.line_edit.native.setToolTip(plain_tooltip(str(self.chosen_folder)))
 
     def _make_plan(self, _value: Any = None) -> None:
         selection = select_ticked(
