@@ -1157,3 +1157,20 @@ def test_what_a_script_leaves_of_the_points_keeps_its_decisions_and_looks(dock, 
     link_of(layer).undo()
     link_of(layer).undo()
     assert letters(dock) == "---K-X----"
+
+
+@pytest.mark.parametrize("who", ["ribosomes", "volume"])
+def test_crops_are_cut_also_where_the_mouse_moved_or_stretched_a_layer(dock, viewer, qtbot, who):
+    whole = dock.feed.crop(3).values
+    other = {"ribosomes": "volume", "volume": "ribosomes"}[who]
+    reader = dock._reader
+    matrix = np.diag([1.0, 2.0, 1.0, 1.0])
+    matrix[:3, 3] = [0, 30, -50]
+    viewer.layers[who].affine = matrix
+    viewer.layers[other].scale = (SPACING, 2 * SPACING, SPACING)
+    viewer.layers[other].translate = (0, 30, -50)
+    qtbot.waitUntil(lambda: dock._reader is not reader and has_all_crops(dock), timeout=LONG_MS)
+
+    assert not dock.notice.isVisible()
+    crop = dock.feed.crop(3).values
+    assert crop[tuple(n // 2 for n in crop.shape)] == pytest.approx(whole[tuple(n // 2 for n in whole.shape)], abs=0.1)
