@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
-from napari.layers import Image, Points, Shapes, Vectors
+from napari.layers import Image, Layer, Points, Shapes, Vectors
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
@@ -1174,3 +1174,15 @@ def test_crops_are_cut_also_where_the_mouse_moved_or_stretched_a_layer(dock, vie
     assert not dock.notice.isVisible()
     crop = dock.feed.crop(3).values
     assert crop[tuple(n // 2 for n in crop.shape)] == pytest.approx(whole[tuple(n // 2 for n in whole.shape)], abs=0.1)
+
+
+def test_a_copy_of_a_layer_is_bright_where_the_layer_is_dim(dock, press, viewer):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    dock.sheet.go_to(3)
+    press(Qt.Key.Key_X)
+    copy = Layer.create(*layer.as_layer_data_tuple())  # as napari's Duplicate does
+    assert same(looks_of(copy), before)
+
+    dock.close_down()
+    assert same(looks_of(Layer.create(*layer.as_layer_data_tuple())), before)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Points, Vectors
@@ -19,6 +20,8 @@ DIM: Final = 0.2
 _ROUNDING: Final = 1e-6
 
 Ids = NDArray[np.int64]
+#: Colours that a layer has but for what is dim just now, by napari's name for them: a copy of it shall have these.
+undimmed_colors: WeakKeyDictionary[Points, Callable[[], dict[str, NDArray[np.float64]]]] = WeakKeyDictionary()
 
 
 class DimmedColors:

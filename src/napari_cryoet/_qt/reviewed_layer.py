@@ -12,7 +12,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts
+from napari_cryoet._qt.dimming import DimmedColors, dimmed_parts, undimmed_colors
 from napari_cryoet._qt.flying import fly_to, place_in
 from napari_cryoet._qt.layer_table import table_of
 from napari_cryoet._qt.orientation_display import points_of
@@ -25,6 +25,7 @@ from napari_cryoet.picks import Picks
 
 #: napari tells colours in whole parts of 255.
 _HEX_STEP: Final = 1 / 255
+_COLORS: Final = ("face_color", "border_color")
 
 
 class ReviewedLayer(QObject):
@@ -65,6 +66,7 @@ class ReviewedLayer(QObject):
         self._link.changed.connect(self._on_edited)
         self._link.obstacle_changed.connect(self._on_obstacle)
         self._link.true_looks = self._true_looks
+        undimmed_colors[layer] = self._undimmed_colors
         layer.events.face_color.connect(self._on_color)
         layer.events.border_color.connect(self._on_color)
         layer.events.current_face_color.connect(self._on_current_color)
@@ -79,6 +81,7 @@ class ReviewedLayer(QObject):
         self._link.obstacle_changed.disconnect(self._on_obstacle)
         self._link.true_looks = lambda looks: looks
         layer = self.layer
+        undimmed_colors.pop(layer, None)
         layer.events.face_color.disconnect(self._on_color)
         layer.events.border_color.disconnect(self._on_color)
         layer.events.current_face_color.disconnect(self._on_current_color)
@@ -167,11 +170,17 @@ class ReviewedLayer(QObject):
 
     def _true_looks(self, looks: Looks) -> Looks:
         """How picks look where they aren't reviewed: they may come back after that."""
-        names = ("face_color", "border_color")
         colors = {
-            name: part.undimmed(looks.ids, looks.values[name]) for name, part in zip(names, self._points, strict=True)
+            name: part.undimmed(looks.ids, looks.values[name]) for name, part in zip(_COLORS, self._points, strict=True)
         }
         return Looks(looks.ids, looks.values | colors)
+
+    def _undimmed_colors(self) -> dict[str, NDArray[np.float64]]:
+        ids = self._ids_of_rows()
+        return {
+            name: part.undimmed(ids, getattr(self.layer, name))
+            for name, part in zip(_COLORS, self._points, strict=True)
+        }
 
     def _brighten_the_next(self) -> None:
         """The colour that napari gives the next point is that of what was selected last, which may be dim."""
