@@ -673,20 +673,20 @@ def test_the_thumbnail_is_of_the_last_picture_too(qtbot, viewer, served, tmp_pat
     qtbot.waitUntil(lambda: status.state.is_exact)
 
     qtbot.waitUntil(lambda: bool(layer.thumbnail[..., :3].any()))
-    assert not status.is_thumbnail_due
+    assert not status.thumbnail.is_due
 
 
 def test_no_thumbnail_is_made_while_one_steps(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values))
     wait_exact(qtbot, status, layer, values[22])
-    qtbot.waitUntil(lambda: not status._thumbnail_timer.isActive())
+    qtbot.waitUntil(lambda: not status.thumbnail._timer.isActive())
     made = []
     layer.events.thumbnail.connect(lambda: made.append(viewer.dims.current_step[0]))
     for plane in (20, 18, 16):
         viewer.dims.set_current_step(0, plane)
     assert not made
-    assert status.is_thumbnail_due
+    assert status.thumbnail.is_due
     qtbot.waitUntil(lambda: made == [16])
     layer.opacity = 0.5
     assert made == [16, 16]

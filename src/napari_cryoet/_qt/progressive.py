@@ -21,6 +21,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_view import first_view, placeholder_of
+from napari_cryoet._qt.late_thumbnail import LateThumbnail
 from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.presence import Presence
@@ -29,7 +30,6 @@ from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_state import Speed, StreamState
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
-from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 
 _REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most this often
 _REFRESH_3D_S = 0.33
-_THUMBNAIL_S = 0.5
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
 
 
@@ -65,15 +64,14 @@ class StreamStatus(QObject):
         self._layer = weakref.ref(layer)
         self._display = display
         self._speed = Speed()
-        self._drawn_at = self._woken_at = self._sliced_at = self._thumbnail_at = -math.inf
-        self._is_redrawing = self._is_thumbnail_time = False
+        self._drawn_at = self._woken_at = self._sliced_at = -math.inf
+        self._is_redrawing = False
         self._presence = Presence(layer, display)
         self._is_beside = False
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
         self._redraw_timer.timeout.connect(self._on_time)
-        self._thumbnail_timer = single_shot(self, round(_THUMBNAIL_S * 1000), self._on_thumbnail_time)
-        layer.events.thumbnail.connect(self._on_thumbnail)
+        self.thumbnail = LateThumbnail(layer, self)
         self._woken.connect(self._on_woken)
         if display is not None:
             display.on_change = _weak_call(self, "_wake")
@@ -102,11 +100,6 @@ class StreamStatus(QObject):
             as_of=self._display.pyramid.as_of,
         )
 
-    @property
-    def is_thumbnail_due(self) -> bool:
-        """Whether the layer's thumbnail is older than its picture, for a moment."""
-        return self._thumbnail_timer.isActive() and self._thumbnail_at < self._sliced_at
-
     def stop(self) -> None:
         """Ask for nothing any more until `retry`; the layer shows what is in memory."""
         if self._display is not None:
@@ -127,7 +120,7 @@ class StreamStatus(QObject):
     def close(self) -> None:
         """Ask for nothing ever again."""
         self._redraw_timer.stop()
-        self._thumbnail_timer.stop()
+        self.thumbnail.stop()
         if self._display is not None:
             self._display.close()
 
@@ -181,24 +174,7 @@ class StreamStatus(QObject):
         if not self._is_redrawing:
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
             shared_tidying().put_off()
-        if not (self._is_redrawing and self._thumbnail_timer.isActive()):
-            self._thumbnail_timer.start()  # once one has stopped stepping, and now and then while more arrives
-
-    def puts_off_thumbnail(self) -> bool:
-        """Whether the thumbnail is made later: with its line in the layer list it costs as much as a small picture."""
-        return self._thumbnail_timer.isActive() and not self._is_thumbnail_time
-
-    def _on_thumbnail(self) -> None:
-        self._thumbnail_at = time.monotonic()
-
-    def _on_thumbnail_time(self) -> None:
-        layer = self._layer()
-        if layer is not None and self._thumbnail_at < self._sliced_at:
-            self._is_thumbnail_time = True
-            try:
-                napari_internals.update_thumbnail(layer)
-            finally:
-                self._is_thumbnail_time = False
+        self.thumbnail.note_slice(is_step=not self._is_redrawing)
 
     def _wake(self) -> None:
         """Called on any thread when there is something new."""
@@ -381,7 +357,7 @@ class _Streaming(napari_internals.ChangedSlicing):
         self.status.end_slice(is_beside=self._is_beside)
 
     def puts_off_thumbnail(self) -> bool:
-        return self.status.puts_off_thumbnail()
+        return self.status.thumbnail.is_put_off
 
     def changed_request(self, request: Any) -> Any:
         has_left, self._is_let_go = self._is_let_go, not self.has_its_data

@@ -64,7 +64,7 @@ class Settling(QObject):
             if stream is None or not stream.state.is_progressive:
                 continue
             is_sharp = stream.state.is_exact or (stream.state.is_limited and not stream.state.missing_blocks)
-            if not is_sharp or stream.is_thumbnail_due:
+            if not is_sharp or stream.thumbnail.is_due:
                 yield f"{key.kind} {key.id}"
 
     def _on_started(self, key: Hashable, _title: str) -> None:
