@@ -62,6 +62,7 @@ class ReviewedLayer(QObject):
         self._points = dimmed_parts(layer)
         self._arrows: dict[Vectors, list[DimmedColors]] = {}
         self._is_ours = False
+        self._shows_others = bool(self._link.obstacle)
         self._recolor_soon = single_shot(self, 0, self._recolor)
         self._link.changed.connect(self._on_edited)
         self._link.obstacle_changed.connect(self._on_obstacle)
@@ -103,10 +104,12 @@ class ReviewedLayer(QObject):
 
     def select(self, rows: Iterable[int]) -> None:
         """Select picks in the layer."""
-        wanted = self._ids[np.fromiter(rows, dtype=np.intp)]
+        chosen = {int(row) for row in rows}
+        if self._shows_others:
+            chosen = set(np.flatnonzero(np.isin(self._ids_of_rows(), self._ids[sorted(chosen)])).tolist())
         self._is_ours = True
         try:
-            self.layer.selected_data = set(np.flatnonzero(np.isin(self._ids_of_rows(), wanted)).tolist())
+            self.layer.selected_data = chosen
         finally:
             self._is_ours = False
 
@@ -123,7 +126,7 @@ class ReviewedLayer(QObject):
 
     def _ids_of_rows(self) -> NDArray[np.int64]:
         """Which pick each row of the layer is; among picks that can't be any just now there are others."""
-        column = table_of(self.layer).get(PICK_ID) if self.obstacle else None
+        column = table_of(self.layer).get(PICK_ID) if self._shows_others else None
         is_told = column is not None and column.dtype.kind in "iu" and len(column) == len(self.layer.data)
         return np.asarray(column, dtype=np.int64) if is_told else self._ids
 
@@ -135,6 +138,7 @@ class ReviewedLayer(QObject):
 
     def _on_obstacle(self) -> None:
         """The layer's rows are others than the picks, or are these again."""
+        self._shows_others = bool(self.obstacle)
         self._recolor()
         self.obstacle_changed.emit()
 
@@ -149,9 +153,11 @@ class ReviewedLayer(QObject):
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
         if not self._is_ours and not self._link.is_writing:
-            ids = self._ids_of_rows()
-            chosen = ids[[row for row in self.layer.selected_data if row < len(ids)]]
-            self.selected.emit(np.flatnonzero(np.isin(self._ids, chosen)).tolist())
+            rows = sorted(map(int, self.layer.selected_data))
+            if self._shows_others:
+                ids = self._ids_of_rows()
+                rows = np.flatnonzero(np.isin(self._ids, ids[[row for row in rows if row < len(ids)]])).tolist()
+            self.selected.emit(rows)
 
     def _recolor(self) -> None:
         """Dim what is to be dim, in the colours that there are now."""

@@ -252,9 +252,9 @@ class Review:
 
     def _look_for_what_came(self, picks: Picks) -> None:
         """Take over decisions about picks that were never here, as those deleted before that come back by undo."""
-        came = ~np.isin(_ids(picks), _ids(self._ever))
-        if not self._elsewhere or not came.any():
+        if not self._elsewhere:
             return
+        came = ~np.isin(_ids(picks), _ids(self._ever))
         found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._opened)
         self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
 
