@@ -50,6 +50,29 @@ def test_tags_that_cant_be_ids_are_a_column_and_that_is_said(tmp_path, tags):
     assert "A table has no column for tag." in losses(found, "dynamo")
 
 
+@pytest.mark.parametrize("numbers", [[20260115, 20260116], [1, 1.0000001]])
+def test_tomograms_whose_numbers_have_many_digits_are_told_apart(tmp_path, numbers):
+    path = table(tmp_path, tomo=numbers, x=[1, 2], y=[1, 2], z=[1, 2])
+
+    with pytest.raises(MissingContextError) as raised:
+        read_table(path, NO_CONTEXT)
+    assert raised.value.choices == tuple(map(str, numbers))
+    assert len(read_table(path, Context(tomogram=str(numbers[1])))) == 1
+
+
+def test_rows_are_counted_as_the_table_has_them_whichever_tomogram_is_read(tmp_path):
+    path = table(tmp_path, tomo=[1, 2, 2], x=[1, 1, 2], y=[1, 1, 2], z=[1, 1, 2])
+    lines = [line.split() for line in path.read_text().splitlines()]
+    lines[2][6:9] = ["NaN", "10", "20"]
+    path.write_text("\n".join(map(" ".join, lines)))
+    assert "(row 3)" in "".join(read_table(path, Context(tomogram="2")).about["warnings"])
+
+    lines[2][23] = "NaN"
+    path.write_text("\n".join(map(" ".join, lines)))
+    with pytest.raises(FormatError, match="row 3 has no finite position along x"):
+        read_table(path, Context(tomogram="2"))
+
+
 def test_tags_scores_regions_pixel_size_and_classes_are_read(tmp_path):
     path = table(
         tmp_path,

@@ -99,6 +99,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     spacing = context.spacing_angstrom
     pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
     own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
+    rows = table.index.to_numpy() + 1  # of the file, whichever tomogram is read
     points_xyz = table[list(_POSITION)].to_numpy() + table[list(_SHIFT)].to_numpy() - _FIRST_VOXEL
     if own is not None and spacing is not None and own != spacing:
         points_xyz = points_xyz * (own / spacing)
@@ -112,6 +113,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     names_of_features = [*_features_in(table), *["reg"] * has_other_regions, *["tag"] * has_other_tags]
     return checked_picks(
         path,
+        rows=rows,
         points_zyx=points_xyz[:, ::-1],
         spacing_angstrom=spacing if spacing is not None else own,
         rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
@@ -125,7 +127,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
             _TOMOGRAM_NUMBER: _tomogram_number(table),
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
-                *angle_warnings(angles, np.arange(1, len(angles) + 1)),
+                *angle_warnings(angles, rows),
                 *[_ODD_TAGS] * has_other_tags,
                 *[_ODD_PIXELS] * (own is None and bool(pixel.any())),
                 *[_more_columns(n_more)] * bool(n_more),
@@ -140,9 +142,16 @@ def _of_tomogram(
     """The rows of one tomogram, and what it is called: as the table map says, else by its number."""
     numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
     different, first, which = np.unique(numbers, return_index=True, return_inverse=True)
-    names = [in_map.get(int(number), f"{number:g}") if np.isfinite(number) else "nan" for number in different]
+    names = [_name(float(number), in_map) for number in different]
     tomogram = choose_tomogram([names[index] for index in np.argsort(first)], wanted, path.name)
     return (table[np.array(names, dtype=object)[which] == tomogram] if len(table) else table), tomogram
+
+
+def _name(number: float, in_map: Mapping[int, str]) -> str:
+    """What a tomogram is called; its number with all digits, so that no two are taken for one."""
+    if np.isfinite(number) and number == round(number):
+        return in_map.get(int(number), f"{number:.0f}")
+    return repr(number)
 
 
 def losses(picks: Picks) -> list[str]:
