@@ -143,6 +143,12 @@ class TestChoosing:
 
         assert likely_pair([mask, picks, truth]) == (picks, truth)
 
+    def test_without_a_ground_truth_two_of_one_object_are_compared_and_the_lower_one_is_the_reference(self):
+        upper, lower = points("upper", [0, 0, 0], object_id="GO:1"), points("lower", [0, 0, 0], object_id="GO:1")
+        other = points("other", [0, 0, 0], object_id="GO:2")
+
+        assert likely_pair([other, upper, lower, ball()]) == (upper, lower)
+
     def test_a_mask_judges_points(self):
         truth, mask = points("truth", [0, 0, 0], is_ground_truth=True), ball()
 
