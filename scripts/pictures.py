@@ -34,6 +34,7 @@ from napari_cryoet._qt.context_dialog import ContextDialog
 from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
 from napari_cryoet.layer_spec import PICKS_KEY
 from napari_cryoet.outline import AnnotationRow
+from napari_cryoet.packs.demo import ensure_demo_pack
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks_on_screen import show_orientations, show_slabs
 
@@ -152,7 +153,7 @@ def captions_and_meshes(stage: Stage) -> Picture.Image:
     for layer in stage.viewer.layers:
         layer.visible = "mesh" in layer.name or isinstance(layer, Points | Vectors)
     stage.viewer.dims.ndisplay = 3
-    stage.viewer.camera.angles = (10, 35, 60)
+    stage.viewer.scene.camera.angles = (10, 35, 60)
     stage.fit()
     return drawn(stage.window)
 
@@ -301,6 +302,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
     parser.add_argument("--light", action="store_true", help="in napari's light theme")
     given = parser.parse_args()
+    ensure_demo_pack()  # at first it is made, for longer than any picture is waited for
     for name in given.names or PICTURES:
         show, size = PICTURES[name]
         stage = Stage(size)
