@@ -1,6 +1,10 @@
 """Arrays that were sent to another process compute the same there."""
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -47,6 +51,22 @@ def test_levels_compute_the_same_in_another_process(volume, send):
     assert send(pyramid) is not pyramid
     part = pyramid.levels[0][3, 4:]
     assert np.array_equal(send(part + 1).compute(), part.compute() + 1)
+
+
+def test_threads_of_another_process_that_ask_at_the_same_time_share_one(monkeypatch):
+    made, both = [], threading.Barrier(2)
+
+    def make(name):
+        made.append(name)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # would another one be made meanwhile?
+        return SimpleNamespace()
+
+    monkeypatch.setattr(origin, "_token", "another process")
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(origin.made_again, "a", 1, origin.Origin(make, ("a",)), "mean") for _ in range(2)]
+    assert asked[0].result() is asked[1].result()
+    assert made == ["a"]
 
 
 def test_a_relative_path_is_found_from_another_working_directory(volume, send, monkeypatch, tmp_path):

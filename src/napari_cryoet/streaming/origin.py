@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from napari_cryoet.forks import FreshLock
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_MADE_AGAIN = 16
 _token = secrets.token_hex(8)
 _alive: WeakValueDictionary[int, Pyramid] = WeakValueDictionary()
+_making = FreshLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,10 @@ def remember(owner: int, pyramid: Pyramid) -> None:
 def made_again(process: str, owner: int, origin: Origin, coarse_offset: CoarseOffset) -> Pyramid:
     """A pyramid of some process: itself where that is this one, else another one of the same, which is kept."""
     pyramid = _alive.get(owner) if process == process_name() else None
-    return pyramid if pyramid is not None else _make_again(process, owner, origin, coarse_offset)
+    if pyramid is not None:
+        return pyramid
+    with _making:  # a cache alone would let each of several threads make one
+        return _make_again(process, owner, origin, coarse_offset)
 
 
 @lru_cache(maxsize=_MOST_MADE_AGAIN)
