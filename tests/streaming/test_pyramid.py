@@ -209,6 +209,13 @@ def test_many_readers_of_one_block_send_one_request(tmp_path, served):
     assert len(served.requests) == seen + 1
 
 
+@pytest.mark.parametrize("box", [((-1, 4), (0, 5)), ((0, 4), (0, 6)), ((5, 6), (0, 5)), ((3, 2), (0, 5)), ((0, 4),)])
+def test_a_box_beyond_the_array_is_refused_and_never_what_is_in_memory_by_chance(box, tmp_path):
+    write_array(tmp_path / "a.zarr", np.ones((4, 5), "i4"), chunks=(2, 2))
+    with pytest.raises(ValueError, match=r"no box within \(4, 5\)"):
+        open_pyramid(tmp_path / "a.zarr").read(0, box)
+
+
 def test_a_large_read_does_not_drive_out_what_is_in_memory(tmp_path, served):
     values = volume((128, 160, 160))
     write_array(tmp_path / "a.zarr", values, zarr_format=2, chunks=(64, 160, 160), compressors=LZ4)

@@ -33,6 +33,15 @@ def box_slices(box: Box, origin: Box | None = None) -> tuple[slice, ...]:
     return tuple(slice(start - zero, stop - zero) for (start, stop), zero in zip(box, starts, strict=True))
 
 
+def require_within(box: Box, shape: Sequence[int]) -> None:
+    """Raise ValueError unless all of a box lies in an array of a shape."""
+    is_within = len(box) == len(shape) and all(
+        0 <= start <= stop <= n for (start, stop), n in zip(box, shape, strict=True)
+    )
+    if not is_within:
+        raise ValueError(f"{box} is no box within {tuple(shape)}")
+
+
 def intersect(box: Box, other: Box) -> Box | None:
     """What two boxes have in common, or None."""
     common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, other, strict=True))

@@ -28,6 +28,7 @@ from napari_cryoet.streaming.geometry import (
     box_shape,
     level_factors,
     padded_shapes,
+    require_within,
 )
 from napari_cryoet.streaming.origin import Origin, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
@@ -201,8 +202,11 @@ class Pyramid:
             If anything else of it can't be read.
         StoppedError
             When ``stop`` is set or the pyramid is closed.
+        ValueError
+            Where the box doesn't lie within the level.
         """
         box = box or tuple((0, size) for size in self.shapes[level])
+        require_within(box, self.shapes[level])
         values = np.empty(box_shape(box), self.dtype) if out is None else out
         for _ in range(_ATTEMPTS):
             with self._changes.lock:
