@@ -546,3 +546,22 @@ def test_a_pick_that_comes_back_has_what_another_window_decided_since(picks, sto
 
     assert [review.verdict(row).letter for row in (0, 3)] == ["K", "X"]
     assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(3) is Verdict.REJECTED
+
+
+def test_decisions_hold_where_a_layer_had_another_scale_during_the_review(review, picks, store):
+    review.judge([1, 2], Verdict.KEPT)
+    review.set_picks(picks.changed(spacing_angstrom=20.0))
+    review.judge([3], Verdict.REJECTED)
+    review.save()
+
+    again = Review(picks, SUBJECT, SessionStore(store.folder))
+    assert [again.verdict(row).letter for row in range(4)] == ["", "K", "K", "X"]
+
+
+def test_picks_that_are_counted_in_other_voxels_are_where_they_were(review, picks, store):
+    review.judge([1], Verdict.KEPT)
+    review.set_picks(picks.rescaled(5.0))
+    review.save()
+
+    assert '"version": 1' in store.path_of(SUBJECT).read_text()
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(1) is Verdict.KEPT

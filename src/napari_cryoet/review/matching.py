@@ -102,7 +102,7 @@ def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
         assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
         at, was_there = _find(opened.ids, picks.ids[found[is_moved]])
         was_there &= (opened.points_zyx[at] == picks.points_zyx[found[is_moved]]).all(axis=1)
-        former = rows.opened_zyx[is_moved] / (picks.spacing_angstrom or 1.0)
+        former = rows.opened_zyx[is_moved] / _width_when_opened(picks, opened)
         places[at[was_there]] = former[was_there]
     return opened if np.array_equal(places, opened.points_zyx) else opened.changed(points_zyx=places)
 
@@ -178,16 +178,25 @@ def _find(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np
 
 def _former(picks: Picks, opened: Picks | None) -> NDArray[np.float64] | None:
     """Where picks were when they were opened, NaN for those that weren't moved since; None where none was."""
-    if opened is None or not len(opened) or not len(picks) or picks.points_zyx is opened.points_zyx:
+    if opened is None or opened is picks or not len(opened) or not len(picks):
         return None
+    if picks.points_zyx is opened.points_zyx and picks.spacing_angstrom == opened.spacing_angstrom:
+        return None  # states of the same picks share what they have in common
     assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
     at, was_there = _find(opened.ids, picks.ids)
-    places = opened.points_zyx[at]
+    width = picks.spacing_angstrom or 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        is_moved = was_there & (np.abs(picks.points_zyx - places).max(axis=1) > _MOVED_VOXELS * _SAME_PLACE)
-        if not is_moved.any():
-            return None
-        return np.where(is_moved[:, None], places * (picks.spacing_angstrom or 1.0), np.nan)
+        places = opened.points_zyx[at] * _width_when_opened(picks, opened)
+        beyond = np.abs(picks.points_zyx * width - places).max(axis=1)
+        is_moved = was_there & (beyond > _MOVED_VOXELS * _SAME_PLACE * width)
+    return np.where(is_moved[:, None], places, np.nan) if is_moved.any() else None
+
+
+def _width_when_opened(picks: Picks, opened: Picks) -> float:
+    """Of the voxels that opened picks are counted in; that of picks now where nobody knew it then."""
+    if picks.spacing_angstrom is None:
+        return 1.0  # as places are kept then
+    return opened.spacing_angstrom or picks.spacing_angstrom
 
 
 def _match_by_place(
