@@ -346,7 +346,9 @@ def use_all(qtbot, viewer, levels, values) -> None:
     """Look at a tomogram with picks and edit these; what depends on a feature is as it should be with or without it."""
     tomogram, arrows, points = add_layers(viewer, specs_of(levels))
     is_there = {feature: not lacks(feature) for feature in Feature}
-    assert (display_of(tomogram) is not None) == (stream_of(tomogram) is not None) == is_there[Feature.SHARPENING]
+    stream = stream_of(tomogram)
+    sharpens = stream is not None and stream.state.is_progressive
+    assert (display_of(tomogram) is not None) == sharpens == is_there[Feature.SHARPENING]
     assert get_settings().experimental.async_ != is_there[Feature.SHARPENING]
     if is_there[Feature.FITTING]:
         assert viewer.dims.nsteps == SHAPE

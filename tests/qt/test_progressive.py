@@ -557,6 +557,7 @@ def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot,
     try:
         layer, status = add(viewer, pyramid)
         assert settings.async_
+        assert stream_of(layer) is status  # so that the dock can say how the layer loads
         assert not status.state.is_progressive
         status.stop()
         status.retry()

@@ -230,6 +230,8 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         slice_on_another_thread()
         display.close()
         status = StreamStatus(layer, None)
+        if (slices_it := napari_internals.slicing_state_of(layer)) is not None:
+            slices_it.status = status
     else:
         display.placeholder = placeholder_of(layer, display.pyramid)
         status = state.status = StreamStatus(layer, display)
@@ -287,17 +289,19 @@ def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None =
 
 
 def follow(layer: Layer, viewer: ViewerModel) -> bool:
-    """Let a layer that was made to stream do so in a viewer that it came into, too; False where it wasn't made to."""
-    state = napari_internals.slicing_state_of(layer)
-    if isinstance(state, _Streaming):
-        state.status.follow(viewer)
-    return isinstance(state, _Streaming)
+    """Let a layer that was attached stream in a viewer that it came into, too; False where it wasn't attached."""
+    status = getattr(napari_internals.slicing_state_of(layer), "status", None)
+    if isinstance(status, StreamStatus):
+        status.follow(viewer)
+    return isinstance(status, StreamStatus)
 
 
 def stream_of(layer: Layer) -> StreamStatus | None:
     """How the picture of a layer is coming along; None where it doesn't stream, or has been given other data."""
     state = napari_internals.slicing_state_of(layer)
-    return state.status if isinstance(state, _Streaming) and state.has_its_data else None
+    has_others = isinstance(state, _Streaming) and not state.has_its_data
+    status = getattr(state, "status", None)
+    return status if isinstance(status, StreamStatus) and not has_others else None
 
 
 def display_of(layer: Layer) -> Display | None:
