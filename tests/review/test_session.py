@@ -338,3 +338,20 @@ def test_a_file_whatever_it_is_called_has_a_review(store, path):
 
     assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
     assert Subject.of(Picks(POINTS), name="odd \udcff").file_name.isascii()
+
+
+EDITED = {
+    "a mark before the text": lambda text: "\ufeff" + text,
+    "ends of lines as on Windows": lambda text: text.replace("\n", "\r\n"),
+    "empty lines at the end": lambda text: text + "\n\r\n",
+    "no end of the last line": lambda text: text.rstrip("\n"),
+    "letters that end lines elsewhere": lambda text: text.replace("ribosomes", "ribo\u2028so\x85mes"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITED)
+def test_what_editors_do_to_a_file_costs_no_decision(edit, store, subject, picks):
+    path = save(store, subject, picks)
+    path.write_bytes(EDITED[edit](path.read_text()).encode())
+
+    assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED

@@ -273,7 +273,7 @@ def _read(path: Path) -> str | None:
     if len(content) > MAX_BYTES:
         raise FormatError("it is too large.")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")  # some editors put a mark before the text
     except UnicodeDecodeError as error:
         raise FormatError("it is no text.") from error
 

@@ -72,7 +72,7 @@ def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
     FormatError
         If anything in it isn't what it should be; half a file is no file.
     """
-    lines = content.splitlines()
+    lines = [line.rstrip("\r") for line in content.split("\n") if line.strip()]  # editors add empty ones
     header = _json(lines[0] if lines else "", 1)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FormatError("it is no review.")
