@@ -140,9 +140,15 @@ def points_options(layer):
     return {"data": data, **options}
 
 
-def test_points_that_change_places_with_others_at_one_place_are_moved_ones(layer, picks):
-    link_of(layer).set(picks.changed(points_zyx=[[1.0, 2, 3], [1.0, 2, 3], [7.0, 8, 9]]))
-    layer.data = np.array([[7.0, 8, 9], [1.0, 2, 3], [1.0, 2, 3]])  # nobody can tell which is which
+def test_of_several_points_at_one_place_a_script_leaves_the_first(layer, picks):
+    link_of(layer).set(picks.changed(points_zyx=[[7.0, 8, 9], [1.0, 2, 3], [1.0, 2, 3]]))
+    layer.data = np.array([[1.0, 2, 3]])
+
+    assert picks_of(layer).ids.tolist() == [1]
+
+
+def test_points_that_are_moved_to_where_another_is_stay_who_they_are(layer):
+    layer.data = np.array(layer.data)[[1, 1, 2]]
 
     assert picks_of(layer).ids.tolist() == [0, 1, 2]
 

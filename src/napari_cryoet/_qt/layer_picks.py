@@ -96,10 +96,16 @@ def rows_that_were_chosen(layer: Points, known: Picks) -> NDArray[np.intp] | Non
         return None
     if not all(np.isin(places[is_other, axis], known.points_zyx[:, axis]).all() for axis in (2, 1, 0)):
         return None  # as most often: in a slice, a person moves points along x and y
-    rows = {place: row for row, place in enumerate(map(tuple, known.points_zyx.tolist()))}
-    chosen = [rows.get(place, -1) for place in map(tuple, places.tolist())]
-    is_told = len(rows) == len(known) and -1 not in chosen and len(set(chosen)) == count  # no two at one place
-    return np.array(chosen, dtype=np.intp) if is_told else None
+    rows: dict[tuple[float, ...], list[int]] = {}
+    for row, place in reversed(list(enumerate(map(tuple, known.points_zyx.tolist())))):
+        rows.setdefault(place, []).append(row)
+    chosen = []
+    for place in map(tuple, places.tolist()):
+        left = rows.get(place)
+        if not left:
+            return None
+        chosen.append(left.pop())  # of several at one place, one after the other
+    return np.array(chosen, dtype=np.intp)
 
 
 def shows(layer: Points, picks: Picks) -> bool:
