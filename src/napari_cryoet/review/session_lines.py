@@ -102,12 +102,17 @@ def _columns(lines: Sequence[str], lengths: frozenset[int]) -> _Columns:
     found = _all_at_once(lines, lengths)
     if found is None:  # one by one, to say which line is wrong
         found = [_decision(_json(line, number), number, lengths) for number, line in enumerate(lines, start=2)]
-    former = None
-    if any(len(each) > _SHORT for each in found):
-        former = np.array([each[_SHORT:] or _UNMOVED for each in found], dtype=np.float64)
-    ids, words, *places, units = zip(*(each[:_SHORT] for each in found), strict=True) if found else ((),) * _SHORT
+    short, moved = _parted(found)
+    former = np.array([each[_SHORT:] or _UNMOVED for each in found], dtype=np.float64) if moved else None
+    ids, words, *places, units = zip(*short, strict=True) if short else ((),) * _SHORT
     places_zyx = np.array(places, dtype=np.float64).T.reshape(-1, 3)
     return np.array(ids, dtype=np.int64), words, places_zyx, units, former
+
+
+def _parted(found: list[list[Any]]) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Decisions without former places, and those that have one; quick where none has, as most often."""
+    moved = [each for each in found if len(each) > _SHORT]
+    return ([each[:_SHORT] for each in found] if moved else found), moved
 
 
 def _all_at_once(lines: Sequence[str], lengths: frozenset[int]) -> list[list[Any]] | None:
@@ -120,8 +125,9 @@ def _all_at_once(lines: Sequence[str], lengths: frozenset[int]) -> list[list[Any
         return None
     if len(found) != len(lines) or any(type(each) is not list or len(each) not in lengths for each in found):
         return None
-    ids, words, *places, units = zip(*(each[:_SHORT] for each in found), strict=True) if found else ((),) * _SHORT
-    former = [part for each in found for part in each[_SHORT:]]
+    short, moved = _parted(found)
+    ids, words, *places, units = zip(*short, strict=True) if short else ((),) * _SHORT
+    former = [part for each in moved for part in each[_SHORT:]]
     is_right = (
         set(map(type, ids)) <= {int}
         and max(map(abs, ids), default=0) < 2**63
