@@ -312,6 +312,32 @@ def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qt
 
 
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_value_under_the_mouse_in_3d_is_of_the_voxel_that_is_drawn_there(
+    level, kind, qtbot, viewer, served, tmp_path
+):
+    factor = 2**level
+    places = np.array([(44, 68, 56), (8, 16, 8), (20, 40, 28), (40, 64, 4)])
+    values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
+    for number, (z, y, x) in enumerate(places, 1):
+        values[z : z + factor, y : y + factor, x : x + factor] = number
+    layer_kind, options = ("image", {"contrast_limits": (0, 4)}) if kind == "tomogram" else ("labels", {})
+    layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
+    viewer.dims.ndisplay = 3
+    layer.locked_data_level = level
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    coarse = layer._slice.image.raw
+    centres = places + ((factor - 1) / 2 if kind == "tomogram" else 0.0)
+    for place, centre in zip(places // factor, centres, strict=True):
+        for axis, near in itertools.product(range(3), (-0.4, 0.0, 0.4)):
+            beside = centre + np.where(np.arange(3) == axis, 0.0, near * factor)
+            if (beside < 0).any() or (beside > np.array(SHAPE) - 1).any():
+                continue
+            ahead = {"view_direction": np.eye(3)[axis], "dims_displayed": [0, 1, 2], "world": True}
+            assert layer.get_value(beside * SPACING, **ahead) == (level, coarse[tuple(place)]), (place, axis, near)
+
+
+@pytest.mark.parametrize("kind", ["tomogram", "instances"])
 def test_a_volume_of_which_nothing_is_known_is_one_voxel_in_its_place(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
     planted = PLANTED // 4 * 4

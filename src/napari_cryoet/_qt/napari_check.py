@@ -34,6 +34,7 @@ class Feature(Enum):
 
     SHARPENING = "volumes do not sharpen while they load, napari slices exact values on its own thread"
     THUMBNAILS = "thumbnails are made with each step, or as old as napari lets them be"
+    VALUES = "in 3D, the value under the mouse may be that of a voxel beside it"
     FITTING = "sliders go on into the padding of volumes"
     DISCS = "picks show in the plane of their centre only"
     ARROWS = "arrows are sliced more often than needed"
@@ -176,6 +177,7 @@ def _try_windows() -> Iterator[str]:
 _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.SHARPENING: _try_sharpening,
     Feature.THUMBNAILS: lambda: _without(Layer, "Layer", ["_update_thumbnail"]),
+    Feature.VALUES: lambda: _without(_two_levels(), "Image", ("_get_value_ray", "_slice", "_transforms")),
     Feature.FITTING: _try_fitting,
     Feature.DISCS: _try_discs,
     Feature.ARROWS: _try_arrows,

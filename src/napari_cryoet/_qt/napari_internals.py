@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import numpy as np
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
@@ -153,6 +154,28 @@ class OwnCorners:
     @property
     def _extent_data(self) -> NDArray[Any]:
         return self.corners()
+
+
+class TrueRays:
+    """Over an image or labels: in 3D, the value under the mouse is of the voxel that is drawn there.
+
+    napari takes the ratio of the finest level's shape and the slice's for the size of a voxel, which padding spoils.
+    """
+
+    def _get_value_ray(self, start_point: Any, end_point: Any, dims_displayed: Any) -> Any:
+        ends = (self.as_napari_counts(point, list(dims_displayed)) for point in (start_point, end_point))
+        return super()._get_value_ray(*ends, dims_displayed)  # type: ignore[misc]
+
+    def as_napari_counts(self, point: Any, displayed: list[int]) -> Any:
+        """A place, moved so that napari finds the voxel that is there."""
+        sliced, transforms = getattr(self, "_slice", None), getattr(self, "_transforms", None)
+        if point is None or sliced is None or transforms is None or len(displayed) != sliced.image.raw.ndim:
+            return point
+        finest: Any = self.level_shapes[0]  # type: ignore[attr-defined]
+        place, counted = transforms[0], finest[displayed] / sliced.image.raw.shape
+        moved = np.array(point, float)
+        moved[displayed] = (moved - place.translate)[displayed] / np.asarray(place.scale)[displayed] * counted
+        return moved
 
 
 class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed

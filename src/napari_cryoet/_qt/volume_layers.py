@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _Unpadded(napari_internals.OwnCorners, napari_internals.PatientThumbnail):
+class _Unpadded(napari_internals.TrueRays, napari_internals.OwnCorners, napari_internals.PatientThumbnail):
     """Over a layer of levels: as large as the volume without its padding, and it may rest while it is scrubbed."""
 
     data: Any
