@@ -32,9 +32,8 @@ def likely_pair(layers: list[Layer]) -> tuple[Layer, Layer]:
     """
     truths = [layer for layer in layers if about_of(layer).get("is_ground_truth")] or list(reversed(layers))
     pairs = [(layer, truth) for truth in truths for layer in layers if layer is not truth]
-    judged, reference = min(
-        pairs, key=_unlikeliness
-    )  # of equal ones the first: the topmost truth, else the lowest layer
+    # of equal ones the first: the topmost truth, else the lowest layer
+    judged, reference = min(pairs, key=_unlikeliness)
     is_awkward = isinstance(judged, Labels) and isinstance(reference, Points)
     return (reference, judged) if is_awkward else (judged, reference)
 

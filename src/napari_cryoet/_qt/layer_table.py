@@ -8,7 +8,8 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_cryoet.picks import Picks
+from napari_cryoet.layer_spec import NEW_PICK, PICK_ID
+from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.point_layers import blank_features, features_of
 
 
@@ -39,6 +40,29 @@ def select_no_more_than_there_is(layer: Points) -> None:
     there = {row for row in layer.selected_data if row < len(layer.data)}
     if len(there) < len(layer.selected_data):
         layer.selected_data = there
+
+
+def name_rows(layer: Points, ids: NDArray[np.int64]) -> None:
+    """Let each row of a layer's table say which pick it is."""
+    features = table_of(layer)
+    if PICK_ID not in features or not np.array_equal(np.asarray(features[PICK_ID]), ids):
+        defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
+        features[PICK_ID] = np.array(ids)
+        layer.feature_defaults = defaults | {PICK_ID: NEW_PICK}
+
+
+def name_new_rows(layer: Points, known: Picks, first_id: int) -> None:
+    """Napari gives new points the features of the selected one: which pick they are, they can't have of that."""
+    new = slice(len(known), len(layer.data))
+    features = table_of(layer)
+    count = len(features.index[new])
+    if count == 0 or PICK_ID not in features:
+        return
+    features.loc[features.index[new], PICK_ID] = np.arange(first_id, first_id + count)
+    if known.scores is not None and "score" in features:
+        features.loc[features.index[new], "score"] = np.nan
+    if known.instance_ids is not None and "instance_id" in features:
+        features.loc[features.index[new], "instance_id"] = NO_INSTANCE
 
 
 def write_table(layer: Points, picks: Picks) -> None:

@@ -25,15 +25,16 @@ from napari_cryoet._qt.layer_picks import (
     spare_own_ids,
 )
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
-from napari_cryoet._qt.layer_table import select_no_more_than_there_is, table_of, write_table
+from napari_cryoet._qt.layer_table import name_new_rows, name_rows, select_no_more_than_there_is, write_table
 from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet._qt.weak_calls import weak_call
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.pick_changes import what_changed
 from napari_cryoet.pick_history import UNDO_STEPS, PickHistory, sharing
-from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.picks import Picks
 
 _LOOK_AGAIN_MS: Final = 200
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
@@ -91,7 +92,7 @@ class PicksLink(QObject):
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         self._keep(layer, self._picks)
         watch(layer)
-        keepers[layer], onlookers[layer] = _weak_keeper(self), _weak_onlooker(self)
+        keepers[layer], onlookers[layer] = _weak_keeper(self), weak_call(self, "look_again")
         layer.events.data.connect(self._on_data)
         for event in (layer.events.features, layer.events.scale, layer.events.units):
             event.connect(self._on_something)
@@ -226,7 +227,7 @@ class PicksLink(QObject):
             self._is_changing = False
             select_no_more_than_there_is(layer)
             self._follow_chosen_rows(layer)
-            self._name_new_rows(layer)
+            name_new_rows(layer, self._picks, self._next_id)
             self._settle_quietly()
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
@@ -259,19 +260,6 @@ class PicksLink(QObject):
         finally:
             self._is_writing = False
         layer.refresh()
-
-    def _name_new_rows(self, layer: Points) -> None:
-        """Napari gives new points the features of the selected one: which pick they are, they can't have of that."""
-        new = slice(len(self._picks), len(layer.data))
-        features = table_of(layer)
-        count = len(features.index[new])
-        if count == 0 or PICK_ID not in features:
-            return
-        features.loc[features.index[new], PICK_ID] = np.arange(self._next_id, self._next_id + count)
-        if self._picks.scores is not None and "score" in features:
-            features.loc[features.index[new], "score"] = np.nan
-        if self._picks.instance_ids is not None and "instance_id" in features:
-            features.loc[features.index[new], "instance_id"] = NO_INSTANCE
 
     def _settle_quietly(self) -> None:
         """As `_settle`, for events: a layer that shows no picks just now is looked at again when it is asked for."""
@@ -319,12 +307,9 @@ class PicksLink(QObject):
     def _keep(self, layer: Points, picks: Picks) -> None:
         """Let the layer know its picks, and each row which of them it is."""
         layer.metadata[PICKS_KEY] = picks
-        ids, features = _ids(picks), table_of(layer)
+        ids = _ids(picks)
         self._next_id = max(self._next_id, int(ids.max(initial=-1)) + 1)
-        if PICK_ID not in features or not np.array_equal(np.asarray(features[PICK_ID]), ids):
-            defaults = layer.feature_defaults.to_dict("records")[0] if len(layer.feature_defaults) else {}
-            features[PICK_ID] = np.array(ids)
-            layer.feature_defaults = defaults | {PICK_ID: NEW_PICK}
+        name_rows(layer, ids)
 
     def _bury(self, looks: Looks) -> None:
         self._gone.insert(0, looks)
@@ -405,16 +390,6 @@ def _weak_keeper(link: PicksLink) -> Callable[[], Picks]:
         return alive.picks
 
     return picks
-
-
-def _weak_onlooker(link: PicksLink) -> Callable[[], None]:
-    reference = weakref.ref(link)
-
-    def look_again() -> None:
-        if (alive := reference()) is not None:
-            alive.look_again()
-
-    return look_again
 
 
 def _ids(picks: Picks) -> NDArray[np.int64]:

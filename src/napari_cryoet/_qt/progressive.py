@@ -13,7 +13,6 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -30,6 +29,7 @@ from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_state import Speed, StreamState
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
+from napari_cryoet._qt.weak_calls import weak_call
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.pyramid import pyramid_of
 
@@ -74,7 +74,7 @@ class StreamStatus(QObject):
         self.thumbnail = LateThumbnail(layer, self)
         self._woken.connect(self._on_woken)
         if display is not None:
-            display.on_change = _weak_call(self, "_wake")
+            display.on_change = weak_call(self, "_wake")
             weakref.finalize(layer, display.leave)
 
     @property
@@ -375,14 +375,3 @@ class _Streaming(napari_internals.ChangedSlicing):
     def changed_response(self, response: Any) -> Any:
         self._is_beside = bool(response.empty)
         return placed_response(response, self.display) if self.has_its_data else response
-
-
-def _weak_call(owner: QObject, method: str) -> Callable[[], None]:
-    """Call a method of an object for as long as there is one."""
-    reference = weakref.ref(owner)
-
-    def call() -> None:
-        if (alive := reference()) is not None:
-            getattr(alive, method)()
-
-    return call
