@@ -508,6 +508,28 @@ class TestLayersInStep:
         qtbot.waitUntil(lambda: "volume is read from its file" in changed_views.place.toolTip())
         assert all("volume" not in view.model.layers for view in changed_views.views)
 
+    def test_what_is_undone_or_changed_in_place_is_drawn_again(self, qtbot, changed_views, main):
+        drawn = []
+        for name in ("volume", "mask"):
+            for copy in copies(changed_views, name):
+                copy.events.set_data.connect(lambda _event, name=name: drawn.append(name))
+        mask, volume = main.layers["mask"], main.layers["volume"]
+        mask.data_setitem((np.array([3]), np.array([0]), np.array([5])), 1)
+        settle(qtbot, changed_views)
+        drawn.clear()
+        mask.undo()
+        settle(qtbot, changed_views)
+        assert drawn == ["mask"] * 2
+        volume.data[:] = 1
+        volume.refresh()
+        settle(qtbot, changed_views)
+        assert drawn[2:] == ["volume"] * 2
+        drawn.clear()
+        for step in (3, 4, 5):
+            main.dims.set_current_step(0, step)
+            settle(qtbot, changed_views)
+        assert not drawn
+
     def test_layers_come_go_and_change_places(self, qtbot, changed_views, main):
         main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
         assert all("more" in view.model.layers for view in changed_views.views)

@@ -72,14 +72,18 @@ class Mirror(QObject):
         Whose copy it is; `why_not_mirrored` has nothing against it.
     viewer
         Where the copy is; the caller inserts it.
+    main
+        Where the layer is.
     """
 
     replaced = Signal()  # the layer has other data: whoever shows the copy makes another one
     told = Signal()  # ask `state`
 
-    def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
+    def __init__(self, layer: Layer, viewer: ViewerModel, main: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
+        self._main = main
+        self._place = self._place_now()
         found = _type_of(layer)
         assert found is not None, "its type was asked for"  # noqa: S101
         self._attributes = (*_COMMON, *_OF_TYPE[found])
@@ -141,8 +145,9 @@ class Mirror(QObject):
         # napari tells of some changes under the name of another
         named += [(getattr(events, name), "") for name in ("paint", "labels_update") if hasattr(events, name)]
         if isinstance(self.layer, Image | Labels):
-            events.data.connect(self._on_data)
-            yield events.data, self._on_data
+            for event, hear in ((events.data, self._on_data), (events.set_data, self._on_sliced)):
+                event.connect(hear)
+                yield event, hear
         if isinstance(self.layer, Points):
             named.append((self.layer.selected_data.events.items_changed, "selected_data"))
         if isinstance(self.layer, Points | Vectors):
@@ -159,6 +164,15 @@ class Mirror(QObject):
     def _on_data(self, _event: Any = None) -> None:
         self._changed.add("data")
         self._later.start()
+
+    def _on_sliced(self, _event: Any = None) -> None:
+        """Values may be others where napari slices a layer in memory again and shows the same plane, as after undo."""
+        before, self._place = self._place, self._place_now()
+        if before == self._place and stream_of(self.layer) is None:
+            self._note("")
+
+    def _place_now(self) -> tuple[Any, ...]:
+        return self._main.dims.point, self._main.dims.order, self._main.dims.ndisplay
 
     def _silent(self) -> dict[str, Any]:
         """What changes without a word, except that the layer is sliced again: each change is another array."""

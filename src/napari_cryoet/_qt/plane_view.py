@@ -247,7 +247,7 @@ class PlaneView(QWidget):
     def _mirror(self, layer: Layer) -> None:
         if why_not_mirrored(layer):
             return
-        mirror = Mirror(layer, self.model, self)
+        mirror = Mirror(layer, self.model, self._main, self)
         mirror.replaced.connect(partial(self._renew, mirror))
         mirror.told.connect(self._on_state)
         self.mirrors.append(mirror)
