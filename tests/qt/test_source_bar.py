@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtGui import QIcon
 
 from napari_cryoet._qt.source_bar import SourceBar
 
@@ -54,6 +55,16 @@ def test_nothing_can_be_refreshed_before_a_source_was_chosen(bar):
     assert not bar.refresh.isEnabled()
     bar.set_source("Demo", "demo", is_local=True)
     assert bar.refresh.isEnabled()
+
+
+def test_a_button_that_cannot_be_pressed_has_a_faint_icon(bar):
+    def strongest_of(button):
+        picture = button.icon().pixmap(16, QIcon.Mode.Normal if button.isEnabled() else QIcon.Mode.Disabled).toImage()
+        return max(picture.pixelColor(x, y).alpha() for x in range(picture.width()) for y in range(picture.height()))
+
+    assert strongest_of(bar.refresh) < 0.7 * strongest_of(bar.options)
+    bar.set_source("Demo", "demo")
+    assert strongest_of(bar.refresh) > 0.8 * strongest_of(bar.options)
 
 
 def test_the_menu_drops_on_a_key(qtbot, bar):
