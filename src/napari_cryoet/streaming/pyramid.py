@@ -22,14 +22,7 @@ from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.changes import Changes
 from napari_cryoet.streaming.chunk_files import VanishedError
 from napari_cryoet.streaming.fetcher import Run
-from napari_cryoet.streaming.geometry import (
-    BlockIndex,
-    Box,
-    box_shape,
-    level_factors,
-    padded_shapes,
-    require_within,
-)
+from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_factors, padded_shapes, require_within
 from napari_cryoet.streaming.origin import Origin, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
