@@ -634,7 +634,8 @@ class TestStreaming:
 
     def test_a_plane_that_costs_too_much_says_that_it_is_coarser(self, qtbot, streamed):
         xz = by_name(streamed.views, "XZ")
-        xz.mirrors[0].display.largest_view_bytes = 0
+        xz.mirrors[0]._usual_bytes = 0
+        xz.mirrors[0].update_budget()
         qtbot.waitUntil(lambda: xz.label.text().endswith(" · coarser level"))
 
     def test_planes_stop_and_go_on_with_their_layer(self, qtbot, streamed):
