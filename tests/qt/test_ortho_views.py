@@ -235,6 +235,20 @@ def test_a_place_between_two_planes_is_sliced_once_and_within_a_plane_not_at_all
     assert views.shared_cursor.position[1] == 20 * 9.0 - 3.1, "the cursor itself is where it was put"
 
 
+def test_what_is_under_the_mouse_is_not_looked_up_where_no_status_line_tells_it(qtbot, views):
+    model = views.views[1].model
+    model.layers.selection.active = model.layers[0]
+    told = model.status
+    model.mouse_over_canvas = True
+    try:
+        views.shared_cursor.move_to({2: 120.0})
+        qtbot.waitUntil(lambda: model.dims.point[2] == 120.0)
+        assert model.status == told
+    finally:
+        model.mouse_over_canvas = False
+        model.layers.selection.clear()
+
+
 def press(view, world_zyx, *, button=1, modifiers=(), moves=()):
     """Drag in a view as napari's canvas tells of it: world positions, and canvas pixels from (100, 100)."""
     event = SimpleNamespace(

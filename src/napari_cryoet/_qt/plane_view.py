@@ -106,6 +106,8 @@ class PlaneView(QWidget):
     def _make_model(self) -> ViewerModel:
         model = ViewerModel(title=self.plane.name)
         model.theme = self._main.theme
+        # no status line is there to tell what is under the mouse, which napari would look up in all layers at each step
+        model.cursor.events.position.disconnect(model.update_status_from_cursor)
         self._controls.take_over(model)
         return model
 
