@@ -138,6 +138,26 @@ def test_no_layer_is_drawn_again_while_a_view_is_about_to_move(qtbot, turns):
     assert turns._redraws.wait_s(layer) > 0
 
 
+def test_no_layer_is_drawn_again_before_a_view_that_has_just_moved_is_painted(qtbot, turns, monkeypatch):
+    clock, waits = SimpleNamespace(now=100.0), []
+    monkeypatch.setattr(redraws, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    layer = Layer([])
+
+    def late():
+        clock.now += 1.0  # since it asked
+        waits.append(turns._redraws.wait_s(layer))
+
+    turns.ask(late)
+    qtbot.waitUntil(lambda: turns.is_idle)
+    assert waits == [0.0]
+    assert turns._redraws.wait_s(layer) > 0
+
+    clock.now += 1.0
+    assert turns._redraws.wait_s(layer) == 0
+    turns.take()  # the viewer has moved by itself
+    assert turns._redraws.wait_s(Layer([])) > 0
+
+
 def test_layers_that_are_drawn_again_all_the_time_hold_up_no_view(qtbot):
     class Busy(Redraws):
         def since_drawn_s(self):

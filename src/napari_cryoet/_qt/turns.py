@@ -17,6 +17,7 @@ from napari_cryoet._qt.redraws import Redraws, shared_redraws
 from napari_cryoet._qt.timers import single_shot
 
 _APART_MS: Final = 12  # Qt waits for 5 ms before it paints what changed
+_APART_S: Final = _APART_MS / 1000
 
 
 class Turns(QObject):
@@ -39,12 +40,13 @@ class Turns(QObject):
         """Have ``move`` called once, when it is its turn; whoever waits already keeps their place."""
         if move not in self._waiting:
             self._waiting.append(move)
-        self._redraws.make_way(_APART_MS / 1000)  # what has come since shows when the view has moved
+        self._redraws.make_way(_APART_S)  # what has come since shows when the view has moved
         if not self._apart.isActive() and not self._first.isActive():
             self._first.start()
 
     def take(self) -> None:
         """Note that somebody has just moved without having asked; whoever waits lets that be painted first."""
+        self._redraws.make_way(_APART_S)
         if not self._apart.isActive():
             self._first.stop()
             self._apart.start()
@@ -63,7 +65,7 @@ class Turns(QObject):
     def _next(self) -> None:
         if not self._waiting:
             return
-        if not self._has_let_paint and self._redraws.since_drawn_s() < _APART_MS / 1000:
+        if not self._has_let_paint and self._redraws.since_drawn_s() < _APART_S:
             self._has_let_paint = True  # once: many layers may be drawn again all the time
             self._apart.start()
             return
@@ -73,3 +75,4 @@ class Turns(QObject):
             move()
         finally:
             self._apart.start()  # also if that fails, and also where nobody waits yet
+            self._redraws.make_way(_APART_S)  # of another view, or both would be painted at once
