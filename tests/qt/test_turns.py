@@ -158,6 +158,23 @@ def test_no_layer_is_drawn_again_before_a_view_that_has_just_moved_is_painted(qt
     assert turns._redraws.wait_s(Layer([])) > 0
 
 
+def test_no_second_layer_is_drawn_again_while_a_view_waits_for_the_first_to_be_painted(qtbot, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(redraws, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    drawn = Redraws()
+    turns = Turns(redraws=drawn)
+    turns.ask(lambda: None)
+    clock.now += 1.0  # the window was busy
+    first, second = Layer([]), Layer([])
+    drawn.wait_s(first)
+    drawn.redraw()
+    qtbot.waitUntil(lambda: turns._has_let_paint)
+    clock.now += 0.013
+    assert not turns.is_idle
+    assert drawn.wait_s(second) > 0
+    turns.stop()
+
+
 def test_layers_that_are_drawn_again_all_the_time_hold_up_no_view(qtbot):
     class Busy(Redraws):
         def since_drawn_s(self):

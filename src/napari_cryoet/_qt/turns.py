@@ -67,6 +67,7 @@ class Turns(QObject):
             return
         if not self._has_let_paint and self._redraws.since_drawn_s() < _APART_S:
             self._has_let_paint = True  # once: many layers may be drawn again all the time
+            self._redraws.make_way(2 * _APART_S)  # no other before this view, or both would be painted at once
             self._apart.start()
             return
         self._has_let_paint = False
