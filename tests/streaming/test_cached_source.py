@@ -71,12 +71,12 @@ def policy():
     policy.offline, policy.max_session_bytes, policy.max_minute_bytes = False, None, None
 
 
-def open_anew(url, folder):
+def open_anew(url, folder, cache=None):
     """Open as another process would: nothing in memory, all that was kept is on disk."""
     shared = shared_disk_cache()
     if shared is not None:
         shared.flush()
-    return open_pyramid(url, fetcher=Fetcher(MemoryCache(256 * 2**20)), cache=DiskCache(folder, 500 * MB))
+    return open_pyramid(url, fetcher=Fetcher(MemoryCache(256 * 2**20)), cache=cache or DiskCache(folder, 500 * MB))
 
 
 def read_plane(url, folder):
@@ -251,7 +251,8 @@ def test_a_server_that_was_out_of_reach_is_asked_once_it_answers(served, folder,
     much_later = time.time() + 1e7
     monkeypatch.setattr(time, "time", lambda: much_later)
     policy.offline = True
-    same, replaced = (open_anew(f"{served.url}/a.zarr", folder) for _ in range(2))
+    caches = [DiskCache(folder, 500 * MB) for _ in range(2)]
+    same, replaced = (open_anew(f"{served.url}/a.zarr", folder, cache=each) for each in caches)
     policy.offline = False
     assert same.as_of
     assert np.array_equal(same.read(0, middle), old[:, :, 256:512])
@@ -263,6 +264,7 @@ def test_a_server_that_was_out_of_reach_is_asked_once_it_answers(served, folder,
         with pytest.raises(StreamError, match="has changed on its server since"):
             replaced.read(0, right)
     assert replaced.as_of
+    assert all(each.flush() for each in caches)  # what was dropped is dropped for others, too, once that is written
     assert np.array_equal(open_anew(f"{served.url}/a.zarr", folder).read(0), new)
 
 
