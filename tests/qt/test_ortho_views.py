@@ -667,7 +667,7 @@ class TestStreaming:
         served.server.statuses["v.zarr/0/"] = 503
         add_layers(main, [spec])
         qtbot.waitUntil(lambda: all("503" in view.label.text() for view in emptied.views))
-        assert emptied.retry.isVisible()
+        qtbot.waitUntil(emptied.retry.isVisible)  # a turn of the event loop later
         served.server.statuses.clear()
         emptied.retry.click()
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
