@@ -71,6 +71,23 @@ def test_waiting_and_looking_take_turns(traffic):
     assert names(traffic.next_flight(0.0) for _ in range(4)) == [1, "p", 2, "q"]
 
 
+def test_what_a_picture_wants_comes_though_who_waited_for_it_leaves(traffic):
+    waited_for = traffic.board([run_of(("image", name)) for name in "abc"], {})
+    traffic.wishes.set(Picture(), view_of("c"))
+    assert names(traffic.next_flight(0.0) for _ in range(2)) == ["a", "c"]
+    traffic.leave(waited_for, 0.0)
+    assert traffic.next_flight(0.0) is None
+    assert traffic.flights.keys() == {("image", "a"), ("image", "c")}
+
+
+def test_what_is_queued_of_a_picture_s_run_is_sent_before_the_rest_of_it(traffic):
+    waited_for = traffic.board([run_of(("image", name)) for name in "abc"], {})
+    traffic.wishes.set(Picture(), [(Priority.VIEW, run_of(("image", "c"), ("image", "d")))])
+    assert names(traffic.next_flight(0.0) for _ in range(2)) == ["a", "c"]
+    traffic.leave(waited_for, 0.0)
+    assert names([traffic.next_flight(0.0)]) == ["d"]
+
+
 def test_a_caller_brings_itself_only_what_is_alone(traffic):
     two = traffic.board([run_of("a"), run_of("b")], {})
     assert traffic.take_own(two, 0.0) is None

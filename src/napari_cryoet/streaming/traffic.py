@@ -143,6 +143,10 @@ class Traffic:
         busy: set[Hashable] = set()
         while (found := self.wishes.next(lowest, busy)) is not None:
             priority, run = found
+            if (queued := self._queued_of(run)) is not None:  # sent now: else it is lost once who waits for it leaves
+                self._queue.remove(queued)
+                self.wishes.serve(now)
+                return queued
             keys = tuple(key for key in run.keys if key not in self.flights and key not in self._memory)
             if not keys:
                 self.wishes.pop()
@@ -159,6 +163,11 @@ class Traffic:
             self.wishes.pop(served_at=now)
             return self._register(run, keys, priority)
         return None
+
+    def _queued_of(self, run: Run) -> Flight | None:
+        """A flight that brings some of a run, and that somebody waits for who didn't have their turn yet."""
+        flights = (self.flights.get(key) for key in run.keys)
+        return next((flight for flight in flights if flight is not None and flight.began_at is None), None)
 
     def _may_send(self) -> bool:
         on_lines = sum(not flight.is_off_the_line for flight in self.under_way)

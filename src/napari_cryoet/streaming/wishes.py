@@ -190,4 +190,8 @@ class Wishes:
         """Take out what `next` gave; where it is sent, it is the others' turn then."""
         self._chosen.runs.popleft()
         if served_at is not None:
-            self._chosen.served_at = served_at
+            self.serve(served_at)
+
+    def serve(self, served_at: float) -> None:
+        """Note that something of what `next` gave is sent: it is the others' turn then."""
+        self._chosen.served_at = served_at
