@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from napari_cryoet.exceptions import CryoETError, StreamError
+from napari_cryoet.exceptions import CryoETError, StoppedError, StreamError
 from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
@@ -43,19 +44,25 @@ class Once(Generic[Value]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key; whatever making it raises reaches all who wait for it, and is not kept."""
-        with self._lock:
-            kept = self._memory.get((*self._prefix, key))
-            if isinstance(kept, tuple):
-                value: Value = kept[0]
-                return value
-            future = self._pending.get(key)
-            is_mine = future is None
-            if future is None:
-                future = self._pending[key] = Future()
-        if is_mine:
-            self._make(key, make, future)
-        return future.result()
+        """The value of a key; whatever making it raises reaches all who wait for it, and is not kept.
+
+        But for a stop, which is meant for the one who makes it: another of those who wait makes it then.
+        """
+        while True:
+            with self._lock:
+                kept = self._memory.get((*self._prefix, key))
+                if isinstance(kept, tuple):
+                    value: Value = kept[0]
+                    return value
+                future = self._pending.get(key)
+                is_mine = future is None
+                if future is None:
+                    future = self._pending[key] = Future()
+            if is_mine:
+                self._make(key, make, future)
+                return future.result()
+            with suppress(StoppedError):
+                return future.result()
 
     def _make(self, key: Hashable, make: Callable[[], Value], future: Future[Value]) -> None:
         try:

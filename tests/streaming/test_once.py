@@ -1,0 +1,61 @@
+"""Values that are made once: a failure reaches all who wait, but a stop only the one whom it was meant for."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.once import Once
+
+
+@pytest.fixture
+def once():
+    return Once(MemoryCache(10_000), ("kind",), len)
+
+
+class Waiting(dict):
+    """Stands in for what is being made, and tells when somebody has come to wait for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = threading.Semaphore(0)
+
+    def get(self, key):
+        future = super().get(key)
+        if future is not None:
+            self.found.release()
+        return future
+
+
+def test_what_fails_fails_for_all_who_wait(once):
+    once._pending = waiting = Waiting()
+
+    def fail():
+        assert waiting.found.acquire(timeout=20)
+        raise StreamError("no")
+
+    with ThreadPoolExecutor(2) as threads:
+        for each in [threads.submit(once.get, "a", fail) for _ in range(2)]:
+            with pytest.raises(StreamError, match="no"):
+                each.result(20)
+    assert once.get("a", lambda: "made") == "made"
+
+
+def test_a_stop_ends_only_the_one_who_was_stopped(once):
+    """However many others are stopped, one after the other, while somebody waits for them."""
+    once._pending = waiting = Waiting()
+    stopped = 4
+    left = iter(range(stopped))
+
+    def make():
+        if next(left, None) is None:
+            return "made"
+        assert waiting.found.acquire(timeout=20)
+        raise StoppedError
+
+    with ThreadPoolExecutor(stopped + 1) as threads:
+        results = [each.exception(20) for each in [threads.submit(once.get, "a", make) for _ in range(stopped + 1)]]
+    assert [type(error) for error in results if error is not None] == [StoppedError] * stopped
+    assert once.get("a", lambda: "made anew") == "made"
