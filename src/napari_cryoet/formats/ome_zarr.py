@@ -6,7 +6,6 @@ https://ngff.openmicroscopy.org. Nothing is read here; the attributes come from 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from napari_cryoet.exceptions import FormatError
 CoarseOffset = Literal["mean", "strided"]
 
 _MAX_LEVELS = 32
+_LARGEST_NUMBER, _SMALLEST_SCALE = 1e50, 1e-50  # products and ratios of what is beyond may be no numbers any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,10 @@ def _transformations(place: dict[str, Any], where: str) -> tuple[tuple[float, ..
         values = transformation.get(kind)
         if not isinstance(values, list) or not all(_is_number(value) for value in values):
             raise FormatError(f"{where}.coordinateTransformations: {kind} is not a list of numbers.")
-        if kind == "scale" and not all(value > 0 for value in values):
-            raise FormatError(f"{where}.coordinateTransformations: a scale is not positive: {values}.")
+        if kind == "scale" and not all(value >= _SMALLEST_SCALE for value in values):
+            raise FormatError(
+                f"{where}.coordinateTransformations: a scale is not positive, or next to nothing: {values}."
+            )
         found[kind] = tuple(map(float, values))
     return found.get("scale"), found.get("translation")
 
@@ -166,7 +168,7 @@ def other_transformations(attributes: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
 def _combined(level: Level, scale: tuple[float, ...] | None, translation: tuple[float, ...] | None) -> Level:
