@@ -760,3 +760,21 @@ def test_news_that_came_within_the_same_tick_of_the_clock_as_a_picture_are_drawn
     status._sliced_at = 2.0
     status.redraw()
     assert len(drawn) == 1
+
+
+def test_a_step_puts_off_looking_for_garbage_and_what_sharpens_by_itself_does_not(
+    qtbot, viewer, served, tmp_path, monkeypatch
+):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    moments = []
+    monkeypatch.setattr(progressive.shared_tidying(), "put_off", lambda: moments.append(viewer.dims.current_step[0]))
+    viewer.dims.set_current_step(0, 9)
+    assert set(moments) == {9}
+    wait_exact(qtbot, status, layer, values[9])
+    moments.clear()
+    status._wake()
+    with qtbot.waitSignal(status.changed):
+        pass
+    assert not moments
