@@ -778,3 +778,32 @@ def test_a_step_puts_off_looking_for_garbage_and_what_sharpens_by_itself_does_no
     with qtbot.waitSignal(status.changed):
         pass
     assert not moments
+
+
+def test_how_far_a_picture_is_gets_told_also_where_somebody_fails_who_hears_of_it(qtbot, viewer, served, tmp_path):
+    layer, status = add(viewer, stream(served, tmp_path, noise()))
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    told = []
+    status.changed.connect(told.append)
+
+    def fail(_event):
+        raise RuntimeError("of another plugin")
+
+    layer.events.set_data.connect(fail)
+    status._woken_at = math.inf
+    with pytest.raises(RuntimeError, match="another plugin"):
+        status.redraw()
+    layer.events.set_data.disconnect(fail)
+    assert [state.is_exact for state in told] == [True]
+
+
+def test_a_layer_is_drawn_again_though_one_that_is_drawn_before_it_fails(qtbot, monkeypatch):
+    monkeypatch.setattr(progressive, "shared_redraws", progressive.shared_redraws.__class__())
+    layers = [Image(noise()), Image(noise())]
+    first, second = [StreamStatus(layer, None) for layer in layers]
+    monkeypatch.setattr(layers[0], "refresh", lambda **_options: 1 / 0)
+    first._wake()
+    first._redraw_timer.stop()
+    with qtbot.captureExceptions() as errors, qtbot.waitSignal(second.changed):
+        second._wake()  # whose timer draws both
+    assert [kind for kind, _, _ in errors] == [ZeroDivisionError]

@@ -150,15 +150,20 @@ class StreamStatus(QObject):
         if layer is None:
             return False
         is_due = self._woken_at >= self._sliced_at  # else napari has sliced it meanwhile, for a step; clocks tick
-        if is_due:
-            self._is_redrawing = True
-            try:
-                layer.refresh(extent=False, thumbnail=False, highlight=False)
-            finally:
-                self._is_redrawing = False
-            self._drawn_at = time.monotonic()
-        self.changed.emit(self.state)
+        try:
+            if is_due:
+                self._refresh(layer)
+        finally:
+            self.changed.emit(self.state)
         return is_due
+
+    def _refresh(self, layer: Layer) -> None:
+        self._is_redrawing = True
+        try:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)  # which calls whoever hears of slices
+        finally:
+            self._is_redrawing = False
+            self._drawn_at = time.monotonic()
 
     def begin_slice(self) -> None:
         """Note that napari slices the layer, and so will show all that there is by now; it also draws it then."""
@@ -195,9 +200,11 @@ class StreamStatus(QObject):
             self._redraw_timer.start(math.ceil(wait_s * 1000))
 
     def _on_time(self) -> None:
-        shared_redraws.redraw()
-        if shared_redraws.is_waiting(self):
-            self._redraw_soon()
+        try:
+            shared_redraws.redraw()
+        finally:
+            if shared_redraws.is_waiting(self):
+                self._redraw_soon()
 
 
 def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus:
