@@ -17,7 +17,6 @@ _Stretch = tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]
 
 def what_changed(before: Picks, after: Picks) -> str:
     """How some picks became others, told by their ids; empty where they are the same."""
-    assert before.ids is not None and after.ids is not None  # noqa: S101, PT018 - `Picks` makes them
     rows_before, rows_after = _common_rows(before.ids, after.ids)
     stretches = _stretches(rows_before, rows_after)
     counts = {

@@ -154,7 +154,6 @@ def _ndjson_losses(picks: Picks) -> list[str]:
         is_missing = np.isnan(picks.rotations_zyx)
         is_part = is_missing.any(axis=(1, 2)) & ~is_missing.all(axis=(1, 2))
         if is_part.any():
-            assert picks.ids is not None  # noqa: S101 - `Picks` makes them
             which = numbered("pick", picks.ids[is_part].tolist())
             said.append(f"Matrices that lack some of their numbers are left out ({which}).")
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]

@@ -190,7 +190,7 @@ def _ndjson_points(picks: Picks) -> ndjson.Points:
         for name, column in picks.features.items()
         if name not in ndjson.OWN_KEYS
     }
-    if picks.ids is not None and not np.array_equal(picks.ids, np.arange(len(picks))):
+    if not np.array_equal(picks.ids, np.arange(len(picks))):
         features[ndjson.PICK_ID] = picks.ids
     scores = None if scores is None else np.where(np.isinf(scores), np.nan, scores)
     return ndjson.Points.from_picks(replace(picks, features=features, scores=scores))

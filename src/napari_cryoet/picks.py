@@ -62,7 +62,7 @@ class Picks:
     instance_ids: NDArray[np.int64] | None = None
     scores: NDArray[np.float64] | None = None
     features: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    ids: NDArray[np.int64] | None = None
+    ids: NDArray[np.int64] = None  # type: ignore[assignment] # None is taken for 0, 1, 2..., and nobody ever sees it
     shape_zyx: tuple[int, int, int] | None = None
     alignment_id: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class Picks:
         if self.shape_zyx is not None and not _is_shape(self.shape_zyx):
             raise ValueError(f"shape_zyx must be three whole numbers above 0, not {self.shape_zyx!r}")
         alignment_id: Any = self.alignment_id
+        ids: Any = self.ids
         plain = {  # numbers of numpy's are no numbers to JSON
             "spacing_angstrom": None if spacing is None else float(spacing),
             "shape_zyx": None if self.shape_zyx is None else tuple(map(int, self.shape_zyx)),
@@ -93,7 +94,7 @@ class Picks:
             "rotations_zyx": frozen_or_none(self.rotations_zyx, np.float64, (count, 3, 3), "rotations_zyx"),
             "instance_ids": frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
             "scores": frozen_or_none(self.scores, np.float64, (count,), "scores"),
-            "ids": frozen(np.arange(count) if self.ids is None else self.ids, np.int64, (count,), "ids"),
+            "ids": frozen(np.arange(count) if ids is None else ids, np.int64, (count,), "ids"),
             "features": MappingProxyType(
                 {name: frozen(column, None, (count,), name) for name, column in self.features.items()}
             ),
@@ -307,7 +308,7 @@ def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
         instance_ids=_stacked(placed, "instance_ids", NO_INSTANCE, (), np.int64),
         scores=_stacked(placed, "scores", np.nan, (), np.float64),
         features={name: _joined_column([part.features.get(name) for part in placed], placed) for name in names},
-        ids=_unique_ids([part.ids for part in placed if part.ids is not None], max(part._next_id for part in placed)),
+        ids=_unique_ids([part.ids for part in placed], max(part._next_id for part in placed)),
     )
 
 

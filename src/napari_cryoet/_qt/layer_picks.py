@@ -85,7 +85,6 @@ def rows_that_were_chosen(layer: Points, known: Picks) -> NDArray[np.intp] | Non
     As ``layer.data = layer.data[mask]`` does: napari cuts the table at its end then, so that it speaks of other picks.
     Nobody moves points exactly to where others were.
     """
-    assert known.ids is not None  # noqa: S101 - `Picks` makes them
     places, features = np.asarray(layer.data), table_of(layer)
     count = len(places)
     if not 0 < count <= len(known) or PICK_ID not in features:
@@ -192,6 +191,7 @@ def _stranger(
     is_score = "score" in columns and columns["score"].dtype.kind in "iuf"
     scores = columns.pop("score").astype(np.float64) if is_score else None
     about = layer.metadata.get(METADATA_KEY, {})
+    ids = np.arange(len(places)) if ids is None else ids
     return Picks(places, spacing, instance_ids=instance_ids, scores=scores, features=columns, ids=ids, about=about)
 
 
@@ -245,7 +245,6 @@ def _by(numbers: NDArray[np.float64]) -> str:
 
 def _ids_by_place(known: Picks, places: NDArray[np.float64]) -> NDArray[np.int64]:
     """Which pick each row is where a table was put in place of ours: that which stands there just so, or none."""
-    assert known.ids is not None  # noqa: S101 - `Picks` makes them
     if known.points_zyx.shape != places.shape:
         return np.full(len(places), NEW_PICK)
     return np.where((known.points_zyx == places).all(axis=1), known.ids, NEW_PICK)
@@ -253,7 +252,6 @@ def _ids_by_place(known: Picks, places: NDArray[np.float64]) -> NDArray[np.int64
 
 def _rows_of(known: Picks, row_ids: NDArray[Any], count: int) -> NDArray[np.intp]:
     """For each row of the layer, which of the known picks it is or was copied from; -1 for none."""
-    assert known.ids is not None  # noqa: S101 - `Picks` makes them
     wanted = _whole(row_ids, NEW_PICK)
     left = rows_among(known.ids, wanted)
     if left is not None:
@@ -268,7 +266,6 @@ def _rows_of(known: Picks, row_ids: NDArray[Any], count: int) -> NDArray[np.intp
 def _ids(known: Picks, row_ids: NDArray[Any], count: int, first_new_id: int) -> NDArray[np.int64]:
     """The id of each row: its pick's for the first row of that pick, and one of its own for copies and new rows."""
     wanted: NDArray[np.int64] = _whole(row_ids, NEW_PICK)
-    assert known.ids is not None  # noqa: S101 - `Picks` makes them
     if (wanted[1:] > wanted[:-1]).all() and wanted[0:1].min(initial=0) > NEW_PICK:
         return wanted  # as most layers are: each row a pick of its own
     is_first = np.zeros(count, dtype=bool)

@@ -302,7 +302,7 @@ class OrientationDisplay(QObject):
         cut_colors(vectors, len(arrows))
         vectors.data = arrows.data
         columns = picks.table() | {PICK_ID: picks.ids}
-        vectors.features = {name: column[arrows.rows] for name, column in columns.items() if column is not None}
+        vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
         vectors.edge_width = line_width(orientation, length)
 
     @staticmethod

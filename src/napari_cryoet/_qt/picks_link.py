@@ -393,5 +393,4 @@ def _weak_keeper(link: PicksLink) -> Callable[[], Picks]:
 
 
 def _ids(picks: Picks) -> NDArray[np.int64]:
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     return picks.ids

@@ -120,9 +120,7 @@ class ReviewedLayer(QObject):
 
     @property
     def _ids(self) -> NDArray[np.int64]:
-        ids = self.picks.ids
-        assert ids is not None  # noqa: S101 - `Picks` makes them
-        return ids
+        return self.picks.ids
 
     def _ids_of_rows(self) -> NDArray[np.int64]:
         """Which pick each row of the layer is; among picks that can't be any just now there are others."""

@@ -219,5 +219,4 @@ def _others(picks: Picks, matched_rows: NDArray[np.intp], edit: str) -> Picks:
 
 
 def _ids(picks: Picks) -> NDArray[np.int64]:
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     return picks.ids

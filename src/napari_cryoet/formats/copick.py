@@ -146,7 +146,6 @@ def losses(picks: Picks) -> list[str]:
             said.append(f"Picks without orientation ({n_without:,}) get the identity, which copick takes for one.")
     elif given is not None and len(picks) and (given == np.eye(3)).all():
         said.append("All rotations are the identity; they read back as none.")
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     if not np.array_equal(picks.ids, np.arange(len(picks))):
         said.append("copick counts points by their place in the file: the picks' own ids are left out.")
     if picks.scores is not None and len(picks):

@@ -172,7 +172,6 @@ def losses(picks: Picks) -> list[str]:
         said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
         if float(picks.instance_ids.max()) >= 2.0**63:
             said.append("Instance ids that are rounded to 2^63 make all of them a column called reg.")
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     if not _can_be_tags(picks.ids):
         said.append("The picks' own ids are beyond 2^53, which tags can't be: the picks are counted anew.")
     if len(picks):
@@ -215,7 +214,6 @@ def _taken_by(picks: Picks) -> frozenset[str]:
 
 def write_table(picks: Picks, path: Path) -> int:
     """Write a table of 42 columns; gives what was added to ids, since tags start at 1."""
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     ids = picks.ids if _can_be_tags(picks.ids) else np.arange(len(picks))
     offset = _tag_offset(ids)
     orientations = orientations_of(picks)

@@ -79,7 +79,6 @@ def rotation_losses(picks: Picks) -> list[str]:
     are_oriented = picks.are_oriented
     is_improper = ~np.isnan(picks.rotations_zyx).all(axis=(1, 2)) & ~are_oriented
     if is_improper.any():
-        assert picks.ids is not None  # noqa: S101 - `Picks` makes them
         which = numbered("pick", picks.ids[is_improper].tolist())
         losses.append(
             f"{is_improper.sum():,} of the matrices are no rotations ({which}); these picks are written without "

@@ -139,7 +139,7 @@ class Points:
     ) -> Picks:
         """What the file says, as picks; their ids count its points from 0, or are those of our own export."""
         features = dict(self.features)
-        ids = features.pop(PICK_ID) if self._has_ids else None
+        ids = features.pop(PICK_ID) if self._has_ids else np.arange(len(self))
         scores = features.pop(SCORE) if SCORE in features and features[SCORE].dtype.kind in "if" else None
         return Picks(
             self.points_zyx,

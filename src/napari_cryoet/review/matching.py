@@ -64,7 +64,6 @@ class Rows:
 
 def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None) -> Rows:
     """The decisions about picks, with where these are, and where they were in the picks that were opened."""
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     codes = decisions.codes(picks.ids)
     judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
@@ -83,7 +82,6 @@ def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisi
     """
     found = _picks_of(rows, picks, opened)
     is_found = found >= 0
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     ids = picks.ids[found[is_found]].tolist()
     verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
     return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
@@ -99,7 +97,6 @@ def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
         is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1)
         if not len(opened) or not is_moved.any():
             continue
-        assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
         at, was_there = _find(opened.ids, picks.ids[found[is_moved]])
         was_there &= (opened.points_zyx[at] == picks.points_zyx[found[is_moved]]).all(axis=1)
         former = rows.opened_zyx[is_moved] / _width_when_opened(picks, opened)
@@ -114,7 +111,6 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp
     if not len(rows) or not len(picks) or unit != rows.unit:
         return found
     reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     at, has_pick = _find(picks.ids, rows.ids)
     former = _former(picks, opened)
     pairs = [
@@ -182,7 +178,6 @@ def _former(picks: Picks, opened: Picks | None) -> NDArray[np.float64] | None:
         return None
     if picks.points_zyx is opened.points_zyx and picks.spacing_angstrom == opened.spacing_angstrom:
         return None  # states of the same picks share what they have in common
-    assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
     at, was_there = _find(opened.ids, picks.ids)
     width = picks.spacing_angstrom or 1.0
     with np.errstate(over="ignore", invalid="ignore"):

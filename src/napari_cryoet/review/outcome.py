@@ -36,7 +36,6 @@ def reviewer() -> str:
 
 
 def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str, on: datetime | None) -> Picks:
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     chosen = decisions.which(picks.ids, verdict)
     name, day = by or reviewer(), (on or datetime.now(UTC)).date().isoformat()
     who = f" by {name}" if name else ""

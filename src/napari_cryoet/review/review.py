@@ -388,7 +388,6 @@ def _with_gone(picks: Picks, before: Picks) -> Picks:
 
 
 def _ids(picks: Picks) -> NDArray[np.int64]:
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     return picks.ids
 
 
