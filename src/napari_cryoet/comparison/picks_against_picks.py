@@ -68,7 +68,7 @@ class PicksComparison:
     @property
     def matched(self) -> Picks:
         """The picks of A that match one of B, with the partner's id, distance and angles in their features."""
-        columns = {PARTNER_ID: _ids(self.b)[self.rows_b], PARTNER_DISTANCE: self.distances_angstrom}
+        columns = {PARTNER_ID: self.b.ids[self.rows_b], PARTNER_DISTANCE: self.distances_angstrom}
         if not self.why_no_angles:
             columns |= {PARTNER_ROTATION: self.rotation_errors_degree, PARTNER_TILT: self.tilt_errors_degree}
         found = self.a.take(self.rows_a, f"kept those that match {name_of_side(self.b) or 'the reference'} {self._how}")
@@ -216,7 +216,3 @@ def _others(picks: Picks, matched_rows: NDArray[np.intp], edit: str) -> Picks:
     is_other = np.ones(len(picks), dtype=bool)
     is_other[matched_rows] = False
     return picks.take(is_other, edit)
-
-
-def _ids(picks: Picks) -> NDArray[np.int64]:
-    return picks.ids
