@@ -127,7 +127,7 @@ class Review:
     @property
     def ids(self) -> NDArray[np.int64]:
         """Of all picks, in their own order."""
-        return _ids(self.picks)
+        return self.picks.ids
 
     @property
     def shown_ids(self) -> NDArray[np.int64]:
@@ -200,7 +200,7 @@ class Review:
     def adopt(self, joined: Decisions) -> int:
         """Take over what is decided in all about picks that weren't judged here since; how many that changed."""
         _, step = self._joined_at.pop(id(joined), (joined, 0))
-        ids = _ids(self._ever)
+        ids = self._ever.ids
         ids = ids[self._touched.of(ids) <= step]
         others = ids[joined.codes(ids) != self.decisions.codes(ids)]
         if len(others):
@@ -254,7 +254,7 @@ class Review:
         """Take over decisions about picks that were never here, as those deleted before that come back by undo."""
         if not self._elsewhere:
             return
-        came = ~np.isin(_ids(picks), _ids(self._ever))
+        came = ~np.isin(picks.ids, self._ever.ids)
         found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._opened)
         self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
 
@@ -262,7 +262,7 @@ class Review:
         """Go on with picks that were opened anew: other ones may have their ids, so that places count as in a file."""
         opened = picks if opened is None else opened
         decisions, elsewhere = self._found_again(self.decisions, self._elsewhere, picks, opened)
-        ids = _ids(picks)
+        ids = picks.ids
         if (decisions.codes(ids) != self.decisions.codes(ids)).any():  # as rows of a file that was changed
             if self._in_file is not None:
                 self._in_file = self._found_again(*self._in_file, picks, opened)
@@ -376,19 +376,15 @@ class _State:
 
 def _with_gone(picks: Picks, before: Picks) -> Picks:
     """Picks, and behind them those of before that aren't among them any more, of which only the place counts."""
-    ids = _ids(picks)
-    gone = ~np.isin(_ids(before), ids)
+    ids = picks.ids
+    gone = ~np.isin(before.ids, ids)
     if not gone.any():
         return picks
     return Picks(
         np.concatenate([picks.points_zyx, before.points_zyx[gone]]),
         picks.spacing_angstrom,
-        ids=np.concatenate([ids, _ids(before)[gone]]),
+        ids=np.concatenate([ids, before.ids[gone]]),
     )
-
-
-def _ids(picks: Picks) -> NDArray[np.int64]:
-    return picks.ids
 
 
 def _no_filter() -> Filter:
