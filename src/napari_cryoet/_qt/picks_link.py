@@ -130,7 +130,7 @@ class PicksLink(QObject):
     @property
     def selected_ids(self) -> NDArray[np.int64]:
         """The ids of the picks that are selected in the layer, in its order."""
-        ids = _ids(self.picks)
+        ids = self.picks.ids
         layer = self.layer
         return ids[sorted(layer.selected_data)] if layer is not None else ids[:0]
 
@@ -188,7 +188,7 @@ class PicksLink(QObject):
     def select(self, ids: Iterable[int]) -> None:
         """Select the picks with some ids in the layer, and no others; ids that aren't there are left out."""
         wanted = np.fromiter(ids, dtype=np.int64)
-        rows = np.flatnonzero(np.isin(_ids(self.picks), wanted))
+        rows = np.flatnonzero(np.isin(self.picks.ids, wanted))
         layer = self.layer
         if layer is not None:
             layer.selected_data = set(rows.tolist())
@@ -232,7 +232,7 @@ class PicksLink(QObject):
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
             is_known = len(self._picks) == len(layer.data)
-            self._looks = self.true_looks(Looks.of(layer, _ids(self._picks))) if is_known else None
+            self._looks = self.true_looks(Looks.of(layer, self._picks.ids)) if is_known else None
             self._is_changing = True
 
     def _on_something(self, _event: Any = None) -> None:
@@ -255,7 +255,7 @@ class PicksLink(QObject):
         try:
             with refresh_blocked(layer):
                 if self._looks is not None:
-                    give_looks(layer, _ids(picks), [self._looks])
+                    give_looks(layer, picks.ids, [self._looks])
                 write_table(layer, picks)
         finally:
             self._is_writing = False
@@ -283,7 +283,7 @@ class PicksLink(QObject):
             return
         self._history.remember(self._picks)
         before, self._picks = self._picks, sharing(found, self._picks, edit)
-        gone = ~np.isin(_ids(before), _ids(self._picks))
+        gone = ~np.isin(before.ids, self._picks.ids)
         if self._looks is not None and gone.any():
             self._bury(self._looks.take(gone))
         self._looks = None
@@ -307,7 +307,7 @@ class PicksLink(QObject):
     def _keep(self, layer: Points, picks: Picks) -> None:
         """Let the layer know its picks, and each row which of them it is."""
         layer.metadata[PICKS_KEY] = picks
-        ids = _ids(picks)
+        ids = picks.ids
         self._next_id = max(self._next_id, int(ids.max(initial=-1)) + 1)
         name_rows(layer, ids)
 
@@ -342,7 +342,7 @@ class PicksLink(QObject):
             layer.data = np.array(self._picks.points_zyx)
             with refresh_blocked(layer):
                 if self._looks is not None:
-                    give_looks(layer, _ids(self._picks), [self._looks, *self._gone])
+                    give_looks(layer, self._picks.ids, [self._looks, *self._gone])
                 write_table(layer, self._picks)
             self._keep(layer, self._picks)
         finally:
@@ -352,7 +352,7 @@ class PicksLink(QObject):
         self._settle_quietly()
 
     def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
-        ids, ids_before = _ids(picks), _ids(before)
+        ids, ids_before = picks.ids, before.ids
         has_same_rows = np.array_equal(ids, ids_before)
         selected = ids_before[sorted(layer.selected_data)]
         looks = None if has_same_rows else self.true_looks(Looks.of(layer, ids_before))
@@ -390,7 +390,3 @@ def _weak_keeper(link: PicksLink) -> Callable[[], Picks]:
         return alive.picks
 
     return picks
-
-
-def _ids(picks: Picks) -> NDArray[np.int64]:
-    return picks.ids
