@@ -11,7 +11,7 @@ from typing import Any, Final
 from napari_cryoet.colors import PALETTE, RGBA
 from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
-from napari_cryoet.comparison.sides import name_of_side
+from napari_cryoet.comparison.sides import name_of_side, spacing_of
 from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.expecting import expect
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
@@ -51,8 +51,7 @@ def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerS
 
 def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
     color, symbol = LOOKS[look]
-    spacing = picks.spacing_angstrom
-    assert spacing is not None  # noqa: S101 - else they could not have been compared
+    spacing = spacing_of(picks, name)
     common: dict[str, Any] = {
         "scale": (spacing,) * 3,
         "units": ("angstrom",) * 3,

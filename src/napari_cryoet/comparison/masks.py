@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_cryoet.comparison.mask import MAX_LABEL, Mask
 from napari_cryoet.comparison.matching import Matches, match_pairs
 from napari_cryoet.comparison.scores import Scores, scores_of
-from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame
+from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.expecting import expect_number
 from napari_cryoet.vocabulary import ShapeType
@@ -32,8 +32,12 @@ class InstanceScores:
 
     Attributes
     ----------
+    threshold
+        Of intersection over union, from 0 to 1.
     labels_a, labels_b, ious, dices
         (n,) matched objects, their intersection over union, and their Dice coefficient.
+    scores
+        Counts of objects, their precision, recall and F-beta.
     panoptic_quality
         The sum of these over the number of matches and half of the objects left over (Kirillov et al. 2019).
     """
@@ -43,7 +47,7 @@ class InstanceScores:
     labels_b: NDArray[np.int64]
     ious: NDArray[np.float64]
     scores: Scores
-    panoptic_quality: float | None
+    panoptic_quality: float
 
     @property
     def dices(self) -> NDArray[np.float64]:
@@ -163,17 +167,17 @@ class _CommonGrid:
 
 
 def _common_grid(a: Mask, b: Mask) -> _CommonGrid:
-    assert a.spacing_angstrom is not None and b.spacing_angstrom is not None  # noqa: S101, PT018
-    ratio = b.spacing_angstrom / a.spacing_angstrom
+    spacing_a, spacing_b = spacing_of(a, "A"), spacing_of(b, "B")
+    ratio = spacing_b / spacing_a
     factor = 2 ** abs(round(math.log2(ratio)))
     is_power = math.isclose(max(ratio, 1 / ratio), factor, rel_tol=_RATIO_TOLERANCE)
     if not is_power or factor > _LARGEST_FACTOR:
         raise ComparisonError(
-            f"Voxels of A are {a.spacing_angstrom:g} Å wide and those of B {b.spacing_angstrom:g} Å: "
+            f"Voxels of A are {spacing_a:g} Å wide and those of B {spacing_b:g} Å: "
             "neither is 2, 4, 8, … times the other, so one would have to be interpolated.",
             hint="Resample one of the masks first.",
         )
-    letter, coarse, fine = ("B", b, a) if ratio > 1 else ("A", a, b)
+    letter, coarse, fine, spacing = ("B", b, a, spacing_a) if ratio > 1 else ("A", a, b, spacing_b)
     covered = tuple(min(size, factor * other) for size, other in zip(fine.shape_zyx, coarse.shape_zyx, strict=True))
     fits = all(
         other in (size // factor, -(-size // factor))  # an odd size is cut or padded, as programs like it
@@ -186,14 +190,13 @@ def _common_grid(a: Mask, b: Mask) -> _CommonGrid:
     notes = []
     if factor > 1:
         notes.append(
-            f"{letter} was compared on the finer grid ({fine.spacing_angstrom:g} Å): each of its voxels stands for "
+            f"{letter} was compared on the finer grid ({spacing:g} Å): each of its voxels stands for "
             f"{factor}×{factor}×{factor} of them."
         )
     if covered != fine.shape_zyx:
         notes.append(f"Only the {_by(covered)} voxels that {letter} covers were compared.")
-    assert fine.spacing_angstrom is not None  # noqa: S101
     size_z, size_y, size_x = covered
-    return _CommonGrid(fine, coarse, factor, (size_z, size_y, size_x), fine.spacing_angstrom, tuple(notes))
+    return _CommonGrid(fine, coarse, factor, (size_z, size_y, size_x), spacing, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.matching import refuse_far
-from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame
+from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
 from napari_cryoet.comparison.spread import Spread, spread_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.stopping import raise_if_stopped
@@ -113,8 +113,7 @@ def compare_with_mask(
 ) -> PicksInMask:
     """As `napari_cryoet.compare` does with picks and a mask."""
     notes = require_one_frame(picks, mask, insist=insist)
-    spacing = mask.spacing_angstrom
-    assert spacing is not None  # noqa: S101 - `require_one_frame` sees to it
+    spacing = spacing_of(mask, "B")
     refuse_far(picks.positions_angstrom_zyx, "A")
     points = picks.positions_angstrom_zyx / spacing
     labels = np.full(len(points), NO_LABEL, dtype=np.int64)

@@ -49,12 +49,7 @@ def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
     ComparisonError
         If a voxel spacing is unknown; also if they were made on different alignments or runs, unless somebody insists.
     """
-    for letter, side in (("A", a), ("B", b)):
-        if side.spacing_angstrom is None:
-            raise ComparisonError(
-                f"Nothing says how large the voxels of {letter} are, so it has no place in ångström.",
-                hint="Give its voxel spacing.",
-            )
+    spacing_a, spacing_b = spacing_of(a, "A"), spacing_of(b, "B")
     notes = []
     if not insist:
         _refuse_different("run", "RN", a.about.get("run_id"), b.about.get("run_id"))
@@ -68,8 +63,8 @@ def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
     if (a.alignment_id is None) != (b.alignment_id is None):
         letter, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
         notes.append(f"Nothing says on which alignment {letter} was made; it was taken to be AL-{known}.")
-    if a.spacing_angstrom != b.spacing_angstrom:
-        notes.append(f"Voxels of A are {a.spacing_angstrom:g} Å wide and those of B {b.spacing_angstrom:g} Å.")
+    if spacing_a != spacing_b:
+        notes.append(f"Voxels of A are {spacing_a:g} Å wide and those of B {spacing_b:g} Å.")
     origin_a, origin_b = _origin_text(a), _origin_text(b)
     if origin_a != origin_b:
         notes.append(
@@ -77,6 +72,22 @@ def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
             "from their first voxels."
         )
     return tuple(notes)
+
+
+def spacing_of(side: Side, letter: str) -> float:
+    """The width of a side's voxels in ångström.
+
+    Raises
+    ------
+    ComparisonError
+        If it is unknown.
+    """
+    if side.spacing_angstrom is None:
+        raise ComparisonError(
+            f"Nothing says how large the voxels of {letter} are, so it has no place in ångström.",
+            hint="Give its voxel spacing.",
+        )
+    return side.spacing_angstrom
 
 
 def _origin_text(side: Side) -> str:
