@@ -122,7 +122,7 @@ def own_color(taken: Iterable[RGBA]) -> RGBA:
     """
     others = np.array([color[:3] for color in taken], dtype=np.float64).reshape(-1, 3)
     steps = range(_STEPS_LIGHTER)
-    own = [_rgba_of(code, lighter=step) for step in steps for code in OWN_PALETTE.values()]
+    own = [rgba_of(code, lighter=step) for step in steps for code in OWN_PALETTE.values()]
     candidates = [*own, *(_rgba(slot, lighter=step) for step in steps for slot in range(len(_SLOTS)))]
     apart = [float(np.linalg.norm(others - color[:3], axis=1).min(initial=_FAR)) for color in candidates]
     first = next((color for color, distance in zip(candidates, apart, strict=True) if distance >= _ALIKE), None)
@@ -149,10 +149,11 @@ def _slot_of(key: str) -> int:
 
 
 def _rgba(slot: int, *, lighter: int = 0) -> RGBA:
-    return _rgba_of(PALETTE[_SLOTS[slot]], lighter=lighter)
+    return rgba_of(PALETTE[_SLOTS[slot]], lighter=lighter)
 
 
-def _rgba_of(code: str, *, lighter: int = 0) -> RGBA:
+def rgba_of(code: str, *, lighter: int = 0) -> RGBA:
+    """The colour of a code such as ``#ffff11``, half as far from white with each step that it is to be lighter."""
     towards_white = 1 - 0.5**lighter
     red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
     return (

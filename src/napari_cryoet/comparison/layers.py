@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from napari_cryoet.colors import PALETTE, RGBA
+from napari_cryoet.colors import PALETTE, rgba_of
 from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
 from napari_cryoet.comparison.sides import name_of_side, spacing_of
@@ -50,7 +50,8 @@ def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerS
 
 
 def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
-    color, symbol = LOOKS[look]
+    color_name, symbol = LOOKS[look]
+    color = rgba_of(PALETTE[color_name])
     spacing = spacing_of(picks, name)
     common: dict[str, Any] = {
         "scale": (spacing,) * 3,
@@ -60,12 +61,10 @@ def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
     }
     about = picks.about
     diameter = diameter_angstrom(about.get("object_id"), about.get("object_name"))
-    spec = points_spec(
-        picks, common, name=name, color=_rgba(color), diameter_angstrom=diameter, spacing_angstrom=spacing
-    )
+    spec = points_spec(picks, common, name=name, color=color, diameter_angstrom=diameter, spacing_angstrom=spacing)
     looks: dict[str, Any] = {"symbol": symbol}
     if picks.is_cloud:  # else each instance has a colour of its own
-        looks |= {"face_color": list(_rgba(color)), "border_color": list(_rgba(color))}
+        looks |= {"face_color": list(color), "border_color": list(color)}
     return LayerSpec(spec.data, spec.options | looks, spec.kind)
 
 
@@ -73,9 +72,3 @@ def _about(picks: Picks) -> dict[str, Any]:
     """Where they come from and what was done; not which layer of the dock they are, which they no longer are."""
     tags = {"layer_id", "group", "is_main_layer"}
     return {key: value for key, value in picks.about.items() if key not in tags} | {"edits": list(picks.edits)}
-
-
-def _rgba(color: str) -> RGBA:
-    code = PALETTE[color]
-    red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return red, green, blue, 1.0
