@@ -28,6 +28,7 @@ from napari_cryoet.formats.exchange import (
     listed,
     refuse_unreadable,
     refuse_unusable_ids,
+    with_warnings,
 )
 from napari_cryoet.pick_formats import (
     FORMATS,
@@ -162,7 +163,7 @@ def read_in_own_grid(
     if math.isclose(own, spacing_angstrom, rel_tol=_SAME_SPACING):
         is_shape_said = shape_zyx is None or picks.shape_zyx is not None
         return picks if is_shape_said else read_picks(path, shape_zyx=shape_zyx, tomogram=tomogram)
-    return _with_warning(
+    return with_warnings(
         picks, f"Its file says that voxels are {own:g} Å wide; that was taken, not {spacing_angstrom:g} Å."
     )
 
@@ -280,7 +281,7 @@ def _with_tomogram_told(picks: Picks, tomogram: str) -> Picks:
         if names
         else "Nothing in the file says of which tomogram its picks are"
     )
-    return _with_warning(picks, f"{why}: all were taken, though those of {tomogram} were asked for.")
+    return with_warnings(picks, f"{why}: all were taken, though those of {tomogram} were asked for.")
 
 
 def _with_alignments_told(picks: Picks) -> Picks:
@@ -298,11 +299,7 @@ def _with_alignments_told(picks: Picks) -> Picks:
         "positions of one don't fit the tomograms of another. Keep the rows of one of them, as "
         "napari-cryoet convert --alignment does."
     )
-    return _with_warning(picks, said)
-
-
-def _with_warning(picks: Picks, said: str) -> Picks:
-    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
+    return with_warnings(picks, said)
 
 
 def _empty_columns(notes: Mapping[str, Any], kinds: Mapping[str, Any], picks: Picks) -> dict[str, NDArray[Any]]:

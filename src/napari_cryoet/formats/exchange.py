@@ -178,8 +178,11 @@ def checked_picks(
         raise FormatError(f"{path.name} can't be used: {error}.") from error
     numbers = np.arange(1, len(picks) + 1) if rows is None else np.asarray(rows)
     said = rotation_warnings(picks.rotations_zyx, numbers, called)
-    if not said:
-        return picks
+    return with_warnings(picks, *said) if said else picks
+
+
+def with_warnings(picks: Picks, *said: str) -> Picks:
+    """The same picks, with something more that whoever uses them should be told."""
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), *said]})
 
 

@@ -19,7 +19,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +28,15 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.arrow_columns import column_of_arrow, has_zone, is_plain
 from napari_cryoet.formats.column_types import as_kind, typed
-from napari_cryoet.formats.exchange import MAX_PICKS, Context, listed, not_utf8, numbered, refuse_unreadable
+from napari_cryoet.formats.exchange import (
+    MAX_PICKS,
+    Context,
+    listed,
+    not_utf8,
+    numbered,
+    refuse_unreadable,
+    with_warnings,
+)
 from napari_cryoet.formats.table_columns import (
     INSTANCE_ID,
     OWN,
@@ -140,11 +147,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
         f"{len(rows):,} of {len(picks):,} rows have fewer values than there are columns; what they lack was taken to "
         f"be at their end ({numbered('row', rows)})."
     )
-    return _with_warning(picks, said)
-
-
-def _with_warning(picks: Picks, said: str) -> Picks:
-    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
+    return with_warnings(picks, said)
 
 
 def _twice(path: Path, names: list[str]) -> FormatError:
@@ -231,7 +234,7 @@ def _with_texts_told(picks: Picks, schema: pa.Schema) -> Picks:
         return picks
     in_utc = " Times of a zone are in UTC." if any(has_zone(schema.field(name).type) for name in names) else ""
     said = f"Columns that aren't plain numbers or texts were read as texts: {listed(names)}.{in_utc}"
-    return _with_warning(picks, said)
+    return with_warnings(picks, said)
 
 
 def read_parquet_notes(path: Path) -> dict[str, Any]:
