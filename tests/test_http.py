@@ -17,6 +17,7 @@ import subprocess
 import threading
 import time
 import zlib
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -519,11 +520,11 @@ def test_a_proxy_that_cannot_be_used_is_said_so(http, proxy, address):
     fails(lambda: http.get("http://example.test/x"), "proxy can't be used")
 
 
-def test_a_silent_server_is_a_time_out(hasty, server):
+def test_a_silent_server_is_a_time_out(hasty, server, pauses):
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(server.silence)), "0.3 seconds")
     assert time.monotonic() - began < 30  # the server is silent for longer
-    assert len(server.requests) == 2
+    assert len(pauses) == 1  # it was asked twice
 
 
 def test_a_server_that_drips_is_a_time_out_too(hasty, server):
@@ -538,9 +539,30 @@ def test_headers_that_drip_are_a_time_out_too(hasty, server):
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
 
 
-def test_a_slow_but_steady_body_arrives(server):
-    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 * 2**16), *[bytes(2**16)] * 8]
-    assert Http(timeout_s=1.5).get(server.behave(server.drip(pieces, 0.25))) == bytes(8 * 2**16)
+@pytest.fixture
+def slow_line(monkeypatch):
+    """A clock by which each step takes 20 seconds, during which who waits looks at it; ``late_s`` is how late it is."""
+    clock, beat, waits = SimpleNamespace(late_s=0.0, looks=0), errand.Errand.beat, threading.current_thread()
+
+    def look():
+        clock.looks += threading.current_thread() is waits
+        return time.monotonic() + clock.late_s
+
+    def beat_later(errand, n_steps=1):
+        clock.late_s += 20.0 * errand._n_steps
+        looks = clock.looks
+        wait_until(lambda: clock.looks > looks + 1)
+        beat(errand, n_steps)
+
+    monkeypatch.setattr(errand, "time", SimpleNamespace(monotonic=look))
+    monkeypatch.setattr(errand.Errand, "beat", beat_later)
+    return clock
+
+
+def test_a_slow_but_steady_body_arrives(server, slow_line):
+    url = server.behave(reply(bytes(8 * 2**16)))
+    assert Http(timeout_s=30).get(url) == bytes(8 * 2**16)
+    assert slow_line.late_s > 100
 
 
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>Sign in</html>", b"  <html>", b"\n<HTML>"])
@@ -675,9 +697,10 @@ def test_a_download_may_be_left_in_the_middle(http, server):
     assert http.get(server.behave(reply(b"fine"))) == b"fine"
 
 
-def test_a_slow_body_is_handed_out_as_it_comes(server):
-    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (6 * 2**16), *[bytes(2**16)] * 6]
-    with Http(timeout_s=2).open(server.behave(server.drip(pieces, 0.3))) as body:
+def test_a_slow_body_is_handed_out_as_it_comes(http, server, monkeypatch):
+    clock = itertools.count(step=0.3)  # each look at it is so much later
+    monkeypatch.setattr(http_bodies, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with http.open(server.behave(reply(bytes(6 * 2**16)))) as body:
         chunks = list(body.chunks())
     assert sum(map(len, chunks)) == 6 * 2**16
     assert len(chunks) > 2
@@ -735,71 +758,73 @@ def test_opening_what_is_missing_is_an_error(http, server):
 STOPPED_S = 30  # half of the time limit of the client; benchmarks/stop_latency.py measures how soon a stop is heard
 
 
-def stops(call, stop: threading.Event, after_s: float = 0.1) -> float:
-    """Run a call, set the stop while it is under way; how long it went on after that."""
+def stops(call, stop: threading.Event, once) -> float:
+    """Run a call, set the stop a moment after something has happened; how long it went on after that."""
     moment = []
 
     def set_stop():
+        wait_until(once)
+        threading.Event().wait(0.1)
         moment.append(time.monotonic())
         stop.set()
 
-    timer = threading.Timer(after_s, set_stop)
-    timer.start()
+    threading.Thread(target=set_stop).start()
     with pytest.raises(StoppedError):
         call()
     return time.monotonic() - moment[0]
 
 
 def test_a_stop_is_heard_while_a_server_is_silent(http, server):
-    stop = threading.Event()
-    assert stops(lambda: http.get(server.behave(server.silence), stop=stop), stop) < STOPPED_S
+    stop, url = threading.Event(), server.behave(server.silence)
+    assert stops(lambda: http.get(url, stop=stop), stop, lambda: server.requests) < STOPPED_S
 
 
 def test_a_stop_is_heard_while_a_body_drips(http, server):
     drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
-    stop = threading.Event()
-    assert stops(lambda: http.get(server.behave(drip), stop=stop), stop) < STOPPED_S
+    stop, url = threading.Event(), server.behave(drip)
+    assert stops(lambda: http.get(url, stop=stop), stop, lambda: server.requests) < STOPPED_S
 
 
-def test_a_stop_is_heard_while_a_retry_is_waiting(http, server):
+def test_a_stop_is_heard_while_a_retry_is_waiting(http, server, pauses):
     stop = threading.Event()
     url = server.behave(reply(b"", 503, Retry_After="30"))
-    assert stops(lambda: http.get(url, stop=stop), stop) < STOPPED_S
+    assert stops(lambda: http.get(url, stop=stop), stop, lambda: pauses) < STOPPED_S
     assert len(server.requests) == 1
 
 
 def test_a_stop_is_heard_while_a_name_is_looked_up(http, monkeypatch):
-    release = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(60) and [])
+    release, asked = threading.Event(), threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: asked.set() or (release.wait(60) and []))
     stop = threading.Event()
-    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop) < STOPPED_S
+    assert stops(lambda: http.get("http://portal.invalid/", stop=stop), stop, asked.is_set) < STOPPED_S
     release.set()
 
 
 def test_a_stop_is_heard_between_the_pieces_of_a_body(http, server):
-    stop = threading.Event()
-    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(2**20), b"", b""], 5)
+    stop, came = threading.Event(), threading.Event()
+    drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + bytes(2**20), b"", b""], 5)
 
     def read():
         with http.open(server.behave(drip), stop=stop) as body:
             for _ in body.chunks():
-                pass
+                came.set()
 
-    assert stops(read, stop, 0.3) < STOPPED_S
+    assert stops(read, stop, came.is_set) < STOPPED_S
 
 
 def test_nothing_is_sent_when_a_stop_comes_before_the_connection(http, server, monkeypatch):
     url, look_up = server.behave(reply(b"x")), socket.getaddrinfo
-    release, looked_up = threading.Event(), threading.Event()
+    asked, release, looked_up = threading.Event(), threading.Event(), threading.Event()
 
     def slow(*args, **kwargs):
+        asked.set()
         release.wait(60)
         looked_up.set()
         return look_up(*args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     stop = threading.Event()
-    stops(lambda: http.get(url, stop=stop), stop)
+    stops(lambda: http.get(url, stop=stop), stop, asked.is_set)
     release.set()
     assert looked_up.wait(30)
     no_errand_is_left()
@@ -856,7 +881,8 @@ def hears_a_hang_up(server, pieces, heard: threading.Event):
 )
 def test_a_server_notices_that_nobody_wants_its_answer_any_more(http, server, pieces):
     stop, heard = threading.Event(), threading.Event()
-    stops(lambda: http.get(server.behave(hears_a_hang_up(server, pieces, heard)), stop=stop), stop, 0.3)
+    url = server.behave(hears_a_hang_up(server, pieces, heard))
+    stops(lambda: http.get(url, stop=stop), stop, lambda: server.requests)
     assert heard.wait(30)
 
 
@@ -869,7 +895,7 @@ def test_a_server_notices_that_a_download_was_stopped(http, server):
             for _ in body.chunks():
                 pass
 
-    stops(read, stop, 0.5)
+    stops(read, stop, lambda: server.requests)
     assert heard.wait(30)
 
 
@@ -888,7 +914,8 @@ def test_that_there_is_no_thread_is_said_so(http, server, monkeypatch):
 
 def test_no_thread_is_left_behind_by_a_stop(http, server):
     stop = threading.Event()
-    stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)
+    url = server.behave(server.silence)
+    stops(lambda: http.get(url, stop=stop), stop, lambda: server.requests)
     no_errand_is_left()
 
 
@@ -898,7 +925,7 @@ def test_a_stop_that_comes_when_a_body_has_just_ended_is_a_stop(http, server, mo
     def next_chunk(gatherer, beat):
         chunk = original(gatherer, beat)
         stop.set()
-        threading.Event().wait(0.3)  # meanwhile it is heard, though there is nothing to hang up any more
+        wait_until(lambda: beat.__self__._is_left)  # it is heard, though there is nothing to hang up any more
         return chunk
 
     monkeypatch.setattr(http_bodies.Gatherer, "next", next_chunk)
@@ -934,11 +961,10 @@ def test_one_thread_serves_many_requests(http, server):
     no_errand_is_left()
 
 
-def test_a_steady_body_may_take_longer_than_a_silence_may(server):
-    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (16 * 2**16), *[bytes(2**16)] * 16]
-    began = time.monotonic()
-    assert Http(timeout_s=1).get(server.behave(server.drip(pieces, 0.1))) == bytes(16 * 2**16)
-    assert time.monotonic() - began > 1
+def test_a_steady_body_may_take_longer_than_a_silence_may(http, server, slow_line):
+    with http.open(server.behave(reply(bytes(16 * 2**16)))) as body:
+        assert b"".join(body.chunks()) == bytes(16 * 2**16)
+    assert slow_line.late_s > 60
 
 
 def test_nothing_is_sent_after_a_stop(http, server):
@@ -952,7 +978,8 @@ def test_nothing_is_sent_after_a_stop(http, server):
 
 def test_a_client_works_after_a_stop(http, server):
     stop = threading.Event()
-    stops(lambda: http.get(server.behave(server.silence), stop=stop), stop)
+    url = server.behave(server.silence)
+    stops(lambda: http.get(url, stop=stop), stop, lambda: server.requests)
     assert http.get(server.behave(reply(b"fine"))) == b"fine"
 
 
