@@ -17,23 +17,23 @@ def fitted(viewer_model, qtbot):
     fitted.close_down()
 
 
-def resize(qtbot, viewer, *size):
-    viewer.canvas.size = size
-    qtbot.wait(30)
+def resize(qtbot, fitted, *size):
+    fitted._viewer.canvas.size = size
+    qtbot.waitUntil(lambda: not fitted._soon.isActive())
 
 
 def test_a_canvas_that_gets_narrower_or_wider_shows_all_of_it(fitted, viewer_model, qtbot):
     assert viewer_model.scene.camera.zoom == pytest.approx(5.7)
-    resize(qtbot, viewer_model, 700, 300)
+    resize(qtbot, fitted, 700, 300)
     assert viewer_model.scene.camera.zoom == pytest.approx(2.85)
-    resize(qtbot, viewer_model, 700, 400)
+    resize(qtbot, fitted, 700, 400)
     assert viewer_model.scene.camera.zoom == pytest.approx(3.8)
 
 
 def test_it_is_that_layer_that_is_fitted_whatever_comes_later(fitted, viewer_model, qtbot):
     viewer_model.add_layer(Image(np.zeros((10, 5000, 5000), "f4")))
     viewer_model.dims.set_current_step(0, 7)
-    resize(qtbot, viewer_model, 700, 300)
+    resize(qtbot, fitted, 700, 300)
 
     assert viewer_model.scene.camera.zoom == pytest.approx(2.85)
 
@@ -49,8 +49,8 @@ def test_what_somebody_looks_at_stays(fitted, viewer_model, qtbot, moved):
         case "ndisplay":
             viewer_model.dims.ndisplay = 3
     before = camera.zoom, camera.center
-    resize(qtbot, viewer_model, 700, 300)
-    resize(qtbot, viewer_model, 700, 400)
+    resize(qtbot, fitted, 700, 300)
+    resize(qtbot, fitted, 700, 400)
 
     assert (camera.zoom, camera.center) == before
 
@@ -58,6 +58,6 @@ def test_what_somebody_looks_at_stays(fitted, viewer_model, qtbot, moved):
 def test_nothing_happens_once_the_layer_is_gone(fitted, viewer_model, qtbot):
     viewer_model.layers.clear()
     before = viewer_model.scene.camera.zoom
-    resize(qtbot, viewer_model, 700, 300)
+    resize(qtbot, fitted, 700, 300)
 
     assert viewer_model.scene.camera.zoom == before
