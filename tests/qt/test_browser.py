@@ -618,10 +618,11 @@ def test_a_failed_run_can_be_tried_again(qtbot, browser, portal):
     press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Return)
     browser.screens.dataset.view.setCurrentIndex(browser.screens.dataset.model.index(0))
     press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: current_screen(browser) is browser.screens.run_place)
+    place = browser.screens.run_place
+    qtbot.waitUntil(lambda: current_screen(browser) is place and "no network" in place.message.text)
     portal.error = None
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
-        qtbot.mouseClick(browser.screens.run_place.message.button("Retry"), Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
     assert arrived.args[1], "trying again still opens the layers"
 
 
@@ -629,8 +630,8 @@ def test_a_fault_of_ours_shows_plain_words_and_copies_its_details(qtbot, browser
     monkeypatch.setattr(portal, "run_page", lambda run_id, *, stop=None: {}[run_id])
     browser.navigator.go_to_run(506, "TS_006")
     place = browser.screens.run_place
-    qtbot.waitUntil(lambda: current_screen(browser) is place)
-    assert place.message.text.startswith("Something went wrong inside napari-cryoet.")
+    words = "Something went wrong inside napari-cryoet."
+    qtbot.waitUntil(lambda: current_screen(browser) is place and place.message.text.startswith(words))
     assert "KeyError" not in place.message.text
     qtbot.mouseClick(place.message.button("Copy details"), Qt.MouseButton.LeftButton)
     assert "KeyError" in QGuiApplication.clipboard().text()
