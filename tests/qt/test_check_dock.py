@@ -53,7 +53,7 @@ def flipped(points, shape):
 
 def check(dock, qtbot):
     dock.diameter_nm.setValue(DIAMETER_ANGSTROM / 10)
-    with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
+    with qtbot.waitSignal(dock.tasks.finished):
         qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dock.run.text() == "Check")
 
@@ -119,7 +119,7 @@ def test_only_what_speaks_for_the_picks_has_a_tick(viewer, dock, scene, qtbot):
 def test_a_size_that_nobody_said_is_not_taken_for_said(viewer, dock, scene, qtbot):
     near = scene.truth_zyx[:20] + np.array((0, 0, 3))
     viewer.add_points(np.concatenate([scene.truth_zyx, near]), name="mine", **IN_ANGSTROM)
-    with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
+    with qtbot.waitSignal(dock.tasks.finished):
         qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
     assert any("Nobody said how large the particle is; 10 nm was taken." in text for text in dock.results.texts)
 
@@ -264,7 +264,7 @@ def test_the_numbers_are_those_of_a_script_to_the_last_digit(viewer, dock, scene
     try:
         picks = Picks(scene.truth_zyx * (SPACING_ANGSTROM / 7.3), 7.3, about={"object_name": "snoopy"})
         add_layers(viewer, load_picks(picks, name="mine"))
-        with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
+        with qtbot.waitSignal(dock.tasks.finished):
             qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: dock.run.text() == "Check")
         by_script = check_picks(picks, tomogram_path)

@@ -77,7 +77,7 @@ def test_the_button_opens_the_dock_on_these_layers_and_checks(make_napari_viewer
     assert isinstance(dock, CheckDock)
     assert notice.isHidden()
     assert (dock.points.layer, dock.image.layer) == (mine, tomogram)
-    qtbot.waitUntil(lambda: len(dock.results.texts) > 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(dock.results.texts) > 1)
     dock.close_down()
     offer.close()
     theme.close()

@@ -69,7 +69,7 @@ def click(qtbot, button):
 
 
 def ask(qtbot, dock):
-    with qtbot.waitSignal(dock.tasks.finished, timeout=20_000):
+    with qtbot.waitSignal(dock.tasks.finished):
         click(qtbot, dock.start)
     qtbot.waitUntil(lambda: not dock.tasks.is_running(KEY) and dock.start.isVisible())
 
@@ -286,7 +286,7 @@ class TestComparing:
         def endless(*_sides, stop, progress, **_settings):
             progress(0.5)
             begun.set()
-            stop.wait(20)
+            stop.wait(60)
             raise StoppedError
 
         with monkeypatch.context() as patch:
@@ -407,7 +407,7 @@ class TestForEverybody:
 
     def test_the_keyboard_alone_does(self, qtbot, dock, two_sets):
         dock.start.setFocus()
-        with qtbot.waitSignal(dock.tasks.finished, timeout=20_000):
+        with qtbot.waitSignal(dock.tasks.finished):
             qtbot.keyClick(dock.start, Qt.Key.Key_Space)
         qtbot.waitUntil(dock.results.isVisible)
         seen = set()
@@ -457,7 +457,7 @@ class TestForEverybody:
         click(qtbot, dock.start)
         viewer_model.layers.remove("mine")
         gate.set()
-        qtbot.waitUntil(dock.results.isVisible, timeout=20_000)
+        qtbot.waitUntil(dock.results.isVisible)
         assert dock.message.text() == "The numbers below are of layers that aren't chosen any more."
 
     def test_what_is_asked_and_what_is_answered_have_one_unit(self, qtbot, dock, two_sets):

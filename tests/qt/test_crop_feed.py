@@ -10,7 +10,7 @@ from napari_cryoet.exceptions import StoppedError, StreamError
 from napari_cryoet.review import CropReader, Frame
 from napari_cryoet.review.volume import ArrayVolume
 
-LONG_MS = 20_000
+LONG_MS = 60_000
 FRAME = Frame(90, 10)
 
 
@@ -64,7 +64,7 @@ def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
     feed.want(range(100))
     feed.want(range(150, 160))
     for _ in range(IN_FLIGHT):
-        assert volume.stopped.acquire(timeout=10)
+        assert volume.stopped.acquire(timeout=60)
     volume.gate.set()
     qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
 
@@ -128,7 +128,7 @@ def test_what_is_still_wanted_after_scrolling_goes_on(feed, volume, qtbot):
 def test_stopping_keeps_what_is_there_and_going_on_reads_the_rest(feed, volume, qtbot):
     feed.want(range(4))
     feed.stop()
-    assert volume.stopped.acquire(timeout=10)
+    assert volume.stopped.acquire(timeout=60)
     assert feed.is_stopped
     volume.gate.set()
     feed.want(range(4))

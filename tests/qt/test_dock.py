@@ -21,7 +21,7 @@ from napari_cryoet.review import Verdict
 from qt.keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
-LONG_MS = 20_000
+LONG_MS = 60_000
 DOCKS = {
     "CryoET Data Portal": lambda dock: dock.screens.start,
     "Review picks": lambda dock: dock.sheet,
@@ -298,7 +298,7 @@ def test_keys_that_are_typed_into_the_filter_judge_nothing(choose):
 
 def test_a_button_that_goes_away_when_pressed_keeps_the_keys_in_the_dock(choose, qtbot, monkeypatch):
     may_end = threading.Event()
-    monkeypatch.setattr(compare_dock, "compare", lambda *args, **how: may_end.wait(20) and compare(*args, **how))
+    monkeypatch.setattr(compare_dock, "compare", lambda *args, **how: may_end.wait(60) and compare(*args, **how))
     dock = choose("Compare annotations")
     dock.start.setFocus()
     press(Qt.Key.Key_Space)

@@ -39,7 +39,7 @@ def click(qtbot, button) -> None:
 
 
 def download(qtbot, tasks, dialog) -> None:
-    with qtbot.waitSignal(tasks.finished, timeout=30_000):
+    with qtbot.waitSignal(tasks.finished):
         click(qtbot, dialog.start)
     qtbot.waitUntil(lambda: not dialog.is_downloading and not dialog.stop.isVisible())
 
@@ -102,7 +102,7 @@ def test_stop_stops_and_says_that_it_can_go_on(qtbot, tasks, make_dialog, monkey
     stopped = threading.Event()
 
     def endless(plan, folder, *, existing, progress, stop):
-        if stop.wait(10):
+        if stop.wait(60):
             stopped.set()
 
     monkeypatch.setattr("napari_cryoet._qt.download_dialog.download_files", endless)
@@ -119,7 +119,7 @@ def test_stop_stops_and_says_that_it_can_go_on(qtbot, tasks, make_dialog, monkey
 
 def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
     monkeypatch.setattr(
-        "napari_cryoet._qt.download_dialog.download_files", lambda *_args, stop, **_options: stop.wait(10)
+        "napari_cryoet._qt.download_dialog.download_files", lambda *_args, stop, **_options: stop.wait(60)
     )
     dialog = make_dialog()
     click(qtbot, dialog.start)
@@ -132,7 +132,7 @@ def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
 
 def test_enter_in_the_folder_s_field_downloads(qtbot, tasks, make_dialog):
     dialog = make_dialog()
-    with qtbot.waitSignal(tasks.finished, timeout=30_000):
+    with qtbot.waitSignal(tasks.finished):
         qtbot.keyClick(dialog.folder.line_edit.native, Qt.Key.Key_Return)
     assert (dialog.chosen_folder / "manifest.json").is_file()
 

@@ -51,32 +51,32 @@ def shown(qtbot, make_napari_viewer, tmp_path, values):
 
 
 def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, shown, values, tmp_path):
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
     assert not shown.stream.state.is_exact
     told = re.fullmatch(r"Load full detail \((.+) MB\)", shown.strip.action.text())
     files = [tmp_path / "a.zarr" / "0" / "0" / "0" / name for name in "01"]  # whose blocks it all cuts
     assert float(told[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
     qtbot.mouseClick(shown.strip.action, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text())
     assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
     assert not shown.strip.action.isVisible()
 
 
 def test_another_plane_is_coarse_again_and_the_loaded_one_still_there(qtbot, shown, values):
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
     shown.stream.load_in_full()
-    qtbot.waitUntil(lambda: shown.stream.state.is_exact, timeout=20_000)
+    qtbot.waitUntil(lambda: shown.stream.state.is_exact)
     shown.viewer.dims.set_current_step(1, 101)
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
     shown.viewer.dims.set_current_step(1, 100)
     qtbot.waitUntil(lambda: shown.stream.state.is_exact)
     assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
 
 
 def test_a_plane_that_shows_all_that_it_shall_at_once_says_how_much_that_is(qtbot, shown):
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
     shown.stream.load_in_full()
-    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text())
     qtbot.waitUntil(lambda: not shown.stream._redraw_timer.isActive())
     shown.viewer.dims.set_current_step(1, 101)  # of which the coarser level is here
     qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())

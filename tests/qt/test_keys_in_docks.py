@@ -14,7 +14,7 @@ EDITING_KEYS = [
     *((key, CONTROL) for key in (Qt.Key.Key_A, Qt.Key.Key_C, Qt.Key.Key_V, Qt.Key.Key_X)),
     *((key, NONE) for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_A, Qt.Key.Key_V)),
 ]
-LONG_MS = 20_000
+LONG_MS = 60_000
 
 
 @pytest.fixture

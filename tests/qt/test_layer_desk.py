@@ -57,7 +57,7 @@ def at_run(qtbot, dock, run_id):
 
 
 def settle(qtbot, dock) -> None:
-    qtbot.waitUntil(lambda: not dock.link.coming(), timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.link.coming())
 
 
 def rows(model: AnnotationModel, column: Column = Column.SHOW) -> list[QModelIndex]:
@@ -365,7 +365,7 @@ def test_the_strip_says_when_the_picture_is_exact(qtbot, at_run):
     assert strip.stop.isVisible()
     settle(qtbot, at_run)
     name = at_run.screens.run.page.run.name
-    qtbot.waitUntil(lambda: strip.label.text() == f"{name} · exact", timeout=20_000)
+    qtbot.waitUntil(lambda: strip.label.text() == f"{name} · exact")
     assert not strip.stop.isVisible()
 
 

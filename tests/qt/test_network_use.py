@@ -232,7 +232,7 @@ def dock(qtbot, viewer_in_window, memory, served):
 def open_tomogram(qtbot, dock: PortalBrowser):
     with qtbot.waitSignal(dock.link.changed):
         click(qtbot, dock.screens.run.open)
-    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=20_000)
+    qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown())
     return dock.link.layers_of(TOMOGRAM)[0]
 
 
@@ -251,26 +251,26 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     dock.network.look()
     layer = open_tomogram(qtbot, dock)
     strip = dock.screens.status
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
     assert layer.data_level < 2
     assert finest_blocks(served) == []
     assert strip.action.text() == "Load full detail"
     click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: strip_says(dock, "exact"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "exact"))
     assert finest_blocks(served)
     assert not strip.action.isVisible()
     dock._viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
 
 
 def test_turning_coarse_only_off_sharpens_what_is_shown(qtbot, dock):
     save_data(coarse_only=True)
     dock.network.look()
     open_tomogram(qtbot, dock)
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
     save_data()
     dock.network.look()
-    qtbot.waitUntil(lambda: strip_says(dock, "exact"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "exact"))
 
 
 def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, dock, served):
@@ -278,13 +278,13 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     dock.network.look()
     open_tomogram(qtbot, dock)
     strip = dock.screens.status
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
     qtbot.waitUntil(lambda: is_quiet(shared_fetcher(), served))  # what was asked for before may come yet
     dock.network.set_offline(True)
     served.requests.clear()
     click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: strip_says(dock, "more isn't kept here"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "more isn't kept here"))
     assert served.requests == []
     assert strip.action.text() == "Go online"
     click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: strip_says(dock, "exact"), timeout=20_000)
+    qtbot.waitUntil(lambda: strip_says(dock, "exact"))

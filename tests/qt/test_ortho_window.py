@@ -57,7 +57,7 @@ def test_in_a_window_the_dock_lies_below_and_goes_without_a_trace(qtbot, make_na
     viewer.add_points(PICK_ZYX[None].astype(float))
     dock, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
     assert isinstance(views, OrthoViews)
-    with qtbot.waitSignal(views.opened, timeout=20_000):
+    with qtbot.waitSignal(views.opened):
         window = views.window()
     qtbot.waitUntil(lambda: window.dockWidgetArea(dock) == Qt.DockWidgetArea.BottomDockWidgetArea)
     assert isinstance(views.views[0].model.layers[1], Points)
@@ -86,7 +86,7 @@ def test_in_a_low_window_they_lie_beside_the_left_column_and_give_its_place_back
     window = views.window()
     corner = Qt.Corner.BottomLeftCorner
     before = window.corner(corner)
-    with qtbot.waitSignal(views.opened, timeout=20_000):
+    with qtbot.waitSignal(views.opened):
         pass
     qtbot.waitUntil(lambda: views.splitter.height() > 200)
     assert window.corner(corner) == Qt.DockWidgetArea.LeftDockWidgetArea

@@ -30,7 +30,7 @@ SPACING = 10.0
 SHAPE = (24, 60, 60)
 POINTS = np.array([[12.0, 10 + 10 * (i % 5), 10 + 10 * (i // 5)] for i in range(10)])
 ABOUT = {"kind": "annotation", "annotation_file_id": 7, "source_url": "https://files.example.invalid/7.ndjson"}
-LONG_MS = 20_000
+LONG_MS = 60_000
 
 
 def volume():

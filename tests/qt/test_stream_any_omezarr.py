@@ -32,7 +32,7 @@ def served(tmp_path):
 
 
 def wait_drawn(qtbot, layer, expected):
-    qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, expected), timeout=20_000)
+    qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, expected))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

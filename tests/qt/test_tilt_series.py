@@ -21,7 +21,7 @@ from qt import fake_portal
 from qt.stalling_world import RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
 from stream_server import StreamServer
 
-LONG_MS = 20_000
+LONG_MS = 60_000
 ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
 SERIES = LayerKey("tilt series", 77)
 

@@ -19,7 +19,7 @@ from napari_cryoet.streaming.volume_levels import LevelCost
 from qt.stalling_world import MASK, RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
 from stream_server import StreamServer
 
-LONG_MS = 20_000
+LONG_MS = 60_000
 
 
 @pytest.fixture(autouse=True)
