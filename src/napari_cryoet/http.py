@@ -35,6 +35,7 @@ from napari_cryoet.http_bodies import (
 )
 from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
+from napari_cryoet.logins import authorization_of, is_same_server, without_login
 from napari_cryoet.policy import Policy, Receipt, shared_policy
 from napari_cryoet.stopping import raise_if_stopped
 
@@ -296,14 +297,15 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], errand: Errand[Any], body: bytes | None = None
     ) -> BaseHTTPResponse:
         """Send a request and follow its redirects; FaultError for any status that isn't success."""
-        all_headers = {"User-Agent": USER_AGENT, **headers}
+        login = {"Authorization": authorization_of(url)} if authorization_of(url) else {}
         watch_requests(errand)
-        target = url
+        target = without_login(url)
         for _ in range(_MAX_REDIRECTS + 1):
+            told = login if is_same_server(url, target) else {}
             response = self._connections.pool_for(target).request(
                 method,
                 target,
-                headers=all_headers,
+                headers={"User-Agent": USER_AGENT, **headers, **told},
                 body=body,
                 redirect=False,
                 retries=False,
@@ -348,7 +350,7 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str, content: byte
     status = response.status
     if status not in {301, 302, 303, 307, 308} or not location or (method == "POST" and status in {302, 303}):
         raise faults.from_status(url, status, response.headers.get("Retry-After"), content)
-    target = urljoin(url, location)
+    target = without_login(urljoin(url, location))
     allowed = {"https"} if urlsplit(url).scheme == "https" else {"https", "http"}
     if urlsplit(target).scheme not in allowed:  # which takes either case
         raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)

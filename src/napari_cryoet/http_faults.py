@@ -15,6 +15,7 @@ import urllib3.exceptions as u3
 
 from napari_cryoet.errand import NoThreadError
 from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.logins import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENE
 _LATER = "Try again later."
 _CHECK_NETWORK = "Check the internet connection, then try again."
 _CHECK_PROXY = "Check the proxy settings."
+_NAME_OWN_LOGIN = "Name a user and a password that it knows in the address, as in https://user:password@files.org."
 _NAME_LOGIN = "Name them in the proxy's address, as in https_proxy=http://user:password@proxy:8080."
 
 
@@ -43,6 +45,7 @@ class FaultError(Exception):
 
 def host_of(url: str) -> str:
     """The printable host of a URL, short enough for a sentence."""
+    url = without_login(url)
     try:
         host = urlsplit(url).hostname or url
     except ValueError:
@@ -52,7 +55,7 @@ def host_of(url: str) -> str:
 
 def fault(url: str, message: str, hint: str = _LATER, *, status: int | None = None, retries: int = NEVER) -> FaultError:
     """Make a fault about one URL."""
-    return FaultError(NetworkError(message, hint=hint, url=url, status=status), retries)
+    return FaultError(NetworkError(message, hint=hint, url=without_login(url), status=status), retries)
 
 
 def not_an_address(url: str) -> FaultError:
@@ -124,7 +127,8 @@ def from_status(url: str, status: int, retry_after: str | None = None, content: 
     host = host_of(url)
     match status:
         case 401 | 403:
-            message, hint = f"The server {host} doesn't allow access to this (status {status}).", ""
+            message = f"The server {host} doesn't allow access to this (status {status})."
+            hint = _NAME_OWN_LOGIN if status == 401 else ""
         case 407:
             message, hint = "This network's proxy asks for a user and a password (status 407).", _NAME_LOGIN
         case 404 | 410:

@@ -14,6 +14,7 @@ from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.logins import without_login
 from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.provenance import ORIGIN_KEY
@@ -90,7 +91,8 @@ def fetch_parsed(
 
     parsed = read_parsed(open_source(url), "", parse, length=max_bytes + 1, stop=stop)
     if parsed is None:
-        raise FormatError(f"There is no file at {url}.", hint="The portal lists it, but the server doesn't have it.")
+        hint = "The portal lists it, but the server doesn't have it."
+        raise FormatError(f"There is no file at {without_login(url)}.", hint=hint)
     return parsed
 
 

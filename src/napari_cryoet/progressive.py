@@ -142,7 +142,7 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
 
 def _name_of(pyramid: Pyramid) -> str:
     said = parse_multiscale(pyramid.metadata, pyramid.place).name if pyramid.axes else ""
-    return _text(said.strip("/")) or _text(PurePosixPath(pyramid.url.partition("?")[0].replace("\\", "/")).stem)
+    return _text(said.strip("/")) or _text(PurePosixPath(pyramid.place.replace("\\", "/")).stem)
 
 
 def _text(text: str) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_cryoet._version import __version__
 from napari_cryoet.links import database_links, publication_links
+from napari_cryoet.logins import without_login
 from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
 
 #: All data of the portal is dedicated to the public domain.
@@ -137,7 +138,7 @@ def of_bare_file(
     """Where the data of a file without records comes from; nothing is known of its licence or authors."""
     return {
         "kind": kind,
-        "source_url": source_url,
+        "source_url": without_login(source_url),
         "voxel_spacing_angstrom": plain_data(spacing_angstrom),
         "software": f"napari-cryoet {__version__}",
     }

@@ -21,6 +21,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.ome_zarr import other_transformations
+from napari_cryoet.logins import without_login
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -263,7 +264,7 @@ def _path_of(url_or_path: str | Path) -> str:
     try:
         return (urlsplit(text).path if "://" in text else Path(text).as_posix()).rstrip("/")
     except ValueError as error:
-        raise FormatError(f"{text!r} isn't a web address.", hint="Check the address.") from error
+        raise FormatError(f"{without_login(text)!r} isn't a web address.", hint="Check the address.") from error
 
 
 def _middle(size: int) -> tuple[int, int]:

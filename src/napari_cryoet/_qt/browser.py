@@ -36,6 +36,7 @@ from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
 from napari_cryoet._qt.volume_watch import VolumeWatch
 from napari_cryoet._qt.warming import warm_up, warm_up_layers
+from napari_cryoet.logins import without_login
 
 if TYPE_CHECKING:
     import napari
@@ -217,7 +218,7 @@ class PortalBrowser(Dock):
 
     def _on_opened(self, source: Source) -> None:
         is_local = source.kind in {"demo", "pack"}
-        self.screens.source_bar.set_source(source.label, source.location, is_local=is_local)
+        self.screens.source_bar.set_source(source.label, without_login(source.location), is_local=is_local)
         if source.kind == "pack":
             self._memory.remember_pack(Path(source.location))
             self.screens.source_bar.set_recent_packs(self._memory.recent_packs)

@@ -15,6 +15,7 @@ from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.expecting import path_text
 from napari_cryoet.export_notes import source_of_mask
 from napari_cryoet.formats import ndjson
+from napari_cryoet.logins import without_login
 from napari_cryoet.pick_files import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import ORIGIN_KEY
@@ -110,7 +111,7 @@ def _read_points(
 ) -> Picks:
     points = _fetch_points(address, stop)
     if len(points) == 0 and points.skipped:
-        raise FormatError(f"None of the {len(points.skipped):,} lines of {address} is a point.")
+        raise FormatError(f"None of the {len(points.skipped):,} lines of {without_login(address)} is a point.")
     said = {"warnings": list(points.warnings)} if points.warnings else {}
     return points.to_picks(spacing, alignment_id=alignment_id, about=about | said)
 
@@ -182,5 +183,5 @@ def _fetch_points(address: str, stop: threading.Event | None) -> ndjson.Points:
     length = ndjson.MAX_FILE_BYTES + 1
     points = read_parsed(open_source(address), "", ndjson.read_points, length=length, stop=stop)
     if points is None:
-        raise FormatError(f"There is no file at {address}.")
+        raise FormatError(f"There is no file at {without_login(address)}.")
     return points

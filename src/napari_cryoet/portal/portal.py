@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from napari_cryoet.errand import POLL_S
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, WithheldError
 from napari_cryoet.expecting import path_text
+from napari_cryoet.logins import without_login, without_password
 from napari_cryoet.portal import catalogue as catalogues
 from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
@@ -314,7 +315,7 @@ class Portal:
             return None
 
     def _question(self, query: str, variables: Row) -> Question:
-        return Question(self.source.location, query, variables)
+        return Question(without_password(self.source.location), query, variables)
 
     def _opened_transport(self, stop: threading.Event | None) -> Transport:
         """The transport, made by the first who needs it; generating a demo takes a while, so waiting can be stopped."""
@@ -341,7 +342,7 @@ def _host_of(url: str) -> str:
     except ValueError:  # what is no address at all
         host = None
     if host is None:
-        raise PortalError(f"{url!r} isn't the address of a portal.", hint=_SOURCE_HINT)
+        raise PortalError(f"{without_login(url)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
     return host
 
 

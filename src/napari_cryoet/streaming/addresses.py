@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
+from napari_cryoet.logins import without_login
+
 
 def shown_address(address: str) -> str:
     """An address for messages, logs and lists; a path stays as it is.
@@ -15,5 +17,5 @@ def shown_address(address: str) -> str:
     """
     if "://" not in address:
         return address
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    parts = urlsplit(without_login(address))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError, NoThreadError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.logins import without_password
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.sources import Piece, SourceAround
@@ -132,7 +133,7 @@ class CachedSource(SourceAround):
         with self._held(stop):
             if self._tree is None:
                 raise_if_stopped(stop)
-                tree = self._cache.tree(self.url)
+                tree = self._cache.tree(without_password(self.url))
                 self._check(tree, stop)
                 self._tree = tree
             return self._tree

@@ -109,7 +109,7 @@ class Pyramid:
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale
         self.url, self.place = source.url, shown_address(source.url)
-        self.line = urlsplit(source.url).netloc
+        self.line = urlsplit(self.place).netloc
         self.shapes = tuple(reader.metadata.shape for reader in readers)
         self.dtype = readers[0].metadata.dtype
         self.fill_value = readers[0].metadata.fill_value

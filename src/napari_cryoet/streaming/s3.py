@@ -17,6 +17,7 @@ import re
 from urllib.parse import quote
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.logins import without_login
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
@@ -33,7 +34,9 @@ def https_address(s3_url: str) -> str:
     """
     bucket, _, key = s3_url[len(_SCHEME) :].partition("/")
     if not s3_url.lower().startswith(_SCHEME) or not _BUCKET.fullmatch(bucket):
-        raise FormatError(f"{s3_url!r} names no bucket.", hint="An address on S3 looks like s3://bucket/folder/file.")
+        raise FormatError(
+            f"{without_login(s3_url)!r} names no bucket.", hint="An address on S3 looks like s3://bucket/folder/file."
+        )
     path = quote(key)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:

@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.logins import without_login
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.s3 import https_address
 
@@ -375,7 +376,7 @@ def _scheme_of(address: str) -> str:
     try:
         return urlsplit(address).scheme.lower()
     except ValueError as error:
-        raise FormatError(f"{address!r} isn't an address ({error}).", hint="Check the address.") from error
+        raise FormatError(f"{without_login(address)!r} isn't an address.", hint="Check the address.") from error
 
 
 def _path_of(text: str) -> Path:
