@@ -6,6 +6,7 @@ A behaviour answers one request; a fault makes a bad behaviour of a good one.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import re
 import socket
@@ -181,6 +182,22 @@ def whole(good: Behaviour) -> Behaviour:
     def behave(connection: socket.socket, request: Request) -> None:
         without = {name: value for name, value in request.headers.items() if name != "range"}
         good(connection, Request(request.method, request.path, without, request.body))
+
+    return behave
+
+
+def stored_packed(good: Behaviour) -> Behaviour:
+    """Serve ranges of the file as it was compressed when it was stored, as S3 does."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        recorder = _Recorder()
+        whole(good)(recorder, request)
+        head, _, body = recorder.sent.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            return connection.sendall(recorder.sent)
+        etag = re.search(rb"ETag: (\S+)", head)
+        headers = {"ETag": etag[1].decode()} if etag else {}
+        return ranged(gzip.compress(body, 1), Content_Encoding="gzip", **headers)(connection, request)
 
     return behave
 

@@ -8,6 +8,7 @@ import errno
 import gzip
 import itertools
 import json
+import random
 import re
 import select
 import shutil
@@ -285,9 +286,40 @@ def test_no_body_of_another_version_is_read(http, server):
     assert http.get_piece(server.behave(ranged(CONTENT, ETag='"1"')), version='"1"').content == CONTENT
 
 
-def test_a_compressed_part_is_refused(http, server):
-    url = server.behave(reply(b"0123456789", 206, Content_Range="bytes 5-14/1000", Content_Encoding="gzip"))
-    fails(lambda: http.get(url, start=5, length=10), "another part", status=206)
+def stored_packed(content, **headers):
+    """As S3 serves what was uploaded with a Content-Encoding: ranges are of the compressed file."""
+    return ranged(gzip.compress(content), Content_Encoding="gzip", **headers)
+
+
+NOISE = random.Random(0).randbytes(100_000)
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 10), (0, 10**6), (5, 10), (len(NOISE) - 5, 100), (7, None)])
+def test_a_part_of_a_file_that_is_stored_compressed_is_cut_from_its_content(start, length, http, server):
+    piece = http.get_piece(server.behave(stored_packed(NOISE, ETag='"1"')), start=start, length=length, version='"1"')
+    assert piece.content == NOISE[start:][:length]
+    assert [request.headers.get("range") is None for request in server.requests] == [False, True]
+
+
+def test_beyond_the_end_of_a_file_that_is_stored_compressed_is_nothing(http, server):
+    url = server.behave(stored_packed(NOISE))
+    fails(lambda: http.get(url, start=len(NOISE), length=10), status=416)
+
+
+@pytest.mark.parametrize("start", [-10, 2**25])
+def test_a_part_that_is_too_far_in_a_file_that_is_stored_compressed_is_refused_by_its_name(start, http, server):
+    url = (
+        server.behave(reply(b"0123456789", 206, Content_Range="bytes 5-14/1000", Content_Encoding="gzip"))
+        + "?signature=secret"
+    )
+    error = fails(lambda: http.get(url, start=start, length=10), "stored compressed", status=206)
+    assert "/file " in error.message
+    assert "secret" not in error.message
+
+
+def test_a_part_that_only_says_to_be_compressed_is_not_taken_for_content(http, server):
+    url = server.behave(ranged(CONTENT, Content_Encoding="gzip"))
+    fails(lambda: http.get(url, start=5, length=10), "can't be decompressed")
 
 
 @pytest.mark.parametrize("encoding", ["br, zz", "zz", "gzip, zz", "ZZ"])

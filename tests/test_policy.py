@@ -109,6 +109,24 @@ def test_what_is_read_whole_counts_as_soon_as_its_server_says_how_much_it_is(ser
     assert source.read("x").content == CONTENT
 
 
+def test_what_a_server_that_knows_no_ranges_sends_besides_counts_as_soon_as_it_is_known():
+    """A hundred bytes at the end of a file bring all that is before them."""
+    policy, all_have_come = Policy(max_session_bytes=2500), threading.Barrier(9)
+
+    def behave(connection, request):
+        all_have_come.wait(30)
+        reply(CONTENT)(connection, request)
+
+    with FaultServer() as server:
+        source = HttpSource(server.behave(behave), http=Http(policy=policy))
+        reads = [started(lambda: source.read("", start=900, length=100)) for _ in range(8)]
+        all_have_come.wait(30)
+        withheld = [read for read in reads if isinstance(read.exception(30), WithheldError)]
+        assert len(withheld) >= len(reads) - 2
+        assert all(read in withheld or len(read.result().content) == 100 for read in reads)
+        assert policy.received_bytes <= 2500
+
+
 def test_a_request_that_failed_costs_only_what_came(served, monkeypatch):
     monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
     policy = Policy(max_session_bytes=1000)

@@ -28,6 +28,9 @@ from napari_cryoet.http_bodies import (
     HttpBody,
     HttpPiece,
     Part,
+    announced,
+    is_encoded,
+    is_of_packed_file,
     number,
     parse_json,
     read_all,
@@ -51,6 +54,7 @@ MAX_JSON_BYTES = 64 * 2**20
 MAX_GET_BYTES = 2 * 2**30
 
 _MAX_REDIRECTS = 5
+_MOST_PACKED = 10_000
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 8.0
 _MAX_PROMISED_BYTES = 8 * 2**20  # whoever names more means "all there is"
@@ -87,6 +91,7 @@ class Http:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._connections = Connections(connections)
+        self._packed: set[str] = set()  # files whose ranges are ranges of something else
         self.policy = policy or shared_policy()
 
     def get(
@@ -140,22 +145,33 @@ class Http:
         bound = min(length or MAX_GET_BYTES, MAX_GET_BYTES if max_bytes is None else max_bytes)
         headers = {"Accept-Encoding": "identity"}
         part = None if start is None else Part(start, length)
-        if part is not None:
+        if part is not None and url not in self._packed:
             headers["Range"] = part.header
 
         promised_bytes = length if length is not None and length <= _MAX_PROMISED_BYTES else 0
 
         def read(errand: Errand[HttpPiece]) -> HttpPiece:
             with self._respond("GET", url, headers, errand, receipt=receipt) as response:
-                if not promised_bytes:
-                    receipt.expect(_announced(response, part))
-                piece = read_piece(url, response, part, bound, errand.beat, version=version)
-                _note_unmetered(receipt, response, len(piece.content))
-                return piece
+                self._note_packing(url, response)
+                if not (is_of_packed_file(response, part) and headers.pop("Range", "")):
+                    receipt.expect(announced(response, part))
+                    piece = read_piece(url, response, part, bound, errand.beat, version=version)
+                    _note_unmetered(receipt, response, len(piece.content))
+                    return piece
+            return read(errand)  # without the range
 
         with self.policy.request(promised_bytes) as receipt:
             piece = self._retry(lambda: self.attempt(url, read, stop), stop)
         return self._checked_end(url, piece, start or 0, stop) if piece.may_go_on else piece
+
+    def _note_packing(self, url: str, response: BaseHTTPResponse) -> None:
+        """Remember whether a file is stored compressed: ranges of it are of no use, or beyond its end."""
+        if not is_encoded(response):
+            self._packed.discard(url)
+        elif response.status == 206:
+            if len(self._packed) >= _MOST_PACKED:
+                self._packed.clear()
+            self._packed.add(url)
 
     def _checked_end(self, url: str, piece: HttpPiece, start: int, stop: threading.Event | None) -> HttpPiece:
         """A piece that ends where its file does: nothing comes after it."""
@@ -359,13 +375,6 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str, content: byte
 
 def _leave_alone() -> None:
     """What to do with a connection that isn't ours any more."""
-
-
-def _announced(response: BaseHTTPResponse, part: Part | None) -> int:
-    """How much is to come, as far as it is said; of a whole file that comes in place of a part no more is read."""
-    if part is not None and response.status != 206:
-        return 0
-    return number(response.headers.get("Content-Length")) or 0
 
 
 def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:

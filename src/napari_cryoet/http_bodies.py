@@ -216,7 +216,7 @@ def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Beat) -
     announced = number(response.headers.get("Content-Length"))
     if announced is not None and announced > max_bytes:
         raise faults.too_large(url, max_bytes)
-    step = PIECE_BYTES if announced is None or _is_encoded(response) else min(_CHUNK_BYTES, max(announced, 1))
+    step = PIECE_BYTES if announced is None or is_encoded(response) else min(_CHUNK_BYTES, max(announced, 1))
     n_steps = -(-step // PIECE_BYTES)
     beat(n_steps)
     pieces, size = [], 0
@@ -251,15 +251,29 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
     return body
 
 
+def announced(response: BaseHTTPResponse, part: Part | None) -> int:
+    """How much is to come, as far as it is said; of a whole file in place of a part, all before that is read, too."""
+    size_bytes = number(response.headers.get("Content-Length")) or 0
+    if part is None or response.status == 206 or part.start < 0 or part.length is None:
+        return size_bytes
+    return min(size_bytes, part.start + part.length)
+
+
+def is_of_packed_file(response: BaseHTTPResponse, part: Part | None) -> bool:
+    """Whether a part came of a file that is stored compressed, so that its content must be had from its start on."""
+    is_near = part is not None and 0 <= part.start <= _MAX_SKIP_BYTES
+    return is_near and response.status == 206 and is_encoded(response)
+
+
 def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:
     """Where a body begins in its file, and how long the whole file is.
 
     FaultError where the headers contradict each other, or name a compression that can't be undone here.
     """
-    if _is_encoded(response) and not _encodings(response) <= _KNOWN_ENCODINGS:
+    if is_encoded(response) and not _encodings(response) <= _KNOWN_ENCODINGS:
         raise faults.unknown_encoding(url)  # urllib3 would hand it out as it is
     if response.status != 206:
-        return 0, None if _is_encoded(response) else number(response.headers.get("Content-Length"))
+        return 0, None if is_encoded(response) else number(response.headers.get("Content-Length"))
     first, _, total = _content_range(url, response)
     return first, total
 
@@ -268,7 +282,9 @@ def _content_range(url: str, response: BaseHTTPResponse) -> tuple[int, int, int 
     """The first and the last byte that a partial answer says it has, and how long the whole file is."""
     length = number(response.headers.get("Content-Length"))
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if found is None or _is_encoded(response):
+    if is_encoded(response):
+        raise faults.no_parts(url, response.status, packing=response.headers["Content-Encoding"])
+    if found is None:
         raise faults.wrong_part(url)
     first, last = int(found[1]), int(found[2])
     total = None if found[3] == "*" else int(found[3])
@@ -296,7 +312,8 @@ def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
     return etag or (f"{changed_at} {total_bytes}" if changed_at else None)
 
 
-def _is_encoded(response: BaseHTTPResponse) -> bool:
+def is_encoded(response: BaseHTTPResponse) -> bool:
+    """Whether a body came compressed, so that its length isn't that of its content."""
     return bool(_encodings(response))
 
 
@@ -311,8 +328,8 @@ def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat:
     total = span_of(url, response)[1]
     start = part.start if part.start >= 0 or total is None else max(0, total + part.start)
     if not 0 <= start <= _MAX_SKIP_BYTES:
-        message = f"The server {faults.host_of(url)} can't send parts of a file."
-        raise faults.fault(url, message, "Download the whole file instead.", status=response.status)
+        packing = response.headers["Content-Encoding"] if is_encoded(response) else ""
+        raise faults.no_parts(url, response.status, packing=packing)
     end = start + (max_bytes if part.length is None else part.length)
     pieces, position = [], 0
     for piece in _pieces_of(response):

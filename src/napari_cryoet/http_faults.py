@@ -86,6 +86,15 @@ def wrong_part(url: str) -> FaultError:
     return fault(url, message, status=206, retries=ONCE)
 
 
+def no_parts(url: str, status: int, *, packing: str) -> FaultError:
+    """A part can't be had: the server sends only whole files, or the file is stored packed as a whole."""
+    message = f"The server {host_of(url)} can't send parts of a file."
+    if packing:
+        place = without_login(url).partition("?")[0]
+        message = f"{place} is stored compressed as a whole ({packing[:20]!r}), so that this part of it can't be read."
+    return fault(url, message, "Download the whole file instead.", status=status, retries=ONCE if packing else NEVER)
+
+
 def changed(url: str) -> FaultError:
     """The file isn't any more the version that was asked for; the status is the one that HTTP has for this."""
     message = f"A file on {host_of(url)} changed while it was read."

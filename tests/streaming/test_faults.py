@@ -277,6 +277,14 @@ def test_what_lies_far_into_a_file_is_refused_by_hanging_up_where_ranges_are_ign
     assert pyramid.bytes_read < 2**20
 
 
+def test_an_image_whose_files_are_all_stored_compressed_is_exact(server, folder, truth, memory):
+    """Uploaded with \"Content-Encoding: gzip\", that is."""
+    server.behave(faults.stored_packed(faults.files(folder)))
+    pyramid = open_pyramid(address(server), fetcher=Fetcher(memory))
+    for level, values in enumerate(truth):
+        assert np.array_equal(pyramid.read(level), values)
+
+
 @pytest.fixture(scope="module")
 def frame():
     values = np.random.default_rng(0).normal(size=2**16).astype("f4")
