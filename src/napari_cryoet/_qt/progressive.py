@@ -26,6 +26,7 @@ from napari_cryoet._qt.plain_slicing import slice_on_another_thread
 from napari_cryoet._qt.presence import Presence
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
+from napari_cryoet._qt.stream_mark import mark_in
 from napari_cryoet._qt.stream_state import Speed, StreamState
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
@@ -126,6 +127,7 @@ class StreamStatus(QObject):
 
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer is in no viewer that was named, and be drawn again together with what else is there."""
+        mark_in(viewer, stream_of)
         self._presence.follow(viewer)
 
     @property

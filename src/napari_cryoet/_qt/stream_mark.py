@@ -1,0 +1,115 @@
+"""A mark in napari's status bar while a streamed picture isn't exact: our dock, which says more, may not be open."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QMainWindow, QSizePolicy, QStatusBar
+
+from napari_cryoet._qt.active_layer import real
+from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.main_window import main_window
+from napari_cryoet._qt.stream_words import can_go_on, words_of
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet.wording import names_text, plain
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_cryoet._qt.progressive import StreamStatus
+
+StreamOf = Callable[["Layer"], "StreamStatus | None"]
+
+_LATE_MS: Final = 300  # what is exact before then gets no mark: nothing shall blink while one steps
+_WIDEST_PX: Final = 220
+_MARGIN_PX: Final = 8
+_GO_ON: Final = "“Go on” in the dock “CryoET Data Portal” asks again."
+_marked: WeakSet[ViewerModel] = WeakSet()
+
+
+def mark_in(viewer: ViewerModel, stream_of: StreamOf) -> None:
+    """See to the mark of a viewer that has a window; calling it again changes nothing."""
+    viewer = real(viewer)
+    if viewer in _marked or not hasattr(viewer, "window"):
+        return
+    window = main_window(viewer)
+    bar = window.statusBar() if isinstance(window, QMainWindow) else None
+    if bar is not None:
+        _marked.add(viewer)
+        StreamMark(viewer, bar, stream_of)
+
+
+class StreamMark(QObject):
+    """Says in a window how far the streamed layers are that are seen there; nothing where all of them are exact.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers; not kept alive.
+    bar
+        Where it is said; keeps this alive.
+    stream_of
+        How a layer's picture is coming along, if it streams.
+    """
+
+    def __init__(self, viewer: ViewerModel, bar: QStatusBar, stream_of: StreamOf) -> None:
+        super().__init__(bar)
+        self._layers, self._stream_of = weakref.ref(viewer.layers), stream_of
+        self._followed: WeakSet[StreamStatus] = WeakSet()
+        self._is_closed = False
+        self.label = ElidedLabel()
+        self.label.setObjectName("streamMark")
+        self.label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        bar.addWidget(self.label)  # left of what napari keeps at the right edge
+        self.label.hide()
+        self._late = single_shot(self, _LATE_MS, self._show)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._on_layers)
+        bar.destroyed.connect(self._close)
+
+    def _close(self) -> None:
+        self._is_closed = True
+
+    def _on_layers(self, _event: Any = None) -> None:
+        for layer in self._layers() or ():
+            stream = self._stream_of(layer)
+            if stream is not None and stream not in self._followed:
+                self._followed.add(stream)
+                stream.changed.connect(self._on_state)
+                layer.events.visible.connect(self._on_state)
+        self._on_state()
+
+    def _on_state(self, _change: Any = None) -> None:
+        if self._is_closed:
+            return
+        if not self._inexact()[0]:
+            self._late.stop()
+            self.label.hide()
+        elif self.label.isVisible():
+            self._show()
+        elif not self._late.isActive():
+            self._late.start()
+
+    def _show(self) -> None:
+        words, more = self._inexact()
+        self.label.setText(words)
+        self.label.setAccessibleName(words)
+        self.label.setToolTip(plain_tooltip(more))
+        self.label.setFixedWidth(min(_WIDEST_PX, self.label.fontMetrics().horizontalAdvance(words) + _MARGIN_PX))
+        self.label.setVisible(bool(words))
+
+    def _inexact(self) -> tuple[str, str]:
+        """What is to be known of pictures that aren't exact, short and with whose they are; empty where all are."""
+        seen = [layer for layer in self._layers() or () if layer.visible]
+        streams = [(layer, stream.state) for layer in seen if (stream := self._stream_of(layer)) is not None]
+        late = [(layer, state) for layer, state in streams if words_of([state])]
+        if not late:
+            return "", ""
+        states = [state for _, state in late]
+        more = f"{names_text([plain(layer.name) for layer, _ in late])}: {words_of(states)}"
+        return words_of(states), f"{more}\n{_GO_ON}" if can_go_on(states) else more

@@ -1,0 +1,84 @@
+"""A mark in napari's status bar while a streamed picture isn't exact."""
+
+import numpy as np
+import pytest
+
+from napari_cryoet._qt.labels import ElidedLabel
+from napari_cryoet._qt.main_window import main_window
+from napari_cryoet._qt.progressive import make_layer, stream_of
+from napari_cryoet._qt.stream_mark import StreamMark, mark_in
+from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+
+@pytest.fixture
+def served(tmp_path):
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(viewer_in_window):
+    return viewer_in_window
+
+
+def add(viewer, served, tmp_path, **options):
+    values = np.random.default_rng(0).normal(size=(45, 71, 58)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 10.0)
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(64 * 2**20)))
+    spec = LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3), **options}, "image")
+    served.gate.clear()
+    layer, status = make_layer(spec, viewer=viewer)
+    viewer.add_layer(layer)
+    return layer, status
+
+
+def mark_of(viewer):
+    (label,) = main_window(viewer).statusBar().findChildren(ElidedLabel, "streamMark")
+    return label
+
+
+def test_a_picture_that_is_not_exact_yet_has_a_mark_until_it_is(qtbot, viewer, served, tmp_path):
+    add(viewer, served, tmp_path, name="<b>TS_1</b>")
+    qtbot.waitUntil(mark_of(viewer).isVisible)
+    assert mark_of(viewer).text() == "sharpening…"
+    assert "&lt;b&gt;TS_1&lt;/b&gt;: sharpening…" in mark_of(viewer).toolTip()
+    served.gate.set()
+    qtbot.waitUntil(mark_of(viewer).isHidden)
+
+
+def test_what_was_stopped_is_marked_as_that(qtbot, viewer, served, tmp_path):
+    _, status = add(viewer, served, tmp_path)
+    status.stop()
+    qtbot.waitUntil(lambda: mark_of(viewer).isVisible() and mark_of(viewer).text() == "stopped")
+    assert "Go on" in mark_of(viewer).toolTip()
+
+
+def test_what_is_exact_within_a_moment_gets_no_mark(qtbot, viewer, served, tmp_path):
+    mark_in(viewer, stream_of)
+    (mark,) = main_window(viewer).statusBar().findChildren(StreamMark)
+    mark._late.setInterval(60_000)
+    add(viewer, served, tmp_path)
+    assert mark._late.isActive()
+    served.gate.set()
+    qtbot.waitUntil(lambda: not mark._late.isActive())
+    assert mark.label.isHidden()
+    mark._late.setInterval(300)
+
+
+@pytest.mark.parametrize("goes", ["hide", "remove", "other data"])
+def test_the_mark_of_a_layer_that_is_not_seen_any_more_goes(goes, qtbot, viewer, served, tmp_path):
+    layer, _ = add(viewer, served, tmp_path)
+    qtbot.waitUntil(mark_of(viewer).isVisible)
+    match goes:
+        case "hide":
+            layer.visible = False
+        case "remove":
+            viewer.layers.remove(layer)
+        case _:
+            layer.data = [np.zeros(level.shape, "f4") for level in layer.data]
+    qtbot.waitUntil(mark_of(viewer).isHidden)
