@@ -294,6 +294,16 @@ def test_all_picks_of_the_largest_file_can_be_judged():
     assert session.MAX_DECISIONS * longest < MAX_BYTES
 
 
+def test_of_two_that_marked_one_particle_the_other_keeps_its_verdict_when_one_went_from_the_file(picks):
+    doubled = Picks([[1.0, 2, 3], [4, 5, 6], [4.2, 5, 6], [7, 8, 9]], 10.0)
+    before = rows_of(Decisions({1: Verdict.REJECTED, 2: Verdict.KEPT, 3: Verdict.REJECTED}), doubled)
+    without = Picks(doubled.points_zyx[[0, 2, 3]], 10.0)  # rows below the one that went have the ids of others now
+
+    decisions, is_found = match(before, without)
+    assert dict(decisions.verdicts) == {1: Verdict.KEPT, 2: Verdict.REJECTED}
+    assert is_found.tolist() == [False, True, True]
+
+
 def test_a_pick_that_was_moved_takes_three_more_numbers_and_a_version_of_its_own(store, subject, picks):
     moved = np.array(POINTS)
     moved[1] += 3

@@ -78,7 +78,8 @@ def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisi
 
     Ids of points that were never in a file are only their row numbers, which deleting one shifts. So an id counts only
     if its pick is still within half a voxel of where it was, and whatever finds no pick by its id may find one that
-    is at the very same place. Of a pick that was moved, where it was when it was opened counts, too.
+    is at the very same place. Of a pick that was moved, where it was when it was opened counts, too. Who stands just
+    where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone.
     """
     found = _picks_of(rows, picks, opened)
     is_found = found >= 0
@@ -112,17 +113,17 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp
         return found
     reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
     at, has_pick = _find(picks.ids, rows.ids)
+    by_id = np.where(has_pick, at, -1)
     former = _former(picks, opened)
     pairs = [
         (ours, theirs) for ours in (positions, *([] if former is None else [former])) for theirs in rows.places_zyx
     ]
     for ours, theirs in pairs:
-        with np.errstate(over="ignore", invalid="ignore"):
-            distance = np.linalg.norm(ours[at] - theirs, axis=1)
-        is_same = (found < 0) & has_pick & (distance <= reach)
-        found[is_same] = at[is_same]
+        _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
     for ours, theirs in pairs:
         _match_by_place(theirs, ours, found, reach * _SAME_PLACE)
+    for ours, theirs in pairs:
+        _match_by_id(theirs, ours, found, np.where(np.isin(by_id, found), -1, by_id), reach)
     return found
 
 
@@ -192,6 +193,20 @@ def _width_when_opened(picks: Picks, opened: Picks) -> float:
     if picks.spacing_angstrom is None:
         return 1.0  # as places are kept then
     return opened.spacing_angstrom or picks.spacing_angstrom
+
+
+def _match_by_id(
+    places: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    found: NDArray[np.intp],
+    by_id: NDArray[np.intp],
+    reach: float,
+) -> None:
+    """Fill in ``found`` where it is -1, with the pick that each row has by its id, or -1, if that is near."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        distance = np.linalg.norm(positions[by_id] - places, axis=1)
+    is_same = (found < 0) & (by_id >= 0) & (distance <= reach)
+    found[is_same] = by_id[is_same]
 
 
 def _match_by_place(
