@@ -190,10 +190,43 @@ def test_masks_of_half_precision_are_read_and_infinite_numbers_refused():
         compare(mask(values), mask(values))
 
 
-def test_labels_that_are_too_large_to_compare_are_named():
-    ids = np.full((4, 5, 6), 2**40)
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_labels_as_large_as_hashes_are_told_apart(kind):
+    of_a, of_b = np.zeros((4, 5, 6), np.int64), np.zeros((4, 5, 6), kind)
+    of_a[:2], of_a[2] = 2**62, 2**62 + 1
+    of_b[0], of_b[1:3] = 2**62 + 2, 2**62 + 3
+    found = compare(mask(of_a), mask(of_b))
 
-    with pytest.raises(FormatError, match=r"the label 1,099,511,627,776; labels that can be compared go to 2,147,483,"):
+    assert (found.voxels_a, found.voxels_b, found.voxels_both) == (90, 90, 90)
+    assert sorted(zip(found.instances.labels_a, found.instances.labels_b, found.instances.ious, strict=True)) == [
+        (2**62, 2**62 + 2, 0.5),
+        (2**62 + 1, 2**62 + 3, 0.5),
+    ]
+
+
+def test_labels_of_many_slabs_are_counted_together_however_large_they_are(monkeypatch):
+    monkeypatch.setattr(mask_module, "_VOXELS_AT_ONCE", 1)
+    ids = np.random.default_rng(0).integers(0, 4, (9, 5, 6))
+    small, large = compare(mask(ids), mask(ids + 1)), compare(mask(ids * 2**40), mask((ids + 1) * 2**40))
+
+    assert large.instances.labels_a.tolist() == [label * 2**40 for label in small.instances.labels_a.tolist()]
+    assert large.instances.ious.tolist() == small.instances.ious.tolist()
+    assert large.voxels_both == small.voxels_both
+
+
+def test_whole_numbers_of_64_bits_without_a_sign_keep_their_digits():
+    of_a, of_b = np.zeros((4, 5, 6), np.int64), np.zeros((4, 5, 6), np.uint64)
+    of_a[0], of_a[1] = 2_000_000_000, 2_000_000_001
+    of_b[0], of_b[1] = 1_000_000_001, 1_000_000_003
+    found = compare(mask(of_a), mask(of_b)).instances
+
+    assert found.labels_b.tolist() == [1_000_000_001, 1_000_000_003]
+
+
+def test_labels_that_are_too_large_to_compare_are_named():
+    ids = np.full((4, 5, 6), 2**63, np.uint64)
+
+    with pytest.raises(FormatError, match=r"the label 9,223,372,036,854,775,808; labels that can be compared go to 9"):
         compare(mask(ids), mask(ids))
 
 

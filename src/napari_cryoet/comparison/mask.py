@@ -19,8 +19,9 @@ from napari_cryoet.stopping import raise_if_stopped
 _VOXELS_AT_ONCE: Final = 2**23
 #: Portal masks are stored two planes a block.
 _PLANES_A_BLOCK: Final = 2
-#: Two labels have to fit into one whole number.
-MAX_LABEL: Final = 2**31 - 1
+#: Whole numbers of 64 bits go so far, and those among floating-point numbers that are all told apart.
+MAX_LABEL: Final = 2**63 - 1
+_MAX_FLOAT_LABEL: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,7 @@ class Mask:
         Raises
         ------
         FormatError
-            If they hold other numbers than whole ones from 0 to 2³¹ - 1.
+            If they hold other numbers than whole ones from 0 to 2⁶³ - 1.
         """
         _, size_y, size_x = self.shape_zyx
         return _labels(np.asarray(self.data[start:stop])[:, :size_y, :size_x])
@@ -106,7 +107,7 @@ def _labels(values: NDArray[Any]) -> NDArray[Any]:
         raise FormatError(f"This mask holds {values.dtype} values, so it isn't a mask.")
     if values.size and values.dtype not in (np.uint8, np.uint16):
         smallest, largest = values.min().item(), values.max().item()  # float16 has no number as large as the limit
-        if not smallest >= 0 or (values.dtype.kind == "f" and not largest <= MAX_LABEL):  # NaN compares false
+        if not smallest >= 0 or (values.dtype.kind == "f" and not largest <= _MAX_FLOAT_LABEL):  # NaN compares false
             raise FormatError("This mask holds negative or very large numbers, so it isn't a mask.")
         if values.dtype.kind == "f" and not (values == np.rint(values)).all():
             raise FormatError("This mask holds other values than whole numbers.")
@@ -115,4 +116,5 @@ def _labels(values: NDArray[Any]) -> NDArray[Any]:
                 f"This mask holds the label {largest:,}; labels that can be compared go to {MAX_LABEL:,}.",
                 hint="Number its objects anew.",
             )
-    return values if values.dtype.kind in "iu" else values.astype(np.int64)
+    # beside signed numbers, numpy makes floating-point ones of unsigned ones of 64 bits, which lose digits
+    return values if values.dtype.kind in "iu" and values.dtype != np.uint64 else values.astype(np.int64)

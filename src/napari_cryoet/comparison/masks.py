@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.mask import MAX_LABEL, Mask
+from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.matching import Matches, match_pairs
 from napari_cryoet.comparison.scores import Scores, scores_of
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
@@ -19,8 +19,8 @@ from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.expecting import expect_number
 from napari_cryoet.vocabulary import ShapeType
 
-#: Two labels that meet are kept as one number, the first times this and the second.
-_LABELS: Final = MAX_LABEL + 1
+#: Two labels that meet and are below are counted as one number, the first times this and the second.
+_LABELS: Final = 2**31
 #: Of voxel spacings that are meant to be multiples of each other; headers keep few digits.
 _RATIO_TOLERANCE: Final = 1e-3
 _LARGEST_FACTOR: Final = 64
@@ -207,13 +207,23 @@ class _Overlaps:
     labels_b: NDArray[np.int64]
     counts: NDArray[np.int64]
 
+    def and_also(self, other: _Overlaps) -> _Overlaps:
+        """Those of both, sorted by the labels of A and then of B."""
+        labels_a = np.concatenate([self.labels_a, other.labels_a])
+        labels_b = np.concatenate([self.labels_b, other.labels_b])
+        order = np.lexsort((labels_b, labels_a))
+        labels_a, labels_b = labels_a[order], labels_b[order]
+        is_first = np.append(True, (np.diff(labels_a) != 0) | (np.diff(labels_b) != 0))
+        counts = np.add.reduceat(np.concatenate([self.counts, other.counts])[order], np.flatnonzero(is_first))
+        return _Overlaps(labels_a[is_first], labels_b[is_first], counts)
+
 
 def _overlaps(
     grid: _CommonGrid, progress: Callable[[float], None], stop: threading.Event | None, *, a_is_fine: bool
 ) -> _Overlaps:
     fine, coarse, factor = grid.fine, grid.coarse, grid.factor
     size_z, size_y, size_x = grid.shape_zyx
-    keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+    found = _Overlaps(*(np.empty(0, np.int64) for _ in range(3)))
     for start, slab in fine.slabs(fine.planes_at_once(factor), progress=progress, stop=stop):
         planes = min(len(slab), size_z - start)
         if planes <= 0:
@@ -224,11 +234,20 @@ def _overlaps(
         ]
         of_a, of_b = (cut, other) if a_is_fine else (other, cut)
         is_any = (of_a > 0) | (of_b > 0)
-        met = of_a[is_any].astype(np.int64) * _LABELS + of_b[is_any]
-        new_keys, new_counts = np.unique(met, return_counts=True)
-        keys, place = np.unique(np.concatenate([keys, new_keys]), return_inverse=True)
-        counts = np.bincount(place, np.concatenate([counts, new_counts]), minlength=len(keys)).astype(np.int64)
-    return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
+        if is_any.any():
+            found = found.and_also(_met(of_a[is_any].astype(np.int64), of_b[is_any].astype(np.int64)))
+    return found
+
+
+def _met(of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> _Overlaps:
+    """Which labels of A and of B some voxels have, of which there is at least one."""
+    if max(of_a.max(), of_b.max()) < _LABELS:
+        keys, counts = np.unique(of_a * _LABELS + of_b, return_counts=True)
+        return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
+    names_a, rows_a = np.unique(of_a, return_inverse=True)  # as hashes that name objects
+    names_b, rows_b = np.unique(of_b, return_inverse=True)
+    keys, counts = np.unique(rows_a * len(names_b) + rows_b, return_counts=True)
+    return _Overlaps(names_a[keys // len(names_b)], names_b[keys % len(names_b)], counts)
 
 
 def _repeated(labels: NDArray[Any], factor: int) -> NDArray[Any]:
