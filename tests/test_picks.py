@@ -43,7 +43,7 @@ def test_no_picks_at_all_are_picks_too():
     ("wrong", "why"),
     [
         ({"points_zyx": np.zeros((2, 2))}, "points_zyx has the shape"),
-        ({"points_zyx": [[np.nan, 0, 0]]}, "finite"),
+        ({"points_zyx": [[np.nan, 0, 0]]}, "pick 1 is nowhere: its place is nan, 0, 0"),
         ({"ids": [1, 1, 2]}, "unique"),
         ({"scores": [1.0]}, "scores has the shape"),
         ({"rotations_zyx": np.eye(3)}, "rotations_zyx has the shape"),

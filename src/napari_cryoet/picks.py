@@ -74,7 +74,7 @@ class Picks:
         points = frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
         count = len(points)
         if not np.isfinite(points).all():
-            raise ValueError("points_zyx must be finite")
+            raise ValueError(_nowhere(points))
         spacing = self.spacing_angstrom
         if spacing is not None:
             expect_number(spacing, "spacing_angstrom")
@@ -271,6 +271,13 @@ class Picks:
         other = replace(self, **columns)
         object.__setattr__(other, "_next_id", max(self._next_id, other._next_id))
         return other
+
+
+def _nowhere(points_zyx: NDArray[np.float64]) -> str:
+    """Which of some positions is none, in words for those who never saw a script, too."""
+    row = int(np.argmin(np.isfinite(points_zyx).all(axis=1)))
+    z, y, x = points_zyx[row]
+    return f"pick {row + 1:,} is nowhere: its place is {z:g}, {y:g}, {x:g} (z, y, x)"
 
 
 def _made_again(state: dict[str, Any]) -> Picks:

@@ -179,7 +179,7 @@ class TestWhatIsDoneToTheLayer:
     def test_points_that_are_nowhere_break_nothing_until_they_are_asked_for(self, layer, link):
         layer.data = [[np.nan, 0, 0], *PLACES[1:]]
 
-        with pytest.raises(ValueError, match="finite"):
+        with pytest.raises(ValueError, match="pick 1 is nowhere"):
             _ = link.picks
 
     @pytest.mark.parametrize("do", [lambda layer: layer.add([np.nan, 0, 0]), lambda layer: layer.remove([0])])
@@ -188,7 +188,7 @@ class TestWhatIsDoneToTheLayer:
         assert link.undo_text == ""
         layer.data = [PLACES[0], [np.inf, 0, 0], PLACES[2]]
         do(layer)
-        assert link.obstacle == "points_zyx must be finite"
+        assert "is nowhere: its place is inf, 0, 0 (z, y, x)" in link.obstacle
         assert link.undo_text
         assert not link.redo()
         assert link.undo()

@@ -173,14 +173,15 @@ class TestWhoseTheyAre:
         qtbot.waitUntil(lambda: dock.layer is own and dock.use.isVisible())
         qtbot.mouseClick(dock.use, Qt.MouseButton.LeftButton)
 
-        assert dock.size_remark.text() == "stray can't be used as picks: points_zyx must be finite."
+        said = "stray can't be used as picks: pick 4 is nowhere: its place is nan, nan, nan (z, y, x)."
+        assert dock.size_remark.text() == said
 
     def test_picks_that_are_nowhere_say_so_and_undo_takes_them_back(self, qtbot, viewer, dock):
         points = add_picks(viewer)
         qtbot.waitUntil(lambda: dock.of_layer.text() == "ribosomes: 3 picks")
         points.data = [[np.nan] * 3, *PLACES[1:]]
         dock.refresh()
-        assert dock.of_layer.text() == "ribosomes can't be used as picks just now: points_zyx must be finite."
+        assert dock.of_layer.text().startswith("ribosomes can't be used as picks just now: pick 1 is nowhere: its")
         assert not dock.use.isVisible()
         qtbot.mouseClick(dock.undo, Qt.MouseButton.LeftButton)
 

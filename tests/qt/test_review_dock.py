@@ -1039,7 +1039,7 @@ def test_points_that_can_not_be_picks_are_said_until_they_are_gone(dock, viewer)
     layer = viewer.layers["ribosomes"]
     layer.add([np.nan] * 3)
     assert dock.empty.isVisible()
-    assert "can't be picks: points_zyx must be finite" in dock.empty.text()
+    assert "can't be picks: pick 11 is nowhere: its place is nan, nan, nan (z, y, x)." in dock.empty.text()
     assert len(dock.review.picks) == 10
 
     layer.selected_data = {10}
