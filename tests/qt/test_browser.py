@@ -11,7 +11,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QApplication, QMenu, QPushButton
 
 from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.exceptions import NetworkError, PackError
 from napari_cryoet.portal.pages import Catalogue, Freshness
 from qt.fake_portal import DAY, FakePortal, without_tomograms
 
@@ -543,6 +543,16 @@ def test_a_portal_that_cannot_be_reached_says_so_and_can_be_tried_again(qtbot, m
     with qtbot.waitSignal(browser.session.catalogue_changed):
         qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: place.shows_content)
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(NO_NETWORK, "not reached"), (PackError("The folder b isn't a pack."), "not opened")]
+)
+def test_only_what_is_far_away_is_said_not_to_be_reached(qtbot, make_browser, portal, error, state):
+    portal.error = error
+    browser = make_browser(portal)
+    browser.use_source("/a/b")
+    qtbot.waitUntil(lambda: browser.screens.source_bar.state.accessibleName() == f"Source is {state}")
 
 
 def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, portal):

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 from napari_cryoet._qt.message_panel import Action
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, PackError
 
 
 class SourceWatch(QObject):
@@ -53,7 +53,8 @@ class SourceWatch(QObject):
         if self._session.catalogue is not None:
             self._screens.notice.show_error(error, self._session.refresh)
         else:
-            self._screens.source_bar.set_state("not reached", is_offline=True, reason=str(error))
+            state = "not opened" if isinstance(error, PackError) else "not reached"  # a folder is never far
+            self._screens.source_bar.set_state(state, is_offline=True, reason=str(error))
             self._screens.datasets.show_error(error, self._session.retry)
 
 
