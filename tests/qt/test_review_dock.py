@@ -685,6 +685,16 @@ def test_a_layer_that_is_renamed_in_the_middle_goes_by_its_new_name(dock, press,
     assert letters(dock) == "K---------"
 
 
+def test_who_names_a_column_that_is_not_there_is_told_all_that_are(dock, viewer, qtbot):
+    dock.controls.filter.setText("size > 3")
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert "there are: score, nearest_nm, edge_nm, density." in dock.controls.filter_problem.text()
+
+    dock.controls.image.setCurrentIndex(-1)
+    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+    assert "there are: score, nearest_nm." in dock.controls.filter_problem.text()
+
+
 def test_a_filter_that_matches_nothing_says_so(dock, qtbot):
     qtbot.keyClicks(dock.controls.filter, "score > 5")
     qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)

@@ -74,6 +74,26 @@ def test_what_is_no_filter_says_why(text, says):
         parse_filter(text, TABLE)
 
 
+def test_what_can_be_measured_is_named_among_the_columns_that_there_are():
+    with pytest.raises(
+        FormatError, match=r"no column “size”; there are: score, nearest_nm, picked by, codes, density\."
+    ):
+        parse_filter("size > 3", TABLE, ("density", "nearest_nm"))
+    with pytest.raises(FormatError, match=r"Density isn't measured yet"):
+        parse_filter("Density > 3", TABLE, ("density",))
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("weight = 0.1", [0]), ("weight <= 0.1", [0]), ("weight in 0.1..0.3", [0, 1]), ("weight > 0.3", [])],
+)
+def test_numbers_of_32_bits_are_compared_as_they_are_typed(text, rows):
+    table = {"weight": np.array([0.1, 0.3], np.float32)}
+    chosen = parse_filter(text, table)
+    assert chosen is not None
+    assert np.flatnonzero(chosen(table)).tolist() == rows
+
+
 @given(st.text(max_size=40))
 def test_whatever_is_typed_is_a_filter_or_an_error_in_words(text):
     try:

@@ -50,7 +50,7 @@ class Measuring(QObject):
         self._review, self._reader, self._diameter_angstrom = review, reader, diameter_angstrom
         if review is None:
             return
-        review.forget_measured()
+        review.forget_measured(filter(self._can_measure, MEASURED))
         if self._can_measure(NEAREST) and len(review.picks) <= _AT_ONCE:
             review.set_measured(_places(review.picks, reader))
 

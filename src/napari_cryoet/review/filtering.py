@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ class Filter:
         return self._test(table)
 
 
-def parse_filter(text: str, columns: Mapping[str, NDArray[Any]]) -> Filter | None:
+def parse_filter(text: str, columns: Mapping[str, NDArray[Any]], measurable: Collection[str] = ()) -> Filter | None:
     """The filter that a text means; None where it is empty.
 
     Parameters
@@ -65,6 +65,8 @@ def parse_filter(text: str, columns: Mapping[str, NDArray[Any]]) -> Filter | Non
         As a person types it. Names of columns may be written in any case, and in quotes where they have blanks.
     columns
         The table that it will be applied to; only its columns can be named.
+    measurable
+        What else could be a column of it once it is measured, to be told to who names one that isn't there.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def parse_filter(text: str, columns: Mapping[str, NDArray[Any]]) -> Filter | Non
         return None
     if len(text) > _MAX_LENGTH:
         raise FormatError(f"A filter can't be longer than {_MAX_LENGTH} letters.")
-    return Filter(text.strip(), _Parser(text, columns).parse())
+    return Filter(text.strip(), _Parser(text, columns, measurable).parse())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class _Token:
 class _Parser:
     """Reads a filter from left to right."""
 
-    def __init__(self, text: str, columns: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, text: str, columns: Mapping[str, NDArray[Any]], measurable: Collection[str]) -> None:
         self._names = {name.lower(): name for name in columns}
-        self._columns = columns
+        self._columns, self._measurable = columns, measurable
         self._tokens = list(_tokens(text))
         self._at = 0
 
@@ -130,7 +132,9 @@ class _Parser:
             if self._next().kind != "dots":
                 raise FormatError(f"A range of {name} is written low..high.", hint=_HINT)
             high = self._number(name)
-            return lambda table: _between(_numbers(table[name], name), low, high)
+            return lambda table: _between(
+                _numbers(table[name], name), _as_in(table[name], low), _as_in(table[name], high)
+            )
         return self._comparison(name)
 
     def _comparison(self, name: str) -> Callable[[Table], Mask]:
@@ -142,13 +146,15 @@ class _Parser:
             return lambda table: (_equal(table[name], wanted) == is_same) & ~is_missing(table[name])
         limit = self._number(name)
         compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}[token.text]
-        return lambda table: np.asarray(compare(_numbers(table[name], name), limit), dtype=bool)
+        return lambda table: np.asarray(compare(_numbers(table[name], name), _as_in(table[name], limit)), dtype=bool)
 
     def _column(self) -> str:
         token = self._next()
         name = token.text if token.text in self._columns else self._names.get(token.text.lower())
         if name is None or token.kind not in {"word", "quoted"}:
-            known = ", ".join(self._columns) or "none"
+            if token.text.lower() in self._measurable:
+                raise FormatError(f"{token.text} isn't measured yet.")
+            known = ", ".join(dict.fromkeys([*self._columns, *self._measurable])) or "none"
             raise FormatError(f"There is no column “{token.text}”; there are: {known}.", hint=_HINT)
         return name
 
@@ -215,6 +221,12 @@ def _numbers(column: NDArray[Any], name: str) -> NDArray[np.float64]:
     return numbers
 
 
+def _as_in(column: NDArray[Any], number: float) -> float:
+    """A number as a column holds it: what is typed as 0.1 isn't 0.1 to numbers of 32 bits."""
+    with np.errstate(over="ignore"):
+        return float(column.dtype.type(number)) if column.dtype.kind == "f" else number
+
+
 def _between(numbers: NDArray[np.float64], low: float, high: float) -> Mask:
     return np.asarray((numbers >= low) & (numbers <= high), dtype=bool)
 
@@ -226,7 +238,7 @@ def _equal(column: NDArray[Any], wanted: str) -> Mask:
         try:
             if column.dtype.kind in "iu" and _WHOLE.fullmatch(wanted):
                 return np.asarray(column == int(wanted), dtype=bool)  # large ids have more digits than a float
-            return np.asarray(numbers == float(wanted), dtype=bool)
+            return np.asarray(numbers == _as_in(column, float(wanted)), dtype=bool)
         except ValueError:
             pass
     return np.array([str(value).lower() == wanted.lower() for value in column.tolist()], dtype=bool)

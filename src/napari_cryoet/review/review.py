@@ -103,6 +103,7 @@ class Review:
         self._joined_at: dict[int, tuple[Decisions, int]] = {}  # what was told, and what step of ours is in it
         self._saver: AutoSaver[_State] = AutoSaver(self._write, self._on_unsaved)
         self._measured: dict[str, NDArray[Any]] = {}
+        self._measurable: tuple[str, ...] = ()
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
         self._codes_of: tuple[Decisions, Picks, NDArray[np.int64]] | None = None
         self._shown_of: tuple[NDArray[np.intp], Picks, NDArray[np.int64]] | None = None
@@ -218,7 +219,7 @@ class Review:
             If the filter isn't understood, or there is no such column; all stays as it was.
         """
         columns = self.columns
-        chosen = parse_filter(filter_text, columns)
+        chosen = parse_filter(filter_text, columns, self._measurable)
         shown = None if chosen is None else chosen(columns)
         if order.column and order.column not in columns:
             order = Order(is_descending=order.is_descending)
@@ -230,9 +231,10 @@ class Review:
         """Let picks be sorted and filtered by something that was measured: one value a pick."""
         self._measured.update(columns)
 
-    def forget_measured(self) -> None:
-        """What was measured holds no more."""
+    def forget_measured(self, measurable: Iterable[str] = ()) -> None:
+        """What was measured holds no more; ``measurable`` is what can be measured anew once it is asked for."""
         self._measured.clear()
+        self._measurable = tuple(measurable)
 
     def set_picks(self, picks: Picks) -> None:
         """Go on with picks that were changed meanwhile.
