@@ -695,6 +695,17 @@ def test_who_names_a_column_that_is_not_there_is_told_all_that_are(dock, viewer,
     assert "there are: score, nearest_nm." in dock.controls.filter_problem.text()
 
 
+def test_fields_that_matter_for_picks_are_live_while_there_are_some(dock, viewer):
+    fields = dock.controls
+    of_picks = (fields.side, fields.slab, fields.plane, fields.oriented, fields.order, fields.direction, fields.filter)
+    assert all(field.isEnabled() for field in of_picks)
+    dock.review_layer(None)
+    assert not any(field.isEnabled() for field in of_picks)
+    assert fields.points.isEnabled()
+    dock.review_layer(viewer.layers["ribosomes"])
+    assert all(field.isEnabled() for field in of_picks)
+
+
 def test_a_filter_that_matches_nothing_says_so(dock, qtbot):
     qtbot.keyClicks(dock.controls.filter, "score > 5")
     qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)

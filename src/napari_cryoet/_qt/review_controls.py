@@ -149,6 +149,13 @@ class ReviewControls(QWidget):
         with QSignalBlocker(self.oriented):
             self.oriented.setChecked(looks.is_oriented)
 
+    def set_live(self, is_live: bool) -> None:
+        """Say whether there are picks that the fields matter for."""
+        for field in (self.side, self.slab, self.plane, self.order, self.direction, self.filter):
+            field.setEnabled(is_live)
+        if not is_live:
+            self.oriented.setEnabled(False)  # `set_can_orient` says when it isn't
+
     def set_can_orient(self, can_orient: bool) -> None:
         """Say whether any of the picks has an orientation."""
         self.oriented.setEnabled(can_orient)

@@ -128,6 +128,7 @@ class ReviewScreen(Dock):
         self.empty.setVisible(bool(words))
         for part in (self.sheet, self.average, self.verdicts, self.counts, self.progress, self.results, self.status):
             part.setVisible(review is not None)
+        self.controls.set_live(review is not None)
         self.average.setEnabled(review is not None)
         self.verdicts.setEnabled(review is not None)
         self.show_counts(review)
