@@ -53,6 +53,13 @@ def test_a_mask_reads_back_as_it_was(tmp_path, monkeypatch, name, lazily, larges
     assert made.is_instances == (largest > 1)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_voxel_of_just_one_angstrom_keeps_its_width(tmp_path, name):
+    made = write_mask(labels(), tmp_path / f"mask{SUFFIX[name]}", spacing_angstrom=1.0, format=name)
+
+    assert open_volume(made.path).spacing_angstrom == (1.0, 1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("name", "largest", "dtype"),
     [

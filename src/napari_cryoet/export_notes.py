@@ -12,10 +12,7 @@ from napari_cryoet.formats.exchange import Context
 from napari_cryoet.pick_formats import RELION, PickFormat
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.provenance_beside import path_beside, read_beside
-from napari_cryoet.volumes import MRC_SUFFIXES, Volume, suffix_of
-
-#: Under this name an OME-Zarr's attributes say where a mask comes from.
-ATTRIBUTE: Final = "napari_cryoet"
+from napari_cryoet.volumes import ATTRIBUTE, MRC_SUFFIXES, Volume, suffix_of
 
 #: What a source said of its own file, which isn't the one that was exported, and of the layer that it was in.
 _OF_ANOTHER_FILE: Final = frozenset(

@@ -22,11 +22,11 @@ from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.expecting import expect_choice, expect_number, expect_volume, local_path
-from napari_cryoet.export_notes import ATTRIBUTE
 from napari_cryoet.packs.portal_zarr import LEVELS, downsampled, write_mrc, write_pyramid
 from napari_cryoet.provenance_beside import path_beside, written_with_provenance
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.pyramid import unpadded_shape
+from napari_cryoet.volumes import ATTRIBUTE
 from napari_cryoet.whole_files import refuse_existing, written_whole
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]

@@ -36,6 +36,8 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
     for unit in ("meter", "metre")
     for prefix, factor in (("", 1e10), ("milli", 1e7), ("micro", 1e4), ("nano", 10.0), ("pico", 0.01))
 }
+#: Under this name an OME-Zarr's attributes say where a mask of our own export comes from.
+ATTRIBUTE: Final = "napari_cryoet"
 #: The axes of OME-Zarr images before there were names for them (0.1 and 0.2).
 _OLD_AXES: Final = ("t", "c", *AXES)
 _PACKED: Final = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2"}
@@ -275,7 +277,9 @@ def _middle(size: int) -> tuple[int, int]:
 def _spacing(pyramid: Pyramid) -> tuple[float, float, float] | None:
     """What the file says, unless it is 1 Å along all axes: early files of the portal say that of any volume."""
     widths = _in_angstrom(pyramid.scales[0], pyramid)
-    return None if widths is None or set(widths) == {1.0} else checked_spacing(widths)
+    if widths is None or (set(widths) == {1.0} and not isinstance(pyramid.metadata.get(ATTRIBUTE), dict)):
+        return None
+    return checked_spacing(widths)
 
 
 def _in_angstrom(lengths: tuple[float, ...] | None, pyramid: Pyramid) -> tuple[float, float, float] | None:
