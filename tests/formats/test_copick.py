@@ -52,6 +52,18 @@ def test_the_matrixs_last_column_moves_the_point(tmp_path):
     assert read_picks(picks_file(tmp_path, point(transformation=moved))).points_zyx.tolist() == [[29, 20, 10.5]]
 
 
+def test_scores_that_copick_writes_though_json_has_no_such_numbers_are_read(tmp_path):
+    found = read_picks(picks_file(tmp_path, point(score=float("nan")), point(score=float("inf")), point(score=0.5)))
+
+    np.testing.assert_array_equal(found.scores, [np.nan, np.inf, 0.5])
+
+
+def test_a_last_row_that_was_rounded_is_one_as_it_is_to_copick(tmp_path):
+    rounded = [*Z_TO_X[:3], [0.0, 1e-17, 0.0, 1.0]]
+
+    assert read_picks(picks_file(tmp_path, point(transformation=rounded))).particle_axes_zyx(2).tolist() == [[0, 0, 1]]
+
+
 def test_copicks_defaults_are_nothing(tmp_path):
     found = read_picks(picks_file(tmp_path, point(), point()))
 

@@ -5,7 +5,8 @@ Conventions, from copick's source (``models.py``: ``CopickPicksFile``, ``CopickP
 voxel spacing); ``transformation_`` is a 4 x 4 matrix "to transform coordinates from the object space to the tomogram
 space": active, on column vectors in x, y, z, as in the portal's files, and its last column is a shift that is added to
 the location (``util/formats.py``: ``dynamo_to_copick_transform``, which also has the same angles as we do).
-``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null.
+``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null; a score may also be NaN or
+Infinity, which copick writes and reads although JSON has no such numbers.
 
 A file lies at ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json`` of its project, and its name is what copick
 goes by.
@@ -46,6 +47,8 @@ _NO_PART: Final = r"_\s<>:\"/\\|?*\x00-\x1f\x7f"
 #: Names that start with a dot are passed over.
 _NAME: Final = re.compile(rf"(?!\.)(?P<user>[^{_NO_PART}]+)_(?P<session>[^{_NO_PART}]+)_(?P<object>[^{_NO_PART}]+)")
 _DEFAULT_SCORE: Final = 1.0
+#: How far the last row of a transformation may be from 0, 0, 0, 1, as in copick: an inverse is rounded.
+_ROUNDED: Final = 1e-8
 
 
 class Place(NamedTuple):
@@ -252,14 +255,14 @@ def _row(path: Path, number: int, point: Any) -> _Row:
         if not isinstance(given, list) or len(given) != 4 or not all(isinstance(row, list) for row in given):
             raise _UnusableError("its transformation_ isn't 4 x 4")
         matrix = [_vector(row, "transformation_", 4) for row in given]
-        if matrix[3] != _IDENTITY[3]:
+        if any(abs(value - wanted) > _ROUNDED for value, wanted in zip(matrix[3], _IDENTITY[3], strict=True)):
             raise _UnusableError("the last row of its transformation_ isn't 0, 0, 0, 1")
         instance, score = point.get("instance_id"), point.get("score")
         return _Row(
             [at + row[3] for at, row in zip(location, matrix, strict=False)],
             [row[:3] for row in matrix[:3]],
             None if instance is None else _whole(instance),
-            None if score is None else _number(score, "score"),
+            None if score is None else _score(score),
         )
     except _UnusableError as error:
         raise FormatError(f"{path.name}: point {number} can't be used: {error}.") from error
@@ -284,6 +287,10 @@ def _number(value: Any, what: str) -> float:
     if not is_number or not abs(value) <= sys.float_info.max:
         raise _UnusableError(f"its {what} has {shortened(repr(value))}, which is no number")
     return float(value)
+
+
+def _score(value: Any) -> float:
+    return value if isinstance(value, float) else _number(value, "score")
 
 
 def _whole(value: Any) -> int:
