@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_cryoet.streaming.pyramid import block_of
 from napari_cryoet.streaming.thin import thin_runs
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Orders:
         middle = [(start + stop) / 2 for start, stop in box]
 
         def distance(run: Run) -> float:
-            place = pyramid.grid(level).box(run.keys[0][2])  # type: ignore[index]
+            place = pyramid.grid(level).box(block_of(run.keys[0]))
             return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
 
         if is_thin:

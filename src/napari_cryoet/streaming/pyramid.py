@@ -215,7 +215,7 @@ class Pyramid:
     def _assemble(self, values: Block, level: int, box: Box, stop: threading.Event | None) -> None:
         """Fill an array with the values of a box, each block put in its place as it comes."""
         grid = self._readers[level].grid
-        assembly = Assembly(values, box, lambda key: grid.box(_block_of(key)))
+        assembly = Assembly(values, box, lambda key: grid.box(block_of(key)))
         is_kept = self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
         runs = self.runs(level, grid.covering(box), in_turn=not is_kept)
         runs = [assembly.placing(run, is_kept=is_kept) for run in runs]
@@ -233,7 +233,7 @@ class Pyramid:
         """Read blocks of a level, as they come: those in memory first, the others in about the order they are given."""
         with closing(self._fetcher.arriving(self.runs(level, blocks), stop=stop)) as parts:
             for part in parts:
-                yield from ((_block_of(key), content) for key, content in part.items())
+                yield from ((block_of(key), content) for key, content in part.items())
 
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory, so that reading it takes no time."""
@@ -301,7 +301,7 @@ class Pyramid:
         reader = self._readers[level]
 
         def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
-            loaded = self._load(level, [_block_of(key) for key in keys], stop)
+            loaded = self._load(level, [block_of(key) for key in keys], stop)
             return {self.key(level, block): values for block, values in loaded.items()}
 
         block_bytes = reader.grid.largest_block * self.dtype.itemsize
@@ -390,8 +390,9 @@ def _behind(array: Any) -> tuple[Pyramid | None, int]:
     return pyramid, -1 if pyramid is None else int(name.rpartition("-")[2])
 
 
-def _block_of(key: Hashable) -> BlockIndex:
+def block_of(key: Hashable) -> BlockIndex:
+    """The block that a key of the cache is for, or for a part of."""
     match key:
-        case (int(), int(), tuple() as block):
+        case (int(), int(), tuple() as block, *_):
             return block
     raise TypeError(f"{key!r} is not a block of a pyramid")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cryoet.streaming.geometry import Box, box_slices
+from napari_cryoet.streaming.pyramid import block_of
 from napari_cryoet.streaming.wishes import Run
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def thin_runs(pyramid: Pyramid, level: int, blocks: Iterable[BlockIndex], box: B
     if plane is None:
         raise ValueError(f"{box} is no plane")
     runs = pyramid.runs(level, blocks, longest_bytes=longest_bytes)
-    return [_thin(run, lambda key: grid.box(_block_of(key)), plane) for run in runs]
+    return [_thin(run, lambda key: grid.box(block_of(key)), plane) for run in runs]
 
 
 def _thin(run: Run, box_of: Callable[[Hashable], Box], plane: Plane) -> Run:
@@ -76,8 +77,3 @@ def _as_tuple(key: Hashable) -> tuple[Hashable, ...]:
     if not isinstance(key, tuple):
         raise TypeError(f"{key!r} is not a block of a pyramid")
     return key
-
-
-def _block_of(key: Hashable) -> BlockIndex:
-    block: BlockIndex = _as_tuple(key)[2]  # type: ignore[assignment]
-    return block
