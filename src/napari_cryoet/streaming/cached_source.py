@@ -25,6 +25,7 @@ from napari_cryoet.forks import FreshLock
 from napari_cryoet.logins import without_password
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 REVALIDATE_AFTER_S = 3600.0
 
 _THIS_COMPUTER = {"localhost", "127.0.0.1", "::1"}  # asking costs little, and test data change often
-_DOCUMENTS = {".zattrs", ".zarray", ".zgroup", ".zmetadata", "zarr.json"}
 _COMPARED_BYTES = 4096
 _PATIENCE_S = 5.0
 _TROUBLED_STATUSES = {408, 425, 429}
@@ -112,7 +112,7 @@ class CachedSource(SourceAround):
         """Whether what was found on disk is an answer."""
         if part.content is not None:
             return version in {None, part.version}
-        is_document = key.rpartition("/")[2] in _DOCUMENTS
+        is_document = key.rpartition("/")[2] in DOCUMENT_NAMES
         return is_document or self._as_of is not None or self._is_recent(part.stored_at)
 
     def _keep(self, tree: Tree, key: str, piece: Piece, start: int, length: int | None) -> None:

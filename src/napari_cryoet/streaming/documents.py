@@ -6,7 +6,7 @@ another look, what is kept of it on disk would be damaged for as long as the ser
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from napari_cryoet.exceptions import FormatError, StreamError
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource, Piece
 
 T = TypeVar("T")
+
+#: What metadata are called, in zarr v2 and v3.
+DOCUMENT_NAMES: Final = frozenset({".zattrs", ".zarray", ".zgroup", ".zmetadata", "zarr.json"})
 
 
 def read_parsed(

@@ -16,6 +16,7 @@ from napari_cryoet.errand import NoThreadError, started
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, parse_multiscale
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.chunk_files import key_below
 from napari_cryoet.streaming.documents import parse_or_read_again
 from napari_cryoet.streaming.readers import HEAD_BYTES
 from napari_cryoet.streaming.slabs import is_worth_splitting
@@ -244,7 +245,7 @@ def _find_v3(look: _Look, document: dict[str, Any], where: str) -> Found:
 
 def _read_arrays(look: _Look, paths: list[str], zarr_format: int) -> tuple[FoundArray, ...]:
     name, parse = (".zarray", parse_v2_array) if zarr_format == 2 else ("zarr.json", parse_v3_array)
-    keys = [f"{path}/{name}" if path else name for path in paths]
+    keys = [key_below(path, name) for path in paths]
     look.read(keys)
     arrays = [look.parsed(key, parse) for key in keys]
     documents = [look.need(key) for key in keys]
@@ -260,5 +261,4 @@ def head_key(path: str, metadata: ArrayMetadata) -> str | None:
     """The first chunk's file, if how large its blocks are makes a difference."""
     if metadata.encoding != "blosc" or not is_worth_splitting(metadata):
         return None
-    key = metadata.chunk_key((0,) * len(metadata.shape))
-    return f"{path}/{key}" if path else key
+    return key_below(path, metadata.chunk_key((0,) * len(metadata.shape)))

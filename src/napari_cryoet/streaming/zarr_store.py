@@ -18,7 +18,8 @@ from napari_cryoet.errand import NoThreadError, started
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.blosc import parse_header
-from napari_cryoet.streaming.chunk_files import VanishedError
+from napari_cryoet.streaming.chunk_files import VanishedError, key_below
+from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import read_end
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class SourceStore(Store):
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read a file or a part of it, None where it is missing."""
-        if key.rsplit("/", 1)[-1] in {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}:
+        if key.rpartition("/")[2] in DOCUMENT_NAMES:
             content = self._documents.get(key)
         else:
             content = await asyncio.wrap_future(self._start(key, byte_range))
@@ -181,7 +182,7 @@ def open_zarr_array(
         If zarr does not understand the metadata.
     """
     name = ".zarray" if metadata.zarr_format == 2 else "zarr.json"
-    documents = {f"{path}/{name}" if path else name: document}
+    documents = {key_below(path, name): document}
     store = SourceStore(source, documents, stop, are_frames=metadata.is_frame)
     try:
         return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if metadata.zarr_format == 2 else 3)
