@@ -247,3 +247,11 @@ def test_every_public_name_is_in_the_reference(project_folder):
 
     assert "exceptions" in shown
     assert [name for name in names if name not in shown] == []
+
+
+def test_the_page_on_streaming_says_what_each_of_its_modules_is_for(project_folder):
+    page = (project_folder / "docs/streaming.md").read_text(encoding="utf-8")
+    rows = [row for row in page[page.index("| module |") :].split("\n\n")[0].splitlines() if row.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    modules = {path.stem for path in (project_folder / "src/napari_cryoet/streaming").glob("[!_]*.py")}
+    assert named == modules
