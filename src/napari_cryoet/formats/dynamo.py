@@ -224,7 +224,7 @@ def write_table(picks: Picks, path: Path) -> int:
     columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
     columns |= dict(zip(ANGLES, angles.T, strict=True))
     if picks.scores is not None:
-        columns["cc"] = np.where(np.isnan(picks.scores), np.nan, picks.scores)
+        columns["cc"] = picks.scores
     if picks.instance_ids is not None:
         columns["reg"] = picks.instance_ids
     if picks.spacing_angstrom is not None:
