@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.fitness.readings import are_inside
 from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
@@ -78,8 +79,6 @@ def at_edge(
     points_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int], reach_zyx: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Which picks are in the volume, but nearer than that to one of its faces; all in voxels."""
-    from napari_cryoet.fitness.readings import are_inside
-
     near, far = points_zyx + 0.5, np.array(shape_zyx) - 0.5 - points_zyx
     is_near = (np.minimum(near, far) < reach_zyx).any(axis=1)
     return np.asarray(is_near & are_inside(points_zyx, shape_zyx))

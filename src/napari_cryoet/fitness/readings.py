@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -151,7 +151,7 @@ def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Read
 def shifted(shift_zyx: NDArray[np.float64]) -> Reading:
     """The given positions, elsewhere."""
     z, y, x = (float(length) for length in shift_zyx)
-    return replace(Reading(), shift_zyx=(z, y, x))
+    return Reading(shift_zyx=(z, y, x))
 
 
 def are_inside(points_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
