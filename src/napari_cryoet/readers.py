@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from napari_cryoet.outline import outline_run
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.pick_formats import SUFFIXES, detect_format
-from napari_cryoet.portal import open_portal
+from napari_cryoet.portal import Portal, open_portal
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.provenance import MASK_EXPORT
 from napari_cryoet.provenance_beside import path_beside, read_beside
@@ -233,11 +233,11 @@ def _pack_folder(path: str) -> Path | None:
     return folder if is_pack(folder) else None
 
 
-def _first_run(portal: Any, stop: threading.Event | None) -> RunPage:
+def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
     for dataset in portal.datasets(stop=stop):
         for run in portal.runs(dataset.id, stop=stop):
             if run.tomogram_count:
-                return cast(RunPage, portal.run_page(run.id, stop=stop))
+                return portal.run_page(run.id, stop=stop)
     raise PackError("No run of this pack has a tomogram.")
 
 
