@@ -239,9 +239,8 @@ class Portal:
         """All runs of a dataset by name, asked for page by page as they are used."""
         offset = 0
         while True:
-            page = self.dataset_page(
-                dataset_id, offset=offset, stop=stop
-            )  # the dock's pages: offline each finds the other's
+            # as long as the dock's pages: offline each finds the other's
+            page = self.dataset_page(dataset_id, offset=offset, stop=stop)
             yield from page.runs
             offset += len(page.runs)
             if page.is_last or not page.runs:
