@@ -28,10 +28,10 @@ from napari_cryoet.download.plan import MANIFEST_NAME, Plan, PlannedItem
 from napari_cryoet.download.target import words_for_disk_faults
 from napari_cryoet.download.transfer import FetchedFile
 from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.provenance import LICENCE
 
 FORMAT = "napari-cryoet-download"
 VERSION = 1
-LICENCE = "CC0-1.0"  # of everything on the portal
 MAX_MANIFEST_BYTES = 1 << 28
 
 Row = dict[str, Any]
