@@ -276,7 +276,7 @@ def test_what_would_keep_a_first_sight_from_coming_over_a_narrow_line_waits_for_
     assert server.started.acquire(timeout=30)
     assert server.started.acquire(timeout=30)
     assert not server.started.acquire(timeout=0.1)
-    assert server.loaded[0] == ("coarse",)
+    assert ("coarse",) in server.loaded  # whichever of both threads was quicker
     server.open.set()
     wait_until(lambda: len(wanter.arrived) == 10)
 
@@ -619,7 +619,7 @@ def test_many_threads_at_once_agree(server):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(20)
+        reader.join(60)
     assert len(results) == 240
     assert all(results)
     assert len(server.loaded) == 50
@@ -646,14 +646,14 @@ def test_a_viewer_is_not_held_up_while_threads_are_started(server, monkeypatch):
     def slow_start(thread):
         if thread.name == "napari-cryoet-fetch":
             is_starting.set()
-            may_start.wait(10)
+            may_start.wait(60)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", slow_start)
     picture = Wanter()
     other = threading.Thread(target=lambda: fetcher.want(picture, [(Priority.VIEW, server.run("a"))]))
     other.start()
-    assert is_starting.wait(10)
+    assert is_starting.wait(30)
     assert fetcher._state.acquire(timeout=30)  # which a viewer needs to say what it looks at
     fetcher._state.release()
     may_start.set()
@@ -743,11 +743,11 @@ def test_who_waits_for_a_flight_in_several_portions_waits_once(server, monkeypat
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert server.started.acquire(timeout=5)
+    assert server.started.acquire(timeout=30)
     wait_until(lambda: len(fetcher._traffic.flights) == 3)
     waiters = [flight.waiters for flight in fetcher._traffic.flights.values()]
     stop.set()
-    reader.join(5)
+    reader.join(30)
     assert (waiters, len(ended)) == ([1, 1, 1], 1)
     assert list(fetcher._traffic.flights) == ["a"]  # what is under way goes on, and nothing else is sent
     server.open.set()
