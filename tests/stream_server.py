@@ -93,9 +93,12 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if owner.latency_s:
                 threading.Event().wait(owner.latency_s)
-            owner.gate.wait(30)
+            owner.gate.wait(100)  # nearly as long as a test may take
             owner.before_answer(self.path, wanted)
             status, body, span = self._answer(wanted)
+        finally:
+            owner.end(len(body))  # before it is sent: whoever has got it may count at once
+        try:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             if span:
@@ -106,8 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         except ConnectionError:
             self.close_connection = True
-        finally:
-            owner.end(len(body))
 
     def _answer(self, wanted: str | None) -> tuple[int, bytes, str]:
         status = self.owner.status_of(self.path)
