@@ -17,7 +17,7 @@ How = Literal["silent", "stalled", "slow"]
 
 TICK_S = 0.01
 SLOW_TICKS = 5  # from one byte to the next
-HELD_S = 60.0
+HELD_S = 100.0  # longer than anybody here waits for a client to hang up
 
 
 class StallingServer(FaultServer):
@@ -54,12 +54,12 @@ class StallingServer(FaultServer):
         """Whether any request waits."""
         return self._n_held > 0
 
-    def wait_until_held(self, count: int = 1, timeout_s: float = 10.0) -> None:
+    def wait_until_held(self, count: int = 1, timeout_s: float = 45.0) -> None:
         """Wait until so many requests wait."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._n_held >= count, timeout_s), "no request was left waiting"
 
-    def wait_until_left(self, timeout_s: float = 10.0) -> None:
+    def wait_until_left(self, timeout_s: float = 45.0) -> None:
         """Wait until every client of a waiting request has hung up."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._n_held == 0, timeout_s), f"{self._n_held} requests still wait"

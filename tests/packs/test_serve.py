@@ -31,7 +31,7 @@ def server(folder):
 
 @pytest.fixture
 def connection(server):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     yield connection
     connection.close()
 
@@ -82,7 +82,7 @@ def test_a_damaged_pack_is_an_error_of_the_query(tmp_path):
     pack = served_pack(tmp_path)
     (pack.folder / "tables" / "runs.json").write_text("[")
     with serve_pack(pack.folder) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         reply = post(connection, "{ runs { id } }")
         connection.close()
     assert reply["data"] is None
@@ -105,7 +105,7 @@ def test_a_body_without_end_is_not_read(server, connection):
     status, headers, _ = request(connection, "POST", "/graphql", b"x" * 10, Content_Length=str(MAX_BODY_BYTES + 1))
     assert status == 413
     assert headers["Connection"] == "close"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
         raw.sendall(b"POST /graphql HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert b"411" in raw.recv(100)
 
@@ -222,7 +222,7 @@ def test_links_out_of_the_pack_lead_nowhere(tmp_path):
     (pack.files / "link").symlink_to(tmp_path / "secret")
     (pack.files / "up").symlink_to(tmp_path)
     with serve_pack(pack.folder) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         for path in ("/files/link", "/files/up/secret", "/s3/bucket/link", "/s3/bucket/up/secret"):
             assert request(connection, "GET", path)[0] == 404
         connection.close()
@@ -235,7 +235,7 @@ def test_bytes_that_are_no_http_harm_nothing(server, connection):
         b"GET /files/ HTTP/9.9\r\n\r\n",
         b"x" * 70_000 + b"\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
             raw.sendall(garbage)
     assert post(connection, "{ runs { id } }")["data"]
 
@@ -247,7 +247,7 @@ def test_many_clients_are_served_at_once(server, folder):
     content = (folder / "files" / MRC).read_bytes()
 
     def fetch(_):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         bodies = [request(connection, "GET", files_path(MRC))[2] for _ in range(5)]
         runs = post(connection, "{ runs { name } }")["data"]["runs"]
         connection.close()
@@ -263,7 +263,7 @@ def test_two_servers_do_not_mix(folder, tmp_path):
     with serve_pack(folder) as one, serve_pack(other.folder) as two:
         assert one.port != two.port
         for server, text in ((one, PICKS), (two, "other")):
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
             url = post(connection, "{ annotationFiles { httpsPath } }")["data"]["annotationFiles"][0]["httpsPath"]
             assert url.startswith(server.files_url)
             assert request(connection, "GET", urlsplit(url).path)[2].decode() == text
@@ -273,9 +273,9 @@ def test_two_servers_do_not_mix(folder, tmp_path):
 def test_closing_cuts_open_connections_and_leaves_no_thread(folder):
     before = set(threading.enumerate())
     server = serve_pack(folder)
-    idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     post(idle, "{ runs { id } }")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as half:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as half:
         half.sendall(b"GET /files/")
         server.close()
         assert is_cut(half)
@@ -299,10 +299,10 @@ def test_a_folder_that_is_no_pack_is_not_served(tmp_path):
 def test_no_more_clients_than_there_is_room_for(folder, monkeypatch):
     monkeypatch.setattr("napari_cryoet.packs.serve.MAX_CONNECTIONS", 2)
     with serve_pack(folder) as server:
-        held = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(2)]
+        held = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(2)]
         for connection in held:
             post(connection, "{ runs { id } }")
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as third:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as third:
             assert is_cut(third)
         held[0].close()
         for connection in held[1:]:
@@ -321,7 +321,7 @@ def test_the_command_says_where_it_serves_and_ends_on_a_signal(folder, number):
         try:
             urls = json.loads(process.stdout.readline())
             assert set(urls) == {"graphql", "files", "s3"}
-            connection = http.client.HTTPConnection(urlsplit(urls["graphql"]).netloc, timeout=10)
+            connection = http.client.HTTPConnection(urlsplit(urls["graphql"]).netloc, timeout=60)
             assert post(connection, "{ runs { name } }")["data"]["runs"] == [{"name": RUN}]
             process.send_signal(number)
             assert process.wait(60) == 0

@@ -147,7 +147,7 @@ def test_whoever_waits_for_exact_values_is_let_go(served, fetcher):
     reader.start()
     wait_until(lambda: len(served.requests) > seen)
     pyramid.close()
-    reader.join(10)
+    reader.join(60)
     assert len(ended) == 1
     served.gate.set()
     wait_until(lambda: not own_threads())
@@ -213,8 +213,8 @@ def test_nothing_that_is_under_way_keeps_the_program_from_ending(pattern, tmp_pa
         command = [sys.executable, "-c", READ_UNTIL_TOLD, f"{server.url}/a"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
             try:
-                assert held.wait(30)
-                program.communicate(b"\n", timeout=15)
+                assert held.wait(60)
+                program.communicate(b"\n", timeout=45)
             finally:
                 go_on.set()
                 program.kill()

@@ -161,7 +161,7 @@ class Watcher:
             picture, state = self.show(z), self.display.state
             if until(state):
                 return picture
-            assert self.changed.wait(20), state
+            assert self.changed.wait(60), state
             self.changed.clear()
 
 

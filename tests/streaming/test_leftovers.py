@@ -54,7 +54,7 @@ def test_the_last_thread_gives_back_once_after_something_was_read(monkeypatch):
     stop = threading.Event()
     for number in range(2):
         fetcher.fetch([Run(((number, i),), load) for i in range(6)], stop=stop)
-        assert given_back.acquire(timeout=10)
+        assert given_back.acquire(timeout=30)
         assert fetcher._threads == 0
     fetcher.fetch([Run(((0, 0),), load)], stop=stop)  # in memory
     assert not given_back.acquire(timeout=0.3)

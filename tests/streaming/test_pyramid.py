@@ -254,10 +254,10 @@ def test_nothing_is_put_into_an_array_once_reading_into_it_has_failed(tmp_path, 
 
     def fails_or_is_late(blocks, stop):
         if blocks[0][0] == 0:
-            assert is_second_read.wait(10)
+            assert is_second_read.wait(30)
             raise StreamError("The disk is broken.")
         is_second_read.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(30)
         return load(blocks, stop)
 
     monkeypatch.setattr(reader, "load", fails_or_is_late)

@@ -45,10 +45,10 @@ def test_much_comes_only_when_the_picture_is_drawn(patient):
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert come.wait(10)
+    assert come.wait(30)
     order.append("drawn")
     way.give_back()
-    reader.join(10)
+    reader.join(30)
     assert order == ["come", "drawn", "read"]
 
 
