@@ -13,9 +13,10 @@ from napari_cryoet._qt.tidying import Tidying, is_half_due
 
 
 @pytest.fixture
-def collected(monkeypatch):
+def collected(qapp, monkeypatch):
     """How often garbage was looked for, in a Python that is half on its way to do it."""
     times = []
+    tidying.shared_tidying()._rest.stop()  # which layers of tests before may have put off
     monkeypatch.setattr(tidying, "_REST_MS", 1)
     monkeypatch.setattr(gc, "get_count", lambda: (10, 2, 5))
     monkeypatch.setattr(gc, "get_threshold", lambda: (2000, 10, 10))
