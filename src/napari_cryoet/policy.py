@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ OFFLINE_VARIABLE = "NAPARI_CRYOET_OFFLINE"
 MEGABYTE = 1_000_000
 
 _MINUTE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What keeps the network from being used freely, as one process tells it to another; see `Policy`."""
+
+    offline: bool = False
+    max_session_bytes: int | None = None
+    max_minute_bytes: int | None = None
 
 
 class Policy:
@@ -72,6 +82,11 @@ class Policy:
         """How much has come within the last minute."""
         with self._lock:
             return self._bytes_of_last_minute()
+
+    @property
+    def limits(self) -> Limits:
+        """What others are to obey who read for this process."""
+        return Limits(self.offline, self.max_session_bytes, self.max_minute_bytes)
 
     @property
     def saves_data(self) -> bool:

@@ -13,7 +13,9 @@ import pytest
 from napari_cryoet import exceptions
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import Limits, shared_policy
 from napari_cryoet.streaming import open_pyramid, origin, pyramid_of, split_pyramid
+from napari_cryoet.streaming.splitting import without_axes
 from ome_images import noise, write_image
 from stream_server import StreamServer
 
@@ -56,7 +58,8 @@ def test_levels_compute_the_same_in_another_process(volume, send):
 def test_threads_of_another_process_that_ask_at_the_same_time_share_one(monkeypatch):
     made, both = [], threading.Barrier(2)
 
-    def make(name):
+    def make(name, *, http):
+        assert http is None
         made.append(name)
         with suppress(threading.BrokenBarrierError):
             both.wait(0.2)  # would another one be made meanwhile?
@@ -64,7 +67,9 @@ def test_threads_of_another_process_that_ask_at_the_same_time_share_one(monkeypa
 
     monkeypatch.setattr(origin, "_token", "another process")
     with ThreadPoolExecutor(2) as threads:
-        asked = [threads.submit(origin.made_again, "a", 1, origin.Origin(make, ("a",)), "mean") for _ in range(2)]
+        asked = [
+            threads.submit(origin.made_again, "a", 1, origin.Origin(make, ("a",)), "mean", Limits()) for _ in range(2)
+        ]
     assert asked[0].result() is asked[1].result()
     assert made == ["a"]
 
@@ -86,6 +91,36 @@ def test_levels_of_a_server_are_opened_once_for_all_that_is_sent(volume, send):
         opened = [path for path, _ in served.requests[before:] if path.endswith("/.zattrs")]
         assert send(pyramid_of(levels)) is send(pyramid_of(levels))
         assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "by"), [("offline", True, "offline mode"), ("max_session_bytes", 0, "data saver")]
+)
+def test_another_process_asks_servers_for_no_more_than_this_one_may(limit, value, by, volume, send, monkeypatch):
+    with StreamServer(volume.parent) as served:
+        levels = open_pyramid(f"{served.url}/a.zarr", cache=None).levels
+        for part in (levels, without_axes(open_pyramid(f"{served.url}/a.zarr", cache=None), ()).levels):
+            before = len(served.requests)
+            with monkeypatch.context() as context:
+                context.setattr(shared_policy(), limit, value)
+                with pytest.raises(exceptions.WithheldError) as caught:
+                    send(part)
+            assert caught.value.by == by
+            assert len(served.requests) == before
+        assert_same(levels, send(levels))
+
+
+def test_a_process_that_is_offline_itself_stays_so(volume, send, monkeypatch):
+    with StreamServer(volume.parent) as served:
+        levels = open_pyramid(f"{served.url}/a.zarr", cache=None).levels
+        for megabytes in (None, 10**9):
+            monkeypatch.setattr(shared_policy(), "max_session_bytes", megabytes)
+            sent = pickle.dumps(levels)
+            with monkeypatch.context() as context:
+                context.setattr(shared_policy(), "offline", True)
+                context.setattr(origin, "_token", "another process")
+                with pytest.raises(exceptions.WithheldError, match="offline"):
+                    pickle.loads(sent)
 
 
 def test_channels_and_files_of_one_volume_can_be_sent_too(tmp_path, send):

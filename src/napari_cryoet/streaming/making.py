@@ -21,6 +21,7 @@ from napari_cryoet.streaming.turning import TurnedReader
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
+    from napari_cryoet.http import Http
     from napari_cryoet.streaming.disk_cache import DiskCache
 
 
@@ -30,6 +31,7 @@ def open_pyramid(
     stop: threading.Event | None = None,
     fetcher: Fetcher | None = None,
     cache: DiskCache | Literal["shared"] | None = "shared",
+    http: Http | None = None,
 ) -> Pyramid:
     """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
 
@@ -43,6 +45,8 @@ def open_pyramid(
         Who fetches; by default the one that all pyramids share.
     cache
         Where on disk to keep what comes from a server; None keeps nothing.
+    http
+        What asks servers; by default what the whole program asks with.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def open_pyramid(
     StoppedError
         When ``stop`` is set.
     """
-    source = open_source(url_or_path, cache=cache)
+    source = open_source(url_or_path, cache=cache, http=http)
     found = find_arrays(source, stop=stop or threading.Event())
     check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
@@ -100,8 +104,8 @@ def plain_pyramid(
     return pyramid
 
 
-def _open_again(address: str, is_kept: bool) -> Pyramid:
-    return open_pyramid(address, cache="shared" if is_kept else None)
+def _open_again(address: str, is_kept: bool, *, http: Http | None) -> Pyramid:
+    return open_pyramid(address, cache="shared" if is_kept else None, http=http)
 
 
 def _plain_again(
@@ -110,8 +114,10 @@ def _plain_again(
     dtype: str,
     file: OneFile,
     turned: tuple[tuple[str, ...], tuple[int, ...] | None],
+    *,
+    http: Http | None,
 ) -> Pyramid:
-    source, (axes, order) = open_source(address), turned
+    source, (axes, order) = open_source(address, http=http), turned
     return plain_pyramid(
         source, shape, np.dtype(dtype), offset=file.offset, version=file.version, axes=axes, order=order
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.cached_source import CachedSource
@@ -134,7 +135,7 @@ class Pyramid:
         """Other processes, to which dask may send arrays, open it for themselves."""
         if self.origin is None:
             raise TypeError(f"{self!r} can't be sent to another process")
-        return made_again, (process_name(), self._owner, self.origin, self.coarse_offset)
+        return made_again, (process_name(), self._owner, self.origin, self.coarse_offset, shared_policy().limits)
 
     @property
     def shape_zyx(self) -> tuple[int, ...]:

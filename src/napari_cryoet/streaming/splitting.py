@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import TypeVar
 
+    from napari_cryoet.http import Http
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.readers import BlockReader
 
@@ -91,11 +92,12 @@ def without_axes(pyramid: Pyramid, axes: Sequence[int]) -> Pyramid:
     return part
 
 
-def _freed_again(origin: Origin, axes: tuple[int, ...]) -> Pyramid:
-    return without_axes(origin.make(*origin.arguments), axes)
+def _freed_again(origin: Origin, axes: tuple[int, ...], *, http: Http | None) -> Pyramid:
+    return without_axes(origin.made(http), axes)
 
 
-def _part_again(pyramid: Pyramid, axis: int, index: int) -> Pyramid:
+def _part_again(pyramid: Pyramid, axis: int, index: int, *, http: Http | None) -> Pyramid:
+    del http  # the pyramid asks with its own
     return split_pyramid(pyramid, axis)[index]
 
 
