@@ -13,6 +13,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.fitting import Fit
+from ome_images import noise, write_image
 from quiet import is_quiet
 from stream_server import StreamServer
 
@@ -97,6 +98,29 @@ def test_a_volume_that_does_not_fit_is_an_error_and_is_not_fetched_for_ever(name
     assert isinstance(state.error, StreamError)
     assert "8 MB of memory" in state.error.message
     assert len(chunks_asked_for(served)) <= 4 * 36
+
+
+@pytest.fixture
+def crumbs(tmp_path):
+    """A mask in blocks of a single voxel: remembering one takes far more than the voxel."""
+    write_image(tmp_path / "crumbs.zarr", noise((40, 80), "u1") * 0 + 1, "yx", levels=2, chunks=(1, 1))
+    return tmp_path / "crumbs.zarr"
+
+
+def test_a_view_of_more_blocks_than_can_be_remembered_is_shown_coarser(crumbs):
+    pyramid = open_pyramid(crumbs, fetcher=Fetcher(MemoryCache(MIB)))
+    display = pyramid.display()
+    np.asarray(display.levels[0][...])
+    assert display.state.is_limited
+    display.close()
+
+
+def test_where_there_is_nothing_coarser_that_is_an_error_at_once(crumbs):
+    memory = MemoryCache(MIB // 2)
+    pyramid = open_pyramid(crumbs / "0", fetcher=Fetcher(memory))
+    _, state = watch(pyramid, ..., until=lambda state: state.error is not None)
+    assert "of memory" in state.error.message
+    assert memory.size_bytes == 0
 
 
 def test_a_volume_that_does_not_fit_is_tried_again_when_asked_or_looked_at_in_part(served, values):

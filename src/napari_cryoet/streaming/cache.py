@@ -18,7 +18,8 @@ Value = TypeVar("Value")
 
 _SMALLEST_BYTES = 128 * 2**20
 _LARGEST_BYTES = 512 * 2**20
-_OVERHEAD_BYTES = 200  # what an entry costs beside its content
+#: What an entry costs beside its content.
+OVERHEAD_BYTES = 200
 
 
 class MemoryCache(Generic[Value]):
@@ -71,7 +72,7 @@ class MemoryCache(Generic[Value]):
 
     def put(self, key: Hashable, value: Value, size_bytes: int) -> None:
         """Remember an entry and forget others until it fits; what is larger than the limit is not remembered."""
-        size_bytes += _OVERHEAD_BYTES
+        size_bytes += OVERHEAD_BYTES
         with self._lock:
             self._forget(key)
             if size_bytes > self.limit_bytes or (isinstance(key, tuple) and key[0] in self._gone):

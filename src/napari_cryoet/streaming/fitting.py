@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StreamError
+from napari_cryoet.streaming.cache import OVERHEAD_BYTES
 from napari_cryoet.streaming.geometry import box_shape
 from napari_cryoet.streaming.thin import cut_box, plane_of
 
@@ -33,15 +34,17 @@ class Fit:
 
     def __init__(self) -> None:
         self._came: set[Hashable] = set()
-        self._lost, self._most, self._fits_alone = 0, 0, True
+        self._lost, self._most, self._fits_alone, self._is_too_finely_cut = 0, 0, True, False
 
     def begin(self, pyramid: Pyramid, level: int, box: Box, *, memory_bytes: int, is_thin: bool) -> None:
         """Look at the view that needs the blocks of a box of a level from now on, or what it cuts out of them."""
         self._came.clear()
         kept = pyramid.grid(level).enclosing(box)
         kept = cut_box(kept, plane_of(box) or ()) if is_thin else kept
-        self._fits_alone = math.prod(box_shape(kept)) * pyramid.dtype.itemsize <= memory_bytes // 2
-        blocks = math.prod(last - first for first, last in pyramid.grid(level).span(box))
+        blocks = pyramid.grid(level).count(box)
+        kept_bytes, overhead_bytes = math.prod(box_shape(kept)) * pyramid.dtype.itemsize, blocks * OVERHEAD_BYTES
+        self._fits_alone = kept_bytes + overhead_bytes <= memory_bytes // 2
+        self._is_too_finely_cut = overhead_bytes > memory_bytes
         self._lost, self._most = 0, blocks + _LOST_TO_OTHERS
 
     def came(self, keys: Iterable[Hashable]) -> None:
@@ -68,7 +71,7 @@ class Fit:
     @property
     def is_hopeless(self) -> bool:
         """Whether fetching more would go on for ever, also where nothing else was looked at."""
-        return self._lost > self._most and not self._fits_alone
+        return self._is_too_finely_cut or (self._lost > self._most and not self._fits_alone)
 
 
 def does_not_fit(memory_bytes: int) -> StreamError:

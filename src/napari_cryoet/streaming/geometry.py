@@ -114,6 +114,10 @@ class Grid:
         for (start, stop), borders in zip(box, self.borders, strict=True):
             yield (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
 
+    def count(self, box: Box) -> int:
+        """How many blocks have voxels in a box."""
+        return math.prod(last - first for first, last in self.span(box))
+
     def taken_together(self, n_blocks: int) -> tuple[tuple[int, ...], ...]:
         """Borders of so many blocks each, along the first axis on which chunks are cut; none crosses a chunk's end."""
         borders = list(self.borders)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryoet.streaming.cache import OVERHEAD_BYTES
 from napari_cryoet.streaming.geometry import Box, box_shape
 from napari_cryoet.streaming.picture import coarse_box
 from napari_cryoet.streaming.wishes import Priority
@@ -117,13 +118,15 @@ def affordable_level(pyramid: Pyramid, view: View, largest_bytes: int) -> int:
     """The finest level, not finer than what is looked at, that is worth its bytes.
 
     Its blocks may take ``largest_bytes``; half of that where they hold much that isn't in view, as they do for a plane
-    across the blocks.
+    across the blocks. To remember that there are so many blocks must not take more than that, either.
     """
     for level in range(view.level, len(pyramid.shapes)):
         box = view.at(pyramid, level)
         cost = pyramid.size_bytes(level, box)
         shown = math.prod(box_shape(box)) * pyramid.dtype.itemsize
-        if cost <= (largest_bytes if cost <= _WASTEFUL * shown else largest_bytes // 2):
+        is_too_finely_cut = pyramid.grid(level).count(box) * OVERHEAD_BYTES > largest_bytes
+        limit_bytes = largest_bytes if cost <= _WASTEFUL * shown else largest_bytes // 2
+        if cost <= limit_bytes and not is_too_finely_cut:
             return level
     return len(pyramid.shapes) - 1
 
