@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from napari.layers import Points
+from napari.utils.transforms import Affine
 from qtpy.QtCore import Qt
 
 from fitness_scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
@@ -12,12 +13,16 @@ from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
 from napari_cryoet._qt import check_dock
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.layer_volume import picks_in
 from napari_cryoet.diameters import reset_diameters, set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
+from napari_cryoet.point_layers import points_spec
 
 IN_ANGSTROM = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3, "size": 8}
+IN_WORLD = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3}
+LOOKS = {"color": (1, 0, 0, 1), "diameter_angstrom": DIAMETER_ANGSTROM, "spacing_angstrom": SPACING_ANGSTROM}
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +182,49 @@ def test_a_moved_tomogram_and_moved_picks_meet_where_they_are_drawn(viewer, dock
 
     np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-9)
     np.testing.assert_allclose(copy.translate, image.translate)
+
+
+def test_layers_that_the_mouse_moved_or_stretched_are_checked_where_they_are_drawn(viewer, dock, scene, qtbot):
+    image = viewer.layers[0]
+    image.affine = Affine(scale=(2, 2, 2), translate=(50.0, -30.0, 20.0))
+    mine = {**IN_ANGSTROM, "affine": Affine(scale=(2, 2, 2), translate=(50.0, -30.0, 20.0))}
+    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **mine)
+    dock.diameter_nm.setValue(2 * DIAMETER_ANGSTROM / 10)
+    with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
+        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "copy" in dock.results.buttons)
+    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
+    copy = viewer.layers["mine · y is flipped"]
+
+    np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-6)
+    np.testing.assert_allclose(copy.data_to_world(copy.data[0]), image.data_to_world(scene.truth_zyx[0]), atol=1e-3)
+
+
+def test_picks_are_checked_along_the_axes_of_a_volume_that_is_flipped(viewer, dock, scene, qtbot):
+    image = viewer.layers[0]
+    image.scale = np.multiply(image.scale, (1, -1, 1))
+    places = scene.truth_zyx * (1, -1, 1)
+    viewer.add_points(places, name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    assert dock.found.verdict == "fits"
+
+    turned = Picks(places, SPACING_ANGSTROM, rotations_zyx=[np.eye(3)] * len(places))
+    add_layers(viewer, [points_spec(turned, IN_WORLD, name="turned", **LOOKS)])
+    assert picks_in(viewer.layers["turned"], image).rotations_zyx is None
+    viewer.layers["turned"].scale = image.scale
+    assert picks_in(viewer.layers["turned"], image).are_oriented.all()
+
+
+def test_a_size_that_was_typed_stays_when_another_tomogram_is_chosen(viewer, dock, scene):
+    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    viewer.add_image(scene.grey, name="raw", scale=(SPACING_ANGSTROM,) * 3, units=("angstrom",) * 3)
+    dock.diameter_nm.setValue(23.5)
+    dock.image.choose(viewer.layers["raw"])
+    assert dock.diameter_nm.value() == 23.5
+
+    viewer.add_points(scene.truth_zyx, name="others", **IN_ANGSTROM)
+    dock.points.choose(viewer.layers["others"])
+    assert dock.diameter_nm.value() == 10.0
 
 
 def test_points_in_pixels_are_taken_by_their_numbers(viewer, dock, scene, qtbot):

@@ -73,7 +73,7 @@ class CheckDock(Dock):
         self._lay_out()
         self._connect()
         self._on_theme()
-        self._on_choice()
+        self._on_picks()
 
     @property
     def found(self) -> Findings | None:
@@ -170,7 +170,7 @@ class CheckDock(Dock):
 
     def _connect(self) -> None:
         self.run.clicked.connect(self._on_run)
-        self.points.layer_changed.connect(self._on_choice)
+        self.points.layer_changed.connect(self._on_picks)
         self.image.layer_changed.connect(self._on_choice)
         self.tasks.started.connect(lambda _key, _title: self._show_running(is_running=True))
         self.tasks.finished.connect(lambda _key: self._show_running(is_running=False))
@@ -186,11 +186,9 @@ class CheckDock(Dock):
         else:
             self.start()
 
-    def _on_choice(self) -> None:
-        """Other layers: what was found of those before says nothing of these."""
-        self.tasks.stop(_KEY)
-        self._checked = None
-        points, image = self.points.layer, self.image.layer
+    def _on_picks(self) -> None:
+        """Other picks, of particles of another size; what a person said of the others' says nothing of these."""
+        points = self.points.layer
         if points is not None:
             diameter, is_known = diameter_of(points.metadata.get(METADATA_KEY, {}))
             self.diameter_nm.setValue(diameter / 10)
@@ -199,6 +197,13 @@ class CheckDock(Dock):
             self.diameter_nm.setValue(self.diameter_nm.minimum())
         self.diameter_nm.setEnabled(points is not None)
         self.diameter_nm.setSpecialValueText("–" if points is None else "")
+        self._on_choice()
+
+    def _on_choice(self) -> None:
+        """Other layers: what was found of those before says nothing of these."""
+        self.tasks.stop(_KEY)
+        self._checked = None
+        points, image = self.points.layer, self.image.layer
         missing = "picks" if points is None else "a tomogram" if image is None else ""
         self.run.setEnabled(not missing)
         self._tell_what_it_does()
@@ -243,6 +248,7 @@ class CheckDock(Dock):
         common: dict[str, Any] = {
             "scale": image.scale,
             "translate": image.translate,
+            "affine": np.array(image.affine.affine_matrix),
             "units": image.units,
             "axis_labels": image.axis_labels,
             "metadata": {METADATA_KEY: dict(picks.about)},

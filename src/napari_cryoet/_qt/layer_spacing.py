@@ -1,4 +1,4 @@
-"""How wide a layer's voxels are, and whether they lie along the axes of the world."""
+"""How wide a layer's voxels are, and where they lie if that is along the axes of the world."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Layer
+from numpy.typing import NDArray
 
 
 def spacing_angstrom_of(layer: Layer) -> float | None:
@@ -24,10 +25,17 @@ def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | N
     return widths.pop() if len(widths) == 1 else None
 
 
-def is_straight(layer: Layer) -> bool:
-    """Whether a layer is neither rotated nor sheared, nor transformed beside its scale and place."""
-    return (
-        np.allclose(np.asarray(layer.affine.affine_matrix), np.eye(layer.ndim + 1))
+def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """How far a layer's voxels are apart along each axis and where the first one lies, as the viewer shows them.
+
+    In the layer's own units; below 0 along an axis that is flipped. None where it is rotated or sheared.
+    """
+    affine = np.asarray(layer.affine.affine_matrix)  # which is how the mouse moves a layer
+    widths, offset = np.diag(affine)[:-1], affine[:-1, -1]
+    is_straight = (
+        np.allclose(affine[:-1, :-1], np.diag(widths))
+        and (widths != 0).all()
         and np.allclose(layer.rotate, np.eye(layer.ndim))
         and np.allclose(layer.shear, 0)
     )
+    return (widths * layer.scale, widths * layer.translate + offset) if is_straight else None

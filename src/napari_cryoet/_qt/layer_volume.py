@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
+from numpy.typing import NDArray
 
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet._qt.layer_spacing import is_straight
+from napari_cryoet._qt.layer_spacing import steps_and_start
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -33,7 +34,7 @@ def volume_of(layer: Image) -> Volume:
     FormatError
         If it is rotated or sheared, so that its voxels don't lie along the axes.
     """
-    _refuse_turned(layer)
+    steps, _ = _placing(layer)
     levels = list(layer.data) if layer.multiscale else [layer.data]
     pyramid = pyramid_of(layer.data)
     size_z, size_y, size_x = pyramid.shapes[0] if pyramid is not None else levels[0].shape
@@ -41,7 +42,7 @@ def volume_of(layer: Image) -> Volume:
     return Volume(
         levels=levels,
         shape_zyx=(int(size_z), int(size_y), int(size_x)),
-        spacing_angstrom=None if lengths is None else checked_spacing(np.multiply(layer.scale, lengths)),
+        spacing_angstrom=None if lengths is None else checked_spacing(np.abs(steps * lengths)),
         is_labels=False,
         pyramid=pyramid,
     )
@@ -50,15 +51,15 @@ def volume_of(layer: Image) -> Volume:
 def picks_in(layer: Points, image: Image) -> Picks:
     """The picks of a Points layer, counted from the first voxel of an image.
 
-    Where the layer's unit is a length they are where the viewer draws them. Where it is pixels, its numbers are what
-    they are: the viewer may draw them elsewhere, but knows no better.
+    Where the layer's unit is a length they are where the viewer draws them, along the image's axes also where these are
+    flipped. Where it is pixels, its numbers are what they are: the viewer may draw them elsewhere, but knows no better.
 
     Raises
     ------
     FormatError
         If it is rotated or sheared, or its points can't be picks, such as positions that aren't numbers.
     """
-    _refuse_turned(layer)
+    _placing(layer)
     try:
         return _picks_in(layer, image)
     except ValueError as error:
@@ -70,21 +71,35 @@ def _picks_in(layer: Points, image: Image) -> Picks:
     own, theirs = _lengths(layer), _lengths(image)
     if own is None or theirs is None:
         return picks
-    is_in_its_grid = not np.any(layer.translate) and not np.any(image.translate)
-    if is_in_its_grid and picks.spacing_angstrom is not None and (layer.scale * own == picks.spacing_angstrom).all():
+    (steps, start), (image_steps, image_start) = _placing(layer), _placing(image)
+    is_in_its_grid = not np.any(start) and not np.any(image_start) and (image_steps > 0).all()
+    if is_in_its_grid and picks.spacing_angstrom is not None and (steps * own == picks.spacing_angstrom).all():
         return picks  # to the last digit, as a script has them
-    world = picks.points_zyx * (np.asarray(layer.scale) * own) + np.asarray(layer.translate) * own
-    spacing = picks.spacing_angstrom or float(np.mean(np.multiply(layer.scale, own)))
-    start = np.asarray(image.translate) * theirs
-    return picks.changed(points_zyx=(world - start) / spacing, spacing_angstrom=spacing)
+    from_start = picks.points_zyx * (steps * own) + start * own - image_start * theirs
+    spacing = picks.spacing_angstrom or float(np.mean(np.abs(steps * own)))
+    return picks.changed(
+        points_zyx=from_start * np.sign(image_steps) / spacing,
+        spacing_angstrom=spacing,
+        rotations_zyx=_flipped(picks.rotations_zyx, np.sign(steps * image_steps)),
+    )
 
 
-def _refuse_turned(layer: Layer) -> None:
-    if not is_straight(layer):
+def _flipped(rotations_zyx: NDArray[np.float64] | None, signs: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Rotations where axes are flipped; none where that mirrors them, since a mirrored rotation is none."""
+    if rotations_zyx is None or (signs > 0).all():
+        return rotations_zyx
+    return signs[:, None] * rotations_zyx if signs.prod() > 0 else None
+
+
+def _placing(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far its voxels are apart, and where the first lies; see `steps_and_start`."""
+    placing = steps_and_start(layer)
+    if placing is None:
         raise FormatError(
             f"“{layer.name}” is rotated or sheared in the viewer, so its axes aren't those of a volume.",
             hint="Reset its transform, or choose another layer.",
         )
+    return placing
 
 
 def _lengths(layer: Layer) -> Any:

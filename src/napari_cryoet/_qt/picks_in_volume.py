@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
+from napari_cryoet._qt.layer_spacing import steps_and_start
 from napari_cryoet._qt.layer_volume import are_picks, is_volume
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
@@ -85,21 +86,15 @@ def crop_side_nm(layer: Points) -> float:
 
 
 def _grid(layer: Any) -> _Grid:
-    affine = np.asarray(layer.affine.affine_matrix)  # which is how the mouse moves a layer
-    widths, offset = np.diag(affine)[:-1], affine[:-1, -1]
-    is_straight = (
-        np.allclose(affine[:-1, :-1], np.diag(widths))
-        and (widths != 0).all()
-        and np.allclose(layer.rotate, np.eye(layer.ndim))
-        and np.allclose(layer.shear, 0)
-    )
-    if not is_straight:
+    placing = steps_and_start(layer)
+    if placing is None:
         raise CryoETError(
             f"{layer.name} is rotated or sheared in the viewer, so crops can't be cut along its axes.",
             hint="Reset its transform, or choose another layer.",
         )
     units = [float((1 * unit).to("angstrom").magnitude) if _is_length(unit) else 1.0 for unit in layer.units]
-    return _Grid(widths * layer.scale * units, (widths * layer.translate + offset) * units)
+    step, start = placing
+    return _Grid(step * units, start * units)
 
 
 def lacks_unit(layer: Layer | None) -> bool:
