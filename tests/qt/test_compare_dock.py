@@ -189,6 +189,30 @@ class TestChoosing:
         with pytest.raises(ComparisonError, match="moved or turned"):
             side_of(moved)
 
+    def test_points_count_in_the_widths_of_their_voxels_along_each_axis(self, dock, viewer_model):
+        deep = viewer_model.add_points([[1.0, 4, 4]], name="deep", scale=(40, 10, 10), **ANGSTROM)
+        flat = viewer_model.add_layer(points("flat", [4, 4, 4]))
+        dock.form.a.value, dock.form.b.value = deep, flat
+
+        assert not dock.form.spacing.native.isVisible()  # the scale says it
+        assert compare(side_of(deep), side_of(flat), radius_angstrom=1).scores.true_positives == 1
+
+    @pytest.mark.parametrize("options", [{"units": ("angstrom",) * 3}, {}])
+    def test_masks_whose_voxels_are_no_cubes_are_refused(self, options):
+        uneven = Labels(np.ones((4, 5, 6), np.uint8), name="uneven", scale=(40.0, 10.0, 10.0), **options)
+
+        with pytest.raises(ComparisonError, match=r"aren't as wide along all axes \(40, 10, 10 along z, y, x\)"):
+            side_of(uneven, 10.0)
+
+    def test_widths_that_differ_by_a_header_s_rounding_are_one(self):
+        layer = Labels(np.ones((4, 5, 6), np.uint8), scale=(13.48, 13.4801, 13.4799), **ANGSTROM)
+
+        assert side_of(layer, 10.0).spacing_angstrom == pytest.approx(13.48)
+
+    def test_a_flipped_layer_is_refused(self):
+        with pytest.raises(ComparisonError, match="moved or turned"):
+            side_of(points("flipped", [0, 0, 0], scale=-10.0))
+
     def test_positions_that_are_no_numbers_are_refused_in_words(self, qtbot, dock, viewer_model, two_sets):
         dock.form.a.value = viewer_model.add_layer(points("broken", [0, np.nan, 0]))
         click(qtbot, dock.start)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Points
 
 from napari_cryoet._qt.layer_picks import picks_of, stretch_of
-from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import spacing_angstrom_of, widths_angstrom
 from napari_cryoet.comparison import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.diameters import diameter_angstrom
@@ -18,6 +17,9 @@ from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.pyramid import pyramid_of
+
+#: Of widths along several axes, which headers keep as rounded lengths of the whole volume.
+_SAME_WIDTH: Final = 1e-3
 
 
 def comparable_layers(viewer: ViewerModel) -> list[Layer]:
@@ -80,12 +82,13 @@ def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
         picks = picks_of(layer)
         if not np.allclose(stretch_of(layer, picks), 1, rtol=1e-6):
             raise ValueError("its scale isn't the voxel spacing of its picks")
+        picks = _in_cubes(layer, picks)
         spacing = picks.spacing_angstrom if picks.spacing_angstrom is not None else spacing_angstrom
         return picks.changed(spacing_angstrom=spacing, about=dict(picks.about) | about)
     pyramid = pyramid_of(layer.data)
     data = layer.data[0] if layer.multiscale else layer.data
     size_z, size_y, size_x = (int(size) for size in (data.shape if pyramid is None else pyramid.shapes[0]))
-    spacing = spacing_angstrom_of(layer)
+    spacing = _spacing_of_mask(layer)
     return Mask(
         data,
         spacing if spacing is not None else spacing_angstrom,
@@ -93,6 +96,29 @@ def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
         alignment_id=about.get("alignment_id"),
         about=about,
     )
+
+
+def _in_cubes(layer: Points, picks: Picks) -> Picks:
+    """Picks whose layer says how wide its voxels are, but not as wide along all axes, counted in voxels that are."""
+    if picks.spacing_angstrom is not None:
+        return picks
+    widths = widths_angstrom(layer)
+    if widths is None:
+        _refuse_uneven(layer)
+        return picks
+    return picks.changed(points_zyx=picks.points_zyx * (widths / widths[-1]), spacing_angstrom=widths[-1])
+
+
+def _spacing_of_mask(layer: Labels) -> float | None:
+    _refuse_uneven(layer)
+    spacing, widths = spacing_angstrom_of(layer), widths_angstrom(layer)
+    return spacing if spacing is not None or widths is None else float(widths.mean())
+
+
+def _refuse_uneven(layer: Layer) -> None:
+    if not np.allclose(layer.scale, layer.scale[0], rtol=_SAME_WIDTH):
+        told = ", ".join(f"{width:g}" for width in layer.scale)
+        raise ValueError(f"its voxels aren't as wide along all axes ({told} along z, y, x)")
 
 
 def suggested_radius_angstrom(layer: Layer) -> float:
@@ -113,6 +139,7 @@ def _is_moved(layer: Layer) -> bool:
         and np.allclose(layer.rotate, np.eye(3))
         and np.allclose(layer.shear, 0)
         and np.allclose(layer.affine.affine_matrix, np.eye(4))
+        and (np.asarray(layer.scale) > 0).all()
     )
 
 
@@ -120,5 +147,5 @@ def lacks_spacing(layer: Layer | None) -> bool:
     """Whether a layer's scale doesn't say how wide a voxel is in ångström."""
     if layer is None:
         return False
-    spacing = spacing_angstrom_of(layer)
-    return spacing is None or not math.isfinite(spacing)
+    widths = widths_angstrom(layer)
+    return widths is None or not np.isfinite(widths).all()

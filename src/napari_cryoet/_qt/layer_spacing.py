@@ -15,6 +15,18 @@ def spacing_angstrom_of(layer: Layer) -> float | None:
     return spacing_angstrom(layer.scale, layer.units)
 
 
+def widths_angstrom(layer: Layer) -> NDArray[np.float64] | None:
+    """How wide a layer's voxels are along each axis in ångström; None where one of its units is no length."""
+    if not all(unit.is_compatible_with("angstrom") for unit in layer.units):
+        return None
+    return np.array(
+        [
+            float((float(scale) * unit).to("angstrom").magnitude)
+            for scale, unit in zip(layer.scale, layer.units, strict=True)
+        ]
+    )
+
+
 def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | None:
     """As `spacing_angstrom_of`, of what a layer has for scale and units."""
     widths = set()
