@@ -155,6 +155,25 @@ class TestWhatIsDoneToTheLayer:
         assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
         np.testing.assert_array_equal(link.picks.rotations_zyx[3], ROTATIONS[1])
 
+    def test_a_pick_that_is_cut_and_pasted_is_the_one_that_it_was(self, layer, link):
+        layer.selected_data = {1}
+        layer._copy_data()
+        layer.remove_selected()
+        layer._paste_data()
+        layer._paste_data()
+
+        assert link.picks.ids.tolist() == [0, 2, 1, 3]
+        np.testing.assert_array_equal(link.picks.rotations_zyx[2:], ROTATIONS[[1, 1]])
+
+    def test_picks_that_all_are_cut_and_pasted_keep_their_orientations(self, layer, link):
+        layer.selected_data = {0, 1, 2}
+        layer._copy_data()
+        layer.remove_selected()
+        layer._paste_data()
+
+        assert link.picks.ids.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
+
     def test_a_cell_that_is_edited_in_napari_s_table_is_noticed(self, qtbot, layer, link):
         with qtbot.waitSignal(link.changed):
             layer.features.iloc[1, layer.features.columns.get_loc("score")] = 0.5  # as napari's table does it

@@ -277,7 +277,7 @@ class PicksLink(QObject):
         self._take_on_spacing(layer)
         if shows(layer, self._picks):
             return
-        found = read_picks(layer, self._next_id)
+        found = self._history.turned_as_before(read_picks(layer, self._next_id), self._picks, self._next_id)
         edit = what_changed(self._picks, found)
         if not edit:
             return
