@@ -685,3 +685,12 @@ def test_orientations_that_lack_some_angles_are_named_when_they_are_read(tmp_pat
         assert picks.are_oriented.tolist() == [True, False, False]
         (said,) = [said for said in picks.about["warnings"] if "three angles" in said]
         assert said == "Only some of three angles are given for 1 of the picks, so no orientation (row 2)."
+
+
+@pytest.mark.parametrize("name", ["dynamo", "copick"])
+def test_that_nothing_but_the_identity_reads_back_as_none_is_said_also_beside_picks_without(tmp_path, name):
+    some = Picks([[1, 2, 3], [4, 5, 6]], 10.0, rotations_zyx=[np.eye(3), np.full((3, 3), np.nan)])
+    made = written(some, tmp_path, name)
+
+    assert read_picks(made).rotations_zyx is None
+    assert "All rotations are the identity; they read back as none." in losses(some, name)

@@ -142,12 +142,12 @@ def _unknown_keys(points: list[Any]) -> list[str]:
 def losses(picks: Picks) -> list[str]:
     """What a file of copick can't hold, in words."""
     said = []
-    given = picks.rotations_zyx
-    if given is not None and np.isnan(given).any():
-        n_without = int(np.isnan(given).any(axis=(1, 2)).sum())
-        if n_without < len(picks):
-            said.append(f"Picks without orientation ({n_without:,}) get the identity, which copick takes for one.")
-    elif given is not None and len(picks) and (given == np.eye(3)).all():
+    given = np.zeros((0, 3, 3)) if picks.rotations_zyx is None else picks.rotations_zyx
+    has_one = ~np.isnan(given).any(axis=(1, 2))
+    if has_one.any() and not has_one.all():
+        n_without = int((~has_one).sum())
+        said.append(f"Picks without orientation ({n_without:,}) get the identity, which copick takes for one.")
+    if has_one.any() and (given[has_one] == np.eye(3)).all():
         said.append("All rotations are the identity; they read back as none.")
     if not np.array_equal(picks.ids, np.arange(len(picks))):
         said.append("copick counts points by their place in the file: the picks' own ids are left out.")

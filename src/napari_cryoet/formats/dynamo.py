@@ -160,11 +160,12 @@ def losses(picks: Picks) -> list[str]:
     orientations = orientations_of(picks)
     if orientations is None and len(picks):
         said.append("A table always has angles: 0, 0, 0 is written, which Dynamo takes for an orientation.")
-    elif orientations is not None and not orientations.are_known.all():
+    elif orientations is not None:
         n_without = int((~orientations.are_known).sum())
-        said.append(f"Picks without orientation ({n_without:,}) get 0, 0, 0, which Dynamo takes for one.")
-    elif orientations is not None and not np.any(angles_of(orientations.matrices_xyz, "dynamo")):
-        said.append("All rotations are the identity; they read back as none.")
+        if n_without:
+            said.append(f"Picks without orientation ({n_without:,}) get 0, 0, 0, which Dynamo takes for one.")
+        if not np.any(angles_of(orientations.matrices_xyz, "dynamo")):
+            said.append("All rotations are the identity; they read back as none.")
     for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
         if column is not None and len(column) and not column.any():
             said.append(f"All {what} are 0, which is what a table says where there are none.")
