@@ -190,6 +190,17 @@ def test_shifts_in_angstrom_of_pixels_of_unknown_width_are_asked_about(tmp_path)
     assert read(path, Context(2.0)).points_zyx.tolist() == [[3, 2, -1]]
 
 
+@pytest.mark.parametrize("name", ["rlnImagePixelSize", "rlnPixelSize", "rlnDetectorPixelSize", "rlnMagnification"])
+def test_a_persons_own_texts_are_never_taken_for_a_pixel_size(tmp_path, name):
+    names = {"rlnDetectorPixelSize", "rlnMagnification", name}
+    picks = Picks([[1.0, 2.0, 3.0]], features={each: np.array(["wide"], dtype=object) for each in names})
+    write_picks(picks, tmp_path / "picks.star", format="relion3")
+
+    assert {each: column.tolist() for each, column in read_picks(tmp_path / "picks.star").features.items()} == {
+        each: ["wide"] for each in names
+    }
+
+
 @pytest.mark.parametrize("block", ["", "images", "particles"])
 def test_relion_3_0_has_one_block_and_shifts_in_pixels_of_the_images(tmp_path, block):
     labels = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnMagnification rlnDetectorPixelSize"

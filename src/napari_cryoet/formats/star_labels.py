@@ -14,6 +14,9 @@ SHIFTS_PIXELS: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
 SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
 TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
 PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
+#: How wide the pixels of the particles' own images are, or what RELION 3.0 and Warp say in place of it.
+IMAGE_PIXELS: Final = ("rlnImagePixelSize", "rlnPixelSize")
+MAGNIFIED: Final = ("rlnDetectorPixelSize", "rlnMagnification")
 #: The first that a file has is the score: RELION's own, then those of pytom-match-pick.
 SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
 GROUP: Final = "rlnOpticsGroup"

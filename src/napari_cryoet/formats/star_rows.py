@@ -20,7 +20,9 @@ from napari_cryoet.formats.star_labels import (
     ANGLES,
     CENTRED,
     GROUP,
+    IMAGE_PIXELS,
     IS_ORIENTED,
+    MAGNIFIED,
     PIXEL_SIZES,
     PIXELS,
     PRIORS,
@@ -33,8 +35,6 @@ from napari_cryoet.formats.text_columns import TextTable, wholes
 
 #: How far positions in ångström may be from those in pixels: as far as rounding to one decimal brings them.
 _ROUNDING_PIXELS: Final = 0.1
-#: What RELION 3.0 and Warp say in place of a width.
-_MAGNIFIED: Final = ("rlnDetectorPixelSize", "rlnMagnification")
 
 
 class Rows:
@@ -283,10 +283,10 @@ class Rows:
 
     def _image_pixels_angstrom(self) -> dict[str, NDArray[np.float64]]:
         """How wide the pixels of the particles' images are, by the labels that say so."""
-        said = {label: self._by_group(label) for label in ("rlnImagePixelSize", "rlnPixelSize")}
+        said = {label: self._by_group(label) for label in IMAGE_PIXELS}
         found = {label: values for label, values in said.items() if values is not None}
-        if not found and all(label in self._table for label in _MAGNIFIED):
-            detector, magnification = map(self.numbers, _MAGNIFIED)
+        if not found and all(label in self._table for label in MAGNIFIED):
+            detector, magnification = map(self.numbers, MAGNIFIED)
             with np.errstate(invalid="ignore", divide="ignore"):  # what is no width makes no position, and is refused
-                found[" and ".join(_MAGNIFIED)] = detector * 1e4 / magnification  # µm on the detector
+                found[" and ".join(MAGNIFIED)] = detector * 1e4 / magnification  # µm on the detector
         return found

@@ -23,8 +23,10 @@ from napari_cryoet.formats.star_labels import (
     ANGLES,
     CENTRED,
     GROUP,
+    IMAGE_PIXELS,
     INSTANCE_ID,
     IS_ORIENTED,
+    MAGNIFIED,
     OWN,
     PICK_ID,
     PIXEL_SIZES,
@@ -249,7 +251,8 @@ def _orientation_columns(picks: Picks) -> dict[str, Any]:
 
 def _labels(features: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """The label of each further column: its own name where that can be one and is free."""
-    taken = OWN | {*SCORES, *TOMOGRAM_NAMES}
+    texts = {name for name, column in features.items() if column.dtype.kind not in "iuf"}
+    taken = OWN | {*SCORES, *TOMOGRAM_NAMES} | (texts & {*IMAGE_PIXELS, *MAGNIFIED})
     labels: dict[str, str] = {}
     for number, name in enumerate(features):
         label = re.sub(r"[^A-Za-z0-9_]", "_", name)
