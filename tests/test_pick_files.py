@@ -694,3 +694,14 @@ def test_that_nothing_but_the_identity_reads_back_as_none_is_said_also_beside_pi
 
     assert read_picks(made).rotations_zyx is None
     assert "All rotations are the identity; they read back as none." in losses(some, name)
+
+
+@pytest.mark.parametrize("text", ["é", "\x01"])
+def test_lines_of_as_many_long_texts_as_ndjson_may_have_are_read_again(tmp_path, text):
+    long = {f"column {number}": np.array([text * 1000], dtype=object) for number in range(64)}
+    made = written(Picks([[1, 2, 3]], 10.0, features=long), tmp_path, "ndjson")
+
+    assert detect_format(made) == "ndjson"
+    assert {name: column.tolist() for name, column in read_picks(made).features.items()} == {
+        name: column.tolist() for name, column in long.items()
+    }

@@ -48,7 +48,7 @@ MISSING_WORDS: Final[dict[Context, str]] = {
 _OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
 RELION: Final[dict[str, star_writing.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
 HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
-_HEAD_BYTES: Final = 2**16
+_HEAD_BYTES: Final = ndjson.MAX_LINE_BYTES + 1
 
 
 def detect_format(path: str | Path) -> PickFormat | None:

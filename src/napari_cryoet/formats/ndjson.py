@@ -58,7 +58,7 @@ __all__ = [
 
 #: Bounds on what is read, far above the largest file known (26,000 points, 3 MB).
 MAX_FILE_BYTES: Final = 512 * 2**20
-MAX_LINE_BYTES: Final = 64 * 2**10
+MAX_LINE_BYTES: Final = 2**20  # above what the columns below can take
 MAX_POINTS: Final = 3_000_000
 MAX_COLUMNS: Final = 64
 MAX_TEXT: Final = 1_000
