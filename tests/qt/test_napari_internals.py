@@ -378,6 +378,7 @@ def use_all(qtbot, viewer, levels, values) -> None:
     assert (show_crosshair(viewer) is not None) == is_there[Feature.CROSSHAIR]
     assert viewer in napari_internals.open_viewers()
     napari_internals.forget_place(viewer.window.main_menu.window())
+    napari_internals.delete_in_own_canvas(viewer.window.main_menu)
 
 
 def is_drawn(layer, expected) -> bool:

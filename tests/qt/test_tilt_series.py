@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QWidget
+from vispy.gloo.context import GLContext
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
@@ -163,6 +165,31 @@ def test_unticking_closes_the_window_and_its_stream(qtbot, make_dock, served):
     assert not dock.tilt_desk.windows
     assert not is_ticked(dock)
     assert display._is_closed
+
+
+@pytest.mark.parametrize("goes", ["tilt series", "tomogram"])
+def test_what_a_window_drew_is_deleted_in_it_whichever_window_drew_last(qtbot, make_dock, served, monkeypatch, goes):
+    dock = make_dock(series_at(served))
+    image = dock._viewer.add_image(np.zeros((4, 8, 8)), name="mine")
+    window = open_series(qtbot, dock)
+    canvases = [viewer.window._qt_viewer.canvas for viewer in (dock._viewer, window.viewer)]
+    qtbot.waitUntil(lambda: all(canvas.native.context() is not None for canvas in canvases), timeout=LONG_MS)
+    its_own, other = canvases if goes == "tomogram" else canvases[::-1]
+    context, deleted_in = its_own.native.context(), []
+    finish = GLContext.finish
+
+    def spy(self: GLContext) -> None:
+        if self is its_own._scene_canvas.context:
+            deleted_in.append(QOpenGLContext.currentContext())
+        finish(self)
+
+    monkeypatch.setattr(GLContext, "finish", spy)
+    other.native.makeCurrent()  # as it does to draw
+    if goes == "tomogram":
+        dock._viewer.layers.remove(image)
+    else:
+        tick(qtbot, dock)
+    assert deleted_in == [context]
 
 
 def test_closing_the_window_unticks(qtbot, make_dock, served):

@@ -42,8 +42,9 @@ class Feature(Enum):
     CROSSHAIR = "there is no crosshair"
     DRAGS = "each move of a pick that is dragged can be undone by itself"
     WINDOWS = (
-        "napari opens its next window where the one of a tilt series was, sees to opened files in one viewer, and a "
-        "script that closes a viewer may be asked what to do with decisions that can't be saved"
+        "napari opens its next window where the one of a tilt series was, which may take along what other windows draw "
+        "when it closes, sees to opened files in one viewer, and a script that closes a viewer may be asked what to do "
+        "with decisions that can't be saved"
     )
 
 
@@ -170,8 +171,10 @@ def _try_windows() -> Iterator[str]:
     yield from _without(importlib.import_module("napari.viewer").Viewer, "Viewer", ["_instances"])
     window = importlib.import_module("napari._qt.qt_main_window")._QtMainWindow
     yield from _without(window, "main window", ["_save_current_window_settings"])
-    set_at_start = window.__init__.__code__.co_names
-    yield from (f"main window.{name}" for name in ["_qt_viewer"] if name not in set_at_start)
+    canvas = importlib.import_module("napari._vispy.canvas").VispyCanvas
+    for owner, kind, name in (("main window", window, "_qt_viewer"), ("canvas", canvas, "_scene_canvas")):
+        if name not in kind.__init__.__code__.co_names:  # set at start
+            yield f"{owner}.{name}"
 
 
 _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {

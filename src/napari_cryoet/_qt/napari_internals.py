@@ -285,3 +285,24 @@ def forget_place(window: QWidget) -> None:
     """Have a window of napari's closed without napari opening the next one where it was."""
     if hasattr(window, "_save_current_window_settings"):
         window._save_current_window_settings = lambda: None
+
+
+def delete_in_own_canvas(widget: QWidget | None) -> None:
+    """Have what napari deletes of layers' drawings be that of the window that a widget is in.
+
+    napari deletes textures in whichever canvas drew last. Where several windows draw, that may be another one's, which
+    has textures of its own under the same numbers: it would lose them.
+    """
+    while widget is not None and not hasattr(widget, "_qt_viewer"):
+        widget = widget.parentWidget()
+    canvas = getattr(getattr(widget, "_qt_viewer", None), "canvas", None)
+    context: Any = getattr(getattr(canvas, "_scene_canvas", None), "context", None)
+    drawn: Any = getattr(canvas, "native", None)
+    if not hasattr(context, "finish") or not hasattr(drawn, "makeCurrent"):
+        return
+
+    def finish_here() -> None:
+        drawn.makeCurrent()
+        type(context).finish(context)
+
+    context.finish = finish_here

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.labels import plain_label
-from napari_cryoet._qt.napari_internals import forget_place
+from napari_cryoet._qt.napari_internals import delete_in_own_canvas, forget_place
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
@@ -81,6 +81,8 @@ class TiltWindow(QObject):
         self.panel = TiltPanel()
         self.stream_watch = StreamWatch(self.link, self.panel.strip, self.detail, self)
         self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
+        for each in (self.panel, main):
+            delete_in_own_canvas(each)
         self.panel.window_closed.connect(self._on_window_closed)
         self.viewer.dims.events.current_step.connect(self._tell_tilt)
         self.link.changed.connect(self._on_changed)
