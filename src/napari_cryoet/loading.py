@@ -201,6 +201,11 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
         Of the layer of points.
     color
         Of the object, if it shall not be the one that `color_of` gives it.
+
+    Raises
+    ------
+    FormatError
+        If the picks' voxels are wider than any can be.
     """
     expect(picks, Picks, "picks", "Read a file with read_picks first.")
     about = dict(picks.about)

@@ -132,6 +132,8 @@ def write_mask(
         If a value doesn't fit the format, in words that say which and what does; or if the disk doesn't take it.
     StoppedError
         When ``stop`` is set.
+    ValueError
+        If there is no such ``format``.
     """
     expect_volume(mask_zyx, "mask_zyx")
     expect_number(spacing_angstrom, "spacing_angstrom")

@@ -106,7 +106,7 @@ def read_picks(
         If there are no picks that can be read, in words that say why.
     MissingContextError
         If positions can't be told from the file alone; its ``missing`` names the arguments that help.
-    ValueError
+    TypeError, ValueError
         If an argument is no such thing.
     """
     path = local_path(path, "path")

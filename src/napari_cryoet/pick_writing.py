@@ -94,7 +94,10 @@ def write_picks(
     MissingContextError
         If the format needs to know more of the volume than the picks say.
     SaveError
-        If the file can't be written.
+        If the file can't be written, its name is that of another format or of none, or the picks have ids that no file
+        is read with.
+    ValueError
+        If there is no such ``format``.
     """
     expect(picks, Picks, "picks")
     path = local_path(path, "path")

@@ -54,6 +54,11 @@ class Picks:
         Where the picks come from: plain data, as `provenance` makes it.
     edits
         What was done to them since they were read, in words, oldest first.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If a value is none that the attribute can have, or a column isn't as long as the points; it says which.
     """
 
     points_zyx: NDArray[np.float64]

@@ -68,6 +68,8 @@ def check_picks(
         If it can't be read.
     StoppedError
         When ``stop`` is set.
+    ValueError
+        If no particle can be that wide.
     """
     expect(picks, Picks, "picks", "Read a file with read_picks first.")
     if diameter_angstrom is not None:

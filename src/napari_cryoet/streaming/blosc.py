@@ -220,6 +220,11 @@ def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, Bytes]) 
         Which blocks, a range that isn't empty.
     blocks
         The compressed bytes of (at least) these blocks.
+
+    Raises
+    ------
+    ValueError
+        If the frame has no such blocks.
     """
     header = frame.header
     if not 0 <= first < stop <= header.n_blocks:

@@ -24,8 +24,8 @@ class Tree:
 
     Attributes
     ----------
-    address
-        The address.
+    address, shown, digest
+        The address, the same for people, and what stands for it in the index.
     number
         Its number in the index, None where nothing is kept of it (yet).
     checked_at

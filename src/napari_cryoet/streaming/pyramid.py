@@ -76,10 +76,14 @@ class Pyramid:
         The same for people: without what may be secret in it.
     shapes
         Of the levels as they are stored, finest first.
+    padded_shapes
+        Of the levels as `levels` has them.
     dtype
         Of the values, in this machine's byte order.
-    axes
-        Names of the axes, empty where the file doesn't say.
+    fill_value
+        The value of voxels that no file holds.
+    axes, units
+        Names of the axes, and the unit of each, empty where the file doesn't say.
     dimension_names
         What the arrays themselves call their axes (zarr v3, or xarray's ``_ARRAY_DIMENSIONS``), empty where they don't.
     scales

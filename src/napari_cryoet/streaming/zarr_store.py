@@ -198,7 +198,9 @@ def read_zarr_array(array: zarr.Array[Any], box: tuple[slice, ...], where: str, 
     Raises
     ------
     StreamError
-        If it can't be read or decoded.
+        If it can't be read; a DamagedError if it can't be decoded.
+    StoppedError
+        When ``stop`` is set.
     """
     if stop.is_set():
         raise StoppedError
