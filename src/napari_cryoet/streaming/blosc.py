@@ -76,10 +76,6 @@ class Header:
         """Position of the first byte that is neither header nor table."""
         return HEADER_BYTES if self.is_memcpyed else HEADER_BYTES + 4 * self.n_blocks
 
-    def content_size(self, block: int) -> int:
-        """How many bytes a block holds once it is decompressed."""
-        return self.span_size(block, block + 1)
-
     def span_size(self, first: int, stop: int) -> int:
         """How many bytes the blocks ``first`` to ``stop`` (exclusive) hold once they are decompressed."""
         return min(stop * self.blocksize, self.nbytes) - first * self.blocksize
