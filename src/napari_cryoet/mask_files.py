@@ -138,14 +138,7 @@ def write_mask(
     expect_volume(mask_zyx, "mask_zyx")
     expect_number(spacing_angstrom, "spacing_angstrom")
     path = local_path(path, "path")
-    if format is not None:
-        expect_choice(format, FORMATS, "format")
-    name = format or _format_of(path)
-    if path.suffix.lower() == (".zarr" if name == "mrc" else ".mrc"):
-        raise SaveError(f"{path.name} has the name of another format than {TITLES[name]}.", hint="Choose another name.")
-    refuse_existing(path, overwrite=overwrite)
-    if name == "mrc":
-        refuse_existing(path_beside(path), overwrite=overwrite)
+    name = _checked_format(path, format, overwrite=overwrite)
     if not 0 < spacing_angstrom < math.inf:
         raise SaveError(f"A voxel can't be {spacing_angstrom} Å wide.")
     voxels = _Voxels(mask_zyx, progress, stop)
@@ -265,6 +258,19 @@ class _Voxels:
         if self._progress is not None:
             self._progress(min(self._done_bytes, self._total_bytes), self._total_bytes)
         return block
+
+
+def _checked_format(path: Path, wanted: MaskFormat | None, *, overwrite: bool) -> MaskFormat:
+    """In which format to write, once it is sure that the place may have such a file."""
+    if wanted is not None:
+        expect_choice(wanted, FORMATS, "format")
+    name = wanted or _format_of(path)
+    if path.suffix.lower() == (".zarr" if name == "mrc" else ".mrc"):
+        raise SaveError(f"{path.name} has the name of another format than {TITLES[name]}.", hint="Choose another name.")
+    refuse_existing(path, overwrite=overwrite)
+    if name == "mrc":
+        refuse_existing(path_beside(path), overwrite=overwrite)
+    return name
 
 
 def _format_of(path: Path) -> MaskFormat:
