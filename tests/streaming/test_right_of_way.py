@@ -64,13 +64,15 @@ def test_what_is_not_to_be_decoded_does_not_wait(content, key, patient):
 
 def test_who_never_says_that_it_is_done_holds_nobody_up(monkeypatch):
     monkeypatch.setattr(right_of_way, "_LONGEST_S", 60.0)
-    way = RightOfWay()
+    way, waited_s = RightOfWay(), []
+    monkeypatch.setattr(way._free, "wait", waited_s.append)
     way.take()
-    way.let_pass()  # which would take a minute else
+    way.let_pass()
     monkeypatch.setattr(right_of_way, "_LONGEST_WAIT_S", 60.0)
     monkeypatch.setattr(right_of_way, "_LONGEST_S", 0.0)
     way.take()
     way.let_pass()
+    assert waited_s == [0.03, 0.0]
 
 
 def test_who_computes_lets_go_sooner_while_somebody_draws(monkeypatch):
