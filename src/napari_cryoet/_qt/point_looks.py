@@ -78,4 +78,5 @@ def _new(layer: Points, name: str, count: int) -> NDArray[Any]:
     value = getattr(layer, current)
     if name.endswith("color"):
         return np.tile(transform_color(value), (count, 1))
-    return np.full(count, value, dtype=object if name == "symbol" else np.float64)
+    # of a symbol, which is a text too, numpy would fill in the bare text
+    return np.array([value] * count, dtype=object) if name == "symbol" else np.full(count, value, dtype=np.float64)
