@@ -24,8 +24,8 @@ class LayerSpec(NamedTuple):
     Attributes
     ----------
     data
-        image and labels: a list of dask arrays (z, y, x), finest first, each exactly half of the one before, or one
-        dask array where there is only one level;
+        image and labels: a list of dask arrays (z, y, x), finest first, padded so that what is half as fine is exactly
+        half as large, or one dask array where there is only one level;
         points: float64 (n, 3), z, y, x in voxels of the file's own grid, so that ``data * scale`` is in ångström;
         vectors: float64 (n, 2, 3), start and direction, likewise;
         surface: vertices, float64 (n, 3), likewise; triangles, int64 (m, 3), and a value for each vertex.

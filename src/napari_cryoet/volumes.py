@@ -57,7 +57,8 @@ class Volume:
     Attributes
     ----------
     levels
-        Dask arrays in z, y, x, finest first, each exactly half of the one before, padded where sizes are odd.
+        Dask arrays in z, y, x, finest first. Where each has half as many voxels along an axis as the one before, as in
+        the portal, that is exact: odd sizes are padded.
     shape_zyx
         Of the finest level, without padding.
     spacing_angstrom

@@ -1,1 +1,1 @@
-"""File formats: bytes to arrays and back, one file a format; only here does x, y, z become z, y, x."""
+"""File formats: bytes to arrays and back, one file a format; here, and in `meshes`, x, y, z becomes z, y, x."""

@@ -1,6 +1,6 @@
 """The points of one portal file as a value: in the file's own order and x, y, z, made of picks and made into picks.
 
-This is the only place where x, y, z becomes z, y, x. How such a file is written is in `napari_cryoet.formats.ndjson`.
+What is x, y, z in the file becomes z, y, x here. How such a file is written is in `napari_cryoet.formats.ndjson`.
 """
 
 from __future__ import annotations
