@@ -5,8 +5,8 @@ Conventions, from copick's source (``models.py``: ``CopickPicksFile``, ``CopickP
 voxel spacing); ``transformation_`` is a 4 x 4 matrix "to transform coordinates from the object space to the tomogram
 space": active, on column vectors in x, y, z, as in the portal's files, and its last column is a shift that is added to
 the location (``util/formats.py``: ``dynamo_to_copick_transform``, which also has the same angles as we do).
-``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null; a score may also be NaN or
-Infinity, which copick writes and reads although JSON has no such numbers.
+``trust_orientation`` says whether it means anything. ``instance_id`` and ``score`` may be null; a score may also be NaN
+or Infinity, which copick writes and reads although JSON has no such numbers.
 
 A file lies at ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json`` of its project, and its name is what copick
 goes by.
