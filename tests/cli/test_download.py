@@ -132,7 +132,7 @@ def test_a_signal_stops_a_download_which_then_continues(
 
     def send_no_chunks(handler: PackHandler, path: Path | None) -> None:
         if ".zarr/0/0" in str(path):
-            is_over.wait(30)
+            is_over.wait(100)
         send_file(handler, path)
 
     monkeypatch.setattr(PackHandler, "_send_file", send_no_chunks)

@@ -86,7 +86,7 @@ def test_one_that_waits_for_another_can_stop(tmp_path, quick_writer, monkeypatch
 
     def slow(folder, *, size, progress, stop):
         started.set()
-        finish.wait(20)
+        finish.wait(60)
         raise StoppedError
 
     monkeypatch.setattr("napari_cryoet.packs.demo.write.write_demo_pack", slow)
@@ -97,7 +97,7 @@ def test_one_that_waits_for_another_can_stop(tmp_path, quick_writer, monkeypatch
 
     maker = threading.Thread(target=first)
     maker.start()
-    assert started.wait(20)
+    assert started.wait(60)
     stop = threading.Event()
     said = []
 
