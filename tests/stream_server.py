@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -27,6 +29,8 @@ class StreamServer:
         How long every answer waits.
     tells_versions
         Whether answers have an ETag.
+    tells_sums
+        Whether that is a sum of the content, as on S3, beside the time of change.
     before_answer
         Called with path and Range header before every answer.
     """
@@ -39,7 +43,7 @@ class StreamServer:
         self.gate = threading.Event()
         self.gate.set()
         self.latency_s = 0.0
-        self.tells_versions = True
+        self.tells_versions, self.tells_sums = True, False
         self.before_answer: Callable[[str, str | None], None] = lambda _path, _wanted: None
         self.most_at_once = 0
         self._at_once = 0
@@ -105,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Range", span)
             if owner.tells_versions and status < 300:
                 self.send_header("ETag", self._etag())
+            if owner.tells_sums and status < 300:
+                self.send_header("Last-Modified", formatdate(self._file().stat().st_mtime, usegmt=True))
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
@@ -133,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self.owner.folder / self.path.partition("?")[0].lstrip("/")
 
     def _etag(self) -> str:
+        if self.owner.tells_sums:
+            return f'"{hashlib.sha256(self._file().read_bytes()).hexdigest()}"'
         about = self._file().stat()
         return f'"{about.st_mtime_ns}-{about.st_ino}-{about.st_size}"'
 

@@ -12,7 +12,7 @@ import json
 import platform
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -181,7 +181,7 @@ class Http:
         except NetworkError as error:
             if error.status != faults.BEYOND_END_STATUS:
                 raise
-            return HttpPiece(piece.content, piece.version, end)
+            return replace(piece, total_bytes=end)
         raise faults.wrong_part(url).error
 
     def head(self, url: str, *, stop: threading.Event | None = None) -> HttpHead:

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import urllib3
@@ -69,12 +70,15 @@ class HttpPiece:
         Size of the whole file, where it is known.
     may_go_on
         Whether it is shorter than was asked for, and the server doesn't say whether the file ends there.
+    changed_at
+        When the file was changed, in seconds since 1970 by the server's clock; None where it doesn't say.
     """
 
     content: bytes
     version: str | None
     total_bytes: int | None
     may_go_on: bool = False
+    changed_at: float | None = None
 
 
 class Gatherer:
@@ -202,13 +206,13 @@ def read_piece(
     if part is not None:
         content = read_part(url, response, part, max_bytes, beat)
         may_go_on = response.status == 206 and total is None and len(content) < (part.length or 0)
-        return HttpPiece(content, found, total, may_go_on)
+        return HttpPiece(content, found, total, may_go_on, _changed_at(response))
     content = read_all(url, response, max_bytes, beat)
     if response.status == 206 and (first, total) != (0, len(content)):
         raise faults.wrong_part(url)
     if response.status == 200 and faults.is_web_page(content):
         raise faults.web_page(url, response.status)
-    return HttpPiece(content, found, len(content))
+    return HttpPiece(content, found, len(content), changed_at=_changed_at(response))
 
 
 def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Beat) -> bytes:
@@ -310,6 +314,14 @@ def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
     """What tells this version of a file from others."""
     etag, changed_at = response.headers.get("ETag"), response.headers.get("Last-Modified")
     return etag or (f"{changed_at} {total_bytes}" if changed_at else None)
+
+
+def _changed_at(response: BaseHTTPResponse) -> float | None:
+    """When a file was changed, by its server."""
+    try:
+        return parsedate_to_datetime(response.headers.get("Last-Modified", "")).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def is_encoded(response: BaseHTTPResponse) -> bool:

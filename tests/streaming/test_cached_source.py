@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 import threading
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +19,7 @@ from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, St
 from napari_cryoet.http import shared_http
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import shared_policy
-from napari_cryoet.streaming import cached_source, open_pyramid
+from napari_cryoet.streaming import cached_source, disk_cache, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.disk_cache import DiskCache
@@ -77,6 +80,15 @@ def open_anew(url, folder, cache=None):
     if shared is not None:
         shared.flush()
     return open_pyramid(url, fetcher=Fetcher(MemoryCache(256 * 2**20)), cache=cache or DiskCache(folder, 500 * MB))
+
+
+def flush_all():
+    for cache in list(disk_cache._caches):
+        assert cache.flush(30)
+
+
+def chunks_of(served):
+    return [path for path, _ in served.requests if re.search(r"\d\.\d\.\d$", path)]
 
 
 def read_plane(url, folder):
@@ -141,6 +153,57 @@ def test_an_image_that_was_replaced_is_read_anew(served, folder):
     write_pyramid(served.folder / "a.zarr", second, 10.0)
     for _ in range(2):
         assert np.array_equal(open_anew(f"{served.url}/a.zarr", folder).read(0), second)
+
+
+def write_of(folder, value, *, later_s=0.0):
+    """An array of a value in eight chunks, with the same metadata whatever the value; written so much later."""
+    array = zarr.create_array(folder, shape=(8, 8, 8), chunks=(4, 4, 4), dtype="f4", zarr_format=2, overwrite=True)
+    array[...] = value
+    for file in folder.iterdir():
+        os.utime(file, (time.time() + later_s,) * 2)
+
+
+FIRST_CHUNK = ((0, 4),) * 3
+
+
+@pytest.mark.usefixtures("far_away")
+def test_what_was_kept_a_short_while_ago_is_not_mixed_with_another_image(served, folder):
+    write_of(served.folder / "a.zarr", 1)
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK) == 1)
+    flush_all()
+    write_of(served.folder / "a.zarr", 2)
+    pyramid = open_anew(f"{served.url}/a.zarr", folder)
+    assert np.all(pyramid.read(0, FIRST_CHUNK) == 1)
+    with pytest.raises(StreamError, match="has changed on its server since it was kept"):
+        pyramid.read(0)
+    flush_all()
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0) == 2)
+
+
+@pytest.mark.usefixtures("far_away")
+def test_what_was_kept_a_short_while_ago_is_asked_about_once_something_new_comes(served, folder):
+    write_of(served.folder / "a.zarr", 1)
+    open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK)
+    flush_all()
+    pyramid = open_anew(f"{served.url}/a.zarr", folder)
+    served.requests.clear()
+    assert np.all(pyramid.read(0, FIRST_CHUNK) == 1)
+    assert served.requests == []
+    assert np.all(pyramid.read(0) == 1)
+    assert [path for path, _ in served.requests].count("/a.zarr/.zarray") == 1
+    assert len(served.requests) == 1 + 7
+
+
+def test_an_image_that_was_replaced_by_one_with_the_same_metadata_is_read_anew(served, folder):
+    """Where ETags are sums of the content, only the time of change tells."""
+    served.tells_sums = True
+    write_of(served.folder / "a.zarr", 1, later_s=-100)
+    for _ in range(2):
+        assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0) == 1)
+        flush_all()
+    assert len(chunks_of(served)) == 8  # kept meanwhile
+    write_of(served.folder / "a.zarr", 2, later_s=100)
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0) == 2)
 
 
 @pytest.mark.usefixtures("far_away")

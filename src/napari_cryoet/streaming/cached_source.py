@@ -1,9 +1,10 @@
 """A source whose answers are kept on disk, and read from there as long as the server has nothing newer.
 
 Before anything kept is used, its server is asked once whether the file nearest to the root (an image's metadata) is
-still the same; if it isn't, all that is kept of the tree is dropped. That question is left out where it was asked a
-short while ago. A server that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says so. Once it
-answers it is asked after all, and where it has something else by then, nothing of that goes with what was read before.
+still the same; if it isn't, all that is kept of the tree is dropped. Where it was asked a short while ago, that is put
+off until something comes from the server: what is new must not stand beside what was kept of another image. A server
+that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says so. Once it answers it is asked after
+all, and where it has something else by then, nothing of that goes with what was read before.
 
 Only files of which the server names a version (ETag, or date and size) are kept: parts of others could not be told
 from parts of their successors. That there is no such file is kept too. Of metadata it counts as long as the root is the
@@ -65,7 +66,7 @@ class CachedSource(SourceAround):
         self._lock = FreshLock()
         self._tree: Tree | None = None
         self._as_of: datetime | None = None
-        self._unconfirmed: tuple[str, Part] | None = None  # what the server was asked about without an answer
+        self._unconfirmed: tuple[str, Part] | None = None  # what the server wasn't asked about, or without an answer
         self._is_outdated = False
         self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
 
@@ -93,8 +94,10 @@ class CachedSource(SourceAround):
             piece = super().read(key, start=start, length=length, version=version, stop=stop)
         except ChangedError:
             self._cache.drop(tree)
+            if self._as_of is None and self._unconfirmed is not None and self._unconfirmed[0] == key:
+                self._unconfirmed = None  # who reads it knows now
             raise
-        self._ask_after_all(tree, stop)
+        self._ask_after_all(tree, key, piece, stop)
         if piece is None:
             self._cache.put(tree, key, 0, None, version="", total_bytes=None)
         else:
@@ -138,13 +141,19 @@ class CachedSource(SourceAround):
                 self._tree = tree
             return self._tree
 
-    def _ask_after_all(self, tree: Tree, stop: threading.Event | None) -> None:
-        """Now that the server answers, ask what it didn't answer before; StreamError where it has something else."""
-        if self._as_of is None:
+    @property
+    def _is_confirmed(self) -> bool:
+        """Whether there is nothing more to ask about what is kept; said without waiting for who asks just now."""
+        return self._unconfirmed is None
+
+    def _ask_after_all(self, tree: Tree, key: str, piece: Piece | None, stop: threading.Event | None) -> None:
+        """Now that the server answers, ask what it wasn't, or didn't answer; StreamError where it is another image."""
+        if self._is_confirmed:
             return
         with self._held(stop):
             if self._unconfirmed is not None and not self._is_outdated:
-                if self._is_still(*self._unconfirmed, stop):
+                top, kept = self._unconfirmed
+                if (key == top and _is_of_version(piece, kept)) or self._is_still(top, kept, stop):
                     self._cache.confirm(tree)
                     self._unconfirmed = self._as_of = None
                 else:
@@ -176,6 +185,7 @@ class CachedSource(SourceAround):
             self._cache.drop(tree)
             return
         if self._is_recent(tree.checked_at):
+            self._unconfirmed = top
             return
         try:
             is_still = self._is_still(*top, stop)
@@ -192,7 +202,7 @@ class CachedSource(SourceAround):
     def _is_still(self, key: str, kept: Part, stop: threading.Event | None) -> bool:
         """Whether the server has a file as it is kept."""
         piece = self._ask(key, stop)
-        return piece is not None and piece.version == kept.version and _is_same(piece.content, kept.content or b"")
+        return piece is not None and _is_of_version(piece, kept) and _is_same(piece.content, kept.content or b"")
 
     def _ask(self, key: str, stop: threading.Event | None) -> Piece | None:
         """The first bytes of a file; an image that is kept must not wait long for a server."""
@@ -207,6 +217,16 @@ class CachedSource(SourceAround):
             raise StreamError(f"{shown_address(self.url)} doesn't answer.", hint="Try again later.") from error
         finally:
             give_up.set()
+
+
+def _is_of_version(piece: Piece | None, kept: Part) -> bool:
+    """Whether a file is the one that was kept.
+
+    An ETag may be a sum of the content. Then only the time tells that metadata were written anew, with other voxels.
+    """
+    if piece is None or piece.version != kept.version:
+        return False
+    return piece.changed_at is None or piece.changed_at <= kept.stored_at
 
 
 def _is_same(one: bytes, other: bytes) -> bool:

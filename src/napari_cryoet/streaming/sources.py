@@ -47,11 +47,14 @@ class Piece:
         changed and its size, and for local files also the inode; None where the server says nothing of the kind.
     total_bytes
         Size of the whole file, where it is known.
+    changed_at
+        When it was changed last, in seconds since 1970, where its server says so.
     """
 
     content: bytes
     version: str | None
     total_bytes: int | None
+    changed_at: float | None = None
 
 
 class ByteSource(Protocol):
@@ -207,7 +210,7 @@ class HttpSource:
         except NetworkError as error:
             return _answer_of(error, version)
         self._bytes_read.add(len(piece.content))
-        return Piece(piece.content, piece.version, piece.total_bytes)
+        return Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at)
 
     def forget(self, key: str) -> None:
         """Nothing: nothing is kept; see `ByteSource`."""
