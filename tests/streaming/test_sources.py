@@ -12,7 +12,7 @@ from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, St
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
-from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.streaming.sources import HttpSource, open_source
 from stream_server import StreamServer
 
 CONTENT = bytes(range(256)) * 10
@@ -93,6 +93,14 @@ def test_without_etag_and_time_there_is_no_version():
     with FaultServer() as server:
         piece = open_source(server.behave(ranged(CONTENT))).read("", length=7)
         assert (piece.version, piece.total_bytes) == (None, len(CONTENT))
+
+
+def test_a_file_that_changed_is_named():
+    with FaultServer() as server:
+        source = HttpSource(server.behave(ranged(b"0123456789", ETag='"2"')).replace("/file", "/a.zarr?secret"))
+        with pytest.raises(ChangedError, match=r"/a\.zarr/0/1 changed while it was read") as caught:
+            source.read("0/1", start=1, length=2, version='"1"')
+    assert "secret" not in str(caught.value)
 
 
 def test_what_lies_beyond_the_end_of_a_shorter_version_is_no_empty_answer():

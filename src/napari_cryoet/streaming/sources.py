@@ -20,6 +20,7 @@ from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, St
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.logins import without_login
 from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache
 
 _MISSING_STATUSES = {404, 410}
-_CHANGED_STATUS = 412
 _SUFFIX_REFUSED = {200, 206, 400, 416, 501}  # by servers that can't count from the end
-_BEYOND_END_STATUS = 416
+_BEYOND_END_STATUS, _CHANGED_STATUS = 416, 412
 _CHANGED_HINT = "Try again once it doesn't change any more."
 _GONE_HINT = "Check the disk or the network drive that it is on."
 
@@ -286,7 +286,7 @@ def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
     if error.status == _BEYOND_END_STATUS and version is None:
         return Piece(b"", None, None)
     if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
-        raise ChangedError("A file changed while it was read.", hint=_CHANGED_HINT) from error
+        raise ChangedError(f"{shown_address(error.url)} changed while it was read.", hint=_CHANGED_HINT) from error
     raise StreamError(error.message, hint=error.hint) from error
 
 
