@@ -95,7 +95,8 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
 
 def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, given: dict[str, Any]) -> LayerSpec:
     """One layer: what is given comes before what the file says, and that before defaults."""
-    data = pyramid.levels if len(pyramid.levels) > 1 else pyramid.levels[0]
+    levels = pyramid.levels
+    data = levels if len(levels) > 1 else levels[0]
     if _is_labels(pyramid):
         return LayerSpec(data, defaults | given, "labels")
     said: dict[str, Any] = {"visible": channel.is_visible, "rgb": False}

@@ -157,6 +157,19 @@ def test_what_is_written_into_a_part_is_computed(written):
     assert np.array_equal(level[:4, :5, :6].compute(), expected["plain"][:4, :5, :6])
 
 
+def test_what_is_written_into_a_level_is_in_no_other_that_somebody_gets(written):
+    folder, expected = written
+    pyramid = open_pyramid(folder / "plain")
+    pyramid.levels[0][3] = 1
+    assert np.array_equal(pyramid.levels[0][3].compute(), expected["plain"][3])
+    painted = pyramid.levels[0]
+    painted[3] = 1
+    assert pyramid_of(painted) is None
+    assert pyramid_of(pyramid.levels[0]) is pyramid
+    assert (painted[3].compute() == 1).all()
+    assert np.array_equal(pyramid.levels[0][3].compute(), expected["plain"][3])
+
+
 def test_what_cannot_be_read_is_an_error_also_in_one_go(tmp_path):
     array = zarr.create_array(str(tmp_path / "a"), shape=(64, 160, 160), chunks=(64, 160, 160), dtype="f4")
     array[...] = 1

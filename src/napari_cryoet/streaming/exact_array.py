@@ -15,9 +15,11 @@ import dask.array as da
 import numpy as np
 from dask.callbacks import Callback
 
+from napari_cryoet.streaming.exact import ExactLevel
+
 if TYPE_CHECKING:
-    from napari_cryoet.streaming.exact import ExactLevel
     from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.pyramid import Pyramid
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,9 @@ class Part:
         return Part(tuple(box), tuple(is_kept))
 
 
-def exact_array(exact: ExactLevel, name: str) -> ExactArray:
-    """A level as a dask array of a name."""
+def exact_array(pyramid: Pyramid, level: int, blocks_of_a_task: int, name: str) -> ExactArray:
+    """A level as a dask array of a name; see `ExactLevel`."""
+    exact = ExactLevel(pyramid, level, blocks_of_a_task)
     meta = np.empty((0,) * exact.ndim, exact.dtype)
     array = da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta)  # type: ignore[no-untyped-call]
     return ExactArray.of(array, exact, Part(tuple((0, size) for size in exact.shape), (True,) * exact.ndim))
@@ -94,6 +97,10 @@ class ExactArray(da.Array):
         array = super().__getitem__(index)  # type: ignore[no-untyped-call]
         part = self._part.cut(index) if self._is_original and array is not self else None
         return array if part is None else ExactArray.of(array, self._exact, part)
+
+    def copy(self) -> da.Array:
+        """Another one: what is written into one of them isn't in the other."""
+        return ExactArray.of(self, self._exact, self._part) if self._is_original else super().copy()  # type: ignore[no-untyped-call]
 
     def compute(self, **options: Any) -> Any:
         """The values, read in one go unless a scheduler of dask's is asked for by name or watched."""

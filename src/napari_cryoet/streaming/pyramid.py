@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
     from napari_cryoet.streaming.display import Display
+    from napari_cryoet.streaming.exact_array import ExactArray
     from napari_cryoet.streaming.fetcher import Block, Fetcher
     from napari_cryoet.streaming.geometry import Grid
     from napari_cryoet.streaming.opening import Found
@@ -156,22 +157,24 @@ class Pyramid:
         """Where the server doesn't answer, and what is kept on this computer is shown: when it last confirmed that."""
         return self._source.as_of if isinstance(self._source, CachedSource) else None
 
-    @cached_property
+    @property
     def levels(self) -> list[da.Array]:
-        """The levels as dask arrays that compute exact values.
+        """The levels as dask arrays that compute exact values; others each time, since somebody may write into them.
 
         Each dask chunk is what is read as one. Where a level is not exactly as many times smaller as its factor
         says (odd sizes), it is padded with the fill value at the far end, by at most seven voxels at the finest level,
         so that the ratios of the shapes are exact: napari takes these for the factors. Crop with `shapes`.
         """
-        from napari_cryoet.streaming.exact import ExactLevel
+        return [array.copy() for array in self._levels]
+
+    @cached_property
+    def _levels(self) -> list[ExactArray]:
         from napari_cryoet.streaming.exact_array import exact_array
 
-        arrays: list[da.Array] = []
-        for level in range(len(self.shapes)):
+        arrays = []
+        for level, reader in enumerate(self._readers):
             name = f"napari-cryoet-pyramid-{process_name()}-{self._owner}-{level}"
-            exact = ExactLevel(self, level, 1 if self.line else longest_run(self._readers[level]))
-            arrays.append(exact_array(exact, name))
+            arrays.append(exact_array(self, level, 1 if self.line else longest_run(reader), name))
             _by_array_name[name] = self
         return arrays
 
