@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari_builtins.io import napari_write_image, napari_write_labels
 
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.progressive import make_layer
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming.making import open_pyramid
@@ -26,6 +28,16 @@ def make(tmp_path, qtbot):
         return make_layer(LayerSpec(pyramid.levels, options, kind))[0]
 
     return make
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_file_of_one_array_that_cant_hold_several_resolutions_is_refused_in_words(make, kind, tmp_path):
+    layer = make(kind)
+    write = {"image": napari_write_image, "labels": napari_write_labels}[kind]
+    with pytest.raises(SaveError, match="several resolutions") as caught:
+        write(str(tmp_path / "a.tif"), *layer.as_layer_data_tuple()[:2])
+    assert "New layer from selected multiscale level" in str(caught.value)
+    assert np.asarray(layer.data).shape == (3, 4, 6)  # as napari has it
 
 
 @pytest.mark.parametrize("kind", ["image", "labels"])

@@ -21,6 +21,8 @@ import numpy as np
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
+from napari_cryoet.exceptions import SaveError
+
 if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
@@ -178,6 +180,12 @@ class TrueRays:
         return moved
 
 
+_CHOOSE_ONE: Final = (
+    "Choose one as “resolution” in napari's layer controls, and “New layer from selected multiscale level” in the menu "
+    "that a right click on the layer opens; that layer can be saved."
+)
+
+
 class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
     def __init__(self, levels: Any, shape: tuple[int, ...]) -> None:
         super().__init__(levels)
@@ -187,6 +195,12 @@ class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
     def shape(self) -> tuple[int, ...]:
         """Of the finest level, by what is said of it."""
         return self._shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """What napari gives, the coarsest level; with a type, as its own writers ask, it fails without a reason."""
+        if dtype is not None:
+            raise SaveError("This layer is an image in several resolutions, not one array.", hint=_CHOOSE_ONE)
+        return super().__array__()  # type: ignore[no-any-return]
 
 
 def say_shape(layer: Layer, shape: tuple[int, ...]) -> None:
