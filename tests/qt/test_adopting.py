@@ -70,6 +70,14 @@ def add(viewer, *specs):
     return [viewer.add_layer(Layer.create(*spec)) for spec in specs]
 
 
+def test_new_labels_over_a_volume_are_as_large_as_what_was_stored(viewer, tomogram):
+    (image,) = add(viewer, tomogram)
+    viewer.layers.selection.active = image
+    viewer._new_labels()  # what napari's button does
+
+    assert viewer.layers[1].data.shape == SHAPE_ZYX
+
+
 class TestSteps:
     @pytest.mark.parametrize("is_tomogram_first", [True, False])
     def test_are_the_tomograms_whatever_lies_on_it(self, viewer, tomogram, oriented, mask, is_tomogram_first):

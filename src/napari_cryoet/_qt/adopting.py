@@ -23,6 +23,7 @@ from qtpy.QtCore import QTimer
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
+from napari_cryoet._qt.napari_internals import say_shape
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
 from napari_cryoet._qt.progressive import attach, follow
 from napari_cryoet._qt.steps import StepsWithTomograms
@@ -64,12 +65,14 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         _tell_later(is_of_picks=True)
     was_seen = layer.extent
     own_type = _OWN_TYPES.get(type(layer))
+    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
         layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
         del layer.extent  # of before; whoever keeps more than that is told below, if it is another
+        if pyramid is not None:
+            say_shape(layer, pyramid.shapes[0])
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
-    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if not follow(layer, viewer) and pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
