@@ -304,6 +304,20 @@ def test_of_two_that_marked_one_particle_the_other_keeps_its_verdict_when_one_we
     assert is_found.tolist() == [False, True, True]
 
 
+def test_what_was_decided_about_a_pick_that_was_deleted_is_about_no_other_at_its_place(picks, store, subject):
+    doubled = picks.changed(points_zyx=[[1.0, 2, 3], [4, 5, 6], [4, 5, 6], [7, 8, 9]])
+    review = Review(doubled, subject, store)
+    review.judge([2], Verdict.REJECTED)
+    review.set_picks(doubled.take([0, 1, 3]))
+    assert review.save()
+
+    again = Review(doubled.take([0, 1, 3]), subject, store, opened=doubled)
+    assert again.counts.judged == 0
+    again.set_picks(doubled)  # the deletion is undone
+    assert again.verdict(2) is Verdict.REJECTED
+    assert Review(doubled, subject, store).verdict(2) is Verdict.REJECTED
+
+
 def test_a_pick_that_was_moved_takes_three_more_numbers_and_a_version_of_its_own(store, subject, picks):
     moved = np.array(POINTS)
     moved[1] += 3

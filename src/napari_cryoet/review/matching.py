@@ -79,7 +79,8 @@ def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisi
     Ids of points that were never in a file are only their row numbers, which deleting one shifts. So an id counts only
     if its pick is still within half a voxel of where it was, and whatever finds no pick by its id may find one that
     is at the very same place. Of a pick that was moved, where it was when it was opened counts, too. Who stands just
-    where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone.
+    where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone. What is
+    known to be about one that was deleted since the picks were opened is about no other one.
     """
     found = _picks_of(rows, picks, opened)
     is_found = found >= 0
@@ -120,11 +121,24 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp
     ]
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
+    is_gone = _are_gone(rows, picks, opened, reach * _SAME_PLACE)
     for ours, theirs in pairs:
-        _match_by_place(theirs, ours, found, reach * _SAME_PLACE)
+        _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, reach * _SAME_PLACE)
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, np.where(np.isin(by_id, found), -1, by_id), reach)
     return found
+
+
+def _are_gone(rows: Rows, picks: Picks, opened: Picks | None, reach: float) -> NDArray[np.bool_]:
+    """Which rows are about picks that were there when they were opened, and aren't any more."""
+    if opened is None or opened is picks or not len(opened):
+        return np.zeros(len(rows), dtype=bool)
+    assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
+    at, was_there = _find(opened.ids, rows.ids)
+    with np.errstate(over="ignore", invalid="ignore"):
+        places = opened.points_zyx[at] * _width_when_opened(picks, opened)
+        is_it = [np.linalg.norm(places - theirs, axis=1) <= reach for theirs in rows.places_zyx]  # NaN is near nothing
+    return np.asarray(was_there & np.any(is_it, axis=0) & ~np.isin(rows.ids, picks.ids))
 
 
 def match_parts(parts: Iterable[Rows], picks: Picks, opened: Picks | None = None) -> tuple[Decisions, tuple[Rows, ...]]:
