@@ -97,6 +97,7 @@ def test_lines_of_an_unknown_kind_are_left_out_and_named():
         (line("instancePoint", instance_id="1"), "no whole number"),
         (line("instancePoint", instance_id=2**63), "no whole number"),
         (line("instancePoint", instance_id=-(2**63) - 1), "no whole number"),
+        (line("instancePoint", instance_id=10**400), "no whole number"),
         (line(note="x" * 2_000_000), "2,000,0"),
     ],
 )

@@ -301,8 +301,8 @@ def _nine(matrix: Any) -> list[Any]:
 
 def _whole_number(value: Any) -> int:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value != int(value) or not _fits(value):
-        raise _UnusableError("its instance_id is no whole number")
+    if not is_number or not _fits(value) or value != int(value):
+        raise _UnusableError("its instance_id is no whole number of 64 bits")
     return int(value)
 
 
