@@ -705,3 +705,15 @@ def test_lines_of_as_many_long_texts_as_ndjson_may_have_are_read_again(tmp_path,
     assert {name: column.tolist() for name, column in read_picks(made).features.items()} == {
         name: column.tolist() for name, column in long.items()
     }
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("name", ["relion5", "relion4", "relion3"])
+def test_what_a_star_file_says_of_itself_counts_however_an_editor_saved_it(picks, tmp_path, name, mark, ending):
+    path = written(picks, tmp_path, name)
+    path.write_bytes(mark + path.read_bytes().replace(b"\n", ending))
+    again = read_picks(path)
+
+    assert again.features["by"].tolist() == picks.features["by"].tolist()
+    assert (again.alignment_id, again.shape_zyx, again.about["authors"]) == (17, (100, 928, 960), ABOUT["authors"])

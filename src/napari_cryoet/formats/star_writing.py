@@ -51,7 +51,7 @@ _SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+-]+")
 
 def read_notes(path: Path) -> dict[str, Any]:
     """What an export of ours says in its comment; empty where there is none."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         for _ in range(_NOTES_LINES):
             line = file.readline(MAX_FILE_BYTES)
             if line.startswith(_NOTES):
