@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_cryoet import compare, open_annotation, open_portal
+from napari_cryoet import compare, open_annotation, open_portal, report_text
 from napari_cryoet.packs.demo.picks import _HABITS
 from napari_cryoet.packs.demo.truth import scene_of_run
 
@@ -27,6 +27,14 @@ def test_template_matching_scores_what_the_portal_says(annotation):
     assert portal["ground_truth_used"] == "100/cytosolic_ribosome-1.0.json"
     assert found.distance.mean < 3 * _HABITS["template_matching"].jitter
     assert found.rotation_error.largest < 4 * _HABITS["template_matching"].turn
+
+
+def test_what_the_portal_says_of_all_picks_stands_beside_no_number_of_some_of_them(annotation):
+    some = annotation(TEMPLATES).take([0, 1, 2], "kept 3 of 81 in review")
+    text = report_text(compare(some, annotation(TRUTH), radius_angstrom=50))
+
+    assert "portal, A" not in text
+    assert "The portal says of A, before it was changed: precision 90.1 %, recall 85.9 %" in text
 
 
 def test_the_sloppy_annotation_is_off_by_the_shift_that_it_was_made_with(annotation):
