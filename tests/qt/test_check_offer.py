@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from napari.layers._source import layer_source
-from qtpy.QtWidgets import QApplication
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication, QWidget
 
 from fitness_scene import SPACING_ANGSTROM, make_scene
 from napari_cryoet import add_layers, load_annotation, load_tomogram
@@ -59,6 +60,23 @@ def test_a_file_of_ones_own_over_a_tomogram_is_offered_a_check(viewer, notice, t
 
     assert notice.text == "“mine” is a file of your own. Do its picks make sense in “TS”?"
     assert notice.action.text() == "Check picks"
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_an_offer_that_nobody_sees_is_told_by_napari(viewer, qtbot, tomogram, folder, notice, is_seen):
+    dock = QWidget()
+    qtbot.addWidget(dock)
+    notice.setParent(dock)
+    if is_seen:
+        dock.show()  # else as behind another tab
+        qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty())
+    open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+
+    told = [record.message for record in notification_manager.records]
+    words = "“mine” is a file of your own. Do its picks make sense in “TS”? Check picks, under Plugins, tells."
+    assert told == ([] if is_seen else [words])
+    notice.setParent(None)
 
 
 def test_the_button_opens_the_dock_on_these_layers_and_checks(make_napari_viewer, folder, qtbot):

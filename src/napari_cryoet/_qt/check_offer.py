@@ -7,6 +7,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.check_dock import CheckDock
@@ -72,6 +73,9 @@ class CheckOffer(QObject):
         words = f"“{plain(points.name)}” is a file of your own. Do its picks make sense in “{plain(image.name)}”?"
         self._offered = f"{self._notice.text} {words}" if is_told else words
         self._notice.show_news(self._offered, DOCK_NAME, partial(self._open_dock, points, image))
+        dock = self._notice.parentWidget()
+        if dock is None or dock.visibleRegion().isEmpty():  # as behind another tab
+            show_info(f"{words} {DOCK_NAME}, under Plugins, tells.")
 
     def _tomogram(self) -> Image | None:
         """The topmost volume of ours."""
