@@ -13,6 +13,7 @@ from napari_cryoet.wording import (
     dimensions_text,
     freshness_text,
     joined,
+    named_in_room,
     names_text,
     objects_text,
     plain,
@@ -89,6 +90,18 @@ def test_objects_beyond_the_limit_are_counted():
     objects = [ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "membrane", "actin", "NPC")]
     assert objects_text(objects) == "ribosome · FAS · membrane  +2"
     assert objects_text(objects[:2]) == "ribosome · FAS"
+
+
+def test_where_there_is_less_room_fewer_objects_are_named_and_the_rest_is_still_counted():
+    objects = [ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "membrane", "actin")]
+
+    def in_room(letters: int) -> str:
+        return named_in_room(lambda limit: objects_text(objects, limit), lambda text: len(text) <= letters)
+
+    assert in_room(30) == "ribosome · FAS · membrane  +1"
+    assert in_room(28) == "ribosome · FAS  +2"
+    assert in_room(16) == "ribosome  +3"
+    assert in_room(3) == "ribosome  +3"
 
 
 def test_what_is_not_known_leaves_no_trace():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from napari_cryoet.policy import MEGABYTE, Policy
@@ -136,6 +136,19 @@ def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts:
         plain(found.object_name) + (f" {found.count:,}" if with_counts else "") for found in objects[:limit]
     )
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
+
+
+def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool], most: int = 3) -> str:
+    """A text that names as many things as there is room for, and says how many more there are; one at least.
+
+    Parameters
+    ----------
+    text_of
+        Makes the text, given how many to name at most.
+    fits
+        Whether there is room for a text.
+    """
+    return next((text for limit in range(most, 1, -1) if fits(text := text_of(limit))), text_of(1))
 
 
 def kinds_text(kinds: Sequence[DepositionKind]) -> str:

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtGui import QFontMetrics, QPainter, QPixmap, QStandardItemModel
+from qtpy.QtWidgets import QApplication
 
+from napari_cryoet._qt import run_delegate
 from napari_cryoet._qt.roles import Role
-from napari_cryoet._qt.run_model import Remainder, RunModel
+from napari_cryoet._qt.run_model import Remainder, RunModel, annotations_of
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.exceptions import NetworkError
-from qt.fake_portal import FakePortal
+from qt.fake_portal import FakePortal, run_row
 
 ROOT = QModelIndex()
 
@@ -126,3 +129,19 @@ def test_a_run_whose_name_shows_nothing_is_called_by_its_id(model):
     run = model.run_at(model.index(0))
     assert model.data(model.index(0)) == f"RN-{run.id}"
     assert model.data(model.index(0), Qt.ItemDataRole.AccessibleTextRole).startswith(f"RN-{run.id}, ")
+
+
+@pytest.mark.parametrize("said", [3, 2, 1])
+def test_a_narrow_row_names_fewer_objects_and_says_how_many_more(qtbot, theme, monkeypatch, said):
+    drawn = []
+    monkeypatch.setattr(run_delegate, "draw_line", lambda _painter, _rect, text, **_how: drawn.append(text))
+    row = run_row(1, "TS_026")
+    canvas = QPixmap(QFontMetrics(QApplication.font()).horizontalAdvance(annotations_of(row, said)) + 1, 60)
+    model = QStandardItemModel(1, 1)
+    index = model.index(0, 0)
+    model.setData(index, row, Role.RECORD)
+    painter = QPainter(canvas)
+    run_delegate.RunDelegate(theme).paint_text(painter, canvas.rect(), index, theme.colors, theme.colors.dim)
+    painter.end()
+
+    assert drawn[-1] == annotations_of(row, said)

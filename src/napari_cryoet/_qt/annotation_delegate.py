@@ -9,7 +9,16 @@ from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 from napari_cryoet._qt import icons
 from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column, badges_of, details_of, title_of
 from napari_cryoet._qt.appearance import Appearance
-from napari_cryoet._qt.painting import Look, chip_width, draw_chip, draw_line, draw_tick, fill_row, lines_height
+from napari_cryoet._qt.painting import (
+    Look,
+    chip_width,
+    draw_chip,
+    draw_line,
+    draw_tick,
+    fill_row,
+    fits_in,
+    lines_height,
+)
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.outline import AnnotationRow, ObjectGroup
@@ -92,9 +101,12 @@ def _paint_group(
     width = min(painter.fontMetrics().horizontalAdvance(title), rect.width())
     draw_line(painter, rect, title, elide=Qt.TextElideMode.ElideMiddle)
     painter.setFont(font)
-    if isinstance(group, ObjectGroup) and rect.width() - width > 40:
+    room = rect.adjusted(width + 8, 0, 0, 0)
+    if isinstance(group, ObjectGroup) and fits_in(painter, room.width())(
+        group.object_id
+    ):  # a part of an id says nothing
         painter.setPen(dim)
-        draw_line(painter, rect.adjusted(width + 8, 0, 0, 0), group.object_id)
+        draw_line(painter, room, group.object_id)
 
 
 def _paint_row(painter: QPainter, rect: QRect, row: AnnotationRow, colors: Colors, *, is_selected: bool) -> None:

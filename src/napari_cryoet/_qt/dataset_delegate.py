@@ -6,11 +6,12 @@ from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect
 from qtpy.QtGui import QColor, QPainter
 
 from napari_cryoet._qt.dataset_model import facts_of
+from napari_cryoet._qt.painting import fits_in
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import CatalogueRow
-from napari_cryoet.wording import objects_text
+from napari_cryoet.wording import named_in_room, objects_text
 
 
 class DatasetDelegate(RowDelegate):
@@ -26,6 +27,6 @@ class DatasetDelegate(RowDelegate):
     ) -> None:
         """Title, facts, objects."""
         dataset: CatalogueRow = index.data(Role.RECORD)
-        objects = objects_text(dataset.objects) or "no annotations"
+        objects = named_in_room(lambda limit: objects_text(dataset.objects, limit), fits_in(painter, rect.width()))
         painter.setPen(colors.text)
-        paint_titled(painter, rect, dataset.title, (facts_of(dataset), objects), dim=dim)
+        paint_titled(painter, rect, dataset.title, (facts_of(dataset), objects or "no annotations"), dim=dim)

@@ -6,10 +6,12 @@ from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect
 from qtpy.QtGui import QColor, QPainter
 
 from napari_cryoet._qt.deposition_model import contents_of, facts_of
+from napari_cryoet._qt.painting import fits_in
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import DepositionRow
+from napari_cryoet.wording import named_in_room
 
 
 class DepositionDelegate(RowDelegate):
@@ -25,5 +27,7 @@ class DepositionDelegate(RowDelegate):
     ) -> None:
         """Title, facts, contents."""
         deposition: DepositionRow = index.data(Role.RECORD)
+        fits = fits_in(painter, rect.width())
+        contents = named_in_room(lambda limit: contents_of(deposition, limit), fits)
         painter.setPen(colors.text)
-        paint_titled(painter, rect, deposition.title, (facts_of(deposition), contents_of(deposition)), dim=dim)
+        paint_titled(painter, rect, deposition.title, (facts_of(deposition), contents), dim=dim)

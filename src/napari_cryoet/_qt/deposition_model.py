@@ -49,9 +49,9 @@ def facts_of(row: DepositionRow) -> str:
     )
 
 
-def contents_of(row: DepositionRow) -> str:
-    """The third line of a deposition: how much it holds, and of what."""
+def contents_of(row: DepositionRow, limit: int = 3) -> str:
+    """The third line of a deposition: how much it holds, and of what, of which so many objects are named."""
     return joined(
         count_text(row.annotation_count, "annotation") if row.annotation_count else "no annotations",
-        objects_text(row.objects),
+        objects_text(row.objects, limit),
     )

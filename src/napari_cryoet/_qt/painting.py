@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from qtpy.QtCore import QPointF, QRect, QRectF, Qt
@@ -36,6 +37,11 @@ def draw_line(
     """One line of text in the painter's font and colour."""
     shortened = painter.fontMetrics().elidedText(text, elide, rect.width())
     painter.drawText(rect, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened)
+
+
+def fits_in(painter: QPainter, width_px: int) -> Callable[[str], bool]:
+    """What tells whether a line of text has room in a width, in the painter's font."""
+    return lambda text: painter.fontMetrics().horizontalAdvance(text) <= width_px
 
 
 def draw_two_lines(

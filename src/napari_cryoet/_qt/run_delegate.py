@@ -6,13 +6,13 @@ from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QStyleOptionViewItem
 
-from napari_cryoet._qt.painting import draw_line, fill_row
+from napari_cryoet._qt.painting import draw_line, fill_row, fits_in
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate
 from napari_cryoet._qt.run_model import Remainder, annotations_of, facts_of
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import RunRow
-from napari_cryoet.wording import count_text, plain, run_title
+from napari_cryoet.wording import count_text, named_in_room, plain, run_title
 
 
 class RunDelegate(RowDelegate):
@@ -68,4 +68,5 @@ class RunDelegate(RowDelegate):
         line = QRect(rect.left(), rect.top() + spacing, rect.width(), spacing)
         draw_line(painter, line, facts_of(run))
         line.translate(0, spacing)
-        draw_line(painter, line, annotations_of(run))
+        fits = fits_in(painter, line.width())
+        draw_line(painter, line, named_in_room(lambda limit: annotations_of(run, limit), fits))

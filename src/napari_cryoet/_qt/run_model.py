@@ -175,11 +175,11 @@ def facts_of(run: RunRow) -> str:
     )
 
 
-def annotations_of(run: RunRow) -> str:
-    """The third line of a run: what is annotated."""
+def annotations_of(run: RunRow, limit: int = 3) -> str:
+    """The third line of a run: what is annotated, of which so many objects are named."""
     if not run.annotation_count:
         return "no annotations"
-    return objects_text(run.objects, with_counts=True) or count_text(run.annotation_count, "annotation")
+    return objects_text(run.objects, limit, with_counts=True) or count_text(run.annotation_count, "annotation")
 
 
 def _text_of(run: RunRow, role: int) -> str | None:
