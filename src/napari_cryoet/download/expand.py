@@ -41,9 +41,7 @@ def _expand(item: PlannedItem, bodies: Bodies, stop: threading.Event | None) -> 
         survey.run()
     except WithheldError:
         raise
-    except NetworkError as error:
-        return replace(item, problem=f"{item.path} can't be read: {error.message}")
-    except FormatError as error:
+    except (NetworkError, FormatError) as error:
         return replace(item, problem=f"{item.path} can't be read: {error.message}")
     if not survey.documents:
         return replace(item, problem=f"{item.path} is missing on the server.", is_missing=True)
