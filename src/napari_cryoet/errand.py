@@ -19,6 +19,7 @@ T = TypeVar("T")
 THREAD_NAME = "napari-cryoet-errand"
 POLL_S = 0.05  # how long a stop can go unnoticed
 IDLE_S = 1.0  # how long a thread waits for another errand before it ends
+NO_THREADS_HINT = "Close other programs, then try again."
 
 
 class ErrandOverdueError(Exception):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3.exceptions as u3
 
-from napari_cryoet.errand import NoThreadError
+from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.logins import without_login
 
@@ -180,7 +180,7 @@ _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ..
     (
         (NoThreadError,),
         "No thread can be started to ask {host} with.",
-        "Close other programs, then try again.",
+        NO_THREADS_HINT,
         ONCE,
     ),
     (

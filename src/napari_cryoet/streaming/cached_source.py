@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_cryoet.errand import POLL_S, Errand, ErrandOverdueError, NoThreadError
+from napari_cryoet.errand import NO_THREADS_HINT, POLL_S, Errand, ErrandOverdueError, NoThreadError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.logins import without_password
@@ -210,7 +210,7 @@ class CachedSource(SourceAround):
         try:
             errand = Errand(lambda _: self._source.read(key, length=_COMPARED_BYTES, stop=give_up))
         except NoThreadError as error:
-            raise StreamError("No thread can be started to ask the server with.") from error
+            raise StreamError("No thread can be started to ask the server with.", hint=NO_THREADS_HINT) from error
         try:
             return errand.wait(stop, _PATIENCE_S)
         except ErrandOverdueError as error:

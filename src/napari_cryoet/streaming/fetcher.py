@@ -16,6 +16,7 @@ from functools import cache, partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from napari_cryoet.errand import NO_THREADS_HINT
 from napari_cryoet.exceptions import CryoETError, StreamError
 from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
@@ -36,7 +37,6 @@ THREADS = 16
 _IDLE_S = 1.0
 _BOARDED_AT_ONCE = 256
 _ALL = 1024
-_NO_THREADS_HINT = "Close other programs, then try again."
 _UNEXPECTED = "Reading failed in an unexpected way."
 
 
@@ -133,7 +133,7 @@ class Fetcher:
             if own is not None:
                 self._fly_here(own)
             elif not self._threads and any(flight.began_at is None for flight in boarded):
-                raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT)
+                raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT)
             for future in flights:
                 future.add_done_callback(landed.put)
             yield blocks

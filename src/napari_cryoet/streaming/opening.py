@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_cryoet.errand import NoThreadError, started
+from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.ome_zarr import Multiscale, parse_multiscale
 from napari_cryoet.streaming.addresses import shown_address
@@ -33,7 +33,6 @@ _MAX_METADATA_BYTES = 16 * 2**20
 _GUESSED_LEVELS = ("0", "1", "2")
 _FIRST_OF_MANY = "0"  # what bioformats2raw calls the images of a collection: 0, 1, ...
 _ROOT_DOCUMENTS = (".zattrs", ".zarray", "zarr.json")
-_NO_THREADS_HINT = "Close other programs, then try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ class _Look:
         try:
             reads = [started(partial(self._read_one, key, length)) for key, length in wanted.items()]
         except NoThreadError as error:
-            raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT) from error
+            raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT) from error
         for read in reads:
             read.result()
 

@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from napari_cryoet.errand import NoThreadError, started
+from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.blosc import parse_header
@@ -49,8 +49,6 @@ _DAMAGE = (
     struct.error,
     SystemError,  # numcodecs, of a frame that says that it holds fewer than no bytes
 )
-
-_NO_THREADS_HINT = "Close other programs, then try again."
 
 
 class SourceStore(Store):
@@ -103,7 +101,7 @@ class SourceStore(Store):
         try:
             return started(partial(self._read, key, byte_range))
         except NoThreadError as error:
-            raise StreamError("No thread can be started to read with.", hint=_NO_THREADS_HINT) from error
+            raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT) from error
 
     def _read(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
         match byte_range:
