@@ -276,6 +276,23 @@ def test_a_piece_says_the_version_and_size_of_the_whole(http, server):
         assert (piece.content, piece.version, piece.total_bytes) == (CONTENT[10:30], '"1"', len(CONTENT))
 
 
+@pytest.mark.parametrize(
+    ("said", "changed_at"),
+    [
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 100),
+        ("Thu, 01 Jan 1970 00:01:40 -0000", 100),
+        ("Thu, 01 Jan 1970 01:01:40 +0100", 100),
+        ("yesterday", None),
+        ("", None),
+        ("Thu, 99 Jan 1970 00:00:00 GMT", None),
+    ],
+)
+def test_a_piece_says_when_the_file_was_changed(said, changed_at, http, server):
+    url = server.behave(ranged(CONTENT, Last_Modified=said))
+    assert http.get_piece(url).changed_at == changed_at
+    assert http.get_piece(url, start=1, length=2).changed_at == changed_at
+
+
 def test_no_body_of_another_version_is_read(http, server):
     url = server.behave(ranged(CONTENT, ETag='"2"'))
     fails(lambda: http.get_piece(url, start=10, length=20, version='"1"'), "changed", status=412)

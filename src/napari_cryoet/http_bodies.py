@@ -7,6 +7,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -319,7 +320,8 @@ def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
 def _changed_at(response: BaseHTTPResponse) -> float | None:
     """When a file was changed, by its server."""
     try:
-        return parsedate_to_datetime(response.headers.get("Last-Modified", "")).timestamp()
+        moment = parsedate_to_datetime(response.headers.get("Last-Modified", ""))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
