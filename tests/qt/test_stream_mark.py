@@ -12,6 +12,7 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from qt.two_picks import messages
 from stream_server import StreamServer
 
 
@@ -82,3 +83,20 @@ def test_the_mark_of_a_layer_that_is_not_seen_any_more_goes(goes, qtbot, viewer,
         case _:
             layer.data = [np.zeros(level.shape, "f4") for level in layer.data]
     qtbot.waitUntil(mark_of(viewer).isHidden)
+
+
+def test_a_figure_that_is_drawn_of_what_is_not_exact_yet_is_told(qtbot, viewer, served, tmp_path):
+    add(viewer, served, tmp_path, name="TS_1")
+    (mark,) = main_window(viewer).statusBar().findChildren(StreamMark)
+    qtbot.waitUntil(lambda: not mark._turn.isActive())  # the window may just have got its size
+    viewer.export_figure(flash=False)
+    assert "drawn before all of TS_1 had come" in messages()
+
+
+def test_a_figure_of_what_is_exact_is_not_spoken_of(qtbot, viewer, served, tmp_path):
+    _, status = add(viewer, served, tmp_path)
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    viewer.export_figure(flash=False)
+    viewer.screenshot(flash=False)
+    assert not messages()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMainWindow, QSizePolicy, QStatusBar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_cryoet._qt.progressive import StreamStatus
+    from napari_cryoet._qt.stream_state import StreamState
 
 StreamOf = Callable[["Layer"], "StreamStatus | None"]
 
@@ -29,6 +31,10 @@ _LATE_MS: Final = 300  # what is exact before then gets no mark: nothing shall b
 _WIDEST_PX: Final = 220
 _MARGIN_PX: Final = 8
 _GO_ON: Final = "“Go on” in the dock “CryoET Data Portal” asks again."
+_FIGURE: Final = (
+    "The figure was drawn before all of {names} had come, so some of it is coarser than it looks. Choose 0 as "
+    "“resolution” in napari's layer controls, wait until the status bar says nothing more of it, and draw it again."
+)
 _marked: WeakSet[ViewerModel] = WeakSet()
 
 
@@ -70,6 +76,9 @@ class StreamMark(QObject):
         self._late = single_shot(self, _LATE_MS, self._show)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._on_layers)
+        self._size = self._last_size = tuple(viewer.canvas.size)
+        self._turn = single_shot(self, 0, self._end_turn)
+        viewer.canvas.events.size.connect(self._on_size)
         bar.destroyed.connect(self._close)
 
     def _close(self) -> None:
@@ -95,6 +104,19 @@ class StreamMark(QObject):
         elif not self._late.isActive():
             self._late.start()
 
+    def _on_size(self, event: Any) -> None:
+        """A canvas that has another size and its own again, all at once, was drawn as a figure meanwhile."""
+        if self._is_closed:
+            return
+        self._last_size = tuple(event.value)
+        if not self._turn.isActive():
+            self._turn.start()
+        elif self._last_size == self._size and (late := self._late_layers()):
+            show_warning(_FIGURE.format(names=_names(late)))
+
+    def _end_turn(self) -> None:
+        self._size = self._last_size
+
     def _show(self) -> None:
         words, more = self._inexact()
         self.label.setText(words)
@@ -105,11 +127,19 @@ class StreamMark(QObject):
 
     def _inexact(self) -> tuple[str, str]:
         """What is to be known of pictures that aren't exact, short and with whose they are; empty where all are."""
-        seen = [layer for layer in self._layers() or () if layer.visible]
-        streams = [(layer, stream.state) for layer in seen if (stream := self._stream_of(layer)) is not None]
-        late = [(layer, state) for layer, state in streams if words_of([state])]
+        late = self._late_layers()
         if not late:
             return "", ""
         states = [state for _, state in late]
-        more = f"{names_text([plain(layer.name) for layer, _ in late])}: {words_of(states)}"
+        more = f"{_names(late)}: {words_of(states)}"
         return words_of(states), f"{more}\n{_GO_ON}" if can_go_on(states) else more
+
+    def _late_layers(self) -> list[tuple[Layer, StreamState]]:
+        """The layers that are seen and not exact."""
+        seen = [layer for layer in self._layers() or () if layer.visible]
+        streams = [(layer, stream.state) for layer in seen if (stream := self._stream_of(layer)) is not None]
+        return [(layer, state) for layer, state in streams if words_of([state])]
+
+
+def _names(late: list[tuple[Layer, StreamState]]) -> str:
+    return names_text([plain(layer.name) for layer, _ in late])
