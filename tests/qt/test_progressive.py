@@ -338,6 +338,23 @@ def test_the_value_under_the_mouse_in_3d_is_of_the_voxel_that_is_drawn_there(
 
 
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
+def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtbot, viewer, served, tmp_path):
+    values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
+    layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
+    layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
+    layer.depiction = "plane"
+    layer.plane.normal = (0, 3, 4)
+    viewer.dims.ndisplay = 3
+    for level, place in itertools.product((None, 1, 0), [(30, 40, 20), (8.5, 70, 3)]):
+        layer.locked_data_level = level
+        layer.plane.position = place
+        qtbot.waitUntil(lambda: status.state.is_exact)
+        node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
+        np.testing.assert_allclose(drawn_centre(viewer, layer, node.plane_position) / SPACING, place, atol=1e-3)
+        np.testing.assert_allclose(np.divide(node.plane_normal, np.linalg.norm(node.plane_normal)), (0, 0.6, 0.8))
+
+
+@pytest.mark.parametrize("kind", ["tomogram", "instances"])
 def test_a_volume_of_which_nothing_is_known_is_one_voxel_in_its_place(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
     planted = PLANTED // 4 * 4

@@ -212,6 +212,25 @@ def say_shape(layer: Layer, shape: tuple[int, ...]) -> None:
         layer._data = _Levels(layer._data, shape)
 
 
+# oblique planes through volumes
+
+
+def place_plane(layer: Any) -> None:
+    """Draw a volume's oblique plane where the layer says: napari takes finest voxels for those of the level drawn."""
+    if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer) or not hasattr(layer, "_transforms"):
+        return
+    displayed = list(slicing_state_of(layer)._slice_input.displayed)
+    scale = np.asarray(layer._transforms[0].scale)[displayed]
+    corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5
+    canvases = (getattr(getattr(viewer.window, "_qt_viewer", None), "canvas", None) for viewer in open_viewers())
+    for visual in (getattr(canvas, "layer_to_visual", {}).get(layer) for canvas in canvases):
+        node = getattr(visual, "node", None)
+        if node is not None and hasattr(node, "plane_position"):
+            node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
+            node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
+            node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
+
+
 # what is drawn of arrows and points
 
 

@@ -245,11 +245,17 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         display.placeholder = placeholder_of(layer, display.pyramid)
         status = state.status = StreamStatus(layer, display)
         napari_internals.slice_by(layer, state)
+        for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
+            event.connect(_on_plane, position="last")  # after napari, which draws it elsewhere
         _foresee(display, viewer, layer)
         QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
     return status
+
+
+def _on_plane(event: Any) -> None:
+    napari_internals.place_plane(event.source)
 
 
 def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[Layer, StreamStatus | None]:
