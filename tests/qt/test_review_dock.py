@@ -706,6 +706,25 @@ def test_fields_that_matter_for_picks_are_live_while_there_are_some(dock, viewer
     assert all(field.isEnabled() for field in of_picks)
 
 
+def test_a_copy_that_was_rejected_and_deleted_leaves_its_original_as_it_was(dock, viewer):
+    layer = viewer.layers["ribosomes"]
+    viewer.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
+    layer.selected_data = {1}
+    layer._copy_data()
+    layer._paste_data()
+    dock.sheet.go_to(10)
+    dock.judge(Verdict.REJECTED)
+    layer.selected_data = {10}
+    layer.remove_selected()
+    for _ in range(2):
+        dock.review_layer(None)
+        dock.review_layer(layer)
+        assert letters(dock) == "-" * 10
+
+    link_of(layer).undo()
+    assert letters(dock) == "-" * 10 + "X"
+
+
 def test_a_filter_that_matches_nothing_says_so(dock, qtbot):
     qtbot.keyClicks(dock.controls.filter, "score > 5")
     qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)

@@ -23,7 +23,7 @@ from napari_cryoet._qt.picks_in_volume import (
     volume_for,
 )
 from napari_cryoet._qt.review_judging import ReviewJudging
-from napari_cryoet._qt.review_keeping import ReviewKeeping, subject_of
+from napari_cryoet._qt.review_keeping import ReviewKeeping
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
@@ -143,7 +143,7 @@ class ReviewDock(ReviewJudging):
         reviewed = None
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
-            review = self._keeping.open(reviewed.picks, subject_of(layer, reviewed.picks), reviewed.opened)
+            review = self._keeping.open(layer, reviewed.picks, reviewed.opened)
         except CryoETError as error:
             if reviewed is not None:
                 reviewed.close()

@@ -20,6 +20,8 @@ from napari_cryoet.review.session import SessionStore, Subject
 
 #: A layer that was never in a file is known by its name: by the first, whatever it is called later.
 _first_names: WeakKeyDictionary[Points, str] = WeakKeyDictionary()
+#: Which picks a layer had, and those that were deleted since, when its last review ended.
+_ever_there: WeakKeyDictionary[Points, Picks] = WeakKeyDictionary()
 
 
 def subject_of(layer: Points, picks: Picks) -> Subject:
@@ -49,6 +51,7 @@ class ReviewKeeping(QObject):
         self._viewer, self._store = viewer, store
         self._unsaved = unsaved_in(viewer)
         self._review: Review | None = None
+        self._layer: Points | None = None
         self._guard: CloseGuard | None = None
 
     @property
@@ -56,8 +59,9 @@ class ReviewKeeping(QObject):
         """Whether there is a review that ended and could not be saved."""
         return bool(self._unsaved)
 
-    def open(self, picks: Picks, subject: Subject, opened: Picks | None = None) -> Review:
+    def open(self, layer: Points, picks: Picks, opened: Picks | None = None) -> Review:
         """The review that could not be saved yet, if there is one; else what is in its file."""
+        subject, self._layer = subject_of(layer, picks), layer
         told: dict[str, Any] = {
             "failed": self.failed.emit,
             "recovered": self.recovered.emit,
@@ -66,7 +70,8 @@ class ReviewKeeping(QObject):
         of_these = [review for review in self._unsaved if review.subject.key == subject.key]
         self._review = next((review for review in of_these if review.folder == self._store.folder), None)
         if self._review is None:
-            self._review = Review(picks, subject, self._store, opened=opened, **told)
+            gone = _ever_there.get(layer)
+            self._review = Review(picks, subject, self._store, opened=opened, gone=gone, **told)
         else:
             self._review.tell(**told)
             self._review.take_up(picks, opened)
@@ -74,9 +79,11 @@ class ReviewKeeping(QObject):
 
     def end(self) -> None:
         """Save the review that is open, and what could not be saved before."""
+        if self._review is not None and self._layer is not None:
+            _ever_there[self._layer] = self._review.ever
         ended = [] if self._review is None or self._review in self._unsaved else [self._review]
         self._unsaved[:] = [review for review in (*self._unsaved, *ended) if not review.save()]
-        self._review = None
+        self._review = self._layer = None
 
     def leave(self) -> None:
         """Say where the dock goes and the window stays that something couldn't be saved; the next dock takes it up."""

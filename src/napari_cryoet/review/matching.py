@@ -73,7 +73,9 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None) -> 
     return Rows(picks.ids[judged], positions[judged], verdicts, unit, former)
 
 
-def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisions, NDArray[np.bool_]]:
+def match(
+    rows: Rows, picks: Picks, opened: Picks | None = None, gone: Picks | None = None
+) -> tuple[Decisions, NDArray[np.bool_]]:
     """Which picks decisions are about, by id and place, or else by place alone; and which rows found theirs.
 
     Ids of points that were never in a file are only their row numbers, which deleting one shifts. So an id counts only
@@ -82,7 +84,7 @@ def match(rows: Rows, picks: Picks, opened: Picks | None = None) -> tuple[Decisi
     where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone. What is
     known to be about one that was deleted since the picks were opened is about no other one.
     """
-    found = _picks_of(rows, picks, opened)
+    found = _picks_of(rows, picks, opened, gone)
     is_found = found >= 0
     ids = picks.ids[found[is_found]].tolist()
     verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
@@ -106,7 +108,7 @@ def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
     return opened if np.array_equal(places, opened.points_zyx) else opened.changed(points_zyx=places)
 
 
-def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp]:
+def _picks_of(rows: Rows, picks: Picks, opened: Picks | None, gone: Picks | None = None) -> NDArray[np.intp]:
     """For each row the pick that it is about; -1 where there is none."""
     positions, unit = _positions(picks)
     found = np.full(len(rows), -1)
@@ -121,7 +123,7 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp
     ]
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
-    is_gone = _are_gone(rows, picks, opened, reach * _SAME_PLACE)
+    is_gone = _are_gone(rows, picks, opened, reach * _SAME_PLACE) | _are_gone(rows, picks, gone, reach * _SAME_PLACE)
     for ours, theirs in pairs:
         _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, reach * _SAME_PLACE)
     for ours, theirs in pairs:
@@ -129,24 +131,26 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None) -> NDArray[np.intp
     return found
 
 
-def _are_gone(rows: Rows, picks: Picks, opened: Picks | None, reach: float) -> NDArray[np.bool_]:
-    """Which rows are about picks that were there when they were opened, and aren't any more."""
-    if opened is None or opened is picks or not len(opened):
+def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> NDArray[np.bool_]:
+    """Which rows are about picks that were there before, and aren't any more."""
+    if before is None or before is picks or not len(before):
         return np.zeros(len(rows), dtype=bool)
-    assert picks.ids is not None and opened.ids is not None  # noqa: S101, PT018 - `Picks` makes them
-    at, was_there = _find(opened.ids, rows.ids)
+    assert picks.ids is not None and before.ids is not None  # noqa: S101, PT018 - `Picks` makes them
+    at, was_there = _find(before.ids, rows.ids)
     with np.errstate(over="ignore", invalid="ignore"):
-        places = opened.points_zyx[at] * _width_when_opened(picks, opened)
+        places = before.points_zyx[at] * _width_when_opened(picks, before)
         is_it = [np.linalg.norm(places - theirs, axis=1) <= reach for theirs in rows.places_zyx]  # NaN is near nothing
     return np.asarray(was_there & np.any(is_it, axis=0) & ~np.isin(rows.ids, picks.ids))
 
 
-def match_parts(parts: Iterable[Rows], picks: Picks, opened: Picks | None = None) -> tuple[Decisions, tuple[Rows, ...]]:
+def match_parts(
+    parts: Iterable[Rows], picks: Picks, opened: Picks | None = None, gone: Picks | None = None
+) -> tuple[Decisions, tuple[Rows, ...]]:
     """The decisions about picks, and those that found none."""
     decided = Decisions()
     elsewhere = []
     for rows in parts:
-        decisions, is_found = match(rows, picks, opened)
+        decisions, is_found = match(rows, picks, opened, gone)
         decided = decided.with_others(decisions, decisions.judged_ids)
         if not is_found.all():
             elsewhere.append(rows.take(~is_found))

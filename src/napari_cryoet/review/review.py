@@ -42,6 +42,8 @@ class Review:
     opened
         The picks as they were when they were opened, if some were moved since: where they come from, they are still
         there. By default these.
+    gone
+        Others that are known to have been among them, as `ever` of an earlier review says: they may come back.
     failed
         Told, on any thread, when the session could not be saved.
     recovered
@@ -77,6 +79,7 @@ class Review:
         store: SessionStore | None = None,
         *,
         opened: Picks | None = None,
+        gone: Picks | None = None,
         failed: Callable[[CryoETError], None] = lambda _error: None,
         recovered: Callable[[], None] = lambda: None,
         joined: Callable[[Decisions], None] = lambda _decisions: None,
@@ -87,7 +90,7 @@ class Review:
         self.problem = ""
         self.picks, self.subject = picks, subject
         self._opened = picks if opened is None else opened
-        resumed = self._store.resume(subject, picks, self._opened)
+        resumed = self._store.resume(subject, picks, self._opened, gone)
         self._opened = self._opened if resumed.opened is None else resumed.opened
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
@@ -95,6 +98,7 @@ class Review:
         self.order, self.filter = Order(), _no_filter()
         self._elsewhere = resumed.elsewhere
         self._elsewhere_since = 0  # the step from which on it may hold what the file doesn't
+        self._gone = gone
         self._ever = picks  # and those that were deleted since: a decision about one holds if it comes back
         self._step = 0  # counts what is done here
         self._touched = ById()  # in which step each pick was judged here last
@@ -129,6 +133,11 @@ class Review:
     def ids(self) -> NDArray[np.int64]:
         """Of all picks, in their own order."""
         return self.picks.ids
+
+    @property
+    def ever(self) -> Picks:
+        """All picks, and behind them those that were deleted since, or before, of which only the place counts."""
+        return self._ever if self._gone is None else _with_gone(self._ever, self._gone)
 
     @property
     def shown_ids(self) -> NDArray[np.int64]:

@@ -134,7 +134,7 @@ class SessionStore:
         """The file of a review."""
         return self.folder / subject.file_name
 
-    def resume(self, subject: Subject, picks: Picks, opened: Picks | None = None) -> Resumed:
+    def resume(self, subject: Subject, picks: Picks, opened: Picks | None = None, gone: Picks | None = None) -> Resumed:
         """What was decided about these picks before; nothing where there is no file.
 
         A file that can't be understood is set aside and said; so is one that was written by a later version.
@@ -143,6 +143,8 @@ class SessionStore:
         ----------
         opened
             The same picks as they were when they were opened, if some were moved since.
+        gone
+            Others that are known to have been among them, as copies that were deleted.
 
         Raises
         ------
@@ -166,7 +168,7 @@ class SessionStore:
             return Resumed(remark=f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
         except OSError as error:
             raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
-        decisions, elsewhere = match_parts(parts, picks, opened)
+        decisions, elsewhere = match_parts(parts, picks, opened, gone)
         total = sum(map(len, parts))
         remark = _remark(total, total - sum(map(len, elsewhere)))
         return Resumed(
