@@ -292,18 +292,8 @@ class Review:
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        self._saver.put(
-            _State(
-                self.decisions,
-                self._touched,
-                self._step,
-                self._ever,
-                self._opened,
-                self._elsewhere,
-                self._elsewhere_since,
-                dict(self.view),
-            )
-        )
+        said = self.decisions, self._touched, self._step, self._ever, self._opened, self._elsewhere
+        self._saver.put(_State(*said, self._elsewhere_since, dict(self.view)))
 
     def save(self) -> bool:
         """Save now what isn't saved; whether all is."""
