@@ -280,3 +280,20 @@ def test_a_mask_keeps_the_origin_of_the_file_that_it_comes_from(tmp_path, name, 
 )
 def test_an_origin_of_something_else_is_not_taken_over(tmp_path, about):
     assert open_volume(write(labels(), tmp_path, "mrc", about=about).path).origin_angstrom is None
+
+
+def test_nothing_of_a_zarr_is_still_being_written_when_it_has_failed():
+    failed, started, ended = threading.Event(), [], []
+
+    class FullDisk:
+        def __setitem__(self, region, part):
+            if region[2].start == 0:
+                failed.set()
+                raise OSError("No space left on device")
+            started.append(region)
+            failed.wait(10)
+            ended.append(region)
+
+    with pytest.raises(OSError, match="No space left"):
+        mask_files._put(FullDisk(), 0, np.zeros((1, 1, 600), np.uint8))
+    assert len(ended) == len(started)

@@ -6,10 +6,12 @@ refused before anything is written, then to be written. `napari_cryoet.volumes.o
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -323,15 +325,30 @@ def _write_zarr(source: _Voxels, folder: Path, grid: _Grid, is_instances: bool, 
     coarse = np.zeros(shapes[1], source.dtype)
     for planes in source.slabs():
         block = source[planes, slice(None), slice(None)]
-        arrays[0][planes] = block
+        _put(arrays[0], planes.start, block)
         below = downsampled(block, kind)
         coarse[planes.start // 2 : planes.start // 2 + len(below)] = below
     for level in range(1, LEVELS):
         raise_if_stopped(source.stop)
-        arrays[level][...] = coarse
+        _put(arrays[level], 0, coarse)
         coarse = downsampled(coarse, kind)
     # at the very end: without it, the folder is no image
     group.attrs.update({"ome": _ome(grid, is_instances), ATTRIBUTE: json.loads(json.dumps(notes, default=str))})
+
+
+def _put(array: Any, first_z: int, block: NDArray[Any]) -> None:
+    """Write whole planes, and end when the last chunk is written, also where one failed: the library goes on then."""
+
+    def put(start: tuple[int, ...]) -> None:
+        z, y, x = start
+        part = block[z : z + _CHUNK[0], y : y + _CHUNK[1], x : x + _CHUNK[2]]
+        size_z, size_y, size_x = part.shape
+        array[first_z + z : first_z + z + size_z, y : y + size_y, x : x + size_x] = part
+
+    starts = itertools.product(*(range(0, size, chunk) for size, chunk in zip(block.shape, _CHUNK, strict=True)))
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="mask-zarr") as workers:
+        for _ in workers.map(put, starts):
+            pass
 
 
 def _ome(grid: _Grid, is_instances: bool) -> dict[str, Any]:
