@@ -369,6 +369,19 @@ class TestAfterwards:
         assert picks_of(viewer_model.layers["only B · truth"]).ids.tolist() == [2, 3]
         assert len({str(layer.symbol[0]) for layer in added}) == 3
 
+    def test_a_part_without_picks_is_no_layer_and_its_button_says_why(self, qtbot, dock, viewer_model):
+        viewer_model.add_layer(points("some", [0, 0, 0]))
+        viewer_model.add_layer(points("all", [0, 0, 0], [9, 9, 9], is_ground_truth=True))
+        ask(qtbot, dock)
+        matched, only_a, only_b = dock.results.show_buttons
+
+        assert [button.isEnabled() for button in (matched, only_a, only_b)] == [True, False, True]
+        assert only_a.toolTip() == "Show a layer of the picks of A without a partner in B: there are none"
+        dock.form.radius.value = 1
+        dock.swap.click()
+        ask(qtbot, dock)
+        assert [button.isEnabled() for button in (matched, only_a, only_b)] == [True, True, False]
+
     def test_a_part_that_was_removed_can_be_shown_again(self, qtbot, compared, viewer_model):
         click(qtbot, compared.results.show_buttons[0])
         viewer_model.layers.remove("matched · mine")

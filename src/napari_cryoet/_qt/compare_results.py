@@ -79,14 +79,15 @@ class CompareResults(QWidget):
         lines = [*portal_lines(comparison), *comparison.notes, *reasons]
         self.notes.setText("\n".join(lines))
         self.notes.setVisible(bool(lines))
-        texts = _PARTS.get(type(comparison), ())
+        texts, counts = _PARTS.get(type(comparison), ()), _counts_of(comparison)
         for number, button in enumerate(self.show_buttons):
             button.setVisible(number < len(texts))
             if number < len(texts):
                 text, purpose = texts[number]
                 button.setText(text)
                 button.setAccessibleName(f"{text} as a layer")
-                button.setToolTip(purpose)
+                button.setEnabled(counts[number] > 0)
+                button.setToolTip(purpose if counts[number] else f"{purpose}: there are none")
         self.show()
 
     def _lay_out(self) -> None:
@@ -106,6 +107,17 @@ class CompareResults(QWidget):
             column.addWidget(plot)
         column.addWidget(self.notes)
         column.addLayout(below)
+
+
+def _counts_of(comparison: Comparison) -> tuple[int, ...]:
+    """How many picks each of its layers would hold."""
+    match comparison:
+        case PicksComparison(scores=scores):
+            return scores.true_positives, scores.false_positives, scores.false_negatives
+        case PicksInMask():
+            n_inside = int(comparison.is_inside.sum())
+            return n_inside, len(comparison.is_inside) - n_inside
+    return ()
 
 
 def _table() -> QTableWidget:
