@@ -159,6 +159,13 @@ class TestWaiting:
         with pytest.raises(CryoETError, match="No good"):
             plugin.wait_for(work)
 
+    def test_works_all_the_same_where_no_thread_can_be_started(self, qtbot, monkeypatch):
+        def fail(_thread):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        assert plugin.wait_for(threading.current_thread) is threading.main_thread()
+
     def test_on_another_thread_simply_works(self, qtbot):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(plugin.wait_for(threading.current_thread)))

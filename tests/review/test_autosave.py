@@ -154,3 +154,22 @@ def test_a_fault_that_nobody_thought_of_is_said_and_saving_goes_on(clock):
     clock.now += 1
     assert is_saved.wait(30)
     assert saved == ["b"]
+
+
+def test_where_no_thread_can_be_started_each_change_is_saved_at_once(monkeypatch):
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    saved, start = [], threading.Thread.start
+    saver = AutoSaver(saved.append)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    saver.put("a")
+    saver.put("b")
+    assert saved == ["a", "b"]
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(autosave, "QUIET_S", 0)
+    is_done = threading.Event()
+    saver._save = lambda _value: is_done.set()
+    saver.put("c")
+    assert is_done.wait(30)

@@ -88,7 +88,10 @@ def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda:
             error.append(caught)
 
     thread = threading.Thread(target=run, name="napari-cryoet read", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system has none to give: then the window waits
+        return work()
     while thread.is_alive():
         flags = QEventLoop.ProcessEventsFlag
         application.processEvents(flags.AllEvents if takes_input() else flags.ExcludeUserInputEvents, _POLL_MS)

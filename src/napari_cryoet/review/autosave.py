@@ -32,7 +32,8 @@ class AutoSaver(Generic[T]):
     Parameters
     ----------
     save
-        Writes a value; called on the saver's thread, or by whoever calls `flush`. Never twice at a time.
+        Writes a value; called on the saver's thread, or by whoever calls `flush` or (without a thread) `put`. Never
+        twice at a time.
     failed
         Told when it could not be written, on whichever thread; it is tried again with the next change or `flush`. A
         fault that nobody thought of is told as a `CryoETError`, too.
@@ -50,15 +51,21 @@ class AutoSaver(Generic[T]):
         _savers.add(self)
 
     def put(self, value: T) -> None:
-        """Have a value saved soon, in place of any that isn't saved yet."""
+        """Have a value saved soon, in place of any that isn't saved yet; at once where no thread can be started."""
         with self._state:
             now = time.monotonic()
             if not self._waiting:
                 self._first_at = now
             self._waiting, self._last_at = [value], now
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name="napari-cryoet autosave", daemon=True).start()
+            if self._is_running:
+                return
+            self._is_running = True
+        try:
+            threading.Thread(target=self._run, name="napari-cryoet autosave", daemon=True).start()
+        except RuntimeError:  # the system has none to give, or Python is ending
+            with self._state:
+                self._is_running = False
+            self.flush()
 
     def flush(self) -> bool:
         """Save now what isn't saved, and wait for it; whether all is saved."""
