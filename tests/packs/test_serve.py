@@ -310,6 +310,20 @@ def test_no_more_clients_than_there_is_room_for(folder, monkeypatch):
             connection.close()
 
 
+def test_who_can_get_no_thread_is_cut_and_others_are_served_after(folder, monkeypatch):
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with serve_pack(folder) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as refused:
+                assert is_cut(refused)
+        later = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        assert post(later, "{ runs { id } }")["data"]
+        later.close()  # and closing the server waits for no thread that never was
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_where_it_serves_and_ends_on_a_signal(folder, number):

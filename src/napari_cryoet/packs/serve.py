@@ -219,7 +219,12 @@ class _Server(ThreadingHTTPServer):
                 target=self._serve_connection, args=(request, client_address), name="pack connection", daemon=True
             )
             self._connections[thread] = request
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more to give
+            with self._lock:
+                self._connections.pop(thread)
+            self.shutdown_request(request)
 
     def server_close(self) -> None:
         """Close the listening socket, cut what is still connected, and wait for the threads."""
