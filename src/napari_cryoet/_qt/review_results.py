@@ -24,6 +24,7 @@ from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.outcome import kept_picks, rejected_picks, reviewer
 from napari_cryoet.review.review import Review
+from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     import napari
@@ -130,7 +131,8 @@ class ReviewResults(QWidget):
         self.export_kept(path, format=name if is_of_kind else None, overwrite=may_replace)
 
     def _on_written(self, written: Written) -> None:
-        self.told.emit(" ".join([f"Wrote {written.count:,} picks to {written.path.name}.", *written.losses]))
+        said = f"Wrote {count_text(written.count, 'pick')} to {written.path.name}."
+        self.told.emit(" ".join([said, *written.losses]))
 
 
 def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:

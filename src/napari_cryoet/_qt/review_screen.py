@@ -182,7 +182,7 @@ class ReviewScreen(Dock):
         elif review is not None and not len(review.rows) and review.counts.total:
             self.status.set_status("No pick matches the filter. Clear it to see all.")
         elif feed.n_waiting:
-            self.status.set_status(f"Reading {feed.n_waiting} crops…", can_stop=True)
+            self.status.set_status(f"Reading {count_text(feed.n_waiting, 'crop')}…", can_stop=True)
         elif self.average.is_reading:
             self.status.set_status("Reading kept picks for the average…", can_stop=True)
         elif review is not None and self.controls.sorting.column != review.order.column:

@@ -29,6 +29,7 @@ from napari_cryoet.pick_formats import TITLES, PickFormat, format_for, losses, m
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.wording import count_text
 
 #: That a layer lies elsewhere than its file says.
 MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
@@ -202,7 +203,7 @@ def _is_straight(meta: dict[str, Any]) -> bool:
 
 
 def _told(made: Written) -> list[str]:
-    said = f"Wrote {made.count:,} picks to {made.path.name} ({TITLES[made.format]})."
+    said = f"Wrote {count_text(made.count, 'pick')} to {made.path.name} ({TITLES[made.format]})."
     if made.losses:
         show_warning("\n".join([said, *made.losses]))
     else:
