@@ -99,7 +99,6 @@ def _difference(before: Picks, after: Picks) -> str:
 
 
 def _ids(picks: Picks) -> NDArray[np.int64]:
-    assert picks.ids is not None  # noqa: S101 - `Picks` makes them
     return picks.ids
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of
 from napari_cryoet._qt.layer_table import table_of, values_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
@@ -204,21 +204,15 @@ def placed_picks_of(layer: Points) -> Picks:
         If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
     """
     picks = picks_of(layer)
-    affine = np.asarray(layer.affine.affine_matrix)
-    widths = np.diag(affine)[:-1]
-    is_straight = (
-        np.allclose(affine[:-1, :-1], np.diag(widths))
-        and (widths > 0).all()
-        and np.allclose(layer.rotate, np.eye(3))
-        and np.allclose(layer.shear, 0)
-    )
-    if not is_straight:
+    dragged = dragged_by(layer)
+    if dragged is None or (dragged[0] < 0).any():
         raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
+    widths, offset = dragged
     own_stretch = stretch_of(layer, picks)
     stretch = widths * own_stretch
     if picks.rotations_zyx is not None and (stretch < 0).any():
         raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
-    offset_voxels = (widths * layer.translate + affine[:-1, -1]) * own_stretch / layer.scale
+    offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
     done = []
     if np.allclose(stretch, 1, rtol=1e-6):
         stretch = np.ones(3)
@@ -233,9 +227,9 @@ def placed_picks_of(layer: Points) -> Picks:
 
 def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
     """How much wider than their voxels the viewer shows the picks of a layer, by the layer's scale."""
-    if picks.spacing_angstrom is None or not all(unit.is_compatible_with("angstrom") for unit in layer.units):
+    units = lengths_angstrom(layer.units)
+    if picks.spacing_angstrom is None or units is None:
         return np.ones(3)
-    units = [float((1 * unit).to("angstrom").magnitude) for unit in layer.units]
     return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
 
 

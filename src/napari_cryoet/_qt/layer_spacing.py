@@ -17,24 +17,28 @@ def spacing_angstrom_of(layer: Layer) -> float | None:
 
 def widths_angstrom(layer: Layer) -> NDArray[np.float64] | None:
     """How wide a layer's voxels are along each axis in ångström; None where one of its units is no length."""
-    if not all(unit.is_compatible_with("angstrom") for unit in layer.units):
-        return None
-    return np.array(
-        [
-            float((float(scale) * unit).to("angstrom").magnitude)
-            for scale, unit in zip(layer.scale, layer.units, strict=True)
-        ]
-    )
+    lengths = lengths_angstrom(layer.units)
+    return None if lengths is None else np.multiply(layer.scale, lengths, dtype=np.float64)
 
 
 def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | None:
     """As `spacing_angstrom_of`, of what a layer has for scale and units."""
-    widths = set()
-    for scale, unit in zip(scales, units, strict=True):
-        if not unit.is_compatible_with("angstrom"):
-            return None
-        widths.add(round(float((float(scale) * unit).to("angstrom").magnitude), 9))
+    lengths = lengths_angstrom(units)
+    if lengths is None:
+        return None
+    widths = {round(float(scale * length), 9) for scale, length in zip(scales, lengths, strict=True)}
     return widths.pop() if len(widths) == 1 else None
+
+
+def lengths_angstrom(units: Iterable[Any]) -> NDArray[np.float64] | None:
+    """How long one of each of some units is in ångström; None where one of them is no length."""
+    lengths = [length_angstrom(unit) for unit in units]
+    return None if None in lengths else np.array(lengths, dtype=np.float64)
+
+
+def length_angstrom(unit: Any) -> float | None:
+    """How long one of a unit is in ångström; None where it is no length."""
+    return float((1 * unit).to("angstrom").magnitude) if unit.is_compatible_with("angstrom") else None
 
 
 def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -42,12 +46,24 @@ def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float
 
     In the layer's own units; below 0 along an axis that is flipped. None where it is rotated or sheared.
     """
-    affine = np.asarray(layer.affine.affine_matrix)  # which is how the mouse moves a layer
+    dragged = dragged_by(layer)
+    if dragged is None:
+        return None
+    widths, offset = dragged
+    return widths * layer.scale, widths * layer.translate + offset
+
+
+def dragged_by(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """How many times wider, and how much farther on in the world, the mouse or a script has put a layer.
+
+    That is beside the layer's scale and place; below 0 where it is flipped. None where it is rotated or sheared.
+    """
+    affine = np.asarray(layer.affine.affine_matrix, dtype=np.float64)
     widths, offset = np.diag(affine)[:-1], affine[:-1, -1]
-    is_straight = (
+    is_along_axes = (
         np.allclose(affine[:-1, :-1], np.diag(widths))
         and (widths != 0).all()
         and np.allclose(layer.rotate, np.eye(layer.ndim))
         and np.allclose(layer.shear, 0)
     )
-    return (widths * layer.scale, widths * layer.translate + offset) if is_straight else None
+    return (widths, offset) if is_along_axes else None

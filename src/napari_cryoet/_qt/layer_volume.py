@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet._qt.layer_spacing import steps_and_start
+from napari_cryoet._qt.layer_spacing import lengths_angstrom, steps_and_start
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.pyramid import pyramid_of
@@ -38,7 +36,7 @@ def volume_of(layer: Image) -> Volume:
     levels = list(layer.data) if layer.multiscale else [layer.data]
     pyramid = pyramid_of(layer.data)
     size_z, size_y, size_x = pyramid.shapes[0] if pyramid is not None else levels[0].shape
-    lengths = _lengths(layer)
+    lengths = lengths_angstrom(layer.units)
     return Volume(
         levels=levels,
         shape_zyx=(int(size_z), int(size_y), int(size_x)),
@@ -68,7 +66,7 @@ def picks_in(layer: Points, image: Image) -> Picks:
 
 def _picks_in(layer: Points, image: Image) -> Picks:
     picks = picks_of(layer)
-    own, theirs = _lengths(layer), _lengths(image)
+    own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
     if own is None or theirs is None:
         return picks
     (steps, start), (image_steps, image_start) = _placing(layer), _placing(image)
@@ -100,10 +98,3 @@ def _placing(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             hint="Reset its transform, or choose another layer.",
         )
     return placing
-
-
-def _lengths(layer: Layer) -> Any:
-    """One of each axis' units in ångström; None where one of them is no length."""
-    if not all(unit.is_compatible_with("angstrom") for unit in layer.units):
-        return None
-    return np.array([float((1 * unit).to("angstrom").magnitude) for unit in layer.units])

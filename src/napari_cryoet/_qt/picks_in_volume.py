@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layer_spacing import steps_and_start
+from napari_cryoet._qt.layer_spacing import length_angstrom, lengths_angstrom, steps_and_start
 from napari_cryoet._qt.layer_volume import are_picks, is_volume
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
@@ -92,15 +92,11 @@ def _grid(layer: Any) -> _Grid:
             f"{layer.name} is rotated or sheared in the viewer, so crops can't be cut along its axes.",
             hint="Reset its transform, or choose another layer.",
         )
-    units = [float((1 * unit).to("angstrom").magnitude) if _is_length(unit) else 1.0 for unit in layer.units]
+    units = [length_angstrom(unit) or 1.0 for unit in layer.units]
     step, start = placing
     return _Grid(step * units, start * units)
 
 
 def lacks_unit(layer: Layer | None) -> bool:
     """Whether a layer's scale is in pixels, so that nobody knows how wide its voxels are."""
-    return layer is not None and not all(map(_is_length, layer.units))
-
-
-def _is_length(unit: Any) -> bool:
-    return bool(unit.is_compatible_with("angstrom"))
+    return layer is not None and lengths_angstrom(layer.units) is None

@@ -135,7 +135,6 @@ def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> N
     """Which rows are about picks that were there before, and aren't any more."""
     if before is None or before is picks or not len(before):
         return np.zeros(len(rows), dtype=bool)
-    assert picks.ids is not None and before.ids is not None  # noqa: S101, PT018 - `Picks` makes them
     at, was_there = _find(before.ids, rows.ids)
     with np.errstate(over="ignore", invalid="ignore"):
         places = before.points_zyx[at] * _width_when_opened(picks, before)
