@@ -88,7 +88,10 @@ def _rules(colors: Colors) -> str:
     #PortalBrowser QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
     #PortalBrowser QLineEdit {{ placeholder-text-color: {_css(blend(colors.text, colors.border, PLACEHOLDER_SHARE))}; }}
     #PortalBrowser QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
-    #PortalBrowser QAbstractSpinBox:disabled {{ background: {_css(blend(colors.border, colors.background, 0.3))}; }}
+    #PortalBrowser QAbstractSpinBox:disabled, #PortalBrowser QLineEdit:disabled {{
+        background: {_css(blend(colors.border, colors.background, 0.3))};
+    }}
+    #PortalBrowser QLineEdit:disabled {{ color: {_css(colors.faint)}; placeholder-text-color: {_css(colors.faint)}; }}
     #PortalBrowser QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
     #PortalBrowser QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
     #PortalBrowser QProgressBar::chunk {{ background: {_css(colors.accent)}; border-radius: 3px; }}
