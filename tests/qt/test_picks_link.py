@@ -155,6 +155,17 @@ class TestWhatIsDoneToTheLayer:
         assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
         np.testing.assert_array_equal(link.picks.rotations_zyx[3], ROTATIONS[1])
 
+    @pytest.mark.parametrize("typed", [2, 77, -1, np.nan, "seven"])
+    def test_what_is_typed_into_the_column_of_ids_makes_no_pick_another_one(self, layer, link, typed):
+        before = link.picks
+        layer.features[PICK_ID] = layer.features[PICK_ID].astype(object)
+        layer.features.loc[0, PICK_ID] = typed
+
+        assert link.picks.ids.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
+        assert (link.obstacle, link.undo_text, link.picks.edits) == ("", "", before.edits)
+        assert layer.features[PICK_ID].tolist() == [0, 1, 2]
+
     def test_a_pick_that_is_cut_and_pasted_is_the_one_that_it_was(self, layer, link):
         layer.selected_data = {1}
         layer._copy_data()

@@ -59,6 +59,8 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     known = layer.metadata.get(PICKS_KEY)
     if not isinstance(known, Picks):
         return _stranger(layer, places, columns, row_ids)
+    if np.array_equal(places, known.points_zyx):
+        row_ids = known.ids  # whatever somebody typed into that column: nobody moved
     if row_ids is None:
         row_ids = _ids_by_place(known, places)
     chosen = rows_that_were_chosen(layer, known)
