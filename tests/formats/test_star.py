@@ -181,6 +181,15 @@ def test_the_particle_images_pixel_size_is_told_and_not_taken(tmp_path, labels, 
     assert "need not be the tomogram's" in said
 
 
+@pytest.mark.parametrize(
+    ("labels", "program"),
+    [("wrpCoordinateX1 wrpCoordinateY1 wrpCoordinateZ1", "M"), ("orig_x orig_y orig_z", "STOPGAP")],
+)
+def test_whose_file_it_is_where_it_isnt_relions_is_said(tmp_path, labels, program):
+    with pytest.raises(FormatError, match=f"It is a file of {program}: convert it to one of RELION"):
+        read(star(tmp_path, labels, "1 2 3", before=""))
+
+
 def test_shifts_in_angstrom_of_pixels_of_unknown_width_are_asked_about(tmp_path):
     path = star(tmp_path, "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst", "1 2 3 4", before="")
 

@@ -47,6 +47,8 @@ from napari_cryoet.picks import Picks
 #: Under this name `about` has the optics groups and the general block of the file that picks come from.
 PROJECT: Final = "relion"
 _OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
+#: Labels of positions in STAR files that aren't RELION's.
+_OF_OTHER_PROGRAMS: Final = {"wrpCoordinateX1": "M", "orig_x": "STOPGAP"}
 _LINES_LOOKED_AT: Final = 1_000
 _MISSING: Final = frozenset({"nan", "NaN", "<NA>"})
 _START_CHARACTERS: Final = 2**16
@@ -139,12 +141,19 @@ def _blocks(path: Path) -> tuple[TextTable, TextTable | None, dict[str, Any]]:
         what = "its positions have no z" if flat else f"its blocks are {listed(names) or 'none'}"
         raise FormatError(
             f"{path.name} holds no positions of particles in a volume ({what}).",
-            hint="Choose the file of particles, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
+            hint=f"{_origin_of(blocks)}, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
         )
     optics = next((block for block in blocks if block.name == "optics"), None)
     general = next((block for block in blocks if block.name == "general" and not block.is_loop), None)
     facts = {} if general is None else dict(zip(general.labels, general.rows[0], strict=True))
     return _as_table(found[0]), None if optics is None else _as_table(optics), facts
+
+
+def _origin_of(blocks: list[Block]) -> str:
+    """What to do about a file without RELION's labels, by the program whose labels it has."""
+    labels = {label for block in blocks for label in block.labels}
+    program = next((name for label, name in _OF_OTHER_PROGRAMS.items() if label in labels), None)
+    return f"It is a file of {program}: convert it to one of RELION" if program else "Choose the file of particles"
 
 
 def _as_table(block: Block) -> TextTable:
