@@ -73,6 +73,19 @@ def test_the_button_and_escape_close_the_text_too(qtbot, dock):  # noqa: F811
         assert run.annotations.data(tick, CHECK) == OFF
 
 
+def test_the_row_that_was_ticked_stays_in_sight_above_its_text(qtbot, dock):  # noqa: F811
+    run = go_to(qtbot, dock, CELL_RUN)
+    tick = first_that(run.annotations, is_text)
+    tree, seen = run.tree, run.tree.viewport().rect
+    qtbot.waitUntil(lambda: tree.viewport().height() > 200)
+    tree.setCurrentIndex(tick)
+    tree.scrollTo(tick, tree.ScrollHint.PositionAtBottom)
+    height = tree.viewport().height()
+    run.annotations.setData(tick, ON, CHECK)
+    qtbot.waitUntil(lambda: run.caption.isVisible() and tree.viewport().height() < height)
+    qtbot.waitUntil(lambda: seen().contains(tree.visualRect(tick).center()))
+
+
 def test_another_run_closes_the_text(qtbot, dock):  # noqa: F811
     run = go_to(qtbot, dock, CELL_RUN)
     run.annotations.setData(first_that(run.annotations, is_text), ON, CHECK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QModelIndex, QPoint, QRect, Qt, Signal
-from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter
+from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from napari_cryoet._qt.annotation_delegate import AnnotationDelegate
@@ -89,6 +89,14 @@ class AnnotationTree(QTreeView):
         row, viewport = self._annotations.record_at(index), self.viewport()
         if isinstance(row, AnnotationRow) and viewport is not None:
             self.menu_requested.emit(row, where or viewport.mapToGlobal(self.visualRect(index).bottomLeft()))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep the row where one is in sight, if it was: texts and notices take room from the tree."""
+        here = self.currentIndex()
+        was_seen = event is not None and QRect(QPoint(0, 0), event.oldSize()).contains(self.visualRect(here).center())
+        super().resizeEvent(event)
+        if here.isValid() and was_seen:
+            self.scrollTo(here)
 
     def focusInEvent(self, event: QFocusEvent | None) -> None:
         """Whoever comes with the keys sees on which row they are."""
