@@ -64,6 +64,15 @@ def test_a_copy_has_the_rotation_of_its_original_and_an_id_of_its_own(layer):
     np.testing.assert_array_equal(found.rotations_zyx[3], ROTATIONS[1])
 
 
+def test_points_of_uneven_voxels_are_placed_in_cubes():
+    deep = Points([[1.0, 4, 5]], scale=(40, 10, 10), translate=(20, 0, 0), units=("angstrom",) * 3)
+    found = placed_picks_of(deep)
+
+    assert found.points_zyx.tolist() == [[6, 4, 5]]
+    assert found.spacing_angstrom == 10
+    assert found.edits[-1].startswith("stretched with their layer by 4, 1, 1 (z, y, x), moved with their layer by 2")
+
+
 def test_anybodys_points_are_picks_in_their_own_voxels():
     nanometres = Points(np.ones((2, 3)), scale=(1.0,) * 3, units=("nm",) * 3, features={"cc": [0.1, 0.2]})
 

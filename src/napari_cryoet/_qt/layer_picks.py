@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
 from napari_cryoet._qt.layer_table import table_of, values_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
@@ -200,6 +200,8 @@ def _stranger(
 def placed_picks_of(layer: Points) -> Picks:
     """The picks of a layer counted from the origin of the world: where the viewer shows them, if the layer was moved.
 
+    Of voxels that aren't as wide along all axes, as somebody else's layer may have, they are counted in cubes.
+
     Raises
     ------
     ValueError
@@ -210,6 +212,9 @@ def placed_picks_of(layer: Points) -> Picks:
     if dragged is None or (dragged[0] < 0).any():
         raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
     widths, offset = dragged
+    sizes = widths_angstrom(layer) if picks.spacing_angstrom is None else None
+    if sizes is not None and not np.allclose(sizes, sizes[0]):
+        picks = picks.changed(spacing_angstrom=abs(sizes[-1]))
     own_stretch = stretch_of(layer, picks)
     stretch = widths * own_stretch
     if picks.rotations_zyx is not None and (stretch < 0).any():
