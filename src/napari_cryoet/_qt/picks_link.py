@@ -280,7 +280,7 @@ class PicksLink(QObject):
         found = self._history.turned_as_before(read_picks(layer, self._next_id), self._picks, self._next_id)
         edit = what_changed(self._picks, found)
         if not edit:
-            name_rows(layer, _ids(self._picks))
+            name_rows(layer, self._picks.ids)
             return
         self._history.remember(self._picks)
         before, self._picks = self._picks, sharing(found, self._picks, edit)
