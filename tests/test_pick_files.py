@@ -717,3 +717,12 @@ def test_what_a_star_file_says_of_itself_counts_however_an_editor_saved_it(picks
 
     assert again.features["by"].tolist() == picks.features["by"].tolist()
     assert (again.alignment_id, again.shape_zyx, again.about["authors"]) == (17, (100, 928, 960), ABOUT["authors"])
+
+
+def test_losses_of_columns_of_pythons_numbers_are_those_of_what_is_written():
+    columns = {"ref": np.array([2**60 + 1, 3], dtype=object), "class": np.array([float("inf"), 3], dtype=object)}
+    picks = Picks([[1, 2, 3], [4, 5, 6]], 10.0, features=columns)
+
+    assert "Numbers beyond 2^53 lose their last digits, in ref." in losses(picks, "dynamo")
+    assert not any("no column" in said for said in losses(picks, "dynamo"))
+    assert "JSON knows no infinite numbers; they are left out." in losses(picks, "ndjson")

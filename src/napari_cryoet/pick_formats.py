@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
-from napari_cryoet.formats.column_types import are_all_missing, turned_into_texts
+from napari_cryoet.formats.column_types import are_all_missing, plain_columns, turned_into_texts
 from napari_cryoet.formats.exchange import listed, numbered
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
@@ -91,7 +92,15 @@ def format_of_name(path: str | Path) -> PickFormat | None:
 
 def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 - what everybody calls it
     """What a file of this format would not say of these picks, in words for the person who is about to write it."""
-    return (*_losses(picks, format), *_column_losses(picks, format))
+    return (*_losses(_as_written(picks), format), *_column_losses(picks, format))
+
+
+def _as_written(picks: Picks) -> Picks:
+    """Picks whose columns of Python's numbers are those of numbers that are written."""
+    mixed = {name: column for name, column in picks.features.items() if column.dtype.kind == "O"}
+    some = {name: next((value for value in column if value is not None), None) for name, column in mixed.items()}
+    numbers = {name: mixed[name] for name, value in some.items() if isinstance(value, Real)}
+    return picks.changed(features=dict(picks.features) | plain_columns(numbers)) if numbers else picks
 
 
 def _losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002

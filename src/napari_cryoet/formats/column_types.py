@@ -61,7 +61,7 @@ def _loses_digits(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     except OverflowError:
-        return True
+        return not isinstance(value, float)  # which is infinite, then
 
 
 def number_of(value: Any) -> float:
