@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,8 @@ class StreamServer:
         Whether answers have an ETag.
     tells_sums
         Whether that is a sum of the content, as on S3, beside the time of change.
+    ahead_s
+        How much its clock is ahead.
     before_answer
         Called with path and Range header before every answer.
     """
@@ -44,6 +47,7 @@ class StreamServer:
         self.gate.set()
         self.latency_s = 0.0
         self.tells_versions, self.tells_sums = True, False
+        self.ahead_s = 0.0
         self.before_answer: Callable[[str, str | None], None] = lambda _path, _wanted: None
         self.most_at_once = 0
         self._at_once = 0
@@ -143,6 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
             return f'"{hashlib.sha256(self._file().read_bytes()).hexdigest()}"'
         about = self._file().stat()
         return f'"{about.st_mtime_ns}-{about.st_ino}-{about.st_size}"'
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.owner.ahead_s)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -72,7 +72,7 @@ class HttpPiece:
     may_go_on
         Whether it is shorter than was asked for, and the server doesn't say whether the file ends there.
     changed_at
-        When the file was changed, in seconds since 1970 by the server's clock; None where it doesn't say.
+        When the file was changed, in seconds since 1970; None where the server doesn't say.
     """
 
     content: bytes
@@ -318,9 +318,17 @@ def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
 
 
 def _changed_at(response: BaseHTTPResponse) -> float | None:
-    """When a file was changed, by its server."""
+    """When a file was changed; where its server's clock is ahead of ours, so much earlier."""
+    changed_at, sent_at = (_moment(response.headers.get(name, "")) for name in ("Last-Modified", "Date"))
+    if changed_at is None or sent_at is None:
+        return changed_at
+    return changed_at - max(0.0, sent_at - time.time())
+
+
+def _moment(text: str) -> float | None:
+    """A date of a header, in seconds since 1970."""
     try:
-        moment = parsedate_to_datetime(response.headers.get("Last-Modified", ""))
+        moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -207,6 +207,15 @@ def test_an_image_that_was_replaced_by_one_with_the_same_metadata_is_read_anew(s
 
 
 @pytest.mark.usefixtures("far_away")
+def test_an_image_that_is_new_is_no_other_one_where_the_servers_clock_is_ahead(served, folder):
+    served.tells_sums, served.ahead_s = True, 1000.0
+    write_of(served.folder / "a.zarr", 1, later_s=900)  # that was 100 s ago
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK) == 1)
+    flush_all()
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0) == 1)
+
+
+@pytest.mark.usefixtures("far_away")
 def test_a_chunk_that_changed_alone_is_never_mixed(served, folder):
     """The table of the chunk is kept, its blocks are not: they no longer belong together."""
     first, second = (np.random.default_rng(seed).normal(size=(256, 256, 256)).astype("f4") for seed in (1, 2))
