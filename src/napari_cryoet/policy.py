@@ -36,6 +36,14 @@ class Limits:
     max_session_bytes: int | None = None
     max_minute_bytes: int | None = None
 
+    def within(self, others: Limits) -> Limits:
+        """What keeps to both."""
+        return Limits(
+            self.offline or others.offline,
+            _smaller(self.max_session_bytes, others.max_session_bytes),
+            _smaller(self.max_minute_bytes, others.max_minute_bytes),
+        )
+
 
 class Policy:
     """What the network may be used for; may be changed and asked from any thread, and holds from the next request on.
@@ -249,6 +257,10 @@ def save_data(*, mb_a_minute: int = 0, mb_a_session: int = 0, coarse_only: bool 
     policy.max_minute_bytes = mb_a_minute * MEGABYTE or None
     policy.max_session_bytes = mb_a_session * MEGABYTE or None
     policy.coarse_only = coarse_only
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _is_beyond(limit_bytes: int | None, size_bytes: int) -> bool:

@@ -1,5 +1,6 @@
 """Arrays that were sent to another process compute the same there."""
 
+import gc
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -103,11 +104,38 @@ def test_another_process_asks_servers_for_no_more_than_this_one_may(limit, value
             before = len(served.requests)
             with monkeypatch.context() as context:
                 context.setattr(shared_policy(), limit, value)
+                sent = pickle.dumps(part)
+            with monkeypatch.context() as context:
+                context.setattr(origin, "_token", "another process")
                 with pytest.raises(exceptions.WithheldError) as caught:
-                    send(part)
+                    pickle.loads(sent)
             assert caught.value.by == by
             assert len(served.requests) == before
         assert_same(levels, send(levels))
+
+
+@pytest.mark.parametrize("limit", ["max_session_bytes", "max_minute_bytes"])
+def test_another_process_keeps_to_its_own_limits_too(limit, volume, monkeypatch):
+    with StreamServer(volume.parent) as served:
+        levels = open_pyramid(f"{served.url}/a.zarr", cache=None).levels
+        monkeypatch.setattr(shared_policy(), limit, 10**9)
+        sent, before = pickle.dumps(levels), len(served.requests)
+        monkeypatch.setattr(origin, "_token", "another process")
+        monkeypatch.setattr(shared_policy(), limit, 1)
+        with pytest.raises(exceptions.WithheldError, match="data saver"):
+            pickle.loads(sent)
+        assert len(served.requests) == before
+
+
+def test_what_this_process_opens_again_for_itself_keeps_to_what_holds_by_then(volume, monkeypatch):
+    with StreamServer(volume.parent) as served:
+        monkeypatch.setattr(shared_policy(), "max_session_bytes", 10**12)
+        sent = pickle.dumps(open_pyramid(f"{served.url}/a.zarr", cache=None).levels)
+        gc.collect()
+        again = pickle.loads(sent)
+        monkeypatch.setattr(shared_policy(), "offline", True)
+        with pytest.raises(exceptions.WithheldError, match="offline"):
+            again[0].compute()
 
 
 def test_a_process_that_is_offline_itself_stays_so(volume, send, monkeypatch):

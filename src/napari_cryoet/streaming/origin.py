@@ -50,32 +50,34 @@ def remember(owner: int, pyramid: Pyramid) -> None:
 def made_again(process: str, owner: int, origin: Origin, coarse_offset: CoarseOffset, limits: Limits) -> Pyramid:
     """A pyramid of some process: itself where that is this one, else another one of the same, which is kept.
 
-    It asks servers for no more than the process may that it comes from.
+    It asks servers for no more than this process may, and the one that it comes from.
     """
-    pyramid = _alive.get(owner) if process == process_name() else None
+    is_own = process == process_name()
+    pyramid = _alive.get(owner) if is_own else None
     if pyramid is not None:
         return pyramid
+    own = shared_policy().limits
+    both = own if is_own else limits.within(own)
     with _making:  # a cache alone would let each of several threads make one
-        return _make_again(process, owner, origin, coarse_offset, limits)
+        return _make_again(process, owner, origin, coarse_offset, None if both == own else both)
 
 
 @lru_cache(maxsize=_MOST_MADE_AGAIN)
-def _make_again(_process: str, _owner: int, origin: Origin, coarse_offset: CoarseOffset, limits: Limits) -> Pyramid:
-    """Once for all arrays and tasks of a pyramid."""
-    pyramid = origin.made(_http_under(limits))
+def _make_again(
+    _process: str, _owner: int, origin: Origin, coarse_offset: CoarseOffset, limits: Limits | None
+) -> Pyramid:
+    """Once for all arrays and tasks of a pyramid; with no limits, within those of this process."""
+    pyramid = origin.made(None if limits is None else _http_under(limits))
     pyramid.coarse_offset = coarse_offset
     return pyramid
 
 
 @lru_cache(maxsize=_MOST_MADE_AGAIN)
-def _http_under(limits: Limits) -> Http | None:
-    """What asks servers within some limits, and counts what it brings; None for what all of this process ask with."""
+def _http_under(limits: Limits) -> Http:
+    """What asks servers within some limits, and counts what it brings."""
     from napari_cryoet.http import Http
 
-    if limits == Limits():
-        return None
-    is_offline = limits.offline or shared_policy().offline
     policy = Policy(
-        offline=is_offline, max_session_bytes=limits.max_session_bytes, max_minute_bytes=limits.max_minute_bytes
+        offline=limits.offline, max_session_bytes=limits.max_session_bytes, max_minute_bytes=limits.max_minute_bytes
     )
     return Http(policy=policy)
