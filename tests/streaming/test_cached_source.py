@@ -7,6 +7,7 @@ import re
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,32 @@ def test_what_was_kept_a_short_while_ago_is_asked_about_once_something_new_comes
     assert np.all(pyramid.read(0) == 1)
     assert [path for path, _ in served.requests].count("/a.zarr/.zarray") == 1
     assert len(served.requests) == 1 + 7
+
+
+@pytest.mark.usefixtures("far_away")
+def test_what_is_kept_can_be_read_while_the_server_is_asked(served, folder, monkeypatch):
+    write_of(served.folder / "a.zarr", 1)
+    open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK)
+    flush_all()
+    monkeypatch.setattr(cached_source, "_PATIENCE_S", 1000)
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def before_answer(path, _wanted):
+        if path.endswith(".zarray"):
+            is_asked.set()
+            may_answer.wait(100)
+
+    served.before_answer = before_answer
+    source = CachedSource(HttpSource(f"{served.url}/a.zarr"), DiskCache(folder, 500 * MB))
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            new = threads.submit(source.read, "1.1.1")
+            assert is_asked.wait(30)
+            assert threads.submit(source.read, "0.0.0").result(30).content
+            assert not new.done()
+        finally:
+            may_answer.set()
+        assert new.result(30).content
 
 
 def test_an_image_that_was_replaced_by_one_with_the_same_metadata_is_read_anew(served, folder):

@@ -133,6 +133,8 @@ class CachedSource(SourceAround):
 
     def _checked_tree(self, stop: threading.Event | None) -> Tree:
         """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
+        if (checked := self._tree) is not None:
+            return checked  # also while what is new waits for the server
         with self._held(stop):
             if self._tree is None:
                 raise_if_stopped(stop)
