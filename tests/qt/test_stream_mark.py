@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.progressive import make_layer, stream_of
 from napari_cryoet._qt.stream_mark import StreamMark, mark_in
-from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
@@ -27,12 +28,17 @@ def viewer(viewer_in_window):
     return viewer_in_window
 
 
-def add(viewer, served, tmp_path, **options):
+def stored(served, tmp_path):
+    """A pyramid whose server gives nothing more until it is let."""
     values = np.random.default_rng(0).normal(size=(45, 71, 58)).astype("f4")
     write_pyramid(tmp_path / "a.zarr", values, 10.0)
     pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(64 * 2**20)))
-    spec = LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3), **options}, "image")
     served.gate.clear()
+    return pyramid
+
+
+def add(viewer, served, tmp_path, **options):
+    spec = LayerSpec(stored(served, tmp_path).levels, {"contrast_limits": (-3, 3), **options}, "image")
     layer, status = make_layer(spec, viewer=viewer)
     viewer.add_layer(layer)
     return layer, status
@@ -48,6 +54,16 @@ def test_a_picture_that_is_not_exact_yet_has_a_mark_until_it_is(qtbot, viewer, s
     qtbot.waitUntil(mark_of(viewer).isVisible)
     assert mark_of(viewer).text() == "sharpening…"
     assert "&lt;b&gt;TS_1&lt;/b&gt;: sharpening…" in mark_of(viewer).toolTip()
+    served.gate.set()
+    qtbot.waitUntil(mark_of(viewer).isHidden)
+
+
+def test_a_layer_that_streams_only_once_it_is_there_has_a_mark_too(qtbot, viewer, served, tmp_path):
+    adopt_layers_of(viewer)
+    pyramid = stored(served, tmp_path)
+    options = {"contrast_limits": (-3, 3), "visible": NOT_YET, "metadata": {METADATA_KEY: {}}}
+    viewer.add_image(pyramid.levels, multiscale=True, **options)  # as napari adds what a reader gives it
+    qtbot.waitUntil(mark_of(viewer).isVisible)
     served.gate.set()
     qtbot.waitUntil(mark_of(viewer).isHidden)
 

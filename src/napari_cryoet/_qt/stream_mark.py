@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject
@@ -35,19 +35,20 @@ _FIGURE: Final = (
     "The figure was drawn before all of {names} had come, so some of it is coarser than it looks. Choose 0 as "
     "“resolution” in napari's layer controls, wait until the status bar says nothing more of it, and draw it again."
 )
-_marked: WeakSet[ViewerModel] = WeakSet()
+_marks: WeakKeyDictionary[ViewerModel, StreamMark] = WeakKeyDictionary()
 
 
 def mark_in(viewer: ViewerModel, stream_of: StreamOf) -> None:
-    """See to the mark of a viewer that has a window; calling it again changes nothing."""
+    """See to the mark of a viewer that has a window, also for layers that were there before they streamed."""
     viewer = real(viewer)
-    if viewer in _marked or not hasattr(viewer, "window"):
+    mark = _marks.get(viewer)
+    if mark is not None:
+        mark.look()
         return
-    window = main_window(viewer)
+    window = main_window(viewer) if hasattr(viewer, "window") else None
     bar = window.statusBar() if isinstance(window, QMainWindow) else None
     if bar is not None:
-        _marked.add(viewer)
-        StreamMark(viewer, bar, stream_of)
+        _marks[viewer] = StreamMark(viewer, bar, stream_of)
 
 
 class StreamMark(QObject):
@@ -75,16 +76,17 @@ class StreamMark(QObject):
         self.label.hide()
         self._late = single_shot(self, _LATE_MS, self._show)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            event.connect(self._on_layers)
+            event.connect(self.look)
         self._size = self._last_size = tuple(viewer.canvas.size)
         self._turn = single_shot(self, 0, self._end_turn)
         viewer.canvas.events.size.connect(self._on_size)
         bar.destroyed.connect(self._close)
+        self.look()
 
-    def _close(self) -> None:
-        self._is_closed = True
-
-    def _on_layers(self, _event: Any = None) -> None:
+    def look(self, _event: Any = None) -> None:
+        """Follow whichever layers stream by now."""
+        if self._is_closed:
+            return
         for layer in self._layers() or ():
             stream = self._stream_of(layer)
             if stream is not None and stream not in self._followed:
@@ -92,6 +94,9 @@ class StreamMark(QObject):
                 stream.changed.connect(self._on_state)
                 layer.events.visible.connect(self._on_state)
         self._on_state()
+
+    def _close(self) -> None:
+        self._is_closed = True
 
     def _on_state(self, _change: Any = None) -> None:
         if self._is_closed:
