@@ -204,6 +204,14 @@ class TestChoosing:
         with pytest.raises(ComparisonError, match=r"aren't as wide along all axes \(40, 10, 10 along z, y, x\)"):
             side_of(uneven, 10.0)
 
+    def test_widths_in_several_units_are_compared_as_lengths(self):
+        mixed = {"units": ("nm", "angstrom", "angstrom")}
+        values = np.ones((4, 5, 6), np.uint8)
+
+        assert side_of(Labels(values, scale=(1.0, 10.0, 10.0), **mixed)).spacing_angstrom == 10
+        with pytest.raises(ComparisonError, match=r"\(10, 1, 1 along z, y, x\)"):
+            side_of(Labels(values, scale=(1.0, 1.0, 1.0), **mixed))
+
     def test_widths_that_differ_by_a_header_s_rounding_are_one(self):
         layer = Labels(np.ones((4, 5, 6), np.uint8), scale=(13.48, 13.4801, 13.4799), **ANGSTROM)
 

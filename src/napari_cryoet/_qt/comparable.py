@@ -116,8 +116,10 @@ def _spacing_of_mask(layer: Labels) -> float | None:
 
 
 def _refuse_uneven(layer: Layer) -> None:
-    if not np.allclose(layer.scale, layer.scale[0], rtol=_SAME_WIDTH):
-        told = ", ".join(f"{width:g}" for width in layer.scale)
+    lengths = widths_angstrom(layer)
+    widths = np.asarray(layer.scale) if lengths is None else lengths
+    if not np.allclose(widths, widths[0], rtol=_SAME_WIDTH):
+        told = ", ".join(f"{width:g}" for width in widths)
         raise ValueError(f"its voxels aren't as wide along all axes ({told} along z, y, x)")
 
 
