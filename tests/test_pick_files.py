@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -726,3 +727,19 @@ def test_losses_of_columns_of_pythons_numbers_are_those_of_what_is_written():
     assert "Numbers beyond 2^53 lose their last digits, in ref." in losses(picks, "dynamo")
     assert not any("no column" in said for said in losses(picks, "dynamo"))
     assert "JSON knows no infinite numbers; they are left out." in losses(picks, "ndjson")
+
+
+@pytest.mark.parametrize("name", ["picks.csv", "picks.star", "picks.parquet"])
+def test_numbers_of_32_bits_among_whole_ones_keep_their_fractions(tmp_path, name):
+    column = np.array([np.float32(0.5), 3], dtype=object)
+    write_picks(Picks([[1, 2, 3], [4, 5, 6]], 10.0, features={"weight": column}), tmp_path / name)
+
+    assert read_picks(tmp_path / name, shape_zyx=(9, 9, 9)).features["weight"].tolist() == [0.5, 3.0]
+
+
+def test_losses_of_columns_that_begin_with_a_missing_value_are_those_of_what_is_written():
+    columns = {"class": np.array([pd.NA, 3], dtype=object), "ref": np.array([2**63, 1], dtype=np.uint64)}
+    said = losses(Picks([[1, 2, 3], [4, 5, 6]], 10.0, features=columns), "dynamo")
+
+    assert "A table has no column for ref." in said
+    assert not any("digits" in each for each in said)

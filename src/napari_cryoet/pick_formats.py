@@ -96,9 +96,11 @@ def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002 -
 
 
 def _as_written(picks: Picks) -> Picks:
-    """Picks whose columns of Python's numbers are those of numbers that are written."""
-    mixed = {name: column for name, column in picks.features.items() if column.dtype.kind == "O"}
-    some = {name: next((value for value in column if value is not None), None) for name, column in mixed.items()}
+    """Picks whose columns of Python's numbers, or of numbers beyond 2^63, are those that are written."""
+    mixed = {name: column for name, column in picks.features.items() if column.dtype.kind in "Ou"}
+    some = {
+        name: next((value for value in column if isinstance(value, str | Real)), None) for name, column in mixed.items()
+    }
     numbers = {name: mixed[name] for name, value in some.items() if isinstance(value, Real)}
     return picks.changed(features=dict(picks.features) | plain_columns(numbers)) if numbers else picks
 

@@ -116,7 +116,7 @@ def _whole(value: Any) -> int:
     if isinstance(value, str) and not _WHOLE.fullmatch(value):
         raise ValueError(value)
     number = int(value)
-    if isinstance(value, float) and number != value:
+    if not isinstance(value, str) and number != value:  # numpy's numbers of 32 bits are no ``float``
         raise ValueError(value)
     return number
 
