@@ -379,3 +379,33 @@ def test_what_editors_do_to_a_file_costs_no_decision(edit, store, subject, picks
     path.write_bytes(EDITED[edit](path.read_text()).encode())
 
     assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
+
+
+def test_a_copy_that_was_rejected_and_deleted_says_nothing_of_its_original_in_another_session(picks, store, subject):
+    other_window = Review(picks, subject, SessionStore(store.folder))
+    review = Review(picks, subject, store)
+    review.set_picks(picks.added(picks.points_zyx[:1]))
+    copy = len(picks)
+    review.judge([copy], Verdict.REJECTED)
+    review.set_picks(picks)
+    assert review.save()
+
+    again = Review(picks, subject, SessionStore(store.folder))
+    assert again.counts.judged == 0
+    other_window.judge([1], Verdict.KEPT)
+    assert other_window.save()
+    assert other_window.verdict(0) is Verdict.UNDECIDED
+    again.judge([2], Verdict.KEPT)
+    assert again.save()
+    again.set_picks(picks.added(picks.points_zyx[:1]))  # the copy is there again
+    assert again.verdict(copy) is Verdict.REJECTED
+
+
+def test_picks_that_are_taken_up_again_have_nothing_of_a_copy_that_was_deleted(picks, store, subject):
+    review = Review(picks, subject, store)
+    review.set_picks(picks.added(picks.points_zyx[:1]))
+    review.judge([len(picks)], Verdict.REJECTED)
+    review.set_picks(picks)
+    review.take_up(picks, picks)
+
+    assert review.counts.judged == 0

@@ -18,6 +18,8 @@ from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
+#: Where picks were when they were opened that weren't there yet, along each axis.
+NOWHERE: Final = 1e299
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +35,8 @@ class Rows:
     unit
         ``"angstrom"`` or ``"voxel"``.
     opened_zyx
-        Where picks that were moved were when they were opened, NaN for all others; None where none was moved.
+        Where picks that were moved were when they were opened, `NOWHERE` for those that were added since and deleted,
+        NaN for all others; None where there are only others.
     """
 
     ids: NDArray[np.int64]
@@ -61,15 +64,31 @@ class Rows:
         """Where each pick is, and where it was."""
         return [self.positions_zyx, *([] if self.opened_zyx is None else [self.opened_zyx])]
 
+    @property
+    def are_passing(self) -> NDArray[np.bool_]:
+        """Which are about picks that were added after the others were opened, and deleted: no file has them."""
+        if self.opened_zyx is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray((self.opened_zyx >= NOWHERE).all(axis=1))
 
-def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None) -> Rows:
-    """The decisions about picks, with where these are, and where they were in the picks that were opened."""
+
+def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None, *, n_there: int | None = None) -> Rows:
+    """The decisions about picks, with where these are, and where they were in the picks that were opened.
+
+    Parameters
+    ----------
+    n_there
+        How many of the picks are there; those behind them were deleted. By default all are.
+    """
     codes = decisions.codes(picks.ids)
     judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
     verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
     former = _former(picks, opened)
-    former = None if former is None or np.isnan(former[judged]).all() else former[judged]
+    former = np.full((len(picks), 3), np.nan) if former is None else former
+    if opened is not None and n_there is not None:
+        former[n_there:][~np.isin(picks.ids[n_there:], opened.ids)] = NOWHERE
+    former = None if np.isnan(former[judged]).all() else former[judged]
     return Rows(picks.ids[judged], positions[judged], verdicts, unit, former)
 
 
@@ -82,7 +101,8 @@ def match(
     if its pick is still within half a voxel of where it was, and whatever finds no pick by its id may find one that
     is at the very same place. Of a pick that was moved, where it was when it was opened counts, too. Who stands just
     where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone. What is
-    known to be about one that was deleted since the picks were opened is about no other one.
+    known to be about one that was deleted since the picks were opened, also one that was added since, is about no
+    other one.
     """
     found = _picks_of(rows, picks, opened, gone)
     is_found = found >= 0
@@ -98,7 +118,7 @@ def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
         if rows.opened_zyx is None:
             continue
         found = _picks_of(rows, picks, opened)
-        is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1)
+        is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1) & ~rows.are_passing
         if not len(opened) or not is_moved.any():
             continue
         at, was_there = _find(opened.ids, picks.ids[found[is_moved]])
@@ -123,7 +143,9 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None, gone: Picks | None
     ]
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
-    is_gone = _are_gone(rows, picks, opened, reach * _SAME_PLACE) | _are_gone(rows, picks, gone, reach * _SAME_PLACE)
+    is_gone = rows.are_passing
+    for before in (opened, gone):
+        is_gone |= _are_gone(rows, picks, before, reach * _SAME_PLACE)
     for ours, theirs in pairs:
         _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, reach * _SAME_PLACE)
     for ours, theirs in pairs:

@@ -286,13 +286,14 @@ class Review:
     def _found_again(
         self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks, opened: Picks
     ) -> tuple[Decisions, tuple[Rows, ...]]:
-        return match_parts([rows_of(decisions, self._ever, self._opened), *elsewhere], picks, opened)
+        rows = rows_of(decisions, self._ever, self._opened, n_there=len(self.picks))
+        return match_parts([rows, *elsewhere], picks, opened)
 
     # keeping it
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        said = self.decisions, self._touched, self._step, self._ever, self._opened, self._elsewhere
+        said = self.decisions, self._touched, self._step, self._ever, len(self.picks), self._opened, self._elsewhere
         self._saver.put(_State(*said, self._elsewhere_since, dict(self.view)))
 
     def save(self) -> bool:
@@ -312,7 +313,7 @@ class Review:
         path = folder / self.subject.file_name
         if path.exists():
             raise ExistsError(f"There is a file {path.name} in that folder already.", hint="Choose another folder.")
-        rows = [rows_of(self.decisions, self._ever, self._opened), *self._elsewhere]
+        rows = [rows_of(self.decisions, self._ever, self._opened, n_there=len(self.picks)), *self._elsewhere]
         try:
             return SessionStore(folder).save(self.subject, rows, self.view)
         except CryoETError as error:
@@ -349,7 +350,7 @@ class Review:
             found, elsewhere = match_parts(elsewhere, state.picks, state.opened)
             came = np.setdiff1d(found.judged_ids, np.union1d(decisions.judged_ids, state.touched.ids))
             decisions, has_news = decisions.with_others(found, came), has_news or len(came) > 0
-        rows = [rows_of(decisions, state.picks, state.opened), *elsewhere]
+        rows = [rows_of(decisions, state.picks, state.opened, n_there=state.n_there), *elsewhere]
         self._store.save(self.subject, rows, state.view)
         self._saved_step = state.step
         if has_news or self._in_file is not None:
@@ -369,6 +370,7 @@ class _State:
     touched: ById
     step: int
     picks: Picks
+    n_there: int  # the others were deleted
     opened: Picks
     elsewhere: tuple[Rows, ...]
     elsewhere_since: int

@@ -2,7 +2,7 @@
 
 A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of the position is ``"a"`` (ångström) or
 ``"v"`` (voxels of the picks' own grid). In version 2, which is written only where it is needed, three more numbers say
-where a pick was when the picks were opened, if it was moved since.
+where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.matching import Rows
+from napari_cryoet.review.matching import NOWHERE, Rows
 
 FORMAT: Final = "napari-cryoet review"
 VERSIONS: Final = (1, 2)
@@ -26,7 +26,7 @@ _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
 _VERDICTS: Final = {verdict.value: verdict for verdict in (Verdict.KEPT, Verdict.REJECTED)}
 _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
-_FARTHEST: Final = 1e299  # places beyond are kept as that, and found no more
+_FARTHEST: Final = NOWHERE  # places beyond are kept as that, and found no more
 _SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
 _LENGTHS: Final = {1: frozenset({_SHORT}), 2: frozenset({_SHORT, _SHORT + 3})}  # by version
 _UNMOVED: Final = [np.nan] * 3
