@@ -113,3 +113,15 @@ def test_a_report_is_written_whole_or_not_at_all_and_only_where_somebody_said(tm
         write_report(compare(B, A, radius_angstrom=15), path, overwrite=True)
     assert [each.name for each in tmp_path.iterdir()] == ["numbers.json"]
     assert path.read_text(encoding="utf-8") == written
+
+
+def test_what_was_done_to_a_side_stands_beside_the_portals_numbers_of_masks_and_in_json_too():
+    kept = A.take([0], "kept 1 of 2 picks")
+    assert compare(kept, B, radius_angstrom=15).plain()["a"]["edits"] == ["kept 1 of 2 picks"]
+
+    voxels = np.ones((2, 2, 2), dtype=np.uint8)
+    mask = Mask(voxels, 10.0, about=JUDGED | {"edits": ["painted"]})
+    found = compare(mask, Mask(voxels, 10.0))
+    assert found.plain()["a"]["edits"] == ["painted"]
+    assert "precision 100.0 %" in lines(found)
+    assert portal_lines(found)[0].startswith("The portal says of A, before it was changed: precision 90.1 %")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from napari_cryoet.comparison.masks import MaskComparison
 from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
-from napari_cryoet.comparison.sides import Side, name_of_side, portal_numbers
+from napari_cryoet.comparison.sides import edits_of, name_of_side, portal_numbers
 from napari_cryoet.comparison.spread import Spread
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.expecting import expect
@@ -116,7 +116,7 @@ def portal_lines(comparison: Comparison) -> tuple[str, ...]:
         ]
         used = plain(numbers["ground_truth_used"])
         against = f"against {used}" if used else "it doesn't say against which ground truth"
-        whom = f"{letter}, before it was changed" if _is_edited(side) else letter
+        whom = f"{letter}, before it was changed" if edits_of(side) else letter
         lines.append(f"The portal says of {whom}: {', '.join(said) or 'no numbers'}; {against}.")
     return tuple(lines)
 
@@ -205,15 +205,10 @@ def _masks_rows(comparison: MaskComparison) -> list[Row]:
 def _with_portal(name: str, value: float | None, comparison: Comparison, why: str) -> Row:
     told = []
     for side in _sides(comparison):
-        numbers = None if _is_edited(side) else portal_numbers(side)
+        numbers = None if edits_of(side) else portal_numbers(side)
         percent = (numbers or {}).get(f"confidence_{name}_percent")
         told.append("" if percent is None else f"{percent:.1f} %")
     return Row(name, _share(value), portal_a=told[0], portal_b=told[1], why=why)
-
-
-def _is_edited(side: Side) -> bool:
-    """Whether these aren't the picks any more that the portal's numbers are of, such as those that a review kept."""
-    return bool(getattr(side, "edits", ()))
 
 
 def _share(value: float | None) -> str:

@@ -104,8 +104,15 @@ def plain_side(side: Side, count: int | None = None) -> dict[str, Any]:
         "count": count,
         "spacing_angstrom": side.spacing_angstrom,
         "alignment_id": side.alignment_id,
+        "edits": list(edits_of(side)),
         "about": dict(side.about),
     }
+
+
+def edits_of(side: Side) -> tuple[str, ...]:
+    """What was done to a side since it was published, in words; of masks, their file says it."""
+    edits = getattr(side, "edits", ()) or side.about.get("edits")
+    return tuple(map(str, edits)) if isinstance(edits, list | tuple) else ()
 
 
 def portal_numbers(side: Side) -> dict[str, Any] | None:
