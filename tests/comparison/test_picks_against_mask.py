@@ -129,7 +129,7 @@ def test_padding_of_a_lazy_mask_is_no_part_of_it():
     assert np.isnan(found.surface_distances_angstrom).all()
 
 
-@pytest.mark.parametrize("values", [[[[0.5]]], [[[np.nan]]], [[[-1]]], [[[2**63]]], [[[1j]]], [[["a"]]]])
+@pytest.mark.parametrize("values", [[[[0.5]]], [[[np.nan]]], [[[-1]]], [[[2**63]]], [[[2.0**60]]], [[[1j]]], [[["a"]]]])
 def test_what_holds_no_labels_is_no_mask(values):
     with pytest.raises(FormatError, match="mask"):
         compare(picks([0, 0, 0]), Mask(np.array(values), 10.0))
