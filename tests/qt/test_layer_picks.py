@@ -191,3 +191,20 @@ def test_columns_of_a_file_that_are_called_as_ours_are_no_ids_no_instances_and_n
         "own_instance_id": [1.5, 2.5],
         "own_score": [8, 9],
     }
+
+
+@pytest.mark.parametrize("scale", [(-10.0, -10.0, -10.0), (10.0, -10.0, 10.0)])
+def test_own_points_that_are_flipped_are_picks_as_wide_voxels_and_placed_where_they_are_seen(scale):
+    own = Points([[1.0, 2.0, 3.0]], scale=scale, units=("angstrom",) * 3)
+
+    assert picks_of(own).spacing_angstrom == 10
+    placed = placed_picks_of(own)
+    assert (placed.points_zyx * placed.spacing_angstrom).tolist() == [(np.array([1.0, 2.0, 3.0]) * scale).tolist()]
+
+
+def test_own_points_that_are_flipped_while_they_are_followed_stay_picks():
+    own = Points([[1.0, 2.0, 3.0]], scale=(5.0,) * 3, units=("angstrom",) * 3)
+    link = link_of(own)
+    own.scale = (-10.0,) * 3
+
+    assert link.picks.spacing_angstrom == 10

@@ -140,6 +140,14 @@ def test_a_turned_mask_isnt_saved_as_if_it_were_straight(viewer, tmp_path):
         labels.save(str(tmp_path / "mask.mrc"), plugin=PLUGIN)
 
 
+@pytest.mark.parametrize("scale", [(-13.48,) * 3, (13.48, -13.48, 13.48)])
+def test_a_mask_that_is_flipped_in_the_viewer_is_refused(viewer, tmp_path, scale):
+    labels = viewer.add_labels(np.ones((4, 4, 4), np.uint8), scale=scale, units="angstrom")
+    with pytest.raises(SaveError, match="flipped"):
+        labels.save(str(tmp_path / "mask.mrc"), plugin=PLUGIN)
+    assert not list(tmp_path.iterdir())
+
+
 def test_voxels_that_somebody_may_have_painted_arent_passed_off_as_the_sources(viewer, tmp_path):
     mask = np.zeros((9, 15, 21), np.int8)
     mask[4:6, 6:9, 8:20] = 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def spacing_angstrom_of(layer: Layer) -> float | None:
-    """The width of a layer's voxels in ångström; None where its unit is no length, or they are no cubes."""
+    """How wide its voxels are in ångström, also if flipped; None where that is no length, or they are no cubes."""
     return spacing_angstrom(layer.scale, layer.units)
 
 
@@ -26,7 +26,7 @@ def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | N
     lengths = lengths_angstrom(units)
     if lengths is None:
         return None
-    widths = {round(float(scale * length), 9) for scale, length in zip(scales, lengths, strict=True)}
+    widths = {round(abs(float(scale * length)), 9) for scale, length in zip(scales, lengths, strict=True)}
     return widths.pop() if len(widths) == 1 else None
 
 

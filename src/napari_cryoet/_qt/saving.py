@@ -158,7 +158,7 @@ def mask_writer(data: Any, meta: dict[str, Any]) -> Callable[..., WrittenMask]:
     Raises
     ------
     SaveError
-        If the layer says no voxel spacing in a unit of length, or is rotated or sheared.
+        If the layer says no voxel spacing in a unit of length, or is rotated, sheared or flipped.
     """
     spacing = spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
     if spacing is None:
@@ -168,6 +168,8 @@ def mask_writer(data: Any, meta: dict[str, Any]) -> Callable[..., WrittenMask]:
         )
     if not _is_straight(meta):
         raise SaveError(f"The layer {meta.get('name', '')} is rotated or sheared in the viewer, and a mask can't be.")
+    if np.min(meta["scale"]) < 0:
+        raise SaveError(f"The layer {meta.get('name', '')} is flipped in the viewer, and a mask can't be.")
     about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
     is_of_source = not about or pyramid_of(data) is not None
     return partial(
