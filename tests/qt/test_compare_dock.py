@@ -482,6 +482,34 @@ class TestForEverybody:
         assert "is nowhere" in dock.message.text()
         assert "The numbers below are of another choice of A and B." in dock.message.text()
 
+    def test_numbers_of_picks_that_changed_since_are_said_to_be_that(self, qtbot, dock, viewer_model, two_sets):
+        ask(qtbot, dock)
+        viewer_model.layers["mine"].add([[1, 1, 1]])
+        assert dock.message.text() == (
+            "A changed since these numbers were counted. Compare again for what is there now."
+        )
+        viewer_model.layers["truth"].data = viewer_model.layers["truth"].data + 1
+        ask(qtbot, dock)
+        assert not dock.message.isVisible()
+
+        viewer_model.layers["truth"].scale = (2, 2, 2)
+        assert "B changed since" in dock.message.text()
+
+    def test_numbers_of_a_mask_that_was_painted_since_are_said_to_be_that(self, qtbot, dock, viewer_model):
+        viewer_model.add_layer(points("mine", [0, 0, 0]))
+        mask = viewer_model.add_layer(ball())
+        dock.form.a.value, dock.form.b.value = viewer_model.layers["mine"], mask
+        ask(qtbot, dock)
+        assert dock.comparison is not None
+        mask.paint((0, 0, 0), 1)
+        assert "B changed since" in dock.message.text()
+
+    def test_what_changes_while_it_is_compared_is_said_with_the_answer(self, qtbot, dock, viewer_model, two_sets):
+        click(qtbot, dock.start)
+        viewer_model.layers["mine"].add([[1, 1, 1]])
+        qtbot.waitUntil(lambda: dock.comparison is not None)
+        assert "A changed since" in dock.message.text()
+
     def test_numbers_of_layers_that_are_gone_are_said_to_be_that(self, qtbot, dock, viewer_model, two_sets):
         ask(qtbot, dock)
         viewer_model.layers.remove("mine")

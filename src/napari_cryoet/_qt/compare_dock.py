@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize
@@ -41,6 +43,8 @@ _STEPS = 1000
 _ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
 _ONLY_ONE = "Only one annotation is open. Open another one to compare it with, points or a mask."
 _OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
+_CHANGED_SINCE = "{} changed since these numbers were counted. Compare again for what is there now."
+_CHANGES = ("data", "scale", "paint")  # napari's names for what puts points or labels elsewhere
 _NO_PAIR_NOW = "The numbers below are of layers that aren't chosen any more."
 _START = "Count what matches, beside your work; nothing of A or B is changed"
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
@@ -67,6 +71,9 @@ class CompareDock(Dock):
         self.comparison: Comparison | None = None
         self._pair: tuple[Layer | None, Layer | None] = (None, None)  # that is chosen
         self._asked = self._compared = self._pair  # whose numbers are on their way, and are shown
+        self._changed_since_asked: WeakSet[Layer] = WeakSet()
+        self._changed_since: WeakSet[Layer] = WeakSet()  # the comparison that is shown was asked for
+        self._followed: WeakSet[Layer] = WeakSet()
         self._shown: dict[int, Layer] = {}  # layers that were made of this comparison, by which of its layers they are
         self.start = QPushButton("Compare")
         self.swap = QPushButton("Swap A and B")
@@ -101,6 +108,10 @@ class CompareDock(Dock):
         """End the task, for good."""
         self.tasks.close()
         self.form.close_down()
+        for layer in self._followed:
+            for change in self._changes_of(layer):
+                change.disconnect(self._on_changed)
+        self._followed.clear()
         self._theme.close()
 
     def save_json(self, path: Path) -> None:
@@ -137,6 +148,8 @@ class CompareDock(Dock):
             )
 
         self._asked = self._pair
+        self._changed_since_asked.clear()
+        self._follow(filter(None, self._pair))
         self.bar.setValue(0)
         self.message.setText("")
         self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
@@ -152,6 +165,7 @@ class CompareDock(Dock):
 
     def _on_answer(self, comparison: Comparison) -> None:
         self.comparison, self._compared = comparison, self._asked
+        self._changed_since = self._changed_since_asked.copy()
         self._shown = {}
         self.results.show_comparison(comparison)
         self.message.setText(self._about_pair())  # a layer may have gone meanwhile
@@ -166,9 +180,34 @@ class CompareDock(Dock):
         self._set_state()
 
     def _about_pair(self) -> str:
-        """That the numbers which are shown aren't of what is chosen; empty where they are."""
-        is_other = self.comparison is not None and self._pair != self._compared
-        return "" if not is_other else _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW
+        """That the numbers which are shown aren't of what is chosen, as it is now; empty where they are."""
+        if self.comparison is None:
+            return ""
+        if self._pair != self._compared:
+            return _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW
+        changed = [side for side, layer in zip("AB", self._compared, strict=True) if layer in self._changed_since]
+        return _CHANGED_SINCE.format(" and ".join(changed)) if changed else ""
+
+    def _follow(self, layers: Iterable[Layer]) -> None:
+        """Hear from now on when layers that are compared change."""
+        for layer in layers:
+            if layer not in self._followed:
+                self._followed.add(layer)
+                for change in self._changes_of(layer):
+                    change.connect(self._on_changed)
+
+    @staticmethod
+    def _changes_of(layer: Layer) -> list[Any]:
+        return [getattr(layer.events, name) for name in _CHANGES if hasattr(layer.events, name)]
+
+    def _on_changed(self, event: Any) -> None:
+        layer = event.source
+        is_known = layer in self._changed_since
+        self._changed_since_asked.add(layer)
+        self._changed_since.add(layer)
+        if not is_known and layer in self._compared:
+            self.message.setText(self._about_pair())
+            self._set_state()
 
     def _on_failed(self, error: CryoETError) -> None:
         told = [str(error), error.details if isinstance(error, UnexpectedError) else "", self._about_pair()]
