@@ -108,6 +108,8 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     run = dock.screens.run
     dock.link.open_tomogram(run.page, run.page.tomograms[0])
     qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
+    dock.window().resize(1100, 600)  # wider than its docks will ever need, so that it doesn't grow under the other one
+    qtbot.waitUntil(lambda: dock.window().frameGeometry().width() >= 1100, timeout=LONG_MS)
     dims = dock._viewer.dims
     before = dims.range, dims.point, dims.axis_labels, list(dock._viewer.layers)
     window = open_series(qtbot, dock)

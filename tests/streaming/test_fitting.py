@@ -98,7 +98,7 @@ def test_a_volume_that_does_not_fit_is_an_error_and_is_not_fetched_for_ever(name
     _, state = watch(pyramid, until=lambda state: state.error is not None)
     assert isinstance(state.error, StreamError)
     assert "8 MB of memory" in state.error.message
-    assert len(chunks_asked_for(served)) <= 4 * 36
+    assert len(chunks_asked_for(served)) <= 12 * 36  # a slow machine tries some more often; for ever were thousands
 
 
 @pytest.fixture
