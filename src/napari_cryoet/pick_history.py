@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import Picks
@@ -53,13 +52,13 @@ class PickHistory:
         now
             Those without what was gone; no pick had an id from ``next_id`` on.
         """
-        ids = _ids(picks)
-        rows = np.flatnonzero((ids < next_id) & ~np.isin(ids, _ids(now)))
+        ids = picks.ids
+        rows = np.flatnonzero((ids < next_id) & ~np.isin(ids, now.ids))
         if not len(rows):
             return picks
         rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx.copy()
         for state in self._undo:  # the latest last, so that it counts
-            _, here, there = np.intersect1d(ids[rows], _ids(state), assume_unique=True, return_indices=True)
+            _, here, there = np.intersect1d(ids[rows], state.ids, assume_unique=True, return_indices=True)
             if state.rotations_zyx is not None:
                 rotations[rows[here]] = state.rotations_zyx[there]
         return picks if np.isnan(rotations[rows]).all() else picks.changed(rotations_zyx=rotations)
@@ -96,10 +95,6 @@ def sharing(picks: Picks, before: Picks, edit: str) -> Picks:
 def _difference(before: Picks, after: Picks) -> str:
     """What made one state of another, in the words that came with it."""
     return after.edits[-1] if after.edits and len(after.edits) > len(before.edits) else "the last change"
-
-
-def _ids(picks: Picks) -> NDArray[np.int64]:
-    return picks.ids
 
 
 def _bytes(picks: Picks) -> int:
