@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -63,8 +64,27 @@ def wait_until(condition, timeout_s=30):
         threading.Event().wait(0.005)
 
 
-def own_threads():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
+@pytest.fixture
+def threads_end():
+    """Waits until those of our threads that the test has started are gone; what others have left may take longer."""
+    before = set(threading.enumerate())
+
+    def left():
+        return [each for each in set(threading.enumerate()) - before if each.name.startswith("napari-cryoet")]
+
+    def wait():
+        deadline = time.monotonic() + 30
+        while left():
+            assert time.monotonic() < deadline, what_they_do(left())
+            threading.Event().wait(0.005)
+
+    return wait
+
+
+def what_they_do(threads):
+    frames = sys._current_frames()
+    stacks = {each.name: traceback.format_stack(frames[each.ident]) for each in threads if each.ident in frames}
+    return "\n".join(f"{name}:\n{''.join(stack)}" for name, stack in stacks.items())
 
 
 def open_files(folders):
@@ -94,7 +114,7 @@ class Session:
 
 
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="only Linux lists a process's open files")
-def test_nothing_is_left_of_many_pyramids(served, fetcher, disk, tmp_path):
+def test_nothing_is_left_of_many_pyramids(served, fetcher, disk, tmp_path, threads_end):
     shared_http().close()
     server_sockets = open_files([tmp_path])
     kept = []
@@ -106,7 +126,7 @@ def test_nothing_is_left_of_many_pyramids(served, fetcher, disk, tmp_path):
         kept.append(weakref.ref(session.pyramid))
         session.close()
     del session
-    wait_until(lambda: not own_threads())
+    threads_end()
     disk.close()
     shared_http().close()
     assert fetcher.memory.size_bytes == 0
@@ -115,7 +135,7 @@ def test_nothing_is_left_of_many_pyramids(served, fetcher, disk, tmp_path):
     wait_until(lambda: open_files([tmp_path]) <= server_sockets)
 
 
-def test_what_is_under_way_when_it_is_closed_leaves_nothing_either(served, fetcher):
+def test_what_is_under_way_when_it_is_closed_leaves_nothing_either(served, fetcher, threads_end):
     sessions = [Session(f"{served.url}/image.zarr", fetcher, None) for _ in range(TIMES)]
     seen = len(served.requests)
     served.gate.clear()
@@ -126,12 +146,12 @@ def test_what_is_under_way_when_it_is_closed_leaves_nothing_either(served, fetch
         session.close()
         session.changed.clear()
     served.gate.set()
-    wait_until(lambda: not own_threads())
+    threads_end()
     assert fetcher.memory.size_bytes == 0
     assert not any(session.changed.is_set() for session in sessions)
 
 
-def test_whoever_waits_for_exact_values_is_let_go(served, fetcher):
+def test_whoever_waits_for_exact_values_is_let_go(served, fetcher, threads_end):
     pyramid = open_pyramid(f"{served.url}/image.zarr", fetcher=fetcher, cache=None)
     seen = len(served.requests)
     served.gate.clear()
@@ -150,7 +170,7 @@ def test_whoever_waits_for_exact_values_is_let_go(served, fetcher):
     reader.join(60)
     assert len(ended) == 1
     served.gate.set()
-    wait_until(lambda: not own_threads())
+    threads_end()
     assert fetcher.memory.size_bytes == 0
 
 
@@ -167,24 +187,24 @@ def test_closing_one_leaves_the_others_what_they_have(served, fetcher):
 
 
 @pytest.mark.parametrize("name", ["image.zarr", "mask.zarr"])
-def test_what_was_read_in_order_and_is_used_no_more_is_let_go_without_being_closed(name, served, fetcher):
+def test_what_was_read_in_order_and_is_used_no_more_is_let_go_without_being_closed(name, served, fetcher, threads_end):
     pyramid = open_pyramid(f"{served.url}/{name}", fetcher=fetcher, cache=None)
     for plane in range(SHAPE[0]):
         pyramid.levels[0][plane].compute(scheduler="sync")
     kept = weakref.ref(pyramid)
     del pyramid
-    wait_until(lambda: not own_threads())
+    threads_end()
     gc.collect()
     assert kept() is None
 
 
-def test_many_that_are_read_in_order_leave_no_wishes(served, fetcher):
+def test_many_that_are_read_in_order_leave_no_wishes(served, fetcher, threads_end):
     for _ in range(TIMES // 4):
         pyramid = open_pyramid(f"{served.url}/image.zarr", fetcher=fetcher, cache=None)
         for plane in range(0, 20, 2):
             pyramid.levels[0][plane].compute(scheduler="sync")
         pyramid.close()
-    wait_until(lambda: not own_threads())
+    threads_end()
     assert fetcher._traffic.wishes.wanters() == []
 
 

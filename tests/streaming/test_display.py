@@ -523,10 +523,11 @@ def test_what_a_viewer_raises_when_it_is_told_reaches_nobody_who_fetches(served,
 
 
 def test_no_thread_is_left_when_there_is_nothing_to_do(served):
+    before = set(threading.enumerate())  # what other tests have left may take longer
     watcher = Watcher(open_alone(served))
     watcher.wait(0, 30)
     watcher.display.close()
-    wait_until(lambda: all(thread.name != "napari-cryoet-fetch" for thread in threading.enumerate()))
+    wait_until(lambda: all(each.name != "napari-cryoet-fetch" for each in set(threading.enumerate()) - before))
 
 
 def test_a_volume_of_which_nothing_is_known_takes_no_memory(served):

@@ -41,10 +41,14 @@ def test_memory_that_is_free_goes_back():
 
 
 def test_the_last_thread_gives_back_once_after_something_was_read(monkeypatch):
-    while any(thread.name == "napari-cryoet-fetch" for thread in threading.enumerate()):
-        threading.Event().wait(0.01)  # those of tests before give back, too
+    others = set(threading.enumerate())  # those of tests before give back, too
     given_back = threading.Semaphore(0)
-    monkeypatch.setattr(fetcher_module, "give_back", given_back.release)
+
+    def note():
+        if threading.current_thread() not in others:
+            given_back.release()
+
+    monkeypatch.setattr(fetcher_module, "give_back", note)
     monkeypatch.setattr(fetcher_module, "_IDLE_S", 0.05)
     fetcher = Fetcher(MemoryCache(2**20), threads=3)
 
