@@ -46,6 +46,13 @@ def is_true_in_a_child(question, timeout_s=60.0):
     return False
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
 def test_no_connection_is_shared_with_the_parent():
     with FaultServer() as server:
         http, url = Http(), server.behave(ranged(CONTENT))
@@ -67,9 +74,11 @@ def test_a_pyramid_is_read_with_threads_of_its_own(tmp_path, monkeypatch):
     assert fetcher._threads  # which still wait for more to do
     assert is_true_in_a_child(lambda: np.array_equal(pyramid.read(0), values))
     assert is_true_in_a_child(lambda: np.array_equal(np.asarray(pyramid.levels[0])[:12, :270, :262], values))
+    wait_until(lambda: fetcher._idle == fetcher._threads)  # who begins to wait later waits for another ten minutes
     later_s = 1000.0
     with fetcher._state:
         fetcher._state.notify_all()
+    wait_until(lambda: not fetcher._threads)
 
 
 def test_what_was_under_way_is_waited_for_by_nobody(tmp_path):
