@@ -174,6 +174,16 @@ def test_other_indices_give_values(folder):
         level[99]
     with pytest.raises(IndexError):
         level[0, 0, 0, 0]
+    with pytest.raises(IndexError):
+        level[0, ..., 0, 0, 0]
+
+
+@pytest.mark.parametrize("key", [(..., 3), (2, ...), (2, ..., 3), (1, 2, 3, ...), ...])
+def test_dots_for_all_other_axes_are_followed_without_looking_at_the_whole(key, folder):
+    pyramid = open_pyramid(folder / "labels.zarr")
+    values, level = pyramid.read(2), pyramid.display(is_held=True).levels[2]
+    assert isinstance(level[key], type(level))
+    assert np.array_equal(np.asarray(level[key]), values[key])
 
 
 def test_what_is_no_longer_looked_at_is_not_asked_for(served):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class DisplayLevel:
     """One level of a display, or a part of it, as an array-like; becomes values only when it is made an array.
 
-    Integers and slices without steps are followed lazily; any other index is applied to the values.
+    Integers, slices without steps and ``...`` are followed lazily; any other index is applied to the values.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class DisplayLevel:
 
     def __getitem__(self, key: Any) -> Any:
         """A part, still lazy."""
-        keys = key if isinstance(key, tuple) else (key,)
+        keys = _without_dots(key if isinstance(key, tuple) else (key,), self.ndim)
         if not all(_is_plain(k) for k in keys):
             return np.asarray(self)[key]
         if len(keys) > self.ndim:
@@ -82,6 +82,14 @@ class DisplayLevel:
         whole = display.picture(*where).values if self._is_view else display.overview(*where)
         values: Block = whole.reshape(self.shape)
         return values if dtype is None else values.astype(dtype, copy=False)
+
+
+def _without_dots(keys: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+    """The same with whole axes in place of ``...``, where nothing else is in it that would need the values."""
+    dots = [at for at, key in enumerate(keys) if key is Ellipsis]
+    if len(dots) != 1 or not all(_is_plain(key) for key in keys if key is not Ellipsis):
+        return keys
+    return (*keys[: dots[0]], *[slice(None)] * (ndim + 1 - len(keys)), *keys[dots[0] + 1 :])
 
 
 def _is_plain(key: Any) -> bool:
