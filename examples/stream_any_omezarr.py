@@ -3,21 +3,23 @@
     python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a path)
 
 Channels become layers, time and other axes sliders. Images without three axes beside the channels are shown, but not
-progressively. Not supported: several images in one file (plates, series), complex numbers, buckets that need a key.
+progressively. Of several images in one file (series, plates) the first is shown; others have addresses of their own.
+Not supported: complex numbers, buckets that need a key.
 """
 
 import argparse
 
 import napari
 
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, OtherKindError
 from napari_cryoet.progressive import LayerSpec, layer_specs, make_layer
-from napari_cryoet.streaming import find_labels, open_pyramid
+from napari_cryoet.streaming import Pyramid, find_labels, open_pyramid
 
 
 def add_image(viewer: napari.Viewer, address: str, *, with_labels: bool = True) -> list[napari.layers.Layer]:
     """Add an image and its labels, one layer for each channel; returns the layers."""
-    specs = layer_specs(open_pyramid(address))  # this and the next lines could be done in a thread
+    pyramid, address = open_first(address)  # this and the next lines could be done in a thread
+    specs = layer_specs(pyramid)
     for each in labels_of(address) if with_labels else []:
         specs += label_specs(each)
     layers = []
@@ -25,6 +27,18 @@ def add_image(viewer: napari.Viewer, address: str, *, with_labels: bool = True) 
         layer, _status = make_layer(spec, viewer=viewer)
         layers.append(viewer.add_layer(layer))
     return layers
+
+
+def open_first(address: str) -> tuple[Pyramid, str]:
+    """The image at an address, or the first one in it (of a series, of a well, of a plate's first well), and where."""
+    try:
+        return open_pyramid(address), address
+    except OtherKindError as error:
+        if not error.first_image or "?" in address:
+            raise
+        inside = f"{address.strip().rstrip('/')}/{error.first_image}"
+        print(f"{address} holds several images: this is {inside}.")
+        return open_first(inside)
 
 
 def labels_of(address: str) -> list[str]:

@@ -105,6 +105,13 @@ class TestFurtherAxes:
 
         np.testing.assert_array_equal(open_volume(tmp_path / "a.zarr").pyramid.read(0), noise((1, 1, *ZYX))[0, 0])
 
+    def test_of_a_plate_none_is_chosen(self, tmp_path):
+        zarr.create_group(tmp_path / "a.zarr", zarr_format=2).attrs["plate"] = {"wells": [{"path": "A/1"}]}
+        write_image(tmp_path / "a.zarr" / "A" / "1", noise(ZYX), "zyx")
+
+        with pytest.raises(OtherKindError, match=r"is a plate of many images"):
+            open_volume(tmp_path / "a.zarr")
+
     @pytest.mark.parametrize(
         ("start", "words"), [(b"PK\x03\x04", "with zip"), (b"\x1f\x8b", "with gzip"), (b"", "a folder")]
     )

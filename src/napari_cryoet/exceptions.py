@@ -110,12 +110,15 @@ class OtherKindError(FormatError):
     message, hint
         As in `CryoETError`.
     first_image
-        Where the first image is, within a collection of images; empty where it is none.
+        Where the first image is, within a collection of images; of a plate, where its first well is, which is a
+        collection, too. Empty where it is none, or doesn't say.
+    is_numbered
+        Whether other images of that collection are called by the numbers that follow.
     """
 
-    def __init__(self, message: str, *, hint: str = "", first_image: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", first_image: str = "", is_numbered: bool = False) -> None:
         super().__init__(message, hint=hint)
-        self.first_image = first_image
+        self.first_image, self.is_numbered = first_image, is_numbered
 
 
 class MissingContextError(FormatError):

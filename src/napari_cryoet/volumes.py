@@ -177,7 +177,7 @@ def _open_image(url_or_path: str | Path, stop: threading.Event | None) -> Pyrami
     try:
         return open_pyramid(url_or_path, stop=stop)
     except OtherKindError as error:
-        if not error.first_image or "?" in str(url_or_path):
+        if not error.is_numbered or "?" in str(url_or_path):
             raise
         base = str(url_or_path).rstrip("/")
         try:

@@ -4,6 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_cryoet.progressive import StreamStatus, layer_specs, make_layer
 from napari_cryoet.streaming import open_pyramid
@@ -85,6 +86,33 @@ def test_labels_that_are_listed_and_cannot_be_read_are_left_out(qtbot, viewer, t
     wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
     assert len(labels) == names.count("good")
     assert "left out" in capsys.readouterr().out
+
+
+SERIES, PLATE, WELL = (
+    {"bioformats2raw.layout": 3},
+    {"plate": {"wells": [{"path": "B/3"}]}},
+    {"well": {"images": [{"path": "0"}]}},
+)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    ("groups", "image"), [({"": SERIES}, "0"), ({"": PLATE, "B/3": WELL}, "B/3/0"), ({"": WELL}, "0")]
+)
+def test_of_many_images_the_first_is_shown_with_its_labels(
+    groups, image, zarr_format, qtbot, viewer, served, tmp_path, example, capsys
+):
+    for path, attributes in groups.items():
+        group = zarr.open_group(tmp_path / "a.zarr" / path, mode="a", zarr_format=zarr_format)
+        group.attrs.update(attributes if zarr_format == 2 else {"ome": attributes})
+    cells = (noise((5, 20, 20)) % 5).astype("u2")
+    write_image(tmp_path / "a.zarr" / image, noise((5, 20, 20)), "zyx", zarr_format=zarr_format)
+    write_image(tmp_path / "a.zarr" / image / "labels/c", cells, "zyx", zarr_format=zarr_format, **{"image-label": {}})
+    write_label_list(tmp_path / "a.zarr" / image, ["c"], zarr_format=zarr_format)
+    layer, labels = example.add_image(viewer, f"{served.url}/a.zarr")
+    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
+    wait_drawn(qtbot, labels, cells[2])
+    assert f"a.zarr/{image}" in capsys.readouterr().out
 
 
 def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):

@@ -11,7 +11,7 @@ import pytest
 import zarr
 from numcodecs import Blosc, Zstd
 
-from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
+from napari_cryoet.exceptions import FormatError, OtherKindError, StoppedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from napari_cryoet.streaming.cache import MemoryCache
@@ -391,3 +391,27 @@ def test_closing_ends_what_zarr_itself_is_reading(tmp_path, served):
     with pytest.raises(StoppedError):
         pyramid.read(0)
     timer.join()
+
+
+WITHIN = {
+    "a collection of images": ({"bioformats2raw.layout": 3}, "0"),
+    "a plate": ({"plate": {"wells": [{"path": "B/03", "rowIndex": 1}]}}, "B/03"),
+    "a well": ({"well": {"images": [{"path": "2"}, {"path": "0"}]}}, "2"),
+    "a plate of nothing": ({"plate": {"wells": []}}, ""),
+    "a plate that says nothing": ({"plate": 1}, ""),
+    "a plate that leads elsewhere": ({"plate": {"wells": [{"path": "../../secret"}]}}, ""),
+    "a well that leads elsewhere": ({"well": {"images": [{"path": ["2"]}, 3]}}, ""),
+}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("name", WITHIN)
+def test_what_holds_many_images_says_where_the_first_of_them_is(name, zarr_format, tmp_path):
+    attributes, first = WITHIN[name]
+    group = zarr.create_group(tmp_path / "a.zarr", zarr_format=zarr_format)
+    group.attrs.update(attributes if zarr_format == 2 else {"ome": attributes})
+    with pytest.raises(OtherKindError, match=r"is a (collection|plate|well)") as caught:
+        open_pyramid(tmp_path / "a.zarr")
+    assert caught.value.first_image == first
+    assert bool(caught.value.hint) == bool(first)
+    assert caught.value.hint.endswith(f"a.zarr/{first}.") or not first

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
-from napari_cryoet.formats.ome_zarr import Multiscale, parse_multiscale
+from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multiscale
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.chunk_files import key_below
 from napari_cryoet.streaming.documents import parse_or_read_again
@@ -130,21 +130,39 @@ def check_levels(found: Found, where: str) -> None:
 
 
 def _refuse_other_groups(attributes: dict[str, Any], where: str) -> None:
-    """Refuse a group that isn't meant to be an image, and say which images are in it where that is known."""
+    """Refuse a group that isn't meant to be an image, and say where the first of its images is where that is known."""
     ome = attributes.get("ome")
     places = [attributes, ome] if isinstance(ome, dict) else [attributes]
     if any("multiscales" in place for place in places):
         return
-    if any("bioformats2raw.layout" in place for place in places):
-        raise OtherKindError(
-            f"{where} is a collection of images.",
-            hint=f"Open one of them, such as {where}/{_FIRST_OF_MANY}.",
-            first_image=_FIRST_OF_MANY,
-        )
-    if any("plate" in place or "well" in place for place in places):
-        raise OtherKindError(f"{where} is a plate of many images.")
+    for place in places:
+        if "plate" in place:  # which may also say that bioformats2raw made it
+            first = _first_path(place["plate"], "wells")
+            raise OtherKindError(f"{where} is a plate of many images.", hint=_such_as(where, first), first_image=first)
+        if "well" in place:
+            first = _first_path(place["well"], "images")
+            raise OtherKindError(f"{where} is a well of a plate.", hint=_such_as(where, first), first_image=first)
+        if "bioformats2raw.layout" in place:
+            raise OtherKindError(
+                f"{where} is a collection of images.",
+                hint=_such_as(where, _FIRST_OF_MANY),
+                first_image=_FIRST_OF_MANY,
+                is_numbered=True,
+            )
     message = f"{where} is a zarr group, but not an OME-Zarr image: there are no multiscales in its attributes."
     raise OtherKindError(message)
+
+
+def _first_path(holder: Any, name: str) -> str:
+    """The path of the first thing in a list of a plate or well, if it says one that leads nowhere else."""
+    things = holder.get(name) if isinstance(holder, dict) else None
+    first = things[0] if isinstance(things, list) and things else None
+    path = first.get("path") if isinstance(first, dict) else None
+    return path.strip("/") if isinstance(path, str) and is_safe_path(path) else ""
+
+
+def _such_as(where: str, first: str) -> str:
+    return f"Open what is in it, such as {where}/{first}." if first else ""
 
 
 class _Look:
