@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import napari_cryoet
+from napari_cryoet import progressive, streaming
 
 #: Read by CI, which runs the tests a second time against the installed wheel.
 EXPECTS_INSTALLED = "NAPARI_CRYOET_TEST_INSTALLED" in os.environ
@@ -247,6 +248,12 @@ def test_every_public_name_is_in_the_reference(project_folder):
 
     assert "exceptions" in shown
     assert [name for name in names if name not in shown] == []
+
+
+def test_the_reference_has_all_that_other_viewers_and_plugins_stream_with(project_folder):
+    page = (project_folder / "docs/reference.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^::: [\w.]+\.(\w+)$", page, flags=re.MULTILINE))
+    assert {*streaming.__all__, *progressive.__all__, "Display", "DisplayState"} <= documented
 
 
 def test_the_page_on_streaming_says_what_each_of_its_modules_is_for(project_folder):
