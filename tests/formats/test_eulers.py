@@ -106,6 +106,19 @@ def test_known_answers():
     np.testing.assert_allclose(matrices_of(np.array([[90.0, 0.0, 0.0]]), "dynamo")[0][:, 0], [0, -1, 0], atol=1e-12)
 
 
+def test_published_examples():
+    """Of github.com/alisterburt/eulerangles, ``test/test_conversions.py`` and ``test/test_convert_eulers.py``."""
+    # what Dynamo's own function gives for these angles, to the digits that it prints: it turns the particle back
+    matrix = [[-0.0173, -0.5477, 0.8365], [0.9012, -0.3709, -0.2241], [0.4330, 0.7500, 0.5000]]
+    np.testing.assert_allclose(matrices_of(np.array([[30.0, 60.0, 75.0]]), "dynamo")[0].T, matrix, atol=6e-5)
+
+    # one orientation in both programs, known to lead to the same reconstruction
+    dynamo, relion = np.array([[-47.2730, 1.1777, -132.3000]]), np.array([[137.7000, 1.1777, 42.7270]])
+    np.testing.assert_allclose(matrices_of(dynamo, "dynamo"), matrices_of(relion, "relion"), atol=1e-12)
+    np.testing.assert_allclose(angles_of(matrices_of(dynamo, "dynamo"), "relion"), relion, atol=1e-9)
+    np.testing.assert_allclose(angles_of(matrices_of(relion, "relion"), "dynamo"), dynamo, atol=1e-9)
+
+
 @pytest.mark.parametrize("convention", ["relion", "dynamo"])
 @given(TURNS)
 def test_angles_give_the_matrix_back(convention, quaternion):
