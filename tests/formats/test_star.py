@@ -393,6 +393,15 @@ _rlnTomoTiltSeriesPixelSize #4
         assert blocks["particles"]["rlnTomoParticleName"].tolist() == ["TS_1/2"]
         assert blocks["particles"]["rlnRandomSubset"].tolist() == [2]
 
+    @pytest.mark.parametrize("text", ["[1,1,0]", "a(2)=b,c", "../Extract/job071/TS_01/12_stack2d.mrcs"])
+    def test_what_relion_writes_as_one_word_is_written_as_it_was(self, tmp_path, text):
+        labels = f"{PIXELS} rlnTomoVisibleFrames"
+        picks = read_picks(star(tmp_path, labels, f"TS_1 10 20 30 3 {text}", before=self.before))
+        made = write_picks(picks, tmp_path / "again.star").path
+
+        assert made.read_text().split()[-1] == text
+        assert read_picks(made).features["rlnTomoVisibleFrames"].tolist() == [text]
+
     def test_relion_4_gets_its_own_pixels_back(self, tmp_path, picks):
         path = write_picks(picks, tmp_path / "again.star", format="relion4").path
         particles = starfile.read(path)["particles"]

@@ -46,7 +46,8 @@ _NOTES: Final = "# napari-cryoet "
 _NOTES_LINES: Final = 50
 _VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
 _NO_NAME: Final = "tomogram"
-_SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+-]+")
+#: What is one word to all readers; RELION lists in one the images in which a particle is seen: [1,1,0].
+_SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+\-\[\](),=]+")
 
 
 def read_notes(path: Path) -> dict[str, Any]:
