@@ -182,6 +182,22 @@ def test_the_particle_images_pixel_size_is_told_and_not_taken(tmp_path, labels, 
 
 
 @pytest.mark.parametrize(
+    ("tomogram", "image_pixel", "is_told"),
+    [("TS_17.tomostar", 4.0, True), ("TS_17.tomostar", 2.0, False), ("TS_17", 4.0, False)],
+)
+def test_warps_tomograms_may_count_in_pixels_of_the_images_and_that_is_told(tmp_path, tomogram, image_pixel, is_told):
+    optics = OPTICS.replace("_rlnTomoTiltSeriesPixelSize #3", "_rlnTomoTiltSeriesPixelSize #3\n_rlnImagePixelSize #4")
+    optics = optics.replace("Group1 2.0", f"Group1 2.0 {image_pixel}").replace("Group2 4.0", "Group2 4.0 4.0")
+    found = read(star(tmp_path, PIXELS, f"{tomogram} 10 20 30 1", before=optics))
+
+    assert found.points_zyx.tolist() == [[30, 20, 10]]
+    assert found.spacing_angstrom == 2.0
+    told = [warning for warning in found.about["warnings"] if "WarpTools" in warning]
+    assert len(told) == is_told
+    assert all("pixels of the particles' images (4 Å)" in warning and "2 Å" in warning for warning in told)
+
+
+@pytest.mark.parametrize(
     ("labels", "program"),
     [("wrpCoordinateX1 wrpCoordinateY1 wrpCoordinateZ1", "M"), ("orig_x orig_y orig_z", "STOPGAP")],
 )

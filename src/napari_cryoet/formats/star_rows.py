@@ -30,11 +30,15 @@ from napari_cryoet.formats.star_labels import (
     SHIFTS_PIXELS,
     SIZES,
     SUBTOMOGRAM_ANGLES,
+    TOMOGRAM_NAMES,
 )
 from napari_cryoet.formats.text_columns import TextTable, wholes
 
 #: How far positions in ångström may be from those in pixels: as far as rounding to one decimal brings them.
 _ROUNDING_PIXELS: Final = 0.1
+_SAME_WIDTH: Final = 1e-3
+#: How Warp's names of tomograms end.
+_OF_WARP: Final = ".tomostar"
 
 
 class Rows:
@@ -84,6 +88,7 @@ class Rows:
             return positions / spacing, spacing
         pixels = self._triple(PIXELS)
         if pixel is not None and own is not None:
+            self._tell_of_warps_pixels(own)
             spacing = wanted if wanted is not None else own
             return (pixels * pixel[:, None] - shifts) / spacing, spacing
         if wanted is not None:
@@ -95,6 +100,19 @@ class Rows:
                 missing=("spacing_angstrom",),
             )
         return pixels, None
+
+    def _tell_of_warps_pixels(self, pixel_angstrom: float) -> None:
+        """Say that positions may be in other pixels than the file says, as WarpTools wrote them (warpem/warp 504)."""
+        images = next(iter(self._image_pixels_angstrom().values()), np.zeros(0))
+        names = [name for label in TOMOGRAM_NAMES if label in self._table for name in self._table.different(label)]
+        is_warps = len(names) > 0 and all(name.endswith(_OF_WARP) for name in names)
+        if is_warps and len(images) and not math.isclose(images[0], pixel_angstrom, rel_tol=_SAME_WIDTH):
+            self.warnings.append(
+                f"Its tomogram has a name of Warp's. WarpTools up to 2.0.0dev39 counts in pixels of the particles' "
+                f"images ({images[0]:g} Å), though its files say {pixel_angstrom:g} Å, which was taken: picks of such "
+                f"a file lie too near to a corner of the tomogram. If they do, set {PIXEL_SIZES[0]} in the file to "
+                f"{images[0]:g}."
+            )
 
     def _refuse_contradictions(self, positions: NDArray[np.float64], pixel: NDArray[np.float64] | None) -> None:
         """Raise `FormatError` for the first row that is elsewhere by its pixels; what can't be compared is said."""
