@@ -12,7 +12,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.orientation_display import active_points, orientation_of, points_of
-from napari_cryoet._qt.progressive import StreamStatus
+from napari_cryoet._qt.progressive import StreamStatus, stream_of
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
 from napari_cryoet.loading import load_annotation, load_tomogram
@@ -156,6 +156,17 @@ class TestWhatIsInserted:
 
         assert isinstance(copy._slicing_state.status, StreamStatus)
         assert copy._slicing_state.status is not image._slicing_state.status
+
+    @pytest.mark.parametrize("shape_zyx", [SHAPE_ZYX, (8, 12, 20)], ids=["padded", "in halves without a rest"])
+    def test_that_is_a_persons_copy_comes_to_show_what_is_there(self, qtbot, viewer, tmp_path, shape_zyx):
+        volume = np.random.default_rng(0).normal(size=shape_zyx).astype(np.float32)
+        write_pyramid(tmp_path / "a.zarr", volume, SPACING)
+        viewer.layers.selection = set(add(viewer, load_tomogram(tmp_path / "a.zarr")))
+        _duplicate_layer(viewer.layers)
+
+        stream = stream_of(viewer.layers[1])
+
+        qtbot.waitUntil(lambda: stream.state.is_exact)
 
     @pytest.mark.parametrize("level", [1, 2])
     def test_is_what_it_says_also_if_it_is_a_coarse_level_by_itself(self, viewer, tomogram, level):

@@ -101,6 +101,13 @@ class StreamStatus(QObject):
             as_of=self._display.pyramid.as_of,
         )
 
+    def begin(self) -> None:
+        """Fetch from now on; a picture that was there before it streamed, as a copy's, is made again."""
+        if self._display is not None:
+            self._display.release()
+        if (layer := self._layer()) is not None and layer.visible and self._sliced_at == -math.inf:
+            self._redraw_soon()
+
     def stop(self) -> None:
         """Ask for nothing any more until `retry`; the layer shows what is in memory."""
         if self._display is not None:
@@ -248,7 +255,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
             event.connect(_on_plane, position="last")  # after napari, which draws it elsewhere
         _foresee(display, viewer, layer)
-        QTimer.singleShot(0, display.release)  # napari slices four times while it adds a layer
+        QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
     return status
