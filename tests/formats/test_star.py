@@ -144,15 +144,74 @@ def test_the_subtomograms_rotation_comes_after_the_particles(tmp_path):
     np.testing.assert_allclose(read(path).particle_axes_zyx(2), [[0, 1, 0]], atol=1e-12)
 
 
-def test_priors_of_angles_go_where_the_subtomograms_rotation_becomes_a_part_of_these(tmp_path):
-    angles = "rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi rlnAngleTilt rlnAngleTiltPrior"
-    found = read(star(tmp_path, f"{PIXELS} {angles}", "TS_1 1 2 3 1  90 45 0  90 90"))
-    assert "rlnAngleTiltPrior" not in found.features
-    assert "priors of its angles (rlnAngleTiltPrior) were left out" in found.about["warnings"][0]
+class TestImages:
+    """Where the images of particles were cut out stays with the picks, so that RELION can go on with these images."""
 
-    found = read(star(tmp_path, f"{PIXELS} {angles}", "TS_1 1 2 3 1  0 0 0  90 90"))
-    assert found.features["rlnAngleTiltPrior"].tolist() == [90]
-    assert "warnings" not in found.about or found.about["warnings"] == []
+    labels = (
+        f"{PIXELS} rlnOriginXAngst rlnOriginYAngst rlnOriginZAngst rlnTomoSubtomogramRot rlnTomoSubtomogramTilt "
+        "rlnTomoSubtomogramPsi rlnAngleRot rlnAngleTilt rlnAnglePsi rlnAngleTiltPrior rlnImageName"
+    )
+    rows = (
+        "TS_1 10 20 30 1  6 -4 2  90 45 20  10 80 30  90 a.mrcs",
+        "TS_1 40 50 60 1  0 0 1  0 0 0  70 60 50  90 b.mrcs",
+    )
+
+    @pytest.mark.parametrize("name", ["relion4", "relion5"])
+    def test_relion_gets_places_shifts_and_angles_back_as_they_were(self, tmp_path, name):
+        source = star(tmp_path, self.labels, *self.rows)
+        picks = read_picks(source, spacing_angstrom=8.0, shape_zyx=(50, 100, 200))
+        made = write_picks(picks, tmp_path / "again.star", format=name).path
+        before, after = (starfile.read(path)["particles"] for path in (source, made))
+
+        same = [label for label in self.labels.split() if label in after]
+        assert set(self.labels.split()) - set(same) == ({*PIXELS.split()[1:4]} if name == "relion5" else set())
+        for label in same:
+            if before[label].dtype.kind in "if":
+                np.testing.assert_allclose(after[label], before[label], atol=1e-9, err_msg=label)
+            else:
+                assert after[label].tolist() == before[label].tolist()
+        found = read_picks(made)
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+        assert {label: column.tolist() for label, column in found.features.items()} == {
+            label: column.tolist() for label, column in picks.features.items()
+        }
+
+    def test_a_pick_that_was_added_has_no_image_beside_it(self, tmp_path):
+        picks = read_picks(star(tmp_path, self.labels, *self.rows), spacing_angstrom=8.0)
+        made = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "again.star", format="relion4").path
+
+        assert starfile.read(made)["particles"]["rlnOriginXAngst"].tolist() == [6, 0, 0]
+        np.testing.assert_allclose(read_picks(made).points_zyx[:2], picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(read_picks(made).points_zyx[2], [1, 2, 3], atol=1e-9)
+        assert np.isnan(read_picks(made).rotations_zyx[2]).all()
+
+    def test_relion_3_knows_no_turned_images_so_the_particle_is_where_it_is(self, tmp_path):
+        picks = read_picks(star(tmp_path, self.labels, *self.rows), spacing_angstrom=8.0)
+        made = write_picks(picks, tmp_path / "again.star", format="relion3").path
+
+        assert not {"rlnTomoSubtomogramRot", "rlnOriginXAngst", "rlnAngleTiltPrior"} & set(
+            starfile.read(made)["particles"]
+        )
+        found = read_picks(made, spacing_angstrom=8.0)
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+        assert found.features["rlnOriginXAngst"].tolist() == [6, 0]
+
+    def test_no_shift_at_all_needs_no_voxel_spacing(self, tmp_path):
+        labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst"
+        picks = read_picks(star(tmp_path, labels, "TS_1 10 20 30 0.0"))
+        made = write_picks(picks, tmp_path / "again.star").path
+
+        assert picks.spacing_angstrom is None
+        assert starfile.read(made)["particles"]["rlnOriginXAngst"].tolist() == [0]
+
+    @pytest.mark.parametrize("column", [["a", "b"], [np.nan, np.nan], [np.inf, 3.0], [2**60, 1]])
+    def test_a_column_that_is_only_called_like_a_shift_moves_nothing(self, tmp_path, column):
+        picks = Picks([[1.0, 2, 3], [4, 5, 6]], 8.0, features={"rlnOriginXAngst": np.array(column)})
+        found = read_picks(write_picks(picks, tmp_path / "a.star").path)
+
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
 
 
 def test_a_file_without_angles_has_no_rotations(tmp_path):

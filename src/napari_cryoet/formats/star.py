@@ -14,6 +14,8 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
   3.0 has ``rlnOriginX/Y/Z`` in pixels of the particle's image.
 - Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
   ``rlnAngleRot/Tilt/Psi``; what these angles mean is in `napari_cryoet.formats.eulers`.
+- Shifts and the subtomogram's angles say where the particle's image was cut out, and how it was turned. Picks have
+  them as columns, and files for 4 and 5 are written with them again: with the same place, orientation and image.
 
 Labels that RELION doesn't know are kept by it: ours start with ``napariCryoet``.
 """
@@ -33,6 +35,7 @@ from napari_cryoet.formats.star_labels import (
     CENTRED,
     GROUP,
     INSTANCE_ID,
+    OF_IMAGES,
     OWN,
     PICK_ID,
     PIXEL_SIZES,
@@ -95,7 +98,7 @@ def read_star(path: Path, context: Context) -> Picks:
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
     rotations_xyz = rows.rotations_xyz()
-    used = {*OWN, tomogram_label, score_label, *rows.priors_of_other_angles()}
+    used = {*OWN, tomogram_label, score_label} - {*OF_IMAGES}
     features = {label: typed(table[label]) for label in table if label not in used}
     project = _project(optics, general)
     if project and GROUP in table:

@@ -11,6 +11,8 @@ SUBTOMOGRAM_ANGLES: Final = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", 
 PRIORS: Final = ("rlnAngleRotPrior", "rlnAngleTiltPrior", "rlnAnglePsiPrior")
 SHIFTS_ANGSTROM: Final = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 SHIFTS_PIXELS: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
+#: How a particle's image lies beside the particle, and is turned.
+OF_IMAGES: Final = (*SHIFTS_ANGSTROM, *SUBTOMOGRAM_ANGLES)
 SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
 TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
 PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")

@@ -25,7 +25,6 @@ from napari_cryoet.formats.star_labels import (
     MAGNIFIED,
     PIXEL_SIZES,
     PIXELS,
-    PRIORS,
     SHIFTS_ANGSTROM,
     SHIFTS_PIXELS,
     SIZES,
@@ -176,18 +175,6 @@ class Rows:
         if is_oriented is not None:
             rotations[is_oriented == 0] = np.nan
         return rotations
-
-    def priors_of_other_angles(self) -> list[str]:
-        """Labels of priors that are meant beside the subtomograms' own rotations, which are part of the angles here."""
-        labels = [label for label in PRIORS if label in self._table]
-        subtomogram = self._matrices(SUBTOMOGRAM_ANGLES)
-        if not labels or subtomogram is None or np.allclose(subtomogram, np.eye(3), equal_nan=True):
-            return []
-        self.warnings.append(
-            f"The priors of its angles ({listed(labels)}) were left out: they are meant beside rlnTomoSubtomogramRot, "
-            "Tilt and Psi, which are part of the angles here."
-        )
-        return labels
 
     def _matrices(self, labels: tuple[str, str, str]) -> NDArray[np.float64] | None:
         if not any(label in self._table for label in labels):

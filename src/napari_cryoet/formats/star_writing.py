@@ -9,14 +9,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.column_types import typed
-from napari_cryoet.formats.eulers import angles_of
+from napari_cryoet.formats.eulers import angles_of, matrices_of
 from napari_cryoet.formats.exchange import MAX_FILE_BYTES, orientations_of, rotation_losses
 from napari_cryoet.formats.star import PROJECT
 from napari_cryoet.formats.star_labels import (
@@ -31,7 +31,10 @@ from napari_cryoet.formats.star_labels import (
     PICK_ID,
     PIXEL_SIZES,
     PIXELS,
+    PRIORS,
     SCORES,
+    SHIFTS_ANGSTROM,
+    SUBTOMOGRAM_ANGLES,
     TOMOGRAM_NAMES,
 )
 from napari_cryoet.formats.text_columns import rows_as_text
@@ -46,6 +49,8 @@ _NOTES: Final = "# napari-cryoet "
 _NOTES_LINES: Final = 50
 _VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
 _NO_NAME: Final = "tomogram"
+#: Of shifts, in ångström: beside such, places would lose digits, and no image is so far from its particle.
+_FAR: Final = 1e6
 #: What is one word to all readers; RELION lists in one the images in which a particle is seen: [1,1,0].
 _SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+\-\[\](),=]+")
 
@@ -103,10 +108,13 @@ def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, A
     import starfile
 
     optics, groups = _optics(picks, dialect)
-    labels = _labels({name: column for name, column in picks.features.items() if name != GROUP})
+    images = _images_of(picks, dialect)
+    further = {name: column for name, column in picks.features.items() if name not in (GROUP, *images.columns)}
+    labels = _labels(further)
     encoded = [label for label, name in labels.items() if _needs_encoding(picks.features[name])]
     pixels = _pixels_of(optics, groups, dialect)
-    columns = _position_columns(picks, dialect, pixels) | _orientation_columns(picks) | {GROUP: groups}
+    columns = _position_columns(picks, dialect, pixels, images) | _orientation_columns(picks, images)
+    columns |= images.columns | {GROUP: groups}
     if picks.scores is not None:
         columns[SCORES[0]] = picks.scores
     columns[PICK_ID] = picks.ids
@@ -215,13 +223,62 @@ def _is_writable(facts: Mapping[Any, Any]) -> bool:
     )
 
 
-def _position_columns(picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None) -> dict[str, Any]:
+class _Images(NamedTuple):
+    """How the images of particles lie, and are turned, as far as a file says it beside the particles.
+
+    Attributes
+    ----------
+    columns
+        What the file says of it, by label.
+    beside_xyz_angstrom
+        How far from the particle each was cut out, in the tomogram's axes; None where that isn't said.
+    matrices_xyz
+        How each is turned in the tomogram; None where that isn't said.
+    """
+
+    columns: dict[str, NDArray[np.float64]]
+    beside_xyz_angstrom: NDArray[np.float64] | None = None
+    matrices_xyz: NDArray[np.float64] | None = None
+
+
+def _images_of(picks: Picks, dialect: Dialect) -> _Images:
+    """What picks say of their images; those that a person added lie where, and as, the particles do."""
+    shifts, angles = (_triple(picks, labels) for labels in (SHIFTS_ANGSTROM, SUBTOMOGRAM_ANGLES))
+    if angles is not None and (dialect == "relion3" or not picks.are_oriented.any()):  # 3.1 has no such angles
+        return _Images({})
+    farthest = 0.0 if shifts is None else np.abs(shifts).max(initial=0.0)
+    if farthest >= _FAR or (farthest > 0 and picks.spacing_angstrom is None):
+        shifts = None
+    columns: dict[str, NDArray[np.float64]] = {}
+    for labels, values in ((SHIFTS_ANGSTROM, shifts), (SUBTOMOGRAM_ANGLES, angles)):
+        if values is not None:
+            columns |= {label: values[:, axis] for axis, label in enumerate(labels) if label in picks.features}
+    matrices = None if angles is None else matrices_of(angles, "relion")
+    if shifts is None or matrices is None:
+        return _Images(columns, shifts, matrices)
+    return _Images(columns, np.einsum("nij,nj->ni", matrices, shifts), matrices)
+
+
+def _triple(picks: Picks, labels: tuple[str, str, str]) -> NDArray[np.float64] | None:
+    """Three columns of numbers, 0 where nothing is said; None where there is none of them, or one is of texts."""
+    given = [picks.features[label] for label in labels if label in picks.features]
+    if not given or any(column.dtype.kind not in "iuf" for column in given):
+        return None
+    columns = [picks.features.get(label, np.zeros(len(picks))).astype(np.float64) for label in labels]
+    return np.nan_to_num(np.stack(columns, axis=1), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _position_columns(
+    picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None, images: _Images
+) -> dict[str, Any]:
     name = _tomogram_name(picks) or _NO_NAME
     label = TOMOGRAM_NAMES[dialect == "relion3"]
     values, labels = picks.points_xyz, PIXELS
+    if images.beside_xyz_angstrom is not None and picks.spacing_angstrom is not None:
+        values = values + images.beside_xyz_angstrom / picks.spacing_angstrom
     if dialect == "relion5":
         assert picks.shape_zyx is not None and picks.spacing_angstrom is not None  # noqa: S101, PT018
-        values = (picks.points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * picks.spacing_angstrom
+        values = (values - np.array(picks.shape_zyx[::-1]) / 2) * picks.spacing_angstrom
         labels = CENTRED
     elif pixels is not None and picks.spacing_angstrom is not None:
         values = values * (picks.spacing_angstrom / pixels)[:, None]
@@ -240,11 +297,15 @@ def _tomogram_name(picks: Picks) -> str:
     return name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
-def _orientation_columns(picks: Picks) -> dict[str, Any]:
+def _orientation_columns(picks: Picks, images: _Images) -> dict[str, Any]:
+    """The particles' angles, in their images where these are turned."""
     orientations = orientations_of(picks)
     if orientations is None:
         return {}
-    columns = dict(zip(ANGLES, angles_of(orientations.matrices_xyz, "relion").T, strict=True))
+    matrices = orientations.matrices_xyz
+    if images.matrices_xyz is not None:
+        matrices = np.swapaxes(images.matrices_xyz, 1, 2) @ matrices
+    columns = dict(zip(ANGLES, angles_of(matrices, "relion").T, strict=True))
     if orientations.are_known.all():
         return columns
     return columns | {IS_ORIENTED: orientations.are_known.astype(int)}
@@ -254,6 +315,8 @@ def _labels(features: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """The label of each further column: its own name where that can be one and is free."""
     texts = {name for name, column in features.items() if column.dtype.kind not in "iuf"}
     taken = OWN | {*SCORES, *TOMOGRAM_NAMES} | (texts & {*IMAGE_PIXELS, *MAGNIFIED})
+    if not {*SUBTOMOGRAM_ANGLES}.isdisjoint(features):  # priors are meant beside these, which aren't written as such
+        taken |= {*PRIORS}
     labels: dict[str, str] = {}
     for number, name in enumerate(features):
         label = re.sub(r"[^A-Za-z0-9_]", "_", name)
