@@ -561,3 +561,45 @@ class TestForEverybody:
 
         assert isinstance(dock, CompareDock)
         dock.close_down()
+
+    def test_numbers_of_a_mask_whose_painting_was_undone_or_redone_are_said_to_be_of_before(
+        self, qtbot, dock, viewer_model
+    ):
+        viewer_model.add_layer(points("mine", [0, 0, 0]))
+        mask = viewer_model.add_layer(ball())
+        dock.form.a.value, dock.form.b.value = viewer_model.layers["mine"], mask
+        mask.paint((0, 0, 0), 1)
+        ask(qtbot, dock)
+        viewer_model.dims.set_current_step(0, 3)  # another plane of the same mask
+        mask.contour = 1
+        assert not dock.message.isVisible()
+        mask.undo()
+        assert "B changed since" in dock.message.text()
+
+        ask(qtbot, dock)
+        assert not dock.message.isVisible()
+        mask.redo()
+        assert "B changed since" in dock.message.text()
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("translate", (0, 5, 0)), ("affine", np.diag([2.0, 1, 1, 1])), ("units", ("nm",) * 3)]
+    )
+    def test_numbers_of_picks_whose_layer_was_moved_since_are_said_to_be_that(
+        self, qtbot, dock, viewer_model, two_sets, name, value
+    ):
+        ask(qtbot, dock)
+        setattr(viewer_model.layers["mine"], name, value)
+        assert "A changed since" in dock.message.text()
+
+    def test_that_numbers_are_of_before_stays_said_once_they_are_copied_or_saved(
+        self, qtbot, dock, viewer_model, two_sets, tmp_path
+    ):
+        ask(qtbot, dock)
+        viewer_model.layers["mine"].add([[1, 1, 1]])
+        click(qtbot, dock.results.copy)
+        assert dock.message.text().splitlines() == [
+            "Copied.",
+            "A changed since these numbers were counted. Compare again for what is there now.",
+        ]
+        dock.save_json(tmp_path / "numbers.json")
+        assert dock.message.text().startswith("Saved as numbers.json.\nA changed since")

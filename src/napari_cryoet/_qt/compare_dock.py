@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize
@@ -20,6 +20,7 @@ from napari_cryoet._qt.compare_results import CompareResults
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
+from napari_cryoet._qt.napari_internals import painted_steps
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
@@ -44,7 +45,8 @@ _ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
 _ONLY_ONE = "Only one annotation is open. Open another one to compare it with, points or a mask."
 _OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
 _CHANGED_SINCE = "{} changed since these numbers were counted. Compare again for what is there now."
-_CHANGES = ("data", "scale", "paint")  # napari's names for what puts points or labels elsewhere
+#: napari's names for what puts points or labels elsewhere.
+_CHANGES = ("data", "paint", "scale", "translate", "rotate", "shear", "affine", "units")
 _NO_PAIR_NOW = "The numbers below are of layers that aren't chosen any more."
 _START = "Count what matches, beside your work; nothing of A or B is changed"
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
@@ -73,7 +75,7 @@ class CompareDock(Dock):
         self._asked = self._compared = self._pair  # whose numbers are on their way, and are shown
         self._changed_since_asked: WeakSet[Layer] = WeakSet()
         self._changed_since: WeakSet[Layer] = WeakSet()  # the comparison that is shown was asked for
-        self._followed: WeakSet[Layer] = WeakSet()
+        self._followed: WeakKeyDictionary[Layer, object] = WeakKeyDictionary()  # with how far they are painted
         self._shown: dict[int, Layer] = {}  # layers that were made of this comparison, by which of its layers they are
         self.start = QPushButton("Compare")
         self.swap = QPushButton("Swap A and B")
@@ -111,6 +113,7 @@ class CompareDock(Dock):
         for layer in self._followed:
             for change in self._changes_of(layer):
                 change.disconnect(self._on_changed)
+            layer.events.set_data.disconnect(self._on_sliced)
         self._followed.clear()
         self._theme.close()
 
@@ -121,9 +124,9 @@ class CompareDock(Dock):
         try:
             write_report(self.comparison, path, overwrite=True)  # the dialog has asked
         except SaveError as error:
-            self.message.setText(str(error))
+            self._say(str(error))
         else:
-            self.message.setText(f"Saved as {path.name}.")
+            self._say(f"Saved as {path.name}.")
         self._set_state()
 
     def _on_start(self) -> None:
@@ -157,7 +160,7 @@ class CompareDock(Dock):
 
     def _on_stop(self) -> None:
         self.tasks.stop(KEY)
-        self.message.setText("\n".join(filter(None, ["Stopped.", self._about_pair()])))
+        self._say("Stopped.")
         self._set_state()
 
     def _on_said(self, _key: object, share: float, _words: str) -> None:
@@ -188,17 +191,29 @@ class CompareDock(Dock):
         changed = [side for side, layer in zip("AB", self._compared, strict=True) if layer in self._changed_since]
         return _CHANGED_SINCE.format(" and ".join(changed)) if changed else ""
 
+    def _say(self, *told: str) -> None:
+        """Say something, and what is to be said of the numbers that are shown."""
+        self.message.setText("\n".join(filter(None, [*told, self._about_pair()])))
+
     def _follow(self, layers: Iterable[Layer]) -> None:
         """Hear from now on when layers that are compared change."""
         for layer in layers:
             if layer not in self._followed:
-                self._followed.add(layer)
                 for change in self._changes_of(layer):
                     change.connect(self._on_changed)
+                layer.events.set_data.connect(self._on_sliced)
+            self._followed[layer] = painted_steps(layer)
 
     @staticmethod
     def _changes_of(layer: Layer) -> list[Any]:
         return [getattr(layer.events, name) for name in _CHANGES if hasattr(layer.events, name)]
+
+    def _on_sliced(self, event: Any) -> None:
+        """Painting may have been undone or done again: napari tells only that it slices the layer anew."""
+        steps = painted_steps(event.source)
+        if self._followed.get(event.source) != steps:
+            self._followed[event.source] = steps
+            self._on_changed(event)
 
     def _on_changed(self, event: Any) -> None:
         layer = event.source
@@ -210,8 +225,7 @@ class CompareDock(Dock):
             self._set_state()
 
     def _on_failed(self, error: CryoETError) -> None:
-        told = [str(error), error.details if isinstance(error, UnexpectedError) else "", self._about_pair()]
-        self.message.setText("\n".join(filter(None, told)))
+        self._say(str(error), error.details if isinstance(error, UnexpectedError) else "")
         self._set_state()
 
     def _on_layer_requested(self, number: int) -> None:
@@ -228,7 +242,7 @@ class CompareDock(Dock):
     def _on_copy(self) -> None:
         if self.comparison is not None:
             copy_text(report_text(self.comparison))
-            self.message.setText("Copied.")
+            self._say("Copied.")
             self._set_state()
 
     def _on_save(self) -> None:

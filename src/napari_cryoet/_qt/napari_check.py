@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import napari
 import numpy as np
-from napari.layers import Image, Layer, Points, Vectors
+from napari.layers import Image, Labels, Layer, Points, Vectors
 
 from napari_cryoet._qt import napari_internals
 
@@ -39,6 +39,7 @@ class Feature(Enum):
     DISCS = "picks show in the plane of their centre only"
     ARROWS = "arrows are sliced more often than needed"
     WRITING = "picks are sliced more often than needed"
+    PAINTING = "a comparison doesn't say that what was painted in one of its masks was undone since"
     CROSSHAIR = "there is no crosshair"
     DRAGS = "each move of a pick that is dragged can be undone by itself"
     WINDOWS = (
@@ -185,6 +186,9 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.DISCS: _try_discs,
     Feature.ARROWS: _try_arrows,
     Feature.WRITING: lambda: _without(Layer, "Layer", ["_block_refresh"]),
+    Feature.PAINTING: lambda: _without(
+        Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_internals.PAINTED_STEPS
+    ),
     Feature.CROSSHAIR: _try_crosshair,
     Feature.DRAGS: lambda: _without(Points(np.zeros((1, 3))), "Points", ["_drag_start"]),
     Feature.WINDOWS: _try_windows,

@@ -37,6 +37,7 @@ except ImportError:
 
 VISUALS: Final = "napari._vispy.utils.visual"
 OVERLAYS: Final = "napari._vispy.overlays.base"
+PAINTED_STEPS: Final = ("_undo_history", "_redo_history")  # of labels
 POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
 
 
@@ -229,6 +230,14 @@ def place_plane(layer: Any) -> None:
             node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
             node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
             node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
+
+
+# what is painted
+
+
+def painted_steps(layer: Layer) -> tuple[int, ...]:
+    """How many steps of painting can be undone and done again, which napari tells nobody of; none of other layers."""
+    return tuple(len(getattr(layer, name, ())) for name in PAINTED_STEPS)
 
 
 # what is drawn of arrows and points
