@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import platformdirs
@@ -118,6 +120,19 @@ def test_what_may_not_be_looked_at_says_so(kept: Path, monkeypatch: pytest.Monke
     told = capsys.readouterr().err
     assert "can't be looked at" in told
     assert "Close napari" not in told
+
+
+def test_what_cannot_be_written_says_why_and_where(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def refuse(_folder: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", kept / "pixels")
+
+    monkeypatch.setattr("napari_cryoet.streaming.disk_writer.remove_all", refuse)
+    assert main(["cache", "clear", "pixels"]) == 1
+    told = capsys.readouterr().err
+    assert f"can't be changed: {os.strerror(errno.EROFS)}: {kept / 'pixels'}." in told
+    assert "Close napari" not in told, "which would change nothing"
 
 
 def test_a_limit_holds_at_once_and_from_then_on(kept: Path, capsys: Captured) -> None:

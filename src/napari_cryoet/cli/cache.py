@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.wording import size_text
 
 _OTHER = "other"
+_NOBODY_ELSES = {errno.EROFS, errno.ENOSPC}  # faults that are there whoever else uses it
 
 
 def cache(options: argparse.Namespace) -> int:
@@ -28,9 +31,17 @@ def cache(options: argparse.Namespace) -> int:
                 _show()
     except OSError as error:
         if options.action not in {"clear", "limit"}:
-            raise CryoETError(f"What is kept can't be looked at: {error}.") from error
-        raise CryoETError(f"The cache can't be changed: {error}.", hint="Close napari, then try again.") from error
+            raise CryoETError(f"What is kept can't be looked at: {_why(error)}.") from error
+        hint = "" if error.errno in _NOBODY_ELSES else "Close napari, then try again."
+        raise CryoETError(f"The cache can't be changed: {_why(error)}.", hint=hint) from error
     return 0
+
+
+def _why(error: OSError) -> str:
+    """What the system says, and of what; an error's own text may have names of Python's in it."""
+    if error.errno is None:
+        return str(error)
+    return os.strerror(error.errno) + (f": {error.filename}" if error.filename else "")
 
 
 def _show() -> None:
