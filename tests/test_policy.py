@@ -75,6 +75,17 @@ def test_a_minute_gets_what_it_is_allowed_and_the_next_one_too(served, monkeypat
     assert source.read("x").content == CONTENT
 
 
+def test_who_wants_more_than_a_minute_ever_has_is_not_told_to_wait():
+    policy = Policy(max_minute_bytes=1000)
+    with pytest.raises(WithheldError, match="a minute") as caught:
+        policy.begin(1001)
+    assert "Wait" not in caught.value.hint
+    policy.begin(600)
+    with pytest.raises(WithheldError, match="a minute") as caught:
+        policy.begin(600)
+    assert "Wait a minute" in caught.value.hint
+
+
 def test_requests_under_way_count_before_they_end(served):
     policy = Policy(max_session_bytes=1000)
     source = source_under(policy, served)

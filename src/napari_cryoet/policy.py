@@ -129,14 +129,7 @@ class Policy:
         with self._lock:
             self.require_online()
             self._require_session(wanted_bytes)
-            recent = self._bytes_of_last_minute() if self.max_minute_bytes is not None else 0
-            if _is_beyond(self.max_minute_bytes, recent + self._promised_bytes + max(1, wanted_bytes)):
-                used = _used(recent, wanted_bytes)
-                raise WithheldError(
-                    f"The data saver allows {_megabytes(self.max_minute_bytes)} a minute, {used}",
-                    hint="Wait a minute, allow more, or turn the data saver off.",
-                    by="data saver",
-                )
+            self._require_minute(wanted_bytes)
             self._promised_bytes += wanted_bytes
 
     def end(self, wanted_bytes: int, received_bytes: int) -> None:
@@ -181,6 +174,17 @@ class Policy:
             raise WithheldError(
                 f"The data saver allows {_megabytes(self.max_session_bytes)} a session, {used}",
                 hint="Allow more, or turn the data saver off.",
+                by="data saver",
+            )
+
+    def _require_minute(self, wanted_bytes: int) -> None:
+        recent = self._bytes_of_last_minute() if self.max_minute_bytes is not None else 0
+        if _is_beyond(self.max_minute_bytes, recent + self._promised_bytes + max(1, wanted_bytes)):
+            used = _used(recent, wanted_bytes)
+            waiting_helps = not _is_beyond(self.max_minute_bytes, wanted_bytes)
+            raise WithheldError(
+                f"The data saver allows {_megabytes(self.max_minute_bytes)} a minute, {used}",
+                hint=("Wait a minute, allow" if waiting_helps else "Allow") + " more, or turn the data saver off.",
                 by="data saver",
             )
 
