@@ -24,6 +24,41 @@ def test_positions_count_from_1_and_shifts_are_added(tmp_path):
     assert read_table(path, NO_CONTEXT).points_zyx.tolist() == [[0, 0, 0], [28, 20, 10.5]]
 
 
+def test_where_particles_were_cut_out_stays_in_the_table(tmp_path):
+    columns = {"x": [10.0, 11.0], "y": [20.0, 21.0], "z": [30.0, 31.0], "dx": [0.5, 0.0], "dy": [-1.25, 2.0]}
+    picks = read_picks(table(tmp_path, tomo=[3, 3], dz=[0.0, 0.0], **columns))
+    assert picks.points_xyz.tolist() == [[9.5, 17.75, 29], [10, 22, 30]]
+    assert not any("dx" in loss for loss in losses(picks, "dynamo"))
+
+    made = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "again.tbl").path
+    again = dynamotable.read(str(made))
+    for name, column in columns.items():
+        assert again[name].tolist()[:2] == column
+    assert again[["x", "y", "z", "dx", "dy", "dz"]].iloc[2].tolist() == [4, 3, 2, 0, 0, 0]
+    assert read_picks(made).points_zyx.tolist() == [*picks.points_zyx.tolist(), [1, 2, 3]]
+
+
+def test_shifts_are_counted_in_the_voxels_that_positions_are_counted_in(tmp_path):
+    path = table(tmp_path, x=[11.0], y=[21.0], z=[31.0], dx=[4.0], dy=[0.0], dz=[0.0], apix=[2.0])
+    picks = read_table(path, Context(spacing_angstrom=4.0))
+
+    again = dynamotable.read(str(write_picks(picks, tmp_path / "again.tbl").path))
+    assert picks.points_xyz.tolist() == [[7, 10, 15]]
+    assert again[["x", "dx", "apix"]].iloc[0].tolist() == [6, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("dx", "why"),
+    [(["a", "b"], "no column for"), ([1e300, 0.0], "no column for"), ([np.nan, np.inf], "none: "), ([0, 0], "none: ")],
+)
+def test_columns_that_are_only_called_like_shifts_move_nothing_and_are_said_to_be_left_out(tmp_path, dx, why):
+    column = np.array(dx)
+    picks = Picks([[1.0, 2, 3], [4, 5, 6]], 8.0, features={"dx": column, "dy": column, "dz": column})
+
+    assert any(why in loss and "dx, dy, dz" in loss for loss in losses(picks, "dynamo"))
+    assert read_picks(write_picks(picks, tmp_path / "a.tbl").path).points_zyx.tolist() == picks.points_zyx.tolist()
+
+
 def test_the_particle_turns_clockwise_onto_its_place(tmp_path):
     path = table(tmp_path, x=[1], y=[1], z=[1], tdrot=[0.0], tilt=[90.0], narot=[0.0])
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.column_types import numbers_in
+from napari_cryoet.formats.dynamo_shifts import SHIFT, shift_columns, shifts_of
 from napari_cryoet.formats.eulers import angles_of, matrices_of
 from napari_cryoet.formats.exchange import (
     Context,
@@ -42,13 +43,12 @@ if TYPE_CHECKING:
 
 ANGLES: Final = ("tdrot", "tilt", "narot")
 _POSITION: Final = ("x", "y", "z")
-_SHIFT: Final = ("dx", "dy", "dz")
 _FIRST_VOXEL: Final = 1.0
 _LEAST_COLUMNS: Final = 26
 _MOST_COLUMNS: Final = 200  # far above the 42 that there are
 _FIRST_LINE_CHARACTERS: Final = 2**16
 _LARGEST_EXACT: Final = 2**53
-_OWN: Final = frozenset({*ANGLES, *_POSITION, *_SHIFT, "tag", "cc", "tomo", "reg", "apix"})
+_OWN: Final = frozenset({*ANGLES, *_POSITION, *SHIFT, "tag", "cc", "tomo", "reg", "apix"})
 #: What a table says where nobody said anything; 0 in all other columns.
 _UNSAID: Final = {"aligned_value": 1.0}
 _TOMOGRAM_NUMBER: Final = "tomogram_number"
@@ -100,9 +100,10 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
     own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
     rows = table.index.to_numpy() + 1  # of the file, whichever tomogram is read
-    points_xyz = table[list(_POSITION)].to_numpy() + table[list(_SHIFT)].to_numpy() - _FIRST_VOXEL
+    shifts = table[list(SHIFT)].to_numpy()
+    points_xyz = table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL
     if own is not None and spacing is not None and own != spacing:
-        points_xyz = points_xyz * (own / spacing)
+        points_xyz, shifts = points_xyz * (own / spacing), shifts * (own / spacing)
     angles = table[list(ANGLES)].to_numpy()
     rotations_xyz = matrices_of(angles, "dynamo") if np.any(angles) else None
     regions = _given(table, "reg")
@@ -120,7 +121,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         scores=_given(table, "cc"),
         instance_ids=None if has_other_regions else _whole(regions, NO_INSTANCE),
         ids=ids,
-        features={name: _narrowed(table[name].to_numpy()) for name in names_of_features},
+        features=shift_columns(shifts) | {name: _narrowed(table[name].to_numpy()) for name in names_of_features},
         shape_zyx=context.shape_zyx,
         about={
             "tomogram_name": tomogram if in_map else None,
@@ -193,7 +194,9 @@ def _column_losses(picks: Picks) -> list[str]:
         said.append("Regions (reg) that are whole numbers are read back as instance ids.")
     kept = [name for name in picks.features if name in columns - _taken_by(picks)]
     numbers = {name: column for name, column in picks.features.items() if name in kept and column.dtype.kind in "iuf"}
-    blank = [name for name, column in numbers.items() if len(column) and not _is_said(name, column).any()]
+    shifts = shifts_of(picks.features)
+    said_at_once = SHIFT if shifts is not None and shifts.any() else ()
+    blank = [n for n, each in numbers.items() if n not in said_at_once and len(each) and not _is_said(n, each).any()]
     if blank:
         said.append(
             f"Columns that hold nothing but what a table says where there is none read back as none: {listed(blank)}."
@@ -210,7 +213,8 @@ def _column_losses(picks: Picks) -> list[str]:
 
 def _taken_by(picks: Picks) -> frozenset[str]:
     """Columns that say what picks have anyway, so that no further column can be called so."""
-    return _OWN - {"reg"} if picks.instance_ids is None else _OWN
+    taken = _OWN if shifts_of(picks.features) is None else _OWN - {*SHIFT}
+    return taken - {"reg"} if picks.instance_ids is None else taken
 
 
 def write_table(picks: Picks, path: Path) -> int:
@@ -222,7 +226,9 @@ def write_table(picks: Picks, path: Path) -> int:
     number = picks.about.get(_TOMOGRAM_NUMBER)
     is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**53
     columns: dict[str, Any] = {"tag": ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
-    columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
+    shifts = shifts_of(picks.features)
+    shifts = np.zeros((len(picks), 3)) if shifts is None else shifts
+    columns |= dict(zip(_POSITION, (picks.points_xyz - shifts + _FIRST_VOXEL).T, strict=True)) | shift_columns(shifts)
     columns |= dict(zip(ANGLES, angles.T, strict=True))
     if picks.scores is not None:
         columns["cc"] = picks.scores
@@ -230,7 +236,7 @@ def write_table(picks: Picks, path: Path) -> int:
         columns["reg"] = picks.instance_ids
     if picks.spacing_angstrom is not None:
         columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
-    for name in set(_columns()) - _taken_by(picks):
+    for name in set(_columns()) - _taken_by(picks) - {*SHIFT}:
         column = picks.features.get(name)
         if column is not None and column.dtype.kind in "iuf":
             columns[name] = column
