@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import json
 import os
@@ -403,6 +404,13 @@ def test_what_is_no_file_of_its_kind_is_told_why(tmp_path):
     path.write_text('{"a": 1}')
     with pytest.raises(FormatError, match="holds no picks of copick: it has no"):
         read_picks(path)
+
+
+@pytest.mark.parametrize("name", ["a.star.gz", "a.picks.csv.gz", "a.TBL.gz"])
+def test_a_file_of_picks_that_was_compressed_is_called_so(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(b"data_particles"))
+    with pytest.raises(FormatError, match="is compressed with gzip"):
+        read_picks(tmp_path / name)
 
 
 def test_what_ndjson_cant_be_read_again_with_is_said(picks):

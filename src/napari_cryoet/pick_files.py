@@ -117,9 +117,7 @@ def read_picks(
         expect_choice(format, FORMATS, "format")
     name = format or detect_format(path) or format_of_name(path)  # which says why it is none
     if name is None:
-        raise FormatError(
-            f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
-        )
+        raise _no_picks(path)
     refuse_unreadable(path, is_text=name != "parquet")
     notes = read_notes(path, name)
     own = grid_of(notes)
@@ -165,6 +163,15 @@ def read_in_own_grid(
         return picks if is_shape_said else read_picks(path, shape_zyx=shape_zyx, tomogram=tomogram)
     return with_warnings(
         picks, f"Its file says that voxels are {own:g} Å wide; that was taken, not {spacing_angstrom:g} Å."
+    )
+
+
+def _no_picks(path: Path) -> FormatError:
+    """An error about a file that isn't called like one of picks; one that is but for a last ending may be packed."""
+    if format_of_name(path.stem) is not None:  # of x.star.gz
+        refuse_unreadable(path, is_text=False)
+    return FormatError(
+        f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
     )
 
 
