@@ -106,7 +106,15 @@ def test_points_that_are_selected_with_arrows_are_saved_too(plugins, suffix):
 
 
 @pytest.mark.parametrize(
-    "layers", [["points", "points"], ["points", "vectors", "points"], ["points", "labels"], ["labels"] * 2 + ["points"]]
+    "layers",
+    [
+        ["points", "points"],
+        ["points", "vectors", "points"],
+        ["points", "labels"],
+        ["labels"] * 2 + ["points"],
+        ["image", "labels"],
+        ["image"] * 2 + ["labels"] * 2,
+    ],
 )
 def test_several_layers_of_picks_and_masks_go_into_a_folder(plugins, layers):
     writer, path = plugins.get_writer("all", layers, "napari-cryoet")

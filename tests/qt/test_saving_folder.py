@@ -74,6 +74,19 @@ def test_several_masks_are_saved_without_picks_too(viewer, tmp_path):
         assert volume.spacing_angstrom == (13.48,) * 3
 
 
+def test_masks_are_saved_beside_a_tomogram_without_picks_too(viewer, tmp_path):
+    viewer.layers.clear()
+    mask = np.zeros((9, 14, 21), dtype=np.int64)
+    mask[4, 6, 8] = 7
+    viewer.add_image(np.zeros(mask.shape), name="TS_026", scale=(13.48,) * 3, units="angstrom")
+    viewer.add_labels(mask, name="vesicles", scale=(13.48,) * 3, units="angstrom")
+    viewer.layers.save(str(tmp_path / "all"), plugin="napari-cryoet")
+
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["vesicles.zarr"]
+    assert open_volume(tmp_path / "all" / "vesicles.zarr").spacing_angstrom == (13.48,) * 3
+    assert "TS_026 isn't written: only picks and masks are." in messages()
+
+
 def test_masks_in_pixels_are_left_to_napari(viewer, tmp_path):
     viewer.layers.clear()
     for name in ("one", "two"):
