@@ -305,14 +305,15 @@ print("closed")
 """
 
 
+@pytest.mark.timeout(400)  # starting a viewer takes its time where others do so too
 @pytest.mark.parametrize("how", WAYS)
 def test_closing_the_viewer_amid_loading_ends_the_program_in_order(server, project_folder, tmp_path, how):
     hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
     command = [sys.executable, "-c", CLOSES_THE_VIEWER, server.address_of(""), str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=project_folder / "tests", text=True, **pipes) as program:
-        server.wait_until_held(2, timeout_s=60)
-        said, complaints = program.communicate("close\n", timeout=60)
+        server.wait_until_held(2, timeout_s=180)
+        said, complaints = program.communicate("close\n", timeout=120)
     assert (program.returncode, said) == (0, "closed\n"), complaints
     assert "Traceback" not in complaints
     server.wait_until_left()
