@@ -395,6 +395,18 @@ def test_a_missing_chunk_counts_for_a_while_and_a_missing_document_as_long_as_th
     assert [path for path, _ in served.requests] == ["/.zattrs", "/0/0/0"]
 
 
+def test_nothing_that_was_kept_of_a_file_is_used_once_it_is_gone(served, folder):
+    (served.folder / ".zattrs").write_text("{}")
+    (served.folder / "0").write_bytes(bytes(range(100)))
+    first = source_over(served, folder, revalidate_after_s=1000)
+    first.read(".zattrs")
+    head = first.read("0", length=10)
+    settle(first)
+    (served.folder / "0").unlink()
+    assert first.read("0", start=50, length=10, version=head.version) is None
+    assert first.read("0", length=10) is None  # before that is written
+
+
 def test_a_stop_is_heard_while_another_reader_asks_the_server(served, folder):
     (served.folder / ".zattrs").write_text("{}")
     first = source_over(served, folder)

@@ -190,3 +190,53 @@ def test_a_file_without_a_version_is_confirmed_until_it_is_forgotten():
     versions.forget("0")
     with pytest.raises(ChangedError):
         versions.confirm("0", None)
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_chunk_that_comes_while_it_counts_as_missing_is_never_read_in_part(name, place, tmp_path, served):
+    layout = LAYOUTS[name]
+    zarr.create_array(str(tmp_path / "served/a.zarr"), shape=SHAPE, dtype="<f4", fill_value=7, **layout)[...] = OLD
+    chunk = served.folder / "a.zarr" / KEYS[name]
+    chunk.rename(tmp_path / "chunk")
+    address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
+    pyramid = open_pyramid(address, cache=None, fetcher=Fetcher(MemoryCache(2**27)))
+    assert np.all(pyramid.read(0, ((0, 2), (0, 160), (0, 160))) == 7)
+    (tmp_path / "chunk").rename(chunk)
+    pyramid._fetcher.memory.forget_if(lambda key: "frame" in key or "index" in key)  # as when memory is short
+    assert np.array_equal(pyramid.read(0, ((40, 42), (0, 160), (0, 160))), OLD[40:42])
+    assert np.array_equal(pyramid.read(0), OLD)
+
+
+def test_a_shard_that_changes_leaves_no_other_one_mixed(tmp_path, served):
+    """zarr reads these, and had forgotten the versions of all shards when one of them changed."""
+    layout = {"zarr_format": 3, "chunks": (16, 80, 160), "shards": (32, 160, 160)}
+    for name, values in (("served/a.zarr", OLD), ("new.zarr", NEW)):
+        array = zarr.create_array(
+            str(tmp_path / name), shape=SHAPE, dtype="<f4", filters=TransposeCodec(order=(2, 1, 0)), **layout
+        )
+        array[...] = values
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    planes = [((z, z + 1), (0, 80), (0, 160)) for z in (0, 32)]
+    for plane in planes:
+        pyramid.read(0, plane)
+    for key in ("c/0/0/0", "c/1/0/0"):
+        (tmp_path / "new.zarr" / key).replace(served.folder / "a.zarr" / key)
+    for plane in planes:
+        below = (plane[0], (80, 160), (0, 160))
+        assert np.array_equal(pyramid.read(0, below), NEW[plane[0][0] : plane[0][1], 80:])
+        assert np.array_equal(pyramid.read(0, plane), NEW[plane[0][0] : plane[0][1], :80])
+
+
+def test_that_a_file_is_missing_counts_until_it_is_forgotten():
+    versions = Versions("a.zarr")
+    assert versions.miss("0", 0)
+    with pytest.raises(ChangedError):
+        versions.settle("0", "new", 0)
+    versions.forget("0")
+    with pytest.raises(ChangedError):  # it was asked for before
+        versions.miss("0", 0)
+    versions.settle("0", "new", 1)
+    assert not versions.miss("0", 1)
+    with pytest.raises(ChangedError):
+        versions.miss("0", 0)

@@ -99,6 +99,8 @@ class CachedSource(SourceAround):
             raise
         self._ask_after_all(tree, key, piece, stop)
         if piece is None:
+            if version is not None:  # of which parts are kept, perhaps
+                self._cache.drop(tree)
             self._cache.put(tree, key, 0, None, version="", total_bytes=None)
         else:
             self._keep(tree, key, piece, start, length)

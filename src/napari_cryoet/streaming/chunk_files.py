@@ -112,16 +112,16 @@ class _Files:
         elif place.version is not None or not self.may_be_missing:
             raise self._vanished(place.key)
         else:
-            self._require_unmet(place.key)
+            self._miss(place.key, forgotten)
         return piece
 
     def confirm(self, place: Place, version: str | None) -> None:
         """Make sure that a version still counts; see `ChunkFiles`."""
         self._versions.confirm(place.key, version)
 
-    def _require_unmet(self, key: str) -> None:
-        """Raise VanishedError where a file that is missing was read before."""
-        if self._versions.is_met(key):
+    def _miss(self, key: str, forgotten: int) -> None:
+        """Take it that there is no such file; VanishedError where one was read before."""
+        if not self._versions.miss(key, forgotten):
             raise self._vanished(key)
 
     def _vanished(self, key: str) -> VanishedError:
@@ -253,7 +253,7 @@ class ShardFiles(_Files):
         else:
             piece = self._source.read(key, length=size, stop=stop)
         if piece is None:
-            self._require_unmet(key)
+            self._miss(key, forgotten)
             return None
         self._versions.settle(key, piece.version, forgotten)
         return _HeldIndex(parse_index(piece.content, self._layout, file_bytes=piece.total_bytes), piece.version)

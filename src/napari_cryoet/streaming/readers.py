@@ -31,6 +31,7 @@ from napari_cryoet.streaming.geometry import BlockIndex, Grid, blocks_of_file, b
 from napari_cryoet.streaming.packing import unpack
 from napari_cryoet.streaming.plain_reader import PlainReader
 from napari_cryoet.streaming.slabs import cut_into_slabs, is_worth_splitting
+from napari_cryoet.streaming.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -203,7 +204,8 @@ class ZarrReader:
         self._source, self._path = source, path
         where = shown_address(source.url)
         self._where = f"{where} ({path})" if path else where
-        self._open = partial(open_zarr_array, source, path, metadata, document, stop=stop)
+        self._versions = Versions(where)
+        self._open = partial(open_zarr_array, source, path, metadata, document, versions=self._versions, stop=stop)
         self._array = self._open()
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
@@ -224,7 +226,8 @@ class ZarrReader:
         return self._key(block)
 
     def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Start afresh, while reads under way meet the file's other version and fail; see `BlockReader`."""
+        """Let another version of a file count, while what is under way of it fails; see `BlockReader`."""
+        self._versions.forget(self._key(block))
         self._array = self._open()
         return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
 

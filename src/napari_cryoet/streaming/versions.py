@@ -1,4 +1,7 @@
-"""Which version of each file its blocks in memory come from, so that those of two versions never stand side by side."""
+"""Which version of each file its blocks in memory come from, so that those of two versions never stand side by side.
+
+That there is no such file counts as a version, too: its blocks have the fill value, until it is there.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class Versions:
     def __init__(self, where: str) -> None:
         self._where = where
         self._known: dict[str, str | None] = {}
+        self._missing: set[str] = set()
         self._forgotten: Counter[str] = Counter()
         self._lock = FreshLock()
 
@@ -27,11 +31,6 @@ class Versions:
         """The version of a file, None where it isn't known or can't be, and how often it was forgotten so far."""
         with self._lock:
             return self._known.get(key), self._forgotten[key]
-
-    def is_met(self, key: str) -> bool:
-        """Whether a version of a file counts, also where it has no name."""
-        with self._lock:
-            return key in self._known
 
     def settle(self, key: str, version: str | None, forgotten: int) -> None:
         """Take the version of a file that was read for the one that counts.
@@ -48,11 +47,33 @@ class Versions:
             Where another one counts already, or may.
         """
         with self._lock:
-            if forgotten == self._forgotten[key]:
+            if forgotten == self._forgotten[key] and key not in self._missing:
                 self._known.setdefault(key, version)
             is_it = key in self._known and self._known[key] == version
         if not is_it:
             self._raise(key)
+
+    def miss(self, key: str, forgotten: int) -> bool:
+        """Take it that there is no such file; False where one was read before.
+
+        Parameters
+        ----------
+        forgotten
+            As of `settle`.
+
+        Raises
+        ------
+        ChangedError
+            Where it was forgotten meanwhile, so that there may be one by now.
+        """
+        with self._lock:
+            is_late = forgotten != self._forgotten[key]
+            if not is_late and key not in self._known:
+                self._missing.add(key)
+            is_missing = key in self._missing
+        if is_late and not is_missing:
+            self._raise(key)
+        return is_missing
 
     def confirm(self, key: str, version: str | None) -> None:
         """Raise ChangedError unless it is this version of a file that counts."""
@@ -65,6 +86,7 @@ class Versions:
         """Let the next version count that is asked for from now on."""
         with self._lock:
             self._known.pop(key, None)
+            self._missing.discard(key)
             self._forgotten[key] += 1
 
     def _raise(self, key: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.versions import Versions
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 #: What zarr and its codecs raise where bytes aren't what the metadata promise, or come to more than fits into memory.
@@ -55,7 +56,8 @@ class SourceStore(Store):
     """What zarr needs to read an array below a byte source; nothing can be listed or written.
 
     Whatever is read of a file is of the version that was met first; another one is a ChangedError, and none any more a
-    VanishedError. What ends too early is a DamagedError: Blosc's decoder would take for its content whatever comes
+    VanishedError. A ChangedError, too, is whatever else is wanted of a file that was forgotten since something of it
+    was read here. What ends too early is a DamagedError: Blosc's decoder would take for its content whatever comes
     after it in memory.
 
     Parameters
@@ -64,6 +66,8 @@ class SourceStore(Store):
         Where the bytes come from.
     documents
         Files that have been read already, by key; everything else that is metadata counts as missing.
+    versions
+        Of the files, which other stores of the same array may have read.
     stop
         Set when nothing is to be read any more.
     are_frames
@@ -75,13 +79,20 @@ class SourceStore(Store):
     supports_listing = False
 
     def __init__(
-        self, source: ByteSource, documents: dict[str, bytes], stop: threading.Event, *, are_frames: bool
+        self,
+        source: ByteSource,
+        documents: dict[str, bytes],
+        versions: Versions,
+        stop: threading.Event,
+        *,
+        are_frames: bool,
     ) -> None:
         super().__init__(read_only=True)
         self._stop, self._are_frames = stop, are_frames
         self._source = source
         self._documents = documents
-        self._versions: dict[str, str | None] = {}
+        self._versions = versions
+        self._forgotten: dict[str, int] = {}  # how often each file had been when it was read here first
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SourceStore) and other._source is self._source
@@ -113,17 +124,18 @@ class SourceStore(Store):
                 length = None
             case SuffixByteRequest(suffix):
                 start, length = -suffix, suffix
+        known, forgotten = self._versions.of(key)
+        if self._forgotten.setdefault(key, forgotten) != forgotten:
+            raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
         if start < 0:
             piece = read_end(self._source, key, -start, self._stop)
         else:
-            known = self._versions.get(key)
             piece = self._source.read(key, start=start, length=length, version=known, stop=self._stop)
         if piece is None:
-            if key in self._versions:
+            if not self._versions.miss(key, forgotten):
                 raise VanishedError(f"{shown_address(self._source.url)} ({key}) vanished while it was read.")
             return None
-        if self._versions.setdefault(key, piece.version) != piece.version:
-            raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
+        self._versions.settle(key, piece.version, forgotten)
         if byte_range is None and self._are_frames:
             length = _frame_bytes(piece.content)
         if length is not None and len(piece.content) < length:
@@ -170,7 +182,13 @@ def _frame_bytes(content: bytes) -> int:
 
 
 def open_zarr_array(
-    source: ByteSource, path: str, metadata: ArrayMetadata, document: bytes, *, stop: threading.Event
+    source: ByteSource,
+    path: str,
+    metadata: ArrayMetadata,
+    document: bytes,
+    *,
+    versions: Versions,
+    stop: threading.Event,
 ) -> zarr.Array[Any]:
     """An array whose metadata has been read already; no request is made.
 
@@ -181,7 +199,7 @@ def open_zarr_array(
     """
     name = ".zarray" if metadata.zarr_format == 2 else "zarr.json"
     documents = {key_below(path, name): document}
-    store = SourceStore(source, documents, stop, are_frames=metadata.is_frame)
+    store = SourceStore(source, documents, versions, stop, are_frames=metadata.is_frame)
     try:
         return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if metadata.zarr_format == 2 else 3)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
