@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import mrcfile
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_settings
@@ -309,6 +310,53 @@ def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qt
     viewer.dims.ndisplay = 3
     qtbot.waitUntil(lambda: status.state.is_exact)
     assert_drawn_where_planted(viewer, layer, planted, tolerance)
+
+
+DEPTH = 5
+
+
+def write_deep(path, values, *, is_strided, rounds_up):
+    """Write an image of five levels, as no file of the portal has: too many for padding, which one would see."""
+    group, datasets = zarr.open_group(path, mode="w", zarr_format=2), []
+    for level in range(DEPTH):
+        group.create_array(str(level), shape=values.shape, chunks=(16, 32, 32), dtype=values.dtype)[...] = values
+        scale = {"type": "scale", "scale": [SPACING * 2**level] * 3}
+        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+        whole = values[tuple(slice(size // 2 * 2) for size in values.shape)]
+        if rounds_up:
+            whole = np.pad(values, [(0, size % 2) for size in values.shape])
+        z, y, x = (size // 2 for size in whole.shape)
+        values = whole[::2, ::2, ::2] if is_strided else whole.reshape(z, 2, y, 2, x, 2).sum((1, 3, 5))
+    axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
+    how = {"type": "nearest"} if is_strided else {}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets} | how]
+
+
+@pytest.mark.parametrize("rounds_up", [False, True])
+@pytest.mark.parametrize("is_strided", [False, True])
+def test_planted_voxels_are_drawn_at_their_places_at_levels_that_are_not_padded(
+    is_strided, rounds_up, qtbot, viewer, served, tmp_path
+):
+    planted = np.array([(0, 0, 0), (63, 127, 95), (15, 34, 55), (32, 66, 13), (16, 79, 2), (47, 1, 30)])
+    planted = planted // 16 * 16 if is_strided else planted
+    values = np.zeros((75, 141, 107), "u2" if is_strided else "f4")
+    values[tuple(planted.T)] = 1
+    write_deep(tmp_path / "a.zarr", values, is_strided=is_strided, rounds_up=rounds_up)
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(256 * 2**20)))
+    assert pyramid.shapes == pyramid.padded_shapes
+    layer_kind, options = ("labels", {}) if is_strided else ("image", {"contrast_limits": (0, 1)})
+    layer, status = add(viewer, pyramid, layer_kind, **options)
+    viewer.dims.set_current_step(0, 16)
+    for level in range(DEPTH):
+        layer.locked_data_level = level
+        tolerance = 0.01 if is_strided else (2**level - 1) / 2 + 0.01
+        viewer.dims.ndisplay = 3
+        qtbot.waitUntil(lambda: status.state.is_exact)
+        assert_drawn_where_planted(viewer, layer, planted, tolerance)
+        viewer.dims.ndisplay = 2
+        qtbot.waitUntil(lambda: status.state.is_exact)
+        in_plane = planted[planted[:, 0] // 2**level == 16 // 2**level]
+        assert_drawn_where_planted(viewer, layer, in_plane[:, 1:], tolerance)
 
 
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])

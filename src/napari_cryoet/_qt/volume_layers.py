@@ -41,6 +41,13 @@ class _Unpadded(napari_internals.TrueRays, napari_internals.OwnCorners, napari_i
             corners[1] = np.minimum(corners[1], np.array(pyramid.shapes[0]) - 1)
         return corners
 
+    @property
+    def downsample_factors(self) -> NDArray[Any]:
+        """How many finest voxels a voxel of each level spans; napari takes ratios of shapes, which may be rounded."""
+        pyramid = pyramid_of(self.data)
+        napari_ratios: NDArray[Any] = super().downsample_factors  # type: ignore[misc]
+        return napari_ratios if pyramid is None else np.array(pyramid.factors)
+
     @cached_property
     def extent(self) -> Extent:
         """Where the layer is, in data and world coordinates; whole planes apart by napari's count too."""
