@@ -83,12 +83,13 @@ def test_what_can_be_measured_is_named_among_the_columns_that_there_are():
         parse_filter("Density > 3", TABLE, ("density",))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])  # as scores of a Parquet file of 32 bits are kept
 @pytest.mark.parametrize(
     ("text", "rows"),
     [("weight = 0.1", [0]), ("weight <= 0.1", [0]), ("weight in 0.1..0.3", [0, 1]), ("weight > 0.3", [])],
 )
-def test_numbers_of_32_bits_are_compared_as_they_are_typed(text, rows):
-    table = {"weight": np.array([0.1, 0.3], np.float32)}
+def test_numbers_of_32_bits_are_compared_as_they_are_typed(text, rows, dtype):
+    table = {"weight": np.array([0.1, 0.3, np.nan], np.float32).astype(dtype)}
     chosen = parse_filter(text, table)
     assert chosen is not None
     assert np.flatnonzero(chosen(table)).tolist() == rows

@@ -222,9 +222,13 @@ def _numbers(column: NDArray[Any], name: str) -> NDArray[np.float64]:
 
 
 def _as_in(column: NDArray[Any], number: float) -> float:
-    """A number as a column holds it: what is typed as 0.1 isn't 0.1 to numbers of 32 bits."""
+    """A number as a column holds it: what is typed as 0.1 isn't 0.1 to numbers of 32 bits, or to reals made of such."""
+    if column.dtype.kind != "f":
+        return number
     with np.errstate(over="ignore"):
-        return float(column.dtype.type(number)) if column.dtype.kind == "f" else number
+        narrow = column.astype(np.float32)
+        were_narrow = column.dtype == np.float64 and np.array_equal(narrow, column, equal_nan=True)
+        return float(np.float32(number) if were_narrow else column.dtype.type(number))
 
 
 def _between(numbers: NDArray[np.float64], low: float, high: float) -> Mask:
