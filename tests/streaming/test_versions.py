@@ -98,6 +98,31 @@ def test_a_file_that_never_rests_is_an_error_and_no_mixture(replace, served):
     assert np.array_equal(pyramid.read(0), NEW)
 
 
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_what_dask_computes_in_tasks_is_all_old_or_all_new_or_an_error(scheduler, replace, served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    for ends in ((0, 2), (62, 64)):  # of which one is computed first
+        pyramid.read(0, (ends, (0, 160), (0, 160)))
+    negative = -pyramid.levels[0]
+    replace()
+    with contextlib.suppress(ChangedError):
+        assert is_either(-negative.compute(scheduler=scheduler))
+    assert np.array_equal(-negative.compute(scheduler=scheduler), NEW)
+
+
+def test_a_change_that_others_meet_between_two_tasks_of_dask_is_told_once(replace, served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    first, last = -pyramid.levels[0][:2], -pyramid.levels[0][-2:]
+    assert np.array_equal(-first.compute(), OLD[:2])
+    replace()
+    pyramid.read(0, ((30, 32), (0, 160), (0, 160)))
+    with pytest.raises(ChangedError, match="changed while it was read"):
+        last.compute()  # with the other one this could be half of a result
+    for _ in range(2):
+        assert np.array_equal(-last.compute(), NEW[-2:])
+        assert np.array_equal(-first.compute(), NEW[:2])
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_chunk_that_vanishes_between_two_of_its_planes_is_an_error_first_and_missing_after(name, tmp_path, served):
     layout = LAYOUTS[name]

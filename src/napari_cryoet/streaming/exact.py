@@ -1,4 +1,8 @@
-"""The array that stands behind a dask level: exact values on demand, padded so that levels fit over each other."""
+"""The array that stands behind a dask level: exact values on demand, padded so that levels fit over each other.
+
+dask computes in many tasks, which read at different times and know nothing of each other. Where a file was met changed
+since another task read of it, that is an error: what dask makes of them together would be of both of its versions.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.geometry import box_shape, box_slices
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.pyramid import Pyramid
@@ -39,6 +47,8 @@ class ExactLevel:
         self.dtype = pyramid.dtype
         self.ndim = len(self.shape)
         self._read_ahead = pyramid.read_ahead(level)
+        self._lock = FreshLock()
+        self._times: dict[str, int] = {}  # how often the files that tasks have read had been met changed then
         together = pyramid.grid(level).taken_together(blocks_of_a_task)
         borders = [(*axis[:-1], size) for axis, size in zip(together, self.shape, strict=True)]
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
@@ -47,29 +57,63 @@ class ExactLevel:
         return ExactLevel, (self._pyramid, self._level, self._blocks_of_a_task)
 
     def __getitem__(self, key: Any) -> Block:
-        """Read a part, given by integers and slices."""
-        keys = key if isinstance(key, tuple) else (key,)
-        keys = keys + (slice(None),) * (self.ndim - len(keys))
-        ranges = [
-            range(*k.indices(size)) if isinstance(k, slice) else range(int(k), int(k) + 1)
-            for k, size in zip(keys, self.shape, strict=True)
-        ]
-        spans = tuple((min(r[0], r[-1]), max(r[0], r[-1]) + 1) if len(r) else (0, 0) for r in ranges)
-        values = self._read_padded(spans)
+        """Read a part, given by integers and slices, for one of dask's tasks.
+
+        Raises
+        ------
+        ChangedError
+            Where a file of it was met changed since another task read of it. That is told once.
+        """
+        inside = self._inside(self._spans(key))
+        before: dict[str, int] | None = None
+        while (times := self._pyramid.times_changed(self._level, inside)) != before:  # else it isn't of them, perhaps
+            before, values = times, self.read(key)
+        self._require_same(times)
+        return values
+
+    def read(self, key: Any) -> Block:
+        """Read a part, given by integers and slices, by itself."""
+        values = self._read_padded(self._spans(key))
         picks = (
             slice(None, None, k.step)
             if isinstance(k, slice) and (k.step or 1) != 1
             else slice(None)
             if isinstance(k, slice)
             else 0
-            for k in keys
+            for k in self._keys(key)
         )
         return values[tuple(picks)]
 
+    def _require_same(self, times: Mapping[str, int]) -> None:
+        """Raise ChangedError where tasks have read another version of some files, and begin anew."""
+        with self._lock:
+            if all(self._times.setdefault(file, count) == count for file, count in times.items()):
+                return
+            self._times = dict(times)
+        raise ChangedError(
+            f"{self._pyramid.place} changed while it was read.", hint="Try again once it doesn't change any more."
+        )
+
+    def _keys(self, key: Any) -> tuple[Any, ...]:
+        keys = key if isinstance(key, tuple) else (key,)
+        return keys + (slice(None),) * (self.ndim - len(keys))
+
+    def _spans(self, key: Any) -> Box:
+        """The smallest box around a part."""
+        ranges = [
+            range(*k.indices(size)) if isinstance(k, slice) else range(int(k), int(k) + 1)
+            for k, size in zip(self._keys(key), self.shape, strict=True)
+        ]
+        return tuple((min(r[0], r[-1]), max(r[0], r[-1]) + 1) if len(r) else (0, 0) for r in ranges)
+
+    def _inside(self, box: Box) -> Box:
+        """What of a box is stored."""
+        stored = self._pyramid.shapes[self._level]
+        return tuple((min(start, size), min(stop, size)) for (start, stop), size in zip(box, stored, strict=True))
+
     def _read_padded(self, box: Box) -> Block:
         """Read a box, with the fill value beyond what is stored."""
-        stored = self._pyramid.shapes[self._level]
-        inside = tuple((min(start, size), min(stop, size)) for (start, stop), size in zip(box, stored, strict=True))
+        inside = self._inside(box)
         blocks = list(itertools.islice(self._pyramid.grid(self._level).covering(inside), 2))
         if self._read_ahead is not None and len(blocks) == 1:
             self._read_ahead.note(blocks[0])

@@ -107,4 +107,4 @@ class ExactArray(da.Array):
         is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
         if is_daskly or not self.ndim or not self._is_original:
             return super().compute(**options)  # type: ignore[no-untyped-call]
-        return self._exact[self._part.key]
+        return self._exact.read(self._part.key)

@@ -243,6 +243,12 @@ class Pyramid:
             for part in parts:
                 yield from ((block_of(key), content) for key, content in part.items())
 
+    def times_changed(self, level: int, box: Box) -> dict[str, int]:
+        """How often each file of a box was met changed so far."""
+        reader = self._readers[level]
+        files = {reader.file_of(block) for block in reader.grid.covering(box)}
+        return {file: self._changes.times_of(file) for file in files}
+
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory, so that reading it takes no time."""
         return all(self.key(level, block) in self._fetcher.memory for block in self.grid(level).covering(box))
