@@ -8,12 +8,15 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
+from napari_cryoet._qt.memory import DataSaver, Memory, recall_once
 from napari_cryoet._qt.progressive import StreamStatus
-from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.exceptions import CryoETError, FormatError, WithheldError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.policy import save_data, shared_policy
 from napari_cryoet.streaming.pyramid import Pyramid
+from stream_server import StreamServer
 
 SHAPE_ZYX = (9, 14, 21)
 
@@ -220,3 +223,32 @@ def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, m
     assert "treasure.map is no MRC file" in said[0]
     assert "empty.mrc is empty" in said[1]
     assert "packed.mrc.gz is compressed with gzip. Unpack it first" in said[2]
+
+
+@pytest.fixture
+def kept():
+    """What was chosen in an earlier session, which nothing has looked at yet in this one."""
+    recall_once.cache_clear()
+    yield Memory()
+    shared_policy().offline = False
+    save_data()
+    recall_once.cache_clear()
+
+
+def test_offline_mode_of_an_earlier_session_holds_though_no_dock_was_opened(kept, viewer, volume, tmp_path):
+    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
+    kept.is_offline = True
+    with StreamServer(tmp_path) as served:
+        with pytest.raises(WithheldError, match="offline mode is on"):
+            plugin.get_reader(f"{served.url}/TS.zarr")
+        assert served.requests == []
+        shared_policy().offline = False  # by a person, who had rather have it
+        assert plugin.get_reader(f"{served.url}/TS.zarr") is not None
+
+
+def test_the_data_saver_of_an_earlier_session_holds_though_no_dock_was_opened(kept, viewer, volume, tmp_path):
+    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
+    kept.data_saver = DataSaver(5, 200, coarse_only=True)
+    assert plugin.get_reader(str(tmp_path / "TS.zarr")) is not None
+    policy = shared_policy()
+    assert (policy.max_minute_bytes, policy.max_session_bytes, policy.coarse_only) == (5_000_000, 200_000_000, True)

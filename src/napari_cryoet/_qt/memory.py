@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from platformdirs import user_config_path
 from qtpy.QtCore import QSettings
+
+from napari_cryoet.policy import save_data, shared_policy
 
 RECENT_PACKS = 8
 
@@ -107,3 +110,17 @@ class Memory:
         if isinstance(stored, str):  # a list of one comes back as its only text
             return [stored]
         return [text for text in stored if isinstance(text, str)] if isinstance(stored, list) else []
+
+
+def recall(memory: Memory) -> None:
+    """Bring back what the network was to be used for; it tightens what holds already, and never loosens it."""
+    kept, policy = memory.data_saver, shared_policy()
+    policy.offline = policy.offline or memory.is_offline
+    if not policy.saves_data:
+        save_data(mb_a_minute=kept.mb_a_minute, mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
+
+
+@cache
+def recall_once() -> None:
+    """Do so before anything is sent in a session in which the dock wasn't opened yet, and may never be."""
+    recall(Memory())

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.memory import DataSaver, Memory
+from napari_cryoet._qt.memory import DataSaver, Memory, recall
 from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.policy import MEGABYTE, save_data, shared_policy
+from napari_cryoet.policy import MEGABYTE, shared_policy
 from napari_cryoet.wording import network_use_text
 
 LOOK_MS = 1000  # bytes come on other threads, and scripts and other docks change the policy too
@@ -42,10 +42,7 @@ class NetworkUse(QObject):
 
     def recall(self) -> None:
         """Bring back what was chosen in an earlier session, and begin to look."""
-        kept, policy = self._memory.data_saver, self._policy
-        policy.offline = policy.offline or self._memory.is_offline
-        if not policy.saves_data:
-            save_data(mb_a_minute=kept.mb_a_minute, mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
+        recall(self._memory)
         self._limits = self._limits_now()
         self._timer.start()
         self.look()

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
+from napari_cryoet._qt.memory import recall_once
 from napari_cryoet._qt.napari_internals import open_viewers
 from napari_cryoet._qt.own_color import with_own_color
 from napari_cryoet.exceptions import CryoETError
@@ -37,6 +38,7 @@ _NO_LAYERS = cast(list[LayerData], [(None,)])
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     """As `napari_cryoet.readers.get_reader`; the layers that are read stream, and what is declined is told why."""
+    recall_once()
     read = _said(lambda: wait_for(partial(readers.get_reader, path)))
     if read is not None:
         return partial(_read, read)
