@@ -265,6 +265,22 @@ def test_whose_file_it_is_where_it_isnt_relions_is_said(tmp_path, labels, progra
         read(star(tmp_path, labels, "1 2 3", before=""))
 
 
+@pytest.mark.parametrize(
+    "start", ["loop_\n_rlnTomoParticlesFile\n Refine3D/job9/p.star\n", "_rlnTomoParticlesFile  p.star\n"]
+)
+def test_an_optimisation_set_says_which_file_has_the_particles(tmp_path, start):
+    path = tmp_path / "optimisation_set.star"
+    path.write_text(f"data_\n\n{start}")
+
+    with pytest.raises(FormatError, match=r"\(its blocks are one without a name\)") as raised:
+        read(path)
+    assert "Choose the file of particles that it names (" in str(raised.value)
+    assert "p.star), with rlnCoordinateX/Y/Z" in str(raised.value)
+    path.write_text("data_\n\nloop_\n_rlnTomoParticlesFile\n")
+    with pytest.raises(FormatError, match="Choose the file of particles, with"):
+        read(path)
+
+
 def test_shifts_in_angstrom_of_pixels_of_unknown_width_are_asked_about(tmp_path):
     path = star(tmp_path, "rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst", "1 2 3 4", before="")
 

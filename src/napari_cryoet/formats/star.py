@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.column_types import typed
+from napari_cryoet.formats.column_types import shortened, typed
 from napari_cryoet.formats.exchange import Context, checked_picks, choose_tomogram, listed, refuse_unreadable
 from napari_cryoet.formats.star_blocks import Block, read_blocks
 from napari_cryoet.formats.star_labels import (
@@ -52,6 +52,8 @@ PROJECT: Final = "relion"
 _OWN_OPTICS: Final = frozenset({"rlnOpticsGroup", "rlnOpticsGroupName", *PIXEL_SIZES})
 #: Labels of positions in STAR files that aren't RELION's.
 _OF_OTHER_PROGRAMS: Final = {"wrpCoordinateX1": "M", "orig_x": "STOPGAP"}
+#: What an optimisation set of RELION says.
+_PARTICLES: Final = "rlnTomoParticlesFile"
 _LINES_LOOKED_AT: Final = 1_000
 _MISSING: Final = frozenset({"nan", "NaN", "<NA>"})
 _START_CHARACTERS: Final = 2**16
@@ -133,7 +135,7 @@ def _blocks(path: Path) -> tuple[TextTable, TextTable | None, dict[str, Any]]:
     refuse_unreadable(path)
     blocks = read_blocks(path)
     found = [block for block in blocks if set(PIXELS) <= set(block.labels) or set(CENTRED) <= set(block.labels)]
-    names = [block.name for block in blocks]
+    names = [block.name or "one without a name" for block in blocks]
     if len(found) > 1:
         raise FormatError(
             f"{path.name} has positions in {len(found)} blocks, of {listed(names)}.",
@@ -156,7 +158,11 @@ def _origin_of(blocks: list[Block]) -> str:
     """What to do about a file without RELION's labels, by the program whose labels it has."""
     labels = {label for block in blocks for label in block.labels}
     program = next((name for label, name in _OF_OTHER_PROGRAMS.items() if label in labels), None)
-    return f"It is a file of {program}: convert it to one of RELION" if program else "Choose the file of particles"
+    if program:
+        return f"It is a file of {program}: convert it to one of RELION"
+    sets = [block for block in blocks if _PARTICLES in block.labels and len(block)]
+    named = sets[0].rows[0][sets[0].labels.index(_PARTICLES)] if sets else ""
+    return f"Choose the file of particles{f' that it names ({shortened(named)})' if named else ''}"
 
 
 def _as_table(block: Block) -> TextTable:
