@@ -214,6 +214,26 @@ def test_nothing_that_is_there_is_replaced_unasked(picks, tmp_path, name):
     assert len(read_picks(path)) == 3
 
 
+@pytest.mark.parametrize(("name", "start"), [("a.star", "TS_1"), ("a.tbl", "1")])
+def test_a_file_of_several_tomograms_is_never_replaced_by_the_picks_of_one(picks, tmp_path, name, start):
+    path = tmp_path / name
+    if name == "a.star":
+        labels = "".join(f"_{label}\n" for label in ("rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ")))
+        path.write_text(f"data_particles\n\nloop_\n{labels}TS_1 1 2 3\nTS_2 4 5 6\n")
+    else:
+        rows = [["1", *["0"] * 18, tomogram, *["0"] * 3, "4", "5", "6"] for tomogram in ("1", "2")]
+        path.write_text("\n".join(map(" ".join, rows)) + "\n")
+    before = path.read_bytes()
+    kept = read_picks(path, tomogram=start)
+
+    with pytest.raises(SaveError, match=r"holds the picks of 2 tomograms: .* would replace them all") as raised:
+        write_picks(kept, path, overwrite=True)
+    assert "Choose another name" in str(raised.value)
+    assert path.read_bytes() == before
+    made = write_picks(kept, tmp_path / f"kept{path.suffix}").path
+    assert len(read_picks(write_picks(kept, made, overwrite=True).path)) == 1
+
+
 def test_a_provenance_that_is_there_isnt_replaced_unasked_either(picks, tmp_path):
     (tmp_path / "picks.csv.provenance.json").write_text("mine")
 

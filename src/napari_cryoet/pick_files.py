@@ -32,7 +32,7 @@ from napari_cryoet.formats.exchange import (
 )
 from napari_cryoet.pick_formats import (
     FORMATS,
-    RELION,
+    OF_SEVERAL_TOMOGRAMS,
     SUFFIXES,
     TITLES,
     PickFormat,
@@ -65,8 +65,6 @@ __all__ = [
 
 #: Up to which share of them spacings are the same: headers keep few digits.
 _SAME_SPACING: Final = 1e-3
-#: Formats that say of each pick in which tomogram it is.
-_OF_SEVERAL_TOMOGRAMS: Final = frozenset({*RELION, "dynamo"})
 #: What a column is called that says of which alignment each pick is; what we write says it of all at once.
 _ALIGNMENT: Final = "alignment_id"
 
@@ -124,7 +122,7 @@ def read_picks(
     grid = own if own.spacing_angstrom is not None else _of_layout(path, wanted)
     picks = _read(path, name, replace(grid, tomogram=tomogram), notes)
     picks = _with_notes(picks, notes, path)
-    if tomogram is not None and name not in _OF_SEVERAL_TOMOGRAMS:
+    if tomogram is not None and name not in OF_SEVERAL_TOMOGRAMS:
         picks = _with_tomogram_told(picks, tomogram)
     if alignment_id is not None:
         picks = _of_alignment(picks, alignment_id, path.name)

@@ -48,6 +48,8 @@ MISSING_WORDS: Final[dict[Context, str]] = {
 
 _OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
 RELION: Final[dict[str, star_writing.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
+#: Formats that say of each pick in which tomogram it is.
+OF_SEVERAL_TOMOGRAMS: Final = frozenset({*RELION, "dynamo"})
 HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})
 _HEAD_BYTES: Final = ndjson.MAX_LINE_BYTES + 1
 

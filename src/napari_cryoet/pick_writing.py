@@ -16,15 +16,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_cryoet import provenance
-from napari_cryoet.exceptions import MissingContextError, SaveError
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.expecting import expect, expect_choice, local_path
-from napari_cryoet.formats import copick, dynamo, ndjson, star_writing, tables
+from napari_cryoet.export_notes import read_notes
+from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns
-from napari_cryoet.formats.exchange import are_endless
+from napari_cryoet.formats.exchange import Context, are_endless
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
     MISSING_WORDS,
+    OF_SEVERAL_TOMOGRAMS,
     SUFFIXES,
     TITLES,
     PickFormat,
@@ -94,8 +96,8 @@ def write_picks(
     MissingContextError
         If the format needs to know more of the volume than the picks say.
     SaveError
-        If the file can't be written, its name is that of another format or of none, or the picks have ids that no file
-        is read with.
+        If the file can't be written, its name is that of another format or of none, the picks have ids that no file is
+        read with, or the file that would be replaced holds the picks of several tomograms.
     ValueError
         If there is no such ``format``.
     """
@@ -107,6 +109,8 @@ def write_picks(
     _refuse_misleading(path, name)
     _refuse_incomplete(picks, name)
     _refuse_endless_ids(picks, name)
+    if overwrite:
+        _refuse_losing_others(path)
     said = losses(picks, name)
     picks = picks.changed(features=plain_columns(picks.features))
     notes = provenance.of_export(
@@ -206,6 +210,24 @@ def _refuse_misleading(path: Path, name: PickFormat) -> None:
         raise SaveError(
             f"{path.name} has the name of another format than {TITLES[name]}.", hint=f"Let it end in {SUFFIXES[name]}."
         )
+
+
+def _refuse_losing_others(path: Path) -> None:
+    """Refuse to replace a file of several tomograms: the picks of one come of it, and those of the others would go."""
+    name = format_of_name(path)
+    if name not in OF_SEVERAL_TOMOGRAMS or not path.is_file():
+        return
+    read = dynamo.read_table if name == "dynamo" else star.read_star
+    try:
+        if not read_notes(path, name):  # what we write is of one
+            read(path, Context())
+    except MissingContextError as error:
+        if "tomogram" in error.missing:
+            raise SaveError(
+                f"{error.message} Those of one would replace them all.", hint="Choose another name."
+            ) from error
+    except (FormatError, OSError):  # of no picks that anybody reads
+        pass
 
 
 def _refuse_endless_ids(picks: Picks, name: PickFormat) -> None:
