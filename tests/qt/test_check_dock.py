@@ -14,6 +14,7 @@ from napari_cryoet._qt import check_dock
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.layer_volume import picks_in
+from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet.diameters import reset_diameters, set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.packs.portal_zarr import write_pyramid
@@ -149,7 +150,8 @@ def test_a_layer_that_was_turned_since_is_to_be_checked_again(viewer, dock, scen
     mine.rotate = (10, 0, 0)
     qtbot.mouseClick(dock.results.buttons["duplicates"], Qt.MouseButton.LeftButton)
 
-    assert dock.results.texts == ["The picks have changed since they were checked. Check them again."]
+    assert set(mine.selected_data) == set()
+    assert dock.results.texts[0] == "The picks have changed since they were checked. Check them again."
 
 
 def test_a_corrected_copy_is_a_new_layer_and_the_old_one_stays(viewer, dock, scene, qtbot):
@@ -258,7 +260,42 @@ def test_picks_that_changed_since_arent_selected_by_their_old_rows(viewer, dock,
     qtbot.mouseClick(dock.results.buttons["outside"], Qt.MouseButton.LeftButton)
 
     assert set(mine.selected_data) == set()
-    assert dock.results.texts == ["The picks have changed since they were checked. Check them again."]
+    assert dock.results.texts[0] == "The picks have changed since they were checked. Check them again."
+
+
+def test_findings_say_once_the_picks_changed_and_are_told_as_new_once_that_is_taken_back(viewer, dock, scene, qtbot):
+    shape = scene.grey.shape
+    mine = viewer.add_points(flipped(scene.truth_zyx, shape), name="mine", **IN_ANGSTROM)
+    link = link_of(mine)
+    check(dock, qtbot)
+    texts = dock.results.texts
+    mine.selected_data = {0, 1}
+    mine.remove_selected()
+    qtbot.waitUntil(lambda: dock.results.texts != texts)
+    assert dock.results.texts == ["The picks have changed since they were checked. Check them again.", *texts]
+    assert not dock.results.buttons["copy"].isEnabled()  # it would bring the two back
+
+    link.undo()
+    qtbot.waitUntil(lambda: dock.results.texts == texts)
+    assert dock.results.buttons["copy"].isEnabled()
+
+
+def test_picks_that_are_edited_while_they_are_checked_are_said_to_be_others(viewer, dock, scene, qtbot):
+    mine = viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    dock.start()
+    mine.data = scene.truth_zyx[1:]
+    qtbot.waitUntil(lambda: dock.found is not None)
+    assert dock.results.texts[0] == "The picks have changed since they were checked. Check them again."
+    check(dock, qtbot)
+    assert dock.results.texts[0] != "The picks have changed since they were checked. Check them again."
+
+
+def test_a_tomogram_that_was_moved_since_gives_no_copy_elsewhere(viewer, dock, scene, qtbot):
+    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
+    check(dock, qtbot)
+    viewer.layers[0].scale = 2 * viewer.layers[0].scale
+    qtbot.waitUntil(lambda: not dock.results.buttons["copy"].isEnabled())
+    assert dock.results.texts[0] == "The tomogram has changed since the picks were checked. Check them again."
 
 
 def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot, monkeypatch):

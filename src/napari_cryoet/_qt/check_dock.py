@@ -14,6 +14,7 @@ from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.check_results import CheckResults
 from napari_cryoet._qt.dock import Dock
+from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.labels import ElidedLabel, roomy
 from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM, LayerBox
 from napari_cryoet._qt.layer_volume import are_picks, is_volume, picks_in, volume_of
@@ -21,6 +22,7 @@ from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.colors import own_color
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.fitness import Findings, check_picks, diameter_of
@@ -36,6 +38,8 @@ _MISSING = {
     "picks": "Open picks to begin: show an annotation from the portal's dock, or open a file of picks.",
     "a tomogram": "Open a tomogram to begin: the one that these picks were made in.",
 }
+_OTHER_PICKS = "The picks have changed since they were checked. Check them again."
+_OTHER_IMAGE = "The tomogram has changed since the picks were checked. Check them again."
 _RUN = "Look whether the picks sit on density, and whether another way to read them would fit better"
 _INVITATION = (
     "Compares the density at the picks with places nearby, and with other ways to read the same numbers: flipped or "
@@ -63,6 +67,10 @@ class CheckDock(Dock):
         #: What the field shows unless a person says it, and the diameter that is meant; None where nobody knows one.
         self._suggested: tuple[float, float | None] = (0.0, None)
         self._checked: tuple[Points, Image, Findings] | None = None
+        self._points_watch, self._image_watch = GridWatch(self), GridWatch(self)
+        self._followed: Points | None = None  # since its check began
+        self._has_other_image = False  # since then, too
+        self._look_soon = single_shot(self, 0, self._look)
         self.points = LayerBox(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.diameter_nm = QDoubleSpinBox()
@@ -103,6 +111,7 @@ class CheckDock(Dock):
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
 
         self._checked = None
+        self._follow(points, image)
         self.results.show_text("")
         self.tasks.run(
             _KEY,
@@ -132,6 +141,7 @@ class CheckDock(Dock):
     def close_down(self) -> None:
         """End the check and hear no more of the viewer, for good."""
         self.tasks.close()
+        self._follow(None, None)
         self.points.close_down()
         self.image.close_down()
         self._theme.close()
@@ -175,6 +185,8 @@ class CheckDock(Dock):
         self.tasks.started.connect(lambda _key, _title: self._show_running(is_running=True))
         self.tasks.finished.connect(lambda _key: self._show_running(is_running=False))
         self.tasks.said.connect(self._on_said)
+        self._points_watch.changed.connect(self._look)
+        self._image_watch.changed.connect(self._on_image)
         self.results.copy_requested.connect(self._add_copy)
         self.results.select_requested.connect(self._select)
         self._theme.changed.connect(self._on_theme)
@@ -203,6 +215,7 @@ class CheckDock(Dock):
         """Other layers: what was found of those before says nothing of these."""
         self.tasks.stop(_KEY)
         self._checked = None
+        self._follow(None, None)
         points, image = self.points.layer, self.image.layer
         missing = "picks" if points is None else "a tomogram" if image is None else ""
         self.run.setEnabled(not missing)
@@ -234,13 +247,52 @@ class CheckDock(Dock):
     def _show(self, points: Points, image: Image, found: Findings) -> None:
         self._checked = (points, image, found)
         self.results.show_findings(found)
+        self._look()
+
+    def _follow(self, points: Points | None, image: Image | None) -> None:
+        """Hear from now on when these layers change, and no others."""
+        if self._followed is not None:
+            self._followed.events.data.disconnect(self._on_points)
+            self._followed.events.set_data.disconnect(self._on_points)
+        self._followed, self._has_other_image = points, False
+        self._points_watch.watch(points)
+        self._image_watch.watch(image)
+        if points is not None:
+            points.events.data.connect(self._on_points)
+            points.events.set_data.connect(self._on_points)
+
+    def _on_points(self, event: Any) -> None:
+        """Other points; napari says of what is pasted only that the layer is sliced anew."""
+        found = self.found
+        if found is not None and (event.type == "data" or len(event.source.data) != len(found.picks)):
+            self._look_soon.start()
+
+    def _on_image(self) -> None:
+        self._has_other_image = True
+        self._look()
+
+    def _look(self) -> None:
+        """Say of findings that are shown once they are of a state before, and whether they hold again."""
+        self.results.show_outdated(self._why_outdated())
+
+    def _is_outdated(self) -> bool:
+        self._look()
+        return bool(self._why_outdated())
+
+    def _why_outdated(self) -> str:
+        """Why what was found holds no more; empty where it does."""
+        if self._checked is None:
+            return ""
+        if self._has_other_image:
+            return _OTHER_IMAGE
+        return "" if _are_same(*self._checked) else _OTHER_PICKS
 
     def _show_error(self, error: CryoETError) -> None:
         self.results.show_text(str(error))
 
     def _add_copy(self) -> None:
         """A new layer in the tomogram's grid; the one that was checked stays as it is."""
-        if self._checked is None:
+        if self._checked is None or self._is_outdated():
             return
         points, image, found = self._checked
         picks, suggestion = found.suggested_picks(), found.suggestion
@@ -265,13 +317,9 @@ class CheckDock(Dock):
 
     def _select(self, rows: Any, _which: str) -> None:
         """Select picks in their layer, if it still holds those that were checked."""
-        if self._checked is None:
+        if self._checked is None or self._is_outdated():
             return
-        points, image, found = self._checked
-        if points not in self._viewer.layers or not _are_same(points, image, found):
-            self.results.show_text("The picks have changed since they were checked. Check them again.")
-            self._checked = None
-            return
+        points, _, _ = self._checked
         self._viewer.layers.selection.active = points
         points.selected_data = {int(row) for row in rows}
         points.mode = "select"

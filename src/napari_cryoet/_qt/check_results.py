@@ -31,6 +31,7 @@ class CheckResults(QScrollArea):
         self.setObjectName("findings")
         self.setAccessibleName("Findings")
         self._signs: list[tuple[QLabel, Mark]] = []
+        self._outdated: QLabel | None = None
         self.buttons: dict[str, QPushButton] = {}
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -47,7 +48,8 @@ class CheckResults(QScrollArea):
     def texts(self) -> list[str]:
         """The lines that are shown."""
         page = self.widget()
-        return [] if page is None else [label.text() for label in page.findChildren(QLabel, "finding")]
+        labels = [] if page is None else page.findChildren(QLabel, "finding")
+        return [label.text() for label in labels if label is not self._outdated or label.text()]
 
     def show_text(self, text: str) -> None:
         """Say something in place of findings."""
@@ -59,6 +61,9 @@ class CheckResults(QScrollArea):
     def show_findings(self, found: Findings) -> None:
         """What was found, what is odd first; and what can be done."""
         page, column = self._new_page()
+        self._outdated = plain_label(name="finding")
+        self._outdated.hide()
+        column.addWidget(self._outdated)
         heading = plain_label(_headline(found), name="heading")
         column.addWidget(heading)
         for statement in sorted(found.statements, key=lambda statement: _MARKS.index(statement.mark)):
@@ -81,8 +86,17 @@ class CheckResults(QScrollArea):
             self.setTabOrder(before, after)  # else they came after all of the window
         self._draw_signs()
 
+    def show_outdated(self, why: str) -> None:
+        """Say above findings why they hold no more, and offer nothing to do about them; empty where they hold."""
+        if self._outdated is None:
+            return
+        self._outdated.setText(why)
+        self._outdated.setVisible(bool(why))
+        for button in self.buttons.values():
+            button.setEnabled(not why)
+
     def _new_page(self) -> tuple[QWidget, QVBoxLayout]:
-        self._signs, self.buttons = [], {}
+        self._signs, self.buttons, self._outdated = [], {}, None
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 4, 0, 0)
