@@ -409,3 +409,44 @@ def test_picks_that_are_taken_up_again_have_nothing_of_a_copy_that_was_deleted(p
     review.take_up(picks, picks)
 
     assert review.counts.judged == 0
+
+
+def test_a_copy_that_was_rejected_and_never_saved_says_nothing_of_its_original(picks, store, subject):
+    other_window = Review(picks, subject, SessionStore(store.folder))
+    review = Review(picks, subject, store)
+    with_copy = picks.added(picks.points_zyx[:1])
+    review.set_picks(with_copy)
+    copy = len(picks)
+    review.judge([copy], Verdict.REJECTED)
+    review.judge([1], Verdict.KEPT)
+    assert review.save()
+
+    again = Review(picks, subject, SessionStore(store.folder))
+    assert dict(again.decisions.verdicts) == {1: Verdict.KEPT}
+    other_window.judge([2], Verdict.KEPT)
+    assert other_window.save()
+    assert other_window.verdict(0) is Verdict.UNDECIDED
+    assert again.save()
+    assert Review(with_copy, subject, SessionStore(store.folder)).verdict(copy) is Verdict.REJECTED
+
+
+def test_a_copy_that_was_saved_without_ids_keeps_its_decision_and_its_original_has_none(picks, store, subject):
+    review = Review(picks, subject, store)
+    review.set_picks(picks.added(picks.points_zyx[:1]).take([1, 0, 2, 4]))  # one went, so that ids count anew
+    review.judge([3], Verdict.REJECTED)
+    assert review.save()
+
+    saved = Picks(review.picks.points_zyx, 10.0, about=picks.about)
+    assert Review(saved, subject, store).decisions.verdicts == {3: Verdict.REJECTED}
+
+
+def test_a_copy_of_a_pick_that_was_judged_is_found_beside_it(picks, store, subject):
+    review = Review(picks, subject, store)
+    review.set_picks(picks.added(picks.points_zyx[:1]).take([1, 0, 2, 4]))
+    review.judge([1], Verdict.KEPT)
+    review.judge([3], Verdict.REJECTED)
+    assert review.save()
+
+    saved = Picks(review.picks.points_zyx, 10.0, about=picks.about)
+    assert Review(saved, subject, store).decisions.verdicts == {1: Verdict.KEPT, 3: Verdict.REJECTED}
+    assert dict(Review(picks, subject, store).decisions.verdicts) == {0: Verdict.KEPT}

@@ -18,7 +18,8 @@ from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
-#: Where picks were when they were opened that weren't there yet, along each axis.
+#: Where picks were when they were opened that weren't there yet, along each axis: those that were deleted since, and,
+#: below 0, those that are where one of the opened picks is, as copies are.
 NOWHERE: Final = 1e299
 
 
@@ -36,7 +37,7 @@ class Rows:
         ``"angstrom"`` or ``"voxel"``.
     opened_zyx
         Where picks that were moved were when they were opened, `NOWHERE` for those that were added since and deleted,
-        NaN for all others; None where there are only others.
+        -`NOWHERE` for those that were added where another one is, NaN for all others; None where there are only others.
     """
 
     ids: NDArray[np.int64]
@@ -71,6 +72,13 @@ class Rows:
             return np.zeros(len(self), dtype=bool)
         return np.asarray((self.opened_zyx >= NOWHERE).all(axis=1))
 
+    @property
+    def are_copies(self) -> NDArray[np.bool_]:
+        """Which are about picks that were added where one of those is that were opened, and are there."""
+        if self.opened_zyx is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray((self.opened_zyx <= -NOWHERE).all(axis=1))
+
 
 def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None, *, n_there: int | None = None) -> Rows:
     """The decisions about picks, with where these are, and where they were in the picks that were opened.
@@ -85,11 +93,14 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None, *, 
     positions, unit = _positions(picks)
     verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
     former = _former(picks, opened)
-    former = np.full((len(picks), 3), np.nan) if former is None else former
-    if opened is not None and n_there is not None:
-        former[n_there:][~np.isin(picks.ids[n_there:], opened.ids)] = NOWHERE
-    former = None if np.isnan(former[judged]).all() else former[judged]
-    return Rows(picks.ids[judged], positions[judged], verdicts, unit, former)
+    former = (np.full((len(picks), 3), np.nan) if former is None else former)[judged]
+    if opened is not None and opened is not picks:
+        is_added = ~np.isin(picks.ids[judged], opened.ids)
+        is_there = judged < (len(picks) if n_there is None else n_there)
+        former[is_added & ~is_there] = NOWHERE
+        copies = np.flatnonzero(is_added & is_there)
+        former[copies[_are_on(positions[judged[copies]], picks, opened)]] = -NOWHERE
+    return Rows(picks.ids[judged], positions[judged], verdicts, unit, None if np.isnan(former).all() else former)
 
 
 def match(
@@ -102,7 +113,7 @@ def match(
     is at the very same place. Of a pick that was moved, where it was when it was opened counts, too. Who stands just
     where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone. What is
     known to be about one that was deleted since the picks were opened, also one that was added since, is about no
-    other one.
+    other one. One that was added where another one is finds only the last of several there.
     """
     found = _picks_of(rows, picks, opened, gone)
     is_found = found >= 0
@@ -118,7 +129,7 @@ def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
         if rows.opened_zyx is None:
             continue
         found = _picks_of(rows, picks, opened)
-        is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1) & ~rows.are_passing
+        is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1) & ~rows.are_passing & ~rows.are_copies
         if not len(opened) or not is_moved.any():
             continue
         at, was_there = _find(opened.ids, picks.ids[found[is_moved]])
@@ -143,7 +154,8 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None, gone: Picks | None
     ]
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
-    is_gone = rows.are_passing
+    _match_copies(rows, positions, found, reach * _SAME_PLACE)
+    is_gone = rows.are_passing | rows.are_copies
     for before in (opened, gone):
         is_gone |= _are_gone(rows, picks, before, reach * _SAME_PLACE)
     for ours, theirs in pairs:
@@ -246,6 +258,39 @@ def _match_by_id(
         distance = np.linalg.norm(positions[by_id] - places, axis=1)
     is_same = (found < 0) & (by_id >= 0) & (distance <= reach)
     found[is_same] = by_id[is_same]
+
+
+def _match_copies(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.intp], reach: float) -> None:
+    """Fill in ``found`` for copies, with the last of the picks that no row has yet where there are several."""
+    from scipy.spatial import KDTree
+
+    left = np.flatnonzero((found < 0) & rows.are_copies)[::-1]  # the last copy is the last pick
+    finite = np.flatnonzero(np.isfinite(positions).all(axis=1))
+    if not len(left) or not len(finite):
+        return
+    taken = set(found.tolist())
+    for row, near in zip(
+        left, KDTree(positions[finite]).query_ball_point(rows.positions_zyx[left], reach), strict=True
+    ):
+        free = [pick for pick in finite[near].tolist() if pick not in taken]
+        if len(near) > 1 and free:
+            found[row] = max(free)
+            taken.add(max(free))
+
+
+def _are_on(places: NDArray[np.float64], picks: Picks, opened: Picks) -> NDArray[np.bool_]:
+    """Which places of added picks are those of picks that were opened."""
+    from scipy.spatial import KDTree
+
+    with np.errstate(over="ignore"):
+        opened_zyx = opened.points_zyx * _width_when_opened(picks, opened)
+    opened_zyx = opened_zyx[(np.abs(opened_zyx) < NOWHERE).all(axis=1)]
+    is_on = np.zeros(len(places), dtype=bool)
+    known = np.flatnonzero((np.abs(places) < NOWHERE).all(axis=1))
+    if len(known) and len(opened_zyx):
+        distances, _ = KDTree(opened_zyx).query(places[known])
+        is_on[known] = distances <= _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0)
+    return is_on
 
 
 def _match_by_place(
