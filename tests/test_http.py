@@ -309,6 +309,7 @@ def stored_packed(content, **headers):
 
 
 NOISE = random.Random(0).randbytes(100_000)
+EVEN = bytes(range(100)) * 1000
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 10), (0, 10**6), (5, 10), (len(NOISE) - 5, 100), (7, None)])
@@ -316,6 +317,23 @@ def test_a_part_of_a_file_that_is_stored_compressed_is_cut_from_its_content(star
     piece = http.get_piece(server.behave(stored_packed(NOISE, ETag='"1"')), start=start, length=length, version='"1"')
     assert piece.content == NOISE[start:][:length]
     assert [request.headers.get("range") is None for request in server.requests] == [False, True]
+
+
+def test_a_part_that_lies_beyond_the_compressed_size_of_a_file_is_cut_from_its_content(http, server):
+    url = server.behave(stored_packed(EVEN, ETag='"1"'))
+    for start in (50_000, 90_000):
+        assert http.get_piece(url, start=start, length=10, version='"1"').content == EVEN[start:][:10]
+    assert len(server.requests) == 4  # for the part, for the first byte, and for all, from then on at once
+
+
+def test_a_part_that_lies_too_far_beyond_the_compressed_size_of_a_file_is_refused_by_its_name(http, server):
+    url = server.behave(stored_packed(EVEN, ETag='"1"'))
+    fails(lambda: http.get_piece(url, start=2**25, length=10, version='"1"'), "stored compressed", status=200)
+
+
+def test_beyond_the_end_of_a_file_that_is_stored_as_it_is_there_is_nothing(http, server):
+    url = server.behave(ranged(CONTENT, ETag='"1"'))
+    fails(lambda: http.get_piece(url, start=len(CONTENT), length=10, version='"1"'), status=416)
 
 
 def test_beyond_the_end_of_a_file_that_is_stored_compressed_is_nothing(http, server):

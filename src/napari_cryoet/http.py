@@ -24,13 +24,14 @@ from napari_cryoet._version import __version__
 from napari_cryoet.errand import Errand, ErrandOverdueError
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http_bodies import (
-    PIECE_BYTES,
     HttpBody,
     HttpPiece,
     Part,
     announced,
+    drain,
     is_encoded,
     is_of_packed_file,
+    note_unmetered,
     number,
     parse_json,
     read_all,
@@ -143,26 +144,43 @@ class Http:
         if length == 0:
             return HttpPiece(b"", version, None)
         bound = min(length or MAX_GET_BYTES, MAX_GET_BYTES if max_bytes is None else max_bytes)
-        headers = {"Accept-Encoding": "identity"}
         part = None if start is None else Part(start, length)
+        piece = self._get_part(url, part, bound, version, stop, may_be_packed=bool(start))
+        return self._checked_end(url, piece, start or 0, stop) if piece.may_go_on else piece
+
+    def _get_part(
+        self,
+        url: str,
+        part: Part | None,
+        bound: int,
+        version: str | None,
+        stop: threading.Event | None,
+        *,
+        may_be_packed: bool,
+    ) -> HttpPiece:
+        """See `get_piece`; what lies beyond the end of a file that ``may_be_packed`` may be in its content."""
+        headers, length = {"Accept-Encoding": "identity"}, (part and part.length) or 0
         if part is not None and url not in self._packed:
             headers["Range"] = part.header
 
-        promised_bytes = length if length is not None and length <= _MAX_PROMISED_BYTES else 0
-
         def read(errand: Errand[HttpPiece]) -> HttpPiece:
-            with self._respond("GET", url, headers, errand, receipt=receipt) as response:
-                self._note_packing(url, response)
-                if not (is_of_packed_file(response, part) and headers.pop("Range", "")):
-                    receipt.expect(announced(response, part))
-                    piece = read_piece(url, response, part, bound, errand.beat, version=version)
-                    _note_unmetered(receipt, response, len(piece.content))
-                    return piece
+            try:
+                with self._respond("GET", url, headers, errand, receipt=receipt) as response:
+                    self._note_packing(url, response)
+                    if not (is_of_packed_file(response, part) and headers.pop("Range", "")):
+                        receipt.expect(announced(response, part))
+                        piece = read_piece(url, response, part, bound, errand.beat, version=version)
+                        note_unmetered(receipt, response, len(piece.content))
+                        return piece
+            except FaultError as fault:
+                is_beyond = fault.error.status == faults.BEYOND_END_STATUS and may_be_packed
+                if not (is_beyond and "Range" in headers and self._is_packed(url, errand, receipt)):
+                    raise
+                del headers["Range"]
             return read(errand)  # without the range
 
-        with self.policy.request(promised_bytes) as receipt:
-            piece = self._retry(lambda: self.attempt(url, read, stop), stop)
-        return self._checked_end(url, piece, start or 0, stop) if piece.may_go_on else piece
+        with self.policy.request(length if length <= _MAX_PROMISED_BYTES else 0) as receipt:
+            return self._retry(lambda: self.attempt(url, read, stop), stop)
 
     def _note_packing(self, url: str, response: BaseHTTPResponse) -> None:
         """Remember whether a file is stored compressed: ranges of it are of no use, or beyond its end."""
@@ -173,11 +191,18 @@ class Http:
                 self._packed.clear()
             self._packed.add(url)
 
+    def _is_packed(self, url: str, errand: Errand[Any], receipt: Receipt) -> bool:
+        """Ask whether a file is stored compressed, as one may be whose ranges end before its content does."""
+        begin = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
+        with self._respond("GET", url, begin, errand, receipt=receipt) as response:
+            self._note_packing(url, response)
+        return url in self._packed
+
     def _checked_end(self, url: str, piece: HttpPiece, start: int, stop: threading.Event | None) -> HttpPiece:
         """A piece that ends where its file does: nothing comes after it."""
         end = start + len(piece.content)
         try:
-            self.get_piece(url, start=end, length=1, version=piece.version, stop=stop)
+            self._get_part(url, Part(end, 1), 1, piece.version, stop, may_be_packed=False)
         except NetworkError as error:
             if error.status != faults.BEYOND_END_STATUS:
                 raise
@@ -242,7 +267,7 @@ class Http:
         def ask(errand: Errand[Any]) -> Any:
             with self._respond("POST", url, headers, errand, content, receipt=receipt) as response:
                 answer = read_all(url, response, max_bytes, errand.beat)
-                _note_unmetered(receipt, response, len(answer))
+                note_unmetered(receipt, response, len(answer))
             return parse_json(url, answer, response.status)
 
         with self.policy.request() as receipt:
@@ -332,7 +357,7 @@ class Http:
                 errand.beat()
                 if response.status < 300:
                     return response
-                content = _drain(response)
+                content = drain(response)
                 errand.abort_with(_leave_alone)
                 target = _redirected(target, response, method, content)
             except BaseException:
@@ -375,20 +400,3 @@ def _redirected(url: str, response: BaseHTTPResponse, method: str, content: byte
 
 def _leave_alone() -> None:
     """What to do with a connection that isn't ours any more."""
-
-
-def _note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:
-    """Note what a body brought where urllib3 doesn't count: in chunks."""
-    if response.tell() == 0:
-        receipt.add(size_bytes)
-
-
-def _drain(response: BaseHTTPResponse) -> bytes:
-    """Read the short body of an error or redirect, so that its connection can be used again."""
-    size = number(response.headers.get("Content-Length"))
-    is_in_chunks = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    is_short = is_in_chunks if size is None else size <= PIECE_BYTES
-    content = response.read(PIECE_BYTES) if is_short else b""
-    if response.connection is not None:  # there is more
-        response.close()
-    return content

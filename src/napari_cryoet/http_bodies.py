@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
     from napari_cryoet.errand import Errand
-    from napari_cryoet.policy import Policy
+    from napari_cryoet.policy import Policy, Receipt
 
 PIECE_BYTES = 2**16  # a body that brings less than this on average within the time limit counts as silent
 
@@ -264,10 +264,27 @@ def announced(response: BaseHTTPResponse, part: Part | None) -> int:
     return min(size_bytes, part.start + part.length)
 
 
+def note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:
+    """Note what a body brought where urllib3 doesn't count: in chunks."""
+    if response.tell() == 0:
+        receipt.add(size_bytes)
+
+
 def is_of_packed_file(response: BaseHTTPResponse, part: Part | None) -> bool:
     """Whether a part came of a file that is stored compressed, so that its content must be had from its start on."""
     is_near = part is not None and 0 <= part.start <= _MAX_SKIP_BYTES
     return is_near and response.status == 206 and is_encoded(response)
+
+
+def drain(response: BaseHTTPResponse) -> bytes:
+    """Read the short body of an error or redirect, so that its connection can be used again."""
+    size = number(response.headers.get("Content-Length"))
+    is_in_chunks = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    is_short = is_in_chunks if size is None else size <= PIECE_BYTES
+    content = response.read(PIECE_BYTES) if is_short else b""
+    if response.connection is not None:  # there is more
+        response.close()
+    return content
 
 
 def span_of(url: str, response: BaseHTTPResponse) -> tuple[int, int | None]:

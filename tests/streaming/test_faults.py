@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import zarr
 from numcodecs import Blosc
 
 import fault_server as faults
@@ -14,6 +15,7 @@ from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import blosc, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_settings import shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
 
@@ -283,6 +285,22 @@ def test_an_image_whose_files_are_all_stored_compressed_is_exact(server, folder,
     pyramid = open_pyramid(address(server), fetcher=Fetcher(memory))
     for level, values in enumerate(truth):
         assert np.array_equal(pyramid.read(level), values)
+
+
+def test_an_uncompressed_chunk_that_is_stored_compressed_is_exact_wherever_one_begins(server, tmp_path):
+    """Also where that is beyond the compressed size, and what lies before it is kept on disk."""
+    values = np.arange(128 * 128 * 128, dtype="<f4").reshape(128, 128, 128) // 1000
+    layout = {"zarr_format": 2, "chunks": values.shape, "compressors": None}
+    zarr.create_array(str(tmp_path / "image.zarr"), shape=values.shape, dtype="<f4", **layout)[...] = values
+    server.behave(faults.stored_packed(faults.files(tmp_path)))
+    far, near = ((120, 122), (0, 128), (0, 128)), ((0, 2), (0, 128), (0, 128))
+    cache = DiskCache(tmp_path / "pixels", 2**26)
+    for box in (far, near, far):
+        pyramid = open_pyramid(address(server), fetcher=Fetcher(MemoryCache(2**26)), cache=cache)
+        assert np.array_equal(pyramid.read(0, box), values[slice(*box[0])])
+        pyramid.close()
+        assert cache.flush()
+    cache.close()
 
 
 @pytest.fixture(scope="module")
