@@ -367,6 +367,25 @@ def test_a_server_that_was_out_of_reach_is_asked_once_it_answers(served, folder,
     assert np.array_equal(open_anew(f"{served.url}/a.zarr", folder).read(0), new)
 
 
+@pytest.mark.usefixtures("far_away")
+@pytest.mark.parametrize("lost", [".zattrs", "1/.zarray", "0/0/0/0", "zarr.json"])
+def test_an_image_that_was_replaced_opens_as_the_new_one_where_not_all_of_the_old_one_is_kept(lost, served, folder):
+    """The server is asked then, within the hour too."""
+    old, new = (np.random.default_rng(seed).normal(size=(128, 128, 128)).astype("f4") for seed in (1, 2))
+    url, cache = f"{served.url}/a.zarr", DiskCache(folder, 500 * MB)
+    write_pyramid(served.folder / "a.zarr", old, 10.0)
+    open_pyramid(url, cache=cache).read(0, ((0, 2), (0, 128), (0, 128)))
+    assert cache.flush()
+    cache.forget(cache.tree(url), lost)
+    assert cache.flush()
+    (served.folder / "a.zarr").rename(served.folder / "old.zarr")
+    write_pyramid(served.folder / "a.zarr", new, 20.0)
+    pyramid = open_anew(url, folder)
+    assert pyramid.scales[0] == (20.0, 20.0, 20.0)
+    assert np.array_equal(pyramid.read(0), new)
+    assert np.array_equal(open_anew(url, folder).read(0), new)
+
+
 def source_over(server, folder, **options):
     return CachedSource(HttpSource(server.url), DiskCache(folder, 100 * MB), **options)
 

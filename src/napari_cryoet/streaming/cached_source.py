@@ -113,6 +113,17 @@ class CachedSource(SourceAround):
             self._cache.forget(self._tree, key)
         super().forget(key)
 
+    def begin_anew(self) -> bool:
+        """Take what the server has for the image, where something else was kept, of which nothing is used from now on.
+
+        False where the server wasn't found to have something else.
+        """
+        with self._lock:
+            was_outdated, self._is_outdated = self._is_outdated, False
+            if was_outdated:
+                self._unconfirmed = self._as_of = None
+        return was_outdated
+
     def _counts(self, part: Part, key: str, version: str | None) -> bool:
         """Whether what was found on disk is an answer."""
         if part.content is not None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
 from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
 from napari_cryoet.streaming.origin import Origin
@@ -58,7 +60,7 @@ def open_pyramid(
         When ``stop`` is set.
     """
     source = open_source(url_or_path, cache=cache, http=http)
-    found = find_arrays(source, stop=stop or threading.Event())
+    found = _find_current(source, stop or threading.Event())
     check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
     readers = [_make_reader(source, array, identity) for array in found.arrays]
@@ -102,6 +104,23 @@ def plain_pyramid(
     pyramid.axes = axes
     pyramid.origin = Origin(_plain_again, (_address(source), shape, dtype.str, file, (axes, order)))
     return pyramid
+
+
+def _find_current(source: ByteSource, stop: threading.Event) -> Found:
+    """Read all metadata; anew where those that are kept turn out to be of another image than their server has."""
+    try:
+        found = find_arrays(source, stop=stop)
+    except (StreamError, FormatError):
+        if not _begins_anew(source):
+            raise
+    else:
+        if not _begins_anew(source):
+            return found
+    return find_arrays(source, stop=stop)
+
+
+def _begins_anew(source: ByteSource) -> bool:
+    return isinstance(source, CachedSource) and source.begin_anew()
 
 
 def _open_again(address: str, is_kept: bool, *, http: Http | None) -> Pyramid:
