@@ -7,10 +7,13 @@ import threading
 import weakref
 
 import numpy as np
+import pytest
 from napari.components import ViewerModel
 from napari.layers import Points
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
+from vispy.gloo.context import GLContext
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.ortho_views import OrthoViews
@@ -76,6 +79,46 @@ def test_in_a_window_the_dock_lies_below_and_goes_without_a_trace(qtbot, make_na
     QApplication.processEvents()
     assert not [overlay for overlay in viewer.scene.overlays.values() if "Crosshair" in type(overlay).__name__]
     assert len(viewer.layers) == 2
+
+
+@pytest.fixture
+def drawn(qtbot, make_napari_viewer, monkeypatch):
+    """A viewer with three layers in orthogonal views, its canvases, and in whose context each has deleted since."""
+    viewer = make_napari_viewer(show=True)
+    for name in ("a", "b", "c"):
+        viewer.add_image(VOLUME, contrast_limits=(0, 1), name=name)
+    _, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
+    with qtbot.waitSignal(views.opened):
+        pass
+    canvases = [viewer.window._qt_viewer.canvas, *(view.qt_viewer.canvas for view in views.views)]
+    qtbot.waitUntil(lambda: all(canvas.native.context() is not None for canvas in canvases))
+    whose = {canvas._scene_canvas.context: canvas for canvas in canvases}
+    deleted, finish = [], GLContext.finish
+
+    def spy(self: GLContext) -> None:
+        if self in whose:
+            deleted.append((whose[self], QOpenGLContext.currentContext()))
+        finish(self)
+
+    monkeypatch.setattr(GLContext, "finish", spy)
+    return viewer, canvases, deleted
+
+
+def test_what_a_canvas_drew_is_deleted_in_it_whichever_drew_last(drawn):
+    viewer, canvases, deleted = drawn
+    canvases[-1].native.makeCurrent()  # as it does to draw
+    viewer.layers.remove("a")
+    assert {canvas for canvas, _ in deleted} == set(canvases)
+    assert all(context == canvas.native.context() for canvas, context in deleted)
+
+
+@pytest.mark.parametrize("how", ["selected", "all"])
+def test_of_many_layers_that_go_at_once_each_canvas_tidies_up_once(drawn, how):
+    viewer, canvases, deleted = drawn
+    viewer.layers.selection = {viewer.layers["a"], viewer.layers["b"]}
+    (viewer.layers.remove_selected if how == "selected" else viewer.layers.clear)()
+    assert [canvas for canvas, _ in deleted] == canvases
+    assert all(context == canvas.native.context() for canvas, context in deleted)
 
 
 def test_in_a_low_window_they_lie_beside_the_left_column_and_give_its_place_back(qtbot, make_napari_viewer):

@@ -330,14 +330,16 @@ def forget_place(window: QWidget) -> None:
 
 
 def delete_in_own_canvas(widget: QWidget | None) -> None:
-    """Have what napari deletes of layers' drawings be that of the window that a widget is in.
+    """Have what napari deletes of layers' drawings be that of a `QtViewer`, or of the window that a widget is in.
 
     napari deletes textures in whichever canvas drew last. Where several windows draw, that may be another one's, which
     has textures of its own under the same numbers: it would lose them.
     """
-    while widget is not None and not hasattr(widget, "_qt_viewer"):
+    from napari.qt import QtViewer
+
+    while widget is not None and not (isinstance(widget, QtViewer) or hasattr(widget, "_qt_viewer")):
         widget = widget.parentWidget()
-    canvas = getattr(getattr(widget, "_qt_viewer", None), "canvas", None)
+    canvas = getattr(getattr(widget, "_qt_viewer", widget), "canvas", None)
     context: Any = getattr(getattr(canvas, "_scene_canvas", None), "context", None)
     drawn: Any = getattr(canvas, "native", None)
     if not hasattr(context, "finish") or not hasattr(drawn, "makeCurrent"):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QCheckBox,
     QDockWidget,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.linked_cameras import LinkedCameras
+from napari_cryoet._qt.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.plane_view import PlaneView
 from napari_cryoet._qt.planes import XZ, YZ, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
@@ -73,7 +73,6 @@ class OrthoViews(Dock):
         self._give_corner_back: Callable[[], None] = lambda: None
         self._theme = Theme(napari_viewer, self)
         self.shared_cursor = SharedCursor(napari_viewer, self)
-        napari_viewer.layers.events.removed.connect(self._make_main_current, position="first")
         self.views = tuple(PlaneView(plane, napari_viewer, self.shared_cursor, parent=self) for plane in (XZ, YZ))
         self.cameras = LinkedCameras(napari_viewer, self.views, self.shared_cursor, self)
         self.place = ElidedLabel(elide=Qt.TextElideMode.ElideRight)
@@ -129,7 +128,6 @@ class OrthoViews(Dock):
         self.cameras.close()
         for view in self.views:
             view.close_down()
-        self._viewer.layers.events.removed.disconnect(self._make_main_current)
         self.shared_cursor.close()
         self._theme.close()
 
@@ -156,6 +154,7 @@ class OrthoViews(Dock):
         self._set_active(True)
         if not self._was_placed:
             self._was_placed = True
+            delete_in_own_canvas(self)  # also what the viewer itself draws
             single_shot(self, 0, self._move_below).start()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -233,13 +232,6 @@ class OrthoViews(Dock):
 
     def _on_layers(self, _event: Any = None) -> None:
         self._tell_later.start()
-
-    def _make_main_current(self, _event: Any = None) -> None:
-        """Let what napari now deletes of a layer's drawing be the viewer's own, whichever canvas drew last."""
-        main = self._main_window()
-        middle = main.centralWidget() if isinstance(main, QMainWindow) else None
-        for canvas in middle.findChildren(QOpenGLWidget) if middle is not None else ():
-            canvas.makeCurrent()
 
     def _on_fit(self) -> None:
         self.link.setChecked(False)

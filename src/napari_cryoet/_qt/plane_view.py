@@ -17,6 +17,7 @@ from napari_cryoet._qt.crosshair import CrosshairOverlay, remove_crosshair, show
 from napari_cryoet._qt.dock import COMMAND_KEYS
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
+from napari_cryoet._qt.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.plane_controls import PlaneControls
 from napari_cryoet._qt.planes import AXIS_NAMES, Plane, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
@@ -74,6 +75,8 @@ class PlaneView(QWidget):
         main.layers.events.inserted.connect(self._on_inserted)
         main.layers.events.removed.connect(self._on_removed)
         main.layers.events.reordered.connect(self._put_in_order)
+        main.layers.events.begin_batch.connect(self._on_batch)
+        main.layers.events.end_batch.connect(self._on_batch)
         main.dims.events.margin_left.connect(self._take_on_slab)
         main.dims.events.margin_right.connect(self._take_on_slab)
         main.events.theme.connect(self._take_on_theme)
@@ -113,6 +116,7 @@ class PlaneView(QWidget):
 
     def _open_canvas(self) -> None:
         self.qt_viewer = QtViewer(self.model)
+        delete_in_own_canvas(self.qt_viewer)
         self.qt_viewer.dims.hide()
         self._keep_to_itself(self.qt_viewer)
         self._crosshair = show_crosshair(self.model)
@@ -121,7 +125,6 @@ class PlaneView(QWidget):
         self.qt_viewer.canvas.native.resized.connect(self._watch_context)  # also when it gets its first
 
     def _close_layers(self) -> None:
-        self._make_current()
         for mirror in self.mirrors:
             mirror.close()
         self.mirrors.clear()
@@ -139,11 +142,6 @@ class PlaneView(QWidget):
             self.qt_viewer.close()
             self.qt_viewer.deleteLater()
             self.qt_viewer = None  # napari counts those that are left
-
-    def _make_current(self) -> None:
-        """Let what napari deletes of a layer's drawing be this canvas' own; it doesn't look whose canvas is current."""
-        if self.qt_viewer is not None:
-            self.qt_viewer.canvas.native.makeCurrent()
 
     def _watch_context(self) -> None:
         context = None if self.qt_viewer is None else self.qt_viewer.canvas.native.context()
@@ -224,6 +222,8 @@ class PlaneView(QWidget):
         main.layers.events.inserted.disconnect(self._on_inserted)
         main.layers.events.removed.disconnect(self._on_removed)
         main.layers.events.reordered.disconnect(self._put_in_order)
+        main.layers.events.begin_batch.disconnect(self._on_batch)
+        main.layers.events.end_batch.disconnect(self._on_batch)
         main.dims.events.margin_left.disconnect(self._take_on_slab)
         main.dims.events.margin_right.disconnect(self._take_on_slab)
         main.events.theme.disconnect(self._take_on_theme)
@@ -280,8 +280,11 @@ class PlaneView(QWidget):
             self.fit()
         self._follow_soon()
 
+    def _on_batch(self, event: Any) -> None:
+        """Let layers that come or go together do so here, too: napari looks for garbage once then, not for each."""
+        getattr(self.model.layers.events, event.type)()
+
     def _let_go(self, mirror: Mirror) -> None:
-        self._make_current()
         self.mirrors.remove(mirror)
         mirror.close()
         self.model.layers.remove(mirror.copy)
