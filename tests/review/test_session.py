@@ -148,6 +148,38 @@ def test_an_annotation_of_the_portal_is_the_same_whichever_tomogram_a_file_names
     assert Subject.of(exported, name="a") == Subject.of(picks, name="a")
 
 
+def test_an_annotation_is_the_same_from_whichever_source_it_opens(store, picks):
+    """The portal, a pack in any folder and a server of one's own say the same place in the portal's bucket."""
+
+    def opened(url, s3_path="s3://bucket/10445/TS_1/a.ndjson"):
+        records = {"annotation_file": {"id": 7, "s3_path": s3_path, "https_path": url}}
+        return picks.changed(about={"annotation_file_id": 7, "source_url": url, "records": records})
+
+    here, there = opened("https://files.example.org/a.ndjson"), opened("file:///packs/mine/a.ndjson")
+    review = Review(here, Subject.of(here, name="a"), store)
+    review.judge([1], Verdict.KEPT)
+    review.save()
+
+    assert dict(store.resume(Subject.of(there, name="a"), there).decisions.verdicts) == {1: Verdict.KEPT}
+    other = opened("https://files.example.org/a.ndjson", "s3://bucket/10445/TS_2/a.ndjson")
+    assert store.resume(Subject.of(other, name="a"), other).remark == ""
+
+
+@pytest.mark.parametrize("records", [{}, 5, {"annotation_file": 5}, {"annotation_file": {"s3_path": None}}])
+def test_an_annotation_without_a_place_in_a_bucket_is_told_by_its_address(picks, records):
+    about = {"annotation_file_id": 7, "source_url": "https://a/b", "records": records}
+
+    assert Subject.of(picks.changed(about=about), name="a").key == "annotation file 7 of https://a/b"
+
+
+def test_what_was_decided_before_sources_were_taken_for_one_goes_on(store, picks):
+    url, records = "file:///packs/mine/a.ndjson", {"annotation_file": {"s3_path": "s3://bucket/a.ndjson"}}
+    now = picks.changed(about={"annotation_file_id": 7, "source_url": url, "records": records})
+    store.save(Subject(f"annotation file 7 of {url}", "a"), [rows_of(Decisions({2: Verdict.REJECTED}), now)])
+
+    assert dict(store.resume(Subject.of(now, name="a"), now).decisions.verdicts) == {2: Verdict.REJECTED}
+
+
 def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(store, subject, picks):
     save(store, subject, picks)
     moved = np.array(POINTS)

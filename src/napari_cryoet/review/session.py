@@ -72,6 +72,9 @@ class Subject:
             key = f"file {Path(path).resolve()}"
         else:
             return cls(f"layer {name}", name)
+        s3_path = _s3_path(picks.about)
+        if file_id is not None and s3_path:  # the same from the portal, a pack in any folder, and one's own server
+            return cls(f"annotation file {file_id} of {s3_path}", name, former_key=key)
         tomogram = picks.about.get("tomogram_name") or picks.about.get("tomogram_number")
         if tomogram is None or file_id is not None:
             return cls(key, name)
@@ -108,6 +111,14 @@ class Resumed:
     remark: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
     opened: Picks | None = None
+
+
+def _s3_path(about: Mapping[str, Any]) -> str:
+    """Where the portal keeps the annotation file of some picks; empty where nobody says it."""
+    found: Any = about
+    for name in ("records", "annotation_file", "s3_path"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def default_folder() -> Path:
