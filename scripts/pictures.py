@@ -276,6 +276,7 @@ def orthogonal_views(stage: Stage) -> Picture.Image:
     picks, _membranes = stage.show(PLANTED, MEMBRANES)
     stage.viewer.layers.selection.active = picks
     views = stage.dock("Orthogonal views")
+    until(lambda: all(len(view.mirrors) == len(stage.viewer.layers) for view in views.views))
     stage.fit(4)
     assert views.isVisible()
     return drawn(stage.window)
