@@ -125,6 +125,22 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
     assert (tmp_path / "a").is_dir()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path, is_linked):
+    path = pipe = tmp_path / "a.csv"
+    os.mkfifo(pipe)
+    if is_linked:
+        path = tmp_path / "link.csv"
+        path.symlink_to(pipe)
+    for writer in (written_whole(path, overwrite=True), written_with_provenance(path, {}, overwrite=True)):
+        with pytest.raises(SaveError, match=f"{path.name} is neither a file nor a folder"), writer as unfinished:
+            unfinished.write_text("x")
+
+    assert pipe.is_fifo()
+    assert names(tmp_path) == sorted({pipe.name, path.name})
+
+
 def test_a_place_that_cant_be_written_is_told_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     for folder, why in (("file", "file is no folder"), ("file/below", "Not a directory"), ("b" * 300, "too long")):

@@ -69,6 +69,8 @@ def ready_place(path: Path, *, overwrite: bool) -> Path:
     place = pointed_to(path)
     if os.path.islink(place):
         raise SaveError(f"{path.name} is a link to itself.", hint="Choose another name.")
+    if os.path.exists(place) and not (place.is_file() or place.is_dir()):  # it would be lost to all who use it
+        raise SaveError(f"{path.name} is neither a file nor a folder.", hint="Choose another name.")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
