@@ -240,6 +240,19 @@ def test_the_particle_images_pixel_size_is_told_and_not_taken(tmp_path, labels, 
     assert "need not be the tomogram's" in said
 
 
+@pytest.mark.parametrize(("labels", "is_told"), [("", True), (" rlnMagnification", False)])
+def test_pytoms_pixel_size_of_the_tomogram_is_told_and_not_taken(tmp_path, labels, is_told):
+    columns = f"rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnLCCmax rlnDetectorPixelSize{labels}"
+    found = read(star(tmp_path, columns, f"TS_1 10 20 30 0.5 13.79{' 10000' if labels else ''}", before=""))
+
+    assert found.spacing_angstrom is None
+    told = [said for said in found.about["warnings"] if "pytom-match-pick" in said and "13.79" in said]
+    assert len(told) == is_told
+    if is_told:
+        odd = read(star(tmp_path, columns, "TS_1 10 20 30 0.5 wide", before=""))
+        assert odd.about["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("tomogram", "image_pixel", "is_told"),
     [("TS_17.tomostar", 4.0, True), ("TS_17.tomostar", 2.0, False), ("TS_17", 4.0, False)],

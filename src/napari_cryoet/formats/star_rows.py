@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.column_types import numbers_in
+from napari_cryoet.formats.column_types import numbers_in, typed
 from napari_cryoet.formats.eulers import matrices_of
 from napari_cryoet.formats.exchange import Context, angle_warnings, listed
 from napari_cryoet.formats.star_labels import (
@@ -203,7 +203,20 @@ class Rows:
                     f"The file gives {values[0]:g} Å as the pixel size of the particles' own images ({label}), which "
                     "need not be the tomogram's."
                 )
+        self._tell_of_pytoms_pixels()
         return None
+
+    def _tell_of_pytoms_pixels(self) -> None:
+        """Say what a detector's pixels may be beside which there is no magnification (pytom_tm/extract.py)."""
+        detector, magnification = MAGNIFIED
+        if detector not in self._table or magnification in self._table or not len(self._table):
+            return
+        widths = typed(self._table[detector])
+        if widths.dtype.kind in "if":
+            self.warnings.append(
+                f"The file gives {widths[0]:g} as {detector}, and no magnification: in files of pytom-match-pick, this "
+                "is the pixel size of the tomogram in Å."
+            )
 
     def _by_group(self, label: str) -> NDArray[np.float64] | None:
         if label in self._table:
