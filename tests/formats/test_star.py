@@ -179,8 +179,11 @@ class TestImages:
 
     def test_a_pick_that_was_added_has_no_image_beside_it(self, tmp_path):
         picks = read_picks(star(tmp_path, self.labels, *self.rows), spacing_angstrom=8.0)
-        made = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "again.star", format="relion4").path
+        written = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "again.star", format="relion4")
+        made = written.path
 
+        assert "1 of the picks have no image" in written.losses[-1]
+        assert not any("no image" in loss for loss in losses(picks, "relion4"))
         assert starfile.read(made)["particles"]["rlnOriginXAngst"].tolist() == [6, 0, 0]
         np.testing.assert_allclose(read_picks(made).points_zyx[:2], picks.points_zyx, atol=1e-9)
         np.testing.assert_allclose(read_picks(made).points_zyx[2], [1, 2, 3], atol=1e-9)

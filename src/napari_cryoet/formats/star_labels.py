@@ -22,6 +22,7 @@ MAGNIFIED: Final = ("rlnDetectorPixelSize", "rlnMagnification")
 #: The first that a file has is the score: RELION's own, then those of pytom-match-pick.
 SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
 GROUP: Final = "rlnOpticsGroup"
+IMAGE: Final = "rlnImageName"
 PICK_ID, INSTANCE_ID, IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
 
 #: What other columns of a file can't be called, since these say where and how a particle lies.

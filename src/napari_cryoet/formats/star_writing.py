@@ -23,6 +23,7 @@ from napari_cryoet.formats.star_labels import (
     ANGLES,
     CENTRED,
     GROUP,
+    IMAGE,
     IMAGE_PIXELS,
     INSTANCE_ID,
     IS_ORIENTED,
@@ -89,6 +90,13 @@ def losses(picks: Picks) -> list[str]:
             said.append("Some picks are of none of the source's optics groups; all are written as one new group.")
         elif GROUP in picks.features:
             said.append(f"Nothing says what their optics groups ({GROUP}) are; all are written as one new group.")
+    images = picks.features.get(IMAGE)
+    n_without = 0 if images is None else int(np.sum(images == ""))
+    if 0 < n_without < len(picks):
+        said.append(
+            f"{n_without:,} of the picks have no image ({IMAGE}), as those that were added: RELION has to extract the "
+            "particles anew."
+        )
     return said
 
 
