@@ -565,3 +565,41 @@ def test_picks_that_are_counted_in_other_voxels_are_where_they_were(review, pick
 
     assert '"version": 1' in store.path_of(SUBJECT).read_text()
     assert Review(picks, SUBJECT, SessionStore(store.folder)).verdict(1) is Verdict.KEPT
+
+
+def moved_along_x(picks, x):
+    return picks.changed(points_zyx=[[0.0, 1, x], *picks.points_zyx[1:]])
+
+
+def test_a_pick_that_was_moved_once_more_after_it_was_saved_is_found_in_each_file(picks, store):
+    review = Review(picks, SUBJECT, store)
+    review.set_picks(moved_along_x(picks, 20))
+    review.judge([0], Verdict.KEPT)
+    assert review.save()
+
+    review = Review(moved_along_x(picks, 20), SUBJECT, store)  # a file that was saved of them
+    review.set_picks(moved_along_x(picks, 40))
+    review.judge([0], Verdict.REJECTED)
+    assert review.save()
+
+    for x in (20, 2, 40, 20, 40, 2):
+        again = Review(moved_along_x(picks, x), SUBJECT, store)
+        assert again.verdict(0) is Verdict.REJECTED
+        again.judge([1], Verdict.UNDECIDED if again.verdict(1) is Verdict.KEPT else Verdict.KEPT)
+        assert again.save()
+
+
+def test_a_moved_pick_is_found_in_the_file_that_was_saved_of_it_also_once_its_annotation_was_judged_on(picks, store):
+    review = Review(picks, SUBJECT, store)
+    review.set_picks(moved_along_x(picks, 20))
+    review.judge([0], Verdict.KEPT)
+    assert review.save()
+
+    annotation = Review(picks, SUBJECT, store)
+    annotation.judge([0], Verdict.REJECTED)
+    annotation.judge([1], Verdict.KEPT)
+    assert annotation.save()
+
+    saved = Review(moved_along_x(picks, 20), SUBJECT, store)
+    assert [saved.verdict(row) for row in (0, 1)] == [Verdict.REJECTED, Verdict.KEPT]
+    assert saved.remark == "Resumed 2 decisions of an earlier review."

@@ -1,7 +1,7 @@
 """Which pick a decision is about, when picks come back: by id and place, or by place alone.
 
-A pick that somebody moved has two places: where it is, and where it was when the picks were opened. Where they come
-from, it is still there; in a file that is saved of them, it isn't.
+A pick that somebody moved has several places: where it is, where it was when the picks were opened, and where it was in
+sessions before. Where they come from, it is still there; in a file that is saved of them, it isn't.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ _SAME_PLACE: Final = 0.01  # of that
 #: Where picks were when they were opened that weren't there yet, along each axis: those that were deleted since, and,
 #: below 0, those that are where one of the opened picks is, as copies are.
 NOWHERE: Final = 1e299
+MOST_FORMER: Final = 3  # places that are remembered of a pick, beside the one where it is
+
+#: Picks as they were when they were opened, and as they were in sessions before, the latest first.
+Former = Picks | Sequence[Picks] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +40,9 @@ class Rows:
     unit
         ``"angstrom"`` or ``"voxel"``.
     opened_zyx
-        Where picks that were moved were when they were opened, `NOWHERE` for those that were added since and deleted,
-        -`NOWHERE` for those that were added where another one is, NaN for all others; None where there are only others.
+        Where picks that were moved were when they were opened, and behind that where they were before, three columns
+        each; `NOWHERE` for those that were added since and deleted, -`NOWHERE` for those that were added where another
+        one is, NaN for all others; None where there are only others.
     """
 
     ids: NDArray[np.int64]
@@ -63,24 +68,25 @@ class Rows:
     @property
     def places_zyx(self) -> list[NDArray[np.float64]]:
         """Where each pick is, and where it was."""
-        return [self.positions_zyx, *([] if self.opened_zyx is None else [self.opened_zyx])]
+        former = np.empty((len(self), 0)) if self.opened_zyx is None else self.opened_zyx
+        return [self.positions_zyx, *(former[:, at : at + 3] for at in range(0, former.shape[1], 3))]
 
     @property
     def are_passing(self) -> NDArray[np.bool_]:
         """Which are about picks that were added after the others were opened, and deleted: no file has them."""
         if self.opened_zyx is None:
             return np.zeros(len(self), dtype=bool)
-        return np.asarray((self.opened_zyx >= NOWHERE).all(axis=1))
+        return np.asarray((self.opened_zyx[:, :3] >= NOWHERE).all(axis=1))
 
     @property
     def are_copies(self) -> NDArray[np.bool_]:
         """Which are about picks that were added where one of those is that were opened, and are there."""
         if self.opened_zyx is None:
             return np.zeros(len(self), dtype=bool)
-        return np.asarray((self.opened_zyx <= -NOWHERE).all(axis=1))
+        return np.asarray((self.opened_zyx[:, :3] <= -NOWHERE).all(axis=1))
 
 
-def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None, *, n_there: int | None = None) -> Rows:
+def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_there: int | None = None) -> Rows:
     """The decisions about picks, with where these are, and where they were in the picks that were opened.
 
     Parameters
@@ -92,19 +98,26 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Picks | None = None, *, 
     judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
     verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
-    former = _former(picks, opened)
-    former = (np.full((len(picks), 3), np.nan) if former is None else former)[judged]
-    if opened is not None and opened is not picks:
-        is_added = ~np.isin(picks.ids[judged], opened.ids)
+    states = _states(opened)
+    columns = [former[judged] for state in states if (former := _former(picks, state)) is not None]
+    former_zyx = _different(columns, len(judged), _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0))
+    if states and states[0] is not picks:
+        is_added = ~np.isin(picks.ids[judged], states[0].ids)
         is_there = judged < (len(picks) if n_there is None else n_there)
-        former[is_added & ~is_there] = NOWHERE
+        former_zyx[is_added & ~is_there] = NOWHERE
         copies = np.flatnonzero(is_added & is_there)
-        former[copies[_are_on(positions[judged[copies]], picks, opened)]] = -NOWHERE
-    return Rows(picks.ids[judged], positions[judged], verdicts, unit, None if np.isnan(former).all() else former)
+        former_zyx[copies[_are_on(positions[judged[copies]], picks, states[0])]] = -NOWHERE
+    return Rows(picks.ids[judged], positions[judged], verdicts, unit, known_places(former_zyx))
+
+
+def known_places(former_zyx: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Former places without columns that hold none; None where there are none at all."""
+    last = np.flatnonzero(~np.isnan(former_zyx).all(axis=0))
+    return former_zyx[:, : last[-1] + 1] if len(last) else None
 
 
 def match(
-    rows: Rows, picks: Picks, opened: Picks | None = None, gone: Picks | None = None
+    rows: Rows, picks: Picks, opened: Former = None, gone: Picks | None = None
 ) -> tuple[Decisions, NDArray[np.bool_]]:
     """Which picks decisions are about, by id and place, or else by place alone; and which rows found theirs.
 
@@ -122,24 +135,27 @@ def match(
     return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
 
 
-def opened_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> Picks:
-    """The picks as they were opened; those that were moved before, as kept ones that became a layer, as of then."""
-    places = np.array(opened.points_zyx)
+def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[Picks, ...]:
+    """The picks as they were opened, and where decisions say that they were else, as in other files."""
+    places: dict[int, NDArray[np.float64]] = {}
     for rows in parts:
-        if rows.opened_zyx is None:
-            continue
         found = _picks_of(rows, picks, opened)
-        is_moved = (found >= 0) & np.isfinite(rows.opened_zyx).all(axis=1) & ~rows.are_passing & ~rows.are_copies
-        if not len(opened) or not is_moved.any():
+        is_known = (found >= 0) & ~rows.are_passing & ~rows.are_copies
+        if not len(opened) or not is_known.any():
             continue
-        at, was_there = _find(opened.ids, picks.ids[found[is_moved]])
-        was_there &= (opened.points_zyx[at] == picks.points_zyx[found[is_moved]]).all(axis=1)
-        former = rows.opened_zyx[is_moved] / _width_when_opened(picks, opened)
-        places[at[was_there]] = former[was_there]
-    return opened if np.array_equal(places, opened.points_zyx) else opened.changed(points_zyx=places)
+        at, was_there = _find(opened.ids, picks.ids[found[is_known]])
+        for number, theirs in enumerate(rows.places_zyx):
+            with np.errstate(over="ignore", invalid="ignore"):
+                former = theirs[is_known] / _width_when_opened(picks, opened)
+                beyond = np.abs(former - opened.points_zyx[at]).max(axis=1)
+            is_other = was_there & (beyond > _MOVED_VOXELS * _SAME_PLACE) & np.isfinite(beyond)
+            if is_other.any():
+                place = places.setdefault(number, opened.points_zyx.copy())
+                place[at[is_other]] = former[is_other]
+    return opened, *(opened.changed(points_zyx=place) for place in places.values())
 
 
-def _picks_of(rows: Rows, picks: Picks, opened: Picks | None, gone: Picks | None = None) -> NDArray[np.intp]:
+def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = None) -> NDArray[np.intp]:
     """For each row the pick that it is about; -1 where there is none."""
     positions, unit = _positions(picks)
     found = np.full(len(rows), -1)
@@ -148,15 +164,14 @@ def _picks_of(rows: Rows, picks: Picks, opened: Picks | None, gone: Picks | None
     reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
     at, has_pick = _find(picks.ids, rows.ids)
     by_id = np.where(has_pick, at, -1)
-    former = _former(picks, opened)
-    pairs = [
-        (ours, theirs) for ours in (positions, *([] if former is None else [former])) for theirs in rows.places_zyx
-    ]
+    states = _states(opened)
+    former = [places for state in states if (places := _former(picks, state)) is not None]
+    pairs = [(ours, theirs) for ours in (positions, *former) for theirs in rows.places_zyx]
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
     _match_copies(rows, positions, found, reach * _SAME_PLACE)
     is_gone = rows.are_passing | rows.are_copies
-    for before in (opened, gone):
+    for before in (*states, gone):
         is_gone |= _are_gone(rows, picks, before, reach * _SAME_PLACE)
     for ours, theirs in pairs:
         _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, reach * _SAME_PLACE)
@@ -177,7 +192,7 @@ def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> N
 
 
 def match_parts(
-    parts: Iterable[Rows], picks: Picks, opened: Picks | None = None, gone: Picks | None = None
+    parts: Iterable[Rows], picks: Picks, opened: Former = None, gone: Picks | None = None
 ) -> tuple[Decisions, tuple[Rows, ...]]:
     """The decisions about picks, and those that found none."""
     decided = Decisions()
@@ -197,7 +212,7 @@ def join(
     theirs: Sequence[Rows],
     picks: Picks,
     *,
-    opened: Picks | None = None,
+    opened: Former = None,
 ) -> tuple[Decisions, tuple[Rows, ...]]:
     """What two windows decided about the same picks, and their decisions that found none.
 
@@ -224,9 +239,28 @@ def _find(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np
     return at, np.asarray(ids[at] == wanted)
 
 
-def _former(picks: Picks, opened: Picks | None) -> NDArray[np.float64] | None:
+def _states(opened: Former) -> tuple[Picks, ...]:
+    return () if opened is None else (opened,) if isinstance(opened, Picks) else tuple(opened)
+
+
+def _different(columns: Sequence[NDArray[np.float64]], count: int, reach: float) -> NDArray[np.float64]:
+    """Former places of some picks, each once, the latest first, and NaN behind them; a new array."""
+    if not columns:
+        return np.full((count, 3), np.nan)
+    stacked = np.full((count, len(columns), 3), np.nan)
+    for number, column in enumerate(columns):
+        with np.errstate(over="ignore", invalid="ignore"):
+            beyond = np.abs(stacked[:, :number] - column[:, None]).max(axis=2)
+        is_known = (beyond <= reach).any(axis=1)
+        stacked[~is_known, number] = column[~is_known]
+    order = np.argsort(np.isnan(stacked[:, :, 0]), axis=1, kind="stable")
+    ordered = np.take_along_axis(stacked, order[:, :, None], axis=1)[:, :MOST_FORMER]
+    return ordered.reshape(count, 3 * ordered.shape[1])
+
+
+def _former(picks: Picks, opened: Picks) -> NDArray[np.float64] | None:
     """Where picks were when they were opened, NaN for those that weren't moved since; None where none was."""
-    if opened is None or opened is picks or not len(opened) or not len(picks):
+    if opened is picks or not len(opened) or not len(picks):
         return None
     if picks.points_zyx is opened.points_zyx and picks.spacing_angstrom == opened.spacing_angstrom:
         return None  # states of the same picks share what they have in common

@@ -20,7 +20,7 @@ from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Rows, join, match_parts, rows_of
+from napari_cryoet.review.matching import Former, Rows, join, match_parts, rows_of
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
 
@@ -89,9 +89,9 @@ class Review:
         self.tell(failed=failed, recovered=recovered, joined=joined)
         self.problem = ""
         self.picks, self.subject = picks, subject
-        self._opened = picks if opened is None else opened
-        resumed = self._store.resume(subject, picks, self._opened, gone)
-        self._opened = self._opened if resumed.opened is None else resumed.opened
+        opened = picks if opened is None else opened
+        resumed = self._store.resume(subject, picks, opened, gone)
+        self._opened: Former = resumed.opened or opened
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
         self.view: Mapping[str, Any] = resumed.view
@@ -371,7 +371,7 @@ class _State:
     step: int
     picks: Picks
     n_there: int  # the others were deleted
-    opened: Picks
+    opened: Former
     elsewhere: tuple[Rows, ...]
     elsewhere_since: int
     view: Mapping[str, Any]

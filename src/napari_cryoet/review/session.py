@@ -22,7 +22,7 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
-from napari_cryoet.review.matching import Rows, match_parts, opened_before
+from napari_cryoet.review.matching import Rows, match_parts, states_before
 from napari_cryoet.review.session_lines import MAX_DECISIONS, lines_of, parse
 from napari_cryoet.whole_files import remove_stale
 
@@ -102,15 +102,14 @@ class Resumed:
     view
         How the picks were looked at, as plain data.
     opened
-        The picks as they were when they were opened; where the file knows of an earlier place, there. None without a
-        file.
+        The picks as they were when they were opened, and with other places that the file knows of. None without a file.
     """
 
     decisions: Decisions = field(default_factory=Decisions)
     elsewhere: tuple[Rows, ...] = ()
     remark: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
-    opened: Picks | None = None
+    opened: tuple[Picks, ...] | None = None
 
 
 def _s3_path(about: Mapping[str, Any]) -> str:
@@ -182,9 +181,8 @@ class SessionStore:
         decisions, elsewhere = match_parts(parts, picks, opened, gone)
         total = sum(map(len, parts))
         remark = _remark(total, total - sum(map(len, elsewhere)))
-        return Resumed(
-            decisions, elsewhere, remark, view, opened_before(parts, picks, picks if opened is None else opened)
-        )
+        states = states_before(parts, picks, picks if opened is None else opened)
+        return Resumed(decisions, elsewhere, remark, view, states)
 
     def others(self, subject: Subject) -> tuple[Rows, ...] | None:
         """What somebody else, as another window, wrote since we read or wrote the file; None where nobody did.

@@ -3,7 +3,8 @@
 A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of the position is ``"a"`` (ångström) or
 ``"v"`` (voxels of the picks' own grid). In version 2, which is written only where it is needed, three more numbers say
 where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted; -1e299 if
-it was added since where another one is.
+it was added since where another one is. In version 3, again only where it is needed, three more each say where a pick
+was before that, as in other files of the same picks.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.matching import NOWHERE, Rows
+from napari_cryoet.review.matching import MOST_FORMER, NOWHERE, Rows, known_places
 
 FORMAT: Final = "napari-cryoet review"
-VERSIONS: Final = (1, 2)
+VERSIONS: Final = (1, 2, 3)
 MAX_DECISIONS: Final = 4_000_000  # more than there are picks in any file that is read
 _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
@@ -29,8 +30,11 @@ _VERDICTS: Final = {verdict.value: verdict for verdict in (Verdict.KEPT, Verdict
 _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
 _FARTHEST: Final = NOWHERE  # places beyond are kept as that, and found no more
 _SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
-_LENGTHS: Final = {1: frozenset({_SHORT}), 2: frozenset({_SHORT, _SHORT + 3})}  # by version
-_UNMOVED: Final = [np.nan] * 3
+_LENGTHS: Final = {  # by version
+    version: frozenset(_SHORT + 3 * former for former in range(most + 1))
+    for version, most in zip(VERSIONS, (0, 1, MOST_FORMER), strict=True)
+}
+_UNMOVED: Final = [np.nan] * (3 * MOST_FORMER)
 _LINES_AT_ONCE: Final = 1000  # a millisecond, for which other threads wait
 
 
@@ -38,7 +42,7 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
     """The text of a session file in portions of whole lines."""
     header = {
         "format": FORMAT,
-        "version": VERSIONS[any(rows.opened_zyx is not None for rows in parts)],
+        "version": VERSIONS[min(2, max((len(rows.places_zyx) for rows in parts), default=1) - 1)],
         "key": key,
         "name": name,
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -54,8 +58,9 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
             for pick_id, word, place in zip(rows.ids.tolist(), words, places, strict=True)
         ]
         if rows.opened_zyx is not None:
-            for row in np.flatnonzero(np.isfinite(rows.opened_zyx).all(axis=1)).tolist():
-                decisions[row] += _rounded(rows.opened_zyx[row])
+            for row in np.flatnonzero(np.isfinite(rows.opened_zyx[:, 0])).tolist():
+                former = rows.opened_zyx[row]
+                decisions[row] += _rounded(former[np.isfinite(former)])
         for start in range(0, len(decisions), _LINES_AT_ONCE):  # one by one takes four times as long
             together = json.dumps(decisions[start : start + _LINES_AT_ONCE])
             yield together[1:-1].replace("], [", "]\n[") + "\n"
@@ -89,7 +94,7 @@ def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
     parts = []
     for letter in sorted(set(units)):  # several, where picks were given the size of their voxels between two reviews
         rows = [row for row, unit in enumerate(units) if unit == letter]
-        former = None if opened is None or np.isnan(opened[rows]).all() else opened[rows]
+        former = None if opened is None else known_places(opened[rows])
         parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter], former))
     view = header.get("view")
     return tuple(parts), view if isinstance(view, dict) else {}
@@ -104,7 +109,8 @@ def _columns(lines: Sequence[str], lengths: frozenset[int]) -> _Columns:
     if found is None:  # one by one, to say which line is wrong
         found = [_decision(_json(line, number), number, lengths) for number, line in enumerate(lines, start=2)]
     short, moved = _parted(found)
-    former = np.array([each[_SHORT:] or _UNMOVED for each in found], dtype=np.float64) if moved else None
+    unmoved, full = _UNMOVED, _SHORT + len(_UNMOVED)
+    former = np.array([[*each[_SHORT:], *unmoved[: full - len(each)]] for each in found], float) if moved else None
     ids, words, *places, units = zip(*short, strict=True) if short else ((),) * _SHORT
     places_zyx = np.array(places, dtype=np.float64).T.reshape(-1, 3)
     return np.array(ids, dtype=np.int64), words, places_zyx, units, former
