@@ -74,6 +74,27 @@ def test_parts_lie_where_the_file_places_them():
     assert volume_of(mesh) == pytest.approx(2)
 
 
+def test_what_the_file_s_scene_leaves_out_is_not_drawn(box):
+    def add_another(header):
+        header["nodes"] = [{"mesh": 0}, {"mesh": 0, "translation": [100.0, 0.0, 0.0]}, {"children": [0]}]
+        header["scenes"] = [{"nodes": [1]}, {"nodes": [2]}]
+        header["scene"] = 1
+
+    mesh = read_mesh(changed(box, add_another), "a.glb")
+
+    np.testing.assert_array_equal(mesh.vertices_zyx.max(axis=0), HIGH_XYZ[::-1])
+
+
+@pytest.mark.parametrize("scene", [{"nodes": [7]}, {"nodes": "all"}, {"nodes": [1]}])
+def test_a_scene_of_what_is_no_root_is_refused(box, scene):
+    def choose(header):
+        header["nodes"] = [{"children": [1]}, {"mesh": 0}]
+        header["scenes"] = [scene]
+
+    with pytest.raises(FormatError, match="no tree"):
+        read_mesh(changed(box, choose), "a.glb")
+
+
 def test_a_layer_lies_in_angstrom_and_counts_in_voxels_of_its_spacing(box):
     mesh = read_mesh(box, "a.glb")
 
@@ -162,6 +183,14 @@ class TestHostileFiles:
 
         with pytest.raises(FormatError, match="isn't there"):
             read_mesh(changed(content, lambda _header: None, broken), "a.glb")
+
+    def test_with_fans_of_triangles_are_refused_rather_than_shown_without_them(self, box):
+        def add_fan(header):
+            (part,) = header["meshes"][0]["primitives"]
+            header["meshes"][0]["primitives"].append(part | {"mode": 6})
+
+        with pytest.raises(FormatError, match="fans of triangles"):
+            read_mesh(changed(box, add_fan), "a.glb")
 
     def test_of_no_triangles_are_refused(self, box):
         with pytest.raises(FormatError, match="no triangles"):

@@ -42,7 +42,7 @@ ASSUMED_UNIT: Final = (
 ONLY_IN_3D: Final = "Meshes are drawn in 3D; a plane shows nothing of them."
 
 _MAGIC, _JSON, _BINARY = b"glTF", b"JSON", b"BIN\0"
-_TRIANGLES, _STRIP = 4, 5
+_TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _BYTES_OF: Final = {5121: 1, 5123: 2, 5125: 4, 5126: 4}  # glTF's numbers for uint8, uint16, uint32, float32
 _FLOAT: Final = 5126
 _POSITION_KINDS: Final = (("VEC3", _FLOAT),)
@@ -164,6 +164,7 @@ class _Geometry:
         self._accessors, self._meshes, self._nodes = (
             _list_of(header, name) for name in ("accessors", "meshes", "nodes")
         )
+        self._scenes, self._scene = _list_of(header, "scenes"), header.get("scene", 0)
         self._views = [self._view(view) for view in _list_of(header, "bufferViews")]
         self._used: set[int] = set()
 
@@ -192,6 +193,8 @@ class _Geometry:
             raise _OddError("a mesh has no list of primitives")
         for primitive in primitives:
             mode = primitive.get("mode", _TRIANGLES)
+            if mode == _FAN:
+                raise _OddError("it has fans of triangles, which are not known")
             if mode not in (_TRIANGLES, _STRIP):
                 continue
             attributes = primitive.get("attributes")
@@ -265,12 +268,25 @@ class _Geometry:
             waiting = [child for number in waiting for child in children[number]]
         if n_reached != len(nodes):
             raise _OddError("its parts are no tree")
+        roots = self._shown(roots)
         kept = [self._node(node, len(sizes)) for node in nodes]
         placed = [sizes[node["mesh"]] for node in kept if "mesh" in node]
         n_vertices, n_faces = sum(size[0] for size in placed), sum(size[1] for size in placed)
         if n_vertices > MAX_VERTICES or n_faces > MAX_FACES:
             raise _OddError(f"it has {n_vertices:,} vertices and {n_faces:,} triangles, which is too much")
         return kept, roots
+
+    def _shown(self, roots: list[int]) -> list[int]:
+        """Those of the roots that the file's scene shows; all of them in a file without scenes."""
+        if not (self._scenes and roots):
+            return roots
+        number = _whole(self._scene, "a scene")
+        if number >= len(self._scenes):
+            raise _OddError("its scene is not in the file")
+        shown = self._children({"children": self._scenes[number].get("nodes", [])}, len(self._nodes))
+        if not set(shown) <= set(roots):
+            raise _OddError("its parts are no tree")
+        return sorted(set(shown))
 
     @staticmethod
     def _children(node: dict[str, Any], n_nodes: int) -> list[int]:
