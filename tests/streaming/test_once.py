@@ -59,3 +59,21 @@ def test_a_stop_ends_only_the_one_who_was_stopped(once):
         results = [each.exception(20) for each in [threads.submit(once.get, "a", make) for _ in range(stopped + 1)]]
     assert [type(error) for error in results if error is not None] == [StoppedError] * stopped
     assert once.get("a", lambda: "made anew") == "made"
+
+
+def test_what_is_forgotten_while_it_is_made_is_not_kept_and_made_anew_by_the_next(once):
+    begun, may_end = threading.Event(), threading.Event()
+
+    def make_slowly():
+        begun.set()
+        assert may_end.wait(60)
+        return "old"
+
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(once.get, "a", make_slowly)
+        assert begun.wait(60)
+        once.forget("a")
+        assert once.get("a", lambda: "new") == "new"
+        may_end.set()
+        assert first.result(60) == "old"
+    assert once.get("a", lambda: "newer") == "new"

@@ -68,16 +68,24 @@ class Once(Generic[Value]):
         try:
             value = make()
             with self._lock:
-                self._memory.put((*self._prefix, key), (value,), self._size_bytes(value))
+                if self._is_wanted(key, future):
+                    self._memory.put((*self._prefix, key), (value,), self._size_bytes(value))
             future.set_result(value)
         except CryoETError as error:
             future.set_exception(error)
         finally:  # also for what nobody foresaw: those who wait must not wait for ever
             with self._lock:
-                del self._pending[key]
+                if self._is_wanted(key, future):
+                    del self._pending[key]
             if not future.done():
                 future.set_exception(StreamError("Reading failed in an unexpected way."))
 
+    def _is_wanted(self, key: Hashable, future: Future[Value]) -> bool:
+        """Whether what is being made wasn't forgotten meanwhile; with the lock held."""
+        return key in self._pending and self._pending[key] is future
+
     def forget(self, key: Hashable) -> None:
-        """Make the value anew when it is asked for again."""
-        self._memory.forget((*self._prefix, key))
+        """Make the value anew when it is asked for again; what is being made now reaches only those who wait for it."""
+        with self._lock:
+            self._pending.pop(key, None)
+            self._memory.forget((*self._prefix, key))
