@@ -234,6 +234,19 @@ def test_a_file_of_several_tomograms_is_never_replaced_by_the_picks_of_one(picks
     assert len(read_picks(write_picks(kept, made, overwrite=True).path)) == 1
 
 
+def test_a_file_of_ours_that_came_to_hold_several_tomograms_isnt_replaced_either(picks, tmp_path):
+    """Rows of another were added to it by hand, below the notes that we wrote."""
+    path = write_picks(picks, tmp_path / "a.star", format="relion4").path
+    text = path.read_text().rstrip("\n")
+    others = [row for row in text.splitlines() if row[:1].isdigit() and "\tTS_" in row]
+    path.write_text("\n".join([text, *(row.replace("\tTS_", "\tother_TS_") for row in others)]) + "\n")
+    before = path.read_bytes()
+
+    with pytest.raises(SaveError, match="holds the picks of 2 tomograms"):
+        write_picks(picks, path, format="relion4", overwrite=True)
+    assert path.read_bytes() == before
+
+
 def test_a_provenance_that_is_there_isnt_replaced_unasked_either(picks, tmp_path):
     (tmp_path / "picks.csv.provenance.json").write_text("mine")
 

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.expecting import expect, expect_choice, local_path
-from napari_cryoet.export_notes import read_notes
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns
 from napari_cryoet.formats.exchange import Context, are_endless
@@ -219,8 +218,7 @@ def _refuse_losing_others(path: Path) -> None:
         return
     read = dynamo.read_table if name == "dynamo" else star.read_star
     try:
-        if not read_notes(path, name):  # what we write is of one
-            read(path, Context())
+        read(path, Context())
     except MissingContextError as error:
         if "tomogram" in error.missing:
             raise SaveError(
