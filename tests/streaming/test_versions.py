@@ -15,6 +15,7 @@ from napari_cryoet.exceptions import ChangedError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.versions import Versions
 from stream_server import StreamServer
@@ -231,6 +232,49 @@ def test_a_chunk_that_comes_while_it_counts_as_missing_is_never_read_in_part(nam
     pyramid._fetcher.memory.forget_if(lambda key: "frame" in key or "index" in key)  # as when memory is short
     assert np.array_equal(pyramid.read(0, ((40, 42), (0, 160), (0, 160))), OLD[40:42])
     assert np.array_equal(pyramid.read(0), OLD)
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+@pytest.mark.parametrize(
+    "other", [{"chunks": (32, 160, 160)}, {"dtype": "<i4"}, {"chunks": (80, 64, 160), "shape": (160, 64, 160)}]
+)
+def test_an_image_that_is_cut_otherwise_when_it_is_written_anew_has_to_be_opened_again(other, place, tmp_path, served):
+    """Its new chunks have as many bytes as the old ones, or could be taken for such."""
+    layout = {"zarr_format": 2, "shape": SHAPE, "chunks": SHAPE, "dtype": "<f4", "compressors": Blosc("lz4", 5, 1)}
+    written = str(tmp_path / "served/a.zarr")
+    zarr.create_array(written, **layout)[...] = OLD
+    address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
+    pyramid = open_pyramid(address, cache=DiskCache(tmp_path / "pixels", 2**26))
+    pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    zarr.create_array(written, overwrite=True, **layout | other)[...] = 5
+    for plane in ((40, 42), (50, 52)):
+        with pytest.raises(StreamError, match="written anew since it was opened"):
+            pyramid.read(0, (plane, (0, 160), (0, 160)))
+    assert np.all(open_pyramid(address, cache=None).read(0) == 5)
+
+
+def test_a_level_whose_metadata_only_look_otherwise_is_read_on(tmp_path, served):
+    layout = {"zarr_format": 3, "shape": SHAPE, "chunks": SHAPE, "dtype": "<f4", "compressors": None}
+    for name, values in (("served/a.zarr", OLD), ("new.zarr", NEW)):
+        array = zarr.create_array(str(tmp_path / name), fill_value=float("nan"), attributes={"from": name}, **layout)
+        array[...] = values
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    shutil.rmtree(served.folder / "a.zarr")
+    (tmp_path / "new.zarr").rename(served.folder / "a.zarr")
+    assert np.array_equal(pyramid.read(0, ((40, 42), (0, 160), (0, 160))), NEW[40:42])
+
+
+def test_whether_files_mean_what_they_did_is_asked_until_it_is_known(replace, served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    replace()
+    served.statuses["zarray|zarr.json"] = 403
+    for _ in range(2):
+        with pytest.raises(StreamError, match="403"):
+            pyramid.read(0, ((40, 42), (0, 160), (0, 160)))
+    served.statuses.clear()
+    assert np.array_equal(pyramid.read(0), NEW)
 
 
 def test_a_shard_that_changes_leaves_no_other_one_mixed(tmp_path, served):

@@ -9,6 +9,9 @@ from weakref import WeakSet
 from napari_cryoet.forks import FreshLock
 
 if TYPE_CHECKING:
+    import threading
+
+    from napari_cryoet.streaming.meaning import Meaning
     from napari_cryoet.streaming.pyramid import Pyramid
 
 
@@ -25,17 +28,32 @@ class Changes:
         How often each of them was, by what `BlockReader.file_of` calls it.
     readers
         The pyramids.
+    meaning
+        What the files mean; None where that is said by themselves.
     """
 
     def __init__(self) -> None:
         self.lock, self.count = FreshLock(), 0
         self.times: Counter[str] = Counter()
         self.readers: WeakSet[Pyramid] = WeakSet()
+        self.meaning: Meaning | None = None
 
     def times_of(self, file: str) -> int:
         """How often a file was met changed so far."""
         with self.lock:
             return self.times[file]
+
+    def note(self, file: str, level: int) -> None:
+        """Count a file of a level that was met changed; to be called with the lock held."""
+        self.count += 1
+        self.times[file] += 1
+        if self.meaning is not None:
+            self.meaning.doubt(level)
+
+    def require_meaning(self, level: int, stop: threading.Event) -> None:
+        """Raise StreamError where the files of a level mean something else by now; see `Meaning`."""
+        if self.meaning is not None:
+            self.meaning.require(level, stop)
 
     def concern(self, pyramid: Pyramid) -> None:
         """Count a pyramid in."""

@@ -12,6 +12,7 @@ from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
+from napari_cryoet.streaming.meaning import Meaning
 from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
 from napari_cryoet.streaming.origin import Origin
 from napari_cryoet.streaming.pyramid import Identity, Pyramid
@@ -63,6 +64,7 @@ def open_pyramid(
     found = _find_current(source, stop or threading.Event())
     check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
+    identity.changes.meaning = Meaning(source, found.arrays)
     readers = [_make_reader(source, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
     pyramid.origin = Origin(_open_again, (_address(source), cache is not None))

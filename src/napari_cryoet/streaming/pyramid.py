@@ -348,6 +348,7 @@ class Pyramid:
         """
         if self._stop.is_set():
             raise StoppedError
+        self._changes.require_meaning(level, stop)
         if self._readers[level].compression < _HELD_WHOLE:
             self._fetcher.right_of_way.let_pass()
         met: list[StreamError] = []
@@ -360,6 +361,7 @@ class Pyramid:
                 met.append(error)
                 is_gone = isinstance(error, VanishedError)
                 self._drop_file_of(level, blocks, file, None if is_gone else seen)
+                self._changes.require_meaning(level, stop)
                 if is_gone:
                     raise
             except DamagedError as error:
@@ -375,8 +377,7 @@ class Pyramid:
         with self._changes.lock:
             if seen is not None and self._changes.times[file] != seen:
                 return
-            self._changes.count += 1
-            self._changes.times[file] += 1
+            self._changes.note(file, level)
             self._fetcher.drop(self.key(level, block) for block in self._readers[level].forget(blocks[0]))
             for other in self._changes.readers - {self}:  # which may have blocks of the same file
                 other._fetcher.drop_level(other._owner, level)
