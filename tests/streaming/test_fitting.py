@@ -101,6 +101,26 @@ def test_a_volume_that_does_not_fit_is_an_error_and_is_not_fetched_for_ever(name
     assert len(chunks_asked_for(served)) <= 12 * 36  # a slow machine tries some more often; for ever were thousands
 
 
+def test_a_volume_is_given_up_once_what_came_of_it_is_more_than_memory_holds(served):
+    pyramid = open_with_little_memory(served, "volume.zarr", 4 * MIB)  # of 18
+    before = served.bytes_sent
+    _, state = watch(pyramid, until=lambda state: state.error is not None)
+    assert "of memory" in state.error.message
+    while not is_quiet(pyramid._fetcher, served):
+        threading.Event().wait(0.05)
+    assert served.bytes_sent - before <= 18 * MIB
+
+
+def test_a_volume_that_takes_less_memory_than_it_has_voxels_is_shown(tmp_path):
+    values = np.zeros((96, 256, 256), "f4")  # 24 MiB, of which one chunk is more than a single value
+    values[:32, :64, :64] = noise((32, 64, 64))
+    write_image(tmp_path / "sparse.zarr", values, "zyx", levels=1, chunks=(32, 64, 64))
+    with StreamServer(tmp_path) as server:
+        pyramid = open_with_little_memory(server, "sparse.zarr", 4 * MIB)
+        picture, _ = watch(pyramid, until=lambda state: state.is_exact)
+    assert np.array_equal(picture, values)
+
+
 @pytest.fixture
 def crumbs(tmp_path):
     """A mask in blocks of a single voxel: remembering one takes far more than the voxel."""

@@ -7,12 +7,14 @@ import os
 import threading
 from collections import OrderedDict
 from functools import cache
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
+
+    import numpy.typing as npt
 
 Value = TypeVar("Value")
 
@@ -104,6 +106,11 @@ class MemoryCache(Generic[Value]):
     def _forget(self, key: Hashable) -> None:
         _, size_bytes = self._entries.pop(key, (None, 0))
         self._size_bytes -= size_bytes
+
+
+def owned_bytes(block: npt.NDArray[Any]) -> int:
+    """What an array keeps in memory: nothing of its own where one value stands for all."""
+    return block.nbytes if any(block.strides) else 0
 
 
 def default_limit_bytes() -> int:

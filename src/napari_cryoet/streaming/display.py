@@ -255,11 +255,18 @@ class Display:
         with self._lock:
             keys = [*keys, *self._aim.wholes(keys)]
             is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
-            if not self._is_idle:  # else what comes was asked for by others, and need not be kept
-                self._aim.fit.came(self._missing.intersection(keys))
+            was_idle = self._is_idle
+            if not was_idle:  # else what comes was asked for by others, and need not be kept
+                came = self._missing.intersection(keys)
+                self._aim.fit.came(came)
+                if not self._aim.is_thin:  # else whole blocks are others'
+                    self._aim.fit.weigh(self._stock.sizes_bytes(came))
             self._missing.difference_update(keys)
             self._stand_ins.difference_update(keys)
             self._failures.mend(keys)
+            gives_up = self._is_idle and not was_idle
+        if gives_up:
+            self._fetcher.ask(self, after_s=0.0)
         if is_news:
             self._tell()
 

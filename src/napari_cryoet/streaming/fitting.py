@@ -15,7 +15,7 @@ from napari_cryoet.streaming.geometry import box_shape
 from napari_cryoet.streaming.thin import cut_box, plane_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Mapping
 
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.pyramid import Pyramid
@@ -30,15 +30,19 @@ def must_be_thin(pyramid: Pyramid, level: int, box: Box, memory_bytes: int) -> b
 
 
 class Fit:
-    """Notices that a view doesn't fit: blocks that came are gone again, as many as it has."""
+    """Notices that a view doesn't fit: what came takes more than there is, or as many blocks are gone as it has."""
 
     def __init__(self) -> None:
         self._came: set[Hashable] = set()
+        self._weighed: set[Hashable] = set()
+        self._took_bytes, self._memory_bytes = 0, 0
         self._lost, self._most, self._fits_alone, self._is_too_finely_cut = 0, 0, True, False
 
     def begin(self, pyramid: Pyramid, level: int, box: Box, *, memory_bytes: int, is_thin: bool) -> None:
         """Look at the view that needs the blocks of a box of a level from now on, or what it cuts out of them."""
         self._came.clear()
+        self._weighed.clear()
+        self._took_bytes, self._memory_bytes = 0, memory_bytes
         kept = pyramid.grid(level).enclosing(box)
         kept = cut_box(kept, plane_of(box) or ()) if is_thin else kept
         blocks = pyramid.grid(level).count(box)
@@ -50,6 +54,11 @@ class Fit:
     def came(self, keys: Iterable[Hashable]) -> None:
         """Note blocks of the view that have come into memory."""
         self._came.update(keys)
+
+    def weigh(self, sizes_bytes: Mapping[Hashable, int]) -> None:
+        """Note what whole blocks of the view take in memory, each once, however often it comes."""
+        self._took_bytes += sum(size for key, size in sizes_bytes.items() if key not in self._weighed)
+        self._weighed.update(sizes_bytes)
 
     def saw_none(self, keys: set[Hashable]) -> bool:
         """Whether none of some blocks has come for the view yet."""
@@ -71,7 +80,8 @@ class Fit:
     @property
     def is_hopeless(self) -> bool:
         """Whether fetching more would go on for ever, also where nothing else was looked at."""
-        return self._is_too_finely_cut or (self._lost > self._most and not self._fits_alone)
+        is_too_heavy = self._took_bytes > self._memory_bytes
+        return self._is_too_finely_cut or is_too_heavy or (self._lost > self._most and not self._fits_alone)
 
 
 def does_not_fit(memory_bytes: int) -> StreamError:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_cryoet.streaming.cache import OVERHEAD_BYTES, owned_bytes
 from napari_cryoet.streaming.thin import plane_of, thin_key
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
     from napari_cryoet.streaming.cache import MemoryCache
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
@@ -31,3 +36,10 @@ class Stock:
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is there."""
         return not self.lacking(level, box)
+
+    def sizes_bytes(self, keys: Iterable[Hashable]) -> dict[Hashable, int]:
+        """What those blocks take that are there as a whole: nothing but the entry where one value stands for all."""
+        found = {key: self.memory.get(key) for key in keys}
+        return {
+            key: owned_bytes(block) + OVERHEAD_BYTES for key, block in found.items() if isinstance(block, np.ndarray)
+        }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_cryoet.streaming.admission import has_room_ahead, lowest_priority, would_delay_first_sight
+from napari_cryoet.streaming.cache import owned_bytes
 from napari_cryoet.streaming.flights import Flight
 from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.wishes import Block, Priority, Run, Wishes
@@ -196,7 +197,7 @@ class Traffic:
         is_kept = flight.is_kept or self.wishes.any_wants(flight.keys)
         if blocks is not None and not flight.is_stale and is_kept:
             for key, block in blocks.items():
-                self._memory.put(key, block, _owned_bytes(block))
+                self._memory.put(key, block, owned_bytes(block))
         self.under_way.discard(flight)
         self.leave_the_line(flight, now, 0 if blocks is None else flight.size_bytes)
         self._land(flight)
@@ -244,8 +245,3 @@ def _belongs_to(flight: Flight, owner: Hashable) -> bool:
     """Whether its keys are tuples which start with ``owner``."""
     key = flight.keys[0]
     return isinstance(key, tuple) and key[0] == owner
-
-
-def _owned_bytes(block: Block) -> int:
-    """What an array keeps in memory: nothing of its own where one value stands for all."""
-    return block.nbytes if any(block.strides) else 0
