@@ -92,8 +92,8 @@ def read_picks(
     shape_zyx
         The size of that grid in voxels.
     tomogram
-        Which one, by the name in the file, where it has several. Formats that can't name any (ndjson, copick, tables)
-        give all their picks, with a warning.
+        Which one, by the name in the file or the end of its path, where it has several. Formats that can't name any
+        (ndjson, copick, tables) give all their picks, with a warning.
     alignment_id
         Of the portal's alignment. Of a file whose column ``alignment_id`` names several, only its picks are read; of a
         file that says none, all are taken to belong to it.

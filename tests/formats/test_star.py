@@ -344,6 +344,22 @@ def test_of_several_tomograms_one_is_chosen_by_name(tmp_path):
         read(path, Context(tomogram="TS_3"))
 
 
+def test_tomograms_with_long_paths_are_told_apart_and_chosen_by_their_ends(tmp_path):
+    folder = f"/storage/{'a' * 80}/reconstruction"
+    path = star(tmp_path, PIXELS, f"{folder}/1342_7.88Apx.mrc 1 2 3 1", f"{folder}/1343_7.88Apx.mrc 4 5 6 1")
+
+    with pytest.raises(MissingContextError, match=r"1342_7\.88Apx\.mrc, .*/1343_7\.88Apx\.mrc\.") as raised:
+        read(path)
+    assert raised.value.choices == (f"{folder}/1342_7.88Apx.mrc", f"{folder}/1343_7.88Apx.mrc")
+    for name in ("1343_7.88Apx.mrc", "reconstruction/1343_7.88Apx.mrc"):
+        found = read(path, Context(tomogram=name))
+        assert found.points_xyz.tolist() == [[4, 5, 6]]
+        assert found.about["tomogram_name"] == f"{folder}/1343_7.88Apx.mrc"
+    for name in ("3_7.88Apx.mrc", "1344_7.88Apx.mrc", ""):
+        with pytest.raises(FormatError, match="no picks of a tomogram"):
+            read(path, Context(tomogram=name))
+
+
 def test_scores_are_exact_and_what_else_there_is_is_kept(tmp_path):
     labels = f"{PIXELS} rlnLCCmax rlnClassNumber rlnImageName"
     found = read(star(tmp_path, labels, "TS_1 1 2 3 1 0.1234567890123456789 7 000001@a.mrcs"))

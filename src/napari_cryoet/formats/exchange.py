@@ -27,6 +27,7 @@ _LARGEST_ID: Final = 2**62
 #: How far a matrix may be from a rotation before an export says that angles hold the nearest one.
 _ROUNDED: Final = 1e-6
 
+_SHOWN_END: Final = 60
 _COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zX": "xz", b"PK\x03\x04": "zip"}
 
 
@@ -93,6 +94,11 @@ def rotation_losses(picks: Picks) -> list[str]:
 def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
     """Which of the tomograms of a file is meant; None where it names none.
 
+    Parameters
+    ----------
+    wanted
+        Its name, or as much of the end of a path as tells it from others.
+
     Raises
     ------
     MissingContextError
@@ -101,19 +107,28 @@ def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) ->
         If the chosen one isn't there.
     """
     found = tuple(dict.fromkeys(names))
+    told = listed([_end_of(name) for name in found])
     if wanted is not None and wanted not in found:
+        ending_so = [name for name in found if name.endswith(f"/{wanted}")]
+        if len(ending_so) == 1:
+            return ending_so[0]
         raise FormatError(
             f"{file_name} has no picks of a tomogram {wanted!r}.",
-            hint=f"It has those of {listed(found)}." if found else "It names no tomogram.",
+            hint=f"It has those of {told}." if found else "It names no tomogram.",
         )
     if wanted is None and len(found) > 1:
         raise MissingContextError(
-            f"{file_name} holds the picks of {len(found)} tomograms: {listed(found)}.",
+            f"{file_name} holds the picks of {len(found)} tomograms: {told}.",
             hint="Say which one.",
             missing=("tomogram",),
             choices=found,
         )
     return wanted if wanted is not None else (found[0] if found else None)
+
+
+def _end_of(path: str) -> str:
+    """As much of the end of a path as a message shows: paths of one folder start alike."""
+    return path if len(path) <= _SHOWN_END else f"…{path[-_SHOWN_END + 1 :]}"
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

@@ -212,7 +212,7 @@ class Rows:
         if detector not in self._table or magnification in self._table or not len(self._table):
             return
         widths = typed(self._table[detector])
-        if widths.dtype.kind in "if":
+        if widths.dtype.kind in "if" and widths[0] > 0:
             self.warnings.append(
                 f"The file gives {widths[0]:g} as {detector}, and no magnification: in files of pytom-match-pick, this "
                 "is the pixel size of the tomogram in Å."
