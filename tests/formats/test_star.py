@@ -543,6 +543,16 @@ _rlnTomoTiltSeriesPixelSize #4
         assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
         assert blocks["particles"]["rlnOpticsGroup"].tolist() == [3, 7]
 
+    def test_new_picks_are_of_the_group_that_all_others_are_of(self, tmp_path, picks):
+        of_one = picks.take([1]).added([[1.0, 2.0, 3.0]])
+        made = write_picks(of_one, tmp_path / "more.star")
+
+        assert not any("optics group" in loss for loss in made.losses)
+        blocks = starfile.read(made.path)
+        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [7, 7]
+        assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
+        np.testing.assert_allclose(read_picks(made.path).points_zyx, of_one.points_zyx)
+
     def test_new_picks_that_are_of_no_group_are_told(self, tmp_path, picks):
         made = write_picks(picks.added([[1.0, 2.0, 3.0]]), tmp_path / "more.star")
 

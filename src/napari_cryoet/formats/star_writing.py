@@ -195,9 +195,14 @@ def _groups_of_source(picks: Picks) -> NDArray[np.int64] | None:
     column = picks.features.get(GROUP)
     if len(known) == 1:  # also of picks that were added since
         return np.full(len(picks), known[0])
-    if column is None or column.dtype.kind != "i" or not np.isin(column, known).all():
+    if column is None or column.dtype.kind not in "if":
         return None
-    return column.astype(np.int64)
+    is_given = np.isfinite(column)
+    different = np.unique(column[is_given])
+    if not np.isin(different, known).all() or (not is_given.all() and len(different) != 1):
+        return None
+    of_all = different[:1].sum()  # most often, those of a tomogram are of one group
+    return np.where(is_given, column, of_all).astype(np.int64)
 
 
 def _source_optics(picks: Picks) -> list[dict[str, Any]]:
