@@ -139,6 +139,8 @@ def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[P
     """The picks as they were opened, and where decisions say that they were else, as in other files."""
     places: dict[int, NDArray[np.float64]] = {}
     for rows in parts:
+        if rows.opened_zyx is None and _are_all_there(rows, picks):
+            continue
         found = _picks_of(rows, picks, opened)
         is_known = (found >= 0) & ~rows.are_passing & ~rows.are_copies
         if not len(opened) or not is_known.any():
@@ -153,6 +155,17 @@ def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[P
                 place = places.setdefault(number, opened.points_zyx.copy())
                 place[at[is_other]] = former[is_other]
     return opened, *(opened.changed(points_zyx=place) for place in places.values())
+
+
+def _are_all_there(rows: Rows, picks: Picks) -> bool:
+    """Whether the pick of each row, by its id, is where it was; as most often, and soon found out."""
+    positions, unit = _positions(picks)
+    if not len(rows) or not len(picks) or unit != rows.unit:
+        return not len(rows)
+    at, has_pick = _find(picks.ids, rows.ids)
+    with np.errstate(over="ignore", invalid="ignore"):
+        beyond = np.abs(positions[at] - rows.positions_zyx).max(axis=1)
+    return bool((has_pick & (beyond <= _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0))).all())
 
 
 def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = None) -> NDArray[np.intp]:
