@@ -482,3 +482,13 @@ def test_a_copy_of_a_pick_that_was_judged_is_found_beside_it(picks, store, subje
     saved = Picks(review.picks.points_zyx, 10.0, about=picks.about)
     assert Review(saved, subject, store).decisions.verdicts == {1: Verdict.KEPT, 3: Verdict.REJECTED}
     assert dict(Review(picks, subject, store).decisions.verdicts) == {0: Verdict.KEPT}
+
+
+def test_a_copy_on_two_picks_of_one_place_says_nothing_of_either(picks, store, subject):
+    doubled = picks.changed(points_zyx=[[1.0, 2, 3], [1, 2, 3], [7, 8, 9], [10, 11, 12]])
+    review = Review(doubled, subject, store)
+    review.set_picks(doubled.added(doubled.points_zyx[:1]))
+    review.judge([1, 4], Verdict.REJECTED)
+    assert review.save()
+
+    assert dict(Review(doubled, subject, store).decisions.verdicts) == {1: Verdict.REJECTED}

@@ -19,7 +19,7 @@ from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
 #: Where picks were when they were opened that weren't there yet, along each axis: those that were deleted since, and,
-#: below 0, those that are where one of the opened picks is, as copies are.
+#: below 0, those that are where one of the opened picks is, as copies are, and no other.
 NOWHERE: Final = 1e299
 MOST_FORMER: Final = 3  # places that are remembered of a pick, beside the one where it is
 
@@ -41,8 +41,8 @@ class Rows:
         ``"angstrom"`` or ``"voxel"``.
     opened_zyx
         Where picks that were moved were when they were opened, and behind that where they were before, three columns
-        each; `NOWHERE` for those that were added since and deleted, -`NOWHERE` for those that were added where another
-        one is, NaN for all others; None where there are only others.
+        each; `NOWHERE` for those that were added since and deleted, or where several others are, -`NOWHERE` for those
+        that were added where another one is, NaN for all others; None where there are only others.
     """
 
     ids: NDArray[np.int64]
@@ -73,7 +73,7 @@ class Rows:
 
     @property
     def are_passing(self) -> NDArray[np.bool_]:
-        """Which are about picks that were added after the others were opened, and deleted: no file has them."""
+        """Which are about picks that were added after the others were opened, and are known by their ids alone."""
         if self.opened_zyx is None:
             return np.zeros(len(self), dtype=bool)
         return np.asarray((self.opened_zyx[:, :3] >= NOWHERE).all(axis=1))
@@ -106,7 +106,9 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_ther
         is_there = judged < (len(picks) if n_there is None else n_there)
         former_zyx[is_added & ~is_there] = NOWHERE
         copies = np.flatnonzero(is_added & is_there)
-        former_zyx[copies[_are_on(positions[judged[copies]], picks, states[0])]] = -NOWHERE
+        n_on = _numbers_on(positions[judged[copies]], picks, states[0])
+        former_zyx[copies[n_on == 1]] = -NOWHERE
+        former_zyx[copies[n_on > 1]] = NOWHERE  # nobody could tell by the place which of several it is
     return Rows(picks.ids[judged], positions[judged], verdicts, unit, known_places(former_zyx))
 
 
@@ -325,19 +327,19 @@ def _match_copies(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.
             taken.add(max(free))
 
 
-def _are_on(places: NDArray[np.float64], picks: Picks, opened: Picks) -> NDArray[np.bool_]:
-    """Which places of added picks are those of picks that were opened."""
+def _numbers_on(places: NDArray[np.float64], picks: Picks, opened: Picks) -> NDArray[np.intp]:
+    """On how many of the picks that were opened each of some added ones is."""
     from scipy.spatial import KDTree
 
     with np.errstate(over="ignore"):
         opened_zyx = opened.points_zyx * _width_when_opened(picks, opened)
     opened_zyx = opened_zyx[(np.abs(opened_zyx) < NOWHERE).all(axis=1)]
-    is_on = np.zeros(len(places), dtype=bool)
+    numbers = np.zeros(len(places), dtype=np.intp)
     known = np.flatnonzero((np.abs(places) < NOWHERE).all(axis=1))
     if len(known) and len(opened_zyx):
-        distances, _ = KDTree(opened_zyx).query(places[known])
-        is_on[known] = distances <= _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0)
-    return is_on
+        reach = _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0)
+        numbers[known] = KDTree(opened_zyx).query_ball_point(places[known], reach, return_length=True)
+    return numbers
 
 
 def _match_by_place(

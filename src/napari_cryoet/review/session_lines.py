@@ -2,9 +2,9 @@
 
 A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of the position is ``"a"`` (ångström) or
 ``"v"`` (voxels of the picks' own grid). In version 2, which is written only where it is needed, three more numbers say
-where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted; -1e299 if
-it was added since where another one is. In version 3, again only where it is needed, three more each say where a pick
-was before that, as in other files of the same picks.
+where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted or where
+several others are; -1e299 if it was added since where another one is. In version 3, again only where it is needed,
+three more each say where a pick was before that, as in other files of the same picks.
 """
 
 from __future__ import annotations
