@@ -131,9 +131,11 @@ def test_an_instance_keeps_all_its_digits_where_others_have_none(viewer_model):
 
 
 @pytest.mark.parametrize("rows", [[1, 2], [2, 0], [2, 1, 0]])
+@pytest.mark.parametrize("selected", [set(), {2}], ids=["none selected", "the last selected"])
 @pytest.mark.parametrize("is_followed", [True, False])
-def test_what_a_script_leaves_of_the_points_keeps_all_that_is_known_of_it(layer, picks, rows, is_followed):
+def test_what_a_script_leaves_of_the_points_keeps_all_that_is_known_of_it(layer, picks, rows, selected, is_followed):
     points = layer if is_followed else Points(**points_options(layer))
+    points.selected_data = selected
     points.data = np.array(points.data)[rows]
     found, expected = picks_of(points), picks.take(rows)
 

@@ -226,7 +226,6 @@ class PicksLink(QObject):
         if event.action in _DONE:
             self._is_changing = False
             select_no_more_than_there_is(layer)
-            self._follow_chosen_rows(layer)
             name_new_rows(layer, self._picks, self._next_id)
             self._settle_quietly()
         else:
@@ -277,6 +276,7 @@ class PicksLink(QObject):
         self._take_on_spacing(layer)
         if shows(layer, self._picks):
             return
+        self._follow_chosen_rows(layer)
         found = self._history.turned_as_before(read_picks(layer, self._next_id), self._picks, self._next_id)
         edit = what_changed(self._picks, found)
         if not edit:
