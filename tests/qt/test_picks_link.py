@@ -17,7 +17,7 @@ from qtpy.QtTest import QTest
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
+from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
 
@@ -423,6 +423,17 @@ class TestAPersonsOwnLayer:
         gc.collect()
 
         assert reference() is None
+
+    @pytest.mark.parametrize(
+        "theirs", [{"mine": 1}, {PICKS_KEY: "none"}, {PICKS_KEY: Picks(np.array(PLACES) + 1, 10.0)}]
+    )
+    def test_and_when_other_metadata_are(self, layer, link, picks, theirs):
+        layer.metadata = theirs
+        layer.data = [[1.0, 2.0, 4.0], *PLACES[1:]]
+
+        assert link.picks.edits == ("moved 1 pick",)
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
+        assert layer.metadata[PICKS_KEY] is link.picks
 
 
 def test_a_hundred_thousand_picks_are_followed():

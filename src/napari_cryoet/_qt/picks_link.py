@@ -273,6 +273,7 @@ class PicksLink(QObject):
         if layer is None or self._is_writing or self._is_dragged(layer):
             return
         self._soon.stop()
+        layer.metadata[PICKS_KEY] = self._picks  # somebody may have put other metadata in place of ours
         self._take_on_spacing(layer)
         if shows(layer, self._picks):
             return
