@@ -433,6 +433,36 @@ class TestLayersInStep:
         settle(qtbot, changed_views)
         assert all(len(copy.data) == 1 for copy in copies(changed_views, "picks"))
 
+    def test_pasted_points_follow(self, qtbot, changed_views, main):
+        main.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
+        layer = main.layers["picks"]
+        layer.selected_data = {0}
+        layer._copy_data()
+        layer._paste_data()
+        settle(qtbot, changed_views)
+        main.dims.ndisplay = 2
+
+        for copy in copies(changed_views, "picks"):
+            assert (len(copy.data), len(copy.size), len(copy.symbol)) == (2, 2, 2)
+
+    def test_hidden_points_follow_and_are_seen_as_they_are_then(self, qtbot, changed_views, main):
+        layer = main.layers["picks"]
+        layer.data = np.tile(PICK_ZYX.astype(float), (3, 1))
+        layer.symbol = ["disc", "square", "ring"]
+        changed_views.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))  # so that all planes show them
+        settle(qtbot, changed_views)
+        layer.visible = False
+        layer.selected_data = {0, 1}
+        layer.remove_selected()
+        settle(qtbot, changed_views)
+        layer.visible = True
+        settle(qtbot, changed_views)
+
+        for copy in copies(changed_views, "picks"):
+            np.testing.assert_array_equal(copy.data, layer.data)
+            assert [str(symbol) for symbol in copy.symbol] == ["ring"]
+            assert copy.visible
+
     def test_picks_of_any_columns_come_along(self, qtbot, changed_views, main):
         picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={"class": np.array([4]), "by": np.array(["me"], dtype=object)})
         look = {"color": (1, 0, 0, 1), "diameter_angstrom": 100.0, "spacing_angstrom": 10.0}

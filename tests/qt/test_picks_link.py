@@ -348,6 +348,18 @@ class TestUndo:
         qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
         assert len(layer.data) == 2
 
+    @pytest.mark.parametrize(("rows", "left"), [([0], ["square", "ring"]), ([0, 1, 2], [])])
+    def test_what_is_done_to_hidden_picks_is_taken_back_and_done_again_too(self, make_napari_viewer, picks, rows, left):
+        layer = add_picks(make_napari_viewer(ndisplay=3), picks)
+        link = link_of(layer)
+        layer.symbol, layer.text = ["disc", "square", "ring"], "by"
+        layer.remove(rows)
+        link.undo()
+        layer.visible = False
+
+        assert link.redo()
+        assert [str(symbol) for symbol in layer.symbol] == left
+
     def test_the_oldest_states_are_forgotten_before_they_take_too_much(self, layer, link, monkeypatch):
         monkeypatch.setattr("napari_cryoet.pick_history.UNDO_BYTES", 1)
         layer.remove([0])
@@ -365,6 +377,17 @@ class TestUndo:
         assert link.picks.edits == ("changed by of 3 picks, changed class of 3 picks, changed score of 3 picks",)
         link.undo()
         assert layer.features["by"].tolist() == ["me", "you", "them"]
+
+    @pytest.mark.parametrize(
+        "theirs", [{"mine": 1}, {PICKS_KEY: "none"}, {PICKS_KEY: Picks(np.array(PLACES) + 1, 10.0)}]
+    )
+    def test_and_when_other_metadata_are(self, layer, link, picks, theirs):
+        layer.metadata = theirs
+        layer.data = [[1.0, 2.0, 4.0], *PLACES[1:]]
+
+        assert link.picks.edits == ("moved 1 pick",)
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
+        assert layer.metadata[PICKS_KEY] is link.picks
 
 
 class TestAPersonsOwnLayer:
@@ -423,17 +446,6 @@ class TestAPersonsOwnLayer:
         gc.collect()
 
         assert reference() is None
-
-    @pytest.mark.parametrize(
-        "theirs", [{"mine": 1}, {PICKS_KEY: "none"}, {PICKS_KEY: Picks(np.array(PLACES) + 1, 10.0)}]
-    )
-    def test_and_when_other_metadata_are(self, layer, link, picks, theirs):
-        layer.metadata = theirs
-        layer.data = [[1.0, 2.0, 4.0], *PLACES[1:]]
-
-        assert link.picks.edits == ("moved 1 pick",)
-        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
-        assert layer.metadata[PICKS_KEY] is link.picks
 
 
 def test_a_hundred_thousand_picks_are_followed():

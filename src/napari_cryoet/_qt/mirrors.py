@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.discs import show_as_discs_like, show_slab, slab_of
+from napari_cryoet._qt.hidden_rows import slice_hidden
 from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.timers import single_shot
@@ -35,9 +36,9 @@ _OF_TYPE: Final[dict[type[Layer], tuple[str, ...]]] = {
     Vectors: ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
 }
 _KINDS: Final[dict[type[Layer], LayerKind]] = {Image: "image", Labels: "labels", Points: "points", Vectors: "vectors"}
-#: What is changed without an event of its own: by napari, and by those who draw arrows for points.
+#: What is changed without an event of its own: by napari, as where points are pasted, and by who draws arrows for them.
 _SILENT: Final[dict[type[Layer], tuple[str, ...]]] = {
-    Points: ("size", "shown"),
+    Points: ("data", "size", "shown"),
     Vectors: ("data", "edge_width", "edge_color"),
 }
 #: Nothing is cut off or added in a copy, nor is it held at the level that was chosen for three dimensions; and napari
@@ -192,6 +193,8 @@ class Mirror(QObject):
 
     def _catch_up(self) -> None:
         """Set whatever changed, once for all changes of a moment."""
+        self._look_at_silent()  # napari doesn't slice hidden layers, so nothing was told of these
+        self._later.stop()
         changed, self._changed = self._changed, set()
         if "data" in changed and "data" not in self._attributes:
             self.replaced.emit()
@@ -225,6 +228,8 @@ def _set(copy: Layer, name: str, value: Any) -> None:
     if name not in _OF_EACH and np.array_equal(value, getattr(copy, name)):
         return
     setattr(copy, name, value)
+    if name == "data":
+        slice_hidden(copy)
 
 
 def _type_of(layer: Layer) -> type[Layer] | None:

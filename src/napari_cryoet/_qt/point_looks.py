@@ -13,6 +13,8 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
+from napari_cryoet._qt.hidden_rows import slice_hidden
+
 #: What napari keeps of each point, and what it gives to a new one.
 _CURRENT: Final = {
     "size": "current_size",
@@ -49,6 +51,7 @@ def give_looks(layer: Points, ids: NDArray[np.int64], known: Sequence[Looks]) ->
     known
         Those that come first count before the others.
     """
+    slice_hidden(layer)
     if not len(ids):
         return  # napari would take no colours for wrong ones
     lacking = np.ones(len(ids), dtype=bool)
