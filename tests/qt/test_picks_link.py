@@ -112,6 +112,32 @@ class TestWhatIsDoneToTheLayer:
         assert not link.picks.are_oriented[3]
         assert link.picks.edits == ("added 1 pick",)
 
+    @pytest.mark.parametrize("shift", [[2.5, -1.0, 0.0], [2, -1, 0]], ids=["reals", "whole numbers"])
+    def test_a_new_point_has_nothing_of_the_image_that_was_cut_out_of_the_one_that_was_selected(self, viewer, shift):
+        images = {"rlnImageName": np.array(["a.mrcs", "b.mrcs", "c.mrcs"], dtype=object)}
+        images |= {"rlnOriginXAngst": np.array(shift), "rlnTomoSubtomogramTilt": np.array(shift)}
+        images |= dict.fromkeys(("dx", "dy", "dz"), np.array(shift))
+        layer = add_picks(viewer, Picks(PLACES, 10.0, features=images | {"class": np.array([1, 2, 3])}))
+        layer.selected_data = {0}
+        layer.add([1.5, 1.5, 1.5])
+
+        features = picks_of(layer).features
+        assert {name: column[3] for name, column in features.items()} == {
+            "rlnImageName": "",
+            "rlnOriginXAngst": 0,
+            "rlnTomoSubtomogramTilt": 0,
+            **dict.fromkeys(("dx", "dy", "dz"), 0),
+            "class": 1,
+        }
+        assert features["rlnImageName"][0] == "a.mrcs"
+
+    def test_a_new_point_keeps_what_is_only_called_like_a_shift(self, viewer):
+        layer = add_picks(viewer, Picks(PLACES, 10.0, features={"dx": np.array([1, 2, 3])}))
+        layer.selected_data = {0}
+        layer.add([1.5, 1.5, 1.5])
+
+        assert picks_of(layer).features["dx"].tolist() == [1, 2, 3, 1]
+
     def test_the_id_of_a_deleted_pick_is_never_given_again(self, layer, link):
         layer.remove([2])
         layer.add([0, 0, 0])

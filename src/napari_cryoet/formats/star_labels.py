@@ -13,6 +13,8 @@ SHIFTS_ANGSTROM: Final = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst
 SHIFTS_PIXELS: Final = ("rlnOriginX", "rlnOriginY", "rlnOriginZ")
 #: How a particle's image lies beside the particle, and is turned.
 OF_IMAGES: Final = (*SHIFTS_ANGSTROM, *SUBTOMOGRAM_ANGLES)
+#: What is true of one particle only, whoever else is called as it is.
+OF_ONE_PARTICLE: Final = (*OF_IMAGES, "rlnImageName", "rlnTomoParticleName")
 SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
 TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
 PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
