@@ -310,6 +310,17 @@ def test_one_pick_beyond_all_numbers_costs_no_other_decision(store, subject):
     assert "2 more found no pick" in resumed.remark
 
 
+def test_a_pick_that_came_from_beyond_all_numbers_of_angstrom_keeps_its_decision(picks, store, subject):
+    far = picks.changed(points_zyx=[[0.0, 1, 1e308], *picks.points_zyx[1:]])
+    review = Review(far, subject, store)
+    review.set_picks(picks)
+    review.judge([0, 1], Verdict.KEPT)
+    assert review.save()
+
+    again = Review(picks, subject, SessionStore(store.folder))
+    assert dict(again.decisions.verdicts) == {0: Verdict.KEPT, 1: Verdict.KEPT}
+
+
 def test_no_file_is_written_that_could_not_be_read_again(store, subject, picks, monkeypatch):
     path = save(store, subject, picks)
     before = path.read_bytes()

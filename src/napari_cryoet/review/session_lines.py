@@ -58,9 +58,10 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
             for pick_id, word, place in zip(rows.ids.tolist(), words, places, strict=True)
         ]
         if rows.opened_zyx is not None:
-            for row in np.flatnonzero(np.isfinite(rows.opened_zyx[:, 0])).tolist():
-                former = rows.opened_zyx[row]
-                decisions[row] += _rounded(former[np.isfinite(former)])
+            n_former = rows.opened_zyx.shape[1] // 3
+            are_known = np.isfinite(rows.opened_zyx.reshape(-1, n_former, 3)).all(axis=2).repeat(3, axis=1)
+            for row in np.flatnonzero(are_known.any(axis=1)).tolist():
+                decisions[row] += _rounded(rows.opened_zyx[row, are_known[row]])
         for start in range(0, len(decisions), _LINES_AT_ONCE):  # one by one takes four times as long
             together = json.dumps(decisions[start : start + _LINES_AT_ONCE])
             yield together[1:-1].replace("], [", "]\n[") + "\n"
