@@ -355,6 +355,27 @@ class TestUndo:
         assert layer.size.tolist() == [1, 2, 3]
         np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS)
 
+    @pytest.mark.parametrize(("column", "mode"), [("score", "colormap"), ("class", "cycle")])
+    def test_colours_by_a_column_stay_so_through_undo_and_for_new_picks(self, layer, link, column, mode):
+        layer.features.loc[1, "score"] = 0.5  # napari shows nothing at all by a column with a gap
+        for name in ("face_color", "border_color"):
+            setattr(layer, name, column)
+            setattr(layer, f"{name}_mode", mode)
+        before = layer.face_color.copy()
+        layer.selected_data = {0}
+        layer.remove_selected()
+        link.undo()
+        layer.add([1, 1, 1])
+
+        assert len(link.picks) == 4
+        assert (layer.face_color_mode, layer.border_color_mode) == (mode, mode)
+        np.testing.assert_array_equal(layer.face_color[:3], before)
+        layer.features = layer.features.assign(**{column: [2, 2, 2, 1]})
+        np.testing.assert_array_equal(layer.face_color[:2], layer.face_color[1:3])
+        link.undo()
+        link.undo()
+        np.testing.assert_array_equal(layer.border_color, before)
+
     def test_after_another_edit_there_is_nothing_to_do_again(self, layer, link):
         layer.remove([0])
         link.undo()

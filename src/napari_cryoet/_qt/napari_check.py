@@ -42,6 +42,7 @@ class Feature(Enum):
     PAINTING = "a comparison doesn't say that what was painted in one of its masks was undone since"
     CROSSHAIR = "there is no crosshair"
     DRAGS = "each move of a pick that is dragged can be undone by itself"
+    GAPS = "no pick can be added while colours come in turn by a column of numbers"
     WINDOWS = (
         "napari opens its next window where the one of a tilt series was, which may take along what other windows draw "
         "when it closes, sees to opened files in one viewer, and a script that closes a viewer may be asked what to do "
@@ -50,7 +51,7 @@ class Feature(Enum):
 
 
 #: Trying these makes layers of points and arrows, which takes a quarter of a second where there were none before.
-OF_PICKS: Final = frozenset({Feature.DISCS, Feature.ARROWS, Feature.WRITING, Feature.DRAGS})
+OF_PICKS: Final = frozenset({Feature.DISCS, Feature.ARROWS, Feature.WRITING, Feature.DRAGS, Feature.GAPS})
 
 
 def tell_what_is_missing(features: Iterable[Feature] = Feature) -> None:
@@ -168,6 +169,17 @@ def _try_crosshair() -> Iterator[str]:
     yield from gone or _without(bases.VispySceneOverlay, "VispySceneOverlay", names)
 
 
+def _try_gaps() -> Iterator[str]:
+    layer = Points(np.zeros((2, 3)), features={"class": [0.0, np.nan]})
+    if gone := _without(layer, "Points", napari_internals.COLORS_OF_POINTS):
+        yield from gone
+        return
+    napari_internals.color_gaps(layer)
+    layer.face_color, layer.face_color_mode = "class", "cycle"
+    if len(layer.face_color) != len(layer.data):
+        yield "CategoricalColormap.map"
+
+
 def _try_windows() -> Iterator[str]:
     yield from _without(importlib.import_module("napari.viewer").Viewer, "Viewer", ["_instances"])
     window = importlib.import_module("napari._qt.qt_main_window")._QtMainWindow
@@ -191,5 +203,6 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     ),
     Feature.CROSSHAIR: _try_crosshair,
     Feature.DRAGS: lambda: _without(Points(np.zeros((1, 3))), "Points", ["_drag_start"]),
+    Feature.GAPS: _try_gaps,
     Feature.WINDOWS: _try_windows,
 }

@@ -67,6 +67,8 @@ def give_looks(layer: Points, ids: NDArray[np.int64], known: Sequence[Looks]) ->
             column[found] = looks.values[name][rows[found]]
         lacking &= ~found
     for name, column in columns.items():
+        if name.endswith("color") and str(getattr(layer, f"{name}_mode")) != "direct":
+            continue  # they come from a column of the table, and will again
         if not np.array_equal(getattr(layer, name), column):  # napari looks at each symbol for a while
             setattr(layer, name, column)
 
