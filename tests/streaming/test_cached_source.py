@@ -368,6 +368,29 @@ def test_a_server_that_was_out_of_reach_is_asked_once_it_answers(served, folder,
 
 
 @pytest.mark.usefixtures("far_away")
+def test_what_an_open_image_brings_of_a_new_one_is_not_kept_beside_the_old_one(served, folder):
+    """It can stand beside it in memory, but not where the image is opened again."""
+    served.tells_sums = True
+    old, new = (np.random.default_rng(seed).normal(size=(8, 64, 600)).astype("f4") for seed in (1, 2))
+    left, middle = (((0, 8), (0, 64), span) for span in ((0, 256), (256, 512)))  # a chunk each
+    url, cache = f"{served.url}/a.zarr", DiskCache(folder, 500 * MB)
+    write_pyramid(served.folder / "a.zarr", old, 10.0)
+    pyramid = open_pyramid(url, cache=cache)
+    assert np.array_equal(pyramid.read(0, left), old[:, :, :256])
+    assert cache.flush()
+    (served.folder / "a.zarr").rename(served.folder / "old.zarr")
+    write_pyramid(served.folder / "a.zarr", new, 20.0)
+    for file in (served.folder / "a.zarr").rglob("*"):
+        os.utime(file, (time.time() + 2,) * 2)  # seconds are what servers tell
+    assert np.array_equal(pyramid.read(0, middle), new[:, :, 256:512])
+    assert cache.flush()
+    again = open_anew(url, folder)
+    assert np.array_equal(again.read(0, middle), new[:, :, 256:512])
+    assert np.array_equal(again.read(0, left), new[:, :, :256])
+    assert again.scales[0] == (20.0, 20.0, 20.0)
+
+
+@pytest.mark.usefixtures("far_away")
 @pytest.mark.parametrize("lost", [".zattrs", "1/.zarray", "0/0/0/0", "zarr.json"])
 def test_an_image_that_was_replaced_opens_as_the_new_one_where_not_all_of_the_old_one_is_kept(lost, served, folder):
     """The server is asked then, within the hour too."""

@@ -68,6 +68,7 @@ class CachedSource(SourceAround):
         self._as_of: datetime | None = None
         self._unconfirmed: tuple[str, Part] | None = None  # what the server wasn't asked about, or without an answer
         self._is_outdated = False
+        self._current_at = 0.0  # nothing that was kept before is of files that were changed after that
         self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
 
     @property
@@ -103,6 +104,9 @@ class CachedSource(SourceAround):
                 self._cache.drop(tree)
             self._cache.put(tree, key, 0, None, version="", total_bytes=None)
         else:
+            if piece.changed_at is not None and piece.changed_at > self._current_at:
+                self._current_at = time.time()
+                self._cache.drop(tree)  # which may be of another image: who opens this one next must not see both
             self._keep(tree, key, piece, start, length)
         return piece
 
@@ -152,6 +156,7 @@ class CachedSource(SourceAround):
             if self._tree is None:
                 raise_if_stopped(stop)
                 tree = self._cache.tree(without_password(self.url))
+                self._current_at = time.time()
                 self._check(tree, stop)
                 self._tree = tree
             return self._tree
