@@ -255,6 +255,20 @@ def test_a_provenance_that_is_there_isnt_replaced_unasked_either(picks, tmp_path
     assert not (tmp_path / "picks.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["a.ndjson", "a.star"])
+def test_a_persons_own_file_that_is_called_as_a_provenance_is_never_touched(picks, tmp_path, name):
+    notes = tmp_path / f"{name}.provenance.json"
+    notes.write_text('{"by": "me"}')
+    if name == "a.star":  # which has its provenance inside
+        write_picks(picks, tmp_path / name, overwrite=True)
+    else:
+        with pytest.raises(SaveError, match=r"a\.ndjson\.provenance\.json is somebody's own file"):
+            write_picks(picks, tmp_path / name, overwrite=True)
+        assert not (tmp_path / name).exists()
+
+    assert notes.read_text() == '{"by": "me"}'
+
+
 def test_a_file_that_fails_half_way_leaves_nothing(picks, tmp_path, monkeypatch):
     def fail(_picks, path):
         path.write_text("half")

@@ -48,7 +48,7 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
     """
     ready_place(path, overwrite=overwrite)  # whatever is wrong there is of the file that was asked for
     beside = path_beside(path)
-    _refuse_unusable(beside, path)
+    _refuse_unusable(beside, path, overwrite=overwrite)
     with (
         written_whole(beside, overwrite=overwrite) as unfinished_notes,
         written_whole(path, overwrite=overwrite) as unfinished,
@@ -63,11 +63,13 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
         _remove(*(place for place in _places(pointed_to(path)) if place != beside))
 
 
-def _refuse_unusable(beside: Path, path: Path) -> None:
-    """Find out before anything has its name that the last step can't be taken."""
+def _refuse_unusable(beside: Path, path: Path, *, overwrite: bool) -> None:
+    """Find out before anything has its name that the last step can't be taken, or would cost somebody else's file."""
     try:
         if stat.S_ISDIR(beside.lstat().st_mode):
             raise SaveError(f"{beside.name} is a folder.", hint="Choose another name.")
+        if overwrite and not _is_ours(beside):  # consent is for the file itself
+            raise SaveError(f"{beside.name} is somebody's own file.", hint="Choose another name, or move it.")
     except FileNotFoundError:
         pass
     except OSError as error:  # too long a name
@@ -82,7 +84,7 @@ def remove_beside(path: Path) -> None:
 
 def _remove(*places: Path) -> None:
     for place in places:
-        if place.is_file():
+        if _is_ours(place):
             with contextlib.suppress(OSError):  # what it says is of no file that is there: it can stay
                 place.unlink()
 
@@ -102,6 +104,11 @@ def _read(place: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a file is one that this module wrote."""
+    return place.is_file() and "sha256" in _read(place)
 
 
 def _sha256(path: Path) -> str:
