@@ -29,6 +29,24 @@ def test_line_breaks_stay_and_control_characters_go():
     assert caption.text == "one\ntwo [31m  three 4"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a micro\u00adtubule\ufeff", "a microtubule"),  # a soft hyphen, as it is copied from a paper
+        (
+            "\u2068the \U0001f469\u200d\U0001f52c",
+            "the \U0001f469\u200d\U0001f52c",
+        ),  # a scientist, not a woman and a microscope
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        ("\u05d0\u200f, b", "\u05d0, b"),
+    ],
+)
+def test_words_stay_whole_where_there_are_letters_that_nobody_sees(text, shown):
+    (caption,) = parse_captions(file_of({"id": 0, "text": text}), "a.json")
+
+    assert caption.text == shown
+
+
 def test_markup_is_kept_as_the_letters_that_it_is():
     (caption,) = parse_captions(file_of({"id": 0, "text": "<b>bold</b> & <img src=x>"}), "a.json")
 

@@ -16,6 +16,11 @@ MAX_FILE_BYTES: Final = 4 * 2**20
 MAX_CAPTIONS: Final = 1_000
 MAX_TEXT: Final = 20_000
 
+#: What joins letters, and symbols to one, or keeps them from being joined.
+_JOINERS: Final = frozenset("\u200c\u200d")
+#: Hints at where lines break and which way words run, in the middle of words: soft hyphens, zero-width blanks, marks.
+_HINTS: Final = dict.fromkeys(map(ord, "\u00ad\u061c\u200b\u200e\u200f\u2060\ufeff"))
+
 
 @dataclass(frozen=True, slots=True)
 class Caption:
@@ -68,5 +73,8 @@ def _caption(entry: Any, number: int, where: str) -> Caption:
 
 def _readable(text: str) -> str:
     """A text without control characters and without what would turn or hide parts of it; lines and words stay."""
-    lines = ("".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines())
+    lines = (
+        "".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in line)
+        for line in text.translate(_HINTS).splitlines()
+    )
     return "\n".join(line.rstrip() for line in lines).strip()
