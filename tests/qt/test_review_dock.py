@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from napari.layers import Image, Layer, Points, Shapes, Vectors
 from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_cryoet._qt import average_panel, measuring
@@ -877,6 +878,27 @@ def test_without_a_volume_what_takes_one_is_said_and_the_nearest_pick_is_found_a
     sort_by(dock, "nearest_nm")
     assert dock.review.order.column == "nearest_nm"
     assert "Not sorted" not in dock.status.label.text()
+
+
+def test_a_pick_that_is_chosen_in_the_viewer_with_ctrl_held_is_the_only_one_that_the_next_key_judges(
+    dock, press, viewer
+):
+    layer, window = viewer.layers["ribosomes"], dock.window().windowHandle()
+    QTest.keyPress(window, Qt.Key.Key_Control, CONTROL)
+    try:
+        layer.selected_data = {7}
+    finally:
+        QTest.keyRelease(window, Qt.Key.Key_Control)
+    assert dock.sheet.selected_places == [7]
+    press(Qt.Key.Key_X)
+    assert letters(dock) == "-------X--"
+
+
+def test_picks_that_stay_unsorted_for_a_wrong_filter_say_so(dock, qtbot):
+    dock.controls.filter.setText("foo > 3")
+    dock.controls.order.setCurrentIndex(dock.controls.order.findData("density"))
+    qtbot.waitUntil(lambda: dock.status.label.text() == "Not sorted by density, until the filter is right.")
+    assert "density" in dock.review.columns
 
 
 def test_a_flight_takes_the_sliders_along_the_plane_too_so_that_other_planes_follow(dock, viewer):

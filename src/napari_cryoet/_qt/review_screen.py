@@ -186,7 +186,9 @@ class ReviewScreen(Dock):
         elif self.average.is_reading:
             self.status.set_status("Reading kept picks for the average…", can_stop=True)
         elif review is not None and self.controls.sorting.column != review.order.column:
-            self.status.set_status(f"Not sorted by {self.controls.order.currentText()}: that isn't measured.")
+            is_known = self.controls.sorting.column in review.columns
+            why = ", until the filter is right." if is_known else ": that isn't measured."
+            self.status.set_status(f"Not sorted by {self.controls.order.currentText()}{why}")
         elif review is not None and review.n_unsorted:
             self.status.set_status(_unsorted_text(review.n_unsorted, len(review.rows)))
         else:

@@ -92,8 +92,10 @@ class SheetView(QListView):
 
     def go_to(self, place: int) -> None:
         """Let the keys be at a place, select it alone, and bring it on screen."""
-        index = self._sheet.index(place)
+        index, found = self._sheet.index(place), self.selectionModel()
         self.setCurrentIndex(index)
+        if found is not None and self.selected_places != [place]:  # Qt adds to what is selected while Ctrl is held
+            found.select(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self.scrollTo(index)
 
     def select(self, places: Sequence[int] | NDArray[np.intp]) -> None:
