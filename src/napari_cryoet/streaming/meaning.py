@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,16 +48,17 @@ class Meaning:
         self._documents = [array.document for array in arrays]
         self._lock = FreshLock()
         self._asked_at: dict[int, float] = {}
-        self._doubted: set[int] = set()
+        self._doubts: Counter[int] = Counter()  # how often a level was doubted,
+        self._answered: Counter[int] = Counter()  # and how often it had been when its metadata were read last
         self._is_lost = False
 
     def doubt(self, level: int) -> None:
         """Note that a file of a level was met changed."""
-        self._doubted.add(level)
+        self._doubts[level] += 1
 
     def require(self, level: int, stop: threading.Event) -> None:
         """Raise StreamError where the files of a level mean something else by now, or that can't be found out."""
-        if level in self._doubted:
+        if self._is_doubted(level):
             with self._held(stop):
                 self._ask(level, stop)
         if self._is_lost:
@@ -64,17 +66,20 @@ class Meaning:
                 f"{shown_address(self._source.url)} was written anew since it was opened.", hint="Open it again."
             )
 
+    def _is_doubted(self, level: int) -> bool:
+        return self._doubts[level] != self._answered[level]
+
     def _ask(self, level: int, stop: threading.Event) -> None:
-        """Read what the metadata of a level say now, unless that was done a moment ago."""
-        if level not in self._doubted:
-            return  # who was faster has asked
-        if time.monotonic() - self._asked_at.get(level, -_ASKED_EVERY_S) >= _ASKED_EVERY_S:
-            key = self._keys[level]
-            self._source.forget(key)  # which may be kept on disk
-            piece = self._source.read(key, stop=stop)
-            self._asked_at[level] = time.monotonic()
-            self._is_lost |= piece is None or not _mean_the_same(piece.content, self._documents[level])
-        self._doubted.discard(level)
+        """Read what the metadata of a level say now; later, if that was done a moment ago."""
+        is_soon = time.monotonic() - self._asked_at.get(level, -_ASKED_EVERY_S) < _ASKED_EVERY_S
+        if is_soon or not self._is_doubted(level):
+            return  # else who was faster has asked
+        key, doubts = self._keys[level], self._doubts[level]
+        self._source.forget(key)  # which may be kept on disk
+        piece = self._source.read(key, stop=stop)
+        self._asked_at[level] = time.monotonic()
+        self._is_lost |= piece is None or not _mean_the_same(piece.content, self._documents[level])
+        self._answered[level] = doubts
 
     @contextmanager
     def _held(self, stop: threading.Event) -> Iterator[None]:
