@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from napari_cryoet.download.manifest import fetched_as
 from napari_cryoet.formats import star_writing, tables
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.pick_formats import RELION, PickFormat
@@ -33,10 +34,22 @@ def read_notes(path: Path, name: PickFormat) -> dict[str, Any]:
     return _checked(notes)
 
 
+def source_of_download(path: Path) -> dict[str, Any]:
+    """Where a file comes from that was downloaded from the portal, by the manifest of its folder; else empty."""
+    item, is_as_fetched = fetched_as(path)
+    source = item.get("source")
+    if not isinstance(source, dict):
+        return {}
+    known = {key: value for key, value in source.items() if key not in _OF_ANOTHER_FILE}
+    checked: dict[str, Any] = _checked({"source": known})["source"]
+    return checked if is_as_fetched else checked | {"edits": [*checked.get("edits", ()), "changed since its download"]}
+
+
 def source_of_mask(volume: Volume, address: str) -> dict[str, Any]:
     """Where a mask of our own export comes from, on which alignment it lies and what was done to it, in its file.
 
-    Empty for any other file. What stands beside an MRC file counts only if the file is still the one that was written.
+    Of a file that was downloaded, what is known of that; empty for any other. What stands beside an MRC file counts
+    only if the file is still the one that was written.
     """
     notes: Any = {}
     if suffix_of(address) not in MRC_SUFFIXES:
@@ -44,7 +57,7 @@ def source_of_mask(volume: Volume, address: str) -> dict[str, Any]:
     elif "://" not in address and path_beside(Path(address)).is_file():
         notes = read_beside(Path(address))
     if not isinstance(notes, dict) or not isinstance(notes.get("source"), dict):
-        return {}
+        return {} if "://" in address else source_of_download(Path(address))
     notes = _checked(notes)
     known = {key: value for key, value in notes["source"].items() if key not in _OF_ANOTHER_FILE}
     edits = [*(known.get("edits") or ()), *notes.get("edits", ())]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.expecting import expect, expect_choice, expect_number, local_path
-from napari_cryoet.export_notes import grid_of, read_notes
+from napari_cryoet.export_notes import grid_of, read_notes, source_of_download
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import as_kind, empty_column
 from napari_cryoet.formats.exchange import (
@@ -229,7 +229,9 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
     of_file = {key: value for key, value in picks.about.items() if value not in (None, [], ())}
     bare = provenance.of_bare_file("picks", str(path), picks.spacing_angstrom)
     if not notes:
-        return replace(picks, about=bare | of_file)
+        source = source_of_download(path)
+        edits = tuple(source.pop("edits", ()))
+        return replace(picks, about=bare | of_file | source, alignment_id=source.get("alignment_id"), edits=edits)
     known = dict(notes.get("source", {}))
     known.pop("warnings", None)  # those were about the source's own file
     kinds = notes.get("columns", {})

@@ -13,12 +13,14 @@ Downloads into one folder share one manifest; a later one adds to it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from napari_cryoet.provenance import LICENCE
 FORMAT = "napari-cryoet-download"
 VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 28
+_DEEPEST = 16  # folders around a file that are looked into: the portal's lie six deep
 
 Row = dict[str, Any]
 
@@ -144,6 +147,32 @@ def write_manifest(folder: Path, manifest: Manifest, *, now: datetime) -> Path:
             os.fsync(file.fileno())
         os.replace(fresh, path)
     return path
+
+
+def fetched_as(path: Path) -> tuple[Row, bool]:
+    """What the manifest of a download says of a file or folder in it, and whether that is still what was fetched.
+
+    Nothing where no folder around it has such a manifest, or that doesn't name it. Of folders the content isn't looked
+    at.
+    """
+    path = path.absolute()
+    for folder in islice(path.parents, _DEEPEST):
+        if not (folder / MANIFEST_NAME).is_file():
+            continue
+        try:
+            manifest = read_manifest(folder)
+            name = path.relative_to(folder).as_posix()
+            item, file = manifest.items.get(name), manifest.files.get(name)
+            if isinstance(item, dict):
+                return item, path.is_dir() or (isinstance(file, dict) and file.get("sha256") == _sha256(path))
+        except (DownloadError, OSError):
+            continue
+    return {}, False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def utc_now() -> datetime:

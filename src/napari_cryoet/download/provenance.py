@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from napari_cryoet import provenance
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Alignment, Annotation, AnnotationFile, Author, DepositionTitle, Tomogram
+
+#: What is of the file on the portal, and not of a copy that a person may change.
+_OF_THE_PORTAL: Final = frozenset(
+    {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What a file is: which record of the portal, in which format, by whom.
 
-    ``voxel_spacing_angstrom`` and ``alignment_id`` say in which grid and frame its voxels and positions are.
+    ``voxel_spacing_angstrom`` and ``alignment_id`` say in which grid and frame its voxels and positions are, and
+    ``source`` what a layer of the file says of where it comes from.
     """
 
     kind: str  # "tomogram", "annotation file", "annotation metadata", "tomogram metadata" or "alignment metadata"
@@ -29,6 +37,7 @@ class Provenance:
     deposition_title: str | None = None
     authors: tuple[str, ...] = ()
     publications: str | None = None
+    source: Mapping[str, Any] | None = None
 
 
 def of_tomogram(tomogram: Tomogram, file_format: str) -> Provenance:
@@ -53,6 +62,11 @@ def of_annotation_file(file: AnnotationFile, page: RunPage) -> Provenance:
     annotation_id = shape.annotation_id if shape else None
     annotation = next((annotation for annotation in page.annotations if annotation.id == annotation_id), None)
     spacings = {spacing.id: spacing.voxel_spacing for spacing in page.voxel_spacings}
+    if annotation is not None:
+        annotation = replace(annotation, run=annotation.run or page.run)
+    if shape is not None:
+        file = replace(file, shape=replace(shape, annotation=annotation))
+    source = provenance.of_annotation_file(file, file.https_path, None)
     return Provenance(
         kind="annotation file",
         id=file.id,
@@ -67,6 +81,8 @@ def of_annotation_file(file: AnnotationFile, page: RunPage) -> Provenance:
         deposition_title=_title(annotation.deposition) if annotation else None,
         authors=_names(annotation.authors) if annotation else (),
         publications=annotation.annotation_publication if annotation else None,
+        source={key: value for key, value in source.items() if key not in _OF_THE_PORTAL and value not in (None, [])}
+        | {"downloaded_from": file.https_path},
     )
 
 

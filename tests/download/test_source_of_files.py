@@ -1,0 +1,99 @@
+"""A downloaded file says where it comes from when it is opened by itself, as its layer from the portal does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet import open_portal
+from napari_cryoet.download import MANIFEST_NAME, download_files, plan_download, select
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.loading import load_annotation
+from napari_cryoet.pick_files import read_picks
+from napari_cryoet.pick_writing import write_picks
+
+#: What is of the file on the portal, and not of a copy that a person may change.
+OF_THE_PORTAL = {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
+
+
+@pytest.fixture(scope="module")
+def page(demo_pack: Path):
+    portal = open_portal(demo_pack)
+    return portal.run_page(next(run for run in portal.runs(portal.datasets()[-1].id) if run.tomogram_count).id)
+
+
+@pytest.fixture
+def folder(page, tmp_path: Path) -> Path:
+    plan = plan_download(page, select(page, ["annotations"], annotations="all"))
+    download_files(plan, tmp_path / "downloads")
+    return tmp_path / "downloads"
+
+
+def file_of(page, folder: Path, suffix: str):
+    """A record, and where the download put its file."""
+    for file in page.annotation_files:
+        for path in folder.rglob(f"*{suffix}"):
+            if Path(file.https_path).parts[-3:] == path.parts[-3:]:
+                return file, path
+    raise AssertionError(f"the demo has no {suffix}")
+
+
+def source_of(about) -> dict:
+    return {key: value for key, value in about.items() if key not in OF_THE_PORTAL and value not in (None, [])}
+
+
+def test_picks_say_what_their_layer_from_the_portal_says(page, folder: Path) -> None:
+    file, path = file_of(page, folder, ".ndjson")
+    layer = load_annotation(file)[0]
+    picks = read_picks(path)
+    known = source_of(layer.options["metadata"][METADATA_KEY])
+    assert {"authors", "licence", "object_name", "deposition_title", "annotation_method", "run_name"} <= known.keys()
+    assert {key: picks.about.get(key) for key in known} == known
+    assert picks.about["downloaded_from"] == file.https_path
+    assert picks.about["source_url"] == str(path)
+    assert picks.alignment_id == file.alignment_id
+    assert not picks.edits
+
+
+def test_masks_do_so_too(page, folder: Path) -> None:
+    file, path = file_of(page, folder, ".zarr")
+    known = source_of(load_annotation(file)[0].options["metadata"][METADATA_KEY])
+    found = load_annotation(path)[0].options["metadata"][METADATA_KEY]
+    assert known["authors"]
+    assert {key: found.get(key) for key in known} == known
+
+
+def test_exports_keep_it(page, folder: Path, tmp_path: Path) -> None:
+    _, path = file_of(page, folder, ".ndjson")
+    picks = read_picks(path)
+    write_picks(picks, tmp_path / "picks.star", format="relion4")
+    again = read_picks(tmp_path / "picks.star")
+    assert again.about["authors"] == picks.about["authors"]
+    assert again.about["downloaded_from"] == picks.about["downloaded_from"]
+    assert again.alignment_id == picks.alignment_id
+
+
+def test_what_was_changed_since_says_so(page, folder: Path) -> None:
+    _, path = file_of(page, folder, ".ndjson")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    picks = read_picks(path)
+    assert picks.edits == ("changed since its download",)
+    assert picks.about["authors"]
+
+
+def test_elsewhere_nothing_is_known(page, folder: Path, tmp_path: Path) -> None:
+    _, path = file_of(page, folder, ".ndjson")
+    copy = tmp_path / path.name
+    shutil.copy(path, copy)
+    assert "authors" not in read_picks(copy, spacing_angstrom=10.0).about
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "of somebody else"}', "\udcff"])
+def test_a_manifest_that_says_nothing_keeps_no_picks_from_opening(page, folder: Path, content: str) -> None:
+    _, path = file_of(page, folder, ".ndjson")
+    (folder / MANIFEST_NAME).write_bytes(content.encode(errors="surrogateescape"))
+    picks = read_picks(path)
+    assert len(picks)
+    assert "authors" not in picks.about
