@@ -42,7 +42,8 @@ def source_of_download(path: Path) -> dict[str, Any]:
         return {}
     known = {key: value for key, value in source.items() if key not in _OF_ANOTHER_FILE}
     checked: dict[str, Any] = _checked({"source": known})["source"]
-    return checked if is_as_fetched else checked | {"edits": [*checked.get("edits", ()), "changed since its download"]}
+    edits = [*(checked.pop("edits", None) or ()), *([] if is_as_fetched else ["changed since its download"])]
+    return checked | ({"edits": edits} if edits else {})
 
 
 def source_of_mask(volume: Volume, address: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -97,3 +98,16 @@ def test_a_manifest_that_says_nothing_keeps_no_picks_from_opening(page, folder: 
     picks = read_picks(path)
     assert len(picks)
     assert "authors" not in picks.about
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_edits_that_a_manifest_says_are_unknown_are_none(page, folder: Path, is_changed: bool) -> None:
+    _, path = file_of(page, folder, ".ndjson")
+    manifest = json.loads((folder / MANIFEST_NAME).read_text())
+    for item in manifest["items"]:
+        item["source"] = (item.get("source") or {}) | {"edits": None}
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+    if is_changed:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+    assert read_picks(path).edits == (("changed since its download",) if is_changed else ())
