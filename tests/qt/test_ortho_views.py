@@ -177,6 +177,15 @@ def test_closed_while_they_open_they_leave_nothing(qtbot, planted):
     assert not main.scene.overlays.keys() & {"napari_cryoet_crosshair"}
 
 
+def test_labels_look_as_they_did_before_the_planes_came(emptied, main, planted):
+    labels = main.add_labels(planted.astype(int))
+    emptied._viewer.layers.clear()
+    labels.contour, labels.selected_label, labels.show_selected_label = 2, 3, True
+    main.layers.append(labels)
+    for copy in copies(emptied, labels.name):
+        assert (copy.contour, copy.selected_label, copy.show_selected_label) == (2, 3, True)
+
+
 def test_both_planes_show_all_layers_in_order_and_the_list_stays_as_it_was(views, main):
     assert [view.plane for view in views.views] == [XZ, YZ]
     for view in views.views:

@@ -44,6 +44,8 @@ _SILENT: Final[dict[type[Layer], tuple[str, ...]]] = {
 #: Nothing is cut off or added in a copy, nor is it held at the level that was chosen for three dimensions; and napari
 #: doesn't take every default of a table's column back.
 _OF_NO_COPY: Final = frozenset({"experimental_clipping_planes", "feature_defaults", "locked_data_level"})
+#: What napari leaves out where it says what a layer is made of.
+_OF_NO_TUPLE: Final[dict[type[Layer], tuple[str, ...]]] = {Labels: ("contour", "selected_label", "show_selected_label")}
 #: What changes with the number of points or vectors, and is only right when all of it is set.
 _OF_EACH: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
@@ -89,6 +91,8 @@ class Mirror(QObject):
         assert found is not None, "its type was asked for"  # noqa: S101
         self._attributes = (*_COMMON, *_OF_TYPE[found])
         self.copy, self.stream = _copy_of(layer, _KINDS[found], viewer)
+        for name in _OF_NO_TUPLE.get(found, ()):
+            _set(self.copy, name, getattr(layer, name))
         self._usual_bytes = self.display.usual_view_bytes // 2 if self.display is not None else 0
         self.update_budget()
         self._changed: set[str] = set()
