@@ -181,6 +181,35 @@ class TestWhatIsDoneToTheLayer:
         assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
         np.testing.assert_array_equal(link.picks.rotations_zyx[3], ROTATIONS[1])
 
+    def test_a_pasted_pick_has_nothing_of_the_image_that_was_cut_out_of_its_original(self, viewer):
+        images = {"rlnImageName": np.array(["a.mrcs", "b.mrcs", "c.mrcs"], dtype=object)}
+        images |= {"rlnOriginXAngst": np.array([2.5, -1.0, 0.5]), "class": np.array([1, 2, 3])}
+        layer = add_picks(viewer, Picks(PLACES, 10.0, features=images))
+        link = link_of(layer)
+        layer.selected_data = {1}
+        layer._copy_data()
+        layer._paste_data()
+
+        assert link.picks.features["rlnImageName"].tolist() == ["a.mrcs", "b.mrcs", "c.mrcs", ""]
+        assert link.picks.features["rlnOriginXAngst"].tolist() == [2.5, -1, 0.5, 0]
+        assert link.picks.features["class"].tolist() == [1, 2, 3, 2]
+        assert layer.features["rlnImageName"].tolist() == ["a.mrcs", "b.mrcs", "c.mrcs", ""]
+        assert link.picks.edits == ("added 1 pick",)
+
+    def test_of_a_pick_that_is_cut_and_pasted_twice_only_the_first_has_its_image(self, viewer):
+        images = {"rlnImageName": np.array(["a.mrcs", "b.mrcs", "c.mrcs"], dtype=object)}
+        layer = add_picks(viewer, Picks(PLACES, 10.0, features=images))
+        link = link_of(layer)
+        layer.selected_data = {1}
+        layer._copy_data()
+        layer.remove_selected()
+        layer._paste_data()
+        layer._paste_data()
+
+        assert link.picks.features["rlnImageName"].tolist() == ["a.mrcs", "c.mrcs", "b.mrcs", ""]
+        link.undo()
+        assert link.picks.features["rlnImageName"].tolist() == ["a.mrcs", "c.mrcs", "b.mrcs"]
+
     @pytest.mark.parametrize("typed", [2, 77, -1, np.nan, "seven"])
     def test_what_is_typed_into_the_column_of_ids_makes_no_pick_another_one(self, layer, link, typed):
         before = link.picks

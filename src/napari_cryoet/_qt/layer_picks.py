@@ -13,7 +13,7 @@ from napari.layers import Points
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
-from napari_cryoet._qt.layer_table import table_of, values_of
+from napari_cryoet._qt.layer_table import blank_images, table_of, values_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
 from napari_cryoet.pick_changes import same_values
 from napari_cryoet.picks import NO_INSTANCE, Picks
@@ -159,6 +159,19 @@ def _is_whole_or_missing(value: Any) -> bool:
     return isinstance(value, Integral) or (
         isinstance(value, Real) and (math.isnan(value) or value == math.floor(value))
     )
+
+
+def give_copies_no_images(layer: Points, known: Picks) -> None:
+    """Let rows that napari pasted, beside those that they were copied from, have nothing of the images of these."""
+    features = table_of(layer)
+    if len(layer.data) <= len(known) or PICK_ID not in features:
+        return
+    row_ids = _whole(values_of(features[PICK_ID]), NEW_PICK)
+    is_copy = row_ids != NEW_PICK
+    is_copy[np.unique(row_ids, return_index=True)[1]] = False
+    is_copy[: len(known)] = False  # were there before, whatever is typed into their cells
+    if is_copy.any():
+        blank_images(features, np.flatnonzero(is_copy), known)
 
 
 def spare_own_ids(layer: Points) -> None:

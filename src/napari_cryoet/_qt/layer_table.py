@@ -68,10 +68,10 @@ def name_new_rows(layer: Points, known: Picks, first_id: int) -> None:
         features.loc[features.index[new], "score"] = np.nan
     if known.instance_ids is not None and "instance_id" in features:
         features.loc[features.index[new], "instance_id"] = NO_INSTANCE
-    _blank_images(features, new, known)
+    blank_images(features, new, known)
 
 
-def _blank_images(features: Any, new: slice, known: Picks) -> None:
+def blank_images(features: Any, new: slice | NDArray[np.intp], known: Picks) -> None:
     """Let new points have none of the image that was cut out of another one, nor a shift from it."""
     shifts = SHIFT if shifts_of(known.features) is not None else ()
     for name in {*OF_ONE_PARTICLE, *shifts} & {*known.features} & {*features}:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layer_picks import (
+    give_copies_no_images,
     keepers,
     onlookers,
     read_picks,
@@ -279,6 +280,7 @@ class PicksLink(QObject):
         if shows(layer, self._picks):
             return
         self._follow_chosen_rows(layer)
+        give_copies_no_images(layer, self._picks)
         found = self._history.turned_as_before(read_picks(layer, self._next_id), self._picks, self._next_id)
         edit = what_changed(self._picks, found)
         if not edit:
