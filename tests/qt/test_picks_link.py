@@ -436,6 +436,18 @@ class TestUndo:
         assert link.redo()
         assert [str(symbol) for symbol in layer.symbol] == left
 
+    @pytest.mark.parametrize("delete", [lambda layer: layer.remove([0, 1]), lambda layer: setattr(layer, "data", [])])
+    def test_hidden_picks_of_which_some_were_deleted_take_other_symbols_and_texts(
+        self, make_napari_viewer, picks, delete
+    ):
+        layer = add_picks(make_napari_viewer(ndisplay=3), picks)
+        link_of(layer)
+        layer.visible = False
+        delete(layer)
+        layer.symbol, layer.text = "square", "by"
+
+        assert [str(symbol) for symbol in layer.symbol] == ["square"] * len(layer.data)
+
     def test_the_oldest_states_are_forgotten_before_they_take_too_much(self, layer, link, monkeypatch):
         monkeypatch.setattr("napari_cryoet.pick_history.UNDO_BYTES", 1)
         layer.remove([0])

@@ -16,6 +16,7 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.hidden_rows import slice_hidden
 from napari_cryoet._qt.layer_picks import (
     give_copies_no_images,
     keepers,
@@ -230,6 +231,7 @@ class PicksLink(QObject):
             select_no_more_than_there_is(layer)
             name_new_rows(layer, self._picks, self._next_id)
             self._settle_quietly()
+            slice_hidden(layer)
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
             is_known = len(self._picks) == len(layer.data)
