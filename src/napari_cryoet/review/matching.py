@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
+from napari_cryoet.review.twins import NOWHERE, numbers_at, numbers_kept, numbers_left, with_numbers_left
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
-#: Where picks were when they were opened that weren't there yet, along each axis: those that were deleted since, and,
-#: below 0, those that are where one of the opened picks is, as copies are, and no other.
-NOWHERE: Final = 1e299
 MOST_FORMER: Final = 3  # places that are remembered of a pick, beside the one where it is
 
 #: Picks as they were when they were opened, and as they were in sessions before, the latest first.
@@ -42,7 +40,8 @@ class Rows:
     opened_zyx
         Where picks that were moved were when they were opened, and behind that where they were before, three columns
         each; `NOWHERE` for those that were added since and deleted, or where several others are, -`NOWHERE` for those
-        that were added where another one is, NaN for all others; None where there are only others.
+        that were added where another one is; `NOWHERE` twice, and how many others were left there, for those that were
+        deleted of several at one place; NaN for all others. None where there are only others.
     """
 
     ids: NDArray[np.int64]
@@ -109,6 +108,11 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_ther
         n_on = _numbers_on(positions[judged[copies]], picks, states[0])
         former_zyx[copies[n_on == 1]] = -NOWHERE
         former_zyx[copies[n_on > 1]] = NOWHERE  # nobody could tell by the place which of several it is
+        deleted = np.flatnonzero(~is_added & ~is_there & np.isnan(former_zyx).all(axis=1))
+        if len(deleted):
+            places = positions[judged[deleted]]
+            n_left = numbers_at(places, positions[:n_there], _same(picks))
+            with_numbers_left(former_zyx, deleted, n_left, _numbers_on(places, picks, states[0]))
     return Rows(picks.ids[judged], positions[judged], verdicts, unit, known_places(former_zyx))
 
 
@@ -128,7 +132,8 @@ def match(
     is at the very same place. Of a pick that was moved, where it was when it was opened counts, too. Who stands just
     where a pick was comes before who has its id and is near: of two that mark one particle, one may be gone. What is
     known to be about one that was deleted since the picks were opened, also one that was added since, is about no
-    other one. One that was added where another one is finds only the last of several there.
+    other one; nor is what is about a reject of several at one place of which fewer are there now. One that was added
+    where another one is finds only the last of several there.
     """
     found = _picks_of(rows, picks, opened, gone)
     is_found = found >= 0
@@ -144,7 +149,7 @@ def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[P
         if rows.opened_zyx is None and _are_all_there(rows, picks):
             continue
         found = _picks_of(rows, picks, opened)
-        is_known = (found >= 0) & ~rows.are_passing & ~rows.are_copies
+        is_known = (found >= 0) & ~rows.are_passing & ~rows.are_copies & (numbers_left(rows.opened_zyx, len(rows)) == 0)
         if not len(opened) or not is_known.any():
             continue
         at, was_there = _find(opened.ids, picks.ids[found[is_known]])
@@ -178,14 +183,16 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
         return found
     reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
     at, has_pick = _find(picks.ids, rows.ids)
-    by_id = np.where(has_pick, at, -1)
     states = _states(opened)
+    is_other = _are_of_others(rows, picks, states[0] if states else picks)
+    are_row_numbers = np.array_equal(picks.ids, np.arange(len(picks)))  # which say nothing once some went
+    by_id = np.where(has_pick & ~(is_other & are_row_numbers), at, -1)
     former = [places for state in states if (places := _former(picks, state)) is not None]
     pairs = [(ours, theirs) for ours in (positions, *former) for theirs in rows.places_zyx]
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
     _match_copies(rows, positions, found, reach * _SAME_PLACE)
-    is_gone = rows.are_passing | rows.are_copies
+    is_gone = rows.are_passing | rows.are_copies | is_other
     for before in (*states, gone):
         is_gone |= _are_gone(rows, picks, before, reach * _SAME_PLACE)
     for ours, theirs in pairs:
@@ -328,18 +335,29 @@ def _match_copies(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.
 
 
 def _numbers_on(places: NDArray[np.float64], picks: Picks, opened: Picks) -> NDArray[np.intp]:
-    """On how many of the picks that were opened each of some added ones is."""
-    from scipy.spatial import KDTree
-
+    """On how many of the picks that were opened each of some others is."""
     with np.errstate(over="ignore"):
-        opened_zyx = opened.points_zyx * _width_when_opened(picks, opened)
-    opened_zyx = opened_zyx[(np.abs(opened_zyx) < NOWHERE).all(axis=1)]
-    numbers = np.zeros(len(places), dtype=np.intp)
-    known = np.flatnonzero((np.abs(places) < NOWHERE).all(axis=1))
-    if len(known) and len(opened_zyx):
-        reach = _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0)
-        numbers[known] = KDTree(opened_zyx).query_ball_point(places[known], reach, return_length=True)
-    return numbers
+        return numbers_at(places, opened.points_zyx * _width_when_opened(picks, opened), _same(picks))
+
+
+def _are_of_others(rows: Rows, picks: Picks, opened: Picks) -> NDArray[np.bool_]:
+    """Which rows are about one of several at a place that is gone: all that are there now are others."""
+    is_kept = np.fromiter((verdict is Verdict.KEPT for verdict in rows.verdicts), dtype=bool, count=len(rows))
+    is_unmoved = np.ones(len(rows), dtype=bool)
+    if rows.opened_zyx is not None:
+        is_unmoved[:] = np.isnan(rows.opened_zyx).all(axis=1)
+    n_kept = numbers_kept(rows.positions_zyx, is_kept, is_unmoved, _same(picks))
+    n_others = np.maximum(n_kept, numbers_left(rows.opened_zyx, len(rows)))
+    several = np.flatnonzero(n_others > 0)
+    n_there = _numbers_on(rows.positions_zyx[several], picks, opened)
+    is_other = np.zeros(len(rows), dtype=bool)
+    is_other[several] = (n_there > 0) & (n_there <= n_others[several])
+    return is_other
+
+
+def _same(picks: Picks) -> float:
+    """How far from a place something may be that is there."""
+    return _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0)
 
 
 def _match_by_place(

@@ -3,8 +3,9 @@
 A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of the position is ``"a"`` (ångström) or
 ``"v"`` (voxels of the picks' own grid). In version 2, which is written only where it is needed, three more numbers say
 where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted or where
-several others are; -1e299 if it was added since where another one is. In version 3, again only where it is needed,
-three more each say where a pick was before that, as in other files of the same picks.
+several others are; -1e299 if it was added since where another one is; 1e299 twice and a number if it was deleted since
+where so many others were left that had been there before. In version 3, again only where it is needed, three more each
+say where a pick was before that, as in other files of the same picks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.matching import MOST_FORMER, NOWHERE, Rows, known_places
+from napari_cryoet.review.matching import MOST_FORMER, Rows, known_places
+from napari_cryoet.review.twins import NOWHERE
 
 FORMAT: Final = "napari-cryoet review"
 VERSIONS: Final = (1, 2, 3)
