@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.picks import Picks
 from napari_cryoet.review.filtering import parse_filter
 
 TABLE = {
@@ -126,3 +127,25 @@ def test_an_array_for_each_pick_is_a_value_like_any_other():
 
     assert parse_filter("axis is missing", table)(table).tolist() == [False, True]
     assert parse_filter("axis contains 0", table)(table).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("instance_id is missing", [1, 3]),
+        ("instance_id is known", [0, 2]),
+        ("instance_id != 7", [2]),
+        ("instance_id = 7", [0]),
+        ("instance_id = -1", [1, 3]),
+        ("instance_id < 8", [0, 2]),
+        ("instance_id in -5..5", [2]),
+        ("instance_id contains 1", []),
+        ("other is missing", []),
+        ("other < 0", [1, 3]),
+    ],
+)
+def test_a_pick_of_no_instance_has_no_instance_id(text, rows):
+    ids = np.array([7, -1, 3, -1])
+    table = Picks(np.zeros((4, 3)), instance_ids=ids, features={"other": ids}).table()
+
+    assert np.flatnonzero(parse_filter(text, table)(table)).tolist() == rows

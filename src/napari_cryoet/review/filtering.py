@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.picks import NO_INSTANCE
 
 _MAX_LENGTH: Final = 1000
 _TOKEN: Final = re.compile(
@@ -120,13 +121,13 @@ class _Parser:
         name = self._column()
         if self._takes("is"):
             if self._takes("missing"):
-                return lambda table: is_missing(table[name])
+                return lambda table: _is_missing(table[name], name)
             if self._takes("known"):
-                return lambda table: ~is_missing(table[name])
+                return lambda table: ~_is_missing(table[name], name)
             raise _odd(self._peek())
         if self._takes("contains"):
             part = self._next().text.lower()
-            return lambda table: _contains(table[name], part) & ~is_missing(table[name])
+            return lambda table: _contains(table[name], part) & ~_is_missing(table[name], name)
         if self._takes("in"):
             low = self._number(name)
             if self._next().kind != "dots":
@@ -142,8 +143,10 @@ class _Parser:
         if token.kind != "sign":
             raise _odd(token)
         if token.text in {"=", "==", "!="}:
-            wanted, is_same = self._next().text, token.text != "!="
-            return lambda table: (_equal(table[name], wanted) == is_same) & ~is_missing(table[name])
+            wanted = self._next().text
+            if token.text == "!=":
+                return lambda table: ~_equal(table[name], wanted) & ~_is_missing(table[name], name)
+            return lambda table: _equal(table[name], wanted) & ~is_missing(table[name])  # as it stands in the table
         limit = self._number(name)
         compare = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}[token.text]
         return lambda table: np.asarray(compare(_numbers(table[name], name), _as_in(table[name], limit)), dtype=bool)
@@ -194,6 +197,13 @@ def is_missing(column: NDArray[Any]) -> Mask:
     return np.array([_is_nothing(value) for value in column.tolist()], dtype=bool)
 
 
+def _is_missing(column: NDArray[Any], name: str) -> Mask:
+    """Which values of a column are missing; instance ids have a number for that, as in the portal's files."""
+    if name == "instance_id" and column.dtype.kind in "iuf":
+        return np.asarray(is_missing(column) | (column == NO_INSTANCE), dtype=bool)
+    return is_missing(column)
+
+
 def _is_nothing(value: Any) -> bool:
     if value is None or isinstance(value, str):
         return not value
@@ -218,7 +228,7 @@ def _numbers(column: NDArray[Any], name: str) -> NDArray[np.float64]:
     numbers = numbers_of(column)
     if numbers is None:
         raise FormatError(f"{name} holds texts; compare it with =, != or contains.", hint=_HINT)
-    return numbers
+    return np.where(_is_missing(column, name), np.nan, numbers)
 
 
 def _as_in(column: NDArray[Any], number: float) -> float:
