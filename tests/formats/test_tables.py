@@ -362,3 +362,27 @@ def test_rows_that_are_too_short_are_told(tmp_path):
     assert picks.about["warnings"] == [
         "1 of 3 rows have fewer values than there are columns; what they lack was taken to be at their end (row 1)."
     ]
+
+
+def test_words_for_no_number_are_none_in_columns_of_numbers(tmp_path):
+    head = "z_voxel,y_voxel,x_voxel,score,instance_id,radius,state,salt"
+    found = read_picks(csv(tmp_path, f"{head}\n1,2,3,NA,NA,1.5,NA,NA\n4,5,6,0.5,7,NA,open,NA\n7,8,9,NaN,NaN,,,\n"))
+
+    np.testing.assert_array_equal(found.scores, [np.nan, 0.5, np.nan])
+    assert found.instance_ids.tolist() == [NO_INSTANCE, 7, NO_INSTANCE]
+    np.testing.assert_array_equal(found.features["radius"], [1.5, np.nan, np.nan])
+    assert found.features["state"].tolist() == ["NA", "open", ""]
+    assert found.features["salt"].tolist() == ["NA", "NA", ""]
+
+
+def test_words_for_no_number_are_no_positions_and_no_ids(tmp_path):
+    with pytest.raises(FormatError, match="row 2 has no finite position along y"):
+        read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel\n1,2,3\n4,NA,6\n"))
+    with pytest.raises(FormatError, match="pick_id isn't a column of whole numbers"):
+        read_picks(csv(tmp_path, "z_voxel,y_voxel,x_voxel,pick_id\n1,2,3,1\n4,5,6,NA\n"))
+
+
+def test_texts_that_look_like_no_number_come_back_from_files_of_ours(tmp_path):
+    picks = Picks([[1.0, 2, 3], [4, 5, 6]], features={"ion": np.array(["NA", "12"], dtype=object)})
+
+    assert read_picks(write_picks(picks, tmp_path / "a.csv").path).features["ion"].tolist() == ["NA", "12"]

@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 METADATA_KEY: Final = b"napari_cryoet"
 _HEADER_CHARACTERS: Final = 2**20
 _PART_BYTES: Final = 2**24
+#: What R and others write where a row has no number.
+_NO_NUMBER: Final = ("NA", "NaN", "nan")
 
 
 def holds_picks_csv(head: str) -> bool:
@@ -304,12 +306,30 @@ def _column(name: str, texts: pa.ChunkedArray, kind: object) -> NDArray[Any]:
     whole = wholes(texts) if kind is None or kind == "whole" else None
     if whole is not None:
         return whole
+    if name in OWN:
+        texts = _without_words(texts)
     if name in {INSTANCE_ID, PICK_ID}:
         return np.array(texts.to_pylist(), dtype=object)
     real = reals(texts) if kind == "real" else None
     if real is not None:
         return real
-    return typed(texts) if kind is None else as_kind(np.array(texts.to_pylist(), dtype=object), kind)
+    return _told_by_content(texts) if kind is None else as_kind(np.array(texts.to_pylist(), dtype=object), kind)
+
+
+def _told_by_content(texts: pa.ChunkedArray) -> NDArray[Any]:
+    """A column whose type nobody says: words for no number are such among numbers, and texts among texts."""
+    given = _without_words(texts)
+    column = typed(given)
+    return column if given is texts or column.dtype.kind != "O" else typed(texts)
+
+
+def _without_words(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts with empty ones in place of words for no number; the same texts where there is none of these."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_word = pc.is_in(texts, value_set=pa.array(_NO_NUMBER, texts.type))
+    return pc.if_else(is_word, pa.scalar("", texts.type), texts) if pc.any(is_word).as_py() else texts
 
 
 def _parquet_schema(path: Path) -> Any:
