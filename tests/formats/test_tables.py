@@ -12,7 +12,7 @@ import pytest
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.pick_files import read_picks, write_picks
-from napari_cryoet.pick_formats import losses
+from napari_cryoet.pick_formats import detect_format, losses
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 
@@ -386,3 +386,28 @@ def test_texts_that_look_like_no_number_come_back_from_files_of_ours(tmp_path):
     picks = Picks([[1.0, 2, 3], [4, 5, 6]], features={"ion": np.array(["NA", "12"], dtype=object)})
 
     assert read_picks(write_picks(picks, tmp_path / "a.csv").path).features["ion"].tolist() == ["NA", "12"]
+
+
+@pytest.mark.parametrize("start", ["sep=;\n", "\ufeffsep=;\r\n", '"SEP=;"\n'])
+def test_a_first_line_for_excel_says_what_separates_columns(tmp_path, start):
+    path = tmp_path / "a.picks.csv"
+    path.write_text(f'{start}z_voxel;y_voxel;x_voxel;note\n1;2;3;"a;b"\n4;5;6,5;c\n', encoding="utf-8", newline="")
+    assert detect_format(path) == "csv"
+    with pytest.raises(FormatError, match="x_voxel isn't a column of numbers: row 2 has '6,5'"):
+        read_picks(path)
+
+    path.write_text(path.read_text().replace("6,5", "6.5"), newline="")
+    found = read_picks(path)
+    assert found.points_zyx.tolist() == [[1, 2, 3], [4, 5, 6.5]]
+    assert found.features["note"].tolist() == ["a;b", "c"]
+
+
+def test_a_first_line_for_excel_is_no_row_and_no_names(tmp_path):
+    found = read_picks(csv(tmp_path, "sep=,\nz_voxel,y_voxel,x_voxel,score\n1,2,3,0.5\n4,5,6\n"))
+
+    assert found.points_zyx.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert "(row 2)" in found.about["warnings"][0]
+    with pytest.raises(FormatError, match="the columns z, y, x don't say what they count"):
+        read_picks(csv(tmp_path, "sep=,\nz,y,x\n1,2,3\n"))
+    with pytest.raises(FormatError, match="separates its columns by semicolons"):
+        read_picks(csv(tmp_path, "sep=,\nz_voxel;y_voxel;x_voxel\n1;2;3\n"))

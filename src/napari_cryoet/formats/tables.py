@@ -18,9 +18,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 METADATA_KEY: Final = b"napari_cryoet"
 _HEADER_CHARACTERS: Final = 2**20
 _PART_BYTES: Final = 2**24
+#: The first line by which Excel goes, and which some programs write for it.
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=([,;:|\t])"?\s*', re.IGNORECASE)
 #: What R and others write where a row has no number.
 _NO_NUMBER: Final = ("NA", "NaN", "nan")
 
@@ -79,10 +82,19 @@ def holds_picks_csv(head: str) -> bool:
 def _header(text: str) -> list[str]:
     """The names in the first line of a text, as a CSV file has them."""
     lines = io.StringIO(text.removeprefix("\ufeff"), newline="")  # ``splitlines`` knows ends of lines that CSV doesn't
+    separator = _separator_said(lines) or ","
     try:
-        return list(map(_recognized, next(csv.reader(lines), [])))
+        return list(map(_recognized, next(csv.reader(lines, delimiter=separator), [])))
     except csv.Error:
         return []
+
+
+def _separator_said(file: TextIO) -> str | None:
+    """What a first line says that stands between values, which is then behind us; None where it says no such thing."""
+    found = _SEPARATOR_LINE.fullmatch(file.readline(_HEADER_CHARACTERS))
+    if found is None:
+        file.seek(0)
+    return None if found is None else found[1]
 
 
 def _recognized(name: str) -> str:
@@ -119,13 +131,7 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
         return picks_of_columns(
             path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context
         )
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        names = _names_in(path)
-    except UnicodeDecodeError as error:
-        raise not_utf8(path) from error
-    except ValueError as error:
-        raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
+    table, names = _separated(path)
     if len(names) == 1 and not holds_positions(names):
         raise no_positions(path, names)
     if not isinstance(table.index, pd.RangeIndex):  # the library has taken the first column for names of the rows
@@ -152,6 +158,22 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     return with_warnings(picks, said)
 
 
+def _separated(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """All values as texts, as the library takes the file, and the names of its columns as they stand there."""
+    import pandas as pd
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            said = _separator_said(file)
+        start = {"sep": said or ",", "skiprows": int(said is not None)}
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **start)
+        return table, _names_in(path)
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except ValueError as error:
+        raise FormatError(f"{path.name} is no CSV file that can be read ({error}).") from error
+
+
 def _twice(path: Path, names: list[str]) -> FormatError:
     return FormatError(f"{path.name} has several columns called {listed(names)}.")
 
@@ -159,9 +181,10 @@ def _twice(path: Path, names: list[str]) -> FormatError:
 def _short_rows(path: Path, n_columns: int) -> list[int]:
     """The numbers of rows that have fewer values than there are columns, which the library fills without a word."""
     with path.open(encoding="utf-8-sig", newline="") as file:
+        separator = _separator_said(file) or ","
         try:
-            rows = (row for row in csv.reader(file) if len(row) > 1 or any(map(str.strip, row)))  # not lines of blanks
-            lengths = [len(row) for row in rows]
+            rows = csv.reader(file, delimiter=separator)
+            lengths = [len(row) for row in rows if len(row) > 1 or any(map(str.strip, row))]  # not lines of blanks
         except csv.Error:
             return []
     return [number for number, length in enumerate(lengths[1:], start=1) if length < n_columns]
@@ -185,9 +208,10 @@ def _even_columns(path: Path) -> dict[str, pa.ChunkedArray] | None:
 def _names_in(path: Path) -> list[str]:
     """The names of columns, in the first line that has any; a name may go on over several lines."""
     with path.open(encoding="utf-8-sig", newline="") as file:
+        separator = _separator_said(file) or ","
         lines = iter(lambda: file.readline(_HEADER_CHARACTERS), "")
         try:
-            return list(map(_recognized, next((row for row in csv.reader(lines) if row), [])))
+            return list(map(_recognized, next((row for row in csv.reader(lines, delimiter=separator) if row), [])))
         except csv.Error:
             return []
 
