@@ -118,7 +118,7 @@ def _losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
         case "csv" | "parquet":
             return tuple(tables.losses(picks))
         case "relion5" | "relion4" | "relion3":
-            return tuple(star_writing.losses(picks))
+            return tuple(star_writing.losses(picks, RELION[format]))
 
 
 def _column_losses(picks: Picks, format: PickFormat) -> list[str]:  # noqa: A002

@@ -201,6 +201,39 @@ class TestImages:
         np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
         assert found.features["rlnOriginXAngst"].tolist() == [6, 0]
 
+    def test_what_a_file_cant_tell_relion_of_images_is_said_before(self, tmp_path):
+        picks = read_picks(star(tmp_path, self.labels, *self.rows), spacing_angstrom=8.0, shape_zyx=(50, 100, 200))
+
+        (said,) = [loss for loss in losses(picks, "relion3") if "images" in loss]
+        assert "rlnOriginXAngst" in said
+        assert "rlnTomoSubtomogramRot" in said
+        assert "extract the particles anew" in said
+        assert not [loss for name in ("relion4", "relion5") for loss in losses(picks, name) if "images" in loss]
+        unturned = picks.changed(rotations_zyx=None)
+        assert [loss for loss in losses(unturned, "relion4") if "images" in loss] == [said]
+        straight = {name: np.zeros(2) for name in picks.features if name.startswith(("rlnOrigin", "rlnTomoSub"))}
+        assert not [
+            loss for loss in losses(picks.changed(features=picks.features | straight), "relion3") if "images" in loss
+        ]
+
+    def test_shifts_of_relion_3_0_are_kept_as_later_versions_have_them(self, tmp_path):
+        labels = (
+            "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnOriginY rlnOriginZ "
+            "rlnMagnification rlnDetectorPixelSize rlnImageName"
+        )
+        rows = ("TS_1 10 20 30 3 0 -2 20000 5 a.mrc", "TS_1 40 50 60 0 0 0 20000 5 b.mrc")
+        picks = read_picks(star(tmp_path, labels, *rows, before="", block=""), spacing_angstrom=2.0)
+        made = write_picks(picks, tmp_path / "again.star", format="relion3").path
+        written = starfile.read(made)["particles"]
+
+        np.testing.assert_allclose(picks.points_zyx, [[32.5, 20, 6.25], [60, 50, 40]])
+        assert written[["rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst"]].values.tolist() == [
+            [7.5, 0, -5],
+            [0, 0, 0],
+        ]
+        np.testing.assert_allclose(written["rlnCoordinateX"], [10, 40], atol=1e-9)
+        np.testing.assert_allclose(read_picks(made).points_zyx, picks.points_zyx, atol=1e-9)
+
     def test_no_shift_at_all_needs_no_voxel_spacing(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst"
         picks = read_picks(star(tmp_path, labels, "TS_1 10 20 30 0.0"))

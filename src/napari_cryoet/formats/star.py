@@ -11,7 +11,7 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
   at their word here, as those of 5 are.
   A file that has both must say the same by both.
 - ``rlnOriginX/Y/ZAngst`` is subtracted from the position, turned by the subtomogram's matrix first (``getPosition``).
-  3.0 has ``rlnOriginX/Y/Z`` in pixels of the particle's image.
+  3.0 has ``rlnOriginX/Y/Z`` in pixels of the particle's image; picks have them in ångström, as of later versions.
 - Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
   ``rlnAngleRot/Tilt/Psi``; what these angles mean is in `napari_cryoet.formats.eulers`.
 - Shifts and the subtomogram's angles say where the particle's image was cut out, and how it was turned. Picks have
@@ -101,7 +101,7 @@ def read_star(path: Path, context: Context) -> Picks:
     score_label = next((label for label in SCORES if label in table), None)
     rotations_xyz = rows.rotations_xyz()
     used = {*OWN, tomogram_label, score_label} - {*OF_IMAGES}
-    features = {label: typed(table[label]) for label in table if label not in used}
+    features = {label: typed(table[label]) for label in table if label not in used} | rows.shifts_of_3_0()
     project = _project(optics, general)
     if project and GROUP in table:
         features[GROUP] = typed(table[GROUP])

@@ -280,14 +280,26 @@ class Rows:
         if any(label in self._table for label in SHIFTS_ANGSTROM):
             shifts = self._triple(SHIFTS_ANGSTROM, missing=0.0)
         elif any(label in self._table for label in SHIFTS_PIXELS):
-            shifts = self._triple(SHIFTS_PIXELS, missing=0.0)
-            if shifts.any():
-                with np.errstate(invalid="ignore", divide="ignore"):  # what makes no position is refused with its row
-                    shifts = shifts * self._image_pixel_angstrom()[:, None]
+            shifts = self._shifts_of_3_0_angstrom()
         else:
             return np.zeros((len(self._table), 3))
         subtomogram = self._matrices(SUBTOMOGRAM_ANGLES)
         return shifts if subtomogram is None else np.einsum("nij,nj->ni", subtomogram, shifts)
+
+    def shifts_of_3_0(self) -> dict[str, NDArray[np.float64]]:
+        """RELION 3.0's shifts as columns of later versions, in ångström; none where nothing is shifted by such."""
+        is_of_3_0 = any(label in self._table for label in SHIFTS_PIXELS)
+        if not is_of_3_0 or any(label in self._table for label in SHIFTS_ANGSTROM):
+            return {}
+        shifts = self._shifts_of_3_0_angstrom()
+        return dict(zip(SHIFTS_ANGSTROM, shifts.T, strict=True)) if shifts.any() else {}
+
+    def _shifts_of_3_0_angstrom(self) -> NDArray[np.float64]:
+        shifts = self._triple(SHIFTS_PIXELS, missing=0.0)
+        if not shifts.any():
+            return shifts
+        with np.errstate(invalid="ignore", divide="ignore"):  # what makes no position is refused with its row
+            return shifts * self._image_pixel_angstrom()[:, None]
 
     def _image_pixel_angstrom(self) -> NDArray[np.float64]:
         """The width of a pixel of the particles' images, in which RELION 3.0 counts shifts."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.formats.column_types import typed
 from napari_cryoet.formats.eulers import angles_of, matrices_of
-from napari_cryoet.formats.exchange import MAX_FILE_BYTES, orientations_of, rotation_losses
+from napari_cryoet.formats.exchange import MAX_FILE_BYTES, listed, orientations_of, rotation_losses
 from napari_cryoet.formats.star import PROJECT
 from napari_cryoet.formats.star_labels import (
     ANGLES,
@@ -75,8 +75,8 @@ def missing_for(picks: Picks, dialect: Dialect) -> tuple[Literal["spacing_angstr
     return tuple(name for name in wanted[:needed] if getattr(picks, name) is None)
 
 
-def losses(picks: Picks) -> list[str]:
-    """What such a file can't hold, in words; versions differ in how positions are counted, not in what they hold."""
+def losses(picks: Picks, dialect: Dialect) -> list[str]:
+    """What such a file can't hold, in words; 3.1 has no images of particles that are turned."""
     said = rotation_losses(picks)
     name, written_name = _given_name(picks), _tomogram_name(picks)
     if not name:
@@ -96,6 +96,12 @@ def losses(picks: Picks) -> list[str]:
         said.append(
             f"{n_without:,} of the picks have no image ({IMAGE}), as those that were added: RELION has to extract the "
             "particles anew."
+        )
+    untold = _untold_of_images(picks, dialect)
+    if untold:
+        said.append(
+            f"RELION isn't told where, and how turned, the particles' images were cut out ({listed(untold)}): it has "
+            "to extract the particles anew."
         )
     return said
 
@@ -256,12 +262,7 @@ class _Images(NamedTuple):
 
 def _images_of(picks: Picks, dialect: Dialect) -> _Images:
     """What picks say of their images; those that a person added lie where, and as, the particles do."""
-    shifts, angles = (_triple(picks, labels) for labels in (SHIFTS_ANGSTROM, SUBTOMOGRAM_ANGLES))
-    if angles is not None and (dialect == "relion3" or not picks.are_oriented.any()):  # 3.1 has no such angles
-        return _Images({})
-    farthest = 0.0 if shifts is None else np.abs(shifts).max(initial=0.0)
-    if farthest >= _FAR or (farthest > 0 and picks.spacing_angstrom is None):
-        shifts = None
+    shifts, angles = _told_of_images(picks, dialect)
     columns: dict[str, NDArray[np.float64]] = {}
     for labels, values in ((SHIFTS_ANGSTROM, shifts), (SUBTOMOGRAM_ANGLES, angles)):
         if values is not None:
@@ -270,6 +271,24 @@ def _images_of(picks: Picks, dialect: Dialect) -> _Images:
     if shifts is None or matrices is None:
         return _Images(columns, shifts, matrices)
     return _Images(columns, np.einsum("nij,nj->ni", matrices, shifts), matrices)
+
+
+def _told_of_images(picks: Picks, dialect: Dialect) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """The shifts and angles of images that a file says; None where there are none, or it can't."""
+    shifts, angles = (_triple(picks, labels) for labels in (SHIFTS_ANGSTROM, SUBTOMOGRAM_ANGLES))
+    if angles is not None and (dialect == "relion3" or not picks.are_oriented.any()):  # 3.1 has no such angles
+        return None, None
+    farthest = 0.0 if shifts is None else np.abs(shifts).max(initial=0.0)
+    is_lost = farthest >= _FAR or (farthest > 0 and picks.spacing_angstrom is None)
+    return None if is_lost else shifts, angles
+
+
+def _untold_of_images(picks: Picks, dialect: Dialect) -> list[str]:
+    """The picks' columns of where and how their images lie that a file can't say to RELION, but for zeros."""
+    told = zip((SHIFTS_ANGSTROM, SUBTOMOGRAM_ANGLES), _told_of_images(picks, dialect), strict=True)
+    labels = [label for labels, values in told if values is None for label in labels if label in picks.features]
+    columns = {label: picks.features[label] for label in labels}
+    return [label for label, column in columns.items() if column.dtype.kind in "iuf" and np.nan_to_num(column).any()]
 
 
 def _triple(picks: Picks, labels: tuple[str, str, str]) -> NDArray[np.float64] | None:
