@@ -202,7 +202,7 @@ def _read(path: Path, name: PickFormat, context: Context, notes: Mapping[str, An
         case "parquet":
             return tables.read_parquet(path, context)
         case "relion5" | "relion4" | "relion3":
-            picks = star.read_star(path, context)
+            picks = star.read_star(path, context, is_ours=bool(notes))
             return replace(picks, features=star_writing.restored_features(picks.features, notes))
 
 

@@ -305,6 +305,18 @@ def test_warps_tomograms_may_count_in_pixels_of_the_images_and_that_is_told(tmp_
     assert all("pixels of the particles' images (4 Å)" in warning and "2 Å" in warning for warning in told)
 
 
+def test_a_tomogram_of_warps_in_a_file_of_ours_is_no_doubt_about_its_pixels(tmp_path):
+    optics = OPTICS.replace("_rlnTomoTiltSeriesPixelSize #3", "_rlnTomoTiltSeriesPixelSize #3\n_rlnImagePixelSize #4")
+    optics = optics.replace("Group1 2.0", "Group1 2.0 4.0").replace("Group2 4.0", "Group2 4.0 4.0")
+    picks = read_picks(star(tmp_path, PIXELS, "TS_17.tomostar 10 20 30 1", before=optics))
+    found = read_picks(write_picks(picks, tmp_path / "again.star", format="relion4").path)
+
+    assert "WarpTools" in picks.about["warnings"][0]
+    assert found.about["tomogram_name"] == "TS_17.tomostar"
+    assert found.points_zyx.tolist() == [[30, 20, 10]]
+    assert not found.about.get("warnings")
+
+
 @pytest.mark.parametrize(
     ("labels", "program"),
     [("wrpCoordinateX1 wrpCoordinateY1 wrpCoordinateZ1", "M"), ("orig_x orig_y orig_z", "STOPGAP")],

@@ -76,11 +76,16 @@ def holds_blocks(path: Path) -> bool:
     return False
 
 
-def read_star(path: Path, context: Context) -> Picks:
+def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
     """The picks of one tomogram; `about` has its name as the file has it, and what RELION needs beside the particles.
 
     Positions are counted in the context's voxels if it gives their width and the file's positions have one, else in the
     file's own pixels.
+
+    Parameters
+    ----------
+    is_ours
+        Whether the file says that we wrote it, so that nobody need be told what other programs may mean by it.
 
     Raises
     ------
@@ -96,7 +101,7 @@ def read_star(path: Path, context: Context) -> Picks:
     tomogram = choose_tomogram(names, context.tomogram, path.name)
     if tomogram_label is not None:
         table = table.where(tomogram_label, tomogram)
-    rows = Rows(path, table, optics, context)
+    rows = Rows(path, table, optics, context, is_ours=is_ours)
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
     rotations_xyz = rows.rotations_xyz()

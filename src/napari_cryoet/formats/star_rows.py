@@ -51,8 +51,11 @@ class Rows:
         What there is to say of what was read.
     """
 
-    def __init__(self, path: Path, table: TextTable, optics: TextTable | None, context: Context) -> None:
+    def __init__(
+        self, path: Path, table: TextTable, optics: TextTable | None, context: Context, *, is_ours: bool
+    ) -> None:
         self._path, self._table, self._optics, self._context = path, table, optics, context
+        self._is_ours = is_ours
         self.numbers_in_file = table.rows
         self.warnings: list[str] = []
 
@@ -87,7 +90,8 @@ class Rows:
             return positions / spacing, spacing
         pixels = self._triple(PIXELS)
         if pixel is not None and own is not None:
-            self._tell_of_warps_pixels(own)
+            if not self._is_ours:
+                self._tell_of_warps_pixels(own)
             spacing = wanted if wanted is not None else own
             return (pixels * pixel[:, None] - shifts) / spacing, spacing
         if wanted is not None:
