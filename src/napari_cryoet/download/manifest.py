@@ -16,13 +16,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from napari_cryoet._version import __version__
 from napari_cryoet.download.names import PART_SUFFIX
@@ -36,6 +37,11 @@ FORMAT = "napari-cryoet-download"
 VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 28
 _DEEPEST = 16  # folders around a file that are looked into: the portal's lie six deep
+#: Of the files of an OME-Zarr, so many and so much are read to see whether they are still those that were fetched.
+_MOST_READ: Final = 64
+_MOST_READ_BYTES: Final = 1 << 22
+_CHUNK: Final = re.compile(r"(?:c\.)?\d+(?:\.\d+)*")
+_METADATA: Final = re.compile(r"\.z(?:array|attrs|group|metadata)|zarr\.json")
 
 Row = dict[str, Any]
 
@@ -152,8 +158,8 @@ def write_manifest(folder: Path, manifest: Manifest, *, now: datetime) -> Path:
 def fetched_as(path: Path) -> tuple[Row, bool]:
     """What the manifest of a download says of a file or folder in it, and whether that is still what was fetched.
 
-    Nothing where no folder around it has such a manifest, or that doesn't name it. Of folders the content isn't looked
-    at.
+    Nothing where no folder around it has such a manifest, or that doesn't name it. Of folders, the names and
+    sizes of all files are compared, and the content of the metadata and of the smallest chunks.
     """
     path = path.absolute()
     for folder in islice(path.parents, _DEEPEST):
@@ -164,10 +170,54 @@ def fetched_as(path: Path) -> tuple[Row, bool]:
             name = path.relative_to(folder).as_posix()
             item, file = manifest.items.get(name), manifest.files.get(name)
             if isinstance(item, dict):
-                return item, path.is_dir() or (isinstance(file, dict) and file.get("sha256") == _sha256(path))
+                if path.is_dir():
+                    return item, _is_folder_as_fetched(folder, item, manifest)
+                return item, isinstance(file, dict) and file.get("sha256") == _sha256(path)
         except (DownloadError, OSError):
             continue
     return {}, False
+
+
+def _is_folder_as_fetched(folder: Path, item: Row, manifest: Manifest) -> bool:
+    """Whether the files of an OME-Zarr are those that were fetched, as far as that is told within moments."""
+    start = f"{item['path']}/"
+    rows = {path: row for path, row in manifest.files.items() if str(path).startswith(start)}
+    unseen = dict(rows)
+    for path, size_bytes in _files_below(folder, item["path"]):
+        row = unseen.pop(path, None)
+        if row is None:
+            if item.get("is_complete") is True and _is_of_zarr(path):  # of a part, more may have come than was noted
+                return False
+        elif row.get("size_bytes") != size_bytes:
+            return False
+    if unseen:
+        return False
+    read_bytes = 0
+    for row in sorted(rows.values(), key=_reading_order)[:_MOST_READ]:
+        read_bytes += row["size_bytes"]
+        if read_bytes > _MOST_READ_BYTES:
+            break
+        if row.get("sha256") != _sha256(folder / row["path"]):
+            return False
+    return True
+
+
+def _files_below(folder: Path, name: str) -> Iterator[tuple[str, int]]:
+    """All files of a folder's folder, as manifests name them, with their sizes."""
+    for parent, _, names in os.walk(folder / name):
+        start = Path(parent).relative_to(folder).as_posix()
+        for file in names:
+            yield f"{start}/{file}", os.stat(os.path.join(parent, file)).st_size
+
+
+def _is_of_zarr(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return bool(_CHUNK.fullmatch(name) or _METADATA.fullmatch(name))
+
+
+def _reading_order(row: Row) -> tuple[bool, int]:
+    """Metadata first, then small chunks."""
+    return _CHUNK.fullmatch(row["path"].rpartition("/")[2]) is not None, row["size_bytes"]
 
 
 def _sha256(path: Path) -> str:
