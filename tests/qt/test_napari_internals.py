@@ -357,7 +357,7 @@ def use_all(qtbot, viewer, levels, values) -> None:
         qtbot.waitUntil(lambda plane=plane: is_drawn(tomogram, values[plane]))
     assert np.array_equal(np.asarray(tomogram.data[0])[: SHAPE[0], : SHAPE[1], : SHAPE[2]], values)
 
-    assert show_as_discs(points) == show_slab(points, 0.0) == is_there[Feature.DISCS]
+    assert show_as_discs(points) == show_slab(points, ()) == is_there[Feature.DISCS]
     qtbot.waitUntil(lambda: len(points._view_indices) == (2 if is_there[Feature.DISCS] else 0))
     viewer.dims.set_current_step(0, 9)
     qtbot.waitUntil(lambda: points._view_indices.tolist() == [0, 1])

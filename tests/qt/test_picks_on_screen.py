@@ -81,6 +81,12 @@ class TestSlabs:
 
         qtbot.waitUntil(lambda: (dock.picks_nm.value, dock.density_nm.value) == (12, 5))
 
+    def test_it_is_told_where_no_slab_of_picks_can_show(self, qtbot, viewer, dock):
+        add_picks(viewer).units = "pixel"
+        enter(qtbot, dock.picks_nm, "40")
+
+        qtbot.waitUntil(lambda: "No slab of picks shows in “ribosomes”" in dock.slab_remark.text(), timeout=30_000)
+
     def test_the_limit_is_told_and_kept(self, qtbot, viewer, dock):
         assert "At most 32 nm" in dock.slab_remark.text()
         enter(qtbot, dock.density_nm, "99")

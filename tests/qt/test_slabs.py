@@ -127,6 +127,19 @@ class TestDensity:
         status.retry()
         wait_for(qtbot, layer, values[17:22].mean(axis=0))
 
+    def test_it_is_so_thick_across_each_axis_where_voxels_are_not_as_wide_along_all(
+        self, qtbot, viewer, pyramid, slabs, values
+    ):
+        options = COMMON | {"scale": (20.0, 10.0, 10.0), "contrast_limits": (-3, 3)}
+        layer, layer_status = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)
+        viewer.add_layer(layer)
+        layer.status_of_stream = layer_status
+        viewer.dims.set_current_step(0, 20)
+        slabs.show_density(4)
+
+        assert slabs.most_density_nm == MOST_PLANES
+        wait_for(qtbot, layer, values[19:22].mean(axis=0))
+
     def test_what_is_too_thick_is_refused_with_the_reason(self, tomogram, slabs):
         assert slabs.most_density_nm == MOST_PLANES
         with pytest.raises(ValueError, match="hold up each step"):
@@ -166,10 +179,36 @@ class TestPicks:
     def test_the_slab_is_as_thick_as_before_in_nm_when_a_layer_gets_another_scale(self, viewer, slabs):
         layers = [add_picks(viewer, [4, 12, 20]), viewer.layers["arrows"]]
         slabs.show_picks(20)
-        assert [slab_of(layer) for layer in layers] == [20, 20]  # voxels of 10 Å
+        assert [slab_of(layer) for layer in layers] == [(20, 20, 20)] * 2  # voxels of 10 Å
         layers[0].scale = (5.0,) * 3
 
-        assert [slab_of(layer) for layer in layers] == [40, 40]
+        assert [slab_of(layer) for layer in layers] == [(40, 40, 40)] * 2
+
+    @pytest.mark.parametrize("placing", [{"scale": (40.0, 10.0, 10.0)}, {"affine": np.diag([4.0, 1, 1, 1])}])
+    def test_it_is_so_thick_across_each_axis_however_wide_voxels_are_there(self, viewer, tomogram, slabs, placing):
+        points = add_picks(viewer, [4, 6, 8])  # at 16, 24 and 32 nm
+        for name, value in placing.items():
+            setattr(points, name, value)
+        points.size = 0.1
+        viewer.dims.set_current_step(0, 20)
+        slabs.show_picks(10)
+        assert points._view_indices.tolist() == [0, 1]
+        slabs.show_picks(4)
+        assert points._view_indices.tolist() == []
+
+        setattr(points, name, COMMON["scale"] if name == "scale" else np.eye(4))
+        assert slab_of(points) == (4, 4, 4)
+
+    def test_it_says_in_which_layers_it_can_not_be_counted(self, qtbot, viewer, slabs):
+        points = add_picks(viewer, [20, 23])
+        points.units = "pixel"
+        assert slabs.remark_on_picks == ""
+        slabs.show_picks(20)
+        assert "No slab of picks shows in “picks”" in slabs.remark_on_picks
+
+        with qtbot.waitSignal(slabs.changed):
+            points.units = "angstrom"
+        assert slabs.remark_on_picks == ""
 
     def test_those_in_the_slab_show_in_full_and_those_beside_it_as_the_discs_that_its_face_cuts(
         self, viewer, tomogram, slabs

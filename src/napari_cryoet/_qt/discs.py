@@ -13,7 +13,7 @@ as discs that the slab's nearer face cuts out of them; with no thickness, that i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ def _thick_request(
     request = make_request(slice_input, thickened(data_slice, reach(), is_exactly=is_exactly))
     if not slice_input.not_displayed and isinstance(layer, Vectors):
         return thinned(request, getattr(state, "arrows_a_pick", 1))
-    return in_slab(request, getattr(state, "slab", 0.0))
+    return in_slab(request, slab_of(layer))
 
 
 def show_as_discs_like(copy: Layer, layer: Layer) -> None:
@@ -78,19 +78,23 @@ def say_arrows_a_pick(vectors: Vectors, count: int) -> None:
         state.arrows_a_pick = count
 
 
-def show_slab(layer: Points | Vectors, thickness: float) -> bool:
-    """Show all points of a slab around the plane, in the layer's own units; False where this napari can't do that."""
+def show_slab(layer: Points | Vectors, thickness: Sequence[float]) -> bool:
+    """Show all points of a slab around the plane, so thick across each axis in the layer's own units; none by default.
+
+    False where this napari can't do that.
+    """
     if not show_as_discs(layer):
         return False
-    if slab_of(layer) != thickness:
-        napari_internals.slicing_state_of(layer).slab = thickness
+    if slab_of(layer) != tuple(thickness):
+        napari_internals.slicing_state_of(layer).slab = tuple(thickness)
         layer.refresh(extent=False)
     return True
 
 
-def slab_of(layer: Layer) -> float:
-    """How thick the slab is that `show_slab` gave a layer; 0 where nobody did."""
-    return float(getattr(napari_internals.slicing_state_of(layer), "slab", 0.0))
+def slab_of(layer: Layer) -> tuple[float, ...]:
+    """How thick the slab is that `show_slab` gave a layer, across each axis; empty where nobody did."""
+    slab: tuple[float, ...] = getattr(napari_internals.slicing_state_of(layer), "slab", ())
+    return slab
 
 
 def radius_of(layer: Points | Vectors) -> float:
@@ -113,10 +117,10 @@ def thickened(data_slice: Any, radius: float, *, is_exactly: bool = False) -> An
     return dataclasses.replace(data_slice, **margins)
 
 
-def in_slab(request: Any, thickness: float) -> Any:
+def in_slab(request: Any, thickness: Sequence[float]) -> Any:
     """A slice request whose points are nearer to the plane by half of a slab, or in it."""
-    axes = list(request.slice_input.not_displayed)
-    if thickness <= 0 or not axes or not len(request.data):
+    axes = [axis for axis in request.slice_input.not_displayed if axis < len(thickness) and thickness[axis] > 0]
+    if not axes or not len(request.data):
         return request
     data = np.asarray(request.data)
     points = np.array(
@@ -125,7 +129,7 @@ def in_slab(request: Any, thickness: float) -> Any:
     places: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
     for axis in axes:
         beyond = places[:, axis] - request.data_slice.point[axis]
-        places[:, axis] -= np.clip(beyond, -thickness / 2, thickness / 2)
+        places[:, axis] -= np.clip(beyond, -thickness[axis] / 2, thickness[axis] / 2)
     return dataclasses.replace(request, data=points)
 
 

@@ -21,6 +21,15 @@ def widths_angstrom(layer: Layer) -> NDArray[np.float64] | None:
     return None if lengths is None else np.multiply(layer.scale, lengths, dtype=np.float64)
 
 
+def widths_shown_angstrom(layer: Layer) -> NDArray[np.float64] | None:
+    """How wide a layer's voxels are along each axis as the viewer shows them, also if flipped or stretched there.
+
+    None where one of its units is no length. Of a layer that is rotated or sheared, what its scale says.
+    """
+    widths, dragged = widths_angstrom(layer), dragged_by(layer)
+    return None if widths is None else np.abs(widths * (1.0 if dragged is None else dragged[0]))
+
+
 def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | None:
     """As `spacing_angstrom_of`, of what a layer has for scale and units."""
     lengths = lengths_angstrom(units)

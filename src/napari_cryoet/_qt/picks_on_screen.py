@@ -245,7 +245,7 @@ class PicksOnScreen(Dock):
             self.density_nm.max = max(round(most, 2), slabs.density_nm)
             self.density_nm.value = slabs.density_nm
         self.density_nm.enabled = most > 0
-        self.slab_remark.setText(slabs.remark)
+        self.slab_remark.setText("\n".join(filter(None, (slabs.remark, slabs.remark_on_picks))))
 
     def _show_layer(self) -> None:
         layer, link, display = self._layer, self._link, self._display

@@ -16,8 +16,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.discs import show_slab
-from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import widths_shown_angstrom
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.wording import names_text, plain
 
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
 MOST_PLANES: Final = 32
@@ -66,8 +67,9 @@ class Slabs(QObject):
     @property
     def most_density_nm(self) -> float:
         """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
-        spacings = [spacing for layer in self._tomograms() if (spacing := spacing_angstrom_of(layer)) is not None]
-        return MOST_PLANES * min(spacings) / _ANGSTROM_PER_NM if spacings else 0.0
+        found = (widths_shown_angstrom(layer) for layer in self._tomograms())
+        finest = min((float(widths[-3:].min()) for widths in found if widths is not None), default=0.0)
+        return round(MOST_PLANES * finest / _ANGSTROM_PER_NM, 9)
 
     @property
     def remark(self) -> str:
@@ -79,6 +81,18 @@ class Slabs(QObject):
         return (
             f"At most {self.most_density_nm:.3g} nm ({MOST_PLANES} planes): "
             "the mean over more would hold up each step through the volume."
+        )
+
+    @property
+    def remark_on_picks(self) -> str:
+        """In which layers the slab of picks doesn't show, and why; empty where it shows in all, or is one plane."""
+        layers = [layer for layer in self._layers() if isinstance(layer, Points) and PICKS_KEY in layer.metadata]
+        names = [f"“{plain(layer.name)}”" for layer in layers if widths_shown_angstrom(layer) is None]
+        if not names or not self._picks_nm:
+            return ""
+        where = names_text(names)
+        return (
+            f"No slab of picks shows in {where}: it isn't known how wide voxels are. Set the layer's scale and units."
         )
 
     def show_picks(self, thickness_nm: float) -> None:
@@ -131,16 +145,20 @@ class Slabs(QObject):
     def _on_scaled(self, event: Any) -> None:
         """A slab is kept in a layer's own units, which are others now."""
         self._show_picks_in(event.source)
+        self.changed.emit()
 
     def _show_picks_in(self, layer: Layer) -> None:
         if not isinstance(layer, Points | Vectors) or PICKS_KEY not in layer.metadata:
             return
         if layer not in self._followed:
             self._followed.add(layer)
-            layer.events.scale.connect(self._on_scaled)
-            layer.events.units.connect(self._on_scaled)
-        spacing = spacing_angstrom_of(layer)
-        show_slab(layer, 0.0 if spacing is None else self._picks_nm * _ANGSTROM_PER_NM / spacing)
+            for event in (layer.events.scale, layer.events.units, layer.events.affine):
+                event.connect(self._on_scaled)
+        widths = widths_shown_angstrom(layer)
+        if widths is None or not self._picks_nm:
+            show_slab(layer, ())
+        else:
+            show_slab(layer, (self._picks_nm * _ANGSTROM_PER_NM / widths).tolist())
 
     def _layers(self) -> list[Layer]:
         viewer = self._viewer()
