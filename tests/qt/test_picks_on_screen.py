@@ -134,6 +134,16 @@ class TestSize:
         qtbot.waitUntil(lambda: orientation_of(one).length_angstrom == 260)
         assert "cytosolic ribosome (GO:0022626)" in dock.size_remark.text()
 
+    def test_it_is_told_where_napari_draws_another_size(self, qtbot, viewer, dock):
+        layer = add_picks(viewer)
+        viewer.layers.selection.active = layer
+        layer.scale, layer.units = (1.0,) * 3, "nm"  # as wide as before
+        qtbot.waitUntil(lambda: "10 times too small" in dock.size_remark.text(), timeout=30_000)
+        assert "in nanometer beside others in angstrom" in dock.size_remark.text()
+
+        layer.scale, layer.units = (10.0,) * 3, "angstrom"
+        qtbot.waitUntil(lambda: "too small" not in dock.size_remark.text(), timeout=30_000)
+
     def test_an_edit_of_the_table_resizes_too(self, qtbot, viewer, dock):
         points = add_picks(viewer)
         qtbot.mouseClick(dock.show_table, Qt.MouseButton.LeftButton)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 import numpy as np
+from napari.components import LayerList
 from napari.layers import Layer, Points
 
-from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import length_angstrom, spacing_angstrom_of
 from napari_cryoet.colors import object_key
 from napari_cryoet.diameters import diameter_angstrom, set_diameter
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -38,6 +39,21 @@ def diameter_nm(layer: Points) -> float | None:
     if spacing is None or not np.allclose(sizes, sizes[0]):
         return None
     return float(sizes[0]) * spacing / ANGSTROM_PER_NM
+
+
+def remark_on_size(layers: LayerList, layer: Points) -> str:
+    """Why a layer's picks look smaller than they are; empty where they don't.
+
+    napari draws sizes without converting them from the layer's unit into the viewer's, which is the smallest of any.
+    """
+    units = layers.extent.units  # by which napari draws; `layers.units` are those of its sliders
+    own, drawn = length_angstrom(layer.units[-1]), length_angstrom(units[-1]) if units else None
+    if own is None or drawn is None or np.isclose(own, drawn):
+        return ""
+    return (
+        f"napari draws them {own / drawn:g} times too small: this layer is in {layer.units[-1]} beside others in "
+        f"{units[-1]}."
+    )
 
 
 def show_diameter(layers: Iterable[Layer], layer: Points, nm: float) -> None:

@@ -26,7 +26,7 @@ from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.orientation_display import OrientationDisplay, active_points, orientation_of
-from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, resize, show_diameter
+from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, remark_on_size, resize, show_diameter
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
@@ -287,7 +287,8 @@ class PicksOnScreen(Dock):
         if layer is not None and size is not None:
             with self.diameter_nm.changed.blocked():
                 self.diameter_nm.value = size
-            self._tell(self.size_remark, f"For all picks of {object_text(layer)}, also when they are opened again.")
+            said = f"For all picks of {object_text(layer)}, also when they are opened again."
+            self._tell(self.size_remark, " ".join(filter(None, (said, remark_on_size(self._viewer.layers, layer)))))
         else:
             self._tell(
                 self.size_remark, "" if layer is None else "These picks have several sizes, or no known voxel size."
