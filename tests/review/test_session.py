@@ -503,3 +503,22 @@ def test_a_copy_on_two_picks_of_one_place_says_nothing_of_either(picks, store, s
     assert review.save()
 
     assert dict(Review(doubled, subject, store).decisions.verdicts) == {1: Verdict.REJECTED}
+
+
+def test_a_pick_that_is_moved_anew_in_many_sessions_is_still_found_in_a_file_that_was_saved_before(store, picks):
+    def moved(by):
+        return picks.changed(points_zyx=POINTS + np.array([[0], [0], [0], [by]]))
+
+    subject = Subject.of(picks, name="ribosomes")
+    review = Review(picks, subject, SessionStore(store.folder))
+    review.judge([3], Verdict.KEPT)
+    review.set_picks(moved(5))
+    assert review.save()
+
+    for session_number in range(1, 6):  # never saved, so that each begins where the annotation has it
+        review = Review(picks, subject, SessionStore(store.folder))
+        review.set_picks(moved(10 * session_number))
+        review.judge([session_number % 3], Verdict.REJECTED)
+        assert review.save()
+
+    assert Review(moved(5), subject, store).verdict(3) is Verdict.KEPT

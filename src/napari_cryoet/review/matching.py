@@ -19,7 +19,7 @@ from napari_cryoet.review.twins import NOWHERE, numbers_at, numbers_kept, number
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
-MOST_FORMER: Final = 3  # places that are remembered of a pick, beside the one where it is
+MOST_FORMER: Final = 6  # places that are remembered of a pick, beside the one where it is
 
 #: Picks as they were when they were opened, and as they were in sessions before, the latest first.
 Former = Picks | Sequence[Picks] | None
