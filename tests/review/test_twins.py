@@ -119,3 +119,9 @@ def test_picks_that_are_nowhere_near_have_no_company():
     assert numbers_at(places, places, 0.1).tolist() == [1, 0, 0]
     assert numbers_at(places, places[:0], 0.1).tolist() == [0, 0, 0]
     assert numbers_left(None, 2).tolist() == [0, 0]
+
+
+def test_what_is_no_number_of_picks_is_none():
+    noted = np.array([[1e299, 1e299, number] for number in (2, -3.5, 1e298, np.nan, 1e299, -1e299)])
+
+    assert numbers_left(noted, 6).tolist() == [2, 0, 0, 0, 0, 0]

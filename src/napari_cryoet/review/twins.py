@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 #: What stands for a place of picks that have none, along each axis.
 NOWHERE: Final = 1e299
+_MANY: Final = 2**31
 
 
 def numbers_at(places: NDArray[np.float64], others: NDArray[np.float64], reach: float) -> NDArray[np.intp]:
@@ -37,7 +38,7 @@ def numbers_left(former_zyx: NDArray[np.float64] | None, count: int) -> NDArray[
     """How many others are left at the place of each pick, where that is noted; else 0."""
     if former_zyx is None:
         return np.zeros(count, dtype=np.intp)
-    is_noted = (former_zyx[:, :2] >= NOWHERE).all(axis=1) & (np.abs(former_zyx[:, 2]) < NOWHERE)
+    is_noted = (former_zyx[:, :2] >= NOWHERE).all(axis=1) & (former_zyx[:, 2] > 0) & (former_zyx[:, 2] < _MANY)
     return np.where(is_noted, former_zyx[:, 2], 0).astype(np.intp)
 
 
