@@ -163,6 +163,7 @@ def test_no_second_layer_is_drawn_again_while_a_view_waits_for_the_first_to_be_p
     monkeypatch.setattr(redraws, "time", SimpleNamespace(monotonic=lambda: clock.now))
     drawn = Redraws()
     turns = Turns(redraws=drawn)
+    turns._apart.setInterval(600_000)  # so that it still waits when one looks
     turns.ask(lambda: None)
     clock.now += 1.0  # the window was busy
     first, second = Layer([]), Layer([])
