@@ -151,7 +151,7 @@ class Index:
         try:
             self._set_up(may_write)
             self._identity = self._identify()
-        except IndexErrors:
+        except (*IndexErrors, OSError):
             self._sql.close()
             raise
 
@@ -161,6 +161,10 @@ class Index:
         if not may_write:
             self._sql.execute("PRAGMA query_only = ON")
             return
+        with self._path.open("rb") as file:
+            header = file.read(20)
+        if not set(header[18:]) <= {1, 2}:  # how it is to be written and read: SQLite only reads others, for good
+            raise IndexDamagedError("the database says that it can't be written")
         self._sql.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._sql.execute("PRAGMA journal_mode = WAL")  # stays with another mode where the file system can't do it
         self._sql.execute("PRAGMA synchronous = NORMAL")
