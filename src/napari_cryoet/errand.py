@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.stopping import POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREAD_NAME = "napari-cryoet-errand"
-POLL_S = 0.05  # how long a stop can go unnoticed
 IDLE_S = 1.0  # how long a thread waits for another errand before it ends
 NO_THREADS_HINT = "Close other programs, then try again."
 

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakSet
+
+from napari_cryoet.stopping import POLL_S, raise_if_stopped
 
 
 class Forked(Protocol):
@@ -44,6 +48,16 @@ class FreshLock:
     def release(self) -> None:
         """Let others have it."""
         self._lock.release()
+
+    @contextmanager
+    def held(self, stop: threading.Event | None) -> Iterator[None]:
+        """Hold it for a while; StoppedError where ``stop`` is set while one waits."""
+        while not self.acquire(POLL_S):
+            raise_if_stopped(stop)
+        try:
+            yield
+        finally:
+            self.release()
 
     def __enter__(self) -> None:
         self._lock.acquire()

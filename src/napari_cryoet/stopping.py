@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 from napari_cryoet.exceptions import StoppedError
+
+POLL_S: Final = 0.05  # how long a stop can go unnoticed
 
 
 def raise_if_stopped(stop: threading.Event | None) -> None:

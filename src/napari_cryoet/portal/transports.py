@@ -10,10 +10,9 @@ from gql import GraphQLRequest
 from gql.transport import Transport
 from graphql import ExecutionResult, GraphQLError
 
-from napari_cryoet.errand import POLL_S
 from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.portal.decode import clean
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.stopping import POLL_S, raise_if_stopped
 
 if TYPE_CHECKING:
     from napari_cryoet.http import Http

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_cryoet.errand import NO_THREADS_HINT, POLL_S, Errand, ErrandOverdueError, NoThreadError
+from napari_cryoet.errand import NO_THREADS_HINT, Errand, ErrandOverdueError, NoThreadError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.logins import without_password
@@ -30,8 +29,6 @@ from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari_cryoet.streaming.disk_cache import DiskCache, Part
     from napari_cryoet.streaming.disk_tasks import Tree
     from napari_cryoet.streaming.sources import ByteSource
@@ -152,7 +149,7 @@ class CachedSource(SourceAround):
         """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
         if (checked := self._tree) is not None:
             return checked  # also while what is new waits for the server
-        with self._held(stop):
+        with self._lock.held(stop):
             if self._tree is None:
                 raise_if_stopped(stop)
                 tree = self._cache.tree(without_password(self.url))
@@ -170,7 +167,7 @@ class CachedSource(SourceAround):
         """Now that the server answers, ask what it wasn't, or didn't answer; StreamError where it is another image."""
         if self._is_confirmed:
             return
-        with self._held(stop):
+        with self._lock.held(stop):
             if self._unconfirmed is not None and not self._is_outdated:
                 top, kept = self._unconfirmed
                 if (key == top and _is_of_version(piece, kept)) or self._is_still(top, kept, stop):
@@ -185,16 +182,6 @@ class CachedSource(SourceAround):
         if self._is_outdated:
             where = shown_address(self.url)
             raise StreamError(f"{where} has changed on its server since it was kept.", hint="Open it again.")
-
-    @contextmanager
-    def _held(self, stop: threading.Event | None) -> Iterator[None]:
-        """While one asks the server, and all others wait."""
-        while not self._lock.acquire(POLL_S):
-            raise_if_stopped(stop)
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _check(self, tree: Tree, stop: threading.Event | None) -> None:
         """Ask the server about a tree, if need be; drop what isn't there any more."""

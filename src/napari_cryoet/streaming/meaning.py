@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from napari_cryoet.errand import POLL_S
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.chunk_files import key_below
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from napari_cryoet.streaming.opening import FoundArray
     from napari_cryoet.streaming.sources import ByteSource
@@ -59,7 +56,7 @@ class Meaning:
     def require(self, level: int, stop: threading.Event) -> None:
         """Raise StreamError where the files of a level mean something else by now, or that can't be found out."""
         if self._is_doubted(level):
-            with self._held(stop):
+            with self._lock.held(stop):
                 self._ask(level, stop)
         if self._is_lost:
             raise StreamError(
@@ -80,16 +77,6 @@ class Meaning:
         self._asked_at[level] = time.monotonic()
         self._is_lost |= piece is None or not _mean_the_same(piece.content, self._documents[level])
         self._answered[level] = doubts
-
-    @contextmanager
-    def _held(self, stop: threading.Event) -> Iterator[None]:
-        """While one asks, and all others wait."""
-        while not self._lock.acquire(POLL_S):
-            raise_if_stopped(stop)
-        try:
-            yield
-        finally:
-            self._lock.release()
 
 
 def _mean_the_same(one: bytes, other: bytes) -> bool:
