@@ -138,8 +138,8 @@ def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts:
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
 
 
-def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool], most: int = 3) -> str:
-    """A text that names as many things as there is room for, and says how many more there are; one at least.
+def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool]) -> str:
+    """A text that names one to three things, as many as there is room for, and says how many more there are.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool], mo
     fits
         Whether there is room for a text.
     """
-    return next((text for limit in range(most, 1, -1) if fits(text := text_of(limit))), text_of(1))
+    return next((text for limit in range(3, 1, -1) if fits(text := text_of(limit))), text_of(1))
 
 
 def kinds_text(kinds: Sequence[DepositionKind]) -> str:

@@ -61,7 +61,7 @@ class DatasetView(QWidget):
     def start(self, dataset_id: int, preview: CatalogueRow | None, deposition_title: str = "") -> None:
         """Begin with a dataset: show what is known, and ask for its first page."""
         self.header.set_preview(dataset_id, preview, deposition_title)
-        self.filter.set_quietly("")
+        self.filter.clear_quietly()
         self.model.restart()
 
     def restart(self) -> None:
@@ -113,7 +113,7 @@ class DatasetView(QWidget):
             self.model.retry()
 
     def _clear_filter(self) -> None:
-        self.filter.set_quietly("")
+        self.filter.clear_quietly()
         self.model.restart()
 
     def _repaint(self) -> None:

@@ -28,7 +28,7 @@ class Finder(QObject):
         self._session = session
         self._navigator = navigator
         self._complaint = ""  # about an id that nobody knows
-        session.opening.connect(lambda _source: screens.search.set_quietly(""))
+        session.opening.connect(lambda _source: screens.search.clear_quietly())
         session.catalogue_changed.connect(lambda _catalogue: self._search())
         screens.search.settled.connect(self._on_settled)
         screens.search.entered.connect(self._on_entered)
@@ -40,7 +40,7 @@ class Finder(QObject):
 
     def clear(self) -> None:
         """List everything again."""
-        self._screens.search.set_quietly("")
+        self._screens.search.clear_quietly()
         self._search()
         self._screens.focus_search()
 

@@ -10,24 +10,25 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 GRID = 16
+_FINER: Final = 2
 _DISABLED_OPACITY: Final = 0.35  # about as faint as napari makes a text then
 
 
-def icon(name: str, color: QColor, *, size: int = 16) -> QIcon:
+def icon(name: str, color: QColor) -> QIcon:
     """An icon for a button, faint where that can't be pressed."""
-    made, faint = QIcon(pixmap(name, color, size=size)), QColor(color)
+    made, faint = QIcon(pixmap(name, color)), QColor(color)
     faint.setAlphaF(_DISABLED_OPACITY * color.alphaF())
-    made.addPixmap(pixmap(name, faint, size=size), QIcon.Mode.Disabled)
+    made.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
     return made
 
 
-def pixmap(name: str, color: QColor, *, size: int = 16, scale: float = 2.0) -> QPixmap:
-    """An icon as pixels, ``scale`` times finer than ``size`` for dense screens."""
-    image = QPixmap(QSize(round(size * scale), round(size * scale)))
-    image.setDevicePixelRatio(scale)
+def pixmap(name: str, color: QColor) -> QPixmap:
+    """An icon as pixels, finer than its grid for dense screens."""
+    image = QPixmap(QSize(GRID * _FINER, GRID * _FINER))
+    image.setDevicePixelRatio(_FINER)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
-    draw(painter, name, QRectF(0, 0, size, size), color)
+    draw(painter, name, QRectF(0, 0, GRID, GRID), color)
     painter.end()
     return image
 

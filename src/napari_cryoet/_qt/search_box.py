@@ -50,12 +50,12 @@ class SearchBox(QLineEdit):
         theme.changed.connect(self._draw_icon)
         self._draw_icon()
 
-    def set_quietly(self, text: str) -> None:
-        """Show a text without telling anybody."""
-        self.setText(text)
+    def clear_quietly(self) -> None:
+        """Show no text, without telling anybody."""
+        self.setText("")  # which can't be undone
         self._pause.stop()
         self._is_pasted = False
-        self._told = text.strip()
+        self._told = ""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Escape clears, Down goes on in the list."""

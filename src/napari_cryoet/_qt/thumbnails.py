@@ -16,7 +16,6 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 log = logging.getLogger(__name__)
 
 SIDE_PX = 128  # 64 px on a screen of double density
-MAX_FILE_BYTES = 4_000_000
 MAX_PIXELS = 40_000_000
 KEPT = 600  # pictures in memory: 40 MB at most
 IN_FLIGHT = 3
@@ -27,8 +26,8 @@ _SIGNATURES = ((b"\x89PNG\r\n\x1a\n", b"png"), (b"\xff\xd8\xff", b"jpeg"), (b"GI
 Fetch = Callable[[str, Event], bytes]
 
 
-def decode_thumbnail(content: bytes, side_px: int = SIDE_PX) -> QImage:
-    """A picture as a square of ``side_px``, its middle cut out; only PNG, JPEG and GIF are read.
+def decode_thumbnail(content: bytes) -> QImage:
+    """A picture as a square of `SIDE_PX`, its middle cut out; only PNG, JPEG and GIF are read.
 
     Raises
     ------
@@ -46,11 +45,11 @@ def decode_thumbnail(content: bytes, side_px: int = SIDE_PX) -> QImage:
     if not size.isValid() or size.width() * size.height() > MAX_PIXELS:
         raise FormatError("The picture is damaged or too large.")
     reader.setAutoTransform(True)
-    reader.setScaledSize(size.scaled(QSize(side_px, side_px), Qt.AspectRatioMode.KeepAspectRatioByExpanding))
+    reader.setScaledSize(size.scaled(QSize(SIDE_PX, SIDE_PX), Qt.AspectRatioMode.KeepAspectRatioByExpanding))
     image = reader.read()
     if image.isNull():
         raise FormatError(f"The picture is damaged: {reader.errorString()}")
-    middle = QRect(0, 0, side_px, side_px)
+    middle = QRect(0, 0, SIDE_PX, SIDE_PX)
     middle.moveCenter(image.rect().center())
     return image.copy(middle.intersected(image.rect())).convertToFormat(QImage.Format.Format_RGB32)
 

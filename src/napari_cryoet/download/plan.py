@@ -168,8 +168,8 @@ def _tomogram_items(page: RunPage, selection: Selection, layout: _Layout) -> Ite
             raise _not_offered(tomogram.id, "zarr")
         # the API doesn't name this file; it lies beside the volumes
         s3_path = tomogram.s3_omezarr_dir or tomogram.s3_mrc_file
-        beside = _sibling(s3_path, "tomogram_metadata.json") if s3_path else None
-        yield layout.item(_sibling(url, "tomogram_metadata.json"), beside, of_tomogram(tomogram, "json"))
+        beside = _metadata_beside(s3_path) if s3_path else None
+        yield layout.item(_metadata_beside(url), beside, of_tomogram(tomogram, "json"))
 
 
 def _annotation_items(page: RunPage, selection: Selection, layout: _Layout) -> Iterator[PlannedItem]:
@@ -190,8 +190,8 @@ def _alignment_items(page: RunPage, selection: Selection, layout: _Layout) -> It
         yield layout.item(url, s3_path, of_alignment(alignment))
 
 
-def _sibling(path_or_url: str, name: str) -> str:
-    return path_or_url.rstrip("/").rpartition("/")[0] + "/" + name
+def _metadata_beside(volume: str) -> str:
+    return volume.rstrip("/").rpartition("/")[0] + "/tomogram_metadata.json"
 
 
 def _not_offered(tomogram_id: int, volume_format: VolumeFormat) -> DownloadError:

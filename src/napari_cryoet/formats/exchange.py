@@ -240,8 +240,8 @@ def rotation_warnings(rotations: NDArray[np.float64] | None, numbers: NDArray[np
     return [f"{is_bad.sum():,} of {is_given.sum():,} orientations aren't rotations, so not drawn ({which})."]
 
 
-def angle_warnings(angles: NDArray[np.float64], numbers: NDArray[np.int64], called: str = "row") -> list[str]:
-    """Which of a file's orientations, as `rotation_warnings`, lack only some of their angles; none where all are whole.
+def angle_warnings(angles: NDArray[np.float64], numbers: NDArray[np.int64]) -> list[str]:
+    """Which rows' orientations, as `rotation_warnings`, lack only some of their angles; none where all are whole.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def angle_warnings(angles: NDArray[np.float64], numbers: NDArray[np.int64], call
     is_part = is_known.any(axis=1) & ~is_known.all(axis=1)
     if not is_part.any():
         return []
-    which = numbered(called, numbers[is_part].tolist())
+    which = numbered("row", numbers[is_part].tolist())
     return [f"Only some of three angles are given for {is_part.sum():,} of the picks, so no orientation ({which})."]
 
 

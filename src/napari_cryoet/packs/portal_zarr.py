@@ -76,7 +76,6 @@ def write_pyramid(
     spacing_angstrom: float,
     kind: Kind = "tomogram",
     *,
-    labels: Sequence[int] | None = None,
     stop: threading.Event | None = None,
 ) -> int:
     """Write a volume as an OME-Zarr pyramid of three levels, as the portal does.
@@ -95,8 +94,6 @@ def write_pyramid(
     kind
         Coarser levels are the mean of 2 x 2 x 2 voxels of a tomogram (zero beyond its end), of 1 x 2 x 2 pixels of a
         tilt series; one where any voxel of a mask is; every second voxel of instances.
-    labels
-        The instances' ids for the metadata; found in the volume where not given.
     stop
         Set it to give up between two chunks.
 
@@ -125,9 +122,7 @@ def write_pyramid(
         writer.write(folder / str(level), coarse)
         if level < LEVELS - 1:
             coarse = downsampled(coarse, kind)
-    if kind == "instances" and labels is None:
-        labels = sorted(found)
-    attributes = _attributes(spacing, kind, labels if kind == "instances" else None)
+    attributes = _attributes(spacing, kind, sorted(found) if kind == "instances" else None)
     writer.write_json(folder / ".zgroup", {"zarr_format": 2})
     writer.write_json(folder / ".zattrs", attributes)
     return writer.written_bytes

@@ -59,9 +59,9 @@ def tally(data: Row, name: str, *path: str) -> dict[int, Counter[str]]:
     return tallies
 
 
-def object_counts(data: Row, name: str) -> tuple[ObjectCount, ...]:
+def object_counts(data: Row) -> tuple[ObjectCount, ...]:
     """How many annotations name each object, most annotated first."""
-    return objects_of(by_object(groups_of(data, name), name))
+    return objects_of(by_object(groups_of(data, "objects"), "objects"))
 
 
 def by_object(groups: Iterable[tuple[int, Row]], where: str) -> Counter[str]:

@@ -81,7 +81,7 @@ def deposition_page(data: Row, deposition_id: int, freshness: Freshness) -> Depo
     return DepositionPage(
         deposition=deposition,
         datasets=_dataset_counts(data, runs),
-        objects=object_counts(data, "objects"),
+        objects=object_counts(data),
         tomogram_count=count_of(data, "tomogramTotal"),
         annotation_count=count_of(data, "annotationTotal"),
         freshness=freshness,

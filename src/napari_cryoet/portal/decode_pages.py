@@ -92,7 +92,7 @@ def dataset_page(data: Row, dataset_id: int, offset: int, freshness: Freshness) 
         runs=tuple(_run_row(each, f"runs[{number}]") for number, each in enumerate(rows_of(data, "runs"))),
         run_total=count_of(data, "total"),
         offset=offset,
-        objects=object_counts(data, "objects"),
+        objects=object_counts(data),
         freshness=freshness,
     )
 

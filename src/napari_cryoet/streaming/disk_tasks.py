@@ -80,6 +80,8 @@ class _WritesNothing:
 
     __slots__ = ()
 
+    size_bytes = 0
+
     def prepare(self, files: PartFiles) -> None:
         """Nothing to write."""
 
@@ -122,7 +124,6 @@ class DropTree(_WritesNothing):
     """A tree that isn't what it was."""
 
     tree: Tree
-    size_bytes: int = 0
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget it."""
@@ -138,7 +139,6 @@ class ConfirmTree(_WritesNothing):
     """A tree that is still what it was."""
 
     number: int
-    size_bytes: int = 0
 
     def apply(self, index: Index, now: float) -> list[str]:
         """Note when."""
@@ -152,7 +152,6 @@ class DropFile(_WritesNothing):
 
     tree: Tree
     key: str
-    size_bytes: int = 0
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget its parts."""
@@ -165,7 +164,6 @@ class DropPart(_WritesNothing):
 
     number: int
     checksum: bytes
-    size_bytes: int = 0
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget it."""

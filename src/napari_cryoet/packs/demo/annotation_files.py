@@ -114,8 +114,8 @@ class AnnotationWriter:
             "groundTruthStatus": words.is_ground_truth and plan.subject != "scene",
             "objectId": about.id,
             "objectName": about.name,
-            "objectDescription": about.description,
-            "objectState": about.state,
+            "objectDescription": None,
+            "objectState": None,
             "objectCount": self._object_count(plan, picks),
             "confidencePrecision": picks.precision if is_judged and picks else None,
             "confidenceRecall": picks.recall if is_judged and picks else None,
@@ -220,8 +220,7 @@ def _vesicles(run: RunPlan) -> tuple[Membrane, ...]:
 
 
 def file_stem(plan: AnnotationPlan) -> str:
-    """How an annotation's files begin: the object's description or name in the portal's spelling, and the version."""
-    about = rows.object_of(plan)
-    words = (about.description or about.name).lower()
+    """How an annotation's files begin: the object's name in the portal's spelling, and the version."""
+    words = rows.object_of(plan).name.lower()
     cleaned = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in words)
     return f"{cleaned}-{sidecars.VERSION}"

@@ -30,8 +30,6 @@ class ObjectName:
 
     id: str
     name: str
-    description: str | None = None
-    state: str | None = None
 
 
 MEMBRANE: Final = ObjectName("GO:0016020", "membrane")

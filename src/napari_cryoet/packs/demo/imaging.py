@@ -23,6 +23,7 @@ Volume32 = NDArray[np.float32]
 WAVELENGTH_ANGSTROM: Final = 0.0197
 """Of electrons at 300 kV."""
 FFT_WORKERS: Final = 2
+_CUTOFF: Final = 0.35  # cycles a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,13 @@ def shot_noise(geometry: Geometry, optics: Optics, rng: np.random.Generator) -> 
     return np.asarray(noise * strength.astype(np.float32)[:, None, None])
 
 
-def reconstruct(images: Volume32, geometry: Geometry, *, cutoff: float = 0.35) -> Volume32:
-    """Weighted back-projection; frequencies above ``cutoff`` (cycles a pixel) fall off smoothly."""
+def reconstruct(images: Volume32, geometry: Geometry) -> Volume32:
+    """Weighted back-projection; high frequencies fall off smoothly."""
     from scipy import fft
 
     width = fft.next_fast_len(2 * images.shape[2], real=True)
     frequency = np.fft.rfftfreq(width).astype(np.float32)
-    ramp = frequency * np.exp(-((np.maximum(frequency - cutoff, 0) / 0.05) ** 2) / 2)
+    ramp = frequency * np.exp(-((np.maximum(frequency - _CUTOFF, 0) / 0.05) ** 2) / 2)
     ramp[0] = ramp[1] / 4
     spectrum = fft.rfft(images, width, axis=2, workers=FFT_WORKERS)
     spectrum *= ramp
