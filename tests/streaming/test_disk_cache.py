@@ -329,6 +329,21 @@ def test_two_processes_write_and_evict_at_once(folder):
     assert sum(path.stat().st_size for path in files_in(folder)) <= limit_bytes
 
 
+def test_nothing_lets_go_of_the_database_that_is_still_in_use(folder):
+    """Its locks belong to the process: closing the file itself, once, would give them all up."""
+    cache = DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"kept", total=4)
+    assert cache.flush()
+    assert find(cache, "a") == b"kept"  # by a connection of its own, which stays
+    database = own_folder(folder) / "index.sqlite3"
+    Index(database, may_write=True, timeout_s=5).close()
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM parts'); c.close()"
+    subprocess.run([sys.executable, "-c", script, database], check=True)
+    assert database.with_name("index.sqlite3-wal").exists()  # whoever closes it last removes this one
+    assert find(cache, "a") == b"kept"
+    cache.close()
+
+
 def test_a_disk_that_refuses_large_files_costs_nothing_but_the_cache(folder):
     """The operating system itself refuses: neither part files nor the database may grow beyond 100 kB."""
     with work(folder, "limited", 0, 10 * MB) as worker:

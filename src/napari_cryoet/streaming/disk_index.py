@@ -1,7 +1,8 @@
 """The index of the disk cache, one SQLite database: which bytes of which files are kept, and where.
 
 Nothing in it is believed before its checksum was seen to fit: `PartRow` holds what a row says, which may be anything
-where a disk has failed.
+where a disk has failed. Nobody but SQLite may open the database's file: a process that closes a file gives up all its
+locks on it, so that others change or remove what is in use (https://sqlite.org/howtocorrupt.html, 2.2).
 """
 
 from __future__ import annotations
@@ -105,6 +106,11 @@ def is_damage(error: Exception, *, may_lack_tables: bool = False) -> bool:
     return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and not may_lack_tables)
 
 
+def is_refused(error: Exception) -> bool:
+    """Whether SQLite only reads the database: its file can't be written, or it says itself that it can't be."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
+
+
 def is_busy(error: Exception) -> bool:
     """Whether another process has the database to itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -151,7 +157,7 @@ class Index:
         try:
             self._set_up(may_write)
             self._identity = self._identify()
-        except (*IndexErrors, OSError):
+        except IndexErrors:
             self._sql.close()
             raise
 
@@ -161,10 +167,6 @@ class Index:
         if not may_write:
             self._sql.execute("PRAGMA query_only = ON")
             return
-        with self._path.open("rb") as file:
-            header = file.read(20)
-        if not set(header[18:]) <= {1, 2}:  # how it is to be written and read: SQLite only reads others, for good
-            raise IndexDamagedError("the database says that it can't be written")
         self._sql.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._sql.execute("PRAGMA journal_mode = WAL")  # stays with another mode where the file system can't do it
         self._sql.execute("PRAGMA synchronous = NORMAL")
