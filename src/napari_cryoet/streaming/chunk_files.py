@@ -1,4 +1,4 @@
-"""Where in which file the encoded bytes of a chunk are: in a file of their own, or in a shard."""
+"""Where in which file the encoded bytes of a chunk are, one of its own or a shard; what readers of these share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.geometry import blocks_of_file
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
 from napari_cryoet.streaming.sources import read_end
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import threading
 
     from napari_cryoet.streaming.cache import MemoryCache
+    from napari_cryoet.streaming.geometry import BlockIndex
+    from napari_cryoet.streaming.slabs import Slabs
     from napari_cryoet.streaming.sources import ByteSource, Piece
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
@@ -282,6 +285,39 @@ def files_of(
     if metadata.shards is None:
         return OwnFiles(source, path, metadata)
     return ShardFiles(source, path, metadata, layout=metadata.shards, memory=memory, owner=owner)
+
+
+class FilesReader:
+    """Chunks in files; a subclass reads them, see `BlockReader`.
+
+    Parameters
+    ----------
+    files, metadata
+        The array.
+    slabs
+        How its chunks are cut into blocks.
+    """
+
+    def __init__(self, files: ChunkFiles, metadata: ArrayMetadata, slabs: Slabs) -> None:
+        self.metadata, self.grid = metadata, slabs.grid
+        self._files, self._slabs = files, slabs
+
+    def prepare(self, chunk: Chunk, stop: threading.Event) -> None:
+        """Learn where in a file a chunk is; see `BlockReader`."""
+        self._files.find(chunk, stop)
+
+    def file_of(self, block: BlockIndex) -> str:
+        """What the file of a block is called; see `BlockReader`."""
+        return self._files.describe(self.grid.chunk(block))
+
+    def forget(self, block: BlockIndex) -> list[BlockIndex]:
+        """Let another version of a file count; see `BlockReader`."""
+        self._files.forget(self.grid.chunk(block))
+        return list(blocks_of_file(self.grid, block, self.metadata.chunk_shape))
+
+    def distrust(self, block: BlockIndex) -> None:
+        """Read a file anew; see `BlockReader`."""
+        self._files.distrust(self.grid.chunk(block))
 
 
 def merge_places(places: list[Place], *, max_gap: int, max_bytes: int) -> list[tuple[Place, list[Place]]]:

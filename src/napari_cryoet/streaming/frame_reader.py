@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.streaming import blosc
-from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, Place, VanishedError, damaged
+from napari_cryoet.streaming.chunk_files import Chunk, ChunkFiles, FilesReader, Place, VanishedError, damaged
 from napari_cryoet.streaming.density import Density
-from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
+from napari_cryoet.streaming.geometry import BlockIndex
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.slabs import cut_into_slabs, shrink
 
@@ -42,7 +42,7 @@ class _HeldFrame:
     version: str | None
 
 
-class FrameReader:
+class FrameReader(FilesReader):
     """Chunks that are one Blosc frame each, in C order, larger than what is worth reading whole.
 
     What compresses very well (a mask) is kept in memory as it came, and decompressed block by block.
@@ -67,8 +67,6 @@ class FrameReader:
         owner: object,
         path: str,
     ) -> None:
-        self.metadata = metadata
-        self._files = files
         sample = _sample_header(head, metadata)
         usual = min(_BLOCK_BYTES_A_BYTE * metadata.stored_dtype.itemsize, _USUAL_BLOCK_BYTES)
         block_bytes = sample.blocksize if sample else usual
@@ -77,8 +75,7 @@ class FrameReader:
         if self._is_small:
             block_bytes = max(block_bytes, _SLAB_BYTES_IN_SMALL_CHUNKS)
         self._table_bytes = max(sample.table_end, _SHORTEST_FIRST_REQUEST) if sample else HEAD_BYTES
-        self._slabs = cut_into_slabs(metadata, block_bytes)
-        self.grid = self._slabs.grid
+        super().__init__(files, metadata, cut_into_slabs(metadata, block_bytes))
         self._density = Density(metadata)
         if sample is not None:
             self._density.note((0,) * len(metadata.shape), sample.cbytes)
@@ -107,23 +104,17 @@ class FrameReader:
         except FormatError as error:
             raise damaged(self._files.describe(chunk), error) from error
 
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called; see `BlockReader`."""
-        return self._files.describe(self.grid.chunk(block))
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
+    def forget(self, block: BlockIndex) -> list[BlockIndex]:
         """Drop the tables of all chunks in a file; see `BlockReader`."""
-        self._files.forget(self.grid.chunk(block))
-        siblings = list(blocks_of_file(self.grid, block, self.metadata.chunk_shape))
+        siblings = super().forget(block)
         for chunk in {self.grid.chunk(sibling) for sibling in siblings}:
             self._frames.forget(chunk)
         return siblings
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a chunk's file and table anew; see `BlockReader`."""
-        chunk = self.grid.chunk(block)
-        self._files.distrust(chunk)
-        self._frames.forget(chunk)
+        super().distrust(block)
+        self._frames.forget(self.grid.chunk(block))
 
     def _decode(
         self, chunk: Chunk, held: _HeldFrame, blocks: Sequence[BlockIndex], stop: threading.Event

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import DamagedError, FormatError
-from napari_cryoet.streaming.chunk_files import ChunkFiles, Place, VanishedError, damaged
-from napari_cryoet.streaming.geometry import BlockIndex, blocks_of_file
+from napari_cryoet.streaming.chunk_files import ChunkFiles, FilesReader, Place, VanishedError, damaged
+from napari_cryoet.streaming.geometry import BlockIndex
 from napari_cryoet.streaming.slabs import cut_into_slabs
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
@@ -20,7 +20,7 @@ _BLOCK_BYTES = 2**19
 _MAX_GAP_BYTES = 2**16
 
 
-class PlainReader:
+class PlainReader(FilesReader):
     """Chunks of uncompressed values in C order, or a whole file of them after a header.
 
     Parameters
@@ -32,10 +32,8 @@ class PlainReader:
     """
 
     def __init__(self, files: ChunkFiles, metadata: ArrayMetadata, *, may_go_on: bool = False) -> None:
-        self.metadata = metadata
-        self._files, self._may_go_on = files, may_go_on
-        self._slabs = cut_into_slabs(metadata, _BLOCK_BYTES, may_split_planes=True)
-        self.grid = self._slabs.grid
+        super().__init__(files, metadata, cut_into_slabs(metadata, _BLOCK_BYTES, may_split_planes=True))
+        self._may_go_on = may_go_on
         self.compression = self._slabs.padding
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
@@ -59,23 +57,6 @@ class PlainReader:
                 return {block: self._slabs.fill(block) for block in blocks}
             loaded |= part
         return loaded
-
-    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
-        """Learn where in a file a chunk is; see `BlockReader`."""
-        self._files.find(chunk, stop)
-
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called; see `BlockReader`."""
-        return self._files.describe(self.grid.chunk(block))
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Let another version of a file count; see `BlockReader`."""
-        self._files.forget(self.grid.chunk(block))
-        return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
-
-    def distrust(self, block: BlockIndex) -> None:
-        """Read a file anew; see `BlockReader`."""
-        self._files.distrust(self.grid.chunk(block))
 
     def _load_group(
         self, place: Place, group: Sequence[BlockIndex], where: str, stop: threading.Event

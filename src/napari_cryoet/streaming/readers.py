@@ -16,6 +16,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.chunk_files import (
     ChunkFiles,
+    FilesReader,
     OneFile,
     Place,
     SingleFile,
@@ -121,7 +122,7 @@ def reader_of_file(source: ByteSource, metadata: ArrayMetadata, file: OneFile) -
     return PlainReader(SingleFile(source, file), metadata, may_go_on=True)
 
 
-class WholeReader:
+class WholeReader(FilesReader):
     """Chunks that are read whole; neighbours in a shard in one piece.
 
     Parameters
@@ -131,10 +132,7 @@ class WholeReader:
     """
 
     def __init__(self, files: ChunkFiles, metadata: ArrayMetadata) -> None:
-        self.metadata = metadata
-        self._files = files
-        self._slabs = cut_into_slabs(metadata, metadata.chunk_nbytes)
-        self.grid = self._slabs.grid
+        super().__init__(files, metadata, cut_into_slabs(metadata, metadata.chunk_nbytes))
         self._density = Density(metadata)
         self.compression = 1.0
 
@@ -149,23 +147,6 @@ class WholeReader:
             return {block: self._values(block, contents.get(places[block])) for block in blocks}
         except FormatError as error:
             raise damaged(where, error) from error
-
-    def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
-        """Learn where in a file a chunk is; see `BlockReader`."""
-        self._files.find(chunk, stop)
-
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called; see `BlockReader`."""
-        return self._files.describe(self.grid.chunk(block))
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Let another version of a file count; see `BlockReader`."""
-        self._files.forget(self.grid.chunk(block))
-        return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
-
-    def distrust(self, block: BlockIndex) -> None:
-        """Read a file anew; see `BlockReader`."""
-        self._files.distrust(self.grid.chunk(block))
 
     def _read(self, places: list[Place], where: str, stop: threading.Event) -> dict[Place | None, bytes | memoryview]:
         """What is stored at some places of one file; nothing where there is no such file."""
