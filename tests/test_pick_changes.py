@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +56,10 @@ def test_picks_are_told_apart_by_their_ids_in_whatever_order(order, moved):
 def test_what_is_missing_in_both_is_the_same():
     assert same_values(np.array([np.nan, 1.0]), np.array([np.nan, 2.0])).tolist() == [True, False]
     assert same_values(np.array([1, 2]), np.array([1, 3])).tolist() == [True, False]
+
+
+def test_what_pandas_calls_missing_is_missing_too():
+    column = np.array([pd.NA, "a", None, "b"], dtype=object)
+
+    assert same_values(column, column.copy()).tolist() == [True] * 4
+    assert same_values(column, np.array([None, "a", "x", "c"], dtype=object)).tolist() == [True, True, False, False]

@@ -39,11 +39,24 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     """Element by element, whether two columns say the same; what is missing in both is the same."""
     if one.dtype.kind in "iub" and other.dtype.kind in "iub":
         return np.asarray(one == other)
+    try:
+        return _same_values(one, other)
+    except TypeError:  # pandas' NA, which is neither the same as anything nor something else
+        return _same_values(_without_na(one), _without_na(other))
+
+
+def _same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         are_same = np.asarray(one == other, dtype=bool)
         if are_same.all():
             return are_same
         return np.asarray(are_same | ((one != one) & (other != other)), dtype=bool)  # noqa: PLR0124 - NaN
+
+
+def _without_na(column: NDArray[Any]) -> NDArray[Any]:
+    found = np.empty(len(column), dtype=object)
+    found[:] = [None if type(value).__name__ == "NAType" else value for value in column.tolist()]
+    return found
 
 
 def _common_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -54,6 +54,15 @@ def test_moved_and_deleted_points_keep_their_ids_and_rotations(layer):
     np.testing.assert_array_equal(found.rotations_zyx, ROTATIONS[1:])
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_what_was_done_to_points_is_told_whether_or_not_somebody_follows_them(layer, is_followed):
+    if is_followed:
+        link_of(layer)
+    layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
+
+    assert picks_of(layer).edits == picks_of(layer).edits == ("moved 3 picks",)
+
+
 def test_a_copy_has_the_rotation_of_its_original_and_an_id_of_its_own(layer):
     layer.selected_data = {1}
     layer._copy_data()

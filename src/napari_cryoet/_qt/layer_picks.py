@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
 from napari_cryoet._qt.layer_table import blank_images, table_of, values_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
-from napari_cryoet.pick_changes import same_values
+from napari_cryoet.pick_changes import same_values, what_changed
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.table_rows import are_unique, rows_among
 
@@ -30,8 +30,9 @@ def picks_of(layer: Points) -> Picks:
     """A layer's points as picks, in the layer's order.
 
     A layer of ours knows which of its rows are picks that it was made of: they keep their ids and rotations wherever
-    they were moved. Copies, and rows that a person added, get ids of their own. Of anybody else's layer, the scale is
-    the voxel spacing if it is in a unit of length and the same along all axes.
+    they were moved. Copies, and rows that a person added, get ids of their own. What was done to them is among their
+    edits. Of anybody else's layer, the scale is the voxel spacing if it is in a unit of length and the same along all
+    axes.
 
     Raises
     ------
@@ -39,7 +40,11 @@ def picks_of(layer: Points) -> Picks:
         If the layer isn't three-dimensional.
     """
     keeper = keepers.get(layer)
-    return read_picks(layer) if keeper is None else keeper()
+    if keeper is not None:
+        return keeper()
+    picks, known = read_picks(layer), layer.metadata.get(PICKS_KEY)
+    edit = what_changed(known, picks) if isinstance(known, Picks) else ""
+    return picks.changed(edit) if edit else picks
 
 
 def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
