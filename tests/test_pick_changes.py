@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_cryoet.pick_changes import same_values, what_changed
+from napari_cryoet.pick_changes import same_values, tell_of_moves, what_changed
 from napari_cryoet.picks import Picks
 
 
@@ -51,6 +51,21 @@ def test_picks_are_told_apart_by_their_ids_in_whatever_order(order, moved):
     words = what_changed(picks, picks.changed(points_zyx=places).take(order))
 
     assert words.startswith(f"moved {len(moved)} pick") if moved else "moved" not in words
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_move"),
+    [
+        ("added 2 picks, moved 1 pick", True),
+        ("moved with their layer by 1, 0, 0 voxels (z, y, x)", True),
+        ("stretched with their layer by 2, 2, 2 (z, y, x)", True),
+        ("read anew so that y is flipped", True),
+        ("removed 3 picks", False),
+        ("deleted 2 picks, turned 1 pick", False),
+    ],
+)
+def test_edits_tell_whether_picks_are_elsewhere(edit, is_move):
+    assert tell_of_moves(("kept the 3 of 4 of AL-17", edit)) == is_move
 
 
 def test_what_is_missing_in_both_is_the_same():

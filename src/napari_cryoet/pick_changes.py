@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +13,8 @@ from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.table_rows import rows_among
 
 _MOST_STRETCHES: Final = 64
+#: How edits speak of picks that are elsewhere than they were read: by hand, with their layer, or by `check_picks`.
+_MOVING: Final = re.compile(r"\b(moved|stretched|read anew)\b")
 
 _Stretch = tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -33,6 +37,11 @@ def what_changed(before: Picks, after: Picks) -> str:
     if not done and (np.diff(rows_before[np.argsort(rows_after)]) < 0).any():
         return f"put {_picks(len(after))} in another order"
     return ", ".join(done)
+
+
+def tell_of_moves(edits: Iterable[str]) -> bool:
+    """Whether some of the picks are elsewhere than where they were read, as far as their edits say it."""
+    return any(_MOVING.search(edit) for edit in edits)
 
 
 def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:

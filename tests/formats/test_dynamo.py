@@ -38,6 +38,16 @@ def test_where_particles_were_cut_out_stays_in_the_table(tmp_path):
     assert read_picks(made).points_zyx.tolist() == [*picks.points_zyx.tolist(), [1, 2, 3]]
 
 
+def test_that_a_moved_pick_keeps_the_tag_of_what_was_cropped_at_its_old_place_is_said(tmp_path):
+    picks = read_picks(table(tmp_path, x=[11.0], y=[21.0], z=[31.0], tomo=[3.0]))
+    moved = picks.changed("moved 1 pick", points_zyx=picks.points_zyx + 1)
+
+    assert any("keep their tags" in loss for loss in losses(moved, "dynamo"))
+    assert not any("keep their tags" in loss for loss in losses(picks, "dynamo"))
+    elsewhere = Picks(picks.points_zyx, edits=moved.edits)
+    assert not any("keep their tags" in loss for loss in losses(elsewhere, "dynamo"))
+
+
 def test_shifts_are_counted_in_the_voxels_that_positions_are_counted_in(tmp_path):
     path = table(tmp_path, x=[11.0], y=[21.0], z=[31.0], dx=[4.0], dy=[0.0], dz=[0.0], apix=[2.0])
     picks = read_table(path, Context(spacing_angstrom=4.0))

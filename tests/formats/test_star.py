@@ -7,6 +7,7 @@ import starfile
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.formats.star import read_star
+from napari_cryoet.pick_changes import what_changed
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import losses
 from napari_cryoet.picks import Picks
@@ -176,6 +177,21 @@ class TestImages:
         assert {label: column.tolist() for label, column in found.features.items()} == {
             label: column.tolist() for label, column in picks.features.items()
         }
+
+    @pytest.mark.parametrize("name", ["relion3", "relion4", "relion5"])
+    @pytest.mark.parametrize("is_by_way_of_a_table", [False, True])
+    def test_that_a_moved_pick_keeps_the_image_of_its_old_place_is_said(self, tmp_path, name, is_by_way_of_a_table):
+        picks = read_picks(star(tmp_path, self.labels, *self.rows), spacing_angstrom=8.0, shape_zyx=(50, 100, 200))
+        there = picks.points_zyx + 1
+        moved = picks.changed(what_changed(picks, picks.changed(points_zyx=there)), points_zyx=there)
+        if is_by_way_of_a_table:
+            moved = read_picks(write_picks(moved, tmp_path / "between.csv").path)
+
+        said = "Picks that were moved keep the image (rlnImageName) that was cut out around their old place"
+        assert [loss.startswith(said) for loss in losses(moved, name)].count(True) == 1
+        assert not any(said in loss for loss in losses(picks, name))
+        without = {label: column for label, column in moved.features.items() if label != "rlnImageName"}
+        assert not any(said in loss for loss in losses(moved.changed(features=without), name))
 
     def test_a_pick_that_was_added_has_no_image_beside_it(self, tmp_path):
         picks = read_picks(star(tmp_path, self.labels, *self.rows), spacing_angstrom=8.0)

@@ -80,6 +80,17 @@ def test_edits_in_the_layer_are_counted(form, layer, qtbot):
     qtbot.waitUntil(lambda: form.count.text() == "2 picks to write.")
 
 
+def test_that_a_moved_pick_keeps_the_image_of_its_old_place_is_said(form, viewer, qtbot):
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={"rlnImageName": np.array(["1@a.mrcs"], dtype=object)})
+    viewer.layers.clear()
+    (layer,) = add_layers(viewer, load_picks(picks, name="extracted"))
+    form.format.value = "relion4"
+    assert "their old place" not in form.losses.text()
+
+    layer.data = layer.data + 1
+    qtbot.waitUntil(lambda: "cut out around their old place" in form.losses.text())
+
+
 def test_what_a_review_kept_can_be_written(form, layer, qtbot):
     form.which.value = "kept"
     assert form.count.text() == "No review has kept picks of this layer."

@@ -35,6 +35,7 @@ from napari_cryoet.formats.exchange import (
     rotation_losses,
 )
 from napari_cryoet.formats.text_columns import holds_empty, read_separated, rows_as_text, texts_of
+from napari_cryoet.pick_changes import tell_of_moves
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -180,6 +181,11 @@ def losses(picks: Picks) -> list[str]:
         said.append(
             "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
             "dynamo2m) take them to be one voxel off."
+        )
+    if len(picks) and picks.about.get(_TOMOGRAM_NUMBER) is not None and tell_of_moves(picks.edits):
+        said.append(
+            "Picks that were moved keep their tags, by which Dynamo finds what was cropped around their old places: "
+            "crop these particles anew."
         )
     said += _column_losses(picks)
     if picks.alignment_id is not None or picks.about:

@@ -39,6 +39,7 @@ from napari_cryoet.formats.star_labels import (
     TOMOGRAM_NAMES,
 )
 from napari_cryoet.formats.text_columns import rows_as_text
+from napari_cryoet.pick_changes import tell_of_moves
 from napari_cryoet.picks import Picks
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def losses(picks: Picks, dialect: Dialect) -> list[str]:
         said.append(
             f"{n_without:,} of the picks have no image ({IMAGE}), as those that were added: RELION has to extract the "
             "particles anew."
+        )
+    if n_without < len(picks) and images is not None and tell_of_moves(picks.edits):
+        said.append(
+            f"Picks that were moved keep the image ({IMAGE}) that was cut out around their old place: RELION has to "
+            "extract these particles anew."
         )
     untold = _untold_of_images(picks, dialect)
     if untold:
