@@ -11,6 +11,7 @@ from napari_cryoet.download.manifest import fetched_as
 from napari_cryoet.formats import star_writing, tables
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.pick_formats import RELION, PickFormat
+from napari_cryoet.picks import IN_VOXELS
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.provenance_beside import path_beside, read_beside
 from napari_cryoet.volumes import ATTRIBUTE, MRC_SUFFIXES, Volume, suffix_of
@@ -145,7 +146,7 @@ _SOURCE_CHECKS: Final[dict[str, Callable[[Any], bool]]] = (
         ),
         _is_text,
     )
-    | dict.fromkeys(("authors", "dois", "edits", "warnings"), _are_texts)
+    | dict.fromkeys(("authors", "dois", "edits", "warnings", IN_VOXELS), _are_texts)
     | dict.fromkeys(("run_id", "alignment_id", "annotation_id", "annotation_file_id", "dataset_id"), _is_whole)
     | dict.fromkeys(("confidence_precision_percent", "confidence_recall_percent"), _is_number)
     | {"records": _are_records}

@@ -20,6 +20,8 @@ from napari_cryoet.table_rows import are_unique, spans_of, taken
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
+#: Under this name `Picks.about` may list further columns that count in voxels of the picks' grid, as positions do.
+IN_VOXELS: Final = "columns_in_voxels"
 _COLUMNS: Final = ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids")
 #: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
 ROTATION_TOLERANCE: Final = 1e-2
@@ -211,7 +213,7 @@ class Picks:
         return chosen
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """The same places in ångström, counted in voxels of another width.
+        """The same places in ångström, counted in voxels of another width, as are columns that count in them.
 
         Parameters
         ----------
@@ -231,7 +233,11 @@ class Picks:
         if not 0 < spacing_angstrom < np.inf:
             raise ValueError(f"a voxel can't be {spacing_angstrom} Å wide")
         factor = self.spacing_angstrom / spacing_angstrom
-        return self._with(points_zyx=self.points_zyx * factor, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
+        features, grid = dict(self.features), {"spacing_angstrom": spacing_angstrom, "shape_zyx": shape_zyx}
+        for name in self.about.get(IN_VOXELS, ()):
+            if name in features and features[name].dtype.kind in "iuf":
+                features[name] = features[name] * factor
+        return self._with(points_zyx=self.points_zyx * factor, features=features, **grid)
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
         """With further picks at the end, of which nothing but the place is known; no pick before had their ids.

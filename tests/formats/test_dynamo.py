@@ -57,6 +57,21 @@ def test_shifts_are_counted_in_the_voxels_that_positions_are_counted_in(tmp_path
     assert again[["x", "dx", "apix"]].iloc[0].tolist() == [6, 2, 4]
 
 
+@pytest.mark.parametrize("between", [".tbl", ".csv", ".star", ".ndjson", ".parquet"])
+def test_shifts_are_rescaled_with_positions_also_by_way_of_another_format(tmp_path, between):
+    path = table(tmp_path, x=[11.0], y=[21.0], z=[31.0], dx=[4.0], dy=[-3.0], dz=[0.0], apix=[2.0])
+    way = write_picks(read_picks(path, shape_zyx=(60, 60, 60)), tmp_path / f"between{between}").path
+    for picks in (read_picks(path).rescaled(4.0), read_picks(way, spacing_angstrom=4.0)):
+        again = dynamotable.read(str(write_picks(picks, tmp_path / "again.tbl", overwrite=True).path))
+        assert again[["x", "y", "z", "dx", "dy", "apix"]].iloc[0].tolist() == [6, 11, 16, 2, -1.5, 4]
+
+
+def test_columns_of_another_program_that_are_called_as_shifts_are_left_as_they_are():
+    columns = {name: np.array([1.5, 2.5]) for name in ("dx", "dy", "dz")}
+
+    assert Picks(np.zeros((2, 3)), 8.0, features=columns).rescaled(4.0).features["dx"].tolist() == [1.5, 2.5]
+
+
 @pytest.mark.parametrize(
     ("dx", "why"),
     [(["a", "b"], "no column for"), ([1e300, 0.0], "no column for"), ([np.nan, np.inf], "none: "), ([0, 0], "none: ")],

@@ -36,7 +36,7 @@ from napari_cryoet.formats.exchange import (
 )
 from napari_cryoet.formats.text_columns import holds_empty, read_separated, rows_as_text, texts_of
 from napari_cryoet.pick_changes import tell_of_moves
-from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.picks import IN_VOXELS, NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +127,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         about={
             "tomogram_name": tomogram if in_map else None,
             _TOMOGRAM_NUMBER: _tomogram_number(table),
+            IN_VOXELS: [*shift_columns(shifts)],
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
                 *angle_warnings(angles, rows),
@@ -183,10 +184,7 @@ def losses(picks: Picks) -> list[str]:
             "dynamo2m) take them to be one voxel off."
         )
     if len(picks) and picks.about.get(_TOMOGRAM_NUMBER) is not None and tell_of_moves(picks.edits):
-        said.append(
-            "Picks that were moved keep their tags, by which Dynamo finds what was cropped around their old places: "
-            "crop these particles anew."
-        )
+        said.append("Picks that were moved keep their tags, and so what Dynamo cropped at their old places: crop anew.")
     said += _column_losses(picks)
     if picks.alignment_id is not None or picks.about:
         said.append("A table has no place for where picks come from; it stands in the .provenance.json beside it.")
