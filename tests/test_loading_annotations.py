@@ -13,10 +13,10 @@ from napari_cryoet.captions import Caption
 from napari_cryoet.colors import color_of, instance_colormap
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats.ndjson import Points, write_points
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.loading import load_annotation, load_captions
 from napari_cryoet.packs.portal_zarr import write_mrc
-from napari_cryoet.pick_files import write_picks
+from napari_cryoet.pick_files import missing_for, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_run, make_tomogram, make_voxel_spacing
@@ -36,6 +36,17 @@ class TestPoints:
         world_zyx = spec.data * spec.options["scale"]
         np.testing.assert_allclose(world_zyx, [[3.5 * 4.99, 2 * 4.99, 4.99], [7 * 4.99, 20 * 4.99, 10 * 4.99]])
         assert spec.options["units"] == ("angstrom",) * 3
+
+    def test_know_the_size_of_their_volume_from_a_tomogram_of_the_run_with_their_grid(self, tmp_path):
+        file = points_file(tmp_path / "a.ndjson", [point(1.0, 2.0, 3.5)])
+        finer, own = make_tomogram(id=1, voxel_spacing=6.74, size_x=80), make_tomogram()
+
+        def picks_over(*given, **more):
+            return load_annotation(file, *given, **more)[0].options["metadata"][PICKS_KEY]
+
+        assert picks_over(own).shape_zyx == picks_over(finer, run_tomograms=(finer, own)).shape_zyx == (20, 30, 40)
+        assert missing_for(picks_over(own), "relion5") == ()
+        assert picks_over().shape_zyx is picks_over(finer).shape_zyx is picks_over(13.48).shape_zyx is None
 
     def test_are_as_large_as_their_object(self, tmp_path):
         ribosome = points_file(tmp_path / "a.ndjson", [point(1, 2, 3)])

@@ -1,6 +1,6 @@
 import pytest
 
-from napari_cryoet.overlay import fit, is_caption, spacing_angstrom, unaligned_mark, why_not_drawable
+from napari_cryoet.overlay import fit, is_caption, shape_zyx, spacing_angstrom, unaligned_mark, why_not_drawable
 from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
 
@@ -146,3 +146,22 @@ def test_another_spacing_is_no_mark():
     file = make_file(voxel_spacing=make_voxel_spacing(id=17910, voxel_spacing=4.99), tomogram_voxel_spacing_id=17910)
 
     assert unaligned_mark(file, make_tomogram(voxel_spacing=10.012)) == ""
+
+
+@pytest.mark.parametrize(
+    ("tomograms", "size_zyx"),
+    [
+        ([{}], (20, 30, 40)),
+        ([{"voxel_spacing": 6.74}, {"alignment_id": 18}, {}, {"size_z": 20}], (20, 30, 40)),
+        ([], None),
+        ([{"voxel_spacing": 6.74}], None),
+        ([{"alignment_id": 18}], None),
+        ([{"alignment_id": None}], None),
+        ([{"run_id": 1}], None),
+        ([{"offset_z": 3}], None),
+        ([{"size_z": 0}], None),
+        ([{}, {"size_z": 21}], None),
+    ],
+)
+def test_the_size_of_a_files_grid_is_that_of_the_runs_tomogram_with_this_grid(tomograms, size_zyx):
+    assert shape_zyx(make_file(), [make_tomogram(**fields) for fields in tomograms]) == size_zyx

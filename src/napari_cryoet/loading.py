@@ -9,6 +9,7 @@ and the metadata has a warning. Nothing is guessed.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -104,6 +105,7 @@ def load_annotation(
     file: AnnotationFile | str | Path,
     tomogram: Tomogram | float | None = None,
     *,
+    run_tomograms: Iterable[Tomogram] = (),
     color: RGBA | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[LayerSpec, ...]:
@@ -120,6 +122,9 @@ def load_annotation(
     tomogram
         What the annotation is to lie on. It also helps where the file's record doesn't say its voxel spacing. Of a bare
         file nothing else is known: give a tomogram of the same spacing, or the spacing in ångström.
+    run_tomograms
+        All of the run, where you have them: if ``tomogram`` isn't in the grid in which the file counts, one of these
+        may say how large that is, which RELION 5 has to know of picks.
     color
         Of the object, if it shall not be the one that `color_of` gives it.
     stop
@@ -152,7 +157,11 @@ def load_annotation(
     if suffix_of(file.https_path) == ".ndjson" or file.format == "ndjson":
         points = fetch_parsed(file.https_path, ndjson.read_points, stop)
         diameter = diameter_angstrom(object_id, object_name)
-        return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
+        given = [tomogram] if isinstance(tomogram, Tomogram) else []
+        size = overlay.shape_zyx(file, given) or overlay.shape_zyx(file, run_tomograms)
+        return _point_specs(
+            points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing, shape_zyx=size
+        )
     if shape_type == ShapeType.MESH:
         return (_mesh_spec(file.https_path, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
@@ -254,12 +263,14 @@ def _point_specs(
     color: RGBA,
     diameter_angstrom: float,
     spacing: float | None,
+    shape_zyx: tuple[int, int, int] | None = None,
 ) -> tuple[LayerSpec, ...]:
     if len(points) == 0 and points.skipped:
         raise FormatError(f"None of this file's {len(points.skipped):,} lines is a point that can be drawn.")
     common = with_spacing(about | {"warnings": [*about.get("warnings", ()), *points.warnings]}, spacing)
     sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or UNKNOWN_SPACING_ANGSTROM}
     picks = points.to_picks(spacing, alignment_id=about.get("alignment_id"), about=about)
+    picks = picks.changed(shape_zyx=shape_zyx)
     drawn = points_spec(picks, common, name=name, color=color, **sizes)
     arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
     return (drawn,) if arrows is None else (drawn, arrows)

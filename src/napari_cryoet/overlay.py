@@ -8,6 +8,7 @@ portal's affine matrices are placeholders.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -170,6 +171,21 @@ def spacing_angstrom(file: AnnotationFile, tomogram: Tomogram | None = None) -> 
         return None
     is_same = file.tomogram_voxel_spacing_id == tomogram.tomogram_voxel_spacing_id
     return _usable(tomogram.voxel_spacing) if is_same else None
+
+
+def shape_zyx(file: AnnotationFile, tomograms: Iterable[Tomogram]) -> tuple[int, int, int] | None:
+    """The size of the grid in which a file's positions are counted, in its voxels, as the run's tomograms say it.
+
+    None where no tomogram has that grid (the same alignment and voxel spacing, from the same first voxel on), or those
+    that have it differ.
+    """
+    sizes = {
+        tomogram.shape_zyx
+        for tomogram in tomograms
+        if fit(file, tomogram).kind == "same" and not (tomogram.offset_x or tomogram.offset_y or tomogram.offset_z)
+    }
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if size is not None and min(size) > 0 else None
 
 
 def _usable(spacing: float) -> float | None:

@@ -145,7 +145,7 @@ def read_run(page: RunPage, *, stop: threading.Event | None = None) -> list[Laye
         raise PackError(f"Run {page.run.name} has no tomogram.")
     specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
     for file in outline_run(page, tomogram).defaults():
-        specs += load_annotation(file, tomogram, stop=stop)
+        specs += load_annotation(file, tomogram, run_tomograms=page.tomograms, stop=stop)
     return _from_bottom(specs)
 
 

@@ -126,6 +126,12 @@ def kinds_of(layers):
     return [next(kind for kind in (Image, Labels, Points, Vectors) if isinstance(layer, kind)) for layer in layers]
 
 
+def test_picks_know_how_large_their_tomogram_is_from_the_runs_page(world, show):
+    points = next(layer for layer in show(world.first, ShapeType.ORIENTED_POINT) if isinstance(layer, Points))
+
+    assert picks_of(points).shape_zyx == SHAPE_ZYX
+
+
 class TestShowing:
     def test_a_tomogram_becomes_an_image_in_the_middle_of_the_view(self, world, link, viewer_model, open_tomogram):
         layer = open_tomogram(world.first)

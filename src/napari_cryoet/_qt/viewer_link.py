@@ -152,7 +152,7 @@ class ViewerLink(QObject):
         color = run_colors(page).get(_object_of(file))
 
         def work(job: Job) -> tuple[LayerSpec, ...]:
-            return load_annotation(file, tomogram, color=color, stop=job.stop)
+            return load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
 
         self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
 
