@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -67,6 +68,10 @@ class StreamServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speak https from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def begin(self, path: str, wanted: str | None) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ They send nothing once nobody wants it, and another thread can hang them up whil
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import threading
 from base64 import b64encode
@@ -22,7 +23,10 @@ from napari_cryoet import http_faults as faults
 from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+_PORTS = {"http": 80, "https": 443}
+_THIS_COMPUTER = ("127.0.0.0/8", "::1")
 
 
 class Watcher(Protocol):
@@ -61,9 +65,10 @@ class _Watched:
 
 def hang_up(sock: socket.socket) -> None:
     """End a connection so that whoever reads from it wakes; closing would pull it away under them."""
+    inner = getattr(sock, "socket", sock)  # of TLS within the TLS of a proxy, which is no socket
     with contextlib.suppress(OSError, ValueError):
         # not the socket's own method: TLS sockets drop their state in it, which their reader still uses
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        socket.socket.shutdown(inner, socket.SHUT_RDWR)
 
 
 def _watcher() -> Watcher:
@@ -110,11 +115,12 @@ class Connections:
         """The connections to use for a URL; FaultError where it is none."""
         try:
             parts = urlsplit(url)
+            port = parts.port
         except ValueError as error:
             raise faults.not_an_address(url) from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in _PORTS or not parts.hostname:
             raise faults.not_an_address(url)
-        proxy = _proxy_for(parts.scheme, parts.hostname)
+        proxy = _proxy_for(parts.scheme, parts.hostname, port or _PORTS[parts.scheme])
         with self._lock:
             if proxy not in self._pools:
                 try:
@@ -153,11 +159,26 @@ def _login(proxy: str) -> dict[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _proxy_for(scheme: str, host: str) -> str:
-    """The proxy that the system names for a host, or nothing; asking the system can take a while on Windows."""
-    if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
+def _proxy_for(scheme: str, host: str, port: int) -> str:
+    """The proxy that the system names for a server, or nothing; asking the system can take a while on Windows."""
+    proxies = getproxies()
+    direct = [*_THIS_COMPUTER, *proxies.get("no", "").split(",")]
+    if host == "localhost" or _is_within(host, direct) or proxy_bypass(host) or proxy_bypass(f"{host}:{port}"):
         return ""
-    return getproxies().get(scheme, "")
+    return proxies.get(scheme) or proxies.get("all", "")
+
+
+def _is_within(host: str, networks: Iterable[str]) -> bool:
+    """Whether a host is an address in one of these networks (``10.0.0.0/8``); other words among them don't count."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for network in networks:
+        with contextlib.suppress(ValueError):
+            if address in ipaddress.ip_network(network.strip(), strict=False):
+                return True
+    return False
 
 
 @cache

@@ -29,6 +29,7 @@ _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENE
 _LATER = "Try again later."
 _CHECK_NETWORK = "Check the internet connection, then try again."
 _CHECK_PROXY = "Check the proxy settings."
+_NAME_PROXY = "Name one as in https_proxy=http://proxy:8080."
 _NAME_OWN_LOGIN = "Name a user and a password that it knows in the address, as in https://user:password@files.org."
 _NAME_LOGIN = "Name them in the proxy's address, as in https_proxy=http://user:password@proxy:8080."
 
@@ -65,7 +66,7 @@ def not_an_address(url: str) -> FaultError:
 
 def unusable_proxy(url: str) -> FaultError:
     """The system names a proxy whose address is none, or that is of another kind than those that are used here."""
-    return fault(url, "This network's proxy can't be used: it is no http or https proxy.", _CHECK_PROXY)
+    return fault(url, "This network's proxy can't be used: it is no http or https proxy.", _NAME_PROXY)
 
 
 def timed_out(url: str, timeout_s: float) -> FaultError:
@@ -166,6 +167,8 @@ def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
     causes = tuple(_causes(error))
     if any(isinstance(cause, OSError) and cause.errno in _NO_NETWORK_ERRNOS for cause in causes):
         return fault(url, f"The server {host_of(url)} can't be reached: no network?", _CHECK_NETWORK, retries=ONCE)
+    if any(isinstance(cause, u3.ProxyError) for cause in causes):
+        return _of_proxy(url, " ".join(str(cause) for cause in causes))
     for types, message, hint, retries in _TELLING_ERRORS:
         if any(isinstance(cause, types) for cause in causes):
             return fault(url, message.format(host=host_of(url)), hint, retries=retries)
@@ -174,6 +177,15 @@ def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
     if any(isinstance(cause, u3.TimeoutError | TimeoutError) for cause in causes):
         return timed_out(url, timeout_s)
     return broken_off(url)
+
+
+def _of_proxy(url: str, said: str) -> FaultError:
+    """The proxy can't be reached, or it makes no tunnel to a server."""
+    if "Tunnel connection failed: 407" in said:
+        return from_status(url, 407)
+    if "Tunnel connection failed" in said:
+        return fault(url, f"This network's proxy doesn't let us reach {host_of(url)}.", _CHECK_PROXY)
+    return fault(url, "This network's proxy can't be reached.", _CHECK_PROXY, retries=ONCE)
 
 
 _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ...] = (
@@ -194,12 +206,6 @@ _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ..
         "The server {host} can't be found: no network?",
         _CHECK_NETWORK,
         ONCE,
-    ),
-    (
-        (u3.ProxyError,),
-        "This network's proxy doesn't let us reach {host}.",
-        _CHECK_PROXY,
-        NEVER,
     ),
     (
         (ConnectionRefusedError,),
