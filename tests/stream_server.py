@@ -12,6 +12,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 
 class StreamServer:
@@ -145,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 206, stream.read(last - first + 1), f"bytes {first}-{last}/{size}"
 
     def _file(self) -> Path:
-        return self.owner.folder / self.path.partition("?")[0].lstrip("/")
+        return self.owner.folder / unquote(self.path.partition("?")[0]).lstrip("/")
 
     def _etag(self) -> str:
         if self.owner.tells_sums:

@@ -10,6 +10,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.progressive import layer_specs
 from napari_cryoet.streaming import open_pyramid
 from ome_images import noise, write_image
+from stream_server import StreamServer
 
 CHANNELS = [
     {"label": "DNA", "color": "0000FF", "window": {"start": 10, "end": 900}},
@@ -44,6 +45,14 @@ def test_scale_place_units_and_axes_are_the_files(tmp_path):
     assert spec.options["units"] == ("micrometer",) * 3
     assert spec.options["axis_labels"] == ("z", "y", "x")
     assert [level.shape for level in spec.data] == [(4, 6, 8), (4, 3, 4)]
+
+
+def test_an_image_without_a_name_is_called_as_its_folder_and_not_as_its_address_spells_it(tmp_path):
+    write_image(tmp_path / "TS 1.zarr", noise((4, 6, 8)), "zyx", name="")
+    with StreamServer(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/TS%201.zarr")
+        assert [spec.name for spec in layer_specs(pyramid)] == ["TS 1"]
+        pyramid.close()
 
 
 def test_channels_become_layers_as_the_file_describes_them(tmp_path):

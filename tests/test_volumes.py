@@ -12,7 +12,7 @@ from napari_cryoet.loading import load_tomogram
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.streaming.making import open_pyramid
-from napari_cryoet.volumes import open_volume
+from napari_cryoet.volumes import name_of, open_volume, spacing_in_layout, suffix_of
 from ome_images import noise, write_image
 from stream_server import StreamServer
 
@@ -270,3 +270,36 @@ def test_an_image_opens_for_others_as_it_is(tmp_path):
     write_image(tmp_path / "a.zarr", noise((1, 1, *ZYX)), "tczyx")
 
     assert open_pyramid(tmp_path / "a.zarr").axes == ("t", "c", "z", "y", "x")
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("address", "name"),
+        [
+            ("https://files.org/a%20b/TS%C3%BC%231.mrc", "TSü#1.mrc"),
+            ("https://files.org/x.mrc?signature=a/b.zarr", "x.mrc"),
+            (" https://files.org/x.mrc \n", "x.mrc"),
+            ("file:///home/me/a%20b.mrc", "a b.mrc"),
+            ("s3://bucket/50%20 #1?/x.mrc", "x.mrc"),
+            ("s3://bucket/50%20 #1?.mrc", "50%20 #1?.mrc"),
+        ],
+    )
+    def test_a_volume_is_called_as_its_file_is_and_not_as_its_address_spells_it(self, address, name):
+        assert (name_of(address), suffix_of(address)) == (name, ".mrc")
+
+    def test_the_spacing_is_read_from_an_address_with_escapes_too(self):
+        assert spacing_in_layout("https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr") == 13.48
+
+    @pytest.mark.parametrize("suffix", ["mrc", "zarr"])
+    def test_a_key_of_s3_opens_whatever_signs_are_in_it(self, suffix, tmp_path, monkeypatch):
+        folder, values = tmp_path / "bucket" / "50% #1?", noise(ZYX)
+        folder.mkdir(parents=True)
+        if suffix == "mrc":
+            write_mrc(folder / "a b.mrc", values.astype("f4"), 10.0)
+        else:
+            write_image(folder / "a b.zarr", values, "zyx", levels=1)
+        with StreamServer(tmp_path) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+            volume = open_volume(f"s3://bucket/50% #1?/a b.{suffix}")
+            assert np.array_equal(np.asarray(volume.levels[0]), values)
+            volume.close()

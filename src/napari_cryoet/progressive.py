@@ -20,6 +20,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.ome_zarr import parse_multiscale
 from napari_cryoet.formats.omero import Channel, parse_channels
 from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.streaming.addresses import path_in
 from napari_cryoet.wording import joined, plain
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
 
 def _name_of(pyramid: Pyramid) -> str:
     said = parse_multiscale(pyramid.metadata, pyramid.place).name if pyramid.axes else ""
-    return _text(said.strip("/")) or _text(PurePosixPath(pyramid.place.replace("\\", "/")).stem)
+    place = path_in(pyramid.place) if "://" in pyramid.place else pyramid.place.replace("\\", "/")
+    return _text(said.strip("/")) or _text(PurePosixPath(place).stem)
 
 
 def _text(text: str) -> str:

@@ -15,13 +15,13 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.ome_zarr import other_transformations
 from napari_cryoet.logins import without_login
+from napari_cryoet.streaming.addresses import path_in
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -265,7 +265,7 @@ def spacing_in_layout(url_or_path: str | Path) -> float | None:
 def _path_of(url_or_path: str | Path) -> str:
     text = str(url_or_path)
     try:
-        return (urlsplit(text).path if "://" in text else Path(text).as_posix()).rstrip("/")
+        return (path_in(text) if "://" in text else Path(text).as_posix()).rstrip("/")
     except ValueError as error:
         raise FormatError(f"{without_login(text)!r} isn't a web address.", hint="Check the address.") from error
 
