@@ -34,11 +34,11 @@ def test_a_change_a_moment_after_the_metadata_were_asked_for_has_them_asked_for_
     monkeypatch.setattr(meaning.time, "monotonic", lambda: now[0])
     level = SimpleNamespace(path="0", metadata=SimpleNamespace(zarr_format=2), document=OLD)
     found, stop = Meaning(source, [level]), threading.Event()
-    found.doubt(0)
+    found.doubt()
     found.require(0, stop)
     source.document = NEW
     now[0] += 0.5
-    found.doubt(0)
+    found.doubt()
     found.require(0, stop)
     assert source.asked == 1
     now[0] += 0.6

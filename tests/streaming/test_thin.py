@@ -59,15 +59,14 @@ def test_stock_counts_a_part_for_its_own_plane_only(pyramid):
     assert not stock.has(0, other)
 
 
-def test_parts_of_a_file_that_changed_are_dropped_with_its_blocks(pyramid):
+def test_parts_of_blocks_are_dropped_with_all_that_is_known_of_an_image(pyramid):
     box = across(1, 10)
     fetcher, block = pyramid._fetcher, (0, 0, 0)
     fetcher.fetch(thin_runs(pyramid, 0, pyramid.grid(0).covering(box), box, longest_bytes=2**20))
     part = thin_key(pyramid.key(0, block), plane_of(box))
     assert part in fetcher.memory
-    fetcher.drop([pyramid.key(0, block)])
+    fetcher.drop(pyramid.owner)
     assert part not in fetcher.memory
-    assert thin_key(pyramid.key(0, (1, 0, 0)), plane_of(box)) in fetcher.memory
 
 
 def test_a_changed_file_leaves_no_part_of_what_it_was(tmp_path, values):

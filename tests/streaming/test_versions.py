@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_what_was_under_way_while_a_version_was_forgotten_does_not_count():
     versions = Versions("a.zarr")
     _, before = versions.of("0")
     versions.settle("0", "old", before)
-    versions.forget("0")
+    versions.forget()
     with pytest.raises(ChangedError):
         versions.settle("0", "old", before)
     assert versions.of("0")[0] is None
@@ -213,7 +214,7 @@ def test_a_file_without_a_version_is_confirmed_until_it_is_forgotten():
     versions = Versions("a.zarr")
     versions.settle("0", None, 0)
     versions.confirm("0", None)
-    versions.forget("0")
+    versions.forget()
     with pytest.raises(ChangedError):
         versions.confirm("0", None)
 
@@ -277,6 +278,49 @@ def test_whether_files_mean_what_they_did_is_asked_until_it_is_known(replace, se
     assert np.array_equal(pyramid.read(0), NEW)
 
 
+@pytest.fixture
+def halves(tmp_path, served):
+    """An image of two chunks that is served as ``a.zarr``; replaces files of it by those of its new version."""
+    for name, values in (("served/a.zarr", OLD), ("new.zarr", NEW)):
+        array = zarr.create_array(str(tmp_path / name), shape=(128, 160, 160), dtype="<f4", **LAYOUTS["blosc"])
+        array[:64] = array[64:] = values
+
+    def put(*keys):
+        for key in keys:
+            (tmp_path / "new.zarr" / key).replace(served.folder / "a.zarr" / key)
+
+    return put
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_what_was_read_of_other_files_does_not_stand_beside_one_that_is_met_changed(place, halves, served):
+    address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
+    pyramid = open_pyramid(address, cache=None)
+    pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
+    pyramid.read(0, ((64, 66), (0, 160), (0, 160)))
+    halves("0.0.0", "1.0.0")
+    assert np.array_equal(pyramid.read(0, ((104, 106), (0, 160), (0, 160))), NEW[40:42])
+    assert np.array_equal(pyramid.read(0, ((0, 2), (0, 160), (0, 160))), NEW[:2])  # which was in memory
+
+
+def test_a_picture_of_an_image_that_changed_is_asked_for_anew(halves, served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    plane, shown = ((0, 1), (0, 160), (0, 160)), threading.Event()
+    display = pyramid.display(on_change=shown.set)
+    while not (picture := display.picture(0, plane)).is_whole:
+        assert shown.wait(60)
+        shown.clear()
+    assert np.array_equal(picture.values, OLD[:1])
+    pyramid.read(0, ((64, 66), (0, 160), (0, 160)))
+    halves("0.0.0", "1.0.0")
+    shown.clear()
+    pyramid.read(0, ((104, 106), (0, 160), (0, 160)))  # as another view or a script may
+    while not (picture := display.picture(0, plane)).is_whole or not np.array_equal(picture.values, NEW[:1]):
+        assert shown.wait(60)
+        shown.clear()
+    display.close()
+
+
 def test_a_shard_that_changes_leaves_no_other_one_mixed(tmp_path, served):
     """zarr reads these, and had forgotten the versions of all shards when one of them changed."""
     layout = {"zarr_format": 3, "chunks": (16, 80, 160), "shards": (32, 160, 160)}
@@ -302,7 +346,7 @@ def test_that_a_file_is_missing_counts_until_it_is_forgotten():
     assert versions.miss("0", 0)
     with pytest.raises(ChangedError):
         versions.settle("0", "new", 0)
-    versions.forget("0")
+    versions.forget()
     with pytest.raises(ChangedError):  # it was asked for before
         versions.miss("0", 0)
     versions.settle("0", "new", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -11,49 +10,68 @@ from napari_cryoet.forks import FreshLock
 if TYPE_CHECKING:
     import threading
 
+    from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.meaning import Meaning
     from napari_cryoet.streaming.pyramid import Pyramid
 
 
 class Changes:
-    """Shared by all parts of a pyramid: what one of them learns of a file holds for what the others have of it.
+    """Shared by all parts of a pyramid: what one of them learns of the files holds for what the others have of them.
+
+    Nothing says which versions of different files belong together. So once one is met changed, nothing counts any more
+    that was read of any of them before.
 
     Attributes
     ----------
     lock
-        To be held while the counts are read or changed.
+        To be held while the count is read or changed.
     count
         How often a file was met changed so far.
-    times
-        How often each of them was, by what `BlockReader.file_of` calls it.
     readers
         The pyramids.
+    viewers
+        Pictures of them.
     meaning
         What the files mean; None where that is said by themselves.
     """
 
     def __init__(self) -> None:
         self.lock, self.count = FreshLock(), 0
-        self.times: Counter[str] = Counter()
         self.readers: WeakSet[Pyramid] = WeakSet()
+        self.viewers: WeakSet[Display] = WeakSet()
         self.meaning: Meaning | None = None
 
-    def times_of(self, file: str) -> int:
+    def times(self) -> int:
         """How often a file was met changed so far."""
         with self.lock:
-            return self.times[file]
+            return self.count
 
-    def note(self, file: str, level: int) -> None:
-        """Count a file of a level that was met changed; to be called with the lock held."""
-        self.count += 1
-        self.times[file] += 1
-        if self.meaning is not None:
-            self.meaning.doubt(level)
+    def note(self, seen: int | None) -> None:
+        """Count a file that was met changed, and have all dropped that was read before.
+
+        Not so where that was done since ``seen`` of them were counted: what was met may be of before.
+        """
+        with self.lock:
+            if seen is not None and self.count != seen:
+                return
+            self.count += 1
+            if self.meaning is not None:
+                self.meaning.doubt()
+            for pyramid in self.readers:
+                pyramid.drop_all()
+            viewers = list(self.viewers)
+        for viewer in viewers:
+            viewer.begin_anew()
 
     def require_meaning(self, level: int, stop: threading.Event) -> None:
         """Raise StreamError where the files of a level mean something else by now; see `Meaning`."""
         if self.meaning is not None:
             self.meaning.require(level, stop)
+
+    def show(self, display: Display) -> None:
+        """Have a picture begin anew where all is dropped."""
+        with self.lock:
+            self.viewers.add(display)
 
     def concern(self, pyramid: Pyramid) -> None:
         """Count a pyramid in."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError
 from napari_cryoet.streaming.addresses import shown_address
-from napari_cryoet.streaming.geometry import blocks_of_file
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
 from napari_cryoet.streaming.sources import read_end
@@ -83,8 +82,8 @@ class ChunkFiles(Protocol):
     def confirm(self, place: Place, version: str | None) -> None:
         """Make sure that what came from a version of a file may be used now; else raise ChangedError."""
 
-    def forget(self, chunk: Chunk) -> None:
-        """Let another version of the file of a chunk count."""
+    def forget(self) -> None:
+        """Let other versions of all files count."""
 
     def distrust(self, chunk: Chunk) -> None:
         """Use nothing that is kept of the file of a chunk: something of it was damaged."""
@@ -122,6 +121,10 @@ class _Files:
         """Make sure that a version still counts; see `ChunkFiles`."""
         self._versions.confirm(place.key, version)
 
+    def forget(self) -> None:
+        """Let other versions count; see `ChunkFiles`."""
+        self._versions.forget()
+
     def _miss(self, key: str, forgotten: int) -> None:
         """Take it that there is no such file; VanishedError where one was read before."""
         if not self._versions.miss(key, forgotten):
@@ -142,10 +145,6 @@ class OwnFiles(_Files):
         """The file of a chunk; whether it exists shows when it is read."""
         del stop
         return Place(self._key(chunk))
-
-    def forget(self, chunk: Chunk) -> None:
-        """Let another version of a chunk count; see `ChunkFiles`."""
-        self._versions.forget(self._key(chunk))
 
     def distrust(self, chunk: Chunk) -> None:
         """Use nothing that is kept of a chunk; see `ChunkFiles`."""
@@ -173,7 +172,7 @@ class SingleFile(_Files):
         del chunk, stop
         return Place(self._file.key, self._file.offset, version=self._file.version)
 
-    def forget(self, chunk: Chunk) -> None:
+    def forget(self) -> None:
         """Change nothing: what the header said holds for one version only."""
 
     def distrust(self, chunk: Chunk) -> None:
@@ -232,11 +231,10 @@ class ShardFiles(_Files):
         span = held.index.find(within)
         return None if span is None else Place(key, span[0], span[1] - span[0], held.version)
 
-    def forget(self, chunk: Chunk) -> None:
-        """Drop the index of a shard; see `ChunkFiles`."""
-        key = self._key(chunk)
-        self._indices.forget(key)
-        self._versions.forget(key)
+    def forget(self) -> None:
+        """Drop the indices of shards, too; see `ChunkFiles`."""
+        self._indices.forget_all()
+        super().forget()
 
     def distrust(self, chunk: Chunk) -> None:
         """Use nothing that is kept of a shard, nor its index; see `ChunkFiles`."""
@@ -306,14 +304,9 @@ class FilesReader:
         """Learn where in a file a chunk is; see `BlockReader`."""
         self._files.find(chunk, stop)
 
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called; see `BlockReader`."""
-        return self._files.describe(self.grid.chunk(block))
-
-    def forget(self, block: BlockIndex) -> list[BlockIndex]:
-        """Let another version of a file count; see `BlockReader`."""
-        self._files.forget(self.grid.chunk(block))
-        return list(blocks_of_file(self.grid, block, self.metadata.chunk_shape))
+    def forget(self) -> None:
+        """Let other versions of files count; see `BlockReader`."""
+        self._files.forget()
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a file anew; see `BlockReader`."""

@@ -281,6 +281,13 @@ class Display:
         if failed:
             self._tell()
 
+    def begin_anew(self) -> None:
+        """Take nothing for seen: it isn't in memory any more, since the image has changed."""
+        with self._lock:
+            self._latest = None
+            self._aim.keep(is_thin=self._aim.is_thin)
+        self._tell()
+
     def _tell(self) -> None:
         with self._lock:
             if self._is_told or self._is_closed:

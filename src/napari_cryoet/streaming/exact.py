@@ -1,7 +1,7 @@
 """The array that stands behind a dask level: exact values on demand, padded so that levels fit over each other.
 
-dask computes in many tasks, which read at different times and know nothing of each other. Where a file was met changed
-since another task read of it, that is an error: what dask makes of them together would be of both of its versions.
+dask computes in many tasks, which read at different times and know nothing of each other. Where a file of the image was
+met changed since another task read, that is an error: what dask makes of them together would be of both versions.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.geometry import box_shape, box_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.pyramid import Pyramid
@@ -48,7 +46,7 @@ class ExactLevel:
         self.ndim = len(self.shape)
         self._read_ahead = pyramid.read_ahead(level)
         self._lock = FreshLock()
-        self._times: dict[str, int] = {}  # how often the files that tasks have read had been met changed then
+        self._times: int | None = None  # how often a file had been met changed when tasks read
         together = pyramid.grid(level).taken_together(blocks_of_a_task)
         borders = [(*axis[:-1], size) for axis, size in zip(together, self.shape, strict=True)]
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
@@ -62,11 +60,10 @@ class ExactLevel:
         Raises
         ------
         ChangedError
-            Where a file of it was met changed since another task read of it. That is told once.
+            Where a file of the image was met changed since another task read. That is told once.
         """
-        inside = self._inside(self._spans(key))
-        before: dict[str, int] | None = None
-        while (times := self._pyramid.times_changed(self._level, inside)) != before:  # else it isn't of them, perhaps
+        before: int | None = None
+        while (times := self._pyramid.times_changed()) != before:  # else it isn't of then, perhaps
             before, values = times, self.read(key)
         self._require_same(times)
         return values
@@ -84,12 +81,12 @@ class ExactLevel:
         )
         return values[tuple(picks)]
 
-    def _require_same(self, times: Mapping[str, int]) -> None:
-        """Raise ChangedError where tasks have read another version of some files, and begin anew."""
+    def _require_same(self, times: int) -> None:
+        """Raise ChangedError where tasks have read before a file was met changed, and begin anew."""
         with self._lock:
-            if all(self._times.setdefault(file, count) == count for file, count in times.items()):
-                return
-            self._times = dict(times)
+            before, self._times = self._times, times
+        if before in {None, times}:
+            return
         raise ChangedError(
             f"{self._pyramid.place} changed while it was read.", hint="Try again once it doesn't change any more."
         )

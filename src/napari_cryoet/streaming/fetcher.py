@@ -199,23 +199,15 @@ class Fetcher:
         with self._state:
             self._traffic.abandon(owner)
 
-    def drop(self, keys: Iterable[Hashable]) -> None:
-        """Forget blocks that are out of date and parts of them, and do not keep what of them is under way.
+    def drop(self, owner: Hashable) -> None:
+        """Forget all of an owner, whose keys are tuples that start with it, and do not keep what of it is under way.
 
         What this thread itself brings is kept: whoever calls this meanwhile reads it anew.
         """
-        dropped = set(keys)
-        self._drop_if(lambda key: key in dropped or (isinstance(key, tuple) and key[:3] in dropped))
-
-    def drop_level(self, owner: Hashable, level: int) -> None:
-        """As `drop`, for all blocks of a level of an owner."""
-        self._drop_if(lambda key: isinstance(key, tuple) and key[:2] == (owner, level))
-
-    def _drop_if(self, is_out: Callable[[Hashable], bool]) -> None:
         own: Flight | None = getattr(self._here, "flight", None)
         with self._state:
-            self.memory.forget_if(is_out)
-            self._traffic.mark_stale(is_out, but=own)
+            self.memory.forget_if(lambda key: isinstance(key, tuple) and key[0] == owner)
+            self._traffic.mark_stale(owner, but=own)
 
     def _leave(self, flights: Iterable[Flight]) -> None:
         with self._state:

@@ -104,12 +104,10 @@ class FrameReader(FilesReader):
         except FormatError as error:
             raise damaged(self._files.describe(chunk), error) from error
 
-    def forget(self, block: BlockIndex) -> list[BlockIndex]:
-        """Drop the tables of all chunks in a file; see `BlockReader`."""
-        siblings = super().forget(block)
-        for chunk in {self.grid.chunk(sibling) for sibling in siblings}:
-            self._frames.forget(chunk)
-        return siblings
+    def forget(self) -> None:
+        """Drop the tables of all chunks; see `BlockReader`."""
+        super().forget()
+        self._frames.forget_all()
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a chunk's file and table anew; see `BlockReader`."""

@@ -175,13 +175,6 @@ def make_grid(
     return Grid(tuple(borders), tuple(chunk_shape), run_shape)
 
 
-def blocks_of_file(grid: Grid, block: BlockIndex, file_shape: tuple[int, ...]) -> Iterator[BlockIndex]:
-    """All blocks that lie in the same file as one of them, where files hold ``file_shape`` voxels each."""
-    starts = (start // size * size for (start, _), size in zip(grid.box(block), file_shape, strict=True))
-    ends = zip(starts, file_shape, grid.shape, strict=True)
-    return grid.covering(tuple((start, min(start + size, end)) for start, size, end in ends))
-
-
 def level_factors(
     shapes: Sequence[Sequence[int]], scales: Sequence[Sequence[float] | None]
 ) -> tuple[tuple[float, ...], ...]:

@@ -45,13 +45,13 @@ class Meaning:
         self._documents = [array.document for array in arrays]
         self._lock = FreshLock()
         self._asked_at: dict[int, float] = {}
-        self._doubts: Counter[int] = Counter()  # how often a level was doubted,
-        self._answered: Counter[int] = Counter()  # and how often it had been when its metadata were read last
+        self._doubts = 0  # how often they were doubted,
+        self._answered: Counter[int] = Counter()  # and how often they had been when those of a level were read last
         self._is_lost = False
 
-    def doubt(self, level: int) -> None:
-        """Note that a file of a level was met changed."""
-        self._doubts[level] += 1
+    def doubt(self) -> None:
+        """Note that a file was met changed."""
+        self._doubts += 1
 
     def require(self, level: int, stop: threading.Event) -> None:
         """Raise StreamError where the files of a level mean something else by now, or that can't be found out."""
@@ -64,14 +64,14 @@ class Meaning:
             )
 
     def _is_doubted(self, level: int) -> bool:
-        return self._doubts[level] != self._answered[level]
+        return self._doubts != self._answered[level]
 
     def _ask(self, level: int, stop: threading.Event) -> None:
         """Read what the metadata of a level say now; later, if that was done a moment ago."""
         is_soon = time.monotonic() - self._asked_at.get(level, -_ASKED_EVERY_S) < _ASKED_EVERY_S
         if is_soon or not self._is_doubted(level):
             return  # else who was faster has asked
-        key, doubts = self._keys[level], self._doubts[level]
+        key, doubts = self._keys[level], self._doubts
         self._source.forget(key)  # which may be kept on disk
         piece = self._source.read(key, stop=stop)
         self._asked_at[level] = time.monotonic()

@@ -84,6 +84,12 @@ class Once(Generic[Value]):
         """Whether what is being made wasn't forgotten meanwhile; with the lock held."""
         return key in self._pending and self._pending[key] is future
 
+    def forget_all(self) -> None:
+        """As `forget`, for all values."""
+        with self._lock:
+            self._pending.clear()
+            self._memory.forget_if(lambda key: isinstance(key, tuple) and key[:-1] == self._prefix)
+
     def forget(self, key: Hashable) -> None:
         """Make the value anew when it is asked for again; what is being made now reaches only those who wait for it."""
         with self._lock:

@@ -210,12 +210,10 @@ class Pyramid:
         require_within(box, self.shapes[level])
         values = np.empty(box_shape(box), self.dtype) if out is None else out
         for _ in range(_ATTEMPTS):
-            with self._changes.lock:
-                seen = self._changes.count
+            seen = self._changes.times()
             self._assemble(values, level, box, stop)
-            with self._changes.lock:
-                if self._changes.count == seen:  # else some may be old and some new
-                    return values
+            if self._changes.times() == seen:  # else some may be old and some new
+                return values
         raise ChangedError(
             f"{self.place} changed while it was read.", hint="Try again once it doesn't change any more."
         )
@@ -243,11 +241,9 @@ class Pyramid:
             for part in parts:
                 yield from ((block_of(key), content) for key, content in part.items())
 
-    def times_changed(self, level: int, box: Box) -> dict[str, int]:
-        """How often each file of a box was met changed so far."""
-        reader = self._readers[level]
-        files = {reader.file_of(block) for block in reader.grid.covering(box)}
-        return {file: self._changes.times_of(file) for file in files}
+    def times_changed(self) -> int:
+        """How often a file was met changed so far; what was read before must not stand beside what is read after."""
+        return self._changes.times()
 
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory, so that reading it takes no time."""
@@ -267,7 +263,9 @@ class Pyramid:
         """A picture of this pyramid that never waits; see `Display` for the options."""
         from napari_cryoet.streaming.display import Display
 
-        return Display(self, self._fetcher, **options)
+        display = Display(self, self._fetcher, **options)
+        self._changes.show(display)
+        return display
 
     def read_ahead(self, level: int) -> ReadAhead | None:
         """Who notices that a level is read block after block; None where nobody need read ahead."""
@@ -342,9 +340,9 @@ class Pyramid:
     def _load(self, level: int, blocks: list[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks of one chunk, and anew where that may help.
 
-        Where its file changed, all of it that is in memory is dropped; where it is gone, that is told once. Where what
-        came is damaged it may be the line or what is kept on disk, so nothing that was kept is used; what decoded well
-        stays in memory.
+        Where its file changed, all of the image that is in memory is dropped; where it is gone, that is told once.
+        Where what came is damaged it may be the line or what is kept on disk, so nothing that was kept is used; what
+        decoded well stays in memory.
         """
         if self._stop.is_set():
             raise StoppedError
@@ -352,17 +350,15 @@ class Pyramid:
         if self._readers[level].compression < _HELD_WHOLE:
             self._fetcher.right_of_way.let_pass()
         met: list[StreamError] = []
-        file = self._readers[level].file_of(blocks[0])
         while True:
-            seen = self._changes.times_of(file)
+            seen = self._changes.times()
             try:
                 return self._readers[level].load(blocks, stop)
             except ChangedError as error:
                 met.append(error)
-                is_gone = isinstance(error, VanishedError)
-                self._drop_file_of(level, blocks, file, None if is_gone else seen)
+                self._changes.note(seen)
                 self._changes.require_meaning(level, stop)
-                if is_gone:
+                if isinstance(error, VanishedError):
                     raise
             except DamagedError as error:
                 met.append(error)
@@ -372,15 +368,11 @@ class Pyramid:
             if len(met) == _ATTEMPTS:
                 raise met[-1]
 
-    def _drop_file_of(self, level: int, blocks: list[BlockIndex], file: str, seen: int | None) -> None:
-        """Drop all blocks of a file, unless somebody did so since ``seen``: they may be of the new version by now."""
-        with self._changes.lock:
-            if seen is not None and self._changes.times[file] != seen:
-                return
-            self._changes.note(file, level)
-            self._fetcher.drop(self.key(level, block) for block in self._readers[level].forget(blocks[0]))
-            for other in self._changes.readers - {self}:  # which may have blocks of the same file
-                other._fetcher.drop_level(other._owner, level)
+    def drop_all(self) -> None:
+        """Forget all that was read of the files: one of them changed."""
+        for reader in self._readers:
+            reader.forget()
+        self._fetcher.drop(self._owner)
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:

@@ -28,14 +28,14 @@ from napari_cryoet.streaming.chunk_files import (
 )
 from napari_cryoet.streaming.density import Density
 from napari_cryoet.streaming.frame_reader import HEAD_BYTES, FrameReader
-from napari_cryoet.streaming.geometry import BlockIndex, Grid, blocks_of_file, box_shape, box_slices, make_grid
+from napari_cryoet.streaming.geometry import BlockIndex, Grid, box_shape, box_slices, make_grid
 from napari_cryoet.streaming.packing import unpack
 from napari_cryoet.streaming.plain_reader import PlainReader
 from napari_cryoet.streaming.slabs import cut_into_slabs, is_worth_splitting
 from napari_cryoet.streaming.versions import Versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from napari_cryoet.streaming.cache import MemoryCache
     from napari_cryoet.streaming.fetcher import Block
@@ -71,11 +71,8 @@ class BlockReader(Protocol):
     def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
         """Learn what must be known of a chunk before the first of its blocks is read, if that is little."""
 
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file is called that a block lies in; no other file of the image is called so."""
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Drop what is known of the file that a block lies in: it changed. All blocks of that file are returned."""
+    def forget(self) -> None:
+        """Drop what is known of all files: one of them changed."""
 
     def distrust(self, block: BlockIndex) -> None:
         """Use nothing any more that is kept of the file that a block lies in: something of it was damaged."""
@@ -202,15 +199,10 @@ class ZarrReader:
     def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
         """Nothing to learn; see `BlockReader`."""
 
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called; see `BlockReader`."""
-        return self._key(block)
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Let another version of a file count, while what is under way of it fails; see `BlockReader`."""
-        self._versions.forget(self._key(block))
+    def forget(self) -> None:
+        """Let other versions of files count, while what is under way fails; see `BlockReader`."""
+        self._versions.forget()
         self._array = self._open()
-        return blocks_of_file(self.grid, block, self.metadata.chunk_shape)
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a file anew; see `BlockReader`."""

@@ -17,7 +17,7 @@ from napari_cryoet.streaming.pyramid import Identity, Pyramid
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import TypeVar
 
     from napari_cryoet.http import Http
@@ -132,13 +132,9 @@ class _PartReader:
         """Learn what must be known of a chunk."""
         self._reader.prepare(_with(chunk, self._axis, self._chunk), stop)
 
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called."""
-        return self._reader.file_of(self._whole(block))
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Let another version of a file count."""
-        return {_without(whole, self._axis) for whole in self._reader.forget(self._whole(block))}
+    def forget(self) -> None:
+        """Let other versions of files count."""
+        self._reader.forget()
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a file anew."""

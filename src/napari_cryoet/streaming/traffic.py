@@ -14,7 +14,7 @@ from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.wishes import Block, Priority, Run, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from napari_cryoet.streaming.cache import MemoryCache
 
@@ -224,10 +224,10 @@ class Traffic:
             if _belongs_to(flight, owner):
                 flight.stop.set()
 
-    def mark_stale(self, is_out: Callable[[Hashable], bool], *, but: Flight | None = None) -> None:
-        """Do not keep what is under way of some keys, but for one flight, nor let anybody join it any more."""
+    def mark_stale(self, owner: Hashable, *, but: Flight | None = None) -> None:
+        """Do not keep what is under way of an owner's keys, but for one flight, nor let anybody join it any more."""
         for flight in self.under_way:
-            if flight is not but and any(is_out(key) for key in flight.keys):
+            if flight is not but and _belongs_to(flight, owner):
                 flight.is_stale = True
                 self._land(flight)
 

@@ -11,7 +11,7 @@ from napari_cryoet.streaming.geometry import BlockIndex, Grid
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import TypeVar
 
     from napari_cryoet.streaming.fetcher import Block
@@ -56,13 +56,9 @@ class TurnedReader:
         """Learn what must be known of a chunk."""
         self._reader.prepare(self._stored(chunk), stop)
 
-    def file_of(self, block: BlockIndex) -> str:
-        """What the file of a block is called."""
-        return self._reader.file_of(self._stored(block))
-
-    def forget(self, block: BlockIndex) -> Iterable[BlockIndex]:
-        """Let another version of a file count."""
-        return [_ordered(stored, self._order) for stored in self._reader.forget(self._stored(block))]
+    def forget(self) -> None:
+        """Let other versions of files count."""
+        self._reader.forget()
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a file anew."""

@@ -5,14 +5,12 @@ That there is no such file counts as a version, too: its blocks have the fill va
 
 from __future__ import annotations
 
-from collections import Counter
-
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
 
 
 class Versions:
-    """The version of each file that was met first, until it is forgotten.
+    """The version of each file that was met first, until all are forgotten.
 
     Parameters
     ----------
@@ -24,13 +22,13 @@ class Versions:
         self._where = where
         self._known: dict[str, str | None] = {}
         self._missing: set[str] = set()
-        self._forgotten: Counter[str] = Counter()
+        self._forgotten = 0
         self._lock = FreshLock()
 
     def of(self, key: str) -> tuple[str | None, int]:
-        """The version of a file, None where it isn't known or can't be, and how often it was forgotten so far."""
+        """The version of a file, None where it isn't known or can't be, and how often all were forgotten so far."""
         with self._lock:
-            return self._known.get(key), self._forgotten[key]
+            return self._known.get(key), self._forgotten
 
     def settle(self, key: str, version: str | None, forgotten: int) -> None:
         """Take the version of a file that was read for the one that counts.
@@ -38,7 +36,7 @@ class Versions:
         Parameters
         ----------
         forgotten
-            What `of` said before it was asked for. What was under way while it was forgotten is of the version before,
+            What `of` said before it was asked for. What was under way while versions were forgotten is of those before,
             perhaps, and must not count for those who ask from then on.
 
         Raises
@@ -47,7 +45,7 @@ class Versions:
             Where another one counts already, or may.
         """
         with self._lock:
-            if forgotten == self._forgotten[key] and key not in self._missing:
+            if forgotten == self._forgotten and key not in self._missing:
                 self._known.setdefault(key, version)
             is_it = key in self._known and self._known[key] == version
         if not is_it:
@@ -64,10 +62,10 @@ class Versions:
         Raises
         ------
         ChangedError
-            Where it was forgotten meanwhile, so that there may be one by now.
+            Where versions were forgotten meanwhile, so that there may be one by now.
         """
         with self._lock:
-            is_late = forgotten != self._forgotten[key]
+            is_late = forgotten != self._forgotten
             if not is_late and key not in self._known:
                 self._missing.add(key)
             is_missing = key in self._missing
@@ -82,12 +80,12 @@ class Versions:
         if not is_it:
             self._raise(key)
 
-    def forget(self, key: str) -> None:
-        """Let the next version count that is asked for from now on."""
+    def forget(self) -> None:
+        """Let those versions of files count that are asked for from now on."""
         with self._lock:
-            self._known.pop(key, None)
-            self._missing.discard(key)
-            self._forgotten[key] += 1
+            self._known.clear()
+            self._missing.clear()
+            self._forgotten += 1
 
     def _raise(self, key: str) -> None:
         raise ChangedError(

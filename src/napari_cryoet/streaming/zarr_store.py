@@ -56,9 +56,8 @@ class SourceStore(Store):
     """What zarr needs to read an array below a byte source; nothing can be listed or written.
 
     Whatever is read of a file is of the version that was met first; another one is a ChangedError, and none any more a
-    VanishedError. A ChangedError, too, is whatever else is wanted of a file that was forgotten since something of it
-    was read here. What ends too early is a DamagedError: Blosc's decoder would take for its content whatever comes
-    after it in memory.
+    VanishedError. A ChangedError, too, is whatever is wanted once versions were forgotten since this was made. What
+    ends too early is a DamagedError: Blosc's decoder would take for its content whatever comes after it in memory.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ class SourceStore(Store):
         self._source = source
         self._documents = documents
         self._versions = versions
-        self._forgotten: dict[str, int] = {}  # how often each file had been when it was read here first
+        _, self._forgotten = versions.of("")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SourceStore) and other._source is self._source
@@ -125,7 +124,7 @@ class SourceStore(Store):
             case SuffixByteRequest(suffix):
                 start, length = -suffix, suffix
         known, forgotten = self._versions.of(key)
-        if self._forgotten.setdefault(key, forgotten) != forgotten:
+        if self._forgotten != forgotten:
             raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
         if start < 0:
             piece = read_end(self._source, key, -start, self._stop)
