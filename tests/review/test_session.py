@@ -180,6 +180,100 @@ def test_what_was_decided_before_sources_were_taken_for_one_goes_on(store, picks
     assert dict(store.resume(Subject.of(now, name="a"), now).decisions.verdicts) == {2: Verdict.REJECTED}
 
 
+@pytest.fixture
+def of_portal(picks):
+    """Picks that earlier versions knew by where they were opened from."""
+    records = {"annotation_file": {"s3_path": "s3://bucket/a.ndjson"}}
+    return picks.changed(
+        about={"annotation_file_id": 7, "source_url": "file:///packs/mine/a.ndjson", "records": records}
+    )
+
+
+def save_as_before(store, picks, decided):
+    subject = Subject.of(picks, name="a")
+    return store.save(Subject(subject.former_key, "a"), [rows_of(Decisions(decided), picks)])
+
+
+def test_what_an_earlier_version_decided_is_taken_over_beside_what_was_decided_since(store, of_portal):
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, of_portal, {0: Verdict.KEPT, 1: Verdict.REJECTED})
+    path = save_as_before(store, of_portal, {1: Verdict.KEPT, 2: Verdict.REJECTED, 3: Verdict.KEPT})
+    content = path.read_bytes()
+    resumed = store.resume(subject, of_portal)
+
+    kept, rejected = Verdict.KEPT, Verdict.REJECTED
+    assert dict(resumed.decisions.verdicts) == {0: kept, 1: rejected, 2: rejected, 3: kept}
+    assert "Took over 2 more decisions that other versions of this program kept." in resumed.remark
+    assert path.read_bytes() == content
+
+
+def test_what_was_taken_over_once_doesnt_come_back_once_it_is_taken_back(store, of_portal):
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, of_portal, {0: Verdict.KEPT})
+    save_as_before(store, of_portal, {2: Verdict.REJECTED})
+    review = Review(of_portal, subject, store)
+    review.judge([2], Verdict.UNDECIDED)
+    assert review.save()
+    again = Review(of_portal, subject, store)
+    assert dict(again.decisions.verdicts) == {0: Verdict.KEPT}
+    assert "Took over" not in again.remark
+
+    save_as_before(store, of_portal, {2: Verdict.REJECTED, 3: Verdict.KEPT})  # the earlier version was used again
+    assert Review(of_portal, subject, store).decisions[3] is Verdict.KEPT
+
+
+def test_what_went_on_from_an_earlier_version_is_not_taken_over_again(store, of_portal):
+    save_as_before(store, of_portal, {2: Verdict.REJECTED})
+    review = Review(of_portal, Subject.of(of_portal, name="a"), store)
+    review.judge([2], Verdict.UNDECIDED)
+    assert review.save()
+
+    assert not Review(of_portal, Subject.of(of_portal, name="a"), store).decisions.verdicts
+
+
+def test_a_damaged_review_of_an_earlier_version_costs_nothing_of_this_one(store, of_portal):
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, of_portal, {0: Verdict.KEPT})
+    save_as_before(store, of_portal, {2: Verdict.REJECTED}).write_text("damaged")
+    resumed = store.resume(subject, of_portal)
+
+    assert dict(resumed.decisions.verdicts) == {0: Verdict.KEPT}
+    (aside,) = store.folder.glob("*.unread-*")
+    assert aside.name in resumed.remark
+    assert aside.read_text() == "damaged"
+
+
+def test_a_damaged_review_lets_that_of_an_earlier_version_go_on(store, of_portal):
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, of_portal, {0: Verdict.KEPT}).write_text("damaged")
+    save_as_before(store, of_portal, {2: Verdict.REJECTED})
+    resumed = store.resume(subject, of_portal)
+
+    assert dict(resumed.decisions.verdicts) == {2: Verdict.REJECTED}
+    assert "can't be read" in resumed.remark
+    assert len(list(store.folder.glob("*.unread-*"))) == 1
+
+
+def test_what_an_earlier_version_set_aside_is_taken_over(store, subject, picks):
+    """It knows nothing of the version of the file, puts it aside, and begins anew."""
+    content = save(store, subject, picks, DECIDED).read_bytes()
+    aside = session.set_aside(store.path_of(subject))
+    save(store, subject, picks, {0: Verdict.REJECTED, 2: Verdict.KEPT})
+    resumed = store.resume(subject, picks)
+
+    assert dict(resumed.decisions.verdicts) == {**DECIDED, 0: Verdict.REJECTED, 2: Verdict.KEPT}
+    assert "Resumed 2 decisions" in resumed.remark
+    assert "Took over 2 more decisions" in resumed.remark
+    assert aside.read_bytes() == content
+
+
+def test_what_was_set_aside_and_never_begun_anew_goes_on(store, subject, picks):
+    save(store, subject, picks, DECIDED)
+    session.set_aside(store.path_of(subject))
+
+    assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
+
+
 def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(store, subject, picks):
     save(store, subject, picks)
     moved = np.array(POINTS)

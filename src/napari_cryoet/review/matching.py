@@ -235,8 +235,9 @@ def join(
     picks: Picks,
     *,
     opened: Former = None,
+    gone: Picks | None = None,
 ) -> tuple[Decisions, tuple[Rows, ...]]:
-    """What two windows decided about the same picks, and their decisions that found none.
+    """What two windows, or versions of this program, decided about the same picks, and their decisions that found none.
 
     Parameters
     ----------
@@ -245,7 +246,7 @@ def join(
     touched
         The picks that were judged here, by id: ours holds for these, and theirs for all others.
     """
-    found, elsewhere = match_parts(theirs, picks, opened)
+    found, elsewhere = match_parts(theirs, picks, opened, gone)
     new = [rows.take(~np.isin(rows.ids, _ids(ours_elsewhere))) for rows in elsewhere]
     return found.with_others(ours, touched), (*ours_elsewhere, *new)
 

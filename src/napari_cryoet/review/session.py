@@ -22,12 +22,14 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
-from napari_cryoet.review.matching import Rows, match_parts, states_before
-from napari_cryoet.review.session_lines import MAX_DECISIONS, lines_of, parse
+from napari_cryoet.review.matching import Rows, join, match_parts, states_before
+from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
 from napari_cryoet.whole_files import remove_stale
 
 MAX_BYTES: Final = 512 * 2**20
 _LONGEST_WAIT_S: Final = 5.0
+_UNREAD: Final = "unread"  # in names of files that weren't understood
+_ASIDES_READ: Final = 8
 _POLL_S: Final = 0.02  # a review is written in some milliseconds
 
 
@@ -42,7 +44,7 @@ class Subject:
     name
         For people; it may change.
     former_key
-        What it was called by earlier versions; a review that they kept goes on.
+        What it was called by earlier versions; what was decided under that is taken over.
     """
 
     key: str
@@ -139,6 +141,7 @@ class SessionStore:
 
     folder: Path = field(default_factory=default_folder)
     _seen: dict[Path, tuple[int, int]] = field(default_factory=dict, repr=False)  # files as we left them
+    _taken_over: dict[str, str] = field(default_factory=dict, repr=False)  # by former key, what its file held
 
     def path_of(self, subject: Subject) -> Path:
         """The file of a review."""
@@ -163,26 +166,43 @@ class SessionStore:
         """
         path = self.path_of(subject)
         remove_stale(self.folder, re.compile(rf"\.{re.escape(path.name)}\.\d+\.\d+\.part", re.ASCII))
-        try:
-            self._look(path)
-            content, key = _read(path), subject.key
-            if content is None and subject.former_key:
-                key = subject.former_key
-                path = self.path_of(Subject(key, subject.name))
-                content = _read(path)
-            if content is None:
-                return Resumed()
-            parts, view = parse(content, key)
-        except FormatError as error:
-            aside = set_aside(path)
-            return Resumed(remark=f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
-        except OSError as error:
-            raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
-        decisions, elsewhere = match_parts(parts, picks, opened, gone)
-        total = sum(map(len, parts))
-        remark = _remark(total, total - sum(map(len, elsewhere)))
+        self._look(path)
+        remarks: list[str] = []
+        found = [_understood(path, subject.key, remarks)]
+        self._taken_over.clear()
+        self._taken_over.update({} if found[0] is None else found[0].taken_over)
+        saved = [each for each in (*found, *self._kept_apart(subject, remarks)) if each is not None]
+        if not saved:
+            return Resumed(remark=" ".join(remarks))
+        decisions, elsewhere = match_parts(saved[0].parts, picks, opened, gone)
+        total = sum(map(len, saved[0].parts))
+        remarks.append(_remark(total, total - sum(map(len, elsewhere))))
+        n_own = len(decisions.judged_ids)
+        for each in saved[1:]:
+            decisions, elsewhere = join(
+                decisions, elsewhere, decisions.judged_ids, each.parts, picks, opened=opened, gone=gone
+            )
+        remarks.append(_taken_text(len(decisions.judged_ids) - n_own))
+        parts = [rows for each in saved for rows in each.parts]
         states = states_before(parts, picks, picks if opened is None else opened)
-        return Resumed(decisions, elsewhere, remark, view, states)
+        return Resumed(decisions, elsewhere, " ".join(filter(None, remarks)), saved[0].view, states)
+
+    def _kept_apart(self, subject: Subject, remarks: list[str]) -> Iterator[Saved]:
+        """What other versions of this program saved, and wasn't taken over yet.
+
+        Earlier ones know the subject by its former key, and set aside what later ones saved.
+        """
+        apart = {}
+        if subject.former_key:
+            path = self.path_of(Subject(subject.former_key, ""))
+            apart[subject.former_key] = _understood(path, subject.former_key, remarks)
+        for aside in sorted(self.folder.glob(f"{subject.file_name}.{_UNREAD}-*"), reverse=True)[:_ASIDES_READ]:
+            with suppress(FormatError, OSError):  # it stays where it is
+                apart[aside.name] = parse(_read(aside) or "", subject.key)
+        for name, saved in apart.items():
+            if saved is not None and saved.digest != self._taken_over.get(name):
+                self._taken_over[name] = saved.digest
+                yield saved
 
     def others(self, subject: Subject) -> tuple[Rows, ...] | None:
         """What somebody else, as another window, wrote since we read or wrote the file; None where nobody did.
@@ -197,7 +217,7 @@ class SessionStore:
             return None
         try:
             content = _read(path)
-            return None if content is None else parse(content, subject.key)[0]
+            return None if content is None else parse(content, subject.key).parts
         except (FormatError, OSError) as error:
             aside = set_aside(path, "other")
             raise FormatError(f"What another window saved of this review was kept as {aside.name}.") from error
@@ -239,7 +259,7 @@ class SessionStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with fresh.open("w", encoding="utf-8") as file:
-                for line in lines_of(subject.key, subject.name, rows, view or {}):
+                for line in lines_of(subject.key, subject.name, rows, view or {}, self._taken_over):
                     file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
@@ -255,7 +275,7 @@ class SessionStore:
         return path
 
 
-def set_aside(path: Path, why: str = "unread") -> Path:
+def set_aside(path: Path, why: str = _UNREAD) -> Path:
     """Give a file another name, so that it isn't overwritten; the new path."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     aside = path.with_name(f"{path.name}.{why}-{stamp}")
@@ -287,6 +307,25 @@ def _read(path: Path) -> str | None:
         return content.decode("utf-8-sig")  # some editors put a mark before the text
     except UnicodeDecodeError as error:
         raise FormatError("it is no text.") from error
+
+
+def _understood(path: Path, key: str, remarks: list[str]) -> Saved | None:
+    """What a session file holds; None where there is none, or it is no such file, which is set aside and remarked."""
+    try:
+        content = _read(path)
+        return None if content is None else parse(content, key)
+    except FormatError as error:
+        aside = set_aside(path)
+        remarks.append(f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
+        return None
+    except OSError as error:
+        raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
+
+
+def _taken_text(count: int) -> str:
+    if not count:
+        return ""
+    return f"Took over {count:,} more decision{'s' if count != 1 else ''} that other versions of this program kept."
 
 
 def _remark(total: int, found: int) -> str:

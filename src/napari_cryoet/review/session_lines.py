@@ -10,9 +10,12 @@ say where a pick was before that, as in other files of the same picks.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -40,9 +43,37 @@ _UNMOVED: Final = [np.nan] * (3 * MOST_FORMER)
 _LINES_AT_ONCE: Final = 1000  # a millisecond, for which other threads wait
 
 
-def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]) -> Iterable[str]:
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a session file holds.
+
+    Attributes
+    ----------
+    parts
+        The decisions, those in one unit together.
+    view
+        How the picks were looked at.
+    taken_over
+        Which decisions of other files are in it, or were: the `digest` of each file, by its key.
+    digest
+        Tells whether the file is another one now.
+    """
+
+    parts: tuple[Rows, ...]
+    view: Mapping[str, Any]
+    taken_over: Mapping[str, str]
+    digest: str
+
+
+def lines_of(
+    key: str,
+    name: str,
+    parts: Sequence[Rows],
+    view: Mapping[str, Any],
+    taken_over: Mapping[str, str] = MappingProxyType({}),
+) -> Iterable[str]:
     """The text of a session file in portions of whole lines."""
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSIONS[min(2, max((len(rows.places_zyx) for rows in parts), default=1) - 1)],
         "key": key,
@@ -51,6 +82,8 @@ def lines_of(key: str, name: str, parts: Sequence[Rows], view: Mapping[str, Any]
         "decisions": sum(map(len, parts)),
         "view": dict(view),
     }
+    if taken_over:
+        header["taken_over"] = dict(taken_over)
     yield json.dumps(header) + "\n"
     for rows in parts:
         places = _rounded(rows.positions_zyx)
@@ -73,8 +106,8 @@ def _rounded(places: NDArray[np.float64]) -> Any:
     return np.clip(np.round(places, 4), -_FARTHEST, _FARTHEST).tolist()
 
 
-def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
-    """The decisions, those in one unit together, and the view in a session file.
+def parse(content: str, key: str) -> Saved:
+    """What the text of a session file says.
 
     Raises
     ------
@@ -99,8 +132,9 @@ def parse(content: str, key: str) -> tuple[tuple[Rows, ...], Mapping[str, Any]]:
         rows = [row for row, unit in enumerate(units) if unit == letter]
         former = None if opened is None else known_places(opened[rows])
         parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter], former))
-    view = header.get("view")
-    return tuple(parts), view if isinstance(view, dict) else {}
+    view, taken_over = (found if isinstance(found := header.get(name), dict) else {} for name in ("view", "taken_over"))
+    digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
+    return Saved(tuple(parts), view, taken_over, digest)
 
 
 _Columns = tuple[NDArray[np.int64], Sequence[str], NDArray[np.float64], Sequence[str], NDArray[np.float64] | None]
