@@ -40,6 +40,48 @@ def test_the_same_holds_across_other_axes(viewer, points):
     assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 16))]
 
 
+@pytest.mark.parametrize(("plane", "size"), [(20, 12), (21, 2 * np.sqrt(36 - 16)), (22, None), (18, None)])
+def test_particles_are_spheres_where_voxels_are_deeper_than_wide(viewer, points, plane, size):
+    viewer.layers[0].scale = points.scale = (8, 2, 2)
+    viewer.dims.set_point(0, 8 * plane)
+
+    assert points._view_size.tolist() == ([] if size is None else [pytest.approx(size)])
+
+
+def test_particles_are_spheres_where_voxels_are_flatter_than_wide(viewer, points):
+    points.scale = (1, 2, 2)
+    viewer.dims.set_point(0, 29)
+
+    assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 4.5**2))]
+
+
+def test_particles_are_spheres_in_a_layer_that_is_turned_and_stretched(viewer, points):
+    turn = np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1]])
+    viewer.layers[0].scale = (8, 2, 2)
+    points.affine = turn @ np.diag([4.0, 1, 1, 1])
+    viewer.dims.set_point(0, 8 * 21)
+
+    assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 16))]
+    points.affine = turn
+    viewer.layers[0].scale = SCALE
+    viewer.dims.set_point(0, 2 * 21)
+    assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 1))]
+
+
+def test_arrows_reach_as_far_where_voxels_are_deeper_than_wide(viewer):
+    viewer.layers[0].scale = (8, 2, 2)
+    arrows = Vectors(np.stack([CENTRE, np.array([[0.0, 0.0, 12.0]])], axis=1), scale=(8, 2, 2), projection_mode="fade")
+    viewer.layers.append(arrows)
+    assert show_as_discs(arrows)
+
+    seen = []
+    for plane in range(10, 30):
+        viewer.dims.set_point(0, 8 * plane)
+        if len(arrows._view_indices):
+            seen.append(plane)
+    assert (seen[0], seen[-1]) == (19, 21)
+
+
 def test_larger_points_reach_farther(viewer, points):
     points.size = 40
     viewer.dims.set_current_step(0, 35)

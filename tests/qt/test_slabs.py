@@ -176,6 +176,18 @@ class TestDensity:
 
 
 class TestPicks:
+    def test_it_is_as_thick_where_a_layer_is_turned_and_stretched(self, viewer, slabs):
+        layer = add_picks(viewer, [4, 12, 20])
+        slabs.show_picks(20)
+        turned = np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1]])
+        layer.affine = np.diag([4.0, 1, 1, 1]) @ turned
+        assert slab_of(layer) == pytest.approx((5, 20, 20))
+
+        layer.affine = np.eye(4)
+        assert slab_of(layer) == pytest.approx((20, 20, 20))
+        layer.scale, layer.rotate = (40, 10, 10), 90.0
+        assert slab_of(layer) == pytest.approx((5, 20, 20))
+
     def test_the_slab_is_as_thick_as_before_in_nm_when_a_layer_gets_another_scale(self, viewer, slabs):
         layers = [add_picks(viewer, [4, 12, 20]), viewer.layers["arrows"]]
         slabs.show_picks(20)

@@ -7,7 +7,9 @@ slice is widened here for one layer only, in the requests that its slicing state
 the picks in their own plane, as it always did.
 
 A slab of picks works by the same seam. Within the slab, points are drawn as if they lay in the plane, and those outside
-as discs that the slab's nearer face cuts out of them; with no thickness, that is the plane itself.
+as discs that the slab's nearer face cuts out of them; with no thickness, that is the plane itself. napari compares how
+far points are from the plane with their size on the screen in numbers of voxels: where these aren't cubes, points are
+moved so that this holds.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt import napari_internals
+from napari_cryoet._qt.layer_spacing import widths_in_sight
 from napari_cryoet._qt.napari_check import Feature, lacks
 
 #: More arrows in three dimensions would hold up the window for seconds; of more, every n-th pick's are drawn.
@@ -58,9 +61,9 @@ def _thick_request(
     reach = getattr(state, "radius", None) or (lambda: radius_of(layer))
     is_exactly = str(layer.projection_mode) in _OUR_MODES
     request = make_request(slice_input, thickened(data_slice, reach(), is_exactly=is_exactly))
-    if not slice_input.not_displayed and isinstance(layer, Vectors):
-        return thinned(request, getattr(state, "arrows_a_pick", 1))
-    return in_slab(request, slab_of(layer))
+    if not slice_input.not_displayed:
+        return thinned(request, getattr(state, "arrows_a_pick", 1)) if isinstance(layer, Vectors) else request
+    return in_slab(request, slab_of(layer), widths_in_sight(layer, slice_input.displayed))
 
 
 def show_as_discs_like(copy: Layer, layer: Layer) -> None:
@@ -117,9 +120,18 @@ def thickened(data_slice: Any, radius: float, *, is_exactly: bool = False) -> An
     return dataclasses.replace(data_slice, **margins)
 
 
-def in_slab(request: Any, thickness: Sequence[float]) -> Any:
-    """A slice request whose points are nearer to the plane by half of a slab, or in it."""
-    axes = [axis for axis in request.slice_input.not_displayed if axis < len(thickness) and thickness[axis] > 0]
+def in_slab(request: Any, thickness: Sequence[float], widths: NDArray[np.float64]) -> Any:
+    """A slice request whose points are nearer to the plane by half of a slab, or in it.
+
+    Parameters
+    ----------
+    thickness
+        Of the slab across each axis, in the layer's own units; empty where there is none.
+    widths
+        Of voxels along each axis, in those that are seen in the plane, which the size of points is counted in.
+    """
+    halves = np.zeros(len(widths)) if not len(thickness) else np.divide(thickness, 2)
+    axes = [axis for axis in request.slice_input.not_displayed if halves[axis] > 0 or not np.isclose(widths[axis], 1)]
     if not axes or not len(request.data):
         return request
     data = np.asarray(request.data)
@@ -129,7 +141,8 @@ def in_slab(request: Any, thickness: Sequence[float]) -> Any:
     places: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
     for axis in axes:
         beyond = places[:, axis] - request.data_slice.point[axis]
-        places[:, axis] -= np.clip(beyond, -thickness[axis] / 2, thickness[axis] / 2)
+        beyond -= np.clip(beyond, -halves[axis], halves[axis])
+        places[:, axis] = request.data_slice.point[axis] + beyond * widths[axis]
     return dataclasses.replace(request, data=points)
 
 

@@ -152,7 +152,8 @@ class Slabs(QObject):
             return
         if layer not in self._followed:
             self._followed.add(layer)
-            for event in (layer.events.scale, layer.events.units, layer.events.affine):
+            events = layer.events
+            for event in (events.scale, events.units, events.affine, events.rotate, events.shear):
                 event.connect(self._on_scaled)
         widths = widths_shown_angstrom(layer)
         if widths is None or not self._picks_nm:
