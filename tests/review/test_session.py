@@ -334,7 +334,7 @@ DAMAGES = {
     "one line less": lambda text: "\n".join(text.splitlines()[:-1]),
     "nothing": lambda _text: "",
     "another format": lambda text: text.replace("napari-cryoet review", "shopping list"),
-    "a later version": lambda text: text.replace('"version": 1', '"version": 4'),
+    "a later version": lambda text: text.replace('"version": 1', '"version": 5'),
     "something else": lambda text: text.replace('"key": "annotation', '"key": "another'),
     "an unknown verdict": lambda text: text.replace('"rejected"', '"maybe"'),
     "a place that is none": lambda text: text.replace("40.0", "NaN"),

@@ -1,5 +1,7 @@
 """Two picks at one place, of which one goes: the other has its own decision, in every file that has it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,117 @@ def test_two_that_were_deleted_of_three_say_nothing_of_the_third(folder):
 
     assert not review_of(read_again([1, 3]), folder).decisions.verdicts
     assert dict(review_of(three, folder).decisions.verdicts) == {0: REJECTED, 1: KEPT}
+
+
+def scored(rows, **others):
+    """A version of a file: the second and the third pick of `POINTS` are known by their scores alone."""
+    return Picks(POINTS[rows], 10.0, scores=np.array([0.5, 0.9, 0.1, 0.5])[rows], about=ABOUT, **others)
+
+
+VERSIONS = {"in another order": [3, 2, 1, 0], "with one less before": [1, 2, 3], "as it was": [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize("rows", VERSIONS.values(), ids=VERSIONS)
+@pytest.mark.parametrize("verdicts", [{1: KEPT, 2: REJECTED}, {1: KEPT}, {2: REJECTED}])
+def test_scores_tell_picks_at_one_place_apart_in_each_version_of_a_file(rows, verdicts, folder):
+    judged(scored([0, 1, 2, 3]), folder, verdicts)
+    other = review_of(scored(rows), folder)
+    assert dict(other.decisions.verdicts) == {rows.index(row): verdict for row, verdict in verdicts.items()}
+
+    other.judge([rows.index(3)], KEPT)
+    assert other.save()
+    assert dict(review_of(scored([0, 1, 2, 3]), folder).decisions.verdicts) == verdicts | {3: KEPT}
+
+
+def test_what_is_about_the_one_that_went_stays_in_the_file_and_is_said(folder):
+    judged(scored([0, 1, 2, 3]), folder, {1: KEPT})
+    less = review_of(scored([0, 2, 3]), folder)
+
+    assert not less.decisions.verdicts
+    assert "1 more found no pick in its place" in less.remark
+    less.judge([1], REJECTED)
+    assert less.save()
+    assert dict(review_of(scored([0, 1, 2, 3]), folder).decisions.verdicts)[1] is KEPT
+
+
+def test_what_was_decided_where_there_was_one_is_given_to_neither_of_two_that_differ(folder):
+    judged(scored([0, 2, 3]), folder, {1: REJECTED, 2: KEPT})
+    more = review_of(scored([3, 0, 1, 2]), folder)  # its id, 1, is that of one somewhere else
+
+    assert dict(more.decisions.verdicts) == {0: KEPT}
+    assert "1 more found no pick in its place" in more.remark
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"instance_ids": np.array([0, 1, 2, 3])},
+        {"rotations_zyx": np.array([np.eye(3), np.eye(3), np.diag([1.0, -1, -1]), np.eye(3)])},
+    ],
+    ids=["instances", "rotations"],
+)
+def test_instances_and_rotations_tell_them_apart_too(known, folder):
+    judged(Picks(POINTS, 10.0, about=ABOUT, **known), folder, {1: KEPT, 2: REJECTED})
+    turned = {name: column[::-1] for name, column in known.items()}
+    again = review_of(Picks(POINTS[::-1], 10.0, about=ABOUT, **turned), folder)
+
+    assert dict(again.decisions.verdicts) == {2: KEPT, 1: REJECTED}
+
+
+def test_one_of_two_that_was_moved_is_known_where_it_was(folder):
+    picks = scored([0, 1, 2, 3])
+    review = review_of(picks, folder)
+    review.judge([1], KEPT)
+    review.judge([2], REJECTED)
+    moved = picks.points_zyx.copy()
+    moved[1] += 20
+    review.set_picks(picks.changed(points_zyx=moved))
+    assert review.save()
+
+    assert dict(review_of(scored([3, 2, 1, 0]), folder).decisions.verdicts) == {2: KEPT, 1: REJECTED}
+    saved = Picks(moved[[3, 2, 1, 0]], 10.0, scores=picks.scores[[3, 2, 1, 0]], about=ABOUT)
+    assert dict(review_of(saved, folder).decisions.verdicts) == {2: KEPT, 1: REJECTED}
+
+
+def test_one_of_two_that_was_deleted_says_nothing_of_the_other(folder):
+    judged(scored([0, 1, 2, 3]), folder, {1: REJECTED, 3: KEPT}, left=[0, 2, 3])
+
+    assert dict(review_of(scored([0, 2, 3]), folder).decisions.verdicts) == {2: KEPT}
+    assert dict(review_of(scored([0, 1, 2, 3]), folder).decisions.verdicts) == {1: REJECTED, 3: KEPT}
+
+
+def test_another_window_takes_it_over_also_where_some_were_deleted(folder):
+    here, there = review_of(scored([0, 1, 2, 3]), folder), review_of(scored([3, 2, 1, 0]), folder)
+    here.judge([0], KEPT)
+    here.set_picks(here.picks.take([1, 2, 3]))
+    assert here.save()
+    there.judge([1], REJECTED)
+    assert there.save()
+    here.judge([2], KEPT)
+    assert here.save()
+
+    again = review_of(scored([0, 1, 2, 3]), folder)
+    assert dict(again.decisions.verdicts) == {0: KEPT, 2: REJECTED, 3: KEPT}
+
+
+def test_only_picks_that_others_are_with_take_a_number_more(folder):
+    judged(scored([0, 1, 2, 3]), folder, {0: KEPT, 1: KEPT})
+    (path,) = folder.glob("*.jsonl")
+    header, first, second = map(json.loads, path.read_text().splitlines())
+    assert (header["version"], len(first), len(second)) == (4, 6, 7)
+
+    judged(scored([0, 1, 2, 3]), folder, {1: Verdict.UNDECIDED})
+    assert json.loads(path.read_text().splitlines()[0])["version"] == 1
+
+
+@pytest.mark.parametrize("mark", ["0", "-1", "1.5", "true", str(2**53), '"a"'])
+def test_a_mark_that_is_none_is_said(mark, folder):
+    judged(scored([0, 1, 2, 3]), folder, {1: KEPT})
+    (path,) = folder.glob("*.jsonl")
+    header, decision = path.read_text().splitlines()
+    path.write_text(f"{header}\n{decision.rpartition(',')[0]}, {mark}]\n")
+
+    assert "line 2 is no decision" in review_of(scored([0, 1, 2, 3]), folder).remark
 
 
 def test_picks_that_are_nowhere_near_have_no_company():

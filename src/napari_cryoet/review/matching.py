@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
-from napari_cryoet.review.twins import NOWHERE, numbers_at, numbers_kept, numbers_left, with_numbers_left
+from napari_cryoet.review.twins import (
+    NOWHERE,
+    marks_of,
+    marks_of_twins,
+    match_copies,
+    match_marked,
+    numbers_at,
+    numbers_kept,
+    numbers_left,
+    with_numbers_left,
+)
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
@@ -42,6 +52,9 @@ class Rows:
         each; `NOWHERE` for those that were added since and deleted, or where several others are, -`NOWHERE` for those
         that were added where another one is; `NOWHERE` twice, and how many others were left there, for those that were
         deleted of several at one place; NaN for all others. None where there are only others.
+    marks
+        Tells the pick from others that were at its place when the picks were opened; 0 where nothing does, None if so
+        for all.
     """
 
     ids: NDArray[np.int64]
@@ -49,6 +62,7 @@ class Rows:
     verdicts: tuple[Verdict, ...]
     unit: str = "angstrom"
     opened_zyx: NDArray[np.float64] | None = None
+    marks: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,6 +76,7 @@ class Rows:
             positions_zyx=self.positions_zyx[rows],
             verdicts=tuple(self.verdicts[row] for row in rows),
             opened_zyx=None if self.opened_zyx is None else self.opened_zyx[rows],
+            marks=None if self.marks is None else self.marks[rows],
         )
 
     @property
@@ -113,7 +128,9 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_ther
             places = positions[judged[deleted]]
             n_left = numbers_at(places, positions[:n_there], _same(picks))
             with_numbers_left(former_zyx, deleted, n_left, _numbers_on(places, picks, states[0]))
-    return Rows(picks.ids[judged], positions[judged], verdicts, unit, known_places(former_zyx))
+    marks = marks_of_twins(states[0] if states else picks, picks.ids[judged])
+    known = known_places(former_zyx), marks if marks.any() else None
+    return Rows(picks.ids[judged], positions[judged], verdicts, unit, *known)
 
 
 def known_places(former_zyx: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -181,7 +198,7 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     found = np.full(len(rows), -1)
     if not len(rows) or not len(picks) or unit != rows.unit:
         return found
-    reach = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0)
+    reach, same = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0), _same(picks)
     at, has_pick = _find(picks.ids, rows.ids)
     states = _states(opened)
     is_other = _are_of_others(rows, picks, states[0] if states else picks)
@@ -189,17 +206,36 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     by_id = np.where(has_pick & ~(is_other & are_row_numbers), at, -1)
     former = [places for state in states if (places := _former(picks, state)) is not None]
     pairs = [(ours, theirs) for ours in (positions, *former) for theirs in rows.places_zyx]
+    is_marked = np.zeros(len(rows), dtype=bool)
+    if rows.marks is not None:
+        is_marked, own = rows.marks != 0, _marks(picks, states)
+        for ours, theirs in pairs:
+            match_marked(rows.marks, theirs, ours, own, by_id=by_id, found=found, reach=same)
+        by_id = np.where(is_marked & (own[by_id] != rows.marks), -1, by_id)
     for ours, theirs in pairs:
-        _match_by_id(theirs, ours, found, by_id, reach * _SAME_PLACE)
-    _match_copies(rows, positions, found, reach * _SAME_PLACE)
-    is_gone = rows.are_passing | rows.are_copies | is_other
+        _match_by_id(theirs, ours, found, by_id, same)
+    match_copies(rows.are_copies, rows.positions_zyx, positions, found, same)
+    is_gone = rows.are_passing | rows.are_copies | is_other | is_marked
     for before in (*states, gone):
-        is_gone |= _are_gone(rows, picks, before, reach * _SAME_PLACE)
+        is_gone |= _are_gone(rows, picks, before, same)
+    left = np.flatnonzero((found < 0) & ~is_gone)
+    if len(left):  # nobody could tell by the place which of several that differ it is
+        twins = positions[marks_of_twins(picks, picks.ids) != 0]
+        is_gone[left] = numbers_at(rows.positions_zyx[left], twins, same) > 0
     for ours, theirs in pairs:
-        _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, reach * _SAME_PLACE)
+        _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, same)
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, np.where(np.isin(by_id, found), -1, by_id), reach)
     return found
+
+
+def _marks(picks: Picks, states: Sequence[Picks]) -> NDArray[np.int64]:
+    """The mark of each pick, as it was when it was opened: some keep nothing but their places."""
+    marks = marks_of(picks)
+    if states and len(states[0]):
+        at, was_there = _find(states[0].ids, picks.ids)
+        marks = np.where(was_there, marks_of(states[0])[at], marks)
+    return marks
 
 
 def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> NDArray[np.bool_]:
@@ -315,24 +351,6 @@ def _match_by_id(
         distance = np.linalg.norm(positions[by_id] - places, axis=1)
     is_same = (found < 0) & (by_id >= 0) & (distance <= reach)
     found[is_same] = by_id[is_same]
-
-
-def _match_copies(rows: Rows, positions: NDArray[np.float64], found: NDArray[np.intp], reach: float) -> None:
-    """Fill in ``found`` for copies, with the last of the picks that no row has yet where there are several."""
-    from scipy.spatial import KDTree
-
-    left = np.flatnonzero((found < 0) & rows.are_copies)[::-1]  # the last copy is the last pick
-    finite = np.flatnonzero(np.isfinite(positions).all(axis=1))
-    if not len(left) or not len(finite):
-        return
-    taken = set(found.tolist())
-    for row, near in zip(
-        left, KDTree(positions[finite]).query_ball_point(rows.positions_zyx[left], reach), strict=True
-    ):
-        free = [pick for pick in finite[near].tolist() if pick not in taken]
-        if len(near) > 1 and free:
-            found[row] = max(free)
-            taken.add(max(free))
 
 
 def _numbers_on(places: NDArray[np.float64], picks: Picks, opened: Picks) -> NDArray[np.intp]:

@@ -5,7 +5,8 @@ A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of th
 where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted or where
 several others are; -1e299 if it was added since where another one is; 1e299 twice and a number if it was deleted since
 where so many others were left that had been there before. In version 3, again only where it is needed, three more each
-say where a pick was before that, as in other files of the same picks.
+say where a pick was before that, as in other files of the same picks. In version 4, again only where it is needed, a
+last whole number tells a pick from others at its place, of which score, instance or rotation are others.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from napari_cryoet.review.matching import MOST_FORMER, Rows, known_places
 from napari_cryoet.review.twins import NOWHERE
 
 FORMAT: Final = "napari-cryoet review"
-VERSIONS: Final = (1, 2, 3)
+VERSIONS: Final = (1, 2, 3, 4)
 MAX_DECISIONS: Final = 4_000_000  # more than there are picks in any file that is read
 _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
@@ -36,9 +37,10 @@ _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
 _FARTHEST: Final = NOWHERE  # places beyond are kept as that, and found no more
 _SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
 _LENGTHS: Final = {  # by version
-    version: frozenset(_SHORT + 3 * former for former in range(most + 1))
-    for version, most in zip(VERSIONS, (0, 1, MOST_FORMER), strict=True)
+    version: frozenset(_SHORT + 3 * former + mark for former in range(most + 1) for mark in range(most_marks + 1))
+    for version, most, most_marks in ((1, 0, 0), (2, 1, 0), (3, MOST_FORMER, 0), (4, MOST_FORMER, 1))
 }
+_MARKED: Final = (_SHORT + 1) % 3  # their number, if the last one is a mark
 _UNMOVED: Final = [np.nan] * (3 * MOST_FORMER)
 _LINES_AT_ONCE: Final = 1000  # a millisecond, for which other threads wait
 
@@ -75,7 +77,7 @@ def lines_of(
     """The text of a session file in portions of whole lines."""
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSIONS[min(2, max((len(rows.places_zyx) for rows in parts), default=1) - 1)],
+        "version": _version(parts),
         "key": key,
         "name": name,
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -97,9 +99,18 @@ def lines_of(
             are_known = np.isfinite(rows.opened_zyx.reshape(-1, n_former, 3)).all(axis=2).repeat(3, axis=1)
             for row in np.flatnonzero(are_known.any(axis=1)).tolist():
                 decisions[row] += _rounded(rows.opened_zyx[row, are_known[row]])
+        if rows.marks is not None:
+            for row in np.flatnonzero(rows.marks).tolist():
+                decisions[row].append(int(rows.marks[row]))
         for start in range(0, len(decisions), _LINES_AT_ONCE):  # one by one takes four times as long
             together = json.dumps(decisions[start : start + _LINES_AT_ONCE])
             yield together[1:-1].replace("], [", "]\n[") + "\n"
+
+
+def _version(parts: Sequence[Rows]) -> int:
+    if any(rows.marks is not None for rows in parts):
+        return 4
+    return min(3, max((len(rows.places_zyx) for rows in parts), default=1))
 
 
 def _rounded(places: NDArray[np.float64]) -> Any:
@@ -125,32 +136,44 @@ def parse(content: str, key: str) -> Saved:
         raise FormatError("it is about something else.")
     if header.get("decisions") != len(lines) - 1 or len(lines) - 1 > MAX_DECISIONS:
         raise FormatError("it is not whole.")
-    ids, words, places, units, opened = _columns(lines[1:], _LENGTHS[version])
+    ids, words, places, units, opened, marks = _columns(lines[1:], _LENGTHS[version])
     verdicts = list(map(_VERDICTS.__getitem__, words))
     parts = []
     for letter in sorted(set(units)):  # several, where picks were given the size of their voxels between two reviews
         rows = [row for row, unit in enumerate(units) if unit == letter]
         former = None if opened is None else known_places(opened[rows])
-        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter], former))
+        own = marks[rows] if marks[rows].any() else None
+        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter], former, own))
     view, taken_over = (found if isinstance(found := header.get(name), dict) else {} for name in ("view", "taken_over"))
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
     return Saved(tuple(parts), view, taken_over, digest)
 
 
-_Columns = tuple[NDArray[np.int64], Sequence[str], NDArray[np.float64], Sequence[str], NDArray[np.float64] | None]
+_Columns = tuple[
+    NDArray[np.int64], Sequence[str], NDArray[np.float64], Sequence[str], NDArray[np.float64] | None, NDArray[np.int64]
+]
 
 
 def _columns(lines: Sequence[str], lengths: frozenset[int]) -> _Columns:
-    """Ids, verdicts, places, units and former places of decisions, one a line."""
+    """Ids, verdicts, places, units, former places and marks of decisions, one a line."""
     found = _all_at_once(lines, lengths)
     if found is None:  # one by one, to say which line is wrong
         found = [_decision(_json(line, number), number, lengths) for number, line in enumerate(lines, start=2)]
+    marks = np.zeros(len(found), dtype=np.int64)
+    for row in [row for row, each in enumerate(found) if len(each) % 3 == _MARKED]:
+        marks[row] = _mark(found[row].pop(), row + 2)
     short, moved = _parted(found)
     unmoved, full = _UNMOVED, _SHORT + len(_UNMOVED)
     former = np.array([[*each[_SHORT:], *unmoved[: full - len(each)]] for each in found], float) if moved else None
     ids, words, *places, units = zip(*short, strict=True) if short else ((),) * _SHORT
     places_zyx = np.array(places, dtype=np.float64).T.reshape(-1, 3)
-    return np.array(ids, dtype=np.int64), words, places_zyx, units, former
+    return np.array(ids, dtype=np.int64), words, places_zyx, units, former, marks
+
+
+def _mark(value: Any, number: int) -> int:
+    if type(value) is not int or not 0 < value < 2**53:
+        raise FormatError(f"its line {number} is no decision.")
+    return value
 
 
 def _parted(found: list[list[Any]]) -> tuple[list[list[Any]], list[list[Any]]]:
