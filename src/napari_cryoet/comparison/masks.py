@@ -304,16 +304,9 @@ def _sizes(names: NDArray[np.int64], labels: NDArray[np.int64], counts: NDArray[
 
 
 def _plain_instances(found: InstanceScores) -> dict[str, Any]:
-    scores = found.scores
     return {
         "iou_threshold": found.threshold,
-        "true_positives": scores.true_positives,
-        "false_positives": scores.false_positives,
-        "false_negatives": scores.false_negatives,
-        "precision": scores.precision,
-        "recall": scores.recall,
-        "beta": scores.beta,
-        "f_beta": scores.f_beta,
+        **found.scores.plain(),
         "panoptic_quality": found.panoptic_quality,
         "matches": [
             {"a": int(label_a), "b": int(label_b), "iou": float(iou), "dice": float(dice)}

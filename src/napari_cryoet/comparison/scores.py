@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from napari_cryoet.expecting import expect_number
 
@@ -33,6 +34,18 @@ class Scores:
     recall: float | None
     f_beta: float | None
     why_undefined: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """The numbers, as JSON holds them."""
+        return {
+            "true_positives": self.true_positives,
+            "false_positives": self.false_positives,
+            "false_negatives": self.false_negatives,
+            "precision": self.precision,
+            "recall": self.recall,
+            "beta": self.beta,
+            "f_beta": self.f_beta,
+        }
 
 
 def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0, *, noun: str = "picks") -> Scores:
