@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QCloseEvent, QHideEvent, QKeySequence, QShortcut
+from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from napari_cryoet._qt.activity import Activity
@@ -130,11 +130,6 @@ class PortalBrowser(Dock):
     def minimumSizeHint(self) -> QSize:
         """Everything is usable down to this; large letters take more."""
         return QSize(max(320, super().minimumSizeHint().width()), 300)
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """End every task."""
-        self.close_down()
-        super().closeEvent(event)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Napari's window that goes takes the windows of tilt series along."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Layer, Points
 from qtpy.QtCore import QSize
-from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
 from napari_cryoet._qt.activity import Activity
@@ -128,11 +127,6 @@ class CheckDock(Dock):
     def minimumSizeHint(self) -> QSize:
         """Everything is usable down to this; large letters take more."""
         return QSize(max(320, super().minimumSizeHint().width()), 300)
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """End the check."""
-        self.close_down()
-        super().closeEvent(event)
 
     def put_away(self) -> None:
         """End the check."""

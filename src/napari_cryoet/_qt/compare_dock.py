@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize
-from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.activity import Activity
@@ -100,11 +99,6 @@ class CompareDock(Dock):
         """End the task."""
         self.tasks.stop_all()
         self._set_state()
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """End the task, and hear no more of the viewer."""
-        self.close_down()
-        super().closeEvent(event)
 
     def close_down(self) -> None:
         """End the task, for good."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShowEvent
+from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QToolButton, QWidget
 
 from napari_cryoet._qt.ending import close_window_at_end_of
@@ -55,6 +55,14 @@ class Dock(QWidget):
 
     def put_away(self) -> None:
         """End what runs: napari closes a dock by leaving its widget without a parent."""
+
+    def close_down(self) -> None:
+        """End everything, and hear no more of the viewer, for good."""
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Close down."""
+        self.close_down()
+        super().closeEvent(event)
 
     def event(self, event: QEvent | None) -> bool:
         """Give the keys up before it leaves what holds it: that would go on to point to the control, and Qt crash."""

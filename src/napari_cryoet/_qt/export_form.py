@@ -13,7 +13,6 @@ from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
 from napari.layers import Points
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
@@ -113,11 +112,6 @@ class ExportPicks(Dock):
     def sizeHint(self) -> QSize:
         """As wide as the other docks."""
         return QSize(360, 480)
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Hear no more of the viewer."""
-        self.close_down()
-        super().closeEvent(event)
 
     def put_away(self) -> None:
         """End what runs, and hear no more of the viewer."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
+from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QDockWidget,
@@ -130,11 +130,6 @@ class OrthoViews(Dock):
             view.close_down()
         self.shared_cursor.close()
         self._theme.close()
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """The end."""
-        self.close_down()
-        super().closeEvent(event)
 
     def put_away(self) -> None:
         """The end, too."""

@@ -9,7 +9,6 @@ import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
@@ -171,16 +170,12 @@ class PicksOnScreen(Dock):
         self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
         self.legend.setPixmap(axes_picture(self._theme.colors.text))
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Hear no more of the viewer."""
-        self._disconnect()
-        super().closeEvent(event)
-
     def put_away(self) -> None:
         """Hear no more of the viewer."""
-        self._disconnect()
+        self.close_down()
 
-    def _disconnect(self) -> None:
+    def close_down(self) -> None:
+        """Hear no more of the viewer, for good."""
         if self._is_closed:
             return
         self._is_closed = True

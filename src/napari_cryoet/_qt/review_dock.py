@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtGui import QCloseEvent, QHideEvent, QShowEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.grid_watch import GridWatch
@@ -98,11 +98,6 @@ class ReviewDock(ReviewJudging):
             self._begin(layer)
         self._list_layers()
         self._show_review()
-
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """End the review."""
-        self.close_down()
-        super().closeEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let the window that it is in not close over what can't be saved."""
