@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats.copick import Place, path_in_project
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import detect_format, losses
 from napari_cryoet.picks import Picks
@@ -101,9 +100,7 @@ def test_damage_is_told_in_words(tmp_path, damage, why):
 
 
 def test_in_a_project_the_files_name_says_whose_picks_of_what_they_are(tmp_path):
-    path = path_in_project(tmp_path, Place("TS_1", "ada_l", "3", "beta_amylase"))
-    assert path == tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ada-l_3_beta-amylase.json"
-
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ada-l_3_beta-amylase.json"
     write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "something else"}), path)
     document = json.loads(path.read_text())
     assert [document[key] for key in ("run_name", "user_id", "session_id", "pickable_object_name")] == [
@@ -122,7 +119,7 @@ def test_in_a_project_the_files_name_says_whose_picks_of_what_they_are(tmp_path)
 
 
 def test_in_a_project_the_folders_say_the_run_from_wherever_one_is(tmp_path, monkeypatch):
-    path = path_in_project(tmp_path, Place("TS_1", "ada", "3", "ribosome"))
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ada_3_ribosome.json"
     path.parent.mkdir(parents=True)
     document = {"pickable_object_name": "ribosome", "user_id": "ada", "session_id": "3", "points": []}
     path.write_text(json.dumps(document | {"voxel_spacing": 10, "run_name": None}))  # as copick may leave it
@@ -178,7 +175,7 @@ def seen_by_copick(folder):
 
 
 def test_in_a_project_copick_lists_the_picks_and_nothing_else(tmp_path):
-    path = path_in_project(tmp_path, Place("TS_1", "ada", "3", "ribosome"))
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ada_3_ribosome.json"
     made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, alignment_id=17, about={"authors": ["Ada"]}), path)
 
     assert seen_by_copick(path.parent) == ["ribosome"]
@@ -190,7 +187,7 @@ def test_in_a_project_copick_lists_the_picks_and_nothing_else(tmp_path):
 
 
 def test_where_picks_come_from_is_read_under_either_name_and_not_left_beside_a_new_file(tmp_path):
-    path = path_in_project(tmp_path, Place("TS_1", "ada", "3", "ribosome"))
+    path = tmp_path / "ExperimentRuns" / "TS_1" / "Picks" / "ada_3_ribosome.json"
     made = write_picks(Picks([[1.0, 2.0, 3.0]], 10.0, alignment_id=17), path)
     visible = made.provenance_path.rename(path.with_name("ada_3_ribosome.json.provenance.json"))  # as it once was
 

@@ -146,16 +146,16 @@ def test_escape_clears_the_search(qtbot, browser):
 
 def test_datasets_can_be_sorted(qtbot, browser):
     model, sort = browser.screens.datasets.model, browser.screens.datasets.sort
-    assert [model.dataset_at(model.index(row)).id for row in range(3)] == [10002, 10001, 10000]
+    assert [model.record_at(model.index(row)).id for row in range(3)] == [10002, 10001, 10000]
     sort.setCurrentText("title")
-    assert [model.dataset_at(model.index(row)).id for row in range(3)] == [10001, 10002, 10000]
+    assert [model.record_at(model.index(row)).id for row in range(3)] == [10001, 10002, 10000]
 
 
 def test_the_selection_survives_sorting(qtbot, browser):
     view, model = browser.screens.datasets.view, browser.screens.datasets.model
     view.setCurrentIndex(model.index_of(10000))
     browser.screens.datasets.sort.setCurrentText("title")
-    assert model.dataset_at(view.currentIndex()).id == 10000
+    assert model.record_at(view.currentIndex()).id == 10000
 
 
 def test_five_thousand_datasets_are_listed_and_found_without_delay(qtbot, make_browser):
@@ -487,7 +487,7 @@ def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
     open_dataset(qtbot, browser, row=2)
     browser.navigator.go_up()
     view, model = browser.screens.datasets.view, browser.screens.datasets.model
-    assert model.dataset_at(view.currentIndex()).id == 10000
+    assert model.record_at(view.currentIndex()).id == 10000
     n_asked = len(portal.asked)
     press(qtbot, view, Qt.Key.Key_Return)
     assert browser.screens.dataset.model.loaded == 50

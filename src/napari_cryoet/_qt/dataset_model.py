@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.labels import plain_tooltip
-from napari_cryoet._qt.row_model import Index, RowModel
+from napari_cryoet._qt.row_model import RowModel
 from napari_cryoet.portal.pages import CatalogueRow
 from napari_cryoet.wording import count_text, joined, objects_text, plain, reported, short_species
 
@@ -22,10 +22,6 @@ class DatasetModel(RowModel[CatalogueRow]):
         "most runs": lambda row: (-row.run_count, row.id),
         "most annotations": lambda row: (-row.annotation_count, row.id),
     }
-
-    def dataset_at(self, index: Index) -> CatalogueRow | None:
-        """The dataset of a row."""
-        return self.record_at(index)
 
     def text_of(self, row: CatalogueRow, role: int) -> str | None:
         """Its title, all of it on hovering, and as read aloud."""

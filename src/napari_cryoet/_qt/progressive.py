@@ -336,15 +336,6 @@ class _NoSeamError(Exception):
     """Why a layer can't be drawn progressively in this napari."""
 
 
-def why_not(layer: Image | Labels, display: Display) -> str:
-    """What keeps a layer from being drawn progressively in this napari, or nothing."""
-    try:
-        _streaming(layer, display)
-    except _NoSeamError as error:
-        return str(error)
-    return ""
-
-
 def _streaming(layer: Image | Labels, display: Display) -> _Streaming:
     """A slicing state that continues from a layer's own, but streams; it has made a request that fits."""
     gone = lacks(Feature.SHARPENING)

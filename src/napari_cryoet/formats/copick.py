@@ -229,13 +229,6 @@ def run_of_project(path: Path) -> str:
     return folders[1] if len(folders) == 3 and (folders[0], folders[2]) == ("Picks", "ExperimentRuns") else ""
 
 
-def path_in_project(project: Path, place: Place) -> Path:
-    """Where such a file lies in a copick project, with names that can be told apart in its name."""
-    user, session = (re.sub(r"[_/\\:*?\"<>|\s]+", "-", part) for part in (place.user, place.session))
-    run, name = (re.sub(r"[/\\:*?\"<>|\s]+", "-", part) for part in (place.run, place.object))
-    return project / "ExperimentRuns" / run / "Picks" / f"{user}_{session}_{name.replace('_', '-')}.json"
-
-
 class _Row(NamedTuple):
     position_xyz: list[float]
     rotation_xyz: list[list[float]]
