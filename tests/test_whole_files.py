@@ -8,7 +8,7 @@ import pytest
 
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.provenance_beside import path_beside, read_beside, written_with_provenance
-from napari_cryoet.whole_files import REPLACED, UNFINISHED, written_whole
+from napari_cryoet.whole_files import REPLACED, UNFINISHED, replace_file, written_whole
 
 KILLED = """
 import os
@@ -51,6 +51,23 @@ def test_what_fails_leaves_what_was_there(tmp_path, error):
         write()
     assert path.read_text() == "mine"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_of_our_own_is_replaced_or_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.json"
+    replace_file(path, b"first")
+    replace_file(path, b"second")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "replace", no_room)
+        with pytest.raises(OSError, match="No space"):
+            replace_file(path, b"third")
+
+    assert path.read_bytes() == b"second"
+    assert names(path.parent) == ["a.json"]
+
+
+def no_room(*_paths):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_file_that_came_meanwhile_isnt_replaced(tmp_path):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.colors import object_key
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.whole_files import replace_file
 
 #: For objects that aren't in the table.
 DEFAULT_DIAMETER_ANGSTROM: Final = 100.0
@@ -224,11 +224,8 @@ def _is_row(word: str, value: Any) -> bool:
 
 def _write_own(own: dict[str, tuple[str, float]]) -> None:
     path = _path()
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     text = json.dumps({_FIELD: dict(own.values())}, indent=1, ensure_ascii=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
         raise FormatError(f"{path} can't be written: {error.strerror}.", hint="Sizes stay as they were.") from error

@@ -63,6 +63,24 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         _remove(unfinished)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file of our own over what is at its name, whole or not at all; folders above it are made.
+
+    Raises
+    ------
+    OSError
+        If the disk doesn't take it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = _free_name(path, UNFINISHED, path.name)
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
 def ready_place(path: Path, *, overwrite: bool) -> Path:
     """What a path stands for, in a folder that is there from now on; raises what `written_whole` does at its start."""
     refuse_existing(path, overwrite=overwrite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.whole_files import replace_file
 
 MIN_GREYS = 24  # a tomogram has a hundred
 MAX_BACKGROUND = 0.8  # share of the commonest grey: an empty canvas with its welcome text has more
@@ -58,11 +58,8 @@ def _write(image: QImage, path: Path) -> None:
     content = QBuffer()
     content.open(QIODevice.OpenModeFlag.WriteOnly)
     image.save(content, "PNG")
-    fresh = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(content.data().data())
-        os.replace(fresh, path)
+        replace_file(path, content.data().data())
     except OSError as error:
         raise CryoETError(f"The picture can't be written to {path}: {error.strerror}.") from error
 

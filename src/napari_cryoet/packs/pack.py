@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import PackError
+from napari_cryoet.whole_files import replace_file
 
 FORMAT: Final = "napari-cryoet-pack"
 VERSION: Final = 1
@@ -212,7 +213,8 @@ def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iter
         fresh.rename(folder / "tables")
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    _write_atomically(folder / MANIFEST_NAME, json.dumps(manifest.to_json(), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(manifest.to_json(), indent=2, ensure_ascii=False) + "\n"
+    replace_file(folder / MANIFEST_NAME, text.encode())
     return Pack(folder, manifest)
 
 
@@ -348,12 +350,3 @@ def _require_prefix(key: str, prefix: str, schemes: tuple[str, ...]) -> None:
 def _shortened(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
