@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import zarr
 
 from napari_cryoet import open_portal
 from napari_cryoet.download import MANIFEST_NAME, download_files, plan_download, select
+from napari_cryoet.download.manifest import fetched_as
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_annotation
 from napari_cryoet.pick_files import read_picks
@@ -143,6 +147,23 @@ def test_a_mask_that_another_program_edited_says_so(page, folder: Path, change) 
     assert not edits_of(path)
     change(path)
     assert edits_of(path) == ["changed since its download"]
+
+
+def test_a_large_chunk_that_was_overwritten_in_place_is_noticed(page, folder: Path) -> None:
+    _, path = file_of(page, folder, ".zarr")
+    manifest = json.loads((folder / MANIFEST_NAME).read_text())
+    (row,) = (row for row in manifest["files"] if row["path"] == f"{path.relative_to(folder).as_posix()}/0/0/0/0")
+    content = bytearray(5 * 2**20)  # uncompressed
+    (folder / row["path"]).write_bytes(content)
+    row |= {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+    assert fetched_as(path)[1]
+
+    content[-1] = 1
+    (folder / row["path"]).write_bytes(content)
+    fetched = datetime.fromisoformat(row["fetched_at"]).timestamp()
+    os.utime(folder / row["path"], (fetched + 60, fetched + 60))
+    assert not fetched_as(path)[1]
 
 
 def test_what_file_managers_leave_in_a_mask_changes_nothing(page, folder: Path) -> None:

@@ -40,6 +40,8 @@ _DEEPEST = 16  # folders around a file that are looked into: the portal's lie si
 #: Of the files of an OME-Zarr, so many and so much are read to see whether they are still those that were fetched.
 _MOST_READ: Final = 64
 _MOST_READ_BYTES: Final = 1 << 22
+#: And so much of those that were written since, the latest first.
+_MOST_READ_OF_LATER_BYTES: Final = 1 << 27
 _CHUNK: Final = re.compile(r"(?:c\.)?\d+(?:\.\d+)*")
 _METADATA: Final = re.compile(r"\.z(?:array|attrs|group|metadata)|zarr\.json")
 
@@ -159,7 +161,7 @@ def fetched_as(path: Path) -> tuple[Row, bool]:
     """What the manifest of a download says of a file or folder in it, and whether that is still what was fetched.
 
     Nothing where no folder around it has such a manifest, or that doesn't name it. Of folders, the names and
-    sizes of all files are compared, and the content of the metadata and of the smallest chunks.
+    sizes of all files are compared, and the content of the metadata, the smallest chunks and those written last.
     """
     path = path.absolute()
     for folder in islice(path.parents, _DEEPEST):
@@ -182,32 +184,49 @@ def _is_folder_as_fetched(folder: Path, item: Row, manifest: Manifest) -> bool:
     """Whether the files of an OME-Zarr are those that were fetched, as far as that is told within moments."""
     start = f"{item['path']}/"
     rows = {path: row for path, row in manifest.files.items() if str(path).startswith(start)}
-    unseen = dict(rows)
-    for path, size_bytes in _files_below(folder, item["path"]):
+    unseen, later = dict(rows), list[tuple[float, Row]]()
+    for path, found in _files_below(folder, item["path"]):
         row = unseen.pop(path, None)
         if row is None:
             if item.get("is_complete") is True and _is_of_zarr(path):  # of a part, more may have come than was noted
                 return False
-        elif row.get("size_bytes") != size_bytes:
+        elif row.get("size_bytes") != found.st_size:
             return False
+        elif found.st_mtime > _fetched_at(row):
+            later.append((found.st_mtime, row))
     if unseen:
         return False
-    read_bytes = 0
-    for row in sorted(rows.values(), key=_reading_order)[:_MOST_READ]:
-        read_bytes += row["size_bytes"]
-        if read_bytes > _MOST_READ_BYTES:
-            break
-        if row.get("sha256") != _sha256(folder / row["path"]):
-            return False
-    return True
+    latest = [row for _, row in sorted(later, key=lambda written: -written[0])]
+    smallest = sorted(rows.values(), key=_reading_order)[:_MOST_READ]
+    return all(
+        row.get("sha256") == _sha256(folder / row["path"])
+        for row in (*_up_to(smallest, _MOST_READ_BYTES), *_up_to(latest, _MOST_READ_OF_LATER_BYTES))
+    )
 
 
-def _files_below(folder: Path, name: str) -> Iterator[tuple[str, int]]:
-    """All files of a folder's folder, as manifests name them, with their sizes."""
+def _up_to(rows: Iterable[Row], most_bytes: int) -> Iterator[Row]:
+    """The first of some files, of which no more has to be read than this."""
+    for row in rows:
+        most_bytes -= row["size_bytes"]
+        if most_bytes < 0:
+            return
+        yield row
+
+
+def _fetched_at(row: Row) -> float:
+    """When a file was fetched, in seconds since 1970; 0 where nobody knows."""
+    try:
+        return datetime.fromisoformat(row["fetched_at"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+def _files_below(folder: Path, name: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All files of a folder's folder, as manifests name them, with their sizes and when they were written."""
     for parent, _, names in os.walk(folder / name):
         start = Path(parent).relative_to(folder).as_posix()
         for file in names:
-            yield f"{start}/{file}", os.stat(os.path.join(parent, file)).st_size
+            yield f"{start}/{file}", os.stat(os.path.join(parent, file))
 
 
 def _is_of_zarr(path: str) -> bool:
