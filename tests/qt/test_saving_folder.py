@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import tifffile
+from napari.layers import Vectors
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.saving_folder import write_folder
 from napari_cryoet.exceptions import ExistsError, SaveError
+from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_picks
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
@@ -19,6 +22,11 @@ def viewer(viewer_in_hidden_window):
     add_layers(viewer_in_hidden_window, load_picks(two_picks(), name="ribosomes"))
     add_layers(viewer_in_hidden_window, load_picks(Picks([[7.0, 8.0, 9.0]], 13.48, scores=[0.5]), name="a/b: *"))
     return viewer_in_hidden_window
+
+
+def add_tomogram(viewer, volume, name, spacing):
+    about = {METADATA_KEY: {"kind": "tomogram"}}
+    return viewer.add_image(volume, name=name, scale=(spacing,) * 3, units="angstrom", metadata=about)
 
 
 def test_several_layers_of_picks_keep_all_that_is_known_of_them(viewer, tmp_path):
@@ -78,21 +86,45 @@ def test_masks_are_saved_beside_a_tomogram_without_picks_too(viewer, tmp_path):
     viewer.layers.clear()
     mask = np.zeros((9, 14, 21), dtype=np.int64)
     mask[4, 6, 8] = 7
-    viewer.add_image(np.zeros(mask.shape), name="TS_026", scale=(13.48,) * 3, units="angstrom")
+    add_tomogram(viewer, np.zeros(mask.shape), "TS_026", 13.48)
     viewer.add_labels(mask, name="vesicles", scale=(13.48,) * 3, units="angstrom")
-    viewer.layers.save(str(tmp_path / "all"), plugin="napari-cryoet")
+    viewer.layers.save(str(tmp_path / "all"))  # whichever plugin is asked
 
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["vesicles.zarr"]
     assert open_volume(tmp_path / "all" / "vesicles.zarr").spacing_angstrom == (13.48,) * 3
     assert "TS_026 isn't written: only picks and masks are." in messages()
 
 
-def test_masks_in_pixels_are_left_to_napari(viewer, tmp_path):
+@pytest.mark.parametrize("beside", ["mask", "picks", "picks without arrows", "mesh"])
+def test_an_image_of_ones_own_beside_what_is_ours_is_written_by_napari(viewer, tmp_path, beside):
+    image = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    if "picks" not in beside:
+        viewer.layers.clear()
+        viewer.add_labels(np.ones((4, 5, 6), int), name="vesicles", scale=(13.48,) * 3, units="angstrom")
+    if beside == "picks without arrows":
+        for layer in [layer for layer in viewer.layers if isinstance(layer, Vectors)]:
+            viewer.layers.remove(layer)
+    if beside == "mesh":
+        viewer.add_surface((np.eye(3), np.array([[0, 1, 2]])), name="membrane")
+    viewer.add_image(image, name="denoised", scale=(13.48,) * 3, units="angstrom")
+    viewer.layers.save(str(tmp_path / "all"))  # whichever plugin is asked
+
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "all" / "denoised.tif"), image)
+    assert "denoised: A TIFF file keeps no voxel spacing." in messages()
+    ours = {path.suffix for path in (tmp_path / "all").iterdir()} - {".tif", ".json"}
+    assert ours == ({".ndjson"} if "picks" in beside else {".zarr"})
+
+
+@pytest.mark.parametrize("beside_a_mesh", [False, True])
+def test_masks_in_pixels_are_left_to_napari(viewer, tmp_path, beside_a_mesh):
     viewer.layers.clear()
     for name in ("one", "two"):
         viewer.add_labels(np.ones((4, 5, 6), int), name=name)
+    if beside_a_mesh:
+        viewer.add_surface((np.eye(3), np.array([[0, 1, 2]])), name="membrane")
     viewer.layers.save(str(tmp_path / "all"))
 
+    assert ("membrane isn't written" in messages()) == beside_a_mesh
     assert {path.name for path in (tmp_path / "all").iterdir()} == {"one.tif", "two.tif"}
 
 
@@ -159,7 +191,7 @@ def test_other_vectors_arent_lost_in_silence(viewer, tmp_path):
 
 
 def test_a_tomogram_among_the_layers_isnt_written_and_that_is_said(viewer, tmp_path):
-    viewer.add_image(np.zeros((4, 5, 6)), name="TS_1", scale=(10,) * 3, units="angstrom")
+    add_tomogram(viewer, np.zeros((4, 5, 6)), "TS_1", 10)
     written = viewer.layers.save(str(tmp_path / "all"))  # with arrows among them, napari has no writer of its own
 
     assert {path.rsplit(".", 1)[1] for path in written} == {"ndjson"}

@@ -19,7 +19,7 @@ from napari_cryoet._qt.saving import MOVED, is_moved, losses_to_say, mask_writer
 from napari_cryoet._qt.stoppable import Progress, wait_with_stop
 from napari_cryoet.download.names import NameSpace
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.pick_files import write_picks
 from napari_cryoet.pick_formats import SUFFIXES, format_for, format_of_name
 from napari_cryoet.whole_files import refuse_existing, written_whole
@@ -31,14 +31,15 @@ _Write = Callable[[Path, Progress, threading.Event], object]
 #: stands beside.
 _FORMAT: Final = ".ndjson"
 _MASK: Final = ".zarr"
-_NAPARIS: Final = {"points": ".csv", "labels": ".tif"}
+_NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
+_NO_SPACING: Final = "A TIFF file keeps no voxel spacing."
 
 
 def write_folder(path: str, layers: list[Layer]) -> list[str]:
     """Write several layers into a new folder, all or none of them.
 
-    Layers that are neither picks of ours nor say how wide their voxels are go to napari's own writers, as before.
-    Volumes and surfaces aren't written, and that is said.
+    Layers that are neither picks of ours nor say how wide their voxels are, and a person's own images, go to napari's
+    own writers, as before. Volumes that were opened, and surfaces, aren't written, and that is said.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         If a layer can't be written, or there are vectors that don't show picks, and would be lost.
     """
     refuse_other_vectors(layers)
-    if not any(_is_ours(layer) for layer in layers):
+    if all(layer[2] in _NAPARIS and not _is_ours(layer) for layer in layers):
         found: list[str] = npe2.PluginManager.instance().commands.execute("napari.write_directory", args=(path, layers))
         return found
     folder, suffix = _folder_and_suffix(Path(path))
@@ -68,7 +69,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         title = name = str(meta.get("name") or kind)
         if kind == "vectors":  # they say no more than the picks
             continue
-        if kind not in _NAPARIS:
+        if kind not in _NAPARIS or _is_opened_volume(layer):
             left_out.append(f"{name} isn't written: only picks and masks are.")
             continue
         ending = _ending_of(layer, suffix)
@@ -102,9 +103,20 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
 def _is_ours(layer: Layer) -> bool:
     """Whether something of a layer would be lost by napari's own writers."""
     _, meta, kind = layer
+    return kind != "image" and ((kind in _NAPARIS and _is_placed(meta)) or PICKS_KEY in meta.get("metadata", {}))
+
+
+def _is_placed(meta: dict[str, Any]) -> bool:
+    """Whether a layer says how wide its voxels are."""
     scale = meta.get("scale", ())
-    is_placed = kind in _NAPARIS and len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
-    return is_placed or PICKS_KEY in meta.get("metadata", {})
+    return len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
+
+
+def _is_opened_volume(layer: Layer) -> bool:
+    """Whether an image is one that was opened, or has several levels, of which napari's writer takes none."""
+    data, meta, kind = layer
+    is_multiscale = isinstance(data, list | tuple) or hasattr(data, "shapes")
+    return kind == "image" and (is_multiscale or METADATA_KEY in meta.get("metadata", {}))
 
 
 def _folder_and_suffix(path: Path) -> tuple[Path, str]:
@@ -127,7 +139,8 @@ def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:
     """What writes a layer to a path, and what of it won't be there, in words."""
     data, meta, kind = layer
     if not _is_ours(layer):
-        return lambda path, _progress, _stop: npe2.write(str(path), [layer], plugin_name="napari"), []
+        losses = [_NO_SPACING] if kind == "image" and _is_placed(meta) else []
+        return lambda path, _progress, _stop: npe2.write(str(path), [layer], plugin_name="napari"), losses
     if kind == "labels":
         write = mask_writer(data, meta)
         return lambda path, progress, stop: write(path, progress=progress, stop=stop), [MOVED] * is_moved(meta)
