@@ -66,6 +66,17 @@ def test_relion_5_counts_in_angstrom_from_half_the_tomograms_size(tmp_path):
     assert found.spacing_angstrom == 8.0
 
 
+def test_what_relion_5_extracts_of_particles_in_pixels_lies_where_they_lay(tmp_path):
+    # ParticleSet::setParticleCoordDecenteredPixel: minus half the size, then times the width of a pixel
+    sizes_xyz, pixels_xyz = np.array([401, 302, 99]), np.array([10.0, 301.5, 98.0])
+    centred = " ".join(map(str, (pixels_xyz - sizes_xyz / 2) * 2.0))
+    grid = Context(2.0, (99, 302, 401))
+    of_warp = read(star(tmp_path, PIXELS, "TS_1.tomostar 10 301.5 98 1"), grid)
+
+    assert read(star(tmp_path, CENTRED, f"TS_1.tomostar {centred}"), grid).points_xyz.tolist() == [[10, 301.5, 98]]
+    assert of_warp.points_xyz.tolist() == [[10, 301.5, 98]]
+
+
 def test_a_centre_that_nobody_knows_is_asked_for_by_name(tmp_path):
     path = star(tmp_path, CENTRED, "TS_1 -800 0 4")
 

@@ -5,8 +5,12 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
 - Positions are 0-based: x, y, z = 0 is the centre of the first pixel. 3.0 and 3.1 count in pixels of the micrograph
   (here: the tomogram), whose width stands in 3.1's optics as ``rlnMicrographPixelSize``, if anywhere. 4 counts
   (``rlnCoordinateX/Y/Z``) in pixels of the unbinned tilt series, ``rlnTomoTiltSeriesPixelSize`` wide. 5 writes ångström
-  from the centre of the tomogram (``rlnCenteredCoordinateX/Y/ZAngst``), and that centre is half the tomogram's size:
-  voxel index N / 2 of a grid of N voxels (``Tomogram::centre``, ``w0 / 2.0``).
+  from the centre of the tomogram (``rlnCenteredCoordinateX/Y/ZAngst``), along the same axes, and that centre is half
+  the tomogram's size: voxel index N / 2 of a grid of N voxels (``Tomogram::centre``, ``w0 / 2.0``), where N is odd,
+  too. (Its projections count from the whole number below then: 3dem/relion issue 1280.) N is in pixels of the unbinned
+  tilt series, ``rlnTomoSizeX/Y/Z`` of the tomograms' file, which a binned volume has rounded.
+- What 5 extracts of particles in pixels (of 4 or WarpTools), it writes in ångström from that centre, and without the
+  pixels (``setParticleCoordDecenteredPixel``, ``ParticleSet::write``). Refinement leaves positions as they are.
   4.0 itself (not 5.0) adds one such pixel to a coordinate before it extracts (``getPosition``); files of 4 are taken
   at their word here, as those of 5 are.
   A file that has both must say the same by both.
