@@ -31,6 +31,7 @@ from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
 from napari_cryoet.http_faults import FaultError
+from napari_cryoet.http_redirects import redirected
 from napari_cryoet.policy import Receipt
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
@@ -710,7 +711,7 @@ def test_no_redirect_leads_away_from_a_secure_place_however_that_is_written():
     away = urllib3.HTTPResponse(status=302, headers={"Location": "http://a.org/x"})
     for url in ("https://a.org/", "HTTPS://a.org/"):
         with pytest.raises(FaultError, match="unsafe"):
-            http_module._redirected(url, away, "GET", b"")
+            redirected(url, away, "GET", b"")
 
 
 def test_a_redirect_in_circles_ends(http, server):

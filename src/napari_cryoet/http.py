@@ -15,7 +15,6 @@ import threading
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
@@ -39,6 +38,7 @@ from napari_cryoet.http_bodies import (
 )
 from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
+from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
 from napari_cryoet.policy import Policy, Receipt, shared_policy
 from napari_cryoet.stopping import raise_if_stopped
@@ -359,7 +359,7 @@ class Http:
                     return response
                 content = drain(response)
                 errand.abort_with(_leave_alone)
-                target = _redirected(target, response, method, content)
+                target = redirected(target, response, method, content)
             except BaseException:
                 response.close()
                 raise
@@ -383,19 +383,6 @@ def _pause_s(fault: FaultError) -> float:
     if fault.retry_after_s is not None:
         return fault.retry_after_s + backoff_s(1)
     return backoff_s(fault.attempt)
-
-
-def _redirected(url: str, response: BaseHTTPResponse, method: str, content: bytes) -> str:
-    """Where a redirect leads, if it may be followed: http to http(s), https to https, same method."""
-    location = response.headers.get("Location")
-    status = response.status
-    if status not in {301, 302, 303, 307, 308} or not location or (method == "POST" and status in {302, 303}):
-        raise faults.from_status(url, status, response.headers.get("Retry-After"), content)
-    target = without_login(urljoin(url, location))
-    allowed = {"https"} if urlsplit(url).scheme == "https" else {"https", "http"}
-    if urlsplit(target).scheme not in allowed:  # which takes either case
-        raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)
-    return target
 
 
 def _leave_alone() -> None:

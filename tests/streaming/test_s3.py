@@ -1,7 +1,13 @@
 """Public objects of S3 are read like any file on the web."""
 
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
 import pytest
 
+from fault_server import FaultServer, reply
+from forward_proxy import ForwardProxy
+from napari_cryoet import http_connections
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.streaming.s3 import https_address
 from napari_cryoet.streaming.sources import open_source
@@ -61,3 +67,62 @@ def test_what_may_not_be_read_is_not_missing(tmp_path, monkeypatch):
         server.statuses["."] = 403
         with pytest.raises(StreamError, match="403"):
             open_source("s3://bucket").read("x")
+
+
+@pytest.fixture
+def regions(tmp_path, monkeypatch):
+    """Amazon behind a proxy: whoever is asked names the region of the bucket, and that has it."""
+    (tmp_path / "bucket.with.dots").mkdir()
+    (tmp_path / "bucket.with.dots" / "x").write_bytes(b"12345")
+    (tmp_path / "x").write_bytes(b"12345")
+    for name in ("http_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    http_connections._proxy_for.cache_clear()
+    with FaultServer() as elsewhere, StreamServer(tmp_path) as right:
+        there = urlsplit(right.url).port
+        hosts = {f"{bucket}s3.eu-central-1.amazonaws.com": there for bucket in ("", "bucket.")}
+        wrong = urlsplit(elsewhere.behave(reply())).port
+        hosts |= dict.fromkeys(("s3.amazonaws.com", "bucket.s3.amazonaws.com", "s3-us-west-2.amazonaws.com"), wrong)
+        with ForwardProxy(hosts) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+            yield SimpleNamespace(elsewhere=elsewhere, proxy=proxy)
+    http_connections._proxy_for.cache_clear()
+
+
+@pytest.mark.parametrize("status", [301, 307, 400])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://s3.amazonaws.com/bucket.with.dots/x",
+        "http://s3-us-west-2.amazonaws.com/bucket.with.dots/x",
+        "http://bucket.s3.amazonaws.com/x",
+    ],
+)
+def test_a_bucket_in_another_region_is_read_there(regions, url, status):
+    regions.elsewhere.behave(reply(b"<Error/>", status, x_amz_bucket_region="eu-central-1"))
+    piece = open_source(url, cache=None).read("", start=1, length=3)
+    assert piece.content == b"234"
+    assert [address for _, address in regions.proxy.asked][1].partition("s3.eu-central-1.")[2]
+
+
+@pytest.mark.parametrize("region", ["us-east-1/../x", "evil.example#", "", "EU"])
+def test_what_is_no_region_leads_nowhere(regions, region):
+    regions.elsewhere.behave(reply(b"", 301, x_amz_bucket_region=region))
+    with pytest.raises(StreamError, match="can't be followed"):
+        open_source("http://s3.amazonaws.com/b/x", cache=None).read("")
+
+
+def test_nobody_but_amazon_names_regions(tmp_path):
+    with FaultServer() as server:
+        url = server.behave(reply(b"", 301, x_amz_bucket_region="eu-central-1"))
+        with pytest.raises(StreamError, match="can't be followed"):
+            open_source(url, cache=None).read("")
+
+
+def test_a_region_that_sends_round_in_circles_is_left(regions):
+    regions.elsewhere.behave(reply(b"", 400, x_amz_bucket_region="us-west-2"))
+    regions.proxy.hosts["s3.us-west-2.amazonaws.com"] = regions.proxy.hosts["s3.amazonaws.com"]
+    with pytest.raises(StreamError, match="didn't understand"):
+        open_source("http://s3.amazonaws.com/b/x", cache=None).read("")
+    assert len(regions.proxy.asked) == 2

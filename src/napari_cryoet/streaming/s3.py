@@ -2,10 +2,10 @@
 
 Nothing is signed, so only public buckets can be read. The address is the virtual-hosted one,
 ``https://bucket.s3.amazonaws.com/key``, which the name servers lead to the bucket's own region; a bucket with dots in
-its name doesn't fit Amazon's certificate and is named in the path. Other stores that speak S3, and Amazon's regions
-that have to be named, are set as Amazon's own tools take them: ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the
-environment, ``https://s3.eu-south-1.amazonaws.com`` for example; the bucket then is named in the path. Redirects are
-followed.
+its name doesn't fit Amazon's certificate and is named in the path. Where Amazon says that a bucket is in another region
+it is asked there, which costs each request a round trip. That region, and other stores that speak S3, can be set as
+Amazon's own tools take them: ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the environment,
+``https://s3.eu-south-1.amazonaws.com`` for example; the bucket then is named in the path.
 
 A public bucket that may not be listed says 403 of what is missing; that is told as a refusal and not taken for missing.
 """
