@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache, Part
     from napari_cryoet.streaming.disk_tasks import Tree
     from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.watch import Watch
 
 REVALIDATE_AFTER_S = 3600.0
 
@@ -52,11 +53,20 @@ class CachedSource(SourceAround):
         Where they are kept.
     revalidate_after_s
         For how long what is kept counts without asking; by default an hour, and not at all for this computer.
+    watch
+        What is to know what of it is used.
     """
 
-    def __init__(self, source: ByteSource, cache: DiskCache, *, revalidate_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        cache: DiskCache,
+        *,
+        revalidate_after_s: float | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         super().__init__(source)
-        self._cache = cache
+        self._cache, self._watch = cache, watch
         if revalidate_after_s is None:
             revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else REVALIDATE_AFTER_S
         self._revalidate_after_s = revalidate_after_s
@@ -65,7 +75,6 @@ class CachedSource(SourceAround):
         self._as_of: datetime | None = None
         self._unconfirmed: tuple[str, Part] | None = None  # what the server wasn't asked about, or without an answer
         self._is_outdated = False
-        self._current_at = 0.0  # nothing that was kept before is of files that were changed after that
         self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
 
     @property
@@ -86,7 +95,11 @@ class CachedSource(SourceAround):
         tree = self._checked_tree(stop)
         part = None if key in self._distrusted else self._cache.find(tree, key, start, length)
         if part is not None and self._counts(part, key, version):
-            return None if part.content is None else Piece(part.content, part.version, part.total_bytes)
+            if part.content is None:
+                return None
+            if self._watch is not None:
+                self._watch.use(key, part.version, part.stored_at)
+            return Piece(part.content, part.version, part.total_bytes)
         self._require_current()
         try:
             piece = super().read(key, start=start, length=length, version=version, stop=stop)
@@ -101,9 +114,6 @@ class CachedSource(SourceAround):
                 self._cache.drop(tree)
             self._cache.put(tree, key, 0, None, version="", total_bytes=None)
         else:
-            if piece.changed_at is not None and piece.changed_at > self._current_at:
-                self._current_at = time.time()
-                self._cache.drop(tree)  # which may be of another image: who opens this one next must not see both
             self._keep(tree, key, piece, start, length)
         return piece
 
@@ -113,6 +123,12 @@ class CachedSource(SourceAround):
         if self._tree is not None:
             self._cache.forget(self._tree, key)
         super().forget(key)
+
+    def forget_all(self) -> None:
+        """Use nothing that was kept until now; see `ByteSource`."""
+        if self._tree is not None:
+            self._cache.drop(self._tree)
+        super().forget_all()
 
     def begin_anew(self) -> bool:
         """Take what the server has for the image, where something else was kept, of which nothing is used from now on.
@@ -153,7 +169,6 @@ class CachedSource(SourceAround):
             if self._tree is None:
                 raise_if_stopped(stop)
                 tree = self._cache.tree(without_password(self.url))
-                self._current_at = time.time()
                 self._check(tree, stop)
                 self._tree = tree
             return self._tree
@@ -208,7 +223,10 @@ class CachedSource(SourceAround):
 
     def _is_still(self, key: str, kept: Part, stop: threading.Event | None) -> bool:
         """Whether the server has a file as it is kept."""
-        piece = self._ask(key, stop)
+        try:
+            piece = self._ask(key, stop)
+        except ChangedError:
+            return False
         return piece is not None and _is_of_version(piece, kept) and _is_same(piece.content, kept.content or b"")
 
     def _ask(self, key: str, stop: threading.Event | None) -> Piece | None:

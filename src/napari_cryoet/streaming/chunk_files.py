@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError
+from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, NetworkError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
-from napari_cryoet.streaming.sources import read_end
 from napari_cryoet.streaming.versions import Versions
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.slabs import Slabs
     from napari_cryoet.streaming.sources import ByteSource, Piece
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
+
+_SUFFIX_REFUSED = {200, 206, 400, 416, 501}  # by servers that can't count from the end
 
 #: A chunk by its position among the (inner) chunks of its array.
 Chunk = tuple[int, ...]
@@ -123,6 +124,7 @@ class _Files:
 
     def forget(self) -> None:
         """Let other versions count; see `ChunkFiles`."""
+        self._source.forget_all()
         self._versions.forget()
 
     def _miss(self, key: str, forgotten: int) -> None:
@@ -346,3 +348,25 @@ def key_below(path: str, key: str) -> str:
 def damaged(where: str, error: FormatError) -> DamagedError:
     """What to raise where the bytes of a chunk are no chunk."""
     return DamagedError(f"A part of {where} is damaged: {error.message}")
+
+
+def read_end(source: ByteSource, key: str, size: int, stop: threading.Event | None) -> Piece | None:
+    """Read the last bytes of a file, counted from its start where a server can't count from the end.
+
+    None where there is no such file; fewer bytes where it is shorter. StreamError where it can't be read.
+    """
+    refusal: StreamError | None = None
+    try:
+        piece = source.read(key, start=-size, length=size, stop=stop)
+        if piece is None or len(piece.content) == size:
+            return piece
+    except StreamError as error:
+        if not isinstance(error.__cause__, NetworkError) or error.__cause__.status not in _SUFFIX_REFUSED:
+            raise
+        refusal = error
+    first = source.read(key, length=1, stop=stop)
+    if first is None or first.total_bytes is None or first.total_bytes < size:
+        if refusal is not None:
+            raise refusal
+        return piece
+    return source.read(key, start=first.total_bytes - size, length=size, version=first.version, stop=stop)

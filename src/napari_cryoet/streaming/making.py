@@ -21,6 +21,7 @@ from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.started_source import StartedSource
 from napari_cryoet.streaming.turning import TurnedReader
+from napari_cryoet.streaming.watch import Watch
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def open_pyramid(
     StoppedError
         When ``stop`` is set.
     """
-    source = open_source(url_or_path, cache=cache, http=http)
-    found = _find_current(source, stop or threading.Event())
+    watch = Watch()
+    source = open_source(url_or_path, cache=cache, http=http, watch=watch)
+    found = _find_current(source, watch, stop or threading.Event())
     check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
     identity.changes.meaning = Meaning(source, found.arrays)
@@ -108,21 +110,27 @@ def plain_pyramid(
     return pyramid
 
 
-def _find_current(source: ByteSource, stop: threading.Event) -> Found:
+def _find_current(source: ByteSource, watch: Watch, stop: threading.Event) -> Found:
     """Read all metadata; anew where those that are kept turn out to be of another image than their server has."""
     try:
         found = find_arrays(source, stop=stop)
     except (StreamError, FormatError):
-        if not _begins_anew(source):
+        if not _begins_anew(source, watch):
             raise
+        found = find_arrays(source, stop=stop)
     else:
-        if not _begins_anew(source):
-            return found
-    return find_arrays(source, stop=stop)
+        if _begins_anew(source, watch):
+            found = find_arrays(source, stop=stop)
+    watch.is_on = True
+    return found
 
 
-def _begins_anew(source: ByteSource) -> bool:
-    return isinstance(source, CachedSource) and source.begin_anew()
+def _begins_anew(source: ByteSource, watch: Watch) -> bool:
+    is_outdated = isinstance(source, CachedSource) and source.begin_anew()
+    if is_outdated or not watch.is_of_one:
+        source.forget_all()
+        return True
+    return False
 
 
 def _open_again(address: str, is_kept: bool, *, http: Http | None) -> Pyramid:

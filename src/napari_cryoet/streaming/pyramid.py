@@ -27,6 +27,7 @@ from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_f
 from napari_cryoet.streaming.origin import Origin, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
+from napari_cryoet.streaming.watch import ReplacedError
 from napari_cryoet.streaming.zarr_metadata import all_names
 
 if TYPE_CHECKING:
@@ -331,8 +332,13 @@ class Pyramid:
         keys = {(self._owner, "table", level, chunk): chunk for chunk in reader.grid.chunks(box)}
 
         def load(wanted: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
-            for key in wanted:
-                reader.prepare(keys[key], stop)
+            seen = self._changes.times()
+            try:
+                for key in wanted:
+                    reader.prepare(keys[key], stop)
+            except ChangedError as error:
+                self._note(error, seen)
+                raise
             return dict.fromkeys(wanted, np.empty(0, np.uint8))
 
         return [Run((key,), load, 0, self.line) for key in keys]
@@ -356,7 +362,7 @@ class Pyramid:
                 return self._readers[level].load(blocks, stop)
             except ChangedError as error:
                 met.append(error)
-                self._changes.note(seen)
+                self._note(error, seen)
                 self._changes.require_meaning(level, stop)
                 if isinstance(error, VanishedError):
                     raise
@@ -367,6 +373,10 @@ class Pyramid:
                     raise
             if len(met) == _ATTEMPTS:
                 raise met[-1]
+
+    def _note(self, error: ChangedError, seen: int) -> None:
+        """Drop what is out of date, unless that was done since ``seen``: only another image is news then, too."""
+        self._changes.note(None if isinstance(error, ReplacedError) else seen)
 
     def drop_all(self) -> None:
         """Forget all that was read of the files: one of them changed."""

@@ -201,6 +201,7 @@ class ZarrReader:
 
     def forget(self) -> None:
         """Let other versions of files count, while what is under way fails; see `BlockReader`."""
+        self._source.forget_all()
         self._versions.forget()
         self._array = self._open()
 

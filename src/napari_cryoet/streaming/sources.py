@@ -18,17 +18,16 @@ from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.logins import without_login
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.addresses import path_of, scheme_of, shown_address
 from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
     from napari_cryoet.http import Http
     from napari_cryoet.streaming.disk_cache import DiskCache
+    from napari_cryoet.streaming.watch import Watch
 
 _MISSING_STATUSES = {404, 410}
-_SUFFIX_REFUSED = {200, 206, 400, 416, 501}  # by servers that can't count from the end
 _BEYOND_END_STATUS, _CHANGED_STATUS = 416, 412
 _CHANGED_HINT = "Try again once it doesn't change any more."
 _GONE_HINT = "Check the disk or the network drive that it is on."
@@ -110,6 +109,9 @@ class ByteSource(Protocol):
     def forget(self, key: str) -> None:
         """Use nothing that is kept of a file any more: what came from it was damaged."""
 
+    def forget_all(self) -> None:
+        """Use nothing that is kept of any file any more: one of them changed."""
+
 
 class SourceAround:
     """A source that comes between another one and who reads it; on its own it changes nothing.
@@ -148,6 +150,10 @@ class SourceAround:
     def forget(self, key: str) -> None:
         """Use nothing that is kept of a file any more; see `ByteSource`."""
         self._source.forget(key)
+
+    def forget_all(self) -> None:
+        """Use nothing that is kept of any file any more; see `ByteSource`."""
+        self._source.forget_all()
 
 
 class _Counter:
@@ -215,6 +221,9 @@ class HttpSource:
     def forget(self, key: str) -> None:
         """Nothing: nothing is kept; see `ByteSource`."""
 
+    def forget_all(self) -> None:
+        """Nothing: nothing is kept; see `ByteSource`."""
+
     def _url_of(self, key: str) -> str:
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
         return urlunsplit(self._parts._replace(path=path))
@@ -278,6 +287,9 @@ class FileSource:
     def forget(self, key: str) -> None:
         """Nothing: nothing is kept; see `ByteSource`."""
 
+    def forget_all(self) -> None:
+        """Nothing: nothing is kept; see `ByteSource`."""
+
 
 def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
     """What a status means here that isn't success: an answer, or a StreamError."""
@@ -308,30 +320,12 @@ def _version_of(about: os.stat_result) -> str:
     return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
 
 
-def read_end(source: ByteSource, key: str, size: int, stop: threading.Event | None) -> Piece | None:
-    """Read the last bytes of a file, counted from its start where a server can't count from the end.
-
-    None where there is no such file; fewer bytes where it is shorter. StreamError where it can't be read.
-    """
-    refusal: StreamError | None = None
-    try:
-        piece = source.read(key, start=-size, length=size, stop=stop)
-        if piece is None or len(piece.content) == size:
-            return piece
-    except StreamError as error:
-        if not isinstance(error.__cause__, NetworkError) or error.__cause__.status not in _SUFFIX_REFUSED:
-            raise
-        refusal = error
-    first = source.read(key, length=1, stop=stop)
-    if first is None or first.total_bytes is None or first.total_bytes < size:
-        if refusal is not None:
-            raise refusal
-        return piece
-    return source.read(key, start=first.total_bytes - size, length=size, version=first.version, stop=stop)
-
-
 def open_source(
-    url_or_path: str | Path, *, http: Http | None = None, cache: DiskCache | Literal["shared"] | None = "shared"
+    url_or_path: str | Path,
+    *,
+    http: Http | None = None,
+    cache: DiskCache | Literal["shared"] | None = "shared",
+    watch: Watch | None = None,
 ) -> ByteSource:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
@@ -344,6 +338,8 @@ def open_source(
     cache
         Where what comes over the wire is kept; by default in the cache that the whole computer shares, None keeps
         nothing. Local files are never kept.
+    watch
+        What notices that its files can't be of one image.
 
     Raises
     ------
@@ -358,16 +354,16 @@ def open_source(
     scheme = ""
     if "://" in text:
         text = text.strip()  # what was pasted may have a blank or line end too many
-        scheme = _scheme_of(text)
+        scheme = scheme_of(text)
     match scheme:
         case "http" | "https":
-            return _kept(HttpSource(text, http=http), cache)
+            return _kept(_watched(HttpSource(text, http=http), watch), cache, watch)
         case "s3":
-            return open_source(https_address(text), http=http, cache=cache)
+            return open_source(https_address(text), http=http, cache=cache, watch=watch)
         case "file":
-            return FileSource(Path(url2pathname(urlsplit(text).path)))
+            return _watched(FileSource(Path(url2pathname(urlsplit(text).path))), watch)
         case "":
-            return FileSource(_path_of(text))
+            return _watched(FileSource(path_of(text)), watch)
         case _:
             raise FormatError(
                 f"Addresses that start with {scheme}:// can't be streamed.",
@@ -375,26 +371,15 @@ def open_source(
             )
 
 
-def _scheme_of(address: str) -> str:
-    try:
-        return urlsplit(address).scheme.lower()
-    except ValueError as error:
-        raise FormatError(f"{without_login(address)!r} isn't an address.", hint="Check the address.") from error
+def _watched(source: ByteSource, watch: Watch | None) -> ByteSource:
+    from napari_cryoet.streaming.watch import WatchedSource
+
+    return source if watch is None else WatchedSource(source, watch)
 
 
-def _path_of(text: str) -> Path:
-    try:
-        path = Path(text).expanduser().absolute()  # the same file also from another working directory
-    except (RuntimeError, OSError) as error:
-        raise FormatError(f"{text!r} can't be a path ({error}).", hint="Check the path.") from error
-    if "\0" in text:
-        raise FormatError(f"{text!r} can't be a path.", hint="Check the path.")
-    return path
-
-
-def _kept(source: ByteSource, cache: DiskCache | Literal["shared"] | None) -> ByteSource:
+def _kept(source: ByteSource, cache: DiskCache | Literal["shared"] | None, watch: Watch | None) -> ByteSource:
     from napari_cryoet.streaming.cached_source import CachedSource
     from napari_cryoet.streaming.disk_settings import shared_disk_cache
 
     disk = shared_disk_cache() if cache == "shared" else cache
-    return source if disk is None else CachedSource(source, disk)
+    return source if disk is None else CachedSource(source, disk, watch=watch)

@@ -38,6 +38,11 @@ class StartedSource(SourceAround):
                 return Piece(kept.content[:length], kept.version, kept.total_bytes)
         return super().read(key, start=start, length=length, version=version, stop=stop)
 
+    def forget_all(self) -> None:
+        """Use nothing that is kept of any file any more; see `ByteSource`."""
+        self._starts.clear()
+        super().forget_all()
+
     def forget(self, key: str) -> None:
         """Use nothing that is kept of a file any more; see `ByteSource`."""
         self._starts.pop(key, None)

@@ -18,9 +18,8 @@ from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.blosc import parse_header
-from napari_cryoet.streaming.chunk_files import VanishedError, key_below
+from napari_cryoet.streaming.chunk_files import VanishedError, key_below, read_end
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
-from napari_cryoet.streaming.sources import read_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -1,0 +1,147 @@
+"""Whether an image was replaced on its server, by what comes of it: also of files of which nothing was read before.
+
+Such a file doesn't tell by itself that it is of another image than those before it, unless its server says when it was
+changed: then nothing that was read earlier may stand beside it. Where the server doesn't say, one of the files that
+were read before is asked for anew, its first byte: not sooner than a while after the last one, and only when something
+new comes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.forks import FreshLock
+from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.documents import DOCUMENT_NAMES
+from napari_cryoet.streaming.sources import SourceAround
+
+if TYPE_CHECKING:
+    import threading
+
+    from napari_cryoet.streaming.sources import ByteSource, Piece
+
+_ASK_AFTER_S = 5.0
+_AHEAD_S = 10.0  # a file that was changed later than so much from now was so by a clock that is wrong
+
+
+class ReplacedError(ChangedError):
+    """What came can't be of the same image as what was read of other files before."""
+
+
+class Watch:
+    """What is known of an image's files since the oldest of what is used of them was read.
+
+    Attributes
+    ----------
+    is_on
+        Whether a file that is newer is an error; until then `is_of_one` tells.
+    """
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._lock = FreshLock()
+        self._since, self._newest = time.time(), -math.inf
+        self._asked_at = time.monotonic()
+        self._versions: dict[str, str] = {}  # which was asked for longest ago comes first
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether no file that came was changed after something was read that is used."""
+        return self._newest <= self._since
+
+    def begin_anew(self) -> None:
+        """Take nothing that came until now for used."""
+        with self._lock:
+            self._since, self._asked_at = max(time.time(), self._newest), time.monotonic()
+            self._versions.clear()
+
+    def use(self, key: str, version: str, read_at: float) -> None:
+        """Note that something is used that was kept."""
+        with self._lock:
+            self._versions.setdefault(key, version)
+            if read_at < self._since:
+                self._since, self._asked_at = read_at, -math.inf
+
+    def take(self, key: str, piece: Piece) -> bool:
+        """Note what has come of a file; whether it may be newer than what is used, and nothing says whether it is.
+
+        Raises
+        ------
+        ReplacedError
+            Where it is newer.
+        """
+        with self._lock:
+            is_new = key not in self._versions
+            if piece.version is not None and piece.content:
+                self._versions.setdefault(key, piece.version)
+            if piece.changed_at is None or piece.changed_at > time.time() + _AHEAD_S:
+                return self.is_on and is_new and time.monotonic() - self._asked_at > _ASK_AFTER_S
+            self._newest = max(self._newest, piece.changed_at)
+            is_newer = piece.changed_at > self._since
+        if is_newer and self.is_on:
+            self.begin_anew()
+            raise ReplacedError("")
+        return False
+
+    def next_but(self, key: str) -> tuple[str, str] | None:
+        """The file that was asked for longest ago, but for one, with its version; it comes last from now on.
+
+        A chunk where there is one: metadata are often written anew as they were.
+        """
+        with self._lock:
+            self._asked_at = time.monotonic()
+            others = [other for other in self._versions if other != key]
+            if not others:
+                return None
+            other = next((other for other in others if other.rpartition("/")[2] not in DOCUMENT_NAMES), others[0])
+            version = self._versions[other] = self._versions.pop(other)
+            return other, version
+
+
+class WatchedSource(SourceAround):
+    """The files of an image, from which a ReplacedError comes where they can't be of one image."""
+
+    def __init__(self, source: ByteSource, watch: Watch) -> None:
+        super().__init__(source)
+        self._watch = watch
+
+    def read(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        version: str | None = None,
+        stop: threading.Event | None = None,
+    ) -> Piece | None:
+        """Read a file, or a part of it; see `ByteSource`."""
+        piece = super().read(key, start=start, length=length, version=version, stop=stop)
+        try:
+            if piece is not None and self._watch.take(key, piece):
+                self._ask_for_another(key, stop)
+        except ChangedError as error:
+            raise ReplacedError(
+                f"{shown_address(self.url)} was replaced while it was read.",
+                hint="Try again once it doesn't change any more.",
+            ) from error
+        return piece
+
+    def _ask_for_another(self, key: str, stop: threading.Event | None) -> None:
+        """Raise ChangedError where another file isn't what it was."""
+        if (other := self._watch.next_but(key)) is None:
+            return
+        name, version = other
+        try:
+            if super().read(name, length=1, version=version, stop=stop) is None:
+                raise ReplacedError("")
+        except ChangedError:
+            self._watch.begin_anew()
+            raise
+
+    def forget_all(self) -> None:
+        """Know of nothing; see `ByteSource`."""
+        self._watch.begin_anew()
+        super().forget_all()

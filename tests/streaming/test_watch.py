@@ -1,0 +1,138 @@
+"""A file of which nothing was read before shows that its image was replaced, where its server says enough of it."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid, watch
+from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.sources import Piece
+from napari_cryoet.streaming.watch import ReplacedError, Watch, WatchedSource
+from stream_server import StreamServer
+
+OLD, NEW = (np.random.default_rng(seed).normal(size=(8, 64, 600)).astype("f4") for seed in (1, 2))
+FIRST, SECOND, LAST = (((0, 8), (0, 64), span) for span in ((0, 256), (256, 512), (512, 600)))  # a chunk each
+
+
+def of(values, box):
+    return values[tuple(slice(*span) for span in box)]
+
+
+@pytest.fixture
+def served(tmp_path):
+    (tmp_path / "files").mkdir()
+    with StreamServer(tmp_path / "files") as server:
+        write_pyramid(server.folder / "a.zarr", OLD, 10.0)
+        set_times(server.folder / "a.zarr", -100)
+        yield server
+
+
+def set_times(folder, later_s):
+    for file in folder.rglob("*"):
+        os.utime(file, (time.time() + later_s,) * 2)
+
+
+def replace(served, later_s=2.0):
+    """Overwrite the image in place, some seconds later: these are what servers tell."""
+    (served.folder / "a.zarr").rename(served.folder / "old.zarr")
+    write_pyramid(served.folder / "a.zarr", NEW, 10.0)
+    set_times(served.folder / "a.zarr", later_s)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_file_that_was_changed_since_others_were_read_stands_beside_none_of_them(is_kept, served, tmp_path):
+    served.tells_sums = True
+    cache = DiskCache(tmp_path / "pixels", 10**8) if is_kept else None
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=cache)
+    assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
+    replace(served)
+    assert np.array_equal(pyramid.read(0, SECOND), of(NEW, SECOND))
+    assert np.array_equal(pyramid.read(0, FIRST), of(NEW, FIRST))
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+def test_a_box_of_files_that_were_read_before_and_of_new_ones_is_of_one_image(served):
+    served.tells_sums = True
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
+    replace(served)
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_where_no_time_is_told_a_file_that_was_read_before_is_asked_for(place, served, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 0.0)
+    address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
+    pyramid = open_pyramid(address, cache=None)
+    assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
+    replace(served)
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+def test_where_no_time_is_told_what_was_kept_is_asked_about_once_something_new_comes(served, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.streaming.cached_source._THIS_COMPUTER", set())
+    url, cache = f"{served.url}/a.zarr", DiskCache(tmp_path / "pixels", 10**8)
+    open_pyramid(url, cache=cache).read(0, FIRST)
+    assert cache.flush()
+    replacing = served.folder / "b.zarr"
+    write_pyramid(replacing, NEW, 10.0)
+    for chunk in replacing.glob("[012]/*/*/*"):  # the metadata stay as they are
+        chunk.replace(served.folder / "a.zarr" / chunk.relative_to(replacing))
+    again = open_pyramid(url, cache=DiskCache(tmp_path / "pixels", 10**8))
+    assert np.array_equal(again.read(0, FIRST), of(OLD, FIRST))
+    assert np.array_equal(again.read(0), NEW)
+
+
+def test_nothing_more_is_asked_for_within_a_short_while(served):
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    pyramid.read(0)
+    before = len(served.requests)
+    assert before == len(set(served.requests))
+    pyramid.read(0)
+    assert len(served.requests) == before
+
+
+class Source:
+    """Answers with what it is told to, and counts."""
+
+    url = "https://files.example.org/a.zarr"
+
+    def __init__(self):
+        self.asked, self.versions, self.changed_at = [], {}, None
+
+    def read(self, key, *, start=0, length=None, version=None, stop=None):
+        del start, stop
+        self.asked.append((key, length, version))
+        return Piece(b"x", self.versions.get(key, "old"), 1, self.changed_at)
+
+    def forget_all(self):
+        pass
+
+
+def test_the_file_that_was_asked_for_longest_ago_is_asked_for_next(monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", -1.0)
+    source, seen = Source(), Watch()
+    watched = WatchedSource(source, seen)
+    watched.read("a")
+    watched.read("b")
+    seen.is_on = True
+    for key in "cdd":
+        watched.read(key)
+    expected = [("c", None), ("a", 1), ("d", None), ("b", 1), ("d", None)]
+    assert [(key, length) for key, length, _ in source.asked[2:]] == expected
+
+
+def test_a_time_that_is_far_ahead_says_nothing():
+    source, seen = Source(), Watch()
+    watched = WatchedSource(source, seen)
+    seen.is_on = True
+    for hours in range(1, 4):
+        source.changed_at = time.time() + 3600 * hours
+        assert watched.read(str(hours))
+    source.changed_at = time.time() + 5
+    with pytest.raises(ReplacedError, match="was replaced while it was read"):
+        watched.read("4")
+    assert watched.read("4")  # told once
