@@ -8,11 +8,12 @@ import threading
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.review import CropReader, Frame
 from napari_cryoet.review.cropping import Cube, level_of
@@ -188,6 +189,56 @@ def test_each_block_is_read_once_for_all_crops_that_need_it(pyramid):
     assert sorted(crop.row for crop in crops) == [0, 1, 2, 3, 4]
     for crop in crops:
         assert middle(crop.values) == pytest.approx(np.dot([(10, 11, 12, 20, 30)[crop.row], 20, 30], SLOPES), abs=1e-3)
+
+
+class Changing(ArrayVolume):
+    """Is another one from some blocks on, counted as they come."""
+
+    def __init__(self, changes):
+        super().__init__(np.ones((32, 20, 20), np.float32), (10.0,) * 3)
+        self.changes, self.came, self.times = changes, 0, 0
+
+    def covering(self, level, box):
+        return [(z,) for z in range(box[0][0] // 4, -(-box[0][1] // 4))]
+
+    def arriving(self, level, blocks, stop):
+        for block in blocks:
+            self.times += self.came in self.changes
+            self.came += 1
+            place = ((block[0] * 4, block[0] * 4 + 4), (0, 20), (0, 20))
+            yield block, place, np.full((4, 20, 20), self.times, np.float32)
+
+    def times_changed(self):
+        return self.times
+
+
+@pytest.mark.parametrize("change", range(6))
+def test_no_crop_is_of_two_versions_of_a_volume(change):
+    reader = CropReader(Changing({change}), [[6, 10, 10], [20, 10, 10]])
+    crops = list(reader.read([0, 1], Cube(90)))
+
+    assert sorted(crop.row for crop in crops) == [0, 1]
+    for crop in crops:
+        assert len(np.unique(crop.values)) == 1
+
+
+def test_a_volume_that_goes_on_changing_gives_no_crop():
+    with pytest.raises(ChangedError, match="changed while crops"):
+        list(CropReader(Changing(range(100)), [[16, 10, 10]]).read([0], Cube(300)))
+
+
+def test_crops_of_an_image_that_was_replaced_are_all_of_the_new_one(tmp_path):
+    old, new = np.full((128, 160, 160), 1.0, np.float32), np.full((128, 160, 160), 2.0, np.float32)
+    layout = {"zarr_format": 2, "chunks": (64, 160, 160), "compressors": None}
+    for name, values in (("a.zarr", old), ("new.zarr", new)):
+        zarr.create_array(str(tmp_path / name), shape=values.shape, dtype="<f4", **layout)[...] = values
+    pyramid = open_pyramid(tmp_path / "a.zarr")
+    pyramid.read(0, ((62, 66), (0, 160), (0, 160)))
+    for key in ("0.0.0", "1.0.0"):
+        (tmp_path / "new.zarr" / key).replace(tmp_path / "a.zarr" / key)
+    (crop,) = CropReader(open_for_review(pyramid, (10.0,) * 3), [[64, 80, 80]]).read([0], Cube(300))
+
+    assert len(np.unique(crop.values)) == 1
 
 
 def test_over_a_server_nothing_is_asked_for_twice_and_little_of_a_large_volume(tmp_path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.picks import are_rotations
 from napari_cryoet.review.cropping import Cube, Cut, Frame, cut_around, level_of
 from napari_cryoet.review.volume import ReviewVolume
@@ -18,6 +20,7 @@ from napari_cryoet.streaming.geometry import box_shape, box_slices, intersect
 
 #: So many crops are read together: their unfinished voxels are in memory.
 TOGETHER: Final = 24
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +82,12 @@ class CropReader:
     def read(self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None) -> Iterator[Crop]:
         """Crops around some picks, each as soon as all its blocks are there, in about the order of ``rows``.
 
+        Where the volume changes meanwhile, those that are not finished are begun anew: no crop is of both versions.
+
         Raises
         ------
+        ChangedError
+            If it doesn't stop changing.
         StreamError
             If a block can't be read.
         StoppedError
@@ -88,7 +95,7 @@ class CropReader:
         """
         rows = list(rows)
         for start in range(0, len(rows), TOGETHER):
-            yield from self._read_together(rows[start : start + TOGETHER], shape, stop)
+            yield from self._read_unmixed(rows[start : start + TOGETHER], shape, stop)
 
     def is_in_memory(self, row: int, shape: Frame | Cube) -> bool:
         """Whether a crop can be cut without reading anything."""
@@ -111,7 +118,23 @@ class CropReader:
             rotation = self._rotations[row]
         return cut_around(self.volume, shape, self.points_zyx[row], rotation)
 
-    def _read_together(self, rows: Sequence[int], shape: Frame | Cube, stop: threading.Event | None) -> Iterator[Crop]:
+    def _read_unmixed(self, rows: Sequence[int], shape: Frame | Cube, stop: threading.Event | None) -> Iterator[Crop]:
+        left = dict.fromkeys(rows)
+        for _ in range(_ATTEMPTS):
+            seen = self.volume.times_changed()
+            with closing(self._read_together(list(left), shape, stop)) as crops:
+                for crop in crops:
+                    if self.volume.times_changed() != seen:
+                        break
+                    del left[crop.row]
+                    yield crop
+            if not left:
+                return
+        raise ChangedError(
+            "The volume changed while crops of it were read.", hint="Try again once it doesn't change any more."
+        )
+
+    def _read_together(self, rows: Sequence[int], shape: Frame | Cube, stop: threading.Event | None) -> Generator[Crop]:
         cuts = {row: self._cut(row, shape) for row in dict.fromkeys(rows)}
         needed_by: dict[Hashable, list[int]] = {}
         lacking: dict[int, int] = {}

@@ -74,6 +74,10 @@ class ReviewVolume(ABC):
     ) -> Iterator[tuple[Hashable, Box, NDArray[Any]]]:
         """Blocks in whichever order they come, each with the box that it fills and its values."""
 
+    def times_changed(self) -> int:
+        """How often it was met changed; blocks that come after don't belong to those that came before."""
+        return 0
+
     @abstractmethod
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box can be had at once, without reading."""
@@ -110,6 +114,10 @@ class PyramidVolume(ReviewVolume):
         with closing(self._pyramid.arriving(level, wanted, stop=stop)) as parts:
             for block, values in parts:
                 yield block, grid.box(block), values
+
+    def times_changed(self) -> int:
+        """See `ReviewVolume`."""
+        return self._pyramid.times_changed()
 
     def has(self, level: int, box: Box) -> bool:
         """See `ReviewVolume`."""
