@@ -1,12 +1,15 @@
 """Arrays that were sent to another process compute the same there."""
 
 import gc
+import os
 import pickle
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -69,7 +72,8 @@ def test_threads_of_another_process_that_ask_at_the_same_time_share_one(monkeypa
     monkeypatch.setattr(origin, "_token", "another process")
     with ThreadPoolExecutor(2) as threads:
         asked = [
-            threads.submit(origin.made_again, "a", 1, origin.Origin(make, ("a",)), "mean", Limits()) for _ in range(2)
+            threads.submit(origin.made_again, origin.Original("a", 1), origin.Origin(make, ("a",)), "mean", Limits())
+            for _ in range(2)
         ]
     assert asked[0].result() is asked[1].result()
     assert made == ["a"]
@@ -164,6 +168,61 @@ def test_channels_and_files_of_one_volume_can_be_sent_too(tmp_path, send):
     levels = open_mrc(tmp_path / "v.mrc").levels
     assert levels[0].shape == (7, 5, 6)
     assert_same(levels, send(levels))
+
+
+def replace_image(folder, seed):
+    """Another image in the same place, with the same metadata."""
+    write_pyramid(folder.with_name("new.zarr"), np.random.default_rng(seed).normal(size=(9, 20, 18)).astype("f4"), 10.0)
+    for chunk in folder.with_name("new.zarr").glob("?/0/0/0"):
+        chunk.replace(folder / chunk.relative_to(folder.with_name("new.zarr")))
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_an_image_that_was_replaced_since_is_not_computed_in_another_process_until_that_is_known(place, volume, send):
+    with StreamServer(volume.parent) as served:
+        pyramid = open_pyramid(volume if place == "file" else f"{served.url}/a.zarr", cache=None)
+        pyramid.levels[0].compute()
+        replace_image(volume, 5)
+        with pytest.raises(exceptions.ChangedError, match="changed since it was opened"):
+            send(pyramid.levels)
+        with pytest.raises(exceptions.ChangedError) as caught:
+            send(pyramid.levels)
+        pickle.loads(pickle.dumps(caught.value))  # as it reaches this process
+        new = send(pyramid.levels)[0].compute()
+        assert np.array_equal(new, pyramid.levels[0].compute())
+        assert np.array_equal(new[:9, :, :18], open_pyramid(volume).read(0))
+
+
+def test_dasks_processes_tell_once_that_an_image_was_replaced(volume):
+    negative = -open_pyramid(volume).levels[0]
+    with dask.config.set(scheduler="processes", num_workers=2):
+        assert np.array_equal(-negative.compute()[:9, :, :18], noise((9, 20, 18)))
+        replace_image(volume, 7)
+        with pytest.raises(exceptions.ChangedError, match="changed since it was opened"):
+            negative.compute()
+        assert np.array_equal(-negative.compute()[:9, :, :18], open_pyramid(volume).read(0))
+
+
+def test_an_image_that_is_replaced_while_another_process_computes_is_an_error_there(volume, send):
+    sent = send(open_pyramid(volume).levels)[0]
+    sent.compute(scheduler="synchronous")
+    replace_image(volume, 6)
+    pyramid_of(sent)._fetcher.memory.forget_if(lambda key: True)  # as when memory is short
+    for _ in range(2):
+        with pytest.raises(exceptions.ChangedError, match="changed since it was opened"):
+            sent.compute(scheduler="synchronous")
+
+
+def test_what_is_newer_than_the_original_is_an_error_in_another_process(volume, send):
+    with StreamServer(volume.parent) as served:
+        served.tells_sums = True
+        for file in volume.rglob("*"):
+            os.utime(file, (time.time() - 100,) * 2)
+        sent = send(open_pyramid(f"{served.url}/a.zarr", cache=None).levels)[0]
+        for file in volume.rglob("0"):
+            os.utime(file, (time.time() + 2,) * 2)
+        with pytest.raises(exceptions.ChangedError, match="changed since it was opened"):
+            sent.compute(scheduler="synchronous")
 
 
 def test_what_is_known_better_than_the_file_says_is_sent_along(volume, send):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.meaning import Meaning
     from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.watch import Watch
 
 
 class Changes:
@@ -33,6 +34,8 @@ class Changes:
         Pictures of them.
     meaning
         What the files mean; None where that is said by themselves.
+    watch
+        Whether they can be of one image; None where there is but one file.
     """
 
     def __init__(self) -> None:
@@ -40,6 +43,7 @@ class Changes:
         self.readers: WeakSet[Pyramid] = WeakSet()
         self.viewers: WeakSet[Display] = WeakSet()
         self.meaning: Meaning | None = None
+        self.watch: Watch | None = None
 
     def times(self) -> int:
         """How often a file was met changed so far."""

@@ -1,7 +1,8 @@
 """The array that stands behind a dask level: exact values on demand, padded so that levels fit over each other.
 
 dask computes in many tasks, which read at different times and know nothing of each other. Where a file of the image was
-met changed since another task read, that is an error: what dask makes of them together would be of both versions.
+met changed since another task read, that is an error: what dask makes of them together would be of both versions. In
+other processes it is so since the image was opened in the process that they compute for: see `watch.State`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class ExactLevel:
         self.ndim = len(self.shape)
         self._read_ahead = pyramid.read_ahead(level)
         self._lock = FreshLock()
-        self._times: int | None = None  # how often a file had been met changed when tasks read
+        # how often a file had been met changed when tasks read
+        self._times: int | None = None if pyramid.original is None else 0
         together = pyramid.grid(level).taken_together(blocks_of_a_task)
         borders = [(*axis[:-1], size) for axis, size in zip(together, self.shape, strict=True)]
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
@@ -83,10 +85,13 @@ class ExactLevel:
 
     def _require_same(self, times: int) -> None:
         """Raise ChangedError where tasks have read before a file was met changed, and begin anew."""
+        original = self._pyramid.original
         with self._lock:
-            before, self._times = self._times, times
+            before, self._times = self._times, times if original is None else 0
         if before in {None, times}:
             return
+        if original is not None:
+            raise original.changed(self._pyramid.place)
         raise ChangedError(
             f"{self._pyramid.place} changed while it was read.", hint="Try again once it doesn't change any more."
         )

@@ -64,9 +64,10 @@ def open_pyramid(
     watch = Watch()
     source = open_source(url_or_path, cache=cache, http=http, watch=watch)
     found = _find_current(source, watch, stop or threading.Event())
+    watch.begin(is_local="://" not in source.url)
     check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
-    identity.changes.meaning = Meaning(source, found.arrays)
+    identity.changes.meaning, identity.changes.watch = Meaning(source, found.arrays), watch
     readers = [_make_reader(source, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
     pyramid.origin = Origin(_open_again, (_address(source), cache is not None))
@@ -121,7 +122,6 @@ def _find_current(source: ByteSource, watch: Watch, stop: threading.Event) -> Fo
     else:
         if _begins_anew(source, watch):
             found = find_arrays(source, stop=stop)
-    watch.is_on = True
     return found
 
 

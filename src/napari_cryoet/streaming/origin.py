@@ -6,9 +6,10 @@ import os
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.policy import Limits, Policy, shared_policy
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_cryoet.formats.ome_zarr import CoarseOffset
     from napari_cryoet.http import Http
     from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.watch import State
 
 _MOST_MADE_AGAIN = 16
 _token = secrets.token_hex(8)
@@ -37,6 +39,37 @@ class Origin:
         return self.make(*self.arguments, http=http)
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The pyramid of another process that one is made of here: the process, its number there, and what it was."""
+
+    process: str
+    owner: int
+    state: State | None = None
+
+    def changed(self, place: str) -> ChangedHereError:
+        """What to raise where it isn't what is here."""
+        return ChangedHereError(f"{place} changed since it was opened.", hint="Try again.", original=self)
+
+
+class ChangedHereError(ChangedError):
+    """What another process has opened is changed here; where this error reaches it, it knows."""
+
+    def __init__(self, message: str, *, hint: str = "", original: Original) -> None:
+        super().__init__(message, hint=hint)
+        self.original = original
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _heard, (self.message, self.hint, self.original)
+
+
+def _heard(message: str, hint: str, original: Original) -> ChangedHereError:
+    pyramid = _alive.get(original.owner) if original.process == process_name() else None
+    if pyramid is not None:
+        pyramid.hear(original.state)
+    return ChangedHereError(message, hint=hint, original=original)
+
+
 def process_name() -> str:
     """What no other process is called, on this computer or another one."""
     return f"{_token}{os.getpid():x}"
@@ -47,28 +80,35 @@ def remember(owner: int, pyramid: Pyramid) -> None:
     _alive[owner] = pyramid
 
 
-def made_again(process: str, owner: int, origin: Origin, coarse_offset: CoarseOffset, limits: Limits) -> Pyramid:
+def made_again(original: Original, origin: Origin, coarse_offset: CoarseOffset, limits: Limits) -> Pyramid:
     """A pyramid of some process: itself where that is this one, else another one of the same, which is kept.
 
     It asks servers for no more than this process may, and the one that it comes from.
+
+    Raises
+    ------
+    ChangedHereError
+        Where that process has opened something else.
     """
-    is_own = process == process_name()
-    pyramid = _alive.get(owner) if is_own else None
+    is_own = original.process == process_name()
+    pyramid = _alive.get(original.owner) if is_own else None
     if pyramid is not None:
         return pyramid
     own = shared_policy().limits
     both = own if is_own else limits.within(own)
     with _making:  # a cache alone would let each of several threads make one
-        return _make_again(process, owner, origin, coarse_offset, None if both == own else both)
+        return _make_again(original, origin, coarse_offset, None if both == own else both)
 
 
 @lru_cache(maxsize=_MOST_MADE_AGAIN)
-def _make_again(
-    _process: str, _owner: int, origin: Origin, coarse_offset: CoarseOffset, limits: Limits | None
-) -> Pyramid:
+def _make_again(original: Original, origin: Origin, coarse_offset: CoarseOffset, limits: Limits | None) -> Pyramid:
     """Once for all arrays and tasks of a pyramid; with no limits, within those of this process."""
     pyramid = origin.made(None if limits is None else _http_under(limits))
     pyramid.coarse_offset = coarse_offset
+    if original.process != process_name():
+        pyramid.original = original
+        if original.state is not None and not pyramid.agrees(original.state):
+            raise original.changed(pyramid.place)
     return pyramid
 
 

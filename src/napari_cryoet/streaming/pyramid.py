@@ -24,7 +24,7 @@ from napari_cryoet.streaming.changes import Changes
 from napari_cryoet.streaming.chunk_files import VanishedError
 from napari_cryoet.streaming.fetcher import Run
 from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_factors, padded_shapes, require_within
-from napari_cryoet.streaming.origin import Origin, made_again, process_name, remember
+from napari_cryoet.streaming.origin import Origin, Original, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
 from napari_cryoet.streaming.watch import ReplacedError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.opening import Found
     from napari_cryoet.streaming.readers import BlockReader
     from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.watch import State
 
 #: A block of a pyramid, unique in the process: the pyramid, the level, the block.
 BlockKey = tuple[int, int, BlockIndex]
@@ -113,6 +114,7 @@ class Pyramid:
         self._changes = identity.changes
         self._changes.concern(self)
         self.origin: Origin | None = None  # known to whoever made it
+        self.original: Original | None = None  # of another process
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale
         self.url, self.place = source.url, shown_address(source.url)
@@ -141,7 +143,14 @@ class Pyramid:
         """Other processes, to which dask may send arrays, open it for themselves."""
         if self.origin is None:
             raise TypeError(f"{self!r} can't be sent to another process")
-        return made_again, (process_name(), self._owner, self.origin, self.coarse_offset, shared_policy().limits)
+        limits = shared_policy().limits
+        original = Original(process_name(), self._owner, self.state)
+        return made_again, (original, self.origin, self.coarse_offset, limits)
+
+    @property
+    def state(self) -> State | None:
+        """Which image this is, where it has several files: no other version of it may stand beside it."""
+        return None if self._changes.watch is None else self._changes.watch.state
 
     @property
     def shape_zyx(self) -> tuple[int, ...]:
@@ -373,6 +382,15 @@ class Pyramid:
                     raise
             if len(met) == _ATTEMPTS:
                 raise met[-1]
+
+    def agrees(self, state: State) -> bool:
+        """Whether this may be what another process has opened, as far as is known by now."""
+        return self._changes.watch is None or self._changes.watch.agrees(state)
+
+    def hear(self, state: State | None) -> None:
+        """Take it from another process that what was so is changed."""
+        if state == self.state:
+            self._changes.note(None)
 
     def _note(self, error: ChangedError, seen: int) -> None:
         """Drop what is out of date, unless that was done since ``seen``: only another image is news then, too."""

@@ -9,7 +9,9 @@ new comes.
 from __future__ import annotations
 
 import math
+import platform
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import ChangedError
@@ -27,6 +29,25 @@ _ASK_AFTER_S = 5.0
 _AHEAD_S = 10.0  # a file that was changed later than so much from now was so by a clock that is wrong
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """Which image a process has opened, for others that open it, too.
+
+    Attributes
+    ----------
+    since
+        No file of it was changed later, in seconds since 1970.
+    versions
+        Of its metadata and the beginnings of its chunks that were read to open it.
+    host
+        On which computer these are so called; empty for those that a server names.
+    """
+
+    since: float
+    versions: tuple[tuple[str, str], ...]
+    host: str
+
+
 class ReplacedError(ChangedError):
     """What came can't be of the same image as what was read of other files before."""
 
@@ -37,7 +58,9 @@ class Watch:
     Attributes
     ----------
     is_on
-        Whether a file that is newer is an error; until then `is_of_one` tells.
+        Whether a file that is newer is an error: once the image is opened. Until then `is_of_one` tells.
+    state
+        Of the image since it was opened, or met changed last.
     """
 
     def __init__(self) -> None:
@@ -46,17 +69,33 @@ class Watch:
         self._since, self._newest = time.time(), -math.inf
         self._asked_at = time.monotonic()
         self._versions: dict[str, str] = {}  # which was asked for longest ago comes first
+        self.state = State(self._since, (), "")
 
     @property
     def is_of_one(self) -> bool:
         """Whether no file that came was changed after something was read that is used."""
         return self._newest <= self._since
 
+    def begin(self, *, is_local: bool) -> None:
+        """Take what has come for the image that is open."""
+        with self._lock:
+            self.state = State(self._since, tuple(sorted(self._versions.items())), platform.node() if is_local else "")
+            self.is_on = True
+
     def begin_anew(self) -> None:
         """Take nothing that came until now for used."""
         with self._lock:
             self._since, self._asked_at = max(time.time(), self._newest), time.monotonic()
             self._versions.clear()
+            self.state = State(self._since, (), self.state.host)
+
+    def agrees(self, state: State) -> bool:
+        """Whether this may be what another process has opened; whatever is newer than that is too new here, too."""
+        is_comparable = state.host in {"", platform.node()}
+        with self._lock:
+            is_same = all(self._versions.get(key, version) == version for key, version in state.versions)
+            self._since = min(self._since, state.since)
+            return (is_same or not is_comparable) and self._newest <= self._since
 
     def use(self, key: str, version: str, read_at: float) -> None:
         """Note that something is used that was kept."""
