@@ -14,6 +14,7 @@ from napari_cryoet.colors import (
     instance_colors,
     object_key,
     own_color,
+    rgba_of,
 )
 
 # linear RGB to cone response to OKLab, after B. Ottosson
@@ -194,3 +195,9 @@ def test_colours_that_are_asked_for_one_after_another_all_differ():
 
 def color_of_code(code):
     return (*(int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)), 1.0)
+
+
+def test_a_colour_of_ones_own_can_be_wished_for():
+    first = own_color([], ["#00d494"])
+    assert first == rgba_of("#00d494")
+    assert own_color([first], ["#00d494"]) == rgba_of("#00d494", lighter=1)

@@ -112,18 +112,21 @@ def colors_of(object_keys: Iterable[str]) -> dict[str, RGBA]:
     return given
 
 
-def own_color(taken: Iterable[RGBA]) -> RGBA:
+def own_color(taken: Iterable[RGBA], wanted: Iterable[str] = ()) -> RGBA:
     """A colour for a layer of a person's own: one of `OWN_PALETTE`, or like it, that nothing has.
 
     Parameters
     ----------
     taken
         The colours that other layers have; how opaque they are doesn't matter.
+    wanted
+        Codes of colours that come first.
     """
     others = np.array([color[:3] for color in taken], dtype=np.float64).reshape(-1, 3)
     steps = range(_STEPS_LIGHTER)
     own = [rgba_of(code, lighter=step) for step in steps for code in OWN_PALETTE.values()]
-    candidates = [*own, *(_rgba(slot, lighter=step) for step in steps for slot in range(len(_SLOTS)))]
+    first_of_all = [rgba_of(code, lighter=step) for step in steps for code in wanted]
+    candidates = [*first_of_all, *own, *(_rgba(slot, lighter=step) for step in steps for slot in range(len(_SLOTS)))]
     apart = [float(np.linalg.norm(others - color[:3], axis=1).min(initial=_FAR)) for color in candidates]
     first = next((color for color, distance in zip(candidates, apart, strict=True) if distance >= _ALIKE), None)
     return first or candidates[int(np.argmax(apart))]

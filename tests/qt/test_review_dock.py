@@ -447,6 +447,28 @@ def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, vi
     assert len(dock.review.picks) == 2
 
 
+def test_kept_and_rejected_picks_look_like_what_they_are_and_like_no_other_layer(dock, viewer):
+    dock.sheet.select([1, 2])
+    dock.judge(Verdict.KEPT)
+    dock.sheet.select([5])
+    dock.judge(Verdict.REJECTED)
+    dock.results.add_layer(Verdict.KEPT)
+    dock.results.add_layer(Verdict.REJECTED)
+    kept, rejected = viewer.layers["ribosomes · kept 2"], viewer.layers["ribosomes · rejected 1"]
+    arrows = viewer.layers["ribosomes · kept 2 · orientation"]
+
+    red, green, blue = kept.border_color[0, :3]
+    assert green > max(red, blue)
+    np.testing.assert_array_equal(arrows.edge_color[0], kept.border_color[0])
+    assert (str(kept.symbol[0]), str(rejected.symbol[0])) == ("disc", "x")
+    dock.review_layer(kept)
+    dock.sheet.select([0])
+    dock.judge(Verdict.KEPT)
+    dock.results.add_layer(Verdict.KEPT)
+    layers = [viewer.layers["ribosomes"], kept, rejected, viewer.layers["ribosomes · kept 2 · kept 2"]]
+    assert len({tuple(layer.border_color[0].round(3)) for layer in layers}) == 4
+
+
 def test_kept_picks_are_written_with_who_kept_them_and_when(dock, tmp_path, qtbot):
     dock.sheet.select([1, 2])
     dock.judge(Verdict.KEPT)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -11,11 +12,12 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.asking import agrees_to_replace
 from napari_cryoet._qt.export_form import kept_picks_of
 from napari_cryoet._qt.layer_picks import placed_picks_of
+from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 EXPORT_TASK = "review export"
 _KEPT = "Add a new layer of the kept picks"
 _REJECTED = "Add a new layer of the rejected picks"
+#: Their colours are those of the frames in the sheet, lighter, so that they stand out from a tomogram too.
+_LOOKS: Final = {Verdict.KEPT: ("#00d494", "disc"), Verdict.REJECTED: ("#ff6a3c", "x")}
 _EXPORT = "Write the kept picks into a file, with who kept them and when"
 
 
@@ -89,7 +93,7 @@ class ReviewResults(QWidget):
         chosen = kept_picks if verdict is Verdict.KEPT else rejected_picks
         picks = chosen(review.picks, review.decisions)
         active = active_layer(self._viewer.layers)
-        add_layers(self._viewer, specs_like(layer, picks, verdict.value))
+        add_layers(self._viewer, specs_like(layer, picks, verdict, taken_colors(self._viewer.layers)))
         self._viewer.layers.selection.active = active
         self.told.emit(f"Added a layer: {picks.edits[-1]}.")
 
@@ -135,8 +139,9 @@ class ReviewResults(QWidget):
         self.told.emit(" ".join([said, *written.losses]))
 
 
-def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:
-    """Layers of some of a layer's picks, that look and lie as it does."""
+def specs_like(layer: Points, picks: Picks, verdict: Verdict, taken: Iterable[RGBA]) -> list[LayerSpec]:
+    """Layers of some of a layer's picks that lie as it does, and look as what was decided, and as no other layer."""
+    word, (color, symbol) = verdict.value, _LOOKS[verdict]
     about = dict(layer.metadata.get(METADATA_KEY, {})) | dict(picks.about) | {"review": word}
     for own in ("layer_id", "is_main_layer", "group"):
         about.pop(own, None)  # that would make it the annotation itself
@@ -151,15 +156,16 @@ def specs_like(layer: Points, picks: Picks, word: str) -> list[LayerSpec]:
         "metadata": {METADATA_KEY: about},
     }
     size = float(np.median(layer.size)) if len(layer.size) else 10.0
-    looks: dict[str, Any] = {"color": _color_of(layer), "diameter_angstrom": size, "spacing_angstrom": 1.0}
+    looks: dict[str, Any] = {
+        "color": own_color(taken, [color]),
+        "diameter_angstrom": size,
+        "spacing_angstrom": 1.0,
+    }
     name = f"{layer.name} · {word} {len(picks):,}"
     arrows = arrows_spec(picks, common, name=f"{name} · orientation", **looks)
-    return [points_spec(picks, common, name=name, **looks), *([arrows] if arrows is not None else [])]
-
-
-def _color_of(layer: Points) -> tuple[float, float, float, float]:
-    color = appearance_of(layer).color
-    return (*color[:3], 1.0) if color is not None else (1.0, 1.0, 1.0, 1.0)
+    points = points_spec(picks, common, name=name, **looks)
+    points = LayerSpec(points.data, points.options | {"symbol": symbol}, points.kind)
+    return [points, *([arrows] if arrows is not None else [])]
 
 
 def _button(text: str, purpose: str) -> QPushButton:

@@ -53,8 +53,7 @@ class Rows:
         that were added where another one is; `NOWHERE` twice, and how many others were left there, for those that were
         deleted of several at one place; NaN for all others. None where there are only others.
     marks
-        Tells the pick from others that were at its place when the picks were opened; 0 where nothing does, None if so
-        for all.
+        Tells the pick from others that were opened at its place; 0 where nothing does, None if so for all.
     """
 
     ids: NDArray[np.int64]
