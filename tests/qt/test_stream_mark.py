@@ -116,3 +116,13 @@ def test_a_figure_of_what_is_exact_is_not_spoken_of(qtbot, viewer, served, tmp_p
     viewer.export_figure(flash=False)
     viewer.screenshot(flash=False)
     assert not messages()
+
+
+def test_sliders_that_change_places_are_not_taken_for_a_figure(qtbot, viewer, served, tmp_path):
+    add(viewer, served, tmp_path)
+    (mark,) = main_window(viewer).statusBar().findChildren(StreamMark)
+    qtbot.waitUntil(lambda: not mark._turn.isActive())  # the window may just have got its size
+    height, width = viewer.canvas.size
+    for size in ((height - 40, width), (height, width)):  # one goes and another one comes, as where axes are rolled
+        viewer.canvas.size = size
+    assert not messages()

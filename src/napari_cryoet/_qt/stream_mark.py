@@ -110,13 +110,16 @@ class StreamMark(QObject):
             self._late.start()
 
     def _on_size(self, event: Any) -> None:
-        """A canvas that has another size and its own again, all at once, was drawn as a figure meanwhile."""
+        """A canvas that has another size and its own again, all at once, was drawn as a figure meanwhile.
+
+        Sliders that change places with others do that too, but to its height alone.
+        """
         if self._is_closed:
             return
-        self._last_size = tuple(event.value)
+        was_as_wide, self._last_size = self._last_size[1] == self._size[1], tuple(event.value)
         if not self._turn.isActive():
             self._turn.start()
-        elif self._last_size == self._size and (late := self._late_layers()):
+        elif self._last_size == self._size and not was_as_wide and (late := self._late_layers()):
             show_warning(_FIGURE.format(names=_names(late)))
 
     def _end_turn(self) -> None:
