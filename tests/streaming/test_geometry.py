@@ -93,6 +93,14 @@ def test_factors_that_are_no_whole_numbers_are_left_alone():
     assert padded_shapes(shapes, factors) == tuple(shapes)
 
 
+@pytest.mark.parametrize("spacing", [1.0, 13.48, 0.1])
+def test_levels_that_were_stretched_to_their_shapes_reach_as_far_as_the_finest(spacing):
+    sizes = [1023, 511, 255, 127, 63]  # as ome-zarr-py makes them: resized, and scales say by how much
+    ratios = [sizes[0] / size for size in sizes]
+    factors = level_factors([(size,) for size in sizes], [(spacing * ratio,) for ratio in ratios])
+    assert factors == tuple(pytest.approx((ratio,)) for ratio in ratios)
+
+
 def test_large_factors_are_not_padded_for():
     shapes = [(100, 100, 100), (7, 7, 7)]
     factors = level_factors(shapes, [(1.0,) * 3, (16.0,) * 3])

@@ -20,6 +20,7 @@ BlockIndex = tuple[int, ...]
 
 _LARGEST_PADDING_FACTOR = 8
 _MOST_BLOCKS_ALONG_AN_AXIS = 2**21
+_SAME_RATIO = 1e-6  # scales may be written with few digits
 
 
 def box_shape(box: Box) -> tuple[int, ...]:
@@ -181,7 +182,8 @@ def level_factors(
     """How many finest voxels one voxel of each level spans along each axis.
 
     Shapes are rounded up or down when a level is made, so that their ratio is only nearly right. The scales decide
-    between the whole numbers that the shapes allow; where no whole number fits, the ratio of the shapes is taken.
+    between the whole numbers that the shapes allow; where no whole number fits, the ratio of the shapes is taken. So it
+    is where the scales say just that: then the level was stretched to its shape, and whole numbers would shift it.
     """
     finest_shape, finest_scale = shapes[0], scales[0]
     factors = []
@@ -197,6 +199,8 @@ def _factor(finest: int, coarse: int, scale_ratio: float | None) -> float:
     if finest == 0 or coarse == 0:
         return 1.0
     by_shape = finest / coarse
+    if scale_ratio is not None and math.isclose(scale_ratio, by_shape, rel_tol=_SAME_RATIO) and scale_ratio % 1:
+        return by_shape
     candidates = {round(by_shape), math.ceil(by_shape), math.floor(by_shape)}
     if coarse > 1 or scale_ratio is None:
         candidates.add(2 ** round(math.log2(by_shape)))
