@@ -21,7 +21,7 @@ _Stretch = tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]
 
 def what_changed(before: Picks, after: Picks) -> str:
     """How some picks became others, told by their ids; empty where they are the same."""
-    rows_before, rows_after = _common_rows(before.ids, after.ids)
+    rows_before, rows_after = common_rows(before.ids, after.ids)
     stretches = _stretches(rows_before, rows_after)
     counts = {
         "added": len(after) - len(rows_after),
@@ -68,7 +68,7 @@ def _without_na(column: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _common_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def common_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where those ids that are in both stand in each."""
     left = rows_among(before, after)  # most often some were deleted, or added
     if left is not None:

@@ -22,6 +22,10 @@ class PickHistory:
         self._undo: list[Picks] = []
         self._redo: list[Picks] = []
 
+    def states(self, now: Picks) -> tuple[Picks, ...]:
+        """All that is remembered, in its order, with what the picks are now."""
+        return *self._undo, now, *reversed(self._redo)
+
     def remember(self, now: Picks) -> None:
         """Make what the picks are now the state that `back` comes to; there is nothing to do again any more."""
         self._redo.clear()

@@ -1086,6 +1086,25 @@ def test_a_pick_that_was_moved_keeps_its_decision_when_its_annotation_opens_agai
     assert again.notice.text == "Resumed 1 decision of an earlier review."
 
 
+def test_a_pick_that_was_moved_on_after_a_file_was_saved_keeps_its_decision_in_that_file(dock, viewer, make_dock):
+    layer = viewer.layers["ribosomes"]
+    dock.close_down()
+    saved = np.array(POINTS)
+    saved[3] += 3
+    layer.data = saved
+    layer.data = [*POINTS[:3], POINTS[3] + 5, *POINTS[4:]]
+    again = make_dock()
+    again.sheet.go_to(3)
+    again.judge(Verdict.KEPT)
+    again.close_down()
+    reopened = viewer.add_points(saved, name="again", scale=(SPACING,) * 3, units=("angstrom",) * 3)
+    reopened.metadata[METADATA_KEY] = ABOUT
+    again = make_dock()
+    again.review_layer(reopened)
+
+    assert letters(again) == "---K------"
+
+
 def test_crops_are_cut_from_the_finest_level_of_an_image_in_memory(dock, viewer, qtbot):
     values = volume()
     levels = [values, values[::2, ::2, ::2]]

@@ -603,3 +603,34 @@ def test_a_moved_pick_is_found_in_the_file_that_was_saved_of_it_also_once_its_an
     saved = Review(moved_along_x(picks, 20), SUBJECT, store)
     assert [saved.verdict(row) for row in (0, 1)] == [Verdict.REJECTED, Verdict.KEPT]
     assert saved.remark == "Resumed 2 decisions of an earlier review."
+
+
+def test_a_pick_that_was_moved_on_after_a_file_was_saved_of_it_is_found_in_that_file(review, picks, store):
+    review.set_picks(moved_along_x(picks, 20))
+    review.judge([0], Verdict.KEPT)
+    review.set_picks(moved_along_x(picks, 40))  # a file was saved just before
+    assert review.save()
+
+    for x in (20, 2, 40, 20):
+        again = Review(moved_along_x(picks, x), SUBJECT, SessionStore(store.folder))
+        assert again.verdict(0) is Verdict.KEPT
+        again.judge([1], Verdict.UNDECIDED if again.verdict(1) is Verdict.KEPT else Verdict.KEPT)
+        assert again.save()
+
+
+def test_a_pick_that_was_added_and_moved_on_after_a_file_was_saved_of_it_is_found_in_that_file(review, picks, store):
+    saved = picks.added([[50.0, 50, 50]])
+    review.set_picks(saved)
+    review.judge([10], Verdict.REJECTED)
+    review.set_picks(saved.changed(points_zyx=[*saved.points_zyx[:10], [60, 60, 60]]))
+    assert review.save()
+    assert Review(saved, SUBJECT, SessionStore(store.folder)).verdict(10) is Verdict.REJECTED
+
+
+def test_a_copy_that_was_moved_away_from_its_original_says_nothing_about_it(review, picks, store):
+    pasted = picks.added([picks.points_zyx[3]])
+    review.set_picks(pasted)
+    review.judge([10], Verdict.REJECTED)
+    review.set_picks(pasted.changed(points_zyx=[*pasted.points_zyx[:10], [60, 60, 60]]))
+    assert review.save()
+    assert Review(picks, SUBJECT, SessionStore(store.folder)).counts.judged == 0

@@ -37,6 +37,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.pick_changes import what_changed
 from napari_cryoet.pick_history import UNDO_STEPS, PickHistory, sharing
 from napari_cryoet.picks import Picks
+from napari_cryoet.review.trails import trail_of
 
 _LOOK_AGAIN_MS: Final = 200
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
@@ -117,6 +118,11 @@ class PicksLink(QObject):
         return self._picks
 
     @property
+    def former(self) -> tuple[Picks, ...]:
+        """The picks as they were when they were opened, and where those that were moved have been since."""
+        return self.opened, *trail_of(self._history.states(self._picks))
+
+    @property
     def obstacle(self) -> str:
         """Why what the layer shows just now can't be picks, as points that are nowhere; empty where it can."""
         try:
@@ -174,19 +180,11 @@ class PicksLink(QObject):
         if self.obstacle:  # nothing else was done since the picks that are known
             self._put_back()
             return True
-        before = self._history.back(self._picks)
-        if before is None:
-            return False
-        self._write(before)
-        return True
+        return self._write(self._history.back(self._picks))
 
     def redo(self) -> bool:
         """Do again what was taken back last; False where there is nothing."""
-        after = None if self.obstacle else self._history.forth(self._picks)
-        if after is None:
-            return False
-        self._write(after)
-        return True
+        return self._write(None if self.obstacle else self._history.forth(self._picks))
 
     def select(self, ids: Iterable[int]) -> None:
         """Select the picks with some ids in the layer, and no others; ids that aren't there are left out."""
@@ -324,10 +322,10 @@ class PicksLink(QObject):
 
     # how the layer is written
 
-    def _write(self, picks: Picks) -> None:
+    def _write(self, picks: Picks | None) -> bool:
         layer = self.layer
-        if layer is None:
-            return
+        if layer is None or picks is None:
+            return False
         picks = picks.without_ids_below(self._next_id)
         before, self._picks = self._picks, picks
         self._is_writing = True
@@ -337,6 +335,7 @@ class PicksLink(QObject):
         finally:
             self._is_writing = False
         self.changed.emit()
+        return True
 
     def _put_back(self) -> None:
         """Show the picks once more in a layer that shows no picks just now."""

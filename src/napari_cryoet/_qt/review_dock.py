@@ -138,7 +138,7 @@ class ReviewDock(ReviewJudging):
         reviewed = None
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
-            review = self._keeping.open(layer, reviewed.picks, reviewed.opened)
+            review = self._keeping.open(layer, reviewed.picks, reviewed.former)
         except CryoETError as error:
             if reviewed is not None:
                 reviewed.close()

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.closing import CloseGuard, guard_for, losses_text, unsaved_in
 from napari_cryoet.picks import Picks
+from napari_cryoet.review.matching import Former
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
 
@@ -59,7 +60,7 @@ class ReviewKeeping(QObject):
         """Whether there is a review that ended and could not be saved."""
         return bool(self._unsaved)
 
-    def open(self, layer: Points, picks: Picks, opened: Picks | None = None) -> Review:
+    def open(self, layer: Points, picks: Picks, opened: Former = None) -> Review:
         """The review that could not be saved yet, if there is one; else what is in its file."""
         subject, self._layer = subject_of(layer, picks), layer
         told: dict[str, Any] = {

@@ -40,8 +40,8 @@ class ReviewedLayer(QObject):
     ----------
     picks
         What the layer shows now, in its order; a pick keeps its id wherever its row goes.
-    opened
-        The picks as they were when they were opened.
+    former
+        The picks as they were when they were opened, and where those that were moved have been since.
     """
 
     changed = Signal()  # the picks are others now
@@ -56,7 +56,7 @@ class ReviewedLayer(QObject):
         except ValueError as error:  # as points that are nowhere
             raise CryoETError(f"The points of {layer.name} can't be reviewed: {error}.") from error
         self.picks: Picks = self._link.picks
-        self.opened: Picks = self._link.opened
+        self.former: tuple[Picks, ...] = self._link.former
         self._viewer = viewer
         self._dimmed = np.empty(0, np.int64)
         self._points = dimmed_parts(layer)

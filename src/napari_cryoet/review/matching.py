@@ -29,7 +29,7 @@ from napari_cryoet.review.twins import (
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
-MOST_FORMER: Final = 6  # places that are remembered of a pick, beside the one where it is
+MOST_FORMER: Final = 12  # places that are remembered of a pick, beside the one where it is
 
 #: Picks as they were when they were opened, and as they were in sessions before, the latest first.
 Former = Picks | Sequence[Picks] | None
@@ -111,7 +111,7 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_ther
     judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
     verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
-    states = _states(opened)
+    states = states_of(opened)
     columns = [former[judged] for state in states if (former := _former(picks, state)) is not None]
     former_zyx = _different(columns, len(judged), _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0))
     if states and states[0] is not picks:
@@ -199,7 +199,7 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
         return found
     reach, same = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0), _same(picks)
     at, has_pick = _find(picks.ids, rows.ids)
-    states = _states(opened)
+    states = states_of(opened)
     is_other = _are_of_others(rows, picks, states[0] if states else picks)
     are_row_numbers = np.array_equal(picks.ids, np.arange(len(picks)))  # which say nothing once some went
     by_id = np.where(has_pick & ~(is_other & are_row_numbers), at, -1)
@@ -297,7 +297,8 @@ def _find(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np
     return at, np.asarray(ids[at] == wanted)
 
 
-def _states(opened: Former) -> tuple[Picks, ...]:
+def states_of(opened: Former) -> tuple[Picks, ...]:
+    """The picks as they were when they were opened, and as they were before."""
     return () if opened is None else (opened,) if isinstance(opened, Picks) else tuple(opened)
 
 

@@ -20,9 +20,10 @@ from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Former, Rows, join, match_parts, rows_of
+from napari_cryoet.review.matching import Former, Rows, join, match_parts, rows_of, states_of
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
+from napari_cryoet.review.trails import Trail, with_gone, with_step
 
 _WRITING: Final = threading.Lock()  # two windows of one program don't write between each other's look and writing
 _JOINED_KEPT: Final = 16
@@ -41,7 +42,7 @@ class Review:
         Where reviews are kept.
     opened
         The picks as they were when they were opened, if some were moved since: where they come from, they are still
-        there. By default these.
+        there. And behind that as they were meanwhile: a file may have been saved of them. By default these.
     gone
         Others that are known to have been among them, as `ever` of an earlier review says: they may come back.
     failed
@@ -78,7 +79,7 @@ class Review:
         subject: Subject,
         store: SessionStore | None = None,
         *,
-        opened: Picks | None = None,
+        opened: Former = None,
         gone: Picks | None = None,
         failed: Callable[[CryoETError], None] = lambda _error: None,
         recovered: Callable[[], None] = lambda: None,
@@ -89,9 +90,10 @@ class Review:
         self.tell(failed=failed, recovered=recovered, joined=joined)
         self.problem = ""
         self.picks, self.subject = picks, subject
-        opened = picks if opened is None else opened
-        resumed = self._store.resume(subject, picks, opened, gone)
-        self._opened: Former = resumed.opened or opened
+        opened, *trail = states_of(opened) or (picks,)
+        resumed = self._store.resume(subject, picks, (opened, *trail), gone)
+        self._opened = resumed.opened or (opened,)  # and behind that other places that the file knows of
+        self._trail: Trail = tuple(trail)
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
         self.view: Mapping[str, Any] = resumed.view
@@ -137,7 +139,7 @@ class Review:
     @property
     def ever(self) -> Picks:
         """All picks, and behind them those that were deleted since, or before, of which only the place counts."""
-        return self._ever if self._gone is None else _with_gone(self._ever, self._gone)
+        return self._ever if self._gone is None else with_gone(self._ever, self._gone)
 
     @property
     def shown_ids(self) -> NDArray[np.int64]:
@@ -178,6 +180,11 @@ class Review:
     def next_undecided(self, after: int, step: int = 1) -> int | None:
         """The place in ``rows`` of the next undecided pick; see `Decisions.next_undecided`."""
         return self.decisions.next_undecided(self.shown_ids, after, step)
+
+    @property
+    def _former(self) -> tuple[Picks, ...]:
+        """The picks as they were when they were opened, since, and in sessions before."""
+        return self._opened[0], *self._trail, *self._opened[1:]
 
     # judging
 
@@ -251,8 +258,9 @@ class Review:
         A decision stays with its pick's id, wherever that was moved, and is kept when it is deleted: where the picks
         come from, it is still there. One that found no pick yet may find one that comes now.
         """
+        self._trail = with_step(self._trail, self.picks, picks)
         self._look_for_what_came(picks)
-        self._ever = _with_gone(picks, self._ever)
+        self._ever = with_gone(picks, self._ever)
         self.picks = picks
         self._measured.clear()
         try:
@@ -266,34 +274,35 @@ class Review:
         if not self._elsewhere:
             return
         came = ~np.isin(picks.ids, self._ever.ids)
-        found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._opened)
+        found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._former)
         self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
 
-    def take_up(self, picks: Picks, opened: Picks | None = None) -> None:
+    def take_up(self, picks: Picks, opened: Former = None) -> None:
         """Go on with picks that were opened anew: other ones may have their ids, so that places count as in a file."""
-        opened = picks if opened is None else opened
-        decisions, elsewhere = self._found_again(self.decisions, self._elsewhere, picks, opened)
+        states = states_of(opened) or (picks,)
+        decisions, elsewhere = self._found_again(self.decisions, self._elsewhere, picks, states)
         ids = picks.ids
         if (decisions.codes(ids) != self.decisions.codes(ids)).any():  # as rows of a file that was changed
             if self._in_file is not None:
-                self._in_file = self._found_again(*self._in_file, picks, opened)
+                self._in_file = self._found_again(*self._in_file, picks, states)
             self._step += 1
             self._touched = ById().changed(decisions.judged_ids, self._step)
-            self.decisions, self._elsewhere, self._ever, self._opened = decisions, elsewhere, picks, opened
+            self.decisions, self._elsewhere, self._ever = decisions, elsewhere, picks
+            self.picks, self._opened, self._trail = picks, states[:1], states[1:]
             self._elsewhere_since = self._step
         self.set_picks(picks)
 
     def _found_again(
-        self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks, opened: Picks
+        self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks, opened: Former
     ) -> tuple[Decisions, tuple[Rows, ...]]:
-        rows = rows_of(decisions, self._ever, self._opened, n_there=len(self.picks))
+        rows = rows_of(decisions, self._ever, self._former, n_there=len(self.picks))
         return match_parts([rows, *elsewhere], picks, opened)
 
     # keeping it
 
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        said = self.decisions, self._touched, self._step, self._ever, len(self.picks), self._opened, self._elsewhere
+        said = self.decisions, self._touched, self._step, self._ever, len(self.picks), self._former, self._elsewhere
         self._saver.put(_State(*said, self._elsewhere_since, dict(self.view)))
 
     def save(self) -> bool:
@@ -313,7 +322,7 @@ class Review:
         path = folder / self.subject.file_name
         if path.exists():
             raise ExistsError(f"There is a file {path.name} in that folder already.", hint="Choose another folder.")
-        rows = [rows_of(self.decisions, self._ever, self._opened, n_there=len(self.picks)), *self._elsewhere]
+        rows = [rows_of(self.decisions, self._ever, self._former, n_there=len(self.picks)), *self._elsewhere]
         try:
             return SessionStore(folder).save(self.subject, rows, self.view)
         except CryoETError as error:
@@ -375,19 +384,6 @@ class _State:
     elsewhere: tuple[Rows, ...]
     elsewhere_since: int
     view: Mapping[str, Any]
-
-
-def _with_gone(picks: Picks, before: Picks) -> Picks:
-    """Picks, and behind them those of before that aren't among them any more, of which only the place counts."""
-    ids = picks.ids
-    gone = ~np.isin(before.ids, ids)
-    if not gone.any():
-        return picks
-    return Picks(
-        np.concatenate([picks.points_zyx, before.points_zyx[gone]]),
-        picks.spacing_angstrom,
-        ids=np.concatenate([ids, before.ids[gone]]),
-    )
 
 
 def _no_filter() -> Filter:

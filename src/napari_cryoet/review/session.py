@@ -22,7 +22,7 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions
-from napari_cryoet.review.matching import Rows, join, match_parts, states_before
+from napari_cryoet.review.matching import Former, Rows, join, match_parts, states_before, states_of
 from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
 from napari_cryoet.whole_files import remove_stale
 
@@ -147,7 +147,7 @@ class SessionStore:
         """The file of a review."""
         return self.folder / subject.file_name
 
-    def resume(self, subject: Subject, picks: Picks, opened: Picks | None = None, gone: Picks | None = None) -> Resumed:
+    def resume(self, subject: Subject, picks: Picks, opened: Former = None, gone: Picks | None = None) -> Resumed:
         """What was decided about these picks before; nothing where there is no file.
 
         A file that can't be understood is set aside and said; so is one that was written by a later version.
@@ -155,7 +155,7 @@ class SessionStore:
         Parameters
         ----------
         opened
-            The same picks as they were when they were opened, if some were moved since.
+            The same picks as they were when they were opened, if some were moved since, and as they were meanwhile.
         gone
             Others that are known to have been among them, as copies that were deleted.
 
@@ -184,7 +184,7 @@ class SessionStore:
             )
         remarks.append(_taken_text(len(decisions.judged_ids) - n_own))
         parts = [rows for each in saved for rows in each.parts]
-        states = states_before(parts, picks, picks if opened is None else opened)
+        states = states_before(parts, picks, next(iter(states_of(opened)), picks))
         return Resumed(decisions, elsewhere, " ".join(filter(None, remarks)), saved[0].view, states)
 
     def _kept_apart(self, subject: Subject, remarks: list[str]) -> Iterator[Saved]:
