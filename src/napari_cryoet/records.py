@@ -155,7 +155,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TiltSeries:
-    """The images of one location at many tilts."""
+    """The images of one location at many tilts.
+
+    ``acceleration_voltage`` is in volts, ``spherical_aberration_constant`` in millimetres, tilts and ``tilt_axis`` are
+    in degrees, ``total_flux`` is in electrons a square ångström for the whole series, ``pixel_spacing`` in ångström.
+    """
 
     id: int
     run_id: int
@@ -199,7 +203,10 @@ class TiltSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """One solution for how the images of a tilt series fit together: the frame in which positions are measured."""
+    """One solution for how the images of a tilt series fit together: the frame in which positions are measured.
+
+    Dimensions and offsets of the volume are in ångström, ``x_rotation_offset`` and ``tilt_offset`` in degrees.
+    """
 
     id: int
     run_id: int | None = None
@@ -234,7 +241,10 @@ class VoxelSpacing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tomogram:
-    """A reconstructed volume; ``voxel_spacing`` is in ångström and the same along all axes, sizes are in voxels."""
+    """A reconstructed volume; ``voxel_spacing`` is in ångström and the same along all axes.
+
+    Sizes and offsets are in voxels; ``scale0_dimensions`` and the like are texts of sizes, in x, y, z.
+    """
 
     id: int
     deposition_id: int
