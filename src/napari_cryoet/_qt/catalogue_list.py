@@ -12,6 +12,7 @@ from napari_cryoet._qt.item_list import ItemList
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.loadable import Loadable
 from napari_cryoet._qt.message_panel import Action
+from napari_cryoet._qt.painting import repaint
 from napari_cryoet._qt.row_delegate import RowDelegate
 from napari_cryoet._qt.row_model import R, RowModel
 from napari_cryoet._qt.theme import Theme
@@ -131,6 +132,4 @@ class CatalogueList(QWidget, Generic[R]):
         self.view.scrollTo(self.view.currentIndex() if kept is not None else self._rows.index(0))
 
     def _repaint(self) -> None:
-        viewport = self.view.viewport()
-        if viewport is not None:
-            viewport.update()
+        repaint(self.view)

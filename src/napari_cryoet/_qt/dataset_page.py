@@ -10,6 +10,7 @@ from napari_cryoet._qt.item_list import ItemList
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.loadable import Loadable
 from napari_cryoet._qt.message_panel import Action
+from napari_cryoet._qt.painting import repaint
 from napari_cryoet._qt.run_delegate import RunDelegate
 from napari_cryoet._qt.run_model import RunModel
 from napari_cryoet._qt.search_box import SearchBox
@@ -117,6 +118,4 @@ class DatasetView(QWidget):
         self.model.restart()
 
     def _repaint(self) -> None:
-        viewport = self.view.viewport()
-        if viewport is not None:
-            viewport.update()
+        repaint(self.view)

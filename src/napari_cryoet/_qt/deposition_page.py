@@ -9,6 +9,7 @@ from napari_cryoet._qt.deposition_header import DepositionHeader
 from napari_cryoet._qt.holdings_model import HoldingsModel, MoreObjects, MoreRuns, ObjectHolding
 from napari_cryoet._qt.holdings_tree import HoldingsTree
 from napari_cryoet._qt.loadable import Loadable
+from napari_cryoet._qt.painting import repaint
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
@@ -79,6 +80,4 @@ class DepositionView(QWidget):
                 self._on_opened(index.parent())
 
     def _repaint(self) -> None:
-        viewport = self.tree.viewport()
-        if viewport is not None:
-            viewport.update()
+        repaint(self.tree)

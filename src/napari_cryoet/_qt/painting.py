@@ -7,12 +7,19 @@ from typing import NamedTuple
 
 from qtpy.QtCore import QPointF, QRect, QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
-from qtpy.QtWidgets import QStyle, QStyleOptionViewItem
+from qtpy.QtWidgets import QAbstractScrollArea, QStyle, QStyleOptionViewItem
 
 from napari_cryoet._qt.icons import draw as draw_icon
 from napari_cryoet._qt.theme import Colors
 
 TICK_PX = 15
+
+
+def repaint(view: QAbstractScrollArea) -> None:
+    """Draw all rows anew, soon."""
+    viewport = view.viewport()
+    if viewport is not None:
+        viewport.update()
 
 
 def fill_row(painter: QPainter, option: QStyleOptionViewItem, colors: Colors) -> bool:

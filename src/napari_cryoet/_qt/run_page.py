@@ -16,6 +16,7 @@ from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.open_button import OpenButton
+from napari_cryoet._qt.painting import repaint
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tilt_series_list import TiltSeriesList
 from napari_cryoet._qt.tomogram_list import TomogramList
@@ -227,9 +228,7 @@ class RunView(QWidget):
         self.download.setIcon(icon("download", self._theme.colors.text))
         self.portal.setIcon(icon("link", self._theme.colors.text))
         for view in (self.tomograms, self.tree, self.tilt_series):
-            viewport = view.viewport()
-            if viewport is not None:
-                viewport.update()
+            repaint(view)
 
     def _lay_out(self) -> None:
         heading = QLabel("Tomograms")

@@ -12,6 +12,7 @@ from qtpy.QtGui import QKeyEvent, QRegion, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QListView, QWidget
 
 from napari_cryoet._qt.item_list import ENTER_KEYS
+from napari_cryoet._qt.painting import repaint
 from napari_cryoet._qt.sheet_delegate import GAP_PX, SheetDelegate
 from napari_cryoet._qt.sheet_model import SheetModel
 from napari_cryoet._qt.theme import Theme
@@ -207,9 +208,7 @@ class SheetView(QListView):
         self.looked_at.emit(list(shown), list(ahead))
 
     def _repaint(self) -> None:
-        viewport = self.viewport()
-        if viewport is not None:
-            viewport.update()
+        repaint(self)
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Keep where the keys are on screen."""
