@@ -34,7 +34,7 @@ class LayerDesk(QObject):
         notice: NoticeBar,
         tasks: Tasks,
         *,
-        volumes: VolumeDetail | None = None,
+        volumes: VolumeDetail,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)

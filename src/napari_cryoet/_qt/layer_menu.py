@@ -25,9 +25,7 @@ class LayerMenu(QMenu):
 
     review_requested = Signal(object)  # the layer of points
 
-    def __init__(
-        self, link: ViewerLink, key: LayerKey, volumes: VolumeDetail | None = None, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, link: ViewerLink, key: LayerKey, volumes: VolumeDetail, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._link = link
         self._key = key
@@ -39,7 +37,7 @@ class LayerMenu(QMenu):
         self.color = self.addAction("Colour…")
         self.name = self.addAction("Rename…")
         self.levels: QMenu | None = None
-        if volumes is not None and volumes.levels(key):
+        if volumes.levels(key):
             self.levels = self.addMenu("3D detail")
             if self.levels is not None:
                 add_levels(self.levels, volumes, key)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.run_page import RunView
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet._qt.tilt_window import MakeViewer, TiltWindow, hidden_viewer
+from napari_cryoet._qt.tilt_window import TiltWindow
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
@@ -22,8 +22,6 @@ class TiltDesk(QObject):
     ----------
     theme
         That windows take on.
-    make_viewer
-        Makes the viewer of a window.
     """
 
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
@@ -34,12 +32,10 @@ class TiltDesk(QObject):
         notice: NoticeBar,
         theme: Theme,
         *,
-        make_viewer: MakeViewer = hidden_viewer,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.make_viewer = make_viewer
         self._run, self._notice = run, notice
         self.windows: dict[int, TiltWindow] = {}
         run.tilt_series_show_requested.connect(self.show)
@@ -51,7 +47,7 @@ class TiltDesk(QObject):
         """Open the window of a tilt series, or bring it forward."""
         window = self.windows.get(series.id)
         if window is None:
-            window = TiltWindow(page, series, self.make_viewer, self, main=self._run.window())
+            window = TiltWindow(page, series, self, main=self._run.window())
             self.windows[series.id] = window
             self._take_on_theme()
             window.changed.connect(self.update)

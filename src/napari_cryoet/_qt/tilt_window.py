@@ -9,7 +9,7 @@ stream through the same scheduler and caches.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import napari
@@ -33,13 +33,6 @@ from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.wording import joined, plain
 
-MakeViewer = Callable[[str], napari.Viewer]
-
-
-def hidden_viewer(title: str) -> napari.Viewer:
-    """A viewer whose window isn't on screen yet."""
-    return napari.Viewer(title=title, show=False)
-
 
 class TiltWindow(QObject):
     """Loads a tilt series, and shows its window once there is something to see.
@@ -48,8 +41,6 @@ class TiltWindow(QObject):
     ----------
     page, series
         The run and its tilt series.
-    make_viewer
-        Makes a viewer with that title.
     main
         The window that it shall not cover; napari would open it where that one is.
     """
@@ -63,14 +54,13 @@ class TiltWindow(QObject):
         self,
         page: RunPage,
         series: TiltSeries,
-        make_viewer: MakeViewer,
         parent: QObject | None = None,
         *,
         main: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.key = LayerKey("tilt series", series.id)
-        self.viewer = make_viewer(f"Tilt series of {plain(page.run.name)}")
+        self.viewer = napari.Viewer(title=f"Tilt series of {plain(page.run.name)}", show=False)
         self._page, self._series = page, series
         self._main = None if main is None else weakref.ref(main)
         self._is_on_screen = self._is_closed = False
