@@ -68,7 +68,6 @@ class HttpHead:
 
     size_bytes: int | None
     etag: str | None
-    accepts_ranges: bool
 
 
 class Http:
@@ -215,9 +214,7 @@ class Http:
         def ask(errand: Errand[HttpHead]) -> HttpHead:
             with self._respond("HEAD", url, {"Accept-Encoding": "identity"}, errand, receipt=receipt) as response:
                 response.read()  # nothing, but it hands the connection back
-                headers = response.headers
-                accepts_ranges = "bytes" in headers.get("Accept-Ranges", "").lower()
-                return HttpHead(number(headers.get("Content-Length")), headers.get("ETag"), accepts_ranges)
+                return HttpHead(number(response.headers.get("Content-Length")), response.headers.get("ETag"))
 
         with self.policy.request() as receipt:
             return self._retry(lambda: self.attempt(url, ask, stop), stop)

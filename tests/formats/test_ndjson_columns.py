@@ -99,7 +99,7 @@ def said(points):
     if isinstance(points, str):
         return points
     features = {name: (column.dtype.kind, column.tolist()) for name, column in points.features.items()}
-    arrays = (points.points_xyz, points.line_numbers, points.rotations_xyz, points.instance_ids)
+    arrays = (points.points_xyz, points.rotations_xyz, points.instance_ids)
     plain = [None if array is None else array.tolist() for array in arrays]
     return repr((plain, points.kinds, list(features.items()), points.skipped, points.warnings))
 

@@ -26,6 +26,7 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
+from napari_cryoet.stopping import raise_if_stopped
 from qt.fake_portal import FakePortal
 from qt.patience import PatientBot
 
@@ -104,7 +105,7 @@ def make_preparing_browser(
         def prepare(_source: str, job: Job) -> FakePortal:
             job.say(share, words)
             job.stop.wait(30)
-            job.raise_if_stopped()
+            raise_if_stopped(job.stop)
             return FakePortal()
 
         browser = PortalBrowser(viewer_model, open_portal=prepare, memory=memory)

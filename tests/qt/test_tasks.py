@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QThread
 
 from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError
 from napari_cryoet.exceptions import NetworkError, StoppedError
+from napari_cryoet.stopping import raise_if_stopped
 
 
 def test_an_answer_arrives_on_the_gui_thread(tasks, qtbot):
@@ -95,7 +96,7 @@ def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
     def work(job: Job) -> None:
         job.stop.wait(30)
         winding_down.set()
-        job.raise_if_stopped()
+        raise_if_stopped(job.stop)
 
     tasks.run("page", work, then=answers.append, failed=errors.append)
     assert tasks.is_running("page")

@@ -65,17 +65,6 @@ class Job:
         """Say how far work that isn't counted in bytes is: from 0 to 1, and what is being done."""
         self._say(share, words)
 
-    def raise_if_stopped(self) -> None:
-        """Leave the work here if nobody wants it any more.
-
-        Raises
-        ------
-        StoppedError
-            If ``stop`` is set.
-        """
-        if self.stop.is_set():
-            raise StoppedError
-
 
 @dataclass(eq=False)
 class _Task:

@@ -253,7 +253,6 @@ class _Builder:
         return Points(
             points_xyz=np.array(self._xyz).reshape(count, 3),
             kinds=tuple(self._kinds),
-            line_numbers=numbers,
             rotations_xyz=rotations,
             instance_ids=instances,
             features={name: _column(values, count) for name, values in self._columns.items()},

@@ -147,7 +147,6 @@ def _points(
     return Points(
         points_xyz=points_xyz,
         kinds=tuple(kinds.tolist()),
-        line_numbers=numbers,
         rotations_xyz=rotations,
         instance_ids=instances,
         features=features,

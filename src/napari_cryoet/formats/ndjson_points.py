@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.exchange import are_endless
-from napari_cryoet.picks import NO_INSTANCE, Picks, are_rotations
+from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.table_rows import are_unique
 
 POINT: Final = "point"
@@ -44,8 +44,6 @@ class Points:
     kinds
         For each point, which kind of line it was: ``"point"``, ``"orientedPoint"`` or ``"instancePoint"``; an
         ``instancePoint`` whose id is null or -1 is a ``"point"``.
-    line_numbers
-        int64 (n,), counted from 1.
     rotations_xyz
         float64 (n, 3, 3), columns are the particle's axes; NaN for points without. None where no point has one.
     instance_ids
@@ -60,7 +58,6 @@ class Points:
 
     points_xyz: NDArray[np.float64]
     kinds: tuple[str, ...]
-    line_numbers: NDArray[np.int64]
     rotations_xyz: NDArray[np.float64] | None = None
     instance_ids: NDArray[np.int64] | None = None
     features: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -80,13 +77,6 @@ class Points:
         """The same rotations acting on z, y, x vectors: rows and columns reversed."""
         return None if self.rotations_xyz is None else np.ascontiguousarray(self.rotations_xyz[:, ::-1, ::-1])
 
-    @property
-    def are_rotations(self) -> NDArray[np.bool_]:
-        """For each point, whether it has a matrix that is a proper rotation (orthonormal, determinant +1)."""
-        if self.rotations_xyz is None:
-            return np.zeros(len(self), dtype=bool)
-        return are_rotations(self.rotations_xyz)
-
     @classmethod
     def from_zyx(
         cls,
@@ -104,7 +94,6 @@ class Points:
         return cls(
             points_xyz=np.ascontiguousarray(np.asarray(points_zyx, dtype=np.float64).reshape(count, 3)[:, ::-1]),
             kinds=tuple(kinds),
-            line_numbers=np.arange(1, count + 1, dtype=np.int64),
             rotations_xyz=None
             if rotations_zyx is None
             else np.asarray(rotations_zyx, np.float64)[:, ::-1, ::-1].copy(),
@@ -124,7 +113,6 @@ class Points:
         return cls(
             points_xyz=picks.points_xyz,
             kinds=tuple(kinds.tolist()),
-            line_numbers=np.arange(1, len(picks) + 1, dtype=np.int64),
             rotations_xyz=picks.rotations_xyz,
             instance_ids=picks.instance_ids,
             features=scores | dict(picks.features),
