@@ -54,11 +54,13 @@ def test_moved_and_deleted_points_keep_their_ids_and_rotations(layer):
     np.testing.assert_array_equal(found.rotations_zyx, ROTATIONS[1:])
 
 
-@pytest.mark.parametrize("is_followed", [False, True])
-def test_what_was_done_to_points_is_told_whether_or_not_somebody_follows_them(layer, is_followed):
-    if is_followed:
+@pytest.mark.parametrize("followed", ["never", "before", "since"])
+def test_what_was_done_to_points_is_told_whether_or_not_somebody_follows_them(layer, followed):
+    if followed == "before":
         link_of(layer)
     layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
+    if followed == "since":
+        link_of(layer)
 
     assert picks_of(layer).edits == picks_of(layer).edits == ("moved 3 picks",)
 

@@ -21,6 +21,7 @@ from napari_cryoet._qt.layer_picks import (
     give_copies_no_images,
     keepers,
     onlookers,
+    picks_of,
     read_picks,
     rows_that_were_chosen,
     shows,
@@ -78,7 +79,7 @@ class PicksLink(QObject):
         self._layer_reference = weakref.ref(layer)
         spare_own_ids(layer)
         known = layer.metadata.get(PICKS_KEY)
-        self._picks = read_picks(layer)
+        self._picks = picks_of(layer)
         #: As they were read from wherever they come from, before a person moved any.
         self.opened: Picks = known if isinstance(known, Picks) else self._picks
         self._history = PickHistory()
