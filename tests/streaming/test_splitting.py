@@ -1,5 +1,9 @@
 """The parts of a pyramid hold what the whole holds there, exactly, and read it block by block as ever."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import zarr
@@ -31,11 +35,11 @@ def test_each_channel_is_what_the_whole_has_there(chunks, zarr_format, tmp_path)
 
 def test_a_part_can_be_split_again(tmp_path):
     whole = write_image(tmp_path / "a.zarr", noise((2, 3, 7, 20, 18)), "tczyx")
-    for time, part in enumerate(split_pyramid(open_alone(tmp_path / "a.zarr"), 0)):
+    for moment, part in enumerate(split_pyramid(open_alone(tmp_path / "a.zarr"), 0)):
         for channel, volume in enumerate(split_pyramid(part, 0)):
             assert volume.axes == ("z", "y", "x")
             assert volume.scales == tuple(scale[1:] for scale in part.scales)
-            assert np.array_equal(volume.read(1), whole[1][time, channel])
+            assert np.array_equal(volume.read(1), whole[1][moment, channel])
 
 
 def test_blosc_blocks_stay_blocks(tmp_path):
@@ -76,6 +80,74 @@ def test_a_picture_of_a_part_ends_exact(tmp_path):
     display = part.display()
     assert np.array_equal(np.asarray(display.levels[0][3]), values[1, 3])
     display.close()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+@pytest.fixture
+def two_shown(tmp_path):
+    """Both channels of an image are looked at before its server answers, whose chunks hold a channel's plane each."""
+    values = noise((2, 4, 40, 40))
+    write_image(tmp_path / "a.zarr", values, "czyx", levels=1, chunks=(2, 4, 20, 20))
+    with StreamServer(tmp_path) as served:
+        parts = split_pyramid(open_alone(f"{served.url}/a.zarr"), 0)
+        displays = [part.display() for part in parts]
+        served.requests.clear()
+        served.gate.clear()
+        for part, display in zip(parts, displays, strict=True):
+            assert not display.picture(0, PLANE).is_whole
+            keys = [part.key(0, block) for block in part.grid(0).covering(PLANE)]
+            wait_until(lambda keys=keys, part=part: part._fetcher._traffic.wishes.any_wants(keys))
+        wait_until(lambda: len(served.requests) >= 4)
+        yield values, served, parts, displays
+        for display in displays:
+            display.close()
+
+
+PLANE = ((1, 2), (0, 40), (0, 40))
+
+
+def test_channels_that_are_looked_at_fetch_a_chunk_that_holds_both_once(two_shown):
+    values, served, parts, displays = two_shown
+    served.gate.set()
+    for part, display in zip(parts, displays, strict=True):
+        wait_until(lambda display=display: display.picture(0, PLANE).is_whole)
+        assert np.array_equal(display.picture(0, PLANE).values, values[parts.index(part), 1:2])
+    assert len(served.requests) == len(set(served.requests)) == 4
+
+
+def test_a_channel_that_is_closed_takes_nothing_along_that_others_wait_for(two_shown):
+    values, served, parts, displays = two_shown
+    displays[0].close()
+    parts[0].close()
+    served.gate.set()
+    wait_until(lambda: displays[1].picture(0, PLANE).is_whole)
+    assert np.array_equal(displays[1].picture(0, PLANE).values, values[1, 1:2])
+    assert len(served.requests) == 4
+
+
+def test_who_waits_for_a_channel_takes_what_comes_along_with_another(two_shown):
+    values, served, parts, _ = two_shown
+    with ThreadPoolExecutor(1) as threads:
+        read = threads.submit(parts[1].read, 0, PLANE)
+        wait_until(lambda: any(flight.waiters for flight in parts[0]._fetcher._traffic.under_way))
+        served.gate.set()
+        assert np.array_equal(read.result(60), values[1, 1:2])
+    assert np.array_equal(parts[0].read(0), values[0])
+    assert len(served.requests) == 4
+
+
+def test_a_channel_that_nobody_looks_at_takes_no_memory(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((2, 4, 40, 40)), "czyx", levels=1)
+    first, second = split_pyramid(open_alone(tmp_path / "a.zarr"), 0)
+    first.read(0)
+    assert first.has(0, PLANE)
+    assert not second.has(0, PLANE)
 
 
 def test_a_file_that_changed_is_read_anew_through_a_part(tmp_path):

@@ -41,10 +41,11 @@ class Assembly:
         Copying then takes as many cores as decoding does, and blocks that need not be kept in memory are gone before
         the next ones come.
         """
+        own = set(run.keys)
 
         def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
             blocks = run.load(keys, stop)
-            self.place(blocks)
+            self.place({key: block for key, block in blocks.items() if key in own})
             return blocks
 
         return replace(run, load=load, is_kept=is_kept, is_placed=True)

@@ -120,6 +120,7 @@ class Fetcher:
         boarded: dict[Flight, None] = {}
         own: Flight | None = None
         runs = list(runs)
+        wanted = {key for run in runs for key in run.keys}
         for first in range(0, len(runs), _BOARDED_AT_ONCE):  # a viewer may be waiting for the lock meanwhile
             with self._state:
                 self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, boarded)
@@ -140,7 +141,7 @@ class Fetcher:
             while flights:
                 future = next_of(landed, stop)
                 self._leave([flights.pop(future)])
-                yield future.result()
+                yield {key: block for key, block in future.result().items() if key in wanted}
         finally:
             self._leave(list(flights.values()))
 
@@ -327,11 +328,11 @@ class Fetcher:
         if isinstance(result, dict):
             flight.future.set_result(result if is_handed_over else {})
             for wanter in wanters:
-                wanter.blocks_arrived(flight.keys)
+                wanter.blocks_arrived(flight.all_keys)
         else:
             flight.future.set_exception(result)
             for wanter in wanters:
-                wanter.blocks_failed(flight.keys, result)
+                wanter.blocks_failed(flight.all_keys, result)
 
 
 @cache

@@ -25,6 +25,7 @@ class Flight:
 
     run: Run
     keys: tuple[Hashable, ...]
+    along: tuple[Hashable, ...] = ()  # what it brings for others beside its keys
     priority: Priority | None = None  # None where somebody waits
     future: Future[dict[Hashable, Block]] = field(default_factory=Future)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -34,6 +35,11 @@ class Flight:
     is_stale: bool = False  # what comes of it is out of date
     is_kept: bool = True  # in memory, also where no picture wants it
     is_joined: bool = False  # by who waits for it, too, and didn't send it
+
+    @property
+    def all_keys(self) -> tuple[Hashable, ...]:
+        """What it was sent for, and what comes along."""
+        return self.keys + self.along
 
     @property
     def size_bytes(self) -> int:
@@ -74,8 +80,8 @@ def load_flight(flight: Flight) -> dict[Hashable, Block]:
     """Load a run; once more where the stop of another that it shares something with has ended it."""
     for _ in range(_MOST_TRIES - 1):
         try:
-            return flight.run.load(flight.keys, flight.stop)
+            return flight.run.load(flight.all_keys, flight.stop)
         except StoppedError:
             if flight.stop.is_set():
                 raise
-    return flight.run.load(flight.keys, flight.stop)
+    return flight.run.load(flight.all_keys, flight.stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 #: A block of a pyramid, unique in the process: the pyramid, the level, the block.
 BlockKey = tuple[int, int, BlockIndex]
+Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
 
 _LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
 _HELD_WHOLE = 1 / 16  # chunks that compress to less are held in memory as they came, and decoded without being read
@@ -352,8 +354,10 @@ class Pyramid:
 
         return [Run((key,), load, 0, self.line) for key in keys]
 
-    def _load(self, level: int, blocks: list[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
-        """Read blocks of one chunk, and anew where that may help.
+    def _load(
+        self, level: int, blocks: list[BlockIndex], stop: threading.Event, read: Read | None = None
+    ) -> dict[BlockIndex, Block]:
+        """Read blocks of one chunk, by default with the level's reader, and anew where that may help.
 
         Where its file changed, all of the image that is in memory is dropped; where it is gone, that is told once.
         Where what came is damaged it may be the line or what is kept on disk, so nothing that was kept is used; what
@@ -365,10 +369,11 @@ class Pyramid:
         if self._readers[level].compression < _HELD_WHOLE:
             self._fetcher.right_of_way.let_pass()
         met: list[StreamError] = []
+        read = read or self._readers[level].load
         while True:
             seen = self._changes.times()
             try:
-                return self._readers[level].load(blocks, stop)
+                return read(blocks, stop)
             except ChangedError as error:
                 met.append(error)
                 self._note(error, seen)
@@ -431,3 +436,11 @@ def block_of(key: Hashable) -> BlockIndex:
         case (int(), int(), tuple() as block, *_):
             return block
     raise TypeError(f"{key!r} is not a block of a pyramid")
+
+
+def owner_of(key: Hashable) -> int:
+    """The pyramid that a key of the cache is of."""
+    match key:
+        case (int() as owner, *_):
+            return owner
+    raise TypeError(f"{key!r} is of no pyramid")

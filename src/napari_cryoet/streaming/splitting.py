@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_right
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from napari_cryoet.formats.ome_zarr import Level, Multiscale
 from napari_cryoet.streaming.geometry import BlockIndex, Grid
 from napari_cryoet.streaming.opening import Found
 from napari_cryoet.streaming.origin import Origin
-from napari_cryoet.streaming.pyramid import Identity, Pyramid
+from napari_cryoet.streaming.pyramid import Identity, Pyramid, block_of, owner_of
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterable, Sequence
     from typing import TypeVar
 
     from napari_cryoet.http import Http
-    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.fetcher import Block, Run
     from napari_cryoet.streaming.readers import BlockReader
 
     T = TypeVar("T")
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     """Cut a pyramid along an axis.
 
-    Each part has blocks of its own: where chunks hold several positions, each part reads such chunks for itself.
+    Each part has blocks of its own: where chunks hold several positions, what is read for one of them is cut for all
+    that are looked at.
 
     Parameters
     ----------
@@ -52,10 +55,12 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     if len({shape[axis] for shape in pyramid.shapes}) != 1:
         raise ValueError(f"the levels of {pyramid.place} differ along axis {axis}")
     found = Found(pyramid.metadata, _multiscale_without(pyramid._multiscale, axis), ())
-    parts = []
+    parts: list[Pyramid] = []
+    beside: WeakSet[_Part] = WeakSet()
     for index in range(pyramid.shapes[0][axis]):
         readers = [_PartReader(reader, axis, index) for reader in pyramid._readers]
-        part = Pyramid(pyramid._source, readers, found, Identity(pyramid._fetcher, changes=pyramid._changes))
+        part = _Part(pyramid._source, readers, found, Identity(pyramid._fetcher, changes=pyramid._changes))
+        part.share(readers, beside)
         part.coarse_offset = pyramid.coarse_offset
         part.origin = Origin(_part_again, (pyramid, axis, index))
         parts.append(part)
@@ -101,6 +106,39 @@ def _part_again(pyramid: Pyramid, axis: int, index: int, *, http: Http | None) -
     return split_pyramid(pyramid, axis)[index]
 
 
+class _Part(Pyramid):
+    """One position along an axis of a pyramid."""
+
+    _parts: Sequence[_PartReader]
+    _beside: WeakSet[_Part]
+
+    def share(self, readers: Sequence[_PartReader], beside: WeakSet[_Part]) -> None:
+        """Read also for other positions, of which some may be in the same blocks."""
+        self._parts, self._beside = readers, beside
+        beside.add(self)
+
+    def runs(
+        self, level: int, blocks: Iterable[BlockIndex], *, longest_bytes: int | None = None, in_turn: bool = False
+    ) -> list[Run]:
+        """Blocks as the runs that fetch them; those of other positions come along."""
+        runs = super().runs(level, blocks, longest_bytes=longest_bytes, in_turn=in_turn)
+        own = self._parts[level]
+        beside = {part.owner: part._parts[level] for part in list(self._beside) if part._parts[level].is_with(own)}
+        if len(beside) == 1:
+            return runs
+        others = [owner for owner in beside if owner != self.owner]
+
+        def along(key: Hashable) -> list[Hashable]:
+            return [(owner, level, block_of(key)) for owner in others]
+
+        def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
+            wanted = [(key, block_of(key)) for key in keys]
+            wholes = self._load(level, list(dict.fromkeys(block for _, block in wanted)), stop, own.load_whole)
+            return {key: beside[owner_of(key)].part_of(wholes[block]) for key, block in wanted}
+
+        return [replace(run, load=load, along=along) for run in runs]
+
+
 class _PartReader:
     """One position along an axis of an array; see `BlockReader`."""
 
@@ -124,9 +162,17 @@ class _PartReader:
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks, and keep of each what lies at this position."""
+        return {block: self.part_of(whole) for block, whole in self.load_whole(blocks, stop).items()}
+
+    def load_whole(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
+        """Read blocks with all that is at other positions."""
         loaded = self._reader.load([self._whole(block) for block in blocks], stop)
         self.compression = self._reader.compression * self._together
-        return {block: self._part_of(loaded[self._whole(block)]) for block in blocks}
+        return {block: loaded[self._whole(block)] for block in blocks}
+
+    def is_with(self, other: _PartReader) -> bool:
+        """Whether another position is read with this one."""
+        return other._reader is self._reader and other._block == self._block
 
     def prepare(self, chunk: tuple[int, ...], stop: threading.Event) -> None:
         """Learn what must be known of a chunk."""
@@ -143,7 +189,8 @@ class _PartReader:
     def _whole(self, block: BlockIndex) -> BlockIndex:
         return _with(block, self._axis, self._block)
 
-    def _part_of(self, values: Block) -> Block:
+    def part_of(self, values: Block) -> Block:
+        """What of a whole block lies at this position."""
         part = values[(slice(None),) * self._axis + (self._within,)]
         is_small_part = part.size < values.size and any(part.strides)
         return part.copy() if is_small_part else part  # a small part must not keep a large whole in memory

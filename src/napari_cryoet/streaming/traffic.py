@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.wishes import Block, Priority, Run, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from napari_cryoet.streaming.cache import MemoryCache
 
@@ -175,14 +176,24 @@ class Traffic:
         return on_lines < self._limit and len(self.under_way) < self.most_flights
 
     def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
-        flight = Flight(run, keys, priority, is_kept=run.is_kept)
+        flight = Flight(run, keys, priority=priority, is_kept=run.is_kept)
         self.flights.update(dict.fromkeys(keys, flight))
         return flight
 
     def _begin(self, flight: Flight, now: float) -> None:
         flight.began_at = now
+        flight.along = tuple(self._along(flight))
+        self.flights.update(dict.fromkeys(flight.along, flight))
         self.under_way.add(flight)
         self.line(flight.run.line).began(now)
+
+    def _along(self, flight: Flight) -> Iterator[Hashable]:
+        """What a flight may bring for others, who then needn't send for it: what isn't here, nor under way."""
+        along = flight.run.along or (lambda _key: ())
+        for key in itertools.chain.from_iterable(map(along, flight.keys)):
+            is_of_use = flight.is_kept or self.wishes.any_wants((key,))
+            if is_of_use and key not in self.flights and key not in self._memory:
+                yield key
 
     # ending
 
@@ -195,8 +206,9 @@ class Traffic:
     def finish(self, flight: Flight, blocks: Mapping[Hashable, Block] | None, now: float) -> None:
         """Put a flight's blocks into the cache, if it brought any."""
         is_kept = flight.is_kept or self.wishes.any_wants(flight.keys)
-        if blocks is not None and not flight.is_stale and is_kept:
-            for key, block in blocks.items():
+        for key, block in () if blocks is None or flight.is_stale else blocks.items():
+            for_others = key in flight.along and (flight.is_joined or self.wishes.any_wants((key,)))
+            if for_others or (is_kept and key not in flight.along):
                 self._memory.put(key, block, owned_bytes(block))
         self.under_way.discard(flight)
         self.leave_the_line(flight, now, 0 if blocks is None else flight.size_bytes)
@@ -205,7 +217,7 @@ class Traffic:
     def give_up_what_nobody_wants(self, now: float) -> None:
         """Stop what is under way for nobody, where that frees the line for longer than a new connection takes."""
         for flight in self.under_way:
-            is_needed = flight.waiters or self.wishes.any_wants(flight.keys)
+            is_needed = flight.waiters or self.wishes.any_wants(flight.all_keys)
             if is_needed or flight.is_off_the_line or flight.stop.is_set():
                 continue
             line = self._lines[flight.run.line]
@@ -215,13 +227,17 @@ class Traffic:
     def hang_up(self, owner: Hashable) -> None:
         """Stop what is under way of an owner's keys, unless somebody wants it or waits."""
         for flight in self.under_way:
-            if not flight.waiters and not self.wishes.any_wants(flight.keys) and _belongs_to(flight, owner):
+            if not flight.waiters and not self.wishes.any_wants(flight.all_keys) and _belongs_to(flight, owner):
                 self._give_up(flight)
 
     def abandon(self, owner: Hashable) -> None:
-        """Stop whatever is under way or queued of an owner's keys; those who wait for it are told."""
+        """Stop whatever is under way or queued of an owner's keys, unless others may wait for what comes along.
+
+        Those who wait for what is stopped are told.
+        """
         for flight in {*self.flights.values(), *self.under_way}:
-            if _belongs_to(flight, owner):
+            is_shared = flight.along and (flight.is_joined or self.wishes.any_wants(flight.along))
+            if _belongs_to(flight, owner) and not is_shared:
                 flight.stop.set()
 
     def mark_stale(self, owner: Hashable, *, but: Flight | None = None) -> None:
@@ -236,7 +252,7 @@ class Traffic:
         self._land(flight)  # whoever wants it from now on sends for it anew
 
     def _land(self, flight: Flight) -> None:
-        for key in flight.keys:
+        for key in flight.all_keys:
             if self.flights.get(key) is flight:
                 del self.flights[key]
 

@@ -47,6 +47,8 @@ class Run:
         Whether blocks stay in memory also where no picture wants them.
     is_placed
         Whether loading them puts them where whoever waits for them wants them, who then is given none.
+    along
+        The keys of what comes along with a block, and can be loaded with it for others.
     """
 
     keys: tuple[Hashable, ...]
@@ -55,6 +57,7 @@ class Run:
     line: Hashable = None
     is_kept: bool = True
     is_placed: bool = False
+    along: Callable[[Hashable], Iterable[Hashable]] | None = None
 
 
 def staggered(runs: Sequence[tuple[Priority, Run]], at_once: int) -> list[tuple[Priority, Run]]:
