@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -106,3 +107,9 @@ def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
     from napari_cryoet.packs.demo import write_demo_pack
 
     return make_once("demo-pack", lambda folder: write_demo_pack(folder, size="tiny"))
+
+
+@pytest.fixture(autouse=True)
+def _files_are_not_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests count requests: on a busy machine one more would come of it that a test takes long."""
+    monkeypatch.setattr("napari_cryoet.streaming.watch._ASK_AFTER_S", math.inf)

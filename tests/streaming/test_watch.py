@@ -1,6 +1,7 @@
 """A file of which nothing was read before shows that its image was replaced, where its server says enough of it."""
 
 import os
+import threading
 import time
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, watch
+from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.sources import Piece
 from napari_cryoet.streaming.watch import ReplacedError, Watch, WatchedSource
 from stream_server import StreamServer
@@ -37,9 +40,10 @@ def set_times(folder, later_s):
 
 def replace(served, later_s=2.0):
     """Overwrite the image in place, some seconds later: these are what servers tell."""
-    (served.folder / "a.zarr").rename(served.folder / "old.zarr")
-    write_pyramid(served.folder / "a.zarr", NEW, 10.0)
-    set_times(served.folder / "a.zarr", later_s)
+    write_pyramid(served.folder / "new.zarr", NEW, 10.0)
+    set_times(served.folder / "new.zarr", later_s)
+    for file in [each for each in (served.folder / "new.zarr").rglob("*") if each.is_file()]:
+        file.replace(served.folder / "a.zarr" / file.relative_to(served.folder / "new.zarr"))
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -73,6 +77,7 @@ def test_where_no_time_is_told_a_file_that_was_read_before_is_asked_for(place, s
 
 
 def test_where_no_time_is_told_what_was_kept_is_asked_about_once_something_new_comes(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
     monkeypatch.setattr("napari_cryoet.streaming.cached_source._THIS_COMPUTER", set())
     url, cache = f"{served.url}/a.zarr", DiskCache(tmp_path / "pixels", 10**8)
     open_pyramid(url, cache=cache).read(0, FIRST)
@@ -86,7 +91,28 @@ def test_where_no_time_is_told_what_was_kept_is_asked_about_once_something_new_c
     assert np.array_equal(again.read(0), NEW)
 
 
-def test_nothing_more_is_asked_for_within_a_short_while(served):
+def test_a_picture_is_looked_at_once_more_where_nobody_asks_for_anything_new(served, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
+    passed_s, shown = [0.0], threading.Event()
+    fetcher = Fetcher(MemoryCache(2**26), clock=lambda: time.monotonic() + passed_s[0])
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, fetcher=fetcher)
+    display = pyramid.display(on_change=shown.set)
+    plane = ((0, 1), (0, 64), (0, 600))
+
+    def wait_for(values):
+        while not (picture := display.picture(0, plane)).is_whole or not np.array_equal(picture.values, values[:1]):
+            assert shown.wait(60)
+            shown.clear()
+
+    wait_for(OLD)
+    replace(served)
+    passed_s[0] = 2000.0
+    wait_for(NEW)
+    display.close()
+
+
+def test_nothing_more_is_asked_for_within_a_short_while(served, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
     pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
     pyramid.read(0)
     before = len(served.requests)

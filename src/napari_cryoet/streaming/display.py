@@ -285,6 +285,7 @@ class Display:
         """Take nothing for seen: it isn't in memory any more, since the image has changed."""
         with self._lock:
             self._latest = None
+            self._failures.clear()
             self._aim.keep(is_thin=self._aim.is_thin)
         self._tell()
 

@@ -21,7 +21,7 @@ from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.started_source import StartedSource
 from napari_cryoet.streaming.turning import TurnedReader
-from napari_cryoet.streaming.watch import Watch
+from napari_cryoet.streaming.watch import LastLook, Watch
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def open_pyramid(
     check_levels(found, shown_address(source.url))
     identity = Identity(fetcher or shared_fetcher())
     identity.changes.meaning, identity.changes.watch = Meaning(source, found.arrays), watch
+    watch.on_doubt = LastLook(watch, identity.changes, identity.fetcher, identity.stop).ask_for_it
     readers = [_make_reader(source, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
     pyramid.origin = Origin(_open_again, (_address(source), cache is not None))

@@ -2,8 +2,8 @@
 
 Such a file doesn't tell by itself that it is of another image than those before it, unless its server says when it was
 changed: then nothing that was read earlier may stand beside it. Where the server doesn't say, one of the files that
-were read before is asked for anew, its first byte: not sooner than a while after the last one, and only when something
-new comes.
+were read before is asked for anew, its first byte: when something new comes, if that was not done a moment ago, and
+then once more a moment later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.exceptions import ChangedError, CryoETError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
@@ -22,7 +22,10 @@ from napari_cryoet.streaming.sources import SourceAround
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable, Hashable, Sequence
 
+    from napari_cryoet.streaming.changes import Changes
+    from napari_cryoet.streaming.fetcher import Fetcher
     from napari_cryoet.streaming.sources import ByteSource, Piece
 
 _ASK_AFTER_S = 5.0
@@ -61,10 +64,16 @@ class Watch:
         Whether a file that is newer is an error: once the image is opened. Until then `is_of_one` tells.
     state
         Of the image since it was opened, or met changed last.
+    source
+        The files.
+    on_doubt
+        Called where something came that isn't known to belong to what is used, and soon should be.
     """
 
     def __init__(self) -> None:
         self.is_on = False
+        self.on_doubt: Callable[[], None] = lambda: None
+        self.source: WatchedSource | None = None
         self._lock = FreshLock()
         self._since, self._newest = time.time(), -math.inf
         self._asked_at = time.monotonic()
@@ -117,13 +126,22 @@ class Watch:
             if piece.version is not None and piece.content:
                 self._versions.setdefault(key, piece.version)
             if piece.changed_at is None or piece.changed_at > time.time() + _AHEAD_S:
-                return self.is_on and is_new and time.monotonic() - self._asked_at > _ASK_AFTER_S
-            self._newest = max(self._newest, piece.changed_at)
-            is_newer = piece.changed_at > self._since
-        if is_newer and self.is_on:
-            self.begin_anew()
-            raise ReplacedError("")
-        return False
+                is_doubtful = self.is_on and is_new
+                is_time = is_doubtful and time.monotonic() - self._asked_at > _ASK_AFTER_S
+                if is_time:
+                    self._asked_at = time.monotonic()
+            else:
+                is_doubtful = is_time = False
+                self._newest = max(self._newest, piece.changed_at)
+                if self.is_on and piece.changed_at > self._since:
+                    raise ReplacedError("")
+        if is_doubtful:
+            self.on_doubt()
+        return is_time
+
+    def ask_soon(self) -> None:
+        """Have another file asked for as soon as something new comes: that couldn't be done."""
+        self._asked_at = -math.inf
 
     def next_but(self, key: str) -> tuple[str, str] | None:
         """The file that was asked for longest ago, but for one, with its version; it comes last from now on.
@@ -145,7 +163,7 @@ class WatchedSource(SourceAround):
 
     def __init__(self, source: ByteSource, watch: Watch) -> None:
         super().__init__(source)
-        self._watch = watch
+        self._watch, watch.source = watch, self
 
     def read(
         self,
@@ -159,28 +177,79 @@ class WatchedSource(SourceAround):
         """Read a file, or a part of it; see `ByteSource`."""
         piece = super().read(key, start=start, length=length, version=version, stop=stop)
         try:
-            if piece is not None and self._watch.take(key, piece):
-                self._ask_for_another(key, stop)
-        except ChangedError as error:
-            raise ReplacedError(
-                f"{shown_address(self.url)} was replaced while it was read.",
-                hint="Try again once it doesn't change any more.",
-            ) from error
+            is_doubtful = piece is not None and self._watch.take(key, piece)
+        except ReplacedError:
+            raise self._replaced() from None
+        if is_doubtful:
+            self.ask_for_another(key, stop)
         return piece
 
-    def _ask_for_another(self, key: str, stop: threading.Event | None) -> None:
-        """Raise ChangedError where another file isn't what it was."""
+    def ask_for_another(self, key: str, stop: threading.Event | None) -> None:
+        """Raise ReplacedError where another file isn't what it was."""
         if (other := self._watch.next_but(key)) is None:
             return
         name, version = other
         try:
-            if super().read(name, length=1, version=version, stop=stop) is None:
-                raise ReplacedError("")
-        except ChangedError:
-            self._watch.begin_anew()
+            is_there = super().read(name, length=1, version=version, stop=stop) is not None
+        except ChangedError as error:
+            raise self._replaced() from error
+        except CryoETError:
+            self._watch.ask_soon()
             raise
+        if not is_there:
+            raise self._replaced()
+
+    def _replaced(self) -> ReplacedError:
+        self._watch.begin_anew()
+        return ReplacedError(
+            f"{shown_address(self.url)} was replaced while it was read.",
+            hint="Try again once it doesn't change any more.",
+        )
 
     def forget_all(self) -> None:
         """Know of nothing; see `ByteSource`."""
         self._watch.begin_anew()
         super().forget_all()
+
+
+class LastLook:
+    """Looks at an image's files once more after the last new one has come, since nobody may ask for another; a planner.
+
+    Parameters
+    ----------
+    watch, changes
+        What is known of them, and who is to know where they aren't what they were.
+    fetcher
+        Who calls.
+    stop
+        Set when nothing is to be read any more.
+    """
+
+    def __init__(self, watch: Watch, changes: Changes, fetcher: Fetcher, stop: threading.Event) -> None:
+        self._watch, self._changes, self._fetcher, self._stop = watch, changes, fetcher, stop
+        self._is_due = False
+
+    def ask_for_it(self) -> None:
+        """Have it looked at in a while, once for all that comes until then."""
+        if not self._is_due and not math.isinf(_ASK_AFTER_S):
+            self._is_due = True
+            self._fetcher.ask(self, after_s=_ASK_AFTER_S, is_outdated=False)
+
+    def plan(self) -> None:
+        """Look; see `wishes.Planner`."""
+        self._is_due = False
+        self._fetcher.forget(self)
+        if self._stop.is_set() or not self._changes.readers or self._watch.source is None:
+            return
+        try:
+            self._watch.source.ask_for_another("", self._stop)
+        except ReplacedError:
+            self._changes.note(None)
+        except CryoETError:
+            pass  # who reads more will be told
+
+    def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
+        """Nothing is wanted; see `wishes.Wanter`."""
+
+    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
+        """Nothing is wanted; see `wishes.Wanter`."""
