@@ -611,6 +611,18 @@ def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back
     wait_exact(qtbot, status, layer, values[5])
 
 
+def test_other_data_are_sliced_by_nobody_but_napari(qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    layer, status = add(viewer, pyramid)
+    for data, is_its_own in (
+        ([np.full((48 // f, 72 // f, 60 // f), 2, "f4") for f in (1, 2, 4)], False),
+        (pyramid.levels, True),
+    ):
+        layer.data = data
+        status._wake()  # as pausing it does, or what was under way
+        assert status.redraw() == is_its_own
+
+
 def test_the_layer_keeps_its_class_and_name(qtbot, viewer, served, tmp_path):
     layer, _ = add(viewer, stream(served, tmp_path, noise()), name="tomogram")
     assert isinstance(layer, Image)

@@ -159,6 +159,7 @@ class StreamStatus(QObject):
         if layer is None:
             return False
         is_due = self._woken_at >= self._sliced_at  # else napari has sliced it meanwhile, for a step; clocks tick
+        is_due = is_due and stream_of(layer) is self  # other data are napari's affair, and may take long to slice
         try:
             if is_due:
                 self._refresh(layer)
