@@ -1105,6 +1105,26 @@ def test_a_pick_that_was_moved_on_after_a_file_was_saved_keeps_its_decision_in_t
     assert letters(again) == "---K------"
 
 
+def test_what_was_decided_in_a_layer_that_was_moved_holds_in_the_file_that_is_exported_of_it(
+    dock, viewer, make_dock, tmp_path, qtbot
+):
+    layer = viewer.layers["ribosomes"]
+    dock.sheet.go_to(3)
+    dock.judge(Verdict.KEPT)
+    layer.translate = (20.0, 30, 0)
+    with qtbot.waitSignal(dock.results.told, timeout=LONG_MS):
+        dock.results.export_kept(tmp_path / "kept.csv")
+    dock.close_down()
+    exported = read_picks(tmp_path / "kept.csv")
+    common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: dict(exported.about)}}
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
+    (reopened,) = add_layers(viewer, [points_spec(exported, common, name="kept", **looks)])
+    again = make_dock()
+    again.review_layer(reopened)
+
+    assert letters(again) == "K"
+
+
 def test_crops_are_cut_from_the_finest_level_of_an_image_in_memory(dock, viewer, qtbot):
     values = volume()
     levels = [values, values[::2, ::2, ::2]]

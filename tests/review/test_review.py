@@ -634,3 +634,12 @@ def test_a_copy_that_was_moved_away_from_its_original_says_nothing_about_it(revi
     review.set_picks(pasted.changed(points_zyx=[*pasted.points_zyx[:10], [60, 60, 60]]))
     assert review.save()
     assert Review(picks, SUBJECT, SessionStore(store.folder)).counts.judged == 0
+
+
+def test_what_is_decided_in_a_layer_that_was_moved_holds_in_files_that_are_saved_of_it(review, picks, store):
+    placed = picks.changed(points_zyx=picks.points_zyx + np.array([2.0, 0, 5]))
+    review.judge([5], Verdict.KEPT)
+    review.set_placed(placed)
+    assert review.save()
+    for found in (picks, placed):
+        assert Review(found, SUBJECT, SessionStore(store.folder)).verdict(5) is Verdict.KEPT

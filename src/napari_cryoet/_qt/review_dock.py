@@ -187,6 +187,7 @@ class ReviewDock(ReviewJudging):
             return
         had_volume = self._reader is not None
         self._reader = None
+        self._keeping.note_place()
         if self._image is not None:
             try:
                 self._reader = reader_for(layer.layer, self._image, review.picks)

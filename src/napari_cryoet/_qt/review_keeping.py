@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.closing import CloseGuard, guard_for, losses_text, unsaved_in
+from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.matching import Former
 from napari_cryoet.review.review import Review
@@ -78,8 +80,15 @@ class ReviewKeeping(QObject):
             self._review.take_up(picks, opened)
         return self._review
 
+    def note_place(self) -> None:
+        """Let the review know where the viewer shows its layer: files that are saved of it have the picks there."""
+        if self._review is not None and self._layer is not None:
+            with suppress(ValueError):  # it is turned, or shows no picks just now
+                self._review.set_placed(placed_picks_of(self._layer))
+
     def end(self) -> None:
         """Save the review that is open, and what could not be saved before."""
+        self.note_place()
         if self._review is not None and self._layer is not None:
             _ever_there[self._layer] = self._review.ever
         ended = [] if self._review is None or self._review in self._unsaved else [self._review]

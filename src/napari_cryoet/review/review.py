@@ -94,6 +94,7 @@ class Review:
         resumed = self._store.resume(subject, picks, (opened, *trail), gone)
         self._opened = resumed.opened or (opened,)  # and behind that other places that the file knows of
         self._trail: Trail = tuple(trail)
+        self._placed: Picks | None = None
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
         self.view: Mapping[str, Any] = resumed.view
@@ -184,7 +185,8 @@ class Review:
     @property
     def _former(self) -> tuple[Picks, ...]:
         """The picks as they were when they were opened, since, and in sessions before."""
-        return self._opened[0], *self._trail, *self._opened[1:]
+        placed = () if self._placed is None else (self._placed,)
+        return self._opened[0], *placed, *self._trail, *self._opened[1:]
 
     # judging
 
@@ -276,6 +278,14 @@ class Review:
         came = ~np.isin(picks.ids, self._ever.ids)
         found, elsewhere = match_parts(self._elsewhere, picks.take(came), self._former)
         self.decisions, self._elsewhere = self.decisions.with_others(found, found.judged_ids), elsewhere
+
+    def set_placed(self, picks: Picks) -> None:
+        """Know the picks, too, where the viewer shows them in a layer that was moved: files are saved of them there."""
+        is_moved = not np.array_equal(picks.points_zyx, self.picks.points_zyx)
+        placed = picks if is_moved and picks.spacing_angstrom == self.picks.spacing_angstrom else None
+        if placed is not None or self._placed is not None:
+            self._placed = placed
+            self.save_soon()
 
     def take_up(self, picks: Picks, opened: Former = None) -> None:
         """Go on with picks that were opened anew: other ones may have their ids, so that places count as in a file."""
