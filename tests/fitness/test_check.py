@@ -98,6 +98,21 @@ def test_the_fainter_halves_of_pairs_that_all_lie_alike_arent_moved_to_the_other
     assert "all are moved" in check(fainter - (0, 0, 6), volume).suggestion.words()
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("mistake", [lambda p: p / 2, lambda p: p * SPACING_ANGSTROM])
+def test_picks_on_what_looks_the_same_from_all_sides_dont_say_from_which(seed, mistake):
+    rng = np.random.default_rng(seed)
+    middle, radius = 31.5, 20.0  # as a virus
+    ways = rng.standard_normal((40, 3))
+    truth = middle + radius * ways / np.linalg.norm(ways, axis=1, keepdims=True)
+    from_middle = np.linalg.norm(np.indices((64, 64, 64)) - middle, axis=0)
+    grey = rng.standard_normal((64, 64, 64)) - 2 * np.exp(-(((from_middle - radius) / 1.5) ** 2))
+    volume = volume_of_array(grey.astype(np.float32))
+
+    assert check(truth, volume).verdict == "fits"
+    assert check(mistake(truth), volume).verdict == "unclear"  # any order and any flip is as good as no other
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_picks_get_no_suggestion(scene, seed):
     points = np.random.default_rng(seed + 100).uniform(0, LAST, (43, 3))

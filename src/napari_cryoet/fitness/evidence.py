@@ -154,8 +154,8 @@ def judge(pattern: Pattern, reading: Reading, n_shifts: int = _N_SHIFTS) -> Evid
 
 def look_through(
     pattern: Pattern, readings: Sequence[Reading], stop: threading.Event | None = None
-) -> tuple[Evidence | None, int]:
-    """The reading that fits best, and how many were tried: those that leave the picks in the volume."""
+) -> tuple[list[Evidence], int]:
+    """The readings that fit best, best first, and how many were tried: those that leave the picks in the volume."""
     first_sight: list[Evidence] = []
     for reading in readings:
         raise_if_stopped(stop)
@@ -167,7 +167,7 @@ def look_through(
     for evidence in first_sight[:_N_JUDGED]:
         raise_if_stopped(stop)
         judged.append(judge(pattern, evidence.reading))
-    return max(judged, key=_strength, default=None), len(first_sight)
+    return sorted(judged, key=_strength, reverse=True), len(first_sight)
 
 
 def look_around(pattern: Pattern, stop: threading.Event | None = None) -> tuple[Evidence | None, int]:
@@ -258,6 +258,21 @@ def is_beside(pattern: Pattern, moved: Evidence, given: Evidence, n_tried: int) 
     difference = after - before
     error = float(difference.std()) / np.sqrt(len(difference))
     return bool(difference.mean() >= sigma_needed(_N_BESIDE) * error)
+
+
+def is_rival(pattern: Pattern, other: Evidence, best: Evidence, n_tried: int) -> bool:
+    """Whether a reading is above chance, too, not surely worse than the best one, and puts the picks elsewhere.
+
+    Picks on what looks the same from several sides, such as a virus in the middle of the volume, don't say from which.
+    """
+    less = abs(best.gain) - abs(other.gain)
+    is_worse = less >= sigma_needed(1, 2 * ALARM_LEVEL) * float(np.hypot(other.noise, best.noise))
+    if is_worse or abs(other.sigma) < sigma_needed(n_tried):
+        return False
+    grid = pattern.contrast.grid
+    here, there = (each.reading.apply(pattern.voxels_zyx, pattern.shape_zyx) for each in (best, other))
+    apart = np.linalg.norm((here - there) / grid.step_zyx * grid.spacing_zyx, axis=1)
+    return float(np.median(apart)) > pattern.diameter_angstrom / 2
 
 
 def _strength(evidence: Evidence) -> float:

@@ -14,6 +14,7 @@ from napari_cryoet.fitness.evidence import (
     Pattern,
     is_beside,
     is_much_better,
+    is_rival,
     judge,
     look_around,
     look_through,
@@ -85,15 +86,17 @@ def judge_densities(
     pattern = Pattern.of(contrast, voxels, frame.shape_zyx, diameter_angstrom=diameter_angstrom, seed=seed)
     given = judge(pattern, Reading())
     others = [reading for reading in all_readings(frame.picks_angstrom, frame.mean_spacing) if not reading.is_given]
-    tried = [look_through(pattern, others, stop), look_around(pattern, stop)]
-    n_tried = sum(n for _, n in tried)
-    candidates = [(evidence, n) for evidence, n in tried if evidence is not None]
-    candidates.sort(key=lambda pair: abs(pair[0].sigma), reverse=True)
-    for candidate, n in candidates:
-        is_move = candidate is tried[1][0]
-        if is_much_better(candidate, given, n) or (is_move and is_beside(pattern, candidate, given, n)):
+    readings, n_readings = look_through(pattern, others, stop)
+    move, n_moves = look_around(pattern, stop)
+    n_tried = n_readings + n_moves
+    tried = [(reading, n_readings) for reading in readings] + ([(move, n_moves)] if move is not None else [])
+    tried.sort(key=lambda pair: abs(pair[0].sigma), reverse=True)
+    for candidate, n in [pair for pair in tried if pair[0] in (move, *readings[:1])]:
+        if is_much_better(candidate, given, n) or (candidate is move and is_beside(pattern, candidate, given, n)):
+            if any(is_rival(pattern, other, candidate, n_other) for other, n_other in tried):
+                break
             return Judgement("better", given, candidate, n_tried)
-    best = candidates[0][0] if candidates else None
+    best = tried[0][0] if tried else None
     if not given.is_above_chance:
         return Judgement("unclear", given, best, n_tried)
     inside = voxels[are_inside(voxels, frame.shape_zyx)]
