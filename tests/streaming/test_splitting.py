@@ -151,10 +151,18 @@ def test_a_channel_that_nobody_looks_at_takes_no_memory(tmp_path):
 
 
 def test_a_file_that_changed_is_read_anew_through_a_part(tmp_path):
-    write_image(tmp_path / "a.zarr", noise((2, 5, 40, 40)), "czyx", levels=1)
-    part = split_pyramid(open_alone(tmp_path / "a.zarr"), 0)[0]
-    assert list(part._readers[0].forget((0, 0, 0))) == [(0, 0, 0)]
-    assert np.array_equal(part.read(0), noise((2, 5, 40, 40))[0])
+    values = noise((2, 5, 40, 40))
+    for name, content in (("a.zarr", values), ("new.zarr", values + 1)):
+        write_image(tmp_path / name, content, "czyx", levels=1)
+    first, second = split_pyramid(open_alone(tmp_path / "a.zarr"), 0)
+    assert np.array_equal(first.read(0), values[0])
+    (tmp_path / "new.zarr/0").rename(tmp_path / "newer")
+    (tmp_path / "a.zarr/0").rename(tmp_path / "old")
+    (tmp_path / "newer").rename(tmp_path / "a.zarr/0")
+    assert np.array_equal(second.read(0), values[1] + 1)  # of the same files, if their chunks hold both
+    assert np.array_equal(second.read(0), values[1] + 1)
+    first._fetcher.memory.forget_where(first.owner)
+    assert np.array_equal(first.read(0), values[0] + 1)
 
 
 def test_levels_that_differ_along_the_axis_are_not_split(tmp_path):

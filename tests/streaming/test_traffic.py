@@ -132,25 +132,27 @@ def test_what_comes_is_kept_where_somebody_wants_it_or_says_so(traffic, memory, 
 
 
 def test_what_is_out_of_date_or_wanted_by_nobody_is_not_kept(traffic, memory):
-    (stale,) = traffic.board([run_of("a")], {})
+    key = ("image", "a")
+    (stale,) = traffic.board([run_of(key)], {})
     (passing,) = traffic.board([run_of("b", is_kept=False)], {})
     traffic.next_flight(0.0)
     traffic.next_flight(0.0)
-    traffic.mark_stale(lambda key: key == "a")
-    traffic.finish(stale, {"a": np.arange(3)}, 1.0)
+    traffic.mark_stale("image")
+    traffic.finish(stale, {key: np.arange(3)}, 1.0)
     traffic.finish(passing, {"b": np.arange(3)}, 1.0)
-    assert "a" not in memory
+    assert key not in memory
     assert "b" not in memory
 
 
 def test_nobody_joins_what_is_out_of_date(traffic):
-    (stale,) = traffic.board([run_of("a")], {})
+    run = run_of(("image", "a"))
+    (stale,) = traffic.board([run], {})
     traffic.next_flight(0.0)
-    traffic.mark_stale(lambda key: key == "a")
-    (anew,) = traffic.board([run_of("a")], {})
+    traffic.mark_stale("image")
+    (anew,) = traffic.board([run], {})
     assert anew is not stale
-    traffic.finish(stale, {"a": np.arange(3)}, 1.0)
-    assert traffic.board([run_of("a")], {}) == [anew]
+    traffic.finish(stale, {("image", "a"): np.arange(3)}, 1.0)
+    assert traffic.board([run], {}) == [anew]
 
 
 def test_what_failed_is_sent_for_anew(traffic, memory):
