@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
+from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM
 from napari_cryoet.diameters import (
     DEFAULT_DIAMETER_ANGSTROM,
     KnownDiameter,
@@ -36,7 +37,6 @@ from napari_cryoet.diameters import (
 from napari_cryoet.exceptions import FormatError
 
 _WORD = Qt.ItemDataRole.UserRole
-_ANGSTROM_PER_NM = 10.0
 _ROW_ROOM_PX = 8
 
 
@@ -149,7 +149,7 @@ class DiameterTable(QWidget):
         names = [word for word in known.words if ":" not in word] or list(known.words)
         name, size = QTableWidgetItem(names[0]), QTableWidgetItem()
         name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
-        size.setData(Qt.ItemDataRole.EditRole, known.diameter_angstrom / _ANGSTROM_PER_NM)
+        size.setData(Qt.ItemDataRole.EditRole, known.diameter_angstrom / ANGSTROM_PER_NM)
         size.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         built_in = known.built_in_angstrom
         note = (
@@ -166,7 +166,7 @@ class DiameterTable(QWidget):
 
     def _on_edited(self, item: QTableWidgetItem) -> None:
         value = item.data(Qt.ItemDataRole.EditRole)
-        self._change(lambda: set_diameter(item.data(_WORD), float(value) * _ANGSTROM_PER_NM))
+        self._change(lambda: set_diameter(item.data(_WORD), float(value) * ANGSTROM_PER_NM))
 
     def _on_add(self) -> None:
         word = self.word.text().strip()

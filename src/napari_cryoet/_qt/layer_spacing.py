@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Layer
 from numpy.typing import NDArray
+
+ANGSTROM_PER_NM: Final = 10.0
 
 
 def spacing_angstrom_of(layer: Layer) -> float | None:

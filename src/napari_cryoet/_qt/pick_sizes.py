@@ -8,14 +8,12 @@ import numpy as np
 from napari.components import LayerList
 from napari.layers import Layer, Points
 
-from napari_cryoet._qt.layer_spacing import length_angstrom, spacing_angstrom_of
+from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM, length_angstrom, spacing_angstrom_of
 from napari_cryoet.colors import object_key
 from napari_cryoet.diameters import diameter_angstrom, set_diameter
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import plain
-
-ANGSTROM_PER_NM = 10.0
 
 
 def object_of(layer: Points) -> tuple[str | None, str]:

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label
+from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.orientation_display import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, remark_on_size, resize, show_diameter
@@ -41,7 +42,6 @@ from napari_cryoet.wording import count_text, plain
 
 _LONGEST_LABEL: Final = "Orientations"
 _MOST_LENGTH_NM: Final = 10_000.0
-_ANGSTROM_PER_NM: Final = 10.0
 
 
 class PicksOnScreen(Dock):
@@ -265,7 +265,7 @@ class PicksOnScreen(Dock):
             with self.orientation.changed.blocked(), self.length.changed.blocked():
                 self.orientation.value = str(display.orientation)
                 if has_any:
-                    self.length.value = max(0.1, display.length_angstrom / _ANGSTROM_PER_NM)
+                    self.length.value = max(0.1, display.length_angstrom / ANGSTROM_PER_NM)
         self._tell(self.orientation_remark, display.remark if display is not None else "")
         self._show_size(layer if is_linked else None)
         for button, verb, words in (
@@ -310,7 +310,7 @@ class PicksOnScreen(Dock):
 
     def _on_length(self, value: float) -> None:
         if self._display is not None:
-            self._display.show(length_angstrom=value * _ANGSTROM_PER_NM)
+            self._display.show(length_angstrom=value * ANGSTROM_PER_NM)
 
     def _on_diameter(self, value: float) -> None:
         if self._layer is None:

@@ -16,14 +16,13 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.discs import show_slab
-from napari_cryoet._qt.layer_spacing import widths_shown_angstrom
+from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM, widths_shown_angstrom
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.wording import names_text, plain
 
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
 MOST_PLANES: Final = 32
 MOST_PICKS_NM: Final = 1000.0
-_ANGSTROM_PER_NM: Final = 10.0
 
 _slabs: weakref.WeakKeyDictionary[ViewerModel, Slabs] = weakref.WeakKeyDictionary()
 
@@ -69,7 +68,7 @@ class Slabs(QObject):
         """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
         found = (widths_shown_angstrom(layer) for layer in self._tomograms())
         finest = min((float(widths[-3:].min()) for widths in found if widths is not None), default=0.0)
-        return round(MOST_PLANES * finest / _ANGSTROM_PER_NM, 9)
+        return round(MOST_PLANES * finest / ANGSTROM_PER_NM, 9)
 
     @property
     def remark(self) -> str:
@@ -159,7 +158,7 @@ class Slabs(QObject):
         if widths is None or not self._picks_nm:
             show_slab(layer, ())
         else:
-            show_slab(layer, (self._picks_nm * _ANGSTROM_PER_NM / widths).tolist())
+            show_slab(layer, (self._picks_nm * ANGSTROM_PER_NM / widths).tolist())
 
     def _layers(self) -> list[Layer]:
         viewer = self._viewer()

@@ -16,6 +16,7 @@ from napari_cryoet.http import Http
 from napari_cryoet.stopping import raise_if_stopped
 
 READ_BYTES = 1 << 20
+ABSENT = frozenset({404, 410})  # what a server answers that has no such file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

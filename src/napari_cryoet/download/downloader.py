@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_cryoet.download.bodies import Bodies
+from napari_cryoet.download.bodies import ABSENT, Bodies
 from napari_cryoet.download.expand import expand_plan
 from napari_cryoet.download.failures import Failure, failure_error
 from napari_cryoet.download.manifest import Manifest, merged, read_manifest, utc_now, write_manifest
@@ -25,7 +25,6 @@ WORKERS = 8
 GIVE_UP_AFTER = 8  # files in a row that got no answer at all: there is no network
 _POLL_S = 0.04
 _STOP_PATIENCE_S = 0.12
-_ABSENT = frozenset({404, 410})
 _manifest_lock = threading.Lock()
 
 
@@ -185,7 +184,7 @@ class _Work:
         self.tracker.finish(file.path)
 
     def _note_failure(self, file: PlannedFile, error: NetworkError) -> None:
-        is_absent = error.status in _ABSENT
+        is_absent = error.status in ABSENT
         with self._lock:
             self._n_unanswered = self._n_unanswered + 1 if error.status is None else 0
             if is_absent and file.may_be_missing:

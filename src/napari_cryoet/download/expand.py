@@ -9,15 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
-from napari_cryoet.download.bodies import Bodies
+from napari_cryoet.download.bodies import ABSENT, Bodies
 from napari_cryoet.download.plan import Plan, PlannedFile, PlannedItem
 from napari_cryoet.download.zarr_keys import ChunkGrid, Json, array_paths, chunk_grid_v2, chunk_grid_v3
 from napari_cryoet.exceptions import FormatError, NetworkError, WithheldError
 
 MAX_METADATA_BYTES = 16 << 20  # the labels of an instance mask can fill a megabyte
 _WORKERS = 8
-_ABSENT = frozenset({404, 410})
-_ABSENT_OR_HIDDEN = _ABSENT | {403}
+_ABSENT_OR_HIDDEN = ABSENT | {403}
 
 
 def expand_plan(plan: Plan, bodies: Bodies, *, stop: threading.Event | None = None) -> Plan:
@@ -112,7 +111,7 @@ class _ZarrSurvey:
             raise FormatError(f"Its {key} is missing on the server.")
         return document
 
-    def _read(self, key: str, *, absent: frozenset[int] = _ABSENT) -> Json | None:
+    def _read(self, key: str, *, absent: frozenset[int] = ABSENT) -> Json | None:
         """Return a metadata document, or None if it isn't there."""
         try:
             content = self.bodies.read(self._url(key), max_bytes=MAX_METADATA_BYTES, stop=self.stop)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
-from napari_cryoet.download.bodies import Bodies
+from napari_cryoet.download.bodies import ABSENT, Bodies
 from napari_cryoet.download.manifest import Manifest
 from napari_cryoet.download.plan import Plan, PlannedFile
 from napari_cryoet.download.target import Target
@@ -18,7 +18,6 @@ from napari_cryoet.links import is_web_address
 from napari_cryoet.wording import count_text
 
 _WORKERS = 8
-_ABSENT = frozenset({404, 410})
 
 
 class Existing(StrEnum):
@@ -130,6 +129,6 @@ class _Surveyor:
         try:
             return self.bodies.size_bytes(file.url, stop=self.stop)
         except NetworkError as error:
-            if error.status in _ABSENT:
+            if error.status in ABSENT:
                 return None
             raise

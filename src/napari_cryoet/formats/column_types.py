@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: From here on, not every whole number is a real of 64 bits.
-_LARGEST_EXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"\s*[+-]?(?:0|[1-9]\d*)\s*", re.ASCII)
 _PADDED: Final = re.compile(r"\s*[+-]?0\d")
 #: How much of a name a message shows.
@@ -57,7 +56,7 @@ def _loses_digits(value: Any) -> bool:
     """Whether a whole number isn't the same as a real."""
     try:
         number = _whole(value)
-        return abs(number) > _LARGEST_EXACT and float(number) != number
+        return abs(number) > text_columns.LARGEST_EXACT and float(number) != number
     except (TypeError, ValueError):
         return False
     except OverflowError:

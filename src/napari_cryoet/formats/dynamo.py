@@ -34,7 +34,7 @@ from napari_cryoet.formats.exchange import (
     refuse_unreadable,
     rotation_losses,
 )
-from napari_cryoet.formats.text_columns import holds_empty, read_separated, rows_as_text, texts_of
+from napari_cryoet.formats.text_columns import LARGEST_EXACT, holds_empty, read_separated, rows_as_text, texts_of
 from napari_cryoet.pick_changes import tell_of_moves
 from napari_cryoet.picks import IN_VOXELS, NO_INSTANCE, Picks
 
@@ -48,7 +48,6 @@ _FIRST_VOXEL: Final = 1.0
 _LEAST_COLUMNS: Final = 26
 _MOST_COLUMNS: Final = 200  # far above the 42 that there are
 _FIRST_LINE_CHARACTERS: Final = 2**16
-_LARGEST_EXACT: Final = 2**53
 _OWN: Final = frozenset({*ANGLES, *_POSITION, *SHIFT, "tag", "cc", "tomo", "reg", "apix"})
 #: What a table says where nobody said anything; 0 in all other columns.
 _UNSAID: Final = {"aligned_value": 1.0}
@@ -258,7 +257,7 @@ def _tag_offset(ids: NDArray[np.int64]) -> int:
 
 def _can_be_tags(ids: NDArray[np.int64]) -> bool:
     """Whether what is added leaves them numbers that reals of 64 bits tell apart."""
-    return not len(ids) or (not are_endless(ids) and int(ids.max()) + _tag_offset(ids) < _LARGEST_EXACT)
+    return not len(ids) or (not are_endless(ids) and int(ids.max()) + _tag_offset(ids) < LARGEST_EXACT)
 
 
 def _is_said(name: str, column: NDArray[Any]) -> NDArray[np.bool_]:
@@ -273,7 +272,7 @@ def _are_regions(column: NDArray[Any]) -> bool:
 
 
 def _is_beyond_reals(column: NDArray[Any]) -> bool:
-    return int(column.max(initial=0)) > _LARGEST_EXACT or int(column.min(initial=0)) < -_LARGEST_EXACT
+    return int(column.max(initial=0)) > LARGEST_EXACT or int(column.min(initial=0)) < -LARGEST_EXACT
 
 
 def _more_columns(count: int) -> str:
@@ -379,7 +378,7 @@ def _tomogram_number(table: pd.DataFrame) -> int | None:
 
 def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
     """The tags as ids, where they are whole and tell all rows apart."""
-    if not _are_whole(tags) or (np.abs(tags) >= _LARGEST_EXACT).any() or len(np.unique(tags)) != len(tags):
+    if not _are_whole(tags) or (np.abs(tags) >= LARGEST_EXACT).any() or len(np.unique(tags)) != len(tags):
         return None
     return tags.astype(np.int64) - offset
 

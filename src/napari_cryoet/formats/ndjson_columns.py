@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.formats.exchange import rotation_warnings
 from napari_cryoet.formats.ndjson_points import INSTANCE_POINT, ORIENTED_POINT, Points
-from napari_cryoet.formats.text_columns import as_texts
+from napari_cryoet.formats.text_columns import LARGEST_EXACT, as_texts
 from napari_cryoet.picks import NO_INSTANCE
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _PART_BYTES: Final = 2**24
 _LF: Final = 10
 _OPENING, _CLOSING = b"{}"
 _AFTER_CLOSING: Final = list(b",]}\r\n")
-_LARGEST_EXACT: Final = 2**53
 _ANYTHING: Final = 0.5  # in the place of numbers that aren't written
 
 
@@ -195,7 +194,7 @@ def _feature(column: pa.ChunkedArray, max_text: int) -> NDArray[Any]:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         numbers = np.array(pc.cast(column, pa.float64(), safe=False).to_numpy())
         _need(
-            not (np.abs(numbers) >= _LARGEST_EXACT).any()
+            not (np.abs(numbers) >= LARGEST_EXACT).any()
         )  # from there on, lines may have digits that reals don't have
         return numbers
     _need(pa.types.is_string(kind) and pc.max(pc.utf8_length(column)).as_py() <= max_text)

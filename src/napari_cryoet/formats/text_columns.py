@@ -22,7 +22,7 @@ _ROWS_AT_A_TIME: Final = 2**14  # of the longest texts, these are still less tha
 _NANS: Final = frozenset({"nan", "NaN", "NAN"})
 #: Of a column of so many different texts, each is looked at once.
 _MOST_DIFFERENT: Final = 4_096
-_LARGEST_EXACT: Final = 2**53
+LARGEST_EXACT: Final = 2**53  # up to it, 64 bits hold every whole number as a real one
 _SPELLED_IN_ANOTHER_WAY: Final = r"^\s*[+-]?0[0-9xX]|^\+"
 
 
@@ -187,7 +187,7 @@ def _are_all_digits_kept(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    are_far = np.abs(reals_of_them) >= _LARGEST_EXACT
+    are_far = np.abs(reals_of_them) >= LARGEST_EXACT
     if not are_far.any():
         return True
     far = pc.unique(texts.filter(pa.array(are_far))).to_pylist()

@@ -28,7 +28,7 @@ _PAGES = {"dataset": "datasets", "run": "runs", "deposition": "depositions"}
 _ID = re.compile(r"(?:([A-Za-z]+)-)?([0-9]{1,10})")
 _PAGE_PATH = re.compile(r"/(?:.*/)?(datasets|runs|depositions)/([0-9]{1,10})(?:/.*)?")
 _FILE_PATH = re.compile(r"/([0-9]{5,10})(?:/.*)?")
-_MAX_ID = 2**31 - 1
+MAX_ID = 2**31 - 1  # GraphQL's Int
 _WORD = re.compile(r'"([^"]*)"?|(\S+)')
 _AROUND = "<>()[]{}'\"“”‘’«».,;"  # what stands around an address in a text
 _BUCKET_HOST = re.compile(r"files\..+|cryoet-data-portal-public\.s3\..+")
@@ -162,7 +162,7 @@ def _named(word: str) -> str:
 
 def _jump(kind: str | None, number: str) -> Jump | None:
     record_id = int(number)
-    return Jump(kind, record_id) if 0 < record_id <= _MAX_ID else None
+    return Jump(kind, record_id) if 0 < record_id <= MAX_ID else None
 
 
 def _parse_link(text: str) -> Jump | None:

@@ -45,7 +45,6 @@ RUNS_A_PAGE = 50
 
 _SOURCE_HINT = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
 
-_MAX_ID = 2**31 - 1  # GraphQL's Int
 _MAX_SEARCH_WORDS = 24
 _MAX_RUNS_A_PAGE = 500  # the server takes 0 for "all" and has no bound of its own
 
@@ -196,7 +195,7 @@ class Portal:
 
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
         """All records that carry an id: those of different kinds overlap."""
-        if not 0 < record_id <= _MAX_ID:
+        if not 0 < record_id <= catalogues.MAX_ID:
             return ()
         return self._ask(queries.LOOKUP, {"id": record_id}, lambda data, _: decode_pages.lookup(data), stop)
 
@@ -385,5 +384,5 @@ def _parsed(query: str) -> DocumentNode:
 
 
 def _require_id(kind: str, record_id: int) -> None:
-    if not 0 < record_id <= _MAX_ID:
+    if not 0 < record_id <= catalogues.MAX_ID:
         raise NotFoundError(f"The portal has no {kind} {record_id}.")
