@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QModelIndex, QObject, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QPainter, QPen
 from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
@@ -19,11 +19,10 @@ from napari_cryoet._qt.painting import (
     fits_in,
     lines_height,
 )
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.outline import AnnotationRow, ObjectGroup
 
-Index = QModelIndex | QPersistentModelIndex
 PADDING_PX = 3
 CHIP_PX = 10
 CHIP_GAP_PX = 8

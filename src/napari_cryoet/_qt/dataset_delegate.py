@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect
+from qtpy.QtCore import QRect
 from qtpy.QtGui import QColor, QPainter
 
 from napari_cryoet._qt.dataset_model import facts_of
 from napari_cryoet._qt.painting import fits_in
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import CatalogueRow
@@ -17,14 +17,7 @@ from napari_cryoet.wording import named_in_room, objects_text
 class DatasetDelegate(RowDelegate):
     """Draws datasets."""
 
-    def paint_text(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        dim: QColor,
-    ) -> None:
+    def paint_text(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, dim: QColor) -> None:
         """Title, facts, objects."""
         dataset: CatalogueRow = index.data(Role.RECORD)
         objects = named_in_room(lambda limit: objects_text(dataset.objects, limit), fits_in(painter, rect.width()))

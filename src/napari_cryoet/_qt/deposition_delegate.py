@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect
+from qtpy.QtCore import QRect
 from qtpy.QtGui import QColor, QPainter
 
 from napari_cryoet._qt.deposition_model import contents_of, facts_of
 from napari_cryoet._qt.painting import fits_in
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import DepositionRow
@@ -17,14 +17,7 @@ from napari_cryoet.wording import named_in_room
 class DepositionDelegate(RowDelegate):
     """Draws depositions."""
 
-    def paint_text(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        dim: QColor,
-    ) -> None:
+    def paint_text(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, dim: QColor) -> None:
         """Title, facts, contents."""
         deposition: DepositionRow = index.data(Role.RECORD)
         fits = fits_in(painter, rect.width())

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QStyleOptionViewItem
 
 from napari_cryoet._qt.holdings_model import Holding, ObjectHolding, Section, counts_of, facts_of
 from napari_cryoet._qt.painting import draw_line, fill_row, lines_height
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import DatasetCount, RunCount
 from napari_cryoet.wording import plain
 
-Index = QModelIndex | QPersistentModelIndex
 PADDING_PX = 3
 
 

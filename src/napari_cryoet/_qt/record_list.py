@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt
 from qtpy.QtGui import QFocusEvent, QPainter
 from qtpy.QtWidgets import (
     QListWidget,
@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.painting import fill_row, lines_height
+from napari_cryoet._qt.roles import Index
 from napari_cryoet._qt.theme import Colors, Theme
 
 LEAST_ROWS = 2  # that are seen in the lowest of docks
@@ -28,13 +29,11 @@ class RecordDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._theme = theme
 
-    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, _index: Index) -> QSize:
         """The same for every row."""
         return QSize(100, lines_height(option.font, self.lines) + 8)
 
-    def paint(
-        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw a row."""
         if painter is None:
             return
@@ -44,15 +43,7 @@ class RecordDelegate(QStyledItemDelegate):
         self.paint_row(painter, option.rect, index, self._theme.colors, is_chosen=is_chosen)
         painter.restore()
 
-    def paint_row(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        *,
-        is_chosen: bool,
-    ) -> None:
+    def paint_row(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, *, is_chosen: bool) -> None:
         """Draw what a row says."""
         raise NotImplementedError
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QModelIndex, QPersistentModelIndex, Qt
+
+#: Where a row is; Qt hands over either.
+Index = QModelIndex | QPersistentModelIndex
 
 
 class Role(IntEnum):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QSize
+from qtpy.QtCore import QObject, QRect, QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt.painting import draw_line, draw_thumbnail, draw_two_lines, fill_row, lines_height
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.wording import plain
 
@@ -27,14 +27,12 @@ class RowDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._theme = theme
 
-    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+    def sizeHint(self, option: QStyleOptionViewItem, _index: Index) -> QSize:
         """The same height for every row, so that lists of any length scroll smoothly."""
         height = max(self.thumbnail_px, lines_height(option.font, self.lines)) + 2 * MARGIN_PX
         return QSize(self.thumbnail_px * 2, height)
 
-    def paint(
-        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw the background, the picture, then the row's own text."""
         if painter is None:
             return
@@ -49,14 +47,7 @@ class RowDelegate(QStyledItemDelegate):
         self.paint_text(painter, inner, index, colors, colors.text if is_selected else colors.dim)
         painter.restore()
 
-    def paint_text(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        dim: QColor,
-    ) -> None:
+    def paint_text(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, dim: QColor) -> None:
         """Draw the text of a row; ``dim`` is the colour of what stands back."""
         raise NotImplementedError
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt
 
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
-
-Index = QModelIndex | QPersistentModelIndex
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt
+from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QStyleOptionViewItem
 
 from napari_cryoet._qt.painting import draw_line, fill_row, fits_in
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate
 from napari_cryoet._qt.run_model import Remainder, annotations_of, facts_of
 from napari_cryoet._qt.theme import Colors
@@ -21,9 +21,7 @@ class RunDelegate(RowDelegate):
     lines = 3
     thumbnail_px = 48
 
-    def paint(
-        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw a run; the remainder has no picture."""
         remainder = index.data(Role.RECORD)
         if painter is None or not isinstance(remainder, Remainder):
@@ -40,14 +38,7 @@ class RunDelegate(RowDelegate):
         painter.drawText(inner, wrapped, plain(remainder.text))
         painter.restore()
 
-    def paint_text(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        dim: QColor,
-    ) -> None:
+    def paint_text(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, dim: QColor) -> None:
         """Name and number of annotations, tomogram, objects."""
         run: RunRow = index.data(Role.RECORD)
         spacing = painter.fontMetrics().lineSpacing()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt, Signal
 
 from napari_cryoet._qt.labels import plain_tooltip
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError, PortalError
 from napari_cryoet.portal.pages import DatasetPage, RunRow
@@ -21,8 +21,6 @@ from napari_cryoet.wording import (
     size_text,
     spacing_text,
 )
-
-Index = QModelIndex | QPersistentModelIndex
 
 
 @dataclass(frozen=True, slots=True)

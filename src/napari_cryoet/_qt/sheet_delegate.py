@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
+from qtpy.QtCore import QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QBrush, QColor, QFont, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_cryoet._qt.icons import draw as draw_icon
 from napari_cryoet._qt.painting import draw_line, readable_on
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.sheet_model import Card
 from napari_cryoet._qt.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
 from napari_cryoet.review.decisions import Verdict
@@ -38,13 +38,11 @@ class SheetDelegate(QStyledItemDelegate):
         self._theme = theme
         self.cell = QSize(88, 100)
 
-    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: Index) -> QSize:
         """The size of a cell."""
         return self.cell
 
-    def paint(
-        self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw a pick."""
         card = index.data(Role.RECORD)
         if painter is None or not isinstance(card, Card):

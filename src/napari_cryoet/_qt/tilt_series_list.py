@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
+from qtpy.QtCore import QRect, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QPainter
 from qtpy.QtWidgets import QListWidgetItem, QWidget
 
@@ -12,7 +12,7 @@ from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.painting import draw_line, draw_tick
 from napari_cryoet._qt.record_list import RecordDelegate, RecordList
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.wording import joined, plain, size_text, spacing_text
@@ -90,15 +90,7 @@ def _item(series: TiltSeries) -> QListWidgetItem:
 class _TiltSeriesDelegate(RecordDelegate):
     """A tick where there is something to show, and a line of facts."""
 
-    def paint_row(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        *,
-        is_chosen: bool,
-    ) -> None:
+    def paint_row(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, *, is_chosen: bool) -> None:
         has_images = has_stack(index.data(Role.RECORD))
         if has_images:
             tick = QRect(rect)

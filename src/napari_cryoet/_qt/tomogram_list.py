@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qtpy.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QPointF, QRect, Qt, Signal
+from qtpy.QtCore import QPoint, QPointF, QRect, Qt, Signal
 from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPen
 from qtpy.QtWidgets import QListWidgetItem, QWidget
 
@@ -13,7 +13,7 @@ from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick
 from napari_cryoet._qt.record_list import RecordDelegate, RecordList
-from napari_cryoet._qt.roles import Role
+from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import Tomogram
 from napari_cryoet.wording import deposition_text, dimensions_text, joined, plain, size_text, spacing_text
@@ -136,15 +136,7 @@ class _TomogramDelegate(RecordDelegate):
 
     lines = 2
 
-    def paint_row(
-        self,
-        painter: QPainter,
-        rect: QRect,
-        index: QModelIndex | QPersistentModelIndex,
-        colors: Colors,
-        *,
-        is_chosen: bool,
-    ) -> None:
+    def paint_row(self, painter: QPainter, rect: QRect, index: Index, colors: Colors, *, is_chosen: bool) -> None:
         _draw_radio(painter, rect, colors, is_chosen=is_chosen)
         tick = QRect(rect)
         tick.setLeft(tick.right() - TICK_WIDTH_PX + 1)
@@ -184,9 +176,7 @@ def _draw_radio(painter: QPainter, rect: QRect, colors: Colors, *, is_chosen: bo
         painter.drawEllipse(center, 2.5, 2.5)
 
 
-def _draw_facts(
-    painter: QPainter, rect: QRect, index: QModelIndex | QPersistentModelIndex, colors: Colors, dim: QColor
-) -> None:
+def _draw_facts(painter: QPainter, rect: QRect, index: Index, colors: Colors, dim: QColor) -> None:
     spacing = painter.fontMetrics().lineSpacing()
     line = QRect(rect.left(), rect.top(), rect.width(), spacing)
     if index.data(Role.IS_DEFAULT):
