@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
+from napari_cryoet.exceptions import ChangedError, DamagedError, StreamError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.streaming.chunk_files import VanishedError
+from napari_cryoet.streaming.watch import ReplacedError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable, Iterator
 
     from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.meaning import Meaning
     from napari_cryoet.streaming.pyramid import Pyramid
     from napari_cryoet.streaming.watch import Watch
+
+T = TypeVar("T")
+
+ATTEMPTS = 3  # with two, one of many that meet a changed file at once might see only what others did about it
 
 
 class Changes:
@@ -66,6 +75,41 @@ class Changes:
             viewers = list(self.viewers)
         for viewer in viewers:
             viewer.begin_anew()
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Have a change noted that is met meanwhile."""
+        seen = self.times()
+        try:
+            yield
+        except ChangedError as error:
+            self.note(None if isinstance(error, ReplacedError) else seen)  # another image is news in any case
+            raise
+
+    def read(self, level: int, read: Callable[[], T], distrust: Callable[[], None], stop: threading.Event) -> T:
+        """Read something of a file of a level, and anew where that may help.
+
+        Where the file changed, all of the image that is in memory is dropped; where it is gone, that is told once.
+        Where what came is damaged it may be the line or what is kept on disk, so nothing that was kept is used; what
+        decoded well stays in memory.
+        """
+        met: list[StreamError] = []
+        while True:
+            try:
+                with self.noted():
+                    return read()
+            except ChangedError as error:
+                met.append(error)
+                self.require_meaning(level, stop)
+                if isinstance(error, VanishedError):
+                    raise
+            except DamagedError as error:
+                met.append(error)
+                distrust()
+                if any(isinstance(each, DamagedError) for each in met[:-1]):
+                    raise
+            if len(met) == ATTEMPTS:
+                raise met[-1]
 
     def require_meaning(self, level: int, stop: threading.Event) -> None:
         """Raise StreamError where the files of a level mean something else by now; see `Meaning`."""

@@ -8,27 +8,25 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, DamagedError, StoppedError, StreamError
+from napari_cryoet.exceptions import ChangedError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.cached_source import CachedSource
-from napari_cryoet.streaming.changes import Changes
-from napari_cryoet.streaming.chunk_files import VanishedError
+from napari_cryoet.streaming.changes import ATTEMPTS, Changes
 from napari_cryoet.streaming.fetcher import Run
 from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_factors, padded_shapes, require_within
 from napari_cryoet.streaming.origin import Origin, Original, made_again, process_name, remember
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
-from napari_cryoet.streaming.watch import ReplacedError
 from napari_cryoet.streaming.zarr_metadata import all_names
 
 if TYPE_CHECKING:
@@ -52,7 +50,6 @@ Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
 
 _LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
 _HELD_WHOLE = 1 / 16  # chunks that compress to less are held in memory as they came, and decoded without being read
-_ATTEMPTS = 3  # with two, one of many that meet a changed file at once might see only what others did about it
 
 _owners = itertools.count()
 _by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
@@ -221,7 +218,7 @@ class Pyramid:
         box = box or tuple((0, size) for size in self.shapes[level])
         require_within(box, self.shapes[level])
         values = np.empty(box_shape(box), self.dtype) if out is None else out
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             seen = self._changes.times()
             self._assemble(values, level, box, stop)
             if self._changes.times() == seen:  # else some may be old and some new
@@ -343,13 +340,9 @@ class Pyramid:
         keys = {(self._owner, "table", level, chunk): chunk for chunk in reader.grid.chunks(box)}
 
         def load(wanted: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
-            seen = self._changes.times()
-            try:
+            with self._changes.noted():
                 for key in wanted:
                     reader.prepare(keys[key], stop)
-            except ChangedError as error:
-                self._note(error, seen)
-                raise
             return dict.fromkeys(wanted, np.empty(0, np.uint8))
 
         return [Run((key,), load, 0, self.line) for key in keys]
@@ -357,36 +350,16 @@ class Pyramid:
     def _load(
         self, level: int, blocks: list[BlockIndex], stop: threading.Event, read: Read | None = None
     ) -> dict[BlockIndex, Block]:
-        """Read blocks of one chunk, by default with the level's reader, and anew where that may help.
-
-        Where its file changed, all of the image that is in memory is dropped; where it is gone, that is told once.
-        Where what came is damaged it may be the line or what is kept on disk, so nothing that was kept is used; what
-        decoded well stays in memory.
-        """
+        """Read blocks of one chunk, by default with the level's reader, and anew where that may help."""
         if self._stop.is_set():
             raise StoppedError
         self._changes.require_meaning(level, stop)
         if self._readers[level].compression < _HELD_WHOLE:
             self._fetcher.right_of_way.let_pass()
-        met: list[StreamError] = []
-        read = read or self._readers[level].load
-        while True:
-            seen = self._changes.times()
-            try:
-                return read(blocks, stop)
-            except ChangedError as error:
-                met.append(error)
-                self._note(error, seen)
-                self._changes.require_meaning(level, stop)
-                if isinstance(error, VanishedError):
-                    raise
-            except DamagedError as error:
-                met.append(error)
-                self._readers[level].distrust(blocks[0])
-                if any(isinstance(each, DamagedError) for each in met[:-1]):
-                    raise
-            if len(met) == _ATTEMPTS:
-                raise met[-1]
+        reader = self._readers[level]
+        return self._changes.read(
+            level, partial(read or reader.load, blocks, stop), partial(reader.distrust, blocks[0]), stop
+        )
 
     def agrees(self, state: State) -> bool:
         """Whether this may be what another process has opened, as far as is known by now."""
@@ -396,10 +369,6 @@ class Pyramid:
         """Take it from another process that what was so is changed."""
         if state == self.state:
             self._changes.note(None)
-
-    def _note(self, error: ChangedError, seen: int) -> None:
-        """Drop what is out of date, unless that was done since ``seen``: only another image is news then, too."""
-        self._changes.note(None if isinstance(error, ReplacedError) else seen)
 
     def drop_all(self) -> None:
         """Forget all that was read of the files: one of them changed."""

@@ -94,9 +94,12 @@ class Watch:
     def begin_anew(self) -> None:
         """Take nothing that came until now for used."""
         with self._lock:
-            self._since, self._asked_at = max(time.time(), self._newest), time.monotonic()
-            self._versions.clear()
-            self.state = State(self._since, (), self.state.host)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._since, self._asked_at = max(time.time(), self._newest), time.monotonic()
+        self._versions.clear()
+        self.state = State(self._since, (), self.state.host)
 
     def agrees(self, state: State) -> bool:
         """Whether this may be what another process has opened; whatever is newer than that is too new here, too."""
@@ -134,6 +137,7 @@ class Watch:
                 is_doubtful = is_time = False
                 self._newest = max(self._newest, piece.changed_at)
                 if self.is_on and piece.changed_at > self._since:
+                    self._begin_anew()  # so that it is told once
                     raise ReplacedError("")
         if is_doubtful:
             self.on_doubt()
@@ -178,8 +182,8 @@ class WatchedSource(SourceAround):
         piece = super().read(key, start=start, length=length, version=version, stop=stop)
         try:
             is_doubtful = piece is not None and self._watch.take(key, piece)
-        except ReplacedError:
-            raise self._replaced() from None
+        except ReplacedError as error:
+            raise self._replaced() from error
         if is_doubtful:
             self.ask_for_another(key, stop)
         return piece
@@ -192,15 +196,16 @@ class WatchedSource(SourceAround):
         try:
             is_there = super().read(name, length=1, version=version, stop=stop) is not None
         except ChangedError as error:
+            self._watch.begin_anew()
             raise self._replaced() from error
         except CryoETError:
             self._watch.ask_soon()
             raise
         if not is_there:
+            self._watch.begin_anew()
             raise self._replaced()
 
     def _replaced(self) -> ReplacedError:
-        self._watch.begin_anew()
         return ReplacedError(
             f"{shown_address(self.url)} was replaced while it was read.",
             hint="Try again once it doesn't change any more.",
