@@ -62,6 +62,16 @@ def test_numbers_without_a_ground_truth_say_that_nobody_knows_against_what():
     )
 
 
+@pytest.mark.parametrize("odd", [[1], {}, "ninety", float("nan"), float("inf"), 10**400])
+def test_what_stands_for_the_portals_numbers_in_an_edited_file_but_is_none_is_left_out(odd):
+    numbers = dict.fromkeys(("confidence_precision_percent", "confidence_recall_percent"), odd)
+    used = {"annotation": {"ground_truth_used": 5 if isinstance(odd, str) else odd}}
+    found = compare(A.changed(about=numbers | {"records": used}), B, radius_angstrom=15)
+
+    assert "portal" not in report_text(found)
+    assert plain_report(found)["portal"] == {"a": None, "b": None}
+
+
 def test_undefined_numbers_come_with_their_reason():
     told = lines(compare(A.take([]), B, radius_angstrom=15))
 

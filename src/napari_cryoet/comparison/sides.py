@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -116,12 +117,16 @@ def edits_of(side: Side) -> tuple[str, ...]:
 
 
 def portal_numbers(side: Side) -> dict[str, Any] | None:
-    """What the portal says of an annotation: precision and recall in percent, and against what; None if nothing."""
+    """What the portal says of an annotation: precision and recall in percent, and against what; None if nothing.
+
+    What is kept of it in a file that somebody edited may be anything, and counts only if it is of its kind.
+    """
     about = side.about
-    precision, recall = about.get("confidence_precision_percent"), about.get("confidence_recall_percent")
+    precision, recall = (_number(about.get(f"confidence_{name}_percent")) for name in ("precision", "recall"))
     records = about.get("records")
     annotation = records.get("annotation") if isinstance(records, Mapping) else None
     used = annotation.get("ground_truth_used") if isinstance(annotation, Mapping) else None
+    used = used if isinstance(used, str) else None
     if precision is None and recall is None and not used:
         return None
     return {
@@ -130,6 +135,10 @@ def portal_numbers(side: Side) -> dict[str, Any] | None:
         "confidence_recall_percent": recall,
         "ground_truth_used": used,
     }
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
 
 
 def _refuse_different(what: str, prefix: str, id_a: object, id_b: object) -> None:
