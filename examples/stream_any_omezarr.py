@@ -2,9 +2,9 @@
 
     python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a path)
 
-Channels become layers, time and other axes sliders. Images without three axes beside the channels are shown, but not
-progressively. Of several images in one file (series, plates) the first is shown; others have addresses of their own.
-Not supported: complex numbers, buckets that need a key.
+Channels become layers, time and other axes sliders; channels of an image without depth stay on a slider. Of several
+images in one file (series, plates) the first is shown; others have addresses of their own. Not supported: complex
+numbers, buckets that need a key.
 """
 
 import argparse

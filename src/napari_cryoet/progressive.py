@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerSpec", "StreamState", "StreamStatus", "layer_specs", "make_layer"]
 
 _IN_QT = frozenset({"StreamState", "StreamStatus", "make_layer"})
-_SPATIAL_AXES = 3  # napari reads layers of fewer axes at once, so their channels stay on a slider
+_SPATIAL_AXES = 3  # channels of images with fewer stay on a slider
 _SAMPLE_SIDE = 1024
 _ALONG_AXES = ("scale", "translate", "units", "axis_labels")
 _NO_MARKUP: Final = str.maketrans("<>", "‹›")  # napari's status bar takes names for HTML

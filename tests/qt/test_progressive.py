@@ -26,6 +26,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.pyramid import Pyramid
+from ome_images import write_image
 from quiet import is_quiet
 from stream_server import StreamServer
 
@@ -162,6 +163,39 @@ def test_adding_and_scrubbing_do_not_wait_for_a_silent_server(qtbot, viewer, ser
     for z in range(10):
         viewer.dims.set_current_step(0, z)
     assert layer._slice.image.raw.shape == SHAPE[1:]
+    assert not status.state.is_exact
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+
+
+def picture_without_depth(served, tmp_path, *, levels=3, kind="image"):
+    values = noise((150, 130)) if kind == "image" else (noise((150, 130)) > 1).astype("i1")
+    write_image(tmp_path / "yx.zarr", values, "yx", levels=levels, chunks=(64, 64))
+    return values, open_pyramid(f"{served.url}/yx.zarr", fetcher=Fetcher(MemoryCache(256 * 2**20)), cache=None)
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_picture_without_depth_waits_for_no_server_either(levels, kind, qtbot, viewer, served, tmp_path):
+    values, pyramid = picture_without_depth(served, tmp_path, levels=levels, kind=kind)
+    served.gate.clear()
+    layer, status = add(viewer, pyramid, kind, scale=(SPACING,) * 2)
+    assert layer.ndim == 2
+    assert status.state.is_progressive
+    assert not status.state.is_exact
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    viewer.reset_view()
+    layer.locked_data_level = 0 if levels > 1 else None
+    wait_exact(qtbot, status, layer, values)
+
+
+def test_data_that_come_back_to_a_picture_without_depth_are_not_waited_for(qtbot, viewer, served, tmp_path):
+    _, pyramid = picture_without_depth(served, tmp_path)
+    served.gate.clear()
+    layer, status = add(viewer, pyramid, scale=(SPACING,) * 2)
+    layer.data = [np.zeros((8, 8)), np.zeros((4, 4))]
+    layer.data = pyramid.levels
     assert not status.state.is_exact
     served.gate.set()
     qtbot.waitUntil(lambda: status.state.is_exact)

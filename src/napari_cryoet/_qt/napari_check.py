@@ -33,6 +33,7 @@ class Feature(Enum):
     """What needs more than napari promises; each value says what there is without it."""
 
     SHARPENING = "volumes do not sharpen while they load, napari slices exact values on its own thread"
+    FLAT = "images of two axes wait for their coarsest level"
     THUMBNAILS = "thumbnails are made with each step, or as old as napari lets them be"
     VALUES = "in 3D, the value under the mouse may be that of a voxel beside it"
     FITTING = "sliders go on into the padding of volumes"
@@ -192,6 +193,7 @@ def _try_windows() -> Iterator[str]:
 
 _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.SHARPENING: _try_sharpening,
+    Feature.FLAT: lambda: _without(_two_levels(), "Image", ["_level_materializer"]),
     Feature.THUMBNAILS: lambda: _without(Layer, "Layer", ["_update_thumbnail"]),
     Feature.VALUES: lambda: _without(_two_levels(), "Image", ("_get_value_ray", "_slice", "_transforms")),
     Feature.FITTING: _try_fitting,

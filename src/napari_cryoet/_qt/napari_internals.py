@@ -106,6 +106,12 @@ class ChangedSlicing:
         self.end_slice()
 
 
+def read_no_level_whole(layer: Layer) -> None:
+    """Let napari ask for what it draws of a picture without depth; it would read all of the coarsest level before."""
+    if getattr(layer, "_level_materializer", None) is not None:
+        layer._level_materializer = None
+
+
 S = TypeVar("S", bound=ChangedSlicing)
 
 

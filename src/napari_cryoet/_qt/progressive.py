@@ -344,8 +344,7 @@ def _streaming(layer: Image | Labels, display: Display) -> _Streaming:
         raise _NoSeamError(f"this napari's slicing is of another kind: it has no {', '.join(gone)}")
     if pyramid_of(layer.data) is not display.pyramid:
         raise _NoSeamError("its data are not this pyramid")
-    if layer.ndim < 3:
-        raise _NoSeamError("napari reads its coarsest level at once")
+    napari_internals.read_no_level_whole(layer)
     try:
         streamed_request(napari_internals.trial_request(layer), display)
         state = napari_internals.changed_slicing(layer, _Streaming)
@@ -369,6 +368,8 @@ class _Streaming(napari_internals.ChangedSlicing):
         return pyramid_of(self.layer.data) is self.display.pyramid
 
     def begin_slice(self) -> None:
+        if self.has_its_data:
+            napari_internals.read_no_level_whole(self.layer)  # once more: it was given data since
         self.status.begin_slice()
 
     def end_slice(self) -> None:
