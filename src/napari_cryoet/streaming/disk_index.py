@@ -1,14 +1,15 @@
 """The index of the disk cache, one SQLite database: which bytes of which files are kept, and where.
 
 Nothing in it is believed before its checksum was seen to fit: `PartRow` holds what a row says, which may be anything
-where a disk has failed. Nobody but SQLite may open the database's file: a process that closes a file gives up all its
-locks on it, so that others change or remove what is in use (https://sqlite.org/howtocorrupt.html, 2.2).
+where a disk has failed. Nobody but SQLite may open the file of a database in use: a process that closes a file gives
+up all its locks on it, so that others change or remove what is in use (https://sqlite.org/howtocorrupt.html, 2.2).
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xxhash
@@ -106,9 +107,13 @@ def is_damage(error: Exception, *, may_lack_tables: bool = False) -> bool:
     return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and not may_lack_tables)
 
 
-def is_refused(error: Exception) -> bool:
-    """Whether SQLite only reads the database: its file can't be written, or it says itself that it can't be."""
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
+def is_refused_by_itself(error: Exception, path: Path) -> bool:
+    """Whether SQLite only reads a database, for good, as the database itself says that it can't be written."""
+    if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY or not os.access(path, os.W_OK):
+        return False
+    with suppress(OSError), path.open("rb") as file:  # nobody can write it, so locks on it are of no use
+        return not set(file.read(20)[18:]) <= {1, 2}  # how it is to be written and read
+    return False
 
 
 def is_busy(error: Exception) -> bool:

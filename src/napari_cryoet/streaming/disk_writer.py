@@ -8,7 +8,6 @@ before the one transaction that names them, and deleted after the one that no lo
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 import threading
@@ -22,7 +21,7 @@ from napari_cryoet.streaming.disk_index import (
     IndexErrors,
     is_busy,
     is_damage,
-    is_refused,
+    is_refused_by_itself,
 )
 from napari_cryoet.streaming.disk_tasks import KeepPart
 from napari_cryoet.streaming.part_files import PartFiles
@@ -174,7 +173,7 @@ class DiskWriter:
             self._write(index, batch, touched)
         except (*IndexErrors, OSError) as error:
             self._remove_files_of(batch)
-            if is_damage(error) or self._is_refused_by_itself(error):
+            if is_damage(error) or is_refused_by_itself(error, self._folder / INDEX_NAME):
                 is_old = index is not None and not index.is_same_file()
                 if index is not None:
                     index.close()
@@ -186,10 +185,6 @@ class DiskWriter:
             if time.monotonic() >= self._paused_until:
                 self.fault = ""
         return index
-
-    def _is_refused_by_itself(self, error: Exception) -> bool:
-        """Whether the database, rather than the disk, says that it can't be written: it is damaged."""
-        return is_refused(error) and os.access(self._folder / INDEX_NAME, os.W_OK)
 
     def _open(self) -> Index:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
