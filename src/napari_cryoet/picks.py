@@ -319,8 +319,10 @@ def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
         raise ValueError(f"picks of several alignments ({', '.join(map(str, alignments))}) can't be joined")
     placed = [first, *(_in_grid_of(first, part) for part in parts[1:])]
     names = list(dict.fromkeys(name for part in placed for name in part.features))
+    in_voxels = list(dict.fromkeys(name for part in placed for name in part.about.get(IN_VOXELS, ())))
     return first.changed(
         edit,
+        about=dict(first.about) | ({IN_VOXELS: in_voxels} if in_voxels else {}),
         points_zyx=np.concatenate([part.points_zyx for part in placed]),
         rotations_zyx=_stacked(placed, "rotations_zyx", np.nan, (3, 3), np.float64),
         instance_ids=_stacked(placed, "instance_ids", NO_INSTANCE, (), np.int64),

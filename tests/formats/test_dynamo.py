@@ -8,7 +8,7 @@ from napari_cryoet.formats.dynamo import read_table
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import losses
-from napari_cryoet.picks import Picks
+from napari_cryoet.picks import Picks, joined
 
 NO_CONTEXT = Context()
 
@@ -64,6 +64,15 @@ def test_shifts_are_rescaled_with_positions_also_by_way_of_another_format(tmp_pa
     for picks in (read_picks(path).rescaled(4.0), read_picks(way, spacing_angstrom=4.0)):
         again = dynamotable.read(str(write_picks(picks, tmp_path / "again.tbl", overwrite=True).path))
         assert again[["x", "y", "z", "dx", "dy", "apix"]].iloc[0].tolist() == [6, 11, 16, 2, -1.5, 4]
+
+
+def test_shifts_of_picks_that_were_joined_are_in_the_voxels_of_the_first(tmp_path):
+    path = table(tmp_path, x=[11.0], y=[21.0], z=[31.0], dx=[4.0], dy=[-3.0], dz=[0.0], apix=[2.0])
+    both = joined([Picks(np.ones((1, 3)), 4.0), read_picks(path)])
+
+    for picks, dx in ((both, 2.0), (both.rescaled(8.0), 1.0)):
+        again = dynamotable.read(str(write_picks(picks, tmp_path / "again.tbl", overwrite=True).path))
+        assert again["dx"].tolist() == [0, dx]
 
 
 def test_columns_of_another_program_that_are_called_as_shifts_are_left_as_they_are():
