@@ -126,9 +126,10 @@ class Watch:
         """
         with self._lock:
             is_new = key not in self._versions
-            if piece.version is not None and piece.content:
+            is_untold = piece.changed_at is None or piece.changed_at > time.time() + _AHEAD_S
+            if piece.version is not None and piece.content and (is_untold or not self.is_on):
                 self._versions.setdefault(key, piece.version)
-            if piece.changed_at is None or piece.changed_at > time.time() + _AHEAD_S:
+            if piece.changed_at is None or is_untold:
                 is_doubtful = self.is_on and is_new
                 is_time = is_doubtful and time.monotonic() - self._asked_at > _ASK_AFTER_S
                 if is_time:
@@ -154,10 +155,11 @@ class Watch:
         """
         with self._lock:
             self._asked_at = time.monotonic()
-            others = [other for other in self._versions if other != key]
-            if not others:
+            others = (other for other in self._versions if other != key)
+            other = next((other for other in others if other.rpartition("/")[2] not in DOCUMENT_NAMES), None)
+            other = other or next((other for other in self._versions if other != key), None)
+            if other is None:
                 return None
-            other = next((other for other in others if other.rpartition("/")[2] not in DOCUMENT_NAMES), others[0])
             version = self._versions[other] = self._versions.pop(other)
             return other, version
 
