@@ -58,9 +58,11 @@ def test_a_file_that_was_changed_since_others_were_read_stands_beside_none_of_th
     assert np.array_equal(pyramid.read(0), NEW)
 
 
-def test_a_box_of_files_that_were_read_before_and_of_new_ones_is_of_one_image(served):
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_a_box_of_files_that_were_read_before_and_of_new_ones_is_of_one_image(place, served):
     served.tells_sums = True
-    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
+    pyramid = open_pyramid(address, cache=None)
     assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
     replace(served)
     assert np.array_equal(pyramid.read(0), NEW)
@@ -72,7 +74,10 @@ def test_where_no_time_is_told_a_file_that_was_read_before_is_asked_for(place, s
     address = f"{served.url}/a.zarr" if place == "http" else served.folder / "a.zarr"
     pyramid = open_pyramid(address, cache=None)
     assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
-    replace(served)
+    write_pyramid(served.folder / "b.zarr", NEW, 10.0)
+    set_times(served.folder / "b.zarr", -100)
+    (served.folder / "a.zarr").rename(served.folder / "old.zarr")
+    (served.folder / "b.zarr").rename(served.folder / "a.zarr")
     assert np.array_equal(pyramid.read(0), NEW)
 
 

@@ -47,7 +47,8 @@ class Piece:
     total_bytes
         Size of the whole file, where it is known.
     changed_at
-        When it was changed last, in seconds since 1970, where its server says so.
+        When it was changed last, in seconds since 1970, where its server says so; on this computer also when it was put
+        where it is, though not with the folder that it is in.
     """
 
     content: bytes
@@ -313,7 +314,9 @@ def _read_piece(file: BinaryIO, start: int, length: int | None) -> Piece | None:
     file.seek(max(0, before.st_size + start) if start < 0 else start)
     content = file.read(-1 if length is None else length)
     version = _version_of(before)
-    return Piece(content, version, before.st_size) if version == _version_of(os.fstat(file.fileno())) else None
+    if version != _version_of(os.fstat(file.fileno())):
+        return None
+    return Piece(content, version, before.st_size, max(before.st_mtime, before.st_ctime))
 
 
 def _version_of(about: os.stat_result) -> str:

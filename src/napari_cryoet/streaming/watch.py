@@ -71,7 +71,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.is_on = False
+        self.is_on = self._is_local = False
         self.on_doubt: Callable[[], None] = lambda: None
         self.source: WatchedSource | None = None
         self._lock = FreshLock()
@@ -89,7 +89,7 @@ class Watch:
         """Take what has come for the image that is open."""
         with self._lock:
             self.state = State(self._since, tuple(sorted(self._versions.items())), platform.node() if is_local else "")
-            self.is_on = True
+            self.is_on, self._is_local = True, is_local
 
     def begin_anew(self) -> None:
         """Take nothing that came until now for used."""
@@ -126,20 +126,19 @@ class Watch:
         """
         with self._lock:
             is_new = key not in self._versions
-            is_untold = piece.changed_at is None or piece.changed_at > time.time() + _AHEAD_S
-            if piece.version is not None and piece.content and (is_untold or not self.is_on):
+            is_told = piece.changed_at is not None and piece.changed_at <= time.time() + _AHEAD_S
+            is_enough = is_told and not self._is_local  # a folder may be renamed, which changes no file in it
+            if piece.version is not None and piece.content and not (is_enough and self.is_on):
                 self._versions.setdefault(key, piece.version)
-            if piece.changed_at is None or is_untold:
-                is_doubtful = self.is_on and is_new
-                is_time = is_doubtful and time.monotonic() - self._asked_at > _ASK_AFTER_S
-                if is_time:
-                    self._asked_at = time.monotonic()
-            else:
-                is_doubtful = is_time = False
+            if piece.changed_at is not None and is_told:
                 self._newest = max(self._newest, piece.changed_at)
                 if self.is_on and piece.changed_at > self._since:
                     self._begin_anew()  # so that it is told once
                     raise ReplacedError("")
+            is_doubtful = self.is_on and is_new and not is_enough
+            is_time = is_doubtful and time.monotonic() - self._asked_at > _ASK_AFTER_S
+            if is_time:
+                self._asked_at = time.monotonic()
         if is_doubtful:
             self.on_doubt()
         return is_time
