@@ -356,7 +356,7 @@ def test_a_damaged_file_is_set_aside_and_said(damage, store, subject, picks):
     assert dict(resumed.decisions.verdicts) == {}
     assert "can't be read" in resumed.remark
     (aside,) = store.folder.iterdir()
-    assert aside.name in resumed.remark
+    assert str(aside) in resumed.remark
     assert aside.read_text() == content
 
 

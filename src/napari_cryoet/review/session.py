@@ -220,7 +220,7 @@ class SessionStore:
             return None if content is None else parse(content, subject.key).parts
         except (FormatError, OSError) as error:
             aside = set_aside(path, "other")
-            raise FormatError(f"What another window saved of this review was kept as {aside.name}.") from error
+            raise FormatError(f"What another window saved of this review was kept as {aside}.") from error
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -316,7 +316,7 @@ def _understood(path: Path, key: str, remarks: list[str]) -> Saved | None:
         return None if content is None else parse(content, key)
     except FormatError as error:
         aside = set_aside(path)
-        remarks.append(f"The saved review can't be read ({error.message}) It was kept as {aside.name}.")
+        remarks.append(f"The saved review can't be read ({error.message}) It was kept as {aside}.")
         return None
     except OSError as error:
         raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
