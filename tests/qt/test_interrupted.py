@@ -1,0 +1,197 @@
+"""Stop, a limit that is reached and a network that is switched off, while planes and volumes load: all ends exact."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+import fault_server as faults
+from fault_server import FaultServer, Faulty
+from napari_cryoet import http as http_module
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import save_data, shared_policy
+from napari_cryoet.streaming import open_pyramid
+from qt.stalling_world import MASK, RUN_ID, TOMOGRAM, OneRunPortal, page_of_world
+
+SHAPE = (120, 280, 264)
+VIEWS = {"XY": (0, 1, 2), "XZ": (1, 0, 2), "YZ": (2, 1, 0), "3D": (0, 1, 2)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    values = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+    write_pyramid(folder / "raw.zarr", values, 10.0)
+    write_pyramid(folder / "mask.zarr", (values > 1).astype(np.int8), 10.0, "mask")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(folder):
+    """All levels of both layers."""
+    whole = {}
+    for key, name in ((TOMOGRAM, "raw"), (MASK, "mask")):
+        pyramid = open_pyramid(folder / f"{name}.zarr")
+        whole[key] = [pyramid.read(level) for level in range(len(pyramid.shapes))]
+        pyramid.close()
+    return whole
+
+
+@pytest.fixture(autouse=True)
+def policy():
+    policy = shared_policy()
+    yield policy
+    policy.offline = False
+    save_data()
+
+
+@pytest.fixture
+def files(folder):
+    return Faulty(faults.files(folder), pattern=r"/0/\d+/\d+/\d+$")
+
+
+@pytest.fixture
+def server(files):
+    with FaultServer() as running:
+        running.behave(files)
+        yield running
+
+
+@pytest.fixture
+def patience_s():
+    return 30
+
+
+@pytest.fixture
+def dock(qtbot, viewer_in_window, memory, server, monkeypatch, patience_s):
+    client = http_module.Http(timeout_s=patience_s)
+    monkeypatch.setattr(http_module, "shared_http", lambda: client)
+    monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
+    viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
+    page = page_of_world(lambda name: server.url.replace("/file", f"/{name}"))
+    browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: OneRunPortal(page), memory=memory)
+    viewer_in_window.window.add_dock_widget(browser, name="CryoET", area="right")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("live")
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(RUN_ID)
+    yield browser
+    browser.close_down()
+    client.close()
+
+
+@pytest.fixture
+def shown(qtbot, dock, truth):
+    """A tomogram and a mask, all of whose first plane is there."""
+    link, page = dock.link, dock.screens.run.page
+    link.open_tomogram(page, page.tomograms[0])
+    qtbot.waitUntil(lambda: TOMOGRAM in link.shown())
+    link.show_annotation(page, next(file for file in page.annotation_files if file.id == MASK.id))
+    qtbot.waitUntil(lambda: MASK in link.shown())
+    layers = {key: link.layers_of(key)[0] for key in (TOMOGRAM, MASK)}
+    shown = SimpleNamespace(dock=dock, viewer=dock._viewer, strip=dock.screens.status, layers=layers, truth=truth)
+    wait_exact(qtbot, shown)
+    return shown
+
+
+def click(qtbot, widget) -> None:
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+def says(shown, words: str) -> bool:
+    return words in shown.strip.label.accessibleName()
+
+
+def expected(shown, key):
+    """What should be drawn of a layer where it is looked at, at the level that napari draws."""
+    layer, dims = shown.layers[key], shown.viewer.dims
+    level, values = layer.data_level, shown.truth[key][layer.data_level]
+    if dims.ndisplay == 3:
+        return values
+    axis, displayed = dims.order[0], list(dims.order[1:])
+    plane = min(round(dims.point[axis] / layer.scale[axis]), SHAPE[axis] - 1)
+    seen = [slice(None)] * 3
+    seen[axis] = min(plane >> level, values.shape[axis] - 1)
+    for each in displayed:
+        seen[each] = slice(layer.corner_pixels[0, each], layer.corner_pixels[1, each] + 1)
+    cut = values[tuple(seen)]
+    return cut if displayed == sorted(displayed) else cut.T
+
+
+def wait_exact(qtbot, shown) -> None:
+    def is_exact():
+        assert says(shown, "exact")
+        for key, layer in shown.layers.items():
+            assert np.array_equal(layer._slice.image.raw, expected(shown, key))
+
+    qtbot.waitUntil(is_exact)
+
+
+def look_at(shown, files, view: str) -> None:
+    """Show a view, somewhere that nobody has looked, in full detail."""
+    dims = shown.viewer.dims
+    if view == "3D":
+        files.pattern = r"/\d/\d+/\d+/\d+$"
+        dims.ndisplay = 3
+        for key in shown.layers:
+            shown.dock.volumes.choose(key, 0)
+        return
+    dims.order = VIEWS[view]
+    step_to(shown, SHAPE[dims.order[0]] - 20)
+
+
+def step_to(shown, plane: int) -> None:
+    dims = shown.viewer.dims
+    if dims.ndisplay == 2:
+        dims.set_point(dims.order[0], plane * 10.0)
+
+
+@pytest.mark.parametrize("view", ["XY", "YZ", "3D"])
+def test_what_was_stopped_goes_on_where_one_has_gone_meanwhile(qtbot, server, files, shown, view):
+    files.fault = server.stalled
+    look_at(shown, files, view)
+    qtbot.waitUntil(lambda: files.hits > 0 and shown.strip.stop.isVisible())
+    click(qtbot, shown.strip.stop)
+    qtbot.waitUntil(lambda: says(shown, "stopped"))
+    step_to(shown, 30)
+    files.fault = None
+    click(qtbot, shown.strip.retry)
+    wait_exact(qtbot, shown)
+
+
+@pytest.mark.parametrize(("view", "fault"), [("XY", None), ("3D", faults.too_many)])
+def test_a_limit_that_is_reached_in_a_drag_is_told_and_may_be_raised(qtbot, files, shown, view, fault, policy):
+    files.fault, files.left = fault, 2
+    policy.max_session_bytes = policy.received_bytes + 400_000
+    look_at(shown, files, view)
+    for plane in range(10, 110, 12):
+        step_to(shown, plane)
+        qtbot.wait(5)
+    qtbot.waitUntil(lambda: says(shown, "limit reached"))
+    policy.max_session_bytes = None
+    shown.dock.network.look()
+    click(qtbot, shown.strip.retry)
+    wait_exact(qtbot, shown)
+
+
+@pytest.mark.parametrize("patience_s", [5])
+def test_what_was_coming_when_the_network_was_switched_off_comes_after_it(qtbot, server, files, shown, patience_s):
+    files.fault = server.stalled
+    look_at(shown, files, "XZ")
+    qtbot.waitUntil(lambda: files.hits > 0)
+    shown.dock.network.set_offline(True)
+    files.fault = None
+    qtbot.waitUntil(lambda: not says(shown, "exact"))
+    shown.dock.network.set_offline(False)
+
+    def press_until_exact():
+        if shown.strip.retry.isVisible():
+            click(qtbot, shown.strip.retry)
+        assert says(shown, "exact")
+
+    qtbot.waitUntil(press_until_exact)
+    wait_exact(qtbot, shown)
