@@ -36,9 +36,14 @@ def test_a_trail_has_no_more_than_the_latest_places(picks):
     states = [moved(picks, 1, 100 + number) for number in range(LONGEST + 4)]
     trail = trail_of(states)
     assert known(trail) == [{1: 100 + number} for number in reversed(range(3, LONGEST + 3))]
-    assert known(with_step(trail, states[-1], moved(states[-1], 2, 9)))[0] == {2: 6, 1: 107}
+    assert known(with_step(trail, states[-1], moved(states[-1], 2, 9)))[0] == {2: 6, 1: 102 + LONGEST}
 
 
 def test_a_copy_that_left_its_original_has_not_been_in_that_place(picks):
     pasted = picks.added([picks.points_zyx[3]])
     assert trail_of([picks, pasted, moved(pasted, 10, 80)]) == ()
+
+
+def test_a_place_that_a_pick_came_back_to_counts_once_as_the_latest(picks):
+    there = moved(picks, 2, 50)
+    assert known(trail_of([picks, there, picks, there, picks])) == [{2: 50}, {2: 6}]

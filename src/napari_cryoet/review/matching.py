@@ -29,6 +29,7 @@ from napari_cryoet.review.twins import (
 
 _MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 _SAME_PLACE: Final = 0.01  # of that
+_MOST_UNDECIDED: Final = 20_000  # moved picks without a decision: of whole layers, each saving would take seconds
 MOST_FORMER: Final = 12  # places that are remembered of a pick, beside the one where it is
 
 #: Picks as they were when they were opened, and as they were in sessions before, the latest first.
@@ -44,7 +45,7 @@ class Rows:
     ids, positions_zyx
         Of the picks; positions in ångström, or in voxels where `unit` says so.
     verdicts
-        One a row, none of them undecided.
+        One a row; undecided for those of which only the places matter.
     unit
         ``"angstrom"`` or ``"voxel"``.
     opened_zyx
@@ -102,26 +103,29 @@ class Rows:
 def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_there: int | None = None) -> Rows:
     """The decisions about picks, with where these are, and where they were in the picks that were opened.
 
+    Of picks that were moved that is told also where they are undecided: they may be judged in another file of them.
+
     Parameters
     ----------
     n_there
         How many of the picks are there; those behind them were deleted. By default all are.
     """
     codes = decisions.codes(picks.ids)
-    judged = np.flatnonzero(codes)
     positions, unit = _positions(picks)
-    verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
     states = states_of(opened)
-    columns = [former[judged] for state in states if (former := _former(picks, state)) is not None]
+    columns = [former for state in states if (former := _former(picks, state)) is not None]
+    judged = np.append(np.flatnonzero(codes), _moved_undecided(codes, columns))
+    verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
+    columns = [former[judged] for former in columns]
     former_zyx = _different(columns, len(judged), _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0))
     if states and states[0] is not picks:
         is_added = ~np.isin(picks.ids[judged], states[0].ids)
         is_there = judged < (len(picks) if n_there is None else n_there)
-        former_zyx[is_added & ~is_there] = NOWHERE
+        _put_first(former_zyx, np.flatnonzero(is_added & ~is_there), NOWHERE)
         copies = np.flatnonzero(is_added & is_there)
         n_on = _numbers_on(positions[judged[copies]], picks, states[0])
-        former_zyx[copies[n_on == 1]] = -NOWHERE
-        former_zyx[copies[n_on > 1]] = NOWHERE  # nobody could tell by the place which of several it is
+        _put_first(former_zyx, copies[n_on == 1], -NOWHERE)
+        _put_first(former_zyx, copies[n_on > 1], NOWHERE)  # nobody could tell by the place which of several it is
         deleted = np.flatnonzero(~is_added & ~is_there & np.isnan(former_zyx).all(axis=1))
         if len(deleted):
             places = positions[judged[deleted]]
@@ -130,6 +134,19 @@ def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_ther
     marks = marks_of_twins(states[0] if states else picks, picks.ids[judged])
     known = known_places(former_zyx), marks if marks.any() else None
     return Rows(picks.ids[judged], positions[judged], verdicts, unit, *known)
+
+
+def _put_first(former_zyx: NDArray[np.float64], rows: NDArray[np.intp], mark: float) -> None:
+    """Mark some rows in front of the places that are known of them."""
+    former_zyx[rows, 3:] = former_zyx[rows, :-3]
+    former_zyx[rows, :3] = mark
+
+
+def _moved_undecided(codes: NDArray[np.int64], columns: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
+    """The undecided picks that were moved; none where these are more than a person moves."""
+    are_moved = np.any([~np.isnan(former[:, 0]) for former in columns], axis=0)
+    rows = np.flatnonzero((codes == 0) & are_moved)
+    return rows if len(rows) <= _MOST_UNDECIDED else rows[:0]
 
 
 def known_places(former_zyx: NDArray[np.float64]) -> NDArray[np.float64] | None:

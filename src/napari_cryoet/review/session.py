@@ -21,7 +21,7 @@ from typing import Any, Final
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.decisions import Decisions
+from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.matching import Former, Rows, join, match_parts, states_before, states_of
 from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
 from napari_cryoet.whole_files import remove_stale
@@ -175,8 +175,8 @@ class SessionStore:
         if not saved:
             return Resumed(remark=" ".join(remarks))
         decisions, elsewhere = match_parts(saved[0].parts, picks, opened, gone)
-        total = sum(map(len, saved[0].parts))
-        remarks.append(_remark(total, total - sum(map(len, elsewhere))))
+        total = _n_decided(saved[0].parts)
+        remarks.append(_remark(total, total - _n_decided(elsewhere)))
         n_own = len(decisions.judged_ids)
         for each in saved[1:]:
             decisions, elsewhere = join(
@@ -326,6 +326,10 @@ def _taken_text(count: int) -> str:
     if not count:
         return ""
     return f"Took over {count:,} more decision{'s' if count != 1 else ''} that other versions of this program kept."
+
+
+def _n_decided(parts: Iterable[Rows]) -> int:
+    return sum(len(rows) - rows.verdicts.count(Verdict.UNDECIDED) for rows in parts)
 
 
 def _remark(total: int, found: int) -> str:

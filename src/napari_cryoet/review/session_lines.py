@@ -5,8 +5,9 @@ A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of th
 where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted or where
 several others are; -1e299 if it was added since where another one is; 1e299 twice and a number if it was deleted since
 where so many others were left that had been there before. In version 3, again only where it is needed, three more each
-say where a pick was before that, as in other files of the same picks. In version 4, again only where it is needed, a
-last whole number tells a pick from others at its place, of which score, instance or rotation are others.
+say where a pick was before that, or behind such a mark, as in other files of the same picks. In version 4, again only
+where it is needed, a last whole number tells a pick from others at its place, of which score, instance or rotation are
+others; and of picks that were moved there is a line also where they are ``"undecided"``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ VERSIONS: Final = (1, 2, 3, 4)
 MAX_DECISIONS: Final = 4_000_000  # more than there are picks in any file that is read
 _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
-_VERDICTS: Final = {verdict.value: verdict for verdict in (Verdict.KEPT, Verdict.REJECTED)}
+_VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
 _FARTHEST: Final = NOWHERE  # places beyond are kept as that, and found no more
 _SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
@@ -89,7 +90,7 @@ def lines_of(
     yield json.dumps(header) + "\n"
     for rows in parts:
         places = _rounded(rows.positions_zyx)
-        words = ["kept" if verdict is Verdict.KEPT else "rejected" for verdict in rows.verdicts]
+        words = [verdict.value for verdict in rows.verdicts]
         decisions = [
             [pick_id, word, *place, rows.unit[0]]
             for pick_id, word, place in zip(rows.ids.tolist(), words, places, strict=True)
@@ -108,7 +109,7 @@ def lines_of(
 
 
 def _version(parts: Sequence[Rows]) -> int:
-    if any(rows.marks is not None for rows in parts):
+    if any(rows.marks is not None or Verdict.UNDECIDED in rows.verdicts for rows in parts):
         return 4
     return min(3, max((len(rows.places_zyx) for rows in parts), default=1))
 
@@ -139,11 +140,12 @@ def parse(content: str, key: str) -> Saved:
     ids, words, places, units, opened, marks = _columns(lines[1:], _LENGTHS[version])
     verdicts = list(map(_VERDICTS.__getitem__, words))
     parts = []
-    for letter in sorted(set(units)):  # several, where picks were given the size of their voxels between two reviews
-        rows = [row for row, unit in enumerate(units) if unit == letter]
+    kinds = [(word == "undecided", unit) for word, unit in zip(words, units, strict=True)]
+    for kind in sorted(set(kinds)):  # units differ where picks were given the size of their voxels between two reviews
+        rows = [row for row, each in enumerate(kinds) if each == kind]
         former = None if opened is None else known_places(opened[rows])
         own = marks[rows] if marks[rows].any() else None
-        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[letter], former, own))
+        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[kind[1]], former, own))
     view, taken_over = (found if isinstance(found := header.get(name), dict) else {} for name in ("view", "taken_over"))
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
     return Saved(tuple(parts), view, taken_over, digest)
@@ -218,7 +220,7 @@ def _json(line: str, number: int) -> Any:
 
 def _decision(value: Any, number: int, lengths: frozenset[int]) -> list[Any]:
     match value:
-        case [int(pick_id), ("kept" | "rejected"), z, y, x, ("a" | "v"), *former] if (
+        case [int(pick_id), ("kept" | "rejected" | "undecided"), z, y, x, ("a" | "v"), *former] if (
             not isinstance(pick_id, bool)
             and abs(pick_id) < 2**63
             and len(value) in lengths

@@ -1,6 +1,7 @@
 """Where picks were before they were moved or deleted: a file may have been saved of them meanwhile, and opens later.
 
-A trail is states of only those picks that were moved, the latest first; each holds a pick once.
+A trail is states of only those picks that were moved, the latest first; each holds a pick once, and none where another
+one has it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.twins import numbers_at
 
 #: Places of a pick that are remembered of one session.
-LONGEST: Final = 5
+LONGEST: Final = 8
 _SAME_VOXELS: Final = 0.01
 
 Trail = tuple[Picks, ...]
@@ -41,16 +42,24 @@ def with_step(trail: Trail, before: Picks, after: Picks) -> Trail:
     rows_before, rows_after = common_rows(before.ids, after.ids)
     is_moved = (before.points_zyx[rows_before] != after.points_zyx[rows_after]).any(axis=1)
     rows = rows_before[is_moved]
-    left = _bare(before, rows[_numbers_there(before.points_zyx[rows], before.points_zyx) == 1])
+    new = left = _bare(before, rows[_numbers_there(before.points_zyx[rows], before.points_zyx) == 1])
     longer: list[Picks] = []
-    for state in (*trail, None):
+    for state in (*trail, new.take([])):
         if not len(left):
             return (*longer, *trail[len(longer) :])
         if len(longer) == LONGEST:
             break
-        longer.append(left if state is None else _joined(left, state))
-        left = left.take([]) if state is None else state.take(np.isin(state.ids, left.ids))
+        longer.append(_joined(left, state))
+        left = state.take(np.isin(state.ids, left.ids) & ~_are_among(state, new))
     return tuple(longer)
+
+
+def _are_among(picks: Picks, others: Picks) -> NDArray[np.bool_]:
+    """Which picks are among others at the same place."""
+    rows, rows_of_others = common_rows(picks.ids, others.ids)
+    are_there = np.zeros(len(picks), dtype=bool)
+    are_there[rows] = (picks.points_zyx[rows] == others.points_zyx[rows_of_others]).all(axis=1)
+    return are_there
 
 
 def with_gone(picks: Picks, before: Picks) -> Picks:
@@ -63,8 +72,10 @@ def _numbers_there(places: NDArray[np.float64], all_places: NDArray[np.float64])
     if not len(places):
         return np.zeros(0, dtype=np.intp)
     lowest, highest = places.min(axis=0) - _SAME_VOXELS, places.max(axis=0) + _SAME_VOXELS
-    is_near = ((all_places >= lowest) & (all_places <= highest)).all(axis=1)
-    return numbers_at(places, all_places[is_near], _SAME_VOXELS)
+    near = all_places
+    for axis in range(3):
+        near = near[(near[:, axis] >= lowest[axis]) & (near[:, axis] <= highest[axis])]
+    return np.ones(1, dtype=np.intp) if len(near) == 1 else numbers_at(places, near, _SAME_VOXELS)
 
 
 def _joined(newer: Picks, older: Picks) -> Picks:
