@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from napari_cryoet.colors import object_key
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.user_folders import config_path
 from napari_cryoet.whole_files import replace_file
 
 #: For objects that aren't in the table.
@@ -186,9 +187,7 @@ def _full_id(word: str) -> str:
 
 
 def _path() -> Path:
-    from platformdirs import user_config_path
-
-    return user_config_path("napari-cryoet") / "diameters.json"
+    return config_path() / "diameters.json"
 
 
 def _read_own() -> tuple[dict[str, tuple[str, float]], str]:

@@ -104,9 +104,9 @@ def _kind(path: Path) -> str:
 
 
 def _root() -> Path:
-    from platformdirs import user_cache_path
+    from napari_cryoet.user_folders import cache_path
 
-    return user_cache_path("napari-cryoet")
+    return cache_path()
 
 
 def _pixel_folder() -> Path:

@@ -18,6 +18,7 @@ from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.stopping import POLL_S, raise_if_stopped
+from napari_cryoet.user_folders import cache_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -371,9 +372,7 @@ def _http_transport(url: str) -> Transport:
 
 
 def _default_cache_dir() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("napari-cryoet") / "answers"
+    return cache_path() / "answers"
 
 
 @lru_cache(maxsize=32)

@@ -24,6 +24,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.matching import Former, Rows, join, match_parts, states_before, states_of
 from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
+from napari_cryoet.user_folders import data_path
 from napari_cryoet.whole_files import remove_stale
 
 MAX_BYTES: Final = 512 * 2**20
@@ -124,9 +125,7 @@ def _s3_path(about: Mapping[str, Any]) -> str:
 
 def default_folder() -> Path:
     """Where reviews of this user are kept."""
-    from platformdirs import user_data_path
-
-    return user_data_path("napari-cryoet", appauthor=False) / "reviews"
+    return data_path() / "reviews"
 
 
 @dataclass(frozen=True, slots=True)

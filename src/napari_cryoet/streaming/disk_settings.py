@@ -11,9 +11,8 @@ import shutil
 from functools import lru_cache
 from pathlib import Path
 
-from platformdirs import user_cache_path, user_config_path
-
 from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.user_folders import cache_path, config_path
 
 LIMIT_VARIABLE = "NAPARI_CRYOET_CACHE_LIMIT"
 FOLDER_VARIABLE = "NAPARI_CRYOET_CACHE_DIR"
@@ -29,7 +28,7 @@ def cache_folder() -> Path:
     """The folder of the disk cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     if not named:
-        return user_cache_path("napari-cryoet") / "pixels"
+        return cache_path() / "pixels"
     folder = Path(named)
     with contextlib.suppress(RuntimeError):  # "~" of a user that there isn't is a name like any other
         folder = folder.expanduser()
@@ -124,4 +123,4 @@ def _cache_in(folder: Path, named_limit: int | None) -> DiskCache | None:
 
 
 def _settings_path() -> Path:
-    return user_config_path("napari-cryoet") / "streaming.json"
+    return config_path() / "streaming.json"

@@ -16,6 +16,7 @@ from napari_cryoet.locks import locked
 from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.user_folders import cache_path
 
 CONTENT_VERSION: Final = 5
 """Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
@@ -23,9 +24,7 @@ CONTENT_VERSION: Final = 5
 
 def demo_folder() -> Path:
     """Where the demo pack is kept."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("napari-cryoet") / f"demo-{__version__}-{CONTENT_VERSION}"
+    return cache_path() / f"demo-{__version__}-{CONTENT_VERSION}"
 
 
 def ensure_demo_pack(
