@@ -158,6 +158,27 @@ def test_a_particle_far_larger_than_a_volume_is_wide_is_not_looked_for(shape_zyx
     assert "a particle of 2,000 nm can't be looked for in a volume of" in found.statements[1].text
 
 
+@pytest.mark.parametrize(
+    ("seed", "shape", "diameter", "count"), [(26, (14, 37, 16), 280, 20), (55, (38, 17, 25), 340, 100)]
+)
+def test_in_noise_that_is_thinner_than_a_particle_nothing_is_suggested(seed, shape, diameter, count):
+    found = []
+    for more in range(12):
+        rng = np.random.default_rng([seed, more])
+        volume = volume_of_array(ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7))
+        points = rng.uniform(0, np.array(shape) - 1.0, (count, 3))
+        found.append(check(points, volume, diameter_angstrom=diameter, seed=more).suggestion)
+
+    assert found == [None] * 12
+
+
+def test_a_particle_that_is_narrower_than_a_voxel_is_not_looked_for(scene):
+    found = check(scene.truth_zyx, scene.volume, diameter_angstrom=SPACING_ANGSTROM / 2)
+
+    assert found.verdict == "unclear"
+    assert "a particle of 0.5 nm can't be seen in voxels of 1 nm" in found.statements[1].text
+
+
 def test_a_diameter_that_is_wrong_suggests_nothing(scene):
     for diameter in (45.0, 60.0, 120.0, 160.0):
         assert check(scene.truth_zyx, scene.volume, diameter_angstrom=diameter).suggestion is None

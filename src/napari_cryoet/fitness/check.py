@@ -27,6 +27,8 @@ from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout
 from napari_cryoet.wording import count_text
 
+#: A volume, in particles: in a thinner one, all that is near a pick is the particle, and noise looks like a fit.
+_THINNEST = 1.25
 #: Of a file's name, and of an object's name in it.
 _LONGEST_NAME, _MOST_WORDS = 120, 4
 
@@ -149,12 +151,12 @@ class _Check:
         if len(self.picks) < MIN_PICKS:
             few = f"{count_text(len(self.picks), 'pick is', 'picks are')} too few to compare densities"
             return undecided(self.frame, f"{few} ({MIN_PICKS} at least)")
-        if not is_resolvable(self.grid, self.diameter):
-            thin = float(np.min(np.multiply(self.frame.shape_zyx, self.frame.spacing_zyx)))
-            return undecided(
-                self.frame,
-                f"a particle of {nanometres(self.diameter)} can't be looked for in a volume of {nanometres(thin)}",
-            )
+        size, width = nanometres(self.diameter), float(self.grid.spacing_zyx.max())
+        thin = float(np.min(np.multiply(self.frame.shape_zyx, self.frame.spacing_zyx)))
+        if thin < _THINNEST * self.diameter or not is_resolvable(self.grid, self.diameter):
+            return undecided(self.frame, f"a particle of {size} can't be looked for in a volume of {nanometres(thin)}")
+        if width > self.diameter:
+            return undecided(self.frame, f"a particle of {size} can't be seen in voxels of {nanometres(width)}")
         contrast = read_contrast(self.volume, self.grid, self.diameter, stop=stop, progress=tell)
         tell(0.9, "trying other ways to read the positions")
         return judge_densities(contrast, self.frame, self.diameter, seed=self.seed, stop=stop)
