@@ -6,8 +6,9 @@ where a pick was when the picks were opened, if it was moved since; 1e299 if it 
 several others are; -1e299 if it was added since where another one is; 1e299 twice and a number if it was deleted since
 where so many others were left that had been there before. In version 3, again only where it is needed, three more each
 say where a pick was before that, or behind such a mark, as in other files of the same picks. In version 4, again only
-where it is needed, a last whole number tells a pick from others at its place, of which score, instance or rotation are
-others; and of picks that were moved there is a line also where they are ``"undecided"``.
+where it is needed, there may be twelve of these places, not six; a last whole number tells a pick from others at its
+place, of which score, instance or rotation are others; and of picks that were moved there is a line also where they are
+``"undecided"``.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _LARGEST: Final = 1e300  # of a place: more is no number that arrays hold
 _FARTHEST: Final = NOWHERE  # places beyond are kept as that, and found no more
 _SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
+_FORMER_IN_3: Final = 6
 _LENGTHS: Final = {  # by version
     version: frozenset(_SHORT + 3 * former + mark for former in range(most + 1) for mark in range(most_marks + 1))
-    for version, most, most_marks in ((1, 0, 0), (2, 1, 0), (3, MOST_FORMER, 0), (4, MOST_FORMER, 1))
+    for version, most, most_marks in ((1, 0, 0), (2, 1, 0), (3, _FORMER_IN_3, 0), (4, MOST_FORMER, 1))
 }
 _MARKED: Final = (_SHORT + 1) % 3  # their number, if the last one is a mark
 _UNMOVED: Final = [np.nan] * (3 * MOST_FORMER)
@@ -109,9 +111,10 @@ def lines_of(
 
 
 def _version(parts: Sequence[Rows]) -> int:
-    if any(rows.marks is not None or Verdict.UNDECIDED in rows.verdicts for rows in parts):
+    n_former = max((len(rows.places_zyx) - 1 for rows in parts), default=0)
+    if n_former > _FORMER_IN_3 or any(rows.marks is not None or Verdict.UNDECIDED in rows.verdicts for rows in parts):
         return 4
-    return min(3, max((len(rows.places_zyx) for rows in parts), default=1))
+    return min(3, n_former + 1)
 
 
 def _rounded(places: NDArray[np.float64]) -> Any:
