@@ -155,6 +155,17 @@ def test_nobody_joins_what_is_out_of_date(traffic):
     assert traffic.board([run], {}) == [anew]
 
 
+def test_nobody_joins_what_was_abandoned_for_what_would_come_along(traffic):
+    runs = [run_of(("closed", name), along=lambda key: [("other", key[1])]) for name in "ab"]
+    abandoned = traffic.board(runs, {})
+    traffic.next_flight(0.0)
+    traffic.abandon("closed")
+    traffic.next_flight(0.0)  # what was queued, for those who wait are told by it
+    assert all(flight.stop.is_set() for flight in abandoned)
+    anew = traffic.board([run_of(("other", name)) for name in "ab"], {})
+    assert not set(anew) & set(abandoned)
+
+
 def test_what_failed_is_sent_for_anew(traffic, memory):
     (failed,) = traffic.board([run_of("a")], {})
     traffic.next_flight(0.0)

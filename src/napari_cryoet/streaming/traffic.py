@@ -189,8 +189,9 @@ class Traffic:
 
     def _along(self, flight: Flight) -> Iterator[Hashable]:
         """What a flight may bring for others, who then needn't send for it: what isn't here, nor under way."""
-        along = flight.run.along or (lambda _key: ())
-        for key in itertools.chain.from_iterable(map(along, flight.keys)):
+        if flight.run.along is None or flight.stop.is_set():  # what was given up while it was queued brings nothing
+            return
+        for key in itertools.chain.from_iterable(map(flight.run.along, flight.keys)):
             is_of_use = flight.is_kept or self.wishes.any_wants((key,))
             if is_of_use and key not in self.flights and key not in self._memory:
                 yield key
@@ -238,7 +239,7 @@ class Traffic:
         for flight in {*self.flights.values(), *self.under_way}:
             is_shared = flight.along and (flight.is_joined or self.wishes.any_wants(flight.along))
             if _belongs_to(flight, owner) and not is_shared:
-                flight.stop.set()
+                self._give_up(flight)
 
     def mark_stale(self, owner: Hashable, *, but: Flight | None = None) -> None:
         """Do not keep what is under way of an owner's keys, but for one flight, nor let anybody join it any more."""
