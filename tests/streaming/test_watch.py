@@ -10,10 +10,11 @@ import pytest
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, watch
 from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.changes import Changes
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.sources import Piece
-from napari_cryoet.streaming.watch import ReplacedError, Watch, WatchedSource
+from napari_cryoet.streaming.watch import LastLook, ReplacedError, Watch, WatchedSource
 from stream_server import StreamServer
 
 OLD, NEW = (np.random.default_rng(seed).normal(size=(8, 64, 600)).astype("f4") for seed in (1, 2))
@@ -124,6 +125,24 @@ def test_nothing_more_is_asked_for_within_a_short_while(served, monkeypatch):
     assert before == len(set(served.requests))
     pyramid.read(0)
     assert len(served.requests) == before
+
+
+def test_what_comes_while_a_last_look_begins_prevents_no_later_one():
+    asked = []
+
+    class Fetching:
+        def ask(self, planner, *, after_s, is_outdated):
+            asked.append(planner)
+
+        def forget(self, planner):
+            planner.ask_for_it()  # as another thread may just then
+            asked.clear()
+
+    look = LastLook(Watch(), Changes(), Fetching(), threading.Event())
+    look.ask_for_it()
+    look.plan()
+    look.ask_for_it()
+    assert asked == [look]
 
 
 class Source:

@@ -243,8 +243,8 @@ class LastLook:
 
     def plan(self) -> None:
         """Look; see `wishes.Planner`."""
-        self._is_due = False
         self._fetcher.forget(self)
+        self._is_due = False  # not before: what is asked for meanwhile would be forgotten, and never again be due
         if self._stop.is_set() or not self._changes.readers or self._watch.source is None:
             return
         try:
