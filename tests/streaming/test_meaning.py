@@ -7,7 +7,9 @@ import pytest
 
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.streaming import meaning
+from napari_cryoet.streaming.changes import Changes
 from napari_cryoet.streaming.meaning import Meaning
+from napari_cryoet.streaming.watch import ReplacedError
 
 OLD, NEW = b'{"chunks": [64, 64, 64]}', b'{"chunks": [32, 64, 64]}'
 
@@ -45,3 +47,15 @@ def test_a_change_a_moment_after_the_metadata_were_asked_for_has_them_asked_for_
     with pytest.raises(StreamError, match="written anew since it was opened"):
         found.require(0, stop)
     assert source.asked == 2
+
+
+def test_metadata_that_turn_out_to_be_of_another_image_have_all_read_anew():
+    class Replaced(Meaning):
+        def require(self, level, stop):
+            if changes.times() == 0:
+                raise ReplacedError("")
+
+    changes = Changes()
+    changes.meaning = Replaced(Source(), [])
+    assert changes.read(0, lambda: "read", lambda: None, threading.Event()) == "read"
+    assert changes.times() == 1

@@ -96,12 +96,13 @@ class Changes:
         met: list[StreamError] = []
         while True:
             try:
+                self._require_meaning(level, stop)
                 with self.noted():
                     return read()
             except ChangedError as error:
                 met.append(error)
-                self.require_meaning(level, stop)
-                if isinstance(error, VanishedError):
+                if isinstance(error, VanishedError) or len(met) == ATTEMPTS:
+                    self._require_meaning(level, stop)
                     raise
             except DamagedError as error:
                 met.append(error)
@@ -111,10 +112,11 @@ class Changes:
             if len(met) == ATTEMPTS:
                 raise met[-1]
 
-    def require_meaning(self, level: int, stop: threading.Event) -> None:
+    def _require_meaning(self, level: int, stop: threading.Event) -> None:
         """Raise StreamError where the files of a level mean something else by now; see `Meaning`."""
         if self.meaning is not None:
-            self.meaning.require(level, stop)
+            with self.noted():  # metadata may be of another image, too
+                self.meaning.require(level, stop)
 
     def show(self, display: Display) -> None:
         """Have a picture begin anew where all is dropped."""

@@ -353,7 +353,6 @@ class Pyramid:
         """Read blocks of one chunk, by default with the level's reader, and anew where that may help."""
         if self._stop.is_set():
             raise StoppedError
-        self._changes.require_meaning(level, stop)
         if self._readers[level].compression < _HELD_WHOLE:
             self._fetcher.right_of_way.let_pass()
         reader = self._readers[level]
