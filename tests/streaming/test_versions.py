@@ -4,7 +4,9 @@ import contextlib
 import itertools
 import shutil
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from zarr.codecs import TransposeCodec
 
 from napari_cryoet.exceptions import ChangedError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import changes, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -318,6 +320,35 @@ def test_a_picture_of_an_image_that_changed_is_asked_for_anew(halves, served):
     while not (picture := display.picture(0, plane)).is_whole or not np.array_equal(picture.values, NEW[:1]):
         assert shown.wait(60)
         shown.clear()
+    display.close()
+
+
+@pytest.mark.usefixtures("halves")
+def test_a_picture_of_an_image_that_never_rests_pauses_ever_longer(served, monkeypatch):
+    passed_s, shown = [0.0], threading.Event()
+    monkeypatch.setattr(changes, "time", SimpleNamespace(monotonic=lambda: passed_s[0]))
+    fetcher = Fetcher(MemoryCache(2**27), clock=lambda: time.monotonic() + passed_s[0])
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, fetcher=fetcher)
+    display, plane = pyramid.display(on_change=shown.set), ((0, 1), (0, 160), (0, 160))
+    pauses_s = []
+    for _ in range(9):
+        pyramid._changes.note(None)
+        pauses_s.append(pyramid.pause_s())
+        passed_s[0] += pyramid.pause_s()
+    pyramid._changes.note(None)
+    assert pauses_s == [0, 0.25, 0.5, 1, 2, 4, 8, 16, 30]
+    served.requests.clear()
+    assert display.picture(0, plane).is_blank
+    pyramid.read(0, ((64, 65), (0, 160), (0, 160)))  # whoever waits needn't
+    assert not [path for path, _ in served.requests if path.endswith("/0.0.0")]
+    passed_s[0] += 30.0
+    while not (picture := display.picture(0, plane)).is_whole:
+        assert shown.wait(60)
+        shown.clear()
+    assert np.array_equal(picture.values, OLD[:1])
+    passed_s[0] += 100.0
+    pyramid._changes.note(None)
+    assert pyramid.pause_s() == 0
     display.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ATTEMPTS = 3  # with two, one of many that meet a changed file at once might see only what others did about it
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 30.0
+_CALM_AFTER_S = 60.0
 
 
 class Changes:
@@ -53,6 +57,15 @@ class Changes:
         self.viewers: WeakSet[Display] = WeakSet()
         self.meaning: Meaning | None = None
         self.watch: Watch | None = None
+        self._pause_s, self._paused_until = 0.0, -math.inf
+
+    def pause_s(self) -> float:
+        """For how long pictures are to fetch nothing: of files that never rest they would fetch all without a pause.
+
+        Not at all after a change; after each that follows within a minute twice as long as before, up to half a minute.
+        """
+        with self.lock:
+            return max(0.0, self._paused_until - time.monotonic())
 
     def times(self) -> int:
         """How often a file was met changed so far."""
@@ -68,6 +81,7 @@ class Changes:
             if seen is not None and self.count != seen:
                 return
             self.count += 1
+            self._lengthen_pause(time.monotonic())
             if self.meaning is not None:
                 self.meaning.doubt()
             for pyramid in self.readers:
@@ -75,6 +89,13 @@ class Changes:
             viewers = list(self.viewers)
         for viewer in viewers:
             viewer.begin_anew()
+
+    def _lengthen_pause(self, now: float) -> None:
+        if now < self._paused_until:
+            return  # what is met meanwhile was asked for by others
+        is_calm = now - self._paused_until > _CALM_AFTER_S
+        self._pause_s = 0.0 if is_calm else min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self._paused_until = now + self._pause_s
 
     @contextmanager
     def noted(self) -> Iterator[None]:

@@ -324,7 +324,11 @@ class Display:
 
     def plan(self) -> None:
         """Say to the fetcher what is wanted now; see `wishes.Planner`. The viewer's thread is spared this."""
-        self._plan()
+        if (pause_s := self.pyramid.pause_s()) > 0:
+            self._fetcher.want(self, [])
+            self._fetcher.ask(self, after_s=pause_s)
+        else:
+            self._plan()
         if self._is_closed:  # perhaps meanwhile: then the fetcher would remember this for ever
             self._fetcher.forget(self)
         elif self._is_stopped:
@@ -383,7 +387,7 @@ class Display:
             view,
             target,
             motion,
-            needs_coarse=not self._has_coarse(view),
+            needs_coarse=not self._stock.has_coarser(view),
             largest_background_bytes=min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4),
             is_late=self._pace.is_late,
             is_far=self._pace.is_far,
@@ -393,8 +397,3 @@ class Display:
 
     def _runs(self, wants: Iterable[Want]) -> Iterator[tuple[Priority, Run]]:
         return self._orders.runs(wants, thin=self._aim.thin)
-
-    def _has_coarse(self, view: View) -> bool:
-        """Whether some coarser level covers the view."""
-        coarser = range(view.level + 1, len(self.pyramid.shapes))
-        return any(self._stock.has(level, view.at(self.pyramid, level)) for level in coarser)

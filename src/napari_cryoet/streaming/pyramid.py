@@ -250,6 +250,10 @@ class Pyramid:
             for part in parts:
                 yield from ((block_of(key), content) for key, content in part.items())
 
+    def pause_s(self) -> float:
+        """For how long pictures are to fetch nothing over a line; see `Changes`."""
+        return self._changes.pause_s() if self.line else 0.0
+
     def times_changed(self) -> int:
         """How often a file was met changed so far; what was read before must not stand beside what is read after."""
         return self._changes.times()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.cache import MemoryCache
     from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.plan import View
     from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
 
 
@@ -36,6 +37,11 @@ class Stock:
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is there."""
         return not self.lacking(level, box)
+
+    def has_coarser(self, view: View) -> bool:
+        """Whether some coarser level covers a view."""
+        coarser = range(view.level + 1, len(self.pyramid.shapes))
+        return any(self.has(level, view.at(self.pyramid, level)) for level in coarser)
 
     def sizes_bytes(self, keys: Iterable[Hashable]) -> dict[Hashable, int]:
         """What those blocks take that are there as a whole: nothing but the entry where one value stands for all."""
