@@ -115,6 +115,16 @@ def test_an_image_of_ones_own_beside_what_is_ours_is_written_by_napari(viewer, t
     assert ours == ({".ndjson"} if "picks" in beside else {".zarr"})
 
 
+def test_a_tomogram_beside_masks_in_pixels_isnt_written_either(viewer, tmp_path):
+    viewer.layers.clear()
+    add_tomogram(viewer, np.zeros((4, 5, 6)), "TS_026", 13.48)
+    viewer.add_labels(np.ones((4, 5, 6), int), name="one")
+    viewer.layers.save(str(tmp_path / "all"))
+
+    assert "TS_026 isn't written: only picks and masks are." in messages()
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["one.tif"]
+
+
 @pytest.mark.parametrize("beside_a_mesh", [False, True])
 def test_masks_in_pixels_are_left_to_napari(viewer, tmp_path, beside_a_mesh):
     viewer.layers.clear()

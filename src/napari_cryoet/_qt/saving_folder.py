@@ -57,7 +57,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         If a layer can't be written, or there are vectors that don't show picks, and would be lost.
     """
     refuse_other_vectors(layers)
-    if all(layer[2] in _NAPARIS and not _is_ours(layer) for layer in layers):
+    if not any(_is_ours(layer) or _is_left_out(layer) for layer in layers):
         found: list[str] = npe2.PluginManager.instance().commands.execute("napari.write_directory", args=(path, layers))
         return found
     folder, suffix = _folder_and_suffix(Path(path))
@@ -69,7 +69,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         title = name = str(meta.get("name") or kind)
         if kind == "vectors":  # they say no more than the picks
             continue
-        if kind not in _NAPARIS or _is_opened_volume(layer):
+        if _is_left_out(layer):
             left_out.append(f"{name} isn't written: only picks and masks are.")
             continue
         ending = _ending_of(layer, suffix)
@@ -112,11 +112,11 @@ def _is_placed(meta: dict[str, Any]) -> bool:
     return len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
 
 
-def _is_opened_volume(layer: Layer) -> bool:
-    """Whether an image is one that was opened, or has several levels, of which napari's writer takes none."""
+def _is_left_out(layer: Layer) -> bool:
+    """Whether a layer is no picks, mask or image, or one that was opened, or of levels, which napari's writer lacks."""
     data, meta, kind = layer
     is_multiscale = isinstance(data, list | tuple) or hasattr(data, "shapes")
-    return kind == "image" and (is_multiscale or METADATA_KEY in meta.get("metadata", {}))
+    return kind not in _NAPARIS or (kind == "image" and (is_multiscale or METADATA_KEY in meta.get("metadata", {})))
 
 
 def _folder_and_suffix(path: Path) -> tuple[Path, str]:
