@@ -1125,6 +1125,18 @@ def test_what_was_decided_in_a_layer_that_was_moved_holds_in_the_file_that_is_ex
     assert letters(again) == "K"
 
 
+def test_a_review_that_ends_reads_no_more_of_picks_that_a_script_moved_without_a_word(dock, viewer, make_dock):
+    dock.sheet.go_to(3)
+    dock.judge(Verdict.KEPT)
+    viewer.layers["ribosomes"].data[3] += 5
+    dock.review_layer(None)
+
+    assert dock.model.rowCount() == 0
+    assert not any(dock.feed.crop(row) for row in range(10))
+    dock.close_down()
+    assert letters(make_dock()) == "---K------"
+
+
 def test_crops_are_cut_from_the_finest_level_of_an_image_in_memory(dock, viewer, qtbot):
     values = volume()
     levels = [values, values[::2, ::2, ::2]]

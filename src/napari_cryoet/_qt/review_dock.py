@@ -162,6 +162,7 @@ class ReviewDock(ReviewJudging):
     def _end(self) -> None:
         """Save and let go of the layer; what can't be saved is kept, and stays said."""
         self.notice.hide()
+        self._keeping.end()  # first: the layer may tell of picks that are others by now
         self._recut_soon.stop()
         self._fly_soon.stop()
         self.controls.forget_typing()
@@ -171,7 +172,6 @@ class ReviewDock(ReviewJudging):
         self.average.use(None, Cube(400))
         self.model.set_review(None)
         self.results.use(None, None)
-        self._keeping.end()
         if self._layer is not None:
             self._layer.close()
             self._layer.deleteLater()
