@@ -154,6 +154,18 @@ def test_what_was_decided_where_there_was_one_is_given_to_neither_of_two_that_di
     assert "1 more found no pick in its place" in more.remark
 
 
+def test_it_is_given_to_neither_either_where_others_save_and_a_pick_was_deleted(folder):
+    judged(scored([0, 2, 3]), folder, {1: REJECTED})
+    here, there = review_of(scored([3, 0, 1, 2]), folder), review_of(scored([3, 0, 1, 2]), folder)
+    here.set_picks(here.picks.take([1, 2, 3]))
+    there.judge([0], KEPT)
+    assert there.save()
+    here.judge([0], KEPT)
+    assert here.save()
+
+    assert dict(review_of(scored([3, 0, 1, 2]), folder).decisions.verdicts) == {0: KEPT, 1: KEPT}
+
+
 @pytest.mark.parametrize(
     "known",
     [
@@ -168,6 +180,19 @@ def test_instances_and_rotations_tell_them_apart_too(known, folder):
     again = review_of(Picks(POINTS[::-1], 10.0, about=ABOUT, **turned), folder)
 
     assert dict(again.decisions.verdicts) == {2: KEPT, 1: REJECTED}
+
+
+@pytest.mark.parametrize("lacking", ["scores", "instance_ids"])
+def test_they_are_known_by_their_ids_in_a_file_of_another_format_that_says_less_of_them(lacking, folder):
+    """Copick, say, takes scores that are all 1 for none."""
+    picks = Picks(POINTS, 10.0, about=ABOUT, scores=np.ones(4), instance_ids=np.arange(4))
+    judged(picks, folder, {1: KEPT, 2: REJECTED})
+    less = review_of(picks.changed(**{lacking: None}), folder)
+
+    assert dict(less.decisions.verdicts) == {1: KEPT, 2: REJECTED}
+    less.judge([3], KEPT)
+    assert less.save()
+    assert dict(review_of(picks, folder).decisions.verdicts) == {1: KEPT, 2: REJECTED, 3: KEPT}
 
 
 def test_one_of_two_that_was_moved_is_known_where_it_was(folder):

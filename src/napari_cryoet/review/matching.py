@@ -17,6 +17,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
 from napari_cryoet.review.twins import (
     NOWHERE,
+    comparable_marks,
     marks_of,
     marks_of_twins,
     match_copies,
@@ -224,10 +225,12 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     pairs = [(ours, theirs) for ours in (positions, *former) for theirs in rows.places_zyx]
     is_marked = np.zeros(len(rows), dtype=bool)
     if rows.marks is not None:
-        is_marked, own = rows.marks != 0, _marks(picks, states)
+        own = _marks(picks, states)
+        marks = comparable_marks(rows.marks, own)
         for ours, theirs in pairs:
-            match_marked(rows.marks, theirs, ours, own, by_id=by_id, found=found, reach=same)
-        by_id = np.where(is_marked & (own[by_id] != rows.marks), -1, by_id)
+            match_marked(marks, theirs, ours, own, by_id=by_id, found=found, reach=same)
+        is_marked = marks != 0
+        by_id = np.where(is_marked & (own[by_id] != marks), -1, by_id)
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, same)
     match_copies(rows.are_copies, rows.positions_zyx, positions, found, same)
@@ -236,8 +239,7 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
         is_gone |= _are_gone(rows, picks, before, same)
     left = np.flatnonzero((found < 0) & ~is_gone)
     if len(left):  # nobody could tell by the place which of several that differ it is
-        twins = positions[marks_of_twins(picks, picks.ids) != 0]
-        is_gone[left] = numbers_at(rows.positions_zyx[left], twins, same) > 0
+        is_gone[left] = numbers_at(rows.positions_zyx[left], _twins(picks, states), same) > 0
     for ours, theirs in pairs:
         _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, same)
     for ours, theirs in pairs:
@@ -252,6 +254,13 @@ def _marks(picks: Picks, states: Sequence[Picks]) -> NDArray[np.int64]:
         at, was_there = _find(states[0].ids, picks.ids)
         marks = np.where(was_there, marks_of(states[0])[at], marks)
     return marks
+
+
+def _twins(picks: Picks, states: Sequence[Picks]) -> NDArray[np.float64]:
+    """Where there were several that differ, as they were opened: some picks keep nothing but their places."""
+    opened = states[0] if states else picks
+    with np.errstate(over="ignore"):
+        return opened.points_zyx[marks_of_twins(opened, opened.ids) != 0] * _width_when_opened(picks, opened)
 
 
 def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> NDArray[np.bool_]:

@@ -18,14 +18,17 @@ from napari_cryoet.review.by_id import ById
 #: What stands for a place of picks that have none, along each axis.
 NOWHERE: Final = 1e299
 _MANY: Final = 2**31
-_MARK_BITS: Final = np.uint64(52)  # as JSON holds exactly
+_MARK_BITS: Final = 52  # as JSON holds exactly
+_TOLD_BITS: Final = 3  # of these, the last ones: what a mark was made of
 _ROTATION_STEP: Final = 0.01  # beyond what a format's angles lose
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def marks_of(picks: Picks) -> NDArray[np.int64]:
-    """A number for each pick that tells it from others at its place by its score, instance and rotation; never 0."""
+    """A number for each pick that tells it from others at its place by its score, instance and rotation; else 0."""
     columns: list[NDArray[Any]] = [np.zeros(len(picks))]
+    known = (picks.scores, picks.instance_ids, picks.rotations_zyx)
+    told = sum(2**bit for bit, column in enumerate(known) if column is not None)
     if picks.scores is not None:
         columns.append(np.nan_to_num(picks.scores, nan=-np.inf).astype(np.float32).astype(np.float64))  # as files round
     if picks.instance_ids is not None:
@@ -33,8 +36,14 @@ def marks_of(picks: Picks) -> NDArray[np.int64]:
     if picks.rotations_zyx is not None:
         rotations = np.round(np.nan_to_num(picks.rotations_zyx, posinf=0, neginf=0).reshape(-1, 9) / _ROTATION_STEP)
         columns.extend(rotations.T)
-    mixed = _mixed(columns)
-    return np.asarray(np.maximum(mixed >> (np.uint64(64) - _MARK_BITS), 1), dtype=np.int64)
+    mixed = _mixed(columns) >> np.uint64(64 - _MARK_BITS + _TOLD_BITS)
+    return np.asarray(mixed.astype(np.int64) << _TOLD_BITS | told, dtype=np.int64)
+
+
+def comparable_marks(marks: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Marks, and 0 for those that say nothing of some picks: they tell what these lack, as in another format."""
+    most = 2**_TOLD_BITS - 1
+    return np.where(np.isin(marks & most, own & most), marks, 0)
 
 
 def marks_of_twins(picks: Picks, ids: NDArray[np.int64]) -> NDArray[np.int64]:
