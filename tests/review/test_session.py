@@ -231,6 +231,49 @@ def test_what_went_on_from_an_earlier_version_is_not_taken_over_again(store, of_
     assert not Review(of_portal, Subject.of(of_portal, name="a"), store).decisions.verdicts
 
 
+@pytest.fixture
+def taking_over(store, of_portal):
+    """A review that took a decision over, which is taken back."""
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, of_portal, {0: Verdict.KEPT})
+    save_as_before(store, of_portal, {2: Verdict.REJECTED})
+    review = Review(of_portal, subject, store)
+    review.judge([2], Verdict.UNDECIDED)
+    return review
+
+
+def test_reviews_that_share_a_store_each_know_what_they_took_over(taking_over, store, of_portal):
+    Review(Picks(POINTS), Subject("layer b", "b"), store)
+    assert taking_over.save()
+    assert dict(Review(of_portal, taking_over.subject, store).decisions.verdicts) == {0: Verdict.KEPT}
+
+
+def test_a_copy_of_a_review_knows_what_was_taken_over(taking_over, store, of_portal, tmp_path):
+    assert taking_over.save()
+    taking_over.save_copy(tmp_path / "copy").replace(store.path_of(taking_over.subject))
+    assert dict(Review(of_portal, taking_over.subject, store).decisions.verdicts) == {0: Verdict.KEPT}
+
+
+@pytest.mark.parametrize("is_saved_first", [True, False])
+def test_what_one_window_took_over_is_not_lost_where_another_knows_nothing_of_it(is_saved_first, store, of_portal):
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, of_portal, {0: Verdict.KEPT})
+    there = Review(of_portal, subject, store)
+    save_as_before(store, of_portal, {2: Verdict.REJECTED, 3: Verdict.KEPT})  # the earlier version was used again
+    here = Review(of_portal, subject, store)
+    here.judge([1], Verdict.KEPT)
+    if is_saved_first:
+        here.judge([3], Verdict.UNDECIDED)
+        assert here.save()
+    there.judge([0], Verdict.REJECTED)
+    assert there.save()
+    assert here.save()
+
+    decided = dict(Review(of_portal, subject, store).decisions.verdicts)
+    kept, rejected = Verdict.KEPT, Verdict.REJECTED
+    assert decided == {0: rejected, 1: kept, 2: rejected} | ({} if is_saved_first else {3: kept})
+
+
 def test_a_damaged_review_of_an_earlier_version_costs_nothing_of_this_one(store, of_portal):
     subject = Subject.of(of_portal, name="a")
     save(store, subject, of_portal, {0: Verdict.KEPT})

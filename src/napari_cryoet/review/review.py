@@ -86,9 +86,9 @@ class Review:
         joined: Callable[[Decisions], None] = lambda _decisions: None,
     ) -> None:
         # a store of its own: of two reviews of the same picks that share one, neither would see what the other wrote
-        self._store, self._is_behind = replace(store, _seen={}) if store is not None else SessionStore(), False
+        self._store = SessionStore() if store is None else replace(store, _seen={}, _taken_over={})
         self.tell(failed=failed, recovered=recovered, joined=joined)
-        self.problem = ""
+        self._is_behind, self.problem = False, ""
         self.picks, self.subject = picks, subject
         opened, *trail = states_of(opened) or (picks,)
         resumed = self._store.resume(subject, picks, (opened, *trail), gone)
@@ -334,7 +334,7 @@ class Review:
             raise ExistsError(f"There is a file {path.name} in that folder already.", hint="Choose another folder.")
         rows = [rows_of(self.decisions, self._ever, self._former, n_there=len(self.picks)), *self._elsewhere]
         try:
-            return SessionStore(folder).save(self.subject, rows, self.view)
+            return replace(self._store, folder=folder, _seen={}).save(self.subject, rows, self.view)
         except CryoETError as error:
             raise SaveError(error.message, hint="Choose another folder.") from error
 

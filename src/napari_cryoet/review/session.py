@@ -216,10 +216,15 @@ class SessionStore:
             return None
         try:
             content = _read(path)
-            return None if content is None else parse(content, subject.key).parts
+            saved = None if content is None else parse(content, subject.key)
         except (FormatError, OSError) as error:
             aside = set_aside(path, "other")
             raise FormatError(f"What another window saved of this review was kept as {aside}.") from error
+        if saved is None:
+            return None
+        self._taken_over.clear()
+        self._taken_over.update(saved.taken_over)
+        return saved.parts
 
     @contextmanager
     def alone(self) -> Iterator[None]:
