@@ -643,3 +643,17 @@ def test_what_is_decided_in_a_layer_that_was_moved_holds_in_files_that_are_saved
     assert review.save()
     for found in (picks, placed):
         assert Review(found, SUBJECT, SessionStore(store.folder)).verdict(5) is Verdict.KEPT
+
+
+def test_where_another_window_put_a_pick_stays_on_record(picks, store):
+    here, there = (Review(picks, SUBJECT, SessionStore(store.folder)) for _ in range(2))
+    there.set_picks(moved_along_x(picks, 20))  # a file is saved of these
+    there.judge([0], Verdict.KEPT)
+    assert there.save()
+    for row in (1, 2):
+        here.judge([row], Verdict.REJECTED)
+        assert here.save()
+
+    for found in (moved_along_x(picks, 20), picks):
+        again = Review(found, SUBJECT, SessionStore(store.folder))
+        assert [again.verdict(row) for row in range(3)] == [Verdict.KEPT, Verdict.REJECTED, Verdict.REJECTED]

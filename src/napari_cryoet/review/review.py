@@ -20,7 +20,7 @@ from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Former, Rows, join, match_parts, rows_of, states_of
+from napari_cryoet.review.matching import Former, Rows, join, match_parts, rows_of, states_before, states_of
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.session import SessionStore, Subject
 from napari_cryoet.review.trails import Trail, with_gone, with_step
@@ -107,6 +107,7 @@ class Review:
         self._touched = ById()  # in which step each pick was judged here last
         self._saved_step = 0  # what was done until then is in the file; only who writes uses this
         self._in_file: tuple[Decisions, tuple[Rows, ...]] | None = None  # and this: what it holds, once others write it
+        self._theirs: tuple[Picks, ...] = ()  # and these: the picks where others put them, as their files say
         self._joined_at: dict[int, tuple[Decisions, int]] = {}  # what was told, and what step of ours is in it
         self._saver: AutoSaver[_State] = AutoSaver(self._write, self._on_unsaved)
         self._measured: dict[str, NDArray[Any]] = {}
@@ -298,7 +299,7 @@ class Review:
             self._step += 1
             self._touched = ById().changed(decisions.judged_ids, self._step)
             self.decisions, self._elsewhere, self._ever = decisions, elsewhere, picks
-            self.picks, self._opened, self._trail = picks, states[:1], states[1:]
+            self.picks, self._opened, self._trail, self._theirs = picks, states[:1], states[1:], ()
             self._elsewhere_since = self._step
         self.set_picks(picks)
 
@@ -364,12 +365,14 @@ class Review:
         if theirs is not None:
             unknown = elsewhere if state.elsewhere_since > self._saved_step else ()
             decisions, elsewhere = join(decisions, unknown, touched, theirs, state.picks, opened=state.opened)
+            self._theirs = states_before(theirs, state.picks, state.opened[0])[1:]
         has_news = theirs is not None
         if self._in_file is not None or has_news:  # a pick that others judged may have come here since
             found, elsewhere = match_parts(elsewhere, state.picks, state.opened)
             came = np.setdiff1d(found.judged_ids, np.union1d(decisions.judged_ids, state.touched.ids))
             decisions, has_news = decisions.with_others(found, came), has_news or len(came) > 0
-        rows = [rows_of(decisions, state.picks, state.opened, n_there=state.n_there), *elsewhere]
+        former = *state.opened, *self._theirs
+        rows = [rows_of(decisions, state.picks, former, n_there=state.n_there), *elsewhere]
         self._store.save(self.subject, rows, state.view)
         self._saved_step = state.step
         if has_news or self._in_file is not None:
@@ -390,7 +393,7 @@ class _State:
     step: int
     picks: Picks
     n_there: int  # the others were deleted
-    opened: Former
+    opened: tuple[Picks, ...]
     elsewhere: tuple[Rows, ...]
     elsewhere_since: int
     view: Mapping[str, Any]
