@@ -279,7 +279,7 @@ class TestNames:
             ("https://files.org/a%20b/TS%C3%BC%231.mrc", "TSü#1.mrc"),
             ("https://files.org/x.mrc?signature=a/b.zarr", "x.mrc"),
             (" https://files.org/x.mrc \n", "x.mrc"),
-            ("file:///home/me/a%20b.mrc", "a b.mrc"),
+            ("file:///data/a%20b.mrc", "a b.mrc"),
             ("s3://bucket/50%20 #1?/x.mrc", "x.mrc"),
             ("s3://bucket/50%20 #1?.mrc", "50%20 #1?.mrc"),
         ],

@@ -864,6 +864,7 @@ def test_news_of_a_layer_that_others_had_drawn_along_is_drawn_too(qtbot, monkeyp
 def test_news_that_came_within_the_same_tick_of_the_clock_as_a_picture_are_drawn(monkeypatch):
     layer, drawn = Image(noise()), []
     status = StreamStatus(layer, None)
+    monkeypatch.setattr(progressive, "stream_of", {layer: status}.get)
     monkeypatch.setattr(layer, "refresh", lambda **_options: drawn.append(True))
     status._sliced_at = status._woken_at = 1.0  # where the clock ticks 64 times a second
     status.redraw()
@@ -912,6 +913,7 @@ def test_a_layer_is_drawn_again_though_one_that_is_drawn_before_it_fails(qtbot, 
     monkeypatch.setattr(progressive, "shared_redraws", progressive.shared_redraws.__class__())
     layers = [Image(noise()), Image(noise())]
     first, second = [StreamStatus(layer, None) for layer in layers]
+    monkeypatch.setattr(progressive, "stream_of", dict(zip(layers, (first, second), strict=True)).get)
     monkeypatch.setattr(layers[0], "refresh", lambda **_options: 1 / 0)
     first._wake()
     first._redraw_timer.stop()

@@ -33,7 +33,7 @@ def test_blanks_around_an_address_are_no_part_of_those_of_its_labels(image):
 
 def test_keys_of_s3_are_joined_as_they_are(image, monkeypatch):
     (image.parent / "bucket").mkdir()
-    image.rename(image.parent / "bucket" / "a%3Fb%23c.zarr")  # as the server hears it
+    image.rename(image.parent / "bucket" / "a?b#c.zarr")
     with StreamServer(image.parent) as served:
         monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
         assert find_labels("s3://bucket/a?b#c.zarr")[0] == "s3://bucket/a?b#c.zarr/labels/nuclei"

@@ -19,6 +19,7 @@ from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import Limits, shared_policy
 from napari_cryoet.streaming import open_pyramid, origin, pyramid_of, split_pyramid
+from napari_cryoet.streaming.fetcher import shared_fetcher
 from napari_cryoet.streaming.splitting import without_axes
 from ome_images import noise, write_image
 from stream_server import StreamServer
@@ -207,7 +208,7 @@ def test_an_image_that_is_replaced_while_another_process_computes_is_an_error_th
     sent = send(open_pyramid(volume).levels)[0]
     sent.compute(scheduler="synchronous")
     replace_image(volume, 6)
-    pyramid_of(sent)._fetcher.memory.forget_if(lambda key: True)  # as when memory is short
+    shared_fetcher().memory.forget_if(lambda key: True)  # as when memory is short
     for _ in range(2):
         with pytest.raises(exceptions.ChangedError, match="changed since it was opened"):
             sent.compute(scheduler="synchronous")

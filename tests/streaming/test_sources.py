@@ -32,7 +32,6 @@ def source(request, tmp_path):
         case _:
             with StreamServer(tmp_path) as server:
                 os.rename(folder, tmp_path / "folder")
-                os.rename(tmp_path / "folder" / "x y%", tmp_path / "folder" / "x%20y%25")
                 yield open_source(f"{server.url}/folder")
 
 

@@ -25,8 +25,8 @@ class Flight:
 
     run: Run
     keys: tuple[Hashable, ...]
-    along: tuple[Hashable, ...] = ()  # what it brings for others beside its keys
     priority: Priority | None = None  # None where somebody waits
+    along: tuple[Hashable, ...] = ()  # what it brings for others beside its keys
     future: Future[dict[Hashable, Block]] = field(default_factory=Future)
     stop: threading.Event = field(default_factory=threading.Event)
     waiters: int = 0
