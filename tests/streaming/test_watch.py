@@ -127,7 +127,8 @@ def test_nothing_more_is_asked_for_within_a_short_while(served, monkeypatch):
     assert len(served.requests) == before
 
 
-def test_what_comes_while_a_last_look_begins_prevents_no_later_one():
+def test_what_comes_while_a_last_look_begins_prevents_no_later_one(monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
     asked = []
 
     class Fetching:
