@@ -260,7 +260,8 @@ def _twins(picks: Picks, states: Sequence[Picks]) -> NDArray[np.float64]:
     """Where there were several that differ, as they were opened: some picks keep nothing but their places."""
     opened = states[0] if states else picks
     with np.errstate(over="ignore"):
-        return opened.points_zyx[marks_of_twins(opened, opened.ids) != 0] * _width_when_opened(picks, opened)
+        places = opened.points_zyx * _width_when_opened(picks, opened)
+    return np.asarray(places[marks_of_twins(opened, opened.ids) != 0])
 
 
 def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> NDArray[np.bool_]:
