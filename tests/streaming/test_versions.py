@@ -14,6 +14,7 @@ import zarr
 from numcodecs import Blosc
 from zarr.codecs import TransposeCodec
 
+from command_line import wait_until
 from napari_cryoet.exceptions import ChangedError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.streaming import changes, open_pyramid
@@ -21,6 +22,7 @@ from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.versions import Versions
+from quiet import is_quiet
 from stream_server import StreamServer
 
 SHAPE = (64, 160, 160)
@@ -269,13 +271,15 @@ def test_a_level_whose_metadata_only_look_otherwise_is_read_on(tmp_path, served)
 
 
 def test_whether_files_mean_what_they_did_is_asked_until_it_is_known(replace, served):
-    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    fetcher = Fetcher(MemoryCache(2**27))
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, fetcher=fetcher)
     pyramid.read(0, ((0, 2), (0, 160), (0, 160)))
     replace()
     served.statuses["zarray|zarr.json"] = 403
     for _ in range(2):
         with pytest.raises(StreamError, match="403"):
             pyramid.read(0, ((40, 42), (0, 160), (0, 160)))
+    wait_until(lambda: is_quiet(fetcher))  # who reads on joins what is under way, and its 403
     served.statuses.clear()
     assert np.array_equal(pyramid.read(0), NEW)
 
