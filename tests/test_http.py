@@ -11,10 +11,7 @@ import json
 import random
 import re
 import select
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import time
 import zlib
@@ -24,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
+from certificates import self_signed
 from fault_server import FaultServer, altered, ranged, raw, reply
 from napari_cryoet import errand, http_bodies, http_connections
 from napari_cryoet import http as http_module
@@ -543,14 +541,8 @@ def test_a_server_that_does_not_speak_tls_is_said_so(http):
         fails(lambda: http.get(url), "secure connection")
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 def test_a_certificate_that_nobody_vouches_for_is_refused(http, tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context, _ = self_signed(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = answer_one(listener, lambda connection: context.wrap_socket(connection, server_side=True).close())
         fails(lambda: http.get(url), "secure connection")

@@ -1,9 +1,6 @@
 """Behind a proxy, as classrooms are: metadata, pixels and downloads all go through it, or say in words why not."""
 
 import base64
-import shutil
-import ssl
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from certificates import self_signed
 from command_line import wait_until
 from forward_proxy import ForwardProxy
 from napari_cryoet import http_connections
@@ -64,15 +62,8 @@ def proxy(files):
 @pytest.fixture
 def secure(tmp_path, files, environment):
     """The same files over https, for ``files.test``, which this computer trusts."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl to make a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=files.test", "-addext", "subjectAltName=DNS:files.test,DNS:localhost,IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context, certificate = self_signed(tmp_path)
     environment("SSL_CERT_FILE", str(certificate))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     return context
 
 
