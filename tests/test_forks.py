@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from command_line import wait_until
 from fault_server import FaultServer, ranged
 from napari_cryoet import errand
 from napari_cryoet.http import Http
@@ -44,13 +45,6 @@ def is_true_in_a_child(question, timeout_s=60.0):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return False
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 def test_no_connection_is_shared_with_the_parent():

@@ -11,11 +11,11 @@ from qtpy.QtCore import Qt
 import fault_server as faults
 from fault_server import FaultServer, Faulty
 from napari_cryoet import http as http_module
-from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import save_data, shared_policy
 from napari_cryoet.streaming import open_pyramid
-from qt.stalling_world import MASK, RUN_ID, TOMOGRAM, OneRunPortal, page_of_world
+from qt.docks import dock_at_run
+from qt.stalling_world import MASK, TOMOGRAM, page_of_world
 
 SHAPE = (120, 280, 264)
 VIEWS = {"XY": (0, 1, 2), "XZ": (1, 0, 2), "YZ": (2, 1, 0), "3D": (0, 1, 2)}
@@ -73,12 +73,7 @@ def dock(qtbot, viewer_in_window, memory, server, monkeypatch, patience_s):
     monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
     viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
     page = page_of_world(lambda name: server.url.replace("/file", f"/{name}"))
-    browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: OneRunPortal(page), memory=memory)
-    viewer_in_window.window.add_dock_widget(browser, name="CryoET", area="right")
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source("live")
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(RUN_ID)
+    browser = dock_at_run(qtbot, viewer_in_window, memory, page)
     yield browser
     browser.close_down()
     client.close()

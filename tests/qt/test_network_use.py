@@ -16,7 +16,8 @@ from napari_cryoet.policy import save_data, shared_policy
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from napari_cryoet.streaming.readers import HEAD_BYTES
-from qt.stalling_world import RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from qt.docks import dock_at_run
+from qt.stalling_world import TOMOGRAM, page_of_world, write_world
 from quiet import is_quiet
 from stream_server import StreamServer
 
@@ -218,13 +219,7 @@ def served(tmp_path):
 def dock(qtbot, viewer_in_window, memory, served):
     """The dock in a window, at the page of a run whose tomogram is on a server."""
     viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
-    portal = OneRunPortal(page_of_world(lambda name: f"{served.url}/{name}"))
-    browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: portal, memory=memory)
-    viewer_in_window.window.add_dock_widget(browser, name="CryoET", area="right")
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source("live")
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(RUN_ID)
+    browser = dock_at_run(qtbot, viewer_in_window, memory, page_of_world(lambda name: f"{served.url}/{name}"))
     yield browser
     browser.close_down()
 

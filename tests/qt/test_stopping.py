@@ -15,12 +15,11 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.errand import THREAD_NAME
+from qt.docks import dock_at_run
 from qt.stalling_world import (
     ARROWS,
     MASK,
-    RUN_ID,
     TOMOGRAM,
-    OneRunPortal,
     asks_for_mask,
     asks_for_metadata,
     asks_for_points,
@@ -69,22 +68,12 @@ def link(qtbot, viewer_model, tasks) -> Iterator[ViewerLink]:
 @pytest.fixture
 def dock(qtbot, viewer_model, memory, page) -> Iterator[PortalBrowser]:
     """The dock at the run's page."""
-    browser = make_dock(qtbot, viewer_model, memory, page)
+    browser = dock_at_run(qtbot, viewer_model, memory, page)
     qtbot.addWidget(browser)
     browser.resize(380, 760)
     browser.show()
     yield browser
     browser.close_down()
-
-
-def make_dock(qtbot, viewer, memory, page) -> PortalBrowser:
-    portal = OneRunPortal(page)
-    browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source("live")
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(RUN_ID)
-    return browser
 
 
 def show(link: ViewerLink, page, key: LayerKey) -> None:
@@ -266,7 +255,7 @@ def test_closing_the_dock_stops_what_is_on_its_way(qtbot, server, dock, viewer_m
 
 def test_taking_the_dock_out_of_its_window_stops_too(qtbot, server, page, memory, make_napari_viewer):
     viewer = make_napari_viewer()
-    browser = make_dock(qtbot, viewer, memory, page)
+    browser = dock_at_run(qtbot, viewer, memory, page)
     viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
     hold(server, "stalled", asks_for_voxels)
     show(browser.link, page, TOMOGRAM)

@@ -20,7 +20,8 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import save_data
 from napari_cryoet.records import TiltSeries
 from qt import fake_portal
-from qt.stalling_world import RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from qt.docks import dock_at_run
+from qt.stalling_world import RUN_ID, TOMOGRAM, page_of_world, write_world
 from stream_server import StreamServer
 
 LONG_MS = 60_000
@@ -67,13 +68,7 @@ def make_dock(qtbot, viewer_in_window, memory, served):
 
     def make(*series: TiltSeries) -> PortalBrowser:
         page = replace(page_of_world(lambda name: f"{served.url}/{name}"), tilt_series=series)
-        portal = OneRunPortal(page)
-        browser = PortalBrowser(viewer_in_window, open_portal=lambda _source, _job: portal, memory=memory)
-        viewer_in_window.window.add_dock_widget(browser, name="CryoET", area="right")
-        with qtbot.waitSignal(browser.session.catalogue_changed):
-            browser.use_source("live")
-        with qtbot.waitSignal(browser.navigator.run_arrived):
-            browser.navigator.go_to_run(RUN_ID)
+        browser = dock_at_run(qtbot, viewer_in_window, memory, page)
         docks.append(browser)
         return browser
 

@@ -16,7 +16,8 @@ from napari_cryoet._qt.texture_limit import largest_texture_side
 from napari_cryoet.policy import save_data
 from napari_cryoet.streaming.pyramid import pyramid_of
 from napari_cryoet.streaming.volume_levels import LevelCost
-from qt.stalling_world import MASK, RUN_ID, TOMOGRAM, OneRunPortal, page_of_world, write_world
+from qt.docks import dock_at_run
+from qt.stalling_world import MASK, TOMOGRAM, page_of_world, write_world
 from stream_server import StreamServer
 
 LONG_MS = 60_000
@@ -32,15 +33,9 @@ def no_data_saver():
 def dock(qtbot, viewer_in_window, memory, tmp_path):
     """The dock in a window, at the page of a run on a server."""
     write_world(tmp_path)
-    viewer = viewer_in_window
     with StreamServer(tmp_path) as served:
-        portal = OneRunPortal(page_of_world(lambda name: f"{served.url}/{name}"))
-        browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
-        viewer.window.add_dock_widget(browser, name="CryoET", area="right")
-        with qtbot.waitSignal(browser.session.catalogue_changed):
-            browser.use_source("live")
-        with qtbot.waitSignal(browser.navigator.run_arrived):
-            browser.navigator.go_to_run(RUN_ID)
+        page = page_of_world(lambda name: f"{served.url}/{name}")
+        browser = dock_at_run(qtbot, viewer_in_window, memory, page)
         yield browser
         browser.close_down()
 

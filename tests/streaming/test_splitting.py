@@ -1,13 +1,12 @@
 """The parts of a pyramid hold what the whole holds there, exactly, and read it block by block as ever."""
 
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import zarr
 
+from command_line import wait_until
 from napari_cryoet.streaming import open_pyramid, split_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -80,13 +79,6 @@ def test_a_picture_of_a_part_ends_exact(tmp_path):
     display = part.display()
     assert np.array_equal(np.asarray(display.levels[0][3]), values[1, 3])
     display.close()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 @pytest.fixture
