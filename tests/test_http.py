@@ -513,10 +513,7 @@ def test_an_unknown_name_is_said_so(http, monkeypatch):
 
 
 def test_a_network_that_is_down_is_said_so(http, monkeypatch):
-    def unreachable(*_, **__):
-        raise OSError(errno.ENETUNREACH, "Network is unreachable")
-
-    monkeypatch.setattr(urllib3.util.connection, "create_connection", unreachable)
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda *_: errno.ENETUNREACH)
     fails(lambda: http.get("http://127.0.0.1/"), "can't be reached", "internet connection")
 
 

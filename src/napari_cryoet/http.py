@@ -56,6 +56,7 @@ MAX_GET_BYTES = 2 * 2**30
 
 _MAX_REDIRECTS = 5
 _MOST_PACKED = 10_000
+_MOST_TO_CONNECT_S = 10.0  # for all addresses of a server together
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 8.0
 _MAX_PROMISED_BYTES = 8 * 2**20  # whoever names more means "all there is"
@@ -348,7 +349,7 @@ class Http:
                 redirect=False,
                 retries=False,
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=min(10.0, self._timeout_s), read=self._timeout_s),
+                timeout=urllib3.Timeout(connect=min(_MOST_TO_CONNECT_S, self._timeout_s), read=self._timeout_s),
             )
             try:
                 errand.beat()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import sys
 import threading
 from base64 import b64encode
 from functools import cache, lru_cache
@@ -18,9 +19,11 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from napari_cryoet import http_faults as faults
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.http_dialling import DialError, Dialler, Manner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,6 +43,7 @@ class Watcher(Protocol):
 
 
 _local = threading.local()
+_dialler = Dialler()
 
 
 def watch_requests(watcher: Watcher) -> None:
@@ -48,9 +52,24 @@ def watch_requests(watcher: Watcher) -> None:
 
 
 class _Watched:
-    """Asks its thread's watcher, once connected, whether to send at all, and tells it how to hang up after that."""
+    """Tells its thread's watcher how to hang up, asks it once connected whether to send at all, and dials by itself."""
 
     sock: socket.socket | None
+
+    def _new_conn(self) -> socket.socket:
+        """What urllib3 has kinds of connections say, as its own for SOCKS do: a socket that leads to the server."""
+        stop = threading.Event()
+        _watcher().abort_with(stop.set)
+        this: Any = self
+        manner = Manner(this.timeout, this.source_address, this.socket_options, stop)
+        try:
+            sock = _dialler.dial(this._dns_host, this.port, manner)
+        except socket.gaierror as error:
+            raise NameResolutionError(this.host, this, error) from error
+        except DialError as error:
+            raise NewConnectionError(this, str(error)) from error
+        sys.audit("http.client.connect", this, this.host, this.port)
+        return sock
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]

@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import urllib3.exceptions as u3
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
 from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.http_dialling import DialError
 from napari_cryoet.logins import without_login
 
 if TYPE_CHECKING:
@@ -26,12 +28,37 @@ ALWAYS, ONCE, NEVER = 1_000, 1, 0  # how often a fault may be tried again; the n
 
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+_NO_WAY_ERRNOS = _NO_NETWORK_ERRNOS | {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # as where there is no IPv6 at all
+_MOST_NAMED = 4
 _LATER = "Try again later."
 _CHECK_NETWORK = "Check the internet connection, then try again."
 _CHECK_PROXY = "Check the proxy settings."
 _NAME_PROXY = "Name one as in https_proxy=http://proxy:8080."
 _NAME_OWN_LOGIN = "Name a user and a password that it knows in the address, as in https://user:password@files.org."
 _NAME_LOGIN = "Name them in the proxy's address, as in https_proxy=http://user:password@proxy:8080."
+
+
+class _Unmet(IntEnum):
+    """Why an address couldn't be connected to; what tells more about the server is greater."""
+
+    NO_WAY = 0
+    ODD = 1
+    SILENT = 2
+    REFUSED = 3
+
+
+_SAID = {  # of one address among others, or of some
+    _Unmet.NO_WAY: "led nowhere",
+    _Unmet.ODD: "couldn't be connected to",
+    _Unmet.SILENT: "didn't answer in time",
+    _Unmet.REFUSED: "refused the connection",
+}
+_HINTS = {
+    _Unmet.NO_WAY: _CHECK_NETWORK,
+    _Unmet.ODD: _LATER,
+    _Unmet.SILENT: "The network may be slow; try again.",
+    _Unmet.REFUSED: "It may be down; try again later.",
+}
 
 
 @dataclass(eq=False)
@@ -165,18 +192,64 @@ def from_status(url: str, status: int, retry_after: str | None = None, content: 
 def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
     """Any error that urllib3 or the sockets below it raise."""
     causes = tuple(_causes(error))
+    is_of_proxy = any(isinstance(cause, u3.ProxyError) for cause in causes)
+    if (dialled := next((cause for cause in causes if isinstance(cause, DialError)), None)) is not None:
+        return _not_connected(url, dialled, is_of_proxy=is_of_proxy)
     if any(isinstance(cause, OSError) and cause.errno in _NO_NETWORK_ERRNOS for cause in causes):
         return fault(url, f"The server {host_of(url)} can't be reached: no network?", _CHECK_NETWORK, retries=ONCE)
-    if any(isinstance(cause, u3.ProxyError) for cause in causes):
+    if is_of_proxy:
         return _of_proxy(url, " ".join(str(cause) for cause in causes))
     for types, message, hint, retries in _TELLING_ERRORS:
         if any(isinstance(cause, types) for cause in causes):
             return fault(url, message.format(host=host_of(url)), hint, retries=retries)
     if any(isinstance(cause, u3.LocationValueError | UnicodeError) for cause in causes):
         return not_an_address(url)
-    if any(isinstance(cause, u3.TimeoutError | TimeoutError) for cause in causes):
-        return timed_out(url, timeout_s)
-    return broken_off(url)
+    is_late = any(isinstance(cause, u3.TimeoutError | TimeoutError) for cause in causes)
+    return timed_out(url, timeout_s) if is_late else broken_off(url)
+
+
+def _not_connected(url: str, dialled: DialError, *, is_of_proxy: bool) -> FaultError:
+    """No address of the server, or of the proxy before it, could be connected to; says which were tried."""
+    kinds: dict[_Unmet, list[str]] = {}
+    for address, error in dialled.tried:
+        kinds.setdefault(_kind_of(error), []).append(address)
+    if len(kinds) > 1:
+        listed, why = "", ", ".join(f"{_listed(addresses)} {_SAID[kind]}" for kind, addresses in kinds.items())
+    else:
+        listed, why = _listed([address for address, _error in dialled.tried]), _why(dialled)
+    if is_of_proxy:
+        place = dialled.host + (f" ({listed})" if listed not in ("", dialled.host) else "")
+        return fault(url, f"This network's proxy can't be reached at {place}: {why}.", _CHECK_PROXY, retries=ONCE)
+    place = f" at {listed}" if listed not in ("", host_of(url)) else ""
+    hint = _HINTS[max(kinds, default=_Unmet.NO_WAY)]
+    return fault(url, f"The server {host_of(url)} can't be reached{place}: {why}.", hint, retries=ONCE)
+
+
+def _kind_of(error: OSError | None) -> _Unmet:
+    if error is None or isinstance(error, TimeoutError):
+        return _Unmet.SILENT
+    if isinstance(error, ConnectionRefusedError):
+        return _Unmet.REFUSED
+    return _Unmet.NO_WAY if error.errno in _NO_WAY_ERRNOS else _Unmet.ODD
+
+
+def _why(dialled: DialError) -> str:
+    """What was wrong with each address."""
+    error = dialled.tried[0][1] if dialled.tried else OSError(errno.ENETUNREACH, "")
+    match _kind_of(error):
+        case _Unmet.SILENT:
+            return "no answer" if dialled.timeout_s is None else f"no answer within {dialled.timeout_s:g} seconds"
+        case _Unmet.REFUSED:
+            return "it refuses connections"
+        case _Unmet.NO_WAY:
+            return "no network?"
+    return f"{error}"
+
+
+def _listed(addresses: list[str]) -> str:
+    """Addresses as a sentence lists them, not endlessly."""
+    named = addresses if len(addresses) <= _MOST_NAMED else [*addresses[:_MOST_NAMED], "others"]
+    return " and ".join(part for part in (", ".join(named[:-1]), *named[-1:]) if part)
 
 
 def _of_proxy(url: str, said: str) -> FaultError:
@@ -205,12 +278,6 @@ _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ..
         (u3.NameResolutionError, socket.gaierror),
         "The server {host} can't be found: no network?",
         _CHECK_NETWORK,
-        ONCE,
-    ),
-    (
-        (ConnectionRefusedError,),
-        "The server {host} refuses connections.",
-        "It may be down; try again later.",
         ONCE,
     ),
     (
