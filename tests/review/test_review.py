@@ -9,8 +9,8 @@ import pytest
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Decisions, Order, SessionStore, Subject, Verdict, session
-from napari_cryoet.review.matching import rows_of
 from napari_cryoet.review.review import Review
+from napari_cryoet.review.rows import rows_of
 from python_calls import calls_of_ours
 
 POINTS = np.arange(30.0).reshape(10, 3)

@@ -13,8 +13,9 @@ from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import session
 from napari_cryoet.review.decisions import Decisions, Verdict
-from napari_cryoet.review.matching import match, rows_of
+from napari_cryoet.review.matching import match
 from napari_cryoet.review.review import Review
+from napari_cryoet.review.rows import rows_of
 from napari_cryoet.review.session import MAX_BYTES, SessionStore, Subject, default_folder
 
 POINTS = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.closing import CloseGuard, guard_for, losses_text, unsaved_in
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.matching import Former
+from napari_cryoet.review.places import Former
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
 

@@ -1,22 +1,32 @@
 """Which pick a decision is about, when picks come back: by id and place, or by place alone.
 
-A pick that somebody moved has several places: where it is, where it was when the picks were opened, and where it was in
-sessions before. Where they come from, it is still there; in a file that is saved of them, it isn't.
+A pick that somebody moved has several places. Where they come from, it is still there; in a file that is saved of them,
+it isn't.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
+from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.places import (
+    MOVED_VOXELS,
+    SAME_VOXELS,
+    Former,
+    find,
+    former_places,
+    numbers_on,
+    positions_of,
+    same_place,
+    states_of,
+    width_when_opened,
+)
+from napari_cryoet.review.rows import Rows
 from napari_cryoet.review.twins import (
-    NOWHERE,
     comparable_marks,
     marks_of,
     marks_of_twins,
@@ -25,135 +35,7 @@ from napari_cryoet.review.twins import (
     numbers_at,
     numbers_kept,
     numbers_left,
-    with_numbers_left,
 )
-
-_MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
-_SAME_PLACE: Final = 0.01  # of that
-_MOST_UNDECIDED: Final = 20_000  # moved picks without a decision: of whole layers, each saving would take seconds
-MOST_FORMER: Final = 12  # places that are remembered of a pick, beside the one where it is
-
-#: Picks as they were when they were opened, and as they were in sessions before, the latest first.
-Former = Picks | Sequence[Picks] | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Decisions with the place of the pick that each is about.
-
-    Attributes
-    ----------
-    ids, positions_zyx
-        Of the picks; positions in ångström, or in voxels where `unit` says so.
-    verdicts
-        One a row; undecided for those of which only the places matter.
-    unit
-        ``"angstrom"`` or ``"voxel"``.
-    opened_zyx
-        Where picks that were moved were when they were opened, and behind that where they were before, three columns
-        each; `NOWHERE` for those that were added since and deleted, or where several others are, -`NOWHERE` for those
-        that were added where another one is; `NOWHERE` twice, and how many others were left there, for those that were
-        deleted of several at one place; NaN for all others. None where there are only others.
-    marks
-        Tells the pick from others that were opened at its place; 0 where nothing does, None if so for all.
-    """
-
-    ids: NDArray[np.int64]
-    positions_zyx: NDArray[np.float64]
-    verdicts: tuple[Verdict, ...]
-    unit: str = "angstrom"
-    opened_zyx: NDArray[np.float64] | None = None
-    marks: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, which: NDArray[Any]) -> Rows:
-        """Some of them."""
-        rows = np.flatnonzero(which) if which.dtype == bool else which
-        return replace(
-            self,
-            ids=self.ids[rows],
-            positions_zyx=self.positions_zyx[rows],
-            verdicts=tuple(self.verdicts[row] for row in rows),
-            opened_zyx=None if self.opened_zyx is None else self.opened_zyx[rows],
-            marks=None if self.marks is None else self.marks[rows],
-        )
-
-    @property
-    def places_zyx(self) -> list[NDArray[np.float64]]:
-        """Where each pick is, and where it was."""
-        former = np.empty((len(self), 0)) if self.opened_zyx is None else self.opened_zyx
-        return [self.positions_zyx, *(former[:, at : at + 3] for at in range(0, former.shape[1], 3))]
-
-    @property
-    def are_passing(self) -> NDArray[np.bool_]:
-        """Which are about picks that were added after the others were opened, and are known by their ids alone."""
-        if self.opened_zyx is None:
-            return np.zeros(len(self), dtype=bool)
-        return np.asarray((self.opened_zyx[:, :3] >= NOWHERE).all(axis=1))
-
-    @property
-    def are_copies(self) -> NDArray[np.bool_]:
-        """Which are about picks that were added where one of those is that were opened, and are there."""
-        if self.opened_zyx is None:
-            return np.zeros(len(self), dtype=bool)
-        return np.asarray((self.opened_zyx[:, :3] <= -NOWHERE).all(axis=1))
-
-
-def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_there: int | None = None) -> Rows:
-    """The decisions about picks, with where these are, and where they were in the picks that were opened.
-
-    Of picks that were moved that is told also where they are undecided: they may be judged in another file of them.
-
-    Parameters
-    ----------
-    n_there
-        How many of the picks are there; those behind them were deleted. By default all are.
-    """
-    codes = decisions.codes(picks.ids)
-    positions, unit = _positions(picks)
-    states = states_of(opened)
-    columns = [former for state in states if (former := _former(picks, state)) is not None]
-    judged = np.append(np.flatnonzero(codes), _moved_undecided(codes, columns))
-    verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
-    columns = [former[judged] for former in columns]
-    former_zyx = _different(columns, len(judged), _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0))
-    if states and states[0] is not picks:
-        is_added = ~np.isin(picks.ids[judged], states[0].ids)
-        is_there = judged < (len(picks) if n_there is None else n_there)
-        _put_first(former_zyx, np.flatnonzero(is_added & ~is_there), NOWHERE)
-        copies = np.flatnonzero(is_added & is_there)
-        n_on = _numbers_on(positions[judged[copies]], picks, states[0])
-        _put_first(former_zyx, copies[n_on == 1], -NOWHERE)
-        _put_first(former_zyx, copies[n_on > 1], NOWHERE)  # nobody could tell by the place which of several it is
-        deleted = np.flatnonzero(~is_added & ~is_there & np.isnan(former_zyx).all(axis=1))
-        if len(deleted):
-            places = positions[judged[deleted]]
-            n_left = numbers_at(places, positions[:n_there], _same(picks))
-            with_numbers_left(former_zyx, deleted, n_left, _numbers_on(places, picks, states[0]))
-    marks = marks_of_twins(states[0] if states else picks, picks.ids[judged])
-    known = known_places(former_zyx), marks if marks.any() else None
-    return Rows(picks.ids[judged], positions[judged], verdicts, unit, *known)
-
-
-def _put_first(former_zyx: NDArray[np.float64], rows: NDArray[np.intp], mark: float) -> None:
-    """Mark some rows in front of the places that are known of them."""
-    former_zyx[rows, 3:] = former_zyx[rows, :-3]
-    former_zyx[rows, :3] = mark
-
-
-def _moved_undecided(codes: NDArray[np.int64], columns: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
-    """The undecided picks that were moved; none where these are more than a person moves."""
-    are_moved = np.any([~np.isnan(former[:, 0]) for former in columns], axis=0)
-    rows = np.flatnonzero((codes == 0) & are_moved)
-    return rows if len(rows) <= _MOST_UNDECIDED else rows[:0]
-
-
-def known_places(former_zyx: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Former places without columns that hold none; None where there are none at all."""
-    last = np.flatnonzero(~np.isnan(former_zyx).all(axis=0))
-    return former_zyx[:, : last[-1] + 1] if len(last) else None
 
 
 def match(
@@ -186,12 +68,12 @@ def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[P
         is_known = (found >= 0) & ~rows.are_passing & ~rows.are_copies & (numbers_left(rows.opened_zyx, len(rows)) == 0)
         if not len(opened) or not is_known.any():
             continue
-        at, was_there = _find(opened.ids, picks.ids[found[is_known]])
+        at, was_there = find(opened.ids, picks.ids[found[is_known]])
         for number, theirs in enumerate(rows.places_zyx):
             with np.errstate(over="ignore", invalid="ignore"):
-                former = theirs[is_known] / _width_when_opened(picks, opened)
+                former = theirs[is_known] / width_when_opened(picks, opened)
                 beyond = np.abs(former - opened.points_zyx[at]).max(axis=1)
-            is_other = was_there & (beyond > _MOVED_VOXELS * _SAME_PLACE) & np.isfinite(beyond)
+            is_other = was_there & (beyond > SAME_VOXELS) & np.isfinite(beyond)
             if is_other.any():
                 place = places.setdefault(number, opened.points_zyx.copy())
                 place[at[is_other]] = former[is_other]
@@ -200,28 +82,28 @@ def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[P
 
 def _are_all_there(rows: Rows, picks: Picks) -> bool:
     """Whether the pick of each row, by its id, is where it was; as most often, and soon found out."""
-    positions, unit = _positions(picks)
+    positions, unit = positions_of(picks)
     if not len(rows) or not len(picks) or unit != rows.unit:
         return not len(rows)
-    at, has_pick = _find(picks.ids, rows.ids)
+    at, has_pick = find(picks.ids, rows.ids)
     with np.errstate(over="ignore", invalid="ignore"):
         beyond = np.abs(positions[at] - rows.positions_zyx).max(axis=1)
-    return bool((has_pick & (beyond <= _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0))).all())
+    return bool((has_pick & (beyond <= same_place(picks))).all())
 
 
 def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = None) -> NDArray[np.intp]:
     """For each row the pick that it is about; -1 where there is none."""
-    positions, unit = _positions(picks)
+    positions, unit = positions_of(picks)
     found = np.full(len(rows), -1)
     if not len(rows) or not len(picks) or unit != rows.unit:
         return found
-    reach, same = _MOVED_VOXELS * (picks.spacing_angstrom or 1.0), _same(picks)
-    at, has_pick = _find(picks.ids, rows.ids)
+    reach, same = MOVED_VOXELS * (picks.spacing_angstrom or 1.0), same_place(picks)
+    at, has_pick = find(picks.ids, rows.ids)
     states = states_of(opened)
     is_other = _are_of_others(rows, picks, states[0] if states else picks)
     are_row_numbers = np.array_equal(picks.ids, np.arange(len(picks)))  # which say nothing once some went
     by_id = np.where(has_pick & ~(is_other & are_row_numbers), at, -1)
-    former = [places for state in states if (places := _former(picks, state)) is not None]
+    former = [places for state in states if (places := former_places(picks, state)) is not None]
     pairs = [(ours, theirs) for ours in (positions, *former) for theirs in rows.places_zyx]
     is_marked = np.zeros(len(rows), dtype=bool)
     if rows.marks is not None:
@@ -251,7 +133,7 @@ def _marks(picks: Picks, states: Sequence[Picks]) -> NDArray[np.int64]:
     """The mark of each pick, as it was when it was opened: some keep nothing but their places."""
     marks = marks_of(picks)
     if states and len(states[0]):
-        at, was_there = _find(states[0].ids, picks.ids)
+        at, was_there = find(states[0].ids, picks.ids)
         marks = np.where(was_there, marks_of(states[0])[at], marks)
     return marks
 
@@ -260,7 +142,7 @@ def _twins(picks: Picks, states: Sequence[Picks]) -> NDArray[np.float64]:
     """Where there were several that differ, as they were opened: some picks keep nothing but their places."""
     opened = states[0] if states else picks
     with np.errstate(over="ignore"):
-        places = opened.points_zyx * _width_when_opened(picks, opened)
+        places = opened.points_zyx * width_when_opened(picks, opened)
     return np.asarray(places[marks_of_twins(opened, opened.ids) != 0])
 
 
@@ -268,9 +150,9 @@ def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> N
     """Which rows are about picks that were there before, and aren't any more."""
     if before is None or before is picks or not len(before):
         return np.zeros(len(rows), dtype=bool)
-    at, was_there = _find(before.ids, rows.ids)
+    at, was_there = find(before.ids, rows.ids)
     with np.errstate(over="ignore", invalid="ignore"):
-        places = before.points_zyx[at] * _width_when_opened(picks, before)
+        places = before.points_zyx[at] * width_when_opened(picks, before)
         is_it = [np.linalg.norm(places - theirs, axis=1) <= reach for theirs in rows.places_zyx]  # NaN is near nothing
     return np.asarray(was_there & np.any(is_it, axis=0) & ~np.isin(rows.ids, picks.ids))
 
@@ -317,55 +199,6 @@ def _ids(parts: Sequence[Rows]) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *(rows.ids for rows in parts)])
 
 
-def _find(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Where each wanted id stands among others, and whether it does."""
-    order = np.argsort(ids)
-    at = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(order) - 1)]
-    return at, np.asarray(ids[at] == wanted)
-
-
-def states_of(opened: Former) -> tuple[Picks, ...]:
-    """The picks as they were when they were opened, and as they were before."""
-    return () if opened is None else (opened,) if isinstance(opened, Picks) else tuple(opened)
-
-
-def _different(columns: Sequence[NDArray[np.float64]], count: int, reach: float) -> NDArray[np.float64]:
-    """Former places of some picks, each once, the latest first, and NaN behind them; a new array."""
-    if not columns:
-        return np.full((count, 3), np.nan)
-    stacked = np.full((count, len(columns), 3), np.nan)
-    for number, column in enumerate(columns):
-        with np.errstate(over="ignore", invalid="ignore"):
-            beyond = np.abs(stacked[:, :number] - column[:, None]).max(axis=2)
-        is_known = (beyond <= reach).any(axis=1)
-        stacked[~is_known, number] = column[~is_known]
-    order = np.argsort(np.isnan(stacked[:, :, 0]), axis=1, kind="stable")
-    ordered = np.take_along_axis(stacked, order[:, :, None], axis=1)[:, :MOST_FORMER]
-    return ordered.reshape(count, 3 * ordered.shape[1])
-
-
-def _former(picks: Picks, opened: Picks) -> NDArray[np.float64] | None:
-    """Where picks were when they were opened, NaN for those that weren't moved since; None where none was."""
-    if opened is picks or not len(opened) or not len(picks):
-        return None
-    if picks.points_zyx is opened.points_zyx and picks.spacing_angstrom == opened.spacing_angstrom:
-        return None  # states of the same picks share what they have in common
-    at, was_there = _find(opened.ids, picks.ids)
-    width = picks.spacing_angstrom or 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        places = opened.points_zyx[at] * _width_when_opened(picks, opened)
-        beyond = np.abs(picks.points_zyx * width - places).max(axis=1)
-        is_moved = was_there & (beyond > _MOVED_VOXELS * _SAME_PLACE * width)
-    return np.where(is_moved[:, None], places, np.nan) if is_moved.any() else None
-
-
-def _width_when_opened(picks: Picks, opened: Picks) -> float:
-    """Of the voxels that opened picks are counted in; that of picks now where nobody knew it then."""
-    if picks.spacing_angstrom is None:
-        return 1.0  # as places are kept then
-    return opened.spacing_angstrom or picks.spacing_angstrom
-
-
 def _match_by_id(
     places: NDArray[np.float64],
     positions: NDArray[np.float64],
@@ -380,30 +213,19 @@ def _match_by_id(
     found[is_same] = by_id[is_same]
 
 
-def _numbers_on(places: NDArray[np.float64], picks: Picks, opened: Picks) -> NDArray[np.intp]:
-    """On how many of the picks that were opened each of some others is."""
-    with np.errstate(over="ignore"):
-        return numbers_at(places, opened.points_zyx * _width_when_opened(picks, opened), _same(picks))
-
-
 def _are_of_others(rows: Rows, picks: Picks, opened: Picks) -> NDArray[np.bool_]:
     """Which rows are about one of several at a place that is gone: all that are there now are others."""
     is_kept = np.fromiter((verdict is Verdict.KEPT for verdict in rows.verdicts), dtype=bool, count=len(rows))
     is_unmoved = np.ones(len(rows), dtype=bool)
     if rows.opened_zyx is not None:
         is_unmoved[:] = np.isnan(rows.opened_zyx).all(axis=1)
-    n_kept = numbers_kept(rows.positions_zyx, is_kept, is_unmoved, _same(picks))
+    n_kept = numbers_kept(rows.positions_zyx, is_kept, is_unmoved, same_place(picks))
     n_others = np.maximum(n_kept, numbers_left(rows.opened_zyx, len(rows)))
     several = np.flatnonzero(n_others > 0)
-    n_there = _numbers_on(rows.positions_zyx[several], picks, opened)
+    n_there = numbers_on(rows.positions_zyx[several], picks, opened)
     is_other = np.zeros(len(rows), dtype=bool)
     is_other[several] = (n_there > 0) & (n_there <= n_others[several])
     return is_other
-
-
-def _same(picks: Picks) -> float:
-    """How far from a place something may be that is there."""
-    return _MOVED_VOXELS * _SAME_PLACE * (picks.spacing_angstrom or 1.0)
 
 
 def _match_by_place(
@@ -420,9 +242,3 @@ def _match_by_place(
     near = np.flatnonzero(distances <= reach)
     _, first = np.unique(nearest[near], return_index=True)  # of two rows at one place, one
     found[left[near[first]]] = free[nearest[near[first]]]
-
-
-def _positions(picks: Picks) -> tuple[NDArray[np.float64], str]:
-    if picks.spacing_angstrom is None:
-        return picks.points_zyx, "voxel"
-    return picks.positions_angstrom_zyx, "angstrom"

@@ -20,8 +20,10 @@ from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import Former, Rows, join, match_parts, rows_of, states_before, states_of
+from napari_cryoet.review.matching import join, match_parts, states_before
 from napari_cryoet.review.ordering import Columns, Order
+from napari_cryoet.review.places import Former, states_of
+from napari_cryoet.review.rows import Rows, rows_of
 from napari_cryoet.review.session import SessionStore, Subject
 from napari_cryoet.review.trails import Trail, with_gone, with_step
 

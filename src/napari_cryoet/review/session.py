@@ -22,7 +22,9 @@ from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Decisions, Verdict
-from napari_cryoet.review.matching import Former, Rows, join, match_parts, states_before, states_of
+from napari_cryoet.review.matching import join, match_parts, states_before
+from napari_cryoet.review.places import Former, states_of
+from napari_cryoet.review.rows import Rows
 from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
 from napari_cryoet.user_folders import data_path
 from napari_cryoet.whole_files import remove_stale

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.matching import MOST_FORMER, Rows, known_places
+from napari_cryoet.review.places import MOST_FORMER
+from napari_cryoet.review.rows import Rows, known_places
 from napari_cryoet.review.twins import NOWHERE
 
 FORMAT: Final = "napari-cryoet review"

@@ -1,0 +1,148 @@
+"""Decisions as they are kept: each with the places of the pick that it is about, and what tells this from others.
+
+A pick that somebody moved has several places: where it is, where it was when the picks were opened, and where it was in
+sessions before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.decisions import VERDICTS, Decisions, Verdict
+from napari_cryoet.review.places import (
+    Former,
+    different_places,
+    former_places,
+    numbers_on,
+    positions_of,
+    same_place,
+    states_of,
+)
+from napari_cryoet.review.twins import NOWHERE, marks_of_twins, numbers_at, with_numbers_left
+
+_MOST_UNDECIDED: Final = 20_000  # moved picks without a decision: of whole layers, each saving would take seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Decisions with the place of the pick that each is about.
+
+    Attributes
+    ----------
+    ids, positions_zyx
+        Of the picks; positions in ångström, or in voxels where `unit` says so.
+    verdicts
+        One a row; undecided for those of which only the places matter.
+    unit
+        ``"angstrom"`` or ``"voxel"``.
+    opened_zyx
+        Where picks that were moved were when they were opened, and behind that where they were before, three columns
+        each; `NOWHERE` for those that were added since and deleted, or where several others are, -`NOWHERE` for those
+        that were added where another one is; `NOWHERE` twice, and how many others were left there, for those that were
+        deleted of several at one place; NaN for all others. None where there are only others.
+    marks
+        Tells the pick from others that were opened at its place; 0 where nothing does, None if so for all.
+    """
+
+    ids: NDArray[np.int64]
+    positions_zyx: NDArray[np.float64]
+    verdicts: tuple[Verdict, ...]
+    unit: str = "angstrom"
+    opened_zyx: NDArray[np.float64] | None = None
+    marks: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, which: NDArray[Any]) -> Rows:
+        """Some of them."""
+        rows = np.flatnonzero(which) if which.dtype == bool else which
+        return replace(
+            self,
+            ids=self.ids[rows],
+            positions_zyx=self.positions_zyx[rows],
+            verdicts=tuple(self.verdicts[row] for row in rows),
+            opened_zyx=None if self.opened_zyx is None else self.opened_zyx[rows],
+            marks=None if self.marks is None else self.marks[rows],
+        )
+
+    @property
+    def places_zyx(self) -> list[NDArray[np.float64]]:
+        """Where each pick is, and where it was."""
+        former = np.empty((len(self), 0)) if self.opened_zyx is None else self.opened_zyx
+        return [self.positions_zyx, *(former[:, at : at + 3] for at in range(0, former.shape[1], 3))]
+
+    @property
+    def are_passing(self) -> NDArray[np.bool_]:
+        """Which are about picks that were added after the others were opened, and are known by their ids alone."""
+        if self.opened_zyx is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray((self.opened_zyx[:, :3] >= NOWHERE).all(axis=1))
+
+    @property
+    def are_copies(self) -> NDArray[np.bool_]:
+        """Which are about picks that were added where one of those is that were opened, and are there."""
+        if self.opened_zyx is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray((self.opened_zyx[:, :3] <= -NOWHERE).all(axis=1))
+
+
+def rows_of(decisions: Decisions, picks: Picks, opened: Former = None, *, n_there: int | None = None) -> Rows:
+    """The decisions about picks, with where these are, and where they were in the picks that were opened.
+
+    Of picks that were moved that is told also where they are undecided: they may be judged in another file of them.
+
+    Parameters
+    ----------
+    n_there
+        How many of the picks are there; those behind them were deleted. By default all are.
+    """
+    codes = decisions.codes(picks.ids)
+    positions, unit = positions_of(picks)
+    states = states_of(opened)
+    columns = [former for state in states if (former := former_places(picks, state)) is not None]
+    judged = np.append(np.flatnonzero(codes), _moved_undecided(codes, columns))
+    verdicts = tuple(map(VERDICTS.__getitem__, codes[judged].tolist()))
+    columns = [former[judged] for former in columns]
+    former_zyx = different_places(columns, len(judged), same_place(picks))
+    if states and states[0] is not picks:
+        is_added = ~np.isin(picks.ids[judged], states[0].ids)
+        is_there = judged < (len(picks) if n_there is None else n_there)
+        _put_first(former_zyx, np.flatnonzero(is_added & ~is_there), NOWHERE)
+        copies = np.flatnonzero(is_added & is_there)
+        n_on = numbers_on(positions[judged[copies]], picks, states[0])
+        _put_first(former_zyx, copies[n_on == 1], -NOWHERE)
+        _put_first(former_zyx, copies[n_on > 1], NOWHERE)  # nobody could tell by the place which of several it is
+        deleted = np.flatnonzero(~is_added & ~is_there & np.isnan(former_zyx).all(axis=1))
+        if len(deleted):
+            places = positions[judged[deleted]]
+            n_left = numbers_at(places, positions[:n_there], same_place(picks))
+            with_numbers_left(former_zyx, deleted, n_left, numbers_on(places, picks, states[0]))
+    marks = marks_of_twins(states[0] if states else picks, picks.ids[judged])
+    known = known_places(former_zyx), marks if marks.any() else None
+    return Rows(picks.ids[judged], positions[judged], verdicts, unit, *known)
+
+
+def _put_first(former_zyx: NDArray[np.float64], rows: NDArray[np.intp], mark: float) -> None:
+    """Mark some rows in front of the places that are known of them."""
+    former_zyx[rows, 3:] = former_zyx[rows, :-3]
+    former_zyx[rows, :3] = mark
+
+
+def _moved_undecided(codes: NDArray[np.int64], columns: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
+    """The undecided picks that were moved; none where these are more than a person moves."""
+    are_moved = np.any([~np.isnan(former[:, 0]) for former in columns], axis=0)
+    rows = np.flatnonzero((codes == 0) & are_moved)
+    return rows if len(rows) <= _MOST_UNDECIDED else rows[:0]
+
+
+def known_places(former_zyx: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Former places without columns that hold none; None where there are none at all."""
+    last = np.flatnonzero(~np.isnan(former_zyx).all(axis=0))
+    return former_zyx[:, : last[-1] + 1] if len(last) else None
