@@ -13,6 +13,7 @@ from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, plain_columns, turned_into_texts
 from napari_cryoet.formats.exchange import listed, numbered
+from napari_cryoet.formats.star_labels import Dialect
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 
@@ -47,7 +48,7 @@ MISSING_WORDS: Final[dict[Context, str]] = {
 }
 
 _OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
-RELION: Final[dict[str, star_writing.Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
+RELION: Final[dict[str, Dialect]] = {"relion5": "relion5", "relion4": "relion4", "relion3": "relion3"}
 #: Formats that say of each pick in which tomogram it is.
 OF_SEVERAL_TOMOGRAMS: Final = frozenset({*RELION, "dynamo"})
 HOLDS_PROVENANCE: Final = frozenset({"relion5", "relion4", "relion3", "parquet"})

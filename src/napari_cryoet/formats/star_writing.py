@@ -9,16 +9,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.column_types import typed
-from napari_cryoet.formats.eulers import angles_of, matrices_of
+from napari_cryoet.formats.eulers import angles_of
 from napari_cryoet.formats.exchange import MAX_FILE_BYTES, listed, orientations_of, rotation_losses
 from napari_cryoet.formats.star import PROJECT
+from napari_cryoet.formats.star_images import Images, images_of, untold_of_images
 from napari_cryoet.formats.star_labels import (
     ANGLES,
     CENTRED,
@@ -34,9 +35,9 @@ from napari_cryoet.formats.star_labels import (
     PIXELS,
     PRIORS,
     SCORES,
-    SHIFTS_ANGSTROM,
     SUBTOMOGRAM_ANGLES,
     TOMOGRAM_NAMES,
+    Dialect,
 )
 from napari_cryoet.formats.text_columns import rows_as_text
 from napari_cryoet.pick_changes import tell_of_moves
@@ -45,14 +46,10 @@ from napari_cryoet.picks import Picks
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Dialect = Literal["relion3", "relion4", "relion5"]
-
 _NOTES: Final = "# napari-cryoet "
 _NOTES_LINES: Final = 50
 _VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
 _NO_NAME: Final = "tomogram"
-#: Of shifts, in ångström: beside such, places would lose digits, and no image is so far from its particle.
-_FAR: Final = 1e6
 #: What is one word to all readers; RELION lists in one the images in which a particle is seen: [1,1,0].
 _SAFE_TEXT: Final = re.compile(r"[A-Za-z0-9._/@:+\-\[\](),=]+")
 
@@ -103,7 +100,7 @@ def losses(picks: Picks, dialect: Dialect) -> list[str]:
             f"Picks that were moved keep the image ({IMAGE}) that was cut out around their old place: RELION has to "
             "extract these particles anew."
         )
-    untold = _untold_of_images(picks, dialect)
+    untold = untold_of_images(picks, dialect)
     if untold:
         said.append(
             f"RELION isn't told where, and how turned, the particles' images were cut out ({listed(untold)}): it has "
@@ -128,7 +125,7 @@ def write_star(picks: Picks, path: Path, dialect: Dialect, notes: Mapping[str, A
     import starfile
 
     optics, groups = _optics(picks, dialect)
-    images = _images_of(picks, dialect)
+    images = images_of(picks, dialect)
     further = {name: column for name, column in picks.features.items() if name not in (GROUP, *images.columns)}
     labels = _labels(further)
     encoded = [label for label, name in labels.items() if _needs_encoding(picks.features[name])]
@@ -248,66 +245,8 @@ def _is_writable(facts: Mapping[Any, Any]) -> bool:
     )
 
 
-class _Images(NamedTuple):
-    """How the images of particles lie, and are turned, as far as a file says it beside the particles.
-
-    Attributes
-    ----------
-    columns
-        What the file says of it, by label.
-    beside_xyz_angstrom
-        How far from the particle each was cut out, in the tomogram's axes; None where that isn't said.
-    matrices_xyz
-        How each is turned in the tomogram; None where that isn't said.
-    """
-
-    columns: dict[str, NDArray[np.float64]]
-    beside_xyz_angstrom: NDArray[np.float64] | None = None
-    matrices_xyz: NDArray[np.float64] | None = None
-
-
-def _images_of(picks: Picks, dialect: Dialect) -> _Images:
-    """What picks say of their images; those that a person added lie where, and as, the particles do."""
-    shifts, angles = _told_of_images(picks, dialect)
-    columns: dict[str, NDArray[np.float64]] = {}
-    for labels, values in ((SHIFTS_ANGSTROM, shifts), (SUBTOMOGRAM_ANGLES, angles)):
-        if values is not None:
-            columns |= {label: values[:, axis] for axis, label in enumerate(labels) if label in picks.features}
-    matrices = None if angles is None else matrices_of(angles, "relion")
-    if shifts is None or matrices is None:
-        return _Images(columns, shifts, matrices)
-    return _Images(columns, np.einsum("nij,nj->ni", matrices, shifts), matrices)
-
-
-def _told_of_images(picks: Picks, dialect: Dialect) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """The shifts and angles of images that a file says; None where there are none, or it can't."""
-    shifts, angles = (_triple(picks, labels) for labels in (SHIFTS_ANGSTROM, SUBTOMOGRAM_ANGLES))
-    if angles is not None and (dialect == "relion3" or not picks.are_oriented.any()):  # 3.1 has no such angles
-        return None, None
-    farthest = 0.0 if shifts is None else np.abs(shifts).max(initial=0.0)
-    is_lost = farthest >= _FAR or (farthest > 0 and picks.spacing_angstrom is None)
-    return None if is_lost else shifts, angles
-
-
-def _untold_of_images(picks: Picks, dialect: Dialect) -> list[str]:
-    """The picks' columns of where and how their images lie that a file can't say to RELION, but for zeros."""
-    told = zip((SHIFTS_ANGSTROM, SUBTOMOGRAM_ANGLES), _told_of_images(picks, dialect), strict=True)
-    labels = [label for labels, values in told if values is None for label in labels if label in picks.features]
-    columns = {label: picks.features[label] for label in labels}
-    return [label for label, column in columns.items() if column.dtype.kind in "iuf" and np.nan_to_num(column).any()]
-
-
-def _triple(picks: Picks, labels: tuple[str, str, str]) -> NDArray[np.float64] | None:
-    """Three columns of numbers, 0 where nothing is said; None where there is none of them, or one is of texts."""
-    given = [picks.features[label] for label in labels if label in picks.features]
-    if not given or any(column.dtype.kind not in "iuf" for column in given):
-        return None
-    columns = [picks.features.get(label, np.zeros(len(picks))).astype(np.float64) for label in labels]
-    return np.nan_to_num(np.stack(columns, axis=1), nan=0.0, posinf=0.0, neginf=0.0)
-
-
 def _position_columns(
-    picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None, images: _Images
+    picks: Picks, dialect: Dialect, pixels: NDArray[np.float64] | None, images: Images
 ) -> dict[str, Any]:
     name = _tomogram_name(picks) or _NO_NAME
     label = TOMOGRAM_NAMES[dialect == "relion3"]
@@ -335,7 +274,7 @@ def _tomogram_name(picks: Picks) -> str:
     return name if _SAFE_TEXT.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
-def _orientation_columns(picks: Picks, images: _Images) -> dict[str, Any]:
+def _orientation_columns(picks: Picks, images: Images) -> dict[str, Any]:
     """The particles' angles, in their images where these are turned."""
     orientations = orientations_of(picks)
     if orientations is None:
