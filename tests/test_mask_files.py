@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet import load_annotation, mask_files, open_annotation
+from napari_cryoet import load_annotation, mask_layouts, mask_voxels, open_annotation
 from napari_cryoet.comparison.sides import name_of_side
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -41,7 +41,7 @@ def write(mask, folder, name, **options):
 @pytest.mark.parametrize("lazily", [False, True])
 @pytest.mark.parametrize(("largest", "dtype"), [(1, bool), (1, np.uint8), (300, np.int64), (65535, np.uint32)])
 def test_a_mask_reads_back_as_it_was(tmp_path, monkeypatch, name, lazily, largest, dtype):
-    monkeypatch.setattr(mask_files, "_SLAB_PLANES", 8)
+    monkeypatch.setattr(mask_voxels, "_SLAB_PLANES", 8)
     mask = labels(largest, dtype)
     made = write(da.from_array(mask, chunks=(7, 16, 45)) if lazily else mask, tmp_path, name)
     volume = open_volume(made.path)
@@ -114,7 +114,7 @@ def test_nothing_that_is_there_is_replaced_unasked(tmp_path, name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_mask_that_is_stopped_half_way_leaves_nothing(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(mask_files, "_SLAB_PLANES", 8)
+    monkeypatch.setattr(mask_voxels, "_SLAB_PLANES", 8)
     stop = threading.Event()
     seen = []
 
@@ -295,5 +295,5 @@ def test_nothing_of_a_zarr_is_still_being_written_when_it_has_failed():
             ended.append(region)
 
     with pytest.raises(OSError, match="No space left"):
-        mask_files._put(FullDisk(), 0, np.zeros((1, 1, 600), np.uint8))
+        mask_layouts._put(FullDisk(), 0, np.zeros((1, 1, 600), np.uint8))
     assert len(ended) == len(started)
