@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
-from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
+from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, plain_columns, turned_into_texts
 from napari_cryoet.formats.exchange import listed, numbered
 from napari_cryoet.formats.star_labels import Dialect
@@ -113,7 +113,7 @@ def _losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
         case "ndjson":
             return tuple(_ndjson_losses(picks))
         case "dynamo":
-            return tuple(dynamo.losses(picks))
+            return tuple(dynamo_writing.losses(picks))
         case "copick":
             return tuple(copick.losses(picks))
         case "csv" | "parquet":

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.expecting import expect, expect_choice, local_path
-from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
+from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns
 from napari_cryoet.formats.exchange import Context, are_endless
 from napari_cryoet.pick_formats import (
@@ -176,7 +176,7 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
             empty = [name for name, column in points.features.items() if are_all_missing(column)]
             return {"empty_columns": [name for name in empty if name not in ndjson.OWN_KEYS]}
         case "dynamo":
-            return {"dynamo_tag_offset": dynamo.write_table(picks, unfinished)}
+            return {"dynamo_tag_offset": dynamo_writing.write_table(picks, unfinished)}
         case "copick":
             unfinished.write_bytes(copick.picks_file(picks, path))
         case "csv":

@@ -21,37 +21,35 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.column_types import numbers_in
-from napari_cryoet.formats.dynamo_shifts import SHIFT, shift_columns, shifts_of
-from napari_cryoet.formats.eulers import angles_of, matrices_of
+from napari_cryoet.formats.dynamo_columns import (
+    ANGLES,
+    FIRST_VOXEL,
+    OWN,
+    POSITION,
+    TOMOGRAM_NUMBER,
+    all_columns,
+    are_whole,
+    is_said,
+)
+from napari_cryoet.formats.dynamo_shifts import SHIFT, shift_columns
+from napari_cryoet.formats.eulers import matrices_of
 from napari_cryoet.formats.exchange import (
     Context,
     angle_warnings,
-    are_endless,
     checked_picks,
     choose_tomogram,
-    listed,
-    orientations_of,
     refuse_unreadable,
-    rotation_losses,
 )
-from napari_cryoet.formats.text_columns import LARGEST_EXACT, holds_empty, read_separated, rows_as_text, texts_of
-from napari_cryoet.pick_changes import tell_of_moves
+from napari_cryoet.formats.text_columns import LARGEST_EXACT, holds_empty, read_separated, texts_of
 from napari_cryoet.picks import IN_VOXELS, NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-ANGLES: Final = ("tdrot", "tilt", "narot")
-_POSITION: Final = ("x", "y", "z")
-_FIRST_VOXEL: Final = 1.0
 _LEAST_COLUMNS: Final = 26
 _MOST_COLUMNS: Final = 200  # far above the 42 that there are
 _FIRST_LINE_CHARACTERS: Final = 2**16
-_OWN: Final = frozenset({*ANGLES, *_POSITION, *SHIFT, "tag", "cc", "tomo", "reg", "apix"})
-#: What a table says where nobody said anything; 0 in all other columns.
-_UNSAID: Final = {"aligned_value": 1.0}
-_TOMOGRAM_NUMBER: Final = "tomogram_number"
 #: What a person should know who opens a table that another program wrote.
 COUNTED_FROM_1: Final = (
     "Positions in Dynamo tables are taken to count from 1, as in MATLAB. copick, ArtiaX and dynamo2m count from 0: a "
@@ -101,13 +99,13 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
     rows = table.index.to_numpy() + 1  # of the file, whichever tomogram is read
     shifts = table[list(SHIFT)].to_numpy()
-    points_xyz = table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL
+    points_xyz = table[list(POSITION)].to_numpy() + shifts - FIRST_VOXEL
     if own is not None and spacing is not None and own != spacing:
         points_xyz, shifts = points_xyz * (own / spacing), shifts * (own / spacing)
     angles = table[list(ANGLES)].to_numpy()
     rotations_xyz = matrices_of(angles, "dynamo") if np.any(angles) else None
     regions = _given(table, "reg")
-    has_other_regions = regions is not None and not _are_whole(regions[np.isfinite(regions)])
+    has_other_regions = regions is not None and not are_whole(regions[np.isfinite(regions)])
     tags, offset = table["tag"].to_numpy(), tag_offset if isinstance(tag_offset, int) else 0
     ids = _ids(tags, offset)
     has_other_tags = ids is None and bool(np.any(tags))
@@ -125,7 +123,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         shape_zyx=context.shape_zyx,
         about={
             "tomogram_name": tomogram if in_map else None,
-            _TOMOGRAM_NUMBER: _tomogram_number(table),
+            TOMOGRAM_NUMBER: _tomogram_number(table),
             IN_VOXELS: [*shift_columns(shifts)],
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
@@ -156,129 +154,8 @@ def _name(number: float, in_map: Mapping[int, str]) -> str:
     return repr(number)
 
 
-def losses(picks: Picks) -> list[str]:
-    """What a table can't hold, in words."""
-    said = rotation_losses(picks)
-    orientations = orientations_of(picks)
-    if orientations is None and len(picks):
-        said.append("A table always has angles: 0, 0, 0 is written, which Dynamo takes for an orientation.")
-    elif orientations is not None:
-        n_without = int((~orientations.are_known).sum())
-        if n_without:
-            said.append(f"Picks without orientation ({n_without:,}) get 0, 0, 0, which Dynamo takes for one.")
-        if not np.any(angles_of(orientations.matrices_xyz, "dynamo")):
-            said.append("All rotations are the identity; they read back as none.")
-    for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
-        if column is not None and len(column) and not column.any():
-            said.append(f"All {what} are 0, which is what a table says where there are none.")
-    if picks.instance_ids is not None and _is_beyond_reals(picks.instance_ids):
-        said.append("Instance ids beyond 2^53 lose their last digits: tables hold floating-point numbers.")
-        if float(picks.instance_ids.max()) >= 2.0**63:
-            said.append("Instance ids that are rounded to 2^63 make all of them a column called reg.")
-    if not _can_be_tags(picks.ids):
-        said.append("The picks' own ids are beyond 2^53, which tags can't be: the picks are counted anew.")
-    if len(picks):
-        said.append(
-            "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
-            "dynamo2m) take them to be one voxel off."
-        )
-    if len(picks) and picks.about.get(_TOMOGRAM_NUMBER) is not None and tell_of_moves(picks.edits):
-        said.append("Picks that were moved keep their tags, and so what Dynamo cropped at their old places: crop anew.")
-    said += _column_losses(picks)
-    if picks.alignment_id is not None or picks.about:
-        said.append("A table has no place for where picks come from; it stands in the .provenance.json beside it.")
-    return said
-
-
-def _column_losses(picks: Picks) -> list[str]:
-    said = []
-    columns = set(_columns())
-    if picks.instance_ids is None and "reg" in picks.features and _are_regions(picks.features["reg"]):
-        said.append("Regions (reg) that are whole numbers are read back as instance ids.")
-    kept = [name for name in picks.features if name in columns - _taken_by(picks)]
-    numbers = {name: column for name, column in picks.features.items() if name in kept and column.dtype.kind in "iuf"}
-    shifts = shifts_of(picks.features)
-    said_at_once = SHIFT if shifts is not None and shifts.any() else ()
-    blank = [n for n, each in numbers.items() if n not in said_at_once and len(each) and not _is_said(n, each).any()]
-    if blank:
-        said.append(
-            f"Columns that hold nothing but what a table says where there is none read back as none: {listed(blank)}."
-        )
-    rounded = [name for name, column in numbers.items() if column.dtype.kind in "iu" and _is_beyond_reals(column)]
-    if rounded:
-        said.append(f"Numbers beyond 2^53 lose their last digits, in {listed(rounded)}.")
-    unnamed = [name for name, column in picks.features.items() if name not in columns or column.dtype.kind not in "iuf"]
-    unnamed += [name for name in picks.features if name in _taken_by(picks)]
-    if unnamed:
-        said.append(f"A table has no column for {listed(unnamed)}.")
-    return said
-
-
-def _taken_by(picks: Picks) -> frozenset[str]:
-    """Columns that say what picks have anyway, so that no further column can be called so."""
-    taken = _OWN if shifts_of(picks.features) is None else _OWN - {*SHIFT}
-    return taken - {"reg"} if picks.instance_ids is None else taken
-
-
-def write_table(picks: Picks, path: Path) -> int:
-    """Write a table of 42 columns; gives what was added to ids, since tags start at 1."""
-    ids = picks.ids if _can_be_tags(picks.ids) else np.arange(len(picks))
-    offset = _tag_offset(ids)
-    orientations = orientations_of(picks)
-    angles = np.zeros((len(picks), 3)) if orientations is None else angles_of(orientations.matrices_xyz, "dynamo")
-    number = picks.about.get(_TOMOGRAM_NUMBER)
-    is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**53
-    columns: dict[str, Any] = {"tag": ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
-    shifts = shifts_of(picks.features)
-    shifts = np.zeros((len(picks), 3)) if shifts is None else shifts
-    columns |= dict(zip(_POSITION, (picks.points_xyz - shifts + _FIRST_VOXEL).T, strict=True)) | shift_columns(shifts)
-    columns |= dict(zip(ANGLES, angles.T, strict=True))
-    if picks.scores is not None:
-        columns["cc"] = picks.scores
-    if picks.instance_ids is not None:
-        columns["reg"] = picks.instance_ids
-    if picks.spacing_angstrom is not None:
-        columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
-    for name in set(_columns()) - _taken_by(picks) - {*SHIFT}:
-        column = picks.features.get(name)
-        if column is not None and column.dtype.kind in "iuf":
-            columns[name] = column
-    unsaid = {name: np.full(len(picks), int(_UNSAID.get(name, 0.0))) for name in _columns() if name not in columns}
-    ordered = {name: unsaid[name] if name in unsaid else columns[name] for name in _columns()}
-    with path.open("wb") as file:
-        file.writelines(rows_as_text(ordered, separator=" ", missing="NaN"))  # as MATLAB spells it
-    return offset
-
-
-def _tag_offset(ids: NDArray[np.int64]) -> int:
-    """What has to be added to ids so that tags start at 1."""
-    return max(0, 1 - int(ids.min(initial=1)))
-
-
-def _can_be_tags(ids: NDArray[np.int64]) -> bool:
-    """Whether what is added leaves them numbers that reals of 64 bits tell apart."""
-    return not len(ids) or (not are_endless(ids) and int(ids.max()) + _tag_offset(ids) < LARGEST_EXACT)
-
-
-def _is_said(name: str, column: NDArray[Any]) -> NDArray[np.bool_]:
-    """In which rows a column has something else than where nobody said anything."""
-    return np.asarray(np.isfinite(column) & (column != _UNSAID.get(name, 0.0)))
-
-
-def _are_regions(column: NDArray[Any]) -> bool:
-    return column.dtype.kind in "iu" or (
-        column.dtype.kind == "f" and _are_whole(column[np.isfinite(column)].astype(np.float64))
-    )
-
-
-def _is_beyond_reals(column: NDArray[Any]) -> bool:
-    return int(column.max(initial=0)) > LARGEST_EXACT or int(column.min(initial=0)) < -LARGEST_EXACT
-
-
 def _more_columns(count: int) -> str:
-    return (
-        f"The table's last {count} columns are left out: Dynamo has {len(_columns())}, and nobody says what more mean."
-    )
+    return f"The table's last {count} columns are left out: Dynamo has {len(all_columns())}, and nobody says what more mean."
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, int]:
@@ -286,7 +163,7 @@ def _table(path: Path) -> tuple[pd.DataFrame, int]:
     import pandas as pd
 
     refuse_unreadable(path)
-    names = _columns()
+    names = all_columns()
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first_line = file.readline(_FIRST_LINE_CHARACTERS)
         n_columns = len(first_line.split())
@@ -329,15 +206,9 @@ def _numbers(path: Path, name: str, texts: pa.ChunkedArray) -> NDArray[np.float6
     try:
         return numbers_in(path, name, texts)
     except FormatError:
-        if name not in _OWN and all(_NUMBER.fullmatch(text or "") for text in texts.to_pylist()):
+        if name not in OWN and all(_NUMBER.fullmatch(text or "") for text in texts.to_pylist()):
             return np.full(len(texts), np.nan)
         raise
-
-
-def _columns() -> tuple[str, ...]:
-    from dynamotable.constants import COLUMN_NAME_TO_COLUMN_NUMBER
-
-    return tuple(COLUMN_NAME_TO_COLUMN_NUMBER)
 
 
 def _table_map(path: Path) -> dict[int, str]:
@@ -365,11 +236,6 @@ def _whole(column: NDArray[np.float64] | None, missing: int) -> NDArray[np.int64
     return np.where(np.isfinite(column), column, missing).astype(np.int64)
 
 
-def _are_whole(column: NDArray[np.float64]) -> bool:
-    """Whether all are whole numbers that integers of 64 bits can be."""
-    return bool((column == np.round(column)).all() and ((column >= -(2**63)) & (column < 2**63)).all())
-
-
 def _tomogram_number(table: pd.DataFrame) -> int | None:
     """Dynamo's number of the tomogram whose rows these are."""
     number = float(table["tomo"].iloc[0]) if len(table) else np.nan
@@ -378,7 +244,7 @@ def _tomogram_number(table: pd.DataFrame) -> int | None:
 
 def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
     """The tags as ids, where they are whole and tell all rows apart."""
-    if not _are_whole(tags) or (np.abs(tags) >= LARGEST_EXACT).any() or len(np.unique(tags)) != len(tags):
+    if not are_whole(tags) or (np.abs(tags) >= LARGEST_EXACT).any() or len(np.unique(tags)) != len(tags):
         return None
     return tags.astype(np.int64) - offset
 
@@ -388,7 +254,7 @@ def _features_in(table: pd.DataFrame) -> list[str]:
     found = []
     for name in table:
         column = table[name].to_numpy()
-        if name not in _OWN and _is_said(name, column).any():
+        if name not in OWN and is_said(name, column).any():
             found.append(name)
     return found
 
