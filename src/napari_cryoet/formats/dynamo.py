@@ -155,7 +155,8 @@ def _name(number: float, in_map: Mapping[int, str]) -> str:
 
 
 def _more_columns(count: int) -> str:
-    return f"The table's last {count} columns are left out: Dynamo has {len(all_columns())}, and nobody says what more mean."
+    known = len(all_columns())
+    return f"The table's last {count} columns are left out: Dynamo has {known}, and nobody says what more mean."
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, int]:

@@ -18,10 +18,12 @@ FIRST_VOXEL: Final = 1.0
 OWN: Final = frozenset({*ANGLES, *POSITION, *SHIFT, "tag", "cc", "tomo", "reg", "apix"})
 #: What a table says where nobody said anything; 0 in all other columns.
 UNSAID: Final = {"aligned_value": 1.0}
+#: Under this name `Picks.about` has Dynamo's number of the tomogram.
 TOMOGRAM_NUMBER: Final = "tomogram_number"
 
 
 def all_columns() -> tuple[str, ...]:
+    """The names of the 42 columns, in their order."""
     from dynamotable.constants import COLUMN_NAME_TO_COLUMN_NUMBER
 
     return tuple(COLUMN_NAME_TO_COLUMN_NUMBER)
