@@ -626,6 +626,23 @@ def test_times_are_written_as_people_write_them(picks, tmp_path, name):
     assert found.features["when"].tolist() == ["2026-01-02T03:04:05.123456789", "", "2026-01-03T00:00:00.000000000"]
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in WITHOUT_FEATURES])
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        *(np.empty(0, dtype) for dtype in ("M8[ns]", "m8[s]", "S3", "V4", "c16")),
+        *(np.full(2, "NaT", dtype) for dtype in ("M8[ns]", "M8[D]", "m8[s]")),
+        np.full(2, b"", "S3"),
+    ],
+    ids=lambda column: f"{len(column)} of {column.dtype.str[1:]}",
+)
+def test_that_columns_without_any_value_become_texts_is_said_too(tmp_path, name, nothing):
+    picks = Picks(np.ones((len(nothing), 3)), 10.0, features={"when": nothing}, shape_zyx=(9, 9, 9))
+
+    assert "Columns that aren't plain numbers or texts are written as texts: when." in losses(picks, name)
+    assert read_picks(written(picks, tmp_path, name)).features["when"].dtype == object
+
+
 ODD_NAMES = ["napariCryoetColumn1", " score", "x_voxel ", "a\x85b", "a\u2028b", "a\rb", "a\nb", 'a"b', "a,b", "é ü"]
 
 

@@ -194,7 +194,9 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _are_texts(column: NDArray[Any]) -> bool:
-    return column.dtype.kind == "U" or all(isinstance(value, str) or _is_missing(value) for value in column.tolist())
+    """Whether a column is of texts; one of times isn't, also where no row has a time."""
+    kind = column.dtype.kind
+    return kind == "U" or (kind == "O" and all(isinstance(value, str) or _is_missing(value) for value in column))
 
 
 def _is_missing(value: Any) -> bool:
