@@ -310,6 +310,6 @@ def _with_alignments_told(picks: Picks) -> Picks:
 
 
 def _empty_columns(notes: Mapping[str, Any], kinds: Mapping[str, Any], picks: Picks) -> dict[str, NDArray[Any]]:
-    """Columns of which a file of lines has no trace, since no pick has a value in them."""
+    """Columns of which a file has no trace, since no pick has a value in them."""
     names = [name for name in notes.get("empty_columns", ()) if name not in picks.features]
     return {name: empty_column(kinds.get(name), len(picks)) for name in names}

@@ -176,7 +176,8 @@ def _write(picks: Picks, unfinished: Path, name: PickFormat, notes: Mapping[str,
             empty = [name for name, column in points.features.items() if are_all_missing(column)]
             return {"empty_columns": [name for name in empty if name not in ndjson.OWN_KEYS]}
         case "dynamo":
-            return {"dynamo_tag_offset": dynamo_writing.write_table(picks, unfinished)}
+            offset = dynamo_writing.write_table(picks, unfinished)
+            return {"dynamo_tag_offset": offset, "empty_columns": dynamo_writing.columns_without_rows(picks)}
         case "copick":
             unfinished.write_bytes(copick.picks_file(picks, path))
         case "csv":

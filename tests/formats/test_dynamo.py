@@ -236,6 +236,18 @@ def test_what_a_table_cant_hold_is_said_before(change, why):
     assert any(why in loss for loss in losses(Picks([[1.0, 2.0, 3.0]], 4.5, **change), "dynamo"))
 
 
+def test_columns_of_no_picks_at_all_are_kept_beside_a_table_and_that_is_said(tmp_path):
+    path = table(tmp_path, dx=[1.5], ftype=[3], reg=[1.5], x=[1], y=[1], z=[1])
+    none = read_picks(path).take([], "none kept")
+    made = write_picks(none, tmp_path / "none.tbl")
+
+    assert "A table without rows has no trace of its columns (dx, dy, dz, ftype, reg)" in " ".join(made.losses)
+    assert not any("instance ids" in said for said in made.losses)
+    assert {name: column.dtype for name, column in read_picks(made.path).features.items()} == {
+        name: column.dtype for name, column in none.features.items()
+    }
+
+
 def test_who_opens_a_table_is_told_from_where_it_counts_unless_it_is_ours(tmp_path):
     path = table(tmp_path, x=[1], y=[1], z=[1])
     picks = read_picks(path)

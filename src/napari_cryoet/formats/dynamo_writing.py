@@ -63,11 +63,14 @@ def losses(picks: Picks) -> list[str]:
 
 def _column_losses(picks: Picks) -> list[str]:
     said = []
-    columns = set(all_columns())
-    if picks.instance_ids is None and "reg" in picks.features and _are_regions(picks.features["reg"]):
+    columns, numbers, without_rows = set(all_columns()), _further_columns(picks), columns_without_rows(picks)
+    if without_rows:
+        said.append(
+            f"A table without rows has no trace of its columns ({listed(without_rows)}); these stand in the "
+            ".provenance.json beside it."
+        )
+    if len(picks) and picks.instance_ids is None and "reg" in picks.features and _are_regions(picks.features["reg"]):
         said.append("Regions (reg) that are whole numbers are read back as instance ids.")
-    kept = [name for name in picks.features if name in columns - _taken_by(picks)]
-    numbers = {name: column for name, column in picks.features.items() if name in kept and column.dtype.kind in "iuf"}
     shifts = shifts_of(picks.features)
     said_at_once = SHIFT if shifts is not None and shifts.any() else ()
     blank = [n for n, each in numbers.items() if n not in said_at_once and len(each) and not is_said(n, each).any()]
@@ -83,6 +86,17 @@ def _column_losses(picks: Picks) -> list[str]:
     if unnamed:
         said.append(f"A table has no column for {listed(unnamed)}.")
     return said
+
+
+def columns_without_rows(picks: Picks) -> list[str]:
+    """The columns of no picks at all that a table would have if there were any: which, has to be noted beside it."""
+    return [] if len(picks) else list(_further_columns(picks))
+
+
+def _further_columns(picks: Picks) -> dict[str, NDArray[Any]]:
+    """The picks' own columns that a table has a place for."""
+    free = set(all_columns()) - _taken_by(picks)
+    return {name: column for name, column in picks.features.items() if name in free and column.dtype.kind in "iuf"}
 
 
 def _taken_by(picks: Picks) -> frozenset[str]:
@@ -110,10 +124,7 @@ def write_table(picks: Picks, path: Path) -> int:
         columns["reg"] = picks.instance_ids
     if picks.spacing_angstrom is not None:
         columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
-    for name in set(all_columns()) - _taken_by(picks) - {*SHIFT}:
-        column = picks.features.get(name)
-        if column is not None and column.dtype.kind in "iuf":
-            columns[name] = column
+    columns |= {name: column for name, column in _further_columns(picks).items() if name not in SHIFT}
     unsaid = {name: np.full(len(picks), int(UNSAID.get(name, 0.0))) for name in all_columns() if name not in columns}
     ordered = {name: unsaid[name] if name in unsaid else columns[name] for name in all_columns()}
     with path.open("wb") as file:
