@@ -672,6 +672,48 @@ def test_columns_of_odd_names_come_back_or_are_said_to_be_left_out(picks, tmp_pa
         assert {key: values.tolist() for key, values in found.features.items()} == {column: [3, 1, 2]}
 
 
+SETS_OF_NAMES = [
+    [""],
+    ["", " ", "  ", "\t", "\n"],
+    ["a b", "a_b", "a-b", "a.b", "napariCryoetColumn1"],
+    ["Unnamed: 4", "Unnamed: 5", ""],
+    ["a", "A", "a.1", "a ", " a"],
+    ["0", "00", "0.0"],
+]
+
+
+@pytest.mark.parametrize("name", ["ndjson", "relion5", "relion4", "relion3", "csv", "parquet"])
+@pytest.mark.parametrize("columns", SETS_OF_NAMES, ids=repr)
+def test_columns_without_a_name_or_of_like_names_stay_apart(picks, tmp_path, name, columns):
+    features = {column: np.array([row, row + 1, row + 2]) for row, column in enumerate(columns)}
+    found = read_picks(written(picks.changed(features=features), tmp_path, name))
+
+    assert {column: values.tolist() for column, values in found.features.items()} == {
+        column: values.tolist() for column, values in features.items()
+    }
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_FEATURES))
+def test_columns_without_a_name_are_said_to_be_left_out_so_that_it_can_be_read(picks, name):
+    features = {column: np.arange(3) for column in ("", " ", "a\n", "by ")}
+    said = " ".join(losses(picks.changed(features=features), name))
+
+    assert "'', ' ', 'a\\n', 'by '." in said
+
+
+@pytest.mark.parametrize("name", [0, None, ("a", "b"), 1.5])
+def test_columns_are_called_by_texts(name):
+    with pytest.raises(TypeError, match="columns are called by texts, not by "):
+        Picks([[1.0, 2.0, 3.0]], features={name: [1]})
+
+
+def test_columns_whose_names_are_too_long_for_ndjson_are_said_to_be_lost(picks, tmp_path):
+    made = write_picks(picks.changed(features={"x" * 1_001: np.arange(3), "y": np.arange(3)}), tmp_path / "a.ndjson")
+
+    assert any(said.startswith("Columns whose names have more than 1,000 characters") for said in made.losses)
+    assert list(read_picks(made.path).features) == ["y"]
+
+
 def test_a_tomogram_that_no_file_names_is_not_passed_over_in_silence(tmp_path):
     text = "z_voxel,y_voxel,x_voxel\n1,2,3\n"
     (tmp_path / "a.csv").write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,17 @@ def frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArra
 def frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
     """As `frozen`; None of None."""
     return None if values is None else frozen(values, dtype, shape, name)
+
+
+def frozen_columns(columns: Mapping[str, Any], count: int) -> dict[str, NDArray[Any]]:
+    """Columns of one value a row each, as `frozen`, by their names, which files have to be able to hold.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If a name is no text, or as `frozen`.
+    """
+    for name in columns:
+        if not isinstance(name, str):
+            raise TypeError(f"columns are called by texts, not by {name!r}")
+    return {name: frozen(column, None, (count,), name) for name, column in columns.items()}

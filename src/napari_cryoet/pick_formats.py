@@ -176,6 +176,8 @@ def _ndjson_losses(picks: Picks) -> list[str]:
     long = [name for name, column in picks.features.items() if _longest_text(column) > ndjson.MAX_TEXT]
     if long:
         said.append(f"Texts of more than {ndjson.MAX_TEXT:,} characters can't be read again, in {listed(long)}.")
+    if any(len(name) > ndjson.MAX_TEXT for name in picks.features):
+        said.append(f"Columns whose names have more than {ndjson.MAX_TEXT:,} characters can't be read again.")
     if len(picks.features) > ndjson.MAX_COLUMNS:
         said.append(f"No more than {ndjson.MAX_COLUMNS} further columns can be read again, of {len(picks.features)}.")
     return said

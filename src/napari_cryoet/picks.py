@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet.expecting import expect_number
-from napari_cryoet.frozen_columns import frozen, frozen_or_none
+from napari_cryoet.frozen_columns import frozen, frozen_columns, frozen_or_none
 from napari_cryoet.table_rows import are_unique, spans_of, taken
 
 #: The instance id of a pick that belongs to no instance.
@@ -102,9 +102,7 @@ class Picks:
             "instance_ids": frozen_or_none(self.instance_ids, np.int64, (count,), "instance_ids"),
             "scores": frozen_or_none(self.scores, np.float64, (count,), "scores"),
             "ids": frozen(np.arange(count) if ids is None else ids, np.int64, (count,), "ids"),
-            "features": MappingProxyType(
-                {name: frozen(column, None, (count,), name) for name, column in self.features.items()}
-            ),
+            "features": MappingProxyType(frozen_columns(self.features, count)),
             "about": MappingProxyType(dict(self.about)),
             "edits": tuple(self.edits),
         }

@@ -320,6 +320,30 @@ def test_a_name_of_a_column_may_have_a_line_feed_that_makes_the_rest_of_it_look_
     assert list(picks.features) == ["by\n1,2,3,me"]
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (",", ["Unnamed: 3", "Unnamed: 4"]),
+        (",,Unnamed: 3", ["Unnamed: 3.1", "Unnamed: 4"]),
+        ("a,a", ["a.1"]),
+        ("a,a,a.1", ["a.2"]),
+        (" , ", ["' .1'"]),
+        ("by,", []),
+    ],
+)
+def test_columns_without_a_name_or_of_the_same_are_kept_apart_and_that_is_told(tmp_path, names, told):
+    n_columns = names.count(",") + 1
+    numbers = range(n_columns)
+    rows = f"z_voxel,y_voxel,x_voxel,{names}\n1,2,3,{','.join(map(str, numbers))}\n"
+    (tmp_path / "a.csv").write_text(rows)
+
+    found = read_picks(tmp_path / "a.csv", spacing_angstrom=10.0)
+
+    assert [column.tolist() for column in found.features.values()] == [[number] for number in numbers]
+    said = [f"Columns without a name, or called as others, have new names: {', '.join(told)}."] if told else None
+    assert found.about.get("warnings") == said
+
+
 def test_names_of_columns_come_back_whatever_they_are(tmp_path):
     names = ["line\nbreak", "", "Unnamed: 4", "a,b", 'a"b']
     picks = Picks([[1.0, 2.0, 3.0]], features={name: np.array([number]) for number, name in enumerate(names)})

@@ -133,7 +133,13 @@ def _end_of(path: str) -> str:
 
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names in a sentence, not more than fit into one."""
-    return ", ".join(map(shortened, names[:most])) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    return ", ".join(map(_told, names[:most])) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _told(name: str) -> str:
+    """As much of a name as a sentence shows; one that couldn't be seen in it, in quotes."""
+    text = shortened(name)
+    return text if text and text == text.strip() and text.isprintable() else repr(text)
 
 
 def refuse_unreadable(path: Path, *, is_text: bool = True) -> None:

@@ -148,6 +148,9 @@ def read_csv(path: Path, context: Context, kinds: Mapping[str, Any]) -> Picks:
     picks = picks_of_columns(
         path, {name: _column(name, texts, kinds.get(name)) for name, texts in columns.items()}, context
     )
+    renamed = [new for old, new in zip(names, columns, strict=False) if old != new]
+    if renamed and len(names) == len(columns):
+        picks = with_warnings(picks, f"Columns without a name, or called as others, have new names: {listed(renamed)}.")
     rows = _short_rows(path, table.shape[1])
     if not rows:
         return picks
