@@ -8,6 +8,7 @@ import pytest
 from napari_cryoet.colors import (
     OWN_PALETTE,
     PALETTE,
+    another_color,
     color_of,
     colors_of,
     instance_colormap,
@@ -201,3 +202,26 @@ def test_a_colour_of_ones_own_can_be_wished_for():
     first = own_color([], ["#00d494"])
     assert first == rgba_of("#00d494")
     assert own_color([first], ["#00d494"]) == rgba_of("#00d494", lighter=1)
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("first", PALETTE)
+def test_further_annotations_of_an_object_are_told_from_each_other_and_from_other_objects(first, eye):
+    run = [rgba_of(PALETTE["sky"]), rgba_of(PALETTE["mint"])]
+    same = [rgba_of(PALETTE[first])]
+    for _ in range(3):
+        same.append(another_color(same, run))
+
+    assert closest_pair([code_of(color) for color in same], eye) > 0.09
+    told = seen(np.array([color[:3] for color in [*same[1:], *run]]), eye)
+    assert np.linalg.norm(told[:3, None] - told[None, 3:], axis=2).min() > 0.07
+
+
+def test_a_further_annotation_of_an_object_has_another_colour_even_if_every_colour_is_taken():
+    all_of_them = [color_of_code(code) for code in PALETTE.values()]
+
+    assert another_color([color_of("ribosome")], all_of_them) != color_of("ribosome")
+
+
+def code_of(color):
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color[:3])

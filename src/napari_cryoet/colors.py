@@ -16,6 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet.color_vision import are_alike, seen_apart
+
 RGBA = tuple[float, float, float, float]
 
 #: By name, so that the table of objects below reads like one.
@@ -130,6 +132,22 @@ def own_color(taken: Iterable[RGBA], wanted: Iterable[str] = ()) -> RGBA:
     apart = [float(np.linalg.norm(others - color[:3], axis=1).min(initial=_FAR)) for color in candidates]
     first = next((color for color, distance in zip(candidates, apart, strict=True) if distance >= _ALIKE), None)
     return first or candidates[int(np.argmax(apart))]
+
+
+def another_color(of_same: Iterable[RGBA], taken: Iterable[RGBA]) -> RGBA:
+    """A colour of `PALETTE` for one more annotation of an object, that colour-blind people tell from the others, too.
+
+    Parameters
+    ----------
+    of_same
+        The colours of annotations of the same object; of what is free, the farthest from these is chosen.
+    taken
+        What else has a colour, which is only given again where nothing else is free.
+    """
+    same, others = list(of_same), list(taken)
+    candidates = [_rgba(slot) for slot in range(len(_SLOTS))]
+    free = [color for color in candidates if not any(are_alike(color, other) for other in [*same, *others])]
+    return max(free or candidates, key=lambda color: min((seen_apart(color, other) for other in same), default=_FAR))
 
 
 def instance_colors(instance_ids: ArrayLike) -> NDArray[np.float64]:

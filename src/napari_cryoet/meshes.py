@@ -103,16 +103,21 @@ def surface_spec(
 
     In voxels, as picks are, so that the sliders don't step by single ångström.
     """
-    rgba = [float(part) for part in color]
     options = common | {
         "name": name,
-        "colormap": {"colors": [rgba, rgba], "name": "mesh #" + "".join(f"{round(255 * part):02x}" for part in rgba)},
+        "colormap": mesh_colormap(color),
         "contrast_limits": (0.0, 1.0),
         "opacity": 0.7,
         "shading": "smooth",
     }
     values = np.ones(len(mesh.vertices_zyx), np.float32)
     return LayerSpec((mesh.vertices_zyx / (spacing_angstrom or 1.0), mesh.faces, values), options, "surface")
+
+
+def mesh_colormap(color: tuple[float, float, float, float]) -> dict[str, Any]:
+    """What napari's Surface layer takes as the colormap of a mesh of one colour."""
+    rgba = [float(part) for part in color]
+    return {"colors": [rgba, rgba], "name": "mesh #" + "".join(f"{round(255 * part):02x}" for part in rgba)}
 
 
 class _OddError(ValueError):

@@ -10,9 +10,13 @@ from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.viewer_link import ViewerLink, run_colors
+from napari_cryoet.color_vision import are_alike
 from napari_cryoet.colors import OWN_PALETTE, color_of
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.pick_files import write_picks
+from napari_cryoet.vocabulary import ShapeType
 from qt.two_picks import two_picks
 
 PLUGIN = "napari-cryoet"
@@ -121,3 +125,86 @@ def test_the_annotations_of_a_pack_keep_the_colours_of_their_objects(viewer, dem
     viewer.open(str(demo_pack), plugin=PLUGIN)
 
     assert {name: color(viewer.layers[name]) for name in before} == before
+
+
+@pytest.fixture
+def tick(qtbot, viewer_model, demo_pack):
+    """Show annotations of the demo's run as its page does, one after the other; gives the main layer of each."""
+    page = open_portal(demo_pack).run_page(9001)
+    link = ViewerLink(viewer_model)
+
+    def tick(*files):
+        keys = [LayerKey("annotation", file.id) for file in files]
+        for file, key in zip(files, keys, strict=True):
+            link.show_annotation(page, file)
+            qtbot.waitUntil(lambda key=key: key not in link.coming())
+        return [link.layers_of(key)[0] for key in keys]
+
+    tick.page, tick.link = page, link
+    yield tick
+    link.close()
+
+
+def files_of(page, shape_types, object_name):
+    """The first file of each annotation of an object."""
+    found = {
+        file.shape.annotation.id: file
+        for file in reversed(page.annotation_files)
+        if file.shape.shape_type in shape_types and file.shape.annotation.object_name == object_name
+    }
+    return list(found.values())
+
+
+def test_annotations_of_one_object_are_told_apart_while_they_are_shown_together(tick):
+    ribosomes = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")
+    layers = tick(*ribosomes)
+    shown = [appearance_of(layer).color for layer in layers]
+
+    assert len(layers) > 2
+    assert rounded(shown[0]) == rounded(color_of("cytosolic ribosome"))
+    assert not any(are_alike(one, other) for number, one in enumerate(shown) for other in shown[:number])
+    of_objects = [color for key, color in run_colors(tick.page).items() if key != "go:0022626"]
+    assert not any(are_alike(one, other) for one in shown for other in of_objects)
+    for layer in layers:
+        np.testing.assert_allclose(layer.face_color[:, :3], layer.border_color[:, :3])
+
+
+def test_the_arrows_of_a_further_annotation_have_its_colour(tick):
+    ribosomes = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")
+    oriented = [file for file in ribosomes if file.shape.shape_type == ShapeType.ORIENTED_POINT]
+    plain = next(file for file in ribosomes if file not in oriented)
+    tick(plain, oriented[0])
+    points, arrows = tick.link.layers_of(LayerKey("annotation", oriented[0].id))
+
+    assert isinstance(arrows, Vectors)
+    assert color(arrows) == color(points) != rounded(color_of("cytosolic ribosome"))
+
+
+def test_an_annotation_alone_has_the_colour_of_its_object(tick):
+    first, second, *_ = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")
+    tick(first)
+    tick.link.hide_annotation(first)
+    (layer,) = tick(second)
+
+    assert color(layer) == rounded(color_of("cytosolic ribosome"))
+
+
+def test_two_shapes_of_one_annotation_keep_its_colour(tick):
+    files = [file for file in tick.page.annotation_files if file.shape.annotation.id == TRUTH]
+    shapes = {file.shape.shape_type: file for file in files}
+    colors = {color(layer) for layer in tick(*shapes.values())} - {None}
+
+    assert len(shapes) > 1
+    assert len(colors) == 1
+
+
+def test_masks_and_meshes_of_one_object_are_told_apart(tick):
+    membranes = [
+        *files_of(tick.page, {ShapeType.SEGMENTATION_MASK}, "membrane"),
+        *files_of(tick.page, {ShapeType.MESH}, "membrane"),
+    ]
+    shown = [appearance_of(layer).color for layer in tick(*membranes)]
+
+    assert len({file.shape.annotation.id for file in membranes}) > 1
+    assert None not in shown
+    assert not any(are_alike(one, other) for number, one in enumerate(shown) for other in shown[:number])

@@ -280,6 +280,8 @@ class CompareDock(Dock):
         self._theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
+        self.form.looks.set_outline(self._theme.colors.dim)
+        self.results.set_outline(self._theme.colors.dim)
         self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 
     def _lay_out(self) -> None:

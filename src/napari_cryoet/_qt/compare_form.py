@@ -21,6 +21,7 @@ from napari_cryoet._qt.comparable import (
 )
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.layer_box import NO_ANNOTATION
+from napari_cryoet._qt.pair_looks import PairLooks
 from napari_cryoet.comparison import Mask, Method
 from napari_cryoet.picks import Picks
 
@@ -61,6 +62,7 @@ class CompareForm(QWidget):
         self.iou = FloatSpinBox(min=0.01, max=1, step=0.05, value=0.5)
         self.spacing = FloatSpinBox(min=0.01, max=1e5, step=0.1, value=10)
         self.insist = CheckBox(text="Also on different alignments")
+        self.looks = PairLooks(viewer, self.a.native, self.b.native)
         self._lay_out()
         self._connect()
         self._refresh()
@@ -98,6 +100,7 @@ class CompareForm(QWidget):
 
     def close_down(self) -> None:
         """Hear no more of the viewer."""
+        self.looks.close_down()
         self._viewer.layers.events.disconnect(self._on_layers)
 
     def _choices(self, _widget: Any = None) -> list[tuple[str, Layer]]:
@@ -130,6 +133,7 @@ class CompareForm(QWidget):
         if are_points and not self._radius_is_own:
             with self.radius.changed.blocked():
                 self.radius.value = suggested_radius_angstrom(a)
+        self.looks.update_looks()
         self.changed.emit()
 
     def _on_radius(self, _value: float) -> None:
@@ -183,6 +187,8 @@ class CompareForm(QWidget):
             field.native.setAccessibleName(name)
             field.native.setToolTip(tooltip)
             self._rows.addRow(label, field.native)
+            if field is self.b:
+                self._rows.addRow("", self.looks)
         self.a.native.setPlaceholderText(NO_ANNOTATION)
         self.b.native.setPlaceholderText(NO_ANNOTATION)
         for combo in (self.a.native, self.b.native, self.method.native):

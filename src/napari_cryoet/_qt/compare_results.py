@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QGridLayout,
@@ -17,20 +18,23 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.histogram_plot import HistogramPlot
 from napari_cryoet._qt.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.look_icon import look_icon
 from napari_cryoet._qt.theme import Theme
+from napari_cryoet.colors import PALETTE, rgba_of
 from napari_cryoet.comparison import Comparison, PicksComparison, PicksInMask, Spread
+from napari_cryoet.comparison.layers import LOOKS
 from napari_cryoet.comparison.report import Row, headline, portal_lines, rows_of, spread_rows_of
 
-#: What a button says, and what it does; in the order of `comparison_layers`.
+#: What a button says, what it does, and how its layer looks; in the order of `comparison_layers`.
 _PARTS = {
     PicksComparison: (
-        ("Show matched", "Show a layer of the picks of A that have a partner in B"),
-        ("Show only A", "Show a layer of the picks of A without a partner in B"),
-        ("Show only B", "Show a layer of the picks of B without a partner in A"),
+        ("Show matched", "Show a layer of the picks of A that have a partner in B", "matched"),
+        ("Show only A", "Show a layer of the picks of A without a partner in B", "only A"),
+        ("Show only B", "Show a layer of the picks of B without a partner in A", "only B"),
     ),
     PicksInMask: (
-        ("Show inside", "Show a layer of the picks of A inside the mask"),
-        ("Show outside", "Show a layer of the picks of A outside the mask"),
+        ("Show inside", "Show a layer of the picks of A inside the mask", "matched"),
+        ("Show outside", "Show a layer of the picks of A outside the mask", "only A"),
     ),
 }
 
@@ -60,8 +64,17 @@ class CompareResults(QWidget):
         self.save.setAccessibleName("Save the comparison as a JSON file")
         self.copy.setToolTip("Put all numbers, and what was compared how, on the clipboard")
         self.save.setToolTip("Write all numbers, histograms, settings and where A and B come from into a file")
+        self._outline = QColor("grey")
+        self._looks: tuple[str, ...] = ()  # of the layers that the buttons show
         self._lay_out()
         self.hide()
+
+    def set_outline(self, color: QColor) -> None:
+        """Follow the theme."""
+        self._outline = color
+        for button, look in zip(self.show_buttons, self._looks, strict=False):
+            color_name, symbol = LOOKS[look]
+            button.setIcon(look_icon(rgba_of(PALETTE[color_name]), symbol, self._outline))
 
     def show_comparison(self, comparison: Comparison) -> None:
         """Replace what is shown."""
@@ -83,11 +96,13 @@ class CompareResults(QWidget):
         for number, button in enumerate(self.show_buttons):
             button.setVisible(number < len(texts))
             if number < len(texts):
-                text, purpose = texts[number]
+                text, purpose, _look = texts[number]
                 button.setText(text)
                 button.setAccessibleName(f"{text} as a layer")
                 button.setEnabled(counts[number] > 0)
                 button.setToolTip(purpose if counts[number] else f"{purpose}: there are none")
+        self._looks = tuple(look for _text, _purpose, look in texts)
+        self.set_outline(self._outline)
         self.show()
 
     def _lay_out(self) -> None:

@@ -8,6 +8,8 @@ from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainte
 
 from napari_cryoet._qt.labels import plain_tooltip
 
+_ICON_GAP_PX = 5  # that Qt leaves between an icon and the text
+
 
 def elide_middle(combo: QComboBox) -> None:
     """Let a combo box, and its list, draw long texts without their middle; the texts stay as they are."""
@@ -25,7 +27,8 @@ def fitted(combo: QComboBox) -> str:
     room = style.subControlRect(
         QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, combo
     )
-    return combo.fontMetrics().elidedText(_text_of(combo), Qt.TextElideMode.ElideMiddle, room.width() - 2)
+    used = 2 if option.currentIcon.isNull() else 2 + option.iconSize.width() + _ICON_GAP_PX
+    return combo.fontMetrics().elidedText(_text_of(combo), Qt.TextElideMode.ElideMiddle, room.width() - used)
 
 
 def _text_of(combo: QComboBox) -> str:

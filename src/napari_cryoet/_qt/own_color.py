@@ -1,16 +1,18 @@
-"""A colour of its own for what a person opens from a file: one that no annotation has, nor anything on screen."""
+"""Colours that tell layers apart: of what a person opens from a file, and of two annotations of one object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from napari.layers import Layer
 
 from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet.colors import RGBA, own_color
-from napari_cryoet.layer_spec import LayerKind
+from napari_cryoet.color_vision import are_alike
+from napari_cryoet.colors import RGBA, another_color, object_key, own_color
+from napari_cryoet.layer_spec import METADATA_KEY, LayerKind, LayerSpec
+from napari_cryoet.meshes import mesh_colormap
 from napari_cryoet.readers import LayerData
 
 
@@ -25,11 +27,48 @@ def with_own_color(layers: list[LayerData], shown: Iterable[Layer]) -> list[Laye
     return [_recolored(*layer, chosen) for layer in layers]
 
 
+def told_apart(specs: Sequence[LayerSpec], beside: Iterable[Layer], reserved: Iterable[RGBA]) -> tuple[LayerSpec, ...]:
+    """Layers of an annotation in another colour than further annotations of the same object have that are shown.
+
+    Parameters
+    ----------
+    beside
+        The layers that are shown.
+    reserved
+        Colours that aren't to be given, such as those of the other objects of a run.
+    """
+    layers = list(beside)
+    about = specs[0].options["metadata"].get(METADATA_KEY, {})
+    same = [color for layer in layers if _is_rival(about, layer) and (color := appearance_of(layer).color)]
+    mine = _color_in(specs[0].options, specs[0].kind)
+    if mine is None or not any(are_alike(mine, color) for color in same):
+        return tuple(specs)
+    chosen = another_color(same, [*taken_colors(layers), *reserved])
+    return tuple(LayerSpec(*_recolored(*spec, chosen)) for spec in specs)
+
+
+def _is_rival(about: dict[str, Any], layer: Layer) -> bool:
+    """Whether a layer shows another annotation of the same object in the same run."""
+    other = layer.metadata.get(METADATA_KEY)
+    if not isinstance(other, dict) or other.get("annotation_id") in {None, about.get("annotation_id")}:
+        return False
+    return other.get("run_id") == about.get("run_id") and _object_in(other) == _object_in(about)
+
+
+def _object_in(about: dict[str, Any]) -> str:
+    return object_key(about.get("object_id"), about.get("object_name"))
+
+
 def _recolored(data: Any, options: dict[str, Any], kind: LayerKind, color: RGBA) -> LayerData:
     return data, options | (_painted(options, kind, color) if _has_one_color(options, kind) else {}), kind
 
 
 def _has_one_color(options: dict[str, Any], kind: LayerKind) -> bool:
+    return _color_in(options, kind) is not None
+
+
+def _color_in(options: dict[str, Any], kind: LayerKind) -> RGBA | None:
+    """The colour that a layer will have, if it is to have a single one."""
     colormap = options.get("colormap")
     match kind:
         case "points":
@@ -38,9 +77,14 @@ def _has_one_color(options: dict[str, Any], kind: LayerKind) -> bool:
             found = options.get("edge_color")
         case "labels":
             found = colormap.get(1) if isinstance(colormap, dict) else None
+        case "surface":
+            found = colormap["colors"][0] if isinstance(colormap, dict) else None
         case _:
             found = None
-    return found is not None and np.shape(found) == (4,)
+    if found is None or np.shape(found) != (4,):
+        return None
+    red, green, blue, alpha = (float(part) for part in found)
+    return red, green, blue, alpha
 
 
 def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str, Any]:
@@ -49,4 +93,6 @@ def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str,
         return {"border_color": list(color), "face_color": [*color[:3], options["face_color"][3]]}
     if kind == "vectors":
         return {"edge_color": list(color)}
+    if kind == "surface":
+        return {"colormap": mesh_colormap(color)}
     return {"colormap": {**options["colormap"], None: color, 1: color}}

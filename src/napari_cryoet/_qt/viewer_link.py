@@ -19,6 +19,7 @@ from napari_cryoet._qt.fitted_view import FittedView
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.misfits import remark_on_misfits, unmark_what_fits
 from napari_cryoet._qt.odd_units import remark_on_units
+from napari_cryoet._qt.own_color import told_apart
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.question import Question
@@ -248,6 +249,8 @@ class ViewerLink(QObject):
         try:  # it is still on its way, and can be stopped, until all of it is there
             if key.kind == "tomogram" and self.replaces_own_layers:
                 self._remove_other_groups(group)
+            if key.kind == "annotation":
+                specs = told_apart(specs, self._viewer.layers, run_colors(page).values())
             is_there = key in self._coming and self._add(key, group, specs)
         finally:
             self._coming.discard(key)
