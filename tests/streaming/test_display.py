@@ -344,6 +344,25 @@ def test_nothing_is_asked_for_while_held(served):
     assert np.array_equal(watcher.wait(0, 30), noise()[30])
 
 
+def planes_in_memory(pyramid):
+    """Which z-planes of the finest level are in memory as a whole."""
+    grid, memory = pyramid.grid(0), pyramid._fetcher.memory
+    return [
+        z
+        for z in range(SHAPE[0])
+        if all(pyramid.key(0, block) in memory for block in grid.covering(((z, z + 1), (0, SHAPE[1]), (0, SHAPE[2]))))
+    ]
+
+
+def test_what_is_looked_at_while_held_is_no_motion(served):
+    watcher = Watcher(open_alone(served), is_held=True)
+    watcher.show(0, 0)
+    watcher.show(0, 30)
+    watcher.display.release()
+    watcher.wait(0, 30)
+    wait_until(lambda: {28, 29, 32, 33} <= set(planes_in_memory(watcher.display.pyramid)))
+
+
 def test_a_view_that_costs_too_much_is_shown_at_a_coarser_level(served):
     pyramid = open_alone(served)
     watcher = Watcher(pyramid)

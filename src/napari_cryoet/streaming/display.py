@@ -307,7 +307,8 @@ class Display:
             aim = self._aim
             is_new = aim.view != view
             if is_new:
-                self._pace.step(aim.view, view, at=time.monotonic(), is_late=bool(self._missing))
+                before = None if self._is_held else aim.view  # a viewer that adds a layer comes to its place by and by
+                self._pace.step(before, view, at=time.monotonic(), is_late=bool(self._missing))
                 aim.take(view, affordable_level(self.pyramid, view, self.largest_view_bytes))
             self._is_exact, self._is_limited = picture.is_whole, aim.level != view.level
             self._is_blank = picture.is_blank
