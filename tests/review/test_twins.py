@@ -9,7 +9,8 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
-from napari_cryoet.review.twins import numbers_at, numbers_left
+from napari_cryoet.review.spots import numbers_at
+from napari_cryoet.review.twins import numbers_left
 
 POINTS = np.array([[1.0, 2, 3], [4, 5, 6], [4, 5, 6], [10, 11, 12]])
 ABOUT = {"source_url": "/data/own.ndjson"}

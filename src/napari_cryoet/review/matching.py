@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
+from napari_cryoet.review.crowds import match_copies, match_marked
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.places import (
     MOVED_VOXELS,
@@ -26,13 +27,11 @@ from napari_cryoet.review.places import (
     width_when_opened,
 )
 from napari_cryoet.review.rows import Rows
+from napari_cryoet.review.spots import mixed, numbers_at
 from napari_cryoet.review.twins import (
     comparable_marks,
     marks_of,
     marks_of_twins,
-    match_copies,
-    match_marked,
-    numbers_at,
     numbers_kept,
     numbers_left,
 )
@@ -238,6 +237,8 @@ def _match_by_place(
     free = np.setdiff1d(np.flatnonzero(np.isfinite(positions).all(axis=1)), found)  # far away, ångström overflow
     if not len(left) or not len(free):
         return
+    _, of_spots = np.unique(mixed(positions[free].T), return_index=True)
+    free = free[np.sort(of_spots)]  # the first of all at one place: a search among thousands there would take long
     distances, nearest = KDTree(positions[free]).query(places[left])
     near = np.flatnonzero(distances <= reach)
     _, first = np.unique(nearest[near], return_index=True)  # of two rows at one place, one

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.twins import numbers_at
+from napari_cryoet.review.spots import numbers_at
 
 MOVED_VOXELS: Final = 0.5  # a pick that was moved farther is another one
 SAME_VOXELS: Final = 0.005  # so far from a place something may be that is there

@@ -24,7 +24,8 @@ from napari_cryoet.review.places import (
     same_place,
     states_of,
 )
-from napari_cryoet.review.twins import NOWHERE, marks_of_twins, numbers_at, with_numbers_left
+from napari_cryoet.review.spots import NOWHERE, numbers_at
+from napari_cryoet.review.twins import marks_of_twins, with_numbers_left
 
 _MOST_UNDECIDED: Final = 20_000  # moved picks without a decision: of whole layers, each saving would take seconds
 

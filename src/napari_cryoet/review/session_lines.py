@@ -28,7 +28,7 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.places import MOST_FORMER
 from napari_cryoet.review.rows import Rows, known_places
-from napari_cryoet.review.twins import NOWHERE
+from napari_cryoet.review.spots import NOWHERE
 
 FORMAT: Final = "napari-cryoet review"
 VERSIONS: Final = (1, 2, 3, 4)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.pick_changes import common_rows
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.twins import numbers_at
+from napari_cryoet.review.spots import numbers_at
 
 #: Places of a pick that are remembered of one session.
 LONGEST: Final = 8

@@ -6,7 +6,6 @@ counts how many are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -14,14 +13,12 @@ from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.by_id import ById
+from napari_cryoet.review.spots import NOWHERE, mixed, numbers_at
 
-#: What stands for a place of picks that have none, along each axis.
-NOWHERE: Final = 1e299
 _MANY: Final = 2**31
 _MARK_BITS: Final = 52  # as JSON holds exactly
 _TOLD_BITS: Final = 3  # of these, the last ones: what a mark was made of
 _ROTATION_STEP: Final = 0.01  # beyond what a format's angles lose
-_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def marks_of(picks: Picks) -> NDArray[np.int64]:
@@ -36,8 +33,8 @@ def marks_of(picks: Picks) -> NDArray[np.int64]:
     if picks.rotations_zyx is not None:
         rotations = np.round(np.nan_to_num(picks.rotations_zyx, posinf=0, neginf=0).reshape(-1, 9) / _ROTATION_STEP)
         columns.extend(rotations.T)
-    mixed = _mixed(columns) >> np.uint64(64 - _MARK_BITS + _TOLD_BITS)
-    return np.asarray(mixed.astype(np.int64) << _TOLD_BITS | told, dtype=np.int64)
+    numbers = mixed(columns) >> np.uint64(64 - _MARK_BITS + _TOLD_BITS)
+    return np.asarray(numbers.astype(np.int64) << _TOLD_BITS | told, dtype=np.int64)
 
 
 def comparable_marks(marks: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -51,7 +48,7 @@ def marks_of_twins(picks: Picks, ids: NDArray[np.int64]) -> NDArray[np.int64]:
     marks = np.zeros(len(ids), dtype=np.int64)
     if not len(ids) or (picks.scores is None and picks.instance_ids is None and picks.rotations_zyx is None):
         return marks
-    places = _mixed(picks.points_zyx.T)
+    places = mixed(picks.points_zyx.T)
     asked = np.sort(places[np.isin(picks.ids, ids)])
     if not len(asked):
         return marks
@@ -62,82 +59,12 @@ def marks_of_twins(picks: Picks, ids: NDArray[np.int64]) -> NDArray[np.int64]:
     is_twin[order[same]] = is_twin[order[same + 1]] = True
     rows = np.flatnonzero(is_twin)
     own = marks_of(picks.take(rows))
-    alike = _mixed([places[rows].view(np.float64), own])
+    alike = mixed([places[rows].view(np.float64), own])
     _, group, n_there = np.unique(places[rows], return_inverse=True, return_counts=True)
     _, kind, n_alike = np.unique(alike, return_inverse=True, return_counts=True)
     differs = n_alike[kind] < n_there[group]
     by_id = ById().changed(picks.ids[rows[differs]], own[differs])
     return by_id.of(ids)
-
-
-def _mixed(columns: Iterable[NDArray[Any]]) -> NDArray[np.uint64]:
-    """One number for each row of some columns, that is the same where the rows are."""
-    mixed: Any = np.uint64(0)
-    for column in columns:
-        bits = np.ascontiguousarray(np.asarray(column, dtype=np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
-        mixed = (mixed ^ bits) * _MIX
-        mixed = mixed ^ (mixed >> np.uint64(29))
-    return np.asarray(mixed * _MIX)
-
-
-def match_copies(
-    are_copies: NDArray[np.bool_],
-    places: NDArray[np.float64],
-    positions: NDArray[np.float64],
-    found: NDArray[np.intp],
-    reach: float,
-) -> None:
-    """Fill in ``found`` for copies, with the last of the picks that no decision has yet where there are several."""
-    from scipy.spatial import KDTree
-
-    left = np.flatnonzero((found < 0) & are_copies)[::-1]  # the last copy is the last pick
-    finite = np.flatnonzero(np.isfinite(positions).all(axis=1))
-    if not len(left) or not len(finite):
-        return
-    taken = set(found.tolist())
-    for row, near in zip(left, KDTree(positions[finite]).query_ball_point(places[left], reach), strict=True):
-        free = [pick for pick in finite[near].tolist() if pick not in taken]
-        if len(near) > 1 and free:
-            found[row] = max(free)
-            taken.add(max(free))
-
-
-def match_marked(
-    marks: NDArray[np.int64],
-    places: NDArray[np.float64],
-    positions: NDArray[np.float64],
-    own: NDArray[np.int64],
-    *,
-    by_id: NDArray[np.intp],
-    found: NDArray[np.intp],
-    reach: float,
-) -> None:
-    """Fill in ``found`` for decisions with a mark: a free pick at their place that has this mark, by id if several."""
-    from scipy.spatial import KDTree
-
-    left = np.flatnonzero((marks != 0) & (found < 0) & (np.abs(places) < NOWHERE).all(axis=1))
-    finite = np.flatnonzero(np.isfinite(positions).all(axis=1))
-    if not len(left) or not len(finite):
-        return
-    taken = set(found.tolist())
-    near = KDTree(positions[finite]).query_ball_point(places[left], reach)
-    for row, there in zip(left.tolist(), near, strict=True):
-        free = [pick for pick in finite[sorted(there)].tolist() if own[pick] == marks[row] and pick not in taken]
-        if free:
-            found[row] = by_id[row] if by_id[row] in free else free[0]
-            taken.add(int(found[row]))
-
-
-def numbers_at(places: NDArray[np.float64], others: NDArray[np.float64], reach: float) -> NDArray[np.intp]:
-    """How many others are at each place."""
-    from scipy.spatial import KDTree
-
-    others = others[(np.abs(others) < NOWHERE).all(axis=1)]
-    numbers = np.zeros(len(places), dtype=np.intp)
-    known = np.flatnonzero((np.abs(places) < NOWHERE).all(axis=1))
-    if len(known) and len(others):
-        numbers[known] = KDTree(others).query_ball_point(places[known], reach, return_length=True)
-    return numbers
 
 
 def with_numbers_left(
