@@ -223,5 +223,11 @@ def test_a_further_annotation_of_an_object_has_another_colour_even_if_every_colo
     assert another_color([color_of("ribosome")], all_of_them) != color_of("ribosome")
 
 
+def test_a_further_annotation_of_an_object_stands_out_from_a_dark_canvas():
+    for first in PALETTE:
+        second = another_color([rgba_of(PALETTE[first])], [])
+        assert np.linalg.norm(seen(np.array(second[:3]), "ordinary") - seen(np.zeros(3), "ordinary")) > 0.6
+
+
 def code_of(color):
     return "#" + "".join(f"{round(255 * part):02x}" for part in color[:3])

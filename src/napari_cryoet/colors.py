@@ -80,6 +80,9 @@ _SLOTS: Final = tuple(PALETTE)
 _ALIKE: Final = 0.15
 _STEPS_LIGHTER: Final = 3
 _FAR: Final = 2.0
+#: In the distances of `seen_apart`: as yellow and orange are.
+_WELL_APART: Final = 0.2
+_BLACK: Final = (0.0, 0.0, 0.0)
 
 
 def color_of(object_name_or_id: str) -> RGBA:
@@ -140,14 +143,21 @@ def another_color(of_same: Iterable[RGBA], taken: Iterable[RGBA]) -> RGBA:
     Parameters
     ----------
     of_same
-        The colours of annotations of the same object; of what is free, the farthest from these is chosen.
+        The colours of annotations of the same object. Of what is free and well apart from these the brightest is
+        chosen, which stands out from a dark canvas, too; if nothing is, the farthest.
     taken
         What else has a colour, which is only given again where nothing else is free.
     """
     same, others = list(of_same), list(taken)
     candidates = [_rgba(slot) for slot in range(len(_SLOTS))]
     free = [color for color in candidates if not any(are_alike(color, other) for other in [*same, *others])]
-    return max(free or candidates, key=lambda color: min((seen_apart(color, other) for other in same), default=_FAR))
+    apart = {color: min((seen_apart(color, other) for other in same), default=_FAR) for color in free or candidates}
+    bright = [color for color, distance in apart.items() if distance >= _WELL_APART]
+    return (
+        max(bright, key=lambda color: seen_apart(color, _BLACK))
+        if bright
+        else max(apart, key=lambda color: apart[color])
+    )
 
 
 def instance_colors(instance_ids: ArrayLike) -> NDArray[np.float64]:
