@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit, QPushButton
 
 from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.compare_dock import CompareDock
 from napari_cryoet._qt.labels import roomy
 from napari_cryoet._qt.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.review_controls import Nanometres
@@ -78,3 +79,22 @@ def test_buttons_keep_their_room(qtbot, viewer_in_window, large_letters):
     viewer_in_window.window.add_dock_widget(button, area="right")
     large_letters()
     qtbot.waitUntil(lambda: button.width() >= button.fontMetrics().horizontalAdvance("Export") + 30)
+
+
+@pytest.mark.parametrize("area", ["right", "bottom"])
+def test_the_title_covers_nothing_of_a_dock(qtbot, viewer_in_window, large_letters, area):
+    viewer_in_window.add_points(np.zeros((3, 3)))
+    dock = CompareDock(viewer_in_window)
+    holder = viewer_in_window.window.add_dock_widget(dock, name="Compare annotations", area=area)
+    large_letters()
+
+    def begins_below_title():
+        title = holder.titleBarWidget()
+        assert title.isVisible()
+        assert not title.geometry().intersects(dock.contentsRect().translated(dock.pos()))
+
+    qtbot.waitUntil(begins_below_title)
+    get_settings().appearance.font_size = 9
+    qtbot.waitUntil(lambda: dock.contentsMargins().top() < 5)
+    begins_below_title()
+    dock.close_down()

@@ -19,6 +19,8 @@ _EDITING = (
     QKeySequence.StandardKey.Cut,
     QKeySequence.StandardKey.Paste,
 )
+#: After these a dock's title may cover more of it, or less.
+_MOVES = (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show, QEvent.Type.LayoutRequest, QEvent.Type.FontChange)
 COMMAND_KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 
 
@@ -66,6 +68,8 @@ class Dock(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Give the keys up before it leaves what holds it: that would go on to point to the control, and Qt crash."""
+        if event is not None and event.type() in _MOVES:
+            self._begin_below_title()
         if event is not None and event.type() == QEvent.Type.ParentAboutToChange:
             holder = self.parentWidget()
             here = holder.focusWidget() if holder is not None else None
@@ -123,6 +127,19 @@ class Dock(QWidget):
         heir = next(self._controls_after(here), None) or next(self._controls_after(here, forwards=False), self)
         heir.setFocus(Qt.FocusReason.OtherFocusReason)
         return True
+
+    def _begin_below_title(self) -> None:
+        """Leave the room free that the title takes: napari's grows with its letters, though it says 20 pixels."""
+        holder = self.parent()
+        title = holder.titleBarWidget() if isinstance(holder, QDockWidget) else None
+        if not isinstance(holder, QDockWidget) or title is None or not title.isVisible():
+            return
+        is_beside = bool(holder.features() & QDockWidget.DockWidgetFeature.DockWidgetVerticalTitleBar)
+        covered = title.geometry().right() + 1 - self.x() if is_beside else title.geometry().bottom() + 1 - self.y()
+        left, top = (max(0, covered), 0) if is_beside else (0, max(0, covered))
+        margins = self.contentsMargins()
+        if (margins.left(), margins.top()) != (left, top):
+            self.setContentsMargins(left, top, margins.right(), margins.bottom())
 
     def _on_seen(self, is_seen: bool) -> None:
         """It was shown or hidden, or its tab was chosen or left."""
