@@ -53,6 +53,7 @@ class Link(QObject):
 
 EXACT = StreamState(is_progressive=True, is_exact=True)
 OLD = StreamState(is_progressive=True, is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
+UNCHECKED = StreamState(is_progressive=True, is_exact=True, is_unchecked=True)
 OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
 
 
@@ -61,6 +62,7 @@ OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 
     [
         ((EXACT,), "TS_026 · exact"),
         ((EXACT, OLD), "TS_026 · offline, as of 5 Mar 2024 · exact"),
+        ((EXACT, UNCHECKED), "TS_026 · not checked for changes · exact"),
         ((OLD, OLDER), "TS_026 · offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],
 )

@@ -7,7 +7,11 @@ import time
 import numpy as np
 import pytest
 
+from command_line import wait_until
+from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.http import Http
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import Policy
 from napari_cryoet.streaming import open_pyramid, watch
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.changes import Changes
@@ -144,6 +148,86 @@ def test_what_comes_while_a_last_look_begins_prevents_no_later_one(monkeypatch):
     look.plan()
     look.ask_for_it()
     assert asked == [look]
+
+
+class Saving(Policy):
+    """Lets all come but single bytes, which only looks at files that were read before are."""
+
+    withholds_looks = False
+
+    def begin(self, wanted_bytes):
+        if self.withholds_looks and wanted_bytes == 1:
+            raise WithheldError("used up", by="data saver")
+        super().begin(wanted_bytes)
+
+
+@pytest.fixture
+def saving(served, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 0.0)
+    monkeypatch.setattr(watch, "_OWED_AGAIN_S", 0.05)
+    return Saving()
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_what_came_is_read_though_no_look_at_another_file_may_be_sent(is_kept, served, saving, tmp_path):
+    cache = DiskCache(tmp_path / "pixels", 10**8) if is_kept else None
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=cache, http=Http(policy=saving))
+    assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
+    assert not pyramid.is_unchecked
+    saving.withholds_looks = True
+    for box in (SECOND, FIRST):
+        assert np.array_equal(pyramid.read(0, box), of(OLD, box))
+        assert pyramid.is_unchecked
+    before = len(served.requests)
+    assert np.array_equal(pyramid.read(0, SECOND), of(OLD, SECOND))
+    assert len(served.requests) == before, "what came was kept"
+
+
+def test_a_look_that_was_withheld_is_owed_until_it_may_be_sent(served, saving):
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, http=Http(policy=saving))
+    pyramid.read(0, FIRST)
+    saving.withholds_looks = True
+    pyramid.read(0, SECOND)
+    replace(served)
+    assert pyramid.is_unchecked
+    saving.withholds_looks = False
+    wait_until(lambda: pyramid.times_changed() == 1)  # nobody reads anything
+    assert not pyramid.is_unchecked
+    assert np.array_equal(pyramid.read(0), NEW)
+
+
+def test_a_picture_tells_whether_looks_at_its_image_are_owed(served, saving):
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, http=Http(policy=saving))
+    display = pyramid.display(on_change=lambda: told.append(display.state.is_unchecked))
+    told = []
+    pyramid.read(0, FIRST)
+    saving.withholds_looks = True
+    pyramid.read(0, SECOND)
+    wait_until(lambda: told[-1:] == [True])
+    saving.withholds_looks = False
+    wait_until(lambda: told[-1] is False)
+    display.close()
+
+
+def test_a_last_look_that_fails_is_owed_and_sent_again(served, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
+    passed_s = [0.0]
+    fetcher = Fetcher(MemoryCache(2**26), clock=lambda: time.monotonic() + passed_s[0])
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, fetcher=fetcher)
+    pyramid.read(0, SECOND)
+
+    def is_unchecked():
+        pyramid.read(0, SECOND)  # from memory, which lets a thread look at the clock
+        return pyramid.is_unchecked
+
+    served.statuses["."] = 403
+    assert not is_unchecked()
+    passed_s[0] += 2000.0
+    wait_until(is_unchecked)
+    served.statuses.clear()
+    passed_s[0] += 2000.0
+    wait_until(lambda: not is_unchecked())
+    assert np.array_equal(pyramid.read(0), OLD)
 
 
 class Source:

@@ -99,6 +99,7 @@ class StreamStatus(QObject):
             error=state.error,
             is_stopped=state.is_stopped,
             as_of=self._display.pyramid.as_of,
+            is_unchecked=state.is_unchecked,
         )
 
     def begin(self) -> None:

@@ -119,8 +119,10 @@ class StreamMark(QObject):
         was_as_wide, self._last_size = self._last_size[1] == self._size[1], tuple(event.value)
         if not self._turn.isActive():
             self._turn.start()
-        elif self._last_size == self._size and not was_as_wide and (late := self._late_layers()):
-            show_warning(_FIGURE.format(names=_names(late)))
+        elif self._last_size == self._size and not was_as_wide:
+            late = [(layer, state) for layer, state in self._late_layers() if not state.is_exact]
+            if late:
+                show_warning(_FIGURE.format(names=_names(late)))
 
     def _end_turn(self) -> None:
         self._size = self._last_size
@@ -143,7 +145,7 @@ class StreamMark(QObject):
         return words_of(states), f"{more}\n{_GO_ON}" if can_go_on(states) else more
 
     def _late_layers(self) -> list[tuple[Layer, StreamState]]:
-        """The layers that are seen and not exact."""
+        """The layers that are seen, of which something is to be known."""
         seen = [layer for layer in self._layers() or () if layer.visible]
         streams = [(layer, stream.state) for layer in seen if (stream := self._stream_of(layer)) is not None]
         return [(layer, state) for layer, state in streams if words_of([state])]

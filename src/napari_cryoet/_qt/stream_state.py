@@ -40,6 +40,8 @@ class StreamState:
     as_of
         When its server last said that what is kept on disk is still the same, where it was not to be reached since;
         None where it was.
+    is_unchecked
+        Whether it couldn't be found out if the image was replaced while it was read, as in offline mode.
     """
 
     is_progressive: bool
@@ -52,6 +54,7 @@ class StreamState:
     error: CryoETError | None = None
     is_stopped: bool = False
     as_of: datetime | None = None
+    is_unchecked: bool = False
 
 
 class Speed:

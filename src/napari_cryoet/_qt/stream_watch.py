@@ -13,7 +13,7 @@ from napari_cryoet._qt.message_panel import SWITCH_TEXTS
 from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
-from napari_cryoet._qt.stream_words import SETTLE_MS, is_coming
+from napari_cryoet._qt.stream_words import SETTLE_MS, UNCHECKED, is_coming
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
@@ -58,7 +58,8 @@ class StreamWatch(QObject):
         elif visible:
             names = dict.fromkeys(sorted(name for layer, _ in visible if (name := _name_of(layer))))
             states = [stream.state for _, stream in visible]
-            self._tell(joined(", ".join(names), _as_of_text(states)), states)
+            unchecked = UNCHECKED if any(state.is_unchecked for state in states) else ""
+            self._tell(joined(", ".join(names), _as_of_text(states), unchecked), states)
         else:
             self._strip.set_status("")
 

@@ -9,6 +9,7 @@ from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet.wording import plain
 
 SETTLE_MS: Final = 100  # states change with every block
+UNCHECKED: Final = "not checked for changes"
 
 
 def is_coming(state: StreamState) -> bool:
@@ -22,7 +23,7 @@ def can_go_on(states: Sequence[StreamState]) -> bool:
 
 
 def words_of(states: Sequence[StreamState]) -> str:
-    """What is to be known of pictures that lie over each other; empty where all are exact."""
+    """What is to be known of pictures that lie over each other; empty where all are exact, and of one image each."""
     error = next((state.error for state in states if state.error is not None), None)
     if error is not None:
         return plain(str(error))
@@ -30,4 +31,6 @@ def words_of(states: Sequence[StreamState]) -> str:
         return "stopped"
     if any(state.is_progressive and is_coming(state) for state in states):
         return "sharpening…"
-    return "coarser level" if any(state.is_limited for state in states) else ""
+    if any(state.is_limited for state in states):
+        return "coarser level"
+    return UNCHECKED if any(state.is_unchecked for state in states) else ""

@@ -139,6 +139,13 @@ class Changes:
             with self.noted():  # metadata may be of another image, too
                 self.meaning.require(level, stop)
 
+    def tell(self) -> None:
+        """Have pictures say that there is news of what is known of the files."""
+        with self.lock:
+            viewers = list(self.viewers)
+        for viewer in viewers:
+            viewer.tell()
+
     def show(self, display: Display) -> None:
         """Have a picture begin anew where all is dropped."""
         with self.lock:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
@@ -32,8 +32,6 @@ from napari_cryoet.streaming.thin import plane_of
 from napari_cryoet.streaming.wishes import Priority, staggered
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.streaming.fetcher import Fetcher
     from napari_cryoet.streaming.picture import Picture
@@ -132,7 +130,7 @@ class Display:
             if before == (aim.level, aim.is_thin, aim.fit.is_hopeless):
                 return
         self._fetcher.ask(self, after_s=0.0)
-        self._tell()
+        self.tell()
 
     @property
     def state(self) -> DisplayState:
@@ -150,6 +148,7 @@ class Display:
                 bytes_read=self.pyramid.bytes_read,
                 error=errors[0] if errors else None,
                 is_stopped=self._is_stopped or self._is_paused,
+                is_unchecked=self.pyramid.is_unchecked,
             )
 
     @property
@@ -196,7 +195,7 @@ class Display:
             self._is_limited = False
             self._missing = self._aim.lacking()
         self._fetcher.ask(self, after_s=0.0)
-        self._tell()
+        self.tell()
 
     def release(self) -> None:
         """Start to fetch what has been looked at."""
@@ -209,14 +208,14 @@ class Display:
         with self._lock:
             self._is_stopped = True
         self._fetcher.hang_up(self, self.pyramid.owner)
-        self._tell()
+        self.tell()
 
     def pause(self) -> None:
         """Ask for nothing until `resume`, which does not undo a `stop`."""
         with self._lock:
             self._is_paused = True
         self._fetcher.ask(self, after_s=0.0)
-        self._tell()
+        self.tell()
 
     def resume(self) -> None:
         """Go on after `pause`; what has failed meanwhile is asked for again."""
@@ -226,7 +225,7 @@ class Display:
             self._is_paused = False
             self._failures.clear()
         self._fetcher.ask(self, after_s=0.0)
-        self._tell()
+        self.tell()
 
     def retry(self) -> None:
         """Ask again for what failed or was stopped."""
@@ -235,7 +234,7 @@ class Display:
             self._aim.keep(is_thin=self._aim.is_thin)
             self._failures.retry(self._missing)
         self._fetcher.ask(self, after_s=0.0)
-        self._tell()
+        self.tell()
 
     def close(self) -> None:
         """Ask for nothing and tell nothing any more."""
@@ -268,7 +267,7 @@ class Display:
         if gives_up:
             self._fetcher.ask(self, after_s=0.0)
         if is_news:
-            self._tell()
+            self.tell()
 
     def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
         """Blocks could not be had; see `fetcher.Wanter`."""
@@ -279,7 +278,7 @@ class Display:
         if is_to_repeat:
             self._fetcher.ask(self, after_s=0.0)
         if failed:
-            self._tell()
+            self.tell()
 
     def begin_anew(self) -> None:
         """Take nothing for seen: it isn't in memory any more, since the image has changed."""
@@ -287,9 +286,10 @@ class Display:
             self._latest = None
             self._failures.clear()
             self._aim.keep(is_thin=self._aim.is_thin)
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Say that the picture can get better or its state changed."""
         with self._lock:
             if self._is_told or self._is_closed:
                 return

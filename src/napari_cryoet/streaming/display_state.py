@@ -29,6 +29,8 @@ class DisplayState:
         What kept a part of the view from being read, or None.
     is_stopped
         Whether fetching was stopped or paused.
+    is_unchecked
+        Whether it couldn't be found out if the image was replaced while it was read, as in offline mode.
     """
 
     is_exact: bool
@@ -38,3 +40,4 @@ class DisplayState:
     bytes_read: int
     error: CryoETError | None
     is_stopped: bool
+    is_unchecked: bool = False

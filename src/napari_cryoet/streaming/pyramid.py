@@ -167,6 +167,11 @@ class Pyramid:
         return self._source.as_of if isinstance(self._source, CachedSource) else None
 
     @property
+    def is_unchecked(self) -> bool:
+        """Whether what was read may be of two images: files could not be asked for again after others had come."""
+        return self._changes.watch is not None and self._changes.watch.is_owed
+
+    @property
     def levels(self) -> list[da.Array]:
         """The levels as dask arrays that compute exact values; others each time, since somebody may write into them.
 

@@ -3,7 +3,8 @@
 Such a file doesn't tell by itself that it is of another image than those before it, unless its server says when it was
 changed: then nothing that was read earlier may stand beside it. Where the server doesn't say, one of the files that
 were read before is asked for anew, its first byte: when something new comes, if that was not done a moment ago, and
-then once more a moment later.
+then once more a moment later. Where that may not be sent, as with offline mode, or fails, it is owed: `Watch.is_owed`
+says so, and it is sent later. What came is used where it was only withheld.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import ChangedError, CryoETError
+from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource, Piece
 
 _ASK_AFTER_S = 5.0
+_OWED_AGAIN_S = 15.0
 _AHEAD_S = 10.0  # a file that was changed later than so much from now was so by a clock that is wrong
 
 
@@ -68,6 +70,8 @@ class Watch:
         The files.
     on_doubt
         Called where something came that isn't known to belong to what is used, and soon should be.
+    is_owed
+        Whether another file was to be asked for, and couldn't be: what is used may be of two images.
     """
 
     def __init__(self) -> None:
@@ -77,6 +81,7 @@ class Watch:
         self._lock = FreshLock()
         self._since, self._newest = time.time(), -math.inf
         self._asked_at = time.monotonic()
+        self.is_owed = False
         self._versions: dict[str, str] = {}  # which was asked for longest ago comes first
         self.state = State(self._since, (), "")
 
@@ -97,7 +102,7 @@ class Watch:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._since, self._asked_at = max(time.time(), self._newest), time.monotonic()
+        self._since, self._asked_at, self.is_owed = max(time.time(), self._newest), time.monotonic(), False
         self._versions.clear()
         self.state = State(self._since, (), self.state.host)
 
@@ -144,8 +149,13 @@ class Watch:
         return is_time
 
     def ask_soon(self) -> None:
-        """Have another file asked for as soon as something new comes: that couldn't be done."""
+        """Have another file asked for as soon as something new comes: that wasn't done."""
         self._asked_at = -math.inf
+
+    def owe(self) -> None:
+        """Have another file asked for as soon as something new comes, or else later: that couldn't be done."""
+        self.ask_soon()
+        self.is_owed = True
 
     def next_but(self, key: str) -> tuple[str, str] | None:
         """The file that was asked for longest ago, but for one, with its version; it comes last from now on.
@@ -190,7 +200,7 @@ class WatchedSource(SourceAround):
         return piece
 
     def ask_for_another(self, key: str, stop: threading.Event | None) -> None:
-        """Raise ReplacedError where another file isn't what it was."""
+        """Raise ReplacedError where another file isn't what it was; where that may not be asked now, it is owed."""
         if (other := self._watch.next_but(key)) is None:
             return
         name, version = other
@@ -199,12 +209,19 @@ class WatchedSource(SourceAround):
         except ChangedError as error:
             self._watch.begin_anew()
             raise self._replaced() from error
-        except CryoETError:
+        except WithheldError:
+            self._watch.owe()  # to read nothing for it would lose what has come, and what is kept
+            return
+        except StoppedError:
             self._watch.ask_soon()
+            raise
+        except CryoETError:
+            self._watch.owe()
             raise
         if not is_there:
             self._watch.begin_anew()
             raise self._replaced()
+        self._watch.is_owed = False
 
     def _replaced(self) -> ReplacedError:
         return ReplacedError(
@@ -221,6 +238,8 @@ class WatchedSource(SourceAround):
 class LastLook:
     """Looks at an image's files once more after the last new one has come, since nobody may ask for another; a planner.
 
+    Looks that are owed it repeats, and says to pictures where there are some, and no more.
+
     Parameters
     ----------
     watch, changes
@@ -233,13 +252,16 @@ class LastLook:
 
     def __init__(self, watch: Watch, changes: Changes, fetcher: Fetcher, stop: threading.Event) -> None:
         self._watch, self._changes, self._fetcher, self._stop = watch, changes, fetcher, stop
-        self._is_due = False
+        self._is_due = self._is_owed = False
 
     def ask_for_it(self) -> None:
         """Have it looked at in a while, once for all that comes until then."""
-        if not self._is_due and not math.isinf(_ASK_AFTER_S):
+        self._ask_for_it(_ASK_AFTER_S)
+
+    def _ask_for_it(self, after_s: float) -> None:
+        if not self._is_due and not math.isinf(after_s):
             self._is_due = True
-            self._fetcher.ask(self, after_s=_ASK_AFTER_S, is_outdated=False)
+            self._fetcher.ask(self, after_s=after_s, is_outdated=False)
 
     def plan(self) -> None:
         """Look; see `wishes.Planner`."""
@@ -253,6 +275,11 @@ class LastLook:
             self._changes.note(None)
         except CryoETError:
             pass  # who reads more will be told
+        before, self._is_owed = self._is_owed, self._watch.is_owed
+        if self._is_owed != before:
+            self._changes.tell()
+        if self._is_owed:
+            self._ask_for_it(_OWED_AGAIN_S)
 
     def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
         """Nothing is wanted; see `wishes.Wanter`."""
