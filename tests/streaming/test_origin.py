@@ -241,7 +241,7 @@ def test_in_its_own_process_a_pyramid_stays_the_same(volume):
 def test_arrays_of_different_processes_have_different_names(volume, monkeypatch):
     here = open_pyramid(volume).levels[0].name
     monkeypatch.setattr(origin, "_token", "another process")
-    monkeypatch.setattr("napari_cryoet.streaming.pyramid._owners", iter([int(here.split("-")[-2])]))
+    monkeypatch.setattr("napari_cryoet.streaming.identity._owners", iter([int(here.split("-")[-2])]))
     assert open_pyramid(volume).levels[0].name != here
 
 

@@ -12,10 +12,11 @@ from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
+from napari_cryoet.streaming.identity import Identity
 from napari_cryoet.streaming.meaning import Meaning
 from napari_cryoet.streaming.opening import Found, FoundArray, check_levels, find_arrays, head_key
 from napari_cryoet.streaming.origin import Origin
-from napari_cryoet.streaming.pyramid import Identity, Pyramid
+from napari_cryoet.streaming.pyramid import Pyramid
 from napari_cryoet.streaming.readers import BlockReader, OneFile, make_reader, reader_of_file
 from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_cryoet.streaming.pyramid import block_of
+from napari_cryoet.streaming.block_keys import block_of
 from napari_cryoet.streaming.thin import thin_runs
 
 if TYPE_CHECKING:

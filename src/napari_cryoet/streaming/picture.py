@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from napari_cryoet.streaming.block_keys import BlockKey
     from napari_cryoet.streaming.cache import MemoryCache
     from napari_cryoet.streaming.fetcher import Block
-    from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
+    from napari_cryoet.streaming.pyramid import Pyramid
 
 _PLANE_AXES = 2
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,8 +18,9 @@ from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
+from napari_cryoet.streaming.block_keys import BlockKey, block_of
 from napari_cryoet.streaming.cached_source import CachedSource
-from napari_cryoet.streaming.changes import ATTEMPTS, Changes
+from napari_cryoet.streaming.changes import ATTEMPTS
 from napari_cryoet.streaming.fetcher import Run
 from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_factors, padded_shapes, require_within
 from napari_cryoet.streaming.origin import Origin, Original, made_again, process_name, remember
@@ -37,32 +36,20 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.exact_array import ExactArray
-    from napari_cryoet.streaming.fetcher import Block, Fetcher
+    from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Grid
+    from napari_cryoet.streaming.identity import Identity
     from napari_cryoet.streaming.opening import Found
     from napari_cryoet.streaming.readers import BlockReader
     from napari_cryoet.streaming.sources import ByteSource
     from napari_cryoet.streaming.watch import State
 
-#: A block of a pyramid, unique in the process: the pyramid, the level, the block.
-BlockKey = tuple[int, int, BlockIndex]
 Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
 
 _LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
 _HELD_WHOLE = 1 / 16  # chunks that compress to less are held in memory as they came, and decoded without being read
 
-_owners = itertools.count()
 _by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who fetches for a pyramid, the number under which its blocks are kept, what ends it, and what its files do."""
-
-    fetcher: Fetcher
-    owner: int = field(default_factory=lambda: next(_owners))
-    stop: threading.Event = field(default_factory=threading.Event)
-    changes: Changes = field(default_factory=Changes)
 
 
 class Pyramid:
@@ -405,19 +392,3 @@ def _behind(array: Any) -> tuple[Pyramid | None, int]:
     name = getattr(array, "name", "")
     pyramid = _by_array_name.get(name)
     return pyramid, -1 if pyramid is None else int(name.rpartition("-")[2])
-
-
-def block_of(key: Hashable) -> BlockIndex:
-    """The block that a key of the cache is for, or for a part of."""
-    match key:
-        case (int(), int(), tuple() as block, *_):
-            return block
-    raise TypeError(f"{key!r} is not a block of a pyramid")
-
-
-def owner_of(key: Hashable) -> int:
-    """The pyramid that a key of the cache is of."""
-    match key:
-        case (int() as owner, *_):
-            return owner
-    raise TypeError(f"{key!r} is of no pyramid")

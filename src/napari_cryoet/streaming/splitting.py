@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from napari_cryoet.formats.ome_zarr import Level, Multiscale
+from napari_cryoet.streaming.block_keys import block_of, owner_of
 from napari_cryoet.streaming.geometry import BlockIndex, Grid
+from napari_cryoet.streaming.identity import Identity
 from napari_cryoet.streaming.opening import Found
 from napari_cryoet.streaming.origin import Origin
-from napari_cryoet.streaming.pyramid import Identity, Pyramid, block_of, owner_of
+from napari_cryoet.streaming.pyramid import Pyramid
 
 if TYPE_CHECKING:
     import threading

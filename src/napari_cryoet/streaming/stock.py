@@ -13,10 +13,11 @@ from napari_cryoet.streaming.thin import plane_of, thin_key
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
+    from napari_cryoet.streaming.block_keys import BlockKey
     from napari_cryoet.streaming.cache import MemoryCache
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.plan import View
-    from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
+    from napari_cryoet.streaming.pyramid import Pyramid
 
 
 @dataclass(frozen=True, slots=True)

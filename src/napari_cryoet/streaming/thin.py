@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_cryoet.streaming.block_keys import block_of
 from napari_cryoet.streaming.geometry import Box, box_slices
-from napari_cryoet.streaming.pyramid import block_of
 from napari_cryoet.streaming.wishes import Run
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Hashable, Iterable
 
+    from napari_cryoet.streaming.block_keys import BlockKey
     from napari_cryoet.streaming.geometry import BlockIndex
-    from napari_cryoet.streaming.pyramid import BlockKey, Pyramid
+    from napari_cryoet.streaming.pyramid import Pyramid
     from napari_cryoet.streaming.wishes import Block
 
 #: A plane of a level: the axes along which it has but one voxel, and where. Of an array of many axes these are several.
