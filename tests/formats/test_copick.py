@@ -154,6 +154,21 @@ def test_what_else_points_hold_is_left_out_and_told(tmp_path):
     assert said == "What copick's points don't have was left out: size."
 
 
+def test_what_else_a_file_and_its_places_hold_is_left_out_and_told(tmp_path):
+    far = {"location": {"x": 1, "y": 2, "z": 3, "xy": 4}}
+    of_file, of_points = read_picks(picks_file(tmp_path, point() | far, checked=True)).about["warnings"]
+
+    assert of_file == "What copick's files don't have was left out: checked."
+    assert of_points == "What copick's points don't have was left out: location.xy."
+
+
+def test_a_name_that_stands_in_an_object_twice_is_refused(tmp_path):
+    path = picks_file(tmp_path, point())
+    path.write_text(path.read_text().replace('"points"', '"points": [], "points"'))
+    with pytest.raises(FormatError, match="it has 'points' twice"):
+        read_picks(path)
+
+
 def test_outside_a_project_what_is_known_of_the_picks_says_it(tmp_path):
     path = write_picks(
         Picks([[1.0, 2.0, 3.0]], 10.0, about={"object_name": "VLP", "run_name": "r"}), tmp_path / "a.json"

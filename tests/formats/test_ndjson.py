@@ -190,6 +190,27 @@ def test_columns_that_are_not_plain_are_named():
     assert "'bounds'" in points.warnings[0]
 
 
+@pytest.mark.parametrize("count", [1, 3_000])  # of many lines, the file is read as columns
+def test_what_a_point_has_beside_what_its_kind_has_is_named(count):
+    far = {"x": 1, "y": 2, "z": 3, "t": 4}
+    turned = line(location=far, xyz_rotation_matrix=IDENTITY)
+    points = read(*[turned] * count)
+
+    assert points.rotations_xyz is None
+    matrices, columns = points.warnings
+    assert matrices.startswith(
+        f"Matrices of {count:,} points that call themselves no orientedPoint were left out (line"
+    )
+    assert "'location.t'" in columns
+
+
+@pytest.mark.parametrize("count", [1, 5_000])
+@pytest.mark.parametrize("twice", ['"a": 1, "a": 2', '"location": {"x": 1, "y": 2, "z": 3, "x": 4}'])
+def test_a_line_that_says_something_twice_is_named(count, twice):
+    with pytest.raises(FormatError, match=rf"Line {count} is not a portal point \(it has '[ax]' twice\)"):
+        read(*[line()] * (count - 1), line()[:-1] + f", {twice}}}")
+
+
 def test_the_number_of_columns_is_bounded():
     points = read(line(**{f"column{number}": number for number in range(200)}))
 

@@ -27,9 +27,12 @@ EVEN = {
     "texts": [{**POINT, "a": "é – \U0001f41f"}, {**POINT, "a": "1"}],
     "null": [{**POINT, "a": None}, {**POINT, "a": 1.5}],
     "null throughout": [{**POINT, "a": None, "b": 1}],
-    "more of a location": [{**POINT, "location": {**X, "w": 1}}],
+    "matrices that are null": [{**POINT, "xyz_rotation_matrix": None}, ORIENTED],
 }
 ODD = {
+    "more of a location": [{**POINT, "location": {**X, "w": 1}}],
+    "matrices of plain points": [{**POINT, "xyz_rotation_matrix": ROTATION}, POINT],
+    "matrices of instances": [ORIENTED, {**INSTANCE, "xyz_rotation_matrix": ROTATION}],
     "dates": [{**POINT, "a": "2024-01-05"}, {**POINT, "a": "2024-01-06 10:00:00"}],
     "gaps in truth": [{**POINT, "a": True}, POINT],
     "of several types": [{**POINT, "a": 1}, {**POINT, "a": "x"}],

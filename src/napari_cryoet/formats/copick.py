@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats.column_types import shortened
-from napari_cryoet.formats.exchange import Context, checked_picks, listed, not_utf8, refuse_unreadable
+from napari_cryoet.formats.exchange import (
+    Context,
+    checked_picks,
+    listed,
+    not_utf8,
+    object_of_pairs,
+    refuse_unreadable,
+)
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who we are where nobody says; session 0 is copick's for picks that a tool made.
@@ -40,7 +47,9 @@ _ABOUT: Final = {
     "session_id": "session_id",
     "run_name": "run_name",
 }
+_AXES: Final = frozenset("xyz")
 _POINT_KEYS: Final = frozenset({"location", "transformation_", "instance_id", "score"})
+_FILE_KEYS: Final = frozenset({*_ABOUT.values(), "voxel_spacing", "unit", "points", "trust_orientation"})
 _KEYS: Final = frozenset({"pickable_object_name", "user_id", "session_id", "points"})
 #: What a part of a name can't have: copick takes names apart at each "_", and its ``sanitize_name`` replaces the rest.
 _NO_PART: Final = r"_\s<>:\"/\\|?*\x00-\x1f\x7f"
@@ -112,7 +121,7 @@ def read_picks_file(path: Path, context: Context) -> Picks:
         instance_ids=_instances(rows),
         scores=_scores(rows),
         shape_zyx=context.shape_zyx,
-        about=names | {"warnings": [*said, *_unknown_keys(points)]},
+        about=names | {"warnings": [*said, *_unknown_keys(document, points)]},
     )
 
 
@@ -133,10 +142,13 @@ def _names(path: Path, document: Mapping[str, Any]) -> tuple[dict[str, str], lis
     return names | {"run_name": run}, [said] if others else []
 
 
-def _unknown_keys(points: list[Any]) -> list[str]:
-    """What points have that copick doesn't know, in words."""
-    keys = list(dict.fromkeys(str(key) for point in points for key in point if key not in _POINT_KEYS))
-    return [f"What copick's points don't have was left out: {listed(keys)}."] if keys else []
+def _unknown_keys(document: Mapping[str, Any], points: list[Any]) -> list[str]:
+    """What a file and its points have that copick doesn't know, in words."""
+    of_file = [key for key in document if key not in _FILE_KEYS]
+    of_points = list(dict.fromkeys(key for point in points for key in point if key not in _POINT_KEYS))
+    of_places = dict.fromkeys(f"location.{key}" for point in points for key in point["location"] if key not in _AXES)
+    found = {"files": of_file, "points": [*of_points, *of_places]}
+    return [f"What copick's {what} don't have was left out: {listed(keys)}." for what, keys in found.items() if keys]
 
 
 def losses(picks: Picks) -> list[str]:
@@ -319,7 +331,7 @@ def _spacing(document: Mapping[str, Any]) -> float | None:
 def _document(path: Path) -> dict[str, Any]:
     refuse_unreadable(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=object_of_pairs)
     except UnicodeDecodeError as error:
         raise not_utf8(path) from error
     except (OSError, ValueError, RecursionError) as error:

@@ -179,6 +179,25 @@ def not_utf8(path: Path) -> FormatError:
     )
 
 
+class TwiceError(ValueError):
+    """An object of JSON has several values of one name."""
+
+
+def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON by its names and values, of which Python's reader keeps the last of one name without a word.
+
+    Raises
+    ------
+    TwiceError
+        If it has a name twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = Counter(name for name, _value in pairs)
+        raise TwiceError(f"it has {shortened(names.most_common(1)[0][0])!r} twice")
+    return found
+
+
 def checked_picks(
     path: Path, *, called: str = "row", rows: Sequence[int] | NDArray[np.int64] | None = None, **columns: Any
 ) -> Picks:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson_columns
-from napari_cryoet.formats.exchange import numbered, rotation_warnings
+from napari_cryoet.formats.exchange import TwiceError, numbered, object_of_pairs, rotation_warnings
 from napari_cryoet.formats.ndjson_columns import lines_of
 from napari_cryoet.formats.ndjson_points import (
     INSTANCE_POINT,
@@ -70,6 +70,7 @@ SHOWN_TEXT: Final = 120
 
 _KINDS: Final = {kind.lower(): kind for kind in (POINT, ORIENTED_POINT, INSTANCE_POINT)}
 _NUMBER_TYPES: Final = frozenset({int, float})  # exactly: a truth value is no number
+_AXES: Final = frozenset("xyz")
 _OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
 
 #: What no further column can be called.
@@ -165,7 +166,7 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-_decode: Final = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decode: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=object_of_pairs).decode
 
 
 class _Builder:
@@ -180,6 +181,7 @@ class _Builder:
         self._instances: dict[int, int] = {}
         self._columns: dict[str, dict[int, Any]] = {}
         self._without_id: list[int] = []
+        self._turned: list[int] = []
         self._left_out: dict[str, None] = {}
         self._skipped: list[SkippedLine] = []
 
@@ -187,6 +189,8 @@ class _Builder:
         """Take one line, or say why it can't be taken."""
         try:
             record = _decode(line)
+        except TwiceError as error:
+            raise _malformed(number, line, str(error)) from error
         except (ValueError, RecursionError) as error:
             raise _malformed(number, line, "it isn't JSON with finite numbers") from error
         if not isinstance(record, dict):
@@ -204,6 +208,8 @@ class _Builder:
         if kind == INSTANCE_POINT and self._instances.get(len(self._kinds), NO_INSTANCE) == NO_INSTANCE:
             kind = POINT
             self._without_id.append(number)
+        if kind != ORIENTED_POINT and record.get("xyz_rotation_matrix") is not None:
+            self._turned.append(number)
         self._kinds.append(kind)
         self._numbers.append(number)
 
@@ -213,6 +219,8 @@ class _Builder:
         if not isinstance(location, dict):
             raise _UnusableError("it has no location")
         _extend(self._xyz, [location.get("x"), location.get("y"), location.get("z")], "location")
+        if len(location) > 3:
+            self._leave_out(f"location.{next(name for name in location if name not in _AXES)}")
         if kind == ORIENTED_POINT:
             _extend(self._rotations, _nine(record.get("xyz_rotation_matrix")), "xyz_rotation_matrix")
             self._oriented.append(index)
@@ -233,10 +241,13 @@ class _Builder:
         is_scalar = isinstance(value, (str, bool, int, float))
         is_bounded = len(name) <= MAX_TEXT and not (isinstance(value, str) and len(value) > MAX_TEXT)
         if not is_scalar or not is_bounded or (name not in self._columns and len(self._columns) >= MAX_COLUMNS):
-            if len(self._left_out) < MAX_COLUMNS:
-                self._left_out[name[:SHOWN_TEXT]] = None
+            self._leave_out(name)
             return
         self._columns.setdefault(name, {})[index] = value
+
+    def _leave_out(self, name: str) -> None:
+        if len(self._left_out) < MAX_COLUMNS:
+            self._left_out[name[:SHOWN_TEXT]] = None
 
     def build(self) -> Points:
         """All that was taken, as arrays."""
@@ -267,6 +278,9 @@ class _Builder:
         if self._without_id:
             lines = numbered("line", self._without_id)
             yield f"No instance is named by {len(self._without_id):,} points: instance_id is null or -1 ({lines})."
+        if self._turned:
+            lines, count = numbered("line", self._turned), len(self._turned)
+            yield f"Matrices of {count:,} points that call themselves no {ORIENTED_POINT} were left out ({lines})."
         yield from rotation_warnings(rotations, numbers, "line")
         if self._left_out:
             names = ", ".join(repr(name) for name in list(self._left_out)[:5])

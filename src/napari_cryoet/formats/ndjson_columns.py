@@ -129,7 +129,7 @@ def _points(
     _need(None not in known.values())
     kinds = np.array([known[word] for word in words.to_pylist()], dtype=object)
     location = table["location"]
-    _need(location.null_count == 0)
+    _need(location.null_count == 0 and location.type.num_fields == 3)
     points_xyz = np.stack([_numbers(pc.struct_field(location, axis)) for axis in "xyz"], axis=1)
     is_oriented = kinds == ORIENTED_POINT
     rotations = _rotations(table["xyz_rotation_matrix"], is_oriented)
@@ -170,9 +170,10 @@ def _rotations(column: pa.ChunkedArray, is_oriented: NDArray[np.bool_]) -> NDArr
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not is_oriented.any():
-        return None
     lists = column.filter(pa.array(is_oriented))
+    _need(len(lists) - lists.null_count == len(column) - column.null_count)  # no other kind of point has a matrix
+    if not len(lists):
+        return None
     for _ in range(2):
         _need(lists.null_count == 0 and pc.all(pc.equal(pc.list_value_length(lists), 3)).as_py())
         lists = pc.list_flatten(lists)
