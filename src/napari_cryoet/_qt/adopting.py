@@ -28,7 +28,7 @@ from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, 
 from napari_cryoet._qt.progressive import attach, follow
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.pyramid import pyramid_below
 from napari_cryoet.wording import plain
 
 
@@ -65,7 +65,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         _tell_later(is_of_picks=True)
     was_seen = layer.extent
     own_type = _OWN_TYPES.get(type(layer))
-    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
+    pyramid = pyramid_below(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
         layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
         del layer.extent  # of before; whoever keeps more than that is told below, if it is another

@@ -22,7 +22,8 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display import Display
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.paint import paint_on
+from napari_cryoet.streaming.pyramid import pyramid_below
 
 #: In the order in which they are set: what others depend on comes first.
 _COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
@@ -61,7 +62,7 @@ def why_not_mirrored(layer: Layer) -> str:
         return "has no depth"
     if isinstance(layer, Image) and layer.rgb:
         return "is a colour picture"
-    if isinstance(layer, Image | Labels) and pyramid_of(layer.data) is None and not _is_in_memory(layer):
+    if isinstance(layer, Image | Labels) and pyramid_below(layer.data) is None and not _is_in_memory(layer):
         return "is read from its file plane by plane, and another plane would hold up the window"
     return ""
 
@@ -86,7 +87,7 @@ class Mirror(QObject):
         super().__init__(parent)
         self.layer = layer
         self._main = main
-        self._place = self._place_now()
+        self._place, self._paint = self._place_now(), paint_on(layer.data)
         found = _type_of(layer)
         assert found is not None, "its type was asked for"  # noqa: S101
         self._attributes = (*_COMMON, *_OF_TYPE[found])
@@ -173,7 +174,8 @@ class Mirror(QObject):
     def _on_sliced(self, _event: Any = None) -> None:
         """Values may be others where napari slices a layer in memory again and shows the same plane, as after undo."""
         before, self._place = self._place, self._place_now()
-        if before == self._place and stream_of(self.layer) is None:
+        painted, self._paint = self._paint, paint_on(self.layer.data)
+        if self._paint is not painted or (before == self._place and stream_of(self.layer) is None):
             self._note("")
 
     def _place_now(self) -> tuple[Any, ...]:

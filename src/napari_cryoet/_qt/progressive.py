@@ -32,7 +32,8 @@ from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
 from napari_cryoet._qt.weak_calls import weak_call
 from napari_cryoet.policy import shared_policy
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.paint import paint_on
+from napari_cryoet.streaming.pyramid import pyramid_below
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -283,7 +284,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     """
     from napari.layers import Layer
 
-    pyramid = pyramid_of(spec.data) if spec.kind in {"image", "labels"} else None
+    pyramid = pyramid_below(spec.data) if spec.kind in {"image", "labels"} else None
     if spec.kind == "vectors":
         return Vectors(spec.data, **spec.options), None
     if spec.kind == "surface":
@@ -343,7 +344,7 @@ def _streaming(layer: Image | Labels, display: Display) -> _Streaming:
     gone = lacks(Feature.SHARPENING)
     if gone:
         raise _NoSeamError(f"this napari's slicing is of another kind: it has no {', '.join(gone)}")
-    if pyramid_of(layer.data) is not display.pyramid:
+    if pyramid_below(layer.data) is not display.pyramid:
         raise _NoSeamError("its data are not this pyramid")
     napari_internals.read_no_level_whole(layer)
     try:
@@ -365,8 +366,8 @@ class _Streaming(napari_internals.ChangedSlicing):
 
     @property
     def has_its_data(self) -> bool:
-        """Whether nobody has given the layer other data."""
-        return pyramid_of(self.layer.data) is self.display.pyramid
+        """Whether nobody has given the layer other data; what was painted over its own is drawn, too."""
+        return pyramid_below(self.layer.data) is self.display.pyramid
 
     def begin_slice(self) -> None:
         if self.has_its_data:
@@ -386,6 +387,7 @@ class _Streaming(napari_internals.ChangedSlicing):
             return request
         if has_left:
             self.display.resume()
+        self.display.paint = paint_on(self.layer.data)
         return streamed_request(request, self.display)
 
     def changed_response(self, response: Any) -> Any:

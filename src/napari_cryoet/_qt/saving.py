@@ -28,7 +28,7 @@ from napari_cryoet.pick_files import Written, write_picks
 from napari_cryoet.pick_formats import TITLES, PickFormat, format_for, losses, missing_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.pyramid import pyramid_below, pyramid_of
 from napari_cryoet.wording import count_text
 
 #: That a layer lies elsewhere than its file says.
@@ -190,7 +190,7 @@ def is_moved(meta: dict[str, Any]) -> bool:
 def finest_of(data: Any) -> Any:
     """The full resolution of a layer's data, without the voxels that were added to make levels fit each other."""
     finest = data[0] if isinstance(data, list | tuple) or hasattr(data, "shapes") else data
-    pyramid = pyramid_of(data)
+    pyramid = pyramid_below(data)
     if pyramid is None:
         return finest
     size_z, size_y, size_x = pyramid.shapes[0]

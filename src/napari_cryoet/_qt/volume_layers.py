@@ -17,7 +17,7 @@ from napari.layers.base.base import Extent
 
 from napari_cryoet._qt import napari_internals
 from napari_cryoet._qt.steps import StepsWithTomograms
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.pyramid import pyramid_below
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,13 +30,13 @@ class _Unpadded(napari_internals.TrueRays, napari_internals.OwnCorners, napari_i
 
     def __init__(self, data: Any, **options: Any) -> None:
         super().__init__(data, **options)  # type: ignore[call-arg]
-        pyramid = pyramid_of(data)
+        pyramid = pyramid_below(data)
         if pyramid is not None:
             napari_internals.say_shape(self, pyramid.shapes[0])
 
     def corners(self) -> NDArray[Any]:
         """The first and the last voxel that was stored."""
-        corners, pyramid = super().corners(), pyramid_of(self.data)
+        corners, pyramid = super().corners(), pyramid_below(self.data)
         if pyramid is not None:
             corners[1] = np.minimum(corners[1], np.array(pyramid.shapes[0]) - 1)
         return corners
@@ -44,7 +44,7 @@ class _Unpadded(napari_internals.TrueRays, napari_internals.OwnCorners, napari_i
     @property
     def downsample_factors(self) -> NDArray[Any]:
         """How many finest voxels a voxel of each level spans; napari takes ratios of shapes, which may be rounded."""
-        pyramid = pyramid_of(self.data)
+        pyramid = pyramid_below(self.data)
         napari_ratios: NDArray[Any] = super().downsample_factors  # type: ignore[misc]
         return napari_ratios if pyramid is None else np.array(pyramid.factors)
 

@@ -34,6 +34,7 @@ from napari_cryoet.streaming.wishes import Priority, staggered
 if TYPE_CHECKING:
     from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.streaming.fetcher import Fetcher
+    from napari_cryoet.streaming.paint import Paint
     from napari_cryoet.streaming.picture import Picture
     from napari_cryoet.streaming.pyramid import Pyramid
     from napari_cryoet.streaming.wishes import Block, Run
@@ -72,6 +73,8 @@ class Display:
         How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
         more is shown at a coarser level. Where nobody set it, none for what comes from a server while the data saver
         leaves pictures coarse.
+    paint
+        What was painted over the finest level by whoever looks at it, and is shown over that.
     right_of_way
         For a viewer to take when it begins to draw, and to give back when it has drawn.
     """
@@ -88,6 +91,7 @@ class Display:
         self.pyramid = pyramid
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
+        self.paint: Paint | None = None
         self._default_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
         self._chosen_view_bytes: int | None = None
         self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
@@ -161,7 +165,7 @@ class Display:
         if is_view:
             with self._lock:
                 self._is_told = False
-        picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder)
+        picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder, paint=self.paint)
         if is_view:
             self._latest = level, box, weakref.ref(picture.values)
             self._look(View(level, box), picture)

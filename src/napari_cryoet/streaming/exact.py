@@ -15,6 +15,7 @@ import numpy as np
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.geometry import box_shape, box_slices
+from napari_cryoet.streaming.paint import Paint
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.fetcher import Block
@@ -31,6 +32,8 @@ class ExactLevel:
         What is read.
     blocks_of_a_task
         How many blocks dask reads in one go.
+    paint
+        What was painted over it.
 
     Attributes
     ----------
@@ -40,8 +43,9 @@ class ExactLevel:
         What is read in one go, as dask spells it: sizes along each axis. The last ones include the padding.
     """
 
-    def __init__(self, pyramid: Pyramid, level: int, blocks_of_a_task: int) -> None:
+    def __init__(self, pyramid: Pyramid, level: int, blocks_of_a_task: int, paint: Paint | None = None) -> None:
         self._pyramid, self._level, self._blocks_of_a_task = pyramid, level, blocks_of_a_task
+        self.paint = paint
         self.shape = pyramid.padded_shapes[level]
         self.dtype = pyramid.dtype
         self.ndim = len(self.shape)
@@ -54,7 +58,18 @@ class ExactLevel:
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ExactLevel, (self._pyramid, self._level, self._blocks_of_a_task)
+        return ExactLevel, (self._pyramid, self._level, self._blocks_of_a_task, self.paint)
+
+    @property
+    def image(self) -> Pyramid | None:
+        """What it is the finest level of."""
+        return None if self._level else self._pyramid
+
+    def painted(self, box: Box, values: Block) -> ExactLevel:
+        """The same, but for the values of a box."""
+        other = object.__new__(ExactLevel)  # made from scratch, it would know nothing of what was read already
+        other.__dict__.update(self.__dict__, paint=(self.paint or Paint()).with_values(box, values))
+        return other
 
     def __getitem__(self, key: Any) -> Block:
         """Read a part, given by integers and slices, for one of dask's tasks.
@@ -72,7 +87,7 @@ class ExactLevel:
 
     def read(self, key: Any) -> Block:
         """Read a part, given by integers and slices, by itself."""
-        values = self._read_padded(self._spans(key))
+        values = self._read_painted(self._spans(key))
         picks = (
             slice(None, None, k.step)
             if isinstance(k, slice) and (k.step or 1) != 1
@@ -112,6 +127,16 @@ class ExactLevel:
         """What of a box is stored."""
         stored = self._pyramid.shapes[self._level]
         return tuple((min(start, size), min(stop, size)) for (start, stop), size in zip(box, stored, strict=True))
+
+    def _read_painted(self, box: Box) -> Block:
+        """Read a box, with what was painted over it; where that is all of it, nothing is read."""
+        values = None if self.paint is None else self.paint.all_of(box, self.dtype)
+        if values is not None:
+            return values
+        values = self._read_padded(box)
+        if self.paint is not None:
+            self.paint.put_over(box, values)
+        return values
 
     def _read_padded(self, box: Box) -> Block:
         """Read a box, with the fill value beyond what is stored."""

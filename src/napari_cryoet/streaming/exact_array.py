@@ -3,23 +3,34 @@
 dask reads block by block and then copies all blocks into one array: twice the memory, and on one core. A box that
 nothing was done to yet is read into its array straight away instead. In everything else this is the dask array it is
 made from: it has its graph, its chunks and its name, and whatever is derived from it is an ordinary dask array.
+
+What is written into a box of it, as where somebody paints, is kept beside the level and put over what is read of it:
+dask would add a step to all that is computed, for each dab of a brush. See `paint`.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
 import numpy as np
+from dask.base import is_dask_collection
 from dask.callbacks import Callback
 
 from napari_cryoet.streaming.exact import ExactLevel
+from napari_cryoet.streaming.geometry import box_shape
+from napari_cryoet.streaming.origin import process_name
 
 if TYPE_CHECKING:
+    from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.paint import Paint
     from napari_cryoet.streaming.pyramid import Pyramid
+
+_paintings = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,11 @@ class Part:
             if isinstance(each, slice) and each.step in {None, 1}:
                 first, last, _ = each.indices(stop - start)
                 box[axis] = start + first, start + max(first, last)
-            elif isinstance(each, int | np.integer) and not isinstance(each, bool):
+            elif (
+                isinstance(each, int | np.integer)
+                and not isinstance(each, bool)
+                and start - stop <= each < stop - start
+            ):
                 at = int(each) % (stop - start)
                 box[axis], is_kept[axis] = (start + at, start + at + 1), False
             else:
@@ -68,9 +83,18 @@ class Part:
 def exact_array(pyramid: Pyramid, level: int, blocks_of_a_task: int, name: str) -> ExactArray:
     """A level as a dask array of a name; see `ExactLevel`."""
     exact = ExactLevel(pyramid, level, blocks_of_a_task)
+    return ExactArray.of(_dask_array(exact, name), exact, _whole(exact))
+
+
+def _dask_array(exact: ExactLevel, name: str) -> da.Array:
     meta = np.empty((0,) * exact.ndim, exact.dtype)
+    array: da.Array
     array = da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta)  # type: ignore[no-untyped-call]
-    return ExactArray.of(array, exact, Part(tuple((0, size) for size in exact.shape), (True,) * exact.ndim))
+    return array
+
+
+def _whole(exact: ExactLevel) -> Part:
+    return Part(tuple((0, size) for size in exact.shape), (True,) * exact.ndim)
 
 
 class ExactArray(da.Array):
@@ -98,6 +122,37 @@ class ExactArray(da.Array):
         part = self._part.cut(index) if self._is_original and array is not self else None
         return array if part is None else ExactArray.of(array, self._exact, part)
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write into it; what was derived from it before stays as it was."""
+        part = self._part.cut(key) if self._is_original and self._part == _whole(self._exact) else None
+        values = None if part is None else _cast(value, self.dtype)
+        if part is None or values is None:
+            super().__setitem__(key, value)  # type: ignore[no-untyped-call]
+            return
+        shape = box_shape(part.box)
+        kept = tuple(size for size, is_kept in zip(shape, part.is_kept, strict=True) if is_kept)
+        while values.ndim > len(kept) and len(values) == 1:  # which numpy leaves out, too
+            values = values[0]
+        self._paint(part.box, np.broadcast_to(values, kept).reshape(shape))
+
+    def _paint(self, box: Box, values: Block) -> None:
+        """Have a box be of other values; the name is another one then, since dask may keep what it computed by it."""
+        exact = self._exact.painted(box, values)
+        array = _dask_array(exact, f"napari-cryoet-painted-{process_name()}-{next(_paintings)}")
+        # where another thread reads meanwhile, it gets either what was there before or what is there now
+        self.dask, self._name = array.dask, array.name
+        self._exact, self._original_name = exact, array.name
+
+    @property
+    def paint(self) -> Paint | None:
+        """What was painted over it; None where nothing was, where it is no whole level, or was written into by dask."""
+        return self._exact.paint if self._is_original and self._part == _whole(self._exact) else None
+
+    @property
+    def painted_image(self) -> Pyramid | None:
+        """What it is the finest level of, but for what was painted over it."""
+        return None if self.paint is None else self._exact.image
+
     def copy(self) -> da.Array:
         """Another one: what is written into one of them isn't in the other."""
         return ExactArray.of(self, self._exact, self._part) if self._is_original else super().copy()  # type: ignore[no-untyped-call]
@@ -108,3 +163,13 @@ class ExactArray(da.Array):
         if is_daskly or not self.ndim or not self._is_original:
             return super().compute(**options)  # type: ignore[no-untyped-call]
         return self._exact.read(self._part.key)
+
+
+def _cast(value: Any, dtype: np.dtype[Any]) -> Block | None:
+    """What is written, in a level's type; None for what dask does better."""
+    if is_dask_collection(value) or isinstance(value, np.ma.MaskedArray):
+        return None
+    kind = np.asarray(value).dtype.kind
+    if kind not in "biu" and not kind == dtype.kind == "f":
+        return None
+    return np.asarray(value, dtype)  # an error where a number is too large

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.block_keys import BlockKey
     from napari_cryoet.streaming.cache import MemoryCache
     from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.paint import Paint
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _PLANE_AXES = 2
@@ -147,21 +148,32 @@ def _arrays(found: Iterator[object]) -> list[Block | None]:
     return [content if isinstance(content, np.ndarray) else None for content in found]
 
 
-def compose(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box, placeholder: float) -> Picture:
-    """Make the picture of a box of a level; reads nothing but memory.
+def compose(
+    pyramid: Pyramid,
+    memory: MemoryCache[object],
+    level: int,
+    box: Box,
+    placeholder: float,
+    *,
+    paint: Paint | None = None,
+) -> Picture:
+    """Make the picture of a box of a level, with what was painted over the finest one; reads nothing but memory.
 
     A volume of which nothing is known takes no memory: it is one value, seen everywhere, that can't be written to.
     """
     part = _look_up(pyramid, memory, level, box)
     around = intersect(part.around_holes(), box) if part.lacks else None
     stand_ins = list(_stand_ins(part, memory, around)) if around is not None else []
-    is_blank = part.is_empty and all(found.is_empty for _, found in stand_ins)
+    is_painted = paint is not None and not level and paint.is_in(box)
+    is_blank = part.is_empty and all(found.is_empty for _, found in stand_ins) and not is_painted
     if is_blank and sum(size > 1 for size in box_shape(box)) > _PLANE_AXES:
         return Picture(np.broadcast_to(np.array(placeholder, pyramid.dtype), box_shape(box)), is_blank, part)
     values = np.empty(box_shape(box), pyramid.dtype)
     if around is not None:  # filled in one go: holes may be many and thin
         _fill(stand_ins, values[box_slices(around, box)], placeholder)
     part.paint(values)
+    if paint is not None and is_painted:
+        paint.put_over(box, values)
     return Picture(values, is_blank, part)
 
 

@@ -381,9 +381,16 @@ def pyramid_of(levels: Any) -> Pyramid | None:
     return pyramid
 
 
+def pyramid_below(levels: Any) -> Pyramid | None:
+    """As `pyramid_of`, also where something was painted over the finest level alone: see `exact_array`."""
+    return pyramid_of(levels) or getattr(levels, "painted_image", None)
+
+
 def unpadded_shape(array: Any) -> tuple[int, ...]:
     """The shape of an array; of a pyramid's own level, without what was added to make the levels' ratios exact."""
     pyramid, level = _behind(array) if hasattr(array, "dask") else (None, -1)
+    if pyramid is None:
+        pyramid, level = getattr(array, "painted_image", None), 0
     return tuple(int(size) for size in array.shape) if pyramid is None else pyramid.shapes[level]
 
 

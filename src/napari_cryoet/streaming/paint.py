@@ -1,0 +1,120 @@
+"""What was painted over a level: values that are put over whatever is read of it, tile by tile.
+
+It never changes: who paints gets another one, which shares all tiles but those that were painted on. So whoever read
+before goes on to see what was there then, and no thread waits for another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cryoet.streaming.geometry import Box, box_shape, box_slices, intersect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from napari_cryoet.streaming.fetcher import Block
+    from napari_cryoet.streaming.geometry import BlockIndex
+
+_ALONG_A_PLANE, _ALONG_OTHERS = 64, 8  # one paints in planes, most of all across the first axis
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """Values, and which of them were painted."""
+
+    values: Block
+    is_painted: npt.NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> _Tile:
+        return cls(np.zeros(shape, dtype), np.zeros(shape, bool))
+
+    def copy(self) -> _Tile:
+        return _Tile(self.values.copy(), self.is_painted.copy())
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """Values of some voxels of an array; may be used from any thread."""
+
+    _tiles: Mapping[BlockIndex, _Tile] = field(default_factory=dict)
+
+    def with_values(self, box: Box, values: Block) -> Paint:
+        """What is painted once a box, too, has these values, which have its shape and the array's type."""
+        tiles, shape = dict(self._tiles), _tile_shape(len(box))
+        for index in _indices(box):
+            place = _place(index)
+            common = intersect(box, place)
+            if common is None:
+                continue
+            tile = tiles[index].copy() if index in tiles else _Tile.empty(shape, values.dtype)
+            tile.values[box_slices(common, place)] = values[box_slices(common, box)]
+            tile.is_painted[box_slices(common, place)] = True
+            tiles[index] = tile
+        return Paint(tiles)
+
+    def is_in(self, box: Box) -> bool:
+        """Whether a box has voxels of a tile that was painted on."""
+        return any(True for _ in self._within(box))
+
+    def all_of(self, box: Box, dtype: np.dtype[np.generic]) -> Block | None:
+        """The values of a box; None where some of it wasn't painted."""
+        if not all(index in self._tiles for index in _indices(box)):
+            return None
+        values, is_painted = np.empty(box_shape(box), dtype), np.zeros(box_shape(box), bool)
+        for index in _indices(box):
+            tile, place = self._tiles[index], _place(index)
+            if (common := intersect(box, place)) is not None:
+                values[box_slices(common, box)] = tile.values[box_slices(common, place)]
+                is_painted[box_slices(common, box)] = tile.is_painted[box_slices(common, place)]
+        return values if is_painted.all() else None
+
+    def put_over(self, box: Box, values: Block) -> None:
+        """Overwrite what was painted in the values of a box."""
+        for index in self._within(box):
+            tile, place = self._tiles[index], _place(index)
+            if (common := intersect(box, place)) is not None:
+                here = box_slices(common, place)
+                np.copyto(values[box_slices(common, box)], tile.values[here], where=tile.is_painted[here])
+
+    def _within(self, box: Box) -> Iterator[BlockIndex]:
+        """The tiles that a box may have voxels of, found by whichever are fewer."""
+        spans = _spans(box)
+        if np.prod([len(span) for span in spans], dtype=float) < len(self._tiles):
+            return (index for index in product(*spans) if index in self._tiles)
+        return (index for index in self._tiles if all(at in span for at, span in zip(index, spans, strict=True)))
+
+
+def paint_on(data: Any) -> Paint | None:
+    """What was painted over data, where these are a level that knows it: see `exact_array`."""
+    paint = getattr(data, "paint", None)
+    return paint if isinstance(paint, Paint) else None
+
+
+def _tile_shape(ndim: int) -> tuple[int, ...]:
+    return (_ALONG_OTHERS,) * (ndim - 2) + (_ALONG_A_PLANE,) * min(ndim, 2)
+
+
+def _place(index: BlockIndex) -> Box:
+    """The voxels of a tile."""
+    return tuple((at * size, (at + 1) * size) for at, size in zip(index, _tile_shape(len(index)), strict=True))
+
+
+def _spans(box: Box) -> list[range]:
+    """On each axis, which tiles have voxels in a box."""
+    sizes = _tile_shape(len(box))
+    return [
+        range(start // size, -(-stop // size)) if start < stop else range(0)
+        for (start, stop), size in zip(box, sizes, strict=True)
+    ]
+
+
+def _indices(box: Box) -> Iterator[BlockIndex]:
+    return product(*_spans(box))

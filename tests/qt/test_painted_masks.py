@@ -1,0 +1,233 @@
+"""A mask of one level that is painted on while it streams: what was painted is kept, and planes go on to come."""
+
+import threading
+
+import mrcfile
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_cryoet._qt.adopting import adopt_layers_of
+from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
+from napari_cryoet._qt.progressive import display_of, make_layer, stream_of
+from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.exact import ExactLevel
+from napari_cryoet.streaming.fetcher import Fetcher
+from stream_server import StreamServer
+
+SHAPE = (45, 70, 58)
+SPACING = 13.48
+PLUGIN = "napari-cryoet"
+
+
+@pytest.fixture
+def served(tmp_path):
+    with StreamServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(viewer_in_window):
+    return viewer_in_window
+
+
+@pytest.fixture
+def values():
+    values = np.zeros(SHAPE, "i1")
+    values[:, 20:50, 10:40] = 1
+    values[10:20, 5:15, 45:50] = 2
+    return values
+
+
+@pytest.fixture
+def mask(viewer, served, tmp_path, values):
+    """The layer, and how it streams; only the plane in the middle has come."""
+    with mrcfile.new(tmp_path / "mask.mrc") as file:
+        file.set_data(values)
+    levels, _ = open_mrc(f"{served.url}/mask.mrc")
+    return add(viewer, levels)
+
+
+def add(viewer, data):
+    options = {"scale": (SPACING,) * 3, "units": "angstrom", "metadata": {METADATA_KEY: {"file_id": 7}}}
+    adopt_layers_of(viewer)
+    layer, status = make_layer(LayerSpec(data, options, "labels"), viewer=viewer)
+    viewer.add_layer(layer)
+    layer.brush_size = 9
+    return layer, status
+
+
+def shown(layer):
+    return layer._slice.image.raw
+
+
+def wait_for(qtbot, layer, expected):
+    qtbot.waitUntil(lambda: np.array_equal(shown(layer), expected))
+
+
+def paint(layer, values, at, label):
+    """Paint a dab, also into what is expected; what was there before."""
+    before = values.copy()
+    layer.paint(at, label)
+    painted = np.zeros(SHAPE, bool)
+    z, y, x = at
+    rows, columns = np.mgrid[-4:5, -4:5]
+    near = rows**2 + columns**2 <= 4.5**2
+    painted[z, y - 4 : y + 5, x - 4 : x + 5] = near
+    values[painted] = label
+    return before
+
+
+def test_planes_still_come_after_painting_and_the_window_waits_for_none(qtbot, viewer, served, mask, values):
+    layer, status = mask
+    wait_for(qtbot, layer, values[22])
+    paint(layer, values, (22, 10, 12), 5)
+    assert np.array_equal(shown(layer), values[22])
+    assert stream_of(layer) is status
+    served.gate.clear()
+    for z in (3, 40, 22):
+        viewer.dims.set_current_step(0, z)  # would wait for ever
+    assert np.array_equal(shown(layer), values[22])
+    viewer.dims.set_current_step(0, 3)
+    served.gate.set()
+    wait_for(qtbot, layer, values[3])
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 10)
+    wait_for(qtbot, layer, values[:, 10])
+    viewer.dims.ndisplay = 3
+    wait_for(qtbot, layer, values.transpose(1, 0, 2))
+    qtbot.waitUntil(lambda: status.state.is_exact)
+
+
+def test_no_exact_value_is_computed_on_the_gui_thread_to_draw_what_was_painted(
+    qtbot, viewer, mask, values, monkeypatch
+):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    paint(layer, values, (22, 10, 12), 5)
+    read = ExactLevel.read
+
+    def guarded(level, key):
+        assert threading.current_thread() is not threading.main_thread()
+        return read(level, key)
+
+    monkeypatch.setattr(ExactLevel, "read", guarded)
+    for z in (3, 40, 22):
+        viewer.dims.set_current_step(0, z)
+        wait_for(qtbot, layer, values[z])
+    layer.refresh()
+    assert np.array_equal(shown(layer), values[22])
+
+
+def test_painting_is_undone_and_done_again(qtbot, viewer, mask, values):
+    layer, status = mask
+    wait_for(qtbot, layer, values[22])
+    states = [values.copy()]
+    for number, at in enumerate([(22, 10, 12), (22, 12, 14), (22, 40, 30)]):
+        paint(layer, values, at, 3 + number)
+        states.append(values.copy())
+    viewer.dims.set_current_step(0, 30)
+    wait_for(qtbot, layer, values[30])
+    paint(layer, values, (30, 40, 30), 0)
+    for state in reversed(states):
+        layer.undo()
+        assert np.array_equal(np.asarray(layer.data), state)
+        assert np.array_equal(shown(layer), state[30])
+    for _ in states:
+        layer.redo()
+    assert np.array_equal(np.asarray(layer.data), values)
+    assert stream_of(layer) is status
+
+
+def test_everybody_who_reads_the_layer_sees_what_was_painted(qtbot, mask, values):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    paint(layer, values, (22, 10, 12), 5)
+    assert np.array_equal(np.asarray(layer.data), values)
+    assert np.array_equal(layer.data[20:25].compute(), values[20:25])
+    assert int((layer.data == 5).sum().compute()) == (values == 5).sum()
+    assert layer.get_value((22 * SPACING, 10 * SPACING, 12 * SPACING), world=True) == 5
+
+
+def test_filling_and_erasing_are_kept_too(qtbot, viewer, mask, values):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    layer.fill((22, 30, 20), 6)
+    values[22][values[22] == 1] = 6
+    assert np.array_equal(shown(layer), values[22])
+    paint(layer, values, (22, 30, 20), 0)
+    layer.preserve_labels = True
+    layer.paint((22, 30, 20), 4)
+    values[22][(values[22] == 0) & (np.hypot(*np.mgrid[-30:40, -20:38]) <= 4.5)] = 4
+    viewer.dims.set_current_step(0, 30)
+    wait_for(qtbot, layer, values[30])
+    viewer.dims.set_current_step(0, 22)
+    assert np.array_equal(shown(layer), values[22])
+    assert np.array_equal(np.asarray(layer.data), values)
+
+
+def test_a_painted_mask_is_saved_with_what_was_painted(qtbot, mask, values, tmp_path):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    paint(layer, values, (22, 10, 12), 5)
+    layer.save(str(tmp_path / "saved.mrc"), plugin=PLUGIN)
+    with mrcfile.open(tmp_path / "saved.mrc") as file:
+        assert np.array_equal(file.data, values)
+
+
+def test_a_copy_of_a_painted_mask_streams_and_is_painted_by_itself(qtbot, viewer, served, mask, values):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    paint(layer, values, (22, 10, 12), 5)
+    copy = Labels(layer.data.copy(), scale=layer.scale, units=layer.units, metadata=layer.metadata, visible=False)
+    viewer.add_layer(copy)
+    assert stream_of(copy) is not None
+    copy.visible = True
+    wait_for(qtbot, copy, values[22])
+    before = paint(layer, values, (22, 40, 30), 6)
+    assert np.array_equal(np.asarray(copy.data), before)
+    assert np.array_equal(np.asarray(layer.data), values)
+
+
+def test_other_planes_of_the_mask_show_what_is_painted_and_undone(qtbot, viewer, mask, values):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    other = ViewerModel()
+    assert why_not_mirrored(layer) == ""
+    mirror = Mirror(layer, other, viewer)
+    other.add_layer(mirror.copy)
+    other.dims.order = (1, 0, 2)
+    other.dims.set_current_step(1, 10)
+    try:
+        mirror.set_active(True)
+        wait_for(qtbot, mirror.copy, values[:, 10])
+        before = paint(layer, values, (22, 10, 12), 5)
+        wait_for(qtbot, mirror.copy, values[:, 10])
+        assert display_of(mirror.copy) is not None
+        assert why_not_mirrored(layer) == ""
+        layer.undo()
+        wait_for(qtbot, mirror.copy, before[:, 10])
+    finally:
+        mirror.close()
+
+
+def test_the_finest_level_alone_is_as_large_as_ever_once_it_was_painted(qtbot, viewer, served, tmp_path):
+    odd = np.ones((45, 71, 59), "i1")
+    write_pyramid(tmp_path / "odd.zarr", odd, SPACING, "mask")
+    pyramid = open_pyramid(f"{served.url}/odd.zarr", fetcher=Fetcher(MemoryCache(2**26)))
+    layer, status = add(viewer, pyramid.levels[0])
+    wait_for(qtbot, layer, odd[22])
+    extent = layer.extent.data.copy()
+    layer.paint((22, 10, 12), 5)
+    del layer.extent
+    assert np.array_equal(layer.extent.data, extent)
+    assert stream_of(layer) is status
+    layer.save(str(tmp_path / "saved.mrc"), plugin=PLUGIN)
+    with mrcfile.open(tmp_path / "saved.mrc") as file:
+        assert file.data.shape == odd.shape
+        assert file.data[22, 10, 12] == 5

@@ -1,0 +1,217 @@
+"""What is painted over a level is in whatever is computed of it, in pictures too, and in nothing else."""
+
+import pickle
+
+import dask
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid, pyramid_of
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.paint import Paint
+from napari_cryoet.streaming.pyramid import pyramid_below, unpadded_shape
+
+SHAPE = (21, 90, 75)
+
+
+@pytest.fixture(scope="module")
+def values():
+    return np.random.default_rng(0).integers(0, 3, SHAPE).astype("i1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("mask") / "a.zarr"
+    write_pyramid(folder, values, 10.0, "mask")
+    return folder
+
+
+@pytest.fixture
+def pyramid(folder):
+    return open_pyramid(folder, fetcher=Fetcher(MemoryCache(2**26)))
+
+
+def boxes(shape):
+    spans = [st.tuples(st.integers(0, size), st.integers(0, size)).map(sorted).map(tuple) for size in shape]
+    return st.tuples(*spans)
+
+
+def slices(box):
+    return tuple(slice(*span) for span in box)
+
+
+@given(st.lists(boxes((20, 150, 140)), max_size=6), boxes((20, 150, 140)))
+def test_what_was_painted_last_is_put_over(painted, box):
+    expected, paint = np.zeros((20, 150, 140), "i2"), Paint()
+    for value, each in enumerate(painted, 1):
+        expected[slices(each)] = value
+        paint = paint.with_values(each, np.full(expected[slices(each)].shape, value, "i2"))
+    seen = np.zeros(expected[slices(box)].shape, "i2")
+    paint.put_over(box, seen)
+    assert np.array_equal(seen, expected[slices(box)])
+    assert paint.is_in(box) or not seen.any()
+    whole, is_painted = paint.all_of(box, np.dtype("i2")), expected[slices(box)] > 0
+    assert np.array_equal(whole, expected[slices(box)]) if is_painted.all() else whole is None
+
+
+@pytest.mark.parametrize("shape", [(300,), (130, 140), (3, 10, 70, 66)])
+def test_arrays_of_any_number_of_axes_are_painted(shape):
+    box = tuple((size // 3, size // 3 + size // 2) for size in shape)
+    expected = np.zeros(shape, int)
+    expected[slices(box)] = np.arange(expected[slices(box)].size).reshape(expected[slices(box)].shape)
+    paint, seen = Paint().with_values(box, expected[slices(box)]), np.zeros(shape, int)
+    paint.put_over(tuple((0, size) for size in shape), seen)
+    assert np.array_equal(seen, expected)
+
+
+def test_what_is_painted_later_is_not_in_what_was_painted_before():
+    box = ((0, 2), (0, 2))
+    first = Paint().with_values(box, np.ones((2, 2), int))
+    first.with_values(box, np.full((2, 2), 2))
+    seen = np.zeros((2, 2), int)
+    first.put_over(box, seen)
+    assert (seen == 1).all()
+
+
+# --- levels
+
+
+def painted(pyramid, values):
+    """A level in which some was written in ways in which viewers and scripts do it, and its values."""
+    level, expected = pyramid.levels[0], np.zeros(pyramid.padded_shapes[0], "i1")
+    expected[slices(tuple((0, size) for size in SHAPE))] = values
+    for key, value in [
+        ((slice(3, 4), slice(10, 80), slice(20, 50)), np.full((1, 70, 30), 7, "i1")),
+        ((5, 6, 7), 4),
+        ((Ellipsis, 3), np.arange(expected.shape[1], dtype="i8")),
+        (-2, 9),
+        ((slice(0, 2), 4), [[1], [2]]),
+        ((slice(4, 4),), 5),
+    ]:
+        level[key] = value
+        expected[key] = value
+    return level, expected
+
+
+def test_a_level_computes_what_was_written_into_it(pyramid, values):
+    level, expected = painted(pyramid, values)
+    assert np.array_equal(level.compute(), expected)
+    assert np.array_equal(np.asarray(level), expected)
+    assert np.array_equal(level[3, 5:30].compute(), expected[3, 5:30])
+    assert np.array_equal(level[::3, ::-2].compute(), expected[::3, ::-2])
+    assert np.array_equal((level + 1).sum(0).compute(), (expected + np.int8(1)).sum(0))
+    assert np.array_equal(dask.compute(level[2:9], scheduler="synchronous")[0], expected[2:9])
+    assert np.array_equal(pyramid.levels[0].compute()[slices(tuple((0, size) for size in SHAPE))], values)
+
+
+def test_what_was_painted_is_not_read_anew(pyramid):
+    level, _ = painted(pyramid, values=0)
+    pyramid.close()
+    assert (level[3:4, 15:70, 30:40].compute() == 7).all()
+    with pytest.raises(StoppedError):
+        level[3:4, 9:70, 30:40].compute()
+
+
+def test_what_was_written_in_other_ways_is_computed_too(pyramid, values):
+    level, expected = painted(pyramid, values)
+    level[::2, 3] = 8
+    expected[::2, 3] = 8
+    level[level == 1] = 6
+    expected[expected == 1] = 6
+    level[4:6] = 2  # once more in the usual way
+    expected[4:6] = 2
+    assert pyramid_below(level) is None
+    assert np.array_equal(level.compute(), expected)
+
+
+def test_what_was_derived_before_is_of_before(pyramid, values):
+    level = pyramid.levels[0]
+    before, plane, copy = level.name, level[3], level.copy()
+    level[3] = 5
+    assert level.name != before  # by which dask may keep values
+    assert np.array_equal(plane.compute()[: SHAPE[1], : SHAPE[2]], values[3])
+    assert np.array_equal(copy[3].compute(), plane.compute())
+    again = level.copy()
+    level[3] = 6
+    assert (again[3].compute() == 5).all()
+    assert (level[3].compute() == 6).all()
+
+
+def test_values_that_do_not_fit_are_refused_and_leave_the_level_as_it_is(pyramid, values):
+    level = pyramid.levels[0]
+    with pytest.raises(ValueError, match="NaN"):
+        level[3] = float("nan")
+    with pytest.raises(ValueError, match="broadcast"):
+        level[3] = np.zeros((2, 3))
+    with pytest.raises(IndexError):
+        level[99] = 1
+    assert pyramid_of(level) is pyramid
+
+
+def test_painted_levels_go_to_other_processes(pyramid, values):
+    level, expected = painted(pyramid, values)
+    assert np.array_equal(pickle.loads(pickle.dumps(level)).compute(), expected)
+
+
+def test_one_is_told_what_a_painted_level_lies_over(pyramid):
+    level = pyramid.levels[0]
+    assert pyramid_below(level) is pyramid
+    assert pyramid_below(pyramid.levels) is pyramid
+    level[3] = 5
+    assert pyramid_of(level) is None  # it isn't what the files hold
+    assert pyramid_below(level) is pyramid
+    assert unpadded_shape(level) == SHAPE
+    assert pyramid_below(level[2:]) is None
+    assert pyramid_below(level + 1) is None
+    assert pyramid_below([level, *pyramid.levels[1:]]) is None
+    coarse = pyramid.levels[1]
+    coarse[3] = 5
+    assert pyramid_below(coarse) is None
+
+
+# --- pictures
+
+
+def whole(level):
+    return tuple((0, size) for size in level.shape)
+
+
+def test_pictures_show_what_was_painted_though_nothing_else_is_there(pyramid):
+    display = pyramid.display(is_held=True)
+    display.paint = Paint().with_values(((3, 4), (10, 20), (20, 30)), np.full((1, 10, 10), 7, "i1"))
+    plane = np.asarray(display.levels[0][3])
+    assert (plane[10:20, 20:30] == 7).all()
+    assert plane.sum() == 700
+    assert not display.state.is_exact
+    assert not display.is_blank
+    assert np.asarray(display.levels[0][4]).sum() == 0
+    assert np.asarray(display.overviews[0][3]).sum() == 700
+    volume = np.asarray(display.levels[0])
+    assert volume.sum() == 700
+    display.close()
+
+
+def test_pictures_show_what_was_painted_over_what_has_come(pyramid, values):
+    display = pyramid.display()
+    expected = values[3].copy()
+    expected[10:20, 20:30] = 7
+    display.paint = Paint().with_values(((3, 4), (10, 20), (20, 30)), np.full((1, 10, 10), 7, "i1"))
+    pyramid.read(0)
+    assert np.array_equal(np.asarray(display.levels[0][3]), expected)
+    assert display.state.is_exact
+    display.paint = None
+    assert np.array_equal(np.asarray(display.levels[0][3]), values[3])  # and nothing that is kept was painted
+    display.close()
+
+
+def test_coarser_levels_are_not_painted(pyramid):
+    pyramid.read(1)
+    display = pyramid.display()
+    display.paint = Paint().with_values(((0, 9), (0, 40), (0, 30)), np.full((9, 40, 30), 7, "i1"))
+    assert 7 not in np.asarray(display.levels[1][3])
+    display.close()
