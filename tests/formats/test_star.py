@@ -52,6 +52,42 @@ def test_relion_4_counts_in_pixels_of_the_unbinned_tilt_series_from_0(tmp_path):
     assert read(path, GRID).shape_zyx == (50, 100, 200)
 
 
+def test_blocks_that_say_nothing_of_particles_are_named_as_left_out(tmp_path):
+    before = "data_model\n_rlnX 1\n\ndata_general\nloop_\n_rlnY\n1\n2\n\ndata_\n_rlnZ 1\n" + OPTICS
+    path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", before=before)
+    path.write_text(path.read_text() + OPTICS)
+
+    (said,) = read(path).about["warnings"]
+    assert said == "What its other blocks say was left out: model, general, one without a name, optics."
+    assert read(star(tmp_path, PIXELS, "TS_1 10 20 30 1")).about["warnings"] == []
+
+
+def test_columns_of_places_along_some_axes_only_are_named_as_left_out(tmp_path):
+    labels = f"{PIXELS} rlnCenteredCoordinateXAngst rlnTomoSizeY rlnTomoSizeZ"
+    (said,) = read(star(tmp_path, labels, "TS_1 10 20 30 1 5 6 7")).about["warnings"]
+
+    assert said == (
+        "Columns of places along some axes only were left out: rlnCenteredCoordinateXAngst, rlnTomoSizeY, rlnTomoSizeZ."
+    )
+
+
+def test_optics_groups_without_a_table_of_them_stay_a_column_and_their_loss_is_said(tmp_path):
+    picks = read(star(tmp_path, PIXELS, "TS_1 1 2 3 1", "TS_1 1 2 3 2", before=""))
+
+    assert picks.features["rlnOpticsGroup"].tolist() == [1, 2]
+    assert any("Nothing says what their optics groups" in said for said in losses(picks, "relion3"))
+    assert not read(star(tmp_path, PIXELS, "TS_1 1 2 3 1", before="")).features
+
+
+def test_ids_that_another_program_wrote_as_reals_or_left_out_are_read(tmp_path):
+    labels = f"{PIXELS} napariCryoetInstanceId napariCryoetPickId napariCryoetIsOriented rlnAngleTilt"
+    picks = read(star(tmp_path, labels, "TS_1 1 2 3 1 2.0 7.000000 1.0 9", "TS_1 1 2 3 1 <NA> 8.000000 <NA> 9"))
+
+    assert picks.instance_ids.tolist() == [2, -1]
+    assert picks.ids.tolist() == [7, 8]
+    assert picks.are_oriented.tolist() == [True, True]
+
+
 def test_every_optics_group_has_pixels_of_its_own(tmp_path):
     path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2")
 

@@ -344,6 +344,16 @@ def test_columns_without_a_name_or_of_the_same_are_kept_apart_and_that_is_told(t
     assert found.about.get("warnings") == said
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_columns_of_places_along_some_axes_only_are_named_as_left_out(tmp_path, name):
+    columns = {"z_voxel": [1.0], "y_voxel": [2.0], "x_voxel": [3.0], "z_angstrom": [10.0], "x_nanometer": [0.3]}
+    table = pd.DataFrame(columns)
+    table.to_parquet(tmp_path / name) if name == "a.parquet" else table.to_csv(tmp_path / name, index=False)
+
+    (said,) = read_picks(tmp_path / name).about["warnings"]
+    assert said == "Columns of places along some axes only were left out: z_angstrom, x_nanometer."
+
+
 def test_names_of_columns_come_back_whatever_they_are(tmp_path):
     names = ["line\nbreak", "", "Unnamed: 4", "a,b", 'a"b']
     picks = Picks([[1.0, 2.0, 3.0]], features={name: np.array([number]) for number, name in enumerate(names)})

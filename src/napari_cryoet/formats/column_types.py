@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: From here on, not every whole number is a real of 64 bits.
 _WHOLE: Final = re.compile(r"\s*[+-]?(?:0|[1-9]\d*)\s*", re.ASCII)
+_WHOLE_AS_REAL: Final = re.compile(r"[+-]?\d+\.0*")
 _PADDED: Final = re.compile(r"\s*[+-]?0\d")
 #: How much of a name a message shows.
 _SHOWN_NAME: Final = 60
@@ -104,6 +105,37 @@ def numbers_in(
                 f"{path.name}: {name} isn't a column of numbers: row {row} has {shortened(str(value))!r}."
             ) from error
     return found
+
+
+def whole_number(value: Any, missing: int | None) -> int:
+    """A value as a whole number, also where a program wrote it as a real one, since others are missing.
+
+    Parameters
+    ----------
+    missing
+        What stands for no value; None where there must be one.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has more than 64 bits.
+    """
+    is_missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    if is_missing:
+        if missing is None:
+            raise ValueError("a row has none")
+        return missing
+    if isinstance(value, str) and _WHOLE_AS_REAL.fullmatch(value):  # as pandas writes a column that has gaps
+        value = value.split(".")[0]
+    if isinstance(value, float) and value != int(value):
+        raise ValueError(f"{value} is not whole")
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise ValueError(f"{shortened(repr(value))} is none") from error
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number} has more than 64 bits")
+    return number
 
 
 def shortened(text: str) -> str:

@@ -27,7 +27,7 @@ Labels that RELION doesn't know are kept by it: ours start with ``napariCryoet``
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -45,11 +45,12 @@ from napari_cryoet.formats.star_labels import (
     PIXEL_SIZES,
     PIXELS,
     SCORES,
+    SIZES,
     TOMOGRAM_NAMES,
 )
 from napari_cryoet.formats.star_rows import Rows
 from napari_cryoet.formats.text_columns import TextTable
-from napari_cryoet.picks import Picks
+from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Under this name `about` has the optics groups and the general block of the file that picks come from.
 PROJECT: Final = "relion"
@@ -99,7 +100,7 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
         If positions are from the centre and the tomogram's size isn't known, if shifts are in ångström and the width
         of a pixel isn't, or if there are several tomograms and none was chosen.
     """
-    table, optics, general = _blocks(path)
+    table, optics, general, others = _blocks(path)
     tomogram_label = next((label for label in TOMOGRAM_NAMES if label in table), None)
     names = [] if tomogram_label is None else table.different(tomogram_label)
     tomogram = choose_tomogram(names, context.tomogram, path.name)
@@ -112,7 +113,7 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
     used = {*OWN, tomogram_label, score_label} - {*OF_IMAGES}
     features = {label: typed(table[label]) for label in table if label not in used} | rows.shifts_of_3_0()
     project = _project(optics, general)
-    if project and GROUP in table:
+    if GROUP in table and (project or (optics is None and len(table.different(GROUP)) > 1)):
         features[GROUP] = typed(table[GROUP])
     return checked_picks(
         path,
@@ -121,11 +122,11 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
         spacing_angstrom=spacing,
         rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
         scores=rows.numbers(score_label) if score_label else None,
-        instance_ids=rows.whole(INSTANCE_ID),
+        instance_ids=rows.whole(INSTANCE_ID, missing=NO_INSTANCE),
         ids=rows.whole(PICK_ID),
         features=features,
         shape_zyx=context.shape_zyx if spacing == context.spacing_angstrom else None,
-        about={"tomogram_name": tomogram, "warnings": rows.warnings, PROJECT: project},
+        about={"tomogram_name": tomogram, "warnings": rows.warnings + _left_out(table, others), PROJECT: project},
     )
 
 
@@ -139,7 +140,24 @@ def _project(optics: TextTable | None, general: dict[str, Any]) -> dict[str, Any
     return {"optics": rows, "general": {str(label): str(value) for label, value in general.items()}}
 
 
-def _blocks(path: Path) -> tuple[TextTable, TextTable | None, dict[str, Any]]:
+def _left_out(table: TextTable, others: list[str]) -> list[str]:
+    """What a file has beside what picks have, in words."""
+    parts = [labels for labels in (PIXELS, CENTRED, SIZES) if not all(label in table for label in labels)]
+    lone = [label for labels in parts for label in labels if label in table]
+    said = [f"What its other blocks say was left out: {listed(others)}."] if others else []
+    return said + ([f"Columns of places along some axes only were left out: {listed(lone)}."] if lone else [])
+
+
+class _Blocks(NamedTuple):
+    """The blocks of a file that are read, and the names of others."""
+
+    particles: TextTable
+    optics: TextTable | None
+    general: dict[str, Any]
+    others: list[str]
+
+
+def _blocks(path: Path) -> _Blocks:
     """The block with positions, the blocks of optics groups and of general facts if there are; all values as texts."""
     refuse_unreadable(path)
     blocks = read_blocks(path)
@@ -160,7 +178,9 @@ def _blocks(path: Path) -> tuple[TextTable, TextTable | None, dict[str, Any]]:
     optics = next((block for block in blocks if block.name == "optics"), None)
     general = next((block for block in blocks if block.name == "general" and not block.is_loop), None)
     facts = {} if general is None else dict(zip(general.labels, general.rows[0], strict=True))
-    return _as_table(found[0]), None if optics is None else _as_table(optics), facts
+    read = (found[0], optics, general)
+    others = [name for name, block in zip(names, blocks, strict=True) if all(block is not each for each in read)]
+    return _Blocks(_as_table(found[0]), None if optics is None else _as_table(optics), facts, others)
 
 
 def _origin_of(blocks: list[Block]) -> str:

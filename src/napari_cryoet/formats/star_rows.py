@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.column_types import numbers_in, typed
+from napari_cryoet.formats.column_types import numbers_in, typed, whole_number
 from napari_cryoet.formats.eulers import matrices_of
 from napari_cryoet.formats.exchange import Context, angle_warnings, listed
 from napari_cryoet.formats.star_labels import (
@@ -63,15 +63,15 @@ class Rows:
         """A column as numbers, NaN where it says nothing."""
         return numbers_in(self._path, label, self._table[label], self.numbers_in_file)
 
-    def whole(self, label: str) -> NDArray[np.int64] | None:
-        """A column as whole numbers; None where there is none."""
+    def whole(self, label: str, missing: int | None = None) -> NDArray[np.int64] | None:
+        """A column as whole numbers, with ``missing`` where it says nothing; None where there is none."""
         if label not in self._table:
             return None
         numbers = wholes(self._table[label])
         if numbers is not None:
             return numbers
         try:
-            return np.array([int(value) for value in self._table.texts(label)], dtype=np.int64)
+            return np.array([whole_number(value, missing) for value in self._table[label].to_pylist()], dtype=np.int64)
         except (ValueError, OverflowError) as error:
             raise FormatError(f"{self._path.name}: {label} isn't a column of whole numbers ({error}).") from error
 
@@ -175,7 +175,7 @@ class Rows:
         for labels in (SUBTOMOGRAM_ANGLES, ANGLES):
             if any(label in self._table for label in labels):
                 self.warnings += angle_warnings(self._triple(labels, missing=0.0), np.asarray(self.numbers_in_file))
-        is_oriented = self.whole(IS_ORIENTED)
+        is_oriented = self.whole(IS_ORIENTED, missing=1)
         if is_oriented is not None:
             rotations[is_oriented == 0] = np.nan
         return rotations

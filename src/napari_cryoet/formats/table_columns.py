@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.column_types import numbers_in, shortened
-from napari_cryoet.formats.exchange import Context, checked_picks, listed
+from napari_cryoet.formats.column_types import numbers_in, whole_number
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, with_warnings
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 AXES: Final = "zyx"
@@ -24,7 +23,6 @@ PICK_ID, INSTANCE_ID, SCORE = "pick_id", "instance_id", "score"
 _ROUNDING_VOXELS: Final = 0.1
 _ROUNDING_ANGSTROM: Final = 0.5
 _ROUNDING_RATIO: Final = 1e-6  # of 32-bit numbers
-_WHOLE_AS_REAL: Final = re.compile(r"[+-]?\d+\.0*")
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
 ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in AXES for own in AXES)
 POSITIONS: Final = {unit: tuple(f"{axis}_{unit}" for axis in AXES) for unit in ("voxel", *_UNITS_ANGSTROM)}
@@ -43,7 +41,7 @@ def picks_of_columns(path: Path, columns: dict[str, NDArray[Any]], context: Cont
     elif any(name in columns for name in ROTATION):
         lacking = [name for name in ROTATION if name not in columns]
         raise FormatError(f"{path.name} has some columns of the particles' axes, but lacks {listed(lacking)}.")
-    return checked_picks(
+    picks = checked_picks(
         path,
         points_zyx=points_zyx,
         spacing_angstrom=spacing,
@@ -54,6 +52,10 @@ def picks_of_columns(path: Path, columns: dict[str, NDArray[Any]], context: Cont
         features={name: column for name, column in columns.items() if name not in OWN},
         shape_zyx=context.shape_zyx,
     )
+    lone = [name for names in POSITIONS.values() if not set(names) <= set(columns) for name in names if name in columns]
+    if not lone:
+        return picks
+    return with_warnings(picks, f"Columns of places along some axes only were left out: {listed(lone)}.")
 
 
 def _positions(
@@ -165,26 +167,7 @@ def _whole(
     if columns[name].dtype == np.int64:
         return columns[name]
     try:
-        values = [_whole_number(value, missing) for value in columns[name].tolist()]
+        values = [whole_number(value, missing) for value in columns[name].tolist()]
         return np.array(values, dtype=np.int64)
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{path.name}: {name} isn't a column of whole numbers ({error}).") from error
-
-
-def _whole_number(value: Any, missing: int | None) -> int:
-    is_missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-    if is_missing:
-        if missing is None:
-            raise ValueError("a row has none")
-        return missing
-    if isinstance(value, str) and _WHOLE_AS_REAL.fullmatch(value):  # as pandas writes a column that has gaps
-        value = value.split(".")[0]
-    if isinstance(value, float) and value != int(value):
-        raise ValueError(f"{value} is not whole")
-    try:
-        number = int(value)
-    except ValueError as error:
-        raise ValueError(f"{shortened(repr(value))} is none") from error
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{number} has more than 64 bits")
-    return number
