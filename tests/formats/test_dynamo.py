@@ -269,6 +269,27 @@ def test_a_tables_own_columns_survive_being_read_and_written(tmp_path):
         np.testing.assert_array_equal(again[name].astype(float), np.array(column, dtype=float))
 
 
+def test_the_tomogram_0_of_a_table_map_keeps_its_number(tmp_path):
+    path = table(tmp_path, x=[1, 2], y=[1, 2], z=[1, 2], tomo=[0, 1])  # as dynamotable counts them
+    path.with_suffix(".doc").write_text("0 /data/a.mrc\n1 /data/b.mrc\n")
+    picks = read_picks(path, tomogram="a.mrc")
+    made = write_picks(picks, tmp_path / "again.tbl")
+
+    assert picks.about["tomogram_name"] == "/data/a.mrc"
+    assert dynamotable.read(str(made.path))["tomo"].tolist() == [0]
+    assert dynamotable.read(str(write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "b.tbl").path))["tomo"].tolist() == [1]
+
+
+@pytest.mark.parametrize("row", [b"\xe9 2 3\n", b"1 " * 31 + b"\n"])
+def test_what_is_no_table_of_numbers_is_told_in_a_line(tmp_path, row):
+    (tmp_path / "a.tbl").write_bytes(b" ".join([b"1"] * 30) + b"\n" + row)
+    with pytest.raises(FormatError) as found:
+        read_table(tmp_path / "a.tbl", NO_CONTEXT)
+
+    assert "2" in str(found.value)  # the row that is wrong
+    assert "\n" not in str(found.value)
+
+
 @pytest.mark.parametrize("between", [" ", "  "])
 def test_columns_beyond_those_that_dynamo_has_are_said_to_be_left_out(tmp_path, between):
     row = ["1", *["0"] * 22, "4", "3", "2", *["0"] * 16, "7.5", "8"]

@@ -38,6 +38,7 @@ from napari_cryoet.formats.exchange import (
     angle_warnings,
     checked_picks,
     choose_tomogram,
+    not_utf8,
     refuse_unreadable,
 )
 from napari_cryoet.formats.text_columns import LARGEST_EXACT, holds_empty, read_separated, texts_of
@@ -123,7 +124,7 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
         shape_zyx=context.shape_zyx,
         about={
             "tomogram_name": tomogram if in_map else None,
-            TOMOGRAM_NUMBER: _tomogram_number(table),
+            TOMOGRAM_NUMBER: _tomogram_number(table, in_map),
             IN_VOXELS: [*shift_columns(shifts)],
             "warnings": [
                 *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
@@ -178,8 +179,10 @@ def _table(path: Path) -> tuple[pd.DataFrame, int]:
         table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
         return pd.DataFrame(np.empty((0, len(names))), columns=list(names)), 0
-    except (ValueError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path.name} is no Dynamo table ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except ValueError as error:
+        raise FormatError(f"{path.name} is no Dynamo table ({f'{error}'.strip()}).") from error
     if table.shape[1] < _LEAST_COLUMNS:
         raise FormatError(
             f"{path.name} is no Dynamo table: it has {table.shape[1]} columns, and positions are in the 24th to 26th."
@@ -237,10 +240,11 @@ def _whole(column: NDArray[np.float64] | None, missing: int) -> NDArray[np.int64
     return np.where(np.isfinite(column), column, missing).astype(np.int64)
 
 
-def _tomogram_number(table: pd.DataFrame) -> int | None:
-    """Dynamo's number of the tomogram whose rows these are."""
+def _tomogram_number(table: pd.DataFrame, in_map: Mapping[int, str]) -> int | None:
+    """Dynamo's number of the tomogram whose rows these are; 0 is none, but where the table map names it."""
     number = float(table["tomo"].iloc[0]) if len(table) else np.nan
-    return int(number) if np.isfinite(number) and number == round(number) and number > 0 else None
+    is_whole = np.isfinite(number) and number == round(number)
+    return int(number) if is_whole and (number > 0 or int(number) in in_map) else None
 
 
 def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:

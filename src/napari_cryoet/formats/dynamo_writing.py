@@ -112,7 +112,7 @@ def write_table(picks: Picks, path: Path) -> int:
     orientations = orientations_of(picks)
     angles = np.zeros((len(picks), 3)) if orientations is None else angles_of(orientations.matrices_xyz, "dynamo")
     number = picks.about.get(TOMOGRAM_NUMBER)
-    is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**53
+    is_number = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**53
     columns: dict[str, Any] = {"tag": ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
     shifts = shifts_of(picks.features)
     shifts = np.zeros((len(picks), 3)) if shifts is None else shifts
