@@ -159,6 +159,16 @@ def test_an_mrc_has_it_in_short_in_its_labels_and_in_full_beside_it(tmp_path):
     assert json.loads(made.provenance_path.read_text())["source"]["authors"] == ["Ada", "Zoë"]
 
 
+@pytest.mark.parametrize(
+    ("about", "line"),
+    [({"authors": "Ada"}, "Authors: Ada"), ({"authors": 5}, "Authors: 5"), ({"dois": {"a": 1}}, "DOI: {'a': 1}")],
+)
+def test_what_a_layers_metadata_say_in_another_form_is_in_an_mrcs_labels_too(tmp_path, about, line):
+    made = write(labels(), tmp_path, "mrc", about=about)
+    with mrcfile.open(made.path) as mrc:
+        assert line in mrc.get_labels()
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_where_a_mask_comes_from_is_known_again_when_it_is_opened(tmp_path, name):
     about = ABOUT | {

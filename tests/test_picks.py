@@ -156,6 +156,12 @@ def test_a_spacing_that_cant_be_is_refused_in_words(spacing):
         Picks(np.ones((1, 3)), 10.0).rescaled(spacing)
 
 
+@pytest.mark.parametrize("alignment", ["17", 1.5])
+def test_an_alignment_is_a_number_that_files_can_hold(alignment):
+    with pytest.raises(TypeError, match="alignment_id must be an int"):
+        Picks(np.ones((1, 3)), 10.0, alignment_id=alignment)
+
+
 def test_picks_of_several_alignments_are_not_joined():
     one, other, unknown = (Picks(np.ones((1, 3)), 10.0, alignment_id=alignment) for alignment in (17, 18, None))
 

@@ -153,8 +153,8 @@ def _mrc_labels(notes: Mapping[str, Any]) -> list[bytes]:
         f"Written by napari-cryoet {__version__}, {notes['written_at']}",
         _line("Object", source.get("object_name")),
         _line("Run", source.get("run_name")),
-        _line("Authors", ", ".join(map(str, source.get("authors") or ()))),
-        _line("DOI", ", ".join(map(str, source.get("dois") or ()))),
+        _line("Authors", source.get("authors")),
+        _line("DOI", source.get("dois")),
         _line("Deposition", source.get("deposition_id")),
         _line("Licence", source.get("licence")),
         _line("Method", source.get("annotation_method")),
@@ -165,4 +165,5 @@ def _mrc_labels(notes: Mapping[str, Any]) -> list[bytes]:
 
 
 def _line(what: str, value: object) -> str:
+    value = ", ".join(map(str, value)) if isinstance(value, list) else value
     return f"{what}: {value}" if value else ""

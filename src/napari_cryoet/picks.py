@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.expecting import expect_number
+from napari_cryoet.expecting import expect, expect_number
 from napari_cryoet.frozen_columns import frozen, frozen_columns, frozen_or_none
 from napari_cryoet.table_rows import are_unique, spans_of, taken
 
@@ -91,10 +91,12 @@ class Picks:
             raise ValueError(f"shape_zyx must be three whole numbers above 0, not {self.shape_zyx!r}")
         alignment_id: Any = self.alignment_id
         ids: Any = self.ids
+        if alignment_id is not None:
+            expect(alignment_id, (int, np.integer), "alignment_id")
         plain = {  # numbers of numpy's are no numbers to JSON
             "spacing_angstrom": None if spacing is None else float(spacing),
             "shape_zyx": None if self.shape_zyx is None else tuple(map(int, self.shape_zyx)),
-            "alignment_id": int(alignment_id) if isinstance(alignment_id, np.integer) else alignment_id,
+            "alignment_id": None if alignment_id is None else int(alignment_id),
         }
         columns: dict[str, Any] = plain | {
             "points_zyx": points,
