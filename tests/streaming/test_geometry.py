@@ -38,6 +38,16 @@ def test_covering_finds_the_blocks_of_a_box_and_no_others(shape, chunk_shape, bl
         assert set(grid.covering(outer)) == found
 
 
+@given(SIZES, SIZES, SIZES)
+def test_blocks_of_a_chunk_have_places_in_the_order_of_its_voxels(shape, chunk_shape, block_shape):
+    grid = make_grid(shape, chunk_shape, block_shape)
+    blocks = sorted(grid.covering(tuple((0, size) for size in shape)))
+    for chunk in {grid.chunk(block) for block in blocks}:
+        inside = [block for block in blocks if grid.chunk(block) == chunk]
+        assert [grid.place(block) for block in inside] == [(chunk, position) for position in range(len(inside))]
+        assert [grid.at_place(chunk, position) for position in range(-1, len(inside) + 1)] == [None, *inside, None]
+
+
 @given(SIZES, SIZES, SIZES, st.integers(1, 9), st.booleans())
 def test_runs_hold_each_block_once_and_stay_in_one_chunk(shape, chunk_shape, block_shape, longest, in_turn):
     grid = make_grid(shape, chunk_shape, block_shape)

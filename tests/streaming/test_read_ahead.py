@@ -6,6 +6,8 @@ import time
 import dask
 import numpy as np
 import pytest
+import zarr
+from numcodecs import Blosc
 
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
@@ -78,6 +80,21 @@ def test_at_most_as_much_is_read_ahead_as_was_read(level, served, fetcher):
         level[z].compute(scheduler="synchronous")
     settle(fetcher)
     assert blocks_asked(served) < 6 * 2 + 1
+
+
+def test_volumes_of_a_chunk_that_holds_several_are_each_read_ahead(tmp_path):
+    values = np.random.default_rng(0).normal(size=(2, 64, 256, 256)).astype("f4")
+    path = tmp_path / "a.zarr"
+    options = {"shape": values.shape, "chunks": values.shape, "dtype": "f4", "compressors": Blosc("lz4")}
+    zarr.create_array(str(path), zarr_format=2, **options)[...] = values
+    with StreamServer(tmp_path) as served:
+        level = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(2**28))).levels[0]
+        served.requests.clear()
+        served.latency_s = 0.005
+        for moment in range(2):
+            for z in range(0, 64, 2):
+                assert np.array_equal(level[moment, z].compute(scheduler="synchronous"), values[moment, z])
+        assert len(spans(served)) < 64 / 2
 
 
 @pytest.mark.parametrize("planes", [[10], [10, 11], [10, 12], [200, 4, 90, 150, 30, 120, 60]])

@@ -52,6 +52,20 @@ def test_blosc_blocks_stay_blocks(tmp_path):
         assert {path for path, _ in served.requests[-1:]} == {"/a.zarr/0/1.0.0.0"}
 
 
+def test_a_plane_of_chunks_that_hold_several_channels_and_moments_takes_its_blocks_and_no_more(tmp_path):
+    values = noise((2, 3, 32, 256, 256))
+    write_image(tmp_path / "a.zarr", values, "tczyx", levels=1, chunks=(2, 3, 32, 256, 256))
+    with StreamServer(tmp_path) as served:
+        part = split_pyramid(open_alone(f"{served.url}/a.zarr"), 1)[1]
+        before = served.bytes_sent
+        assert np.array_equal(part.read(0, ((1, 2), (20, 21), (0, 256), (0, 256)))[0, 0], values[1, 1, 20])
+        assert served.bytes_sent - before < values.nbytes / 40
+        for moment in range(2):
+            assert np.array_equal(
+                part.read(0, ((moment, moment + 1), (0, 32), (0, 256), (0, 256)))[0], values[moment, 1]
+            )
+
+
 def test_a_part_does_not_keep_the_whole_chunk_in_memory(tmp_path):
     write_image(tmp_path / "a.zarr", noise((8, 4, 32, 32)), "czyx", levels=1)
     pyramid = open_alone(tmp_path / "a.zarr")

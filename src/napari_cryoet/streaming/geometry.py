@@ -89,6 +89,26 @@ class Grid:
         spans = zip(box, self.chunk_shape, strict=True)
         yield from itertools.product(*(range(start // size, -(-stop // size)) for (start, stop), size in spans))
 
+    def place(self, block: BlockIndex) -> tuple[tuple[int, ...], int]:
+        """The chunk that a block lies in, and how many of its blocks come before in the order of its voxels."""
+        chunk, position = self.chunk(block), 0
+        for index, (first, last) in zip(block, self._spans_of(chunk), strict=True):
+            position = position * (last - first) + index - first
+        return chunk, position
+
+    def at_place(self, chunk: tuple[int, ...], position: int) -> BlockIndex | None:
+        """The block of a chunk before which so many come; None where it has fewer."""
+        block: list[int] = []
+        for first, last in reversed(list(self._spans_of(chunk))):
+            position, index = divmod(position, last - first)
+            block.append(first + index)
+        return None if position else tuple(reversed(block))
+
+    def _spans_of(self, chunk: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+        """On each axis the first block of a chunk, and the one after its last."""
+        spans = zip(chunk, self.chunk_shape, self.shape, strict=True)
+        return self.span(tuple((index * n, min((index + 1) * n, size)) for index, n, size in spans))
+
     @property
     def n_chunks(self) -> int:
         """How many chunks there are, those that have no file included."""

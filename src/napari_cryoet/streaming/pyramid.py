@@ -277,10 +277,10 @@ class Pyramid:
         if not self.line:
             return None
         grid = self._readers[level].grid
-        for axis, (borders, chunk) in enumerate(zip(grid.borders, grid.chunk_shape, strict=True)):
-            if borders[1] < min(chunk, borders[-1]):
-                return ReadAhead(self, level, axis, self._fetcher)
-        return None
+        is_cut = any(
+            along[1] < min(size, along[-1]) for along, size in zip(grid.borders, grid.chunk_shape, strict=True)
+        )
+        return ReadAhead(self, level, self._fetcher) if is_cut else None
 
     def close(self) -> None:
         """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""

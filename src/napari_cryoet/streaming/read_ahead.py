@@ -6,7 +6,6 @@ with files in an operating system, as much is read ahead of a sequence as has be
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,7 +29,7 @@ _MOST_SEQUENCES = 64
 
 @dataclass(slots=True, eq=False)
 class _Sequence:
-    """Blocks of one chunk that were read one after the other, upwards (``sign`` 1) or downwards (-1)."""
+    """Blocks of one chunk that were read in the order of the file (``sign`` 1), or backwards (-1)."""
 
     chunk: tuple[int, ...]
     last: int
@@ -58,22 +57,19 @@ class ReadAhead:
     ----------
     pyramid, level
         What is read.
-    axis
-        The axis along which chunks are cut into blocks.
     fetcher
         Who fetches.
     """
 
-    def __init__(self, pyramid: Pyramid, level: int, axis: int, fetcher: Fetcher) -> None:
-        self._pyramid, self._level, self._axis, self._fetcher = pyramid, level, axis, fetcher
+    def __init__(self, pyramid: Pyramid, level: int, fetcher: Fetcher) -> None:
+        self._pyramid, self._level, self._fetcher = pyramid, level, fetcher
         self._lock = FreshLock()
         self._sequences: deque[_Sequence] = deque(maxlen=_MOST_SEQUENCES)
         self._awaited: set[Hashable] = set()
 
     def note(self, block: BlockIndex) -> None:
         """A block is about to be read."""
-        chunk = self._pyramid.grid(self._level).chunk(block)
-        position = block[self._axis]
+        chunk, position = self._pyramid.grid(self._level).place(block)
         with self._lock:
             sequence = next((known for known in self._sequences if known.goes_on_with(chunk, position)), None)
             if sequence is None:
@@ -111,13 +107,7 @@ class ReadAhead:
         """What lies ahead of every sequence."""
         grid = self._pyramid.grid(self._level)
         for sequence in self._sequences:
-            across = [
-                bisect_left(borders, index * size)
-                for index, size, borders in zip(sequence.chunk, grid.chunk_shape, grid.borders, strict=True)
-            ]
             positions = (sequence.last + sequence.sign * step for step in range(1, sequence.asked + 1))
-            ahead = [(*across[: self._axis], position, *across[self._axis + 1 :]) for position in positions]
-            last = len(grid.borders[self._axis]) - 2
-            ahead = [block for block in ahead if 0 <= block[self._axis] <= last and grid.chunk(block) == sequence.chunk]
-            for run in self._pyramid.runs(self._level, ahead):
+            ahead = [grid.at_place(sequence.chunk, position) for position in positions]
+            for run in self._pyramid.runs(self._level, [block for block in ahead if block is not None]):
                 yield Priority.AHEAD, run
