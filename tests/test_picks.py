@@ -156,6 +156,18 @@ def test_a_spacing_that_cant_be_is_refused_in_words(spacing):
         Picks(np.ones((1, 3)), 10.0).rescaled(spacing)
 
 
+@pytest.mark.parametrize("column", ["instance_ids", "ids"])
+@pytest.mark.parametrize("numbers", [[1.5], [np.nan], [1e300], [2.0**63], np.array([2**64 - 1], np.uint64), [-np.inf]])
+def test_ids_that_are_no_whole_numbers_are_never_rounded(column, numbers):
+    with pytest.raises(ValueError, match=f"{column} must be whole numbers of 64 bits, and one is "):
+        Picks(np.ones((1, 3)), **{column: numbers})
+
+
+@pytest.mark.parametrize("numbers", [[-3.0], [-(2.0**63)], np.array([2**63 - 1], np.uint64), [True], []])
+def test_whole_numbers_of_any_type_are_ids(numbers):
+    assert Picks(np.ones((len(numbers), 3)), ids=numbers).ids.tolist() == [int(number) for number in numbers]
+
+
 @pytest.mark.parametrize("alignment", ["17", 1.5])
 def test_an_alignment_is_a_number_that_files_can_hold(alignment):
     with pytest.raises(TypeError, match="alignment_id must be an int"):

@@ -20,6 +20,8 @@ def frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArra
         If the values are no such array; ``name`` says whose they are.
     """
     is_ours = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
+    if dtype is np.int64:
+        _refuse_rounding(values, name)
     try:
         array = np.asarray(values, dtype=dtype) if is_ours else np.array(values, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:
@@ -31,6 +33,19 @@ def frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArra
         raise ValueError(f"{name} has the shape {array.shape}, and must have ({wanted}{',' * (len(shape) == 1)})")
     array.setflags(write=False)
     return array
+
+
+def _refuse_rounding(values: Any, name: str) -> None:
+    """Raise ValueError for numbers that would become other ones as whole numbers of 64 bits."""
+    given = np.asarray(values)
+    if given.dtype.kind not in "fu" or not given.size:
+        return
+    if given.dtype.kind == "u":
+        are_kept = given <= np.uint64(2**63 - 1)
+    else:  # and NaN is none of these
+        are_kept = (given == np.floor(given)) & (given >= -(2.0**63)) & (given < 2.0**63)
+    if not are_kept.all():
+        raise ValueError(f"{name} must be whole numbers of 64 bits, and one is {given[~are_kept].flat[0]}")
 
 
 def frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
