@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
 from napari_cryoet.outline import outline_run
 from napari_cryoet.portal import open_portal
+from qt.cut_texts import cut_texts
 from qt.keyboard import controls_by_tab, spoken
 
 
@@ -164,3 +165,20 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(qtbot, tasks, make_dialog
     download(qtbot, tasks, dialog)
     assert dialog.message.text()
     assert "Traceback" not in dialog.message.text()
+
+
+def test_a_long_message_takes_its_room_from_no_field(qtbot, make_dialog):
+    dialog = make_dialog()
+    font = dialog.font()
+    font.setPointSizeF(1.5 * font.pointSizeF())
+    dialog.setFont(font)
+    qtbot.waitUntil(lambda: cut_texts(dialog) == [])
+    dialog.message.setText("The disk is full. Make room, or choose a folder on another disk. " * 5)
+
+    fields = [dialog.folder.native, dialog.volume_format.native, dialog.existing.native, dialog.with_metadata.native]
+
+    def is_all_seen():
+        assert dialog.message.height() >= dialog.message.heightForWidth(dialog.message.width())
+        assert [field for field in fields if field.height() < field.sizeHint().height()] == []
+
+    qtbot.waitUntil(is_all_seen)

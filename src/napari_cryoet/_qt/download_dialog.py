@@ -8,7 +8,7 @@ from typing import Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, FileEdit
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import QEvent, Qt, QUrl, Signal
 from qtpy.QtGui import QCloseEvent, QDesktopServices
 from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -112,6 +112,17 @@ class DownloadDialog(QDialog):
     def chosen_folder(self) -> Path:
         """Where to download to."""
         return Path(str(self.folder.value)).expanduser()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Grow once there is more to say: Qt would take the room from the fields, and cut their texts."""
+        is_handled = bool(super().event(event))
+        if event is None or event.type() != QEvent.Type.LayoutRequest:
+            return is_handled  # it may be gone by now
+        layout = self.layout()
+        needed = 0 if layout is None else layout.totalHeightForWidth(self.width())
+        if needed > self.height():
+            self.resize(self.width(), needed)
+        return is_handled
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Stop; what is complete stays."""
