@@ -10,6 +10,7 @@ from command_line import wait_until
 from napari_cryoet.streaming import open_pyramid, split_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.thin import plane_of, thin_key
 from ome_images import noise, write_image
 from stream_server import StreamServer
 
@@ -95,19 +96,25 @@ def test_a_picture_of_a_part_ends_exact(tmp_path):
     display.close()
 
 
-@pytest.fixture
-def two_shown(tmp_path):
-    """Both channels of an image are looked at before its server answers, whose chunks hold a channel's plane each."""
-    values = noise((2, 4, 40, 40))
-    write_image(tmp_path / "a.zarr", values, "czyx", levels=1, chunks=(2, 4, 20, 20))
+@pytest.fixture(params=["whole", "thin"])
+def two_shown(request, tmp_path):
+    """Both channels of an image are looked at before its server answers, whose chunks hold a channel's plane each.
+
+    There is memory for whole blocks, or for the plane only.
+    """
+    values = noise((2, 400, 40, 40))
+    write_image(tmp_path / "a.zarr", values, "czyx", levels=1, chunks=(2, 400, 20, 20))
+    memory = MemoryCache(2**26 if request.param == "whole" else 2**20)
     with StreamServer(tmp_path) as served:
-        parts = split_pyramid(open_alone(f"{served.url}/a.zarr"), 0)
+        whole = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(memory), cache=None)
+        parts = split_pyramid(whole, 0)
         displays = [part.display() for part in parts]
         served.requests.clear()
         served.gate.clear()
         for part, display in zip(parts, displays, strict=True):
             assert not display.picture(0, PLANE).is_whole
             keys = [part.key(0, block) for block in part.grid(0).covering(PLANE)]
+            keys += [thin_key(key, plane_of(PLANE)) for key in keys]
             wait_until(lambda keys=keys, part=part: part._fetcher._traffic.wishes.any_wants(keys))
         wait_until(lambda: len(served.requests) >= 4)
         yield values, served, parts, displays
@@ -137,6 +144,7 @@ def test_a_channel_that_is_closed_takes_nothing_along_that_others_wait_for(two_s
     assert len(served.requests) == 4
 
 
+@pytest.mark.parametrize("two_shown", ["whole"], indirect=True)
 def test_who_waits_for_a_channel_takes_what_comes_along_with_another(two_shown):
     values, served, parts, _ = two_shown
     with ThreadPoolExecutor(1) as threads:

@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,20 +62,30 @@ def thin_runs(pyramid: Pyramid, level: int, blocks: Iterable[BlockIndex], box: B
 
 
 def _thin(run: Run, box_of: Callable[[Hashable], Box], plane: Plane) -> Run:
-    wholes: dict[Hashable, Hashable] = {(*_as_tuple(key), plane): key for key in run.keys}
-
     def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
-        loaded = run.load(tuple(wholes[key] for key in keys), stop)
+        loaded = run.load(tuple(map(_whole_of, keys)), stop)
         parts: dict[Hashable, Block] = {}
         for key in keys:
-            values, box = loaded[wholes[key]], box_of(wholes[key])
+            values, box = loaded[_whole_of(key)], box_of(key)
             parts[key] = np.ascontiguousarray(values[box_slices(cut_box(box, plane), box)]).copy()
         return parts
 
-    return Run(tuple(wholes), load, run.wire_bytes, run.line)
+    def along(key: Hashable) -> list[Hashable]:
+        return [] if run.along is None else [_thin_of(whole, plane) for whole in run.along(_whole_of(key))]
+
+    thin = replace(run, keys=tuple(_thin_of(key, plane) for key in run.keys), load=load)
+    return thin if run.along is None else replace(thin, along=along)
 
 
-def _as_tuple(key: Hashable) -> tuple[Hashable, ...]:
-    if not isinstance(key, tuple):
-        raise TypeError(f"{key!r} is not a block of a pyramid")
-    return key
+def _thin_of(key: Hashable, plane: Plane) -> Hashable:
+    match key:
+        case (int() as owner, int() as level, tuple() as block):
+            return thin_key((owner, level, block), plane)
+    raise TypeError(f"{key!r} is not a block of a pyramid")
+
+
+def _whole_of(key: Hashable) -> Hashable:
+    match key:
+        case (int(), int(), tuple(), tuple()):
+            return key[:3]
+    raise TypeError(f"{key!r} is not a part of a block")
