@@ -14,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.settings import get_settings
 
+from blocks_here import planes_in_memory
 from napari_cryoet._qt import plain_slicing, progressive
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.first_view import first_view
@@ -199,19 +200,6 @@ def test_data_that_come_back_to_a_picture_without_depth_are_not_waited_for(qtbot
     assert not status.state.is_exact
     served.gate.set()
     qtbot.waitUntil(lambda: status.state.is_exact)
-
-
-def planes_in_memory(pyramid):
-    """Which z-planes of the finest level are in memory as a whole."""
-    grid, memory = pyramid.grid(0), pyramid._fetcher.memory
-    return [
-        z
-        for z in range(pyramid.shapes[0][0])
-        if all(
-            pyramid.key(0, block) in memory
-            for block in grid.covering(((z, z + 1), *((0, size) for size in pyramid.shapes[0][1:])))
-        )
-    ]
 
 
 def test_only_the_plane_that_will_be_shown_is_fetched_while_the_layer_is_added(qtbot, viewer, served, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blocks_here import planes_in_memory
 from napari_cryoet.exceptions import DamagedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import display as display_module
@@ -344,16 +345,6 @@ def test_nothing_is_asked_for_while_held(served):
     assert np.array_equal(watcher.wait(0, 30), noise()[30])
 
 
-def planes_in_memory(pyramid):
-    """Which z-planes of the finest level are in memory as a whole."""
-    grid, memory = pyramid.grid(0), pyramid._fetcher.memory
-    return [
-        z
-        for z in range(SHAPE[0])
-        if all(pyramid.key(0, block) in memory for block in grid.covering(((z, z + 1), (0, SHAPE[1]), (0, SHAPE[2]))))
-    ]
-
-
 def test_what_is_looked_at_while_held_is_no_motion(served):
     watcher = Watcher(open_alone(served), is_held=True)
     watcher.show(0, 0)
@@ -361,6 +352,51 @@ def test_what_is_looked_at_while_held_is_no_motion(served):
     watcher.display.release()
     watcher.wait(0, 30)
     wait_until(lambda: {28, 29, 32, 33} <= set(planes_in_memory(watcher.display.pyramid)))
+
+
+def held_back_at_plane(served, plane):
+    """A watcher that shows a plane and has all of it, and may fetch nothing ahead yet."""
+    watcher = Watcher(open_alone(served), is_held=True)
+    watcher.show(0, plane)
+    watcher.display.release(ahead=False)
+    watcher.wait(0, plane)
+    wait_until(lambda: is_quiet(watcher.display.pyramid._fetcher, served))
+    return watcher
+
+
+def test_nothing_is_fetched_ahead_of_what_is_looked_at_until_that_is_released_too(served):
+    watcher = held_back_at_plane(served, 30)
+    pyramid = watcher.display.pyramid
+    assert planes_in_memory(pyramid) == [30, 31]
+    assert watcher.display._stock.lacking(2, ((0, 16), (0, 76), (0, 69)))
+    watcher.display.release()
+    wait_until(lambda: {28, 29, 32, 33} <= set(planes_in_memory(pyramid)))
+    wait_until(lambda: not watcher.display._stock.lacking(2, ((0, 16), (0, 76), (0, 69))))
+
+
+def test_who_moves_has_fetched_what_is_ahead_though_that_is_not_released(served):
+    watcher = held_back_at_plane(served, 30)
+    watcher.wait(0, 32)
+    wait_until(lambda: {34, 35, 36, 37} <= set(planes_in_memory(watcher.display.pyramid)))
+
+
+def test_a_view_is_settled_once_it_gets_no_better_unasked(served, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    watcher = Watcher(open_alone(served))
+    assert not watcher.display.state.is_settled
+    watcher.wait(0, 30)
+    assert watcher.display.state.is_settled
+    served.gate.clear()
+    watcher.show(0, 10)
+    assert not watcher.display.state.is_settled
+    served.statuses["image.zarr/0/0"] = 500
+    served.gate.set()
+    watcher.wait(0, 10, until=lambda state: state.is_settled)
+    assert isinstance(watcher.display.state.error, StreamError)
+    served.statuses.clear()
+    watcher.display.largest_view_bytes = 24 * 2**20
+    watcher.wait(0, slice(None), slice(100, 101), until=lambda state: state.is_settled)
+    assert watcher.display.state.is_limited
 
 
 def test_a_view_that_costs_too_much_is_shown_at_a_coarser_level(served):

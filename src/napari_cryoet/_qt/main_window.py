@@ -1,10 +1,14 @@
-"""The window that a viewer is in."""
+"""The window that a viewer is in, and what it is drawn on there."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QMainWindow
+
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
@@ -13,3 +17,10 @@ def main_window(viewer: Viewer) -> QWidget:
     """What dialogs lie over: the window that has napari's menus."""
     window: QWidget = viewer.window.main_menu.window()
     return window
+
+
+def canvas_of(viewer: ViewerModel) -> QOpenGLWidget | None:
+    """What a viewer is drawn on; None where it has no window, or napari draws in another way."""
+    window = main_window(viewer) if hasattr(viewer, "window") else None
+    center = window.centralWidget() if isinstance(window, QMainWindow) else None
+    return None if center is None else center.findChild(QOpenGLWidget)

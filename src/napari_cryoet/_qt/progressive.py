@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.first_drawing import FirstDrawing
 from napari_cryoet._qt.first_view import first_view, placeholder_of
 from napari_cryoet._qt.late_thumbnail import LateThumbnail
 from napari_cryoet._qt.napari_check import Feature, lacks
@@ -69,6 +70,7 @@ class StreamStatus(QObject):
         self._drawn_at = self._woken_at = self._sliced_at = -math.inf
         self._is_redrawing = False
         self._presence = Presence(layer, display)
+        self._first_drawing = FirstDrawing(display, self)
         self._is_beside = False
         self._redraw_timer = QTimer(self)
         self._redraw_timer.setSingleShot(True)
@@ -105,8 +107,7 @@ class StreamStatus(QObject):
 
     def begin(self) -> None:
         """Fetch from now on; a picture that was there before it streamed, as a copy's, is made again."""
-        if self._display is not None:
-            self._display.release()
+        self._first_drawing.begin()
         if (layer := self._layer()) is not None and layer.visible and self._sliced_at == -math.inf:
             self._redraw_soon()
 
@@ -131,12 +132,14 @@ class StreamStatus(QObject):
         """Ask for nothing ever again."""
         self._redraw_timer.stop()
         self.thumbnail.stop()
+        self._first_drawing.stop()
         if self._display is not None:
             self._display.close()
 
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer is in no viewer that was named, and be drawn again together with what else is there."""
         mark_in(viewer, stream_of)
+        self._first_drawing.follow(viewer)
         self._presence.follow(viewer)
 
     @property
@@ -187,6 +190,7 @@ class StreamStatus(QObject):
     def end_slice(self, *, is_beside: bool = False) -> None:
         """Note that napari shows what it began to slice, which is nothing where that is beside the layer."""
         self._is_beside = is_beside
+        self._first_drawing.note_slice()
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
@@ -26,10 +26,10 @@ from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.orders import Orders
 from napari_cryoet.streaming.pace import Pace
 from napari_cryoet.streaming.picture import compose
-from napari_cryoet.streaming.plan import Motion, View, Want, affordable_level, plan, still_after_s
+from napari_cryoet.streaming.plan import Motion, View, affordable_level, plan, still_after_s
 from napari_cryoet.streaming.stock import Stock
 from napari_cryoet.streaming.thin import plane_of
-from napari_cryoet.streaming.wishes import Priority, staggered
+from napari_cryoet.streaming.wishes import Priority, looked_at, staggered
 
 if TYPE_CHECKING:
     from napari_cryoet.exceptions import CryoETError
@@ -100,7 +100,8 @@ class Display:
         self.right_of_way = fetcher.right_of_way
         self._stock = Stock(pyramid, fetcher.memory)
         self._lock = threading.RLock()
-        self._is_held, self._is_stopped, self._is_paused, self._is_closed = is_held, False, False, False
+        self._is_held, self._goes_ahead = is_held, not is_held
+        self._is_stopped = self._is_paused = self._is_closed = False
         self._aim, self._pace = Aim(self._stock), Pace()
         self._foreseen: View | None = None
         self._begun: View | None = None  # whose costly blocks have been asked for
@@ -201,10 +202,10 @@ class Display:
         self._fetcher.ask(self, after_s=0.0)
         self.tell()
 
-    def release(self) -> None:
-        """Start to fetch what has been looked at."""
+    def release(self, *, ahead: bool = True) -> None:
+        """Start to fetch what is looked at; without ``ahead`` what may come next only once the view moves."""
         with self._lock:
-            self._is_held = False
+            self._is_held, self._goes_ahead = False, ahead
         self._fetcher.ask(self, after_s=0.0)
 
     def stop(self) -> None:
@@ -350,8 +351,7 @@ class Display:
                 return
         if is_held and foreseen is not None:
             target = affordable_level(self.pyramid, foreseen, self.largest_view_bytes)
-            runs = self._runs(self._wants(foreseen, target, None))
-            first = [(priority, run) for priority, run in runs if priority <= Priority.VIEW]
+            first = looked_at(self._runs(foreseen, target, None))
             self._fetcher.want(self, staggered(first, THREADS))  # so that something of a volume is seen early
         elif view is not None:
             self._plan_for(view, target, motion, still_for_s)
@@ -364,7 +364,9 @@ class Display:
         again_s = still_after_s(motion)
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
-        runs = all_runs = list(self._runs(self._wants(view, target, motion)))
+        runs = all_runs = list(self._runs(view, target, motion))
+        if motion is None and not self._goes_ahead:
+            runs = looked_at(runs)
         if self.pyramid.size_bytes(target, view.at(self.pyramid, target)) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
@@ -385,9 +387,9 @@ class Display:
             here += self._missing - self._aim.lacking()
         self.blocks_arrived(here)
 
-    def _wants(self, view: View, target: int, motion: Motion | None) -> Iterator[Want]:
+    def _runs(self, view: View, target: int, motion: Motion | None) -> Iterator[tuple[Priority, Run]]:
         line = self._fetcher.line(self.pyramid.line)
-        return plan(
+        wants = plan(
             self.pyramid,
             view,
             target,
@@ -399,6 +401,4 @@ class Display:
             bytes_per_s=line.bytes_per_s,
             request_bytes=line.request_bytes(),
         )
-
-    def _runs(self, wants: Iterable[Want]) -> Iterator[tuple[Priority, Run]]:
         return self._orders.runs(wants, thin=self._aim.thin)

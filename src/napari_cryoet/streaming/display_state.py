@@ -41,3 +41,8 @@ class DisplayState:
     error: CryoETError | None
     is_stopped: bool
     is_unchecked: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last picture of the view is the best that comes unasked."""
+        return self.is_exact or self.error is not None or (self.is_limited and not self.missing_blocks)

@@ -79,6 +79,11 @@ def staggered(runs: Sequence[tuple[Priority, Run]], at_once: int) -> list[tuple[
     return [*first, *halves, *runs[at_once:]]
 
 
+def looked_at(runs: Iterable[tuple[Priority, Run]]) -> list[tuple[Priority, Run]]:
+    """Those that bring what somebody looks at, without what comes into view later."""
+    return [(priority, run) for priority, run in runs if priority <= Priority.VIEW]
+
+
 class Wanter(Protocol):
     """Someone who wants blocks and is told, on any thread, what became of them."""
 
