@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QOpenGLWidget
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
