@@ -321,7 +321,7 @@ def test_what_was_set_aside_and_never_begun_anew_goes_on(store, subject, picks):
 def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(store, subject, picks):
     save(store, subject, picks)
     moved = np.array(POINTS)
-    moved[0] += 3
+    moved[0] += 5
     edited = picks.changed(points_zyx=moved).take([0, 1, 2])
     resumed = store.resume(subject, edited)
     assert dict(resumed.decisions.verdicts) == {1: Verdict.REJECTED}
@@ -378,7 +378,7 @@ DAMAGES = {
     "one line less": lambda text: "\n".join(text.splitlines()[:-1]),
     "nothing": lambda _text: "",
     "another format": lambda text: text.replace("napari-cryoet review", "shopping list"),
-    "a later version": lambda text: text.replace('"version": 1', '"version": 5'),
+    "a later version": lambda text: text.replace('"version": 1', '"version": 6'),
     "something else": lambda text: text.replace('"key": "annotation', '"key": "another'),
     "an unknown verdict": lambda text: text.replace('"rejected"', '"maybe"'),
     "a place that is none": lambda text: text.replace("40.0", "NaN"),
@@ -501,14 +501,14 @@ def test_what_was_decided_about_a_pick_that_was_deleted_is_about_no_other_at_its
 
 def test_a_pick_that_was_moved_takes_three_more_numbers_and_a_version_of_its_own(store, subject, picks):
     moved = np.array(POINTS)
-    moved[1] += 3
+    moved[1] += 5
     here = picks.changed(points_zyx=moved)
     path = store.save(subject, [rows_of(Decisions(DECIDED), here, picks)])
     header, *lines = map(json.loads, path.read_text().splitlines())
 
     assert header["version"] == 2
     assert lines[0] == [0, "kept", 10.0, 20.0, 30.0, "a"]
-    assert lines[1] == [1, "rejected", 70.0, 80.0, 90.0, "a", 40.0, 50.0, 60.0]
+    assert lines[1] == [1, "rejected", 90.0, 100.0, 110.0, "a", 40.0, 50.0, 60.0]
     for found in (picks, here):
         resumed = store.resume(subject, found)
         assert dict(resumed.decisions.verdicts) == DECIDED

@@ -232,6 +232,64 @@ def test_another_window_takes_it_over_also_where_some_were_deleted(folder):
     assert dict(again.decisions.verdicts) == {0: KEPT, 2: REJECTED, 3: KEPT}
 
 
+def test_what_was_decided_of_one_that_was_alone_is_about_none_of_two_that_are_alike(picks, folder):
+    judged(read_again([0, 1, 3]), folder, {1: KEPT})
+    both = review_of(picks, folder)  # of which the second one has the id, and the third one may be meant
+    assert not both.decisions.verdicts
+    assert "1 more found no pick in its place" in both.remark
+
+    both.judge([2], REJECTED)
+    assert both.save()
+    assert dict(review_of(picks, folder).decisions.verdicts) == {2: REJECTED}
+    assert dict(review_of(read_again([0, 1, 3]), folder).decisions.verdicts)[1] in {KEPT, REJECTED}
+
+
+def test_what_tells_one_of_two_apart_stays_known_where_it_is_alone(folder):
+    judged(scored([0, 1, 2, 3]), folder, {1: KEPT})
+    judged(scored([0, 1, 3]), folder, {2: REJECTED})  # saved of them, once the other one was deleted
+
+    again = review_of(scored([2, 3, 1, 0]), folder)
+    assert dict(again.decisions.verdicts) == {2: KEPT, 1: REJECTED}
+
+
+def test_of_two_decisions_about_one_pick_the_newer_one_holds(folder):
+    judged(scored([1, 3]), folder, {0: REJECTED})
+    judged(scored([1, 2, 3]), folder, {0: KEPT})  # the former may be about either of two, and stays in the file
+
+    alone = review_of(scored([1, 3]), folder)
+    assert dict(alone.decisions.verdicts) == {0: KEPT}
+    assert "1 more found no pick in its place" in alone.remark
+    alone.take_up(scored([1, 3]))
+    assert dict(alone.decisions.verdicts) == {0: KEPT}
+
+
+def test_a_file_of_an_earlier_version_says_nothing_of_who_was_alone_and_goes_by_ids(picks, folder):
+    judged(picks, folder, {1: KEPT})
+    (path,) = folder.glob("*.jsonl")
+    header, decision = path.read_text().splitlines()
+    earlier = json.loads(header) | {"version": 1}
+    del earlier["twins"]
+    path.write_text(f"{json.dumps(earlier)}\n{json.dumps(json.loads(decision)[:6])}\n")
+
+    assert dict(review_of(picks, folder).decisions.verdicts) == {1: KEPT}
+
+
+def test_picks_that_are_alike_take_a_number_too_in_a_version_of_its_own(picks, folder):
+    judged(picks, folder, {0: KEPT, 1: KEPT})
+    (path,) = folder.glob("*.jsonl")
+    header, first, second = map(json.loads, path.read_text().splitlines())
+
+    assert (header["version"], len(first), len(second)) == (5, 6, 7)
+    assert second[6] >= 2**52
+
+
+def test_two_that_are_alike_are_both_found_where_rows_before_them_went(folder):
+    alike = Picks(POINTS[[0, 3, 1, 1]], 10.0, about=ABOUT)
+    judged(alike, folder, {2: KEPT, 3: KEPT})
+
+    assert dict(review_of(alike.take([2, 3]).changed(ids=[0, 1]), folder).decisions.verdicts) == {0: KEPT, 1: KEPT}
+
+
 def test_only_picks_that_others_are_with_take_a_number_more(folder):
     judged(scored([0, 1, 2, 3]), folder, {0: KEPT, 1: KEPT})
     (path,) = folder.glob("*.jsonl")

@@ -7,11 +7,13 @@ it isn't.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
+from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.crowds import match_copies, match_marked
 from napari_cryoet.review.decisions import Decisions, Verdict
 from napari_cryoet.review.places import (
@@ -26,14 +28,18 @@ from napari_cryoet.review.places import (
     states_of,
     width_when_opened,
 )
-from napari_cryoet.review.rows import Rows
+from napari_cryoet.review.rows import Rows, own_marks
 from napari_cryoet.review.spots import mixed, numbers_at
 from napari_cryoet.review.twins import (
+    ALIKE,
+    best_marks,
     comparable_marks,
+    crowded,
+    marks_in_company,
     marks_of,
-    marks_of_twins,
     numbers_kept,
     numbers_left,
+    tell_something,
 )
 
 
@@ -51,10 +57,15 @@ def match(
     where another one is finds only the last of several there.
     """
     found = _picks_of(rows, picks, opened, gone)
+    return _decisions(rows, picks, found), found >= 0
+
+
+def _decisions(rows: Rows, picks: Picks, found: NDArray[np.intp]) -> Decisions:
+    """What rows say of the picks that they found."""
     is_found = found >= 0
     ids = picks.ids[found[is_found]].tolist()
     verdicts = (rows.verdicts[row] for row in np.flatnonzero(is_found))
-    return Decisions(dict(zip(ids, verdicts, strict=True))), is_found
+    return Decisions(dict(zip(ids, verdicts, strict=True)))
 
 
 def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[Picks, ...]:
@@ -79,6 +90,18 @@ def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[P
     return opened, *(opened.changed(points_zyx=place) for place in places.values())
 
 
+def marks_before(parts: Iterable[Rows], picks: Picks, opened: Former) -> ById:
+    """The marks that decisions say of picks, by id: in other files these are with others."""
+    known = ById()
+    for rows in parts:
+        if rows.marks is not None:
+            found = _picks_of(rows, picks, opened)
+            is_known = (found >= 0) & (rows.marks != 0)
+            ids, marks = picks.ids[found[is_known]], rows.marks[is_known]
+            known = known.changed(ids, best_marks(known.of(ids), marks))
+    return known
+
+
 def _are_all_there(rows: Rows, picks: Picks) -> bool:
     """Whether the pick of each row, by its id, is where it was; as most often, and soon found out."""
     positions, unit = positions_of(picks)
@@ -97,52 +120,84 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     if not len(rows) or not len(picks) or unit != rows.unit:
         return found
     reach, same = MOVED_VOXELS * (picks.spacing_angstrom or 1.0), same_place(picks)
-    at, has_pick = find(picks.ids, rows.ids)
-    states = states_of(opened)
-    is_other = _are_of_others(rows, picks, states[0] if states else picks)
-    are_row_numbers = np.array_equal(picks.ids, np.arange(len(picks)))  # which say nothing once some went
-    by_id = np.where(has_pick & ~(is_other & are_row_numbers), at, -1)
+    states = states_of(opened) or (picks,)
+    own = own_marks(picks, states)
+    is_other = _are_of_others(rows, picks, states[0])
+    known = _what_is_known(rows, picks, states[0], own)
+    by_id = _by_id(rows, picks, is_other, known, own)
     former = [places for state in states if (places := former_places(picks, state)) is not None]
-    pairs = [(ours, theirs) for ours in (positions, *former) for theirs in rows.places_zyx]
-    is_marked = np.zeros(len(rows), dtype=bool)
-    if rows.marks is not None:
-        own = _marks(picks, states)
-        marks = comparable_marks(rows.marks, own)
-        for ours, theirs in pairs:
-            match_marked(marks, theirs, ours, own, by_id=by_id, found=found, reach=same)
-        is_marked = marks != 0
-        by_id = np.where(is_marked & (own[by_id] != marks), -1, by_id)
+    pairs = [(ours, theirs) for ours in (positions, *former) for theirs in known.places_zyx]
+    for ours, theirs in pairs:
+        match_marked(known.marks * ~known.are_alike, theirs, ours, own, by_id=by_id, found=found, reach=same)
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, same)
     match_copies(rows.are_copies, rows.positions_zyx, positions, found, same)
-    is_gone = rows.are_passing | rows.are_copies | is_other | is_marked
+    is_gone = rows.are_passing | rows.are_copies | is_other | ((known.marks != 0) & ~known.are_alike)
     for before in (*states, gone):
         is_gone |= _are_gone(rows, picks, before, same)
     left = np.flatnonzero((found < 0) & ~is_gone)
-    if len(left):  # nobody could tell by the place which of several that differ it is
-        is_gone[left] = numbers_at(rows.positions_zyx[left], _twins(picks, states), same) > 0
+    is_gone[left] = numbers_at(rows.positions_zyx[left], known.differing_zyx, same) > 0
+    is_alike = known.are_alike & ~is_gone
+    for ours, theirs in pairs:  # of several that are alike, each is as good
+        match_marked(known.marks * is_alike, theirs, ours, own, by_id=by_id, found=found, reach=same)
+        marks = np.where(is_alike & (known.marks == 0), 1, 0)  # or whoever is there, where nothing is known of them
+        match_marked(marks, theirs, ours, np.ones_like(own), by_id=by_id, found=found, reach=same)
+    is_gone |= known.marks != 0
     for ours, theirs in pairs:
         _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, same)
     for ours, theirs in pairs:
-        _match_by_id(theirs, ours, found, np.where(np.isin(by_id, found), -1, by_id), reach)
+        _match_by_id(theirs, ours, found, by_id, reach)
     return found
 
 
-def _marks(picks: Picks, states: Sequence[Picks]) -> NDArray[np.int64]:
-    """The mark of each pick, as it was when it was opened: some keep nothing but their places."""
-    marks = marks_of(picks)
-    if states and len(states[0]):
-        at, was_there = find(states[0].ids, picks.ids)
-        marks = np.where(was_there, marks_of(states[0])[at], marks)
-    return marks
+def _by_id(
+    rows: Rows, picks: Picks, is_other: NDArray[np.bool_], known: _Known, own: NDArray[np.int64]
+) -> NDArray[np.intp]:
+    """The pick that has the id of each row; -1 where there is none, or it is known to be another one."""
+    at, has_pick = find(picks.ids, rows.ids)
+    are_row_numbers = np.array_equal(picks.ids, np.arange(len(picks)))  # which say nothing once some went
+    is_another = (is_other & are_row_numbers) | ((known.marks != 0) & (own[at] != known.marks))
+    return np.where(has_pick & ~is_another, at, -1)
 
 
-def _twins(picks: Picks, states: Sequence[Picks]) -> NDArray[np.float64]:
-    """Where there were several that differ, as they were opened: some picks keep nothing but their places."""
-    opened = states[0] if states else picks
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What tells which of several picks at one place decisions are about.
+
+    Attributes
+    ----------
+    marks
+        Of the rows whose pick must have this mark; else 0.
+    are_alike
+        Which rows are about any of several that were the same in all that is known, where no others are now.
+    places_zyx
+        Those of the rows; NaN where several are of which nobody knows which one is meant.
+    differing_zyx
+        Where there are several picks that differ.
+    """
+
+    marks: NDArray[np.int64]
+    are_alike: NDArray[np.bool_]
+    places_zyx: list[NDArray[np.float64]]
+    differing_zyx: NDArray[np.float64]
+
+
+def _what_is_known(rows: Rows, picks: Picks, opened: Picks, own: NDArray[np.int64]) -> _Known:
+    crowd = opened.take(np.flatnonzero(crowded(opened.points_zyx)))  # as they were opened: a copy is known as one
     with np.errstate(over="ignore"):
-        places = opened.points_zyx * width_when_opened(picks, opened)
-    return np.asarray(places[marks_of_twins(opened, opened.ids) != 0])
+        crowd_zyx = crowd.points_zyx * width_when_opened(picks, opened)
+    differing_zyx = crowd_zyx[marks_in_company(crowd.points_zyx, marks_of(crowd)) < ALIKE]
+    marks = np.zeros(len(rows), dtype=np.int64) if rows.marks is None else rows.marks
+    are_alike, marks = marks >= ALIKE, comparable_marks(marks % ALIKE, own)
+    marks = np.where(tell_something(marks), marks, 0)
+    places, is_at_differing = [], np.zeros(len(rows), dtype=bool)
+    for theirs in rows.places_zyx:
+        is_crowd = numbers_at(theirs, crowd_zyx, same_place(picks)) > 0
+        differ = numbers_at(theirs, differing_zyx, same_place(picks)) > 0
+        is_at_differing |= differ
+        is_unknown = (rows.are_alone & is_crowd) | (are_alike & (marks == 0) & differ)
+        places.append(np.where(is_unknown[:, None], np.nan, theirs))
+    return _Known(marks, are_alike & ~((marks != 0) & is_at_differing), places, differing_zyx)
 
 
 def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> NDArray[np.bool_]:
@@ -159,11 +214,16 @@ def _are_gone(rows: Rows, picks: Picks, before: Picks | None, reach: float) -> N
 def match_parts(
     parts: Iterable[Rows], picks: Picks, opened: Former = None, gone: Picks | None = None
 ) -> tuple[Decisions, tuple[Rows, ...]]:
-    """The decisions about picks, and those that found none."""
+    """The decisions about picks, and those that found none, or only one that those before are about."""
     decided = Decisions()
     elsewhere = []
     for rows in parts:
-        decisions, is_found = match(rows, picks, opened, gone)
+        found = _picks_of(rows, picks, opened, gone)
+        is_found = found >= 0
+        is_found[is_found] = decided.codes(picks.ids[found[is_found]]) == 0
+        is_found |= (found >= 0) & rows.are_undecided
+        found[~is_found] = -1
+        decisions = _decisions(rows, picks, found)
         decided = decided.with_others(decisions, decisions.judged_ids)
         if not is_found.all():
             elsewhere.append(rows.take(~is_found))
@@ -205,19 +265,22 @@ def _match_by_id(
     by_id: NDArray[np.intp],
     reach: float,
 ) -> None:
-    """Fill in ``found`` where it is -1, with the pick that each row has by its id, or -1, if that is near."""
+    """Fill in ``found`` where it is -1, with the pick that each row has by its id, or -1, if that is near and free."""
     with np.errstate(over="ignore", invalid="ignore"):
         distance = np.linalg.norm(positions[by_id] - places, axis=1)
-    is_same = (found < 0) & (by_id >= 0) & (distance <= reach)
-    found[is_same] = by_id[is_same]
+    is_taken = np.zeros(len(positions), dtype=bool)
+    is_taken[found[found >= 0]] = True
+    same = np.flatnonzero((found < 0) & (by_id >= 0) & (distance <= reach) & ~is_taken[by_id])
+    _, first = np.unique(by_id[same], return_index=True)  # of two rows, as of two versions of a file, the newer one
+    found[same[first]] = by_id[same[first]]
 
 
 def _are_of_others(rows: Rows, picks: Picks, opened: Picks) -> NDArray[np.bool_]:
     """Which rows are about one of several at a place that is gone: all that are there now are others."""
     is_kept = np.fromiter((verdict is Verdict.KEPT for verdict in rows.verdicts), dtype=bool, count=len(rows))
-    is_unmoved = np.ones(len(rows), dtype=bool)
+    is_unmoved = ~rows.are_alone  # and were one of several
     if rows.opened_zyx is not None:
-        is_unmoved[:] = np.isnan(rows.opened_zyx).all(axis=1)
+        is_unmoved &= np.isnan(rows.opened_zyx).all(axis=1)
     n_kept = numbers_kept(rows.positions_zyx, is_kept, is_unmoved, same_place(picks))
     n_others = np.maximum(n_kept, numbers_left(rows.opened_zyx, len(rows)))
     several = np.flatnonzero(n_others > 0)

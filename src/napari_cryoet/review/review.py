@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +20,12 @@ from napari_cryoet.review.autosave import AutoSaver
 from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
 from napari_cryoet.review.filtering import Filter, parse_filter
-from napari_cryoet.review.matching import join, match_parts, states_before
+from napari_cryoet.review.matching import join, marks_before, match_parts, states_before
 from napari_cryoet.review.ordering import Columns, Order
 from napari_cryoet.review.places import Former, states_of
-from napari_cryoet.review.rows import Rows, rows_of
+from napari_cryoet.review.rows import Rows
 from napari_cryoet.review.session import SessionStore, Subject
+from napari_cryoet.review.snapshot import Snapshot
 from napari_cryoet.review.trails import Trail, with_gone, with_step
 
 _WRITING: Final = threading.Lock()  # two windows of one program don't write between each other's look and writing
@@ -96,6 +97,7 @@ class Review:
         resumed = self._store.resume(subject, picks, (opened, *trail), gone)
         self._opened = resumed.opened or (opened,)  # and behind that other places that the file knows of
         self._trail: Trail = tuple(trail)
+        self._marks = resumed.marks
         self._placed: Picks | None = None
         self.decisions: Decisions = resumed.decisions
         self.remark = resumed.remark
@@ -110,8 +112,9 @@ class Review:
         self._saved_step = 0  # what was done until then is in the file; only who writes uses this
         self._in_file: tuple[Decisions, tuple[Rows, ...]] | None = None  # and this: what it holds, once others write it
         self._theirs: tuple[Picks, ...] = ()  # and these: the picks where others put them, as their files say
+        self._their_marks = ById()
         self._joined_at: dict[int, tuple[Decisions, int]] = {}  # what was told, and what step of ours is in it
-        self._saver: AutoSaver[_State] = AutoSaver(self._write, self._on_unsaved)
+        self._saver: AutoSaver[Snapshot] = AutoSaver(self._write, self._on_unsaved)
         self._measured: dict[str, NDArray[Any]] = {}
         self._measurable: tuple[str, ...] = ()
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
@@ -300,6 +303,7 @@ class Review:
                 self._in_file = self._found_again(*self._in_file, picks, states)
             self._step += 1
             self._touched = ById().changed(decisions.judged_ids, self._step)
+            self._marks = marks_before(self._snapshot.rows(), picks, states)
             self.decisions, self._elsewhere, self._ever = decisions, elsewhere, picks
             self.picks, self._opened, self._trail, self._theirs = picks, states[:1], states[1:], ()
             self._elsewhere_since = self._step
@@ -308,15 +312,18 @@ class Review:
     def _found_again(
         self, decisions: Decisions, elsewhere: tuple[Rows, ...], picks: Picks, opened: Former
     ) -> tuple[Decisions, tuple[Rows, ...]]:
-        rows = rows_of(decisions, self._ever, self._former, n_there=len(self.picks))
-        return match_parts([rows, *elsewhere], picks, opened)
+        return match_parts(self._snapshot.rows(decisions, elsewhere), picks, opened)
 
     # keeping it
 
+    @property
+    def _snapshot(self) -> Snapshot:
+        said = self.decisions, self._touched, self._step, self._ever, len(self.picks), self._former, self._elsewhere
+        return Snapshot(*said, self._elsewhere_since, self._marks, dict(self.view))
+
     def save_soon(self) -> None:
         """Save within a second, on another thread."""
-        said = self.decisions, self._touched, self._step, self._ever, len(self.picks), self._former, self._elsewhere
-        self._saver.put(_State(*said, self._elsewhere_since, dict(self.view)))
+        self._saver.put(self._snapshot)
 
     def save(self) -> bool:
         """Save now what isn't saved; whether all is."""
@@ -335,13 +342,12 @@ class Review:
         path = folder / self.subject.file_name
         if path.exists():
             raise ExistsError(f"There is a file {path.name} in that folder already.", hint="Choose another folder.")
-        rows = [rows_of(self.decisions, self._ever, self._former, n_there=len(self.picks)), *self._elsewhere]
         try:
-            return replace(self._store, folder=folder, _seen={}).save(self.subject, rows, self.view)
+            return replace(self._store, folder=folder, _seen={}).save(self.subject, self._snapshot.rows(), self.view)
         except CryoETError as error:
             raise SaveError(error.message, hint="Choose another folder.") from error
 
-    def _write(self, state: _State) -> None:
+    def _write(self, state: Snapshot) -> None:
         with _WRITING, self._store.alone():
             self._write_joined(state)
         if self._is_behind:
@@ -352,7 +358,7 @@ class Review:
         self._is_behind, self.problem = True, error.message
         self._failed(error)
 
-    def _write_joined(self, state: _State) -> None:
+    def _write_joined(self, state: Snapshot) -> None:
         """Write what is decided in all: of two that judged a pick, what was saved last."""
         decisions, elsewhere = state.decisions, state.elsewhere
         touched = state.touched.ids[state.touched.values > self._saved_step]
@@ -367,14 +373,14 @@ class Review:
         if theirs is not None:
             unknown = elsewhere if state.elsewhere_since > self._saved_step else ()
             decisions, elsewhere = join(decisions, unknown, touched, theirs, state.picks, opened=state.opened)
+            self._their_marks = marks_before(theirs, state.picks, state.opened)
             self._theirs = states_before(theirs, state.picks, state.opened[0])[1:]
         has_news = theirs is not None
         if self._in_file is not None or has_news:  # a pick that others judged may have come here since
             found, elsewhere = match_parts(elsewhere, state.picks, state.opened)
             came = np.setdiff1d(found.judged_ids, np.union1d(decisions.judged_ids, state.touched.ids))
             decisions, has_news = decisions.with_others(found, came), has_news or len(came) > 0
-        former = *state.opened, *self._theirs
-        rows = [rows_of(decisions, state.picks, former, n_there=state.n_there), *elsewhere]
+        rows = state.rows(decisions, elsewhere, self._theirs, self._their_marks)
         self._store.save(self.subject, rows, state.view)
         self._saved_step = state.step
         if has_news or self._in_file is not None:
@@ -384,21 +390,6 @@ class Review:
             while len(self._joined_at) > _JOINED_KEPT:  # nobody adopts them
                 self._joined_at.pop(next(iter(self._joined_at)))
             self._joined(decisions)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What is saved."""
-
-    decisions: Decisions
-    touched: ById
-    step: int
-    picks: Picks
-    n_there: int  # the others were deleted
-    opened: tuple[Picks, ...]
-    elsewhere: tuple[Rows, ...]
-    elsewhere_since: int
-    view: Mapping[str, Any]
 
 
 def _no_filter() -> Filter:

@@ -21,8 +21,9 @@ from typing import Any, Final
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
+from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.decisions import Decisions, Verdict
-from napari_cryoet.review.matching import join, match_parts, states_before
+from napari_cryoet.review.matching import join, marks_before, match_parts, states_before
 from napari_cryoet.review.places import Former, states_of
 from napari_cryoet.review.rows import Rows
 from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
@@ -108,6 +109,8 @@ class Resumed:
         How the picks were looked at, as plain data.
     opened
         The picks as they were when they were opened, and with other places that the file knows of. None without a file.
+    marks
+        What the file knows that tells picks from others at their places, as in other versions of them, by id.
     """
 
     decisions: Decisions = field(default_factory=Decisions)
@@ -115,6 +118,7 @@ class Resumed:
     remark: str = ""
     view: Mapping[str, Any] = field(default_factory=dict)
     opened: tuple[Picks, ...] | None = None
+    marks: ById = field(default_factory=ById)
 
 
 def _s3_path(about: Mapping[str, Any]) -> str:
@@ -186,7 +190,8 @@ class SessionStore:
         remarks.append(_taken_text(len(decisions.judged_ids) - n_own))
         parts = [rows for each in saved for rows in each.parts]
         states = states_before(parts, picks, next(iter(states_of(opened)), picks))
-        return Resumed(decisions, elsewhere, " ".join(filter(None, remarks)), saved[0].view, states)
+        marks = marks_before(parts, picks, opened)
+        return Resumed(decisions, elsewhere, " ".join(filter(None, remarks)), saved[0].view, states, marks)
 
     def _kept_apart(self, subject: Subject, remarks: list[str]) -> Iterator[Saved]:
         """What other versions of this program saved, and wasn't taken over yet.

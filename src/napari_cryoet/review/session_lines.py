@@ -8,7 +8,9 @@ where so many others were left that had been there before. In version 3, again o
 say where a pick was before that, or behind such a mark, as in other files of the same picks. In version 4, again only
 where it is needed, there may be twelve of these places, not six; a last whole number tells a pick from others at its
 place, of which score, instance or rotation are others; and of picks that were moved there is a line also where they are
-``"undecided"``.
+``"undecided"``. In version 5, again only where it is needed, there is such a number, with 2^52 added, also for a pick
+that others are with which are the same. So a decision without a number is about a pick that was alone at its place, if
+the first line says that ``"twins"`` are ``"marked"``; where it doesn't, an earlier version of this program wrote it.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.places import MOST_FORMER
 from napari_cryoet.review.rows import Rows, known_places
 from napari_cryoet.review.spots import NOWHERE
+from napari_cryoet.review.twins import ALIKE
 
 FORMAT: Final = "napari-cryoet review"
-VERSIONS: Final = (1, 2, 3, 4)
+VERSIONS: Final = (1, 2, 3, 4, 5)
 MAX_DECISIONS: Final = 4_000_000  # more than there are picks in any file that is read
 _MAX_LINE: Final = 2**16
 _UNITS: Final = {"a": "angstrom", "v": "voxel"}
@@ -42,9 +45,16 @@ _SHORT: Final = 6  # parts of a decision about a pick that wasn't moved
 _FORMER_IN_3: Final = 6
 _LENGTHS: Final = {  # by version
     version: frozenset(_SHORT + 3 * former + mark for former in range(most + 1) for mark in range(most_marks + 1))
-    for version, most, most_marks in ((1, 0, 0), (2, 1, 0), (3, _FORMER_IN_3, 0), (4, MOST_FORMER, 1))
+    for version, most, most_marks in (
+        (1, 0, 0),
+        (2, 1, 0),
+        (3, _FORMER_IN_3, 0),
+        (4, MOST_FORMER, 1),
+        (5, MOST_FORMER, 1),
+    )
 }
 _MARKED: Final = (_SHORT + 1) % 3  # their number, if the last one is a mark
+_MARKED_TWINS: Final = "marked"
 _UNMOVED: Final = [np.nan] * (3 * MOST_FORMER)
 _LINES_AT_ONCE: Final = 1000  # a millisecond, for which other threads wait
 
@@ -87,6 +97,7 @@ def lines_of(
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "decisions": sum(map(len, parts)),
         "view": dict(view),
+        "twins": _MARKED_TWINS,
     }
     if taken_over:
         header["taken_over"] = dict(taken_over)
@@ -112,6 +123,8 @@ def lines_of(
 
 
 def _version(parts: Sequence[Rows]) -> int:
+    if any(rows.marks is not None and (rows.marks >= ALIKE).any() for rows in parts):
+        return 5
     n_former = max((len(rows.places_zyx) - 1 for rows in parts), default=0)
     if n_former > _FORMER_IN_3 or any(rows.marks is not None or Verdict.UNDECIDED in rows.verdicts for rows in parts):
         return 4
@@ -149,7 +162,9 @@ def parse(content: str, key: str) -> Saved:
         rows = [row for row, each in enumerate(kinds) if each == kind]
         former = None if opened is None else known_places(opened[rows])
         own = marks[rows] if marks[rows].any() else None
-        parts.append(Rows(ids[rows], places[rows], tuple(verdicts[row] for row in rows), _UNITS[kind[1]], former, own))
+        decided = tuple(verdicts[row] for row in rows)
+        are_marked = header.get("twins") == _MARKED_TWINS
+        parts.append(Rows(ids[rows], places[rows], decided, _UNITS[kind[1]], former, own, are_marked))
     view, taken_over = (found if isinstance(found := header.get(name), dict) else {} for name in ("view", "taken_over"))
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
     return Saved(tuple(parts), view, taken_over, digest)

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.by_id import ById
 from napari_cryoet.review.spots import NOWHERE, mixed, numbers_at
 
+#: Added to the mark of a pick that others were with which are the same in all that is known.
+ALIKE: Final = 2**52
 _MANY: Final = 2**31
-_MARK_BITS: Final = 52  # as JSON holds exactly
+_MARK_BITS: Final = 52  # with one more, as JSON holds exactly
 _TOLD_BITS: Final = 3  # of these, the last ones: what a mark was made of
+_TOLD: Final = 2**_TOLD_BITS - 1
 _ROTATION_STEP: Final = 0.01  # beyond what a format's angles lose
 
 
@@ -39,32 +41,45 @@ def marks_of(picks: Picks) -> NDArray[np.int64]:
 
 def comparable_marks(marks: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
     """Marks, and 0 for those that say nothing of some picks: they tell what these lack, as in another format."""
-    most = 2**_TOLD_BITS - 1
-    return np.where(np.isin(marks & most, own & most), marks, 0)
+    return np.where(np.isin(marks & _TOLD, own & _TOLD), marks, 0)
 
 
-def marks_of_twins(picks: Picks, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The mark of each of some picks beside which another one is at the very same place, with another mark; else 0."""
-    marks = np.zeros(len(ids), dtype=np.int64)
-    if not len(ids) or (picks.scores is None and picks.instance_ids is None and picks.rotations_zyx is None):
-        return marks
-    places = mixed(picks.points_zyx.T)
-    asked = np.sort(places[np.isin(picks.ids, ids)])
-    if not len(asked):
-        return marks
-    near = np.flatnonzero(asked[np.minimum(np.searchsorted(asked, places), len(asked) - 1)] == places)
-    order = near[np.argsort(places[near])]
-    is_twin = np.zeros(len(picks), dtype=bool)
-    same = np.flatnonzero(places[order[1:]] == places[order[:-1]])
-    is_twin[order[same]] = is_twin[order[same + 1]] = True
-    rows = np.flatnonzero(is_twin)
-    own = marks_of(picks.take(rows))
-    alike = mixed([places[rows].view(np.float64), own])
-    _, group, n_there = np.unique(places[rows], return_inverse=True, return_counts=True)
-    _, kind, n_alike = np.unique(alike, return_inverse=True, return_counts=True)
-    differs = n_alike[kind] < n_there[group]
-    by_id = ById().changed(picks.ids[rows[differs]], own[differs])
-    return by_id.of(ids)
+def crowded(points_zyx: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which picks are at the very same place as others."""
+    spots = mixed(points_zyx.T)
+    order = np.argsort(spots)
+    same = np.flatnonzero(spots[order[1:]] == spots[order[:-1]])
+    are_crowded = np.zeros(len(spots), dtype=bool)
+    are_crowded[order[same]] = are_crowded[order[same + 1]] = True
+    return are_crowded
+
+
+def marks_in_company(points_zyx: NDArray[np.float64], own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The marks of picks each of which others are with; with `ALIKE` where nothing tells any of these apart.
+
+    Parameters
+    ----------
+    points_zyx, own
+        Of crowded picks: where they are, and what `marks_of` says of them.
+    """
+    spots = mixed(points_zyx.T)
+    _, spot, n_there = np.unique(spots, return_inverse=True, return_counts=True)
+    _, kind, n_alike = np.unique(mixed([spots.view(np.float64), own]), return_inverse=True, return_counts=True)
+    are_alike = (n_alike[kind] == n_there[spot]) | (own & _TOLD == 0)
+    return own | np.where(are_alike, ALIKE, 0)
+
+
+def best_marks(*marks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of several marks of each pick the first that tells it from others, or else the first."""
+    best = marks[0]
+    for others in marks[1:]:
+        best = np.where((best == 0) | ((best >= ALIKE) & (others > 0) & (others < ALIKE)), others, best)
+    return best
+
+
+def tell_something(marks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which marks were made of anything that picks may differ in."""
+    return np.asarray(marks & _TOLD != 0)
 
 
 def with_numbers_left(
