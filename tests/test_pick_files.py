@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -849,6 +850,33 @@ def test_numbers_of_32_bits_among_whole_ones_keep_their_fractions(tmp_path, name
     write_picks(Picks([[1, 2, 3], [4, 5, 6]], 10.0, features={"weight": column}), tmp_path / name)
 
     assert read_picks(tmp_path / name, shape_zyx=(9, 9, 9)).features["weight"].tolist() == [0.5, 3.0]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_that_numbers_of_more_digits_than_files_have_are_rounded_is_said(name):
+    thirds = np.array([Fraction(1, 3), Fraction(1, 2)], dtype=object)
+    wide = np.array([1, 2], np.longdouble) + np.finfo(np.longdouble).eps
+    kept = np.array([Fraction(1, 4), np.float32(0.1)], dtype=object)
+    columns = {"thirds": thirds, "kept": kept} | ({} if wide[0] == 1.0 + 2**-52 else {"wide": wide})
+    picks = Picks(np.ones((2, 3)), 10.0, features=columns, shape_zyx=(9, 9, 9))
+
+    said = [loss for loss in losses(picks, name) if "rounded" in loss]
+    if name in WITHOUT_FEATURES:
+        assert said == []
+    else:
+        names = ", ".join(column for column in columns if column != "kept")
+        assert said == [f"Numbers of more digits than reals of 64 bits have are rounded, in {names}."]
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+@pytest.mark.parametrize("features", [{"\udcff": [1.0]}, {"by": ["\udcff"]}], ids=["name", "text"])
+def test_a_column_that_no_text_in_utf_8_can_hold_is_named(tmp_path, name, features):
+    picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={key: np.array(column) for key, column in features.items()})
+    with pytest.raises(SaveError, match=r"a half of a character.*, in ('\\udcff'|by)\.") as found:
+        written(picks, tmp_path, name)
+
+    assert f"picks{SUFFIXES[name]} can't be written" in str(found.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_losses_of_columns_that_begin_with_a_missing_value_are_those_of_what_is_written():

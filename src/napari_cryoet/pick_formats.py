@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
 from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
-from napari_cryoet.formats.column_types import are_all_missing, plain_columns, turned_into_texts
+from napari_cryoet.formats.column_types import are_all_missing, plain_columns, rounded, turned_into_texts
 from napari_cryoet.formats.exchange import listed, numbered
 from napari_cryoet.formats.star_labels import Dialect
 from napari_cryoet.picks import Picks
@@ -124,8 +124,13 @@ def _losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
 
 def _column_losses(picks: Picks, format: PickFormat) -> list[str]:  # noqa: A002
     """What becomes of columns that no file has a type for; formats without further columns have said so already."""
-    names = [] if format in {"dynamo", "copick"} else turned_into_texts(picks.features)
-    return [f"Columns that aren't plain numbers or texts are written as texts: {listed(names)}."] if names else []
+    features = {} if format in {"dynamo", "copick"} else picks.features
+    texts, numbers = turned_into_texts(features), rounded(features)
+    said = [f"Columns that aren't plain numbers or texts are written as texts: {listed(texts)}."] if texts else []
+    return [
+        *said,
+        *([f"Numbers of more digits than reals of 64 bits have are rounded, in {listed(numbers)}."] if numbers else []),
+    ]
 
 
 def missing_for(picks: Picks, format: PickFormat) -> tuple[Context, ...]:  # noqa: A002

@@ -19,8 +19,8 @@ from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.expecting import expect, expect_choice, local_path
 from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
-from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns
-from napari_cryoet.formats.exchange import Context, are_endless
+from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns, without_utf8
+from napari_cryoet.formats.exchange import Context, are_endless, listed
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
@@ -134,6 +134,11 @@ def write_picks(
     with written as unfinished:
         try:
             notes |= _write(picks, unfinished, name, notes, path)
+        except UnicodeEncodeError as error:
+            names = listed(without_utf8(picks.features))
+            raise SaveError(
+                f"{path.name} can't be written: {TITLES[name]} has no way to spell a half of a character, in {names}."
+            ) from error
         except (ValueError, TypeError, NotImplementedError) as error:  # of the libraries, about values nobody expects
             raise SaveError(f"These picks can't be written as {TITLES[name]} ({error}).") from error
     if has_place and overwrite:

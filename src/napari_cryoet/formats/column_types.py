@@ -192,6 +192,42 @@ def turned_into_texts(features: Mapping[str, NDArray[Any]]) -> list[str]:
     return [name for name, column in features.items() if kind_of(_plain(column)) == "text" and not _are_texts(column)]
 
 
+def rounded(features: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The names of columns of which `plain_columns` gives other numbers, since they have more digits than reals."""
+    wide = {name: column for name, column in features.items() if _may_have_more_digits(column)}
+    return [name for name, column in wide.items() if _loses_by(column, _plain(column))]
+
+
+def _may_have_more_digits(column: NDArray[Any]) -> bool:
+    if column.dtype.kind == "O":
+        return isinstance(next((value for value in column if not _is_missing(value)), None), numbers.Real)
+    return column.dtype.kind == "f" and column.dtype.itemsize > np.dtype(np.float64).itemsize
+
+
+def _loses_by(column: NDArray[Any], plain: NDArray[Any]) -> bool:
+    if plain.dtype.kind != "f":
+        return False
+    pairs = zip(column.tolist(), plain.tolist(), strict=True)
+    return any(value != number for value, number in pairs if not _is_missing(value))
+
+
+def without_utf8(features: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The names of columns with halves of characters, as of file names that aren't text, in them or in their name."""
+    return [name for name, column in features.items() if not all(map(_is_utf8, (name, *_texts_in(column))))]
+
+
+def _texts_in(column: NDArray[Any]) -> list[str]:
+    return [value for value in column.tolist() if isinstance(value, str)] if column.dtype.kind in "OU" else []
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def are_all_missing(column: NDArray[Any]) -> bool:
     """Whether a column has a value in no row: nothing but NaN, None and empty texts."""
     if not len(column) or column.dtype.kind in "biu":
