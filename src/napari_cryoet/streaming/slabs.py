@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
 _WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
-_PLANE_AXES = 2
+_MOST_COLORS = 4  # a shorter last axis is of colours
 _SMALLEST_SLAB_BYTES = 2**17  # smaller blocks cost more in handling than in decoding
 
 
@@ -95,7 +95,9 @@ def cut_into_slabs(metadata: ArrayMetadata, block_bytes: int, *, may_split_plane
     if not is_worth_splitting(metadata):
         return Slabs(metadata, make_grid(metadata.shape, chunk, chunk, run_shape=metadata.chunk_shape), axis)
     block_bytes = max(block_bytes, _SMALLEST_SLAB_BYTES)
-    axes = long_axes if may_split_planes else long_axes[:-_PLANE_AXES] or long_axes[:1]
+    wide = [axis for axis in long_axes if chunk[axis] > _MOST_COLORS]
+    above = [axis for axis in long_axes if axis < wide[-2]] if len(wide) > 1 else []  # a plane has two wide axes
+    axes = long_axes if may_split_planes else above or long_axes[:1]
     axis = next((a for a in axes if _bytes_below(metadata, a) <= block_bytes), axes[-1])
     planes = max(1, -(-block_bytes // _bytes_below(metadata, axis)))
     block = (*(1 for _ in chunk[:axis]), planes, *chunk[axis + 1 :])
