@@ -340,6 +340,24 @@ def test_a_frame_that_says_that_it_holds_fewer_than_no_bytes_is_damaged(tmp_path
         open_afresh(tmp_path / "a").read(0)
 
 
+@pytest.mark.parametrize("layout", ["whole", "in blocks", "by zarr"])
+def test_a_chunk_that_was_compressed_with_snappy_is_said_to_be_so_and_not_damaged(layout, tmp_path):
+    """Blosc as numcodecs has it can't undo that."""
+    options = {"order": "F" if layout == "by zarr" else "C", "compressors": Blosc("lz4", 5)}
+    size = 9 if layout == "whole" else 40
+    array = zarr.create_array(
+        str(tmp_path / "a"), shape=(size, size), dtype="i2", chunks=(size, size), zarr_format=2, **options
+    )
+    array[...] = np.arange(size * size).reshape(size, size) // 50
+    (file,) = chunk_files(tmp_path / "a")
+    content = bytearray(file.read_bytes())
+    content[2] = (content[2] & 0x1F) | (2 << 5)
+    file.write_bytes(content)
+    with pytest.raises(StreamError, match=r"\(0\.0\) can't be read\. It is compressed with Blosc and Snappy") as raised:
+        open_afresh(tmp_path / "a").read(0)
+    assert not isinstance(raised.value, DamagedError)
+
+
 def test_a_nearly_empty_mask_is_one_request_a_chunk_and_takes_little_memory(served):
     values = np.zeros((128, 256, 256), "i1")
     values[60:70, 100:140, 30:90] = 1

@@ -32,9 +32,14 @@ _HEADER = struct.Struct("<BBBBIII")
 _FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
 _MEMCPYED = 0x02
 _DONT_SPLIT = 0x10
+_SNAPPY = 2
 _MAX_BYTES = 2**31 - 1
 _SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content ...
 _SMALL_BYTES = 256  # ... unless there is less content than one value may have
+
+
+class CodecError(FormatError):
+    """It was compressed in a way that can't be undone here, though nothing is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def parse_header(prefix: Bytes) -> Header:
     Raises
     ------
     FormatError
-        If they can't be the start of a Blosc-1 frame.
+        If they can't be the start of a Blosc-1 frame; a CodecError if it was compressed with Snappy.
     """
     if len(prefix) < HEADER_BYTES:
         raise FormatError(f"The Blosc header is cut short: {len(prefix)} of {HEADER_BYTES} bytes.")
@@ -126,6 +131,8 @@ def parse_header(prefix: Bytes) -> Header:
         raise FormatError("The Blosc header contradicts itself about the size of uncompressed content.")
     if header.cbytes < header.table_end:
         raise FormatError("The Blosc frame is too small for its own table of blocks.")
+    if header.flags >> 5 == _SNAPPY and not header.is_memcpyed:
+        raise CodecError("It is compressed with Blosc and Snappy, which can't be undone here.")
     return header
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, NetworkError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.blosc import CodecError
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
 from napari_cryoet.streaming.versions import Versions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource, Piece
     from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
+_RECOMPRESS_HINT = "Have it written with another compressor, such as Zstandard or LZ4."
 _SUFFIX_REFUSED = {200, 206, 400, 416, 501}  # by servers that can't count from the end
 
 #: A chunk by its position among the (inner) chunks of its array.
@@ -345,8 +347,10 @@ def key_below(path: str, key: str) -> str:
     return f"{path}/{key}" if path else key
 
 
-def damaged(where: str, error: FormatError) -> DamagedError:
-    """What to raise where the bytes of a chunk are no chunk."""
+def damaged(where: str, error: FormatError) -> StreamError:
+    """What to raise where the bytes of a chunk are no chunk, or one that can't be understood."""
+    if isinstance(error, CodecError):
+        return StreamError(f"A part of {where} can't be read. {error.message}", hint=_RECOMPRESS_HINT)
     return DamagedError(f"A part of {where} is damaged: {error.message}")
 
 

@@ -18,7 +18,7 @@ from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.blosc import parse_header
-from napari_cryoet.streaming.chunk_files import VanishedError, key_below, read_end
+from napari_cryoet.streaming.chunk_files import VanishedError, damaged, key_below, read_end
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class SourceStore(Store):
             return None
         self._versions.settle(key, piece.version, forgotten)
         if byte_range is None and self._are_frames:
-            length = _frame_bytes(piece.content)
+            length = _frame_bytes(piece.content, f"{shown_address(self._source.url)} ({key})")
         if length is not None and len(piece.content) < length:
             raise DamagedError(f"{shown_address(self._source.url)} ({key}) ends too early.")
         return piece.content
@@ -171,12 +171,12 @@ class SourceStore(Store):
         raise NotImplementedError
 
 
-def _frame_bytes(content: bytes) -> int:
+def _frame_bytes(content: bytes, where: str) -> int:
     """How many bytes a Blosc frame says that it has."""
     try:
         return parse_header(content).cbytes
     except FormatError as error:
-        raise DamagedError(f"A chunk is damaged: {error.message}") from error
+        raise damaged(where, error) from error
 
 
 def open_zarr_array(
