@@ -15,6 +15,7 @@
     │   └── ExistsError     something is there already, and nobody said to replace it
     ├── StreamError         pixels could not be read
     │   ├── ChangedError    the file became another one while it was read
+    │   ├── NotHereError    they haven't come yet, and whoever wants them doesn't wait
     │   └── DamagedError    what came can't be what was written
     ├── DownloadError       a download did not finish, and says what is missing
     ├── ComparisonError     two annotations can't be compared, and it says why
@@ -26,6 +27,7 @@ is chained with ``raise ... from error``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 #: What a file may fail to say of the volume that its positions belong to.
@@ -156,6 +158,22 @@ class StreamError(CryoETError):
 
 class ChangedError(StreamError):
     """A file became another one while parts of it were read; parts of both are never put together."""
+
+
+class NotHereError(StreamError):
+    """Pixels haven't come yet, and whoever wants them doesn't wait.
+
+    Parameters
+    ----------
+    message
+        As in `CryoETError`.
+    fetch
+        Waits for them, on a thread that may.
+    """
+
+    def __init__(self, message: str, *, fetch: Callable[[], object]) -> None:
+        super().__init__(message)
+        self.fetch = fetch
 
 
 class DamagedError(StreamError):

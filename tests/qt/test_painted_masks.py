@@ -1,6 +1,8 @@
 """A mask of one level that is painted on while it streams: what was painted is kept, and planes go on to come."""
 
+import inspect
 import threading
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 
+from napari_cryoet._qt import drawing
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
 from napari_cryoet._qt.progressive import display_of, make_layer, stream_of
@@ -18,6 +21,8 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.exact import ExactLevel
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.pyramid import pyramid_below
+from quiet import is_quiet
 from stream_server import StreamServer
 
 SHAPE = (45, 70, 58)
@@ -45,11 +50,16 @@ def values():
 
 
 @pytest.fixture
-def mask(viewer, served, tmp_path, values):
-    """The layer, and how it streams; only the plane in the middle has come."""
+def levels(served, tmp_path, values):
+    """The mask on a server, opened."""
     with mrcfile.new(tmp_path / "mask.mrc") as file:
         file.set_data(values)
-    levels, _ = open_mrc(f"{served.url}/mask.mrc")
+    return open_mrc(f"{served.url}/mask.mrc").levels
+
+
+@pytest.fixture
+def mask(viewer, levels):
+    """Its layer, and how that streams."""
     return add(viewer, levels)
 
 
@@ -231,3 +241,81 @@ def test_the_finest_level_alone_is_as_large_as_ever_once_it_was_painted(qtbot, v
     with mrcfile.open(tmp_path / "saved.mrc") as file:
         assert file.data.shape == odd.shape
         assert file.data[22, 10, 12] == 5
+
+
+# --- where it hasn't come yet
+
+
+def drag(layer, *places):
+    """Draw with the mouse through some places of the plane that is shown."""
+    event = SimpleNamespace(
+        type="mouse_press",
+        button=1,
+        view_direction=None,
+        dims_displayed=list(layer._slice_input.displayed),
+        position=None,
+        modifiers=(),
+    )
+    for number, place in enumerate(places):
+        event.position = np.array(place) * SPACING
+        if number == 0:
+            called = [callback(layer, event) for callback in layer.mouse_drag_callbacks]
+            strokes = list(filter(inspect.isgenerator, called))
+        for stroke in strokes:
+            next(stroke, None)
+        event.type = "mouse_move"
+    event.type = "mouse_release"
+    for stroke in strokes:
+        next(stroke, None)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    said = []
+    monkeypatch.setattr(drawing, "show_info", said.append)
+    return said
+
+
+def test_who_draws_where_nothing_has_come_is_told_and_the_window_does_not_wait(
+    qtbot, viewer, served, levels, values, said
+):
+    served.gate.clear()
+    layer, status = add(viewer, levels)
+    layer.mode, layer.selected_label = "paint", 5
+    drag(layer, (22, 10, 12), (22, 12, 14), (22, 14, 16))
+    drag(layer, (22, 10, 12))
+    assert len(said) == 1
+    assert "hasn't come yet where you draw" in said[0]
+    assert stream_of(layer) is status
+    assert not layer._undo_history
+    served.gate.set()
+    wait_for(qtbot, layer, values[22])
+    qtbot.waitUntil(layer._fetched.done)
+    drag(layer, (22, 10, 12))
+    assert np.asarray(layer.data[22, 10, 12]) == 5
+    assert len(said) == 1
+    layer.undo()
+    assert np.array_equal(np.asarray(layer.data), values)
+
+
+def test_scripts_that_paint_where_nothing_has_come_wait_for_it(qtbot, mask, values, said):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    pyramid = pyramid_below(layer.data)
+    pyramid.drop_all()
+    paint(layer, values, (40, 10, 12), 5)
+    assert np.array_equal(np.asarray(layer.data), values)
+    assert said == []
+
+
+def test_undoing_waits_for_nothing_though_what_it_was_painted_over_is_gone(qtbot, viewer, served, mask, values):
+    layer, _ = mask
+    wait_for(qtbot, layer, values[22])
+    before = paint(layer, values, (22, 10, 12), 5)
+    pyramid = pyramid_below(layer.data)
+    qtbot.waitUntil(lambda: is_quiet(pyramid._fetcher, served))
+    pyramid.drop_all()
+    served.gate.clear()
+    layer.undo()
+    served.gate.set()
+    wait_for(qtbot, layer, before[22])

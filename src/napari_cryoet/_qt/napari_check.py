@@ -41,6 +41,7 @@ class Feature(Enum):
     ARROWS = "arrows are sliced more often than needed"
     WRITING = "picks are sliced more often than needed"
     PAINTING = "a comparison doesn't say that what was painted in one of its masks was undone since"
+    DRAWING = "who draws in a mask of one level waits for what is under the brush where that hasn't come yet"
     CROSSHAIR = "there is no crosshair"
     DRAGS = "each move of a pick that is dragged can be undone by itself"
     GAPS = "no pick can be added while colours come in turn by a column of numbers"
@@ -203,6 +204,7 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.PAINTING: lambda: _without(
         Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_internals.PAINTED_STEPS
     ),
+    Feature.DRAWING: lambda: _without(Labels, "Labels", ["_draw"]),
     Feature.CROSSHAIR: _try_crosshair,
     Feature.DRAGS: lambda: _without(Points(np.zeros((1, 3))), "Points", ["_drag_start"]),
     Feature.GAPS: _try_gaps,

@@ -249,6 +249,17 @@ def painted_steps(layer: Layer) -> tuple[int, ...]:
     return tuple(len(getattr(layer, name, ())) for name in PAINTED_STEPS)
 
 
+class DrawnByHand:
+    """Over labels: what somebody draws with the mouse passes by here, and nothing that a script paints."""
+
+    def draw_by(self, draw: Callable[[], None]) -> None:
+        """Draw, between one place of the mouse and the next."""
+        draw()
+
+    def _draw(self, *arguments: Any) -> None:
+        self.draw_by(partial(super()._draw, *arguments))  # type: ignore[misc]
+
+
 # what is drawn of arrows and points
 
 

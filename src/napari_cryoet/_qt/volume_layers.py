@@ -16,6 +16,7 @@ from napari.layers import Labels as NapariLabels
 from napari.layers.base.base import Extent
 
 from napari_cryoet._qt import napari_internals
+from napari_cryoet._qt.drawing import DrawsOnWhatIsHere
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.streaming.pyramid import pyramid_below
 
@@ -69,5 +70,5 @@ class Image(_Unpadded, NapariImage):  # type: ignore[misc] # napari is not typed
     """napari's Image layer, as large as what was stored."""
 
 
-class Labels(StepsWithTomograms, _Unpadded, NapariLabels):  # type: ignore[misc]
+class Labels(StepsWithTomograms, DrawsOnWhatIsHere, _Unpadded, NapariLabels):  # type: ignore[misc]
     """napari's Labels layer, as large as what was stored, stepping with the tomogram that it lies on."""

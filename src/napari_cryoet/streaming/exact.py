@@ -8,19 +8,37 @@ other processes it is so since the image was opened in the process that they com
 from __future__ import annotations
 
 import itertools
+import threading
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.exceptions import ChangedError, NotHereError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.geometry import box_shape, box_slices
 from napari_cryoet.streaming.paint import Paint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.pyramid import Pyramid
+
+
+_reader = threading.local()
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Let what this thread reads of a server be a NotHereError where it isn't in memory; not if it is very large."""
+    _reader.is_hasty = True
+    try:
+        yield
+    finally:
+        _reader.is_hasty = False
 
 
 class ExactLevel:
@@ -138,9 +156,18 @@ class ExactLevel:
             self.paint.put_over(box, values)
         return values
 
+    def _require_here(self, box: Box) -> None:
+        """Raise NotHereError where a thread that doesn't wait would have to."""
+        pyramid, level = self._pyramid, self._level
+        if not getattr(_reader, "is_hasty", False) or not pyramid.line or pyramid.has(level, box):
+            return
+        if pyramid.keeps(level, box):  # else it would never be here
+            raise NotHereError(f"{pyramid.place} hasn't come yet.", fetch=partial(pyramid.read, level, box))
+
     def _read_padded(self, box: Box) -> Block:
         """Read a box, with the fill value beyond what is stored."""
         inside = self._inside(box)
+        self._require_here(inside)
         blocks = list(itertools.islice(self._pyramid.grid(self._level).covering(inside), 2))
         if self._read_ahead is not None and len(blocks) == 1:
             self._read_ahead.note(blocks[0])

@@ -223,7 +223,7 @@ class Pyramid:
         """Fill an array with the values of a box, each block put in its place as it comes."""
         grid = self._readers[level].grid
         assembly = Assembly(values, box, lambda key: grid.box(block_of(key)))
-        is_kept = self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
+        is_kept = self.keeps(level, box)
         runs = self.runs(level, grid.covering(box), in_turn=not is_kept)
         runs = [assembly.placing(run, is_kept=is_kept) for run in runs]
         try:
@@ -253,6 +253,10 @@ class Pyramid:
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory, so that reading it takes no time."""
         return all(self.key(level, block) in self._fetcher.memory for block in self.grid(level).covering(box))
+
+    def keeps(self, level: int, box: Box) -> bool:
+        """Whether what is read of a box stays in memory for a while; it does not if it is very large."""
+        return self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""
