@@ -132,7 +132,7 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, same)
     match_copies(rows.are_copies, rows.positions_zyx, positions, found, same)
-    is_gone = rows.are_passing | rows.are_copies | is_other | ((known.marks != 0) & ~known.are_alike)
+    is_gone = is_other | ((known.marks != 0) & ~known.are_alike)
     for before in (*states, gone):
         is_gone |= _are_gone(rows, picks, before, same)
     left = np.flatnonzero((found < 0) & ~is_gone)
@@ -143,8 +143,10 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
         marks = np.where(is_alike & (known.marks == 0), 1, 0)  # or whoever is there, where nothing is known of them
         match_marked(marks, theirs, ours, np.ones_like(own), by_id=by_id, found=found, reach=same)
     is_gone |= known.marks != 0
-    for ours, theirs in pairs:
-        _match_by_place(np.where(is_gone[:, None], np.nan, theirs), ours, found, same)
+    is_added = rows.are_added  # where others are: only places where they were alone say something
+    for number, (ours, theirs) in enumerate(pairs):
+        is_shared = is_added & (number % len(known.places_zyx) == 0 or not rows.marks_twins)
+        _match_by_place(np.where((is_gone | is_shared)[:, None], np.nan, theirs), ours, found, same)
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach)
     return found
@@ -191,11 +193,12 @@ def _what_is_known(rows: Rows, picks: Picks, opened: Picks, own: NDArray[np.int6
     are_alike, marks = marks >= ALIKE, comparable_marks(marks % ALIKE, own)
     marks = np.where(tell_something(marks), marks, 0)
     places, is_at_differing = [], np.zeros(len(rows), dtype=bool)
-    for theirs in rows.places_zyx:
+    for number, theirs in enumerate(rows.places_zyx):
+        was_alone = rows.are_alone | (number > 0 and rows.are_added)
         is_crowd = numbers_at(theirs, crowd_zyx, same_place(picks)) > 0
         differ = numbers_at(theirs, differing_zyx, same_place(picks)) > 0
         is_at_differing |= differ
-        is_unknown = (rows.are_alone & is_crowd) | (are_alike & (marks == 0) & differ)
+        is_unknown = (was_alone & is_crowd) | (are_alike & (marks == 0) & differ)
         places.append(np.where(is_unknown[:, None], np.nan, theirs))
     return _Known(marks, are_alike & ~((marks != 0) & is_at_differing), places, differing_zyx)
 

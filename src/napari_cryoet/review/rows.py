@@ -53,9 +53,10 @@ class Rows:
         ``"angstrom"`` or ``"voxel"``.
     opened_zyx
         Where picks that were moved were when they were opened, and behind that where they were before, three columns
-        each; `NOWHERE` for those that were added since and deleted, or where several others are, -`NOWHERE` for those
-        that were added where another one is; `NOWHERE` twice, and how many others were left there, for those that were
-        deleted of several at one place; NaN for all others. None where there are only others.
+        each; `NOWHERE` for those that were added since where several others are, or where others were when they were
+        deleted, -`NOWHERE` for those that were added where another one is; `NOWHERE` twice, and how many others were
+        left there, for those that were deleted of several at one place; NaN for all others. None where there are only
+        others.
     marks
         Tells the pick from others that were opened at its place, or are there; with `ALIKE` where nothing does. 0 for
         those that were alone at their places, None if so for all.
@@ -96,7 +97,12 @@ class Rows:
     def are_alone(self) -> NDArray[np.bool_]:
         """Which are about picks that were alone at their places."""
         is_marked = np.zeros(len(self), dtype=bool) if self.marks is None else self.marks != 0
-        return ~(is_marked | self.are_passing | self.are_copies) & self.marks_twins
+        return ~(is_marked | self.are_added) & self.marks_twins
+
+    @property
+    def are_added(self) -> NDArray[np.bool_]:
+        """Which are about picks that were added, and are where others are."""
+        return self.are_passing | self.are_copies
 
     @property
     def are_undecided(self) -> NDArray[np.bool_]:
@@ -146,7 +152,8 @@ def rows_of(
     n_there = len(picks) if n_there is None else n_there
     columns = [former for state in states if (former := former_places(picks, state)) is not None]
     judged = np.append(np.flatnonzero(codes), _moved_undecided(codes, columns))
-    former_zyx = different_places([former[judged] for former in columns], len(judged), same_place(picks))
+    columns = [_own_places(former[judged], picks, judged, states[0]) for former in columns]
+    former_zyx = different_places(columns, len(judged), same_place(picks))
     if states[0] is not picks:
         _note_others(former_zyx, picks, judged, states[0], n_there)
     rows = Rows(
@@ -159,8 +166,18 @@ def rows_of(
     elsewhere = (known or ById()).of(rows.ids)
     marks = best_marks(_marks_in_company(picks, states, n_there)[judged], elsewhere)
     marks = np.where(marks == 0, _marks_beside(rows, beside, picks, states), marks)
-    marks = np.where(rows.are_passing | rows.are_copies, 0, marks)
+    marks = np.where(rows.are_added, 0, marks)
     return replace(rows, marks=marks if marks.any() else None)
+
+
+def _own_places(
+    former: NDArray[np.float64], picks: Picks, judged: NDArray[np.intp], opened: Picks
+) -> NDArray[np.float64]:
+    """Former places, without those of added picks at which one was when picks were opened: it may be there again."""
+    added = np.flatnonzero(~np.isin(picks.ids[judged], opened.ids) & ~np.isnan(former[:, 0]))
+    is_taken = numbers_on(former[added], picks, opened) > 0
+    former[added[is_taken]] = np.nan
+    return former
 
 
 def _note_others(
@@ -170,7 +187,10 @@ def _note_others(
     positions, _ = positions_of(picks)
     is_added = ~np.isin(picks.ids[judged], opened.ids)
     is_there = judged < n_there
-    _put_first(former_zyx, np.flatnonzero(is_added & ~is_there), NOWHERE)
+    gone = np.flatnonzero(is_added & ~is_there)
+    n_ever = numbers_at(positions[judged[gone]], positions, same_place(picks))
+    was_alone = (n_ever == 1) & (numbers_on(positions[judged[gone]], picks, opened) == 0)
+    _put_first(former_zyx, gone[~was_alone], NOWHERE)
     copies = np.flatnonzero(is_added & is_there)
     n_on = numbers_on(positions[judged[copies]], picks, opened)
     _put_first(former_zyx, copies[n_on == 1], -NOWHERE)

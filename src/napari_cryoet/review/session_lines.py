@@ -2,15 +2,16 @@
 
 A decision is ``[pick id, "kept" or "rejected", z, y, x, unit]``; the unit of the position is ``"a"`` (ångström) or
 ``"v"`` (voxels of the picks' own grid). In version 2, which is written only where it is needed, three more numbers say
-where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since, and deleted or where
-several others are; -1e299 if it was added since where another one is; 1e299 twice and a number if it was deleted since
-where so many others were left that had been there before. In version 3, again only where it is needed, three more each
-say where a pick was before that, or behind such a mark, as in other files of the same picks. In version 4, again only
-where it is needed, there may be twelve of these places, not six; a last whole number tells a pick from others at its
-place, of which score, instance or rotation are others; and of picks that were moved there is a line also where they are
-``"undecided"``. In version 5, again only where it is needed, there is such a number, with 2^52 added, also for a pick
-that others are with which are the same. So a decision without a number is about a pick that was alone at its place, if
-the first line says that ``"twins"`` are ``"marked"``; where it doesn't, an earlier version of this program wrote it.
+where a pick was when the picks were opened, if it was moved since; 1e299 if it was added since where several others
+are, or where others were when it was deleted; -1e299 if it was added since where another one is; 1e299 twice and a
+number if it was deleted since where so many others were left that had been there before. In version 3, again only where
+it is needed, three more each say where a pick was before that, or behind such a mark, as in other files of the same
+picks. In version 4, again only where it is needed, there may be twelve of these places, not six; a last whole number
+tells a pick from others at its place, of which score, instance or rotation are others; and of picks that were moved
+there is a line also where they are ``"undecided"``. In version 5, again only where it is needed, there is such a
+number, with 2^52 added, also for a pick that others are with which are the same. So a decision without a number is
+about a pick that was alone at its place, if the first line says that ``"twins"`` are ``"marked"``; where it doesn't, an
+earlier version of this program wrote it.
 """
 
 from __future__ import annotations
