@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from napari.layers import Points
 
@@ -181,6 +182,24 @@ def test_a_column_that_only_is_called_as_instances_are_goes_on_under_another_nam
 
     assert picks_of(layer).instance_ids is None
     assert picks_of(layer).features["own_instance_id"].tolist() == column
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([0, "0"], ["own_0", "0"]),
+        (["0", 0, "own_0"], ["0", "own_own_0", "own_0"]),
+        (["instance_id", "own_instance_id"], ["own_own_instance_id", "own_instance_id"]),
+    ],
+    ids=str,
+)
+def test_columns_whose_names_are_spelled_alike_all_stay(names, told):
+    table = pd.DataFrame(np.arange(2 * len(names)).reshape(2, -1) + 0.5)
+    table.columns = names
+    found = picks_of(Points(np.ones((2, 3)), features=table)).features
+
+    assert list(found) == told
+    assert [column.tolist() for column in found.values()] == table.to_numpy().T.tolist()
 
 
 @pytest.mark.parametrize("column", [[3.0, np.nan], np.array([np.int64(3), None], object), [3, -1]])

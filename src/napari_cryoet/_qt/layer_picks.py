@@ -59,7 +59,7 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     places = np.asarray(layer.data, dtype=np.float64)
     features = table_of(layer)
-    columns = _named_apart({str(name): values_of(features[name]) for name in features})
+    columns = _named_apart({name: values_of(column) for name, column in _columns_by_text(features).items()})
     row_ids = columns.pop(PICK_ID, None)
     known = layer.metadata.get(PICKS_KEY)
     if not isinstance(known, Picks):
@@ -116,8 +116,7 @@ def rows_that_were_chosen(layer: Points, known: Picks) -> NDArray[np.intp] | Non
 
 def shows(layer: Points, picks: Picks) -> bool:
     """Whether a layer shows just these picks, as far as its rows say it; quicker than to read them."""
-    table = table_of(layer)
-    features = {str(name): table[name] for name in table}  # those of a file without a heading are numbers
+    features = _columns_by_text(table_of(layer))
     columns = picks.table() | {PICK_ID: picks.ids}
     if len(layer.data) != len(picks) or set(columns) != set(features):
         return False
@@ -143,11 +142,29 @@ def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray
     return instances
 
 
+def _columns_by_text(table: Any) -> dict[str, Any]:
+    """A layer's columns by texts, as files have them; names of those of a file without a heading are numbers.
+
+    Where two would be called the same, such as 0 and "0", both stay.
+    """
+    texts = {name for name in table if isinstance(name, str)}
+    found: dict[str, Any] = {}
+    for name in table:
+        text = str(name)
+        while not isinstance(name, str) and (text in texts or text in found):
+            text = OWN_START + text
+        found[text] = table[name]
+    return found
+
+
 def _named_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """A layer's columns; one that is called as if it said which instance a row is of, and can't, as a person's own."""
     if "instance_id" not in columns or _are_whole_or_missing(columns["instance_id"]):
         return columns
-    return {OWN_START + name if name == "instance_id" else name: values for name, values in columns.items()}
+    own = OWN_START + "instance_id"
+    while own in columns:
+        own = OWN_START + own
+    return {own if name == "instance_id" else name: values for name, values in columns.items()}
 
 
 def _are_whole_or_missing(column: NDArray[Any]) -> bool:
