@@ -50,12 +50,13 @@ def test_every_mode_of_real_numbers_opens(mode, tmp_path):
 
 
 @pytest.mark.parametrize("mode", TYPES)
-def test_big_endian_files_open(mode, tmp_path):
+@pytest.mark.parametrize("stamp", [b"\x11\x11\0\0", b"\0\0\0\0", b"\x44\x44\0\0"], ids=["right", "none", "wrong"])
+def test_big_endian_files_open_whatever_their_stamp_says(mode, stamp, tmp_path):
     values = VALUES[mode].astype(TYPES[mode])
     raw = bytearray(write(tmp_path / "a.mrc", values).read_bytes())
     words = np.frombuffer(raw[:208], "<i4").astype(">i4").tobytes()
     raw[:208] = words
-    raw[212:216] = b"\x11\x11\0\0"
+    raw[212:216] = stamp
     raw[1024:] = values.astype(values.dtype.newbyteorder(">")).tobytes()
     (tmp_path / "b.map").write_bytes(raw)
     levels, spacing = open_mrc(tmp_path / "b.map")

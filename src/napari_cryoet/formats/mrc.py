@@ -267,11 +267,18 @@ def _origin(
 
 
 def _byte_order(content: bytes, where: str) -> ByteOrder:
-    """The order in which the mode is one that exists; the machine stamp only decides between two such orders."""
+    """The order in which the mode is one that exists, of two such the one in which sizes can be such.
+
+    Only where all of that is so in both, the machine stamp decides: programs write none, or a wrong one.
+    """
     orders: tuple[ByteOrder, ByteOrder] = ("<", ">")
     modes = {order: struct.unpack_from(f"{order}i", content, 12)[0] for order in orders}
     known = [order for order, mode in modes.items() if mode in _DTYPES]
     if known == ["<", ">"]:  # mode 0 reads the same both ways
+        sizes = {order: struct.unpack_from(f"{order}3i", content, 0) for order in orders}
+        possible = [order for order in orders if all(0 < size <= _MAX_SIZE for size in sizes[order])]
+        if len(possible) == 1:
+            return possible[0]
         return ">" if content[212:214] == b"\x11\x11" else "<"
     if known:
         return known[0]
