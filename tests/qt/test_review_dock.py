@@ -12,10 +12,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_cryoet._qt import average_panel, measuring
 from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.painting import first_line
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
+from napari_cryoet._qt.review_screen import KEYS
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -144,6 +146,16 @@ def test_keys_judge_and_undo_and_go_on(dock, press):
     assert letters(dock) == "KX--------"
     press(Qt.Key.Key_U)
     assert letters(dock) == "K---------"
+
+
+def test_the_line_of_keys_names_those_that_go_on_and_has_room_in_a_narrow_dock(dock, qtbot):
+    dock.resize(360, 800)
+    qtbot.waitUntil(lambda: dock.feed.n_waiting == 0 and dock.status.label.text() == KEYS)
+    label = dock.status.label
+    first = first_line(KEYS, label.font(), label.width())
+
+    assert "Shift+K" in first
+    assert label.fontMetrics().horizontalAdvance(KEYS[len(first) :]) <= label.width()
 
 
 def test_the_first_key_judges_the_first_undecided_pick_and_the_viewer_stays(dock, make_dock, viewer, qtbot):

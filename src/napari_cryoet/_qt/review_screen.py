@@ -46,7 +46,7 @@ OBSTACLE: Final = (
 )
 NO_UNIT: Final = "Nothing says in which unit the scale of these layers is: lengths here hold if it is ångström."
 _LOWEST_SHEET_PX: Final = 120
-KEYS: Final = "Space: next undecided · Enter: fly · Ctrl+Z: undo"
+KEYS: Final = "Shift+K, Shift+X: judge and go on · Space: next undecided · Enter: fly · Ctrl+Z: undo"
 
 
 class ReviewScreen(Dock):
