@@ -331,14 +331,50 @@ def test_picks_that_moved_or_went_have_no_decision_and_it_stays_in_the_file(stor
     assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
 
 
-def test_decisions_in_voxels_stay_in_the_file_when_picks_are_given_a_voxel_size(store, subject, picks):
+def test_decisions_in_voxels_are_found_when_the_same_picks_are_given_a_voxel_size_and_when_they_have_none(picks, store):
+    bare, subject = picks.changed(spacing_angstrom=None), Subject.of(picks, name="ribosomes")
+    save(store, subject, bare)
+    for number, again in enumerate((picks, bare, picks.changed(spacing_angstrom=13.48), bare)):
+        review = Review(again, subject, store)
+        assert dict(review.decisions.verdicts) == (DECIDED | {2: Verdict.KEPT} if number else DECIDED)
+        review.judge([2], Verdict.KEPT)
+        review.save_soon()
+        assert review.save()
+
+
+@pytest.mark.parametrize("width", ["-10", "0", "NaN", "1e400", '"10"', "true", "[10]"])
+def test_a_width_of_voxels_that_is_none_costs_no_decision(width, picks, store, subject):
+    path = save(store, subject, picks)
+    path.write_text(path.read_text().replace('"spacing_angstrom": 10.0', f'"spacing_angstrom": {width}'))
+
+    assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
+    assert not store.resume(subject, picks.changed(spacing_angstrom=None)).decisions.verdicts
+
+
+def test_former_places_in_voxels_are_found_too(picks, store, subject):
+    bare = picks.changed(spacing_angstrom=None)
+    review = Review(bare, subject, store)
+    review.judge([0, 1], Verdict.KEPT)
+    there = bare.changed(points_zyx=np.array([[100.0, 0, 0], *POINTS[1:]]))
+    review.set_picks(there)
+    review.set_picks(there.take([0, 2, 3]))
+    assert review.save()
+
+    assert dict(Review(picks, subject, store).decisions.verdicts) == {0: Verdict.KEPT, 1: Verdict.KEPT}
+    saved = Picks(there.points_zyx[::-1], 10.0, about=picks.about)
+    assert dict(Review(saved, subject, store).decisions.verdicts) == {3: Verdict.KEPT, 2: Verdict.KEPT}
+
+
+def test_decisions_in_voxels_stay_in_the_file_when_picks_are_counted_in_others(store, subject, picks):
     bare = picks.changed(spacing_angstrom=None)
     save(store, subject, bare)
-    resumed = store.resume(subject, picks)
+    binned = picks.rescaled(20.0)  # of which one may be at a voxel of that number by chance
+    resumed = store.resume(subject, binned.changed(points_zyx=[*binned.points_zyx[:3], POINTS[3]]))
     assert not resumed.decisions.verdicts
+    assert "3 more found no pick in its place" in resumed.remark
 
-    store.save(subject, [rows_of(Decisions({2: Verdict.KEPT}), picks), *resumed.elsewhere])
-    assert dict(store.resume(subject, picks).decisions.verdicts) == {2: Verdict.KEPT}
+    store.save(subject, [rows_of(Decisions({2: Verdict.KEPT}), binned), *resumed.elsewhere])
+    assert dict(store.resume(subject, binned).decisions.verdicts) == {2: Verdict.KEPT}
     assert dict(store.resume(subject, bare).decisions.verdicts) == DECIDED
 
 
@@ -361,7 +397,8 @@ def test_the_same_picks_counted_in_other_voxels_keep_their_decisions(picks):
 
 
 def test_voxels_are_never_taken_for_angstrom(picks):
-    assert not match(rows_of(Decisions(DECIDED), Picks(POINTS)), picks)[1].any()
+    assert not match(rows_of(Decisions(DECIDED), Picks(POINTS)), Picks(POINTS / 10, 10.0))[1].any()
+    assert not match(rows_of(Decisions(DECIDED), picks), Picks(POINTS * 10))[1].any()
 
 
 @given(st.permutations(range(4)), st.sets(st.integers(0, 3)))

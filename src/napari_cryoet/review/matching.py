@@ -71,7 +71,8 @@ def _decisions(rows: Rows, picks: Picks, found: NDArray[np.intp]) -> Decisions:
 def states_before(parts: Iterable[Rows], picks: Picks, opened: Picks) -> tuple[Picks, ...]:
     """The picks as they were opened, and where decisions say that they were else, as in other files."""
     places: dict[int, NDArray[np.float64]] = {}
-    for rows in parts:
+    for kept in parts:
+        rows = _in_unit_of(picks, opened, kept)
         if rows.opened_zyx is None and _are_all_there(rows, picks):
             continue
         found = _picks_of(rows, picks, opened)
@@ -117,10 +118,11 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     """For each row the pick that it is about; -1 where there is none."""
     positions, unit = positions_of(picks)
     found = np.full(len(rows), -1)
+    states = states_of(opened) or (picks,)
+    rows = _in_unit_of(picks, states[0], rows)
     if not len(rows) or not len(picks) or unit != rows.unit:
         return found
     reach, same = MOVED_VOXELS * (picks.spacing_angstrom or 1.0), same_place(picks)
-    states = states_of(opened) or (picks,)
     own = own_marks(picks, states)
     is_other = _are_of_others(rows, picks, states[0])
     known = _what_is_known(rows, picks, states[0], own)
@@ -150,6 +152,25 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     for ours, theirs in pairs:
         _match_by_id(theirs, ours, found, by_id, reach)
     return found
+
+
+def _in_unit_of(picks: Picks, opened: Picks, rows: Rows) -> Rows:
+    """Decisions in the unit of picks, if these are of the same voxels; else as they are.
+
+    Nobody knows how wide voxels are of a file that doesn't say it, until somebody does. Where most decisions are at
+    the very voxels where the picks were opened, these are the same voxels: in others, next to none is.
+    """
+    voxels, width = rows, width_when_opened(picks, opened)
+    if (picks.spacing_angstrom is None) == (rows.unit == "voxel") or not len(rows):
+        return rows
+    if rows.unit == "angstrom":
+        if rows.spacing_angstrom is None:
+            return rows
+        voxels = rows.scaled(1 / rows.spacing_angstrom, "voxel")
+    are_there = [numbers_at(theirs, opened.points_zyx, SAME_VOXELS) > 0 for theirs in voxels.places_zyx]
+    if 2 * np.any(are_there, axis=0).sum() <= len(rows):
+        return rows
+    return voxels if picks.spacing_angstrom is None else voxels.scaled(width, "angstrom")
 
 
 def _by_id(

@@ -62,6 +62,8 @@ class Rows:
         those that were alone at their places, None if so for all.
     marks_twins
         Whether that is so. Earlier versions of this program marked only some of those that others were with, or none.
+    spacing_angstrom
+        The width of the voxels that the picks were counted in, where it is known.
     """
 
     ids: NDArray[np.int64]
@@ -71,6 +73,7 @@ class Rows:
     opened_zyx: NDArray[np.float64] | None = None
     marks: NDArray[np.int64] | None = None
     marks_twins: bool = True
+    spacing_angstrom: float | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,6 +89,14 @@ class Rows:
             opened_zyx=None if self.opened_zyx is None else self.opened_zyx[rows],
             marks=None if self.marks is None else self.marks[rows],
         )
+
+    def scaled(self, factor: float, unit: str) -> Rows:
+        """The same in another unit; what stands for places that there are none isn't any, and stays."""
+        opened = None if self.opened_zyx is None else self.opened_zyx.copy()
+        for places in [] if opened is None else [opened[:, at : at + 3] for at in range(0, opened.shape[1], 3)]:
+            are_places = (np.abs(places) < NOWHERE).all(axis=1)
+            places[are_places] *= factor
+        return replace(self, positions_zyx=self.positions_zyx * factor, opened_zyx=opened, unit=unit)
 
     @property
     def places_zyx(self) -> list[NDArray[np.float64]]:
@@ -162,6 +173,7 @@ def rows_of(
         tuple(map(VERDICTS.__getitem__, codes[judged].tolist())),
         unit,
         known_places(former_zyx),
+        spacing_angstrom=picks.spacing_angstrom,
     )
     elsewhere = (known or ById()).of(rows.ids)
     marks = best_marks(_marks_in_company(picks, states, n_there)[judged], elsewhere)

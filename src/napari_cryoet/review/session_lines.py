@@ -11,7 +11,8 @@ tells a pick from others at its place, of which score, instance or rotation are 
 there is a line also where they are ``"undecided"``. In version 5, again only where it is needed, there is such a
 number, with 2^52 added, also for a pick that others are with which are the same. So a decision without a number is
 about a pick that was alone at its place, if the first line says that ``"twins"`` are ``"marked"``; where it doesn't, an
-earlier version of this program wrote it.
+earlier version of this program wrote it. The first line also says how wide the voxels were, in ångström, or that nobody
+knew it.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def lines_of(
         "decisions": sum(map(len, parts)),
         "view": dict(view),
         "twins": _MARKED_TWINS,
+        "spacing_angstrom": parts[0].spacing_angstrom if parts else None,
     }
     if taken_over:
         header["taken_over"] = dict(taken_over)
@@ -165,10 +167,19 @@ def parse(content: str, key: str) -> Saved:
         own = marks[rows] if marks[rows].any() else None
         decided = tuple(verdicts[row] for row in rows)
         are_marked = header.get("twins") == _MARKED_TWINS
-        parts.append(Rows(ids[rows], places[rows], decided, _UNITS[kind[1]], former, own, are_marked))
+        spacing = _spacing(header) if kind[1] == "a" else None
+        parts.append(Rows(ids[rows], places[rows], decided, _UNITS[kind[1]], former, own, are_marked, spacing))
     view, taken_over = (found if isinstance(found := header.get(name), dict) else {} for name in ("view", "taken_over"))
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
     return Saved(tuple(parts), view, taken_over, digest)
+
+
+def _spacing(header: dict[str, Any]) -> float | None:
+    """How wide the voxels of the picks were that were saved last; None where nobody knew, or an earlier version did."""
+    value = header.get("spacing_angstrom")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < _LARGEST:
+        return None
+    return float(value)
 
 
 _Columns = tuple[
