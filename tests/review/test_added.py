@@ -86,3 +86,14 @@ def test_one_that_was_deleted_where_another_one_was_added_is_known_by_its_id_alo
     assert review.save()
 
     assert not reviewed(saved(review.picks.take([4, 0, 1, 2, 3]))).decisions.verdicts
+
+
+def test_two_that_were_added_are_no_trouble_when_another_window_saved(picks, reviewed):
+    here, there = reviewed(picks), reviewed(picks)
+    there.judge([0], KEPT)
+    assert there.save()
+    here.set_picks(picks.added([HERE, THERE]))
+    here.judge([4, 5], REJECTED)
+    assert here.save()
+
+    assert dict(reviewed(here.picks).decisions.verdicts) == {0: KEPT, 4: REJECTED, 5: REJECTED}

@@ -251,7 +251,7 @@ def own_marks(picks: Picks, states: Sequence[Picks]) -> NDArray[np.int64]:
     marks = marks_of(picks)
     if states and len(states[0]) and states[0] is not picks:
         at, was_there = find(states[0].ids, picks.ids)
-        marks = np.where(was_there, marks_of(states[0].take(at)), marks)
+        marks[was_there] = marks_of(states[0].take(at[was_there]))
     return marks
 
 
