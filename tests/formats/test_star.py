@@ -71,6 +71,16 @@ def test_columns_of_places_along_some_axes_only_are_named_as_left_out(tmp_path):
     )
 
 
+def test_a_size_that_isnt_the_files_own_is_told(tmp_path):
+    labels = f"{CENTRED} rlnOpticsGroup rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ"
+    path = star(tmp_path, labels, "TS_1 0 0 0 1 801 399 200")
+
+    assert read(path).points_xyz.tolist() == [[400.5, 199.5, 100]]
+    assert read(path, GRID).about["warnings"] == []  # 200 x 100 x 50 voxels of 8 Å
+    (said,) = read(path, Context(8.0, (50, 103, 200))).about["warnings"]
+    assert "another size by the file's own rlnTomoSizeX, rlnTomoSizeY, rlnTomoSizeZ" in said
+
+
 def test_optics_groups_without_a_table_of_them_stay_a_column_and_their_loss_is_said(tmp_path):
     picks = read(star(tmp_path, PIXELS, "TS_1 1 2 3 1", "TS_1 1 2 3 2", before=""))
 

@@ -260,6 +260,7 @@ class Rows:
         """Half the tomogram's size in x, y, z."""
         known = self._known_centre(pixel)
         if known is not None:
+            self._tell_of_another_size(known, pixel)
             return known
         context = self._context
         missing: list[Literal["spacing_angstrom", "shape_zyx"]] = []
@@ -270,6 +271,20 @@ class Rows:
             hint="Give the tomogram's voxel spacing and its size in voxels.",
             missing=tuple(missing),
         )
+
+    def _tell_of_another_size(self, centre: NDArray[np.float64], pixel: NDArray[np.float64] | None) -> None:
+        """Say that the file has a size of its own for the tomogram, beside which the one that was given is wrong."""
+        spacing = self._context.spacing_angstrom
+        if spacing is None or pixel is None or not all(label in self._table for label in SIZES):
+            return
+        own = self._triple(SIZES) * pixel[:, None] / 2
+        with np.errstate(invalid="ignore"):
+            is_other = (np.abs(own - centre) > spacing).any()  # a binned volume has a rounded size
+        if is_other:
+            self.warnings.append(
+                f"Its tomogram has another size by the file's own {', '.join(SIZES)}: the one that was given was "
+                "taken. Where that is wrong, all picks lie elsewhere."
+            )
 
     def _known_centre(self, pixel: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         context = self._context
