@@ -165,6 +165,29 @@ def test_a_dock_that_opens_with_its_window_leaves_the_keys_to_the_viewer(make_na
     assert not has_keys(dock)
 
 
+def test_docks_that_a_script_opens_before_its_window_are_tabs_and_the_window_does_not_grow(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=False)
+    names = ("Review picks", "Compare annotations", "Check picks", "Export picks")
+    docks = [viewer.window.add_plugin_dock_widget("napari-cryoet", name)[1] for name in names]
+    viewer.window.show()
+    viewer.window.resize(1280, 800)  # napari makes the first window of all as high as all docks one above the other
+
+    window = viewer.window._qt_window
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(holder_of(docks[0]))) == len(names) - 1)
+    qtbot.waitUntil(lambda: all(is_at_rest(dock) and dock.minimumHeight() == 0 for dock in docks))
+    qtbot.waitUntil(lambda: window.height() <= 800)
+    assert [dock for dock in docks if has_keys(dock)] == []
+
+
+def test_a_dock_that_floats_holds_up_no_other(viewer, choose, qtbot):
+    review = choose("Review picks")
+    holder_of(review).setFloating(True)
+    review._has_arrived = False
+    check = choose("Check picks")
+
+    qtbot.waitUntil(lambda: check.minimumHeight() == 0 and not check._need_room_soon.isActive())
+
+
 def test_verdicts_by_mouse_leave_the_keys_in_the_sheet(choose):
     dock = choose("Review picks")
     assert isinstance(dock, ReviewDock)

@@ -21,14 +21,15 @@ _EDITING = (
 )
 #: After these a dock's title may cover more of it, or less.
 _MOVES = (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show, QEvent.Type.LayoutRequest, QEvent.Type.FontChange)
+_NO_ROOM_YET_PX = 1
 COMMAND_KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 
 
 class Dock(QWidget):
     """A widget for napari's docks.
 
-    Opened in a window that a person works in, it becomes a tab beside other such docks, since two of them one above
-    the other have no room, and it takes the keys; so it does when its tab is chosen. A click beside its controls lets
+    It becomes a tab beside other such docks, since two of them one above the other have no room. Opened in a window
+    that a person works in, it takes the keys; so it does when its tab is chosen. A click beside its controls lets
     keys go to the dock. A control that has the keys and is hidden or disabled, as a Stop is that was pressed, passes
     them on within the dock. Enter presses a button as Space does. Whatever else is typed in it ends here, and so do
     Delete, copying and pasting: napari would do to the layers what such keys mean there. 1 deletes the points that are
@@ -40,6 +41,7 @@ class Dock(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._has_arrived = False
         self._is_behind = False  # another tab is in front
+        self._is_wanted = False  # a person works in its window, and so in it
         self._arrive_soon = single_shot(self, 0, self._arrive)  # once napari has placed it
         self._come_forward_soon = single_shot(self, 0, self._come_forward)
         self._need_room_soon = single_shot(self, 0, self._need_room)
@@ -86,7 +88,8 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_seen)
             close_window_at_end_of(self)
-            self.setMinimumHeight(1)  # until it is a tab: below other docks there may be no room, and the window grows
+            # until it is a tab: below other docks there may be no room, and the window grows
+            self.setMinimumHeight(_NO_ROOM_YET_PX)
             self._need_room_soon.start()
             self.take_out()
         elif holder is None:
@@ -107,6 +110,8 @@ class Dock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Come forward where napari's menu shows it: napari itself leaves it behind the tab in front."""
         super().showEvent(event)
+        if self.minimumHeight() == _NO_ROOM_YET_PX:
+            self._need_room_soon.start()
         if event is not None and not event.spontaneous() and self.isActiveWindow():
             self._come_forward_soon.start()
 
@@ -148,7 +153,8 @@ class Dock(QWidget):
             return
         if is_seen or not holder.isHidden():
             self._is_behind = not is_seen
-        if is_seen and window.isActiveWindow():  # not where the window itself opens
+        if is_seen:
+            self._is_wanted = window.isActiveWindow()  # not where the window itself opens
             self._arrive_soon.start()
 
     def _arrive(self) -> None:
@@ -158,14 +164,20 @@ class Dock(QWidget):
         if not self._has_arrived:
             self._has_arrived = True
             self.lie_in(window, holder)
-        if not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
+        if self._is_wanted and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
             self.take_keys()
 
     def _need_room(self) -> None:
         """Find its place, and need the height there that its controls need."""
         window = self.window()
-        if window is not None and window.isActiveWindow():
+        if isinstance(window, QMainWindow):
+            if not window.isVisible():
+                return  # until it is shown
+            self._is_wanted = window.isActiveWindow()
             self._arrive()
+            if any(_is_on_its_way(dock, window) for dock in window.findChildren(Dock)):
+                self._need_room_soon.start()  # opened together, as by a script: none needs room before all are tabs
+                return
         self.setMinimumHeight(0)  # as much as the hint says
 
     def _come_forward(self) -> None:
@@ -173,6 +185,7 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.show()
             holder.raise_()
+            self._is_wanted = True
             self._arrive_soon.start()
 
     def _controls_after(self, here: QWidget, *, forwards: bool = True) -> Iterator[QWidget]:
@@ -190,6 +203,12 @@ class Dock(QWidget):
 
 def _would_edit_layers(event: QKeyEvent) -> bool:
     return event.key() in _DELETING_KEYS or any(event.matches(standard) for standard in _EDITING)
+
+
+def _is_on_its_way(dock: Dock, window: QMainWindow) -> bool:
+    """Whether a dock is to find its place in a window."""
+    is_there = dock.isVisible() and dock.window() is window and isinstance(dock.parent(), QDockWidget)
+    return is_there and not dock._has_arrived
 
 
 def _tabify(window: QMainWindow, holder: QDockWidget) -> None:
