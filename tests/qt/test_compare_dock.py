@@ -152,6 +152,14 @@ class TestChoosing:
 
         assert likely_pair([other, upper, lower, ball()]) == (upper, lower)
 
+    def test_a_ground_truth_of_another_run_is_no_reference_while_there_is_one_of_the_same(self):
+        truth = points("truth", [0, 0, 0], object_id="GO:1", run_id=1, is_ground_truth=True)
+        picks = points("picks", [0, 0, 0], object_id="GO:1", run_id=2)
+        same = points("same", [0, 0, 0], object_id="GO:2", run_id=2, is_ground_truth=True)
+
+        assert likely_pair([truth, picks, same]) == (picks, same)
+        assert likely_pair([truth, picks]) == (picks, truth)
+
     def test_a_mask_judges_points(self):
         truth, mask = points("truth", [0, 0, 0], is_ground_truth=True), ball()
 

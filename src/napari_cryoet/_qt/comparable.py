@@ -40,10 +40,13 @@ def likely_pair(layers: list[Layer]) -> tuple[Layer, Layer]:
     return (reference, judged) if is_awkward else (judged, reference)
 
 
-def _unlikeliness(pair: tuple[Layer, Layer]) -> tuple[bool, bool]:
-    """How little two layers have in common: the kind counts first, then what they are of."""
+def _unlikeliness(pair: tuple[Layer, Layer]) -> tuple[bool, bool, bool]:
+    """How little two layers have in common: the run counts first, if both are of one; then the kind, and the object."""
     one, other = pair
-    return not are_alike(one, other), about_of(one).get("object_id") != about_of(other).get("object_id")
+    about, about_other = about_of(one), about_of(other)
+    runs = {about.get("run_id"), about_other.get("run_id")} - {None}
+    are_apart = len(runs) > 1
+    return are_apart, not are_alike(one, other), about.get("object_id") != about_other.get("object_id")
 
 
 def are_alike(one: Layer | None, other: Layer | None) -> bool:
