@@ -1,6 +1,7 @@
 """What is painted over a level is in whatever is computed of it, in pictures too, and in nothing else."""
 
 import pickle
+import tracemalloc
 
 import dask
 import numpy as np
@@ -50,7 +51,9 @@ def test_what_was_painted_last_is_put_over(painted, box):
     expected, paint = np.zeros((20, 150, 140), "i2"), Paint()
     for value, each in enumerate(painted, 1):
         expected[slices(each)] = value
-        paint = paint.with_values(each, np.full(expected[slices(each)].shape, value, "i2"))
+        shape = expected[slices(each)].shape
+        values = np.full(shape, value, "i2") if value % 2 else np.broadcast_to(np.int16(value), shape)
+        paint = paint.with_values(each, values)
     seen = np.zeros(expected[slices(box)].shape, "i2")
     paint.put_over(box, seen)
     assert np.array_equal(seen, expected[slices(box)])
@@ -76,6 +79,20 @@ def test_what_is_painted_later_is_not_in_what_was_painted_before():
     seen = np.zeros((2, 2), int)
     first.put_over(box, seen)
     assert (seen == 1).all()
+
+
+def test_one_value_over_much_takes_next_to_no_memory_and_is_painted_on():
+    box, shape = ((0, 83), (0, 1000), (0, 1010)), (83, 1000, 1010)
+    tracemalloc.start()
+    paint = Paint().with_values(box, np.broadcast_to(np.uint8(3), shape))
+    paint = paint.with_values(((5, 6), (70, 80), (70, 80)), np.full((1, 10, 10), 4, "u1"))
+    taken_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken_bytes < np.prod(shape) / 20
+    seen = np.zeros(shape, "u1")
+    paint.put_over(box, seen)
+    assert (seen == 4).sum() == 100
+    assert (seen == 3).sum() == seen.size - 100
 
 
 # --- levels

@@ -27,7 +27,7 @@ _ALONG_A_PLANE, _ALONG_OTHERS = 64, 8  # one paints in planes, most of all acros
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """Values, and which of them were painted."""
+    """Values, and which of them were painted; it never changes, so it may be in several places."""
 
     values: Block
     is_painted: npt.NDArray[np.bool_]
@@ -36,8 +36,12 @@ class _Tile:
     def empty(cls, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> _Tile:
         return cls(np.zeros(shape, dtype), np.zeros(shape, bool))
 
-    def copy(self) -> _Tile:
-        return _Tile(self.values.copy(), self.is_painted.copy())
+    def with_values(self, box: Box, values: Block) -> _Tile:
+        """The same, but for a box, counted from its own first voxel."""
+        tile = _Tile(self.values.copy(), self.is_painted.copy())
+        here = tuple(slice(*span) for span in box)
+        tile.values[here], tile.is_painted[here] = values, True
+        return tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,22 @@ class Paint:
     def with_values(self, box: Box, values: Block) -> Paint:
         """What is painted once a box, too, has these values, which have its shape and the array's type."""
         tiles, shape = dict(self._tiles), _tile_shape(len(box))
+        is_one = not any(step for step, size in zip(values.strides, values.shape, strict=True) if size > 1)
+        alike: dict[Box, _Tile] = {}  # where one value stands for all, much of a volume takes a few tiles
         for index in _indices(box):
             place = _place(index)
             common = intersect(box, place)
             if common is None:
                 continue
-            tile = tiles[index].copy() if index in tiles else _Tile.empty(shape, values.dtype)
-            tile.values[box_slices(common, place)] = values[box_slices(common, box)]
-            tile.is_painted[box_slices(common, place)] = True
+            before = None if common == place else tiles.get(index)
+            here = tuple(
+                (start - origin, stop - origin) for (start, stop), (origin, _) in zip(common, place, strict=True)
+            )
+            tile = alike.get(here) if before is None else None
+            if tile is None:
+                tile = (before or _Tile.empty(shape, values.dtype)).with_values(here, values[box_slices(common, box)])
+                if is_one and before is None:
+                    alike[here] = tile
             tiles[index] = tile
         return Paint(tiles)
 
