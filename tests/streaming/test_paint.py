@@ -4,6 +4,7 @@ import pickle
 import tracemalloc
 
 import dask
+import dask.array
 import numpy as np
 import pytest
 from hypothesis import given
@@ -157,6 +158,22 @@ def test_what_was_derived_before_is_of_before(pyramid, values):
     level[3] = 6
     assert (again[3].compute() == 5).all()
     assert (level[3].compute() == 6).all()
+
+
+def test_what_is_painted_while_a_part_is_taken_is_not_in_it(pyramid, values, monkeypatch):
+    level, slice_array = pyramid.levels[0], dask.array.core.slice_array
+
+    def painting(*args):
+        level[:] = 5  # as another thread may
+        return slice_array(*args)
+
+    monkeypatch.setattr(dask.array.core, "slice_array", painting)
+    plane = level[3]
+    monkeypatch.undo()
+    for scheduler in ("synchronous", None):
+        assert np.array_equal(plane.compute(scheduler=scheduler)[: SHAPE[1], : SHAPE[2]], values[3])
+    assert np.array_equal(dask.array.Array.compute(plane)[: SHAPE[1], : SHAPE[2]], values[3])
+    assert (level[3].compute() == 5).all()
 
 
 def test_values_that_do_not_fit_are_refused_and_leave_the_level_as_it_is(pyramid, values):

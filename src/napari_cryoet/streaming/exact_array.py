@@ -20,6 +20,7 @@ import numpy as np
 from dask.base import is_dask_collection
 from dask.callbacks import Callback
 
+from napari_cryoet.forks import FreshLock
 from napari_cryoet.streaming.exact import ExactLevel
 from napari_cryoet.streaming.geometry import box_shape
 from napari_cryoet.streaming.origin import process_name
@@ -103,24 +104,38 @@ class ExactArray(da.Array):
     _exact: ExactLevel
     _part: Part
     _original_name: str
+    _lock: FreshLock  # of what changes where somebody paints
 
     @classmethod
     def of(cls, array: da.Array, exact: ExactLevel, part: Part) -> ExactArray:
         """What computes as ``array`` does, whose values are a part of a level."""
         made: ExactArray = cls(array.dask, array.name, array.chunks, meta=array._meta)
         made._exact, made._part, made._original_name = exact, part, array.name
+        made._lock = FreshLock()
         return made
+
+    def _now(self) -> tuple[da.Array, ExactLevel | None]:
+        """What dask knows of it, and the level; None where it was written into by dask, which gives it another name.
+
+        Other threads may read it while somebody paints. What they read is of one moment, and dask reads it in steps.
+        """
+        with self._lock:
+            graph, name, exact = self.dask, self.name, self._exact if self._is_original else None
+        return da.Array(graph, name, self.chunks, meta=self._meta), exact  # type: ignore[no-untyped-call]
 
     @property
     def _is_original(self) -> bool:
-        """Whether nothing was written into it since it was made: dask then gives it another name."""
+        """Whether dask wrote nothing into it since it was made."""
         return bool(self.name == self._original_name)
 
     def __getitem__(self, index: Any) -> da.Array:
         """A part of it."""
-        array = super().__getitem__(index)  # type: ignore[no-untyped-call]
-        part = self._part.cut(index) if self._is_original and array is not self else None
-        return array if part is None else ExactArray.of(array, self._exact, part)
+        whole, exact = self._now()
+        array: da.Array = whole[index]
+        if array is whole:
+            return self
+        part = None if exact is None else self._part.cut(index)
+        return array if exact is None or part is None else ExactArray.of(array, exact, part)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write into it; what was derived from it before stays as it was."""
@@ -139,14 +154,15 @@ class ExactArray(da.Array):
         """Have a box be of other values; the name is another one then, since dask may keep what it computed by it."""
         exact = self._exact.painted(box, values)
         array = _dask_array(exact, f"napari-cryoet-painted-{process_name()}-{next(_paintings)}")
-        # where another thread reads meanwhile, it gets either what was there before or what is there now
-        self.dask, self._name = array.dask, array.name
-        self._exact, self._original_name = exact, array.name
+        with self._lock:
+            self.dask, self._name = array.dask, array.name
+            self._exact, self._original_name = exact, array.name
 
     @property
     def paint(self) -> Paint | None:
         """What was painted over it; None where nothing was, where it is no whole level, or was written into by dask."""
-        return self._exact.paint if self._is_original and self._part == _whole(self._exact) else None
+        with self._lock:
+            return self._exact.paint if self._is_original and self._part == _whole(self._exact) else None
 
     @property
     def painted_image(self) -> Pyramid | None:
@@ -155,14 +171,20 @@ class ExactArray(da.Array):
 
     def copy(self) -> da.Array:
         """Another one: what is written into one of them isn't in the other."""
-        return ExactArray.of(self, self._exact, self._part) if self._is_original else super().copy()  # type: ignore[no-untyped-call]
+        array, exact = self._now()
+        return array if exact is None else ExactArray.of(array, exact, self._part)
+
+    def __reduce__(self) -> Any:
+        """For other processes it is an ordinary dask array."""
+        return self._now()[0].__reduce__()  # type: ignore[no-untyped-call]
 
     def compute(self, **options: Any) -> Any:
         """The values, read in one go unless a scheduler of dask's is asked for by name or watched."""
         is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
-        if is_daskly or not self.ndim or not self._is_original:
-            return super().compute(**options)  # type: ignore[no-untyped-call]
-        return self._exact.read(self._part.key)
+        array, exact = self._now()
+        if is_daskly or not self.ndim or exact is None:
+            return array.compute(**options)  # type: ignore[no-untyped-call]
+        return exact.read(self._part.key)
 
 
 def _cast(value: Any, dtype: np.dtype[Any]) -> Block | None:
