@@ -208,3 +208,16 @@ def test_masks_and_meshes_of_one_object_are_told_apart(tick):
     assert len({file.shape.annotation.id for file in membranes}) > 1
     assert None not in shown
     assert not any(are_alike(one, other) for number, one in enumerate(shown) for other in shown[:number])
+
+
+def test_two_shapes_of_a_further_annotation_have_one_colour(tick):
+    of_truth = [file for file in tick.page.annotation_files if file.shape.annotation.id == TRUTH]
+    shapes = list({file.shape.shape_type: file for file in of_truth}.values())
+    name = shapes[0].shape.annotation.object_name
+    ribosomes = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, name)
+    first = next(file for file in ribosomes if file.shape.annotation.id != TRUTH)
+    before, *further = tick(first, *shapes)
+
+    assert len(shapes) > 1
+    assert len({color(layer) for layer in further} - {None}) == 1
+    assert not any(are_alike(appearance_of(layer).color, appearance_of(before).color) for layer in further)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ def with_own_color(layers: list[LayerData], shown: Iterable[Layer]) -> list[Laye
 def told_apart(specs: Sequence[LayerSpec], beside: Iterable[Layer], reserved: Iterable[RGBA]) -> tuple[LayerSpec, ...]:
     """Layers of an annotation in another colour than further annotations of the same object have that are shown.
 
+    Where another shape of the annotation is shown, they have the colour of that, if it does.
+
     Parameters
     ----------
     beside
@@ -41,9 +44,10 @@ def told_apart(specs: Sequence[LayerSpec], beside: Iterable[Layer], reserved: It
     about = specs[0].options["metadata"].get(METADATA_KEY, {})
     same = [color for layer in layers if _is_rival(about, layer) and (color := appearance_of(layer).color)]
     mine = _color_in(specs[0].options, specs[0].kind)
-    if mine is None or not any(are_alike(mine, color) for color in same):
+    if mine is None or _is_apart(mine, same):
         return tuple(specs)
-    chosen = another_color(same, [*taken_colors(layers), *reserved])
+    own = [color for color in taken_colors(filter(partial(_is_of_same, about), layers)) if _is_apart(color, same)]
+    chosen = own[0] if own else another_color(same, [*taken_colors(layers), *reserved])
     return tuple(LayerSpec(*_recolored(*spec, chosen)) for spec in specs)
 
 
@@ -53,6 +57,16 @@ def _is_rival(about: dict[str, Any], layer: Layer) -> bool:
     if not isinstance(other, dict) or other.get("annotation_id") in {None, about.get("annotation_id")}:
         return False
     return other.get("run_id") == about.get("run_id") and _object_in(other) == _object_in(about)
+
+
+def _is_of_same(about: dict[str, Any], layer: Layer) -> bool:
+    """Whether a layer shows the very annotation, in whichever shape."""
+    other, own_id = layer.metadata.get(METADATA_KEY), about.get("annotation_id")
+    return isinstance(other, dict) and own_id is not None and other.get("annotation_id") == own_id
+
+
+def _is_apart(color: RGBA, others: Iterable[RGBA]) -> bool:
+    return not any(are_alike(color, other) for other in others)
 
 
 def _object_in(about: dict[str, Any]) -> str:
