@@ -1,5 +1,7 @@
 import copy
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -161,6 +163,36 @@ def test_a_spacing_that_cant_be_is_refused_in_words(spacing):
 def test_ids_that_are_no_whole_numbers_are_never_rounded(column, numbers):
     with pytest.raises(ValueError, match=f"{column} must be whole numbers of 64 bits, and one is "):
         Picks(np.ones((1, 3)), **{column: numbers})
+
+
+@pytest.mark.parametrize("column", ["instance_ids", "ids"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        np.array([1.5], dtype=object),
+        np.array([np.float32(1.5)], dtype=object),
+        [Decimal("1.5")],
+        [Fraction(3, 2)],
+        [Decimal("Infinity")],
+        np.array([np.nan], dtype=object),
+        np.array([1 + 2j]),
+        np.array(["2026-01-01"], "M8[D]"),
+    ],
+    ids=repr,
+)
+def test_ids_of_any_type_are_never_rounded(column, number):
+    with pytest.raises(ValueError, match=f"{column} must be whole numbers of 64 bits, and one is "):
+        Picks(np.ones((1, 3)), **{column: number})
+
+
+def test_ids_that_are_no_array_are_named():
+    with pytest.raises(ValueError, match="ids must be an array of numbers, not a list"):
+        Picks(np.ones((2, 3)), ids=[[1], [1, 2]])
+
+
+@pytest.mark.parametrize("numbers", [[Decimal("2.0")], np.array([2**60 + 1], dtype=object), [Fraction(4, 2)]])
+def test_whole_numbers_among_mixed_values_are_ids(numbers):
+    assert Picks(np.ones((1, 3)), ids=numbers).ids.tolist() == [int(number) for number in numbers]
 
 
 @pytest.mark.parametrize("numbers", [[-3.0], [-(2.0**63)], np.array([2**63 - 1], np.uint64), [True], []])
