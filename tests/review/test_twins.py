@@ -10,7 +10,7 @@ from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.session import SessionStore, Subject
 from napari_cryoet.review.spots import numbers_at
-from napari_cryoet.review.twins import numbers_left
+from napari_cryoet.review.twins import ALIKE, marks_in_company, marks_of, numbers_left
 
 POINTS = np.array([[1.0, 2, 3], [4, 5, 6], [4, 5, 6], [10, 11, 12]])
 ABOUT = {"source_url": "/data/own.ndjson"}
@@ -322,3 +322,11 @@ def test_what_is_no_number_of_picks_is_none():
     noted = np.array([[1e299, 1e299, number] for number in (2, -3.5, 1e298, np.nan, 1e299, -1e299)])
 
     assert numbers_left(noted, 6).tolist() == [2, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_telling_many_twins_apart_warns_of_no_numbers():
+    places = np.repeat(np.arange(60_000.0).reshape(20_000, 3), 2, axis=0)
+    marks = marks_in_company(places, marks_of(Picks(places, scores=np.arange(40_000.0))))
+
+    assert (marks < ALIKE).all()

@@ -16,13 +16,17 @@ _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mixed(columns: Iterable[NDArray[Any]]) -> NDArray[np.uint64]:
-    """One number for each row of some columns, that is the same where the rows are."""
+    """One number for each row of some columns, reals or such numbers, that is the same where the rows are."""
     number: Any = np.uint64(0)
     for column in columns:
-        bits = np.ascontiguousarray(np.asarray(column, dtype=np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
+        bits = column if column.dtype == np.uint64 else _bits(column)
         number = (number ^ bits) * _MIX
         number = number ^ (number >> np.uint64(29))
     return np.asarray(number * _MIX)
+
+
+def _bits(column: NDArray[Any]) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(np.asarray(column, dtype=np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
 
 
 class Spots:

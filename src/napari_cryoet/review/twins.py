@@ -64,7 +64,7 @@ def marks_in_company(points_zyx: NDArray[np.float64], own: NDArray[np.int64]) ->
     """
     spots = mixed(points_zyx.T)
     _, spot, n_there = np.unique(spots, return_inverse=True, return_counts=True)
-    _, kind, n_alike = np.unique(mixed([spots.view(np.float64), own]), return_inverse=True, return_counts=True)
+    _, kind, n_alike = np.unique(mixed([spots, own]), return_inverse=True, return_counts=True)
     are_alike = (n_alike[kind] == n_there[spot]) | (own & _TOLD == 0)
     return own | np.where(are_alike, ALIKE, 0)
 
