@@ -324,7 +324,7 @@ def test_what_is_no_number_of_picks_is_none():
     assert numbers_left(noted, 6).tolist() == [2, 0, 0, 0, 0, 0]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_telling_many_twins_apart_warns_of_no_numbers():
     places = np.repeat(np.arange(60_000.0).reshape(20_000, 3), 2, axis=0)
     marks = marks_in_company(places, marks_of(Picks(places, scores=np.arange(40_000.0))))
