@@ -697,3 +697,18 @@ def test_a_pick_that_is_moved_anew_in_many_sessions_is_still_found_in_a_file_tha
         assert review.save()
 
     assert Review(moved(5), subject, store).verdict(3) is Verdict.KEPT
+
+
+def test_what_an_earlier_version_decided_of_another_pick_of_the_same_id_stays_in_the_file_too(store, of_portal):
+    """Neither of the two is there now: they are of other versions of the file."""
+    places = [[[100.0, 0, 0]], [[0.0, 100, 0]]]
+    one, two = (Picks(place, 10.0, about=of_portal.about) for place in places)
+    subject = Subject.of(of_portal, name="a")
+    save(store, subject, one, {0: Verdict.KEPT})
+    save_as_before(store, two, {0: Verdict.REJECTED})
+    review = Review(of_portal, subject, store)
+    review.judge([3], Verdict.KEPT)
+    assert review.save()
+
+    assert Review(one, subject, store).verdict(0) is Verdict.KEPT
+    assert Review(two, subject, store).verdict(0) is Verdict.REJECTED

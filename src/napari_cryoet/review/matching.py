@@ -274,12 +274,14 @@ def join(
         The picks that were judged here, by id: ours holds for these, and theirs for all others.
     """
     found, elsewhere = match_parts(theirs, picks, opened, gone)
-    new = [rows.take(~np.isin(rows.ids, _ids(ours_elsewhere))) for rows in elsewhere]
+    known = np.concatenate([np.empty(0, np.uint64), *map(_names, ours_elsewhere)])
+    new = [rows.take(~np.isin(_names(rows), known)) for rows in elsewhere]
     return found.with_others(ours, touched), (*ours_elsewhere, *new)
 
 
-def _ids(parts: Sequence[Rows]) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *(rows.ids for rows in parts)])
+def _names(rows: Rows) -> NDArray[np.uint64]:
+    """A number for each pick by its id and place as files round it: in other files another pick may have its id."""
+    return mixed([rows.ids, *np.round(rows.positions_zyx, 4).T])
 
 
 def _match_by_id(
