@@ -123,7 +123,7 @@ def _picks_of(rows: Rows, picks: Picks, opened: Former, gone: Picks | None = Non
     if not len(rows) or not len(picks) or unit != rows.unit:
         return found
     reach, same = MOVED_VOXELS * (picks.spacing_angstrom or 1.0), same_place(picks)
-    own = own_marks(picks, states)
+    own = np.zeros(len(picks), np.int64) if rows.marks is None else own_marks(picks, states)
     is_other = _are_of_others(rows, picks, states[0])
     known = _what_is_known(rows, picks, states[0], own)
     by_id = _by_id(rows, picks, is_other, known, own)
