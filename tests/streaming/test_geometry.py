@@ -41,9 +41,10 @@ def test_covering_finds_the_blocks_of_a_box_and_no_others(shape, chunk_shape, bl
 @given(SIZES, SIZES, SIZES)
 def test_blocks_of_a_chunk_have_places_in_the_order_of_its_voxels(shape, chunk_shape, block_shape):
     grid = make_grid(shape, chunk_shape, block_shape)
-    blocks = sorted(grid.covering(tuple((0, size) for size in shape)))
-    for chunk in {grid.chunk(block) for block in blocks}:
-        inside = [block for block in blocks if grid.chunk(block) == chunk]
+    by_chunk: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for block in sorted(grid.covering(tuple((0, size) for size in shape))):
+        by_chunk.setdefault(grid.chunk(block), []).append(block)
+    for chunk, inside in by_chunk.items():
         assert [grid.place(block) for block in inside] == [(chunk, position) for position in range(len(inside))]
         assert [grid.at_place(chunk, position) for position in range(-1, len(inside) + 1)] == [None, *inside, None]
 
