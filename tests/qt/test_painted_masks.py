@@ -243,6 +243,51 @@ def test_the_finest_level_alone_is_as_large_as_ever_once_it_was_painted(qtbot, v
         assert file.data[22, 10, 12] == 5
 
 
+@pytest.fixture
+def padded(qtbot, viewer, served, tmp_path):
+    """The finest level alone of an image of odd size, as napari makes a layer of it, whose levels are padded."""
+    odd = np.zeros((45, 71, 59), "i1")
+    odd[:, 30, :] = 1  # up to the edge
+    write_pyramid(tmp_path / "odd.zarr", odd, SPACING, "mask")
+    pyramid = open_pyramid(f"{served.url}/odd.zarr", fetcher=Fetcher(MemoryCache(2**26)))
+    layer, status = add(viewer, pyramid.levels[0])
+    wait_for(qtbot, layer, odd[22])
+    assert layer.data.shape > odd.shape
+    return layer, status, odd
+
+
+def test_a_brush_at_the_edge_paints_no_padding(padded):
+    layer, status, values = padded
+    layer.paint((22, 70, 58), 5)
+    rows, columns = np.mgrid[:71, :59]
+    values[22][np.hypot(rows - 70, columns - 58) <= 4.5] = 5
+    assert np.array_equal(shown(layer), values[22])
+    assert (layer.data == 5).sum().compute() == (values == 5).sum()
+    layer.paint_polygon(np.array([[22, 50, 40], [22, 50, 80], [22, 80, 80], [22, 80, 40]]), 6)
+    values[22, 50:, 40:] = 6
+    assert np.array_equal(shown(layer), values[22])
+    assert (layer.data == 6).sum().compute() == (values == 6).sum()
+    layer.n_edit_dimensions = 3
+    layer.paint((44, 70, 58), 7)
+    assert (layer.data[:45, :71, :59] == 7).sum().compute() == (layer.data == 7).sum().compute() > 1
+    for _ in range(3):
+        layer.undo()
+    assert layer.data.max().compute() == 1
+    assert stream_of(layer) is status
+
+
+def test_the_background_is_filled_up_to_the_edge_and_not_around_it(padded):
+    layer, status, values = padded
+    layer.fill((22, 10, 10), 6)
+    values[22, :30] = 6
+    assert np.array_equal(shown(layer), values[22])
+    assert (layer.data == 6).sum().compute() == (values == 6).sum()
+    layer.fill((22, 71, 10), 7)  # beside it
+    layer.undo()
+    assert layer.data.max().compute() == 1
+    assert stream_of(layer) is status
+
+
 # --- where it hasn't come yet
 
 

@@ -176,6 +176,25 @@ def test_what_is_painted_while_a_part_is_taken_is_not_in_it(pyramid, values, mon
     assert (level[3].compute() == 5).all()
 
 
+def test_what_is_written_into_a_level_without_its_padding_is_written_into_the_level(pyramid, values):
+    level = pyramid.levels[0]
+    assert level.shape > SHAPE
+    stored = level.without_padding()
+    assert stored.shape == SHAPE
+    assert pyramid_below(stored) is pyramid
+    stored[3:5, :, -2:] = 7
+    expected = values.copy()
+    expected[3:5, :, -2:] = 7
+    assert (level == 7).sum().compute() == (expected == 7).sum()
+    assert np.array_equal(stored.compute(), values)  # it is of before
+    assert np.array_equal(level.without_padding().compute(), expected)
+    assert level.without_padding().paint is level.paint
+    with pytest.raises(NotImplementedError):
+        stored[::2] = 1
+    part = level[2:]
+    assert part.without_padding() is part
+
+
 def test_values_that_do_not_fit_are_refused_and_leave_the_level_as_it_is(pyramid, values):
     level = pyramid.levels[0]
     with pytest.raises(ValueError, match="NaN"):

@@ -7,6 +7,8 @@ The classes have napari's own names since napari finds icons and writers by them
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from napari.layers.base.base import Extent
 from napari_cryoet._qt import napari_internals
 from napari_cryoet._qt.drawing import DrawsOnWhatIsHere
 from napari_cryoet._qt.steps import StepsWithTomograms
+from napari_cryoet.streaming.exact_array import ExactArray
 from napari_cryoet.streaming.pyramid import pyramid_below
 
 if TYPE_CHECKING:
@@ -72,3 +75,38 @@ class Image(_Unpadded, NapariImage):  # type: ignore[misc] # napari is not typed
 
 class Labels(StepsWithTomograms, DrawsOnWhatIsHere, _Unpadded, NapariLabels):  # type: ignore[misc]
     """napari's Labels layer, as large as what was stored, stepping with the tomogram that it lies on."""
+
+    is_painting = False
+
+    @property
+    def data(self) -> Any:
+        """The labels, while something is painted without their padding: else it and what is filled would go there."""
+        whole = NapariLabels.data.fget(self)
+        return whole.without_padding() if self.is_painting and isinstance(whole, ExactArray) else whole
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        NapariLabels.data.fset(self, data)
+
+    def paint(self, *args: Any, **options: Any) -> None:
+        """Paint a dab; see napari's."""
+        with self._painting():
+            super().paint(*args, **options)
+
+    def paint_polygon(self, *args: Any, **options: Any) -> None:
+        """Paint a polygon; see napari's."""
+        with self._painting():
+            super().paint_polygon(*args, **options)
+
+    def fill(self, *args: Any, **options: Any) -> None:
+        """Fill from a voxel on; see napari's."""
+        with self._painting():
+            super().fill(*args, **options)
+
+    @contextmanager
+    def _painting(self) -> Iterator[None]:
+        self.is_painting = True
+        try:
+            yield
+        finally:
+            self.is_painting = False

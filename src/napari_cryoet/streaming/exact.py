@@ -79,6 +79,11 @@ class ExactLevel:
         return ExactLevel, (self._pyramid, self._level, self._blocks_of_a_task, self.paint)
 
     @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Without padding."""
+        return self._pyramid.shapes[self._level]
+
+    @property
     def image(self) -> Pyramid | None:
         """What it is the finest level of."""
         return None if self._level else self._pyramid
@@ -143,8 +148,8 @@ class ExactLevel:
 
     def _inside(self, box: Box) -> Box:
         """What of a box is stored."""
-        stored = self._pyramid.shapes[self._level]
-        return tuple((min(start, size), min(stop, size)) for (start, stop), size in zip(box, stored, strict=True))
+        stored = zip(box, self.stored_shape, strict=True)
+        return tuple((min(start, size), min(stop, size)) for (start, stop), size in stored)
 
     def _read_painted(self, box: Box) -> Block:
         """Read a box, with what was painted over it; where that is all of it, nothing is read."""

@@ -105,6 +105,7 @@ class ExactArray(da.Array):
     _part: Part
     _original_name: str
     _lock: FreshLock  # of what changes where somebody paints
+    _written_into: ExactArray | None = None  # instead of this one
 
     @classmethod
     def of(cls, array: da.Array, exact: ExactLevel, part: Part) -> ExactArray:
@@ -139,6 +140,9 @@ class ExactArray(da.Array):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write into it; what was derived from it before stays as it was."""
+        if self._written_into is not None:
+            self._write_through(self._written_into, key, value)
+            return
         part = self._part.cut(key) if self._is_original and self._part == _whole(self._exact) else None
         values = None if part is None else _cast(value, self.dtype)
         if part is None or values is None:
@@ -149,6 +153,22 @@ class ExactArray(da.Array):
         while values.ndim > len(kept) and len(values) == 1:  # which numpy leaves out, too
             values = values[0]
         self._paint(part.box, np.broadcast_to(values, kept).reshape(shape))
+
+    def _write_through(self, whole: ExactArray, key: Any, value: Any) -> None:
+        part = self._part.cut(key)
+        if part is None:
+            raise NotImplementedError("only boxes of what has no padding can be written")
+        whole[part.key] = value
+
+    def without_padding(self) -> da.Array:
+        """The part that is stored; what is written into it is written into this one."""
+        whole, exact = self._now()
+        if exact is None or self._part != _whole(exact) or exact.shape == exact.stored_shape:
+            return self
+        part = Part(tuple((0, size) for size in exact.stored_shape), self._part.is_kept)
+        stored = ExactArray.of(whole[part.key], exact, part)
+        stored._written_into = self
+        return stored
 
     def _paint(self, box: Box, values: Block) -> None:
         """Have a box be of other values; the name is another one then, since dask may keep what it computed by it."""
@@ -161,12 +181,16 @@ class ExactArray(da.Array):
     @property
     def paint(self) -> Paint | None:
         """What was painted over it; None where nothing was, where it is no whole level, or was written into by dask."""
+        if self._written_into is not None:
+            return self._written_into.paint
         with self._lock:
             return self._exact.paint if self._is_original and self._part == _whole(self._exact) else None
 
     @property
     def painted_image(self) -> Pyramid | None:
         """What it is the finest level of, but for what was painted over it."""
+        if self._written_into is not None:
+            return self._written_into._exact.image if self._written_into._is_original else None
         return None if self.paint is None else self._exact.image
 
     def copy(self) -> da.Array:
