@@ -164,7 +164,9 @@ def test_no_endless_list_of_addresses_is_shown(http, world):
     world.names["files.test"] = [f"2001:db8::{number}" for number in range(1, 8)]
     world.fates = dict.fromkeys(world.names["files.test"], UNREACHABLE)
     error = why_not(http, "http://files.test/x")
-    assert "at 2001:db8::1, 2001:db8::2, 2001:db8::3, 2001:db8::4 and others: no network?" in str(error)
+    assert "at 2001:db8::1, 2001:db8::2, 2001:db8::3, 2001:db8::4 and others: no network? Check the internet" in str(
+        error
+    )
     assert "internet connection" in error.hint
 
 

@@ -217,12 +217,13 @@ def _not_connected(url: str, dialled: DialError, *, is_of_proxy: bool) -> FaultE
         listed, why = "", ", ".join(f"{_listed(addresses)} {_SAID[kind]}" for kind, addresses in kinds.items())
     else:
         listed, why = _listed([address for address, _error in dialled.tried]), _why(dialled)
+    said = why if why.endswith("?") else f"{why}."
     if is_of_proxy:
         place = dialled.host + (f" ({listed})" if listed not in ("", dialled.host) else "")
-        return fault(url, f"This network's proxy can't be reached at {place}: {why}.", _CHECK_PROXY, retries=ONCE)
+        return fault(url, f"This network's proxy can't be reached at {place}: {said}", _CHECK_PROXY, retries=ONCE)
     place = f" at {listed}" if listed not in ("", host_of(url)) else ""
     hint = _HINTS[max(kinds, default=_Unmet.NO_WAY)]
-    return fault(url, f"The server {host_of(url)} can't be reached{place}: {why}.", hint, retries=ONCE)
+    return fault(url, f"The server {host_of(url)} can't be reached{place}: {said}", hint, retries=ONCE)
 
 
 def _kind_of(error: OSError | None) -> _Unmet:
