@@ -20,6 +20,7 @@ from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.table_rows import are_unique, rows_among
 
 _LARGEST_ID: Final = 2**53
+_TOO_LARGE: Final = 2**63  # for a whole number of 64 bits
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
 #: Who wants to know when somebody may be about to change a layer's features in place.
@@ -168,19 +169,26 @@ def _named_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 
 def _are_whole_or_missing(column: NDArray[Any]) -> bool:
+    """Whether a column can say of which instance each row is: all its numbers are whole, and of 64 bits."""
     if column.dtype.kind == "f":
-        return bool((column == np.floor(column))[np.isfinite(column)].all())
+        numbers = column[np.isfinite(column)].astype(np.float64)
+        return bool(((numbers == np.floor(numbers)) & (numbers >= -_TOO_LARGE) & (numbers < _TOO_LARGE)).all())
+    if column.dtype.kind == "u":
+        return int(column.max(initial=0)) < _TOO_LARGE
     if column.dtype.kind != "O":
-        return column.dtype.kind in "iu"
+        return column.dtype.kind == "i"
     return all(_is_whole_or_missing(value) for value in column.tolist())
 
 
 def _is_whole_or_missing(value: Any) -> bool:
     if value is None or type(value).__name__ == "NAType":
         return True
-    return isinstance(value, Integral) or (
-        isinstance(value, Real) and (math.isnan(value) or value == math.floor(value))
-    )
+    if not isinstance(value, Real):
+        return False
+    if not isinstance(value, Integral) and not math.isfinite(value):
+        return True
+    whole: Any = math.floor(value)
+    return bool(value == whole and -_TOO_LARGE <= whole < _TOO_LARGE)
 
 
 def give_copies_no_images(layer: Points, known: Picks) -> None:
