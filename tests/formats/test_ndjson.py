@@ -197,11 +197,18 @@ def test_what_a_point_has_beside_what_its_kind_has_is_named(count):
     points = read(*[turned] * count)
 
     assert points.rotations_xyz is None
-    matrices, columns = points.warnings
+    matrices, places = points.warnings
     assert matrices.startswith(
         f"Matrices of {count:,} points that call themselves no orientedPoint were left out (line"
     )
-    assert "'location.t'" in columns
+    assert places == "What places have beside x, y and z was left out: 'location.t'."
+
+
+def test_all_that_places_have_beside_what_they_need_is_named():
+    far = {"x": 1, "y": 2, "z": 3, "t": 4, "w": 5}
+    (said,) = read(line(location=far), line(location={**far, "u": 6})).warnings
+
+    assert said == "What places have beside x, y and z was left out: 'location.t', 'location.w', 'location.u'."
 
 
 @pytest.mark.parametrize("count", [1, 5_000])
@@ -215,6 +222,9 @@ def test_the_number_of_columns_is_bounded():
     points = read(line(**{f"column{number}": number for number in range(200)}))
 
     assert len(points.features) == ndjson.MAX_COLUMNS
+    (said,) = points.warnings
+    assert "come after 64 others" in said
+    assert said.endswith("'column68' and at least 59 more.")
 
 
 MIRROR = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]]

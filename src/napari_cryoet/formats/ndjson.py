@@ -18,7 +18,8 @@ import json
 import math
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -71,6 +72,7 @@ SHOWN_TEXT: Final = 120
 _KINDS: Final = {kind.lower(): kind for kind in (POINT, ORIENTED_POINT, INSTANCE_POINT)}
 _NUMBER_TYPES: Final = frozenset({int, float})  # exactly: a truth value is no number
 _AXES: Final = frozenset("xyz")
+_MOST_NAMES: Final = 5  # of what is left out, in a message
 _OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
 
 #: What no further column can be called.
@@ -182,6 +184,7 @@ class _Builder:
         self._columns: dict[str, dict[int, Any]] = {}
         self._without_id: list[int] = []
         self._turned: list[int] = []
+        self._beside: dict[str, None] = {}
         self._left_out: dict[str, None] = {}
         self._skipped: list[SkippedLine] = []
 
@@ -220,7 +223,7 @@ class _Builder:
             raise _UnusableError("it has no location")
         _extend(self._xyz, [location.get("x"), location.get("y"), location.get("z")], "location")
         if len(location) > 3:
-            self._leave_out(f"location.{next(name for name in location if name not in _AXES)}")
+            _note(self._beside, [f"location.{name}" for name in location if name not in _AXES])
         if kind == ORIENTED_POINT:
             _extend(self._rotations, _nine(record.get("xyz_rotation_matrix")), "xyz_rotation_matrix")
             self._oriented.append(index)
@@ -241,13 +244,9 @@ class _Builder:
         is_scalar = isinstance(value, (str, bool, int, float))
         is_bounded = len(name) <= MAX_TEXT and not (isinstance(value, str) and len(value) > MAX_TEXT)
         if not is_scalar or not is_bounded or (name not in self._columns and len(self._columns) >= MAX_COLUMNS):
-            self._leave_out(name)
+            _note(self._left_out, [name])
             return
         self._columns.setdefault(name, {})[index] = value
-
-    def _leave_out(self, name: str) -> None:
-        if len(self._left_out) < MAX_COLUMNS:
-            self._left_out[name[:SHOWN_TEXT]] = None
 
     def build(self) -> Points:
         """All that was taken, as arrays."""
@@ -282,9 +281,24 @@ class _Builder:
             lines, count = numbered("line", self._turned), len(self._turned)
             yield f"Matrices of {count:,} points that call themselves no {ORIENTED_POINT} were left out ({lines})."
         yield from rotation_warnings(rotations, numbers, "line")
+        if self._beside:
+            yield f"What places have beside x, y and z was left out: {_named(self._beside)}."
         if self._left_out:
-            names = ", ".join(repr(name) for name in list(self._left_out)[:5])
-            yield f"Columns that aren't plain numbers or texts were left out: {names}."
+            kinds = f"aren't plain numbers or texts, are too long, or come after {MAX_COLUMNS} others"
+            yield f"Columns that {kinds} were left out: {_named(self._left_out)}."
+
+
+def _note(left_out: dict[str, None], names: Sequence[str]) -> None:
+    """Note what is left out, as much of it as anybody reads."""
+    for name in names[: MAX_COLUMNS - len(left_out)]:
+        left_out[name[:SHOWN_TEXT]] = None
+
+
+def _named(left_out: Collection[str]) -> str:
+    names, more = ", ".join(map(repr, islice(left_out, _MOST_NAMES))), len(left_out) - _MOST_NAMES
+    if more <= 0:
+        return names
+    return f"{names} and {'at least ' * (len(left_out) >= MAX_COLUMNS)}{more} more"
 
 
 class _UnusableError(Exception):
