@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 
 from napari_cryoet import compare, load_annotation, open_portal, report_text
-from napari_cryoet._qt import compare_dock
+from napari_cryoet._qt import compare_dock, look_icon, pair_looks
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.comparable import likely_pair, side_of
@@ -693,6 +693,22 @@ class TestLooks:
 
         viewer_model.theme = "light"
         assert all(not button.icon().isNull() for button in buttons)
+
+    def test_each_layer_is_looked_at_once_since_it_may_have_a_million_points(self, dock, add, monkeypatch):
+        add("mine", self.YELLOW), add("theirs", self.LIGHT_YELLOW)
+        seen = []
+        for module in (look_icon, pair_looks):
+            monkeypatch.setattr(module, "appearance_of", lambda layer: seen.append(layer.name) or appearance_of(layer))
+        dock.form.looks.update_looks()
+
+        assert sorted(seen) == ["mine", "theirs"]
+        assert dock.form.looks.isVisible()
+
+    def test_points_of_several_symbols_are_no_symbol(self, add):
+        layer = add("mine", self.YELLOW)
+        assert look_icon.symbol_of(layer) == "disc"
+        layer.symbol = ["disc", "square"]
+        assert look_icon.symbol_of(layer) == ""
 
     def test_layers_that_left_are_no_longer_heard(self, dock, add, viewer_model):
         layer = add("mine", self.YELLOW)

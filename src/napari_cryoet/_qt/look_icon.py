@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from napari.layers import Layer, Points
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
@@ -28,9 +28,16 @@ _CROSSES: Final = {
 _SYMBOLS: Final = frozenset({*_ROUND, *_POLYGONS, *_CROSSES})
 
 
-def icon_of_layer(layer: Layer, outline: QColor) -> QIcon:
-    """What stands for a layer: the symbol of its points, or a patch for a mask; hatched if it has several colours."""
-    return look_icon(appearance_of(layer).color, symbol_of(layer), outline)
+class Look(NamedTuple):
+    """What tells a layer from others in the viewer; the colour is None where it has several."""
+
+    color: RGBA | None
+    symbol: str
+
+
+def look_of(layer: Layer) -> Look:
+    """How a layer looks; for each of its points that is looked up anew, so ask once for all that you need."""
+    return Look(appearance_of(layer).color, symbol_of(layer))
 
 
 def symbol_of(layer: Layer) -> str:
@@ -39,12 +46,12 @@ def symbol_of(layer: Layer) -> str:
         return ""
     if not len(layer.data):
         return _word_of(layer.current_symbol)
-    first = layer.symbol[0]
-    return _word_of(first) if (layer.symbol == first).all() else ""
+    symbols = layer.symbol.tolist()  # of a million, numpy would compare each by a call
+    return _word_of(symbols[0]) if symbols.count(symbols[0]) == len(symbols) else ""
 
 
 def look_icon(color: RGBA | None, symbol: str, outline: QColor) -> QIcon:
-    """A symbol in a colour, with a thin line around it that sets it off from any background.
+    """A symbol in a colour, with a thin line around it that sets it off from any background; hatched if it has several.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from napari.components import ViewerModel
@@ -12,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 from napari_cryoet._qt.appearance import appearance_of, paint
 from napari_cryoet._qt.comparable import are_alike as are_of_one_kind
 from napari_cryoet._qt.labels import plain_label, roomy
-from napari_cryoet._qt.look_icon import icon_of_layer, symbol_of
+from napari_cryoet._qt.look_icon import Look, look_icon, look_of
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.timers import single_shot
@@ -61,11 +62,12 @@ class PairLooks(QWidget):
         """Show how the layers look now that can be chosen."""
         layers = {box.itemData(index) for box in self._boxes for index in range(box.count())}
         self._hear(layers)
-        icons = {layer: icon_of_layer(layer, self._outline) for layer in layers}
+        looks = {layer: look_of(layer) for layer in layers}
+        icons = {layer: look_icon(*look, self._outline) for layer, look in looks.items()}
         for box in self._boxes:
             for index in range(box.count()):
                 box.setItemIcon(index, icons[box.itemData(index)])
-        self.setVisible(_look_alike(*self._pair))
+        self.setVisible(_look_alike(*self._pair, looks))
 
     def close_down(self) -> None:
         """Hear no more of the layers."""
@@ -105,14 +107,14 @@ def _changes_of(layer: Layer) -> list[Any]:
     return [getattr(layer.events, name) for name in _LOOKS if hasattr(layer.events, name)]
 
 
-def _look_alike(a: Layer | None, b: Layer | None) -> bool:
+def _look_alike(a: Layer | None, b: Layer | None, looks: Mapping[Layer, Look]) -> bool:
     """Whether somebody could take two layers for one another."""
     if a is None or b is None or a is b or not are_of_one_kind(a, b):
         return False
-    one, other = _color_of(a), _color_of(b)
-    if one is None or other is None or symbol_of(a) != symbol_of(b):
+    one, other = looks[a], looks[b]
+    if one.color is None or other.color is None or one.symbol != other.symbol:
         return False
-    return are_alike(one, other)
+    return are_alike(one.color, other.color)
 
 
 def _color_of(layer: Layer) -> RGBA | None:
