@@ -162,6 +162,11 @@ def test_what_else_a_file_and_its_places_hold_is_left_out_and_told(tmp_path):
     assert of_points == "What copick's points don't have was left out: location.xy."
 
 
+def test_what_is_null_is_not_told_as_left_out(tmp_path):
+    nothing = {"location": {"x": 1, "y": 2, "z": 3, "w": None}, "size": None}
+    assert read_picks(picks_file(tmp_path, point() | nothing, checked=None)).about.get("warnings", []) == []
+
+
 def test_a_name_that_stands_in_an_object_twice_is_refused(tmp_path):
     path = picks_file(tmp_path, point())
     path.write_text(path.read_text().replace('"points"', '"points": [], "points"'))

@@ -205,7 +205,7 @@ def test_what_a_point_has_beside_what_its_kind_has_is_named(count):
 
 
 def test_all_that_places_have_beside_what_they_need_is_named():
-    far = {"x": 1, "y": 2, "z": 3, "t": 4, "w": 5}
+    far = {"x": 1, "y": 2, "z": 3, "t": 4, "w": 5, "nothing": None}
     (said,) = read(line(location=far), line(location={**far, "u": 6})).warnings
 
     assert said == "What places have beside x, y and z was left out: 'location.t', 'location.w', 'location.u'."

@@ -18,7 +18,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -144,11 +144,16 @@ def _names(path: Path, document: Mapping[str, Any]) -> tuple[dict[str, str], lis
 
 def _unknown_keys(document: Mapping[str, Any], points: list[Any]) -> list[str]:
     """What a file and its points have that copick doesn't know, in words."""
-    of_file = [key for key in document if key not in _FILE_KEYS]
-    of_points = list(dict.fromkeys(key for point in points for key in point if key not in _POINT_KEYS))
-    of_places = dict.fromkeys(f"location.{key}" for point in points for key in point["location"] if key not in _AXES)
+    of_file = _said(document, _FILE_KEYS)
+    of_points = dict.fromkeys(key for point in points for key in _said(point, _POINT_KEYS))
+    of_places = dict.fromkeys(f"location.{key}" for point in points for key in _said(point["location"], _AXES))
     found = {"files": of_file, "points": [*of_points, *of_places]}
     return [f"What copick's {what} don't have was left out: {listed(keys)}." for what, keys in found.items() if keys]
+
+
+def _said(values: Mapping[str, Any], known: Collection[str]) -> list[str]:
+    """The names of what an object says beside what is known; null says nothing."""
+    return [key for key, value in values.items() if key not in known and value is not None]
 
 
 def losses(picks: Picks) -> list[str]:

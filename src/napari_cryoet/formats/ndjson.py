@@ -223,7 +223,10 @@ class _Builder:
             raise _UnusableError("it has no location")
         _extend(self._xyz, [location.get("x"), location.get("y"), location.get("z")], "location")
         if len(location) > 3:
-            _note(self._beside, [f"location.{name}" for name in location if name not in _AXES])
+            _note(
+                self._beside,
+                [f"location.{name}" for name, value in location.items() if name not in _AXES and value is not None],
+            )
         if kind == ORIENTED_POINT:
             _extend(self._rotations, _nine(record.get("xyz_rotation_matrix")), "xyz_rotation_matrix")
             self._oriented.append(index)
