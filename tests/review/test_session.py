@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import time
@@ -17,6 +18,7 @@ from napari_cryoet.review.matching import match
 from napari_cryoet.review.review import Review
 from napari_cryoet.review.rows import rows_of
 from napari_cryoet.review.session import MAX_BYTES, SessionStore, Subject, default_folder
+from napari_cryoet.review.session_lines import lines_of, parse
 
 POINTS = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])
 DECIDED = {0: Verdict.KEPT, 1: Verdict.REJECTED, 3: Verdict.KEPT}
@@ -349,6 +351,16 @@ def test_a_width_of_voxels_that_is_none_costs_no_decision(width, picks, store, s
 
     assert dict(store.resume(subject, picks).decisions.verdicts) == DECIDED
     assert not store.resume(subject, picks.changed(spacing_angstrom=None)).decisions.verdicts
+
+
+@pytest.mark.parametrize("widths", [(20.0, 10.0), (10.0, 20.0), (10.0, None)])
+def test_where_decisions_were_made_in_voxels_of_several_widths_none_is_taken_for_that_of_all(widths, picks, subject):
+    parts = [
+        dataclasses.replace(rows_of(Decisions({pick_id: Verdict.KEPT}), picks), spacing_angstrom=width)
+        for pick_id, width in enumerate(widths)
+    ]
+    saved = parse("".join(lines_of(subject.key, subject.name, parts, {})), subject.key)
+    assert [rows.spacing_angstrom for rows in saved.parts] == [None]
 
 
 def test_former_places_in_voxels_are_found_too(picks, store, subject):

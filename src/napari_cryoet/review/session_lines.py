@@ -100,7 +100,7 @@ def lines_of(
         "decisions": sum(map(len, parts)),
         "view": dict(view),
         "twins": _MARKED_TWINS,
-        "spacing_angstrom": parts[0].spacing_angstrom if parts else None,
+        "spacing_angstrom": _common_spacing(parts),
     }
     if taken_over:
         header["taken_over"] = dict(taken_over)
@@ -123,6 +123,12 @@ def lines_of(
         for start in range(0, len(decisions), _LINES_AT_ONCE):  # one by one takes four times as long
             together = json.dumps(decisions[start : start + _LINES_AT_ONCE])
             yield together[1:-1].replace("], [", "]\n[") + "\n"
+
+
+def _common_spacing(parts: Sequence[Rows]) -> float | None:
+    """How wide voxels were of all decisions in ångström; None where they were of several widths, or nobody knows."""
+    spacings = {rows.spacing_angstrom for rows in parts if rows.unit == "angstrom" and len(rows)}
+    return spacings.pop() if len(spacings) == 1 else None
 
 
 def _version(parts: Sequence[Rows]) -> int:
@@ -175,7 +181,7 @@ def parse(content: str, key: str) -> Saved:
 
 
 def _spacing(header: dict[str, Any]) -> float | None:
-    """How wide the voxels of the picks were that were saved last; None where nobody knew, or an earlier version did."""
+    """How wide voxels were of all decisions in ångström; None where a file doesn't say, as of an earlier version."""
     value = header.get("spacing_angstrom")
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < _LARGEST:
         return None
