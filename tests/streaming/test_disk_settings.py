@@ -78,6 +78,26 @@ def test_the_environment_comes_first(monkeypatch, tmp_path):
     assert limit_bytes() == 5
 
 
+@pytest.mark.parametrize("later", [1000, 0])
+def test_a_limit_set_later_holds_for_a_cache_that_is_in_use(later):
+    from disk_cache_work import put_some
+
+    choose_limit(GB)
+    cache = shared_disk_cache()
+    put_some(cache, range(5))
+    assert cache.flush()
+    before = cache.usage().size_bytes
+    assert 1000 < before <= GB == cache.usage().limit_bytes
+    choose_limit(later)
+    put_some(cache, range(5, 10))
+    assert cache.flush()
+    assert cache.usage().size_bytes <= later == cache.usage().limit_bytes
+    choose_limit(GB)
+    put_some(cache, range(5))
+    assert cache.flush()
+    assert cache.usage().size_bytes == before
+
+
 def test_the_cache_is_one_for_the_whole_process():
     assert shared_disk_cache() is shared_disk_cache()
 

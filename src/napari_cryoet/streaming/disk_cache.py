@@ -110,6 +110,9 @@ class DiskCache:
         Where; made when the first part is kept. All is in one folder below it, and nothing else is ever touched.
     limit_bytes
         What all parts may take on disk; what was unused longest goes first.
+    newest_limit_bytes
+        Asked each time that something was written, since a person may set another limit meanwhile; None where that
+        of the beginning still holds.
     keep_free_bytes
         How much of the disk is left to others, whatever the limit.
     queue_bytes
@@ -121,14 +124,15 @@ class DiskCache:
         folder: Path,
         limit_bytes: int,
         *,
+        newest_limit_bytes: Callable[[], int | None] = lambda: None,
         keep_free_bytes: int = _KEEP_FREE_BYTES,
         queue_bytes: int = _QUEUE_BYTES,
     ) -> None:
-        self.folder, self.limit_bytes = folder, limit_bytes
+        self.folder, self.limit_bytes, self._newest_limit_bytes = folder, limit_bytes, newest_limit_bytes
         self._own_folder = own_folder(folder)
         self._files = PartFiles(self._own_folder)
         self._writer = DiskWriter(
-            self._own_folder, limit_bytes, keep_free_bytes=keep_free_bytes, queue_bytes=queue_bytes
+            self._own_folder, self._limit_now, keep_free_bytes=keep_free_bytes, queue_bytes=queue_bytes
         )
         self._max_part_bytes = min(MAX_PART_BYTES, limit_bytes // 2)
         self._lock = threading.Lock()
@@ -252,7 +256,11 @@ class DiskCache:
         """What is kept, in short."""
         size_bytes = self._ask(lambda index: index.cost_bytes()) or 0
         trees = self._ask(lambda index: index.count_trees()) or 0
-        return Usage(size_bytes, self.limit_bytes, trees, self._writer.fault)
+        return Usage(size_bytes, self._limit_now(), trees, self._writer.fault)
+
+    def _limit_now(self) -> int:
+        newest_bytes = self._newest_limit_bytes()
+        return self.limit_bytes if newest_bytes is None else newest_bytes
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
         """Wait until all that waits is written; False if that takes too long, or nobody can do it."""

@@ -66,7 +66,13 @@ def is_limit_unreadable() -> bool:
 
 
 def choose_limit(size_bytes: int | None) -> None:
-    """Set the limit for this and later sessions; None goes back to the default. OSError where that can't be kept."""
+    """Set the limit, also for processes that run; None goes back to the default for what is opened from then on.
+
+    Raises
+    ------
+    OSError
+        If that can't be kept.
+    """
     path = _settings_path()
     if size_bytes is None:
         path.unlink(missing_ok=True)
@@ -119,7 +125,7 @@ def shared_disk_cache() -> DiskCache | None:
 @lru_cache(maxsize=1)
 def _cache_in(folder: Path, named_limit: int | None) -> DiskCache | None:
     limit = default_limit_bytes(folder) if named_limit is None else named_limit
-    return DiskCache(folder, limit) if limit > 0 else None
+    return DiskCache(folder, limit, newest_limit_bytes=named_limit_bytes) if limit > 0 else None
 
 
 def _settings_path() -> Path:

@@ -27,6 +27,7 @@ from napari_cryoet.streaming.disk_tasks import KeepPart
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_cryoet.streaming.disk_tasks import Task
@@ -50,14 +51,14 @@ class DiskWriter:
     folder
         The cache's own; made when there is something to write.
     limit_bytes
-        What all parts may take on disk.
+        Tells what all parts may take on disk by now.
     keep_free_bytes
         How much of the disk is left to others, whatever the limit.
     queue_bytes
         How much may wait; what comes then is dropped.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, *, keep_free_bytes: int, queue_bytes: int) -> None:
+    def __init__(self, folder: Path, limit_bytes: Callable[[], int], *, keep_free_bytes: int, queue_bytes: int) -> None:
         self._folder, self._files = folder, PartFiles(folder)
         self._limit_bytes, self._keep_free_bytes, self._queue_bytes = limit_bytes, keep_free_bytes, queue_bytes
         self._state = threading.Condition()
@@ -198,7 +199,7 @@ class DiskWriter:
             index.touch(touched, now)
             useless = [name for task in ready for name in task.apply(index, now)]
             free_bytes = shutil.disk_usage(self._folder).free - self._keep_free_bytes
-            evicted = index.evict(max(0, min(self._limit_bytes, index.cost_bytes() + free_bytes)))
+            evicted = index.evict(max(0, min(self._limit_bytes(), index.cost_bytes() + free_bytes)))
         self._files.remove([*useless, *evicted])
         index.give_space_back()
 
