@@ -343,6 +343,20 @@ def test_who_draws_where_nothing_has_come_is_told_and_the_window_does_not_wait(
     assert np.array_equal(np.asarray(layer.data), values)
 
 
+def test_who_fills_where_nothing_has_come_is_told_too(qtbot, viewer, served, levels, values, said):
+    served.gate.clear()
+    layer, _ = add(viewer, levels)
+    layer.mode, layer.selected_label = "fill", 5
+    drag(layer, (22, 30, 20))
+    assert len(said) == 1
+    served.gate.set()
+    wait_for(qtbot, layer, values[22])
+    qtbot.waitUntil(layer._fetched.done)
+    drag(layer, (22, 30, 20))
+    values[22][values[22] == 1] = 5
+    assert np.array_equal(shown(layer), values[22])
+
+
 def test_scripts_that_paint_where_nothing_has_come_wait_for_it(qtbot, mask, values, said):
     layer, _ = mask
     wait_for(qtbot, layer, values[22])

@@ -206,9 +206,9 @@ class ExactArray(da.Array):
         """The values, read in one go unless a scheduler of dask's is asked for by name or watched."""
         is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
         array, exact = self._now()
-        if is_daskly or not self.ndim or exact is None:
+        if is_daskly or exact is None:
             return array.compute(**options)  # type: ignore[no-untyped-call]
-        return exact.read(self._part.key)
+        return np.asarray(exact.read(self._part.key))  # an array also of one voxel, as dask's
 
 
 def _cast(value: Any, dtype: np.dtype[Any]) -> Block | None:
