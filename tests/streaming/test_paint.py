@@ -211,6 +211,13 @@ def test_painted_levels_go_to_other_processes(pyramid, values):
     assert np.array_equal(pickle.loads(pickle.dumps(level)).compute(), expected)
 
 
+def test_what_is_painted_here_and_there_goes_to_other_processes_packed(pyramid):
+    level = pyramid.levels[0]
+    before = len(pickle.dumps(level))
+    level[:, 60:70, 60:70] = np.arange(100).reshape(10, 10)
+    assert len(pickle.dumps(level)) - before < 10_000
+
+
 def test_one_is_told_what_a_painted_level_lies_over(pyramid):
     level = pyramid.levels[0]
     assert pyramid_below(level) is pyramid

@@ -6,6 +6,7 @@ before goes on to see what was there then, and no thread waits for another one.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,22 @@ class _Tile:
     def empty(cls, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> _Tile:
         return cls(np.zeros(shape, dtype), np.zeros(shape, bool))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Packed, since each of dask's tasks in other processes takes all tiles along, and most hold a few dabs."""
+        packed = (zlib.compress(array.tobytes(), 1) for array in (self.values, self.is_painted))
+        return _unpacked, (self.values.shape, self.values.dtype, *packed)
+
     def with_values(self, box: Box, values: Block) -> _Tile:
         """The same, but for a box, counted from its own first voxel."""
         tile = _Tile(self.values.copy(), self.is_painted.copy())
         here = tuple(slice(*span) for span in box)
         tile.values[here], tile.is_painted[here] = values, True
         return tile
+
+
+def _unpacked(shape: tuple[int, ...], dtype: np.dtype[np.generic], values: bytes, is_painted: bytes) -> _Tile:
+    arrays = (np.frombuffer(zlib.decompress(packed), kind) for packed, kind in ((values, dtype), (is_painted, bool)))
+    return _Tile(*(array.reshape(shape) for array in arrays))
 
 
 @dataclass(frozen=True, slots=True)
