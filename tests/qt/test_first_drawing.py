@@ -86,6 +86,8 @@ def wait_until_begun(qtbot, layer):
 @pytest.mark.usefixtures("never_by_time")
 @pytest.mark.parametrize("comes", ["while the layer is added", "later"])
 def test_only_the_plane_has_come_by_the_time_that_it_is_drawn(comes, qtbot, viewer_in_window, served, pyramid, values):
+    if comes == "later":
+        served.gate.clear()  # before anybody looks ahead at the plane that will be shown
     layer, status = make(pyramid, viewer_in_window)
     drawn = []
 
@@ -100,8 +102,6 @@ def test_only_the_plane_has_come_by_the_time_that_it_is_drawn(comes, qtbot, view
     layer.events.set_data.connect(on_slice)
     canvas = viewer_in_window.window._qt_viewer.canvas._scene_canvas
     canvas.events.draw.connect(on_drawing, position="last")
-    if comes == "later":
-        served.gate.clear()
     try:
         viewer_in_window.add_layer(layer)
         wait_until_begun(qtbot, layer)
