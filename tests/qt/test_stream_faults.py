@@ -28,9 +28,11 @@ FAULTS = {
     "stalls": (lambda server: server.stalled, "didn't answer"),
     "has too many requests": (lambda server: faults.too_many, "too many requests"),
     "has a problem of its own": (lambda server: faults.broken, "problem of its own"),
+    "sends too little": (lambda server: faults.truncated, "another part"),
     "sends wrong bytes": (lambda server: faults.inverted, "damaged"),
     "sends another part": (lambda server: faults.shifted, "another part"),
     "sends a page for people": (lambda server: faults.page, "web page"),
+    "changes its files with every answer": (lambda server: faults.ever_another, "changed"),
 }
 
 
