@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import napari
 import numpy as np
 import pytest
 import zarr
@@ -63,6 +64,18 @@ def test_a_path_without_its_labels(qtbot, viewer, tmp_path, example):
     write_label_list(tmp_path / "a.zarr", ["missing"])
     (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"), with_labels=False)
     wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
+
+
+def test_the_command_opens_a_window_on_an_address(qtbot, viewer, served, tmp_path, example, monkeypatch):
+    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx", name="actin")
+    write_image(tmp_path / "a.zarr/labels/cells", noise((5, 20, 20)) % 5, "zyx", **{"image-label": {}})
+    write_label_list(tmp_path / "a.zarr", ["cells"])
+    begun = []
+    monkeypatch.setattr(napari, "Viewer", lambda: viewer)
+    monkeypatch.setattr(napari, "run", lambda: begun.append(list(viewer.layers)))
+    example.main([f"{served.url}/a.zarr", "--no-labels"])
+    assert [[layer.name for layer in layers] for layers in begun] == [["actin"]]
+    wait_drawn(qtbot, viewer.layers[0], noise((5, 20, 20))[2])
 
 
 def test_a_store_that_refuses_what_it_does_not_have_shows_the_image_without_labels(
