@@ -6,7 +6,7 @@ Each engine fetches 144 ranges of 485 kB (full-resolution planes of a large tomo
 `slow_file_server.py` (60 ms, 20 MB/s a connection, 50 MB/s together) and from the same without limits, first with new
 connections, then with those. Meanwhile the main thread ticks every millisecond, as a window would; how late the ticks
 come is the delay, to be compared with that of ``nothing``, which only waits. Each measurement is a process of its own;
-medians go to the JSON. aiohttp, httpx and obstore come with ``pip install napari-cryoet[bench]``.
+medians go to the JSON. aiohttp, httpx and obstore come with ``pip install ".[bench]"``.
 """
 
 from __future__ import annotations

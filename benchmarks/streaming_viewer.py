@@ -8,7 +8,7 @@ MB/s in all) or ``far`` (200 ms, 2 MB/s). Every measurement is a new process wit
 caches. The rival fetches whole chunks through zarr, fsspec and dask, as napari's OME-Zarr readers do, with as many
 dask threads as we have requests in flight (16), and with its default, which is two on two cores; ``ours default`` has
 two requests in flight as well. ``in memory`` is the floor, napari with numpy arrays. The rival needs
-``pip install napari-cryoet[bench]``. All need a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
+``pip install ".[bench]"``. All need a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
 """
 
 from __future__ import annotations
