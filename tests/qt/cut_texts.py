@@ -36,7 +36,8 @@ def cut_texts(dock: QWidget) -> list[str]:
 def _cut_in(widget: QWidget) -> list[str]:
     match widget:
         case ElidedLabel() | TwoLineLabel():
-            return [] if not widget.text() or widget.toolTip() else [widget.text()]
+            is_high_enough = widget.height() >= widget.minimumSizeHint().height()
+            return [] if not widget.text() or (widget.toolTip() and is_high_enough) else [widget.text()]
         case QLabel():
             return [] if _holds_label(widget) else [widget.text()]
         case QLineEdit() if not isinstance(widget.parent(), QAbstractSpinBox | QComboBox):

@@ -26,6 +26,7 @@ class StatusStrip(QFrame):
     def __init__(self, parent: QWidget | None = None, *, lines: int = 1) -> None:
         super().__init__(parent)
         self.setObjectName("statusStrip")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._lines = lines
         self.label: ElidedLabel | TwoLineLabel = ElidedLabel() if lines == 1 else TwoLineLabel("", is_centered=True)
         self.label.setObjectName("statusText")
@@ -50,9 +51,9 @@ class StatusStrip(QFrame):
         self.set_status("")
 
     def _fit(self) -> None:
-        """Be as high at all times, so that nothing jumps when loading ends."""
+        """Be as high at all times, so that nothing jumps when loading ends, with borders on top."""
         text = self._lines * self.label.fontMetrics().lineSpacing()
-        self.setFixedHeight(max(self.stop.sizeHint().height(), text) + 6)
+        self.label.setFixedHeight(max(self.stop.sizeHint().height(), text))
 
     def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
         """Say how things are, and what can be done about it."""
