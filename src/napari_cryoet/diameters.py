@@ -88,6 +88,12 @@ def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> 
     >>> diameter_angstrom("GO:0022626"), diameter_angstrom(None, "Ribosome"), diameter_angstrom(None, "Snoopy")
     (300.0, 300.0, 100.0)
     """
+    known = known_angstrom(object_id, object_name)
+    return DEFAULT_DIAMETER_ANGSTROM if known is None else known
+
+
+def known_angstrom(object_id: str | None, object_name: str | None = None) -> float | None:
+    """As `diameter_angstrom`; None for objects that aren't in the table."""
     own, _ = _read_own()
     for word in (object_key(object_id), object_key(None, object_name)):
         key = _row_key(word)
@@ -95,7 +101,7 @@ def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> 
             return own[key][1]
         if word and key in _BUILT_IN:
             return _BUILT_IN[key]
-    return DEFAULT_DIAMETER_ANGSTROM
+    return None
 
 
 def known_diameters() -> tuple[KnownDiameter, ...]:

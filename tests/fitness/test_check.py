@@ -11,6 +11,7 @@ from scipy import ndimage
 from fitness_scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, places_apart, volume_of_array
 from napari_cryoet import check_picks
 from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.diameters import set_diameter
 from napari_cryoet.fitness import diameter_of
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.picks import Picks
@@ -298,6 +299,12 @@ def test_more_picks_than_are_compared_are_all_looked_at(scene, monkeypatch):
 )
 def test_the_diameter_is_that_of_what_the_picks_say_they_are(about, diameter):
     assert diameter_of(about) == diameter
+
+
+def test_a_diameter_that_somebody_gave_is_known_though_it_is_that_of_unknown_objects():
+    set_diameter("snoopy", 100.0)
+
+    assert diameter_of({"object_name": "snoopy", "source_url": "not_a_ribosome.ndjson"}) == (100.0, True)
 
 
 def test_an_unknown_size_is_said_where_nothing_can_be_told(scene):

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.diameters import DEFAULT_DIAMETER_ANGSTROM
-from napari_cryoet.diameters import diameter_angstrom as diameter_of_object
+from napari_cryoet.diameters import DEFAULT_DIAMETER_ANGSTROM, known_angstrom
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect, expect_number, path_text
 from napari_cryoet.fitness.density import Progress, grid_for, is_resolvable, read_contrast
@@ -178,8 +177,8 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
     if isinstance(about.get("source_url"), str):
         names += _word_groups(name_of(about["source_url"]))
     for name in names:
-        diameter = diameter_of_object(about.get("object_id"), name)
-        if diameter != DEFAULT_DIAMETER_ANGSTROM:
+        diameter = known_angstrom(about.get("object_id"), name)
+        if diameter is not None:
             return diameter, True
     return DEFAULT_DIAMETER_ANGSTROM, False
 
