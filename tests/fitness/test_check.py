@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from fitness_scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, places_apart, volume_of_array
 from napari_cryoet import check_picks
-from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.diameters import set_diameter
+from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.fitness import diameter_of
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.picks import Picks

@@ -7,7 +7,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication, QWidget
 
 from fitness_scene import SPACING_ANGSTROM, make_scene
-from napari_cryoet import add_layers, load_annotation, load_tomogram
+from napari_cryoet import add_layers, load_annotation, load_tomogram, write_picks
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.check_offer import CheckOffer
 from napari_cryoet._qt.notice_bar import NoticeBar
@@ -22,6 +22,7 @@ from napari_cryoet.picks import Picks
 def folder(tmp_path_factory):
     folder, scene = tmp_path_factory.mktemp("offer"), make_scene()
     (folder / "mine.ndjson").write_bytes(write_points(Points.from_picks(Picks(scene.truth_zyx))))
+    write_picks(Picks(scene.truth_zyx, SPACING_ANGSTROM), folder / "mine.picks.csv")
     write_mrc(folder / "TS.mrc", scene.grey, SPACING_ANGSTROM)
     return folder
 
@@ -99,6 +100,40 @@ def test_the_button_opens_the_dock_on_these_layers_and_checks(make_napari_viewer
     dock.close_down()
     offer.close()
     theme.close()
+
+
+def told_of_mine(viewer, folder):
+    """What is told once a tomogram and a file of one's own are opened in a window."""
+    viewer.open(str(folder / "TS.mrc"), plugin="napari-cryoet")
+    viewer.open(str(folder / "mine.picks.csv"), plugin="napari-cryoet")
+    QApplication.processEvents()  # an offer comes now
+    return [record.message for record in notification_manager.records if "file of your own" in record.message]
+
+
+def test_where_the_portals_dock_is_not_open_napari_tells(make_napari_viewer, folder):
+    told = told_of_mine(make_napari_viewer(show=True), folder)
+
+    (said,) = told
+    assert said.startswith("“mine")
+    assert said.endswith("Check picks, under Plugins, tells.")
+
+
+def test_where_the_portals_dock_is_open_only_it_tells(make_napari_viewer, folder, qtbot):
+    viewer = make_napari_viewer(show=True)
+    theme = Theme(viewer)
+    notice = NoticeBar(theme)
+    qtbot.addWidget(notice)
+    notice.show()
+    offer = CheckOffer(viewer, notice)
+    notice.hide()
+
+    assert len(told_of_mine(viewer, folder)) == 1
+    offer.close()
+    theme.close()
+
+
+def test_a_script_without_a_window_is_told_nothing(make_napari_viewer, folder):
+    assert told_of_mine(make_napari_viewer(), folder) == []
 
 
 def test_points_that_were_drawn_or_copied_are_offered_nothing(viewer, notice, tomogram, qtbot):

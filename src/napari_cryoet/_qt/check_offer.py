@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 
-from napari_cryoet._qt.check_dock import CheckDock
+from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.layer_volume import are_picks, is_volume
-from napari_cryoet._qt.notice_bar import NoticeBar
+from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.wording import plain
 
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_cryoet._qt.notice_bar import NoticeBar
+
 PLUGIN_NAME, DOCK_NAME = "napari-cryoet", "Check picks"
+_without_dock: Final[WeakSet[ViewerModel]] = WeakSet()
+_with_dock: Final[WeakSet[ViewerModel]] = WeakSet()
+
+
+def offer_checks_in(viewer: Viewer) -> None:
+    """Offer checks in a window that has no portal dock, as long as it has none; calling it again changes nothing."""
+    if real(viewer) not in _without_dock:
+        _without_dock.add(real(viewer))
+        CheckOffer(viewer, None, main_window(viewer))
 
 
 class CheckOffer(QObject):
@@ -28,11 +43,14 @@ class CheckOffer(QObject):
     viewer
         Whose layers; a dock is opened in its window.
     notice
-        Where the offer stands. An offer of somebody else's is never replaced.
+        Where the offer stands. An offer of somebody else's is never replaced. None where napari tells of it, unless
+        there is a dock that does.
     """
 
-    def __init__(self, viewer: ViewerModel, notice: NoticeBar, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, notice: NoticeBar | None, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        if notice is not None:
+            _with_dock.add(real(viewer))
         self._viewer, self._notice = viewer, notice
         self._points: Layer | None = None
         self._lacks_tomogram = False
@@ -45,6 +63,8 @@ class CheckOffer(QObject):
         """Hear no more of the viewer."""
         self._soon.stop()
         self._points = None
+        if self._notice is not None:
+            _with_dock.discard(real(self._viewer))
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
@@ -59,7 +79,7 @@ class CheckOffer(QObject):
     def _on_removed(self, event: Any) -> None:
         if event.value is self._points:
             self._points, self._lacks_tomogram = None, False
-            if self._offered and self._notice.text == self._offered:
+            if self._notice is not None and self._offered and self._notice.text == self._offered:
                 self._notice.hide()
 
     def _offer(self) -> None:
@@ -67,14 +87,15 @@ class CheckOffer(QObject):
         self._lacks_tomogram = points is not None and image is None
         if points is None or image is None:
             return
-        is_told = not self._notice.isHidden()
-        if is_told and not self._notice.action.isHidden():
-            return
         words = f"“{plain(points.name)}” is a file of your own. Do its picks make sense in “{plain(image.name)}”?"
-        self._offered = f"{self._notice.text} {words}" if is_told else words
-        self._notice.show_news(self._offered, DOCK_NAME, partial(self._open_dock, points, image))
-        dock = self._notice.parentWidget()
-        if dock is None or dock.visibleRegion().isEmpty():  # as behind another tab
+        is_unseen = real(self._viewer) not in _with_dock
+        if self._notice is not None and not _is_offering(self._notice):
+            is_told = not self._notice.isHidden()
+            self._offered = f"{self._notice.text} {words}" if is_told else words
+            self._notice.show_news(self._offered, DOCK_NAME, partial(self._open_dock, self._notice, points, image))
+            dock = self._notice.parentWidget()
+            is_unseen = dock is None or dock.visibleRegion().isEmpty()  # as behind another tab
+        if is_unseen:
             show_info(f"{words} {DOCK_NAME}, under Plugins, tells.")
 
     def _tomogram(self) -> Image | None:
@@ -82,13 +103,20 @@ class CheckOffer(QObject):
         ours = (layer for layer in reversed(self._viewer.layers) if METADATA_KEY in layer.metadata)
         return next((layer for layer in ours if is_volume(layer)), None)
 
-    def _open_dock(self, points: Layer, image: Image) -> None:
-        self._notice.hide()
+    def _open_dock(self, notice: NoticeBar, points: Layer, image: Image) -> None:
+        from napari_cryoet._qt.check_dock import CheckDock  # takes its time, and few ask for it
+
+        notice.hide()
         frame, dock = self._viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME, tabify=True)
         assert isinstance(dock, CheckDock), "the manifest names the dock"  # noqa: S101
         frame.raise_()
         dock.choose(points, image)
         dock.start()
+
+
+def _is_offering(notice: NoticeBar) -> bool:
+    """Whether a notice offers something to do."""
+    return not notice.isHidden() and not notice.action.isHidden()
 
 
 def _is_ones_own(layer: Layer) -> bool:
