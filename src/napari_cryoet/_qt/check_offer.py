@@ -96,7 +96,8 @@ class CheckOffer(QObject):
             dock = self._notice.parentWidget()
             is_unseen = dock is None or dock.visibleRegion().isEmpty()  # as behind another tab
         if is_unseen:
-            show_info(f"{words} {DOCK_NAME}, under Plugins, tells.")
+            told = f"whether the picks of “{plain(points.name)}” make sense in “{plain(image.name)}”"
+            show_info(f"{DOCK_NAME}, under Plugins, tells {told}.")  # napari shows some forty letters until one asks
 
     def _tomogram(self) -> Image | None:
         """The topmost volume of ours."""
