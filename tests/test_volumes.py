@@ -122,6 +122,13 @@ class TestFurtherAxes:
             open_volume(tmp_path / "a.zarr")
 
 
+def test_a_file_that_is_no_mrc_is_told_what_can_be_read(tmp_path):
+    (tmp_path / "microtubule.tif").write_bytes(b"II*\0" + bytes(100))
+
+    with pytest.raises(FormatError, match=r"microtubule\.tif is .*\.mrc, \.map or \.rec.*folder that ends in \.zarr"):
+        open_volume(tmp_path / "microtubule.tif")
+
+
 class TestPacked:
     @pytest.mark.parametrize(
         ("name", "packing"), [("a.mrc.gz", "gzip"), ("EMD-1.MAP.GZ", "gzip"), ("a.rec.bz2", "bzip2")]

@@ -163,7 +163,12 @@ def _refuse_files(url_or_path: str | Path) -> None:
         raise _is_packed(name, packed)
     if is_packed_volume(url_or_path):
         raise FormatError(f"{name} is not compressed, as its name says.", hint="Take the last ending off its name.")
-    raise FormatError(f"{name} is a file, and an OME-Zarr is a folder.", hint="Choose a folder that ends in .zarr.")
+    if suffix_of(url_or_path) == ".zarr":
+        raise FormatError(f"{name} is a file, and an OME-Zarr is a folder.", hint="Choose a folder that ends in .zarr.")
+    raise FormatError(
+        f"{name} is a file of another kind than the volumes that are read here.",
+        hint="Choose a file that ends in .mrc, .map or .rec, or a folder that ends in .zarr.",
+    )
 
 
 def _is_packed(what: str, packing: str) -> FormatError:
