@@ -22,6 +22,14 @@ def test_a_histogram_ends_at_a_round_number(largest, end):
     assert spread_of(np.array([0.0, largest]), "°").edges[-1] == pytest.approx(end)
 
 
+def test_no_histogram_is_of_what_rounding_leaves():
+    for values in ([1e-14, 3e-14], [-2e-14, 1e-14]):
+        spread = spread_of(np.array(values), "°")
+        assert spread.edges[-1] - spread.edges[0] >= 0.1
+        assert spread.counts.sum() == 2
+    assert np.flatnonzero(spread_of(np.array([1e-14, 3e-14]), "°").counts).tolist() == [0]
+
+
 def test_numbers_are_summed_up():
     spread = spread_of(np.array([1.0, 2.0, 6.0]), "Å", top=10)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS: Final = 20
-_SMALLEST: Final = 1e-300  # powers of ten below have no exact place among floating-point numbers
+_NARROWEST: Final = 0.1  # Å or degrees: what is less is said as 0.0, and at last is but what rounding leaves
 _STEPS: Final = (1.0, 2.0, 3.0, 5.0, 6.0, 9.0, 10.0)  # times a power of ten
 
 
@@ -73,8 +73,9 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
 
 
 def _round_up(value: float) -> float:
-    """The smallest round number that isn't below a value; 1 for zero."""
+    """The smallest round number that isn't below a value, from a tenth on; 1 for zero."""
     if value <= 0:
         return 1.0
-    power = float(10.0 ** np.floor(np.log10(max(value, _SMALLEST))))
+    value = max(value, _NARROWEST)
+    power = float(10.0 ** np.floor(np.log10(value)))
     return next((step * power for step in _STEPS if step * power >= value), 10 * power)
