@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_cryoet._qt import average_panel, measuring
+from napari_cryoet._qt import average_panel, measuring, review_results
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.painting import first_line
 from napari_cryoet._qt.picks_link import link_of
@@ -514,6 +514,29 @@ def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(dock, tmp
         qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
         assert path.read_text() == "mine"
     assert asked == ["There is a kept.ndjson already. Replace it?"]
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_what_a_file_of_kept_picks_will_not_hold_is_said_before(dock, tmp_path, qtbot, monkeypatch, is_wanted):
+    path, said = tmp_path / "kept.tbl", []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), "Dynamo table (*.tbl)"))
+
+    def may_write(name, losses):
+        said.append((name, " ".join(losses), path.exists()))
+        return is_wanted
+
+    monkeypatch.setattr(review_results, "may_write", may_write)
+    dock.sheet.select([1])
+    dock.judge(Verdict.KEPT)
+    with qtbot.waitSignal(dock.results.told, timeout=LONG_MS) as told:
+        qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
+
+    ((name, losses, was_there),) = said
+    assert name == "kept.tbl"
+    assert "counted from 1" in losses
+    assert not was_there
+    assert path.exists() is is_wanted
+    assert told.args[0].startswith("Wrote 1 pick" if is_wanted else "Nothing was written.")
 
 
 def test_decisions_are_there_when_the_annotation_opens_again(dock, make_dock, viewer):

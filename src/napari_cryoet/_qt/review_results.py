@@ -12,15 +12,17 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.asking import agrees_to_replace
+from napari_cryoet._qt.asking import agrees_to_replace, may_write
 from napari_cryoet._qt.export_form import kept_picks_of
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.own_color import taken_colors
+from napari_cryoet._qt.saving import losses_to_say
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks
+from napari_cryoet.pick_formats import format_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review.decisions import Verdict
@@ -105,19 +107,24 @@ class ReviewResults(QWidget):
         overwrite: bool = False,
     ) -> None:
         """Write the kept picks, by default in the format that the name ends like; `told` or `failed` follows."""
-        review, layer = self._review, self._layer
-        if review is None or layer is None:
-            return
-        try:
-            picks = kept_picks(placed_picks_of(layer), review.decisions)
-        except ValueError as error:
-            self.failed.emit(SaveError(f"The kept picks can't be written: {error}."))
+        picks = self._kept()
+        if picks is None:
             return
 
         def work(_job: Job) -> Written:
             return write_picks(picks, path, format=format, overwrite=overwrite, who=reviewer())
 
         self._tasks.run(EXPORT_TASK, work, then=self._on_written, failed=self.failed.emit, title="Exporting picks")
+
+    def _kept(self) -> Picks | None:
+        """The kept picks where the viewer shows them; None without a review, or where they can't be picks, which is said."""
+        if self._review is None or self._layer is None:
+            return None
+        try:
+            return kept_picks(placed_picks_of(self._layer), self._review.decisions)
+        except ValueError as error:
+            self.failed.emit(SaveError(f"The kept picks can't be written: {error}."))
+            return None
 
     def _ask_where(self) -> None:
         """Ask for a file; the dialog itself asks before the one that was typed is replaced."""
@@ -132,7 +139,24 @@ class ReviewResults(QWidget):
             if may_replace and not agrees_to_replace(self, "Export kept picks", path):
                 return
         is_of_kind = path.suffix.lower() == SUFFIXES[name]
-        self.export_kept(path, format=name if is_of_kind else None, overwrite=may_replace)
+        self._export_asking(path, name if is_of_kind else None, overwrite=may_replace)
+
+    def _export_asking(self, path: Path, kind: PickFormat | None, *, overwrite: bool) -> None:
+        """Say what the file won't hold before it is written."""
+        picks = self._kept()
+        if picks is None:
+            return
+
+        def look(_job: Job) -> list[str]:
+            return losses_to_say(picks, kind or format_for(path, picks))
+
+        def write(said: list[str]) -> None:
+            if may_write(path.name, said):
+                self.export_kept(path, format=kind, overwrite=overwrite)
+            else:
+                self.told.emit("Nothing was written.")
+
+        self._tasks.run(EXPORT_TASK, look, then=write, failed=self.failed.emit, title="Exporting picks")
 
     def _on_written(self, written: Written) -> None:
         said = f"Wrote {count_text(written.count, 'pick')} to {written.path.name}."
