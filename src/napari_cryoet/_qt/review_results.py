@@ -117,7 +117,7 @@ class ReviewResults(QWidget):
         self._tasks.run(EXPORT_TASK, work, then=self._on_written, failed=self.failed.emit, title="Exporting picks")
 
     def _kept(self) -> Picks | None:
-        """The kept picks where the viewer shows them; None without a review, or where they can't be picks, which is said."""
+        """The kept picks where the viewer shows them; None without a review, or if they can't be picks, as is said."""
         if self._review is None or self._layer is None:
             return None
         try:
