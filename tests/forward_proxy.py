@@ -6,9 +6,31 @@ import http.client
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from napari_cryoet import http_connections
+
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@contextmanager
+def no_proxy_named(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment that names no proxy; what is set in it before the first request counts."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    known = (http_connections._proxy_for, http_connections._tls_context)
+    for each in known:
+        each.cache_clear()
+    yield
+    for each in known:
+        each.cache_clear()
 
 
 class ForwardProxy:

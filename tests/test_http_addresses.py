@@ -12,7 +12,7 @@ import pytest
 from certificates import self_signed
 from command_line import wait_until
 from fault_server import FaultServer, reply
-from forward_proxy import ForwardProxy
+from forward_proxy import ForwardProxy, no_proxy_named
 from many_addresses import SILENT, UNREACHABLE, ManyAddresses
 from napari_cryoet import http as http_module
 from napari_cryoet import http_connections
@@ -36,14 +36,8 @@ def dialler(monkeypatch):
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """Names no proxy; what a test sets counts at once."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for known in (http_connections._proxy_for, http_connections._tls_context):
-        known.cache_clear()
-    yield monkeypatch.setenv
-    for known in (http_connections._proxy_for, http_connections._tls_context):
-        known.cache_clear()
+    with no_proxy_named(monkeypatch):
+        yield monkeypatch.setenv
 
 
 @pytest.fixture

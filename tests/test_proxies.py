@@ -11,8 +11,7 @@ import pytest
 
 from certificates import self_signed
 from command_line import wait_until
-from forward_proxy import ForwardProxy
-from napari_cryoet import http_connections
+from forward_proxy import ForwardProxy, no_proxy_named
 from napari_cryoet.download import download_files, plan_download, select
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import Http
@@ -23,20 +22,13 @@ from packs.served_files import VOLUME, served_pack
 from stream_server import StreamServer
 
 LOGIN = f"Basic {base64.b64encode(b'me@home:se:cret').decode()}"
-VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """Names no proxy; what a test sets counts at once."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for known in (http_connections._proxy_for, http_connections._tls_context):
-        known.cache_clear()
-    yield monkeypatch.setenv
-    for known in (http_connections._proxy_for, http_connections._tls_context):
-        known.cache_clear()
+    with no_proxy_named(monkeypatch):
+        yield monkeypatch.setenv
 
 
 @pytest.fixture
