@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.exceptions import StoppedError, StreamError, WithheldError
 from napari_cryoet.streaming import fetcher as fetcher_module
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher, Priority, Run
@@ -540,6 +540,52 @@ def test_an_error_reaches_all_who_wait_and_want_and_nothing_is_kept(one_thread, 
     assert wanter.failed == ["a"]
     server.error = None
     assert "a" in one_thread.fetch([server.run("a")])
+
+
+def test_who_joins_what_was_withheld_asks_again(one_thread, server):
+    """Offline mode was turned off meanwhile, and they must not be told that it is on."""
+    server.open.clear()
+    server.error = WithheldError("offline", by="offline mode")
+    told, got = [], []
+
+    def read_too_early():
+        with pytest.raises(WithheldError):
+            one_thread.fetch([server.run("a", "b")])
+        told.append(True)
+
+    early = threading.Thread(target=read_too_early)
+    early.start()
+    assert server.started.acquire(timeout=30)
+    late = threading.Thread(target=lambda: got.append(one_thread.fetch([server.run("b", "c")])))
+    late.start()
+    wait_until(lambda: "c" in one_thread._traffic.flights)
+    flight = one_thread._traffic.flights["b"]
+    flight.future.add_done_callback(lambda _: setattr(server, "error", None))
+    server.open.set()
+    early.join(30)
+    late.join(30)
+    assert told
+    assert set(got[0]) == {"b", "c"}
+
+
+def test_what_stays_withheld_is_told_to_who_joins(one_thread, server):
+    server.open.clear()
+    server.error = WithheldError("offline", by="offline mode")
+    told = []
+
+    def read():
+        with pytest.raises(WithheldError):
+            one_thread.fetch([server.run("a"), server.run("b")])
+        told.append(True)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: one_thread._traffic.flights and one_thread._traffic.flights["a"].waiters == 4)
+    server.open.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(told) == 4
 
 
 def test_an_unforeseen_error_does_not_leave_anybody_waiting(one_thread, server, monkeypatch):

@@ -17,10 +17,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from napari_cryoet.errand import NO_THREADS_HINT
-from napari_cryoet.exceptions import CryoETError, StreamError
+from napari_cryoet.exceptions import CryoETError, StreamError, WithheldError
 from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
-from napari_cryoet.streaming.flights import Flight, load_flight, next_of
+from napari_cryoet.streaming.flights import Flight, load_flight, next_of, those_of
 from napari_cryoet.streaming.leftovers import give_back
 from napari_cryoet.streaming.right_of_way import RightOfWay
 from napari_cryoet.streaming.traffic import Traffic
@@ -118,12 +118,14 @@ class Fetcher:
         """Get all blocks of some runs as `fetch` does, part by part as they come, so that not all need be in memory."""
         blocks: dict[Hashable, Block] = {}
         boarded: dict[Flight, None] = {}
+        begun_before: set[Flight] = set()
         own: Flight | None = None
         runs = list(runs)
         wanted = {key for run in runs for key in run.keys}
         for first in range(0, len(runs), _BOARDED_AT_ONCE):  # a viewer may be waiting for the lock meanwhile
             with self._state:
-                self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, boarded)
+                met = self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, boarded)
+                begun_before.update(flight for flight in met if flight.began_at is not None)
                 if stop is None and len(runs) <= _BOARDED_AT_ONCE:
                     own = self._traffic.take_own(list(boarded), self._clock())
                 lacking = self._call_threads()
@@ -140,8 +142,12 @@ class Fetcher:
             yield blocks
             while flights:
                 future = next_of(landed, stop)
-                self._leave([flights.pop(future)])
-                yield {key: block for key, block in future.result().items() if key in wanted}
+                flight = flights.pop(future)
+                self._leave([flight])
+                if flight in begun_before and isinstance(future.exception(), WithheldError):
+                    yield from self.arriving(those_of(runs, flight), stop=stop)  # it may be allowed by now
+                else:
+                    yield {key: block for key, block in future.result().items() if key in wanted}
         finally:
             self._leave(list(flights.values()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.streaming.wishes import Block, Priority, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
 _STOP_POLL_S = 0.05
 _MOST_TRIES = 3  # of a run that somebody else's stop ended
@@ -85,3 +85,10 @@ def load_flight(flight: Flight) -> dict[Hashable, Block]:
             if flight.stop.is_set():
                 raise
     return flight.run.load(flight.all_keys, flight.stop)
+
+
+def those_of(runs: Iterable[Run], flight: Flight) -> list[Run]:
+    """What a flight should have brought of some runs."""
+    keys = set(flight.all_keys)
+    parts = ((run, tuple(key for key in run.keys if key in keys)) for run in runs)
+    return [replace(run, keys=mine) for run, mine in parts if mine]
