@@ -545,12 +545,15 @@ def test_an_error_reaches_all_who_wait_and_want_and_nothing_is_kept(one_thread, 
 def test_who_joins_what_was_withheld_asks_again(one_thread, server):
     """Offline mode was turned off meanwhile, and they must not be told that it is on."""
     server.open.clear()
-    server.error = WithheldError("offline", by="offline mode")
     told, got = [], []
+
+    def refuse(keys, stop):
+        server.load(keys, stop)
+        raise WithheldError("offline", by="offline mode")
 
     def read_too_early():
         with pytest.raises(WithheldError):
-            one_thread.fetch([server.run("a", "b")])
+            one_thread.fetch([dataclasses.replace(server.run("a", "b"), load=refuse)])
         told.append(True)
 
     early = threading.Thread(target=read_too_early)
@@ -559,8 +562,6 @@ def test_who_joins_what_was_withheld_asks_again(one_thread, server):
     late = threading.Thread(target=lambda: got.append(one_thread.fetch([server.run("b", "c")])))
     late.start()
     wait_until(lambda: "c" in one_thread._traffic.flights)
-    flight = one_thread._traffic.flights["b"]
-    flight.future.add_done_callback(lambda _: setattr(server, "error", None))
     server.open.set()
     early.join(30)
     late.join(30)
