@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.exceptions import StoppedError, StreamError, WithheldError
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.once import Once
 
@@ -59,6 +59,35 @@ def test_a_stop_ends_only_the_one_who_was_stopped(once):
         results = [each.exception(20) for each in [threads.submit(once.get, "a", make) for _ in range(stopped + 1)]]
     assert [type(error) for error in results if error is not None] == [StoppedError] * stopped
     assert once.get("a", lambda: "made anew") == "made"
+
+
+def test_what_is_withheld_is_so_only_from_the_one_who_makes_it(once):
+    """Offline mode was turned off meanwhile, and who waits must not be told that it is on."""
+    once._pending = waiting = Waiting()
+
+    def make_too_early():
+        assert waiting.found.acquire(timeout=20)
+        raise WithheldError("offline", by="offline mode")
+
+    with ThreadPoolExecutor(2) as threads:
+        early = threads.submit(once.get, "a", make_too_early)
+        while "a" not in waiting:
+            threading.Event().wait(0.005)
+        late = threads.submit(once.get, "a", lambda: "made")
+        assert isinstance(early.exception(20), WithheldError)
+        assert late.result(20) == "made"
+
+
+def test_who_asks_again_once_it_has_failed_is_not_told_of_it_once_more(once):
+    again = []
+
+    def fail():
+        once._pending["a"].add_done_callback(lambda _: again.append(once.get("a", lambda: "made anew")))
+        raise StreamError("no")
+
+    with pytest.raises(StreamError, match="no"):
+        once.get("a", fail)
+    assert again == ["made anew"]
 
 
 def test_what_is_forgotten_while_it_is_made_is_not_kept_and_made_anew_by_the_next(once):

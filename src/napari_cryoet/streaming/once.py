@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from napari_cryoet.exceptions import CryoETError, StoppedError, StreamError
+from napari_cryoet.exceptions import CryoETError, StoppedError, StreamError, WithheldError
 from napari_cryoet.forks import start_afresh_in_children
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Once(Generic[Value]):
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key; whatever making it raises reaches all who wait for it, and is not kept.
 
-        But for a stop, which is meant for the one who makes it: another of those who wait makes it then.
+        But for a stop, which is meant for the one who makes it, and for what is withheld, which may be allowed since:
+        another of those who wait makes it then.
         """
         while True:
             with self._lock:
@@ -61,28 +62,28 @@ class Once(Generic[Value]):
             if is_mine:
                 self._make(key, make, future)
                 return future.result()
-            with suppress(StoppedError):
+            with suppress(StoppedError, WithheldError):
                 return future.result()
 
     def _make(self, key: Hashable, make: Callable[[], Value], future: Future[Value]) -> None:
+        made: tuple[Value] | CryoETError = StreamError("Reading failed in an unexpected way.")
+        size_bytes = 0
         try:
             value = make()
-            with self._lock:
-                if self._is_wanted(key, future):
-                    self._memory.put((*self._prefix, key), (value,), self._size_bytes(value))
-            future.set_result(value)
+            size_bytes = self._size_bytes(value)
+            made = (value,)
         except CryoETError as error:
-            future.set_exception(error)
+            made = error
         finally:  # also for what nobody foresaw: those who wait must not wait for ever
-            with self._lock:
-                if self._is_wanted(key, future):
+            with self._lock:  # first: whoever is told of a failure, and asks again, must not be told of it once more
+                if key in self._pending and self._pending[key] is future:  # else it was forgotten meanwhile
                     del self._pending[key]
-            if not future.done():
-                future.set_exception(StreamError("Reading failed in an unexpected way."))
-
-    def _is_wanted(self, key: Hashable, future: Future[Value]) -> bool:
-        """Whether what is being made wasn't forgotten meanwhile; with the lock held."""
-        return key in self._pending and self._pending[key] is future
+                    if isinstance(made, tuple):
+                        self._memory.put((*self._prefix, key), made, size_bytes)
+            if isinstance(made, tuple):
+                future.set_result(made[0])
+            else:
+                future.set_exception(made)
 
     def forget_all(self) -> None:
         """As `forget`, for all values."""
