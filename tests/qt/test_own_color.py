@@ -8,10 +8,11 @@ from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.annotation_colors import run_colors
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.viewer_link import ViewerLink, run_colors
+from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.color_vision import are_alike
 from napari_cryoet.colors import OWN_PALETTE, color_of
 from napari_cryoet.packs.portal_zarr import write_mrc

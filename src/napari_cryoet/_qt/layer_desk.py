@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import QObject, QPoint, Signal
 from qtpy.QtWidgets import QMenu
 
+from napari_cryoet._qt.annotation_colors import run_colors
 from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.notice_bar import NoticeBar
@@ -14,7 +15,7 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.run_page import RunView
 from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.viewer_link import ViewerLink, run_colors
+from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.outline import AnnotationRow

@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
+from napari_cryoet._qt.annotation_colors import AnnotationColors
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.misfits import remark_on_misfits, unmark_what_fits
 from napari_cryoet._qt.odd_units import remark_on_units
-from napari_cryoet._qt.own_color import told_apart
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.question import Question
@@ -27,7 +27,7 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import colors_of as theme_colors
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.warming import hand_over, prepare_layers
-from napari_cryoet.colors import RGBA, colors_of, object_key
+from napari_cryoet.colors import RGBA
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_names import tomogram_name
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
@@ -83,6 +83,7 @@ class ViewerLink(QObject):
         self._tasks = tasks or Tasks(self)
         self._may_discard = may_discard or partial(ask_in_a_box, viewer)
         self._own = OwnLayers(viewer)
+        self._colors = AnnotationColors(viewer)
         self._coming: set[LayerKey] = set()
         self._adding: LayerKey | None = None
         self._edited: set[str] = set()
@@ -145,17 +146,21 @@ class ViewerLink(QObject):
     def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
         """Show an annotation file, or bring it forward; whether it fits is for others to ask.
 
+        What is asked for first has its colour first, whichever comes first.
+
         Parameters
         ----------
         tomogram
             Lends its voxel spacing where the file's record lacks it.
         """
-        color = run_colors(page).get(_object_of(file))
+        key = LayerKey("annotation", file.id)
+        is_new = self._own.main(key) is None and key not in self._coming
+        color = self._colors.claim(key, page, file) if is_new else None
 
         def work(job: Job) -> tuple[LayerSpec, ...]:
             return load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
 
-        self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
+        self._show(key, page, work, title="Opening an annotation")
 
     def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
         """Show a tilt series, or bring it forward; in a viewer of its own, since it has other axes than a tomogram."""
@@ -186,7 +191,7 @@ class ViewerLink(QObject):
     def stop(self, key: LayerKey | None = None) -> None:
         """Stop what is on its way, or one of it; nothing of it becomes a layer."""
         for waiting in [key] if key is not None else tuple(self._coming):
-            self._coming.discard(waiting)
+            self._no_longer_coming(waiting)
             self._tasks.stop(waiting)
         self.changed.emit()
 
@@ -237,8 +242,12 @@ class ViewerLink(QObject):
             key, load, then=partial(self._on_loaded, key, page), failed=partial(self._on_failed, key), title=title
         )
 
-    def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
+    def _no_longer_coming(self, key: LayerKey) -> None:
         self._coming.discard(key)
+        self._colors.let_go(key)
+
+    def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
+        self._no_longer_coming(key)
         self.changed.emit()
         self.failed.emit(key, error)
 
@@ -249,11 +258,9 @@ class ViewerLink(QObject):
         try:  # it is still on its way, and can be stopped, until all of it is there
             if key.kind == "tomogram" and self.replaces_own_layers:
                 self._remove_other_groups(group)
-            if key.kind == "annotation":
-                specs = told_apart(specs, self._viewer.layers, run_colors(page).values())
             is_there = key in self._coming and self._add(key, group, specs)
         finally:
-            self._coming.discard(key)
+            self._no_longer_coming(key)
             self.changed.emit()
         warnings = list(specs[0].options["metadata"][METADATA_KEY].get("warnings", ())) if is_there else []
         tomogram = self._own.main(key) if is_there and key.kind == "tomogram" else None
@@ -274,6 +281,7 @@ class ViewerLink(QObject):
         for layer in layers:
             tag(layer, key, group, is_main_layer=layer is layers[0])
             show_as_discs(layer)
+        self._colors.note_given(key, layers)
         if not self._insert(key, group, layers):
             return False
         if is_first_image or (was_empty and key.kind == "tilt series"):
@@ -331,7 +339,11 @@ class ViewerLink(QObject):
     def _on_removed(self, event: Any) -> None:
         """A layer went; if a person removed one of ours, what only goes with it follows, but not amid the removal."""
         self._look_at_units()
-        if key_of(event.value) is not None and not self._is_removing:
+        key = key_of(event.value)
+        if key is None:
+            return
+        self._colors.note_chosen(key, event.value)
+        if not self._is_removing:
             self._tidy.start()
 
     def _remove_orphans(self) -> None:
@@ -347,11 +359,6 @@ class ViewerLink(QObject):
                 emitter.connect(lambda _event=None: self._edited.add(layer_id))
 
 
-def run_colors(page: RunPage) -> dict[str, RGBA]:
-    """The colour of every object of a run, by `object_key`."""
-    return colors_of(object_key(annotation.object_id, annotation.object_name) for annotation in page.annotations)
-
-
 def ask_in_a_box(viewer: ViewerModel, name: str) -> bool:
     """Ask whether an edited layer may go."""
     question = Question(
@@ -363,8 +370,3 @@ def ask_in_a_box(viewer: ViewerModel, name: str) -> bool:
         parent=QApplication.activeWindow(),  # plugins may not ask the viewer for its window
     )
     return question.ask()
-
-
-def _object_of(file: AnnotationFile) -> str:
-    annotation = file.shape.annotation if file.shape is not None else None
-    return object_key(annotation.object_id, annotation.object_name) if annotation is not None else ""
