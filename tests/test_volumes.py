@@ -122,11 +122,11 @@ class TestFurtherAxes:
             open_volume(tmp_path / "a.zarr")
 
 
-def test_a_file_that_is_no_mrc_is_told_what_can_be_read(tmp_path):
-    (tmp_path / "microtubule.tif").write_bytes(b"II*\0" + bytes(100))
+def test_a_file_of_another_kind_is_told_what_can_be_read(tmp_path):
+    (tmp_path / "microtubule.em").write_bytes(bytes(100))
 
-    with pytest.raises(FormatError, match=r"microtubule\.tif is .*\.mrc, \.map or \.rec.*folder that ends in \.zarr"):
-        open_volume(tmp_path / "microtubule.tif")
+    with pytest.raises(FormatError, match=r"microtubule\.em is .*\.mrc, .* or \.tif.*folder that ends in \.zarr"):
+        open_volume(tmp_path / "microtubule.em")
 
 
 class TestPacked:

@@ -57,7 +57,7 @@ def load_tomogram(
     Parameters
     ----------
     tomogram
-        A record of the portal, or the path or address of an OME-Zarr, zarr or MRC volume.
+        A record of the portal, or the path or address of an OME-Zarr, zarr, MRC or TIFF volume.
     spacing_angstrom
         The voxel spacing of a bare file, if you know better than the file. A record has its own.
     stop

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid
 
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})
+TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff"})
 AXES: Final = ("z", "y", "x")
 _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
     f"{prefix}{unit}": factor
@@ -117,7 +118,9 @@ class Volume:
 
 
 def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None) -> Volume:
-    """Open a three-dimensional OME-Zarr, zarr or MRC file; only metadata is read.
+    """Open a three-dimensional OME-Zarr, zarr, MRC or TIFF file; only metadata is read.
+
+    TIFF files are read from this computer only.
 
     Raises
     ------
@@ -128,6 +131,8 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     """
     if suffix_of(url_or_path) in MRC_SUFFIXES:
         return _open_mrc(url_or_path, stop)
+    if suffix_of(url_or_path) in TIFF_SUFFIXES:
+        return _open_tiff(url_or_path, stop)
     _refuse_files(url_or_path)
     if "://" in str(url_or_path) and is_packed_volume(url_or_path):
         packing = _PACKED_SUFFIXES[suffix_of(url_or_path)]
@@ -167,7 +172,7 @@ def _refuse_files(url_or_path: str | Path) -> None:
         raise FormatError(f"{name} is a file, and an OME-Zarr is a folder.", hint="Choose a folder that ends in .zarr.")
     raise FormatError(
         f"{name} is a file of another kind than the volumes that are read here.",
-        hint="Choose a file that ends in .mrc, .map or .rec, or a folder that ends in .zarr.",
+        hint="Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr.",
     )
 
 
@@ -362,4 +367,24 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
         pyramid=pyramid_of(levels),
         origin_angstrom=origin,
         remarks=(*said, *(() if origin is None else (_not_applied(origin, "Å"),))),
+    )
+
+
+def _open_tiff(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
+    from napari_cryoet.formats.tiff import open_tiff
+    from napari_cryoet.streaming.pyramid import pyramid_of
+
+    if "://" in str(url_or_path):
+        raise FormatError(
+            f"{name_of(url_or_path)} is at an address, and TIFF files are read from this computer only.",
+            hint="Download it first.",
+        )
+    opened = open_tiff(Path(url_or_path), stop=stop)
+    return Volume(
+        levels=[opened.level],
+        shape_zyx=(opened.level.shape[0], opened.level.shape[1], opened.level.shape[2]),
+        spacing_angstrom=opened.spacing_angstrom,
+        is_labels=False,
+        pyramid=pyramid_of([opened.level]),
+        remarks=opened.remarks,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import tifffile
 
 from command_line import modules_after
 from napari_cryoet import compare, open_annotation, open_portal, report_text
@@ -222,3 +223,28 @@ def test_how_to_force_a_mask_whose_file_is_wrong_is_said(
         assert "--spacing A,B, and --insist" in said
     assert main([*command, "--spacing", "10,7.5", "--insist"]) == 0
     assert "note on B: Its file says that voxels are 9, 7.5, 7.5 Å wide; 7.5 Å was taken." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_masks_of_tiff_files(compression: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = np.zeros((6, 20, 30), np.uint8)
+    mask[2:4, 5:9, 10:14] = 255
+    write_mask(mask, tmp_path / "a.mrc", spacing_angstrom=10)
+    options = {"imagej": True, "compression": compression, "resolution": (1, 1)}
+    for name, about in (("b.tif", {"unit": "nm", "spacing": 1.0}), ("bare.tif", {})):
+        tifffile.imwrite(tmp_path / name, mask, metadata={"axes": "ZYX"} | about, **options)
+
+    assert main(["compare", str(tmp_path / "a.mrc"), str(tmp_path / "b.tif"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dice"] == 1
+    assert main(["compare", str(tmp_path / "a.mrc"), str(tmp_path / "bare.tif")]) == 1
+    assert "how large the voxels of B are" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "a.mrc"), str(tmp_path / "bare.tif"), "--spacing", "10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dice"] == 1
+
+
+def test_a_tiff_of_fractions_is_no_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 8, 9), 0.5, np.float32), photometric="minisblack")
+    a = str(tmp_path / "a.tif")
+
+    assert main(["compare", a, a, "--spacing", "10"]) == 1
+    assert "other values than whole numbers" in capsys.readouterr().err

@@ -38,8 +38,11 @@ def test_both_files_of_a_mask_hold_the_same(files):
 def test_what_can_not_be_compared_says_why(files, tmp_path):
     with pytest.raises(FormatError, match="text about the whole tomogram"):
         open_annotation(files[9012])
-    (tmp_path / "a.tif").write_bytes(b"II*")
+    (tmp_path / "a.em").write_bytes(b"II*")
     with pytest.raises(FormatError, match="no file of picks"):
+        open_annotation(tmp_path / "a.em")
+    (tmp_path / "a.tif").write_bytes(b"II*")
+    with pytest.raises(FormatError, match=r"a\.tif is no TIFF file, or a damaged one"):
         open_annotation(tmp_path / "a.tif")
     (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
     with pytest.raises(FormatError, match=r"None of the 1 lines of log\.ndjson is a point"):

@@ -262,7 +262,7 @@ def _add_check(commands: Any) -> None:
         metavar="PICKS",
         help="a file of picks: portal ndjson, RELION STAR, Dynamo, copick JSON, CSV, Parquet",
     )
-    parser.add_argument("volume", metavar="VOLUME", help="path or address of an OME-Zarr, zarr or MRC volume")
+    parser.add_argument("volume", metavar="VOLUME", help="path or address of an OME-Zarr, zarr, MRC or TIFF volume")
     parser.add_argument(
         "--spacing",
         type=angstrom,

@@ -22,6 +22,7 @@ from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
+    TIFF_SUFFIXES,
     Volume,
     is_packed_volume,
     name_of,
@@ -52,7 +53,7 @@ def open_annotation(
     ----------
     source
         A record of the portal; the path of a file of picks (see `napari_cryoet.pick_files`); the address of an
-        ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr or MRC).
+        ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr, MRC or, on this computer, TIFF).
     spacing_angstrom
         The voxel spacing of a file that doesn't say it. A record has its own, and picks whose file says it stay at the
         places that it says.
@@ -101,7 +102,7 @@ def open_annotation(
 
 def is_volume(address: str) -> bool:
     """Whether it is a volume, by its name, or by what a folder holds, such as ``labels/name`` of an image."""
-    if suffix_of(address) in MRC_SUFFIXES | {".zarr"} or is_packed_volume(address):
+    if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or is_packed_volume(address):
         return True
     return "://" not in address and any(os.path.isfile(os.path.join(address, name)) for name in _ZARR_DOCUMENTS)
 
