@@ -416,27 +416,55 @@ class TestAfterwards:
     def test_the_numbers_are_saved(self, qtbot, compared, tmp_path, monkeypatch):
         path = tmp_path / "numbers.json"
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), ""))
-        click(qtbot, compared.results.save)
+        with qtbot.waitSignal(compared.tasks.finished):
+            click(qtbot, compared.results.save)
 
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(plain_report(compared.comparison)))
+        qtbot.waitUntil(lambda: compared.message.text() == "Saved as numbers.json.")
         compared.save_json(tmp_path / "absent" / "numbers.json")
-        assert "could not be written" in compared.message.text()
+        qtbot.waitUntil(lambda: "could not be written" in compared.message.text())
+
+    def test_the_window_does_not_wait_for_the_disk(self, qtbot, compared, tmp_path, monkeypatch):
+        path, disk_goes_on, writers = tmp_path / "numbers.json", threading.Event(), []
+
+        def slow_disk(*_args):
+            writers.append(threading.current_thread())
+            assert disk_goes_on.wait(60)
+
+        monkeypatch.setattr(os, "fsync", slow_disk)
+        compared.save_json(path)
+        qtbot.waitUntil(lambda: bool(writers))
+        assert compared.message.text() == "Saving numbers.json …"
+        assert not path.exists()
+        assert threading.main_thread() not in writers
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: pytest.fail("asks while it saves"))
+        click(qtbot, compared.results.save)
+        assert compared.message.text() == "Saving numbers.json …"
+
+        disk_goes_on.set()
+        qtbot.waitUntil(lambda: compared.message.text() == "Saved as numbers.json.")
+        assert path.exists()
 
     @pytest.mark.parametrize("answer", ["Replace", "Cancel"])
     def test_a_name_without_its_ending_gets_it_and_what_is_there_is_asked_about(
         self, qtbot, compared, tmp_path, monkeypatch, answer
     ):
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "numbers"), ""))
-        click(qtbot, compared.results.save)
+        with qtbot.waitSignal(compared.tasks.finished):
+            click(qtbot, compared.results.save)
         (path,) = tmp_path.iterdir()
         assert path.name == "numbers.json"
 
         path.write_text("of last week")
         monkeypatch.setattr(Question, "ask", lambda _question: answer == "Replace")
-        click(qtbot, compared.results.save)
+        if answer == "Cancel":
+            click(qtbot, compared.results.save)
+        else:
+            with qtbot.waitSignal(compared.tasks.finished):
+                click(qtbot, compared.results.save)
         assert (path.read_text() == "of last week") == (answer == "Cancel")
 
-    def test_what_was_saved_before_stays_where_the_disk_takes_no_more(self, compared, tmp_path, monkeypatch):
+    def test_what_was_saved_before_stays_where_the_disk_takes_no_more(self, qtbot, compared, tmp_path, monkeypatch):
         path = tmp_path / "numbers.json"
         path.write_text("of last week")
 
@@ -446,7 +474,8 @@ class TestAfterwards:
         monkeypatch.setattr(os, "fsync", full_disk)
         compared.save_json(path)
 
-        assert "numbers.json can't be written: No space left on device" in compared.message.text()
+        words = "numbers.json can't be written: No space left on device"
+        qtbot.waitUntil(lambda: words in compared.message.text())
         assert path.read_text() == "of last week"
 
 
@@ -613,7 +642,7 @@ class TestForEverybody:
             "A changed since these numbers were counted. Compare again for what is there now.",
         ]
         dock.save_json(tmp_path / "numbers.json")
-        assert dock.message.text().startswith("Saved as numbers.json.\nA changed since")
+        qtbot.waitUntil(lambda: dock.message.text().startswith("Saved as numbers.json.\nA changed since"))
 
 
 class TestLooks:

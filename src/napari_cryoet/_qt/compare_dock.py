@@ -33,12 +33,12 @@ from napari_cryoet.comparison import (
     report_text,
     write_report,
 )
-from napari_cryoet.exceptions import ComparisonError, CryoETError, SaveError
+from napari_cryoet.exceptions import ComparisonError, CryoETError
 
 if TYPE_CHECKING:
     import napari
 
-KEY = "compare"
+KEY, SAVE_KEY = "compare", "save the comparison"
 _STEPS = 1000
 _ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
 _ONLY_ONE = "Only one annotation is open. Open another one to compare it with, points or a mask."
@@ -112,16 +112,17 @@ class CompareDock(Dock):
         self._theme.close()
 
     def save_json(self, path: Path) -> None:
-        """Write all numbers and where both sides come from into a file."""
-        if self.comparison is None:
+        """Write all numbers and where both sides come from into a file, which isn't waited for."""
+        comparison = self.comparison
+        if comparison is None:
             return
-        try:
-            write_report(self.comparison, path, overwrite=True)  # the dialog has asked
-        except SaveError as error:
-            self._say(str(error))
-        else:
-            self._say(f"Saved as {path.name}.")
-        self._set_state()
+
+        def work(_job: Job) -> str:
+            write_report(comparison, path, overwrite=True)  # the dialog has asked
+            return f"Saved as {path.name}."
+
+        self._tell(f"Saving {path.name} …")
+        self.tasks.run(SAVE_KEY, work, then=self._tell, failed=self._on_failed, title="Saving the comparison")
 
     def _on_start(self) -> None:
         try:
@@ -157,7 +158,7 @@ class CompareDock(Dock):
         self._say("Stopped.")
         self._set_state()
 
-    def _on_said(self, _key: object, share: float, _words: str) -> None:
+    def _on_said(self, _key: object, share: float, _words: str) -> None:  # only comparing says how far it is
         self.bar.setValue(round(share * _STEPS))
 
     def _on_answer(self, comparison: Comparison) -> None:
@@ -188,6 +189,10 @@ class CompareDock(Dock):
     def _say(self, *told: str) -> None:
         """Say something, and what is to be said of the numbers that are shown."""
         self.message.setText("\n".join(filter(None, [*told, self._about_pair()])))
+
+    def _tell(self, words: str) -> None:
+        self._say(words)
+        self._set_state()
 
     def _follow(self, layers: Iterable[Layer]) -> None:
         """Hear from now on when layers that are compared change."""
@@ -236,10 +241,11 @@ class CompareDock(Dock):
     def _on_copy(self) -> None:
         if self.comparison is not None:
             copy_text(report_text(self.comparison))
-            self._say("Copied.")
-            self._set_state()
+            self._tell("Copied.")
 
     def _on_save(self) -> None:
+        if self.tasks.is_running(SAVE_KEY):  # of two that write into one file, nobody knows which one stays
+            return
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the comparison", "comparison.json", "JSON (*.json)")
         path = Path(chosen)
         if chosen and not path.suffix:
