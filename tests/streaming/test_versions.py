@@ -312,7 +312,8 @@ def test_what_was_read_of_other_files_does_not_stand_beside_one_that_is_met_chan
 def test_a_picture_of_an_image_that_changed_is_asked_for_anew(halves, served):
     pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
     plane, shown = ((0, 1), (0, 160), (0, 160)), threading.Event()
-    display = pyramid.display(on_change=shown.set)
+    display = pyramid.display(on_change=shown.set, is_held=True)
+    display.release(ahead=False)  # else all of the image may be in memory before it changes
     while not (picture := display.picture(0, plane)).is_whole:
         assert shown.wait(60)
         shown.clear()
