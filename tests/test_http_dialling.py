@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import sys
 import threading
@@ -111,6 +112,23 @@ def test_one_that_answers_in_time_is_the_only_one_that_is_tried(world, port):
     world.names[NAME] = ["192.0.2.1", "192.0.2.2"]
     world.fates = {"192.0.2.1": port, "192.0.2.2": port}
     assert dialled(Dialler(delay_s=LONG_S), world) == "192.0.2.1"
+    assert world.tried == ["192.0.2.1"]
+
+
+def test_one_that_has_answered_is_taken_though_the_next_one_is_due_by_then(world, port, clock):
+    """A computer may be busy with something else meanwhile."""
+    world.names[NAME] = ["192.0.2.1", "192.0.2.2"]
+    world.fates = {"192.0.2.1": port, "192.0.2.2": port}
+    connect = world.connect
+
+    def take_long(sock, address):
+        code = connect(sock, address)
+        select.select([], [sock], [], 30)
+        clock.now += 1
+        return code
+
+    world.connect = take_long
+    assert dialled(Dialler(delay_s=0.01), world) == "192.0.2.1"
     assert world.tried == ["192.0.2.1"]
 
 

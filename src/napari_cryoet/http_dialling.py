@@ -184,10 +184,10 @@ class _Race:
                     raise_if_stopped(self._manner.stop)
                     if self._left_s() <= 0:
                         raise _NoneLeftError
+                    if (won := self._await_one(selector)) is not None:  # also where the next one is due
+                        return won
                     if self._is_next_due(selector):
                         self._begin(selector)
-                    elif (won := self._await_one(selector)) is not None:
-                        return won
             finally:
                 for key in selector.get_map().values():
                     key.data[1].close()
@@ -216,6 +216,8 @@ class _Race:
     def _await_one(self, selector: selectors.BaseSelector) -> tuple[Address, socket.socket] | None:
         """Wait for a moment at most; one that has connected by then."""
         if not selector.get_map():
+            if self._waiting:
+                return None
             raise _NoneLeftError
         wait_s = min(self._left_s(), POLL_S)
         if self._waiting:
