@@ -73,9 +73,12 @@ def port_of(files):
     return urlsplit(files.url).port
 
 
+@pytest.fixture
 def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        return gone.getsockname()[1]
+    """Where nobody listens, nor anybody else gets to listen meanwhile."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield unused.getsockname()[1]
 
 
 def no_errand_is_left():
@@ -127,9 +130,9 @@ def test_a_proxy_is_reached_by_the_address_that_answers(http, world, files, tmp_
 # --- it does not
 
 
-def test_a_server_that_refuses_at_all_addresses_is_said_so(http, world):
+def test_a_server_that_refuses_at_all_addresses_is_said_so(http, world, closed_port):
     world.names["files.test"] = [THERE, "192.0.2.2"]
-    world.fates = dict.fromkeys(world.names["files.test"], closed_port())
+    world.fates = dict.fromkeys(world.names["files.test"], closed_port)
     error = why_not(http, "http://files.test/x")
     assert str(error).startswith(
         "The server files.test can't be reached at 192.0.2.1 and 192.0.2.2: it refuses connections."
@@ -147,8 +150,8 @@ def test_a_server_that_is_silent_at_all_addresses_is_said_so(http, world, monkey
     assert world.n_open == 0
 
 
-def test_what_was_wrong_with_each_address_is_said(http, world):
-    world.fates = {NOWHERE: UNREACHABLE, THERE: closed_port()}
+def test_what_was_wrong_with_each_address_is_said(http, world, closed_port):
+    world.fates = {NOWHERE: UNREACHABLE, THERE: closed_port}
     error = why_not(http, "http://files.test/x")
     assert "files.test can't be reached: 2001:db8::1 led nowhere, 192.0.2.1 refused the connection." in str(error)
     assert "may be down" in error.hint  # and not the network
@@ -165,8 +168,8 @@ def test_no_endless_list_of_addresses_is_shown(http, world):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_refuses_is_blamed_with_its_addresses(http, world, environment, scheme):
-    world.fates = {NOWHERE: UNREACHABLE, THERE: closed_port()}
+def test_a_proxy_that_refuses_is_blamed_with_its_addresses(http, world, environment, closed_port, scheme):
+    world.fates = {NOWHERE: UNREACHABLE, THERE: closed_port}
     environment("all_proxy", "http://proxy.test:8080")
     error = why_not(http, f"{scheme}://files.test/x")
     assert "network's proxy can't be reached at proxy.test: 2001:db8::1 led nowhere, 192.0.2.1 refused" in str(error)

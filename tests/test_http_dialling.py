@@ -101,10 +101,10 @@ def test_one_that_never_answers_is_not_waited_for(world, port):
 
 def test_one_that_fails_gives_way_at_once(world, port):
     world.names[NAME] = ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        closed = gone.getsockname()[1]
-    world.fates = {"2001:db8::1": UNREACHABLE, "192.0.2.1": closed, "192.0.2.2": port}
-    assert dialled(Dialler(delay_s=LONG_S), world) == "192.0.2.2"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and nobody else gets it meanwhile
+        world.fates = {"2001:db8::1": UNREACHABLE, "192.0.2.1": unused.getsockname()[1], "192.0.2.2": port}
+        assert dialled(Dialler(delay_s=LONG_S), world) == "192.0.2.2"
     assert world.n_open == 0
 
 
