@@ -1,10 +1,15 @@
 """Functions of the public API say what they expected, in words, to whoever gives them something else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import napari_cryoet as n
 from napari_cryoet import Mask, Picks
+from napari_cryoet.comparison import write_report
+from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.pick_formats import detect_format
 
 PICKS = Picks([[1, 2, 3], [4, 5, 6]], 10.0)
 VOXELS = np.zeros((3, 4, 5), np.uint8)
@@ -110,3 +115,41 @@ def test_values_that_there_arent_are_refused_with_those_that_there_are(call, why
 def test_a_symmetry_is_a_text():
     with pytest.raises(TypeError, match=r"symmetry must be a str, not an int\. Say 'C1'"):
         n.compare(PICKS, PICKS, radius_angstrom=5, symmetry=3)
+
+
+#: Functions of files, and whether they write one.
+FILES = {
+    "load_tomogram": (n.load_tomogram, False),
+    "load_annotation": (lambda path: n.load_annotation(path, 10.0), False),
+    "open_annotation": (n.open_annotation, False),
+    "read_picks": (n.read_picks, False),
+    "read_picks, format": (lambda path: n.read_picks(path, format="ndjson"), False),
+    "detect_format": (detect_format, False),
+    "check_picks, volume": (lambda path: n.check_picks(PICKS, path), False),
+    "write_picks": (lambda path: n.write_picks(PICKS, path, format="ndjson"), True),
+    "write_mask": (lambda path: n.write_mask(VOXELS, path, spacing_angstrom=10, format="ome-zarr-0.4"), True),
+    "write_report": (lambda path: write_report(n.compare(PICKS, PICKS, radius_angstrom=5), path), True),
+}
+
+
+@pytest.mark.parametrize(
+    "ending", [".mrc", ".zarr", ".tif", ".star", ".ndjson", ".tbl", ".json", ".csv", ".parquet", ""]
+)
+@pytest.mark.parametrize(("call", "writes"), FILES.values(), ids=FILES)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_what_no_file_can_be_called_is_named(call, writes, ending, kind, tmp_path):
+    path = kind(tmp_path / f"a\0b{ending}")
+
+    with pytest.raises(SaveError if writes else FormatError, match=r"a\\x00b.* can't be a path"):
+        call(path)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:secret@host/a.ndjson", "s3://bucket/a.star", "HTTP://host/a.csv", "file:///a.tbl"]
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_address_where_only_paths_are_read_or_written_is_said_to_be_one(address, kind, tmp_path):
+    with pytest.raises(FormatError, match=r"^[a-zA-Z0-9]+://[a-z/.0-9]+ is an address.* Download it first"):
+        n.read_picks(kind(address))
+    with pytest.raises(SaveError, match=r"^[a-zA-Z0-9]+://[a-z/.0-9]+ is an address.* Give a path"):
+        n.write_picks(PICKS, kind(address), format="ndjson")

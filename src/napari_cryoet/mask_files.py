@@ -18,7 +18,8 @@ import numpy as np
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.expecting import expect_choice, expect_number, expect_volume, local_path
+from napari_cryoet.expecting import expect_choice, expect_number, expect_volume
+from napari_cryoet.local_paths import path_to_write
 from napari_cryoet.mask_layouts import Grid, write_mrc, write_portal_zarr, write_zarr
 from napari_cryoet.mask_voxels import CheckedVoxels, Progress, Voxels
 from napari_cryoet.provenance_beside import path_beside, written_with_provenance
@@ -112,7 +113,7 @@ def write_mask(
     """
     expect_volume(mask_zyx, "mask_zyx")
     expect_number(spacing_angstrom, "spacing_angstrom")
-    path = local_path(path, "path")
+    path = path_to_write(path, "path")
     name = _checked_format(path, format, overwrite=overwrite)
     if not 0 < spacing_angstrom < math.inf:
         raise SaveError(f"A voxel can't be {spacing_angstrom} Å wide.")

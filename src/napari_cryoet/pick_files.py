@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.expecting import expect, expect_choice, expect_number, local_path
+from napari_cryoet.expecting import expect, expect_choice, expect_number
 from napari_cryoet.export_notes import grid_of, read_notes, source_of_download
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import as_kind, empty_column
@@ -30,6 +30,7 @@ from napari_cryoet.formats.exchange import (
     refuse_unusable_ids,
     with_warnings,
 )
+from napari_cryoet.local_paths import path_to_read
 from napari_cryoet.pick_formats import (
     FORMATS,
     OF_SEVERAL_TOMOGRAMS,
@@ -107,7 +108,7 @@ def read_picks(
     TypeError, ValueError
         If an argument is no such thing.
     """
-    path = local_path(path, "path")
+    path = path_to_read(path, "path")
     wanted = _wanted(spacing_angstrom, shape_zyx, tomogram)
     if alignment_id is not None:
         expect(alignment_id, int, "alignment_id")
@@ -154,7 +155,7 @@ def read_in_own_grid(
     except MissingContextError:
         return read_picks(path, **given)
     own = picks.spacing_angstrom
-    if own is None or own == spacing_in_layout(local_path(path, "path").absolute()):
+    if own is None or own == spacing_in_layout(Path(path).absolute()):
         return read_picks(path, **given)
     if math.isclose(own, spacing_angstrom, rel_tol=_SAME_SPACING):
         is_shape_said = shape_zyx is None or picks.shape_zyx is not None

@@ -14,6 +14,7 @@ from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, 
 from napari_cryoet.formats.column_types import are_all_missing, plain_columns, rounded, turned_into_texts
 from napari_cryoet.formats.exchange import listed, numbered
 from napari_cryoet.formats.star_labels import Dialect
+from napari_cryoet.local_paths import path_to_read
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 
@@ -60,7 +61,7 @@ def detect_format(path: str | Path) -> PickFormat | None:
 
     None where it is none of ours; for any STAR file, "relion5".
     """
-    path = Path(path)
+    path = path_to_read(path, "path")
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise FormatError(f"{str(path)!r} is no file.")

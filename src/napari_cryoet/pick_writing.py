@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.expecting import expect, expect_choice, local_path
+from napari_cryoet.expecting import expect, expect_choice
 from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns, without_utf8
 from napari_cryoet.formats.exchange import Context, are_endless, listed
+from napari_cryoet.local_paths import path_to_write
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
@@ -101,7 +102,7 @@ def write_picks(
         If there is no such ``format``.
     """
     expect(picks, Picks, "picks")
-    path = local_path(path, "path")
+    path = path_to_write(path, "path")
     if format is not None:
         expect_choice(format, FORMATS, "format")
     name = format or format_for(path, picks)

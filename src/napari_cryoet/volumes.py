@@ -21,7 +21,7 @@ import numpy as np
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.ome_zarr import other_transformations
 from napari_cryoet.logins import without_login
-from napari_cryoet.streaming.addresses import path_in
+from napari_cryoet.streaming.addresses import path_in, path_of
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -379,7 +379,7 @@ def _open_tiff(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
             f"{name_of(url_or_path)} is at an address, and TIFF files are read from this computer only.",
             hint="Download it first.",
         )
-    opened = open_tiff(Path(url_or_path), stop=stop)
+    opened = open_tiff(path_of(str(url_or_path)), stop=stop)
     return Volume(
         levels=[opened.level],
         shape_zyx=(opened.level.shape[0], opened.level.shape[1], opened.level.shape[2]),

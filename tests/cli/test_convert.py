@@ -116,3 +116,17 @@ def test_losses_reach_a_pipe_before_anything_is_written(source, tmp_path, monkey
 def test_a_target_without_any_name_is_called_what_it_is(source, capsys):
     assert main(["convert", str(source), "."]) == 1
     assert "A name like . doesn't say in which format." in capsys.readouterr().err
+
+
+def test_an_address_is_said_to_be_one(source, capsys):
+    assert main(["convert", "https://host/a.star", "b.star"]) == 1
+    assert "https://host/a.star is an address" in capsys.readouterr().err
+    assert main(["convert", str(source), "s3://host/a.csv"]) == 1
+    assert "s3://host/a.csv is an address" in capsys.readouterr().err
+
+
+def test_a_path_that_no_file_can_have_is_named(source, capsys):
+    assert main(["convert", "a\0.star", "b.star"]) == 1
+    assert "'a\\x00.star' can't be a path" in capsys.readouterr().err
+    assert main(["convert", str(source), "a\0.csv"]) == 1
+    assert "'a\\x00.csv' can't be a path" in capsys.readouterr().err

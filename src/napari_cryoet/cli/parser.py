@@ -230,8 +230,8 @@ def _add_convert(commands: Any) -> None:
         after="The names' endings say the formats: .ndjson, .star, .tbl, .json (copick), .csv, .parquet. What the new "
         "file can't hold is said. What a file doesn't say is never guessed: give it.",
     )
-    parser.add_argument("source", type=Path, metavar="IN", help="the file to read")
-    parser.add_argument("target", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument("source", metavar="IN", help="the file to read")
+    parser.add_argument("target", metavar="OUT", help="the file to write")
     parser.add_argument("--spacing", type=angstrom, metavar="Å", help="the width of a voxel, in which to count")
     parser.add_argument("--shape", type=volume_shape, metavar="Z,Y,X", help="the size of the volume in these voxels")
     parser.add_argument("--tomogram", metavar="NAME", help="which one, of a file with several")
@@ -258,7 +258,6 @@ def _add_check(commands: Any) -> None:
     )
     parser.add_argument(
         "picks",
-        type=Path,
         metavar="PICKS",
         help="a file of picks: portal ndjson, RELION STAR, Dynamo, copick JSON, CSV, Parquet",
     )
