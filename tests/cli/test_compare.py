@@ -248,3 +248,27 @@ def test_a_tiff_of_fractions_is_no_mask(tmp_path: Path, capsys: pytest.CaptureFi
 
     assert main(["compare", a, a, "--spacing", "10"]) == 1
     assert "other values than whole numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (
+            "AN-x",
+            "AF-1",
+            ["A: AN-x is no file here, and no id. Ids look like AN-", "B: The portal has no annotation file 1."],
+        ),
+        ("AN-1", "AF-2", ["A: The portal has no annotation 1.", "B: The portal has no annotation file 2."]),
+        ("AN-1", "nothing.star", ["A: The portal has no annotation 1.", "B: There is no file nothing.star."]),
+        ("AN-9999999999", TRUTH, ["napari-cryoet: AN-9999999999 is no file here, and no id. Ids look like"]),
+        (TRUTH, "there/is.ndjson", ["napari-cryoet: There is no file there/is.ndjson."]),
+        ("AN-x", "AN-x", ["napari-cryoet: AN-x is no file"]),
+        ("a\0.star", "AF-1", ["A: 'a\\x00.star' can't be a path.", "B: The portal has no annotation file 1."]),
+    ],
+)
+def test_everything_that_means_nothing_is_named(
+    a: str, b: str, words: list[str], demo_pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", a, b, "--source", str(demo_pack)]) == 1
+    said = capsys.readouterr().err
+    assert all(each in said for each in words), said

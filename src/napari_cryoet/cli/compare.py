@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.cli.sources import open_source
 from napari_cryoet.comparison import Mask, inputs
 from napari_cryoet.comparison.named import is_annotation_id, named_file
-from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
+from napari_cryoet.local_paths import is_address, path_to_read
 from napari_cryoet.picks import Picks
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.volumes import spacing_in_layout
 
@@ -49,19 +52,49 @@ def compare(options: argparse.Namespace) -> int:
 def _opened(
     options: argparse.Namespace, line: ProgressLine, stop: threading.Event
 ) -> tuple[Picks | Mask, Picks | Mask]:
-    texts: tuple[str, str] = (options.a, options.b)
-    sources: list[AnnotationFile | str] = list(texts)
-    if any(map(_is_id, texts)):
-        if options.source is None:
-            raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
-        with closing(open_source(options.source, line, stop)) as portal:
-            sources = [named_file(portal, text, stop=stop) if _is_id(text) else text for text in texts]
+    sources = _sources(options, line, stop)
     spacings = options.spacing or (None,)
     a, b = (
         _open(options, source, spacing, stop)
         for source, spacing in zip(sources, spacings if len(spacings) == 2 else 2 * spacings, strict=True)
     )
     return a, b
+
+
+def _sources(
+    options: argparse.Namespace, line: ProgressLine, stop: threading.Event
+) -> tuple[AnnotationFile | str, AnnotationFile | str]:
+    """What A and B mean, or words about all that means nothing."""
+    texts: tuple[str, str] = (options.a, options.b)
+    with ExitStack() as opened:
+        portal = None
+        if any(map(_is_id, texts)) and options.source is not None:
+            portal = opened.enter_context(closing(open_source(options.source, line, stop)))
+        found, wrong = [], []
+        for text in texts:
+            try:
+                found.append(_meant(portal, text, stop))
+            except (NotFoundError, FormatError) as error:
+                wrong.append(error)
+    if len(wrong) == 2 and str(wrong[0]) != str(wrong[1]):
+        raise ComparisonError(f"A: {wrong[0]} B: {wrong[1]}")
+    if wrong:
+        raise wrong[0]
+    a, b = found
+    return a, b
+
+
+def _meant(portal: Portal | None, text: str, stop: threading.Event) -> AnnotationFile | str:
+    """The file of a portal that an id means, or the path or address as it is."""
+    if _is_id(text):
+        if portal is None:
+            raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
+        return named_file(portal, text, stop=stop)
+    if not is_address(text) and not os.path.lexists(path_to_read(text, "text")):
+        is_name = not Path(text).suffix and Path(text).name == text  # of a file it would be an odd one
+        what = f"{text} is no file here, and no id" if is_name else f"There is no file {text}"
+        raise FormatError(f"{what}.", hint="Ids look like AN-9003 or AF-9001." if is_name else "")
+    return text
 
 
 def _open(
