@@ -27,10 +27,12 @@ from typing import Any
 
 import numpy as np
 from slow_link import PROFILES, Profile, slow_server
+from streaming_first_plane import SHAPE as VOLUME_SHAPE
 from streaming_first_plane import THREADS, Noise
 
-SHAPE = (256, 960, 928)
-BOX = ((17, 241), (100, 860), (64, 850))
+SHAPE = (min(256, VOLUME_SHAPE[0]), *VOLUME_SHAPE[1:])
+_BOX_OF = ((17, 241, 256), (100, 860, 960), (64, 850, 928))  # from, to, of
+BOX = tuple((a * size // whole, b * size // whole) for (a, b, whole), size in zip(_BOX_OF, SHAPE, strict=True))
 READERS = ("zarr", "dask", "ours: read", "ours: dask levels")
 RIVALS = {"ours: read": "zarr", "ours: dask levels": "dask"}
 LAYOUTS = ("portal", "sharded", "plain")

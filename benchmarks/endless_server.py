@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from slow_file_server import Link, SlowFileServer, _span
 
-CHUNK = (256, 256, 256)
+CHUNK = (int(os.environ.get("BENCH_CHUNK", "256")),) * 3
 LEVELS = 3
 _IMAGE = re.compile(r"/(\d+)x(\d+)x(\d+)/\w+\.zarr/(.*)")
 _CHUNK_KEY = re.compile(r"([0-2])/(\d+)/(\d+)/(\d+)")
@@ -101,7 +102,7 @@ class EndlessServer(SlowFileServer):
         shape, name = tuple(map(int, image.groups()[:3])), image[4]
         if (chunk := _CHUNK_KEY.fullmatch(name)) is not None:
             sizes = level_shape(shape, int(chunk[1]))
-            is_there = all(int(at) * 256 < size for at, size in zip(chunk.groups()[1:], sizes, strict=True))
+            is_there = all(int(at) * CHUNK[0] < size for at, size in zip(chunk.groups()[1:], sizes, strict=True))
             return self._chunk if is_there else None
         file = self._folder / path.strip("/").replace("/", "_")
         if not file.exists():

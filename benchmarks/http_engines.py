@@ -30,6 +30,7 @@ from typing import Any
 RANGE_BYTES, N_RANGES = 485_000, 144
 TABLE_BYTES, N_TABLES = 528, 31
 LINES = {"60 ms, 20/50 MB/s": (60, 20, 50), "loopback": (0, 10_000, 10_000)}
+IDLE_S = 1.5  # for which no engine's ticks are watched
 LATE_S = 0.02  # a tick that comes this late is a frame that drops
 
 Wanted = list[tuple[str, int, int]]
@@ -40,7 +41,7 @@ def nothing(url: str, in_flight: int) -> Round:  # noqa: ARG001 - as all engines
     """No engine: what the machine alone does to the ticks."""
 
     def wait(wanted: Wanted) -> int:
-        time.sleep(1.5)
+        time.sleep(IDLE_S)
         return sum(length for _, _, length in wanted)
 
     return wait

@@ -32,7 +32,11 @@ from slow_link import PROFILES, counted, make_data, slow_server
 from streaming_first_plane import LIMITS, SHAPE, SPACING_ANGSTROM
 
 VARIANTS = ("viewer alone", "views", "views in memory")
+WINDOW = (1280, 800)  # width and height
 STEPS, STEP_S = 40, 1 / 30
+START = tuple(share * size for share, size in zip((0.24, 0.3125, 0.3233), SHAPE, strict=True))
+NEXT_START = (0.08 * SHAPE[0], 0, 0)  # of the next direction
+ADDED_MS, OPENED_MS, REST_MS, SHARPENED_MS = 3000, 4000, 300, 1500
 STALL_LIMIT_S = 0.08
 DRAGS = {"z": (1, 0, 0), "y": (0, 1, 0), "x": (0, 0, 1), "xz": (1, 0, 2)}
 TIMEOUT_S = 300
@@ -48,7 +52,7 @@ class Window:
 
         self.wait = QTest.qWait
         self.viewer = napari.Viewer(show=False)
-        self.viewer.window.resize(1280, 800)
+        self.viewer.window.resize(*WINDOW)
         self.viewer.window.show()
         world = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
         if folder is None:
@@ -61,7 +65,7 @@ class Window:
         self._timer = QTimer()
         self._timer.timeout.connect(lambda: self.turns.append(now()))
         self._timer.start(1)
-        self.wait(3000)
+        self.wait(ADDED_MS)
 
     def _stream(self, url: str, world: dict[str, Any]) -> None:
         from napari_cryoet import add_layers
@@ -112,7 +116,7 @@ def measure(url: str, variant: str, folder: Path) -> dict[str, Any]:
         views.opened.connect(loop.quit)
         loop.exec()
         found["opening_s"] = time.perf_counter() - began
-        window.wait(4000)
+        window.wait(OPENED_MS)
         found["opening_worst_stall_s"] = round(float(window.stalls_s()[:, 0].max()), 3)
     for what, (round_number, (name, direction)) in itertools.product(("first", "again"), enumerate(DRAGS.items())):
         if views is None and name != "z":
@@ -121,14 +125,13 @@ def measure(url: str, variant: str, folder: Path) -> dict[str, Any]:
         found[f"{name} {what}"] = drag(window, views, np.array(direction), round_number)
         sent = counted(url)
         found[f"{name} {what}"] |= {"sent_mb": sent["bytes"] / 1e6, "sent_again_mb": sent["bytes_again"] / 1e6}
-    window.viewer.close()
     return found
 
 
 def drag(window: Window, views: Any, direction: np.ndarray, number: int) -> dict[str, Any]:
     """Move the cursor as a drag of the mouse does."""
-    start = np.array([120 + 40 * number, 300, 300]) * SPACING_ANGSTROM
-    window.wait(300)
+    start = (np.array(START) + number * np.array(NEXT_START)).round() * SPACING_ANGSTROM
+    window.wait(REST_MS)
     window.stalls_s()
     for step in range(STEPS):
         at = time.perf_counter()
@@ -138,7 +141,7 @@ def drag(window: Window, views: Any, direction: np.ndarray, number: int) -> dict
         else:
             views.shared_cursor.move_to(dict(enumerate(place)))
         window.wait(max(1, round(1000 * (STEP_S - (time.perf_counter() - at)))))
-    window.wait(1500)  # the picture sharpens now
+    window.wait(SHARPENED_MS)  # of the picture
     stalls = window.stalls_s()
     found: dict[str, float] = {}
     for kind, times in zip(("stall", "work"), stalls.T, strict=True):
@@ -178,8 +181,8 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        print(json.dumps(measure(given.url, given.child, given.data)))
-        return
+        print(json.dumps(measure(given.url, given.child, given.data)), flush=True)
+        os._exit(0)  # what is still being fetched is no part of the measurement
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.data or Path(temporary)
         make_data(folder)

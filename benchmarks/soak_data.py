@@ -23,7 +23,7 @@ def write_data(folder: Path) -> None:
         return
     noise = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
     blobs = np.zeros(SHAPE, "u2")
-    for number, centre in enumerate(np.random.default_rng(1).integers(20, 250, (60, 3)), 1):
+    for number, centre in enumerate(np.random.default_rng(1).integers(20, min(SHAPE) - 20, (60, 3)), 1):
         blobs[tuple(slice(c - 9, c + 9) for c in centre)] = number
     write_pyramid(folder / KINDS["image"], noise, SPACING_ANGSTROM)
     write_pyramid(folder / KINDS["mask"], (blobs > 0).astype("i1"), SPACING_ANGSTROM, "mask")

@@ -24,7 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-SHAPE = (500, 960, 928)
+#: Voxels along z, y and x; ``BENCH_SHAPE=16x64x64`` tries any benchmark of this volume in a moment.
+SHAPE = tuple(map(int, os.environ.get("BENCH_SHAPE", "500x960x928").split("x")))
 SPACING_ANGSTROM = 13.48
 THREADS = 16
 LIMITS = (-3.0, 3.0)

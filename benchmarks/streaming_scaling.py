@@ -82,11 +82,11 @@ def measure_planes(variant: str, urls: list[str], middle: int) -> Result:
 
 def check(plane: Any, z: int) -> None:
     import numpy as np
-    from endless_server import chunk_values
+    from endless_server import CHUNK, chunk_values
 
     y, x = (np.arange(0, size, 37) for size in plane.shape)
-    expected = chunk_values()[z % 256]
-    assert np.array_equal(plane[y[:, None], x], expected[y[:, None] % 256, x % 256])
+    expected = chunk_values()[z % CHUNK[0]]
+    assert np.array_equal(plane[y[:, None], x], expected[y[:, None] % CHUNK[1], x % CHUNK[2]])
 
 
 def measure_window(url: str) -> Result:

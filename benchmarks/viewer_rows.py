@@ -17,8 +17,10 @@ from viewer_probe import BLANK, COARSE, EXACT, LEVEL_1, Probe
 MIDDLE = (SHAPE[0] - 1) // 2
 SCRUB = (30, 0.1)  # steps, and seconds between two
 FAST = (80, 0.04)
-FAR_PLANES = (400, 60, 330, 130, 470)
-ACROSS = 68 * STRIDE
+SCRUB_LAYERS = (20, 0.1)
+FAR_PLANES = tuple(int(share * SHAPE[0]) for share in (0.8, 0.12, 0.66, 0.26, 0.94))
+ACROSS = SHAPE[1] // 2 // STRIDE * STRIDE
+SCRUB_FROM = 2 * SHAPE[0] // 5  # along any axis
 REST_MS = 1500
 Result = dict[str, Any]
 
@@ -173,6 +175,7 @@ def volume(probe: Probe) -> Result:
     probe.begin()
     add()
     probe.wait_for(lambda: bool(exact_s), 60.0)
+    canvas.events.draw.disconnect(look)
     result = {"volume_any_s": any_s[0], "volume_all_s": exact_s[0], "volume_stall_s": probe.longest_stall_s()}
     return result | {"volume_mb": probe.sent()["bytes"] / 1e6} | memory("volume_")
 
@@ -206,13 +209,14 @@ def layers(probe: Probe) -> Result:
         else:
             probe.viewer.add_labels(_other_levels(probe, name), multiscale=True, **options)
     stalls, blanks = [], 0
+    steps, pause_s = SCRUB_LAYERS
     for axis in range(3):
         probe.look_across(axis)
         probe.wait(REST_MS)
         probe.begin()
-        for number in range(20):
-            probe.wait_for(lambda number=number: probe.elapsed_s >= number * 0.1)
-            probe.go_to(200 + STRIDE * number)
+        for number in range(steps):
+            probe.wait_for(lambda number=number: probe.elapsed_s >= number * pause_s)
+            probe.go_to(SCRUB_FROM + STRIDE * number)
         stalls.append(probe.longest_stall_s())
         blanks += sum(f.quality == BLANK for f in probe.frames)
     names = ("layers_xy_stall_s", "layers_xz_stall_s", "layers_yz_stall_s")

@@ -1,0 +1,141 @@
+"""The streaming benchmarks that need no window: each row is there, with a number that can be, whichever it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmark_runs import READS_PROC, RIVALS, SHAPE, require_sane
+
+
+def test_the_first_plane_as_from_a_command_line(benchmarks):
+    """In processes of its own, as every benchmark of streaming starts them."""
+    only = ["--repeats", "1", "--only", "pyramid.read", "--latency-ms", "1", "--data", str(benchmarks.data)]
+    call = [sys.executable, str(benchmarks.folder / "streaming_first_plane.py"), *only]
+    done = subprocess.run(call, check=True, capture_output=True, text=True, timeout=100, env=os.environ)
+    found = json.loads(done.stdout)
+
+    require_sane(found)
+    assert found["shape"] == list(SHAPE)
+    assert list(found["medians"]) == ["plane: pyramid.read"]
+    assert found["medians"]["plane: pyramid.read"]["requests"] > 0
+
+
+@pytest.mark.parametrize("whose", ["dask levels", "pyramid.read", pytest.param("rival", marks=RIVALS)])
+def test_the_first_plane_without_a_window(benchmarks, whose):
+    first_plane = benchmarks.module("streaming_first_plane")
+    wanted = [name for name in first_plane.VARIANTS if name.startswith("plane") and whose in name]
+    first_plane.VARIANTS = wanted
+
+    found = benchmarks.run("streaming_first_plane", "--repeats", 1, "--latency-ms", 1, "--data", benchmarks.data)
+
+    require_sane(found)
+    assert list(found["medians"]) == wanted
+    assert all(row["mb"] > 0 and row["requests"] > 0 for row in found["medians"].values())
+
+
+@READS_PROC
+def test_large_reads(benchmarks):
+    found = benchmarks.run("bulk_read", "--repeats", 1, "--data", benchmarks.data)
+
+    require_sane(found)
+    assert found["shape"] == list(SHAPE)
+    assert set(found["medians"]) == {
+        f"{place}, {layout}, {part}"
+        for place in ("disk", "http")
+        for layout in ("portal", "sharded", "plain")
+        for part in ("whole", "box")
+    }
+    for row in found["medians"].values():
+        assert set(row) == {"zarr", "dask", "ours: read", "ours: dask levels", "ratio"}
+        assert set(row["ratio"]) == {"ours: read", "ours: dask levels"}
+
+
+def test_http_engines(benchmarks):
+    engines = benchmarks.module("http_engines")
+    engines.RANGE_BYTES, engines.N_RANGES, engines.N_TABLES = 5000, 4, 3
+    engines.IDLE_S = 0.01
+    here = ["nothing", "ours", "urllib3_bare"]
+
+    found = benchmarks.run("http_engines", "--repeats", 1, "--in-flight", 2, "--engines", *here)
+
+    require_sane(found)
+    assert {"60 ms, 20/50 MB/s", "loopback"} <= set(found)
+    for line in ("60 ms, 20/50 MB/s", "loopback"):
+        assert list(found[line]) == here
+        assert all(set(row) == {"tables, cold", "tables", "ranges, cold", "ranges"} for row in found[line].values())
+
+
+@READS_PROC
+@pytest.mark.parametrize("what", ["plane", "all"])
+@pytest.mark.parametrize("whose", ["ours", pytest.param("rival", marks=RIVALS)])
+def test_masks_without_a_window(benchmarks, what, whose):
+    masks = benchmarks.module("masks")
+    masks.VARIANTS = [name for name in masks.VARIANTS if name.startswith(f"{what}: {whose}")]
+
+    found = benchmarks.run("masks", "--repeats", 1, "--line", "near", "--data", benchmarks.data)
+
+    assert set(found["medians"]) == {f"{dtype} {name}" for dtype in ("int8", "uint16") for name in masks.VARIANTS}
+    for row in found["medians"].values():
+        row.pop("memory_mb")  # by how much the process grew, less what it gives back
+        require_sane(row)
+        assert row["sum"] > 0
+
+
+@READS_PROC
+@pytest.mark.parametrize("kind", ["ours", pytest.param("rival", marks=RIVALS)])
+def test_scaling(benchmarks, kind):
+    scaling = benchmarks.module("streaming_scaling")
+    measured, shape = scaling.measured, SHAPE
+    scaling.SIZES, scaling.USUAL, scaling.FOR_LAYERS = (shape,), shape, shape
+    scaling.LATENCIES_MS, scaling.LATENCIES_FOR_RIVAL_MS, scaling.LAYERS = (1,), (1,), (2,)
+    scaling.measured = lambda whose, *rest: measured(whose, *rest) if whose == kind else {}
+    every = [
+        "--repeats",
+        1,
+        "--only",
+        "size,latency,layers",
+        "--latency-ms",
+        1,
+        "--connection-mb-s",
+        1000,
+        "--total-mb-s",
+        1000,
+    ]
+
+    found = benchmarks.run("streaming_scaling", *every)
+
+    rows = {name: [row for row in rows if row["kind"] == kind] for name, rows in found["rows"].items()}
+    require_sane(rows)
+    assert {name: len(of) for name, of in rows.items()} == {"size": 1, "latency": 1, "layers": 1}
+    assert all(row["first_mb"] > 0 for of in rows.values() for row in of)
+    assert benchmarks.children == 3
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="plots are drawn by matplotlib, of the extra “bench”"
+)
+def test_plots_of_scaling(benchmarks, tmp_path):
+    row = {"first_s": 0.5, "first_mb": 7.0}
+    whose = [row | {"kind": kind} for kind in ("ours", "rival")]
+    rows = {
+        "size": [each | {"shape": [16, 300, 300]} for each in whose],
+        "latency": [each | {"latency_ms": 60} for each in whose],
+        "layers": [each | {"layers": 2} for each in whose],
+    }
+    line = {"latency_ms": 60, "connection_mb_s": 20, "total_mb_s": 50}
+    (tmp_path / "earlier.json").write_text(json.dumps(line | {"rows": rows}))
+
+    found = benchmarks.run("streaming_scaling", "--from", tmp_path / "earlier.json", "--plots", tmp_path)
+
+    assert found["rows"] == rows
+    assert {path.name for path in tmp_path.glob("*.svg")} == {
+        "streaming-size.svg",
+        "streaming-latency.svg",
+        "streaming-layers.svg",
+    }
