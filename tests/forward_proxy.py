@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from certificates import speak_https
 from napari_cryoet import http_connections
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -73,7 +74,7 @@ class ForwardProxy:
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Speak https from now on."""
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        speak_https(self._server, context)
 
 
 class _Handler(BaseHTTPRequestHandler):

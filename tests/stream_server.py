@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
+from certificates import speak_https
+
 
 class StreamServer:
     """Serves a folder over HTTP/1.1.
@@ -72,7 +74,7 @@ class StreamServer:
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Speak https from now on."""
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        speak_https(self._server, context)
 
     def begin(self, path: str, wanted: str | None) -> None:
         with self._lock:
