@@ -161,7 +161,7 @@ def test_an_image_that_vanishes_is_missing_after_each_of_its_chunks_was_told(tmp
     chunks = (64, 40, 160)
     array = zarr.create_array(str(tmp_path / "served/a.zarr"), shape=SHAPE, dtype="<f4", zarr_format=2, chunks=chunks)
     array[...] = OLD
-    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(2**10)))
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None, fetcher=Fetcher(MemoryCache(2**10)))
     pyramid.read(0)
     for chunk in (served.folder / "a.zarr").glob("0.*"):
         chunk.unlink()
