@@ -455,10 +455,10 @@ def test_a_malformed_answer_is_an_error_or_empty_and_never_anything_else(http, s
 
 
 def test_endless_interim_answers_are_a_time_out(hasty, server):
-    drip = server.drip([b"HTTP/1.1 100 Continue\r\n\r\n"] * 1000, 0.01)
+    drip = server.drip([b"HTTP/1.1 100 Continue\r\n\r\n"] * 3000, 0.01)
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
-    assert time.monotonic() - began < 10  # what is sent takes as long
+    assert time.monotonic() - began < 30  # what is sent takes as long
 
 
 def test_the_pause_that_a_server_asks_for_is_kept(http, server, pauses):
@@ -922,7 +922,7 @@ def hears_a_hang_up(server, pieces, heard: threading.Event):
 
     def behave(connection, request):
         with contextlib.suppress(OSError):
-            for piece in itertools.chain(pieces, itertools.repeat(pieces[-1], 200)):
+            for piece in itertools.chain(pieces, itertools.repeat(pieces[-1], 1000)):
                 connection.sendall(piece)
                 if select.select([connection], [], [], 0.05)[0]:
                     break  # it has nothing more to ask: this is its end
@@ -1003,7 +1003,7 @@ def test_a_stop_that_comes_after_an_answer_leaves_its_connection_to_others(http,
     assert server.connections == 1
 
 
-def test_one_thread_serves_many_requests(http, server):
+def test_one_thread_serves_many_requests(http, server, monkeypatch):
     threads = set()
 
     def read():
@@ -1011,9 +1011,12 @@ def test_one_thread_serves_many_requests(http, server):
 
     no_errand_is_left()
     url = server.behave(lambda connection, request: (read(), reply(CONTENT)(connection, request)))
-    for _ in range(5):
-        http.get(url)
-        wait_until(lambda: errand._threads._free == 1)  # an answer is there a moment before its thread is free again
+    with monkeypatch.context() as patch:
+        patch.setattr(errand, "IDLE_S", 60)  # or else a busy machine may let it end between two of them
+        for _ in range(5):
+            http.get(url)
+            wait_until(lambda: errand._threads._free == 1)  # an answer is there a moment before its thread is free
+    http.get(url)  # after which it waits no longer than usual
     assert len(threads) == 1
     no_errand_is_left()
 
