@@ -1,4 +1,4 @@
-"""What tests of streaming share: a disk that is waited for, however slow it is."""
+"""What tests of streaming share: a disk and servers that are waited for, however slow they are."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from napari_cryoet.streaming import cached_source, disk_cache
 from napari_cryoet.streaming.disk_cache import DiskCache
 
-#: How long a test waits for the disk; a program that ends waits for some seconds only.
+#: How long a test waits for the disk and for servers; a program waits for some seconds only, or less.
 PATIENCE_S = 60.0
 
 
@@ -17,3 +18,10 @@ def _disk_is_waited_for() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DiskCache.flush, "__defaults__", (PATIENCE_S,))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests tell what is kept from what is asked for: on a busy machine one would stand in for the other."""
+    monkeypatch.setattr(cached_source, "_PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(disk_cache, "_READ_TIMEOUT_S", PATIENCE_S)
