@@ -18,7 +18,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals"
 def run_process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "napari_cryoet.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
 
 
 def modules_after(arguments: Sequence[object]) -> set[str]:
@@ -31,7 +31,7 @@ def modules_after(arguments: Sequence[object]) -> set[str]:
         "print('MODULES', *sorted({name.partition('.')[0] for name in sys.modules}))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, timeout=100, check=True
     )
     return set(done.stdout.rpartition("MODULES ")[2].split())
 

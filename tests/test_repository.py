@@ -55,7 +55,7 @@ def code_blocks(text: str, language: str) -> list[str]:
 
 def run_python(code: str) -> str:
     command = [sys.executable, "-I", "-c", code]
-    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout.strip()
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=100).stdout.strip()
 
 
 # ---- the package ------------------------------------------------------------------------------------------------

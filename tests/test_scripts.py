@@ -58,7 +58,7 @@ class Checkout:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", str(self.folder / "scripts" / "test"), *arguments]
         return subprocess.run(
-            command, env=self.environment | environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=self.environment | environment, capture_output=True, text=True, timeout=100, check=False
         )
 
     @property

@@ -245,7 +245,7 @@ def an_hour_later(monkeypatch):
 
 
 def test_what_a_killed_writer_left_is_no_matter_and_is_removed_after_an_hour(tmp_path, monkeypatch):
-    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False, timeout=100)
     left = names(tmp_path)
     assert len(left) == 1
     assert left[0].startswith(UNFINISHED)

@@ -141,7 +141,7 @@ def test_a_signal_stops_a_download_which_then_continues(
         process = subprocess.Popen([*command, "--to", str(tmp_path)], stderr=subprocess.PIPE, text=True)
         wait_until(lambda: any(tmp_path.rglob("*.ndjson")))
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=100)
         is_over.set()
     assert process.returncode == code
     assert told.endswith("napari-cryoet: stopped\n")

@@ -30,7 +30,7 @@ def test_serve_prints_one_line_when_ready_and_ends_when_told(demo_pack: Path, nu
             assert {"id": RUN} in json.load(answer)["data"]["runs"]
     finally:
         process.send_signal(number)
-        rest, told = process.communicate(timeout=60)
+        rest, told = process.communicate(timeout=100)
     assert process.returncode == code
     assert rest == ""
     assert "Traceback" not in told

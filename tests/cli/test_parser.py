@@ -55,12 +55,12 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_comes_at_once() -> None:
-    durations_s = []
-    for _ in range(5):
+    def duration_s() -> float:
         begun_s = time.perf_counter()
         run_process("--help")
-        durations_s.append(time.perf_counter() - begun_s)
-    assert min(durations_s) < 2  # about 0.05 on a machine that does nothing else
+        return time.perf_counter() - begun_s
+
+    assert any(duration_s() < 2 for _ in range(20))  # about 0.05 on a machine that does nothing else
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -13,7 +13,7 @@ from napari_cryoet.packs.demo.picks import _HABITS
 
 def test_the_example_finds_the_shift_of_the_careless_picks(project_folder: Path, demo_pack: Path) -> None:
     command = [sys.executable, str(project_folder / "examples" / "compare_annotations.py"), str(demo_pack)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, encoding="utf-8").stdout
+    told = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True, encoding="utf-8").stdout
     assert told.count("the reference: optimal one-to-one matching within 120 Å.") == 2
     assert "The portal says of A: precision 90.1 %, recall 85.9 %" in told
     _, _, shift = told.rpartition("(z, y, x): [")

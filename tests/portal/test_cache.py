@@ -192,6 +192,6 @@ def test_many_writers_and_readers_never_see_half_an_answer(folder):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(100)
     assert wrong == []
     assert not list(folder.glob("*.tmp"))

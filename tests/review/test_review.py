@@ -180,9 +180,10 @@ import sys, time
 import numpy as np
 from pathlib import Path
 from napari_cryoet.picks import Picks
-from napari_cryoet.review import SessionStore, Subject, Verdict
+from napari_cryoet.review import SessionStore, Subject, Verdict, session
 from napari_cryoet.review.review import Review
 
+session._LONGEST_WAIT_S = 100.0  # for who holds the file, however busy the machine
 review = Review(Picks(np.arange(30.0).reshape(10, 3), 10.0), Subject(sys.argv[2], "x"), SessionStore(Path(sys.argv[1])))
 sleep = time.sleep
 time.sleep = lambda seconds: (print("waits", flush=True), sleep(seconds))
@@ -200,7 +201,7 @@ def test_of_two_processes_that_save_at_the_same_instant_none_loses_anything(pick
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "waits\n"
         store.save(SUBJECT, [rows_of(Decisions({1: Verdict.REJECTED, 2: Verdict.KEPT}), picks)])
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=100)
 
     assert process.returncode == 0
     assert said.endswith("saved\n")
@@ -396,7 +397,7 @@ picks = Picks(np.arange(30.0).reshape(10, 3), 10.0)
 review = Review(picks, Subject({SUBJECT.key!r}, "ribosomes"), SessionStore(Path({str(store.folder)!r})))
 review.judge([3], Verdict.KEPT)
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=100)
 
     assert Review(picks, SUBJECT, store).verdict(3) is Verdict.KEPT
 
