@@ -3,9 +3,11 @@ import time
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QObject
 from qtpy.QtGui import qAlpha, qGray
 
 from napari_cryoet._qt.crop_feed import IN_FLIGHT, TOGETHER, CropFeed, grey_image
+from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet.exceptions import StoppedError, StreamError
 from napari_cryoet.review import CropReader, Frame
 from napari_cryoet.review.volume import ArrayVolume
@@ -104,6 +106,35 @@ def test_each_crop_is_shown_as_soon_as_it_is_here(slow, qtbot):
         volume.let_on.release()
         qtbot.waitUntil(lambda n=n_here: sum(feed.crop(row) is not None for row in range(4)) == n, timeout=LONG_MS)
     assert feed.n_waiting == 2
+
+
+class Late:
+    """A reader whose crops come when they are told to, whether or not anybody waits for them."""
+
+    def __init__(self):
+        self.begun, self.go, self.came = threading.Event(), threading.Event(), threading.Event()
+
+    def is_in_memory(self, row, shape):
+        return False
+
+    def read(self, rows, shape, *, stop=None):
+        self.begun.set()
+        assert self.go.wait(60)
+        yield from rows
+        self.came.set()
+
+
+def test_crops_that_come_when_their_dock_has_gone_are_dropped(qtbot, monkeypatch):
+    monkeypatch.setattr("napari_cryoet._qt.crop_feed._TOLD_EVERY_S", 0)
+    dock, reader = QObject(), Late()
+    feed = CropFeed(Tasks(dock), dock)
+    feed.use(reader, FRAME)
+    feed.want(range(4))
+    assert reader.begun.wait(60)
+    with qtbot.waitSignal(dock.destroyed):
+        dock.deleteLater()
+    reader.go.set()
+    assert reader.came.wait(60)  # nothing of Qt's was touched that is not there any more
 
 
 def test_what_one_may_see_soon_waits_for_what_one_sees(slow, qtbot):

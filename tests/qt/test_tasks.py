@@ -142,6 +142,38 @@ def test_progress_of_every_block_does_not_flood_the_window(tasks, qtbot):
     assert len(told) <= 2 + (time.monotonic() - began) / PROGRESS_INTERVAL_S
 
 
+def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, qtbot):
+    arrived = []
+
+    def work(job: Job) -> str:
+        for part in ("one", "two"):
+            job.hand_over(part)
+        return "three"
+
+    def note(part: str) -> None:
+        arrived.append((part, threading.current_thread() is threading.main_thread()))
+
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", work, then=note, part=note)
+    qtbot.waitUntil(lambda: len(arrived) == 3)
+    assert arrived == [("one", True), ("two", True), ("three", True)]
+
+
+def test_parts_of_an_answer_that_nobody_waits_for_are_dropped(tasks, qtbot):
+    arrived, go = [], threading.Event()
+
+    def work(job: Job) -> None:
+        go.wait(30)
+        job.hand_over("late")
+
+    tasks.run("page", work, then=arrived.append, part=arrived.append)
+    with qtbot.waitSignal(tasks.finished):
+        tasks.run("page", lambda job: None, then=lambda _: None)
+    tasks.run("another", lambda job: go.set(), then=lambda _: None)
+    qtbot.waitUntil(lambda: go.is_set() and not tasks.is_running("another"))
+    assert arrived == []
+
+
 def test_nothing_is_delivered_after_close(tasks, qtbot):
     answers, go, done = [], threading.Event(), threading.Event()
 

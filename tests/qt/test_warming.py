@@ -35,7 +35,7 @@ def unused(qapp, monkeypatch):
 
 @pytest.fixture
 def job():
-    return Job(lambda _done, _total: None, lambda _share, _words: None)
+    return Job(lambda _done, _total: None, lambda _share, _words: None, lambda _part: None)
 
 
 def test_napari_finds_units_made(qtbot, tasks, unused):

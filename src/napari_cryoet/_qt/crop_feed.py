@@ -41,7 +41,6 @@ class CropFeed(QObject):
     arrived = Signal(object)  # the rows whose crops are here
     contrast_changed = Signal()
     state_changed = Signal()  # ask `n_waiting` and `error`
-    _some_came = Signal(int, object)  # from the thread that reads: the number of the reading, and a few of its crops
 
     def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -59,7 +58,6 @@ class CropFeed(QObject):
         self.limits = (0.0, 1.0)
         self.error: CryoETError | None = None
         self.is_stopped = False
-        self._some_came.connect(self._on_some)
 
     @property
     def n_waiting(self) -> int:
@@ -171,7 +169,7 @@ class CropFeed(QObject):
             for crop in reader.read(rows, frame, stop=job.stop):
                 untold.append(crop)
                 if time.monotonic() - told_at >= _TOLD_EVERY_S:
-                    self._some_came.emit(number, untold)
+                    job.hand_over(untold)
                     untold, told_at = [], time.monotonic()
             return untold
 
@@ -180,6 +178,7 @@ class CropFeed(QObject):
             read,
             then=lambda crops: self._on_read(number, crops),
             failed=lambda error: self._on_failed(number, error),
+            part=lambda crops: self._on_some(number, crops),
         )
 
     def _on_some(self, number: int, crops: list[Crop]) -> None:

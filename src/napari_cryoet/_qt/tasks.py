@@ -48,10 +48,16 @@ class Job:
         Set when nobody wants the answer any more; work that takes long looks at it, or hands it on.
     """
 
-    def __init__(self, report: Callable[[int, int | None], None], say: Callable[[float, str], None]) -> None:
+    def __init__(
+        self,
+        report: Callable[[int, int | None], None],
+        say: Callable[[float, str], None],
+        hand_over: Callable[[Any], None],
+    ) -> None:
         self.stop = threading.Event()
         self._report = report
         self._say = say
+        self._hand_over = hand_over
         self._reported_at = 0.0
 
     def progress(self, done_bytes: int, total_bytes: int | None = None) -> None:
@@ -65,6 +71,10 @@ class Job:
         """Say how far work that isn't counted in bytes is: from 0 to 1, and what is being done."""
         self._say(share, words)
 
+    def hand_over(self, part: object) -> None:
+        """Give a part of the answer away before the rest is there; see ``part`` of `Tasks.run`."""
+        self._hand_over(part)
+
 
 @dataclass(eq=False)
 class _Task:
@@ -72,6 +82,7 @@ class _Task:
     title: str
     then: Callable[[Any], None]
     failed: Callable[[CryoETError], None] | None
+    part: Callable[[Any], None] | None
     job: Job = field(init=False)
 
 
@@ -137,6 +148,7 @@ class Tasks(QObject):
         *,
         then: Callable[[T], None],
         failed: Callable[[CryoETError], None] | None = None,
+        part: Callable[[Any], None] | None = None,
         title: str = "",
     ) -> None:
         """Start ``work`` on a thread of its own; exactly one of ``then`` and ``failed`` follows, unless it is stopped.
@@ -150,16 +162,19 @@ class Tasks(QObject):
         then, failed
             Called on the GUI thread. A fault of ours arrives as `UnexpectedError`. Without ``failed`` errors are
             emitted as ``unhandled``.
+        part
+            Called on the GUI thread with whatever the job hands over meanwhile, in that order, and before ``then``.
         title
             Shown in napari's activity dock while the task runs; without it the task stays out of there.
         """
         older = self._current.get(key)
         if older is not None:
             older.job.stop.set()
-        task = _Task(key, title, then, failed)
+        task = _Task(key, title, then, failed, part)
         task.job = Job(
             lambda done, total: self._outbox.put(lambda: self._on_progress(task, done, total)),
             lambda share, words: self._outbox.put(lambda: self._on_said(task, share, words)),
+            lambda some: self._outbox.put(lambda: self._on_part(task, some)),
         )
         self._current[key] = task
         if older is None:
@@ -229,6 +244,10 @@ class Tasks(QObject):
     def _on_said(self, task: _Task, share: float, words: str) -> None:
         if not self._is_stale(task):
             self.said.emit(task.key, share, words)
+
+    def _on_part(self, task: _Task, some: Any) -> None:
+        if task.part is not None and not self._is_stale(task):
+            task.part(some)
 
     def _on_answer(self, task: _Task, answer: Any) -> None:
         if self._is_stale(task):
