@@ -1,9 +1,10 @@
 """Colours as people see them who lack one kind of cone."""
 
+import numpy as np
 import pytest
 
-from napari_cryoet.color_vision import are_alike, seen_apart
-from napari_cryoet.colors import PALETTE, rgba_of
+from napari_cryoet.color_vision import are_alike, contrast, seen_apart
+from napari_cryoet.colors import OWN_PALETTE, PALETTE, outline_of, rgba_of
 
 
 def test_a_colour_is_not_apart_from_itself_however_opaque_it_is():
@@ -24,3 +25,34 @@ def test_the_colours_of_the_palette_are_told_apart():
     colors = [rgba_of(code) for code in PALETTE.values()]
 
     assert not any(are_alike(one, other) for number, one in enumerate(colors) for other in colors[:number])
+
+
+def test_contrast_is_the_ratio_of_wcag():
+    assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+    assert contrast((1, 1, 1), (1, 1, 1)) == 1
+    assert contrast(rgba_of("#777777"), (1, 1, 1)) == pytest.approx(4.478, abs=1e-3)  # as WebAIM has it
+    assert contrast(rgba_of("#ff0000"), (0, 0, 0)) == pytest.approx(5.252, abs=1e-3)
+
+
+GREYS = [(float(grey),) * 3 for grey in np.linspace(0, 1, 101)]
+
+
+def over(front, back):
+    return tuple(front[3] * a + (1 - front[3]) * b for a, b in zip(front, back, strict=False))
+
+
+@pytest.mark.parametrize("code", [*PALETTE.values(), *OWN_PALETTE.values()])
+def test_of_a_mark_and_its_outline_one_stands_out_whatever_is_below(code):
+    color = rgba_of(code)
+    outline = outline_of(color)
+    ratios = [max(contrast(color, grey), contrast(over(outline, grey), grey)) for grey in GREYS]
+    distances = [max(seen_apart(color, grey), seen_apart(over(outline, grey), grey)) for grey in GREYS]
+
+    assert min(ratios[0], ratios[-1]) > 4.5, "on a black canvas and a white one"
+    assert min(ratios) > 2
+    assert min(distances) > 0.19, "as far as yellow is from orange to who sees that least"
+
+
+def test_yellow_mint_and_white_need_their_outline_on_a_white_canvas():
+    for code in (PALETTE["yellow"], PALETTE["mint"], OWN_PALETTE["white"]):
+        assert contrast(rgba_of(code), (1, 1, 1)) < 1.2

@@ -36,6 +36,7 @@ _TO_LAB: Final = np.array(
 )
 #: What is nearer than this can be taken for one another; the twelve colours of the palette are farther apart.
 _ALIKE: Final = 0.07
+_FLARE: Final = 0.05
 
 
 def seen_apart(one: Sequence[float], other: Sequence[float]) -> float:
@@ -48,10 +49,23 @@ def are_alike(one: Sequence[float], other: Sequence[float]) -> bool:
     return seen_apart(one, other) < _ALIKE
 
 
+def contrast(one: Sequence[float], other: Sequence[float]) -> float:
+    """The contrast ratio of WCAG 2 between two opaque colours: from 1 to 21, and 3 or more for what must be seen."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + _FLARE) / (darker + _FLARE)
+
+
+def _luminance(color: Sequence[float]) -> float:
+    return float(_linear(color) @ (0.2126, 0.7152, 0.0722))
+
+
+def _linear(color: Sequence[float]) -> NDArray[np.float64]:
+    rgb = np.asarray(color[:3], dtype=np.float64)
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
 def _as_seen(color: Sequence[float]) -> NDArray[np.float64]:
     """A colour in OKLab to each of the eyes (4, 3)."""
-    rgb = np.asarray(color[:3], dtype=np.float64)
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    cones = np.clip(_EYES @ linear, 0, 1) @ _TO_CONES.T
+    cones = np.clip(_EYES @ _linear(color), 0, 1) @ _TO_CONES.T
     seen: NDArray[np.float64] = np.cbrt(cones) @ _TO_LAB.T
     return seen

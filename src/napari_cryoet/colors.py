@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.color_vision import are_alike, seen_apart
+from napari_cryoet.color_vision import are_alike, contrast, seen_apart
 
 RGBA = tuple[float, float, float, float]
 
@@ -83,6 +83,9 @@ _FAR: Final = 2.0
 #: In the distances of `seen_apart`: as yellow and orange are.
 _WELL_APART: Final = 0.2
 _BLACK: Final = (0.0, 0.0, 0.0)
+#: The thin lines around picks and masks; a white one looks wider.
+BLACK_OUTLINE: Final[RGBA] = (0.0, 0.0, 0.0, 0.8)
+WHITE_OUTLINE: Final[RGBA] = (1.0, 1.0, 1.0, 0.75)
 
 
 def color_of(object_name_or_id: str) -> RGBA:
@@ -158,6 +161,15 @@ def another_color(of_same: Iterable[RGBA], taken: Iterable[RGBA]) -> RGBA:
         if bright
         else max(apart, key=lambda color: apart[color])
     )
+
+
+def outline_of(color: RGBA) -> RGBA:
+    """What a mark of a colour is set off by from whatever it lies on: black where it is light, white where it is dark.
+
+    No colour stands out from a white canvas, a black one and all the greys of tomograms; of a mark and its outline, one
+    does.
+    """
+    return max(BLACK_OUTLINE, WHITE_OUTLINE, key=lambda outline: contrast(outline, color))
 
 
 def instance_colors(instance_ids: ArrayLike) -> NDArray[np.float64]:

@@ -210,6 +210,7 @@ def private_names() -> list[str]:
 
 NAMES = private_names()
 PUBLIC = ["make_slice_request_internal", "set_slice_input", "data_slice", "overlay_to_visual", "MultiScaleData"]
+PUBLIC += ["layer_to_visual"]
 PUBLIC += ["ViewerOverlayMixin", "VispySceneOverlay", "_vispy"]
 FIELDS = sorted(set().union(*(value for name, value in vars(napari_check).items() if name.endswith("_FIELDS"))))
 

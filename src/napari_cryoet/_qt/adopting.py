@@ -25,6 +25,7 @@ from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
 from napari_cryoet._qt.napari_internals import say_shape
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
+from napari_cryoet._qt.outlines import draw_outlines
 from napari_cryoet._qt.progressive import attach, follow
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -51,6 +52,7 @@ _viewers: WeakSet[ViewerModel] = WeakSet()
 
 def adopt_layers_of(viewer: ViewerModel) -> None:
     """See to every layer with data of ours that will be inserted into a viewer; calling it again changes nothing."""
+    draw_outlines()
     if viewer not in _viewers:
         _viewers.add(viewer)
         viewer.layers.events.inserted.connect(partial(_on_inserted, viewer))

@@ -15,6 +15,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Vectors
 
 from napari_cryoet._qt import napari_internals
+from napari_cryoet._qt.outline_shader import outlined_labels, outlined_markers
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Feature(Enum):
     PAINTING = "a comparison doesn't say that what was painted in one of its masks was undone since"
     DRAWING = "who draws in a mask of one level waits for what is under the brush where that hasn't come yet"
     CROSSHAIR = "there is no crosshair"
+    OUTLINES = "there are no lines around picks and masks, and light ones are hard to see on a light canvas"
     DRAGS = "each move of a pick that is dragged can be undone by itself"
     GAPS = "no pick can be added while colours come in turn by a column of numbers"
     WINDOWS = (
@@ -171,6 +173,20 @@ def _try_crosshair() -> Iterator[str]:
     yield from gone or _without(bases.VispySceneOverlay, "VispySceneOverlay", names)
 
 
+def _try_outlines() -> Iterator[str]:
+    visuals = importlib.import_module(napari_internals.VISUALS)
+    if gone := _without(visuals, visuals.__name__, ["layer_to_visual"]):
+        yield from gone
+        return
+    for kind, visual in visuals.layer_to_visual.items():
+        if kind.__name__ in {"Points", "Labels"}:
+            yield from _without(visual, visual.__name__, ["_on_data_change"])
+    for name, outlined in (("Markers", outlined_markers), ("Image", outlined_labels)):
+        drawn = getattr(importlib.import_module(f"vispy.visuals.{name.lower()}"), f"{name}Visual")
+        if outlined(drawn._shaders["fragment"]) is None:
+            yield f"shader of {drawn.__name__} that is known"
+
+
 def _try_gaps() -> Iterator[str]:
     layer = Points(np.zeros((2, 3)), features={"class": [0.0, np.nan]})
     if gone := _without(layer, "Points", napari_internals.COLORS_OF_POINTS):
@@ -206,6 +222,7 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     ),
     Feature.DRAWING: lambda: _without(Labels, "Labels", ["_draw"]),
     Feature.CROSSHAIR: _try_crosshair,
+    Feature.OUTLINES: _try_outlines,
     Feature.DRAGS: lambda: _without(Points(np.zeros((1, 3))), "Points", ["_drag_start"]),
     Feature.GAPS: _try_gaps,
     Feature.WINDOWS: _try_windows,

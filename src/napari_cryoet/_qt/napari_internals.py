@@ -323,6 +323,31 @@ def cut_colors(vectors: Vectors, count: int) -> None:
         vectors._edge.colors = vectors.edge_color[:count]
 
 
+def change_drawing(kind: type[Layer], change: Callable[[Layer, Any], None]) -> None:
+    """Let another function change what layers of a type of napari's are drawn by, each time that it has other data.
+
+    Parameters
+    ----------
+    kind
+        Of layers; those in a viewer already are left alone.
+    change
+        Gets a layer and vispy's node.
+
+    Raises
+    ------
+    ImportError, AttributeError, KeyError
+        In a napari that draws them in another way.
+    """
+    visuals = importlib.import_module(VISUALS)
+
+    class ChangedVisual(visuals.layer_to_visual[kind]):  # type: ignore[misc, name-defined]
+        def _on_data_change(self) -> None:
+            super()._on_data_change()
+            change(self.layer, self.node)
+
+    visuals.layer_to_visual[kind] = ChangedVisual
+
+
 # what is drawn over layers
 
 
