@@ -9,12 +9,15 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
+from napari_cryoet import load_annotation
 from napari_cryoet.exceptions import ExistsError, FormatError, MissingContextError, SaveError
 from napari_cryoet.pick_files import read_picks, write_kept, write_picks
 from napari_cryoet.pick_formats import FORMATS, SUFFIXES, TITLES, detect_format, format_for, losses, missing_for
@@ -885,3 +888,44 @@ def test_losses_of_columns_that_begin_with_a_missing_value_are_those_of_what_is_
 
     assert "A table has no column for ref." in said
     assert not any("digits" in each for each in said)
+
+
+class TestScoresWithMoreDigitsThanAreKept:
+    ODD, EVEN = 2**53 + 1, 2**60  # a real is the second
+
+    def files(self, folder, scores):
+        point = {"type": "point", "location": {"x": 1, "y": 2, "z": 3}}
+        lines = [json.dumps(point | {"score": score}) for score in scores]
+        (folder / "a.ndjson").write_text("\n".join(lines))
+        (folder / "many.ndjson").write_text("\n".join(lines * 4000))
+        rows = "".join(f"{number},1,2,3,{score}\n" for number, score in enumerate(scores))
+        (folder / "a.csv").write_text("pick_id,z_voxel,y_voxel,x_voxel,score\n" + rows)
+        columns = {f"{axis}_voxel": [1.0] * len(scores) for axis in "zyx"} | {"score": scores}
+        pq.write_table(pa.table(columns), folder / "a.parquet")
+        points = [{"location": {"x": 1, "y": 2, "z": 3}, "score": score} for score in scores]
+        about = {"pickable_object_name": "a", "user_id": "a", "session_id": "0", "voxel_spacing": 1}
+        (folder / "a.json").write_text(json.dumps(about | {"points": points}))
+        return [folder / name for name in ("a.ndjson", "many.ndjson", "a.csv", "a.parquet", "a.json")]
+
+    def test_are_said_to_be_rounded(self, tmp_path):
+        for path in self.files(tmp_path, [self.ODD, self.EVEN]):
+            (said,) = read_picks(path).about["warnings"]
+            assert f"were rounded, such as {self.ODD}" in said, path
+
+    def test_of_others_nothing_is_said(self, tmp_path):
+        for path in self.files(tmp_path, [self.EVEN, 3, -self.EVEN]):
+            picks = read_picks(path)
+            assert not picks.about.get("warnings"), path
+            assert picks.scores[:3].tolist() == [self.EVEN, 3, -self.EVEN]
+
+    def test_beside_numbers_that_are_not_whole(self, tmp_path):
+        (tmp_path / "a.csv").write_text(f"z_voxel,y_voxel,x_voxel,score\n1,2,3,{self.ODD}\n1,2,3,0.5\n")
+
+        assert "rounded" in read_picks(tmp_path / "a.csv").about["warnings"][0]
+
+    def test_are_said_of_layers_too(self, tmp_path):
+        path = self.files(tmp_path, [self.ODD])[0]
+
+        (layer,) = load_annotation(path, 10.0)
+
+        assert any("were rounded" in said for said in layer.options["metadata"]["napari_cryoet"]["warnings"])

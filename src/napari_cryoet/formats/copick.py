@@ -34,6 +34,7 @@ from napari_cryoet.formats.exchange import (
     not_utf8,
     object_of_pairs,
     refuse_unreadable,
+    rounded_scores,
 )
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
@@ -121,7 +122,8 @@ def read_picks_file(path: Path, context: Context) -> Picks:
         instance_ids=_instances(rows),
         scores=_scores(rows),
         shape_zyx=context.shape_zyx,
-        about=names | {"warnings": [*said, *_unknown_keys(document, points)]},
+        about=names
+        | {"warnings": [*said, *rounded_scores([row.score for row in rows]), *_unknown_keys(document, points)]},
     )
 
 
@@ -250,7 +252,7 @@ class _Row(NamedTuple):
     position_xyz: list[float]
     rotation_xyz: list[list[float]]
     instance_id: int | None
-    score: float | None
+    score: float | None  # as the file spells it
 
 
 _IDENTITY: Final = np.eye(4).tolist()
@@ -300,7 +302,9 @@ def _number(value: Any, what: str) -> float:
 
 
 def _score(value: Any) -> float:
-    return value if isinstance(value, float) else _number(value, "score")
+    if not isinstance(value, float):
+        _number(value, "score")
+    return value  # a whole number is one until it is known whether digits are lost
 
 
 def _whole(value: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 import stat
 from collections import Counter
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ _LARGEST_ID: Final = 2**62
 _ROUNDED: Final = 1e-6
 
 _SHOWN_END: Final = 60
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,308}")
+_LARGEST_EXACT: Final = 2**53
 _COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zX": "xz", b"PK\x03\x04": "zip"}
 
 
@@ -224,6 +227,25 @@ def checked_picks(
 def with_warnings(picks: Picks, *said: str) -> Picks:
     """The same picks, with something more that whoever uses them should be told."""
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), *said]})
+
+
+def rounded_scores(scores: NDArray[Any] | Sequence[Any] | None) -> list[str]:
+    """What to tell of a column of scores in which are whole numbers with more digits than scores are kept with."""
+    if scores is None or (isinstance(scores, np.ndarray) and scores.dtype.kind == "f"):
+        return []
+    if isinstance(scores, np.ndarray) and scores.dtype.kind in "iu":
+        scores = scores[np.abs(scores.astype(np.float64)) >= _LARGEST_EXACT]
+    whole = [_whole_or_none(score) for score in (scores.tolist() if isinstance(scores, np.ndarray) else scores)]
+    lost = [number for number in whole if number is not None and float(number) != number]
+    if not lost:
+        return []
+    return [f"Scores are kept with 53 bits: {len(lost):,} of them have more and were rounded, such as {lost[0]}."]
+
+
+def _whole_or_none(score: Any) -> int | None:
+    """A whole number that reals go up to; what is beyond is refused elsewhere, or a text."""
+    text = str(score).strip() if isinstance(score, str | int) else ""
+    return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def refuse_unusable_ids(path: Path, ids: Any) -> None:

@@ -38,6 +38,7 @@ from napari_cryoet.formats.ndjson_points import (
     SCORE,
     Points,
     SkippedLine,
+    warnings_of_scores,
 )
 from napari_cryoet.picks import NO_INSTANCE
 
@@ -263,14 +264,15 @@ class _Builder:
             instances = np.full(count, NO_INSTANCE, dtype=np.int64)
             instances[list(self._instances)] = list(self._instances.values())
         numbers = np.array(self._numbers, dtype=np.int64)
+        features = {name: _column(values, count) for name, values in self._columns.items()}
         return Points(
             points_xyz=np.array(self._xyz).reshape(count, 3),
             kinds=tuple(self._kinds),
             rotations_xyz=rotations,
             instance_ids=instances,
-            features={name: _column(values, count) for name, values in self._columns.items()},
+            features=features,
             skipped=tuple(self._skipped),
-            warnings=tuple(self._warnings(rotations, numbers)),
+            warnings=(*self._warnings(rotations, numbers), *warnings_of_scores(features)),
         )
 
     def _warnings(self, rotations: NDArray[np.float64] | None, numbers: NDArray[np.int64]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.exchange import rotation_warnings
-from napari_cryoet.formats.ndjson_points import INSTANCE_POINT, ORIENTED_POINT, Points
+from napari_cryoet.formats.ndjson_points import INSTANCE_POINT, ORIENTED_POINT, Points, warnings_of_scores
 from napari_cryoet.formats.text_columns import LARGEST_EXACT, as_texts
 from napari_cryoet.picks import NO_INSTANCE
 
@@ -149,7 +149,7 @@ def _points(
         rotations_xyz=rotations,
         instance_ids=instances,
         features=features,
-        warnings=tuple(rotation_warnings(rotations, numbers, "line")),
+        warnings=(*rotation_warnings(rotations, numbers, "line"), *warnings_of_scores(features)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.formats.exchange import are_endless
+from napari_cryoet.formats.exchange import are_endless, rounded_scores
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.table_rows import are_unique
 
@@ -23,6 +23,12 @@ INSTANCE_POINT: Final = "instancePoint"
 SCORE: Final = "score"
 #: The column of our own exports that says which pick a line is, where that isn't the line's number.
 PICK_ID: Final = "pick_id"
+
+
+def warnings_of_scores(features: Mapping[str, NDArray[Any]]) -> list[str]:
+    """What to tell of the scores among the columns of a file, where they are kept with fewer digits than it has."""
+    scores = features.get(SCORE)
+    return [] if scores is None or scores.dtype.kind != "i" else rounded_scores(scores)  # texts stay as they are
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.column_types import numbers_in, whole_number
-from napari_cryoet.formats.exchange import Context, checked_picks, listed, with_warnings
+from napari_cryoet.formats.exchange import Context, checked_picks, listed, rounded_scores, with_warnings
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 AXES: Final = "zyx"
@@ -53,9 +53,10 @@ def picks_of_columns(path: Path, columns: dict[str, NDArray[Any]], context: Cont
         shape_zyx=context.shape_zyx,
     )
     lone = [name for names in POSITIONS.values() if not set(names) <= set(columns) for name in names if name in columns]
-    if not lone:
-        return picks
-    return with_warnings(picks, f"Columns of places along some axes only were left out: {listed(lone)}.")
+    said = rounded_scores(columns.get(SCORE))
+    if lone:
+        said.append(f"Columns of places along some axes only were left out: {listed(lone)}.")
+    return with_warnings(picks, *said) if said else picks
 
 
 def _positions(
