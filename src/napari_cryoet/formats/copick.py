@@ -304,7 +304,8 @@ def _number(value: Any, what: str) -> float:
 def _score(value: Any) -> float:
     if not isinstance(value, float):
         _number(value, "score")
-    return value  # a whole number is one until it is known whether digits are lost
+    score: float = value  # a whole number stays one until it is known whether digits are lost
+    return score
 
 
 def _whole(value: Any) -> int:
