@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from types import SimpleNamespace
+from unittest.mock import ANY
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +29,7 @@ from napari_cryoet import http as http_module
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
-from napari_cryoet.http_faults import FaultError
+from napari_cryoet.http_faults import FaultError, file_of
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.policy import Receipt
 
@@ -347,7 +348,7 @@ def test_a_part_that_is_too_far_in_a_file_that_is_stored_compressed_is_refused_b
         + "?signature=secret"
     )
     error = fails(lambda: http.get(url, start=start, length=10), "stored compressed", status=206)
-    assert "/file " in error.message
+    assert "file on 127.0.0.1 " in error.message
     assert "secret" not in error.message
 
 
@@ -406,10 +407,60 @@ def test_lasting_trouble_is_an_error_after_four_attempts(http, server, status):
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize(("status", "word"), [(401, "allow"), (403, "allow"), (404, "have this"), (400, "understand")])
+@pytest.mark.parametrize(("status", "word"), [(401, "allow"), (403, "allow"), (404, "have file"), (400, "understand")])
 def test_what_cannot_get_better_is_asked_once(http, server, status, word):
     fails(lambda: http.get(server.behave(reply(b"no", status))), word, status=status)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        *(reply(b"no", status) for status in (302, 400, 403, 404, 416, 500)),
+        reply(CONTENT[:1000], length=2000, keep=False),
+        reply(b"<!doctype html>"),
+        ranged(CONTENT, ETag='"2"'),
+        reply(CONTENT),
+        reply(b"123", 206, Content_Range="bytes 70-72/100"),
+        reply(b"123", Content_Encoding="br", ETag='"1"'),
+        reply(b"123", 206, Content_Range="bytes 5-7/100", Content_Encoding="gzip", ETag='"1"'),
+    ],
+)
+def test_an_answer_that_cannot_be_used_says_of_which_file_it_is(http, server, monkeypatch, behaviour):
+    monkeypatch.setattr("napari_cryoet.http_bodies._MAX_SKIP_BYTES", 10)
+    url = server.behave(behaviour).replace("/file", "/10000/my%20image.zarr/0/0/1/2?signature=secret")
+    error = fails(lambda: http.get_piece(url, start=200, length=3, version='"1"'), status=ANY)
+    assert "10000/my image.zarr/0/0/1/2" in error.message
+    assert "127.0.0.1" in error.message
+    assert "secret" not in str(error)
+    assert len(error.message) < 200
+
+
+def test_a_refused_question_is_no_file(http, server):
+    error = fails(lambda: http.post_json(server.behave(reply(b"no", 403)).replace("/file", "/graphql"), {}), status=403)
+    assert "graphql" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("/a.zarr/0/1", "a.zarr/0/1"),
+        ("/a%1b%5b31m%e2%80%ae.zarr", "a[31m.zarr"),
+        ("/%3Cb%3Ea.mrc?b=%3Cc%3E#d", "<b>a.mrc"),
+        (
+            "/10000/TS_026/Reconstructions/VoxelSpacing13.480/Tomograms/100/a.zarr/0/0/1/2",
+            "…/VoxelSpacing13.480/Tomograms/100/a.zarr/0/0/1/2",
+        ),
+        (f"/{'folder' * 9}/{'a' * 20}/0", f"…/{'a' * 20}/0"),
+        (f"/folder/{'0123456789' * 10}", "…" + ("0123456789" * 10)[-59:]),
+    ],
+)
+def test_a_file_is_called_by_the_end_of_its_path_and_in_plain_text(path, words):
+    found = file_of(f"https://me:secret@files.org{path}")
+    assert found == words
+    assert len(found) <= 60
 
 
 def test_a_body_that_breaks_off_is_read_again(http, server):

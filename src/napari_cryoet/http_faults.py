@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3.exceptions as u3
 
@@ -30,6 +30,7 @@ _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _NO_WAY_ERRNOS = _NO_NETWORK_ERRNOS | {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # as where there is no IPv6 at all
 _MOST_NAMED = 4
+_LONGEST_FILE = 60
 _LATER = "Try again later."
 _CHECK_NETWORK = "Check the internet connection, then try again."
 _CHECK_PROXY = "Check the proxy settings."
@@ -81,6 +82,30 @@ def host_of(url: str) -> str:
     return "".join(c for c in host if c.isprintable())[:80]
 
 
+def file_of(url: str) -> str:
+    """Which file a URL is of, by the end of its path, short enough for a sentence; empty where there is no path.
+
+    Examples
+    --------
+    >>> file_of("https://files.org/10000/TS_026/Tomograms/100/TS_026.zarr/0/0/1/2?signature=secret")
+    '10000/TS_026/Tomograms/100/TS_026.zarr/0/0/1/2'
+    """
+    try:
+        path = urlsplit(without_login(url)).path
+    except ValueError:
+        return ""
+    path = "".join(c for c in unquote(path) if c.isprintable()).strip("/ ")
+    if len(path) <= _LONGEST_FILE:
+        return path
+    end = path[1 - _LONGEST_FILE :]
+    return f"…{end[max(end.find('/'), 0) :]}"  # names are whole, but for a single one that is too long
+
+
+def _file(url: str, otherwise: str = "a file") -> str:
+    """What to call the file of a URL; otherwise what it is, where its path is empty."""
+    return file_of(url) or otherwise
+
+
 def fault(url: str, message: str, hint: str = _LATER, *, status: int | None = None, retries: int = NEVER) -> FaultError:
     """Make a fault about one URL."""
     return FaultError(NetworkError(message, hint=hint, url=without_login(url), status=status), retries)
@@ -104,41 +129,41 @@ def timed_out(url: str, timeout_s: float) -> FaultError:
 
 def broken_off(url: str) -> FaultError:
     """The connection ended before the answer did."""
-    message = f"The server {host_of(url)} broke off in the middle of its answer."
+    message = f"The server {host_of(url)} broke off in the middle of {_file(url, 'its answer')}."
     return fault(url, message, "The network may be unstable; try again.", retries=ALWAYS)
 
 
 def wrong_part(url: str) -> FaultError:
     """Bytes came, but not those that were asked for."""
-    message = f"The server {host_of(url)} sent another part of the file than the one asked for."
+    message = f"The server {host_of(url)} sent another part of {_file(url)} than the one asked for."
     return fault(url, message, status=206, retries=ONCE)
 
 
 def no_parts(url: str, status: int, *, packing: str) -> FaultError:
     """A part can't be had: the server sends only whole files, or the file is stored packed as a whole."""
-    message = f"The server {host_of(url)} can't send parts of a file."
+    message = f"The server {host_of(url)} can't send parts of a file, as of {_file(url, 'this one')}."
     if packing:
-        place = without_login(url).partition("?")[0]
-        message = f"{place} is stored compressed as a whole ({packing[:20]!r}), so that this part of it can't be read."
+        stored = f"stored compressed as a whole ({packing[:20]!r})"
+        message = f"{_file(url)} on {host_of(url)} is {stored}, so that this part of it can't be read."
     return fault(url, message, "Download the whole file instead.", status=status, retries=ONCE if packing else NEVER)
 
 
 def changed(url: str) -> FaultError:
     """The file isn't any more the version that was asked for; the status is the one that HTTP has for this."""
-    message = f"A file on {host_of(url)} changed while it was read."
+    message = f"{_file(url)} on {host_of(url)} changed while it was read."
     return fault(url, message, "Try again once it doesn't change any more.", status=CHANGED_STATUS)
 
 
 def too_large(url: str, max_bytes: int) -> FaultError:
     """The answer is longer than anything that is expected here."""
-    return fault(
-        url, f"The answer of {host_of(url)} is larger than the {max_bytes:,} bytes that are expected here.", ""
-    )
+    size = f"larger than the {max_bytes:,} bytes that are expected here"
+    return fault(url, f"{_file(url, 'The answer')} on {host_of(url)} is {size}.", "")
 
 
 def unknown_encoding(url: str) -> FaultError:
     """A body came compressed, though nobody asked for that, and in a way that can't be undone."""
-    return fault(url, f"The answer of {host_of(url)} came in a compression that isn't known here.", retries=ONCE)
+    message = f"The server {host_of(url)} sent {_file(url, 'its answer')} in a compression that isn't known here."
+    return fault(url, message, retries=ONCE)
 
 
 def is_web_page(start: bytes) -> bool:
@@ -149,7 +174,7 @@ def is_web_page(start: bytes) -> bool:
 def web_page(url: str, status: int) -> FaultError:
     """A page for people came with a status that promises data."""
     hint = "A sign-in page of this network may be in the way: open any web page in a browser, then try again."
-    return fault(url, f"A web page came instead of data from {host_of(url)}.", hint, status=status)
+    return fault(url, f"A web page came from {host_of(url)} instead of {_file(url, 'data')}.", hint, status=status)
 
 
 def not_json(url: str, body: bytes, status: int) -> FaultError:
@@ -159,30 +184,36 @@ def not_json(url: str, body: bytes, status: int) -> FaultError:
     return fault(url, f"The answer of {host_of(url)} can't be read: it isn't JSON.", status=status, retries=ONCE)
 
 
-def from_status(url: str, status: int, retry_after: str | None = None, content: bytes = b"") -> FaultError:
-    """A status other than success, and what came with it."""
-    host = host_of(url)
+def from_status(
+    url: str, status: int, retry_after: str | None = None, content: bytes = b"", *, is_of_file: bool = True
+) -> FaultError:
+    """A status other than success, and what came with it; names the file, where one was asked for."""
+    host, file = host_of(url), _file(url, "this") if is_of_file else "this"
+    with_file, for_file = ("", "") if file == "this" else (f" with {file}", f" for {file}")
     match status:
         case 401 | 403:
-            message = f"The server {host} doesn't allow access to this (status {status})."
+            message = f"The server {host} doesn't allow access to {file} (status {status})."
             hint = _NAME_OWN_LOGIN if status == 401 else ""
         case 407:
             message, hint = "This network's proxy asks for a user and a password (status 407).", _NAME_LOGIN
         case 404 | 410:
-            message, hint = f"The server {host} doesn't have this (status {status}).", ""
+            message, hint = f"The server {host} doesn't have {file} (status {status}).", ""
         case 416:
-            message, hint = f"The file on {host} is shorter than expected (status 416).", ""
+            message, hint = f"{_file(url)} on {host} is shorter than expected (status 416).", ""
         case 429:
             message, hint = (
                 f"The server {host} got too many requests at once (status 429).",
                 "Wait a minute, try again.",
             )
         case _ if status >= 500:
-            message, hint = f"The server {host} has a problem of its own (status {status}).", _LATER
+            message, hint = f"The server {host} has a problem of its own{with_file} (status {status}).", _LATER
         case _ if 300 <= status < 400:
-            message, hint = f"The server {host} points somewhere else in a way that can't be followed ({status}).", ""
+            message, hint = (
+                f"The server {host} points somewhere else{for_file} in a way that can't be followed ({status}).",
+                "",
+            )
         case _:
-            message, hint = f"The server {host} didn't understand the request (status {status}).", ""
+            message, hint = f"The server {host} didn't understand the request{for_file} (status {status}).", ""
     result = fault(url, message, hint, status=status, retries=ALWAYS if status in _RETRIED_STATUSES else NEVER)
     result.retry_after_s = _seconds(retry_after)
     result.error.content = content

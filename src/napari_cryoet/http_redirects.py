@@ -26,7 +26,8 @@ def redirected(url: str, response: BaseHTTPResponse, method: str, content: bytes
     if not location and status in _WRONG_REGION_STATUSES:
         location = _in_region(url, response.headers.get("x-amz-bucket-region", ""))
     if not location or (method == "POST" and status in {302, 303}):
-        raise faults.from_status(url, status, response.headers.get("Retry-After"), content)
+        retry_after, is_of_file = response.headers.get("Retry-After"), method != "POST"
+        raise faults.from_status(url, status, retry_after, content, is_of_file=is_of_file)
     target = without_login(urljoin(url, location))
     allowed = {"https"} if urlsplit(url).scheme == "https" else {"https", "http"}
     if urlsplit(target).scheme not in allowed:  # which takes either case

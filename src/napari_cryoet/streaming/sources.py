@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.streaming.addresses import path_of, scheme_of, shown_address
+from napari_cryoet.streaming.addresses import path_of, scheme_of
 from napari_cryoet.streaming.s3 import https_address
 
 if TYPE_CHECKING:
@@ -299,7 +299,10 @@ def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
     if error.status == _BEYOND_END_STATUS and version is None:
         return Piece(b"", None, None)
     if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
-        raise ChangedError(f"{shown_address(error.url)} changed while it was read.", hint=_CHANGED_HINT) from error
+        from napari_cryoet.http_faults import file_of, host_of
+
+        where = f"{file_of(error.url)} on {host_of(error.url)}"
+        raise ChangedError(f"{where} changed while it was read.", hint=_CHANGED_HINT) from error
     raise StreamError(error.message, hint=error.hint) from error
 
 
