@@ -80,6 +80,22 @@ def test_a_plane_whose_chunks_take_more_than_all_memory_ends_exact(axis, at, ser
     assert len(asked) == len(set(asked))
 
 
+@pytest.mark.parametrize(("axis", "at", "chunks"), [(0, 17, 36), (1, 100, 6)])
+def test_nothing_beside_a_plane_drives_it_out_of_memory_that_holds_no_more(axis, at, chunks, served, values):
+    pyramid = open_with_little_memory(served, "volume.zarr", 4 * MIB if axis == 0 else MIB)
+    changed, key = threading.Event(), (*(slice(None),) * axis, at)
+    display = pyramid.display(on_change=changed.set)
+    while np.asarray(display.levels[0][key]).size and not display.state.is_exact:
+        assert changed.wait(60), display.state
+        changed.clear()
+    while not is_quiet(pyramid._fetcher, served):
+        changed.wait(0.05)
+    assert np.array_equal(np.asarray(display.levels[0][key]), values.take(at, axis))
+    assert display.state.is_exact
+    assert len(chunks_asked_for(served)) == chunks
+    display.close()
+
+
 def test_so_does_a_plane_of_an_array_with_more_axes(served, values):
     pyramid = open_with_little_memory(served, "film.zarr")
     picture, _ = watch(pyramid, 0, 17, until=lambda state: state.is_exact)

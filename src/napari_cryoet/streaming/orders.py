@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_cryoet.streaming.block_keys import block_of
 from napari_cryoet.streaming.thin import thin_runs
+from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.plan import View, Want
     from napari_cryoet.streaming.stock import Stock
-    from napari_cryoet.streaming.wishes import Priority, Run
+    from napari_cryoet.streaming.wishes import Run
 
 _REQUEST_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
 
@@ -29,14 +30,19 @@ class Orders:
     failures: Failures
 
     def runs(self, wants: Iterable[Want], *, thin: View | None) -> Iterator[tuple[Priority, Run]]:
-        """The runs for what is worth fetching; of ``thin`` only what it cuts out of blocks is brought."""
+        """The runs for what is worth fetching; of ``thin`` only what it cuts out of blocks is brought.
+
+        Then nothing beside it is: whole blocks would drive it out, where memory doesn't hold its own.
+        """
         pyramid, memory = self.stock.pyramid, self.stock.memory
         for want in wants:
             if want.is_table:
                 tables = pyramid.tables(want.level, want.box)
                 yield from ((want.priority, run) for run in tables if run.keys[0] not in memory)
-            else:
-                is_thin = thin is not None and (want.level, want.box) == (thin.level, thin.box)
+                continue
+            is_thin = thin is not None and (want.level, want.box) == (thin.level, thin.box)
+            is_beside = thin is not None and want.level == thin.level and want.priority > Priority.VIEW
+            if is_thin or not is_beside:
                 yield from ((want.priority, run) for run in self._runs_for(want.level, want.box, is_thin=is_thin))
 
     def _runs_for(self, level: int, box: Box, *, is_thin: bool) -> list[Run]:
