@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from unittest.mock import patch
 
 import pytest
@@ -30,6 +31,9 @@ from napari_cryoet.stopping import raise_if_stopped
 from qt.fake_portal import FakePortal
 from qt.patience import PatientBot
 
+_NEVER: Final = 2**31 - 1  # objects
+_collect = gc.collect  # which a test may put something else in place of
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _modules_out_of_reach_of_collections() -> None:
@@ -43,6 +47,21 @@ def _modules_out_of_reach_of_collections() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _garbage_goes_on_the_gui_thread() -> Iterator[None]:
+    """Keep other threads from looking for garbage: which of them does is chance, and what they find is not theirs.
+
+    A widget that another thread finds is ended later, on the GUI thread. Python has taken apart by then what its
+    signals call, and the process crashes where Qt still calls that. Tests leave whole windows behind, and the worker of
+    some later test came upon them: that of a second download always upon the dialog of the first, still on screen.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(_NEVER, *before[1:])
+    yield
+    _collect(1)  # what the test left behind; all the rest when a window goes
+    gc.set_threshold(*before)
 
 
 @pytest.fixture(scope="session", autouse=True)
