@@ -10,7 +10,7 @@ import time
 import pytest
 from qtpy.QtCore import QObject, QThread
 
-from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError
+from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError, _Outbox
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.stopping import raise_if_stopped
 
@@ -204,6 +204,17 @@ def test_a_widget_that_is_destroyed_takes_its_tasks_along(qapp, qtbot):
     assert stopped.wait(30)
     qtbot.wait(20)
     assert answers == []
+
+
+def test_a_widget_may_be_destroyed_at_the_moment_at_which_an_answer_is_passed_on():
+    """As where Python looks for garbage just then, and finds the dock that the tasks belong to."""
+    ended = []
+    outbox = _Outbox(lambda: ended.append(outbox.close()))
+    thread = threading.Thread(target=outbox.put, args=(lambda: None,), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert ended
+    assert outbox.take() is None
 
 
 def test_a_task_that_never_ends_does_not_keep_the_interpreter_alive():

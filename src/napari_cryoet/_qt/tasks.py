@@ -92,7 +92,7 @@ class _Outbox:
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
         self._waiting: deque[Callable[[], None]] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # Python may look for garbage while it is held, and end whose outbox this is
         self._is_open = True
 
     def put(self, deliver: Callable[[], None]) -> None:
@@ -104,7 +104,10 @@ class _Outbox:
 
     def take(self) -> Callable[[], None] | None:
         with self._lock:
-            return self._waiting.popleft() if self._waiting else None
+            try:
+                return self._waiting.popleft()
+            except IndexError:  # asked for in one step, since it may be closed between two
+                return None
 
     def close(self) -> None:
         with self._lock:
