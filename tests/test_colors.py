@@ -5,7 +5,9 @@ import sys
 import numpy as np
 import pytest
 
+from napari_cryoet.color_vision import are_alike
 from napari_cryoet.colors import (
+    FURTHER_PALETTE,
     OWN_PALETTE,
     PALETTE,
     another_color,
@@ -13,9 +15,11 @@ from napari_cryoet.colors import (
     colors_of,
     instance_colormap,
     instance_colors,
+    looks_of,
     object_key,
     own_color,
     rgba_of,
+    symbol_beside,
 )
 
 # linear RGB to cone response to OKLab, after B. Ottosson
@@ -77,12 +81,13 @@ def test_twelve_colours_are_farther_apart_than_the_eight_of_okabe_and_ito():
     assert ours > min(closest_pair(OKABE_ITO, eye) for eye in common)
 
 
+@pytest.mark.parametrize(("palette", "least"), [(PALETTE, 0.09), (FURTHER_PALETTE, 0.059)])
 @pytest.mark.parametrize("eye", EYES)
-def test_every_colour_stands_out_from_the_greys_of_a_tomogram(eye):
+def test_every_colour_stands_out_from_the_greys_of_a_tomogram(eye, palette, least):
     greys = seen(np.repeat(np.linspace(0.2, 0.72, 40)[:, None], 3, axis=1), eye)
-    colors = seen(rgb_of(PALETTE.values()), eye)
+    colors = seen(rgb_of(palette.values()), eye)
 
-    assert np.linalg.norm(colors[:, None] - greys[None], axis=2).min() > 0.09
+    assert np.linalg.norm(colors[:, None] - greys[None], axis=2).min() > least
 
 
 def test_an_object_has_the_same_colour_in_every_session():
@@ -125,10 +130,42 @@ def test_objects_of_a_run_never_share_a_colour_while_there_are_enough(objects):
     assert len(set(colors_of(objects).values())) == len(objects)
 
 
-def test_more_objects_than_colours_get_lighter_ones():
-    colors = colors_of(f"object {number}" for number in range(24))
+def test_more_objects_than_colours_get_further_ones_and_another_symbol():
+    looks = looks_of(f"object {number}" for number in range(30))
+    palette = {rgba_of(code) for code in PALETTE.values()}
 
-    assert len(set(colors.values())) == 24
+    assert len({color for color, _symbol in looks.values()}) == 30
+    assert sum(symbol == "disc" for _color, symbol in looks.values()) >= 12
+    assert {looks[key] for key in looks if looks[key][0] in palette} == {(color, "disc") for color in palette}
+    assert colors_of(looks) == {key: color for key, (color, _symbol) in looks.items()}
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_24_objects_have_colours_that_are_apart_to_every_eye(eye):
+    """Lighter ones of the same twelve came to 0.003."""
+    colors = [code_of(color) for color in colors_of(f"object {number}" for number in range(24)).values()]
+
+    assert closest_pair(colors, eye) > 0.053
+    assert closest_pair([*colors, *OWN_PALETTE.values()], eye) > 0.044
+    assert closest_pair([*FURTHER_PALETTE.values(), "#000000"], eye) > 0.053
+
+
+@pytest.mark.parametrize(("count", "most"), [(24, 0), (36, 0), (40, 1), (48, 12)])
+def test_picks_of_36_objects_are_told_apart_by_colour_or_symbol(count, most):
+    """And what the docs say of more."""
+    looks = list(looks_of(f"object {number}" for number in range(count)).values())
+    pairs = [(one, other) for number, one in enumerate(looks) for other in looks[:number] if one[1] == other[1]]
+
+    assert sum(are_alike(one, other) for (one, _), (other, _) in pairs) <= most
+
+
+def test_a_symbol_tells_picks_apart_whose_colours_are_alike():
+    yellow, sky = color_of("ribosome"), color_of("membrane")
+
+    assert symbol_beside(yellow, [(sky, "disc")]) == "disc"
+    assert symbol_beside(yellow, [(yellow, "disc")]) == "diamond"
+    assert symbol_beside(yellow, [(yellow, "disc"), (yellow, "diamond"), (sky, "square")]) == "square"
+    assert symbol_beside(yellow, [(yellow, "diamond")], first="diamond") == "disc"
 
 
 def test_the_order_of_objects_does_not_change_their_colours():
@@ -220,7 +257,10 @@ def test_further_annotations_of_an_object_are_told_from_each_other_and_from_othe
 def test_a_further_annotation_of_an_object_has_another_colour_even_if_every_colour_is_taken():
     all_of_them = [color_of_code(code) for code in PALETTE.values()]
 
-    assert another_color([color_of("ribosome")], all_of_them) != color_of("ribosome")
+    assert another_color([color_of("ribosome")], all_of_them) in [rgba_of(code) for code in FURTHER_PALETTE.values()]
+    every = [*all_of_them, *(rgba_of(code) for code in FURTHER_PALETTE.values())]
+    assert another_color([color_of("ribosome")], every) in all_of_them
+    assert another_color([color_of("ribosome")], every) != color_of("ribosome")
 
 
 def test_a_further_annotation_of_an_object_stands_out_from_a_dark_canvas():

@@ -12,13 +12,18 @@ from napari_cryoet import open_portal
 from napari_cryoet._qt import viewer_link
 from napari_cryoet._qt.annotation_colors import run_colors
 from napari_cryoet._qt.appearance import appearance_of
+from napari_cryoet._qt.look_icon import look_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.color_vision import are_alike
 from napari_cryoet.colors import color_of, object_key
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.ndjson import Points as FilePoints
+from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.records import AnnotationShape
 from napari_cryoet.vocabulary import ShapeType
+from samples import make_annotation, make_dataset, make_file, make_run, make_run_page
 
 RIBOSOME = "cytosolic ribosome"
 ROSE = (0.9, 0.1, 0.4, 1.0)
@@ -68,6 +73,9 @@ class Desk:
         key = LayerKey("annotation", file.id)
         self._qtbot.waitUntil(lambda: key not in self.link.coming())
         return (self.link.layers_of(key) or [None])[0]
+
+    def turn_to(self, page):
+        self.page = page
 
     def tick(self, file):
         self.ask(file)
@@ -175,6 +183,43 @@ def test_instances_on_their_way_keep_the_objects_colour_free(desk):
             desk.untick(other)
             desk.untick(file)
     assert instances
+
+
+# where colours run out
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    """A page of picks of objects, one annotation of each."""
+    path = tmp_path / "points.ndjson"
+    path.write_bytes(write_points(FilePoints.from_zyx(np.array([[3.0, 2.0, 1.0], [9.0, 20.0, 30.0]]))))
+    run = make_run(id=506, name="TS_026", dataset=make_dataset())
+
+    def page_of(objects):
+        files = []
+        for number, name in enumerate(objects, start=1):
+            fields = {"object_id": None, "object_name": name}
+            annotation = make_annotation(id=number, run_id=run.id, run=run, **fields)
+            shape = AnnotationShape(id=number, annotation_id=number, shape_type=ShapeType.POINT, annotation=annotation)
+            files.append(
+                make_file(ShapeType.POINT, id=number, https_path=path.as_uri(), shape=shape, annotation_shape_id=number)
+            )
+        return make_run_page(tomograms=[], files=files, run=run)
+
+    return page_of
+
+
+@pytest.mark.parametrize(
+    "objects", [[f"object {number}" for number in range(15)], ["ribosome"] * 26], ids=["of 15 objects", "of one"]
+)
+def test_picks_of_more_annotations_than_colours_are_told_apart_by_their_symbol(desk, page_of, objects):
+    desk.turn_to(page_of(objects))
+    layers = [desk.tick(file) for file in desk.page.annotation_files]
+    looks = [look_of(layer) for layer in layers]
+    pairs = [(one, other) for number, one in enumerate(looks) for other in looks[:number]]
+
+    assert {look.symbol for look in looks} > {"disc"}
+    assert not any(one.symbol == other.symbol and are_alike(one.color, other.color) for one, other in pairs)
 
 
 # what a person chose

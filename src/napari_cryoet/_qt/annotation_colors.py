@@ -1,4 +1,7 @@
-"""In which colour an annotation is shown: by the order in which people ask for them, and by what they chose instead."""
+"""In which colour an annotation is shown: by the order in which people ask for them, and by what they chose instead.
+
+Where no colour is left that everybody tells from the others, picks get another symbol.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_cryoet._qt.appearance import MAIN_COLORS, appearance_of, give_colors, single_colors
+from napari_cryoet._qt.look_icon import symbol_of
 from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.own_layers import LayerKey, about_of, key_of
 from napari_cryoet.color_vision import are_alike
-from napari_cryoet.colors import RGBA, another_color, color_of, colors_of, object_key
+from napari_cryoet.colors import RGBA, SYMBOLS, another_color, color_of, looks_of, object_key, symbol_beside
+from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.vocabulary import ShapeType
@@ -37,6 +43,12 @@ class _Claim(NamedTuple):
     annotation_id: object
     color: RGBA | None = None
     is_ours: bool = True  # and no copy, whose colour is its owner's affair
+    symbol: str = ""
+    layer: Layer | None = None
+
+    def drawn_as(self) -> str:
+        """The symbol, which takes a moment to look up in many points."""
+        return self.symbol if self.layer is None else symbol_of(self.layer)
 
     def is_rival_of(self, other: _Claim) -> bool:
         """Whether both are of one object, and no shapes of one annotation."""
@@ -55,19 +67,23 @@ class AnnotationColors:
         self._viewer = viewer
         self._coming: dict[LayerKey, _Claim] = {}
 
-    def claim(self, key: LayerKey, page: RunPage, file: AnnotationFile) -> RGBA:
-        """The colour of an annotation that is on its way from now on, until `let_go`."""
-        of_run, mine = run_colors(page), _claim_of(page, file)
-        of_object = of_run.get(mine.object_key) or color_of(mine.object_key)
+    def claim(self, key: LayerKey, page: RunPage, file: AnnotationFile) -> tuple[RGBA, str]:
+        """The colour and the symbol of an annotation that is on its way from now on, until `let_go`."""
+        of_run, mine = _looks_in(page), _claim_of(page, file)
+        of_object, symbol = of_run.get(mine.object_key) or (color_of(mine.object_key), SYMBOLS[0])
         claims = [*_shown(self._viewer.layers), *self._coming.values()]
         color = self._choice_for(key) or _settled(mine, claims, of_object)
         if color is None:
             same = [claim.color for claim in claims if claim.is_rival_of(mine) and claim.color]
             coming = [claim.color for claim in self._coming.values() if claim.color]
-            color = another_color(same, [*taken_colors(self._viewer.layers), *coming, *of_run.values()])
+            reserved = [reserved for reserved, _symbol in of_run.values()]
+            color = another_color(same, [*taken_colors(self._viewer.layers), *coming, *reserved])
+        others = [look for named, look in of_run.items() if named != mine.object_key]
+        alike = [claim for claim in claims if claim.annotation_id != mine.annotation_id and _look_alike(claim, color)]
+        symbol = symbol_beside(color, [*others, *((color, claim.drawn_as()) for claim in alike)], first=symbol)
         is_many = file.shape is not None and file.shape.shape_type in _OF_MANY_COLORS
-        self._coming[key] = mine._replace(color=None if is_many else color)
-        return color
+        self._coming[key] = mine._replace(color=None if is_many else color, symbol=symbol)
+        return color, symbol
 
     def let_go(self, key: LayerKey) -> None:
         """It isn't on its way any more: it is shown, or never will be."""
@@ -94,7 +110,25 @@ class AnnotationColors:
 
 def run_colors(page: RunPage) -> dict[str, RGBA]:
     """The colour of every object of a run, by `object_key`."""
-    return colors_of(object_key(annotation.object_id, annotation.object_name) for annotation in page.annotations)
+    return {named: color for named, (color, _symbol) in _looks_in(page).items()}
+
+
+def with_symbol(specs: Iterable[LayerSpec], symbol: str) -> tuple[LayerSpec, ...]:
+    """Layers whose picks have another symbol, where they have one colour."""
+    return tuple(
+        spec._replace(options=spec.options | {"symbol": symbol})
+        if spec.kind == "points" and np.shape(spec.options["border_color"]) == (4,)
+        else spec
+        for spec in specs
+    )
+
+
+def _looks_in(page: RunPage) -> dict[str, tuple[RGBA, str]]:
+    return looks_of(object_key(annotation.object_id, annotation.object_name) for annotation in page.annotations)
+
+
+def _look_alike(claim: _Claim, color: RGBA) -> bool:
+    return claim.color is not None and are_alike(claim.color, color)
 
 
 def _claim_of(page: RunPage, file: AnnotationFile) -> _Claim:
@@ -111,7 +145,7 @@ def _shown(layers: Iterable[Layer]) -> Iterator[_Claim]:
         if about.get("annotation_id") is not None:
             named = object_key(about.get("object_id"), about.get("object_name"))
             color, is_ours = appearance_of(layer).color, key_of(layer) is not None
-            yield _Claim(about.get("run_id"), named, about["annotation_id"], color, is_ours)
+            yield _Claim(about.get("run_id"), named, about["annotation_id"], color, is_ours, layer=layer)
 
 
 def _settled(mine: _Claim, claims: Sequence[_Claim], of_object: RGBA) -> RGBA | None:

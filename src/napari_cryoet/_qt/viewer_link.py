@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.annotation_colors import AnnotationColors
+from napari_cryoet._qt.annotation_colors import AnnotationColors, with_symbol
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
@@ -155,10 +155,11 @@ class ViewerLink(QObject):
         """
         key = LayerKey("annotation", file.id)
         is_new = self._own.main(key) is None and key not in self._coming
-        color = self._colors.claim(key, page, file) if is_new else None
+        color, symbol = self._colors.claim(key, page, file) if is_new else (None, "")
 
         def work(job: Job) -> tuple[LayerSpec, ...]:
-            return load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
+            specs = load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
+            return with_symbol(specs, symbol)
 
         self._show(key, page, work, title="Opening an annotation")
 
