@@ -74,7 +74,8 @@ def outlined_labels(fragment: str) -> str | None:
 
 def _replaced(text: str, by_pattern: dict[str, str]) -> str | None:
     for pattern, other in by_pattern.items():
-        text, count = re.subn(pattern, lambda _found, other=other: other, text)
-        if count != 1:
+        before, *after = re.split(pattern, text)
+        if len(after) != 1:
             return None
+        text = before + other + after[0]
     return text

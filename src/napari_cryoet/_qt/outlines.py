@@ -43,9 +43,9 @@ def _outline(layer: Layer, node: Any) -> None:
         return
     _outlined.add(node)
     outlined = outlined_markers if isinstance(layer, Points) else outlined_labels
-    program = getattr(getattr(node, "points_markers", node), "shared_program", None)
-    for drawn in program or ():
+    program: Any = getattr(getattr(node, "points_markers", node), "shared_program", ())
+    for drawn in program:
         fragment = outlined(drawn.frag.code)
         if fragment is not None:
             program.frag = fragment
-        return
+        return  # it is that of all
