@@ -83,6 +83,41 @@ def test_notes_of_another_kind_than_we_write_are_as_good_as_none(tmp_path, name,
     assert found.ids.tolist() == ([7] if name == "a.tbl" else [0])
 
 
+@pytest.mark.parametrize("name", ["a.star", "a.parquet", *TEXTS])
+def test_what_was_left_out_of_notes_is_told(tmp_path, name):
+    notes = {"count": 1, "edits": ["cleaned", 5], "alignment_id": 17.5, "written_by": None}
+    path = with_notes(tmp_path, name, notes | {"source": {"authors": "Grace", "run_id": None}})
+
+    found = read_picks(path)
+
+    assert found.edits == ("cleaned",)
+    assert found.about["warnings"][-1].endswith("was left out: edits, alignment_id, source.authors.")
+    assert "left_out" not in found.about
+
+
+@pytest.mark.parametrize("spelled", [17, 17.0, "17", "AL-17", " al-17 "])
+@pytest.mark.parametrize("name", ["a.star", "a.parquet", *TEXTS])
+def test_an_alignment_counts_however_it_is_spelled(tmp_path, name, spelled):
+    found = read_picks(with_notes(tmp_path, name, {"count": 1, "alignment_id": spelled}))
+
+    assert found.alignment_id == 17
+    assert not any("left out" in said for said in found.about.get("warnings", ()))
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.zarr"])
+def test_what_was_left_out_of_the_notes_of_a_mask_is_told(tmp_path, name):
+    path = write_mask(np.ones((3, 3, 3), bool), tmp_path / name, spacing_angstrom=10, alignment_id=17).path
+    file = tmp_path / "a.mrc.provenance.json" if name == "a.mrc" else path / ".zattrs"
+    known = json.loads(file.read_text())
+    notes = known if name == "a.mrc" else known["napari_cryoet"]
+    notes |= {"alignment_id": "of last week", "edits": ["painted", 5]}
+    file.write_text(json.dumps(known))
+
+    for about in (open_annotation(path).about, load_annotation(path)[0].options["metadata"]["napari_cryoet"]):
+        assert about["edits"] == ["painted"]
+        assert about["warnings"][-1].endswith("was left out: alignment_id, edits.")
+
+
 def test_a_column_that_would_take_anothers_name_keeps_its_own(tmp_path):
     found = read_picks(with_notes(tmp_path, "a.star", {"count": 1, "star_names": {"rlnA": "rlnB"}}))
 

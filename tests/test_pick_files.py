@@ -929,3 +929,12 @@ class TestScoresWithMoreDigitsThanAreKept:
         (layer,) = load_annotation(path, 10.0)
 
         assert any("were rounded" in said for said in layer.options["metadata"]["napari_cryoet"]["warnings"])
+
+
+def test_one_alignment_in_several_spellings_is_one(tmp_path):
+    lines = ["z_voxel,y_voxel,x_voxel,alignment_id", "1,2,3,AL-17", "1,2,3,17", "1,2,3,17.0"]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    assert not read_picks(tmp_path / "a.csv").about.get("warnings")
+
+    (tmp_path / "b.csv").write_text("\n".join([*lines, "1,2,3,AL-18"]))
+    assert "of 2 alignments (alignment_id AL-17, AL-18)" in read_picks(tmp_path / "b.csv").about["warnings"][0]

@@ -153,3 +153,12 @@ def test_an_address_where_only_paths_are_read_or_written_is_said_to_be_one(addre
         n.read_picks(kind(address))
     with pytest.raises(SaveError, match=r"^[a-zA-Z0-9]+://[a-z/.0-9]+ is an address.* Give a path"):
         n.write_picks(PICKS, kind(address), format="ndjson")
+
+
+@pytest.mark.parametrize("edits", ["cleaned", b"cleaned", ["cleaned", 5], [None], 5, [["cleaned"]]])
+def test_edits_are_texts(edits, tmp_path):
+    with pytest.raises(TypeError, match="edits must be a list of texts, not"):
+        Picks([[1, 2, 3]], edits=edits)
+    with pytest.raises(TypeError, match="edits must be a list of texts, not"):
+        n.write_mask(VOXELS, tmp_path / "a.mrc", spacing_angstrom=10, edits=edits)
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +56,17 @@ def expect_number(value: Any, name: str) -> None:
     """Raise TypeError if an argument is no number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, not {kind_of(value)}.")
+
+
+def expect_texts(value: Any, name: str) -> tuple[str, ...]:
+    """Several texts; TypeError for anything else, also for one text, which is as many as it has letters."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of texts, not {kind_of(value)}.")
+    texts = tuple(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be a list of texts, not of {kind_of(text)}.")
+    return texts
 
 
 def expect_choice(value: Any, choices: Sequence[str], name: str) -> None:

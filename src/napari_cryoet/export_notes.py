@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from napari_cryoet.download.manifest import fetched_as
 from napari_cryoet.formats import star_writing, tables
-from napari_cryoet.formats.exchange import Context
+from napari_cryoet.formats.exchange import Context, listed
 from napari_cryoet.pick_formats import RELION, PickFormat
 from napari_cryoet.picks import IN_VOXELS
 from napari_cryoet.provenance import ORIGIN_KEY
@@ -20,12 +20,16 @@ from napari_cryoet.volumes import ATTRIBUTE, MRC_SUFFIXES, Volume, suffix_of
 _OF_ANOTHER_FILE: Final = frozenset(
     {"warnings", "voxel_spacing_angstrom", ORIGIN_KEY, "software", "layer_id", "group", "is_main_layer"}
 )
+#: Under which key `read_notes` names what it left out.
+LEFT_OUT: Final = "left_out"
+_ALIGNMENT: Final = "alignment_id"
 _LARGEST_ID: Final = 2**62
+_ID_DIGITS: Final = 19  # beyond it, none is below 2^62
 _LARGEST_SIZE: Final = 2**31
 
 
 def read_notes(path: Path, name: PickFormat) -> dict[str, Any]:
-    """The notes of an export, without what is of another kind than we write; empty for any other file."""
+    """The notes of an export, without what is of another kind than we write, which is named; empty for other files."""
     if name in RELION:
         notes = star_writing.read_notes(path)
     elif name == "parquet":
@@ -63,20 +67,60 @@ def source_of_mask(volume: Volume, address: str) -> dict[str, Any]:
     notes = _checked(notes)
     known = {key: value for key, value in notes["source"].items() if key not in _OF_ANOTHER_FILE}
     edits = [*(known.get("edits") or ()), *notes.get("edits", ())]
-    alignment = notes.get("alignment_id")
-    return known | ({"edits": edits} if edits else {}) | ({} if alignment is None else {"alignment_id": alignment})
+    alignment, said = notes.get(_ALIGNMENT), left_out_of(notes)
+    return (
+        known
+        | ({"edits": edits} if edits else {})
+        | ({} if alignment is None else {_ALIGNMENT: alignment})
+        | ({"warnings": said} if said else {})
+    )
+
+
+def left_out_of(notes: Mapping[str, Any]) -> list[str]:
+    """What to tell of notes of which something was left out."""
+    names = notes.get(LEFT_OUT)
+    if not names:
+        return []
+    return [f"Of its notes on where it comes from, what can't be meant was left out: {listed(names, 5)}."]
+
+
+def alignment_number(value: Any) -> int | None:
+    """The number of an alignment, however it is spelled: 17, 17.0, "17" or "AL-17"; None for what is none."""
+    text = str(value).strip().upper().removeprefix("AL-").removesuffix(".0")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _ID_DIGITS else None
 
 
 def _checked(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Notes without what can't be meant, also of their source."""
-    found = {key: value for key, value in notes.items() if key not in _CHECKS or _CHECKS[key](value)}
+    """Notes without what can't be meant, also of their source; `LEFT_OUT` names it."""
+    found, odd = _usable(notes, _CHECKS)
+    found = {key: value for key, value in found.items() if value is not None or key not in _CHECKS}
     if "source" in found:  # of which much may be unknown
-        found["source"] = {
-            key: value
-            for key, value in found["source"].items()
-            if value is None or key not in _SOURCE_CHECKS or _SOURCE_CHECKS[key](value)
-        }
-    return found
+        found["source"], odd_of_source = _usable(found["source"], _SOURCE_CHECKS)
+        odd += [f"source.{key}" for key in odd_of_source]
+    found.pop(LEFT_OUT, None)
+    return found | ({LEFT_OUT: odd} if odd else {})
+
+
+def _usable(notes: Mapping[str, Any], checks: Mapping[str, Callable[[Any], bool]]) -> tuple[dict[str, Any], list[str]]:
+    """What can be meant, and the names of what can't, or not all of it."""
+    found, odd = {}, []
+    for key, value in notes.items():
+        meant = _meant(key, value)
+        is_usable = value is None or key not in checks or checks[key](meant)
+        if is_usable:
+            found[key] = meant
+        if not is_usable or (key == "edits" and isinstance(meant, list) and len(meant) < len(value)):
+            odd.append(key)
+    return found, odd
+
+
+def _meant(key: str, value: Any) -> Any:
+    """A value as we would write it: an alignment as a number, of a list of edits the texts."""
+    if key == _ALIGNMENT and isinstance(value, str | float):
+        return alignment_number(value)
+    if key == "edits" and isinstance(value, list):
+        return [text for text in value if isinstance(text, str)]
+    return value
 
 
 def grid_of(notes: Mapping[str, Any]) -> Context:

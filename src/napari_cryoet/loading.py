@@ -250,7 +250,9 @@ def _load_bare_annotation(
         return (_mesh_spec(address, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     with opened_volume(address, stop) as volume:
         options = in_world_of_file(volume, source, _given_spacing(tomogram))
-        options["metadata"][METADATA_KEY] |= source_of_mask(volume, address)
+        about, own = options["metadata"][METADATA_KEY], source_of_mask(volume, address)
+        said = [*about.get("warnings", ()), *own.get("warnings", ())]
+        options["metadata"][METADATA_KEY] = about | own | ({"warnings": said} if said else {})
         is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
         return (labels_spec(volume, options, name, None if is_instances else chosen, stop),)
 

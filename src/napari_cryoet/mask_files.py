@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.expecting import expect_choice, expect_number, expect_volume
+from napari_cryoet.expecting import expect_choice, expect_number, expect_texts, expect_volume
 from napari_cryoet.local_paths import path_to_write
 from napari_cryoet.mask_layouts import Grid, write_mrc, write_portal_zarr, write_zarr
 from napari_cryoet.mask_voxels import CheckedVoxels, Progress, Voxels
@@ -113,6 +113,7 @@ def write_mask(
     """
     expect_volume(mask_zyx, "mask_zyx")
     expect_number(spacing_angstrom, "spacing_angstrom")
+    edits = expect_texts(edits, "edits")
     path = path_to_write(path, "path")
     name = _checked_format(path, format, overwrite=overwrite)
     if not 0 < spacing_angstrom < math.inf:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.expecting import expect, expect_choice, expect_number
-from napari_cryoet.export_notes import grid_of, read_notes, source_of_download
+from napari_cryoet.export_notes import alignment_number, grid_of, left_out_of, read_notes, source_of_download
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import as_kind, empty_column
 from napari_cryoet.formats.exchange import (
@@ -241,6 +241,8 @@ def _with_notes(picks: Picks, notes: Mapping[str, Any], path: Path) -> Picks:
     edits = tuple(notes.get("edits", ()))
     if notes.get("count") != len(picks):
         edits = (*edits, f"changed by another program to {len(picks):,} picks")
+    if said := left_out_of(notes):
+        of_file["warnings"] = [*of_file.get("warnings", ()), *said]
     return replace(
         picks,
         features={name: as_kind(column, kinds.get(name)) for name, column in features.items()},
@@ -259,7 +261,7 @@ def _of_alignment(picks: Picks, alignment_id: int, file_name: str) -> Picks:
                 f"{file_name} says that its picks are of AL-{picks.alignment_id}, not of AL-{alignment_id}."
             )
         return replace(picks, alignment_id=alignment_id)
-    numbers = [_alignment_number(value) for value in picks.features[_ALIGNMENT].tolist()]
+    numbers = [alignment_number(value) for value in picks.features[_ALIGNMENT].tolist()]
     is_it = np.array([number == alignment_id for number in numbers], dtype=bool)
     if len(picks) and not is_it.any():
         there = [f"AL-{number}" for number in dict.fromkeys(numbers) if number is not None]
@@ -271,12 +273,6 @@ def _of_alignment(picks: Picks, alignment_id: int, file_name: str) -> Picks:
         picks if is_it.all() else picks.take(is_it, f"kept the {is_it.sum():,} of {len(picks):,} of AL-{alignment_id}")
     )
     return replace(kept, alignment_id=alignment_id)
-
-
-def _alignment_number(value: Any) -> int | None:
-    """The number of an alignment, however a column spells it: 17, 17.0, "17" or "AL-17"."""
-    text = str(value).strip().upper().removeprefix("AL-").removesuffix(".0")
-    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _with_tomogram_told(picks: Picks, tomogram: str) -> Picks:
@@ -296,9 +292,12 @@ def _with_alignments_told(picks: Picks) -> Picks:
     """Picks with a warning where a column of theirs names several alignments."""
     column = picks.features.get(_ALIGNMENT)
     values = [] if column is None else column.tolist()
-    different = [
-        value for value in dict.fromkeys(values) if value != "" and not (isinstance(value, float) and math.isnan(value))
-    ]
+    known = [value for value in values if value != "" and not (isinstance(value, float) and math.isnan(value))]
+    numbers: dict[Any, Any] = {}
+    for value in dict.fromkeys(known):
+        number = alignment_number(value)
+        numbers.setdefault(value if number is None else number, value)
+    different = list(numbers.values())
     if len(different) < 2:
         return picks
     names = listed([f"{value:g}" if isinstance(value, float) else f"{value}" for value in different], 5)

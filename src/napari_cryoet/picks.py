@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.expecting import expect, expect_number
+from napari_cryoet.expecting import expect, expect_number, expect_texts
 from napari_cryoet.frozen_columns import frozen, frozen_columns, frozen_or_none
 from napari_cryoet.table_rows import are_unique, spans_of, taken
 
@@ -106,7 +106,7 @@ class Picks:
             "ids": frozen(np.arange(count) if ids is None else ids, np.int64, (count,), "ids"),
             "features": MappingProxyType(frozen_columns(self.features, count)),
             "about": MappingProxyType(dict(self.about)),
-            "edits": tuple(self.edits),
+            "edits": expect_texts(self.edits, "edits"),
         }
         if not are_unique(columns["ids"]):
             raise ValueError("ids must be unique")

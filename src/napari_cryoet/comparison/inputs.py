@@ -145,7 +145,7 @@ def _open_mask(
     told = (
         [f"Its file says that voxels are {said_otherwise} Å wide; {spacing:g} Å was taken."] if said_otherwise else []
     )
-    said = [*volume.remarks, *told]
+    said = [*about.get("warnings", ()), *volume.remarks, *told]
     return Mask(
         volume.levels[0],
         spacing if spacing is not None else _own_spacing(volume),
