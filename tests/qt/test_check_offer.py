@@ -7,7 +7,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication, QWidget
 
 from fitness_scene import SPACING_ANGSTROM, make_scene
-from napari_cryoet import add_layers, load_annotation, load_tomogram, write_picks
+from napari_cryoet import add_layers, load_annotation, load_picks, load_tomogram, read_picks, write_picks
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.check_offer import CheckOffer
 from napari_cryoet._qt.notice_bar import NoticeBar
@@ -185,5 +185,92 @@ def test_the_offer_goes_with_the_layer(viewer, notice, tomogram, folder, qtbot):
     mine = open_mine(viewer, folder)
     qtbot.waitUntil(lambda: not notice.isHidden())
     viewer.layers.remove(mine)
+
+    assert notice.isHidden()
+
+
+class TestVolumesOfOtherReaders:
+    """Such as napari's own, or of a script: plain Image layers, which say how wide a voxel is only by their units."""
+
+    SCALE_NM = (SPACING_ANGSTROM / 10,) * 3
+
+    def test_a_volume_with_a_known_width_under_the_picks_is_offered(self, viewer, notice, folder, qtbot):
+        viewer.add_image(make_scene().grey, name="plain", scale=self.SCALE_NM, units="nm")
+        open_mine(viewer, folder)
+        qtbot.waitUntil(lambda: not notice.isHidden())
+
+        assert notice.text.endswith("Do its picks make sense in “plain”?")
+
+    def test_also_once_its_width_is_said(self, viewer, notice, folder, qtbot):
+        image = viewer.add_image(make_scene().grey, name="plain")
+        open_mine(viewer, folder)
+        QApplication.processEvents()  # an offer would come now
+        assert notice.isHidden()
+
+        image.scale = self.SCALE_NM
+        image.units = "nm"
+        qtbot.waitUntil(lambda: not notice.isHidden())
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},  # in pixels
+            {"scale": SCALE_NM},
+            {"scale": SCALE_NM, "units": "nm", "translate": (1e4, 0, 0)},
+        ],
+    )
+    def test_no_other_is(self, viewer, notice, folder, options, qtbot):
+        viewer.add_image(make_scene().grey, **options)
+        with layer_source(path=str(folder / "mine.picks.csv")):
+            add_layers(viewer, load_picks(read_picks(folder / "mine.picks.csv"), name="mine"))
+        QApplication.processEvents()  # an offer would come now
+
+        assert notice.isHidden()
+
+    def test_pictures_and_images_of_four_axes_are_no_volumes(self, viewer, notice, folder):
+        viewer.add_image(np.zeros((9, 9)), units="nm")
+        viewer.add_image(np.zeros((9, 9, 9, 3)), rgb=True, units="nm")
+        viewer.add_image(np.zeros((2, 9, 9, 9)), units="nm")
+        open_mine(viewer, folder)
+        QApplication.processEvents()  # an offer would come now
+
+        assert notice.isHidden()
+
+    def test_one_of_ours_comes_first(self, viewer, notice, tomogram, folder, qtbot):
+        viewer.add_image(make_scene().grey, name="plain", scale=self.SCALE_NM, units="nm")
+        open_mine(viewer, folder)
+        qtbot.waitUntil(lambda: not notice.isHidden())
+
+        assert "in “TS”" in notice.text
+
+
+@pytest.mark.parametrize(("name", "is_own"), [("a.star", True), ("b.ndjson", True), ("bare.ndjson", False)])
+def test_an_export_of_an_annotation_is_ones_own_and_its_file_as_the_portal_has_it_is_not(
+    viewer, notice, tomogram, tmp_path, name, is_own
+):
+    about = {"annotation_file_id": 7, "object_name": "ribosome"}
+    picks = Picks(make_scene().truth_zyx, SPACING_ANGSTROM, shape_zyx=make_scene().grey.shape, about=about)
+    if is_own:
+        write_picks(picks, tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(write_points(Points.from_picks(picks)))
+    with layer_source(path=str(tmp_path / name)):
+        specs = load_picks(read_picks(tmp_path / name, spacing_angstrom=SPACING_ANGSTROM), name="mine")
+        for spec in specs:
+            spec.options["metadata"][METADATA_KEY]["annotation_file_id"] = 7
+        add_layers(viewer, specs)
+    QApplication.processEvents()  # an offer comes now
+
+    assert notice.isHidden() != is_own
+
+
+def test_what_was_declined_is_not_offered_again(viewer, notice, tomogram, folder, qtbot):
+    mine = open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    notice.dismiss.click()
+    viewer.layers.remove(mine)
+    viewer.layers.append(mine)
+    viewer.add_image(make_scene().grey, scale=(1, 1, 1), units="nm")
+    QApplication.processEvents()  # another offer would come now
 
     assert notice.isHidden()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -12,10 +13,13 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.active_layer import real
+from napari_cryoet._qt.layer_spacing import lengths_angstrom
 from napari_cryoet._qt.layer_volume import are_picks, is_volume
 from napari_cryoet._qt.main_window import main_window
+from napari_cryoet._qt.own_layers import about_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.provenance_beside import path_beside
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
@@ -55,9 +59,12 @@ class CheckOffer(QObject):
         self._points: Layer | None = None
         self._lacks_tomogram = False
         self._offered = ""
+        self._told: WeakSet[Layer] = WeakSet()  # points that were offered a check once, whatever came of it
         self._soon = single_shot(self, 0, self._offer)  # after whoever else has something to say of the new layer
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
+        for layer in viewer.layers:
+            self._hear_of_units(layer)
 
     def close(self) -> None:
         """Hear no more of the viewer."""
@@ -67,16 +74,31 @@ class CheckOffer(QObject):
             _with_dock.discard(real(self._viewer))
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        for layer in self._viewer.layers:
+            if is_volume(layer):
+                layer.events.units.disconnect(self._on_volume)
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
-        if are_picks(layer) and _is_ones_own(layer):
+        self._hear_of_units(layer)
+        if are_picks(layer) and _is_ones_own(layer) and layer not in self._told:
             self._points = layer
             self._soon.start()
-        elif self._lacks_tomogram and is_volume(layer):
+        elif is_volume(layer):
+            self._on_volume()
+
+    def _hear_of_units(self, layer: Layer) -> None:
+        """What another reader opened has none until somebody says how wide its voxels are."""
+        if is_volume(layer):
+            layer.events.units.connect(self._on_volume)
+
+    def _on_volume(self, _event: Any = None) -> None:
+        if self._lacks_tomogram:
             self._soon.start()
 
     def _on_removed(self, event: Any) -> None:
+        if is_volume(event.value):
+            event.value.events.units.disconnect(self._on_volume)
         if event.value is self._points:
             self._points, self._lacks_tomogram = None, False
             if self._notice is not None and self._offered and self._notice.text == self._offered:
@@ -85,24 +107,28 @@ class CheckOffer(QObject):
     def _offer(self) -> None:
         points, image = self._points, self._tomogram()
         self._lacks_tomogram = points is not None and image is None
-        if points is None or image is None:
+        if points is None or image is None or points in self._told:
             return
         words = f"“{plain(points.name)}” is a file of your own. Do its picks make sense in “{plain(image.name)}”?"
         is_unseen = real(self._viewer) not in _with_dock
         if self._notice is not None and not _is_offering(self._notice):
             is_told = not self._notice.isHidden()
             self._offered = f"{self._notice.text} {words}" if is_told else words
+            self._told.add(points)
             self._notice.show_news(self._offered, DOCK_NAME, partial(self._open_dock, self._notice, points, image))
             dock = self._notice.parentWidget()
             is_unseen = dock is None or dock.visibleRegion().isEmpty()  # as behind another tab
         if is_unseen:
+            self._told.add(points)
             told = f"whether the picks of “{plain(points.name)}” make sense in “{plain(image.name)}”"
             show_info(f"{DOCK_NAME}, under Plugins, tells {told}.")  # napari shows some forty letters until one asks
 
     def _tomogram(self) -> Image | None:
-        """The topmost volume of ours."""
-        ours = (layer for layer in reversed(self._viewer.layers) if METADATA_KEY in layer.metadata)
-        return next((layer for layer in ours if is_volume(layer)), None)
+        """The topmost volume of ours, else of those that others opened the topmost that lies under the picks."""
+        volumes = [layer for layer in reversed(self._viewer.layers) if is_volume(layer)]
+        ours = (layer for layer in volumes if METADATA_KEY in layer.metadata)
+        others = (layer for layer in volumes if self._points is not None and _lies_under(layer, self._points))
+        return next(ours, None) or next(others, None)
 
     def _open_dock(self, notice: NoticeBar, points: Layer, image: Image) -> None:
         from napari_cryoet._qt.check_dock import CheckDock  # takes its time, and few ask for it
@@ -121,6 +147,24 @@ def _is_offering(notice: NoticeBar) -> bool:
 
 
 def _is_ones_own(layer: Layer) -> bool:
-    """Whether a layer was opened from a file that isn't an annotation of a portal or a pack."""
-    about = layer.metadata.get(METADATA_KEY, {})
-    return layer.source.path is not None and about.get("annotation_file_id") is None
+    """Whether a layer was opened from a file that isn't an annotation as a portal or a pack has it.
+
+    A file of another format, or with notes beside it, is an export: of it, its notes say which annotation it was once.
+    """
+    if layer.source.path is None:
+        return False
+    if about_of(layer).get("annotation_file_id") is None:
+        return True
+    path = Path(layer.source.path)
+    return path.is_file() and (path.suffix.lower() != ".ndjson" or path_beside(path).is_file())
+
+
+def _lies_under(image: Image, points: Layer) -> bool:
+    """Whether an image whose voxels have a known width lies where points are; those in pixels count in its voxels."""
+    own, theirs = lengths_angstrom(points.units), lengths_angstrom(image.units)
+    if theirs is None:
+        return False
+    box, room = points.extent.data, image.extent.data
+    if own is not None:
+        box, room = points.extent.world * own, image.extent.world * theirs
+    return bool((box[1] >= room[0]).all() and (box[0] <= room[1]).all())  # of no points, these are no numbers
