@@ -140,7 +140,7 @@ class _Recorder:
         self.sent += data
 
 
-def _split(good: Behaviour, request: Request) -> tuple[bytes, bytes]:
+def head_and_body(good: Behaviour, request: Request) -> tuple[bytes, bytes]:
     """Head, with its empty line, and body of what a behaviour answers."""
     recorder = _Recorder()
     good(recorder, request)
@@ -153,7 +153,7 @@ def altered(change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> Fault:
 
     def fault(good: Behaviour) -> Behaviour:
         def behave(connection: socket.socket, request: Request) -> None:
-            connection.sendall(b"".join(change(*_split(good, request))))
+            connection.sendall(b"".join(change(*head_and_body(good, request))))
 
         return behave
 
@@ -169,7 +169,7 @@ def dropped(good: Behaviour) -> Behaviour:
     """Hang up in the middle of the body."""
 
     def behave(connection: socket.socket, request: Request) -> None:
-        head, body = _split(good, request)
+        head, body = head_and_body(good, request)
         connection.sendall(head + body[: len(body) // 2])
         raise ConnectionAbortedError
 
@@ -263,7 +263,7 @@ class FaultServer:
         """Say nothing any more in the middle of the body."""
 
         def behave(connection: socket.socket, request: Request) -> None:
-            head, body = _split(good, request)
+            head, body = head_and_body(good, request)
             connection.sendall(head + body[: len(body) // 2])
             self._closing.wait(100)
 
@@ -273,7 +273,7 @@ class FaultServer:
         """Take a while for the head and the first bytes."""
 
         def behave(connection: socket.socket, request: Request) -> None:
-            head, body = _split(good, request)
+            head, body = head_and_body(good, request)
             for piece in (head[:5], head[5:], body[:1], body[1:100]):
                 self._closing.wait(0.05)
                 connection.sendall(piece)

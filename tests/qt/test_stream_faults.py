@@ -1,11 +1,16 @@
 """A server that fails while planes are scrubbed: the window goes on, nothing wrong is drawn, Go on is offered."""
 
+import queue
+import socket
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 import fault_server as faults
 from fault_server import FaultServer, Faulty
@@ -19,6 +24,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from qt.fake_link import NothingHeld, OneLayer
+from qt.gui_waits import Gate, gui_waits
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # where napari starts
@@ -114,15 +120,15 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
     make_fault, words = FAULTS[name]
     wait_exact(qtbot, shown, MIDDLE, truth)
     files.fault = make_fault(server)
-    for z in range(95, 107):
-        began = time.monotonic()
-        viewer.dims.set_current_step(0, z)
-        assert time.monotonic() - began < 5  # it doesn't wait for a server that takes for ever
-        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
-        qtbot.wait(20)
-        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+    with gui_waits() as waits:
+        for z in range(95, 107):
+            viewer.dims.set_current_step(0, z)
+            assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+            qtbot.wait(20)
+            assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+        qtbot.waitUntil(shown.strip.retry.isVisible)
 
-    qtbot.waitUntil(shown.strip.retry.isVisible)
+    assert waits == []
     assert words in shown.strip.label.accessibleName()
     assert "TS_026" in shown.strip.label.accessibleName()
     assert name in OF_THE_SERVER or "image.zarr" in shown.strip.label.accessibleName()
@@ -151,3 +157,128 @@ def test_a_bad_habit_of_a_server_only_costs_time(name, qtbot, viewer, server, fi
         qtbot.wait(20)
     wait_exact(qtbot, shown, 25, truth)
     assert files.hits
+
+
+HOLDS = {"holds its answers": False, "holds the second halves of its answers": True}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_the_window_waits_for_nothing_while_a_server_holds_what_it_was_asked_for(
+    name, qtbot, viewer, server, files, shown, truth
+):
+    wait_exact(qtbot, shown, MIDDLE, truth)
+
+    def turn():
+        """Let the event loop come to what was put into it last."""
+        came = []
+        QTimer.singleShot(0, lambda: came.append(True))
+        qtbot.waitUntil(lambda: bool(came))
+
+    with Gate(is_in_middle=HOLDS[name]) as gate, gui_waits() as waits:
+        files.fault = gate
+        for z in range(95, 107):
+            viewer.dims.set_current_step(0, z)
+            assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+            turn()
+        qtbot.waitUntil(lambda: gate.held > 0)
+        for act in ways_to_look(viewer, shown):
+            act()
+            turn()
+        viewer.dims.set_current_step(0, 100)
+        turn()
+        assert_nothing_wrong_is_drawn(shown.layer, 100, truth)
+        assert not shown.stream.state.is_exact
+
+    assert gate.found == []
+    assert waits == []
+    wait_exact(qtbot, shown, 100, truth)
+
+
+def ways_to_look(viewer, shown):
+    """What somebody may do with a picture that doesn't come; at the end it is as it was, and asked for again."""
+    camera = viewer.scene.camera
+    yield lambda: setattr(camera, "zoom", camera.zoom * 3)
+    yield viewer.reset_view
+    yield lambda: setattr(viewer.dims, "order", (1, 0, 2))
+    yield lambda: setattr(viewer.dims, "order", (0, 1, 2))
+    yield lambda: setattr(viewer.dims, "ndisplay", 3)
+    yield lambda: setattr(viewer.dims, "ndisplay", 2)
+    yield lambda: setattr(shown.layer, "visible", False)
+    yield lambda: setattr(shown.layer, "visible", True)
+    yield shown.stream.stop
+    yield shown.stream.retry
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_the_window_waits_for_nothing_where_a_layer_goes_that_a_server_holds_back(
+    name, qtbot, viewer, server, files, shown, truth
+):
+    wait_exact(qtbot, shown, MIDDLE, truth)
+    with Gate(is_in_middle=HOLDS[name]) as gate, gui_waits() as waits:
+        files.fault = gate
+        viewer.dims.set_current_step(0, 100)
+        qtbot.waitUntil(lambda: gate.held > 0)
+        viewer.layers.remove(shown.layer)
+        shown.stream.close()
+        qtbot.wait(20)
+
+    assert gate.found == []
+    assert waits == []
+
+
+# whether such waits would be noticed
+
+
+def ask_a_server(server):
+    return http_module.Http(timeout_s=PATIENCE_S).get(server.behave(faults.reply(b"here")))
+
+
+def ask_a_socket(server):
+    server.behave(faults.reply(b"here"))
+    with socket.create_connection(urlsplit(server.url).netloc.split(":")) as connection:
+        connection.sendall(b"GET /file HTTP/1.1\r\n\r\n")
+        connection.recv(10)
+
+
+def wait_for_a_thread(_server):
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+
+
+def wait_for_a_future(_server):
+    with pytest.raises(TimeoutError):
+        Future().result(0.001)
+
+
+def wait_for_a_queue(_server):
+    with pytest.raises(queue.Empty):
+        queue.Queue().get(timeout=0.001)
+
+
+WAYS_TO_WAIT = [
+    ask_a_server,
+    ask_a_socket,
+    wait_for_a_thread,
+    wait_for_a_future,
+    wait_for_a_queue,
+    lambda _server: threading.Event().wait(0.001),
+    lambda _server: time.sleep(0),
+]
+
+
+@pytest.mark.parametrize("wait", WAYS_TO_WAIT)
+def test_a_wait_is_noticed_with_where_it_was(server, wait):
+    with gui_waits() as waits:
+        wait(server)
+
+    assert waits
+    assert "test_stream_faults.py" in waits[0]
+
+
+def test_a_wait_of_another_thread_is_its_own_affair(server):
+    with ThreadPoolExecutor(1) as threads, gui_waits() as waits:
+        future = threads.submit(ask_a_server, server)
+        while not future.done():
+            pass
+        assert waits == []
