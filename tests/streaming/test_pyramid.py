@@ -11,11 +11,13 @@ import pytest
 import zarr
 from numcodecs import Blosc, Zstd
 
+from command_line import wait_until
 from napari_cryoet.exceptions import FormatError, OtherKindError, StoppedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from quiet import is_quiet
 from stream_server import StreamServer
 
 LZ4 = Blosc("lz4", 5, Blosc.SHUFFLE)
@@ -133,12 +135,14 @@ def test_a_refused_chunk_is_an_error_and_never_zeros(status, tmp_path, served, m
     values = volume((70, 180, 190))
     write_array(tmp_path / "a.zarr", values, zarr_format=2, chunks=(64, 160, 160), compressors=LZ4)
     served.statuses[r"0\.1\.0"] = status
-    pyramid = open_pyramid(f"{served.url}/a.zarr")
+    fetcher = Fetcher(MemoryCache(2**26))
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=fetcher)
     with pytest.raises(StreamError):
         pyramid.read(0)
     with pytest.raises(StreamError):
         pyramid.levels[0][0].compute()
     assert np.array_equal(pyramid.read(0, ((0, 70), (0, 150), (0, 150))), values[:, :150, :150])
+    wait_until(lambda: is_quiet(fetcher))  # who reads on joins what is under way, and its status
     served.statuses.clear()
     assert np.array_equal(pyramid.read(0), values)
 
