@@ -20,6 +20,7 @@ from napari_cryoet.streaming.disk_settings import shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
 
 SHAPE = (44, 270, 262)
+PATIENCE_S = 30
 CHUNKS = r"/\d/\d+/\d+/\d+$"  # and not the metadata
 
 # What a fault does to a request that meets it, and whether asking again at once can help.
@@ -65,7 +66,7 @@ def server():
 def patience_s(request):
     """How long to wait for the server: little only where it stalls, since a machine that is busy stalls too."""
     params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    return 0.5 if "stalls" in str(params.get("name")) else 30
+    return 0.5 if "stalls" in str(params.get("name")) else PATIENCE_S
 
 
 @pytest.fixture
@@ -123,12 +124,18 @@ def assert_only_right_values_are_kept(pyramid, memory, truth, server):
 
 
 def heal(files, pyramid):
-    """End the fault, and wait for what still meets it: whoever asks for the same would share its failure."""
+    """End the fault once nothing meets it any more: whoever asks for the same would share its failure."""
     deadline = time.monotonic() + 60
     while pyramid._fetcher._traffic.flights:
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
+    end(files)
+
+
+def end(files):
+    """End the fault; from now on a server that stalls is waited for, since a machine that is busy stalls too."""
     files.fault = None
+    http_module.shared_http()._timeout_s = PATIENCE_S
 
 
 class Watcher:
@@ -180,6 +187,7 @@ def test_a_passing_fault_is_mended(name, server, files, pyramid, memory, truth):
     files.fault, files.left = FAULTS[name][0](server), 1
     assert np.array_equal(pyramid.read(0, ((9, 12), (0, 270), (0, 262))), truth[0][9:12])
     assert files.hits == 1
+    end(files)
     assert assert_only_right_values_are_kept(pyramid, memory, truth, server)
 
 
@@ -216,7 +224,7 @@ def test_a_picture_says_what_is_missing_and_retry_brings_it(name, server, files,
     assert state.error.message
     assert state.missing_blocks
     assert not state.is_exact
-    files.fault = None
+    end(files)
     assert np.array_equal(watcher.retry(20), truth[0][20])
     assert watcher.display.state.error is None
     watcher.display.close()
@@ -231,7 +239,7 @@ def test_a_picture_of_which_only_the_fine_level_fails_stays_coarse(name, server,
     picture = watcher.wait(20, until=lambda state: has_failed(state) and state.missing_blocks)
     assert not np.isnan(picture).any()
     assert not watcher.display.state.is_exact
-    files.fault = None
+    end(files)
     assert np.array_equal(watcher.retry(20), truth[0][20])
     watcher.display.close()
 
@@ -253,7 +261,7 @@ def test_a_file_that_changes_with_every_request_is_never_mixed(server, files, sh
         picture = watcher.wait(z, until=lambda state: state.is_exact or has_failed(state))
         if watcher.display.state.is_exact:  # what is read in one request is of one version
             assert np.array_equal(picture, truth[0][z])
-    files.fault = None
+    end(files)
     assert np.array_equal(watcher.retry(20), truth[0][20])
     watcher.display.close()
     assert assert_only_right_values_are_kept(shown, memory, truth, server)
@@ -264,7 +272,7 @@ def test_an_address_that_fails_while_it_is_opened_opens_later(name, server, file
     files.fault, files.pattern = FAULTS[name][0](server), "."
     with pytest.raises((StreamError, FormatError)):
         open_pyramid(address(server)).read(2)
-    files.fault = None
+    end(files)
     again = open_pyramid(address(server), fetcher=Fetcher(MemoryCache(2**28), threads=8))
     assert np.array_equal(again.read(2), truth[2])
 
