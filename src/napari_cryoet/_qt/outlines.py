@@ -2,8 +2,8 @@
 
 The canvas is white in napari's light theme and black in its dark one, and tomograms have all greys: no colour stands
 out from all of them. A line does: black around light colours, white around dark ones. It is drawn by the graphics card
-and is in no data, so layers, files and what people chose are as they were. Where this napari or its vispy draws in
-another way, there is no line.
+and is in no data, so layers, files and what people chose are as they were. Masks in 3D, which have shades, go without.
+Where this napari or its vispy draws in another way, there is no line.
 """
 
 from __future__ import annotations
