@@ -127,10 +127,6 @@ class PortalBrowser(Dock):
         """As wide as the sketches."""
         return QSize(400, 720)
 
-    def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this; large letters take more."""
-        return QSize(max(320, super().minimumSizeHint().width()), 300)
-
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Napari's window that goes takes the windows of tilt series along."""
         super().hideEvent(event)

@@ -124,10 +124,6 @@ class CheckDock(Dock):
         """As wide as the other dock."""
         return QSize(360, 480)
 
-    def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this; large letters take more."""
-        return QSize(max(320, super().minimumSizeHint().width()), 300)
-
     def put_away(self) -> None:
         """End the check."""
         self.tasks.stop_all()
@@ -153,6 +149,7 @@ class CheckDock(Dock):
         self.progress.setFixedHeight(6)
         self.doing.setObjectName("dimText")
         form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Picks", self.points)
         form.addRow("Tomogram", self.image)

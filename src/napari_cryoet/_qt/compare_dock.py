@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.adding import add_layers
@@ -17,6 +17,7 @@ from napari_cryoet._qt.asking import agrees_to_replace
 from napari_cryoet._qt.compare_form import CompareForm
 from napari_cryoet._qt.compare_results import CompareResults
 from napari_cryoet._qt.dock import Dock
+from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
 from napari_cryoet._qt.napari_internals import painted_steps
@@ -90,10 +91,6 @@ class CompareDock(Dock):
     def sizeHint(self) -> QSize:
         """As wide as the other docks."""
         return QSize(380, 720)
-
-    def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this; large letters take more."""
-        return QSize(max(320, super().minimumSizeHint().width()), 300)
 
     def put_away(self) -> None:
         """End the task."""
@@ -299,14 +296,15 @@ class CompareDock(Dock):
         self.stop.setToolTip("Stop comparing; the numbers of before stay")
         self.swap.setToolTip("Let B be judged, and A be the reference")
         roomy(self.start, self.swap, self.stop)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.swap)
-        buttons.addStretch(1)
-        buttons.addWidget(self.stop)
-        buttons.addWidget(self.start)
+        buttons = FlowRow(gap_px=6)
+        buttons.add(self.swap)
+        buttons.add_stretch()
+        buttons.add(self.stop)
+        buttons.add(self.start)
         inner = QWidget()
         column = QVBoxLayout(inner)
-        column.setContentsMargins(8, 8, 8, 8)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.setSpacing(6)
         column.addWidget(self.form)
         column.addLayout(buttons)
         column.addWidget(self.bar)

@@ -22,6 +22,7 @@ from napari_cryoet._qt.comparable import (
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.layer_box import NO_ANNOTATION
 from napari_cryoet._qt.pair_looks import PairLooks
+from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.comparison import Mask, Method
 from napari_cryoet.picks import Picks
 
@@ -148,6 +149,7 @@ class CompareForm(QWidget):
     def _lay_out(self) -> None:
         self._rows = QFormLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         rows: list[tuple[str, ComboBox | FloatSpinBox | SpinBox | CheckBox, str, str]] = [
             ("A, judged", self.a, "A, what is judged", "Points or labels of three dimensions"),
@@ -186,13 +188,17 @@ class CompareForm(QWidget):
         for label, field, name, tooltip in rows:
             field.native.setAccessibleName(name)
             field.native.setToolTip(tooltip)
-            self._rows.addRow(label, field.native)
+            if field is self.insist:
+                self._rows.addRow(field.native)  # in all the width: Qt wraps no row that has no label
+            else:
+                self._rows.addRow(label, field.native)
             if field is self.b:
                 self._rows.addRow("", self.looks)
+        wrap_words(self.insist.native)
         self.a.native.setPlaceholderText(NO_ANNOTATION)
         self.b.native.setPlaceholderText(NO_ANNOTATION)
         for combo in (self.a.native, self.b.native, self.method.native):
             elide_middle(combo)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(8)
+            combo.setMinimumContentsLength(5)
             combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

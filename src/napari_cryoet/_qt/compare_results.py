@@ -6,7 +6,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QGridLayout,
     QHeaderView,
     QPushButton,
     QSizePolicy,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.histogram_plot import HistogramPlot
 from napari_cryoet._qt.labels import plain_label, plain_tooltip
 from napari_cryoet._qt.look_icon import look_icon
@@ -106,13 +106,11 @@ class CompareResults(QWidget):
         self.show()
 
     def _lay_out(self) -> None:
-        buttons = QGridLayout()
-        buttons.setContentsMargins(0, 0, 0, 0)
-        for number, button in enumerate(self.show_buttons):
-            buttons.addWidget(button, 0, number)
-        below = QGridLayout()
-        below.addWidget(self.copy, 0, 0)
-        below.addWidget(self.save, 0, 1)
+        buttons, below = FlowRow(gap_px=6), FlowRow(gap_px=6)
+        for button in self.show_buttons:
+            buttons.add(button, 1)
+        for button in (self.copy, self.save):
+            below.add(button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._headline)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QToolButton, QWidget
 
@@ -22,6 +22,8 @@ _EDITING = (
 #: After these a dock's title may cover more of it, or less.
 _MOVES = (QEvent.Type.Resize, QEvent.Type.Move, QEvent.Type.Show, QEvent.Type.LayoutRequest, QEvent.Type.FontChange)
 _NO_ROOM_YET_PX = 1
+LEAST_PX = QSize(320, 280)  # all docks are usable down to this, with letters of napari's size
+WIDEST_NEED_PX = 360  # however large letters are: a window of 1280 pixels has no more beside napari's own columns
 COMMAND_KEYS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 
 
@@ -45,6 +47,11 @@ class Dock(QWidget):
         self._arrive_soon = single_shot(self, 0, self._arrive)  # once napari has placed it
         self._come_forward_soon = single_shot(self, 0, self._come_forward)
         self._need_room_soon = single_shot(self, 0, self._need_room)
+
+    def minimumSizeHint(self) -> QSize:
+        """Everything is usable down to this; large letters take a little more, and what needs still more scrolls."""
+        needed = super().minimumSizeHint().width()
+        return QSize(min(max(LEAST_PX.width(), needed), WIDEST_NEED_PX), LEAST_PX.height())
 
     def take_keys(self) -> None:
         """Let keys go to where one begins: the first control."""

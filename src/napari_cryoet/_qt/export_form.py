@@ -13,20 +13,23 @@ from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
 from napari.layers import Points
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
+from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet._qt.layer_box import NO_PICKS
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.orientation_display import active_points
+from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
+from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.pick_files import Written, write_picks
 from napari_cryoet.pick_formats import FORMATS, MISSING_WORDS, SUFFIXES, TITLES, PickFormat, losses, missing_for
@@ -132,6 +135,7 @@ class ExportPicks(Dock):
         self.export.setToolTip("Write the file, beside your work, with where the picks come from")
         self.say_more.setToolTip("Say how wide its voxels are, or how large it is: this format needs that")
         form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         names = {
             self.layer: ("Picks to export", "Layer whose picks are written"),
             self.which: ("Which of them", "All, those that a review kept, or those that are selected in the viewer"),
@@ -143,11 +147,15 @@ class ExportPicks(Dock):
         for widget, (name, purpose) in names.items():
             widget.native.setAccessibleName(name)
             widget.native.setToolTip(purpose)
-            form.addRow("" if widget is self.replace else widget.label, widget.native)
+            if widget is self.replace:
+                form.addRow(widget.native)  # in all the width: Qt wraps no row that has no label
+            else:
+                form.addRow(widget.label, widget.native)
         self.path.line_edit.native.setAccessibleName("File to write")
         self.path.choose_btn.native.setAccessibleName("Choose the file to write")
         self.path.choose_btn.native.setToolTip("Choose the folder, and the name of the file")
         self._tell_path()
+        wrap_words(self.replace.native)
         for box in (self.layer, self.format):  # long names must not make the dock wide
             elide_middle(box.native)
             box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -155,17 +163,23 @@ class ExportPicks(Dock):
         self.who.native.setPlaceholderText("your name, for the record")
         self.path.choose_btn.text = "Choose…"
         roomy(self.say_more, self.export, self.path.choose_btn.native)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.say_more)
-        buttons.addStretch(1)
-        buttons.addWidget(self.export)
-        column = QVBoxLayout(self)
+        buttons = FlowRow(gap_px=6)
+        buttons.add(self.say_more)
+        buttons.add_stretch()
+        buttons.add(self.export)
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.setSpacing(6)
         column.addLayout(form)
         column.addWidget(self.count)
         column.addWidget(self.losses)
         column.addLayout(buttons)
         column.addWidget(self.message)
         column.addStretch(1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(ScrollingPage(inner))
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
     def _connect(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qtpy.QtCore import QSize, Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 
+from napari_cryoet._qt.elided_button import ElidedButton
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.outline import first_sight_bytes, is_openable
@@ -14,7 +15,7 @@ from napari_cryoet.records import Tomogram
 from napari_cryoet.wording import size_text
 
 
-class OpenButton(QPushButton):
+class OpenButton(ElidedButton):
     """``Open  ≈ 7 MB to first sight``, ``Stop  3.1 of 7 MB``, ``Open already``."""
 
     open_requested = Signal()

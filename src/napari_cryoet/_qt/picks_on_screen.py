@@ -120,7 +120,7 @@ class PicksOnScreen(Dock):
             field.native.setToolTip(purpose)
         content = QWidget()
         column = QVBoxLayout(content)
-        column.setContentsMargins(8, 8, 8, 8)
+        column.setContentsMargins(6, 6, 6, 4)
         column.setSpacing(6)
         column.addWidget(_heading("Slab in 2D"))
         column.addLayout(_form(self.picks_nm, self.density_nm))
@@ -143,7 +143,6 @@ class PicksOnScreen(Dock):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(ScrollingPage(content))
-        self.setMinimumWidth(300)
 
     def _connect(self) -> None:
         self.picks_nm.changed.connect(self._on_picks_nm)
@@ -386,4 +385,4 @@ def _form(*widgets: Any) -> QFormLayout:
 
 
 def _fit_label(label: QLabel) -> None:
-    label.setFixedWidth(label.fontMetrics().horizontalAdvance(_LONGEST_LABEL) + 24)
+    label.setFixedWidth(label.fontMetrics().horizontalAdvance(_LONGEST_LABEL) + 10)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QLineEdit,
     QSizePolicy,
     QToolButton,
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.crop_looks import PLANES, Looks
 from napari_cryoet._qt.elided_combo import elide_middle
+from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM
 from napari_cryoet._qt.letters import keep_fitted
@@ -35,6 +37,7 @@ _WORDS: Final = {
     NEAREST: "nearest pick, nm",
     EDGE: "edge, nm",
 }
+_IGNORED: Final = QSizePolicy.Policy.Ignored
 _TYPING_MS: Final = 300
 _FILTER: Final = (
     "Show only some picks, by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
@@ -81,7 +84,6 @@ class ReviewControls(QWidget):
         self.image = _combo("Tomogram that crops are cut from")
         for combo, nothing in ((self.points, NO_PICKS), (self.image, NO_TOMOGRAM)):
             combo.setPlaceholderText(nothing)
-            elide_middle(combo)
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
         self.plane = _combo("Plane of the crops")
@@ -90,6 +92,9 @@ class ReviewControls(QWidget):
             self.plane.addItem(plane.upper(), plane)
         self.oriented = QCheckBox("Oriented")
         self.order = _combo("Sort by")
+        for combo in (self.points, self.image, self.order):  # long names, and words for none, must not widen the dock
+            combo.setSizePolicy(_IGNORED, QSizePolicy.Policy.Fixed)
+            elide_middle(combo)
         self.direction = QToolButton()
         self.direction.setCheckable(True)
         self.filter = QLineEdit()
@@ -106,7 +111,7 @@ class ReviewControls(QWidget):
         self.set_can_orient(False)
 
     def _fit_plane(self) -> None:
-        self.plane.setFixedWidth(self.plane.fontMetrics().horizontalAdvance("XY") + 46)
+        self.plane.setFixedWidth(self.plane.fontMetrics().horizontalAdvance("XY") + 52)
 
     # what is chosen
 
@@ -235,14 +240,23 @@ class ReviewControls(QWidget):
         )
         for number, (name, fields) in enumerate(rows):
             grid.addWidget(_dim(name), number, 0)
-            line = QHBoxLayout()
-            line.setSpacing(4)
-            for field in fields:
-                line.addWidget(field, 1 if field in (self.points, self.image, self.order, self.filter) else 0)
-            if self.side in fields or self.plane in fields:
-                line.addStretch()
-            grid.addLayout(line, number, 1)
+            grid.addLayout(_line_of(fields), number, 1)
         grid.addWidget(self.filter_problem, len(rows), 1)
+
+
+def _line_of(fields: tuple[QWidget, ...]) -> QLayout:
+    """Short fields side by side, or one that takes all the width, with what belongs to it."""
+    if not isinstance(fields[0], QLineEdit) and fields[0].sizePolicy().horizontalPolicy() != _IGNORED:
+        line = FlowRow()
+        for field in fields:
+            line.add(field)
+        return line
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    row.addWidget(fields[0], 1)
+    for field in fields[1:]:
+        row.addWidget(field)
+    return row
 
 
 def _combo(name: str) -> QComboBox:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.asking import agrees_to_replace, may_write
 from napari_cryoet._qt.export_form import kept_picks_of
+from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.saving import losses_to_say
@@ -56,11 +57,9 @@ class ReviewResults(QWidget):
         self.kept = _button("Kept as layer", _KEPT)
         self.rejected = _button("Rejected as layer", _REJECTED)
         self.export = _button("Export kept…", _EXPORT)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
+        row = FlowRow(parent=self)
         for button in (self.kept, self.rejected, self.export):
-            row.addWidget(button, 1)
+            row.add(button, 1)
         self.kept.clicked.connect(lambda _checked=False: self.add_layer(Verdict.KEPT))
         self.rejected.clicked.connect(lambda _checked=False: self.add_layer(Verdict.REJECTED))
         self.export.clicked.connect(lambda _checked=False: self._ask_where())

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.average_panel import AveragePanel
 from napari_cryoet._qt.crop_feed import CropFeed
 from napari_cryoet._qt.dock import Dock
+from napari_cryoet._qt.flow_row import FlowRow
+from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.review_controls import ReviewControls
 from napari_cryoet._qt.review_results import ReviewResults
@@ -66,7 +68,7 @@ class ReviewScreen(Dock):
         self.sheet = SheetView(self.model, self.theme)
         self.average = AveragePanel(self.tasks, self.theme)
         self.verdicts = VerdictButtons()
-        self.counts = QLabel()
+        self.counts = plain_label()
         self.progress = QProgressBar()
         self.results = ReviewResults(viewer, self.tasks)
         self.status = StatusStrip(lines=2)
@@ -100,10 +102,6 @@ class ReviewScreen(Dock):
     def sizeHint(self) -> QSize:
         """As wide as the portal's dock."""
         return QSize(400, 760)
-
-    def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this; large letters take more."""
-        return QSize(max(320, super().minimumSizeHint().width()), 360)
 
     def show_review(
         self,
@@ -201,11 +199,9 @@ class ReviewScreen(Dock):
         self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
-        self.counts.setTextFormat(Qt.TextFormat.PlainText)
-        beside = QHBoxLayout()
-        beside.setSpacing(8)
-        beside.addWidget(self.average, 1)
-        beside.addWidget(self.verdicts)
+        beside = FlowRow()
+        beside.add(self.average, 1)
+        beside.add(self.verdicts)
         self.sheet.setMinimumHeight(_LOWEST_SHEET_PX)
         inner = QWidget()
         column = QVBoxLayout(inner)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from qtpy.QtCore import QPoint, Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.annotation_model import AnnotationModel
 from napari_cryoet._qt.annotation_tree import AnnotationTree
 from napari_cryoet._qt.appearance import Appearance
 from napari_cryoet._qt.caption_panel import CaptionPanel
 from napari_cryoet._qt.deposition_menu import add_deposition
+from napari_cryoet._qt.elided_button import ElidedButton
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.menu_button import MenuButton
@@ -89,7 +90,7 @@ class RunView(QWidget):
         self.tilt_series = TiltSeriesList(theme)
         self.tilt_series.show_requested.connect(self._on_show_tilt_series)
         self.tilt_series.hide_requested.connect(self.tilt_series_hide_requested)
-        self.download = QPushButton()
+        self.download = ElidedButton()
         self.download.setAccessibleName("Download what is ticked")
         self.download.clicked.connect(self._on_download)
         self._lay_out()
@@ -221,8 +222,9 @@ class RunView(QWidget):
             *([count_text(len(rows), "annotation")] if rows else []),
         ]
         short = parts[0] if len(parts) == 1 else count_text(len(sizes), "item") if parts else ""
-        self.download.setText(f" Download…  {joined(short, size)}" if parts else " Download…  tick what to take along")
-        self.download.setToolTip(joined(*parts, size))
+        said = joined(short, size) if parts else "tick what to take along"
+        self.download.setText(f" Download…  {said}")
+        self.download.setToolTip(joined(*parts, size) if parts else said.capitalize())
 
     def _on_theme(self) -> None:
         self.download.setIcon(icon("download", self._theme.colors.text))
@@ -231,7 +233,7 @@ class RunView(QWidget):
             repaint(view)
 
     def _lay_out(self) -> None:
-        heading = QLabel("Tomograms")
+        heading = ElidedLabel("Tomograms")
         heading.setObjectName("heading")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -12,7 +12,7 @@ _PAGE_KEYS = (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 class ScrollingPage(QScrollArea):
     """A place for a page, as wide as its dock, and as high where there is room; its controls have the keys.
 
-    A dock is at least as wide as the page needs, with large letters too: what is beside it couldn't be reached.
+    It scrolls sideways only where letters are so large that the page needs more width than a dock may take.
     """
 
     def __init__(self, page: QWidget, parent: QWidget | None = None) -> None:
@@ -20,7 +20,6 @@ class ScrollingPage(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(page)
 
     def minimumSizeHint(self) -> QSize:
