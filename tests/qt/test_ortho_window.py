@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Points
-from qtpy.QtCore import Qt
+from napari.settings import get_settings
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 from vispy.gloo.context import GLContext
@@ -125,10 +126,9 @@ def test_in_a_low_window_they_lie_beside_the_left_column_and_give_its_place_back
     viewer = make_napari_viewer(show=True)
     viewer.add_image(VOLUME, contrast_limits=(0, 1))
     viewer.window.resize(1280, 800)
-    dock, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
-    window = views.window()
-    corner = Qt.Corner.BottomLeftCorner
+    window, corner = viewer.window._qt_window, Qt.Corner.BottomLeftCorner
     before = window.corner(corner)
+    dock, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
     with qtbot.waitSignal(views.opened):
         pass
     qtbot.waitUntil(lambda: views.splitter.height() > 200)
@@ -137,6 +137,55 @@ def test_in_a_low_window_they_lie_beside_the_left_column_and_give_its_place_back
     QApplication.processEvents()
 
     assert window.corner(corner) == before != Qt.DockWidgetArea.LeftDockWidgetArea
+
+
+@pytest.mark.parametrize("remembered", ["right", "bottom"])
+@pytest.mark.parametrize("beside", [(), ("Review picks", "Check picks")])
+@pytest.mark.parametrize(("size", "letters_pt"), [((800, 600), 9), ((800, 600), 14), ((1280, 800), 14)])
+def test_opening_them_makes_no_window_larger(qtbot, viewer_in_window, remembered, beside, size, letters_pt):
+    viewer, settings = viewer_in_window, get_settings()
+    settings.appearance.font_size = letters_pt
+    settings.application.plugin_widget_positions["Orthogonal views (napari-cryoet)"] = remembered
+    window = viewer.window._qt_window
+    viewer.add_image(VOLUME, contrast_limits=(0, 1))
+    viewer.add_points(PICK_ZYX[None].astype(float))
+    viewer.add_labels(VOLUME.astype(int))  # whose controls are the highest
+    docks = [viewer.window.add_plugin_dock_widget("napari-cryoet", name)[1] for name in beside]
+    qtbot.waitUntil(lambda: all(dock.minimumHeight() == 0 for dock in docks))
+    viewer.window.resize(*size)
+    settle(window)
+    before = window.size()  # larger than that where napari itself, or another dock, needs more
+    _, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
+    with qtbot.waitSignal(views.opened):
+        pass
+    qtbot.waitUntil(lambda: views.splitter.height() > 80)
+    settle(window)
+
+    assert window.size() == before
+
+
+def test_they_leave_the_left_column_room_for_controls_of_layers_to_come(qtbot, viewer_in_window):
+    viewer, settings = viewer_in_window, get_settings()
+    settings.appearance.font_size = 14
+    window = viewer.window._qt_window
+    viewer.window.resize(1280, 880)
+    settle(window)
+    viewer.add_image(VOLUME, contrast_limits=(0, 1))
+    _, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
+    with qtbot.waitSignal(views.opened):
+        pass
+    viewer.add_labels(VOLUME.astype(int))
+    settle(window)
+
+    assert (window.width(), window.height()) == (1280, 880)
+
+
+def settle(window):
+    """Let all layouts be done, and what each of them asks for."""
+    for _ in range(20):
+        QApplication.processEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+    QApplication.processEvents()
 
 
 def test_the_runs_page_opens_them(qtbot, make_napari_viewer, memory, portal):

@@ -95,8 +95,8 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_seen)
             close_window_at_end_of(self)
-            # until it is a tab: below other docks there may be no room, and the window grows
-            self.setMinimumHeight(_NO_ROOM_YET_PX)
+            # until it is a tab: below other docks, or beside the viewer, there may be no room, and the window grows
+            self.setMinimumSize(_NO_ROOM_YET_PX, _NO_ROOM_YET_PX)
             self._need_room_soon.start()
             self.take_out()
         elif holder is None:
@@ -175,7 +175,7 @@ class Dock(QWidget):
             self.take_keys()
 
     def _need_room(self) -> None:
-        """Find its place, and need the height there that its controls need."""
+        """Find its place, and need the room there that its controls need."""
         window = self.window()
         if isinstance(window, QMainWindow):
             if not window.isVisible():
@@ -185,7 +185,7 @@ class Dock(QWidget):
             if any(_is_on_its_way(dock, window) for dock in window.findChildren(Dock)):
                 self._need_room_soon.start()  # opened together, as by a script: none needs room before all are tabs
                 return
-        self.setMinimumHeight(0)  # as much as the hint says
+        self.setMinimumSize(0, 0)  # as much as the hint says
 
     def _come_forward(self) -> None:
         holder = self.parent()

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.linked_cameras import LinkedCameras
+from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.plane_view import PlaneView
 from napari_cryoet._qt.planes import XZ, YZ, unit_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 DOCK_NAME: Final = "Orthogonal views"
 _SHARE: Final = 0.38  # of the window's height
+_CONTROLS_TO_COME_PX: Final = 300  # by which napari's controls of layers may grow: those of labels are the highest
 _NOTHING_YET: Final = "Open a tomogram: it is shown here in XZ and YZ, with what lies on it."
 _HINT: Final = (
     "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
@@ -131,6 +133,12 @@ class OrthoViews(Dock):
         self.shared_cursor.close()
         self._theme.close()
 
+    def take_out(self) -> None:
+        """Make room before napari lays out its dock, which it puts below the viewer where it was there before."""
+        window = main_window(self._viewer) if hasattr(self._viewer, "window") else None
+        if isinstance(window, QMainWindow):
+            self._make_room(window)
+
     def put_away(self) -> None:
         """The end, too."""
         if self._was_placed:
@@ -141,7 +149,13 @@ class OrthoViews(Dock):
         self.views[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def lie_in(self, window: QMainWindow, holder: QDockWidget) -> None:
-        """It finds its own place as soon as it is shown, also in a window that isn't in front."""
+        """Planes of a tomogram are wide and flat: from the side, where napari puts docks, move below the viewer."""
+        if holder.isFloating():
+            return
+        wanted_px = self._make_room(window)
+        if window.dockWidgetArea(holder) != Qt.DockWidgetArea.BottomDockWidgetArea:
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
+        window.resizeDocks([holder], [wanted_px], Qt.Orientation.Vertical)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Draw again; and the first time, take the room below the viewer."""
@@ -150,7 +164,6 @@ class OrthoViews(Dock):
         if not self._was_placed:
             self._was_placed = True
             delete_in_own_canvas(self)  # also what the viewer itself draws
-            single_shot(self, 0, self._move_below).start()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Fetch nothing for what nobody sees; a window that goes takes its planes along."""
@@ -187,20 +200,6 @@ class OrthoViews(Dock):
             for view in self.views:
                 view.set_active(is_active)
 
-    def _move_below(self) -> None:
-        """Planes of a tomogram are wide and flat: from the side, where napari puts docks, move below the viewer."""
-        dock, window = self.parent(), self.window()
-        while dock is not None and not isinstance(dock, QDockWidget):
-            dock = dock.parent()
-        if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
-            return
-        if window.dockWidgetArea(dock) != Qt.DockWidgetArea.BottomDockWidgetArea:
-            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        wanted_px = int(_SHARE * window.height())
-        if not self._has_corner and _left_column_px(window) + wanted_px > _room_px(window):
-            self._give_corner(window)
-        window.resizeDocks([dock], [wanted_px], Qt.Orientation.Vertical)
-
     def _main_window(self) -> QWidget | None:
         """The window that it belongs to, also while its dock floats as one of its own."""
         window = self.window()
@@ -209,8 +208,15 @@ class OrthoViews(Dock):
             return parent.window() if parent is not None else None
         return window if window is not self else None
 
+    def _make_room(self, window: QMainWindow) -> int:
+        """Take no height from a left column that hasn't enough: the window would grow, and stay so; gives its own."""
+        wanted_px = int(_SHARE * window.height())
+        if not self._has_corner and _left_column_px(window) + _CONTROLS_TO_COME_PX + wanted_px > _room_px(window):
+            self._give_corner(window)
+        return wanted_px
+
     def _give_corner(self, window: QMainWindow) -> None:
-        """Lie beside the left column, not below it: in a low window it would leave no height; until this is closed."""
+        """Lie beside the left column, not below it, until this is closed."""
         corner = Qt.Corner.BottomLeftCorner
         before = window.corner(corner)
 
