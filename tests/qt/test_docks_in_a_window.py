@@ -94,3 +94,32 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_is_in_reach(qtbot, viewer
         if factor <= 1.5:
             assert cut_texts(dock) == [], name
             assert not any(page.horizontalScrollBar().isVisible() for page in dock.findChildren(ScrollingPage)), name
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_tabs_have_short_names_that_are_whole(qtbot, viewer, enlarge, factor):
+    window = viewer.window._qt_window
+    enlarge(factor)
+    viewer.window.resize(*SIZE)
+    docks = [viewer.window.add_plugin_dock_widget("napari-cryoet", name)[1] for name in DOCKS]
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(docks[0].parent())) == len(DOCKS) - 1)
+    settle(window)
+    bars = window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    (bar,) = [bar for bar in bars if bar.isVisible()]
+
+    assert {bar.tabText(number) for number in range(bar.count())} == set(DOCKS.values())
+    assert bar.elideMode() == Qt.TextElideMode.ElideNone
+    assert bar.usesScrollButtons()
+    front = bar.tabRect(bar.currentIndex())
+    assert bar.rect().contains(front)
+    if factor == 1:
+        assert all(bar.rect().contains(bar.tabRect(number)) for number in range(bar.count()))
+
+
+def test_a_dock_that_a_script_names_keeps_its_name(viewer):
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
+    holder = dock.parent()
+    viewer.window.remove_dock_widget(holder)
+    holder = viewer.window.add_dock_widget(dock, name="My picks")
+
+    assert holder.windowTitle() == "My picks"

@@ -73,6 +73,8 @@ class PortalBrowser(Dock):
         What is remembered between sessions.
     """
 
+    tab_name = "Portal"
+
     def __init__(
         self,
         napari_viewer: napari.Viewer,

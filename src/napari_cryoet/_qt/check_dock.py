@@ -55,6 +55,8 @@ class CheckDock(Dock):
         The viewer whose layers are checked.
     """
 
+    tab_name = "Check"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.setObjectName("CheckDock")

@@ -61,6 +61,8 @@ class CompareDock(Dock):
         The viewer whose layers are compared.
     """
 
+    tab_name = "Compare"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.setObjectName("CompareDock")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QTabBar, QToolButton, QWidget
 
 from napari_cryoet._qt.ending import close_window_at_end_of
 from napari_cryoet._qt.item_list import ENTER_KEYS
@@ -37,6 +38,8 @@ class Dock(QWidget):
     Delete, copying and pasting: napari would do to the layers what such keys mean there. 1 deletes the points that are
     selected, Ctrl+Delete the selected layers.
     """
+
+    tab_name: ClassVar[str] = ""  # so short that six tabs have room; the title above the dock says all
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,6 +98,7 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_seen)
             close_window_at_end_of(self)
+            self._name_tab(holder)
             # until it is a tab: below other docks, or beside the viewer, there may be no room, and the window grows
             self.setMinimumSize(_NO_ROOM_YET_PX, _NO_ROOM_YET_PX)
             self._need_room_soon.start()
@@ -153,6 +157,12 @@ class Dock(QWidget):
         if (margins.left(), margins.top()) != (left, top):
             self.setContentsMargins(left, top, margins.right(), margins.bottom())
 
+    def _name_tab(self, holder: QDockWidget) -> None:
+        """Give its tab a short name in place of napari's, which says the plugin's in each; never of others'."""
+        title, name = holder.windowTitle(), self.accessibleName()
+        if self.tab_name and (title == name or title.startswith(f"{name} (")):
+            holder.setWindowTitle(self.tab_name)
+
     def _on_seen(self, is_seen: bool) -> None:
         """It was shown or hidden, or its tab was chosen or left."""
         holder, window = self.parent(), self.window()
@@ -171,6 +181,7 @@ class Dock(QWidget):
         if not self._has_arrived:
             self._has_arrived = True
             self.lie_in(window, holder)
+        _show_whole_names(window, holder)
         if self._is_wanted and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
             self.take_keys()
 
@@ -216,6 +227,14 @@ def _is_on_its_way(dock: Dock, window: QMainWindow) -> bool:
     """Whether a dock is to find its place in a window."""
     is_there = dock.isVisible() and dock.window() is window and isinstance(dock.parent(), QDockWidget)
     return is_there and not dock._has_arrived
+
+
+def _show_whole_names(window: QMainWindow, holder: QDockWidget) -> None:
+    """Let the tabs of a dock scroll where there is no room for all: Qt shortens them until all look alike."""
+    for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+        if holder.windowTitle() in {bar.tabText(number) for number in range(bar.count())}:
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
+            bar.setUsesScrollButtons(True)
 
 
 def _tabify(window: QMainWindow, holder: QDockWidget) -> None:

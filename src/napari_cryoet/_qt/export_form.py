@@ -59,6 +59,8 @@ class ExportPicks(Dock):
         Whose layers are offered.
     """
 
+    tab_name = "Export"
+
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("ExportPicks")

@@ -63,6 +63,8 @@ class OrthoViews(Dock):
         Whose layers are shown in further planes. Nothing is added to its list.
     """
 
+    tab_name = "Planes"
+
     opened = Signal()  # both planes show all layers; until then they come one by one, and the window lives on
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:

@@ -56,9 +56,12 @@ class PicksOnScreen(Dock):
         Whose picks these are.
     """
 
+    tab_name = "On screen"
+
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("PicksOnScreen")
+        self.setAccessibleName("Picks on screen")
         self._viewer = napari_viewer
         self._layer: Points | None = None
         self._link: PicksLink | None = None

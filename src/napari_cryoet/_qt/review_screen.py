@@ -54,6 +54,8 @@ KEYS: Final = "Shift+K, Shift+X: judge and go on · Space: next undecided · Ent
 class ReviewScreen(Dock):
     """The widgets of the review dock."""
 
+    tab_name = "Review"
+
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
         self.setObjectName("ReviewDock")
