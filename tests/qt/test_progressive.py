@@ -425,7 +425,7 @@ def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtb
 
 
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
-def test_a_volume_of_which_nothing_is_known_is_one_voxel_in_its_place(kind, qtbot, viewer, served, tmp_path):
+def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
     planted = PLANTED // 4 * 4
     values[tuple(planted.T)] = 1
@@ -435,8 +435,9 @@ def test_a_volume_of_which_nothing_is_known_is_one_voxel_in_its_place(kind, qtbo
     served.gate.clear()
     layer, status = add(viewer, pyramid, layer_kind, **options)
 
-    assert layer._slice.image.raw.shape == (1, 1, 1)
-    first, last = (drawn_centre(viewer, layer, np.full(3, at)) / SPACING for at in (-0.5, 0.5))
+    placeholder = layer._slice.image.raw.shape
+    assert max(placeholder) <= 3
+    first, last = (drawn_centre(viewer, layer, np.multiply(placeholder, at) - 0.5) / SPACING for at in (0, 1))
     offset = -0.5 if kind == "tomogram" else -2.0  # a voxel made by taking every 4th lies around the one it is
     np.testing.assert_allclose(first, [offset] * 3, atol=1e-3)
     np.testing.assert_allclose(last, np.multiply(pyramid.shapes[2], 4) + offset, atol=1e-3)
@@ -444,6 +445,20 @@ def test_a_volume_of_which_nothing_is_known_is_one_voxel_in_its_place(kind, qtbo
     served.gate.set()
     qtbot.waitUntil(lambda: status.state.is_exact and layer._slice.image.raw.shape == pyramid.shapes[2])
     assert_drawn_where_planted(viewer, layer, planted, 0.01 if kind == "instances" else 1.51)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (32, 300, 256), (4, 64, 310)])
+def test_what_stands_for_a_volume_has_a_power_of_two_where_the_volume_has(shape, qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, np.ones(shape, "f4"))
+    viewer.dims.ndisplay = 3
+    served.gate.clear()
+    layer, status = add(viewer, pyramid, contrast_limits=(0, 1))
+    placeholder = layer._slice.image.raw.shape
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    drawn = layer._slice.image.raw.shape
+    assert max(placeholder) <= 3 < max(drawn)
+    assert [size.bit_count() == 1 for size in placeholder] == [size.bit_count() == 1 for size in drawn]
 
 
 @pytest.mark.parametrize("level", [1, 2])

@@ -60,7 +60,7 @@ def placed_response(response: Any, display: Display) -> Any:
         tile_to_data.translate = tile_to_data.translate - (np.asarray(tile_to_data.scale) - 1) / 2
         response = dataclasses.replace(response, tile_to_data=tile_to_data)
     is_blank_volume = display.is_blank and response.slice_input.ndisplay == 3
-    return _as_one_voxel(response) if is_blank_volume else response
+    return _as_few_voxels(response) if is_blank_volume else response
 
 
 def _on_planes(data_slice: Any, display: Display, level: int, *, is_projected: bool) -> Any:
@@ -82,18 +82,29 @@ def _on_planes(data_slice: Any, display: Display, level: int, *, is_projected: b
     return dataclasses.replace(data_slice, point=tuple(point))
 
 
-def _as_one_voxel(response: Any) -> Any:
-    """A volume in which nothing is known yet, drawn as one large voxel.
+def _as_few_voxels(response: Any) -> Any:
+    """A volume in which nothing is known yet, drawn as a few large voxels.
 
     A graphics card needn't walk through it then, and where there is none that takes half a second, for which the window
     would stand still while the first values come.
     """
     raw = response.image.raw
-    voxel = raw[:1, :1, :1].copy()
+    few = [_few_like(size) for size in raw.shape]
+    voxels = raw[tuple(slice(count) for count in few)].copy()
     displayed = list(response.slice_input.displayed)
     tile_to_data = copy.deepcopy(response.tile_to_data)
     scale, translate = np.array(tile_to_data.scale), np.array(tile_to_data.translate)
-    translate[displayed] += scale[displayed] * (np.array(raw.shape) - 1) / 2
-    scale[displayed] *= raw.shape
+    larger = np.divide(raw.shape, few)
+    translate[displayed] += scale[displayed] * (larger - 1) / 2
+    scale[displayed] *= larger
     tile_to_data.scale, tile_to_data.translate = scale, translate
-    return dataclasses.replace(response, image=type(response.image).from_view(voxel), tile_to_data=tile_to_data)
+    return dataclasses.replace(response, image=type(response.image).from_view(voxels), tile_to_data=tile_to_data)
+
+
+def _few_like(size: int) -> int:
+    """One, two or three: a power of two where the size is one.
+
+    OpenGL in software compiles a shader anew for textures of the other kind: 0.1 s of the window's time, which are over
+    before the first values come if these voxels are of the volume's kind.
+    """
+    return min(size, 2 if size.bit_count() == 1 else 3)
