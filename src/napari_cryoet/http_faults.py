@@ -32,6 +32,7 @@ _NO_WAY_ERRNOS = _NO_NETWORK_ERRNOS | {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} 
 _MOST_NAMED = 4
 _LONGEST_FILE = 60
 _LATER = "Try again later."
+_CHANGED_HINT = "Try again once it doesn't change any more."
 _CHECK_NETWORK = "Check the internet connection, then try again."
 _CHECK_PROXY = "Check the proxy settings."
 _NAME_PROXY = "Name one as in https_proxy=http://proxy:8080."
@@ -151,7 +152,7 @@ def no_parts(url: str, status: int, *, packing: str) -> FaultError:
 def changed(url: str) -> FaultError:
     """The file isn't any more the version that was asked for; the status is the one that HTTP has for this."""
     message = f"{_file(url)} on {host_of(url)} changed while it was read."
-    return fault(url, message, "Try again once it doesn't change any more.", status=CHANGED_STATUS)
+    return fault(url, message, _CHANGED_HINT, status=CHANGED_STATUS)
 
 
 def too_large(url: str, max_bytes: int) -> FaultError:
@@ -198,6 +199,8 @@ def from_status(
             message, hint = "This network's proxy asks for a user and a password (status 407).", _NAME_LOGIN
         case 404 | 410:
             message, hint = f"The server {host} doesn't have {file} (status {status}).", ""
+        case 412:
+            message, hint = f"{_file(url)} on {host} changed while it was read (status 412).", _CHANGED_HINT
         case 416:
             message, hint = f"{_file(url)} on {host} is shorter than expected (status 416).", ""
         case 429:

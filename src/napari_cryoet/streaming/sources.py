@@ -299,10 +299,7 @@ def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
     if error.status == _BEYOND_END_STATUS and version is None:
         return Piece(b"", None, None)
     if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
-        from napari_cryoet.http_faults import file_of, host_of
-
-        where = f"{file_of(error.url)} on {host_of(error.url)}"
-        raise ChangedError(f"{where} changed while it was read.", hint=_CHANGED_HINT) from error
+        raise ChangedError(error.message, hint=_CHANGED_HINT) from error
     raise StreamError(error.message, hint=error.hint) from error
 
 
