@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.streaming.pyramid import unpadded_shape
+from napari_cryoet.streaming.own_levels import unpadded_shape
 
 Progress = Callable[[int, int | None], None]
 

@@ -345,7 +345,7 @@ def checked_spacing(spacing_zyx: Any) -> tuple[float, float, float] | None:
 
 def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     from napari_cryoet.formats.mrc import open_with_header
-    from napari_cryoet.streaming.pyramid import pyramid_of
+    from napari_cryoet.streaming.own_levels import pyramid_of
 
     levels, header = open_with_header(url_or_path, stop=stop)
     spacing, origin = header.spacing_angstrom, header.origin_angstrom

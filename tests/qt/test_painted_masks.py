@@ -21,7 +21,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.exact import ExactLevel
 from napari_cryoet.streaming.fetcher import Fetcher
-from napari_cryoet.streaming.pyramid import pyramid_below
+from napari_cryoet.streaming.own_levels import pyramid_below
 from quiet import is_quiet
 from stream_server import StreamServer
 

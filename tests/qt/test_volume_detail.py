@@ -14,7 +14,7 @@ from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import largest_texture_side
 from napari_cryoet.policy import save_data
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.streaming.volume_levels import LevelCost
 from qt.docks import dock_at_run
 from qt.stalling_world import MASK, TOMOGRAM, page_of_world, write_world

@@ -16,6 +16,7 @@ from napari_cryoet.exceptions import DamagedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import display as display_module
 from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import orders as orders_module
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher, Priority
 from napari_cryoet.streaming.plan import plan
@@ -213,7 +214,7 @@ def test_planes_that_are_there_say_nothing_of_a_line_that_was_too_slow(served, m
         return plan(pyramid, view, *given, is_late=is_late, **options)
 
     monkeypatch.setattr(display_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(display_module, "plan", recorded)
+    monkeypatch.setattr(orders_module, "plan", recorded)
     served.gate.clear()
 
     def is_late(z):

@@ -15,8 +15,8 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.own_levels import pyramid_below, unpadded_shape
 from napari_cryoet.streaming.paint import Paint
-from napari_cryoet.streaming.pyramid import pyramid_below, unpadded_shape
 
 SHAPE = (21, 90, 75)
 

@@ -29,7 +29,7 @@ from napari_cryoet._qt.outlines import draw_outlines
 from napari_cryoet._qt.progressive import attach, follow
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.streaming.pyramid import pyramid_below
+from napari_cryoet.streaming.own_levels import pyramid_below
 from napari_cryoet.wording import plain
 
 

@@ -16,7 +16,7 @@ from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks
-from napari_cryoet.streaming.pyramid import pyramid_below
+from napari_cryoet.streaming.own_levels import pyramid_below
 
 #: Of widths along several axes, which headers keep as rounded lengths of the whole volume.
 _SAME_WIDTH: Final = 1e-3

@@ -22,8 +22,8 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display import Display
+from napari_cryoet.streaming.own_levels import pyramid_below
 from napari_cryoet.streaming.paint import paint_on
-from napari_cryoet.streaming.pyramid import pyramid_below
 
 #: In the order in which they are set: what others depend on comes first.
 _COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")

@@ -22,6 +22,7 @@ from napari.layers import Layer, Points, Vectors
 from napari.utils.colormaps.categorical_colormap import CategoricalColormap
 from numpy.typing import NDArray
 
+from napari_cryoet._qt.gap_colors import ColorsWithGaps
 from napari_cryoet.exceptions import SaveError
 
 if TYPE_CHECKING:
@@ -189,7 +190,6 @@ class TrueRays:
         return moved
 
 
-_COLOR_OF_GAPS: Final = (0.5, 0.5, 0.5, 1.0)
 _CHOOSE_ONE: Final = (
     "Choose one as “resolution” in napari's layer controls, and “New layer from selected multiscale level” in the menu "
     "that a right click on the layer opens; that layer can be saved."
@@ -275,19 +275,6 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
     return block()
 
 
-class _WithGaps(CategoricalColormap):  # type: ignore[misc] # napari is not typed
-    """Colours in turn for the values of a column, and grey where there is none, of which napari makes an error."""
-
-    def map(self, color_properties: Any) -> NDArray[Any]:
-        """One colour for each value."""
-        values = np.atleast_1d(np.asarray(color_properties))
-        are_gaps = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
-        colors = np.tile(np.array(_COLOR_OF_GAPS, dtype=np.float32), (len(values), 1))
-        if not are_gaps.all():
-            colors[~are_gaps] = super().map(values[~are_gaps])
-        return colors
-
-
 def color_gaps(points: Points) -> None:
     """Let points be coloured in turn by a column of numbers in which some are missing."""
     for name in COLORS_OF_POINTS:
@@ -303,7 +290,7 @@ def _on_other_colors(event: Any) -> None:
 
 def _know_gaps(colors: Any) -> None:
     if type(colors.categorical_colormap) is CategoricalColormap:
-        object.__setattr__(colors.categorical_colormap, "__class__", _WithGaps)
+        object.__setattr__(colors.categorical_colormap, "__class__", ColorsWithGaps)
 
 
 def is_gripped(points: Points) -> bool:

@@ -27,7 +27,7 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
-from napari_cryoet.streaming.pyramid import pyramid_of
+from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")

@@ -33,8 +33,8 @@ from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
 from napari_cryoet._qt.weak_calls import weak_call
 from napari_cryoet.policy import shared_policy
+from napari_cryoet.streaming.own_levels import pyramid_below
 from napari_cryoet.streaming.paint import paint_on
-from napari_cryoet.streaming.pyramid import pyramid_below
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

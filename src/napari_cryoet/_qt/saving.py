@@ -28,7 +28,7 @@ from napari_cryoet.pick_files import Written, write_picks
 from napari_cryoet.pick_formats import TITLES, PickFormat, format_for, losses, missing_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
-from napari_cryoet.streaming.pyramid import pyramid_below, pyramid_of
+from napari_cryoet.streaming.own_levels import pyramid_below, pyramid_of
 from napari_cryoet.wording import count_text
 
 #: That a layer lies elsewhere than its file says.

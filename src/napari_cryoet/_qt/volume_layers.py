@@ -21,7 +21,7 @@ from napari_cryoet._qt import napari_internals
 from napari_cryoet._qt.drawing import DrawsOnWhatIsHere
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet.streaming.exact_array import ExactArray
-from napari_cryoet.streaming.pyramid import pyramid_below
+from napari_cryoet.streaming.own_levels import pyramid_below
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from napari.layers import Image, Labels, Layer
 
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
-from napari_cryoet.streaming.pyramid import pyramid_below
+from napari_cryoet.streaming.own_levels import pyramid_below
 
 
 class ShownVolume(NamedTuple):

@@ -49,7 +49,7 @@ class Mask:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from napari_cryoet.streaming.pyramid import unpadded_shape
+        from napari_cryoet.streaming.own_levels import unpadded_shape
 
         expect_volume(self.data, "data")
         shape = unpadded_shape(self.data)

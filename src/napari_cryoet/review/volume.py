@@ -178,7 +178,8 @@ def open_for_review(data: Any, spacing_zyx: Any) -> ReviewVolume:
     FormatError
         If it isn't three-dimensional.
     """
-    from napari_cryoet.streaming.pyramid import Pyramid, pyramid_of
+    from napari_cryoet.streaming.own_levels import pyramid_of
+    from napari_cryoet.streaming.pyramid import Pyramid
 
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
     if pyramid is None and (isinstance(data, Sequence) or not hasattr(data, "dtype")):

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_cryoet.streaming.label_images import find_labels
     from napari_cryoet.streaming.making import open_pyramid
-    from napari_cryoet.streaming.pyramid import Pyramid, pyramid_of
+    from napari_cryoet.streaming.own_levels import pyramid_of
+    from napari_cryoet.streaming.pyramid import Pyramid
     from napari_cryoet.streaming.splitting import split_pyramid
 
 __all__ = ["Pyramid", "find_labels", "open_pyramid", "pyramid_of", "split_pyramid"]
 
-_HOMES = {"find_labels": "label_images", "open_pyramid": "making", "split_pyramid": "splitting"}
+_HOMES = {
+    "find_labels": "label_images",
+    "open_pyramid": "making",
+    "pyramid_of": "own_levels",
+    "split_pyramid": "splitting",
+}
 
 
 def __getattr__(name: str) -> Any:

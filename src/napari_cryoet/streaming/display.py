@@ -26,7 +26,7 @@ from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.orders import Orders
 from napari_cryoet.streaming.pace import Pace
 from napari_cryoet.streaming.picture import compose
-from napari_cryoet.streaming.plan import Motion, View, affordable_level, plan, still_after_s
+from napari_cryoet.streaming.plan import Motion, View, affordable_level, still_after_s
 from napari_cryoet.streaming.stock import Stock
 from napari_cryoet.streaming.thin import plane_of
 from napari_cryoet.streaming.wishes import Priority, looked_at, staggered
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.wishes import Block, Run
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
-_LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _SETTLE_S = 0.004  # a slider sends several steps at once
 _COSTLY_SETTLE_S = 0.1  # what costs much is fetched once the view is still
 _COSTLY_BYTES = 32 * 2**20
@@ -110,7 +109,7 @@ class Display:
         self._is_exact = self._is_limited = self._is_told = self._is_blank = False
         self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # picture of what is looked at
         self._failures = Failures()
-        self._orders = Orders(self._stock, self._failures)
+        self._orders = Orders(self._stock, self._failures, self._pace)
 
     @property
     def usual_view_bytes(self) -> int:
@@ -389,16 +388,4 @@ class Display:
 
     def _runs(self, view: View, target: int, motion: Motion | None) -> Iterator[tuple[Priority, Run]]:
         line = self._fetcher.line(self.pyramid.line)
-        wants = plan(
-            self.pyramid,
-            view,
-            target,
-            motion,
-            needs_coarse=not self._stock.has_coarser(view),
-            largest_background_bytes=min(_LARGEST_BACKGROUND_BYTES, self._fetcher.memory.limit_bytes // 4),
-            is_late=self._pace.is_late,
-            is_far=self._pace.is_far,
-            bytes_per_s=line.bytes_per_s,
-            request_bytes=line.request_bytes(),
-        )
-        return self._orders.runs(wants, thin=self._aim.thin)
+        return self._orders.runs(view, target, motion, line=line, thin=self._aim.thin)

@@ -1,4 +1,4 @@
-"""From what is worth fetching to what is sent for: the runs that bring what is lacking, nearest to the middle first."""
+"""From what is looked at to what is sent for: the runs that bring what is lacking, nearest to the middle first."""
 
 from __future__ import annotations
 
@@ -7,34 +7,61 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cryoet.streaming.block_keys import block_of
+from napari_cryoet.streaming.plan import plan
 from napari_cryoet.streaming.thin import thin_runs
 from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from napari_cryoet.streaming.failures import Failures
     from napari_cryoet.streaming.geometry import Box
-    from napari_cryoet.streaming.plan import View, Want
+    from napari_cryoet.streaming.line import Line
+    from napari_cryoet.streaming.pace import Pace
+    from napari_cryoet.streaming.plan import Motion, View
     from napari_cryoet.streaming.stock import Stock
     from napari_cryoet.streaming.wishes import Run
 
+_LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _REQUEST_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What is sent for, given what is in memory and what failed lately."""
+    """What is sent for, given what is in memory, what failed lately, and how somebody moves."""
 
     stock: Stock
     failures: Failures
+    pace: Pace
 
-    def runs(self, wants: Iterable[Want], *, thin: View | None) -> Iterator[tuple[Priority, Run]]:
-        """The runs for what is worth fetching; of ``thin`` only what it cuts out of blocks is brought.
+    def runs(
+        self, view: View, target: int, motion: Motion | None, *, line: Line, thin: View | None
+    ) -> Iterator[tuple[Priority, Run]]:
+        """The runs for what is worth fetching of a view; see `plan`.
 
-        Then nothing beside it is: whole blocks would drive it out, where memory doesn't hold its own.
+        Parameters
+        ----------
+        view, target, motion
+            What is looked at, the level that is fetched for it, and how it moves.
+        line
+            What they come over.
+        thin
+            Of which only what it cuts out of blocks is brought. Then nothing beside it is: whole blocks would drive it out,
+            where memory doesn't hold its own.
         """
         pyramid, memory = self.stock.pyramid, self.stock.memory
+        wants = plan(
+            pyramid,
+            view,
+            target,
+            motion,
+            needs_coarse=not self.stock.has_coarser(view),
+            largest_background_bytes=min(_LARGEST_BACKGROUND_BYTES, memory.limit_bytes // 4),
+            is_late=self.pace.is_late,
+            is_far=self.pace.is_far,
+            bytes_per_s=line.bytes_per_s,
+            request_bytes=line.request_bytes(),
+        )
         for want in wants:
             if want.is_table:
                 tables = pyramid.tables(want.level, want.box)

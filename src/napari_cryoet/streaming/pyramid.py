@@ -9,7 +9,6 @@ from contextlib import closing
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from napari_cryoet.streaming.changes import ATTEMPTS
 from napari_cryoet.streaming.fetcher import Run
 from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_factors, padded_shapes, require_within
 from napari_cryoet.streaming.origin import Origin, Original, made_again, process_name, remember
+from napari_cryoet.streaming.own_levels import named_level
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
 from napari_cryoet.streaming.zarr_metadata import all_names
@@ -48,8 +48,6 @@ Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
 
 _LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
 _HELD_WHOLE = 1 / 16  # chunks that compress to less are held in memory as they came, and decoded without being read
-
-_by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
 
 
 class Pyramid:
@@ -174,9 +172,8 @@ class Pyramid:
 
         arrays = []
         for level, reader in enumerate(self._readers):
-            name = f"napari-cryoet-pyramid-{process_name()}-{self._owner}-{level}"
+            name = named_level(self, self._owner, level)
             arrays.append(exact_array(self, level, 1 if self.line else longest_run(reader), name))
-            _by_array_name[name] = self
         return arrays
 
     def read(
@@ -374,32 +371,3 @@ class Pyramid:
         for reader in self._readers:
             reader.forget()
         self._fetcher.drop(self._owner)
-
-
-def pyramid_of(levels: Any) -> Pyramid | None:
-    """The pyramid behind its own ``levels``, from the finest on, or behind the finest alone; else None."""
-    is_alone = hasattr(levels, "dask") or not len(levels)
-    pyramid, level = _behind(levels if is_alone else levels[0])
-    if level != 0 or not (is_alone or all(_behind(each) == (pyramid, at) for at, each in enumerate(levels))):
-        return None  # a coarse level by itself is an image of its own, with larger voxels
-    return pyramid
-
-
-def pyramid_below(levels: Any) -> Pyramid | None:
-    """As `pyramid_of`, also where something was painted over the finest level alone: see `exact_array`."""
-    return pyramid_of(levels) or getattr(levels, "painted_image", None)
-
-
-def unpadded_shape(array: Any) -> tuple[int, ...]:
-    """The shape of an array; of a pyramid's own level, without what was added to make the levels' ratios exact."""
-    pyramid, level = _behind(array) if hasattr(array, "dask") else (None, -1)
-    if pyramid is None:
-        pyramid, level = getattr(array, "painted_image", None), 0
-    return tuple(int(size) for size in array.shape) if pyramid is None else pyramid.shapes[level]
-
-
-def _behind(array: Any) -> tuple[Pyramid | None, int]:
-    """The pyramid and the level that an array is, or None."""
-    name = getattr(array, "name", "")
-    pyramid = _by_array_name.get(name)
-    return pyramid, -1 if pyramid is None else int(name.rpartition("-")[2])
