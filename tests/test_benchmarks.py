@@ -5,12 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from benchmark_runs import READS_PROC, RIVALS, SHAPE, require_sane
+
+
+def test_every_benchmark_of_streaming_is_run_by_a_test(project_folder):
+    commands = set(
+        re.findall(r"python benchmarks/(\w+)\.py", (project_folder / "docs" / "streaming.md").read_text("utf-8"))
+    )
+    tests = [project_folder / "tests" / name for name in ("test_benchmarks.py", "qt/test_benchmarks.py")]
+    run = set(re.findall(r"\.run\(\s*\"(\w+)\"", "".join(path.read_text("utf-8") for path in tests)))
+
+    assert len(commands) >= 8
+    assert commands - run == set()
 
 
 def test_the_first_plane_as_from_a_command_line(benchmarks):
