@@ -372,7 +372,7 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
 
 def _open_tiff(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     from napari_cryoet.formats.tiff import open_tiff
-    from napari_cryoet.streaming.pyramid import pyramid_of
+    from napari_cryoet.streaming.own_levels import pyramid_of
 
     if "://" in str(url_or_path):
         raise FormatError(

@@ -46,8 +46,8 @@ class Orders:
         line
             What they come over.
         thin
-            Of which only what it cuts out of blocks is brought. Then nothing beside it is: whole blocks would drive it out,
-            where memory doesn't hold its own.
+            Of which only what it cuts out of blocks is brought. Then nothing beside it is: whole blocks would drive it
+            out, where memory doesn't hold its own.
         """
         pyramid, memory = self.stock.pyramid, self.stock.memory
         wants = plan(
