@@ -110,10 +110,10 @@ def test_tabs_have_short_names_that_are_whole(qtbot, viewer, enlarge, factor):
     assert {bar.tabText(number) for number in range(bar.count())} == set(DOCKS.values())
     assert bar.elideMode() == Qt.TextElideMode.ElideNone
     assert bar.usesScrollButtons()
-    front = bar.tabRect(bar.currentIndex())
-    assert bar.rect().contains(front)
+    qtbot.waitUntil(lambda: bar.rect().contains(bar.tabRect(bar.currentIndex()).adjusted(2, 2, -2, -2)))
     if factor == 1:
         assert all(bar.rect().contains(bar.tabRect(number)) for number in range(bar.count()))
+        assert bar.tabRect(bar.count() - 1).right() >= bar.width() - 3  # which they fill
 
 
 def test_a_dock_that_a_script_names_keeps_its_name(viewer):

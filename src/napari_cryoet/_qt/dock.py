@@ -232,9 +232,11 @@ def _is_on_its_way(dock: Dock, window: QMainWindow) -> bool:
 def _show_whole_names(window: QMainWindow, holder: QDockWidget) -> None:
     """Let the tabs of a dock scroll where there is no room for all: Qt shortens them until all look alike."""
     for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
-        if holder.windowTitle() in {bar.tabText(number) for number in range(bar.count())}:
+        is_ours = holder.windowTitle() in {bar.tabText(number) for number in range(bar.count())}
+        if is_ours and bar.elideMode() != Qt.TextElideMode.ElideNone:  # once: each would lay them out anew
             bar.setElideMode(Qt.TextElideMode.ElideNone)
             bar.setUsesScrollButtons(True)
+            bar.setExpanding(True)  # else napari's bar shows as a grey rest beside short names
 
 
 def _tabify(window: QMainWindow, holder: QDockWidget) -> None:
