@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
@@ -137,25 +137,49 @@ SCORES = st.floats(-1e6, 1e6) | st.just(np.nan)
 
 
 @st.composite
-def any_picks(draw):
-    count = draw(st.integers(1, 5))
-    quaternions = draw(hnp.arrays(float, (count, 4), elements=st.floats(-1, 1)))
+def many_picks(draw):
+    """Up to 60 picks, each with some of the odd values that were drawn: one file tries them all beside each other."""
+    count, random = draw(st.integers(1, 60)), np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def of(values, *size, dtype=np.float64):
+        pool = np.array(draw(st.lists(values, min_size=4, max_size=8)), dtype=dtype)
+        return pool[random.integers(0, len(pool), (count, *size))]
+
+    quaternions = of(st.floats(-1, 1), 4)
     quaternions[np.linalg.norm(quaternions, axis=1) < 0.1] = [0, 0, 0, 1]
-    instances = draw(st.none() | st.lists(st.integers(-1, 2**53), min_size=count, max_size=count))
+    instances = of(st.integers(-1, 2**53), dtype=np.int64)
     return Picks(
-        draw(hnp.arrays(float, (count, 3), elements=FINITE)),
+        of(FINITE, 3),
         draw(st.floats(0.5, 50)),
-        rotations_zyx=draw(st.none() | st.just(Rotation.from_quat(quaternions).as_matrix())),
-        instance_ids=None if instances is None or set(instances) <= {0, NO_INSTANCE} else instances,
-        scores=draw(st.none() | hnp.arrays(float, count, elements=SCORES.filter(lambda score: score not in (0, 1)))),
-        ids=draw(st.lists(st.integers(0, 2**31), min_size=count, max_size=count, unique=True)),
+        rotations_zyx=draw(st.sampled_from([None, Rotation.from_quat(quaternions).as_matrix()])),
+        instance_ids=None if set(instances.tolist()) <= {0, NO_INSTANCE} else instances,
+        scores=draw(st.sampled_from([None, of(SCORES.filter(lambda score: score not in (0, 1)))])),
+        ids=random.permutation(np.arange(2**31 - 100, 2**31))[:count],
+        shape_zyx=(300, 928, 960),
+    )
+
+
+def odd_picks():
+    """Each rotation near which angles are ambiguous, with numbers that need all of their digits, and odd columns."""
+    angles = list(itertools.product([0, 90, 180, 1e-9, 89.9999999, 180 - 1e-9, 33.3], repeat=3))
+    count = len(angles)
+    texts = np.array(["", "nan", "1e3", "007", "a b", "'"], dtype=object)
+    return Picks(
+        np.resize([0.0, -0.0, 1 / 3, 1e-9, 4999.999999999999], (count, 3)),
+        3.3,
+        rotations_zyx=Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix(),
+        instance_ids=np.resize([2**53, NO_INSTANCE, 5], count),
+        scores=np.resize([np.nan, 1e-300, -1.7e308, 2.0**53, 0.1 + 0.2], count),
+        features={"n": np.resize([2**53 + 1, -(2**63), 2**63 - 1], count), "by": np.resize(texts, count)},
+        ids=np.arange(count) + 2**40,
         shape_zyx=(300, 928, 960),
     )
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FORMATS, 2)))
-@settings(max_examples=3)
-@given(picks=any_picks())
+@settings(max_examples=5)
+@given(picks=many_picks())
+@example(picks=odd_picks())
 def test_nothing_is_lost_from_one_format_to_another(tmp_path_factory, picks, first, second):
     folder = tmp_path_factory.mktemp("pair")
     between = read_picks(written(picks, folder, first))
@@ -171,6 +195,10 @@ def test_nothing_is_lost_from_one_format_to_another(tmp_path_factory, picks, fir
         np.testing.assert_array_equal(found.instance_ids, picks.instance_ids)
     if not {first, second} & WITHOUT_IDS:
         np.testing.assert_array_equal(found.ids, picks.ids)
+    if not {first, second} & WITHOUT_FEATURES:
+        assert {name: column.tolist() for name, column in found.features.items()} == {
+            name: column.tolist() for name, column in picks.features.items()
+        }
 
 
 NAMES = st.text(min_size=1, max_size=12).filter(lambda name: name.isprintable() and name.strip() == name)
