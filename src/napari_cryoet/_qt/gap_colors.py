@@ -22,3 +22,25 @@ class ColorsWithGaps(CategoricalColormap):  # type: ignore[misc] # napari is not
         if not are_gaps.all():
             colors[~are_gaps] = super().map(values[~are_gaps])
         return colors
+
+
+def know_gaps(colors: Any) -> None:
+    """Have all colours in turn that napari ever makes of a column be some that know of gaps.
+
+    Parameters
+    ----------
+    colors
+        What has ``categorical_colormap``, as napari keeps it for points; anything else is left alone.
+    """
+    if hasattr(colors, "categorical_colormap"):
+        _replace(colors)
+        colors.events.categorical_colormap.connect(_on_other_colors)
+
+
+def _on_other_colors(event: Any) -> None:
+    _replace(event.source)
+
+
+def _replace(colors: Any) -> None:
+    if type(colors.categorical_colormap) is CategoricalColormap:
+        object.__setattr__(colors.categorical_colormap, "__class__", ColorsWithGaps)

@@ -5,8 +5,7 @@ show as discs, sliders that end with the volume and a crosshair need a little of
 in this module and in no other but `napari_check`, which tries each of them before anything is built on it (a test walks
 through all modules). Nothing here fails if a name is gone, unless it says so.
 
-Other modules read the fields of napari's slice requests and responses and change copies of them: `slice_geometry`,
-`thick_slices` and `discs`. `napari_check` says which fields these are.
+`slice_geometry`, `thick_slices` and `discs` read the fields of napari's requests and responses, and change copies.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from napari.layers import Layer, Points, Vectors
-from napari.utils.colormaps.categorical_colormap import CategoricalColormap
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.gap_colors import ColorsWithGaps
+from napari_cryoet._qt.gap_colors import know_gaps
 from napari_cryoet.exceptions import SaveError
 
 if TYPE_CHECKING:
@@ -278,19 +276,7 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
 def color_gaps(points: Points) -> None:
     """Let points be coloured in turn by a column of numbers in which some are missing."""
     for name in COLORS_OF_POINTS:
-        colors: Any = getattr(points, name, None)
-        if hasattr(colors, "categorical_colormap"):
-            _know_gaps(colors)
-            colors.events.categorical_colormap.connect(_on_other_colors)
-
-
-def _on_other_colors(event: Any) -> None:
-    _know_gaps(event.source)
-
-
-def _know_gaps(colors: Any) -> None:
-    if type(colors.categorical_colormap) is CategoricalColormap:
-        object.__setattr__(colors.categorical_colormap, "__class__", ColorsWithGaps)
+        know_gaps(getattr(points, name, None))
 
 
 def is_gripped(points: Points) -> bool:
@@ -376,8 +362,7 @@ def open_viewers() -> set[Viewer]:
     """All viewers with a window, whichever napari asks for; at least the one in front."""
     from napari.viewer import Viewer, current_viewer
 
-    front = {current_viewer()} - {None}
-    return set(getattr(Viewer, "_instances", front))
+    return set(getattr(Viewer, "_instances", {current_viewer()} - {None}))
 
 
 def has_lost_canvas(window: QWidget) -> bool:
