@@ -1,5 +1,8 @@
 """The offer to check picks of a person's own file: a notice in the dock, and never more than that unasked."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from napari.layers._source import layer_source
@@ -274,3 +277,40 @@ def test_what_was_declined_is_not_offered_again(viewer, notice, tomogram, folder
     QApplication.processEvents()  # another offer would come now
 
     assert notice.isHidden()
+
+
+def test_the_offer_goes_with_the_tomogram_and_comes_again_with_the_next(viewer, notice, tomogram, folder, qtbot):
+    open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    viewer.layers.remove(tomogram)
+    assert notice.isHidden(), "it would open the check of a layer that is gone"
+    QApplication.processEvents()  # another offer would come now
+    assert notice.isHidden()
+
+    viewer.add_image(make_scene().grey, name="plain", scale=(SPACING_ANGSTROM / 10,) * 3, units="nm")
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    assert notice.text.endswith("Do its picks make sense in “plain”?")
+
+
+def test_a_declined_offer_stays_declined_when_its_tomogram_goes(viewer, notice, tomogram, folder, qtbot):
+    open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    notice.dismiss.click()
+    viewer.layers.remove(tomogram)
+    viewer.add_image(make_scene().grey, scale=(1, 1, 1), units="nm")
+    QApplication.processEvents()  # another offer would come now
+
+    assert notice.isHidden()
+
+
+def test_an_offer_keeps_no_layer_alive(viewer, notice, folder, qtbot):
+    image = viewer.add_image(make_scene().grey, scale=(SPACING_ANGSTROM / 10,) * 3, units="nm")
+    open_mine(viewer, folder)
+    qtbot.waitUntil(lambda: not notice.isHidden())
+    notice.dismiss.click()
+    gone = weakref.ref(image)
+    viewer.layers.remove(image)
+    del image
+    gc.collect()
+
+    assert gone() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
+from weakref import ReferenceType, WeakSet, ref
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
@@ -59,6 +59,7 @@ class CheckOffer(QObject):
         self._points: Layer | None = None
         self._lacks_tomogram = False
         self._offered = ""
+        self._offered_for: ReferenceType[Layer] | None = None
         self._told: WeakSet[Layer] = WeakSet()  # points that were offered a check once, whatever came of it
         self._soon = single_shot(self, 0, self._offer)  # after whoever else has something to say of the new layer
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -101,8 +102,22 @@ class CheckOffer(QObject):
             event.value.events.units.disconnect(self._on_volume)
         if event.value is self._points:
             self._points, self._lacks_tomogram = None, False
-            if self._notice is not None and self._offered and self._notice.text == self._offered:
-                self._notice.hide()
+            self._withdraw()
+        elif (
+            self._offered_for is not None
+            and event.value is self._offered_for()
+            and self._withdraw()
+            and self._points is not None
+        ):
+            self._told.discard(self._points)  # nobody answered, and they may lie in another one, too
+            self._soon.start()
+
+    def _withdraw(self) -> bool:
+        """Take back the offer if it still stands; whether it did."""
+        if self._notice is None or self._notice.isHidden() or not self._offered or self._notice.text != self._offered:
+            return False
+        self._notice.hide()
+        return True
 
     def _offer(self) -> None:
         points, image = self._points, self._tomogram()
@@ -115,7 +130,9 @@ class CheckOffer(QObject):
             is_told = not self._notice.isHidden()
             self._offered = f"{self._notice.text} {words}" if is_told else words
             self._told.add(points)
-            self._notice.show_news(self._offered, DOCK_NAME, partial(self._open_dock, self._notice, points, image))
+            self._offered_for = ref(image)
+            open_dock = partial(self._open_dock, self._notice, ref(points), ref(image))  # a notice holds on to nothing
+            self._notice.show_news(self._offered, DOCK_NAME, open_dock)
             dock = self._notice.parentWidget()
             is_unseen = dock is None or dock.visibleRegion().isEmpty()  # as behind another tab
         if is_unseen:
@@ -130,10 +147,13 @@ class CheckOffer(QObject):
         others = (layer for layer in volumes if self._points is not None and _lies_under(layer, self._points))
         return next(ours, None) or next(others, None)
 
-    def _open_dock(self, notice: NoticeBar, points: Layer, image: Image) -> None:
+    def _open_dock(self, notice: NoticeBar, of_points: ReferenceType[Layer], of_image: ReferenceType[Image]) -> None:
         from napari_cryoet._qt.check_dock import CheckDock  # takes its time, and few ask for it
 
+        points, image = of_points(), of_image()
         notice.hide()
+        if points is None or image is None:
+            return
         frame, dock = self._viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME, tabify=True)
         assert isinstance(dock, CheckDock), "the manifest names the dock"  # noqa: S101
         frame.raise_()
