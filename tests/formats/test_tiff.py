@@ -103,7 +103,7 @@ class TestSpacing:
 
     @pytest.mark.parametrize(
         ("unit", "factor"),
-        [("um", 1e4), ("\\u00B5m", 1e4), ("micron", 1e4), ("Angstrom", 1), ("\\u00C5", 1), ("pm", 0.01)],
+        [("um", 1e4), ("\\u00B5m", 1e4), ("micron", 1e4), ("Angstrom", 1), ("\\u00C5", 1), ("pm", 0.01), ("NM", 10)],
     )
     def test_of_imagej_in_units_of_length(self, unit, factor, tmp_path):
         about = {"axes": "ZYX", "spacing": 2.0, "unit": unit}
@@ -120,6 +120,10 @@ class TestSpacing:
             ({"spacing": 2.0}, (0.5, 0.5), None),
             ({}, (300, 300), None),
             ({"unit": "nm", "spacing": float("nan")}, (0.5, 0.5), "along z"),
+            ({"unit": "nm", "spacing": True}, (0.5, 0.5), "along z"),
+            ({"unit": "nm", "zunit": "pixel", "spacing": 2.0}, (0.5, 0.5), "'pixel'"),
+            ({"unit": "Mm", "spacing": 2.0}, (0.5, 0.5), "Mm"),
+            ({"unit": "Pm", "spacing": 2.0}, (0.5, 0.5), "Pm"),
         ],
     )
     def test_is_not_guessed(self, about, resolution, remark, tmp_path):
@@ -136,6 +140,13 @@ class TestSpacing:
         path = write(tmp_path / "a.ome.tif", volume(), ome=True, metadata=about)
 
         assert open_volume(path).spacing_angstrom == (13.48, 10.0, 10.0)
+
+    @pytest.mark.parametrize("unit", ["Mm", "Pm", "pixel", "reference frame"])
+    def test_of_ome_in_units_that_are_none_here(self, unit, tmp_path):
+        about = {"axes": "ZYX"} | {f"PhysicalSize{axis}": 1.0 for axis in "XYZ"}
+        about |= {f"PhysicalSize{axis}Unit": unit for axis in "XYZ"}
+
+        assert open_volume(write(tmp_path / "a.tif", volume(), ome=True, metadata=about)).spacing_angstrom is None
 
     def test_of_ome_without_z(self, tmp_path):
         about = {"axes": "ZYX", "PhysicalSizeX": 1.0, "PhysicalSizeY": 1.0}

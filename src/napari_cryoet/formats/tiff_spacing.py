@@ -22,6 +22,8 @@ _ANGSTROM_PER: Final = (
     | {"micron": 1e4, "microns": 1e4, "å": 1.0, "angstrom": 1.0, "angstroms": 1.0, "ångström": 1.0, "ångströms": 1.0}
     | {f"{prefix}{unit}": factor for prefix, factor in _PREFIXES.items() for unit in ("meter", "metre", "meters")}
 )
+#: Megametres and petametres, which OME knows: they are no mm and pm.
+_LARGE: Final = frozenset({"Mm", "Pm", "MM", "PM"})
 _ESCAPED: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 _SHOWN: Final = 30
 
@@ -41,9 +43,11 @@ def imagej_spacing(
     unit = str(description.get("unit", ""))
     if not unit or unit.lower() in {"pixel", "pixels", "voxel", "voxels"}:
         return None, ""
-    factors = [_factor(str(description.get(key, unit))) for key in ("zunit", "yunit", "unit")]
+    units = [str(description.get(key, unit)) for key in ("zunit", "yunit", "unit")]
+    factors = [_factor(each) for each in units]
     if not all(factors):
-        return None, f"The file gives its voxels widths in a unit that is not known here ({unit[:_SHOWN]!r})."
+        unknown = next(each for each, factor in zip(units, factors, strict=True) if not factor)
+        return None, f"The file gives its voxels widths in a unit that is not known here ({unknown[:_SHOWN]!r})."
     y, x = (1 / pixels if pixels > 0 else 0.0 for pixels in pixels_per_unit_yx)
     widths = [
         _width(length, factor) for length, factor in zip((description.get("spacing"), y, x), factors, strict=True)
@@ -105,12 +109,14 @@ def _ome_width(pixels: ElementTree.Element, axis: str) -> float:
 
 def _factor(unit: str) -> float:
     """How many ångström a unit has, 0 where it is unknown; ImageJ escapes what isn't ASCII."""
-    name = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit).strip().lower()
-    return _ANGSTROM_PER.get(name.replace("\u212b", "å"), 0.0)
+    name = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit).strip()
+    return 0.0 if name in _LARGE else _ANGSTROM_PER.get(name.lower().replace("\u212b", "å"), 0.0)
 
 
 def _width(length: Any, factor: float) -> float:
     """A length in ångström, 0 where it is none."""
+    if isinstance(length, bool):
+        return 0.0
     try:
         angstrom = float(f"{float(length) * factor:.6g}")  # what programs keep of it are fractions, or few digits
     except (TypeError, ValueError):
