@@ -1,6 +1,8 @@
 """TIFF volumes: what others write is read exactly, damage is told, and nothing that isn't said is guessed."""
 
+import os
 import struct
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -87,6 +89,14 @@ class TestValues:
 
         np.testing.assert_array_equal(np.asarray(opened.levels[0]), volume())
         assert "shown white" in opened.remarks[0]
+
+    @pytest.mark.parametrize("orientation", [4, 6])
+    def test_that_are_shown_turned_are_as_they_are_stored(self, orientation, tmp_path):
+        tags = [(274, "H", 1, orientation, True)]
+        opened = open_volume(write(tmp_path / "a.tif", volume(), photometric="minisblack", extratags=tags))
+
+        np.testing.assert_array_equal(np.asarray(opened.levels[0]), volume())
+        assert "turned or mirrored" in opened.remarks[0]
 
     def test_a_few_planes_are_read_at_a_time(self, tmp_path):
         path = write(tmp_path / "a.tif", np.zeros((40, 1024, 1024), np.uint8), compression="zlib", metadata=None)
@@ -228,6 +238,26 @@ class TestDamage:
         with pytest.raises((StreamError, FormatError), match=r"a\.tif"):
             np.asarray(open_volume(path).levels[0])
 
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    def test_fewer_planes_than_imagej_says_never_look_like_a_smaller_volume(self, compression, tmp_path):
+        path = tmp_path / "a.tif"
+        about = "ImageJ=1.53\nimages=9\nslices=9\nunit=nm\nspacing=1.0\n"
+        with tifffile.TiffWriter(path) as writer:
+            for number, plane in enumerate(volume()):
+                said = {} if number else {"description": about}
+                options = {"contiguous": False, "metadata": None, "photometric": "minisblack"}
+                writer.write(plane, compression=compression, **options, **said)
+
+        with pytest.raises(FormatError, match=r"a\.tif names 9 planes and lists 7"):
+            open_volume(path)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "a.tif")
+
+        with pytest.raises(FormatError, match=r"a\.tif is no file"):
+            open_volume(tmp_path / "a.tif")
+
     def test_planes_without_pixels(self, tmp_path):
         path = write(tmp_path / "a.tif", volume(), compression="zlib", metadata=None)
         with tifffile.TiffFile(path) as file:
@@ -285,6 +315,34 @@ class TestDamage:
 
         with pytest.raises(ChangedError, match=r"a\.tif changed"):
             np.asarray(opened.levels[0])
+
+    def test_a_file_that_changes_while_it_is_read_is_not_taken(self, tmp_path, monkeypatch):
+        path = write(tmp_path / "a.tif", volume(), tile=(16, 16), photometric="minisblack")
+        level = open_volume(path).levels[0]
+
+        class Changing(tifffile.TiffFile):
+            def __enter__(self):
+                write(path, volume()[::-1], tile=(16, 16), photometric="minisblack", software="another")
+                return super().__enter__()
+
+        monkeypatch.setattr(tifffile, "TiffFile", Changing)
+
+        with pytest.raises(ChangedError, match=r"a\.tif changed"):
+            np.asarray(level)
+
+    @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}], ids=str)
+    def test_a_file_that_changes_while_it_is_opened_is_not_taken(self, options, tmp_path, monkeypatch):
+        path = write(tmp_path / "a.tif", volume(), photometric="minisblack", **options)
+
+        class Changing(tifffile.TiffFile):
+            def __exit__(self, *about):
+                super().__exit__(*about)
+                write(path, volume()[::-1], photometric="minisblack", software="another, larger one", **options)
+
+        monkeypatch.setattr(tifffile, "TiffFile", Changing)
+
+        with pytest.raises(ChangedError, match=r"a\.tif changed"):
+            open_volume(path)
 
     @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"imagej": True}, {"ome": True}], ids=str)
     def test_any_byte_may_be_wrong(self, options, tmp_path):

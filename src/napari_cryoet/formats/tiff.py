@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ _ALONG_Z: Final = "ZIQ"
 _AXIS_WORDS: Final = {"T": "time points", "C": "channels", "S": "colours"}
 _MIN_IS_WHITE: Final = 0
 _INVERTED: Final = "The file asks for its smallest values to be shown white; values are taken as they are stored."
-_X_RESOLUTION, _Y_RESOLUTION = 282, 283
+_X_RESOLUTION, _Y_RESOLUTION, _ORIENTATION = 282, 283, 274
+_TURNED: Final = "The file asks for its planes to be shown turned or mirrored; they are taken as they are stored."
 #: What tifffile and its codecs raise at damaged files, beside errors of its own, which are ValueErrors.
 _DAMAGED: Final = (
     *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError, AssertionError),
@@ -88,12 +90,17 @@ def open_tiff(path: Path, *, stop: threading.Event | None = None) -> TiffVolume:
             shape = _shape(name, series, axes)
             dtype = _dtype(name, series)
             start, order = series.dataoffset, file.byteorder
-            remarks = (remark, _INVERTED if series.keyframe.photometric == _MIN_IS_WHITE else "")
+            page = series.keyframe
+            is_turned = page.tags.valueof(_ORIENTATION, default=1) != 1
+            is_inverted = page.photometric == _MIN_IS_WHITE
+            remarks = (remark, _INVERTED if is_inverted else "", _TURNED if is_turned else "")
             offsets = () if start is not None else _plane_offsets(name, series, shape, directories)
     if start is not None:
         level = _level_of_one_piece(path, shape, dtype.newbyteorder(order), start, stop)
     else:
         level = _level_of_planes(_Planes(path, stamp, offsets, shape, dtype))
+    with _told(name):
+        stamp.require(path)  # else what was read of it may be of two files
     return TiffVolume(level, spacing, tuple(filter(None, remarks)))
 
 
@@ -172,6 +179,9 @@ def _described(
     about = file.imagej_metadata
     if not about:
         return series, axes, None, ""
+    said, listed = about.get("images"), math.prod(series.shape) // math.prod(first.shape)
+    if isinstance(said, int) and said != listed:
+        raise FormatError(f"{name} names {said:,} planes and lists {listed:,}.", hint="Save it again.")
     spacing, remark = imagej_spacing(about, (_resolution(first, _Y_RESOLUTION), _resolution(first, _X_RESOLUTION)))
     return series, axes, spacing, remark
 
@@ -278,11 +288,19 @@ class _Stamp:
 
     size_bytes: int
     changed_ns: int
+    number: int
 
     @classmethod
     def of(cls, path: Path) -> _Stamp:
         known = path.stat()
-        return cls(known.st_size, known.st_mtime_ns)
+        if not (stat.S_ISREG(known.st_mode) or stat.S_ISDIR(known.st_mode)):  # a pipe would be waited for
+            raise FormatError(f"{path.name} is no file.")
+        return cls(known.st_size, known.st_mtime_ns, known.st_ino)
+
+    def require(self, path: Path) -> None:
+        """Raise ChangedError where a file isn't this one any more."""
+        if _Stamp.of(path) != self:
+            raise ChangedError(f"{path.name} changed since it was opened.", hint="Open it again.")
 
 
 class _Planes:
@@ -308,11 +326,11 @@ class _Planes:
         numbers = range(*along_z.indices(self.shape[0]))
         planes = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         with _told(self._path.name):
-            if _Stamp.of(self._path) != self._stamp:
-                raise ChangedError(f"{self._path.name} changed since it was opened.", hint="Open it again.")
+            self._stamp.require(self._path)
             with TiffFile(self._path, is_ome=False) as file:
                 for into, z in zip(planes, numbers, strict=True):
                     self._read(file, z, into)
+            self._stamp.require(self._path)
         return planes[:, along_y, along_x]
 
     def _read(self, file: TiffFile, z: int, into: NDArray[Any]) -> None:
