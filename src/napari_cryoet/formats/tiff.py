@@ -179,9 +179,9 @@ def _described(
     about = file.imagej_metadata
     if not about:
         return series, axes, None, ""
-    said, listed = about.get("images"), math.prod(series.shape) // math.prod(first.shape)
-    if isinstance(said, int) and said != listed:
-        raise FormatError(f"{name} names {said:,} planes and lists {listed:,}.", hint="Save it again.")
+    named, listed = about.get("images"), math.prod(series.shape) // math.prod(first.shape)
+    if isinstance(named, int) and named != listed:
+        raise FormatError(f"{name} names {named:,} planes and lists {listed:,}.", hint="Save it again.")
     spacing, remark = imagej_spacing(about, (_resolution(first, _Y_RESOLUTION), _resolution(first, _X_RESOLUTION)))
     return series, axes, spacing, remark
 
