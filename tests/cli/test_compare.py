@@ -272,3 +272,11 @@ def test_everything_that_means_nothing_is_named(
     assert main(["compare", a, b, "--source", str(demo_pack)]) == 1
     said = capsys.readouterr().err
     assert all(each in said for each in words), said
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    write_mask(np.ones((4, 5, 6), np.uint8), tmp_path / "a.mrc", spacing_angstrom=10)
+
+    assert main(["compare", "~/a.mrc", "~/a.mrc"]) == 0

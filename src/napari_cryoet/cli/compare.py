@@ -90,7 +90,7 @@ def _meant(portal: Portal | None, text: str, stop: threading.Event) -> Annotatio
         if portal is None:
             raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
         return named_file(portal, text, stop=stop)
-    if not is_address(text) and not os.path.lexists(path_to_read(text, "text")):
+    if not is_address(text) and not os.path.lexists(os.path.expanduser(path_to_read(text, "text"))):
         is_name = not Path(text).suffix and Path(text).name == text  # of a file it would be an odd one
         what = f"{text} is no file here, and no id" if is_name else f"There is no file {text}"
         raise FormatError(f"{what}.", hint="Ids look like AN-9003 or AF-9001." if is_name else "")
