@@ -9,6 +9,7 @@ import napari_cryoet as n
 from napari_cryoet import Mask, Picks
 from napari_cryoet.comparison import write_report
 from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.local_paths import is_address
 from napari_cryoet.pick_formats import detect_format
 
 PICKS = Picks([[1, 2, 3], [4, 5, 6]], 10.0)
@@ -145,14 +146,27 @@ def test_what_no_file_can_be_called_is_named(call, writes, ending, kind, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "address", ["https://me:secret@host/a.ndjson", "s3://bucket/a.star", "HTTP://host/a.csv", "file:///a.tbl"]
+    ("address", "hint"),
+    [
+        ("https://me:secret@host/a.ndjson", "Download it first"),
+        ("https://host/a.ndjson?signature=SECRET&key=S", "Download it first"),
+        ("s3://bucket/a.star", "Download it first"),
+        ("HTTP://host/a.csv", "Download it first"),
+        ("file:///a.tbl", "Give its path"),
+    ],
 )
 @pytest.mark.parametrize("kind", [str, Path])
-def test_an_address_where_only_paths_are_read_or_written_is_said_to_be_one(address, kind, tmp_path):
-    with pytest.raises(FormatError, match=r"^[a-zA-Z0-9]+://[a-z/.0-9]+ is an address.* Download it first"):
+def test_an_address_where_only_paths_are_read_or_written_is_said_to_be_one(address, hint, kind, tmp_path):
+    with pytest.raises(FormatError, match=rf"^[a-zA-Z0-9]+://[a-z/.0-9]+ is an address.* {hint}"):
         n.read_picks(kind(address))
     with pytest.raises(SaveError, match=r"^[a-zA-Z0-9]+://[a-z/.0-9]+ is an address.* Give a path"):
         n.write_picks(PICKS, kind(address), format="ndjson")
+
+
+@pytest.mark.parametrize("path", ["C://data//a.star", "d:/a.star", "E:\\a.star", "a/http://b.star"])
+def test_a_path_with_a_drive_is_no_address(path):
+    assert not is_address(path)
+    assert not is_address(Path(path))
 
 
 @pytest.mark.parametrize("edits", ["cleaned", b"cleaned", ["cleaned", 5], [None], 5, [["cleaned"]]])

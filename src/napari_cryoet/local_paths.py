@@ -11,9 +11,9 @@ from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.expecting import local_path
 from napari_cryoet.logins import without_login
 
-#: Also of an address that was made a `Path`, which takes two strokes for one.
-_ADDRESS: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE)
-_STROKES: Final = re.compile(r"(?<=[a-z0-9]):[/\\]+", re.IGNORECASE)
+#: Also of an address that was made a `Path`, which takes two strokes for one; a single letter is a drive.
+_ADDRESS: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE)
+_ONE_STROKE: Final = re.compile(r"(?<=[a-z0-9]):[/\\](?![/\\])", re.IGNORECASE)
 _CHECK: Final = "Check the path."
 
 
@@ -29,8 +29,10 @@ def path_to_read(value: Any, name: str) -> Path:
     """
     path = local_path(value, name)
     if is_address(value):
+        is_here = os.fsdecode(value).strip().lower().startswith("file:")
         raise FormatError(
-            f"{_shown(value)} is an address, and this is read from this computer only.", hint="Download it first."
+            f"{_shown(value)} is an address, and this is read from this computer only.",
+            hint="Give its path." if is_here else "Download it first.",
         )
     if not _is_possible(path):
         raise FormatError(f"{str(path)!r} can't be a path.", hint=_CHECK)
@@ -53,7 +55,9 @@ def is_address(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return without_login(_STROKES.sub("://", os.fsdecode(value).strip(), count=1))
+    """An address without who asks, and without what signs it."""
+    text = _ONE_STROKE.sub("://", os.fsdecode(value).strip(), count=1).replace("\\", "/")  # as Windows has paths
+    return without_login(text).partition("?")[0]
 
 
 def _is_possible(path: Path) -> bool:
