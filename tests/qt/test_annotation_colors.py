@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
 import pytest
 from napari.layers import Points, Vectors
+from napari.utils._proxies import PublicOnlyProxy
 
 from napari_cryoet import open_portal
 from napari_cryoet._qt import viewer_link
-from napari_cryoet._qt.annotation_colors import run_colors
-from napari_cryoet._qt.appearance import appearance_of
+from napari_cryoet._qt.annotation_colors import AnnotationColors, run_colors
+from napari_cryoet._qt.appearance import appearance_of, paint
 from napari_cryoet._qt.look_icon import look_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
@@ -278,6 +280,20 @@ def test_a_colour_that_a_person_chose_is_known_to_the_next_dock(desk, viewer_mod
     desk.link = ViewerLink(viewer_model)
 
     assert is_same(color(desk.tick(file)), ROSE)
+
+
+def test_a_colour_outlives_the_stand_in_for_the_viewer_that_napari_gives_a_dock(viewer_model):
+    key = LayerKey("annotation", 7)
+    before, after = (Points(np.ones((2, 3)), border_color="yellow") for _ in range(2))
+    colors = AnnotationColors(PublicOnlyProxy(viewer_model))
+    colors.note_given(key, [before])
+    paint(before, ROSE)
+    colors.note_chosen(key, before)
+    del colors
+    gc.collect()  # as soon after the dock as Python likes
+    AnnotationColors(PublicOnlyProxy(viewer_model)).note_given(key, [after])
+
+    assert is_same(color(after), ROSE)
 
 
 def test_a_colour_that_nobody_chose_is_given_anew(desk):

@@ -13,6 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
+from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.appearance import MAIN_COLORS, appearance_of, give_colors, single_colors
 from napari_cryoet._qt.look_icon import symbol_of
 from napari_cryoet._qt.own_color import taken_colors
@@ -65,6 +66,7 @@ class AnnotationColors:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._choices = _chosen.setdefault(real(viewer), {})
         self._coming: dict[LayerKey, _Claim] = {}
 
     def claim(self, key: LayerKey, page: RunPage, file: AnnotationFile) -> tuple[RGBA, str]:
@@ -93,18 +95,18 @@ class AnnotationColors:
         """Note how layers look that nobody has recoloured yet, and give them what a person chose for them before."""
         for layer in layers:
             _given[layer] = single_colors(layer)
-            give_colors(layer, _chosen.get(self._viewer, {}).get(key, {}))
+            give_colors(layer, self._choices.get(key, {}))
 
     def note_chosen(self, key: LayerKey, layer: Layer) -> None:
         """Keep what a person recoloured in a layer that goes."""
-        given, chosen = _given.get(layer, {}), _chosen.setdefault(self._viewer, {}).setdefault(key, {})
+        given, chosen = _given.get(layer, {}), self._choices.setdefault(key, {})
         for name, color in single_colors(layer).items():
             if name in given and (name in chosen or not _is_same(color, given[name])):
                 chosen[name] = color
 
     def _choice_for(self, key: LayerKey) -> RGBA | None:
         """What a person chose for the whole of an annotation, or what stands for it."""
-        chosen = _chosen.get(self._viewer, {}).get(key, {})
+        chosen = self._choices.get(key, {})
         return next((chosen[name] for name in MAIN_COLORS if name in chosen), None)
 
 
