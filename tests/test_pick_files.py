@@ -951,6 +951,28 @@ class TestScoresWithMoreDigitsThanAreKept:
 
         assert "rounded" in read_picks(tmp_path / "a.csv").about["warnings"][0]
 
+    def test_of_relion(self, tmp_path):
+        axes = [f"_rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
+        labels = "\n".join(["_rlnTomoName", *axes, "_rlnAutopickFigureOfMerit"])
+        for name, score in ("odd", self.ODD), ("even", self.EVEN):
+            rows = f"t 1 2 3 {score}\nt 1 2 3 0.5\n"
+            (tmp_path / f"{name}.star").write_text(f"data_particles\n\nloop_\n{labels}\n{rows}")
+
+        odd, even = (
+            read_picks(tmp_path / name, spacing_angstrom=10, shape_zyx=(9, 9, 9)) for name in ("odd.star", "even.star")
+        )
+
+        assert any(
+            f"1 of them have more and were rounded, such as {self.ODD}" in said for said in odd.about["warnings"]
+        )
+        assert not any("rounded" in said for said in even.about.get("warnings", ()))
+
+    def test_however_many_there_are_the_message_is_short(self, tmp_path):
+        (tmp_path / "a.csv").write_text(f"z_voxel,y_voxel,x_voxel,score\n1,2,3,{10**300 + 1}\n")
+
+        (said,) = read_picks(tmp_path / "a.csv").about["warnings"]
+        assert len(said) < 200
+
     def test_are_said_of_layers_too(self, tmp_path):
         path = self.files(tmp_path, [self.ODD])[0]
 

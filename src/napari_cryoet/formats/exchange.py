@@ -239,7 +239,8 @@ def rounded_scores(scores: NDArray[Any] | Sequence[Any] | None) -> list[str]:
     lost = [number for number in whole if number is not None and float(number) != number]
     if not lost:
         return []
-    return [f"Scores are kept with 53 bits: {len(lost):,} of them have more and were rounded, such as {lost[0]}."]
+    such_as = shortened(str(lost[0]))
+    return [f"Scores are kept with 53 bits: {len(lost):,} of them have more and were rounded, such as {such_as}."]
 
 
 def _whole_or_none(score: Any) -> int | None:

@@ -30,10 +30,18 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.column_types import shortened, typed
-from napari_cryoet.formats.exchange import Context, checked_picks, choose_tomogram, listed, refuse_unreadable
+from napari_cryoet.formats.exchange import (
+    Context,
+    checked_picks,
+    choose_tomogram,
+    listed,
+    refuse_unreadable,
+    rounded_scores,
+)
 from napari_cryoet.formats.star_blocks import Block, read_blocks
 from napari_cryoet.formats.star_labels import (
     CENTRED,
@@ -49,7 +57,7 @@ from napari_cryoet.formats.star_labels import (
     TOMOGRAM_NAMES,
 )
 from napari_cryoet.formats.star_rows import Rows
-from napari_cryoet.formats.text_columns import TextTable
+from napari_cryoet.formats.text_columns import LARGEST_EXACT, TextTable
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Under this name `about` has the optics groups and the general block of the file that picks come from.
@@ -109,6 +117,8 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
     rows = Rows(path, table, optics, context, is_ours=is_ours)
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
+    scores = rows.numbers(score_label) if score_label else None
+    said = [*rows.warnings, *_left_out(table, others), *_rounded(table, score_label, scores)]
     rotations_xyz = rows.rotations_xyz()
     used = {*OWN, tomogram_label, score_label} - {*OF_IMAGES}
     features = {label: typed(table[label]) for label in table if label not in used} | rows.shifts_of_3_0()
@@ -121,13 +131,20 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
         points_zyx=points_xyz[:, ::-1],
         spacing_angstrom=spacing,
         rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
-        scores=rows.numbers(score_label) if score_label else None,
+        scores=scores,
         instance_ids=rows.whole(INSTANCE_ID, missing=NO_INSTANCE),
         ids=rows.whole(PICK_ID),
         features=features,
         shape_zyx=context.shape_zyx if spacing == context.spacing_angstrom else None,
-        about={"tomogram_name": tomogram, "warnings": rows.warnings + _left_out(table, others), PROJECT: project},
+        about={"tomogram_name": tomogram, "warnings": said, PROJECT: project},
     )
+
+
+def _rounded(table: TextTable, label: str | None, scores: NDArray[np.float64] | None) -> list[str]:
+    """What to tell of scores with more digits than are kept; only of large ones the texts are looked at."""
+    if label is None or scores is None:
+        return []
+    return rounded_scores(table[label].take(np.flatnonzero(np.abs(scores) >= LARGEST_EXACT)).to_pylist())
 
 
 def _project(optics: TextTable | None, general: dict[str, Any]) -> dict[str, Any] | None:
