@@ -436,9 +436,17 @@ def test_an_answer_that_cannot_be_used_says_of_which_file_it_is(http, server, mo
     assert len(error.message) < 200
 
 
-def test_a_refused_question_is_no_file(http, server):
-    error = fails(lambda: http.post_json(server.behave(reply(b"no", 403)).replace("/file", "/graphql"), {}), status=403)
+@pytest.mark.parametrize("behaviour", [reply(b"no", 403), reply(b"<!doctype html>")])
+def test_a_question_is_no_file(http, server, behaviour):
+    url = server.behave(behaviour).replace("/file", "/graphql")
+    error = fails(lambda: http.post_json(url, {}), status=ANY)
     assert "graphql" not in error.message
+
+
+@pytest.mark.parametrize("status", [412, 416])
+def test_a_sentence_about_a_file_without_a_name_begins_as_one(http, server, status):
+    error = fails(lambda: http.get(server.behave(reply(b"no", status)).replace("/file", "/")), status=status)
+    assert error.message.startswith("A file on 127.0.0.1 ")
 
 
 @pytest.mark.parametrize(

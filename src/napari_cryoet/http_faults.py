@@ -102,7 +102,7 @@ def file_of(url: str) -> str:
     return f"…{end[max(end.find('/'), 0) :]}"  # names are whole, but for a single one that is too long
 
 
-def _file(url: str, otherwise: str = "a file") -> str:
+def _file(url: str, otherwise: str = "A file") -> str:
     """What to call the file of a URL; otherwise what it is, where its path is empty."""
     return file_of(url) or otherwise
 
@@ -136,7 +136,7 @@ def broken_off(url: str) -> FaultError:
 
 def wrong_part(url: str) -> FaultError:
     """Bytes came, but not those that were asked for."""
-    message = f"The server {host_of(url)} sent another part of {_file(url)} than the one asked for."
+    message = f"The server {host_of(url)} sent another part of {_file(url, 'a file')} than the one asked for."
     return fault(url, message, status=206, retries=ONCE)
 
 
@@ -172,16 +172,17 @@ def is_web_page(start: bytes) -> bool:
     return start[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<!--"))
 
 
-def web_page(url: str, status: int) -> FaultError:
+def web_page(url: str, status: int, *, is_of_file: bool = True) -> FaultError:
     """A page for people came with a status that promises data."""
+    what = _file(url, "data") if is_of_file else "data"
     hint = "A sign-in page of this network may be in the way: open any web page in a browser, then try again."
-    return fault(url, f"A web page came from {host_of(url)} instead of {_file(url, 'data')}.", hint, status=status)
+    return fault(url, f"A web page came from {host_of(url)} instead of {what}.", hint, status=status)
 
 
 def not_json(url: str, body: bytes, status: int) -> FaultError:
     """An answer that should be JSON is something else."""
     if is_web_page(body):
-        return web_page(url, status)
+        return web_page(url, status, is_of_file=False)  # often it is a question's address, which names no file
     return fault(url, f"The answer of {host_of(url)} can't be read: it isn't JSON.", status=status, retries=ONCE)
 
 
