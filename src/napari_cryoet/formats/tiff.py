@@ -319,11 +319,13 @@ class _Planes:
         self._path, self._stamp, self._offsets = path.absolute(), stamp, offsets
         self.shape, self.dtype = shape, dtype
 
-    def __getitem__(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
+    def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
+        """A part, by what numpy takes for each axis: dask hands on how its array is sliced."""
         from tifffile import TiffFile
 
-        along_z, along_y, along_x = region
-        numbers = range(*along_z.indices(self.shape[0]))
+        along_z, *others = region
+        which = np.arange(self.shape[0])[along_z]
+        numbers = np.atleast_1d(which).tolist()
         planes = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         with _told(self._path.name):
             self._stamp.require(self._path)
@@ -331,7 +333,7 @@ class _Planes:
                 for into, z in zip(planes, numbers, strict=True):
                     self._read(file, z, into)
             self._stamp.require(self._path)
-        return planes[:, along_y, along_x]
+        return planes[(slice(None) if which.ndim else 0, *others)]
 
     def _read(self, file: TiffFile, z: int, into: NDArray[Any]) -> None:
         """Read a plane; all of it, or an error says which one it is."""
