@@ -333,7 +333,7 @@ class _Planes:
                 for into, z in zip(planes, numbers, strict=True):
                     self._read(file, z, into)
             self._stamp.require(self._path)
-        return planes[(slice(None) if which.ndim else 0, *others)]
+        return planes[:, *others] if which.ndim else planes[0][tuple(others)]
 
     def _read(self, file: TiffFile, z: int, into: NDArray[Any]) -> None:
         """Read a plane; all of it, or an error says which one it is."""
