@@ -1,6 +1,7 @@
 """TIFF volumes: what others write is read exactly, damage is told, and nothing that isn't said is guessed."""
 
 import os
+import re
 import struct
 import sys
 from contextlib import suppress
@@ -120,6 +121,23 @@ class TestValues:
 
         np.testing.assert_array_equal(np.asarray(opened.levels[0]), volume())
         assert "turned or mirrored" in opened.remarks[0]
+
+    @pytest.mark.parametrize(
+        ("about", "words"),
+        [
+            ({"cf": 0, "c0": -32768, "c1": 1, "vunit": "Gray Value"}, r"values otherwise \(-32768 \+ 1 times"),
+            ({"xorigin": 4, "zorigin": 1.5}, r"another origin \(1\.5, 0, 4 voxels\)"),
+            ({"cf": 0, "c0": 0, "c1": 1, "xorigin": 0}, "^$"),
+        ],
+    )
+    def test_what_imagej_makes_of_them_is_told(self, about, words, tmp_path):
+        """As of signed numbers of 16 bits, to which it adds 32768."""
+        path = write(tmp_path / "a.tif", volume(np.uint16), imagej=True, metadata={"axes": "ZYX"} | about)
+
+        opened = open_volume(path)
+
+        np.testing.assert_array_equal(np.asarray(opened.levels[0]), volume(np.uint16))
+        assert re.search(words, " ".join(opened.remarks))
 
     def test_a_few_planes_are_read_at_a_time(self, tmp_path):
         path = write(tmp_path / "a.tif", np.zeros((40, 1024, 1024), np.uint8), compression="zlib", metadata=None)

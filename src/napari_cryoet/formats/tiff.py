@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, CryoETError, DamagedError, FormatError, OtherKindError, StreamError
-from napari_cryoet.formats.tiff_spacing import imagej_spacing, is_ome, ome_spacing
+from napari_cryoet.formats.tiff_spacing import imagej_remarks, imagej_spacing, is_ome, ome_spacing
 from napari_cryoet.streaming.addresses import shown_address
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _described(
     if isinstance(named, int) and named != listed:
         raise FormatError(f"{name} names {named:,} planes and lists {listed:,}.", hint="Save it again.")
     spacing, remark = imagej_spacing(about, (_resolution(first, _Y_RESOLUTION), _resolution(first, _X_RESOLUTION)))
-    return series, axes, spacing, remark
+    return series, axes, spacing, f"{remark} {imagej_remarks(about)}".strip()
 
 
 def _resolution(page: TiffPage, tag: int) -> float:

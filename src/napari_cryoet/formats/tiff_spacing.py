@@ -58,6 +58,28 @@ def imagej_spacing(
     return None, f"The file names a unit ({unit[:_SHOWN]}), but doesn't say how wide its voxels are along {missing}."
 
 
+def imagej_remarks(description: Mapping[str, Any]) -> str:
+    """What else ImageJ says that isn't gone by: another origin, and another scale of values."""
+    origin = [description.get(f"{axis}origin", 0) for axis in "zyx"]
+    scale = [description.get(key, least) for key, least in (("c0", 0), ("c1", 1))]
+    is_elsewhere = any(_number(place) for place in origin)
+    is_scaled = description.get("cf") == 0 and (_number(scale[0]) != 0 or _number(scale[1]) != 1)
+    said = [
+        f"ImageJ counts from another origin ({', '.join(str(n)[:_SHOWN] for n in origin)} voxels), which isn't applied."
+        if is_elsewhere
+        else "",
+        f"ImageJ shows values otherwise ({str(scale[0])[:_SHOWN]} + {str(scale[1])[:_SHOWN]} times what is stored); "
+        "they are taken as they are stored."
+        if is_scaled
+        else "",
+    ]
+    return " ".join(filter(None, said))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
 def is_ome(description: str) -> bool:
     """Whether a description is OME's."""
     return description[-10:].rstrip("\0 \r\n\t").endswith("OME>")
