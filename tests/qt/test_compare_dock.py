@@ -17,7 +17,7 @@ from napari_cryoet._qt import compare_dock, look_icon, pair_looks
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.comparable import likely_pair, side_of
-from napari_cryoet._qt.compare_dock import KEY, CompareDock
+from napari_cryoet._qt.compare_dock import KEY, SAVE_KEY, CompareDock
 from napari_cryoet._qt.elided_combo import fitted
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.orientation_display import orientation_of
@@ -444,6 +444,23 @@ class TestAfterwards:
         disk_goes_on.set()
         qtbot.waitUntil(lambda: compared.message.text() == "Saved as numbers.json.")
         assert path.exists()
+
+    def test_saving_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(
+        self, qtbot, compared, tmp_path, monkeypatch
+    ):
+        disk_goes_on, is_writing = threading.Event(), threading.Event()
+
+        def slow_disk(*_args):
+            is_writing.set()
+            assert disk_goes_on.wait(60)
+
+        monkeypatch.setattr(os, "fsync", slow_disk)
+        compared.save_json(tmp_path / "numbers.json")
+        qtbot.waitUntil(is_writing.is_set)
+        compared.tasks.stop(SAVE_KEY)
+        disk_goes_on.set()
+
+        assert compared.message.text() == "It isn't waited for any more: the file may be there, or not."
 
     @pytest.mark.parametrize("answer", ["Replace", "Cancel"])
     def test_a_name_without_its_ending_gets_it_and_what_is_there_is_asked_about(

@@ -78,6 +78,7 @@ class CompareDock(Dock):
         self._changed_since_asked: WeakSet[Layer] = WeakSet()
         self._changed_since: WeakSet[Layer] = WeakSet()  # the comparison that is shown was asked for
         self._followed: WeakKeyDictionary[Layer, object] = WeakKeyDictionary()  # with how far they are painted
+        self._saving = ""  # what is said of a file that is written
         self._shown: dict[int, Layer] = {}  # layers that were made of this comparison, by which of its layers they are
         self.start = QPushButton("Compare")
         self.swap = QPushButton("Swap A and B")
@@ -120,8 +121,14 @@ class CompareDock(Dock):
             write_report(comparison, path, overwrite=True)  # the dialog has asked
             return f"Saved as {path.name}."
 
-        self._tell(f"Saving {path.name} …")
+        self._saving = f"Saving {path.name} …"
+        self._tell(self._saving)
         self.tasks.run(SAVE_KEY, work, then=self._tell, failed=self._on_failed, title="Saving the comparison")
+
+    def _on_finished(self, key: object) -> None:
+        """An answer follows, unless somebody cancelled it in napari's activity dock: what is begun is written then."""
+        if key == SAVE_KEY and self.message.text().startswith(self._saving):
+            self._tell("It isn't waited for any more: the file may be there, or not.")
 
     def _on_start(self) -> None:
         try:
@@ -279,6 +286,7 @@ class CompareDock(Dock):
         self.stop.clicked.connect(lambda _checked=False: self._on_stop())
         self.swap.clicked.connect(lambda _checked=False: self.form.swap())
         self.tasks.said.connect(self._on_said)
+        self.tasks.finished.connect(self._on_finished)
         self.results.layer_requested.connect(self._on_layer_requested)
         self.results.copy_requested.connect(self._on_copy)
         self.results.save_requested.connect(self._on_save)
