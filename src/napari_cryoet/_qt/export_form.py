@@ -127,8 +127,8 @@ class ExportPicks(Dock):
         for event in self._list_events():
             event.disconnect(self._on_layers)
         self._follow(None)
-        self._refresh_soon.stop()
         self._tasks.close()
+        self._refresh_soon.stop()
         self._theme.close()
 
     def _lay_out(self) -> None:
@@ -195,6 +195,7 @@ class ExportPicks(Dock):
         self.replace.changed.connect(self.refresh)
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
+        self._tasks.finished.connect(self._on_edit)  # also where somebody cancels it in napari's activity dock
         self._theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
