@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_cryoet.color_vision import are_alike, contrast, seen_apart
-from napari_cryoet.colors import OWN_PALETTE, PALETTE, outline_of, rgba_of
+from napari_cryoet import color_vision
+from napari_cryoet.color_vision import are_alike, contrast, seen_apart, which_are_alike
+from napari_cryoet.colors import OWN_PALETTE, PALETTE, looks_of, outline_of, rgba_of
 
 
 def test_a_colour_is_not_apart_from_itself_however_opaque_it_is():
@@ -56,3 +57,20 @@ def test_of_a_mark_and_its_outline_one_stands_out_whatever_is_below(code):
 def test_yellow_mint_and_white_need_their_outline_on_a_white_canvas():
     for code in (PALETTE["yellow"], PALETTE["mint"], OWN_PALETTE["white"]):
         assert contrast(rgba_of(code), (1, 1, 1)) < 1.2
+
+
+def test_many_colours_are_looked_at_together_as_one_by_one():
+    colors = np.random.default_rng(0).uniform(0.3, 0.6, size=(60, 4))
+    for one in colors[:10]:
+        expected = [are_alike(one, other) for other in colors]
+        assert which_are_alike(one, colors) == expected
+        assert 0 < sum(expected) < len(colors)
+    assert which_are_alike(colors[0], []) == []
+
+
+def test_each_colour_of_a_run_of_many_objects_is_worked_out_once():
+    """A page would stand still: of 300 objects there are 40,000 pairs."""
+    color_vision._seen.cache_clear()
+    given = looks_of(f"object {number}" for number in range(300))
+
+    assert color_vision._seen.cache_info().misses <= len({color for color, _symbol in given.values()})

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.color_vision import are_alike, contrast, seen_apart
+from napari_cryoet.color_vision import contrast, seen_apart, which_are_alike
 
 RGBA = tuple[float, float, float, float]
 
@@ -156,7 +156,9 @@ def symbol_beside(color: RGBA, others: Iterable[tuple[RGBA, str]], *, first: str
     first
         The symbol that comes first.
     """
-    taken = [symbol for other, symbol in others if are_alike(color, other)]
+    looks = list(others)
+    alike = which_are_alike(color, [other for other, _symbol in looks])
+    taken = [symbol for (_other, symbol), is_alike in zip(looks, alike, strict=True) if is_alike]
     return min((first, *SYMBOLS), key=taken.count)
 
 
@@ -196,7 +198,7 @@ def another_color(of_same: Iterable[RGBA], taken: Iterable[RGBA]) -> RGBA:
     same = list(of_same)
     others = [*same, *taken]
     first, further = ([_rgba(slot, times=times) for slot in range(len(_SLOTS))] for times in range(2))
-    alike = {color: sum(are_alike(color, other) for other in others) for color in [*first, *further]}
+    alike = {color: sum(which_are_alike(color, others)) for color in [*first, *further]}
     fewest = min(alike.values())
     chosen = [color for color in first if alike[color] == fewest] or [
         color for color in further if alike[color] == fewest
