@@ -116,6 +116,13 @@ def test_tabs_have_short_names_that_are_whole(qtbot, viewer, enlarge, factor):
         assert bar.tabRect(bar.count() - 1).right() >= bar.width() - 3  # which they fill
 
 
+def test_the_menu_of_docks_says_the_whole_name(viewer):
+    holder, _ = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
+
+    assert holder.windowTitle() == "Check"
+    assert holder.toggleViewAction().text().startswith("Check picks")
+
+
 def test_a_dock_that_a_script_names_keeps_its_name(viewer):
     _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
     holder = dock.parent()

@@ -162,6 +162,9 @@ class Dock(QWidget):
         title, name = holder.windowTitle(), self.accessibleName()
         if self.tab_name and (title == name or title.startswith(f"{name} (")):
             holder.setWindowTitle(self.tab_name)
+            action = holder.toggleViewAction()
+            if action is not None:
+                action.setText(title)  # in the menu of a right click on a title, which has room
 
     def _on_seen(self, is_seen: bool) -> None:
         """It was shown or hidden, or its tab was chosen or left."""
