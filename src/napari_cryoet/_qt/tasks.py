@@ -16,9 +16,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QCoreApplication, QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal
 
-from napari_cryoet.errand import call_soon
+from napari_cryoet.errand import NoThreadError, call_soon
 from napari_cryoet.exceptions import CryoETError, StoppedError
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class Tasks(QObject):
         super().__init__(parent)
         self._current: dict[Hashable, _Task] = {}
         self._outbox = _Outbox(self._arrived.emit)
-        self._arrived.connect(self._deliver)  # queued by Qt, since workers emit it on other threads
+        self._arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)  # no answer comes amid the asking
         shutdown = _Shutdown(self._current, self._outbox)
         self.destroyed.connect(shutdown)
         application = QCoreApplication.instance()
@@ -182,9 +182,10 @@ class Tasks(QObject):
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
-        call_soon(
-            lambda: self._start(task, work)
-        )  # starting a thread waits for it, 10 ms and more while others compute
+        try:  # starting a thread waits for it, 10 ms and more while others compute
+            call_soon(lambda: self._start(task, work))
+        except NoThreadError:
+            self._tell_of_no_thread(task)
 
     def stop(self, key: Hashable) -> None:
         """End the task of that key now; its answer is dropped. Does nothing if there is none."""
@@ -212,10 +213,13 @@ class Tasks(QObject):
             threading.Thread(
                 target=self._work, args=(task, work), name=f"napari-cryoet {task.key}", daemon=True
             ).start()
-        except RuntimeError:  # there can't be any more threads
-            log.exception("Task %r could not be started", task.key)
-            error = UnexpectedError(traceback.format_exc())
-            self._outbox.put(lambda: self._on_error(task, error))
+        except RuntimeError:
+            self._tell_of_no_thread(task)
+
+    def _tell_of_no_thread(self, task: _Task) -> None:
+        log.exception("Task %r could not be started", task.key)
+        error = UnexpectedError(traceback.format_exc())
+        self._outbox.put(lambda: self._on_error(task, error))
 
     def _work(self, task: _Task, work: Callable[[Job], Any]) -> None:
         """Run in the worker: whatever happens becomes one delivery."""
