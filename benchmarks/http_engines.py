@@ -183,7 +183,7 @@ def _watched(fetch: Round, wanted: Wanted) -> dict[str, float]:
     return {
         "s": seconds,
         "cpu_s": cpu,
-        "longest_delay_ms": max(delays) * 1000,
+        "longest_delay_ms": max(delays, default=0.0) * 1000,
         "delay_ms": sum(delays) * 1000,
         "late_ticks": sum(delay > LATE_S for delay in delays),
     }
