@@ -137,7 +137,8 @@ class Tasks(QObject):
         super().__init__(parent)
         self._current: dict[Hashable, _Task] = {}
         self._outbox = _Outbox(self._arrived.emit)
-        self._arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)  # no answer comes amid the asking
+        queued = Qt.ConnectionType.QueuedConnection  # no answer comes amid the asking
+        self._arrived.connect(self._deliver, queued)  # type: ignore[call-arg] # which PyQt's stubs lack
         shutdown = _Shutdown(self._current, self._outbox)
         self.destroyed.connect(shutdown)
         application = QCoreApplication.instance()
