@@ -118,11 +118,12 @@ def benchmark(places: dict[str, str], repeats: int, only: str) -> dict[str, Any]
             for reader in READERS:
                 runs[reader].append(run_child(reader, f"{root}/{layout}.zarr", part))
         assert len({run["sum"] for of in runs.values() for run in of}) == 1, "not the same values"
+        seconds = {reader: median(run["s"] for run in of) for reader, of in runs.items()}
         found = {
-            reader: {"s": round(median(run["s"] for run in of), 3), "peak_mb": round(median(r["peak_mb"] for r in of))}
+            reader: {"s": round(seconds[reader], 3), "peak_mb": round(median(run["peak_mb"] for run in of))}
             for reader, of in runs.items()
         }
-        ratios = {ours: round(found[rival]["s"] / found[ours]["s"], 2) for ours, rival in RIVALS.items()}
+        ratios = {ours: round(seconds[rival] / seconds[ours], 2) for ours, rival in RIVALS.items()}
         results[name] = found | {"ratio": ratios}
         print(name, results[name], file=sys.stderr, flush=True)
     return results
