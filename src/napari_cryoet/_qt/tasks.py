@@ -175,11 +175,7 @@ class Tasks(QObject):
         if older is not None:
             older.job.stop.set()
         task = _Task(key, title, then, failed, part)
-        task.job = Job(
-            lambda done, total: self._outbox.put(lambda: self._on_progress(task, done, total)),
-            lambda share, words: self._outbox.put(lambda: self._on_said(task, share, words)),
-            lambda some: self._outbox.put(lambda: self._on_part(task, some)),
-        )
+        task.job = self._job_of(task)
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
@@ -208,6 +204,13 @@ class Tasks(QObject):
         """End every task, for good: nothing is delivered after this."""
         self._outbox.close()
         self.stop_all()
+
+    def _job_of(self, task: _Task) -> Job:
+        return Job(
+            lambda done, total: self._outbox.put(lambda: self._on_progress(task, done, total)),
+            lambda share, words: self._outbox.put(lambda: self._on_said(task, share, words)),
+            lambda some: self._outbox.put(lambda: self._on_part(task, some)),
+        )
 
     def _start(self, task: _Task, work: Callable[[Job], Any]) -> None:
         try:
