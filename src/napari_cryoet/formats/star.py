@@ -118,7 +118,6 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
     points_xyz, spacing = rows.points_xyz()
     score_label = next((label for label in SCORES if label in table), None)
     scores = rows.numbers(score_label) if score_label else None
-    said = [*rows.warnings, *_left_out(table, others), *_rounded(table, score_label, scores)]
     rotations_xyz = rows.rotations_xyz()
     used = {*OWN, tomogram_label, score_label} - {*OF_IMAGES}
     features = {label: typed(table[label]) for label in table if label not in used} | rows.shifts_of_3_0()
@@ -136,7 +135,11 @@ def read_star(path: Path, context: Context, *, is_ours: bool = False) -> Picks:
         ids=rows.whole(PICK_ID),
         features=features,
         shape_zyx=context.shape_zyx if spacing == context.spacing_angstrom else None,
-        about={"tomogram_name": tomogram, "warnings": said, PROJECT: project},
+        about={  # last, since all that is read above may warn
+            "tomogram_name": tomogram,
+            "warnings": [*rows.warnings, *_left_out(table, others), *_rounded(table, score_label, scores)],
+            PROJECT: project,
+        },
     )
 
 
