@@ -215,12 +215,20 @@ class Outcome:
 
 def outcome_of(found: Findings, truth: Points | None, given: Points, diameter: float) -> str:
     """Said nothing, named what is wrong, or said something that is wrong."""
+    if found.alternatives:
+        each = [reading.applied_to(found.picks, found.frame).points_zyx for reading in found.alternatives]
+        is_among = truth is not None and any(_are_close(points, truth, diameter) for points in each)
+        return "named among several" if is_among else "wrong suggestion"
     if found.suggestion is None:
         return found.verdict
     suggested = found.suggested_picks().points_zyx
-    if truth is None or np.linalg.norm(suggested - truth, axis=1).mean() > diameter / SPACING / 3:
+    if truth is None or not _are_close(suggested, truth, diameter):
         return "wrong suggestion"
     return "named" if not np.array_equal(truth, given) else "wrong suggestion"
+
+
+def _are_close(points: Points, truth: Points, diameter: float) -> bool:
+    return bool(np.linalg.norm(points - truth, axis=1).mean() <= diameter / SPACING / 3)
 
 
 def planted(seed: int) -> Outcome:
@@ -273,7 +281,7 @@ def rates(outcomes: list[Outcome]) -> dict[str, object]:
         "n": n,
         **{
             name: {"count": count, "rate": round(count / n, 4), "interval": [round(v, 4) for v in wilson(count, n)]}
-            for name in ("named", "wrong suggestion", "fits", "unclear")
+            for name in ("named", "named among several", "wrong suggestion", "fits", "unclear")
             for count in [counts[name]]
         },
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitness_scene import SPACING_ANGSTROM, make_scene
+from fitness_scene import SPACING_ANGSTROM, make_mirrored_scene, make_scene
 from napari_cryoet.cli import main
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.formats.ndjson import Points, write_points
@@ -32,6 +32,26 @@ def test_what_is_odd_is_marked(files: Path, capsys: pytest.CaptureFixture[str]) 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  All 40 picks lie inside the volume."
     assert lines[1].startswith("! They fit much better if y is flipped: in ")
+
+
+def test_several_ways_that_fit_are_all_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = make_mirrored_scene()
+    flipped = np.where((False, True, False), np.array(scene.grey.shape) - 1 - scene.truth_zyx, scene.truth_zyx)
+    (tmp_path / "flipped.ndjson").write_bytes(write_points(Points.from_picks(Picks(flipped))))
+    write_mrc(tmp_path / "TS.mrc", scene.grey, SPACING_ANGSTROM)
+    arguments = ["check", str(tmp_path / "flipped.ndjson"), str(tmp_path / "TS.mrc"), "--diameter", "80"]
+
+    assert main(arguments) == 0
+    told = capsys.readouterr().out.splitlines()[1]
+    assert told.startswith("! They fit much better another way, but the density can't tell which: if ")
+    assert "if y is flipped (effect" in told
+    assert "if y and z are flipped (effect" in told
+
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["suggestion"]) == ("several", None)
+    words = {each["reading"]["words"] for each in found["surely_better"]}
+    assert words == {"y is flipped", "y and z are flipped"}
 
 
 def test_right_picks_have_no_mark(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fitness_scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, places_apart, volume_of_array
+from fitness_scene import (
+    DIAMETER_ANGSTROM,
+    SHAPE_ZYX,
+    SPACING_ANGSTROM,
+    make_mirrored_scene,
+    make_scene,
+    places_apart,
+    volume_of_array,
+)
 from napari_cryoet import check_picks
 from napari_cryoet.diameters import set_diameter
 from napari_cryoet.exceptions import FormatError, StoppedError
@@ -111,7 +119,68 @@ def test_picks_on_what_looks_the_same_from_all_sides_dont_say_from_which(seed, m
     volume = volume_of_array(grey.astype(np.float32))
 
     assert check(truth, volume).verdict == "fits"
-    assert check(mistake(truth), volume).verdict == "unclear"  # any order and any flip is as good as no other
+    found = check(mistake(truth), volume)
+    assert (found.verdict, found.suggestion) == ("several", None)  # any order and any flip is as good as no other
+    assert len(found.alternatives) > 3
+    assert any("or in yet other ways, against" in text for text in found.oddities)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mistake_in_what_is_its_own_mirror_image_is_named_with_each_way_to_mend_it(seed):
+    scene = make_mirrored_scene(seed)
+    found = check(MISTAKES["y is flipped"](scene.truth_zyx), scene.volume)
+
+    assert found.verdict == "several"
+    assert {reading.words() for reading in found.alternatives} == {"y is flipped", "y and z are flipped"}
+    (text,) = [statement.text for statement in found.statements if statement.topic == "density"]
+    assert text in found.oddities
+    assert text.startswith("They fit much better another way, but the density can't tell which: if y ")
+    for evidence in found.judgement.surely_better:
+        numbers = f"effect −{abs(evidence.effect):.2f}, {abs(evidence.sigma):.1f} σ"
+        assert f"if {evidence.reading.words()} ({numbers})" in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_right_picks_of_what_is_its_own_mirror_image_fit(seed):
+    scene = make_mirrored_scene(seed)
+
+    for points in (scene.truth_zyx, MISTAKES["z is flipped"](scene.truth_zyx)):
+        found = check(points, scene.volume)
+        assert (found.verdict, found.oddities, found.alternatives) == ("fits", (), ())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_picks_in_what_is_its_own_mirror_image_get_no_suggestion(seed):
+    volume = make_mirrored_scene(seed).volume
+    found = check(np.random.default_rng(seed + 50).uniform(0, LAST, (43, 3)), volume)
+
+    assert (found.verdict, found.alternatives) == ("unclear", ())
+    assert "is sure to be better" in found.statements[1].text
+
+
+def test_no_one_of_several_ways_is_ever_suggested():
+    scene = make_mirrored_scene()
+    found = check(MISTAKES["y is flipped"](scene.truth_zyx), scene.volume)
+    data = found.as_data()
+
+    assert found.suggestion is None
+    assert (data["verdict"], data["suggestion"]) == ("several", None)
+    assert [each["reading"]["words"] for each in data["surely_better"]] == [r.words() for r in found.alternatives]
+    with pytest.raises(ValueError, match="no other reading is suggested"):
+        found.suggested_picks()
+    mended = [reading.applied_to(found.picks, found.frame).points_zyx for reading in found.alternatives]
+    assert any(np.allclose(points, scene.truth_zyx) for points in mended)
+
+
+def test_one_way_that_is_surely_better_isnt_denied_where_its_rival_isnt():
+    scene = make_mirrored_scene()
+    found = check(MISTAKES["y is flipped"](scene.truth_zyx), scene.volume)
+    judgement = replace(found.judgement, verdict="unclear", surely_better=found.judgement.surely_better[:1])
+    found = replace(found, judgement=judgement)
+
+    assert "is sure to be better" not in found.statements[1].text
+    assert f"one fits better ({judgement.surely_better[0].reading.words()}: effect" in found.statements[1].text
+    assert found.alternatives == ()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -7,8 +7,9 @@ import pytest
 from napari.layers import Points
 from napari.utils.transforms import Affine
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
-from fitness_scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
+from fitness_scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_mirrored_scene, make_scene
 from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
 from napari_cryoet._qt import check_dock
 from napari_cryoet._qt.check_dock import CheckDock
@@ -99,6 +100,26 @@ def test_right_picks_make_sense_and_offer_no_copy(viewer, dock, scene, qtbot):
 
     assert any(text.startswith("They sit on density that stands out") for text in dock.results.texts)
     assert "copy" not in dock.results.buttons
+
+
+def test_of_several_ways_that_fit_none_is_offered_as_the_right_one(viewer_model, tmp_path, qtbot):
+    scene = make_mirrored_scene()
+    write_pyramid(tmp_path / "TS.zarr", scene.grey, SPACING_ANGSTROM)
+    add_layers(viewer_model, [load_tomogram(tmp_path / "TS.zarr")])
+    viewer_model.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
+    dock = CheckDock(viewer_model)
+    qtbot.addWidget(dock)
+    check(dock, qtbot)
+
+    page = dock.results.widget()
+    assert page.findChild(QLabel, "heading").text() == "These picks fit better another way"
+    assert dock.results.marks[0] == "odd"
+    told = next(text for text in dock.results.texts if text.startswith("They fit much better another way"))
+    assert "if y is flipped (effect" in told
+    assert "if y and z are flipped (effect" in told
+    assert "copy" not in dock.results.buttons
+    assert any("No corrected copy is offered" in label.text() for label in page.findChildren(QLabel, "dimText"))
+    dock.close_down()
 
 
 def marked(dock):

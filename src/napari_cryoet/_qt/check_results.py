@@ -18,6 +18,8 @@ _SELECTIONS = {"outside": "outside the volume", "duplicates": "too close to anot
 #: In which order they are listed.
 _MARKS: tuple[Mark, ...] = ("odd", "note", "good")
 
+_NO_COPY = "No corrected copy is offered, since nobody can tell which of these ways is the right one."
+
 
 class CheckResults(QScrollArea):
     """Shows `Findings`; acts on nothing itself."""
@@ -72,6 +74,8 @@ class CheckResults(QScrollArea):
         if found.suggestion is not None:
             text = f"Add a copy in which {found.suggestion.words()}"
             self._add_button(column, "copy", "Add a corrected copy", text).clicked.connect(self.copy_requested)
+        elif found.alternatives:
+            column.addWidget(plain_label(_NO_COPY, name="dimText"))
         for key, words in _SELECTIONS.items():
             rows = getattr(found, key)
             if len(rows):
@@ -134,7 +138,7 @@ class CheckResults(QScrollArea):
 
 
 def _headline(found: Findings) -> str:
-    if found.suggestion is not None:
+    if found.suggestion is not None or found.alternatives:
         return "These picks fit better another way"
     if found.oddities:
         return "Something about these picks is odd"

@@ -16,6 +16,8 @@ from napari_cryoet.wording import count_text
 
 #: More picks than this at an edge, against chance, are worth a remark.
 _MANY_AT_EDGE = 2.0
+#: Of several readings that fit much better, so many are named with their numbers.
+_MOST_SHOWN = 3
 
 Mark = Literal["good", "note", "odd"]
 
@@ -89,12 +91,12 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the picks fit as given, another reading fits much better, or neither can be told."""
+        """Whether the picks fit as given, another reading or several fit much better, or neither can be told."""
         return self.judgement.verdict
 
     @property
     def suggestion(self) -> Reading | None:
-        """The reading that fits much better, if there is one."""
+        """The reading that fits much better, if there is one that can be named; never one of several."""
         best, offset = self.judgement.best, self.judgement.offset
         if self.verdict == "better" and best is not None:
             return best.reading
@@ -102,6 +104,13 @@ class Findings:
             z, y, x = (float(round(length)) for length in offset.voxels_zyx)
             return Reading(shift_zyx=(z, y, x))
         return None
+
+    @property
+    def alternatives(self) -> tuple[Reading, ...]:
+        """Where several readings each fit much better and can't be told apart: these, the best first."""
+        if self.verdict != "several":
+            return ()
+        return tuple(evidence.reading for evidence in self.judgement.surely_better)
 
     def suggested_picks(self) -> Picks:
         """The picks read as suggested, in the grid of the volume; the ones that were checked don't change.
@@ -135,6 +144,7 @@ class Findings:
                 {"topic": s.topic, "text": s.text, "mark": s.mark, "is_odd": s.is_odd} for s in self.statements
             ],
             "given": _evidence_data(self.judgement.given),
+            "surely_better": [_evidence_data(evidence) for evidence in self.judgement.surely_better],
             "best": None if self.judgement.best is None else _evidence_data(self.judgement.best),
             "n_tried": self.judgement.n_tried,
             "n_picks": len(self.picks),
@@ -178,7 +188,22 @@ def _about_density(found: Findings) -> Statement | None:
             f"than {ALARM_LEVEL * 100:.0f} of 100 volumes.",
             "odd",
         )
+    if judgement.verdict == "several":
+        return Statement("density", _about_several(judgement), "odd")
     return Statement("density", f"Can't tell whether they fit: {_why_unclear(found)}{_which_size(found)}", "note")
+
+
+def _about_several(judgement: Judgement) -> str:
+    """Which readings each fit much better, those that fit best with their numbers."""
+    shown = judgement.surely_better[:_MOST_SHOWN]
+    ways = [f"if {evidence.reading.words()} ({_numbers(evidence)})" for evidence in shown]
+    if len(judgement.surely_better) > len(shown):
+        ways.append("in yet other ways")
+    return (
+        f"They fit much better another way, but the density can't tell which: {', or '.join(ways)}, against "
+        f"{_numbers(judgement.given)} as they are. Of {judgement.n_tried:,} other readings and places tried, chance "
+        f"would bring up one like these in fewer than {ALARM_LEVEL * 100:.0f} of 100 volumes."
+    )
 
 
 def _why_unclear(found: Findings) -> str:
@@ -187,7 +212,7 @@ def _why_unclear(found: Findings) -> str:
         return f"{found.judgement.why_not}."
     if given.noise == 0 and given.share_inside > 0:
         return "nothing in this volume stands out."
-    others = f", and none of {n_tried:,} other readings and places is sure to be better" if n_tried else ""
+    others = f", and {_none_of(found.judgement)}" if n_tried else ""
     if given.share_inside == 0:
         return f"none of them is in the volume{others}."
     needed = min(1.0, sigma_needed(1, FIT_LEVEL) * given.noise / given.share_inside)
@@ -195,6 +220,14 @@ def _why_unclear(found: Findings) -> str:
         f"the density at them is like that of places nearby ({_numbers(given)}){others}. "
         f"So many picks in such a volume show effects above {needed:.2f}."
     )
+
+
+def _none_of(judgement: Judgement) -> str:
+    tried = f"of {judgement.n_tried:,} other readings and places"
+    if not judgement.surely_better:
+        return f"none {tried} is sure to be better"
+    one = judgement.surely_better[0]
+    return f"{tried} one fits better ({one.reading.words()}: {_numbers(one)}), but others may as well"
 
 
 def _which_size(found: Findings) -> str:

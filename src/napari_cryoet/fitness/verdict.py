@@ -1,4 +1,4 @@
-"""Whether picks fit a volume as they are, fit much better another way, or can't be told from chance."""
+"""Whether picks fit a volume as they are, fit much better in one way or in several, or can't be told from chance."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from napari_cryoet.fitness.offsets import Offset, measure_offset
 from napari_cryoet.fitness.readings import FARTHEST, Frame, Reading, all_readings, are_inside
 
 #: ``fits``: the picks as given stand on density that stands out. ``better``: another reading fits much better.
+#: ``several``: each of several readings fits much better, and nobody can tell which of them is meant.
 #: ``unclear``: neither can be told from chance.
-Verdict = Literal["fits", "better", "unclear"]
+Verdict = Literal["fits", "better", "several", "unclear"]
 
 #: Densities are compared at no more picks than these, chosen at random.
 MAX_COMPARED = 3000
@@ -37,7 +38,7 @@ class Judgement:
     Attributes
     ----------
     verdict
-        Whether picks fit as given, another reading fits much better, or neither can be told.
+        Whether picks fit as given, another reading or several fit much better, or neither can be told.
     given
         How well they fit as they are.
     best
@@ -48,6 +49,9 @@ class Judgement:
         By how much the density lies beside picks that fit, where that can be measured and isn't nothing.
     why_not
         Why the density wasn't looked at; empty where it was.
+    surely_better
+        Where the picks don't fit as they are and no one reading can be named: those that each fit much better, the
+        best first. None of them is surely better than the others.
     """
 
     verdict: Verdict
@@ -56,6 +60,7 @@ class Judgement:
     n_tried: int = 0
     offset: Offset | None = None
     why_not: str = ""
+    surely_better: tuple[Evidence, ...] = ()
 
 
 def undecided(frame: Frame, why_not: str) -> Judgement:
@@ -91,13 +96,35 @@ def judge_densities(
     n_tried = n_readings + n_moves
     tried = [(reading, n_readings) for reading in readings] + ([(move, n_moves)] if move is not None else [])
     tried.sort(key=lambda pair: abs(pair[0].sigma), reverse=True)
+    best = tried[0][0] if tried else None
+    rivals: list[tuple[Evidence, int]] = []
     for candidate, n in [pair for pair in tried if pair[0] in (move, *readings[:1])]:
         if is_much_better(candidate, given, n) or (candidate is move and is_beside(pattern, candidate, given, n)):
-            if any(is_rival(pattern, other, candidate, n_other) for other, n_other in tried):
-                break
-            return Judgement("better", given, candidate, n_tried)
-    best = tried[0][0] if tried else None
+            rivals = [pair for pair in tried if is_rival(pattern, pair[0], candidate, pair[1])]
+            if not rivals:
+                return Judgement("better", given, candidate, n_tried)
+            rivals.insert(0, (candidate, n))
+            break
     if not given.is_above_chance:
-        return Judgement("unclear", given, best, n_tried)
+        return _without_one(given, best, n_tried, tried, rivals)
     inside = voxels[are_inside(voxels, frame.shape_zyx)]
     return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_angstrom, seed))
+
+
+def _without_one(
+    given: Evidence,
+    best: Evidence | None,
+    n_tried: int,
+    tried: list[tuple[Evidence, int]],
+    rivals: list[tuple[Evidence, int]],
+) -> Judgement:
+    """Of picks that don't fit as they are where no one reading can be named, as rivals put them on what looks alike.
+
+    That two ways can't be told apart doesn't say that the given one is right: it is wrong where it is surely worse
+    than each of them, by what is asked of a reading that is alone.
+    """
+    each = tuple(evidence for evidence, n in rivals if is_much_better(evidence, given, n))
+    if len(each) > 1:
+        return Judgement("several", given, best, n_tried, surely_better=each)
+    lone = tuple(evidence for evidence, n in tried if is_much_better(evidence, given, n))
+    return Judgement("unclear", given, best, n_tried, surely_better=lone)
