@@ -764,3 +764,14 @@ class TestLooks:
 
         assert not dock.form.looks._later.isActive()
         dock.close_down()
+
+
+def test_labels_that_are_grey_values_are_named(dock, viewer_model, qtbot):
+    grey = np.random.default_rng(0).integers(0, 256, (12, 21, 21)).astype(np.uint8)
+    viewer_model.add_labels(grey, name="grey", scale=(10.0,) * 3, **ANGSTROM)
+    viewer_model.add_layer(points("mine", [3, 3, 3], [5, 5, 5]))
+
+    ask(qtbot, dock)
+
+    assert "B looks like a volume of grey values, not like a mask" in dock.results.notes.text()
+    assert dock.results.notes.isVisible()

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.comparison.greyness import GreyTally
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.matching import Matches, match_pairs
 from napari_cryoet.comparison.scores import Scores, scores_of
@@ -126,7 +127,8 @@ def compare_masks(
         raise ValueError(f"an intersection over union lies between 0 and 1, not at {iou_threshold}")
     notes = require_one_frame(a, b, insist=insist)
     grid = _common_grid(a, b)
-    table = _overlaps(grid, progress, stop, a_is_fine=grid.fine is a)
+    greys = GreyTally(), GreyTally()
+    table = _overlaps(grid, greys, progress, stop, a_is_fine=grid.fine is a)
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
     voxels_a, voxels_b = int(table.counts[in_a].sum()), int(table.counts[in_b].sum())
     both = int(table.counts[in_a & in_b].sum())
@@ -150,7 +152,7 @@ def compare_masks(
         recall=scores.recall,
         instances=None if why_no_instances else _by_instance(table, beta, iou_threshold),
         why_undefined=why,
-        notes=(*notes, *grid.notes),
+        notes=(*greys[0].notes("A"), *greys[1].notes("B"), *notes, *grid.notes),
     )
 
 
@@ -219,7 +221,12 @@ class _Overlaps:
 
 
 def _overlaps(
-    grid: _CommonGrid, progress: Callable[[float], None], stop: threading.Event | None, *, a_is_fine: bool
+    grid: _CommonGrid,
+    greys: tuple[GreyTally, GreyTally],
+    progress: Callable[[float], None],
+    stop: threading.Event | None,
+    *,
+    a_is_fine: bool,
 ) -> _Overlaps:
     fine, coarse, factor = grid.fine, grid.coarse, grid.factor
     size_z, size_y, size_x = grid.shape_zyx
@@ -229,9 +236,10 @@ def _overlaps(
         if planes <= 0:
             break
         cut = slab[:planes, :size_y, :size_x]
-        other = _repeated(coarse.read(start // factor, -(-(start + planes) // factor)), factor)[
-            :planes, :size_y, :size_x
-        ]
+        greys[0 if a_is_fine else 1].look(cut)
+        blocks = coarse.read(start // factor, -(-(start + planes) // factor))
+        greys[1 if a_is_fine else 0].look(blocks)
+        other = _repeated(blocks, factor)[:planes, :size_y, :size_x]
         of_a, of_b = (cut, other) if a_is_fine else (other, cut)
         is_any = (of_a > 0) | (of_b > 0)
         if is_any.any():

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.comparison.greyness import GreyTally
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.matching import refuse_far
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
@@ -119,9 +120,10 @@ def compare_with_mask(
     labels = np.full(len(points), NO_LABEL, dtype=np.int64)
     voxels = np.floor(points + 0.5).astype(np.int64)
     is_in_volume = ((voxels >= 0) & (voxels < mask.shape_zyx)).all(axis=1)
-    nearest = _NearestFace(points)
+    nearest, grey = _NearestFace(points), GreyTally()
     last = np.zeros((0, *mask.shape_zyx[1:]), dtype=bool)
     for start, slab in mask.slabs(mask.planes_at_once(), progress=progress, stop=stop):
+        grey.look(slab)
         here = np.flatnonzero(is_in_volume & (voxels[:, 0] >= start) & (voxels[:, 0] < start + len(slab)))
         at_z, at_y, at_x = voxels[here].T
         labels[here] = slab[at_z - start, at_y, at_x]
@@ -143,7 +145,7 @@ def compare_with_mask(
         surface_error_angstrom=nearest.largest_error * spacing,
         share_inside=float((labels > 0).mean()) if len(picks) else None,
         why_undefined=why,
-        notes=notes,
+        notes=(*grey.notes("B"), *notes),
     )
 
 
