@@ -312,6 +312,20 @@ def test_a_file_that_fails_half_way_leaves_nothing(picks, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["a.star", "a.parquet", "a.tbl", "a.ndjson"])
+def test_names_as_long_as_the_disk_takes_are_taken_and_longer_ones_refused(picks, tmp_path, name, overwrite):
+    needed = len(".provenance.json") if name in {"a.tbl", "a.ndjson"} else 0  # beside those that lack it inside
+    longest, longer = (name.rjust(255 - needed + more, "a") for more in (0, 1))
+    for _ in range(1 + overwrite):
+        write_picks(picks, tmp_path / longest, overwrite=overwrite)
+    assert len(read_picks(tmp_path / longest)) == len(picks)
+    with pytest.raises(SaveError, match="File name too long"):
+        write_picks(picks, tmp_path / longer, overwrite=overwrite)
+    with pytest.raises(SaveError, match="File name too long"):
+        write_picks(picks, tmp_path / name.rjust(300, "a"), overwrite=overwrite)
+
+
 def test_a_name_that_says_no_format_is_refused_in_words(picks, tmp_path):
     with pytest.raises(SaveError, match=r"Let it end in"):
         write_picks(picks, tmp_path / "picks.xyz")

@@ -216,6 +216,13 @@ class TestNdjson:
 
         assert get_reader(str(tmp_path / "log.ndjson")) is None
 
+    def test_a_name_for_whose_provenance_there_is_no_room_is_read(self, tmp_path):
+        path = tmp_path / "picks.ndjson".rjust(250, "a")
+        path.write_bytes(write_points(Points.from_zyx(np.ones((2, 3)))))
+
+        ((data, _options, _kind),) = read(path)
+        assert len(data) == 2
+
     def test_a_broken_line_is_named(self, tmp_path):
         good = {"type": "point", "location": {"x": 1, "y": 2, "z": 3}}
         (tmp_path / "picks.ndjson").write_text(json.dumps(good) + "\n{broken\n")

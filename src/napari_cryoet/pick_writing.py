@@ -6,6 +6,7 @@ format has a place for it, else in a ``.provenance.json`` beside it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -221,7 +222,7 @@ def _refuse_misleading(path: Path, name: PickFormat) -> None:
 def _refuse_losing_others(path: Path) -> None:
     """Refuse to replace a file of several tomograms: the picks of one come of it, and those of the others would go."""
     name = format_of_name(path)
-    if name not in OF_SEVERAL_TOMOGRAMS or not path.is_file():
+    if name not in OF_SEVERAL_TOMOGRAMS or not os.path.isfile(path):  # also where it is too long a name
         return
     read = dynamo.read_table if name == "dynamo" else star.read_star
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -108,7 +109,7 @@ def _read(place: Path) -> dict[str, Any]:
 
 def _is_ours(place: Path) -> bool:
     """Whether a file is one that this module wrote."""
-    return place.is_file() and "sha256" in _read(place)
+    return os.path.isfile(place) and "sha256" in _read(place)
 
 
 def _sha256(path: Path) -> str:

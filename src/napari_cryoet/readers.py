@@ -10,6 +10,7 @@ A reader knows no records, so spacing comes from the file, or from the portal's 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -213,7 +214,7 @@ def _is_pick_file(path: str, suffix: str) -> bool:
         return False
     if suffix in _ONLY_PICKS or local.name.lower().endswith(".picks.csv"):
         return True  # if it can't be read, the reader says why
-    return (suffix != ".ndjson" or path_beside(local).is_file()) and detect_format(local) is not None
+    return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(local) is not None
 
 
 def _holds_points(path: str) -> bool:
