@@ -14,11 +14,12 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.question import Question
-from napari_cryoet._qt.theme import colors_of
+from napari_cryoet._qt.theme import Colors, colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.readers import LayerData, only_path, read_pick_file
+from napari_cryoet.whole_files import refuse_existing
 from napari_cryoet.wording import plain
 
 _KEEP_VOXELS = "Open in voxels"
@@ -76,10 +77,8 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     said
         What it won't hold, in words.
     """
-    viewer = viewer_to_ask_in()
-    thread = QThread.currentThread()
-    is_script = thread is None or thread.loopLevel() == 0  # what a person does comes from the window's event loop
-    if viewer is None or is_script or not said:
+    viewer = _viewer_of_a_person()
+    if viewer is None or not said:
         return True
     question = Question(
         "What this file won't hold",
@@ -93,10 +92,23 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     return question.ask()
 
 
-def agrees_to_replace(parent: QWidget, title: str, path: Path) -> bool:
+def may_replace(path: Path) -> bool:
+    """Whether a person wants a file replaced that napari's dialog knew nothing of.
+
+    Raises
+    ------
+    ExistsError
+        If there is nobody to ask, or a script saves.
+    """
+    viewer = _viewer_of_a_person()
+    refuse_existing(path, overwrite=viewer is not None)
+    return viewer is None or agrees_to_replace(main_window(viewer), "Save picks", path, colors_of(viewer.theme))
+
+
+def agrees_to_replace(parent: QWidget, title: str, path: Path, colors: Colors | None = None) -> bool:
     """Ask about a file that the dialog for files knew nothing of, since it saw the name without its ending."""
     text = f"There is a {plain(path.name)} already. Replace it?"
-    return Question(title, text, verb="Replace", parent=parent).ask()
+    return Question(title, text, verb="Replace", colors=colors, parent=parent).ask()
 
 
 def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:
@@ -122,6 +134,13 @@ def viewer_to_ask_in() -> Viewer | None:
         return None
     viewer = current_viewer()
     return viewer if viewer is not None and main_window(viewer).isVisible() else None
+
+
+def _viewer_of_a_person() -> Viewer | None:
+    """The viewer to ask in, where it is a person who saves and no script."""
+    thread = QThread.currentThread()
+    is_script = thread is None or thread.loopLevel() == 0  # what a person does comes from the window's event loop
+    return None if is_script else viewer_to_ask_in()
 
 
 def _without_spacing(layers: list[LayerData], path: Any) -> list[str] | None:

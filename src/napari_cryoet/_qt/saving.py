@@ -1,31 +1,32 @@
 """What napari's *Save as…* calls for points and labels: it writes picks and masks, and says what isn't in the file.
 
-napari has asked before it replaces a file. Folders, which OME-Zarr is, are never replaced from here. Several layers at
-once are written by `saving_folder`.
+napari has asked before it replaces a file, but not where it saw the name without its ending. Folders, which OME-Zarr
+is, are never replaced from here. Several layers at once are written by `saving_folder`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from napari.layers import Points
 from napari.utils.notifications import show_info, show_warning
 
-from napari_cryoet._qt.asking import may_write
+from napari_cryoet._qt.asking import may_replace, may_write
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom, spacing_angstrom_of
 from napari_cryoet._qt.plugin import wait_for
+from napari_cryoet._qt.saving_names import place_for
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.mask_files import TITLES as MASK_TITLES
 from napari_cryoet.mask_files import WrittenMask, write_mask
 from napari_cryoet.pick_files import Written, write_picks
-from napari_cryoet.pick_formats import TITLES, PickFormat, format_for, losses, missing_for
+from napari_cryoet.pick_formats import SUFFIXES, TITLES, PickFormat, format_for, losses, missing_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 from napari_cryoet.streaming.own_levels import pyramid_below, pyramid_of
@@ -33,6 +34,8 @@ from napari_cryoet.wording import count_text
 
 #: That a layer lies elsewhere than its file says.
 MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
+#: How a mask's name ends if nobody says how.
+MASK_ENDING: Final = ".zarr"
 #: What of a layer says where its points are and what is known of them.
 _MEANT: Final = (
     "name",
@@ -55,16 +58,25 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path
-        Where to; what is there is replaced.
+        Where to; what is there is replaced. A name without an ending gets that of the portal's format, and then it is
+        asked before something is replaced.
     data, meta
         The layer, as napari hands it to writers.
+
+    Raises
+    ------
+    ExistsError
+        If there is a file of a name that got its ending here or from npe2, and nobody to ask.
     """
+    place, is_named = place_for(path, SUFFIXES["ndjson"])
     picks = picks_in(data, meta)
-    name = format_for(path, picks)
-    if not may_write(Path(path).name, losses_to_say(picks, name)):
+    name = format_for(place, picks)
+    is_there = os.path.lexists(place)
+    may_be_there = is_named or not is_there or may_replace(place)
+    if not may_be_there or not may_write(place.name, losses_to_say(picks, name)):
         show_info("Nothing was written.")
         return []
-    return _told(wait_for(partial(write_picks, picks, path, format=name, overwrite=True)))
+    return _told(wait_for(partial(write_picks, picks, place, format=name, overwrite=is_named or is_there)))
 
 
 def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
@@ -122,23 +134,27 @@ def refuse_other_vectors(layers: list[tuple[Any, dict[str, Any], str]]) -> None:
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as a mask, in full resolution; parameters as `write_points`.
+    """Write a Labels layer as a mask, in full resolution; parameters as `write_points`, and OME-Zarr without an ending.
 
     Raises
     ------
+    ExistsError
+        If there is a folder, or a file of a name that got its ending here or from npe2.
     SaveError
         If the layer says no voxel spacing in a unit of length, is rotated or sheared, or its values don't fit the
         format.
     """
     write = mask_writer(data, meta)
-    if not may_write(Path(path).name, [MOVED] if is_moved(meta) else []):
+    place, is_named = place_for(path, MASK_ENDING)
+    overwrite = is_named and not os.path.isdir(place)
+    if not may_write(place.name, [MOVED] if is_moved(meta) else []):
         show_info("Nothing was written.")
         return []
     try:
         made = wait_with_stop(
-            lambda progress, stop: write(Path(path), overwrite=not Path(path).is_dir(), progress=progress, stop=stop),
+            lambda progress, stop: write(place, overwrite=overwrite, progress=progress, stop=stop),
             "Save mask",
-            f"Writing {Path(path).name}",
+            f"Writing {place.name}",
         )
     except StoppedError:
         show_info("Stopped; nothing was written.")

@@ -15,7 +15,15 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_cryoet._qt.asking import may_write
 from napari_cryoet._qt.layer_spacing import spacing_angstrom
-from napari_cryoet._qt.saving import MOVED, is_moved, losses_to_say, mask_writer, picks_in, refuse_other_vectors
+from napari_cryoet._qt.saving import (
+    MASK_ENDING,
+    MOVED,
+    is_moved,
+    losses_to_say,
+    mask_writer,
+    picks_in,
+    refuse_other_vectors,
+)
 from napari_cryoet._qt.stoppable import Progress, wait_with_stop
 from napari_cryoet.download.names import NameSpace
 from napari_cryoet.exceptions import StoppedError
@@ -30,7 +38,6 @@ _Write = Callable[[Path, Progress, threading.Event], object]
 #: What picks are written as where the name of the folder says nothing: the portal's format, which holds all with what
 #: stands beside.
 _FORMAT: Final = ".ndjson"
-_MASK: Final = ".zarr"
 _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
 _NO_SPACING: Final = "A TIFF file keeps no voxel spacing."
 
@@ -132,7 +139,7 @@ def _folder_and_suffix(path: Path) -> tuple[Path, str]:
 def _ending_of(layer: Layer, suffix: str) -> str:
     if not _is_ours(layer):
         return _NAPARIS[layer[2]]
-    return suffix if layer[2] == "points" else _MASK
+    return suffix if layer[2] == "points" else MASK_ENDING
 
 
 def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:

@@ -1,0 +1,42 @@
+"""Names of files without an ending, as napari's dialog proposes them: they get one here, or from npe2 before."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+#: How names end that say a format. Those of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
+_ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
+_CALLERS: Final = ("napari", "npe2")
+
+
+def place_for(path: str, ending: str) -> tuple[Path, bool]:
+    """Where to write, and whether whoever saves named this very file: only such may be replaced without a question.
+
+    Parameters
+    ----------
+    path
+        As napari hands it to writers.
+    ending
+        What a name without one gets; the first of our writer's in the manifest, which npe2 adds too.
+    """
+    place = Path(path)
+    if place.name and _ENDING.search(place.name) is None:
+        return place.with_name(f"{place.name}{ending}"), False
+    return place, not _is_added(path, ending)
+
+
+def _is_added(path: str, ending: str) -> bool:
+    """Whether npe2 added the ending, which it tells no writer: then napari, or npe2, was called with a path without."""
+    bare = path.removesuffix(ending)
+    frame = inspect.currentframe()
+    while frame is not None and bare != path:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in _CALLERS:
+            given = frame.f_locals.get("path")
+            if isinstance(given, str | os.PathLike) and os.fspath(given) == bare:
+                return True
+        frame = frame.f_back
+    return False
