@@ -101,6 +101,12 @@ def test_an_ending_of_something_else_is_refused_still(viewer, tmp_path, save):
         save(viewer, add_mask(viewer, tmp_path)[0], tmp_path / "a.tif", MASKS)
 
 
+def test_a_mask_that_napari_is_asked_for_as_tiff_is_told_of_our_type(viewer, tmp_path, save):
+    with pytest.raises(SaveError, match=f"choose the type “{MASKS}”") as caught:
+        save(viewer, add_mask(viewer, tmp_path)[0], tmp_path / "a.tif", "napari builtins")
+    assert "multiscale" not in str(caught.value)
+
+
 class TestFilesThatNobodyNamed:
     def test_a_script_doesnt_replace_the_file_that_a_name_without_ending_comes_to(self, viewer, tmp_path):
         (tmp_path / "a.ndjson").write_text("precious")

@@ -36,7 +36,8 @@ def test_a_file_of_one_array_that_cant_hold_several_resolutions_is_refused_in_wo
     write = {"image": napari_write_image, "labels": napari_write_labels}[kind]
     with pytest.raises(SaveError, match="several resolutions") as caught:
         write(str(tmp_path / "a.tif"), *layer.as_layer_data_tuple()[:2])
-    assert "New layer from selected multiscale level" in str(caught.value)
+    advice = {"image": "New layer from selected multiscale level", "labels": "the type “CryoET Data Portal Masks”"}
+    assert advice[kind] in str(caught.value)
     assert np.asarray(layer.data).shape == (3, 4, 6)  # as napari has it
 
 

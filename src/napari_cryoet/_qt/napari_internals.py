@@ -17,10 +17,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-from napari.layers import Layer, Points, Vectors
+from napari.layers import Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.gap_colors import know_gaps
+from napari_cryoet._qt.saving_names import SAVE_A_LEVEL, SAVE_A_MASK
 from napari_cryoet.exceptions import SaveError
 
 if TYPE_CHECKING:
@@ -188,16 +189,10 @@ class TrueRays:
         return moved
 
 
-_CHOOSE_ONE: Final = (
-    "Choose one as “resolution” in napari's layer controls, and “New layer from selected multiscale level” in the menu "
-    "that a right click on the layer opens; that layer can be saved."
-)
-
-
 class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
-    def __init__(self, levels: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, levels: Any, shape: tuple[int, ...], *, is_mask: bool) -> None:
         super().__init__(levels)
-        self._shape = shape
+        self._shape, self._is_mask = shape, is_mask
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -207,7 +202,8 @@ class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """What napari gives, the coarsest level; with a type, as its own writers ask, it fails without a reason."""
         if dtype is not None:
-            raise SaveError("This layer is an image in several resolutions, not one array.", hint=_CHOOSE_ONE)
+            kind, hint = ("a mask", SAVE_A_MASK) if self._is_mask else ("an image", SAVE_A_LEVEL)
+            raise SaveError(f"This layer is {kind} in several resolutions, not one array.", hint=hint)
         return super().__array__()  # type: ignore[no-any-return]
 
 
@@ -217,7 +213,7 @@ def say_shape(layer: Layer, shape: tuple[int, ...]) -> None:
     A layer of a single level is left as it is.
     """
     if isinstance(getattr(layer, "_data", None), MultiScaleData):
-        layer._data = _Levels(layer._data, shape)
+        layer._data = _Levels(layer._data, shape, is_mask=isinstance(layer, Labels))
 
 
 # oblique planes through volumes

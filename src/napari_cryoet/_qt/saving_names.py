@@ -1,4 +1,4 @@
-"""Names of files without an ending, as napari's dialog proposes them: they get one here, or from npe2 before."""
+"""How files are called that napari's dialog saves: its types, and names without an ending, which get one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import re
 from pathlib import Path
 from typing import Final
 
+#: What to do where one of napari's own types can't hold several resolutions.
+SAVE_A_MASK: Final = (
+    "In napari's dialog, choose the type “CryoET Data Portal Masks”, which writes all voxels, and a name that ends in "
+    '.zarr or .mrc; in a script, give plugin="napari-cryoet".'
+)
+SAVE_A_LEVEL: Final = (
+    "Choose one as “resolution” in napari's layer controls, and “New layer from selected multiscale level” in the menu "
+    "that a right click on the layer opens; that layer can be saved."
+)
 #: How names end that say a format. Those of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
 _CALLERS: Final = ("napari", "npe2")
