@@ -26,6 +26,8 @@ _ROUNDING_RATIO: Final = 1e-6  # of 32-bit numbers
 _UNITS_ANGSTROM: Final = {"angstrom": 1.0, "nanometer": 10.0}
 ROTATION: Final = tuple(f"particle_{own}_axis_{axis}" for axis in AXES for own in AXES)
 POSITIONS: Final = {unit: tuple(f"{axis}_{unit}" for axis in AXES) for unit in ("voxel", *_UNITS_ANGSTROM)}
+#: Columns of a CSV file that napari itself writes.
+_NAPARIS_POINTS: Final = frozenset({"index", "axis-0", "axis-1", "axis-2"})
 _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
 OWN: Final = frozenset(
     {*ROTATION, *(name for names in POSITIONS.values() for name in names), SPACING, PICK_ID, INSTANCE_ID, SCORE}
@@ -125,6 +127,13 @@ def no_positions(path: Path, names: Sequence[str]) -> FormatError:
         return FormatError(
             f"{path.name} separates its columns by {_OTHER_SEPARATORS[other]}, not by commas.",
             hint="Save it with commas between columns, and points in numbers.",
+        )
+    if set(names) >= _NAPARIS_POINTS:
+        return FormatError(
+            f"{path.name} was written as napari's own type of points: it has positions in voxels of their layer, but "
+            "no rotations, no voxel spacing and nothing of where they come from.",
+            hint="Save the layer once more, as the type “CryoET Data Portal Picks” in napari's dialog, or with "
+            "Export picks. If it is gone, napari's own reader opens this file.",
         )
     bare = [name for name in names if name.strip().lower() in set(AXES)]
     hint = "Name the columns z_voxel, y_voxel, x_voxel (counted from 0) or z_angstrom, y_angstrom, x_angstrom."
