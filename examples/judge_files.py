@@ -29,6 +29,8 @@ else:
     volume_path, spacing = page.default_tomogram.https_omezarr_dir, page.default_tomogram.voxel_spacing
 
 picks = read_picks(picks_path, spacing_angstrom=spacing)
+if picks.spacing_angstrom is None:
+    sys.exit("This file doesn't say how wide the voxels are that its picks count in. Say it in ångström, as SPACING.")
 tomogram = load_tomogram(volume_path)
 for statement in check_picks(picks, volume_path).statements:
     print("!" if statement.is_odd else " ", statement.text)
@@ -40,6 +42,8 @@ review.set_measured(measured(in_volume.points_zyx, volume.shapes[0], volume.spac
 review.look_at(Order("nearest_nm", is_descending=True), "edge_nm > 10 and nearest_nm > 20")
 reader = CropReader(volume, in_volume.points_zyx, in_volume.rotations_zyx)
 crops = [crop.values for crop in reader.read(review.rows[:12], Frame(side_angstrom=400, slab_angstrom=50, plane="xz"))]
+if not crops:
+    sys.exit(f"None of {len(picks)} picks stands alone and away from the edge of this volume, so none is kept.")
 review.judge(review.rows, Verdict.KEPT)  # a person would look at each
 print(f"{len(review.rows)} of {len(picks)} stand alone; crops of {crops[0].shape[0]} pixels")
 

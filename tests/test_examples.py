@@ -116,6 +116,19 @@ def test_judge_files_keeps_picks_that_stand_alone_and_says_what_share_they_are(r
     assert all(np.isfinite(crop).any() for crop in names["crops"])
 
 
+def test_judge_files_says_that_no_pick_is_left_and_that_a_spacing_is_missing(run, monkeypatch, tmp_path):
+    write_pyramid(tmp_path / "a.zarr", np.random.default_rng(0).normal(size=(30, 32, 34)).astype("f4"), 10.0)
+    point = '{"type": "point", "location": {"x": %d, "y": 15, "z": 15}}\n'
+    (tmp_path / "a.ndjson").write_text(point % 15 + point % 16)
+
+    monkeypatch.setattr("sys.argv", ["judge_files.py", "a.ndjson", "a.zarr"])
+    with pytest.raises(SystemExit, match="doesn't say how wide the voxels are"):
+        run("judge_files.py")
+    monkeypatch.setattr("sys.argv", ["judge_files.py", "a.ndjson", "a.zarr", "10"])
+    with pytest.raises(SystemExit, match="None of 2 picks stands alone"):
+        run("judge_files.py")
+
+
 def test_edit_picks_keeps_ids_and_says_what_was_done(run):
     names, told = run("edit_picks.py")
     both, more = names["both"], names["more"]
