@@ -379,3 +379,47 @@ def test_the_numbers_are_those_of_a_script_to_the_last_digit(viewer, dock, scene
 
     assert by_script.diameter_angstrom == 83.4
     assert dock.found.as_data() == by_script.as_data()
+
+
+def test_a_tomogram_in_pixels_is_checked_once_somebody_says_how_wide_its_voxels_are(viewer_model, scene, qtbot):
+    image = viewer_model.add_image(scene.grey, name="as napari opens a TIFF")
+    viewer_model.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
+    dock = CheckDock(viewer_model)
+    qtbot.addWidget(dock)
+    dock.show()
+
+    assert dock.spacing.isVisible()
+    assert dock.spacing.text() == "unknown"
+    assert not dock.run.isEnabled()
+    assert dock.results.texts[0].startswith(
+        "Nothing says how wide the voxels of this tomogram are. Say it in the field"
+    )
+    assert "how wide the voxels" in dock.run.toolTip()
+
+    dock.spacing.setFocus()
+    dock.spacing.selectAll()
+    qtbot.keyClicks(dock.spacing, f"{SPACING_ANGSTROM:g}")
+    qtbot.keyClick(dock.spacing, Qt.Key.Key_Return)
+    check(dock, qtbot)
+
+    assert any(text.startswith("They sit on density that stands out") for text in dock.results.texts)
+    assert dock.found.frame.mean_spacing == SPACING_ANGSTROM
+    assert (image.scale == 1).all()
+
+    dock.spacing.setValue(0)
+    assert dock.found is None
+    assert not dock.run.isEnabled()
+    image.scale, image.units = (SPACING_ANGSTROM,) * 3, ("angstrom",) * 3
+    qtbot.waitUntil(dock.run.isEnabled)
+    assert not dock.spacing.isVisible()
+    dock.close_down()
+
+
+def test_the_width_of_voxels_is_asked_for_only_where_it_is_not_said_and_anew_for_another_tomogram(viewer, dock, qtbot):
+    assert not dock.spacing.isVisible()
+    bare = [viewer.add_image(np.zeros((8, 8, 8), np.float32), name=name) for name in ("one", "other")]
+    dock.image.choose(bare[0])
+    assert dock.spacing.isVisible()
+    dock.spacing.setValue(7)
+    dock.image.choose(bare[1])
+    assert dock.spacing.value() == 0

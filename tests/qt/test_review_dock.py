@@ -729,6 +729,21 @@ def test_picks_that_all_lie_outside_are_said_to(dock, viewer, qtbot):
     qtbot.waitUntil(lambda: not dock.empty.isVisible(), timeout=LONG_MS)
 
 
+def test_picks_seem_outside_of_a_tomogram_in_pixels_and_the_way_out_that_is_told_leads_out(dock, viewer, qtbot):
+    image = viewer.add_image(volume(), name="as napari opens a TIFF")
+    qtbot.waitUntil(lambda: dock.controls.image.findText(image.name) >= 0, timeout=LONG_MS)
+    dock.controls.image.setFocus()
+    qtbot.keyClick(dock.controls.image, Qt.Key.Key_Home)  # the uppermost
+    assert dock.image is image
+    qtbot.waitUntil(dock.empty.isVisible, timeout=LONG_MS)
+    assert "Nothing says how wide the voxels of this tomogram are" in dock.empty.text()
+    assert "None of these picks" not in dock.empty.text()
+
+    viewer.layers.selection.active = image
+    exec(dock.empty.text().partition("\n\n")[2], {"viewer": viewer})
+    qtbot.waitUntil(lambda: not dock.empty.isVisible() and has_all_crops(dock), timeout=LONG_MS)
+
+
 def test_the_filter_suggests_a_column_that_there_is(dock, viewer, qtbot):
     assert dock.controls.filter.placeholderText() == "such as score > 0.4"
     dock.review_layer(viewer.add_points(POINTS, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="bare"))

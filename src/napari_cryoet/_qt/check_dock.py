@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSignalBlocker, QSize
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
 from napari_cryoet._qt.activity import Activity
@@ -18,6 +19,7 @@ from napari_cryoet._qt.labels import ElidedLabel, roomy
 from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM, LayerBox
 from napari_cryoet._qt.layer_volume import are_picks, is_volume, picks_in, volume_of
 from napari_cryoet._qt.own_color import taken_colors
+from napari_cryoet._qt.picks_in_volume import lacks_unit
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
@@ -25,6 +27,7 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.colors import own_color
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.fitness import Findings, check_picks, diameter_of
+from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.wording import plain
@@ -37,6 +40,7 @@ _MISSING = {
     "picks": "Open picks to begin: show an annotation from the portal's dock, or open a file of picks.",
     "a tomogram": "Open a tomogram to begin: the one that these picks were made in.",
 }
+_NO_SPACING = "Nothing says how wide the voxels of this tomogram are. Say it in the field above."
 _OTHER_PICKS = "The picks have changed since they were checked. Check them again."
 _OTHER_IMAGE = "The tomogram has changed since the picks were checked. Check them again."
 _RUN = "Look whether the picks sit on density, and whether another way to read them would fit better"
@@ -68,13 +72,16 @@ class CheckDock(Dock):
         #: What the field shows unless a person says it, and the diameter that is meant; None where nobody knows one.
         self._suggested: tuple[float, float | None] = (0.0, None)
         self._checked: tuple[Points, Image, Findings] | None = None
-        self._points_watch, self._image_watch = GridWatch(self), GridWatch(self)
+        self._points_watch, self._image_watch, self._unit_watch = GridWatch(self), GridWatch(self), GridWatch(self)
+        self._asks_for_spacing = False
         self._followed: Points | None = None  # since its check began
         self._has_other_image = False  # since then, too
         self._look_soon = single_shot(self, 0, self._look)
         self.points = LayerBox(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
+        self.spacing = QDoubleSpinBox()
         self.diameter_nm = QDoubleSpinBox()
+        self._form = QFormLayout()
         self.run = QPushButton("Check")
         self.progress = QProgressBar()
         self.doing = ElidedLabel()
@@ -83,6 +90,7 @@ class CheckDock(Dock):
         self._connect()
         self._on_theme()
         self._on_picks()
+        self._on_image_choice()
 
     @property
     def found(self) -> Findings | None:
@@ -104,6 +112,8 @@ class CheckDock(Dock):
         except CryoETError as error:
             self._show_error(error)
             return
+        if volume.spacing_angstrom is None and self.spacing.value():
+            volume = replace(volume, spacing_angstrom=(self.spacing.value(),) * 3)
         shown_nm, suggested = self._suggested
         size_nm = self.diameter_nm.value()
         diameter = suggested if size_nm == shown_nm else size_nm * 10  # the field rounds, and scripts don't
@@ -134,6 +144,7 @@ class CheckDock(Dock):
         """End the check and hear no more of the viewer, for good."""
         self.tasks.close()
         self._follow(None, None)
+        self._unit_watch.watch()
         self.points.close_down()
         self.image.close_down()
         self._theme.close()
@@ -144,17 +155,24 @@ class CheckDock(Dock):
         self.diameter_nm.setSuffix(" nm")
         self.diameter_nm.setAccessibleName("Diameter of the particle in nm")
         self.diameter_nm.setToolTip("How large the particle is: density is averaged over a ball of that size")
+        self.spacing.setRange(0, MAX_SPACING_ANGSTROM)
+        self.spacing.setDecimals(3)
+        self.spacing.setSuffix(" Å")
+        self.spacing.setSpecialValueText("unknown")
+        self.spacing.setAccessibleName("Voxel spacing of the tomogram in ångström")
+        self.spacing.setToolTip("How wide its voxels are, which its layer doesn't say")
         self.run.setAccessibleName("Check the picks")
         roomy(self.run)
         self.progress.setRange(0, 100)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
         self.doing.setObjectName("dimText")
-        form = QFormLayout()
+        form = self._form
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Picks", self.points)
         form.addRow("Tomogram", self.image)
+        form.addRow("Voxel spacing", self.spacing)
         form.addRow("Diameter", self.diameter_nm)
         state = QVBoxLayout()
         state.setSpacing(2)
@@ -174,7 +192,9 @@ class CheckDock(Dock):
     def _connect(self) -> None:
         self.run.clicked.connect(self._on_run)
         self.points.layer_changed.connect(self._on_picks)
-        self.image.layer_changed.connect(self._on_choice)
+        self.image.layer_changed.connect(self._on_image_choice)
+        self.spacing.valueChanged.connect(self._on_choice)
+        self._unit_watch.changed.connect(self._on_unit)
         self.tasks.started.connect(lambda _key, _title: self._show_running(is_running=True))
         self.tasks.finished.connect(lambda _key: self._show_running(is_running=False))
         self.tasks.said.connect(self._on_said)
@@ -204,16 +224,36 @@ class CheckDock(Dock):
         self.diameter_nm.setSpecialValueText("–" if points is None else "")
         self._on_choice()
 
+    def _on_image_choice(self) -> None:
+        """Another tomogram; what a person said of the other's voxels says nothing of its own."""
+        with QSignalBlocker(self.spacing):
+            self.spacing.setValue(0)
+        self._unit_watch.watch(self.image.layer)
+        self._on_choice()
+
+    def _on_unit(self) -> None:
+        """The tomogram's layer has another scale or unit, which may say now how wide its voxels are."""
+        if lacks_unit(self.image.layer) != self._asks_for_spacing:
+            self._on_choice()
+
     def _on_choice(self) -> None:
         """Other layers: what was found of those before says nothing of these."""
         self.tasks.stop(_KEY)
         self._checked = None
         self._follow(None, None)
-        points, image = self.points.layer, self.image.layer
-        missing = "picks" if points is None else "a tomogram" if image is None else ""
+        self._asks_for_spacing = lacks_unit(self.image.layer)
+        self._form.setRowVisible(self.spacing, self._asks_for_spacing)
+        missing = self._missing
         self.run.setEnabled(not missing)
         self._tell_what_it_does()
-        self.results.show_text(f"{_MISSING[missing]}\n\n{_INVITATION}" if missing else _INVITATION)
+        self.results.show_text(f"{missing}\n\n{_INVITATION}" if missing else _INVITATION)
+
+    @property
+    def _missing(self) -> str:
+        """What has to be chosen or said before picks can be checked; empty where nothing has."""
+        if self.points.layer is None or self.image.layer is None:
+            return _MISSING["picks" if self.points.layer is None else "a tomogram"]
+        return _NO_SPACING if self._asks_for_spacing and not self.spacing.value() else ""
 
     def _on_said(self, _key: object, share: float, words: str) -> None:
         self.progress.setValue(round(share * 100))
@@ -233,9 +273,8 @@ class CheckDock(Dock):
 
     def _tell_what_it_does(self) -> None:
         """Say what the button does, or what it lacks."""
-        missing = _MISSING["picks"] if self.points.layer is None else _MISSING["a tomogram"]
         words = "Stop; nothing of this check is shown" if self.tasks.is_running(_KEY) else _RUN
-        self.run.setToolTip(words if self.run.isEnabled() else missing)
+        self.run.setToolTip(words if self.run.isEnabled() else self._missing)
 
     def _show(self, points: Points, image: Image, found: Findings) -> None:
         self._checked = (points, image, found)

@@ -245,6 +245,7 @@ class ReviewDock(ReviewJudging):
             self._reader,
             has_image=self._image is not None,
             is_unitless=is_unitless,
+            is_image_unitless=lacks_unit(self._image) and not lacks_unit(self.layer),
             obstacle=obstacle,
         )
 

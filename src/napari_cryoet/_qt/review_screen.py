@@ -42,6 +42,11 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
+OUTSIDE_WITHOUT_UNIT: Final = (
+    "Nothing says how wide the voxels of this tomogram are, so these picks, whose places are in ångström, seem to lie "
+    "outside of it. Select its layer and say it in napari's console, here for 10 Å:\n\n"
+    'for layer in viewer.layers.selection: layer.scale, layer.units = [10] * 3, ["angstrom"] * 3'
+)
 OBSTACLE: Final = (
     "What the layer shows just now can't be picks: {}. Shown and judged here are the picks from before; Ctrl+Z in the "
     "viewer brings them back."
@@ -112,6 +117,7 @@ class ReviewScreen(Dock):
         *,
         has_image: bool,
         is_unitless: bool,
+        is_image_unitless: bool = False,
         obstacle: str = "",
     ) -> None:
         """Show what there is to judge, or say what is lacking."""
@@ -123,7 +129,8 @@ class ReviewScreen(Dock):
         elif not len(review.picks):
             words = EMPTY
         else:
-            words = NO_IMAGE if not has_image else ALL_OUTSIDE if is_outside else NO_UNIT if is_unitless else ""
+            outside = OUTSIDE_WITHOUT_UNIT if is_image_unitless else ALL_OUTSIDE
+            words = NO_IMAGE if not has_image else outside if is_outside else NO_UNIT if is_unitless else ""
         self.empty.setText(words)
         self.empty.setVisible(bool(words))
         for part in (self.sheet, self.average, self.verdicts, self.counts, self.progress, self.results, self.status):
@@ -198,6 +205,8 @@ class ReviewScreen(Dock):
         self.empty.setWordWrap(True)
         self.empty.setTextFormat(Qt.TextFormat.PlainText)
         self.empty.setObjectName("dimText")
+        self.empty.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)  # it may hold a line to copy
+        self.empty.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
