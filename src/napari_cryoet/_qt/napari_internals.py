@@ -192,7 +192,7 @@ class TrueRays:
 class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
     def __init__(self, levels: Any, shape: tuple[int, ...], *, is_mask: bool) -> None:
         super().__init__(levels)
-        self._shape, self._is_mask = shape, is_mask
+        self._shape, self.is_mask = shape, is_mask
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -202,7 +202,7 @@ class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """What napari gives, the coarsest level; with a type, as its own writers ask, it fails without a reason."""
         if dtype is not None:
-            kind, hint = ("a mask", SAVE_A_MASK) if self._is_mask else ("an image", SAVE_A_LEVEL)
+            kind, hint = ("a mask", SAVE_A_MASK) if self.is_mask else ("an image", SAVE_A_LEVEL)
             raise SaveError(f"This layer is {kind} in several resolutions, not one array.", hint=hint)
         return super().__array__()  # type: ignore[no-any-return]
 
