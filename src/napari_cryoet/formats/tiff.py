@@ -25,6 +25,7 @@ import numpy as np
 from napari_cryoet.exceptions import ChangedError, CryoETError, DamagedError, FormatError, OtherKindError, StreamError
 from napari_cryoet.formats.tiff_spacing import imagej_remarks, imagej_spacing, is_ome, ome_spacing
 from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.streaming.sources import version_of
 
 if TYPE_CHECKING:
     import threading
@@ -83,7 +84,7 @@ def open_tiff(path: Path, *, stop: threading.Event | None = None) -> TiffVolume:
 
     name = path.name
     with _told(name):
-        stamp = _Stamp.of(path)
+        version = _version_at(path)
         directories = _directories(path)
         with TiffFile(path, is_ome=False) as file:
             series, axes, spacing, remark = _described(file, name, len(directories))
@@ -98,9 +99,9 @@ def open_tiff(path: Path, *, stop: threading.Event | None = None) -> TiffVolume:
     if start is not None:
         level = _level_of_one_piece(path, shape, dtype.newbyteorder(order), start, stop)
     else:
-        level = _level_of_planes(_Planes(path, stamp, offsets, shape, dtype))
+        level = _level_of_planes(_Planes(path, version, offsets, shape, dtype))
     with _told(name):
-        stamp.require(path)  # else what was read of it may be of two files
+        _require(path, version)  # else what was read of it may be of two files
     return TiffVolume(level, spacing, tuple(filter(None, remarks)))
 
 
@@ -282,25 +283,17 @@ def _level_of_planes(planes: _Planes) -> da.Array:
     return level
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """By which a file is known to be the one that was opened."""
+def _version_at(path: Path) -> str:
+    known = path.stat()
+    if not (stat.S_ISREG(known.st_mode) or stat.S_ISDIR(known.st_mode)):  # a pipe would be waited for
+        raise FormatError(f"{path.name} is no file.")
+    return version_of(known)
 
-    size_bytes: int
-    changed_ns: int
-    number: int
 
-    @classmethod
-    def of(cls, path: Path) -> _Stamp:
-        known = path.stat()
-        if not (stat.S_ISREG(known.st_mode) or stat.S_ISDIR(known.st_mode)):  # a pipe would be waited for
-            raise FormatError(f"{path.name} is no file.")
-        return cls(known.st_size, known.st_mtime_ns, known.st_ino)
-
-    def require(self, path: Path) -> None:
-        """Raise ChangedError where a file isn't this one any more."""
-        if _Stamp.of(path) != self:
-            raise ChangedError(f"{path.name} changed since it was opened.", hint="Open it again.")
+def _require(path: Path, version: str) -> None:
+    """Raise ChangedError where a file isn't this one any more."""
+    if _version_at(path) != version:
+        raise ChangedError(f"{path.name} changed since it was opened.", hint="Open it again.")
 
 
 class _Planes:
@@ -311,12 +304,12 @@ class _Planes:
     def __init__(
         self,
         path: Path,
-        stamp: _Stamp,
+        version: str,
         offsets: tuple[int, ...],
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
     ) -> None:
-        self._path, self._stamp, self._offsets = path.absolute(), stamp, offsets
+        self._path, self._version, self._offsets = path.absolute(), version, offsets
         self.shape, self.dtype = shape, dtype
 
     def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
@@ -328,11 +321,11 @@ class _Planes:
         numbers = np.atleast_1d(which).tolist()
         planes = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         with _told(self._path.name):
-            self._stamp.require(self._path)
+            _require(self._path, self._version)
             with TiffFile(self._path, is_ome=False) as file:
                 for into, z in zip(planes, numbers, strict=True):
                     self._read(file, z, into)
-            self._stamp.require(self._path)
+            _require(self._path, self._version)
         return planes[:, *others] if which.ndim else planes[0][tuple(others)]
 
     def _read(self, file: TiffFile, z: int, into: NDArray[Any]) -> None:

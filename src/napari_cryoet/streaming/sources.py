@@ -313,13 +313,14 @@ def _read_piece(file: BinaryIO, start: int, length: int | None) -> Piece | None:
     before = os.fstat(file.fileno())
     file.seek(max(0, before.st_size + start) if start < 0 else start)
     content = file.read(-1 if length is None else length)
-    version = _version_of(before)
-    if version != _version_of(os.fstat(file.fileno())):
+    version = version_of(before)
+    if version != version_of(os.fstat(file.fileno())):
         return None
     return Piece(content, version, before.st_size, max(before.st_mtime, before.st_ctime))
 
 
-def _version_of(about: os.stat_result) -> str:
+def version_of(about: os.stat_result) -> str:
+    """By which a file on disk is known to be the one that was read before."""
     return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
 
 
