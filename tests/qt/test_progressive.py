@@ -27,6 +27,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.pyramid import Pyramid
+from ome_images import noise as noise_of_cells
 from ome_images import write_image
 from quiet import is_quiet
 from stream_server import StreamServer
@@ -224,6 +225,24 @@ def test_a_first_sight_waits_for_no_rest_of_the_window(ndisplay, qtbot, viewer, 
     assert display.is_blank
     served.gate.set()
     qtbot.waitUntil(lambda: not display.is_blank)
+
+
+def test_the_last_picture_of_a_volume_waits_for_no_rest(qtbot, viewer, served, tmp_path, monkeypatch):
+    monkeypatch.setattr(progressive, "_REFRESH_3D_S", 3600.0)
+    values = noise_of_cells((32, 24, 20))
+    write_image(tmp_path / "a.zarr", values, "zyx", levels=1, chunks=(16, 24, 20))
+    second_half = threading.Event()
+    served.before_answer = lambda path, _: second_half.wait(60) if path.endswith("/1.0.0") else None
+    viewer.dims.ndisplay = 3
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(2**28)))
+    served.gate.clear()
+    layer, status = add(viewer, pyramid)
+    assert layer._slicing_state.display.is_blank
+    served.gate.set()
+    qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw[:16], values[:16]))
+    assert not status.state.is_exact
+    second_half.set()
+    wait_exact(qtbot, status, layer, values)
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])

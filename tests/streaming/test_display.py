@@ -567,6 +567,20 @@ def test_a_closed_display_tells_nothing_and_asks_for_nothing(served):
     assert len(served.requests) == seen
 
 
+def test_who_has_not_looked_since_is_told_again_once_all_is_there(served):
+    told = []
+    pyramid = open_alone(served, threads=1)
+    display = pyramid.display(on_change=lambda: told.append(display.has_all))
+    served.gate.clear()
+    np.asarray(display.levels[0][30])
+    assert not display.has_all
+    served.gate.set()
+    wait_until(lambda: len(told) == 2)
+    assert told == [False, True]
+    assert np.array_equal(np.asarray(display.levels[0][30]), noise()[30])
+    display.close()
+
+
 def test_what_a_viewer_raises_when_it_is_told_reaches_nobody_who_fetches(served, monkeypatch):
     raised = []
     monkeypatch.setattr(threading, "excepthook", lambda found: raised.append(found.exc_type))

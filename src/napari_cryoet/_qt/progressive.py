@@ -155,8 +155,9 @@ class StreamStatus(QObject):
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again; see `Redrawn`."""
         layer = self._layer()
-        is_3d = layer is not None and napari_internals.is_sliced_in_3d(layer)
-        return self._drawn_at + (_REFRESH_3D_S if is_3d else _REFRESH_2D_S)
+        is_costly = layer is not None and napari_internals.is_sliced_in_3d(layer)
+        is_costly = is_costly and not (self._display is not None and self._display.has_all)  # else it is the last time
+        return self._drawn_at + (_REFRESH_3D_S if is_costly else _REFRESH_2D_S)
 
     def redraw(self) -> bool:
         """Slice the layer again from what is in memory now, and say how far it is; False where it needed no slice."""
@@ -212,8 +213,9 @@ class StreamStatus(QObject):
         if self._layer() is None:
             return
         wait_s = shared_redraws.wait_s(self)  # noted in any case: it may have been drawn with others since the start
-        if not self._redraw_timer.isActive():
-            self._redraw_timer.start(math.ceil(wait_s * 1000))
+        wait_ms = math.ceil(wait_s * 1000)
+        if not self._redraw_timer.isActive() or self._redraw_timer.remainingTime() > wait_ms:
+            self._redraw_timer.start(wait_ms)
 
     def _on_time(self) -> None:
         try:

@@ -56,7 +56,7 @@ class Display:
         Who fetches.
     on_change
         Called on any thread when the picture can get better or its state changed; not again before `state` is read
-        or a picture is made. What it raises goes to `threading.excepthook`.
+        or a picture is made, unless `has_all` is so by now. What it raises goes to `threading.excepthook`.
     placeholder
         What is shown where nothing is known yet; by default the fill value.
     is_held
@@ -154,6 +154,11 @@ class Display:
                 is_stopped=self._is_stopped or self._is_paused,
                 is_unchecked=self.pyramid.is_unchecked,
             )
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all that is fetched to make the picture of what is looked at better is there: the next is the last."""
+        return not (self._missing or self._stand_ins)
 
     @property
     def is_blank(self) -> bool:
@@ -268,6 +273,8 @@ class Display:
             self._stand_ins.difference_update(keys)
             self._failures.mend(keys)
             gives_up = self._is_idle and not was_idle
+            if is_news and self.has_all:
+                self._is_told = False  # a viewer that spares itself drawings need wait no longer
         if gives_up:
             self._fetcher.ask(self, after_s=0.0)
         if is_news:
