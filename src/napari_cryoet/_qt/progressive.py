@@ -31,6 +31,7 @@ from napari_cryoet._qt.stream_mark import mark_in
 from napari_cryoet._qt.stream_state import Speed, StreamState
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
+from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.weak_calls import weak_call
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.own_levels import pyramid_below
@@ -72,9 +73,7 @@ class StreamStatus(QObject):
         self._presence = Presence(layer, display)
         self._first_drawing = FirstDrawing(display, self)
         self._is_beside = False
-        self._redraw_timer = QTimer(self)
-        self._redraw_timer.setSingleShot(True)
-        self._redraw_timer.timeout.connect(self._on_time)
+        self._redraw_timer = single_shot(self, 0, self._on_time)
         self.thumbnail = LateThumbnail(layer, self)
         self._woken.connect(self._on_woken)
         if display is not None:
@@ -155,8 +154,8 @@ class StreamStatus(QObject):
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again; see `Redrawn`."""
         layer = self._layer()
-        is_costly = layer is not None and napari_internals.is_sliced_in_3d(layer)
-        is_costly = is_costly and not (self._display is not None and self._display.has_all)  # else it is the last time
+        is_last = self._display is not None and self._display.has_all
+        is_costly = not is_last and layer is not None and napari_internals.is_sliced_in_3d(layer)
         return self._drawn_at + (_REFRESH_3D_S if is_costly else _REFRESH_2D_S)
 
     def redraw(self) -> bool:

@@ -157,7 +157,7 @@ class Display:
 
     @property
     def has_all(self) -> bool:
-        """Whether all that is fetched to make the picture of what is looked at better is there: the next is the last."""
+        """Whether all is there that is fetched to make the picture better: the next one is the last."""
         return not (self._missing or self._stand_ins)
 
     @property
