@@ -729,19 +729,74 @@ def test_picks_that_all_lie_outside_are_said_to(dock, viewer, qtbot):
     qtbot.waitUntil(lambda: not dock.empty.isVisible(), timeout=LONG_MS)
 
 
-def test_picks_seem_outside_of_a_tomogram_in_pixels_and_the_way_out_that_is_told_leads_out(dock, viewer, qtbot):
-    image = viewer.add_image(volume(), name="as napari opens a TIFF")
+def choose_uppermost(dock, qtbot, image):
     qtbot.waitUntil(lambda: dock.controls.image.findText(image.name) >= 0, timeout=LONG_MS)
     dock.controls.image.setFocus()
-    qtbot.keyClick(dock.controls.image, Qt.Key.Key_Home)  # the uppermost
+    qtbot.keyClick(dock.controls.image, Qt.Key.Key_Home)
     assert dock.image is image
-    qtbot.waitUntil(dock.empty.isVisible, timeout=LONG_MS)
-    assert "Nothing says how wide the voxels of this tomogram are" in dock.empty.text()
-    assert "None of these picks" not in dock.empty.text()
 
-    viewer.layers.selection.active = image
-    exec(dock.empty.text().partition("\n\n")[2], {"viewer": viewer})
+
+def say_width(dock, qtbot, text):
+    field = dock.controls.voxels
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, text)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+
+
+def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels_are(dock, viewer, qtbot):
+    assert not dock.controls.voxels.isVisible()
+    image = viewer.add_image(volume(), translate=(0, 2, 0), name="as napari opens a TIFF")
+    choose_uppermost(dock, qtbot, image)
+    qtbot.waitUntil(dock.empty.isVisible, timeout=LONG_MS)
+    assert dock.empty.text().startswith("Nothing says how wide the voxels of this tomogram are")
+    assert dock.controls.voxels.isVisible()
+    assert dock.controls.voxels.text() == "unknown"
+
+    say_width(dock, qtbot, f"{SPACING:g}")
     qtbot.waitUntil(lambda: not dock.empty.isVisible() and has_all_crops(dock), timeout=LONG_MS)
+    np.testing.assert_array_equal(image.scale, (SPACING,) * 3)
+    np.testing.assert_array_equal(image.translate, (0, 2 * SPACING, 0))
+    image.translate = (0, 0, 0)
+    qtbot.waitUntil(lambda: dock.feed.crop(3) is not None and dock.feed.crop(3).values.max() > 3, timeout=LONG_MS)
+    dock.sheet.go_to(3)
+    qtbot.keyClick(dock.sheet, Qt.Key.Key_Return)
+    np.testing.assert_allclose(image.world_to_data(viewer.dims.point), POINTS[3], atol=0.5)
+
+
+def test_what_was_said_of_the_width_of_voxels_can_be_said_otherwise_and_taken_back(dock, viewer, qtbot):
+    image = viewer.add_image(volume(), scale=(1, 1, -1), translate=(0, 2, 0), name="flipped")
+    choose_uppermost(dock, qtbot, image)
+    say_width(dock, qtbot, "20")
+    say_width(dock, qtbot, "7.5")
+    np.testing.assert_array_equal(image.scale, (7.5, 7.5, -7.5))
+    np.testing.assert_array_equal(image.translate, (0, 15, 0))
+    qtbot.waitUntil(lambda: "wide" not in dock.empty.text(), timeout=LONG_MS)
+    assert dock.controls.voxels.isVisible()
+
+    say_width(dock, qtbot, "0")
+    np.testing.assert_array_equal(image.scale, (1, 1, -1))
+    np.testing.assert_array_equal(image.translate, (0, 2, 0))
+    qtbot.waitUntil(lambda: "Nothing says how wide" in dock.empty.text(), timeout=LONG_MS)
+    assert dock.controls.voxels.text() == "unknown"
+
+
+def test_the_width_of_voxels_is_asked_of_a_tomogram_in_pixels_beside_picks_in_angstrom_alone(dock, viewer, qtbot):
+    image = viewer.add_image(volume(), name="in pixels")
+    other = viewer.add_image(volume(), name="other")
+    choose_uppermost(dock, qtbot, other)
+    assert dock.controls.voxels.isVisible()
+    dock.controls.voxels.selectAll()
+    qtbot.keyClicks(dock.controls.voxels, "12")
+    dock.review_layer(dock.layer, image)
+    assert dock.controls.voxels.text() == "unknown"
+    np.testing.assert_array_equal(image.scale, (1, 1, 1))
+
+    dock.review_layer(viewer.add_points(POINTS, name="in pixels, too"), image)
+    assert not dock.controls.voxels.isVisible()
+    assert "Nothing says in which unit" in dock.empty.text()
+    dock.review_layer(None)
+    assert not dock.controls.voxels.isVisible()
 
 
 def test_the_filter_suggests_a_column_that_there_is(dock, viewer, qtbot):

@@ -27,6 +27,7 @@ from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.voxel_width import VoxelWidth
 from napari_cryoet.review.cropping import Plane
 from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
 
@@ -84,6 +85,7 @@ class ReviewControls(QWidget):
         self.image = _combo("Tomogram that crops are cut from")
         for combo, nothing in ((self.points, NO_PICKS), (self.image, NO_TOMOGRAM)):
             combo.setPlaceholderText(nothing)
+        self.voxels = VoxelWidth()
         self.side = Nanometres("Side of a crop", 2, 500, 40)
         self.slab = Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, 5, prefix="slab ")
         self.plane = _combo("Plane of the crops")
@@ -230,17 +232,22 @@ class ReviewControls(QWidget):
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)
         grid.setColumnStretch(1, 1)
-        rows = (
+        rows: tuple[tuple[str, tuple[QWidget, ...]], ...] = (
             ("Picks", (self.points,)),
             ("Tomogram", (self.image,)),
+            ("Voxel spacing", (self.voxels,)),
             ("Crop", (self.side, self.slab)),
             ("Plane", (self.plane, self.oriented)),
             ("Sort", (self.order, self.direction)),
             ("Filter", (self.filter,)),
         )
         for number, (name, fields) in enumerate(rows):
-            grid.addWidget(_dim(name), number, 0)
+            label = _dim(name)
+            grid.addWidget(label, number, 0)
             grid.addLayout(_line_of(fields), number, 1)
+            if fields[0] is self.voxels:
+                label.hide()
+                self.voxels.asks.connect(label.setVisible)
         grid.addWidget(self.filter_problem, len(rows), 1)
 
 

@@ -240,6 +240,7 @@ class ReviewDock(ReviewJudging):
     def _show_review(self) -> None:
         is_unitless = lacks_unit(self.layer) or lacks_unit(self._image)
         obstacle = self._layer.obstacle if self._layer is not None else ""
+        self.controls.voxels.ask_about(self._image, beside=self.layer)
         self.show_review(
             self.review,
             self._reader,

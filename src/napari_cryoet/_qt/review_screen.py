@@ -42,10 +42,9 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in; or let Check picks find out "
     "what is wrong with them."
 )
-OUTSIDE_WITHOUT_UNIT: Final = (
-    "Nothing says how wide the voxels of this tomogram are, so these picks, whose places are in ångström, seem to lie "
-    "outside of it. Select its layer and say it in napari's console, here for 10 Å:\n\n"
-    'for layer in viewer.layers.selection: layer.scale, layer.units = [10] * 3, ["angstrom"] * 3'
+IMAGE_WITHOUT_UNIT: Final = (
+    "Nothing says how wide the voxels of this tomogram are, and these picks have their places in ångström: crops are "
+    "cut as the viewer shows the two. Say it in the field above, and the layer gets that scale."
 )
 OBSTACLE: Final = (
     "What the layer shows just now can't be picks: {}. Shown and judged here are the picks from before; Ctrl+Z in the "
@@ -129,8 +128,9 @@ class ReviewScreen(Dock):
         elif not len(review.picks):
             words = EMPTY
         else:
-            outside = OUTSIDE_WITHOUT_UNIT if is_image_unitless else ALL_OUTSIDE
-            words = NO_IMAGE if not has_image else outside if is_outside else NO_UNIT if is_unitless else ""
+            unitless = IMAGE_WITHOUT_UNIT if is_image_unitless else NO_UNIT if is_unitless else ""
+            is_elsewhere = is_outside and not is_image_unitless
+            words = NO_IMAGE if not has_image else ALL_OUTSIDE if is_elsewhere else unitless
         self.empty.setText(words)
         self.empty.setVisible(bool(words))
         for part in (self.sheet, self.average, self.verdicts, self.counts, self.progress, self.results, self.status):
@@ -205,8 +205,6 @@ class ReviewScreen(Dock):
         self.empty.setWordWrap(True)
         self.empty.setTextFormat(Qt.TextFormat.PlainText)
         self.empty.setObjectName("dimText")
-        self.empty.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)  # it may hold a line to copy
-        self.empty.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
