@@ -423,3 +423,26 @@ def test_the_width_of_voxels_is_asked_for_only_where_it_is_not_said_and_anew_for
     dock.spacing.setValue(7)
     dock.image.choose(bare[1])
     assert dock.spacing.value() == 0
+
+
+def test_picks_that_were_moved_over_a_tomogram_in_pixels_are_checked_where_they_were_moved_to(
+    viewer_model, scene, qtbot
+):
+    image = viewer_model.add_image(scene.grey, scale=(2, 2, 2), translate=(0, 6, 0), name="in pixels")
+    places = scene.truth_zyx - (3, 0, 0)
+    points = viewer_model.add_points(
+        places, name="moved", translate=np.array((3, 3, 0)) * SPACING_ANGSTROM, **IN_ANGSTROM
+    )
+    dock = CheckDock(viewer_model)
+    qtbot.addWidget(dock)
+    dock.show()
+    dock.spacing.setValue(SPACING_ANGSTROM)
+    check(dock, qtbot)
+
+    np.testing.assert_allclose(dock.found.frame.voxels_zyx, scene.truth_zyx, atol=1e-9)
+    assert any(text.startswith("They sit on density that stands out") for text in dock.results.texts)
+    assert not any("Check them again" in text for text in dock.results.texts)
+    points.translate = (0, 0, 0)
+    qtbot.waitUntil(lambda: "The picks have changed" in dock.results.texts[0])
+    assert tuple(image.scale) == (2, 2, 2)
+    dock.close_down()

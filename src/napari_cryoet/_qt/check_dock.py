@@ -108,7 +108,7 @@ class CheckDock(Dock):
         if points is None or image is None:
             return
         try:
-            picks, volume = picks_in(points, image), volume_of(image)
+            picks, volume = picks_in(points, image, self.spacing.value() or None), volume_of(image)
         except CryoETError as error:
             self._show_error(error)
             return
@@ -363,7 +363,7 @@ class CheckDock(Dock):
 def _are_same(points: Points, image: Image, found: Findings) -> bool:
     """Whether a layer still holds the picks that were checked, row by row."""
     try:
-        now = picks_in(points, image)
+        now = picks_in(points, image, found.frame.spacing_zyx[0])
     except CryoETError:  # turned since, or no picks any more
         return False
     return np.array_equal(now.points_zyx, found.picks.points_zyx)

@@ -46,11 +46,16 @@ def volume_of(layer: Image) -> Volume:
     )
 
 
-def picks_in(layer: Points, image: Image) -> Picks:
+def picks_in(layer: Points, image: Image, spacing_angstrom: float | None = None) -> Picks:
     """The picks of a Points layer, counted from the first voxel of an image.
 
     Where the layer's unit is a length they are where the viewer draws them, along the image's axes also where these are
     flipped. Where it is pixels, its numbers are what they are: the viewer may draw them elsewhere, but knows no better.
+
+    Parameters
+    ----------
+    spacing_angstrom
+        How wide the image's voxels are, where its unit is pixels and somebody said it.
 
     Raises
     ------
@@ -59,14 +64,16 @@ def picks_in(layer: Points, image: Image) -> Picks:
     """
     _placing(layer)
     try:
-        return _picks_in(layer, image)
+        return _picks_in(layer, image, spacing_angstrom)
     except ValueError as error:
         raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
 
 
-def _picks_in(layer: Points, image: Image) -> Picks:
+def _picks_in(layer: Points, image: Image, spacing_angstrom: float | None) -> Picks:
     picks = picks_of(layer)
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
+    if theirs is None and spacing_angstrom is not None:
+        theirs = spacing_angstrom / np.abs(_placing(image)[0])
     if own is None or theirs is None:
         return picks
     (steps, start), (image_steps, image_start) = _placing(layer), _placing(image)
