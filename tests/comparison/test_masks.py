@@ -162,6 +162,8 @@ def test_the_plain_report_names_the_objects_that_match():
 def test_a_threshold_that_makes_no_sense_is_refused_and_a_comparison_can_be_stopped():
     with pytest.raises(ValueError, match="intersection"):
         compare(mask(in_a_row(1)), mask(in_a_row(1)), iou_threshold=0)
+    with pytest.raises(ValueError, match="beta"):
+        compare(mask(in_a_row(1)), mask(in_a_row(1)), beta=-1)
     stop = threading.Event()
     stop.set()
     with pytest.raises(StoppedError):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_cryoet.comparison.greyness import GreyTally
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.matching import Matches, match_pairs
-from napari_cryoet.comparison.scores import Scores, scores_of
+from napari_cryoet.comparison.scores import Scores, require_beta, scores_of
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.expecting import expect_number
@@ -125,6 +125,7 @@ def compare_masks(
     expect_number(iou_threshold, "iou_threshold")
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"an intersection over union lies between 0 and 1, not at {iou_threshold}")
+    require_beta(beta)
     notes = require_one_frame(a, b, insist=insist)
     grid = _common_grid(a, b)
     greys = GreyTally(), GreyTally()
