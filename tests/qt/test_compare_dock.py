@@ -438,8 +438,9 @@ class TestAfterwards:
         assert not path.exists()
         assert threading.main_thread() not in writers
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: pytest.fail("asks while it saves"))
+        click(qtbot, compared.results.copy)
         click(qtbot, compared.results.save)
-        assert compared.message.text() == "Saving numbers.json …"
+        assert compared.message.text() == "Saving numbers.json … Save again once that is done."
 
         disk_goes_on.set()
         qtbot.waitUntil(lambda: compared.message.text() == "Saved as numbers.json.")

@@ -251,6 +251,7 @@ class CompareDock(Dock):
 
     def _on_save(self) -> None:
         if self.tasks.is_running(SAVE_KEY):  # of two that write into one file, nobody knows which one stays
+            self._tell(f"{self._saving} Save again once that is done.")
             return
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the comparison", "comparison.json", "JSON (*.json)")
         path = Path(chosen)
