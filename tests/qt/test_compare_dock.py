@@ -183,6 +183,51 @@ class TestChoosing:
         dock.form.a.value = viewer_model.add_points(np.zeros((1, 3)), name="in pixels")
         assert dock.form.spacing.native.isVisible()
 
+    def test_no_width_of_voxels_is_made_up(self, qtbot, dock, viewer_model, two_sets):
+        plain = viewer_model.add_points([[0.0, 0, 1], [9, 9, 8]], name="in pixels")
+        dock.form.a.value = plain
+        assert dock.form.spacing.native.text() == "unknown"
+        assert not dock.start.isEnabled()
+        assert dock.message.text() == "Nothing says how wide the voxels of A are. Say it in the field above."
+        assert dock.start.toolTip() == dock.message.text()
+
+        field = dock.form.spacing.native
+        field.setFocus()
+        field.selectAll()
+        qtbot.keyClicks(field, "10")
+        assert dock.start.isEnabled()
+        assert not dock.message.isVisible()
+        dock.form.radius.value = 1
+        ask(qtbot, dock)
+        assert dock.comparison.a.spacing_angstrom == 10
+        assert dock.comparison.scores.true_positives == 2
+
+    def test_a_layer_that_says_how_wide_its_voxels_are_later_is_not_asked_about(self, qtbot, dock, viewer_model):
+        for name in ("one", "two"):
+            viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name=name)
+        assert "the voxels of A and B are" in dock.message.text()
+        for layer in viewer_model.layers:
+            layer.scale, layer.units = (10.0,) * 3, ANGSTROM["units"]
+        qtbot.waitUntil(dock.start.isEnabled)
+        assert not dock.form.spacing.native.isVisible()
+        ask(qtbot, dock)
+
+        third = viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name="in pixels")
+        dock.form.a.value = third
+        assert dock.message.text().endswith("Nothing says how wide the voxels of A are. Say it in the field above.")
+        assert dock.message.text().startswith("The numbers below are of another choice of A and B.")
+        assert not dock.start.isEnabled()
+        dock.form.spacing.value = 10
+        assert dock.message.text().endswith("Compare again for this one.")
+        assert dock.start.isEnabled()
+        dock.form.swap()
+        viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name="not chosen")
+        third.name = "still in pixels"
+        assert dock.form.b.value is third
+        assert dock.start.isEnabled()
+        dock.form.b.value = viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name="another in pixels")
+        assert not dock.start.isEnabled()
+
     def test_the_radius_is_half_a_particle_until_somebody_says_another(self, dock, viewer_model, two_sets):
         assert dock.form.radius.value == 50
         ribosomes = points("ribosomes", [0, 0, 0], object_name="cytosolic ribosome")

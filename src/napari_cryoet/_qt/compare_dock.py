@@ -43,7 +43,9 @@ KEY, SAVE_KEY = "compare", "save the comparison"
 _STEPS = 1000
 _ONE_LAYER = "A and B are the same layer. Choose another one for A or for B."
 _ONLY_ONE = "Only one annotation is open. Open another one to compare it with, points or a mask."
-_OTHER_PAIR = "The numbers below are of another choice of A and B. Compare again for this one."
+_NO_SPACING = "Nothing says how wide the voxels of {} are. Say it in the field above."
+_OTHER_PAIR = "The numbers below are of another choice of A and B."
+_AGAIN = "Compare again for this one."
 _CHANGED_SINCE = "{} changed since these numbers were counted. Compare again for what is there now."
 #: napari's names for what puts points or labels elsewhere.
 _CHANGES = ("data", "paint", "scale", "translate", "rotate", "shear", "affine", "units")
@@ -74,6 +76,7 @@ class CompareDock(Dock):
         self.form = CompareForm(napari_viewer)
         self.comparison: Comparison | None = None
         self._pair: tuple[Layer | None, Layer | None] = (None, None)  # that is chosen
+        self._without_spacing = ""  # of the two, those whose voxels nobody knows the width of
         self._asked = self._compared = self._pair  # whose numbers are on their way, and are shown
         self._changed_since_asked: WeakSet[Layer] = WeakSet()
         self._changed_since: WeakSet[Layer] = WeakSet()  # the comparison that is shown was asked for
@@ -176,10 +179,10 @@ class CompareDock(Dock):
         self._set_state()
 
     def _on_form(self) -> None:
-        """Say once another pair is chosen that the numbers aren't of it."""
-        pair = (self.form.a.value, self.form.b.value)
-        if pair != self._pair:
-            self._pair = pair
+        """Say once another pair is chosen that the numbers aren't of it, and what isn't known of it."""
+        pair, without_spacing = (self.form.a.value, self.form.b.value), self.form.without_spacing
+        if pair != self._pair or without_spacing != self._without_spacing:
+            self._pair, self._without_spacing = pair, without_spacing
             self.message.setText(self._about_pair())
         self._set_state()
 
@@ -188,9 +191,14 @@ class CompareDock(Dock):
         if self.comparison is None:
             return ""
         if self._pair != self._compared:
-            return _OTHER_PAIR if self.form.has_pair else _NO_PAIR_NOW
+            return f"{_OTHER_PAIR} {self._no_spacing or _AGAIN}" if self.form.has_pair else _NO_PAIR_NOW
         changed = [side for side, layer in zip("AB", self._compared, strict=True) if layer in self._changed_since]
         return _CHANGED_SINCE.format(" and ".join(changed)) if changed else ""
+
+    @property
+    def _no_spacing(self) -> str:
+        """What a person has to say of the width of voxels first; empty where that is known."""
+        return _NO_SPACING.format(self._without_spacing) if self._without_spacing else ""
 
     def _say(self, *told: str) -> None:
         """Say something, and what is to be said of the numbers that are shown."""
@@ -268,12 +276,13 @@ class CompareDock(Dock):
         shown.show()  # first, so that it can take over the keys
         hidden.hide()
         self.form.setEnabled(not is_running)
-        self.start.setEnabled(self.form.has_pair)
+        n_choices = len(self.form.a.choices)
+        no_pair = "" if self.form.has_pair else (_NOTHING_YET, _ONLY_ONE, _ONE_LAYER)[min(n_choices, 2)]
+        lack = no_pair or self._no_spacing
+        self.start.setEnabled(not lack)
         self.swap.setEnabled(self.form.has_pair and not is_running)
         self.bar.setVisible(is_running)
         self.results.setEnabled(not is_running)
-        n_choices = len(self.form.a.choices)
-        lack = "" if self.form.has_pair else (_NOTHING_YET, _ONLY_ONE, _ONE_LAYER)[min(n_choices, 2)]
         self.start.setToolTip(lack or _START)
         if lack and self.comparison is None:
             self.message.setText(lack)

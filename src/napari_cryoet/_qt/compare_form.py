@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.components import ViewerModel
@@ -20,10 +21,12 @@ from napari_cryoet._qt.comparable import (
     suggested_radius_angstrom,
 )
 from napari_cryoet._qt.elided_combo import elide_middle
+from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.layer_box import NO_ANNOTATION
 from napari_cryoet._qt.pair_looks import PairLooks
 from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.comparison import Mask, Method
+from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 
 _METHODS: dict[str, Method] = {"optimal: most pairs": "optimal", "greedy: nearest first": "greedy"}
@@ -61,9 +64,11 @@ class CompareForm(QWidget):
         self.method = ComboBox(choices=list(_METHODS))
         self.fold = SpinBox(min=1, max=999, value=1)
         self.iou = FloatSpinBox(min=0.01, max=1, step=0.05, value=0.5)
-        self.spacing = FloatSpinBox(min=0.01, max=1e5, step=0.1, value=10)
+        self.spacing = FloatSpinBox(min=0, max=MAX_SPACING_ANGSTROM, step=0.1, value=0)  # nobody knows it before
         self.insist = CheckBox(text="Also on different alignments")
         self.looks = PairLooks(viewer, self.a.native, self.b.native)
+        self._said_of: WeakSet[Layer] = WeakSet()  # whose width of voxels a person said
+        self._units = GridWatch(self)  # of layers that may say one day how wide their voxels are
         self._lay_out()
         self._connect()
         self._refresh()
@@ -73,6 +78,13 @@ class CompareForm(QWidget):
         """Whether there is something to compare."""
         return self.a.value is not None and self.b.value is not None and self.a.value is not self.b.value
 
+    @property
+    def without_spacing(self) -> str:
+        """Of which side nobody said how wide its voxels are: A, B, or both of them; empty where that is known."""
+        if self.spacing.value:
+            return ""
+        return " and ".join(letter for letter, field in (("A", self.a), ("B", self.b)) if lacks_spacing(field.value))
+
     def question(self) -> Question:
         """What is asked now.
 
@@ -81,7 +93,7 @@ class CompareForm(QWidget):
         ComparisonError
             If a layer can't be compared.
         """
-        spacing = float(self.spacing.value)
+        spacing = float(self.spacing.value) or None
         return Question(
             a=side_of(self.a.value, spacing),
             b=side_of(self.b.value, spacing),
@@ -102,6 +114,7 @@ class CompareForm(QWidget):
     def close_down(self) -> None:
         """Hear no more of the viewer."""
         self.looks.close_down()
+        self._units.watch()
         self._viewer.layers.events.disconnect(self._on_layers)
 
     def _choices(self, _widget: Any = None) -> list[tuple[str, Layer]]:
@@ -114,12 +127,13 @@ class CompareForm(QWidget):
     def _refresh(self) -> None:
         """Offer what there is now; what was chosen stays chosen while it is there."""
         before = (self.a.value, self.b.value)
-        self.a.reset_choices()
-        self.b.reset_choices()
-        layers = comparable_layers(self._viewer)
-        if len(layers) > 1:
-            is_kept = before[0] in layers and before[1] in layers and before[0] is not before[1]
-            self.a.value, self.b.value = before if is_kept else likely_pair(layers)  # a new name loses what was chosen
+        with self.a.changed.blocked(), self.b.changed.blocked():  # what is chosen meanwhile, nobody chose
+            self.a.reset_choices()
+            self.b.reset_choices()
+            layers = comparable_layers(self._viewer)
+            if len(layers) > 1:
+                is_kept = before[0] in layers and before[1] in layers and before[0] is not before[1]
+                self.a.value, self.b.value = before if is_kept else likely_pair(layers)  # a new name loses it
         self._adapt()
 
     def _adapt(self, _value: Any = None) -> None:
@@ -134,17 +148,31 @@ class CompareForm(QWidget):
         if are_points and not self._radius_is_own:
             with self.radius.changed.blocked():
                 self.radius.value = suggested_radius_angstrom(a)
+        self._units.watch(a, b)
+        if not self._said_of.issuperset(self._unknown()):  # what was said of another layer says nothing of this one
+            with self.spacing.changed.blocked():
+                self.spacing.value = 0
         self.looks.update_looks()
         self.changed.emit()
 
     def _on_radius(self, _value: float) -> None:
         self._radius_is_own = True  # from now on nobody else's idea takes its place
 
+    def _on_spacing(self, _value: float) -> None:
+        self._said_of = WeakSet(self._unknown())
+        self.changed.emit()
+
+    def _unknown(self) -> list[Layer]:
+        """Which of the two don't say how wide their voxels are."""
+        return [layer for layer in (self.a.value, self.b.value) if lacks_spacing(layer)]
+
     def _connect(self) -> None:
         self._viewer.layers.events.connect(self._on_layers)
         self.a.changed.connect(self._adapt)
         self.b.changed.connect(self._adapt)
         self.radius.changed.connect(self._on_radius)
+        self.spacing.changed.connect(self._on_spacing)
+        self._units.changed.connect(self._adapt)
 
     def _lay_out(self) -> None:
         self._rows = QFormLayout(self)
@@ -185,6 +213,7 @@ class CompareForm(QWidget):
         for number, unit, decimals in ((self.radius, " Å", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
             number.native.setSuffix(unit)
             number.native.setDecimals(decimals)
+        self.spacing.native.setSpecialValueText("unknown")
         for label, field, name, tooltip in rows:
             field.native.setAccessibleName(name)
             field.native.setToolTip(tooltip)
