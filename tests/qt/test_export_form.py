@@ -210,3 +210,32 @@ def test_a_folder_is_never_offered_to_be_replaced(form, tmp_path):
     assert "is a folder" in form.losses.text()
     form.replace.value = True
     assert not form.export.isEnabled()
+
+
+def test_the_window_does_not_wait_while_very_many_picks_are_looked_through(form, viewer, qtbot, monkeypatch):
+    goes_on, threads = threading.Event(), []
+    losses = export_form.losses
+
+    def slowly(picks, name):
+        if len(picks) > 3:
+            threads.append(threading.current_thread())
+            assert goes_on.wait(60)
+        return losses(picks, name)
+
+    monkeypatch.setattr(export_form, "losses", slowly)
+    many = viewer.add_points(np.zeros((30_000, 3)), name="many", scale=(10.0,) * 3, units=("angstrom",) * 3)
+    form.layer.value = many
+    assert form.count.text() == "30,000 picks to write."
+    assert "Looking for what this format won't hold" in form.losses.text()
+    assert not form.export.isEnabled()
+
+    goes_on.set()
+    qtbot.waitUntil(form.export.isEnabled)
+    assert "Looking" not in form.losses.text()
+    n_looked = len(threads)
+    assert threading.main_thread() not in threads
+    many.selected_data = set(range(25_000))
+    form.which.value = "selected"
+    qtbot.waitUntil(lambda: form.export.isEnabled() and form.count.text() == "25,000 picks to write.")
+    assert not form._tasks.is_running(export_form._LOSSES)  # else it would be looked through for ever
+    assert len(threads) <= n_looked + 3

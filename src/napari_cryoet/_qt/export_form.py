@@ -48,6 +48,9 @@ _NONE_OF_THEM: Final = {
     "selected": "None is selected: select some in the viewer.",
 }
 _SETTLE_MS: Final = 50  # while a person drags points
+_LOSSES: Final = "what a file won't hold"
+_LOOKING: Final = "Looking for what this format won't hold …"
+_AT_ONCE: Final = 20_000  # picks whose columns are looked through in a moment
 
 
 class ExportPicks(Dock):
@@ -71,6 +74,7 @@ class ExportPicks(Dock):
         self._said: WeakKeyDictionary[Points, Answer] = WeakKeyDictionary()
         self._followed: Points | None = None
         self._just_written: Path | None = None
+        self._known_losses: tuple[Picks, PickFormat, tuple[str, ...]] | None = None
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
         self.layer = ComboBox(label="Picks", choices=self._choices)
         self.which = ComboBox(label="Which", choices=list(get_args(Which)))
@@ -195,7 +199,7 @@ class ExportPicks(Dock):
         self.replace.changed.connect(self.refresh)
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
-        self._tasks.finished.connect(self._on_edit)  # also where somebody cancels it in napari's activity dock
+        self._tasks.finished.connect(self._on_finished)
         self._theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
@@ -250,6 +254,11 @@ class ExportPicks(Dock):
     def _on_edit(self, _event: object = None, _removed: object = None) -> None:
         self._refresh_soon.start()
 
+    def _on_finished(self, key: object) -> None:
+        """A file was written, or somebody cancelled that in napari's activity dock."""
+        if key == _KEY:
+            self._on_edit()
+
     def _on_format(self, name: PickFormat) -> None:
         path = self.chosen_path
         if path.suffix.lower() in set(SUFFIXES.values()):
@@ -258,6 +267,7 @@ class ExportPicks(Dock):
 
     def refresh(self, _value: object = None) -> None:
         """Say what would be written now, and whether it can be."""
+        self._tasks.stop(_LOSSES)
         picks = self.chosen_picks()
         name: PickFormat = self.format.value
         if picks is None:
@@ -270,8 +280,27 @@ class ExportPicks(Dock):
             self._show([], can_say=False, can_export=False)
             return
         self.count.setText(f"{count_text(len(picks), 'pick')} to write.")
-        missing = missing_for(picks, name)
-        said = list(losses(picks, name))
+        known = self._known_losses
+        if known is not None and known[0] is picks and known[1] == name:
+            self._show_losses(picks, name, known[2])
+        elif len(picks) <= _AT_ONCE:
+            self._show_losses(picks, name, losses(picks, name))
+        else:
+            self._show([_LOOKING], can_say=False, can_export=False)
+            self._look_through(picks, name)
+
+    def _look_through(self, picks: Picks, name: PickFormat) -> None:
+        """Find out beside a person's work what a file of many picks won't hold."""
+
+        def then(said: tuple[str, ...]) -> None:
+            self._known_losses = picks, name, said
+            self._show_losses(picks, name, said)
+
+        self._tasks.run(_LOSSES, lambda _job: losses(picks, name), then=then, failed=self._on_failed)
+
+    def _show_losses(self, picks: Picks, name: PickFormat, lost: tuple[str, ...]) -> None:
+        """Say what is lacking or in the way, and what the file won't hold."""
+        missing, said = missing_for(picks, name), list(lost)
         if missing:
             words = " and ".join(MISSING_WORDS[each] for each in missing)
             said.insert(0, f"This format needs {words}, which nobody said yet.")
