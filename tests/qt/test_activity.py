@@ -52,12 +52,16 @@ def test_cancel_in_the_activity_dock_stops_the_task(qtbot, tasks, activity):
         if job.stop.wait(30):
             stopped.set()
 
+    told = []
+    tasks.cancelled.connect(told.append)
     tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
     (bar,) = progress._all_instances
     bar.cancel()
     assert stopped.wait(30)
     assert not tasks.is_running("open")
     assert bars() == []
+    bar.cancel()
+    assert told == ["open"], "who began it is told, once"
 
 
 def test_closing_the_tasks_closes_the_bars(tasks, activity):

@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel
 
+from napari_cryoet._qt import caption_desk
 from napari_cryoet._qt.caption_panel import CaptionPanel
 from napari_cryoet.captions import Caption
 from napari_cryoet.portal import open_portal
@@ -44,6 +45,19 @@ def test_a_tick_opens_the_text_and_closes_it(qtbot, dock, viewer_model, run_id, 
     run.annotations.setData(tick, OFF, CHECK)
     assert not run.caption.isVisible()
     assert run.annotations.data(tick, CHECK) == OFF
+
+
+def test_a_text_that_is_cancelled_in_naparis_activity_dock_can_be_ticked_again(qtbot, dock, monkeypatch):  # noqa: F811
+    run = go_to(qtbot, dock, CELL_RUN)
+    tick = first_that(run.annotations, is_text)
+    with monkeypatch.context() as patch:
+        patch.setattr(caption_desk, "load_captions", lambda _file, *, stop: stop.wait(60))
+        run.annotations.setData(tick, ON, CHECK)
+        assert run.annotations.data(tick, CHECK) != OFF
+        dock._activity._bars["caption"].cancel()
+    assert run.annotations.data(tick, CHECK) == OFF
+    run.annotations.setData(tick, ON, CHECK)
+    qtbot.waitUntil(run.caption.isVisible)
 
 
 def test_the_text_has_a_name_and_shows_when_it_has_the_keys(qtbot, dock):  # noqa: F811

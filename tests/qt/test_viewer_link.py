@@ -8,10 +8,11 @@ import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt import viewer_link
+from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -336,6 +337,26 @@ class TestNothingHalf:
 
         assert link.coming() == set()
         assert not viewer_model.layers
+
+    def test_what_is_cancelled_in_naparis_activity_dock_can_be_asked_for_again(
+        self, qtbot, world, link, viewer_model, monkeypatch
+    ):
+        def endless(*_records, stop, **_options):
+            stop.wait(60)
+            raise StoppedError
+
+        activity = Activity(link._tasks, link)
+        file = file_of(world.first, ShapeType.POINT)
+        key = LayerKey("annotation", file.id)
+        with monkeypatch.context() as patch:
+            patch.setattr(viewer_link, "load_annotation", endless)
+            link.show_annotation(world.first, file)
+            with qtbot.waitSignal(link.changed):
+                activity._bars[key].cancel()
+        assert link.coming() == set()
+        assert not link._colors._coming
+        link.show_annotation(world.first, file)
+        qtbot.waitUntil(lambda: key in link.shown())
 
     def test_hiding_what_is_still_coming_stops_it(self, qtbot, world, link, viewer_model):
         file = file_of(world.first, ShapeType.POINT)

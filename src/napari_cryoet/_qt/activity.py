@@ -30,7 +30,7 @@ class Activity(QObject):
     def _on_started(self, key: Hashable, title: str) -> None:
         if title:
             self._titles[key] = title
-            self._bars[key] = _Bar(title, lambda: self._tasks.stop(key))
+            self._bars[key] = _Bar(title, lambda: self._tasks.cancel(key))
 
     def _on_progressed(self, key: Hashable, done_bytes: int, total_bytes: int | None) -> None:
         bar = self._bars.get(key)

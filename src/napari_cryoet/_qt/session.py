@@ -50,6 +50,7 @@ class Session(QObject):
     failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
     catalogue_changed = Signal(object)  # Catalogue
     preparing = Signal(float, str)  # share that is done and words, where opening a source takes work
+    given_up = Signal()  # no source is opened any more, since somebody stopped that
 
     def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -59,6 +60,7 @@ class Session(QObject):
         self._asked_for = ""
         self.catalogue: Catalogue | None = None
         tasks.said.connect(self._on_said)
+        tasks.cancelled.connect(self._on_cancelled)
 
     @property
     def source(self) -> Source | None:
@@ -170,6 +172,12 @@ class Session(QObject):
     def stop_opening(self) -> None:
         """Give up opening the source."""
         self._tasks.stop("source")
+        self.given_up.emit()
+
+    def _on_cancelled(self, key: object) -> None:
+        """Somebody stopped it in napari's activity dock."""
+        if key == "source":
+            self.given_up.emit()
 
     def _on_said(self, key: object, share: float, words: str) -> None:
         if key == "source":

@@ -23,6 +23,7 @@ class SourceWatch(QObject):
         session.opening.connect(self._on_opening)
         session.preparing.connect(self._on_preparing)
         session.failed.connect(self._on_failed)
+        session.given_up.connect(self._on_given_up)
         session.catalogue_changed.connect(lambda _catalogue: screens.switch.setEnabled(True))
 
     def _on_opening(self, source: str) -> None:
@@ -42,10 +43,9 @@ class SourceWatch(QObject):
             self._screens.datasets.place.message.retitle(title, words)
             return
         self._is_preparing = True
-        self._screens.datasets.place.show_message(title, words, [Action("Stop", self._stop_preparing)])
+        self._screens.datasets.place.show_message(title, words, [Action("Stop", self._session.stop_opening)])
 
-    def _stop_preparing(self) -> None:
-        self._session.stop_opening()
+    def _on_given_up(self) -> None:
         self._screens.source_bar.set_source("", "")
         self._screens.show_start()
 

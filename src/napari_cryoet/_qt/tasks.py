@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PROGRESS_INTERVAL_S = 0.05
+#: To say of a file that is written, once somebody ended the task: what is begun is written to its end.
+NOT_AWAITED = "It isn't waited for any more: the file may be there, or not."
 
 
 class UnexpectedError(CryoETError):
@@ -128,6 +130,7 @@ class Tasks(QObject):
     progressed = Signal(object, object, object)  # key, bytes done, bytes in all or None
     said = Signal(object, float, str)  # key, share that is done, what is being done
     finished = Signal(object)  # key; once for each key that started, however it ended
+    cancelled = Signal(object)  # key, after `finished`; whoever began it didn't stop it, and gets no answer
     unhandled = Signal(object)  # CryoETError of a task that has no ``failed``
     erred = Signal(object, object)  # key, CryoETError; of every task that failed, also where ``failed`` sees to it
 
@@ -190,6 +193,12 @@ class Tasks(QObject):
         if task is not None:
             task.job.stop.set()
             self.finished.emit(key)
+
+    def cancel(self, key: Hashable) -> None:
+        """As `stop`, for who didn't begin it, as napari's activity dock: who did is told by `cancelled`."""
+        if self.is_running(key):
+            self.stop(key)
+            self.cancelled.emit(key)
 
     def stop_all(self) -> None:
         """End every task."""

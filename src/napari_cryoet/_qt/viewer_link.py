@@ -85,6 +85,7 @@ class ViewerLink(QObject):
         self._own = OwnLayers(viewer)
         self._colors = AnnotationColors(viewer)
         self._coming: set[LayerKey] = set()
+        self._tasks.cancelled.connect(self._on_cancelled)
         self._adding: LayerKey | None = None
         self._edited: set[str] = set()
         self._is_removing = False
@@ -246,6 +247,11 @@ class ViewerLink(QObject):
     def _no_longer_coming(self, key: LayerKey) -> None:
         self._coming.discard(key)
         self._colors.let_go(key)
+
+    def _on_cancelled(self, key: object) -> None:
+        """Somebody stopped it in napari's activity dock."""
+        if isinstance(key, LayerKey) and key in self._coming:
+            self.stop(key)
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._no_longer_coming(key)
