@@ -319,7 +319,8 @@ def test_a_tomogram_that_was_moved_since_gives_no_copy_elsewhere(viewer, dock, s
     assert dock.results.texts[0] == "The tomogram has changed since the picks were checked. Check them again."
 
 
-def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot, monkeypatch):
+@pytest.mark.parametrize("by", ["button", "activity dock", "closing"])
+def test_it_shows_how_far_it_is_and_stops_when_asked(by, viewer, dock, scene, qtbot, monkeypatch):
     is_stopped = threading.Event()
 
     def endless(*_arguments, stop, progress, **_options):
@@ -336,7 +337,12 @@ def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot,
     assert dock.progress.value() == 40
     assert dock.doing.text() == "reading the density"
 
-    qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+    stop = {
+        "button": lambda: qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton),
+        "activity dock": lambda: next(iter(dock._activity._bars.values())).cancel(),
+        "closing": dock.put_away,
+    }
+    stop[by]()
     assert is_stopped.wait(30)
     assert dock.run.text() == "Check"
     assert dock.results.texts == ["Stopped."]

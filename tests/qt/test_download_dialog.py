@@ -99,7 +99,8 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
     assert picks.read_text() != "my own"
 
 
-def test_stop_stops_and_says_that_it_can_go_on(qtbot, tasks, make_dialog, monkeypatch):
+@pytest.mark.parametrize("by", ["button", "activity dock", "closing the portal's dock"])
+def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, monkeypatch):
     stopped = threading.Event()
 
     def endless(plan, folder, *, existing, progress, stop):
@@ -111,11 +112,14 @@ def test_stop_stops_and_says_that_it_can_go_on(qtbot, tasks, make_dialog, monkey
     click(qtbot, dialog.start)
     assert dialog.is_downloading
     assert not dialog.form.isEnabled()
-    click(qtbot, dialog.stop)
+    {"button": lambda: click(qtbot, dialog.stop), "activity dock": lambda: tasks.cancel(KEY)}.get(by, tasks.stop_all)()
     assert stopped.wait(30)
     assert not tasks.is_running(KEY)
     assert dialog.message.text().startswith("Stopped.")
     assert dialog.start.isVisible()
+    assert dialog.form.isEnabled()
+    tasks.progressed.emit(KEY, 1, 2)
+    assert dialog.message.text().startswith("Stopped.")
 
 
 def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):

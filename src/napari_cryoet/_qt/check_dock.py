@@ -196,7 +196,7 @@ class CheckDock(Dock):
         self.spacing.valueChanged.connect(self._on_choice)
         self._unit_watch.changed.connect(self._on_unit)
         self.tasks.started.connect(lambda _key, _title: self._show_running(is_running=True))
-        self.tasks.finished.connect(lambda _key: self._show_running(is_running=False))
+        self.tasks.finished.connect(lambda _key: self._on_finished())
         self.tasks.said.connect(self._on_said)
         self._points_watch.changed.connect(self._look)
         self._image_watch.changed.connect(self._on_image)
@@ -207,9 +207,13 @@ class CheckDock(Dock):
     def _on_run(self) -> None:
         if self.tasks.is_running(_KEY):
             self.tasks.stop(_KEY)
-            self.results.show_text("Stopped.")
         else:
             self.start()
+
+    def _on_finished(self) -> None:
+        """An answer follows, unless somebody stopped it, here or in napari's activity dock."""
+        self._show_running(is_running=False)
+        self.results.show_text("Stopped.")
 
     def _on_picks(self) -> None:
         """Other picks, of particles of another size; what a person said of the others' says nothing of these."""

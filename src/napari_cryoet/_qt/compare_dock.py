@@ -23,7 +23,7 @@ from napari_cryoet._qt.message_panel import copy_text
 from napari_cryoet._qt.napari_internals import painted_steps
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
-from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
+from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks, UnexpectedError
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.comparison import (
     Comparison,
@@ -129,9 +129,12 @@ class CompareDock(Dock):
         self.tasks.run(SAVE_KEY, work, then=self._tell, failed=self._on_failed, title="Saving the comparison")
 
     def _on_finished(self, key: object) -> None:
-        """An answer follows, unless somebody cancelled it in napari's activity dock: what is begun is written then."""
-        if key == SAVE_KEY and self.message.text().startswith(self._saving):
-            self._tell("It isn't waited for any more: the file may be there, or not.")
+        """An answer follows, unless somebody stopped it, here or in napari's activity dock."""
+        if key == KEY:
+            self._say("Stopped.")
+            self._set_state()
+        elif key == SAVE_KEY and self.message.text().startswith(self._saving):
+            self._tell(NOT_AWAITED)  # what is begun is written
 
     def _on_start(self) -> None:
         try:
@@ -160,11 +163,6 @@ class CompareDock(Dock):
         self.bar.setValue(0)
         self.message.setText("")
         self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
-        self._set_state()
-
-    def _on_stop(self) -> None:
-        self.tasks.stop(KEY)
-        self._say("Stopped.")
         self._set_state()
 
     def _on_said(self, _key: object, share: float, _words: str) -> None:  # only comparing says how far it is
@@ -293,7 +291,7 @@ class CompareDock(Dock):
     def _connect(self) -> None:
         self.form.changed.connect(self._on_form)
         self.start.clicked.connect(lambda _checked=False: self._on_start())
-        self.stop.clicked.connect(lambda _checked=False: self._on_stop())
+        self.stop.clicked.connect(lambda _checked=False: self.tasks.stop(KEY))
         self.swap.clicked.connect(lambda _checked=False: self.form.swap())
         self.tasks.said.connect(self._on_said)
         self.tasks.finished.connect(self._on_finished)

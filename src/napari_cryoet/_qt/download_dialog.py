@@ -96,7 +96,7 @@ class DownloadDialog(QDialog):
         self.volume_format.changed.connect(self._make_plan)
         self.with_metadata.changed.connect(self._make_plan)
         self.start.clicked.connect(self._on_start)
-        self.stop.clicked.connect(self._on_stop)
+        self.stop.clicked.connect(lambda _checked=False: self._tasks.stop(KEY))
         self.show_folder.clicked.connect(self._on_show_folder)
         self.switch.clicked.connect(lambda _checked=False: self.switch_requested.emit(self._withheld, None))
         self.close_button.clicked.connect(self.reject)
@@ -132,7 +132,7 @@ class DownloadDialog(QDialog):
     def reject(self) -> None:
         """Escape stops a download first, and closes only then."""
         if self.is_downloading:
-            self._on_stop()
+            self._tasks.stop(KEY)
         else:
             super().reject()
 
@@ -177,6 +177,7 @@ class DownloadDialog(QDialog):
             return download_files(plan, folder, existing=existing, progress=tell, stop=job.stop)
 
         self._tasks.progressed.connect(self._on_progress)
+        self._tasks.finished.connect(self._on_finished)
         title = f"Download from {self._page.run.name}"
         self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=title)
         self.began.emit(folder)
@@ -189,9 +190,12 @@ class DownloadDialog(QDialog):
             self.bar.setValue(min(BAR_STEPS, done_bytes * BAR_STEPS // total_bytes))
             self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
-    def _on_stop(self) -> None:
-        self._tasks.stop(KEY)
-        self._end("Stopped. What is complete stays; Download goes on from there.")
+    def _on_finished(self, key: object) -> None:
+        """An answer follows, unless somebody stopped it, here or in napari's activity dock."""
+        if key == KEY:
+            self._tasks.progressed.disconnect(self._on_progress)
+            self._tasks.finished.disconnect(self._on_finished)
+            self._end("Stopped. What is complete stays; Download goes on from there.")
 
     def _on_done(self, report: DownloadReport) -> None:
         self.bar.setValue(BAR_STEPS)
@@ -215,7 +219,6 @@ class DownloadDialog(QDialog):
             self.switch.show()
 
     def _end(self, message: str) -> None:
-        self._tasks.progressed.disconnect(self._on_progress)
         self.message.setText(message)
         self._set_state()
         self.copy_details.setVisible(bool(self._details))
