@@ -15,6 +15,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
@@ -25,7 +26,7 @@ from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.orientation_display import active_points
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.tasks import NOT_AWAITED, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
@@ -70,7 +71,8 @@ class ExportPicks(Dock):
         self.setAccessibleName("Export picks")
         self._viewer = napari_viewer
         self._theme = Theme(napari_viewer, self)
-        self._tasks = Tasks(self)
+        self.tasks = Tasks(self)
+        self._activity = Activity(self.tasks, self)
         self._said: WeakKeyDictionary[Points, Answer] = WeakKeyDictionary()
         self._followed: Points | None = None
         self._just_written: Path | None = None
@@ -131,7 +133,7 @@ class ExportPicks(Dock):
         for event in self._list_events():
             event.disconnect(self._on_layers)
         self._follow(None)
-        self._tasks.close()
+        self.tasks.close()
         self._refresh_soon.stop()
         self._theme.close()
 
@@ -199,7 +201,8 @@ class ExportPicks(Dock):
         self.replace.changed.connect(self.refresh)
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
-        self._tasks.finished.connect(self._on_finished)
+        self.tasks.finished.connect(self._on_finished)
+        self.tasks.cancelled.connect(lambda _key: self.message.setText(NOT_AWAITED))
         self._theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
@@ -267,7 +270,7 @@ class ExportPicks(Dock):
 
     def refresh(self, _value: object = None) -> None:
         """Say what would be written now, and whether it can be."""
-        self._tasks.stop(_LOSSES)
+        self.tasks.stop(_LOSSES)
         picks = self.chosen_picks()
         name: PickFormat = self.format.value
         if picks is None:
@@ -296,7 +299,10 @@ class ExportPicks(Dock):
             self._known_losses = picks, name, said
             self._show_losses(picks, name, said)
 
-        self._tasks.run(_LOSSES, lambda _job: losses(picks, name), then=then, failed=self._on_failed)
+        def failed(error: CryoETError) -> None:
+            self._show([str(error)], can_say=False, can_export=False)
+
+        self.tasks.run(_LOSSES, lambda _job: losses(picks, name), then=then, failed=failed)
 
     def _show_losses(self, picks: Picks, name: PickFormat, lost: tuple[str, ...]) -> None:
         """Say what is lacking or in the way, and what the file won't hold."""
@@ -316,7 +322,7 @@ class ExportPicks(Dock):
         self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in said))
         self.losses.setVisible(bool(said))
         self.say_more.setVisible(can_say)
-        self.export.setEnabled(can_export and not self._tasks.is_running(_KEY))
+        self.export.setEnabled(can_export and not self.tasks.is_running(_KEY))
 
     def _on_say_more(self) -> None:
         picks, layer = self.chosen_picks(), self.layer.value
@@ -339,7 +345,8 @@ class ExportPicks(Dock):
             return
         path, name, who, overwrite = self.chosen_path, self.format.value, self.who.value, bool(self.replace.value)
         self.export.setEnabled(False)
-        self._tasks.run(
+        self.message.setText("")
+        self.tasks.run(
             _KEY,
             lambda _job: write_picks(picks, path, format=name, overwrite=overwrite, who=who.strip()),
             then=self._on_written,
