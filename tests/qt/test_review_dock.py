@@ -539,6 +539,26 @@ def test_what_a_file_of_kept_picks_will_not_hold_is_said_before(dock, tmp_path, 
     assert told.args[0].startswith("Wrote 1 pick" if is_wanted else "Nothing was written.")
 
 
+def test_an_export_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(dock, tmp_path, monkeypatch):
+    gate, told = threading.Event(), []
+    monkeypatch.setattr(review_results, "write_picks", lambda *_args, **_options: gate.wait(60))
+    dock.results.told.connect(told.append)
+    dock.sheet.select([1])
+    dock.judge(Verdict.KEPT)
+    dock.results.export_kept(tmp_path / "kept.ndjson")
+    dock._activity._bars[review_results.EXPORT_TASK].cancel()
+    gate.set()
+    assert told == ["It isn't waited for any more: the file may be there, or not."]
+
+
+def test_measuring_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(dock, qtbot, monkeypatch):
+    monkeypatch.setattr(measuring, "densities_at", lambda *_args, stop, **_options: stop.wait(60))
+    sort_by(dock, "density")
+    qtbot.waitUntil(lambda: dock.status.label.text() == "Measuring picks…", timeout=LONG_MS)
+    dock._activity._bars[measuring.TASK].cancel()
+    qtbot.waitUntil(lambda: dock.status.label.text() == "Not sorted by density: that isn't measured.", timeout=LONG_MS)
+
+
 def test_decisions_are_there_when_the_annotation_opens_again(dock, make_dock, viewer):
     dock.sheet.select([1, 2])
     dock.judge(Verdict.KEPT)

@@ -22,6 +22,7 @@ class Measuring(QObject):
     """Adds columns to a `Review`."""
 
     done = Signal()  # a column that was lacking is there
+    ended = Signal()  # nothing is measured any more, whether it is there or somebody stopped it
     failed = Signal(object)  # CryoETError
 
     def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
@@ -30,6 +31,7 @@ class Measuring(QObject):
         self._review: Review | None = None
         self._reader: CropReader | None = None
         self._diameter_angstrom = 100.0
+        tasks.finished.connect(self._on_finished)
 
     @property
     def is_running(self) -> bool:
@@ -71,6 +73,10 @@ class Measuring(QObject):
     def stop(self) -> None:
         """Measure nothing any more."""
         self._tasks.stop(TASK)
+
+    def _on_finished(self, key: object) -> None:
+        if key == TASK:
+            self.ended.emit()
 
     def _unknown(self, column: str, filter_text: str) -> list[str]:
         """What is asked for and can be measured, and isn't yet."""

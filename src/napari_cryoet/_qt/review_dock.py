@@ -296,6 +296,7 @@ class ReviewDock(ReviewJudging):
         self.feed.state_changed.connect(self._show_status)
         self.average.state_changed.connect(self._show_status)
         self.measuring.done.connect(self._sort)
+        self.measuring.ended.connect(self._show_status)
         self.status.stop_requested.connect(self._on_stop)
         self.status.retry_requested.connect(self.feed.retry)
         self.results.told.connect(self.notice.show_news)
