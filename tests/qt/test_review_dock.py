@@ -539,6 +539,21 @@ def test_what_a_file_of_kept_picks_will_not_hold_is_said_before(dock, tmp_path, 
     assert told.args[0].startswith("Wrote 1 pick" if is_wanted else "Nothing was written.")
 
 
+def test_the_kept_picks_that_were_asked_for_are_written_though_others_are_reviewed_meanwhile(
+    dock, tmp_path, qtbot, monkeypatch
+):
+    path, gate = tmp_path / "kept.ndjson", threading.Event()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), "Portal ndjson (*.ndjson)"))
+    monkeypatch.setattr(review_results, "losses_to_say", lambda *_: [] if gate.wait(60) else ["too late"])
+    dock.sheet.select([1, 2])
+    dock.judge(Verdict.KEPT)
+    qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
+    dock.review_layer(None)
+    with qtbot.waitSignal(dock.results.told, timeout=LONG_MS):
+        gate.set()
+    assert len(read_picks(path)) == 2
+
+
 def test_an_export_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(dock, tmp_path, monkeypatch):
     gate, told = threading.Event(), []
     monkeypatch.setattr(review_results, "write_picks", lambda *_args, **_options: gate.wait(60))

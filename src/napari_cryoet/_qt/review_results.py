@@ -108,11 +108,12 @@ class ReviewResults(QWidget):
     ) -> None:
         """Write the kept picks, by default in the format that the name ends like; `told` or `failed` follows."""
         picks = self._kept()
-        if picks is None:
-            return
+        if picks is not None:
+            self._write(picks, path, format, overwrite=overwrite)
 
+    def _write(self, picks: Picks, path: Path, kind: PickFormat | None, *, overwrite: bool) -> None:
         def work(_job: Job) -> Written:
-            return write_picks(picks, path, format=format, overwrite=overwrite, who=reviewer())
+            return write_picks(picks, path, format=kind, overwrite=overwrite, who=reviewer())
 
         self._tasks.run(EXPORT_TASK, work, then=self._on_written, failed=self.failed.emit, title="Exporting picks")
 
@@ -152,7 +153,7 @@ class ReviewResults(QWidget):
 
         def write(said: list[str]) -> None:
             if may_write(path.name, said):
-                self.export_kept(path, format=kind, overwrite=overwrite)
+                self._write(picks, path, kind, overwrite=overwrite)  # those that were asked for
             else:
                 self.told.emit("Nothing was written.")
 
