@@ -513,15 +513,16 @@ class TestAfterwards:
 
         assert compared.message.text() == "It isn't waited for any more: the file may be there, or not."
 
+    @pytest.mark.parametrize("name", ["numbers", "numbers, 13.48 Å", "version 1.2"])
     @pytest.mark.parametrize("answer", ["Replace", "Cancel"])
     def test_a_name_without_its_ending_gets_it_and_what_is_there_is_asked_about(
-        self, qtbot, compared, tmp_path, monkeypatch, answer
+        self, name, qtbot, compared, tmp_path, monkeypatch, answer
     ):
-        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "numbers"), ""))
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / name), ""))
         with qtbot.waitSignal(compared.tasks.finished):
             click(qtbot, compared.results.save)
         (path,) = tmp_path.iterdir()
-        assert path.name == "numbers.json"
+        assert path.name == f"{name}.json"
 
         path.write_text("of last week")
         monkeypatch.setattr(Question, "ask", lambda _question: answer == "Replace")

@@ -497,11 +497,14 @@ def test_kept_picks_are_written_with_who_kept_them_and_when(dock, tmp_path, qtbo
         dock.results.export_kept(path)  # never over what is there, unasked
 
 
+@pytest.mark.parametrize("typed", ["kept", "kept 1.2", "kept (13.48 Å)"])
 @pytest.mark.parametrize("is_wanted", [True, False])
-def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(dock, tmp_path, qtbot, monkeypatch, is_wanted):
-    path = tmp_path / "kept.ndjson"
+def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(
+    dock, tmp_path, qtbot, monkeypatch, typed, is_wanted
+):
+    path = tmp_path / f"{typed}.ndjson"
     path.write_text("mine")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "kept"), "Portal ndjson (*.ndjson)"))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), "Portal ndjson (*.ndjson)"))
     asked = []
     monkeypatch.setattr(Question, "ask", lambda question: (asked.append(question.text()), is_wanted)[1])
     dock.sheet.select([1])
@@ -513,7 +516,7 @@ def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(dock, tmp
     else:
         qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
         assert path.read_text() == "mine"
-    assert asked == ["There is a kept.ndjson already. Replace it?"]
+    assert asked == [f"There is a {typed}.ndjson already. Replace it?"]
 
 
 @pytest.mark.parametrize("is_wanted", [True, False])

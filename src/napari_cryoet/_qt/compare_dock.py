@@ -21,6 +21,7 @@ from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
 from napari_cryoet._qt.napari_internals import painted_steps
+from napari_cryoet._qt.saving_names import with_ending
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks, UnexpectedError
@@ -260,12 +261,11 @@ class CompareDock(Dock):
             self._tell(f"{self._saving} Save again once that is done.")
             return
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the comparison", "comparison.json", "JSON (*.json)")
-        path = Path(chosen)
-        if chosen and not path.suffix:
-            path = path.with_name(f"{path.name}.json")
-            if path.exists() and not agrees_to_replace(self, "Save the comparison", path):
-                return
-        if chosen:
+        if not chosen:
+            return
+        path = with_ending(chosen, ".json")
+        is_seen = path == Path(chosen)  # by the dialog, which has asked then
+        if is_seen or not path.exists() or agrees_to_replace(self, "Save the comparison", path):
             self.save_json(path)
 
     def _set_state(self) -> None:

@@ -18,6 +18,7 @@ from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.saving import losses_to_say
+from napari_cryoet._qt.saving_names import with_ending
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
 from napari_cryoet.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
@@ -133,9 +134,9 @@ class ReviewResults(QWidget):
         chosen, kind = QFileDialog.getSaveFileName(self, "Export kept picks", str(Path.home()), ";;".join(kinds))
         if not chosen:
             return
-        path, name, may_replace = Path(chosen), kinds.get(kind, FORMATS[0]), True
-        if not path.suffix:
-            path = path.with_name(path.name + SUFFIXES[name])
+        name = kinds.get(kind, FORMATS[0])
+        path, may_replace = with_ending(chosen, SUFFIXES[name]), True
+        if path != Path(chosen):
             may_replace = path.exists()
             if may_replace and not agrees_to_replace(self, "Export kept picks", path):
                 return

@@ -32,10 +32,15 @@ def place_for(path: str, ending: str) -> tuple[Path, bool]:
     ending
         What a name without one gets; the first of our writer's in the manifest, which npe2 adds too.
     """
+    place = with_ending(path, ending)
+    return place, place == Path(path) and not _is_added(path, ending)
+
+
+def with_ending(path: str | Path, ending: str) -> Path:
+    """Where to write: a name without an ending gets one, also where there are points in it elsewhere."""
     place = Path(path)
-    if place.name and _ENDING.search(place.name) is None:
-        return place.with_name(f"{place.name}{ending}"), False
-    return place, not _is_added(path, ending)
+    is_named = not place.name or _ENDING.search(place.name) is not None
+    return place if is_named else place.with_name(f"{place.name}{ending}")
 
 
 def _is_added(path: str, ending: str) -> bool:
