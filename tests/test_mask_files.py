@@ -205,6 +205,13 @@ def test_what_stands_beside_a_mask_that_was_changed_since_no_longer_counts(tmp_p
     assert open_annotation(path).alignment_id is None
 
 
+def test_a_mask_of_a_name_that_leaves_no_room_for_notes_is_read(tmp_path):
+    path = write(labels(), tmp_path, "mrc").path.rename(tmp_path / "mask.mrc".rjust(250, "a"))
+
+    assert load_annotation(path)[0].kind == "labels"
+    assert open_annotation(path).alignment_id is None
+
+
 @pytest.mark.parametrize("notes", [[], "x", {"source": 3}, {"source": {}, "alignment_id": "x", "edits": 5}])
 def test_damaged_notes_of_a_mask_are_no_matter(tmp_path, notes):
     path = write(labels(), tmp_path, "ome-zarr-0.4").path

@@ -182,6 +182,14 @@ class TestMrc:
         assert (data.shape, kind) == ((20, 20, 20), "image")
         assert options["scale"] == pytest.approx((11.4,) * 3, rel=1e-3)
 
+    def test_a_name_for_whose_provenance_there_is_no_room_is_read(self, tmp_path):
+        path = tmp_path / "mask.mrc".rjust(250, "a")
+        write_mrc(path, one_voxel(np.int8), 7.84)
+
+        ((data, _options, kind),) = read(path)
+        assert kind == "labels"
+        assert np.asarray(data).sum() == 1
+
 
 class TestNdjson:
     def test_points_are_in_voxels_and_say_so(self, tmp_path):

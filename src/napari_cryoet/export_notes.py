@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ def source_of_mask(volume: Volume, address: str) -> dict[str, Any]:
     notes: Any = {}
     if suffix_of(address) not in MRC_SUFFIXES:
         notes = {} if volume.pyramid is None else volume.pyramid.metadata.get(ATTRIBUTE)
-    elif "://" not in address and path_beside(Path(address)).is_file():
+    elif "://" not in address and os.path.isfile(path_beside(Path(address))):  # too long a name is none
         notes = read_beside(Path(address))
     if not isinstance(notes, dict) or not isinstance(notes.get("source"), dict):
         return {} if "://" in address else source_of_download(Path(address))

@@ -178,7 +178,7 @@ def _volume_reader(path: str, suffix: str) -> ReaderFunction | None:
 
 def _is_our_mask(path: str, suffix: str) -> bool:
     """Whether an MRC file is a mask that we wrote, whatever it holds: the format itself knows no labels."""
-    if suffix not in MRC_SUFFIXES or "://" in path or not path_beside(Path(path)).is_file():
+    if suffix not in MRC_SUFFIXES or "://" in path or not os.path.isfile(path_beside(Path(path))):
         return False
     return read_beside(Path(path)).get("kind") == MASK_EXPORT
 

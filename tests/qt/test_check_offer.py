@@ -247,7 +247,15 @@ class TestVolumesOfOtherReaders:
         assert "in “TS”" in notice.text
 
 
-@pytest.mark.parametrize(("name", "is_own"), [("a.star", True), ("b.ndjson", True), ("bare.ndjson", False)])
+OF_ANNOTATIONS = [
+    ("a.star", True),
+    ("b.ndjson", True),
+    ("bare.ndjson", False),
+    ("as long as the disk takes.ndjson".rjust(250, "b"), False),
+]
+
+
+@pytest.mark.parametrize(("name", "is_own"), OF_ANNOTATIONS)
 def test_an_export_of_an_annotation_is_ones_own_and_its_file_as_the_portal_has_it_is_not(
     viewer, notice, tomogram, tmp_path, name, is_own
 ):

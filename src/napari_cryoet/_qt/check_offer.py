@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -175,8 +176,8 @@ def _is_ones_own(layer: Layer) -> bool:
         return False
     if about_of(layer).get("annotation_file_id") is None:
         return True
-    path = Path(layer.source.path)
-    return path.is_file() and (path.suffix.lower() != ".ndjson" or path_beside(path).is_file())
+    path = Path(layer.source.path)  # which may be as long as the disk takes: one beside it is too long then
+    return os.path.isfile(path) and (path.suffix.lower() != ".ndjson" or os.path.isfile(path_beside(path)))
 
 
 def _lies_under(image: Image, points: Layer) -> bool:
