@@ -318,7 +318,28 @@ def drag(layer, *places):
 def said(monkeypatch):
     said = []
     monkeypatch.setattr(drawing, "show_info", said.append)
+    monkeypatch.setattr(drawing, "show_warning", said.append)
     return said
+
+
+def test_who_draws_where_nothing_can_be_had_is_told_why(qtbot, viewer, served, levels, values, said, monkeypatch):
+    monkeypatch.setattr(drawing, "_AGAIN_S", 1000.0)
+    served.statuses["mask.mrc"] = 403
+    layer, _ = add(viewer, levels)
+    layer.mode, layer.selected_label = "paint", 5
+    drag(layer, (22, 10, 12))
+    qtbot.waitUntil(layer._fetched.done)
+    drag(layer, (22, 10, 12), (22, 12, 14), (22, 14, 16))
+    assert len(said) == 1, "not with each dab"
+    monkeypatch.setattr(drawing, "_AGAIN_S", 0.0)
+    drag(layer, (22, 10, 12))
+    assert "can't be had where you draw: The server 127.0.0.1 doesn't allow access to mask.mrc" in said[1]
+    served.statuses.clear()
+    qtbot.waitUntil(layer._fetched.done)
+    drag(layer, (22, 10, 12))
+    qtbot.waitUntil(layer._fetched.done)
+    drag(layer, (22, 10, 12))
+    assert np.asarray(layer.data[22, 10, 12]) == 5
 
 
 def test_who_draws_where_nothing_has_come_is_told_and_the_window_does_not_wait(

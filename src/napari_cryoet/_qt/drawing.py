@@ -1,16 +1,20 @@
 """Masks that are drawn in with the mouse while they stream: the window doesn't wait for values under the brush.
 
 napari reads what is under each dab first, to be able to undo it. What hasn't come yet can't be drawn on: that is said,
-and it is fetched, so that one can a moment later. Scripts that paint wait, as they do for all that they read.
+and it is fetched, so that one can a moment later; or why it can't be had, as in offline mode. Scripts that paint wait,
+as they do for all that they read.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import Final
 
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_info, show_warning
 
 from napari_cryoet._qt.napari_internals import DrawnByHand
 from napari_cryoet.errand import NoThreadError, started
@@ -18,11 +22,14 @@ from napari_cryoet.exceptions import NotHereError
 from napari_cryoet.streaming.exact import without_waiting
 from napari_cryoet.wording import plain
 
+_AGAIN_S: Final = 3.0  # a stroke is many dabs
+
 
 class DrawsOnWhatIsHere(DrawnByHand):
     """Over a labels layer: no wait for what is drawn on."""
 
     _fetched: Future[object] | None = None
+    _fetched_at = -math.inf
 
     def draw_by(self, draw: Callable[[], None]) -> None:
         """Draw, or say why not; what was drawn of a stroke stays."""
@@ -33,10 +40,16 @@ class DrawsOnWhatIsHere(DrawnByHand):
             self._fetch(error)
 
     def _fetch(self, missing: NotHereError) -> None:
-        """Have it come, and say so once until it is there."""
+        """Have it come, and say so once until it is there; where it couldn't be had, why, and try that again."""
         if self._fetched is not None and not self._fetched.done():
             return
+        fault = None if self._fetched is None else self._fetched.exception()
+        if fault is not None and time.monotonic() - self._fetched_at < _AGAIN_S:
+            return
         with suppress(NoThreadError):
-            self._fetched = started(missing.fetch)
-        name = plain(str(getattr(self, "name", "")))
-        show_info(f"“{name}” hasn't come yet where you draw. It is being fetched; draw there again in a moment.")
+            self._fetched, self._fetched_at = started(missing.fetch), time.monotonic()
+        name = f"“{plain(str(getattr(self, 'name', '')))}”"
+        if fault is None:
+            show_info(f"{name} hasn't come yet where you draw. It is being fetched; draw there again in a moment.")
+        else:
+            show_warning(f"{name} can't be had where you draw: {plain(str(fault))}")
