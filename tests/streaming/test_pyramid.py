@@ -296,6 +296,14 @@ def test_the_pyramid_behind_its_levels_is_found_again(tmp_path):
     assert pyramid_of([]) is None
 
 
+def test_no_array_in_a_file_is_read_to_find_out_that_it_is_no_level(tmp_path, monkeypatch):
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=(4, 5, 6), dtype="u1")
+    monkeypatch.setattr(type(array), "__getitem__", lambda *_: pytest.fail("it was read"))
+    assert pyramid_of(array) is None
+    assert pyramid_of([array]) is None
+    assert pyramid_of([]) is None
+
+
 def test_stop_ends_a_read_that_waits(tmp_path, served):
     write_array(tmp_path / "a.zarr", volume((16, 32, 32)), zarr_format=2, chunks=(16, 32, 32), compressors=LZ4)
     pyramid = open_pyramid(f"{served.url}/a.zarr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,7 @@ def named_level(pyramid: Pyramid, owner: int, level: int) -> str:
 
 def pyramid_of(levels: Any) -> Pyramid | None:
     """The pyramid behind its own ``levels``, from the finest on, or behind the finest alone; else None."""
-    is_alone = hasattr(levels, "dask") or not len(levels)
+    is_alone = not isinstance(levels, Sequence) or not levels  # an item of an array would be read from its file
     pyramid, level = _behind(levels if is_alone else levels[0])
     if level != 0 or not (is_alone or all(_behind(each) == (pyramid, at) for at, each in enumerate(levels))):
         return None  # a coarse level by itself is an image of its own, with larger voxels
