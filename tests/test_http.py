@@ -29,7 +29,7 @@ from napari_cryoet import http as http_module
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
-from napari_cryoet.http_faults import FaultError, file_of
+from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.policy import Receipt
 
@@ -447,28 +447,6 @@ def test_a_question_is_no_file(http, server, behaviour):
 def test_a_sentence_about_a_file_without_a_name_begins_as_one(http, server, status):
     error = fails(lambda: http.get(server.behave(reply(b"no", status)).replace("/file", "/")), status=status)
     assert error.message.startswith("A file on 127.0.0.1 ")
-
-
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("", ""),
-        ("/", ""),
-        ("/a.zarr/0/1", "a.zarr/0/1"),
-        ("/a%1b%5b31m%e2%80%ae.zarr", "a[31m.zarr"),
-        ("/%3Cb%3Ea.mrc?b=%3Cc%3E#d", "<b>a.mrc"),
-        (
-            "/10000/TS_026/Reconstructions/VoxelSpacing13.480/Tomograms/100/a.zarr/0/0/1/2",
-            "…/VoxelSpacing13.480/Tomograms/100/a.zarr/0/0/1/2",
-        ),
-        (f"/{'folder' * 9}/{'a' * 20}/0", f"…/{'a' * 20}/0"),
-        (f"/folder/{'0123456789' * 10}", "…" + ("0123456789" * 10)[-59:]),
-    ],
-)
-def test_a_file_is_called_by_the_end_of_its_path_and_in_plain_text(path, words):
-    found = file_of(f"https://me:secret@files.org{path}")
-    assert found == words
-    assert len(found) <= 60
 
 
 def test_a_body_that_breaks_off_is_read_again(http, server):

@@ -40,6 +40,7 @@ from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
+from napari_cryoet.naming import host_of
 from napari_cryoet.policy import Policy, Receipt, shared_policy
 from napari_cryoet.stopping import raise_if_stopped
 
@@ -361,7 +362,7 @@ class Http:
             except BaseException:
                 response.close()
                 raise
-        raise faults.fault(url, f"The server {faults.host_of(url)} sends us round in circles.")
+        raise faults.fault(url, f"The server {host_of(url)} sends us round in circles.")
 
 
 @cache

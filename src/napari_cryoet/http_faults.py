@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import urllib3.exceptions as u3
 
@@ -18,6 +17,7 @@ from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.http_dialling import DialError
 from napari_cryoet.logins import without_login
+from napari_cryoet.naming import file_of, host_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,6 @@ _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _NO_WAY_ERRNOS = _NO_NETWORK_ERRNOS | {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # as where there is no IPv6 at all
 _MOST_NAMED = 4
-_LONGEST_FILE = 60
 _LATER = "Try again later."
 _CHANGED_HINT = "Try again once it doesn't change any more."
 _CHECK_NETWORK = "Check the internet connection, then try again."
@@ -71,35 +70,6 @@ class FaultError(Exception):
     retries: int = NEVER
     retry_after_s: float | None = None
     attempt: int = 1
-
-
-def host_of(url: str) -> str:
-    """The printable host of a URL, short enough for a sentence."""
-    url = without_login(url)
-    try:
-        host = urlsplit(url).hostname or url
-    except ValueError:
-        host = url
-    return "".join(c for c in host if c.isprintable())[:80]
-
-
-def file_of(url: str) -> str:
-    """Which file a URL is of, by the end of its path, short enough for a sentence; empty where there is no path.
-
-    Examples
-    --------
-    >>> file_of("https://files.org/10000/TS_026/Tomograms/100/TS_026.zarr/0/0/1/2?signature=secret")
-    '10000/TS_026/Tomograms/100/TS_026.zarr/0/0/1/2'
-    """
-    try:
-        path = urlsplit(without_login(url)).path
-    except ValueError:
-        return ""
-    path = "".join(c for c in unquote(path) if c.isprintable()).strip("/ ")
-    if len(path) <= _LONGEST_FILE:
-        return path
-    end = path[1 - _LONGEST_FILE :]
-    return f"…{end[max(end.find('/'), 0) :]}"  # names are whole, but for a single one that is too long
 
 
 def _file(url: str, otherwise: str = "A file") -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from napari_cryoet import http_faults as faults
 from napari_cryoet.logins import without_login
+from napari_cryoet.naming import host_of
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -31,7 +32,7 @@ def redirected(url: str, response: BaseHTTPResponse, method: str, content: bytes
     target = without_login(urljoin(url, location))
     allowed = {"https"} if urlsplit(url).scheme == "https" else {"https", "http"}
     if urlsplit(target).scheme not in allowed:  # which takes either case
-        raise faults.fault(url, f"The server {faults.host_of(url)} points to an unsafe place.", "", status=status)
+        raise faults.fault(url, f"The server {host_of(url)} points to an unsafe place.", "", status=status)
     return target
 
 

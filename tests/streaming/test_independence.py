@@ -8,7 +8,7 @@ import re
 FOREIGN = re.compile(r"\b(portal|cryo-?et|cryo|tomogra\w+|annotation\w*|tilt ?series|ångström|particle\w*)\b", re.I)
 INNOCENT = re.compile(r"napari[-_]cryoet|CryoETError|from __future__ import annotations", re.I)
 #: What docs/streaming.md says that it needs of the rest of the package.
-NEEDED = {"exceptions", "formats.ome_zarr", "http", "logins", "policy", "user_folders"}
+NEEDED = {"exceptions", "formats.ome_zarr", "http", "logins", "naming", "policy", "user_folders"}
 NEEDED |= {"errand", "forks", "short_turns", "stopping"}
 
 

@@ -389,3 +389,13 @@ def test_that_a_file_is_missing_counts_until_it_is_forgotten():
     assert not versions.miss("0", 1)
     with pytest.raises(ChangedError):
         versions.miss("0", 0)
+
+
+def test_a_file_that_changed_is_called_by_a_short_name_without_secrets():
+    versions = Versions(f"https://me:secret@files.org/{'folder/' * 50}a.zarr?signature=secret")
+    with pytest.raises(
+        ChangedError, match=r"^…/folder/.*a\.zarr/0/1\.2\.3 on files\.org changed while it was read\."
+    ) as met:
+        versions.confirm("0/1.2.3", "1")
+    assert "secret" not in str(met.value)
+    assert len(met.value.message) < 120

@@ -23,8 +23,8 @@ from napari_cryoet.errand import NO_THREADS_HINT, Errand, ErrandOverdueError, No
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.logins import without_password
+from napari_cryoet.naming import file_at
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
@@ -195,8 +195,8 @@ class CachedSource(SourceAround):
 
     def _require_current(self) -> None:
         if self._is_outdated:
-            where = shown_address(self.url)
-            raise StreamError(f"{where} has changed on its server since it was kept.", hint="Open it again.")
+            name = file_at(self.url)
+            raise StreamError(f"{name} has changed on its server since it was kept.", hint="Open it again.")
 
     def _check(self, tree: Tree, stop: threading.Event | None) -> None:
         """Ask the server about a tree, if need be; drop what isn't there any more."""
@@ -239,7 +239,7 @@ class CachedSource(SourceAround):
         try:
             return errand.wait(stop, _PATIENCE_S)
         except ErrandOverdueError as error:
-            raise StreamError(f"{shown_address(self.url)} doesn't answer.", hint="Try again later.") from error
+            raise StreamError(f"The server of {file_at(self.url)} doesn't answer.", hint="Try again later.") from error
         finally:
             give_up.set()
 

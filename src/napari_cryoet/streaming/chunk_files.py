@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, NetworkError, StreamError
-from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.blosc import CodecError
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
@@ -102,8 +102,8 @@ class _Files:
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
-        self._where = shown_address(source.url)
-        self._versions = Versions(self._where)
+        self._address = source.url
+        self._versions = Versions(self._address)
 
     def read(self, place: Place, stop: threading.Event, *, start: int = 0, length: int | None = None) -> Piece | None:
         """Read a part of a place; see `ChunkFiles`."""
@@ -135,7 +135,10 @@ class _Files:
             raise self._vanished(key)
 
     def _vanished(self, key: str) -> VanishedError:
-        return VanishedError(f"{self._where} ({key}) vanished while it was read.")
+        return VanishedError(f"{self._called(key)} vanished while it was read.")
+
+    def _called(self, key: str) -> str:
+        return file_at(self._address, key)
 
 
 class OwnFiles(_Files):
@@ -155,8 +158,8 @@ class OwnFiles(_Files):
         self._source.forget(self._key(chunk))
 
     def describe(self, chunk: Chunk) -> str:
-        """The address and the file's name in it."""
-        return f"{self._where} ({self._key(chunk)})"
+        """The chunk's own file."""
+        return self._called(self._key(chunk))
 
     def _key(self, chunk: Chunk) -> str:
         return key_below(self._path, self._metadata.chunk_key(chunk))
@@ -185,9 +188,9 @@ class SingleFile(_Files):
         self._source.forget(self._file.key)
 
     def describe(self, chunk: Chunk) -> str:
-        """The file's own address."""
+        """The file."""
         del chunk
-        return self._where
+        return self._called(self._file.key)
 
 
 class ShardFiles(_Files):
@@ -247,8 +250,8 @@ class ShardFiles(_Files):
         self._source.forget(key)
 
     def describe(self, chunk: Chunk) -> str:
-        """The address and the shard's name in it."""
-        return f"{self._where} ({self._key(chunk)})"
+        """The shard's file."""
+        return self._called(self._key(chunk))
 
     def _read_index(self, key: str, stop: threading.Event) -> _HeldIndex | None:
         size = self._layout.index_nbytes

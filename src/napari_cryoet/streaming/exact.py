@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, NotHereError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.geometry import box_shape, box_slices
 from napari_cryoet.streaming.paint import Paint
 
@@ -129,9 +130,10 @@ class ExactLevel:
         if before in {None, times}:
             return
         if original is not None:
-            raise original.changed(self._pyramid.place)
+            raise original.changed(file_at(self._pyramid.url))
         raise ChangedError(
-            f"{self._pyramid.place} changed while it was read.", hint="Try again once it doesn't change any more."
+            f"{file_at(self._pyramid.url)} changed while it was read.",
+            hint="Try again once it doesn't change any more.",
         )
 
     def _keys(self, key: Any) -> tuple[Any, ...]:
@@ -167,7 +169,7 @@ class ExactLevel:
         if not getattr(_reader, "is_hasty", False) or not pyramid.line or pyramid.has(level, box):
             return
         if pyramid.keeps(level, box):  # else it would never be here
-            raise NotHereError(f"{pyramid.place} hasn't come yet.", fetch=partial(pyramid.read, level, box))
+            raise NotHereError(f"{file_at(pyramid.url)} hasn't come yet.", fetch=partial(pyramid.read, level, box))
 
     def _read_padded(self, box: Box) -> Block:
         """Read a box, with the fill value beyond what is stored."""

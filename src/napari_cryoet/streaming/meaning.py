@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.chunk_files import key_below
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Meaning:
                 self._ask(level, stop)
         if self._is_lost:
             raise StreamError(
-                f"{shown_address(self._source.url)} was written anew since it was opened.", hint="Open it again."
+                f"{file_at(self._source.url)} was written anew since it was opened.", hint="Open it again."
             )
 
     def _is_doubted(self, level: int) -> bool:

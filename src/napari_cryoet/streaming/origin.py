@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.naming import file_at
 from napari_cryoet.policy import Limits, Policy, shared_policy
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _make_again(original: Original, origin: Origin, coarse_offset: CoarseOffset,
     if original.process != process_name():
         pyramid.original = original
         if original.state is not None and not pyramid.agrees(original.state):
-            raise original.changed(pyramid.place)
+            raise original.changed(file_at(pyramid.url))
     return pyramid
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import ChangedError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.naming import file_at
 from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
@@ -213,7 +214,7 @@ class Pyramid:
             if self._changes.times() == seen:  # else some may be old and some new
                 return values
         raise ChangedError(
-            f"{self.place} changed while it was read.", hint="Try again once it doesn't change any more."
+            f"{file_at(self.url)} changed while it was read.", hint="Try again once it doesn't change any more."
         )
 
     def _assemble(self, values: Block, level: int, box: Box, stop: threading.Event | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.chunk_files import (
     ChunkFiles,
     FilesReader,
@@ -180,9 +180,8 @@ class ZarrReader:
         shape = metadata.inner_chunk_shape
         self.grid = make_grid(metadata.shape, shape, shape)
         self._source, self._path = source, path
-        where = shown_address(source.url)
-        self._where = f"{where} ({path})" if path else where
-        self._versions = Versions(where)
+        self._where = file_at(source.url, path)
+        self._versions = Versions(source.url)
         self._open = partial(open_zarr_array, source, path, metadata, document, versions=self._versions, stop=stop)
         self._array = self._open()
 

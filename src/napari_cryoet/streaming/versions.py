@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
+from napari_cryoet.naming import file_at
 
 
 class Versions:
@@ -14,12 +15,12 @@ class Versions:
 
     Parameters
     ----------
-    where
-        What to call the tree of files in messages.
+    address
+        Where the files are.
     """
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self, address: str) -> None:
+        self._address = address
         self._known: dict[str, str | None] = {}
         self._missing: set[str] = set()
         self._forgotten = 0
@@ -89,5 +90,6 @@ class Versions:
 
     def _raise(self, key: str) -> None:
         raise ChangedError(
-            f"{self._where} ({key}) changed while it was read.", hint="Try again once it doesn't change any more."
+            f"{file_at(self._address, key)} changed while it was read.",
+            hint="Try again once it doesn't change any more.",
         )

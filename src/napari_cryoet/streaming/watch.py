@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError, WithheldError
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import SourceAround
 
@@ -225,7 +225,7 @@ class WatchedSource(SourceAround):
 
     def _replaced(self) -> ReplacedError:
         return ReplacedError(
-            f"{shown_address(self.url)} was replaced while it was read.",
+            f"{file_at(self.url)} was replaced while it was read.",
             hint="Try again once it doesn't change any more.",
         )
 

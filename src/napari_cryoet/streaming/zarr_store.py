@@ -16,7 +16,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
-from napari_cryoet.streaming.addresses import shown_address
+from napari_cryoet.naming import brief, file_at
 from napari_cryoet.streaming.blosc import parse_header
 from napari_cryoet.streaming.chunk_files import VanishedError, damaged, key_below, read_end
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
@@ -124,21 +124,24 @@ class SourceStore(Store):
                 start, length = -suffix, suffix
         known, forgotten = self._versions.of(key)
         if self._forgotten != forgotten:
-            raise ChangedError(f"{shown_address(self._source.url)} ({key}) changed while it was read.")
+            raise ChangedError(f"{self._called(key)} changed while it was read.")
         if start < 0:
             piece = read_end(self._source, key, -start, self._stop)
         else:
             piece = self._source.read(key, start=start, length=length, version=known, stop=self._stop)
         if piece is None:
             if not self._versions.miss(key, forgotten):
-                raise VanishedError(f"{shown_address(self._source.url)} ({key}) vanished while it was read.")
+                raise VanishedError(f"{self._called(key)} vanished while it was read.")
             return None
         self._versions.settle(key, piece.version, forgotten)
         if byte_range is None and self._are_frames:
-            length = _frame_bytes(piece.content, f"{shown_address(self._source.url)} ({key})")
+            length = _frame_bytes(piece.content, self._called(key))
         if length is not None and len(piece.content) < length:
-            raise DamagedError(f"{shown_address(self._source.url)} ({key}) ends too early.")
+            raise DamagedError(f"{self._called(key)} ends too early.")
         return piece.content
+
+    def _called(self, key: str) -> str:
+        return file_at(self._source.url, key)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -202,7 +205,7 @@ def open_zarr_array(
         return zarr.open_array(store=store, path=path, mode="r", zarr_format=2 if metadata.zarr_format == 2 else 3)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise FormatError(
-            f"{shown_address(source.url)}: zarr does not understand the array {path!r} ({error})."
+            f"{file_at(source.url, path)}: zarr does not understand this array ({brief(error)})."
         ) from error
 
 
@@ -221,4 +224,5 @@ def read_zarr_array(array: zarr.Array[Any], box: tuple[slice, ...], where: str, 
     try:
         return np.asarray(array[box])
     except _DAMAGE as error:
-        raise DamagedError(f"A part of {where} is damaged or in a form that zarr can't decode ({error}).") from error
+        message = f"A part of {where} is damaged or in a form that zarr can't decode ({brief(error)})."
+        raise DamagedError(message) from error
