@@ -416,7 +416,7 @@ def test_what_cannot_get_better_is_asked_once(http, server, status, word):
 @pytest.mark.parametrize(
     "behaviour",
     [
-        *(reply(b"no", status) for status in (302, 400, 403, 404, 416, 500)),
+        *(reply(b"no", status) for status in (302, 400, 403, 404, 416, 429, 500)),
         reply(CONTENT[:1000], length=2000, keep=False),
         reply(b"<!doctype html>"),
         ranged(CONTENT, ETag='"2"'),
@@ -436,7 +436,10 @@ def test_an_answer_that_cannot_be_used_says_of_which_file_it_is(http, server, mo
     assert len(error.message) < 200
 
 
-@pytest.mark.parametrize("behaviour", [reply(b"no", 403), reply(b"<!doctype html>")])
+@pytest.mark.parametrize(
+    "behaviour",
+    [reply(b"no", 403), reply(b"no", 429), reply(b"{", length=9, keep=False), reply(b"<!doctype html>")],
+)
 def test_a_question_is_no_file(http, server, behaviour):
     url = server.behave(behaviour).replace("/file", "/graphql")
     error = fails(lambda: http.post_json(url, {}), status=ANY)
@@ -616,12 +619,35 @@ def test_a_proxy_that_cannot_be_used_is_said_so(http, proxy, address):
 
 def test_a_silent_server_is_a_time_out(hasty, server, pauses):
     began = time.monotonic()
-    fails(lambda: hasty.get(server.behave(server.silence)), "0.3 seconds")
+    fails(lambda: hasty.get(server.behave(server.silence)), "0.3 seconds when asked for file.")
     assert time.monotonic() - began < 30  # the server is silent for longer
     assert len(pauses) == 1  # it was asked twice
 
 
 def test_a_server_that_drips_is_a_time_out_too(hasty, server):
+def test_a_question_that_is_not_answered_in_time_is_no_file(hasty, server):
+    error = fails(
+        lambda: hasty.post_json(server.behave(server.silence).replace("/file", "/graphql"), {}), "0.3 seconds"
+    )
+    assert "graphql" not in error.message
+
+
+def test_a_server_that_drips_is_a_time_out_too(hasty, server):
+def test_a_question_that_is_not_answered_in_time_is_no_file(hasty, server):
+    error = fails(
+        lambda: hasty.post_json(server.behave(server.silence).replace("/file", "/graphql"), {}), "0.3 seconds"
+    )
+    assert "graphql" not in error.message
+
+
+def test_who_never_answers_a_handshake_is_told_with_the_time_that_was_waited(http, monkeypatch):
+    monkeypatch.setattr(http_module, "_MOST_TO_CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system connects, and nobody says a word
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/a.zarr/0/1?signature=secret"
+        error = fails(lambda: http.get(url), "127.0.0.1", "within 0.2 seconds when asked for a.zarr/0/1.")
+    assert "secret" not in str(error)
+
+
     drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
@@ -677,7 +703,8 @@ def test_json_that_was_cut_once_is_asked_for_again(http, server):
 
 def test_damaged_compression_is_an_error(http, server):
     url = server.behave(reply(b"not gzip at all", Content_Encoding="gzip"))
-    fails(lambda: http.post_json(url, {}), "decompressed")
+    fails(lambda: http.post_json(url, {}), "The answer came damaged from 127.0.0.1: it can't be decompressed.")
+    fails(lambda: http.get(url.replace("/file", "/a.zarr/.zattrs")), "a.zarr/.zattrs came damaged from 127.0.0.1")
 
 
 @pytest.mark.parametrize("length", [None, 10_000_000_000])

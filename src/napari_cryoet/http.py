@@ -270,7 +270,7 @@ class Http:
             return parse_json(url, answer, response.status)
 
         with self.policy.request() as receipt:
-            return self._retry(lambda: self.attempt(url, ask, stop), stop)
+            return self._retry(lambda: self.attempt(url, ask, stop, is_of_file=False), stop)
 
     def warm_up(self) -> None:
         """Do now what the first request would wait for: reading certificate authorities takes a tenth of a second."""
@@ -287,15 +287,16 @@ class Http:
         stop: threading.Event | None,
         *,
         discard: Callable[[T], None] | None = None,
+        is_of_file: bool = True,
     ) -> T:
         """Do one blocking thing on another thread: its result, or FaultError, or StoppedError on ``stop``."""
         raise_if_stopped(stop)
         try:
             return Errand(work, discard=discard).wait(stop, self._timeout_s)
         except ErrandOverdueError as error:
-            raise faults.timed_out(url, self._timeout_s) from error
+            raise faults.timed_out(url, self._timeout_s, is_of_file=is_of_file) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise faults.from_error(url, error, self._timeout_s) from error
+            raise faults.from_error(url, error, self._timeout_s, is_of_file=is_of_file) from error
 
     def _retry(self, attempt: Callable[[], T], stop: threading.Event | None) -> T:
         made = 0

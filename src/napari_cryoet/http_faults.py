@@ -92,15 +92,17 @@ def unusable_proxy(url: str) -> FaultError:
     return fault(url, "This network's proxy can't be used: it is no http or https proxy.", _NAME_PROXY)
 
 
-def timed_out(url: str, timeout_s: float) -> FaultError:
+def timed_out(url: str, timeout_s: float, *, is_of_file: bool = True) -> FaultError:
     """No answer, or no more of it, came in time."""
-    message = f"The server {host_of(url)} didn't answer within {timeout_s:g} seconds."
+    asked_for = f" when asked for {file_of(url)}" if is_of_file and file_of(url) else ""
+    message = f"The server {host_of(url)} didn't answer within {timeout_s:g} seconds{asked_for}."
     return fault(url, message, "The network may be slow; try again.", retries=ONCE)
 
 
-def broken_off(url: str) -> FaultError:
+def broken_off(url: str, *, is_of_file: bool = True) -> FaultError:
     """The connection ended before the answer did."""
-    message = f"The server {host_of(url)} broke off in the middle of {_file(url, 'its answer')}."
+    what = _file(url, "its answer") if is_of_file else "its answer"
+    message = f"The server {host_of(url)} broke off in the middle of {what}."
     return fault(url, message, "The network may be unstable; try again.", retries=ALWAYS)
 
 
@@ -161,7 +163,9 @@ def from_status(
 ) -> FaultError:
     """A status other than success, and what came with it; names the file, where one was asked for."""
     host, file = host_of(url), _file(url, "this") if is_of_file else "this"
-    with_file, for_file = ("", "") if file == "this" else (f" with {file}", f" for {file}")
+    with_file, for_file, not_file = "", "", ""
+    if file != "this":
+        with_file, for_file, not_file = f" with {file}", f" for {file}", f", and didn't send {file}"
     match status:
         case 401 | 403:
             message = f"The server {host} doesn't allow access to {file} (status {status})."
@@ -176,7 +180,7 @@ def from_status(
             message, hint = f"{_file(url)} on {host} is shorter than expected (status 416).", ""
         case 429:
             message, hint = (
-                f"The server {host} got too many requests at once (status 429).",
+                f"The server {host} got too many requests at once (status 429){not_file}.",
                 "Wait a minute, try again.",
             )
         case _ if status >= 500:
@@ -194,8 +198,8 @@ def from_status(
     return result
 
 
-def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
-    """Any error that urllib3 or the sockets below it raise."""
+def from_error(url: str, error: BaseException, timeout_s: float, *, is_of_file: bool = True) -> FaultError:
+    """Any error that urllib3 or the sockets below it raise; names the file, where one was asked for."""
     causes = tuple(_causes(error))
     is_of_proxy = any(isinstance(cause, u3.ProxyError) for cause in causes)
     if (dialled := next((cause for cause in causes if isinstance(cause, DialError)), None)) is not None:
@@ -206,11 +210,12 @@ def from_error(url: str, error: BaseException, timeout_s: float) -> FaultError:
         return _of_proxy(url, " ".join(str(cause) for cause in causes))
     for types, message, hint, retries in _TELLING_ERRORS:
         if any(isinstance(cause, types) for cause in causes):
-            return fault(url, message.format(host=host_of(url)), hint, retries=retries)
+            file = _file(url, "The answer") if is_of_file else "The answer"
+            return fault(url, message.format(host=host_of(url), file=file), hint, retries=retries)
     if any(isinstance(cause, u3.LocationValueError | UnicodeError) for cause in causes):
         return not_an_address(url)
     is_late = any(isinstance(cause, u3.TimeoutError | TimeoutError) for cause in causes)
-    return timed_out(url, timeout_s) if is_late else broken_off(url)
+    return timed_out(url, timeout_s, is_of_file=is_of_file) if is_late else broken_off(url, is_of_file=is_of_file)
 
 
 def _not_connected(url: str, dialled: DialError, *, is_of_proxy: bool) -> FaultError:
@@ -288,7 +293,7 @@ _TELLING_ERRORS: tuple[tuple[tuple[type[BaseException], ...], str, str, int], ..
     ),
     (
         (u3.DecodeError,),
-        "The answer of {host} is damaged: it can't be decompressed.",
+        "{file} came damaged from {host}: it can't be decompressed.",
         _LATER,
         ONCE,
     ),
