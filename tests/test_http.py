@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from unittest.mock import ANY
 from urllib.parse import urlsplit
@@ -624,15 +625,6 @@ def test_a_silent_server_is_a_time_out(hasty, server, pauses):
     assert len(pauses) == 1  # it was asked twice
 
 
-def test_a_server_that_drips_is_a_time_out_too(hasty, server):
-def test_a_question_that_is_not_answered_in_time_is_no_file(hasty, server):
-    error = fails(
-        lambda: hasty.post_json(server.behave(server.silence).replace("/file", "/graphql"), {}), "0.3 seconds"
-    )
-    assert "graphql" not in error.message
-
-
-def test_a_server_that_drips_is_a_time_out_too(hasty, server):
 def test_a_question_that_is_not_answered_in_time_is_no_file(hasty, server):
     error = fails(
         lambda: hasty.post_json(server.behave(server.silence).replace("/file", "/graphql"), {}), "0.3 seconds"
@@ -648,6 +640,7 @@ def test_who_never_answers_a_handshake_is_told_with_the_time_that_was_waited(htt
     assert "secret" not in str(error)
 
 
+def test_a_server_that_drips_is_a_time_out_too(hasty, server):
     drip = server.drip([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * 998], 0.05)
     began = time.monotonic()
     fails(lambda: hasty.get(server.behave(drip)), "0.3 seconds")
@@ -1018,6 +1011,24 @@ def test_a_server_notices_that_a_download_was_stopped(http, server):
 
     stops(read, stop, lambda: server.requests)
     assert heard.wait(30)
+
+
+def test_a_server_notices_that_a_handshake_was_stopped(monkeypatch):
+    monkeypatch.setattr(http_module, "_MOST_TO_CONNECT_S", 600.0)
+    client, stop = Http(timeout_s=600), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        silent.settimeout(30)
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        answer = threads.submit(client.get, url, stop=stop)
+        with silent.accept()[0] as connection:
+            connection.settimeout(30)
+            assert connection.recv(1)  # the client has begun, and waits
+            stop.set()
+            while connection.recv(2**16):  # until it hangs up
+                pass
+            with pytest.raises(StoppedError):
+                answer.result(30)
+            no_errand_is_left()
 
 
 def test_that_there_is_no_thread_is_said_so(http, server, monkeypatch):

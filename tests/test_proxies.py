@@ -1,6 +1,7 @@
 """Behind a proxy, as classrooms are: metadata, pixels and downloads all go through it, or say in words why not."""
 
 import base64
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -108,6 +109,50 @@ def test_a_proxy_that_is_not_there_is_blamed_and_not_the_server(http, environmen
 def test_a_proxy_that_cannot_be_used_says_what_can(http, environment):
     environment("all_proxy", "socks5://127.0.0.1:1")
     assert "proxy can't be used: it is no http or https proxy" in why_not(http, "http://files.test/x")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_stop_is_heard_by_a_proxy_that_never_answers(environment, monkeypatch, scheme):
+    monkeypatch.setattr("napari_cryoet.http._MOST_TO_CONNECT_S", 600.0)
+    http, stop = Http(timeout_s=600), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        silent.settimeout(30)
+        environment("https_proxy", f"{scheme}://127.0.0.1:{silent.getsockname()[1]}")
+        answer = threads.submit(http.get, "https://files.test/x", stop=stop)
+        with silent.accept()[0] as connection:
+            connection.settimeout(30)
+            assert connection.recv(1)  # it was asked for a tunnel, or greeted
+            stop.set()
+            while connection.recv(2**16):  # until it is left
+                pass
+            with pytest.raises(StoppedError):
+                answer.result(30)
+
+
+def test_a_proxy_that_never_makes_its_tunnel_is_told_with_the_time_that_was_waited(http, environment, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._MOST_TO_CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment("https_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert "didn't answer within 0.2 seconds" in why_not(http, "https://files.test/x")
+
+
+def test_a_stop_is_heard_while_tls_is_agreed_on_behind_a_proxy_that_speaks_tls(secure, environment, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._MOST_TO_CONNECT_S", 600.0)
+    http, stop = Http(timeout_s=600), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        silent.settimeout(30)
+        with ForwardProxy({"files.test": silent.getsockname()[1]}) as proxy:
+            proxy.secure(secure)
+            environment("https_proxy", f"https://127.0.0.1:{proxy.port}")
+            answer = threads.submit(http.get, "https://files.test/x", stop=stop)
+            with silent.accept()[0] as connection:
+                connection.settimeout(30)
+                assert connection.recv(1)
+                stop.set()
+                while connection.recv(2**16):
+                    pass
+                with pytest.raises(StoppedError):
+                    answer.result(30)
 
 
 def test_a_proxy_may_itself_speak_https(http, proxy, secure, environment):

@@ -107,10 +107,10 @@ def started(work: Callable[[], T]) -> Future[T]:
 class Errand(Generic[T]):
     """Runs ``work(errand)`` on a daemon thread, which never keeps the program from ending.
 
-    A name server, a handshake or a byte that doesn't come can't be waited for in a way that ends on demand; it can be
-    left behind. ``work`` calls `beat` whenever it got somewhere; where its caller has left, that raises StoppedError
-    and the work unwinds by itself. What wakes it from its waiting, it says with `abort_with`. A result that comes
-    after all is handed to ``discard``.
+    A name server that doesn't answer can't be waited for in a way that ends on demand; it can be left behind. ``work``
+    calls `beat` whenever it got somewhere; where its caller has left, that raises StoppedError and the work unwinds by
+    itself. What wakes it from its waiting, it says with `abort_with`. A result that comes after all is handed to
+    ``discard``.
 
     Making one raises NoThreadError where there is no thread for it.
     """

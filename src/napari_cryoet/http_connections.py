@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import ssl
 import sys
 import threading
 from base64 import b64encode
@@ -23,7 +24,7 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from napari_cryoet import http_faults as faults
 from napari_cryoet.forks import start_afresh_in_children
-from napari_cryoet.http_dialling import DialError, Dialler, Manner
+from napari_cryoet.http_dialling import DialError, Dialler, GreetingTimeoutError, Manner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,10 +70,15 @@ class _Watched:
         except DialError as error:
             raise NewConnectionError(this, str(error)) from error
         sys.audit("http.client.connect", this, this.host, this.port)
+        _watcher().abort_with(lambda: hang_up(sock))
         return sock
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
+        this: Any = self
+        try:
+            super().connect()  # type: ignore[misc]
+        except TimeoutError as error:  # of the handshake, or of a proxy that is asked for a tunnel
+            raise GreetingTimeoutError(this.timeout) from error
         _watcher().beat()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -93,6 +99,14 @@ def hang_up(sock: socket.socket) -> None:
 def _watcher() -> Watcher:
     watcher: Watcher = _local.watcher
     return watcher
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Takes a connection over before it has agreed on how to encrypt it: from then on only this can hang it up."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        _watcher().abort_with(lambda: hang_up(self))
+        super().do_handshake(block)
 
 
 class _HttpConnection(_Watched, HTTPConnection):
@@ -162,6 +176,7 @@ class Connections:
         options: dict[str, Any] = {"maxsize": self._size, "ssl_context": _tls_context()}
         if proxy:
             address = proxy if "://" in proxy else f"http://{proxy}"
+            options["proxy_ssl_context"] = _tls_context()  # else another one, with fewer authorities
             pool: urllib3.PoolManager = urllib3.ProxyManager(address, proxy_headers=_login(address), **options)
         else:
             pool = urllib3.PoolManager(**options)
@@ -203,10 +218,9 @@ def _is_within(host: str, networks: Iterable[str]) -> bool:
 @cache
 def _tls_context() -> Any:
     """The computer's own certificate authorities and Mozilla's: some Pythons come with none."""
-    import ssl
-
     import certifi
 
     context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
     context.load_verify_locations(certifi.where())
     return context

@@ -84,6 +84,20 @@ class DialError(OSError):
         super().__init__(f"no connection to {host} ({what or 'it has no address'})")
 
 
+class GreetingTimeoutError(TimeoutError):
+    """A connection was made, but what comes before a request, such as agreeing on how to encrypt it, took too long.
+
+    Attributes
+    ----------
+    timeout_s
+        How long was waited.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(f"no greeting within {timeout_s:g} seconds")
+
+
 class Dialler:
     """Connects, and remembers for a while which addresses were worth it; may be used from any thread.
 

@@ -15,7 +15,7 @@ import urllib3.exceptions as u3
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.http_dialling import DialError
+from napari_cryoet.http_dialling import DialError, GreetingTimeoutError
 from napari_cryoet.logins import without_login
 from napari_cryoet.naming import file_of, host_of
 
@@ -215,7 +215,9 @@ def from_error(url: str, error: BaseException, timeout_s: float, *, is_of_file: 
     if any(isinstance(cause, u3.LocationValueError | UnicodeError) for cause in causes):
         return not_an_address(url)
     is_late = any(isinstance(cause, u3.TimeoutError | TimeoutError) for cause in causes)
-    return timed_out(url, timeout_s, is_of_file=is_of_file) if is_late else broken_off(url, is_of_file=is_of_file)
+    limits_s = (cause.timeout_s for cause in causes if isinstance(cause, GreetingTimeoutError))
+    limit_s = next(limits_s, timeout_s)
+    return timed_out(url, limit_s, is_of_file=is_of_file) if is_late else broken_off(url, is_of_file=is_of_file)
 
 
 def _not_connected(url: str, dialled: DialError, *, is_of_proxy: bool) -> FaultError:
