@@ -63,6 +63,19 @@ def test_what_was_painted_last_is_put_over(painted, box):
     assert np.array_equal(whole, expected[slices(box)]) if is_painted.all() else whole is None
 
 
+@given(st.lists(st.tuples(boxes((20, 150, 140)), st.sampled_from([0, 0.01, 0.5, 1])), max_size=4), st.integers(0, 9))
+def test_what_was_painted_in_some_places_is_put_over_there_only(painted, seed):
+    random, expected, paint = np.random.default_rng(seed), np.zeros((20, 150, 140), "i2"), Paint()
+    for value, (box, share) in enumerate(painted, 1):
+        part = expected[slices(box)]
+        where = random.random(part.shape) < share
+        part[where] = value
+        paint = paint.with_values(box, np.broadcast_to(np.int16(value), part.shape), where)
+    seen = np.zeros(expected.shape, "i2")
+    paint.put_over(tuple((0, size) for size in seen.shape), seen)
+    assert np.array_equal(seen, expected)
+
+
 @pytest.mark.parametrize("shape", [(300,), (130, 140), (3, 10, 70, 66)])
 def test_arrays_of_any_number_of_axes_are_painted(shape):
     box = tuple((size // 3, size // 3 + size // 2) for size in shape)
@@ -110,6 +123,13 @@ def painted(pyramid, values):
         (-2, 9),
         ((slice(0, 2), 4), [[1], [2]]),
         ((slice(4, 4),), 5),
+        (expected == 1, 6),
+        ((8, expected[8] > 0), 3),
+        ((slice(9, 12), expected[9] == 2), 5),
+        ((Ellipsis, expected[9, 10] == 2), 4),
+        ((slice(2, 4), 5, expected[9, 10] == 1), np.arange((expected[9, 10] == 1).sum())),
+        (expected == 2, np.arange((expected == 2).sum()) % 100),
+        (np.zeros(expected.shape, bool), 1),
     ]:
         level[key] = value
         expected[key] = value
@@ -137,6 +157,9 @@ def test_what_was_painted_is_not_read_anew(pyramid):
 
 def test_what_was_written_in_other_ways_is_computed_too(pyramid, values):
     level, expected = painted(pyramid, values)
+    planes = np.arange(len(expected)) % 5 == 0
+    level[planes] = 7
+    expected[planes] = 7
     level[::2, 3] = 8
     expected[::2, 3] = 8
     level[level == 1] = 6
@@ -193,6 +216,16 @@ def test_what_is_written_into_a_level_without_its_padding_is_written_into_the_le
         stored[::2] = 1
     part = level[2:]
     assert part.without_padding() is part
+
+
+def test_what_is_written_by_a_condition_that_is_here_streams_on(pyramid, values):
+    level = pyramid.levels[0]
+    level[np.asarray(level == 1)] = 6
+    assert pyramid_below(level) is pyramid
+    assert level.paint is not None
+    with pytest.raises(ValueError, match="3"):
+        level[level.compute() == 6] = [1, 2, 3]
+    assert (level == 6).sum().compute() == (values == 1).sum()
 
 
 def test_values_that_do_not_fit_are_refused_and_leave_the_level_as_it_is(pyramid, values):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
+    from napari_cryoet.streaming.paint import Mask
     from napari_cryoet.streaming.pyramid import Pyramid
 
 
@@ -89,10 +90,10 @@ class ExactLevel:
         """What it is the finest level of."""
         return None if self._level else self._pyramid
 
-    def painted(self, box: Box, values: Block) -> ExactLevel:
-        """The same, but for the values of a box."""
+    def painted(self, box: Box, values: Block, where: Mask | None = None) -> ExactLevel:
+        """The same, but for the values of a box; see `Paint.with_values`."""
         other = object.__new__(ExactLevel)  # made from scratch, it would know nothing of what was read already
-        other.__dict__.update(self.__dict__, paint=(self.paint or Paint()).with_values(box, values))
+        other.__dict__.update(self.__dict__, paint=(self.paint or Paint()).with_values(box, values, where))
         return other
 
     def __getitem__(self, key: Any) -> Block:

@@ -28,7 +28,7 @@ from napari_cryoet.streaming.origin import process_name
 if TYPE_CHECKING:
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
-    from napari_cryoet.streaming.paint import Paint
+    from napari_cryoet.streaming.paint import Mask, Paint
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _paintings = itertools.count()
@@ -53,6 +53,11 @@ class Part:
     def key(self) -> tuple[int | slice, ...]:
         """What cuts the part out of the level."""
         return tuple(slice(*span) if is_kept else span[0] for span, is_kept in zip(self.box, self.is_kept, strict=True))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Along the axes that it has."""
+        return tuple(stop - start for (start, stop), is_kept in zip(self.box, self.is_kept, strict=True) if is_kept)
 
     def cut(self, index: Any) -> Part | None:
         """The part that is left of this one; None where that has axes more, is no box, or leaves voxels out."""
@@ -143,16 +148,24 @@ class ExactArray(da.Array):
         if self._written_into is not None:
             self._write_through(self._written_into, key, value)
             return
-        part = self._part.cut(key) if self._is_original and self._part == _whole(self._exact) else None
+        index, where = _parted(key, self.ndim)
+        part = self._part.cut(index) if self._is_original and self._part == _whole(self._exact) else None
         values = None if part is None else _cast(value, self.dtype)
         if part is None or values is None:
             super().__setitem__(key, value)  # type: ignore[no-untyped-call]
             return
         shape = box_shape(part.box)
-        kept = tuple(size for size, is_kept in zip(shape, part.is_kept, strict=True) if is_kept)
-        while values.ndim > len(kept) and len(values) == 1:  # which numpy leaves out, too
-            values = values[0]
-        self._paint(part.box, np.broadcast_to(values, kept).reshape(shape))
+        if where is None:
+            self._paint(part.box, _spread(values, part.shape).reshape(shape))
+            return
+        if where.shape != part.shape[-where.ndim :]:
+            raise IndexError(f"truths of shape {where.shape} don't fit voxels of shape {part.shape}")
+        if values.ndim:
+            spread = np.empty(part.shape, self.dtype)
+            spread[..., where] = values
+            values = spread.reshape(shape)
+        where = np.broadcast_to(where, part.shape).reshape(shape)
+        self._paint(part.box, np.broadcast_to(values, shape), where)
 
     def _write_through(self, whole: ExactArray, key: Any, value: Any) -> None:
         part = self._part.cut(key)
@@ -170,9 +183,9 @@ class ExactArray(da.Array):
         stored._written_into = self
         return stored
 
-    def _paint(self, box: Box, values: Block) -> None:
+    def _paint(self, box: Box, values: Block, where: Mask | None = None) -> None:
         """Have a box be of other values; the name is another one then, since dask may keep what it computed by it."""
-        exact = self._exact.painted(box, values)
+        exact = self._exact.painted(box, values, where)
         array = _dask_array(exact, f"napari-cryoet-painted-{process_name()}-{next(_paintings)}")
         with self._lock:
             self.dask, self._name = array.dask, array.name
@@ -209,6 +222,23 @@ class ExactArray(da.Array):
         if is_daskly or exact is None:
             return array.compute(**options)  # type: ignore[no-untyped-call]
         return np.asarray(exact.read(self._part.key))  # an array also of one voxel, as dask's
+
+
+def _parted(key: Any, ndim: int) -> tuple[Any, Mask | None]:
+    """What to write into: a box, and where along its last axes, where an array of truths that is here says so."""
+    index = key if isinstance(key, tuple) else (key,)
+    where = index[-1] if index else None
+    if not isinstance(where, np.ndarray) or where.dtype != bool or where.ndim == 0:
+        return key, None
+    box = (*index[:-1], *[slice(None)] * where.ndim)
+    is_of_last_axes = len(box) == ndim or any(each is Ellipsis for each in box)
+    return (box, where) if is_of_last_axes else (key, None)
+
+
+def _spread(values: Block, shape: tuple[int, ...]) -> Block:
+    while values.ndim > len(shape) and len(values) == 1:  # which numpy leaves out, too
+        values = values[0]
+    return np.broadcast_to(values, shape)
 
 
 def _cast(value: Any, dtype: np.dtype[Any]) -> Block | None:

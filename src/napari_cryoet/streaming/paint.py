@@ -12,16 +12,18 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_cryoet.streaming.geometry import Box, box_shape, box_slices, intersect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import numpy.typing as npt
-
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import BlockIndex
+
+Mask = npt.NDArray[np.bool_]
+_ALL: Mask = np.array(True)
 
 _ALONG_A_PLANE, _ALONG_OTHERS = 64, 8  # one paints in planes, most of all across the first axis
 
@@ -31,7 +33,7 @@ class _Tile:
     """Values, and which of them were painted; it never changes, so it may be in several places."""
 
     values: Block
-    is_painted: npt.NDArray[np.bool_]
+    is_painted: Mask
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> _Tile:
@@ -42,11 +44,12 @@ class _Tile:
         packed = (zlib.compress(array.tobytes(), 1) for array in (self.values, self.is_painted))
         return _unpacked, (self.values.shape, self.values.dtype, *packed)
 
-    def with_values(self, box: Box, values: Block) -> _Tile:
-        """The same, but for a box, counted from its own first voxel."""
+    def with_values(self, box: Box, values: Block, where: Mask) -> _Tile:
+        """The same, but for the wanted voxels of a box, which is counted from its own first voxel."""
         tile = _Tile(self.values.copy(), self.is_painted.copy())
         here = tuple(slice(*span) for span in box)
-        tile.values[here], tile.is_painted[here] = values, True
+        np.copyto(tile.values[here], values, where=where)
+        tile.is_painted[here] |= where
         return tile
 
 
@@ -61,23 +64,37 @@ class Paint:
 
     _tiles: Mapping[BlockIndex, _Tile] = field(default_factory=dict)
 
-    def with_values(self, box: Box, values: Block) -> Paint:
-        """What is painted once a box, too, has these values, which have its shape and the array's type."""
+    def with_values(self, box: Box, values: Block, where: Mask | None = None) -> Paint:
+        """What is painted once a box, too, has these values, or has them in some places only.
+
+        Parameters
+        ----------
+        box
+            The voxels.
+        values
+            Of its shape, and of the array's type.
+        where
+            Which of them count, of the same shape; by default all.
+        """
         tiles, shape = dict(self._tiles), _tile_shape(len(box))
-        is_one = not any(step for step, size in zip(values.strides, values.shape, strict=True) if size > 1)
+        is_one = where is None and _is_one(values)
         alike: dict[Box, _Tile] = {}  # where one value stands for all, much of a volume takes a few tiles
         for index in _indices(box):
             place = _place(index)
             common = intersect(box, place)
             if common is None:
                 continue
-            before = None if common == place else tiles.get(index)
+            within = box_slices(common, box)
+            chosen = _ALL if where is None else where[within]
+            if not chosen.any():
+                continue
+            before = None if where is None and common == place else tiles.get(index)
             here = tuple(
                 (start - origin, stop - origin) for (start, stop), (origin, _) in zip(common, place, strict=True)
             )
             tile = alike.get(here) if before is None else None
             if tile is None:
-                tile = (before or _Tile.empty(shape, values.dtype)).with_values(here, values[box_slices(common, box)])
+                tile = (before or _Tile.empty(shape, values.dtype)).with_values(here, values[within], chosen)
                 if is_one and before is None:
                     alike[here] = tile
             tiles[index] = tile
@@ -119,6 +136,11 @@ def paint_on(data: Any) -> Paint | None:
     """What was painted over data, where these are a level that knows it: see `exact_array`."""
     paint = getattr(data, "paint", None)
     return paint if isinstance(paint, Paint) else None
+
+
+def _is_one(values: Block) -> bool:
+    """Whether all values are the very same one, put in many places."""
+    return not any(step for step, size in zip(values.strides, values.shape, strict=True) if size > 1)
 
 
 def _tile_shape(ndim: int) -> tuple[int, ...]:
