@@ -630,3 +630,17 @@ def test_a_thumbnail_of_what_is_looked_at_costs_nothing_but_is_never_of_an_older
     assert np.array_equal(np.asarray(watcher.display.overviews[2]), exact)
     watcher.show(2, 3)
     assert np.array_equal(np.asarray(watcher.display.overviews[2]), exact)
+
+
+def test_a_copy_of_a_picture_is_nobody_elses_and_can_be_written_to(folder):
+    display = open_pyramid(folder / "image.zarr", fetcher=Fetcher(MemoryCache(2**28))).display(is_held=True)
+    copy = np.array(display.levels[0])  # of which nothing is known, so that it is one value, seen everywhere
+    copy[0, 0, 0] = 7
+    assert copy.sum() == 7
+    shown = np.asarray(display.levels[0][3])
+    again = np.array(display.overviews[0][3])  # which is that very picture, once
+    assert not np.shares_memory(again, shown)
+    assert np.array(display.levels[0][3], "f8").dtype == "f8"
+    with pytest.raises(ValueError, match="can't be had without"):
+        display.levels[0].__array__(copy=False)
+    display.close()

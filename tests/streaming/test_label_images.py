@@ -2,7 +2,9 @@
 
 import pytest
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import FormatError, StreamError, WithheldError
+from napari_cryoet.http import Http
+from napari_cryoet.policy import Policy
 from napari_cryoet.streaming import find_labels
 from ome_images import noise, write_image, write_label_list
 from stream_server import StreamServer
@@ -49,6 +51,12 @@ def test_a_store_that_refuses_what_it_lacks_tells_of_its_labels(image):
 def test_an_image_without_labels_has_none(tmp_path):
     write_image(tmp_path / "a.zarr", noise((3, 4, 4)), "zyx")
     assert find_labels(tmp_path / "a.zarr") == []
+
+
+def test_they_are_asked_for_by_whoever_is_given(image):
+    client = Http(policy=Policy(offline=True))
+    with StreamServer(image.parent) as served, pytest.raises(WithheldError):
+        find_labels(f"{served.url}/a.zarr", http=client, cache=None)
 
 
 def test_a_refusal_is_not_taken_for_none(image):

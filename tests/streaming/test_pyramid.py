@@ -248,6 +248,19 @@ def test_values_are_put_where_a_reader_wants_them(tmp_path):
     assert not room.any()
 
 
+@pytest.mark.parametrize(
+    "out", [np.zeros((2, 4, 4), "i2"), np.zeros((2, 4, 4), "f2"), np.zeros((2, 4, 5), "f4"), np.zeros((4, 4), "f4")]
+)
+def test_values_that_would_not_fit_are_not_put_anywhere(out, tmp_path):
+    write_array(tmp_path / "a.zarr", volume((8, 16, 16)), zarr_format=2, chunks=(4, 16, 16), compressors=LZ4)
+    pyramid, before = open_pyramid(tmp_path / "a.zarr"), out.copy()
+    with pytest.raises(ValueError, match="doesn't fit"):
+        pyramid.read(0, ((0, 2), (0, 4), (0, 4)), out=out)
+    assert np.array_equal(out, before)
+    wider = np.zeros((2, 4, 4), "f8")
+    assert np.array_equal(pyramid.read(0, ((0, 2), (0, 4), (0, 4)), out=wider), volume((8, 16, 16))[:2, :4, :4])
+
+
 def test_nothing_is_put_into_an_array_once_reading_into_it_has_failed(tmp_path, monkeypatch):
     import threading
 

@@ -179,6 +179,16 @@ def test_a_file_that_changed_is_read_anew_through_a_part(tmp_path):
     assert np.array_equal(first.read(0), values[0] + 1)
 
 
+def test_an_axis_may_be_counted_from_the_last_one(tmp_path):
+    whole = write_image(tmp_path / "a.zarr", noise((3, 2, 20, 18)), "zcyx")
+    pyramid = open_alone(tmp_path / "a.zarr")
+    for channel, part in enumerate(split_pyramid(pyramid, -3)):
+        assert part.axes == ("z", "y", "x")
+        assert np.array_equal(part.read(1), whole[1][:, channel])
+    with pytest.raises(IndexError):
+        split_pyramid(pyramid, 4)
+
+
 def test_levels_that_differ_along_the_axis_are_not_split(tmp_path):
     write_image(tmp_path / "a.zarr", noise((4, 6, 8, 8)), "czyx")
     with pytest.raises(ValueError, match="differ along axis 3"):

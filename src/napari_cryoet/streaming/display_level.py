@@ -75,12 +75,16 @@ class DisplayLevel:
         return DisplayLevel(self._display, self._level, is_view=self._is_view, box=tuple(box), kept=tuple(kept))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
-        """The best there is now, without waiting."""
+        """The best there is now, without waiting; ValueError where it may not be made for that, with ``copy=False``."""
+        if copy is False:
+            raise ValueError("a picture can't be had without making it: it is no array that is there already")
         if not all(box_shape(self._box)):
             return np.empty(self.shape, dtype or self.dtype)
         display, where = self._display, (self._level, self._box)
         whole = display.picture(*where).values if self._is_view else display.overview(*where)
         values: Block = whole.reshape(self.shape)
+        if copy:
+            return np.array(values, dtype)  # else it may be one that somebody else shows, or that can't be written to
         return values if dtype is None else values.astype(dtype, copy=False)
 
 

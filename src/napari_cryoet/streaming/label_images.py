@@ -17,6 +17,7 @@ from napari_cryoet.streaming.zarr_metadata import parse_json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_cryoet.http import Http
     from napari_cryoet.streaming.disk_cache import DiskCache
 
 _MAX_BYTES = 2**20
@@ -28,12 +29,13 @@ def find_labels(
     *,
     stop: threading.Event | None = None,
     cache: DiskCache | Literal["shared"] | None = "shared",
+    http: Http | None = None,
 ) -> list[str]:
     """Addresses or paths of the label images of an image, as `open_pyramid` takes them; empty where there are none.
 
     Parameters
     ----------
-    url_or_path, stop, cache
+    url_or_path, stop, cache, http
         As in `open_pyramid`.
 
     Raises
@@ -45,7 +47,7 @@ def find_labels(
     StoppedError
         When ``stop`` is set.
     """
-    source = open_source(url_or_path, cache=cache)
+    source = open_source(url_or_path, cache=cache, http=http)
     refusal: StreamError | None = None
     for key in ("labels/zarr.json", "labels/.zattrs"):
         parse = partial(parse_json, where=f"{shown_address(source.url)}/{key}")

@@ -191,8 +191,8 @@ class Pyramid:
         stop
             Set by whoever no longer wants the values.
         out
-            Where to put them, of the box's shape. Where reading fails, what is in it is of no use, and nothing is put
-            there any more.
+            Where to put them, of the box's shape and of a type that holds them exactly. Where reading fails, what is in
+            it is of no use, and nothing is put there any more.
 
         Raises
         ------
@@ -203,11 +203,15 @@ class Pyramid:
         StoppedError
             When ``stop`` is set or the pyramid is closed.
         ValueError
-            Where the box doesn't lie within the level.
+            Where the box doesn't lie within the level, or its values don't fit into ``out``.
         """
         box = box or tuple((0, size) for size in self.shapes[level])
         require_within(box, self.shapes[level])
         values = np.empty(box_shape(box), self.dtype) if out is None else out
+        if values.shape != box_shape(box) or not np.can_cast(self.dtype, values.dtype):
+            raise ValueError(
+                f"{self.dtype} of shape {box_shape(box)} doesn't fit into {values.dtype} of {values.shape}"
+            )
         for _ in range(ATTEMPTS):
             seen = self._changes.times()
             self._assemble(values, level, box, stop)

@@ -51,9 +51,12 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
 
     Raises
     ------
+    IndexError
+        If there is no such axis.
     ValueError
         If levels have different sizes along the axis.
     """
+    axis = range(len(pyramid.shapes[0]))[axis]
     if len({shape[axis] for shape in pyramid.shapes}) != 1:
         raise ValueError(f"the levels of {pyramid.place} differ along axis {axis}")
     found = Found(pyramid.metadata, _multiscale_without(pyramid._multiscale, axis), ())
