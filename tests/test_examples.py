@@ -12,6 +12,7 @@ from PIL import Image
 import napari_cryoet
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, read_picks
+from ome_images import noise, write_image
 from stream_server import StreamServer
 
 
@@ -57,6 +58,21 @@ def test_a_plane_is_watched_while_it_sharpens_until_it_is_exact(project_folder, 
 
     assert np.array_equal(watched, values[7])
     assert drawn[0].endswith("to come")
+    assert drawn[-1] == "exact"
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("yx", (270, 262)), ("cyx", (3, 70, 62)), ("tczyx", (2, 3, 9, 70, 62))])
+def test_a_plane_of_an_image_of_any_axes_is_watched(axes, shape, project_folder, tmp_path, monkeypatch):
+    values = noise(shape)
+    write_image(tmp_path / "a.zarr", values, axes)
+    names, drawn = runpy.run_path(str(project_folder / "examples" / "stream_without_napari.py")), []
+    monkeypatch.setattr("napari_cryoet.streaming.display._LARGEST_VIEW_BYTES", 1000)  # so that it is limited at first
+
+    with StreamServer(tmp_path) as server:
+        watched = names["watch_plane"](f"{server.url}/a.zarr", 1, lambda picture, told: drawn.append(told))
+
+    expected = {"yx": values, "cyx": values[1]}.get(axes)
+    assert np.array_equal(watched, values[0, 0, 1] if expected is None else expected)
     assert drawn[-1] == "exact"
 
 

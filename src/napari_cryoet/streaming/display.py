@@ -194,7 +194,10 @@ class Display:
         self._fetcher.ask(self, after_s=0.0)
 
     def load_in_full(self) -> None:
-        """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
+        """Fetch the exact values of a plane that is looked at, whatever they cost, until something else is looked at.
+
+        Nothing changes where no axis of the view is one voxel thin, as of a volume: that is up to `largest_view_bytes`.
+        """
         with self._lock:
             view = self._aim.view
             if view is None or self._aim.level == view.level or plane_of(view.box) is None:
