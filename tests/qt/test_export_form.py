@@ -240,5 +240,5 @@ def test_the_window_does_not_wait_while_very_many_picks_are_looked_through(form,
     many.selected_data = set(range(25_000))
     form.which.value = "selected"
     qtbot.waitUntil(lambda: form.export.isEnabled() and form.count.text() == "25,000 picks to write.")
-    assert not form._tasks.is_running(export_form._LOSSES)  # else it would be looked through for ever
+    assert not form.tasks.is_running(export_form._LOSSES)  # else it would be looked through for ever
     assert len(threads) <= n_looked + 3
