@@ -7,6 +7,7 @@ import weakref
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from napari.layers import Points
 from napari.layers._layer_actions import _duplicate_layer
@@ -569,3 +570,32 @@ class TestOwnColumns:
         assert link.picks.edits == ()
         own.remove([0])
         np.testing.assert_array_equal(link.picks.features["own_pick_id"], column[1:])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([1, 2, 3], np.uint16),
+        pd.array([1, None, 3], dtype="UInt8"),
+        pd.Categorical([1, 2, 3]),
+        np.array([1, 2, 3], np.int8),
+        np.array([1, 2, 3], object),
+    ],
+)
+def test_a_point_that_is_added_is_of_no_instance_whatever_type_their_numbers_have(viewer, column):
+    features = pd.DataFrame({"instance_id": column})
+    layer = viewer.add_points(PLACES, features=features, scale=(10.0,) * 3, units=("angstrom",) * 3)
+    link = link_of(layer)
+    layer.add([[1.0, 1, 1]])
+
+    assert link.picks.instance_ids.tolist() == [1, -1 if features["instance_id"].isna()[1] else 2, 3, -1]
+
+
+def test_a_point_can_be_added_where_a_person_has_a_column_that_is_called_as_that_of_instances(viewer, picks):
+    layer = add_picks(viewer, picks.changed(instance_ids=[-1, -1, -1]))
+    link = link_of(layer)
+    layer.features = layer.features.assign(instance_id=["a", "b", "c"])
+    layer.add([[1.0, 1, 1]])
+
+    assert len(link.picks) == 4
+    assert layer.features["instance_id"].tolist()[:3] == ["a", "b", "c"]

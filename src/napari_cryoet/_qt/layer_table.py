@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from numbers import Real
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Points
@@ -13,6 +14,8 @@ from napari_cryoet.formats.star_labels import OF_ONE_PARTICLE
 from napari_cryoet.layer_spec import NEW_PICK, PICK_ID
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.point_layers import blank_features, features_of
+
+_TOO_LARGE: Final = 2**63  # for a whole number of 64 bits with a sign
 
 
 def table_of(layer: Points) -> Any:
@@ -67,8 +70,20 @@ def name_new_rows(layer: Points, known: Picks, first_id: int) -> None:
     if known.scores is not None and "score" in features:
         features.loc[features.index[new], "score"] = np.nan
     if known.instance_ids is not None and "instance_id" in features:
-        features.loc[features.index[new], "instance_id"] = NO_INSTANCE
+        _put_into_no_instance(features, new)
     blank_images(features, new, known)
+
+
+def _put_into_no_instance(features: Any, new: slice) -> None:
+    """Let new points be of no instance; a person's own column of that name, which has other values, stays as it is."""
+    kind, values = features["instance_id"].dtype, values_of(features["instance_id"])
+    if not all(isinstance(value, Real | None) for value in values.tolist()):
+        return
+    if kind.kind == "u" and values.max(initial=0) >= _TOO_LARGE:
+        return
+    if kind.kind == "u" or not (isinstance(kind, np.dtype) or kind.kind in "if"):  # which has no -1, as one of a mask
+        features["instance_id"] = values.astype(np.int64) if values.dtype.kind == "u" else values
+    features.loc[features.index[new], "instance_id"] = NO_INSTANCE
 
 
 def blank_images(features: Any, new: slice | NDArray[np.intp], known: Picks) -> None:
