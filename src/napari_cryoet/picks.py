@@ -262,7 +262,7 @@ class Picks:
             If a value has not the shape that the attribute has.
         """
         other = self._with(**columns, edits=self._edits(edit))
-        if other.rotations_zyx is self.rotations_zyx:
+        if other.rotations_zyx is self.rotations_zyx and len(other) == len(self):  # of picks without, both are None
             object.__setattr__(other, "_oriented", self._oriented)
         return other
 
