@@ -138,11 +138,6 @@ class Pyramid:
         return None if self._changes.watch is None else self._changes.watch.state
 
     @property
-    def shape_zyx(self) -> tuple[int, ...]:
-        """Shape of the finest level without padding."""
-        return self.shapes[0]
-
-    @property
     def bytes_read(self) -> int:
         """How many bytes have come from the source so far."""
         return self._source.bytes_read
