@@ -188,7 +188,7 @@ class Display:
         return self.picture(level, box, is_view=False).values
 
     def foresee(self, level: int, box: Box) -> None:
-        """Fetch what will be looked at first, though still held."""
+        """Fetch what will be looked at first, though still held: a box of a level, start and stop on each axis."""
         with self._lock:
             self._foreseen = View(level, box)
         self._fetcher.ask(self, after_s=0.0)
