@@ -175,6 +175,12 @@ class TestChoosing:
         assert (dock.form.a.value.name, dock.form.b.value.name) == ("truth", "ours")
         assert set(dock.form.a.choices) == {viewer_model.layers["ours"], viewer_model.layers["truth"]}
 
+    def test_a_layer_can_be_given_the_name_of_another_one(self, dock, viewer_model, two_sets):
+        mine, truth = dock.form.a.value, dock.form.b.value
+        mine.name = "truth"
+        assert (dock.form.a.value, dock.form.b.value) == (mine, truth)
+        assert set(dock.form.a.choices) == {mine, truth}
+
     def test_only_what_matters_is_asked(self, dock, viewer_model, two_sets):
         assert dock.form.radius.native.isVisible()
         assert not dock.form.spacing.native.isVisible()

@@ -242,3 +242,13 @@ def test_the_window_does_not_wait_while_very_many_picks_are_looked_through(form,
     qtbot.waitUntil(lambda: form.export.isEnabled() and form.count.text() == "25,000 picks to write.")
     assert not form.tasks.is_running(export_form._LOSSES)  # else it would be looked through for ever
     assert len(threads) <= n_looked + 3
+
+
+def test_a_layer_can_be_given_the_name_of_another_one(form, layer, viewer):
+    other = viewer.add_points(np.ones((2, 3)), name="other")
+    for chosen in (layer, other):
+        form.layer.value = chosen
+        other.name = "ribosomes"
+        assert form.layer.value is chosen
+        assert set(form.layer.choices) == {layer, other}
+        other.name = "other"

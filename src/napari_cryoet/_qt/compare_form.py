@@ -22,7 +22,7 @@ from napari_cryoet._qt.comparable import (
 )
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.grid_watch import GridWatch
-from napari_cryoet._qt.layer_box import NO_ANNOTATION
+from napari_cryoet._qt.layer_box import NO_ANNOTATION, named_layers
 from napari_cryoet._qt.pair_looks import PairLooks
 from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.comparison import Mask, Method
@@ -118,7 +118,7 @@ class CompareForm(QWidget):
         self._viewer.layers.events.disconnect(self._on_layers)
 
     def _choices(self, _widget: Any = None) -> list[tuple[str, Layer]]:
-        return [(layer.name, layer) for layer in comparable_layers(self._viewer)]
+        return named_layers(comparable_layers(self._viewer))
 
     def _on_layers(self, event: Any) -> None:
         if event.type in _CHANGES_OF_CHOICES:

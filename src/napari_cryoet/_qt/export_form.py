@@ -21,7 +21,7 @@ from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
-from napari_cryoet._qt.layer_box import NO_PICKS
+from napari_cryoet._qt.layer_box import NO_PICKS, named_layers
 from napari_cryoet._qt.layer_picks import placed_picks_of
 from napari_cryoet._qt.orientation_display import active_points
 from napari_cryoet._qt.scrolling import ScrollingPage
@@ -216,7 +216,8 @@ class ExportPicks(Dock):
         return [layer for layer in self._viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
 
     def _choices(self, _widget: object = None) -> list[tuple[str, Points | None]]:
-        return [(layer.name, layer) for layer in self._layers()] or [(NO_PICKS, None)]
+        choices: list[tuple[str, Points | None]] = [*named_layers(self._layers())]
+        return choices or [(NO_PICKS, None)]
 
     def _on_layers(self, _event: object = None) -> None:
         chosen, layers = self.layer.value, self._layers()
