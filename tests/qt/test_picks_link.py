@@ -599,3 +599,17 @@ def test_a_point_can_be_added_where_a_person_has_a_column_that_is_called_as_that
 
     assert len(link.picks) == 4
     assert layer.features["instance_id"].tolist()[:3] == ["a", "b", "c"]
+
+
+def test_words_in_the_column_of_scores_are_a_column_of_a_persons_own(viewer, layer, link):
+    layer.features = layer.features.assign(score=["good", "bad", ""])
+    picks = link.picks
+
+    assert picks.scores is None
+    assert picks.features["own_score"].tolist() == ["good", "bad", ""]
+    layer.add([[1.0, 1, 1]])
+    assert len(link.picks) == 4
+    assert link.undo()
+    assert link.undo()
+    np.testing.assert_array_equal(link.picks.scores, [0.25, np.nan, 0.75])
+    assert layer.features["score"].tolist()[::2] == [0.25, 0.75]

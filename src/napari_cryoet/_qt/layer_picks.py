@@ -76,6 +76,8 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     if len(source) < len(known) and (source >= 0).all() and are_unique(source):
         known = known.take(source)  # only some are left: what is known of each needn't be found out again
         source = np.arange(len(known))
+    if "score" not in known.features:
+        columns = _with_words_apart(columns)
     scores = None if "score" in known.features else columns.pop("score", None)
     return known.changed(
         points_zyx=places,
@@ -166,6 +168,19 @@ def _named_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     while own in columns:
         own = OWN_START + own
     return {own if name == "instance_id" else name: values for name, values in columns.items()}
+
+
+def _with_words_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A layer's columns; one that is called as if it said how good each row is, and can't, as a person's own."""
+    column = columns.get("score")
+    if column is None or column.dtype.kind in "iufb":
+        return columns
+    if all(isinstance(value, Real | None) for value in column.tolist()):
+        return columns
+    own = OWN_START + "score"
+    while own in columns:
+        own = OWN_START + own
+    return {own if name == "score" else name: values for name, values in columns.items()}
 
 
 def _are_whole_or_missing(column: NDArray[Any]) -> bool:
