@@ -253,3 +253,13 @@ def test_points_without_orientations_stand_alone(viewer):
 
     assert [type(layer) for layer in viewer.layers] != [Vectors]
     assert all(isinstance(layer, Points) for layer in viewer.layers)
+
+
+def test_arrows_can_be_added_while_other_points_can_not_be_picks(viewer, points, display):
+    link_of(points)
+    viewer.layers.remove("arrows")
+    points.data = [[np.nan, 2, 3], *PLACES[1:]]
+    assert link_of(points).obstacle
+    add(viewer, Picks(PLACES, 10.0, rotations_zyx=ROTATIONS))
+
+    assert orientation_of(viewer.layers["picks [1]"]).layer is viewer.layers["arrows"]

@@ -164,6 +164,8 @@ class OrientationDisplay(QObject):
 
     def is_drawn_by(self, vectors: Vectors) -> bool:
         """Whether a layer's arrows begin at the picks that have orientations, one at each."""
+        if self._link.obstacle:  # as points that are nowhere, which show no picks just now
+            return False
         points, rows = self._points(), np.flatnonzero(self._link.picks.are_oriented)
         if points is None or vectors.ndim != 3 or not 0 < len(rows) == len(vectors.data):
             return False
