@@ -2,8 +2,7 @@
 
 A viewer slices `Display.levels` as it would slice any arrays. It gets at once what is in memory. What is missing is
 fetched: first something coarse everywhere, then what is looked at, then the next planes in the direction of motion,
-then the whole coarsest level, so that no plane need ever be empty. When better values have arrived, the display says
-so, and the viewer slices again.
+then the whole coarsest level, so that no plane need ever be empty. It says when better ones have come: slice again.
 """
 
 from __future__ import annotations
