@@ -8,7 +8,8 @@ MB/s in all) or ``far`` (200 ms, 2 MB/s). Every measurement is a new process wit
 caches. The rival fetches whole chunks through zarr, fsspec and dask, as napari's OME-Zarr readers do, with as many
 dask threads as we have requests in flight (16), and with its default, which is two on two cores; ``ours default`` has
 two requests in flight as well. ``in memory`` is the floor, napari with numpy arrays. The rival needs
-``pip install ".[bench]"``. All need a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
+``pip install ".[bench]"``. Beside each stall stands for how long the machine itself stood at most (``machine_s``, see
+``witness.py``). All need a display; ``xvfb-run -a -s "-screen 0 1600x1000x24"`` makes one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 from slow_link import PROFILES, counted, make_data, slow_server
 from streaming_first_plane import SHAPE, THREADS
+from witness import rest
 
 VARIANTS = ("in memory", "ours", "rival", "rival async", "ours default", "rival default", "rival default async")
 ROWS = ("tour", "volume", "across", "fast", "layers")  # and "first_plane", which "tour" begins with
@@ -35,6 +37,7 @@ TIMEOUT_S = 900
 def run_child(row: str, variant: str, url: str, folder: Path) -> dict[str, Any]:
     """Measure once, in a new process."""
     call = [sys.executable, str(Path(__file__).with_name("viewer_rows.py")), "--row", row, "--variant", variant]
+    rest()
     counted(url)
     with tempfile.TemporaryDirectory() as fresh:
         # settings and caches of whoever runs this are neither used nor changed

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from slow_link import Truth, counted
 from streaming_first_plane import LIMITS, SPACING_ANGSTROM, THREADS, rival_levels
+from witness import Witnesses
 
 EXACT, LEVEL_1, COARSE, BLANK, OTHER = "exact", "level 1", "coarse", "blank", "other"
 _WARM_UP_MS = 500
@@ -64,6 +65,7 @@ class Probe:
         self.frames: list[Frame] = []
         self._turns: list[float] = []
         self.began = 0.0
+        self._witnesses = Witnesses()
         self._timer = QTimer()
         self._timer.timeout.connect(lambda: self._turns.append(time.perf_counter()))
         tasks = Tasks()
@@ -110,6 +112,10 @@ class Probe:
         turns = [*self._turns, time.perf_counter()]
         return max(later - earlier for earlier, later in itertools.pairwise(turns))
 
+    def machine_stood_s(self) -> float:
+        """The longest time since `begin` that even a process which does nothing was held up."""
+        return self._witnesses.longest_s(self.began)
+
     def sent(self) -> dict[str, Any]:
         return counted(self.url)
 
@@ -134,6 +140,10 @@ class Probe:
             future = threads.submit(work)
             self.wait_for(future.done)
         return future.result()
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        self._witnesses.close()
 
     # what is shown
 

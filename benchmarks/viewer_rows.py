@@ -39,6 +39,7 @@ def first_plane(probe: Probe) -> Result:
         "mb": sent["bytes"] / 1e6,
         "requests": sent["requests"],
         "stall_s": probe.longest_stall_s(),
+        "machine_s": probe.machine_stood_s(),
         "server_cpu_share": sent["server_cpu_s"] / probe.elapsed_s,
         "server_late_s": sent["server_late_s"],
     }
@@ -81,7 +82,7 @@ def scrub(probe: Probe, steps: int, pause_s: float) -> Result:
         latencies += [f.at - at for f in frames if f.quality == EXACT][:1]
     probe.wait_for(probe.is_exact)
     last_exact_s = probe.first(EXACT, index=start + steps)
-    stall_s = probe.longest_stall_s()
+    stall_s, machine_s = probe.longest_stall_s(), probe.machine_stood_s()
     frames = len(probe.frames)
     probe.wait(REST_MS)
     sent = probe.sent()
@@ -91,6 +92,7 @@ def scrub(probe: Probe, steps: int, pause_s: float) -> Result:
         "exact_steps": exact_in_time,
         "level_1_steps": level_1_in_time,
         "stall_s": stall_s,
+        "machine_s": machine_s,
         "black_frames": sum(f.quality == BLANK for f in probe.frames),
         "frames": frames,
         "step_latency_median_s": float(np.median(latencies)) if latencies else None,
@@ -117,7 +119,7 @@ def _bytes_of_planes(folder: Path, first: int, last: int) -> float:
 
 def jumps(probe: Probe) -> Result:
     """Planes that are far away, one after the other, each from rest."""
-    any_s, exact_s, mb, stalls = [], [], [], []
+    any_s, exact_s, mb, stalls, machine = [], [], [], [], []
     for plane in FAR_PLANES:
         probe.wait(REST_MS)
         probe.begin()
@@ -127,12 +129,14 @@ def jumps(probe: Probe) -> Result:
         any_s.append(probe.first(EXACT, LEVEL_1, COARSE))
         mb.append(probe.sent()["bytes"] / 1e6)
         stalls.append(probe.longest_stall_s())
+        machine.append(probe.machine_stood_s())
     return {
         "jump_any_s": float(np.median(any_s)),
         "jump_exact_s": float(np.median(exact_s)),
         "jump_exact_max_s": max(exact_s),
         "jump_mb": float(np.median(mb)),
         "jump_stall_s": max(stalls),
+        "jump_machine_s": max(machine),
     }
 
 
@@ -196,7 +200,8 @@ def across(probe: Probe) -> Result:
     }
     probe.wait_for(probe.is_exact, 15.0)
     result |= {"across_exact_s": probe.first(EXACT), "across_exact_mb": (sent["bytes"] + probe.sent()["bytes"]) / 1e6}
-    return result | {"across_stall_s": probe.longest_stall_s()} | memory("across_")
+    result |= {"across_stall_s": probe.longest_stall_s(), "across_machine_s": probe.machine_stood_s()}
+    return result | memory("across_")
 
 
 def layers(probe: Probe) -> Result:
@@ -208,19 +213,20 @@ def layers(probe: Probe) -> Result:
             probe.prepare_ours(name, "labels", options)()
         else:
             probe.viewer.add_labels(_other_levels(probe, name), multiscale=True, **options)
-    stalls, blanks = [], 0
+    result: Result = {}
+    blanks = 0
     steps, pause_s = SCRUB_LAYERS
-    for axis in range(3):
+    for axis, plane in enumerate(("xy", "xz", "yz")):
         probe.look_across(axis)
         probe.wait(REST_MS)
         probe.begin()
         for number in range(steps):
             probe.wait_for(lambda number=number: probe.elapsed_s >= number * pause_s)
             probe.go_to(SCRUB_FROM + STRIDE * number)
-        stalls.append(probe.longest_stall_s())
+        result[f"layers_{plane}_stall_s"] = probe.longest_stall_s()
+        result[f"layers_{plane}_machine_s"] = probe.machine_stood_s()
         blanks += sum(f.quality == BLANK for f in probe.frames)
-    names = ("layers_xy_stall_s", "layers_xz_stall_s", "layers_yz_stall_s")
-    return dict(zip(names, stalls, strict=True)) | {"layers_black_frames": blanks} | memory("layers_")
+    return result | {"layers_black_frames": blanks} | memory("layers_")
 
 
 def _other_levels(probe: Probe, name: str) -> Any:
@@ -256,7 +262,10 @@ def main() -> None:
     probe = Probe(given.url, given.data, given.variant)
     if given.variant == "in memory":
         probe.load_memory()
-    print(json.dumps(ROWS[given.row](probe)), flush=True)
+    try:
+        print(json.dumps(ROWS[given.row](probe)), flush=True)
+    finally:
+        probe.close()
     os._exit(0)  # what is still being fetched is no part of the measurement
 
 

@@ -6,8 +6,10 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -23,6 +25,25 @@ def test_every_benchmark_of_streaming_is_run_by_a_test(project_folder):
 
     assert len(commands) >= 8
     assert commands - run == set()
+
+
+@READS_PROC
+def test_a_witness_tells_how_long_it_was_held_up(benchmarks):
+    witnesses = benchmarks.module("witness").Witnesses()
+    try:
+        one = witnesses.processes[0]
+        began = time.perf_counter()
+        one.send_signal(signal.SIGSTOP)
+        while time.perf_counter() < began + 0.2:
+            pass
+        one.send_signal(signal.SIGCONT)
+        while witnesses.longest_s(began) < 0.15:
+            assert time.perf_counter() < began + 60
+        assert witnesses.longest_s(began) <= time.perf_counter() - began
+        assert witnesses.longest_s(time.perf_counter() + 60) == 0
+    finally:
+        witnesses.close()
+    assert one.poll() is not None
 
 
 def test_the_first_plane_as_from_a_command_line(benchmarks):

@@ -92,6 +92,8 @@ def test_every_row_of_the_viewer(windows, whose, names):
 
     assert list(found["medians"]) == names
     require_sane(found, may_lack=frozenset({"scrub_step_latency_median_s", "fast_step_latency_median_s"}))
+    planes = {f"layers_{plane}_{what}_s" for plane in ("xy", "xz", "yz") for what in ("stall", "machine")}
+    assert planes <= set(found["medians"]["layers"][whose])
 
 
 def test_orthogonal_views(windows):
