@@ -39,7 +39,6 @@ def test_a_witness_tells_how_long_it_was_held_up(benchmarks):
         one.send_signal(signal.SIGCONT)
         while witnesses.longest_s(began) < 0.15:
             assert time.perf_counter() < began + 60
-        assert witnesses.longest_s(began) <= time.perf_counter() - began
         assert witnesses.longest_s(time.perf_counter() + 60) == 0
     finally:
         witnesses.close()
