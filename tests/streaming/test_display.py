@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -334,6 +335,23 @@ def test_a_stop_hangs_up_on_a_silent_server_and_going_on_asks_anew(folder):
         server.how = None
         watcher.display.retry()
         assert np.array_equal(watcher.wait(0, 30), noise()[30])
+
+
+def test_a_stop_also_ends_what_zarr_itself_is_reading(tmp_path):
+    values = noise((16, 40, 40))
+    options = {"zarr_format": 2, "chunks": (16, 40, 40), "order": "F"}
+    zarr.create_array(tmp_path / "a.zarr", shape=values.shape, dtype=values.dtype, **options)[...] = values
+    with StallingServer(tmp_path) as server:
+        watcher = Watcher(open_alone_at(server.address_of("a.zarr")))
+        server.chosen = lambda request: not request.path.endswith(DOCUMENTS)
+        server.how = "stalled"
+        watcher.show(0, 3)
+        server.wait_until_held()
+        watcher.display.stop()
+        server.wait_until_left(10)
+        server.how = None
+        watcher.display.retry()
+        assert np.array_equal(watcher.wait(0, 3), values[3])
 
 
 def test_nothing_is_asked_for_while_held(served):

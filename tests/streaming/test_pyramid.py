@@ -408,7 +408,8 @@ def test_levels_of_other_names_and_number_open(tmp_path):
 
 
 def test_closing_ends_what_zarr_itself_is_reading(tmp_path, served):
-    write_array(tmp_path / "a.zarr", volume((16, 32, 32)), zarr_format=2, chunks=(16, 32, 32), compressors=Zstd(1))
+    options = {"zarr_format": 2, "order": "F", "compressors": Zstd(1)}
+    write_array(tmp_path / "a.zarr", volume((16, 32, 32)), chunks=(16, 32, 32), **options)
     pyramid = open_pyramid(f"{served.url}/a.zarr")
     served.gate.clear()
     timer = threading.Timer(0.1, pyramid.close)

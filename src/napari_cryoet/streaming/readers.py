@@ -182,16 +182,17 @@ class ZarrReader:
         self._source, self._path = source, path
         self._where = file_at(source.url, path)
         self._versions = Versions(source.url)
-        self._open = partial(open_zarr_array, source, path, metadata, document, versions=self._versions, stop=stop)
-        self._array = self._open()
+        self._open = partial(open_zarr_array, source, path, metadata, document, versions=self._versions)
+        self._open(stop=stop)  # zarr says at once if it can't read this
 
     def load(self, blocks: Sequence[BlockIndex], stop: threading.Event) -> dict[BlockIndex, Block]:
         """Read blocks; see `BlockReader`."""
         from napari_cryoet.streaming.zarr_store import read_zarr_array
 
+        array = self._open(stop=stop)  # each time anew: what zarr reads for it ends with this stop
         decoded: dict[BlockIndex, Block] = {}
         for block in blocks:
-            values = read_zarr_array(self._array, box_slices(self.grid.box(block)), self._where, stop)
+            values = read_zarr_array(array, box_slices(self.grid.box(block)), self._where, stop)
             decoded[block] = values.astype(self.metadata.dtype, copy=False)
         return decoded
 
@@ -202,7 +203,6 @@ class ZarrReader:
         """Let other versions of files count, while what is under way fails; see `BlockReader`."""
         self._source.forget_all()
         self._versions.forget()
-        self._array = self._open()
 
     def distrust(self, block: BlockIndex) -> None:
         """Read a file anew; see `BlockReader`."""
