@@ -354,6 +354,22 @@ def test_a_stop_also_ends_what_zarr_itself_is_reading(tmp_path):
         assert np.array_equal(watcher.wait(0, 3), values[3])
 
 
+def test_a_server_that_answers_nothing_holds_up_no_other(folder, served):
+    fetcher = Fetcher(MemoryCache(2**28), threads=4)
+    with StallingServer(folder) as silent:
+        waiting = Watcher(open_pyramid(silent.address_of("image.zarr"), fetcher=fetcher))
+        silent.chosen = lambda request: not request.path.endswith(DOCUMENTS)
+        silent.how = "silent"
+        waiting.show(0, 30)
+        silent.wait_until_held(4)
+        watcher = Watcher(open_pyramid(f"{served.url}/image.zarr", fetcher=fetcher))
+        assert np.array_equal(watcher.wait(0, 30, timeout_s=20), noise()[30])
+        assert np.array_equal(watcher.display.pyramid.read(0, ((9, 11), (0, 30), (0, 30))), noise()[9:11, :30, :30])
+        assert silent.n_held >= 4
+        waiting.display.close()
+        waiting.display.pyramid.close()
+
+
 def test_nothing_is_asked_for_while_held(served):
     watcher = Watcher(open_alone(served), is_held=True)
     seen = len(served.requests)

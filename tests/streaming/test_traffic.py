@@ -198,3 +198,57 @@ def test_a_line_that_is_full_ahead_holds_up_no_other(traffic):
     traffic.wishes.set(Picture(), [(Priority.AHEAD, run_of(("image", f"near {i}"), line="near")) for i in range(2)])
     assert names([traffic.next_flight(1.0), traffic.next_flight(2.0)]) == ["near 0", "near 1"]
     assert traffic.next_flight(3.0) is None
+
+
+def to_lines(*names):
+    return [(Priority.VIEW, run_of((line, number), line=line)) for line, number in names]
+
+
+def test_a_line_that_brings_nothing_holds_up_no_other(traffic):
+    traffic.wishes.set(Picture(), to_lines(*(("dead", number) for number in range(9))))
+    sent = [flight for _ in range(9) if (flight := traffic.next_flight(0.0))]
+    assert len(sent) == LIMIT
+    traffic.wishes.set(Picture(), to_lines(("alive", 0), ("alive", 1)))
+    first = traffic.next_flight(1.0)
+    assert first.keys == (("alive", 0),)
+    assert traffic.next_flight(1.0) is None  # a quarter of them, and no more
+    traffic.finish(first, {}, 2.0)
+    assert traffic.next_flight(2.0).keys == (("alive", 1),)
+
+
+def test_who_waits_is_not_held_up_by_those_who_wait_for_a_line_that_brings_nothing(traffic):
+    traffic.board([run_of(("dead", number), line="dead") for number in range(9)], {})
+    sent = [flight for _ in range(9) if (flight := traffic.next_flight(0.0))]
+    assert len(sent) == LIMIT
+    traffic.board([run_of(("alive", number), line="alive") for number in range(2)], {})
+    (own,) = traffic.board([run_of(("here", 0), line="")], {})
+    assert traffic.next_flight(1.0).keys == (("alive", 0),)
+    assert traffic.take_own([own], 1.0) is own
+    assert traffic.next_flight(1.0) is None  # there are no more threads than these
+    traffic.finish(sent[0], {}, 2.0)
+    assert traffic.next_flight(2.0) is None
+    traffic.finish(own, {}, 2.0)
+    assert traffic.next_flight(2.0) is None  # still as many are in flight as may be
+
+
+def test_those_who_wait_are_served_in_the_order_in_which_they_came(traffic):
+    boarded = [{} for _ in range(4)]
+    for number, mine in enumerate(boarded):
+        traffic.board([run_of(("image", number), line="abab"[number])], {}, mine)
+    assert names(traffic.next_flight(0.0) for _ in range(4)) == [0, 1, 2, 3]
+
+
+def test_who_waits_for_little_is_not_served_after_who_waits_for_much(traffic):
+    much, little = {}, {}
+    traffic.board([run_of(("image", number)) for number in range(5)], {}, much)
+    traffic.board([run_of(("image", number)) for number in range(5, 9)], {}, much)  # portion by portion
+    assert names(traffic.next_flight(0.0) for _ in range(2)) == [0, 1]
+    traffic.board([run_of(("image", "little")), run_of(("image", 7))], {}, little)  # of which one waits already
+    assert names(traffic.next_flight(0.0) for _ in range(2)) == [2, "little"]
+    for flight in list(traffic.under_way):
+        traffic.finish(flight, {}, 1.0)
+    assert names(traffic.next_flight(1.0) for _ in range(4)) == [3, 7, 4, 5]
+    for flight in list(traffic.under_way):
+        traffic.finish(flight, {}, 2.0)
+    assert names(traffic.next_flight(2.0) for _ in range(2)) == [6, 8]
+    assert traffic.work == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +12,15 @@ from napari_cryoet.streaming.admission import has_room_ahead, lowest_priority, w
 from napari_cryoet.streaming.cache import owned_bytes
 from napari_cryoet.streaming.flights import Flight
 from napari_cryoet.streaming.line import Line
+from napari_cryoet.streaming.waiting import Waiting
 from napari_cryoet.streaming.wishes import Block, Priority, Run, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 
     from napari_cryoet.streaming.cache import MemoryCache
+
+_SHARE_OF_OTHERS = 4  # a line may have a quarter of the requests also while others have all of them
 
 
 class Traffic:
@@ -28,7 +31,8 @@ class Traffic:
     memory
         Where blocks are.
     limit
-        How many requests are in flight at most.
+        How many requests are in flight at most. While others have them all, as where their server doesn't answer, a
+        quarter as many may be sent beside these to each other server, as long as there are threads for them.
 
     Attributes
     ----------
@@ -44,7 +48,7 @@ class Traffic:
         self.wishes = Wishes()
         self._memory, self._limit = memory, limit
         self._lines: dict[Hashable, Line] = {}
-        self._queue: deque[Flight] = deque()  # those that somebody waits for
+        self._queue = Waiting()
         self.flights: dict[Hashable, Flight] = {}
         self.under_way: set[Flight] = set()
         self._is_views_turn = False
@@ -75,13 +79,14 @@ class Traffic:
         For those in ``boarded``, to which the others are added, the same one waits already.
         """
         boarded = {} if boarded is None else boarded
-        flights = list({flight: None for run in runs for flight in self._board(run, blocks)})
+        who = id(boarded)
+        flights = list({flight: None for run in runs for flight in self._board(run, blocks, who)})
         for flight in flights:
             flight.waiters += flight not in boarded
         boarded.update(dict.fromkeys(flights))
         return flights
 
-    def _board(self, run: Run, blocks: dict[Hashable, Block]) -> set[Flight]:
+    def _board(self, run: Run, blocks: dict[Hashable, Block], who: Hashable) -> set[Flight]:
         """The flights of one run, among them a new one if need be."""
         flights: set[Flight] = set()
         missing = []
@@ -93,20 +98,24 @@ class Traffic:
                 flight = self.flights[key]
                 flight.is_joined, flight.is_kept = True, flight.is_kept or run.is_kept
                 flights.add(flight)
+                if flight in self._queue:
+                    self._queue.add(flight, who)
             else:
                 missing.append(key)
         if missing:
             flight = self._register(run, tuple(missing))
-            self._queue.append(flight)
+            self._queue.add(flight, who)
             flights.add(flight)
         return flights
 
     def take_own(self, flights: list[Flight], now: float) -> Flight | None:
         """What a caller waits for as the only thing and may do itself, which saves waking another thread for it."""
-        is_free = self._may_send() and self.wishes.next(Priority.VIEW) is None
-        if len(flights) != 1 or not is_free or not self._queue or self._queue[-1] is not flights[0]:
+        if len(flights) != 1 or flights[0] not in self._queue:
             return None
-        flight = self._queue.pop()
+        (flight,), full = flights, self._full_lines()
+        if full is None or flight.run.line in full or self.wishes.next(Priority.VIEW) is not None:
+            return None
+        self._queue.remove(flight)
         self._begin(flight, now)
         return flight
 
@@ -123,26 +132,30 @@ class Traffic:
 
     def next_flight(self, now: float) -> Flight | None:
         """Begin the most important that may be sent; what somebody waits for and what somebody looks at take turns."""
-        if not self._may_send():
+        full = self._full_lines()
+        if full is None:
             return None
-        flight = self._next_of_any(now)
+        flight = self._next_of_any(now, full)
         if flight is not None:
             self._begin(flight, now)
         return flight
 
-    def _next_of_any(self, now: float) -> Flight | None:
-        if not self._queue:
-            return self._next_wish(now, lowest_priority(self.under_way, self._limit))
-        flight = self._next_wish(now, Priority.VIEW) if self._is_views_turn else None
+    def _next_of_any(self, now: float, full: Collection[Hashable]) -> Flight | None:
+        queued = self._queue.first(full)
+        if queued is None:
+            return self._next_wish(now, lowest_priority(self.under_way, self._limit), full)
+        flight = self._next_wish(now, Priority.VIEW, full) if self._is_views_turn else None
         self._is_views_turn = flight is None
-        return flight or self._queue.popleft()
+        if flight is None:
+            self._queue.remove(queued)
+        return flight or queued
 
-    def _next_wish(self, now: float, lowest: Priority) -> Flight | None:
+    def _next_wish(self, now: float, lowest: Priority, full: Collection[Hashable]) -> Flight | None:
         """The most important run that some picture wants and that may be sent, in turn among equals.
 
         A line that can't take what is most important of it holds up nobody who uses another one.
         """
-        busy: set[Hashable] = set()
+        busy: set[Hashable] = set(full)
         while (found := self.wishes.next(lowest, busy)) is not None:
             priority, run = found
             if (queued := self._queued_of(run)) is not None:  # sent now: else it is lost once who waits for it leaves
@@ -171,9 +184,14 @@ class Traffic:
         flights = (self.flights.get(key) for key in run.keys)
         return next((flight for flight in flights if flight is not None and flight.began_at is None), None)
 
-    def _may_send(self) -> bool:
-        on_lines = sum(not flight.is_off_the_line for flight in self.under_way)
-        return on_lines < self._limit and len(self.under_way) < self.most_flights
+    def _full_lines(self) -> Collection[Hashable] | None:
+        """The lines on which nothing may be sent now; None where nothing may on any."""
+        if len(self.under_way) >= self.most_flights:
+            return None
+        on_lines = Counter(flight.run.line for flight in self.under_way if not flight.is_off_the_line)
+        if on_lines.total() < self._limit:
+            return ()
+        return {line for line, count in on_lines.items() if count >= max(1, self._limit // _SHARE_OF_OTHERS)}
 
     def _register(self, run: Run, keys: tuple[Hashable, ...], priority: Priority | None = None) -> Flight:
         flight = Flight(run, keys, priority=priority, is_kept=run.is_kept)
