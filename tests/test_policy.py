@@ -209,6 +209,32 @@ def test_a_long_body_ends_where_offline_mode_begins():
     assert policy.received_bytes < 3 * 2**20
 
 
+def chunked(content, size=2**16):
+    pieces = (content[start : start + size] for start in range(0, len(content), size))
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n")
+
+
+def test_a_long_body_of_unknown_length_ends_where_no_more_may_come():
+    policy = Policy(max_session_bytes=2 * 2**20)
+    with FaultServer() as server, Http(policy=policy).open(server.behave(chunked(bytes(8 * 2**20)))) as body:
+        assert body.total_bytes is None
+        came = []
+        with pytest.raises(WithheldError, match="a session"):
+            came.extend(map(len, body.chunks()))
+    assert 2**20 <= sum(came) <= 2 * 2**20
+    assert policy.received_bytes <= 4 * 2**20
+    with pytest.raises(WithheldError):
+        policy.begin(1)
+
+
+def test_what_is_read_whole_and_of_unknown_length_ends_where_no_more_may_come():
+    policy = Policy(max_session_bytes=2 * 2**20)
+    with FaultServer() as server, pytest.raises(WithheldError, match="a session"):
+        Http(policy=policy).get(server.behave(chunked(bytes(8 * 2**20))))
+    assert 2**20 <= policy.received_bytes <= 3 * 2**20
+
+
 def test_all_that_streams_from_servers_obeys_the_policy_of_the_process(served, tmp_path, monkeypatch):
     monkeypatch.setattr(shared_policy(), "offline", True)
     with pytest.raises(WithheldError):

@@ -30,13 +30,12 @@ from napari_cryoet.http_bodies import (
     drain,
     is_encoded,
     is_of_packed_file,
-    note_unmetered,
-    number,
     parse_json,
     read_all,
     read_piece,
 )
 from napari_cryoet.http_connections import Connections, watch_requests
+from napari_cryoet.http_counting import Meter, number
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
@@ -170,9 +169,8 @@ class Http:
                     self._note_packing(url, response)
                     if not (is_of_packed_file(response, part) and headers.pop("Range", "")):
                         receipt.expect(announced(response, part))
-                        piece = read_piece(url, response, part, bound, errand.beat, version=version)
-                        note_unmetered(receipt, response, len(piece.content))
-                        return piece
+                        meter = Meter(response, receipt, errand.beat)
+                        return read_piece(url, response, part, bound, meter, version=version)
             except FaultError as fault:
                 is_beyond = fault.error.status == faults.BEYOND_END_STATUS and may_be_packed
                 if not (is_beyond and "Range" in headers and self._is_packed(url, errand, receipt)):
@@ -249,6 +247,7 @@ class Http:
             raise error.error from error
         try:
             with self.policy.request((body.total_bytes or body.start) - body.start) as receipt:
+                body.receipt = receipt
                 try:
                     yield body
                 finally:
@@ -265,8 +264,7 @@ class Http:
 
         def ask(errand: Errand[Any]) -> Any:
             with self._respond("POST", url, headers, errand, content, receipt=receipt) as response:
-                answer = read_all(url, response, max_bytes, errand.beat)
-                note_unmetered(receipt, response, len(answer))
+                answer = read_all(url, response, max_bytes, Meter(response, receipt, errand.beat))
             return parse_json(url, answer, response.status)
 
         with self.policy.request() as receipt:

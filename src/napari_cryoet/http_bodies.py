@@ -15,6 +15,7 @@ import urllib3
 
 from napari_cryoet import http_faults as faults
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.http_counting import Beat, Meter, number
 from napari_cryoet.http_faults import FaultError
 
 if TYPE_CHECKING:
@@ -33,13 +34,6 @@ _CHUNK_S = 0.25
 _KNOWN_ENCODINGS = frozenset(urllib3.response.HTTPResponse.CONTENT_DECODERS)
 _MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)  # RFC 9110, 14.1
-
-
-class Beat(Protocol):
-    """See `napari_cryoet.errand.Errand.beat`."""
-
-    def __call__(self, n_steps: int = 1, /) -> None:
-        """Say that the work gets on, and how much there is to do before the next beat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +133,8 @@ class HttpBody:
         The version of the file, where the server says it.
     received_bytes
         How much of it has been read.
+    receipt
+        Told how much comes, so that it ends where no more may.
     """
 
     def __init__(self, url: str, response: BaseHTTPResponse, http: Client, stop: threading.Event | None) -> None:
@@ -148,14 +144,20 @@ class HttpBody:
         self._url, self._response, self._http, self._stop = url, response, http, stop
         self._is_left = False
         self.received_bytes = 0
+        self.receipt: Receipt | None = None
 
     def chunks(self) -> Iterator[bytes]:
-        """The body in order, up to 1 MiB at a time; NetworkError where it ends early, after what came."""
+        """The body in order, up to 1 MiB at a time; NetworkError where it ends early, after what came.
+
+        WithheldError where more comes than the server has said, or it said nothing, and that may not come.
+        """
         pieces = Gatherer(self._response)
         position = self.start
         while chunk := self._next(pieces):
             position += len(chunk)
             self.received_bytes += len(chunk)
+            if self.receipt is not None:
+                self.receipt.expect(self.received_bytes)
             yield chunk
         if self.total_bytes is not None and position != self.total_bytes:
             raise faults.broken_off(self._url).error
@@ -192,7 +194,7 @@ def read_piece(
     response: BaseHTTPResponse,
     part: Part | None,
     max_bytes: int,
-    beat: Beat,
+    meter: Meter,
     *,
     version: str | None = None,
 ) -> HttpPiece:
@@ -205,10 +207,10 @@ def read_piece(
         is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
         raise faults.web_page(url, response.status) if is_page else faults.changed(url)
     if part is not None:
-        content = read_part(url, response, part, max_bytes, beat)
+        content = read_part(url, response, part, max_bytes, meter)
         may_go_on = response.status == 206 and total is None and len(content) < (part.length or 0)
         return HttpPiece(content, found, total, may_go_on, _changed_at(response))
-    content = read_all(url, response, max_bytes, beat)
+    content = read_all(url, response, max_bytes, meter)
     if response.status == 206 and (first, total) != (0, len(content)):
         raise faults.wrong_part(url)
     if response.status == 200 and faults.is_web_page(content):
@@ -216,17 +218,18 @@ def read_piece(
     return HttpPiece(content, found, len(content), changed_at=_changed_at(response))
 
 
-def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Beat) -> bytes:
+def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, meter: Meter) -> bytes:
     """The whole body, if it isn't longer than ``max_bytes``."""
     announced = number(response.headers.get("Content-Length"))
     if announced is not None and announced > max_bytes:
         raise faults.too_large(url, max_bytes)
     step = PIECE_BYTES if announced is None or is_encoded(response) else min(_CHUNK_BYTES, max(announced, 1))
     n_steps = -(-step // PIECE_BYTES)
-    beat(n_steps)
+    meter.beat(n_steps)
     pieces, size = [], 0
     for piece in _pieces_of(response, step):
-        beat(n_steps)
+        meter.beat(n_steps)
+        meter.note(len(piece))
         size += len(piece)
         if size > max_bytes:
             raise faults.too_large(url, max_bytes)
@@ -234,15 +237,15 @@ def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, beat: Beat) -
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Beat) -> bytes:
+def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, meter: Meter) -> bytes:
     """Exactly the wanted bytes, from a partial answer that is checked or from a whole one that is cut.
 
     Fewer come where the file ends, and where it isn't said how long the file is.
     """
     if response.status != 206:
-        return _cut(url, response, part, max_bytes, beat)
+        return _cut(url, response, part, max_bytes, meter)
     first, last, total = _content_range(url, response)
-    body = read_all(url, response, max_bytes, beat)
+    body = read_all(url, response, max_bytes, meter)
     reaches_end = last + 1 == total
     if part.start < 0:
         is_right = reaches_end and len(body) == min(-part.start, total or 0)
@@ -262,12 +265,6 @@ def announced(response: BaseHTTPResponse, part: Part | None) -> int:
     if part is None or response.status == 206 or part.start < 0 or part.length is None:
         return size_bytes
     return min(size_bytes, part.start + part.length)
-
-
-def note_unmetered(receipt: Receipt, response: BaseHTTPResponse, size_bytes: int) -> None:
-    """Note what a body brought where urllib3 doesn't count: in chunks."""
-    if response.tell() == 0:
-        receipt.add(size_bytes)
 
 
 def is_of_packed_file(response: BaseHTTPResponse, part: Part | None) -> bool:
@@ -323,11 +320,6 @@ def parse_json(url: str, body: bytes, status: int) -> Any:
         raise faults.not_json(url, body, status) from error
 
 
-def number(text: str | None) -> int | None:
-    """A header that is a plain number of bytes, or None."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
 def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
     """What tells this version of a file from others."""
     etag, changed_at = response.headers.get("ETag"), response.headers.get("Last-Modified")
@@ -362,7 +354,7 @@ def _encodings(response: BaseHTTPResponse) -> set[str]:
     return {word.strip() for word in words} - {"", "identity", "utf-8", "aws-chunked"}
 
 
-def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat: Beat) -> bytes:
+def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, meter: Meter) -> bytes:
     """The wanted part of a whole body, without reading much more than that."""
     total = span_of(url, response)[1]
     start = part.start if part.start >= 0 or total is None else max(0, total + part.start)
@@ -372,7 +364,8 @@ def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, beat:
     end = start + (max_bytes if part.length is None else part.length)
     pieces, position = [], 0
     for piece in _pieces_of(response):
-        beat()
+        meter.beat()
+        meter.note(len(piece))
         if position == 0 and faults.is_web_page(piece):
             raise faults.web_page(url, response.status)
         pieces.append(piece[max(0, start - position) : max(0, end - position)])
