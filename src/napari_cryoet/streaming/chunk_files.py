@@ -10,7 +10,7 @@ from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.blosc import CodecError
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index
-from napari_cryoet.streaming.versions import Versions
+from napari_cryoet.streaming.versions import Versions, mark_of, named
 
 if TYPE_CHECKING:
     import threading
@@ -110,10 +110,10 @@ class _Files:
         if place.size is not None:
             length = place.size - start if length is None else min(length, place.size - start)
         known, forgotten = self._versions.of(place.key)
-        version = known if place.version is None else place.version
+        version = named(known if place.version is None else place.version)
         piece = self._source.read(place.key, start=place.start + start, length=length, version=version, stop=stop)
         if piece is not None:
-            self._versions.settle(place.key, piece.version, forgotten)
+            self._versions.settle(place.key, mark_of(piece), forgotten)
         elif place.version is not None or not self.may_be_missing:
             raise self._vanished(place.key)
         else:
@@ -263,8 +263,9 @@ class ShardFiles(_Files):
         if piece is None:
             self._miss(key, forgotten)
             return None
-        self._versions.settle(key, piece.version, forgotten)
-        return _HeldIndex(parse_index(piece.content, self._layout, file_bytes=piece.total_bytes), piece.version)
+        version = mark_of(piece)
+        self._versions.settle(key, version, forgotten)
+        return _HeldIndex(parse_index(piece.content, self._layout, file_bytes=piece.total_bytes), version)
 
     def _key(self, chunk: Chunk) -> str:
         shard = tuple(i // n for i, n in zip(chunk, self._layout.chunks_per_shard, strict=True))

@@ -12,6 +12,7 @@ from napari_cryoet.streaming.density import Density
 from napari_cryoet.streaming.geometry import BlockIndex
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.slabs import cut_into_slabs, shrink
+from napari_cryoet.streaming.versions import mark_of
 
 if TYPE_CHECKING:
     import threading
@@ -167,7 +168,7 @@ class FrameReader(FilesReader):
             prefix += rest.content if rest else b""
         frame = blosc.parse_frame(prefix)
         keeps_all = header.cbytes <= min(len(prefix), _SMALL_CHUNK_BYTES)
-        return _HeldFrame(place, frame, prefix if keeps_all else prefix[: header.table_end], piece.version)
+        return _HeldFrame(place, frame, prefix if keeps_all else prefix[: header.table_end], mark_of(piece))
 
     def _note_size(self, chunk: Chunk, stored_bytes: int) -> None:
         self._density.note(chunk, stored_bytes)

@@ -1,13 +1,44 @@
 """Which version of each file its blocks in memory come from, so that those of two versions never stand side by side.
 
-That there is no such file counts as a version, too: its blocks have the fill value, until it is there.
+That there is no such file counts as a version, too: its blocks have the fill value, until it is there. Where a server
+names no version, the size of the file stands for one: some changes are noticed by that.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.sources import Piece
+
+
+class _OnlySize(str):
+    """The size of a file of which no version is known."""
+
+    __slots__ = ()
+
+
+def mark_of(piece: Piece) -> str | None:
+    """What tells the version of a file that a piece came from, as far as anything does."""
+    if piece.version is not None or piece.total_bytes is None:
+        return piece.version
+    return _OnlySize(piece.total_bytes)
+
+
+def named(version: str | None) -> str | None:
+    """A version that can be asked for, since the server has named it."""
+    return None if isinstance(version, _OnlySize) else version
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    """Whether two pieces may be of one version; servers don't always say how large a file is."""
+    if one is None or other is None:
+        return named(one) is None and named(other) is None
+    return one == other and type(one) is type(other)
 
 
 class Versions:
@@ -47,8 +78,10 @@ class Versions:
         """
         with self._lock:
             if forgotten == self._forgotten and key not in self._missing:
-                self._known.setdefault(key, version)
-            is_it = key in self._known and self._known[key] == version
+                before = self._known.setdefault(key, version)
+                if before is None and named(version) is None:
+                    self._known[key] = version
+            is_it = key in self._known and _agree(self._known[key], version)
         if not is_it:
             self._raise(key)
 
@@ -77,7 +110,7 @@ class Versions:
     def confirm(self, key: str, version: str | None) -> None:
         """Raise ChangedError unless it is this version of a file that counts."""
         with self._lock:
-            is_it = key in self._known and self._known[key] == version
+            is_it = key in self._known and _agree(self._known[key], version)
         if not is_it:
             self._raise(key)
 

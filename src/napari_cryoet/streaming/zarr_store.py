@@ -20,6 +20,7 @@ from napari_cryoet.naming import brief, file_at
 from napari_cryoet.streaming.blosc import parse_header
 from napari_cryoet.streaming.chunk_files import VanishedError, damaged, key_below, read_end
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
+from napari_cryoet.streaming.versions import mark_of, named
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -128,12 +129,12 @@ class SourceStore(Store):
         if start < 0:
             piece = read_end(self._source, key, -start, self._stop)
         else:
-            piece = self._source.read(key, start=start, length=length, version=known, stop=self._stop)
+            piece = self._source.read(key, start=start, length=length, version=named(known), stop=self._stop)
         if piece is None:
             if not self._versions.miss(key, forgotten):
                 raise VanishedError(f"{self._called(key)} vanished while it was read.")
             return None
-        self._versions.settle(key, piece.version, forgotten)
+        self._versions.settle(key, mark_of(piece), forgotten)
         if byte_range is None and self._are_frames:
             length = _frame_bytes(piece.content, self._called(key))
         if length is not None and len(piece.content) < length:
