@@ -98,6 +98,18 @@ def test_one_connection_serves_many_requests(http, server):
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("later_s", [3600.0, -3600.0])
+def test_a_connection_that_may_be_dead_after_a_while_is_not_waited_for(later_s, http, server, monkeypatch):
+    """As after a computer has slept, or where a router has forgotten about it: nobody says so."""
+    url = server.behave(reply(CONTENT))
+    assert http.get(url) == CONTENT
+    later = time.time() + later_s
+    monkeypatch.setattr(http_connections, "time", SimpleNamespace(time=lambda: later))
+    for _ in range(3):
+        assert http.get(url) == CONTENT
+    assert server.connections == 2
+
+
 def test_connections_are_closed_though_an_error_that_came_over_them_is_kept(http, server):
     error = fails(lambda: http.get(server.behave(reply(b"none", 404))), status=404)
     (connection,) = server._sockets

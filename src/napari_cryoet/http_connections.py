@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from base64 import b64encode
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _PORTS = {"http": 80, "https": 443}
 _THIS_COMPUTER = ("127.0.0.0/8", "::1")
+_LONGEST_IDLE_S = 90.0  # routers forget about connections after some minutes, and a computer that sleeps about all
 
 
 class Watcher(Protocol):
@@ -56,6 +58,13 @@ class _Watched:
     """Tells its thread's watcher how to hang up, asks it once connected whether to send at all, and dials by itself."""
 
     sock: socket.socket | None
+    _used_at = 0.0  # by a clock that goes on while the computer sleeps
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is used once more: one that nobody has ended may lead nowhere, which shows only by waiting."""
+        is_fresh = 0 <= time.time() - self._used_at < _LONGEST_IDLE_S
+        return is_fresh and bool(super().is_connected)  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
         """What urllib3 has kinds of connections say, as its own for SOCKS do: a socket that leads to the server."""
@@ -82,6 +91,7 @@ class _Watched:
         _watcher().beat()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
+        self._used_at = time.time()
         super().request(*args, **kwargs)  # type: ignore[misc]
         sock = self.sock
         if sock is not None:
