@@ -370,6 +370,54 @@ def test_a_full_disk_is_left_alone_for_a_while(folder, monkeypatch):
     assert find(DiskCache(folder, 10 * MB), "a") is None
 
 
+@pytest.mark.parametrize("refused", ["file", "index"])
+@pytest.mark.parametrize("comes", ["with what is refused", "while the disk is left alone"])
+def test_an_image_that_changed_while_the_disk_was_full_is_forgotten_before_more_of_it_is_kept(
+    comes, refused, folder, monkeypatch
+):
+    """Else another process would find the old beside the new."""
+
+    def refuse(*_):
+        raise sqlite3.OperationalError("database or disk is full") if refused == "index" else OSError(errno.ENOSPC, "")
+
+    cache = DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"old", total=3)
+    assert cache.flush()
+    tree = cache.tree(ADDRESS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "touch", refuse) if refused == "index" else patch.setattr(Path, "write_bytes", refuse)
+        put(cache, "other", 0, LARGE, total=len(LARGE), address="https://elsewhere.org")
+        if comes == "with what is refused":
+            cache.drop(tree)
+        assert cache.flush()
+    assert cache.usage().fault
+    if comes == "while the disk is left alone":
+        cache.drop(tree)
+    cache._writer._paused_until = 0.0  # it is over
+    cache.put(tree, "b", 0, b"new", version="v2", total_bytes=3)
+    assert cache.flush()
+    later = DiskCache(folder, 10 * MB)
+    assert (find(later, "a"), find(later, "b")) == (None, b"new")
+
+
+def test_an_image_of_which_the_first_parts_could_not_be_written_is_kept_later(folder, monkeypatch):
+    def refuse(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    cache = DiskCache(folder, 10 * MB)
+    tree = cache.tree(ADDRESS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "evict", refuse)
+        cache.put(tree, "a", 0, LARGE, version="v1", total_bytes=len(LARGE))
+        assert cache.flush()
+    assert files_in(folder) == []
+    cache._writer._paused_until = 0.0  # it is over
+    cache.put(tree, "a", 0, LARGE, version="v1", total_bytes=len(LARGE))
+    assert cache.flush()
+    assert cache.find(tree, "a").content == LARGE
+    assert find(cache, "a") == LARGE
+
+
 def test_what_comes_while_no_thread_can_be_had_is_written_later(folder, no_threads):
     cache = DiskCache(folder, MB)
     with no_threads():

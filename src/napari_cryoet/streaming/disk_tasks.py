@@ -64,9 +64,18 @@ class Tree:
 
 
 class Task(Protocol):
-    """Something to write."""
+    """Something to write.
+
+    Attributes
+    ----------
+    size_bytes
+        How much that is.
+    is_due
+        Whether it has to be done before anything that comes after it: what is to be forgotten must not stand beside it.
+    """
 
     size_bytes: int
+    is_due: bool
 
     def prepare(self, files: PartFiles) -> None:
         """Write files; OSError where that fails."""
@@ -81,6 +90,7 @@ class _WritesNothing:
     __slots__ = ()
 
     size_bytes = 0
+    is_due = False
 
     def prepare(self, files: PartFiles) -> None:
         """Nothing to write."""
@@ -90,11 +100,14 @@ class _WritesNothing:
 class KeepPart:
     """A part to keep."""
 
+    is_due = False
+
     tree: Tree
     row: PartRow
     content: bytes
     size_bytes: int = field(init=False)
     drops: int = field(init=False)
+    made: int | None = field(init=False, default=None)  # the number that the tree got for this part
 
     def __post_init__(self) -> None:
         self.size_bytes, self.drops = len(self.content), self.tree.drops
@@ -109,8 +122,7 @@ class KeepPart:
 
     def apply(self, index: Index, now: float) -> list[str]:
         """Keep the part, unless its tree was dropped by somebody meanwhile."""
-        tree = self.tree
-        number = tree.number_for(self.drops, lambda: index.add_tree(tree.digest, tree.shown, now))
+        number = self.tree.number_for(self.drops, lambda: self._made_in(index, now))
         if number is None or not index.has_tree(number):
             return [self.row.name] if self.row.name else []
         cost = _ROW_BYTES + len(self.content)
@@ -118,10 +130,22 @@ class KeepPart:
             cost = _ROW_BYTES - -len(self.content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
         return index.add_part(number, self.row, cost, now)
 
+    def _made_in(self, index: Index, now: float) -> int:
+        self.made = index.add_tree(self.tree.digest, self.tree.shown, now)
+        return self.made
+
+    def undo(self, files: PartFiles) -> None:
+        """Leave nothing behind: what was to be written with it wasn't."""
+        files.remove([self.row.name])
+        if self.made is not None:
+            self.tree.lose(self.made)
+
 
 @dataclass(slots=True)
 class DropTree(_WritesNothing):
     """A tree that isn't what it was."""
+
+    is_due = True
 
     tree: Tree
 
@@ -149,6 +173,8 @@ class ConfirmTree(_WritesNothing):
 @dataclass(slots=True)
 class DropFile(_WritesNothing):
     """A file of which something was no good."""
+
+    is_due = True
 
     tree: Tree
     key: str

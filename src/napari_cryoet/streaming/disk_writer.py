@@ -27,7 +27,7 @@ from napari_cryoet.streaming.disk_tasks import KeepPart
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from napari_cryoet.streaming.disk_tasks import Task
@@ -72,7 +72,8 @@ class DiskWriter:
     def add(self, task: Task) -> bool:
         """Queue something; False where it is dropped."""
         with self._state:
-            if self._queued_bytes + task.size_bytes > self._queue_bytes or time.monotonic() < self._paused_until:
+            is_too_much = self._queued_bytes + task.size_bytes > self._queue_bytes or self._is_paused()
+            if is_too_much and not task.is_due:
                 return False
             self._tasks.append(task)
             self._queued_bytes += task.size_bytes
@@ -82,7 +83,7 @@ class DiskWriter:
     def touch(self, part: int) -> None:
         """Note that a part was used."""
         with self._state:
-            if time.monotonic() >= self._paused_until:
+            if not self._is_paused():
                 self._touched.add(part)
                 self._call_thread()
 
@@ -138,7 +139,10 @@ class DiskWriter:
             return self._is_waiting()
 
     def _is_waiting(self) -> bool:
-        return bool(self._tasks or self._touched or self._is_damaged)
+        return bool(self._tasks or self._touched or self._is_damaged) and not self._is_paused()
+
+    def _is_paused(self) -> bool:
+        return time.monotonic() < self._paused_until
 
     def _leave(self) -> bool:
         """End, unless something came at the last moment."""
@@ -173,7 +177,7 @@ class DiskWriter:
             index = index or self._open()
             self._write(index, batch, touched)
         except (*IndexErrors, OSError) as error:
-            self._remove_files_of(batch)
+            self._undo(batch)
             if is_damage(error) or is_refused_by_itself(error, self._folder / INDEX_NAME):
                 is_old = index is not None and not index.is_same_file()
                 if index is not None:
@@ -181,9 +185,9 @@ class DiskWriter:
                 if not is_old:
                     self._begin_anew()
                 return None
-            self._pause(error)
+            self._pause(error, batch)
         else:
-            if time.monotonic() >= self._paused_until:
+            if not self._is_paused():
                 self.fault = ""
         return index
 
@@ -223,8 +227,10 @@ class DiskWriter:
         for left in self._folder.parent.glob(f"{self._folder.name}.broken-*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def _remove_files_of(self, batch: list[Task]) -> None:
-        self._files.remove([task.row.name for task in batch if isinstance(task, KeepPart) and task.row.name])
+    def _undo(self, batch: list[Task]) -> None:
+        for task in batch:
+            if isinstance(task, KeepPart):
+                task.undo(self._files)
 
     def _begin_anew(self) -> None:
         """Move the damaged cache out of the way, at once for all processes, and delete it."""
@@ -236,12 +242,12 @@ class DiskWriter:
         else:
             shutil.rmtree(broken, ignore_errors=True)
 
-    def _pause(self, error: Exception) -> None:
-        """Leave the disk alone for a while."""
+    def _pause(self, error: Exception, batch: Iterable[Task] = ()) -> None:
+        """Leave the disk alone for a while; of what waits, and of a batch that was refused, do what is due after it."""
         with self._state:
             self.fault = str(error)
             self._paused_until = time.monotonic() + _PAUSE_S
-            self._tasks.clear()
+            self._tasks = deque(task for task in (*batch, *self._tasks) if task.is_due)
             self._touched.clear()
             self._queued_bytes = 0
 
