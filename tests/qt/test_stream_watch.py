@@ -18,6 +18,9 @@ from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import save_data
+from napari_cryoet.progressive import layer_specs, make_layer
+from napari_cryoet.streaming import open_pyramid
+from ome_images import noise, write_image
 from qt.fake_link import NothingHeld
 from stream_server import StreamServer
 
@@ -54,6 +57,8 @@ class Link(QObject):
 EXACT = StreamState(is_progressive=True, is_exact=True)
 OLD = StreamState(is_progressive=True, is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
 UNCHECKED = StreamState(is_progressive=True, is_exact=True, is_unchecked=True)
+COMING = StreamState(is_progressive=True, missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
+OTHER = StreamState(is_progressive=True, missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
 OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
 
 
@@ -63,6 +68,8 @@ OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 
         ((EXACT,), "TS_026 · exact"),
         ((EXACT, OLD), "TS_026 · offline, as of 5 Mar 2024 · exact"),
         ((EXACT, UNCHECKED), "TS_026 · not checked for changes · exact"),
+        ((COMING, COMING), "TS_026 · sharpening… 3 MB · 2 MB/s"),
+        ((COMING, OTHER), "TS_026 · sharpening… 4 MB · 3 MB/s"),
         ((OLD, OLDER), "TS_026 · offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],
 )
@@ -128,6 +135,18 @@ def test_a_copy_is_told_of_where_the_layer_itself_is_hidden(qtbot, viewer_model,
     qtbot.waitUntil(lambda: strip.label.text().endswith("copy · exact"))
     viewer_model.layers.clear()
     qtbot.waitUntil(lambda: not strip.label.text())
+
+
+def test_what_comes_for_several_channels_is_counted_once(qtbot, viewer_model, tmp_path, strip):
+    write_image(tmp_path / "c.zarr", noise((3, 20, 90, 90)), "czyx")
+    with StreamServer(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/c.zarr", cache=None)
+        made = [make_layer(spec, viewer=viewer_model) for spec in layer_specs(pyramid)]
+        for layer, _ in made:
+            viewer_model.add_layer(layer)
+        qtbot.waitUntil(lambda: all(status.state.is_exact for _, status in made))
+    assert len({status.state.source_number for _, status in made}) == 1
+    assert all(status.state.bytes_read == pyramid.bytes_read for _, status in made)
 
 
 def test_full_detail_is_loaded_of_a_layer_that_somebody_else_added_too(qtbot, viewer_model, served, strip):

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 _REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most this often
 _REFRESH_3D_S = 0.33
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
+_LACKS_NOTHING: Any = {"is_exact": True, "missing_blocks": 0, "is_limited": False, "full_bytes": 0, "error": None}
 
 
 class StreamStatus(QObject):
@@ -87,9 +88,7 @@ class StreamStatus(QObject):
             return StreamState(is_progressive=False)
         state = self._display.state
         if self._is_beside:  # nothing of it is seen
-            state = dataclasses.replace(
-                state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None
-            )
+            state = dataclasses.replace(state, **_LACKS_NOTHING)
         return StreamState(
             is_progressive=True,
             is_exact=state.is_exact,
@@ -102,6 +101,7 @@ class StreamStatus(QObject):
             is_stopped=state.is_stopped,
             as_of=self._display.pyramid.as_of,
             is_unchecked=state.is_unchecked,
+            source_number=self._display.pyramid.source_number,
         )
 
     def begin(self) -> None:

@@ -42,6 +42,8 @@ class StreamState:
         None where it was.
     is_unchecked
         Whether it couldn't be found out if the image was replaced while it was read, as in offline mode.
+    source_number
+        The same for layers that have one source, as channels of an image and copies: their bytes are the same ones.
     """
 
     is_progressive: bool
@@ -55,6 +57,7 @@ class StreamState:
     is_stopped: bool = False
     as_of: datetime | None = None
     is_unchecked: bool = False
+    source_number: int | None = None
 
 
 class Speed:

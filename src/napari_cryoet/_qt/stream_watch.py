@@ -76,7 +76,8 @@ class StreamWatch(QObject):
 
     def _tell(self, names: str, states: list[StreamState]) -> None:
         error = next((state.error for state in states if state.error is not None), None)
-        bytes_per_s = sum(state.bytes_per_s for state in states)
+        sources = _one_a_source(states)
+        bytes_per_s = sum(state.bytes_per_s for state in sources)
         speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
         self._withheld = error if isinstance(error, WithheldError) else None
         if self._withheld is not None:
@@ -91,7 +92,7 @@ class StreamWatch(QObject):
         elif not all(state.is_progressive for state in states):
             self._strip.set_status(joined(names, "loads plane by plane"))
         elif any(is_coming(state) for state in states):
-            read = size_text(sum(state.bytes_read for state in states))
+            read = size_text(sum(state.bytes_read for state in sources))
             self._strip.set_status(joined(f"{names} · sharpening… {read}", speed), can_stop=True)
         elif self._detail.is_held_coarse and any(state.is_limited for state in states):
             self._strip.set_status(joined(names, "coarse only"), action=LOAD_FULL_DETAIL)
@@ -130,6 +131,12 @@ class StreamWatch(QObject):
 def _name_of(layer: Layer) -> str:
     """Of its run, or its own."""
     return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
+
+
+def _one_a_source(states: list[StreamState]) -> list[StreamState]:
+    """Of layers that share what comes, one: it would be counted for each of them."""
+    sources = {state.source_number if state.source_number is not None else id(state): state for state in states}
+    return list(sources.values())
 
 
 def _as_of_text(states: list[StreamState]) -> str:

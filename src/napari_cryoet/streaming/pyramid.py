@@ -143,6 +143,11 @@ class Pyramid:
         return self._source.bytes_read
 
     @property
+    def source_number(self) -> int:
+        """By which pyramids of one source are known, as channels of an image: `bytes_read` is that of all of them."""
+        return id(self._source)
+
+    @property
     def as_of(self) -> datetime | None:
         """Where the server doesn't answer, and what is kept on this computer is shown: when it last confirmed that."""
         return self._source.as_of if isinstance(self._source, CachedSource) else None
