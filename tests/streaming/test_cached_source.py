@@ -470,6 +470,43 @@ def test_a_stop_is_heard_while_another_reader_asks_the_server(served, folder):
     assert len(served.requests) == n_asked + 1
 
 
+class Slow:
+    """A source that answers once it may."""
+
+    url = "https://files.example.org/a.zarr"
+
+    def __init__(self, piece):
+        self.piece = piece
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def read(self, key, *, start=0, length=None, version=None, stop=None):
+        del key, start, length, version, stop
+        self.asked.set()
+        assert self.may_answer.wait(60)
+        return self.piece
+
+    def forget_all(self):
+        pass
+
+
+@pytest.mark.parametrize("piece", [Piece(b"old", "1", 3), None])
+def test_what_was_asked_for_before_an_image_was_met_changed_is_not_kept(piece, folder):
+    """It may be of the old image, and would stand beside the new one, today or when it is opened again."""
+    slow, cache = Slow(piece), DiskCache(folder, MB)
+    source = CachedSource(slow, cache)
+    with ThreadPoolExecutor(1) as reader:
+        late = reader.submit(source.read, "0/0.0.0")
+        assert slow.asked.wait(60)
+        source.forget_all()  # since another file was
+        slow.may_answer.set()
+        assert late.result(60) == piece
+    assert cache.flush()
+    assert cache.find(cache.tree(slow.url), "0/0.0.0") is None
+    assert source.read("0/0.0.0") == piece
+    assert cache.flush()
+    assert cache.find(cache.tree(slow.url), "0/0.0.0") is not None
+
+
 def test_parts_that_lie_side_by_side_are_read_as_one(served, folder):
     content = bytes(range(256)) * 100
     (served.folder / "x").write_bytes(content)

@@ -101,6 +101,7 @@ class CachedSource(SourceAround):
                 self._watch.use(key, part.version, part.stored_at)
             return Piece(part.content, part.version, part.total_bytes)
         self._require_current()
+        drops = tree.drops
         try:
             piece = super().read(key, start=start, length=length, version=version, stop=stop)
         except ChangedError:
@@ -112,9 +113,10 @@ class CachedSource(SourceAround):
         if piece is None:
             if version is not None:  # of which parts are kept, perhaps
                 self._cache.drop(tree)
-            self._cache.put(tree, key, 0, None, version="", total_bytes=None)
+                drops = tree.drops
+            self._cache.put(tree, key, 0, None, version="", total_bytes=None, drops=drops)
         else:
-            self._keep(tree, key, piece, start, length)
+            self._keep(tree, key, piece, start, length, drops=drops)
         return piece
 
     def forget(self, key: str) -> None:
@@ -148,7 +150,7 @@ class CachedSource(SourceAround):
         is_document = key.rpartition("/")[2] in DOCUMENT_NAMES
         return is_document or self._as_of is not None or self._is_recent(part.stored_at)
 
-    def _keep(self, tree: Tree, key: str, piece: Piece, start: int, length: int | None) -> None:
+    def _keep(self, tree: Tree, key: str, piece: Piece, start: int, length: int | None, *, drops: int) -> None:
         size, total = len(piece.content), piece.total_bytes
         if total is None and start >= 0 and size and (length is None or size < length):
             total = start + size  # fewer bytes come only where the file ends
@@ -156,7 +158,8 @@ class CachedSource(SourceAround):
             start = max(0, total + start)
         is_sound = start >= 0 and (size > 0 or total == 0) and (total is None or start + size <= total)
         if piece.version and is_sound:
-            self._cache.put(tree, key, start, piece.content, version=piece.version, total_bytes=total)
+            version = piece.version
+            self._cache.put(tree, key, start, piece.content, version=version, total_bytes=total, drops=drops)
 
     def _is_recent(self, moment_s: float) -> bool:
         return 0 <= time.time() - moment_s < self._revalidate_after_s

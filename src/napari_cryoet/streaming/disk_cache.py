@@ -208,7 +208,15 @@ class DiskCache:
         return None if row is None or content is None or row.start else (row.key, _part(row, content))
 
     def put(
-        self, tree: Tree, key: str, start: int, content: bytes | None, *, version: str, total_bytes: int | None
+        self,
+        tree: Tree,
+        key: str,
+        start: int,
+        content: bytes | None,
+        *,
+        version: str,
+        total_bytes: int | None,
+        drops: int | None = None,
     ) -> bool:
         """Keep a part, later and if there is time and space.
 
@@ -225,6 +233,9 @@ class DiskCache:
             and all else of it is forgotten.
         total_bytes
             Size of the whole file, where it is known.
+        drops
+            How often the tree had been dropped when the server was asked; by default as often as by now. What was on
+            its way while that was done may be of what was there before.
 
         Returns
         -------
@@ -235,7 +246,7 @@ class DiskCache:
             return False
         is_absent, stop = int(content is None), WHOLE_FILE if content is None else start + len(content)
         row = PartRow(0, key, version, start, stop, total_bytes, is_absent, int(time.time()), b"", None, None)
-        return self._queue(KeepPart(tree, row, content or b""))
+        return self._queue(KeepPart(tree, row, content or b"", tree.drops if drops is None else drops))
 
     def confirm(self, tree: Tree) -> None:
         """Note that the server was asked just now, and has the tree as it is kept."""

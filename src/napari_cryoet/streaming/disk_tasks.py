@@ -98,19 +98,19 @@ class _WritesNothing:
 
 @dataclass(slots=True)
 class KeepPart:
-    """A part to keep."""
+    """A part to keep, unless its tree is dropped more often than ``drops`` says."""
 
     is_due = False
 
     tree: Tree
     row: PartRow
     content: bytes
+    drops: int
     size_bytes: int = field(init=False)
-    drops: int = field(init=False)
     made: int | None = field(init=False, default=None)  # the number that the tree got for this part
 
     def __post_init__(self) -> None:
-        self.size_bytes, self.drops = len(self.content), self.tree.drops
+        self.size_bytes = len(self.content)
 
     def prepare(self, files: PartFiles) -> None:
         """Put large content into a file."""
@@ -136,7 +136,8 @@ class KeepPart:
 
     def undo(self, files: PartFiles) -> None:
         """Leave nothing behind: what was to be written with it wasn't."""
-        files.remove([self.row.name])
+        if self.row.name:
+            files.remove([self.row.name])
         if self.made is not None:
             self.tree.lose(self.made)
 
