@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from disk_cache_work import ADDRESS, KEYS, LARGE, content_of, put_some
+from napari_cryoet.streaming import disk_writer
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_index import Index
 from napari_cryoet.streaming.disk_writer import own_folder, remove_beyond
@@ -416,6 +417,27 @@ def test_an_image_of_which_the_first_parts_could_not_be_written_is_kept_later(fo
     assert cache.flush()
     assert cache.find(tree, "a").content == LARGE
     assert find(cache, "a") == LARGE
+
+
+def test_images_that_could_not_be_written_do_not_drive_out_others_later(folder, monkeypatch):
+    """What a transaction that failed had called one of them, the next one calls another."""
+    monkeypatch.setattr(disk_writer, "_PAUSE_S", 0.0)
+    cache, other = DiskCache(folder, 10 * MB), "https://files.example.org/other.zarr"
+    tree = cache.tree(ADDRESS)
+
+    def refuse(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "evict", refuse)
+        cache.put(tree, "a", 0, b"lost", version="v1", total_bytes=4)
+        assert cache.flush()
+    assert find(cache, "a") is None
+    put(cache, "a", 0, b"other", version="v9", total=5, address=other)
+    assert cache.flush()
+    cache.put(tree, "a", 0, b"ours", version="v1", total_bytes=4)
+    assert cache.flush()
+    assert (find(cache, "a"), find(cache, "a", address=other)) == (b"ours", b"other")
 
 
 def test_what_comes_while_no_thread_can_be_had_is_written_later(folder, no_threads):

@@ -267,9 +267,9 @@ class Index:
         )
         return int(self._value("SELECT id FROM trees WHERE digest = ?", digest))
 
-    def has_tree(self, tree: int) -> bool:
-        """Whether a tree is still there: numbers are never used again."""
-        return bool(self._value("SELECT count(*) FROM trees WHERE id = ?", tree))
+    def has_tree(self, tree: int, digest: bytes) -> bool:
+        """Whether a tree is still there: its number is never used again, but in a database that was begun anew."""
+        return bool(self._value("SELECT count(*) FROM trees WHERE id = ? AND digest = ?", tree, digest))
 
     def set_checked(self, tree: int, now: float) -> None:
         """Note that a tree's server was asked, and had nothing new."""

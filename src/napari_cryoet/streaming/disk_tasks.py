@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.forks import FreshLock
@@ -107,7 +108,7 @@ class KeepPart:
     content: bytes
     drops: int
     size_bytes: int = field(init=False)
-    made: int | None = field(init=False, default=None)  # the number that the tree got for this part
+    made_number: int | None = field(init=False, default=None)  # of the tree, in the transaction that is under way
 
     def __post_init__(self) -> None:
         self.size_bytes = len(self.content)
@@ -122,24 +123,24 @@ class KeepPart:
 
     def apply(self, index: Index, now: float) -> list[str]:
         """Keep the part, unless its tree was dropped by somebody meanwhile."""
-        number = self.tree.number_for(self.drops, lambda: self._made_in(index, now))
-        if number is None or not index.has_tree(number):
+        number = self.tree.number_for(self.drops, partial(self._add_tree, index, now))
+        if number is None or not index.has_tree(number, self.tree.digest):
             return [self.row.name] if self.row.name else []
         cost = _ROW_BYTES + len(self.content)
         if self.row.name:
             cost = _ROW_BYTES - -len(self.content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
         return index.add_part(number, self.row, cost, now)
 
-    def _made_in(self, index: Index, now: float) -> int:
-        self.made = index.add_tree(self.tree.digest, self.tree.shown, now)
-        return self.made
+    def _add_tree(self, index: Index, now: float) -> int:
+        self.made_number = index.add_tree(self.tree.digest, self.tree.shown, now)
+        return self.made_number
 
-    def undo(self, files: PartFiles) -> None:
-        """Leave nothing behind: what was to be written with it wasn't."""
+    def take_back(self, files: PartFiles) -> None:
+        """Leave nothing of it: the transaction failed, and the tree's number may be another one's next."""
         if self.row.name:
             files.remove([self.row.name])
-        if self.made is not None:
-            self.tree.lose(self.made)
+        if self.made_number is not None:
+            self.tree.lose(self.made_number)
 
 
 @dataclass(slots=True)

@@ -177,7 +177,7 @@ class DiskWriter:
             index = index or self._open()
             self._write(index, batch, touched)
         except (*IndexErrors, OSError) as error:
-            self._undo(batch)
+            self._take_back(batch)
             if is_damage(error) or is_refused_by_itself(error, self._folder / INDEX_NAME):
                 is_old = index is not None and not index.is_same_file()
                 if index is not None:
@@ -227,10 +227,10 @@ class DiskWriter:
         for left in self._folder.parent.glob(f"{self._folder.name}.broken-*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def _undo(self, batch: list[Task]) -> None:
+    def _take_back(self, batch: list[Task]) -> None:
         for task in batch:
             if isinstance(task, KeepPart):
-                task.undo(self._files)
+                task.take_back(self._files)
 
     def _begin_anew(self) -> None:
         """Move the damaged cache out of the way, at once for all processes, and delete it."""
