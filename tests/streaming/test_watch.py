@@ -260,6 +260,26 @@ def test_the_file_that_was_asked_for_longest_ago_is_asked_for_next(monkeypatch):
     assert [(key, length) for key, length, _ in source.asked[2:]] == expected
 
 
+def test_what_was_asked_for_before_all_was_dropped_is_not_looked_at_again(monkeypatch):
+    """It is of the old image, and would be taken for a change of the new one."""
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", -1.0)
+    source, seen = Source(), Watch()
+    watched = WatchedSource(source, seen)
+    seen.is_on, read, doubts = True, source.read, []
+    seen.on_doubt = lambda: doubts.append(seen)
+
+    def meets_a_change_meanwhile(*arguments, **options):
+        watched.forget_all()
+        return read(*arguments, **options)
+
+    source.read = meets_a_change_meanwhile
+    assert watched.read("a").version == "old"
+    assert (seen.next_but(""), doubts) == (None, [])
+    source.read = read
+    watched.read("a")
+    assert seen.next_but("") == ("a", "old")
+
+
 def test_a_time_that_is_far_ahead_says_nothing():
     source, seen = Source(), Watch()
     watched = WatchedSource(source, seen)

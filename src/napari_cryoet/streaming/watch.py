@@ -72,9 +72,12 @@ class Watch:
         Called where something came that isn't known to belong to what is used, and soon should be.
     is_owed
         Whether another file was to be asked for, and couldn't be: what is used may be of two images.
+    times_begun
+        How often all that had come was taken for unused; what was asked for before that says nothing of what is used.
     """
 
     def __init__(self) -> None:
+        self.times_begun = 0
         self.is_on = self._is_local = False
         self.on_doubt: Callable[[], None] = lambda: None
         self.source: WatchedSource | None = None
@@ -104,6 +107,7 @@ class Watch:
     def _begin_anew(self) -> None:
         self._since, self._asked_at, self.is_owed = max(time.time(), self._newest), time.monotonic(), False
         self._versions.clear()
+        self.times_begun += 1
         self.state = State(self._since, (), self.state.host)
 
     def agrees(self, state: State) -> bool:
@@ -121,8 +125,15 @@ class Watch:
             if read_at < self._since:
                 self._since, self._asked_at = read_at, -math.inf
 
-    def take(self, key: str, piece: Piece) -> bool:
+    def take(self, key: str, piece: Piece, times_begun: int) -> bool:
         """Note what has come of a file; whether it may be newer than what is used, and nothing says whether it is.
+
+        Parameters
+        ----------
+        key, piece
+            What has come.
+        times_begun
+            What it was when that was asked for: what has come too late for what is used by now, nobody uses.
 
         Raises
         ------
@@ -130,17 +141,17 @@ class Watch:
             Where it is newer.
         """
         with self._lock:
-            is_new = key not in self._versions
+            is_late, is_new = times_begun != self.times_begun, key not in self._versions
             is_told = piece.changed_at is not None and piece.changed_at <= time.time() + _AHEAD_S
             is_enough = is_told and not self._is_local  # a folder may be renamed, which changes no file in it
-            if piece.version is not None and piece.content and not (is_enough and self.is_on):
+            if piece.version is not None and piece.content and not is_late and not (is_enough and self.is_on):
                 self._versions.setdefault(key, piece.version)
             if piece.changed_at is not None and is_told:
                 self._newest = max(self._newest, piece.changed_at)
                 if self.is_on and piece.changed_at > self._since:
                     self._begin_anew()  # so that it is told once
                     raise ReplacedError("")
-            is_doubtful = self.is_on and is_new and not is_enough
+            is_doubtful = self.is_on and is_new and not is_enough and not is_late
             is_time = is_doubtful and time.monotonic() - self._asked_at > _ASK_AFTER_S
             if is_time:
                 self._asked_at = time.monotonic()
@@ -190,9 +201,10 @@ class WatchedSource(SourceAround):
         stop: threading.Event | None = None,
     ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
+        times_begun = self._watch.times_begun
         piece = super().read(key, start=start, length=length, version=version, stop=stop)
         try:
-            is_doubtful = piece is not None and self._watch.take(key, piece)
+            is_doubtful = piece is not None and self._watch.take(key, piece, times_begun)
         except ReplacedError as error:
             raise self._replaced() from error
         if is_doubtful:
