@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -148,6 +149,28 @@ def test_what_comes_while_a_last_look_begins_prevents_no_later_one(monkeypatch):
     look.plan()
     look.ask_for_it()
     assert asked == [look]
+
+
+def test_looks_at_silent_servers_hold_up_nobody_who_fetches(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
+    passed_s = [0.0]
+    fetcher = Fetcher(MemoryCache(2**26), threads=1, clock=lambda: time.monotonic() + passed_s[0])
+    silent = [open_pyramid(f"{served.url}/a.zarr", cache=None, fetcher=fetcher) for _ in range(4)]
+    for pyramid in silent:
+        pyramid.read(0, SECOND)
+    (tmp_path / "others").mkdir()
+    with StreamServer(tmp_path / "others") as server, ThreadPoolExecutor(1) as reader:
+        write_pyramid(server.folder / "b.zarr", NEW, 10.0)
+        pyramid = open_pyramid(f"{server.url}/b.zarr", cache=None, fetcher=fetcher)
+        served.gate.clear()
+        passed_s[0] = 2000.0
+        try:
+            assert np.array_equal(reader.submit(pyramid.read, 0).result(60), NEW)
+            wait_until(lambda: served.is_answering)
+        finally:
+            served.gate.set()
+    for pyramid in silent:
+        pyramid.close()
 
 
 class Saving(Policy):

@@ -13,8 +13,10 @@ import math
 import platform
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from napari_cryoet.errand import NoThreadError, call_soon
 from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
@@ -250,7 +252,8 @@ class WatchedSource(SourceAround):
 class LastLook:
     """Looks at an image's files once more after the last new one has come, since nobody may ask for another; a planner.
 
-    Looks that are owed it repeats, and says to pictures where there are some, and no more.
+    Looks that are owed it repeats, and says to pictures where there are some, and no more. It looks on a thread of its
+    own: those that fetch are few, and many servers may be silent.
 
     Parameters
     ----------
@@ -265,6 +268,7 @@ class LastLook:
     def __init__(self, watch: Watch, changes: Changes, fetcher: Fetcher, stop: threading.Event) -> None:
         self._watch, self._changes, self._fetcher, self._stop = watch, changes, fetcher, stop
         self._is_due = self._is_owed = False
+        self._looking = FreshLock()
 
     def ask_for_it(self) -> None:
         """Have it looked at in a while, once for all that comes until then."""
@@ -279,14 +283,31 @@ class LastLook:
         """Look; see `wishes.Planner`."""
         self._fetcher.forget(self)
         self._is_due = False  # not before: what is asked for meanwhile would be forgotten, and never again be due
-        if self._stop.is_set() or not self._changes.readers or self._watch.source is None:
+        source = self._watch.source
+        if self._stop.is_set() or not self._changes.readers or source is None:
+            return
+        if not self._looking.acquire(0):
+            self._ask_for_it(_OWED_AGAIN_S)  # the last one's answer hasn't come yet
             return
         try:
-            self._watch.source.ask_for_another("", self._stop)
+            call_soon(partial(self._look, source))
+        except NoThreadError:
+            self._looking.release()
+            self._watch.owe()
+            self._follow_up()
+
+    def _look(self, source: WatchedSource) -> None:
+        try:
+            source.ask_for_another("", self._stop)
         except ReplacedError:
             self._changes.note(None)
         except CryoETError:
             pass  # who reads more will be told
+        finally:
+            self._looking.release()
+        self._follow_up()
+
+    def _follow_up(self) -> None:
         before, self._is_owed = self._is_owed, self._watch.is_owed
         if self._is_owed != before:
             self._changes.tell()
