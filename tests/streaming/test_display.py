@@ -601,6 +601,28 @@ def test_a_closed_display_tells_nothing_and_asks_for_nothing(served):
     assert len(served.requests) == seen
 
 
+def test_closing_hangs_up_on_a_silent_server(folder):
+    with StallingServer(folder) as server:
+        watcher = Watcher(open_alone_at(server.address_of("image.zarr")))
+        server.chosen = lambda request: not request.path.endswith(DOCUMENTS)
+        server.how = "silent"
+        watcher.show(0, 30)
+        server.wait_until_held()
+        sent = set(watcher.display._fetcher._traffic.under_way)
+        watcher.display.close()
+        assert sent
+        assert all(flight.stop.is_set() for flight in sent), "and nobody waits until the server's time is up"
+        server.wait_until_left()
+
+
+def test_a_closed_display_that_is_stopped_is_kept_by_nobody(served):
+    watcher = Watcher(open_alone(served))
+    watcher.wait(0, 30)
+    watcher.display.close()
+    watcher.display.stop()
+    assert watcher.display._fetcher._traffic.wishes.wanters() == []
+
+
 def test_who_has_not_looked_since_is_told_again_once_all_is_there(served):
     told = []
     pyramid = open_alone(served, threads=1)

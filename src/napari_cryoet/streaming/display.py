@@ -203,8 +203,7 @@ class Display:
                 return
             self._aim.take(view, view.level)
             self._aim.keep(is_thin=True)
-            self._is_limited = False
-            self._missing = self._aim.lacking()
+            self._is_limited, self._missing = False, self._aim.lacking()
         self._fetcher.ask(self, after_s=0.0)
         self.tell()
 
@@ -248,14 +247,15 @@ class Display:
         self.tell()
 
     def close(self) -> None:
-        """Ask for nothing and tell nothing any more."""
+        """Ask for nothing and tell nothing any more; what is under way for nobody else is hung up."""
         with self._lock:
             self._is_closed = True
             self.on_change = lambda: None
+        self._fetcher.hang_up(self, self.pyramid.owner)
         self._fetcher.forget(self)
 
     def leave(self) -> None:
-        """As `close`, but takes no lock: for a garbage collector, which may run while its thread holds any of ours."""
+        """As `close`, but hangs up nothing, and takes no lock: a garbage collector's own thread may hold one."""
         self._is_closed = True
         self.on_change = lambda: None
         self._fetcher.forget_soon(self)

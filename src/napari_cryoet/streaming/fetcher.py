@@ -198,7 +198,7 @@ class Fetcher:
     def hang_up(self, wanter: Wanter, owner: Hashable) -> None:
         """Drop what a picture wants, and stop what is under way of its owner's keys, unless others want it or wait."""
         with self._state:
-            self._traffic.wishes.set(wanter, ())
+            self._traffic.wishes.clear(wanter)
             self._traffic.hang_up(owner)
 
     def abandon(self, owner: Hashable) -> None:

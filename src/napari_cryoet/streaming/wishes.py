@@ -134,6 +134,11 @@ class Wishes:
         wish.runs = deque(runs)
         wish.keys = {key for _, run in (*wish.runs, *under_way) for key in run.keys}
 
+    def clear(self, wanter: Wanter) -> None:
+        """Have a picture want nothing; one that is forgotten stays so."""
+        if wanter in self._wishes:
+            self.set(wanter, ())
+
     def ask(self, planner: Planner, at: float, *, is_outdated: bool) -> None:
         """Have a picture asked at a time; ``is_outdated`` if what it wanted until then is not to be sent."""
         wish = self._wishes.setdefault(planner, _Wish())
