@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -94,6 +95,20 @@ def test_what_is_read_in_passing_is_not_kept(one_thread, server):
     assert one_thread.memory.size_bytes == 0
     one_thread.fetch([server.run("a")])
     assert server.loaded == [("a", "b"), ("a",)]
+
+
+def test_what_is_read_in_passing_is_let_go_by_threads_that_have_nothing_more_to_do(one_thread, monkeypatch):
+    monkeypatch.setattr(fetcher_module, "_IDLE_S", 40.0)
+    brought = []
+
+    def load(keys, _stop):
+        blocks = {key: np.zeros(4) for key in keys}
+        brought.extend(map(weakref.ref, blocks.values()))
+        return blocks
+
+    runs = [Run((key,), load, line="server", is_kept=False) for key in "ab"]
+    assert set(one_thread.fetch(runs)) == {"a", "b"}
+    wait_until(lambda: [block() for block in brought] == [None, None])
 
 
 def test_what_is_read_in_passing_is_kept_where_a_picture_wants_it(one_thread, server):

@@ -252,6 +252,7 @@ class Fetcher:
                 if not is_sound:
                     with self._state:
                         self._threads -= 1
+            del work  # what it brought would stay in memory while there is nothing to do
         with self._state:
             gives_back = self._has_leftovers and not self._threads  # nobody else is at work
             self._has_leftovers &= not gives_back
