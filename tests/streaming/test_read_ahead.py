@@ -13,6 +13,7 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.read_ahead import ReadAhead
 from stream_server import StreamServer
 
 SHAPE = (256, 200, 190)
@@ -104,6 +105,37 @@ def test_few_or_scattered_reads_fetch_nothing_extra(planes, level, served, fetch
     settle(fetcher)
     assert len(spans(served)) == len({z // 2 for z in planes})
     assert blocks_asked(served) < len(planes) + 0.5
+
+
+class Hearing:
+    """In place of a fetcher; notes whether another thread could say something newer or older meanwhile."""
+
+    memory = frozenset()
+
+    def __init__(self):
+        self.heard, self.reads = [], None
+
+    def want(self, _wanter, runs):
+        self.note([key[2][0] for _, run in runs for key in run.keys])
+
+    def forget(self, _wanter):
+        self.note("nothing")
+
+    def note(self, what):
+        is_alone = not self.reads._lock.acquire(0)
+        if not is_alone:
+            self.reads._lock.release()
+        self.heard.append((what, is_alone))
+
+
+def test_wishes_of_several_threads_reach_the_fetcher_in_their_order(folder, fetcher):
+    """Else an older one could replace the newer, and be waited for in vain."""
+    pyramid, hearing = open_pyramid(folder / "a.zarr", fetcher=fetcher), Hearing()
+    hearing.reads = reads = ReadAhead(pyramid, 0, hearing)
+    for block in range(3):
+        reads.note((block, 0, 0))
+    reads.blocks_arrived([pyramid.key(0, (block, 0, 0)) for block in range(3, 6)])
+    assert hearing.heard == [([3, 4, 5], True), ("nothing", True)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])

@@ -83,7 +83,7 @@ class ReadAhead:
             runs = list(self._runs())
             wanted = [key for _, run in runs for key in run.keys]
             self._awaited = set(wanted)
-        self._fetcher.want(self, runs)
+            self._fetcher.want(self, runs)  # within the lock: of two threads, the newer wish has to come last
         # what is in memory already, or has come before the fetcher knew of this wish, will not arrive
         self._end_waiting([key for key in wanted if key in self._fetcher.memory])
 
@@ -99,9 +99,8 @@ class ReadAhead:
         """Let the fetcher forget this once there is nothing more to come: else it would keep the pyramid for ever."""
         with self._lock:
             self._awaited.difference_update(keys)
-            is_done = not self._awaited
-        if is_done:
-            self._fetcher.forget(self)
+            if not self._awaited:
+                self._fetcher.forget(self)  # within the lock: else what is wanted since would be forgotten, too
 
     def _runs(self) -> Iterator[tuple[Priority, Run]]:
         """What lies ahead of every sequence."""
