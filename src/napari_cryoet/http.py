@@ -13,7 +13,6 @@ import platform
 import random
 import threading
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import urllib3
@@ -41,6 +40,7 @@ from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
 from napari_cryoet.naming import host_of
 from napari_cryoet.policy import Policy, Receipt, shared_policy
+from napari_cryoet.shared import made_once
 from napari_cryoet.stopping import raise_if_stopped
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ class Http:
         raise faults.fault(url, f"The server {host_of(url)} sends us round in circles.")
 
 
-@cache
+@made_once
 def shared_http() -> Http:
     """The client that all parts of the program share, so that they share its connections."""
     return Http()

@@ -12,11 +12,11 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.shared import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -241,7 +241,7 @@ class Receipt:
             return self._received_bytes
 
 
-@cache
+@made_once
 def shared_policy() -> Policy:
     """The policy of this process; offline at first where the environment says so."""
     return Policy(offline=os.environ.get(OFFLINE_VARIABLE, "") not in {"", "0"})

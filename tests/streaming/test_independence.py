@@ -9,7 +9,7 @@ FOREIGN = re.compile(r"\b(portal|cryo-?et|cryo|tomogra\w+|annotation\w*|tilt ?se
 INNOCENT = re.compile(r"napari[-_]cryoet|CryoETError|from __future__ import annotations", re.I)
 #: What docs/streaming.md says that it needs of the rest of the package.
 NEEDED = {"exceptions", "formats.ome_zarr", "http", "logins", "naming", "policy", "user_folders"}
-NEEDED |= {"errand", "forks", "short_turns", "stopping"}
+NEEDED |= {"errand", "forks", "shared", "short_turns", "stopping"}
 
 
 def imports_of(source):

@@ -6,10 +6,10 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
-from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.shared import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -121,7 +121,7 @@ def default_limit_bytes() -> int:
     return _LARGEST_BYTES // 2
 
 
-@cache
+@made_once
 def shared_cache() -> MemoryCache[object]:
     """The cache that all pyramids of this process share."""
     return MemoryCache(default_limit_bytes())

@@ -12,13 +12,14 @@ import math
 import threading
 import time
 from concurrent.futures import Future
-from functools import cache, partial
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from napari_cryoet.errand import NO_THREADS_HINT
 from napari_cryoet.exceptions import CryoETError, StreamError, WithheldError
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.shared import made_once
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.flights import Flight, load_flight, next_of, those_of
 from napari_cryoet.streaming.leftovers import give_back
@@ -342,7 +343,7 @@ class Fetcher:
                 wanter.blocks_failed(flight.all_keys, result)
 
 
-@cache
+@made_once
 def shared_fetcher() -> Fetcher:
     """The fetcher that all pyramids of this process share, so that they share its requests fairly."""
     return Fetcher(shared_cache())
