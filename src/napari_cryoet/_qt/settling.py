@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_cryoet._qt.stream_words import is_coming
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer_link import ViewerLink
 
@@ -61,10 +62,9 @@ class Settling(QObject):
         yield from (layer.name for layer in self._viewer.layers if not layer.loaded)
         for key in self._link.shown():
             stream = self._link.stream_of(key)
-            if stream is None or not stream.state.is_progressive:
+            if stream is None or not (state := stream.state).is_progressive:
                 continue
-            is_sharp = stream.state.is_exact or (stream.state.is_limited and not stream.state.missing_blocks)
-            if not is_sharp or stream.thumbnail.is_due:
+            if is_coming(state) or stream.thumbnail.is_due:
                 yield f"{key.kind} {key.id}"
 
     def _on_started(self, key: Hashable, _title: str) -> None:
