@@ -17,7 +17,7 @@ from napari_cryoet._qt.progressive import display_of, make_layer, stream_of
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import exact_array, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.exact import ExactLevel
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -151,6 +151,24 @@ def test_painting_is_undone_and_done_again(qtbot, viewer, mask, values):
     for _ in states:
         layer.redo()
     assert np.array_equal(np.asarray(layer.data), values)
+    assert stream_of(layer) is status
+
+
+def test_a_stroke_of_many_dabs_is_undone_as_one_change(qtbot, viewer, mask, values, monkeypatch):
+    layer, status = mask
+    wait_for(qtbot, layer, values[22])
+    before, made, make = values.copy(), [], exact_array._dask_array
+    with layer.block_history():
+        for x in range(10, 40, 3):
+            paint(layer, values, (22, 30, x), 5)
+    monkeypatch.setattr(exact_array, "_dask_array", lambda *arguments: made.append(arguments) or make(*arguments))
+    for count, replay, expected in [(1, layer.undo, before), (2, layer.redo, values), (3, layer.undo, before)]:
+        replay()
+        assert len(made) == count
+        assert np.array_equal(shown(layer), expected[22])
+        assert np.array_equal(np.asarray(layer.data), expected)
+    layer.undo()
+    assert len(made) == 3, "nothing is left to undo"
     assert stream_of(layer) is status
 
 

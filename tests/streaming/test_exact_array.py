@@ -15,7 +15,7 @@ from numcodecs import Blosc, Zstd
 
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.streaming import open_pyramid, pyramid_of
+from napari_cryoet.streaming import exact_array, open_pyramid, pyramid_of
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.exact_array import ExactArray
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -168,6 +168,58 @@ def test_what_is_written_into_a_level_is_in_no_other_that_somebody_gets(written)
     assert pyramid_of(pyramid.levels[0]) is pyramid
     assert (painted[3].compute() == 1).all()
     assert np.array_equal(pyramid.levels[0][3].compute(), expected["plain"][3])
+
+
+@pytest.mark.parametrize("layout", ["plain", "small chunks"])
+def test_many_changes_of_a_draft_are_one_of_its_array(layout, written, monkeypatch):
+    folder, expected = written
+    pyramid, made = open_pyramid(folder / layout), []
+    make = exact_array._dask_array
+    level, before, values = pyramid.levels[0], pyramid.levels[0], expected[layout].copy()
+    monkeypatch.setattr(exact_array, "_dask_array", lambda *arguments: made.append(arguments) or make(*arguments))
+    with level.draft() as draft:
+        for number in range(20):
+            box = (slice(number, number + 9), slice(30, 40), slice(2 * number, 2 * number + 30))
+            seen = draft[box]
+            assert type(seen) is np.ndarray
+            assert np.array_equal(seen, values[box])
+            draft[box] = values[box] = seen + 1
+            draft[number, 7] = values[number, 7] = number
+            assert np.array_equal(level[box].compute(), expected[layout][box]), "not before all is done"
+    assert len(made) == 1
+    assert np.array_equal(level.compute(), values)
+    assert np.array_equal(level.compute(scheduler="synchronous"), values)
+    assert np.array_equal(before.compute(), expected[layout])
+
+
+def test_a_draft_that_dask_writes_into_loses_nothing(written):
+    folder, expected = written
+    level, values = open_pyramid(folder / "plain").levels[0], expected["plain"].copy()
+    with level.draft() as draft:
+        draft[3, 4:9] = values[3, 4:9] = 1
+        draft[::2, 5, 6] = values[::2, 5, 6] = 2
+        draft[4:6, 5] = values[4:6, 5] = 3
+        assert np.array_equal(draft[:8, :9].compute(), values[:8, :9])
+        assert np.array_equal(draft[1::2].compute(), values[1::2])
+    assert np.array_equal(level.compute(), values)
+    with level.draft() as draft:
+        draft[7] = values[7] = 4
+    assert np.array_equal(level.compute(), values)
+
+
+def test_what_was_changed_before_something_went_wrong_is_kept(written):
+    folder, expected = written
+    level, values = open_pyramid(folder / "plain").levels[0], expected["plain"].copy()
+
+    def change_too_much():
+        with level.draft() as draft:
+            draft[3] = 1
+            draft[500] = 2
+
+    with pytest.raises(IndexError):
+        change_too_much()
+    values[3] = 1
+    assert np.array_equal(level.compute(), values)
 
 
 def test_what_cannot_be_read_is_an_error_also_in_one_go(tmp_path):

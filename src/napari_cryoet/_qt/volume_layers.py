@@ -7,7 +7,7 @@ The classes have napari's own names since napari finds icons and writers by them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -77,11 +77,17 @@ class Labels(StepsWithTomograms, DrawsOnWhatIsHere, _Unpadded, NapariLabels):  #
     """napari's Labels layer, as large as what was stored, stepping with the tomogram that it lies on."""
 
     is_painting = False
+    _draft: ExactArray | None = None
 
     @property
     def data(self) -> Any:
-        """The labels, while something is painted without their padding: else it and what is filled would go there."""
+        """The labels, while something is painted without their padding: else it and what is filled would go there.
+
+        While something is undone, a draft of them.
+        """
         whole = NapariLabels.data.fget(self)
+        if self._draft is not None:
+            return self._draft
         return whole.without_padding() if self.is_painting and isinstance(whole, ExactArray) else whole
 
     @data.setter
@@ -102,6 +108,29 @@ class Labels(StepsWithTomograms, DrawsOnWhatIsHere, _Unpadded, NapariLabels):  #
         """Fill from a voxel on; see napari's."""
         with self._painting():
             super().fill(*args, **options)
+
+    def undo(self) -> None:
+        """Undo the last step; see napari's."""
+        self._replay(super().undo)
+
+    def redo(self) -> None:
+        """Do again what was undone last; see napari's."""
+        self._replay(super().redo)
+
+    def _replay(self, replay: Callable[[], None]) -> None:
+        """Undo a stroke, or do it again, as one change of what streams: napari reads and writes it dab by dab."""
+        whole = NapariLabels.data.fget(self)
+        if not isinstance(whole, ExactArray):
+            replay()
+            return
+        before = whole.name
+        try:
+            with napari_internals.refresh_blocked(self), whole.draft() as self._draft:
+                replay()
+        finally:
+            self._draft = None
+        if whole.name != before:
+            self.refresh()
 
     @contextmanager
     def _painting(self) -> Iterator[None]:

@@ -11,8 +11,9 @@ dask would add a step to all that is computed, for each dab of a brush. See `pai
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import dask
 import dask.array as da
@@ -26,6 +27,8 @@ from napari_cryoet.streaming.geometry import box_shape
 from napari_cryoet.streaming.origin import process_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.paint import Mask, Paint
@@ -113,9 +116,9 @@ class ExactArray(da.Array):
     _written_into: ExactArray | None = None  # instead of this one
 
     @classmethod
-    def of(cls, array: da.Array, exact: ExactLevel, part: Part) -> ExactArray:
+    def of(cls, array: da.Array, exact: ExactLevel, part: Part) -> Self:
         """What computes as ``array`` does, whose values are a part of a level."""
-        made: ExactArray = cls(array.dask, array.name, array.chunks, meta=array._meta)
+        made: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)
         made._exact, made._part, made._original_name = exact, part, array.name
         made._lock = FreshLock()
         return made
@@ -152,7 +155,7 @@ class ExactArray(da.Array):
         part = self._part.cut(index) if self._is_original and self._part == _whole(self._exact) else None
         values = None if part is None else _cast(value, self.dtype)
         if part is None or values is None:
-            super().__setitem__(key, value)  # type: ignore[no-untyped-call]
+            self._write_by_dask(key, value)
             return
         shape = box_shape(part.box)
         if where is None:
@@ -166,6 +169,9 @@ class ExactArray(da.Array):
             values = spread.reshape(shape)
         where = np.broadcast_to(where, part.shape).reshape(shape)
         self._paint(part.box, np.broadcast_to(values, shape), where)
+
+    def _write_by_dask(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)  # type: ignore[no-untyped-call]
 
     def _write_through(self, whole: ExactArray, key: Any, value: Any) -> None:
         part = self._part.cut(key)
@@ -183,9 +189,32 @@ class ExactArray(da.Array):
         stored._written_into = self
         return stored
 
+    @contextmanager
+    def draft(self) -> Iterator[ExactArray]:
+        """One for many small changes, all of which are then in this one, too; for a single thread.
+
+        Its boxes are values. To make dask's array of a level takes longer than to read a box and write it, and is done
+        once here, or where something else than a box is written.
+        """
+        array, exact = self._now()
+        if exact is None or self._part != _whole(exact) or self._written_into is not None:
+            yield self
+            return
+        draft = _Draft.of(array, exact, self._part)
+        try:
+            yield draft
+        finally:
+            draft.catch_up()
+            with self._lock:
+                self.dask, self._name = draft.dask, draft.name
+                self._exact, self._original_name = draft._exact, draft._original_name
+
     def _paint(self, box: Box, values: Block, where: Mask | None = None) -> None:
-        """Have a box be of other values; the name is another one then, since dask may keep what it computed by it."""
-        exact = self._exact.painted(box, values, where)
+        """Have a box be of other values."""
+        self._become(self._exact.painted(box, values, where))
+
+    def _become(self, exact: ExactLevel) -> None:
+        """Be another level; the name is another one then, since dask may keep what it computed by it."""
         array = _dask_array(exact, f"napari-cryoet-painted-{process_name()}-{next(_paintings)}")
         with self._lock:
             self.dask, self._name = array.dask, array.name
@@ -222,6 +251,32 @@ class ExactArray(da.Array):
         if is_daskly or exact is None:
             return array.compute(**options)  # type: ignore[no-untyped-call]
         return np.asarray(exact.read(self._part.key))  # an array also of one voxel, as dask's
+
+
+class _Draft(ExactArray):
+    """Knows by itself what it has become, and is dask's array of that only where it must be; see `ExactArray.draft`."""
+
+    _is_behind = False
+
+    def __getitem__(self, index: Any) -> Any:
+        part = self._part.cut(index) if self._is_original else None
+        if part is not None:
+            return np.asarray(self._exact.read(part.key))
+        self.catch_up()
+        return super().__getitem__(index)
+
+    def _become(self, exact: ExactLevel) -> None:
+        self._exact, self._is_behind = exact, True
+
+    def _write_by_dask(self, key: Any, value: Any) -> None:
+        self.catch_up()
+        super()._write_by_dask(key, value)
+
+    def catch_up(self) -> None:
+        """Be dask's array of what it has become."""
+        if self._is_behind:
+            self._is_behind = False
+            super()._become(self._exact)
 
 
 def _parted(key: Any, ndim: int) -> tuple[Any, Mask | None]:
