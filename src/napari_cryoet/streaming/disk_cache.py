@@ -102,7 +102,7 @@ class Usage:
 
 
 class DiskCache:
-    """Parts of files on disk; all methods may be called from any thread and raise nothing.
+    """Parts of files on disk; all methods may be called from any thread, and none but `clear` raises anything.
 
     Parameters
     ----------
