@@ -191,6 +191,17 @@ def test_a_line_that_waits_for_a_first_sight_holds_up_no_other(traffic):
     assert traffic.next_flight(3.0) is None
 
 
+def test_the_rest_of_something_coarse_comes_after_a_first_sight_and_before_the_view(traffic):
+    traffic.line("far").bytes_per_s = 1.0
+    priorities = {"sparse": Priority.FIRST_SIGHT, "rest": Priority.COARSE, "view": Priority.VIEW}
+    traffic.wishes.set(Picture(), [(why, run_of(("image", name), line="far")) for name, why in priorities.items()])
+    first = traffic.next_flight(0.0)
+    assert names([first]) == ["sparse"]
+    assert traffic.next_flight(1.0) is None
+    traffic.finish(first, {}, 2.0)
+    assert names([traffic.next_flight(3.0), traffic.next_flight(4.0)]) == ["rest", "view"]
+
+
 def test_a_line_that_is_full_ahead_holds_up_no_other(traffic):
     traffic.line("far").bytes_per_s = 1.0
     traffic.wishes.set(Picture(), [(Priority.AHEAD, run_of(("image", f"far {i}"), line="far")) for i in range(2)])

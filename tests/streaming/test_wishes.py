@@ -5,7 +5,7 @@ import math
 
 from napari_cryoet.streaming.wishes import Priority, Run, Wishes, staggered
 
-FIRST, VIEW, AHEAD, BACKGROUND = Priority
+FIRST, COARSE, VIEW, AHEAD, BACKGROUND = Priority
 
 
 def run(*keys):
@@ -24,8 +24,8 @@ def served(wishes, lowest=BACKGROUND):
 def test_what_is_more_important_comes_first_whosever_it_is():
     wishes = Wishes()
     wishes.set("one", [(VIEW, run("a")), (BACKGROUND, run("b"))])
-    wishes.set("other", [(FIRST, run("c")), (AHEAD, run("d"))])
-    assert served(wishes) == ["c", "a", "d", "b"]
+    wishes.set("other", [(FIRST, run("c")), (COARSE, run("e")), (AHEAD, run("d"))])
+    assert served(wishes) == ["c", "e", "a", "d", "b"]
 
 
 def test_equals_take_turns():

@@ -169,7 +169,8 @@ class Display:
         if is_view:
             with self._lock:
                 self._is_told = False
-        picture = compose(self.pyramid, self._fetcher.memory, level, box, self.placeholder, paint=self.paint)
+        where = self.pyramid, self._fetcher.memory, level, box, self.placeholder
+        picture = compose(*where, paint=self.paint, fills_holes=self._failures.are_none)
         if is_view:
             self._latest = level, box, weakref.ref(picture.values)
             self._look(View(level, box), picture)
@@ -396,5 +397,4 @@ class Display:
         self.blocks_arrived(here)
 
     def _runs(self, view: View, target: int, motion: Motion | None) -> Iterator[tuple[Priority, Run]]:
-        line = self._fetcher.line(self.pyramid.line)
-        return self._orders.runs(view, target, motion, line=line, thin=self._aim.thin)
+        return self._orders.runs(view, target, motion, line=self._fetcher.line(self.pyramid.line), thin=self._aim.thin)

@@ -33,6 +33,11 @@ class Failures:
         self._failed.update(dict.fromkeys(failed, (time.monotonic(), told)))
         return failed, bool(to_repeat)
 
+    @property
+    def are_none(self) -> bool:
+        """Whether all could be had that was asked for lately."""
+        return not self._failed
+
     def errors_of(self, keys: Iterable[Hashable]) -> list[CryoETError]:
         """What kept some blocks from being had."""
         return [self._failed[key][1] for key in keys if key in self._failed]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_cryoet.streaming.block_keys import block_of
+from napari_cryoet.streaming.geometry import Box, intersect
 from napari_cryoet.streaming.plan import plan
 from napari_cryoet.streaming.thin import thin_runs
 from napari_cryoet.streaming.wishes import Priority
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_cryoet.streaming.failures import Failures
-    from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.line import Line
     from napari_cryoet.streaming.pace import Pace
-    from napari_cryoet.streaming.plan import Motion, View
+    from napari_cryoet.streaming.plan import Motion, View, Want
     from napari_cryoet.streaming.stock import Stock
     from napari_cryoet.streaming.wishes import Run
 
@@ -67,13 +67,13 @@ class Orders:
                 tables = pyramid.tables(want.level, want.box)
                 yield from ((want.priority, run) for run in tables if run.keys[0] not in memory)
                 continue
-            is_thin = thin is not None and (want.level, want.box) == (thin.level, thin.box)
             is_beside = thin is not None and want.level == thin.level and want.priority > Priority.VIEW
-            if is_thin or not is_beside:
-                yield from ((want.priority, run) for run in self._runs_for(want.level, want.box, is_thin=is_thin))
+            cut = _cut(want, thin)
+            if cut is not None or not is_beside:
+                yield from ((want.priority, run) for run in self._runs_for(want.level, want.box, cut))
 
-    def _runs_for(self, level: int, box: Box, *, is_thin: bool) -> list[Run]:
-        """The runs that bring what a box lacks, nearest to its middle first."""
+    def _runs_for(self, level: int, box: Box, cut: Box | None) -> list[Run]:
+        """The runs that bring what a box lacks, nearest to its middle first, or what a plane cuts out of that."""
         pyramid, now = self.stock.pyramid, time.monotonic()
         lacking = self.stock.lacking(level, box)
         missing = [key[2] for key in lacking if not self.failures.is_recent(key, now)]
@@ -83,8 +83,14 @@ class Orders:
             place = pyramid.grid(level).box(block_of(run.keys[0]))
             return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(place, middle, strict=True))
 
-        if is_thin:
-            runs = thin_runs(pyramid, level, missing, box, longest_bytes=_REQUEST_BYTES)
+        if cut is not None:
+            runs = thin_runs(pyramid, level, missing, cut, longest_bytes=_REQUEST_BYTES)
         else:
             runs = pyramid.runs(level, missing, longest_bytes=_REQUEST_BYTES)
         return sorted(runs, key=distance)
+
+
+def _cut(want: Want, thin: View | None) -> Box | None:
+    """The plane that is cut out of the blocks of a want, where it is that plane or a part of it."""
+    is_part = thin is not None and want.level == thin.level and intersect(want.box, thin.box) == want.box
+    return thin.box if thin is not None and is_part else None

@@ -2,6 +2,7 @@
 
 A hole is filled from the finest coarser level that covers it, each voxel with the coarse voxel that lies there: for
 levels made by block mean the one it was averaged into, for levels made by taking every n-th voxel the nearest one.
+Where the coarsest level itself has holes, a plane across many blocks has in them what is nearest; see `skeleton`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, box_slices, intersect
+from napari_cryoet.streaming.skeleton import long_axis, may_stand_in, nearest_planes, plane_axes, with_what_is_near
 from napari_cryoet.streaming.thin import plane_of
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class _Part:
 
     There may be thousands of them in a plane across the blocks, and pictures are made often. So no more objects are
     made for them than live for a moment: else Python's garbage collector comes by, and holds up the viewer.
+
+    Where it has an ``axis``, what it lacks is filled along that from what is near.
     """
 
     pyramid: Pyramid
@@ -70,6 +74,7 @@ class _Part:
     box: Box
     contents: list[Block | None]
     lacks: bool
+    axis: int | None = None
 
     def blocks(self) -> Iterator[tuple[BlockIndex, Block | None]]:
         """Each block with its content, or as much of it as a plane needs."""
@@ -115,13 +120,34 @@ class _Part:
         counts = [last - first for first, last in self.pyramid.grid(self.level).span(self.box)]
         return np.array([content is not None for content in self.contents]).reshape(counts)
 
-    def known(self, indices: list[npt.NDArray[np.intp]]) -> npt.NDArray[np.bool_]:
-        """At which of some voxels of the box, given along each axis, there is something."""
-        grid = self.pyramid.grid(self.level)
-        blocks = [
-            np.searchsorted(borders, index, "right") - 1 for borders, index in zip(grid.borders, indices, strict=True)
-        ]
-        return _enlarge(self.present(), blocks)
+    def fill_holes(self, values: Block) -> npt.NDArray[np.bool_]:
+        """Fill what is lacking in the values of the box with the nearest planes along its axis, if it has one.
+
+        Which blocks have something then is returned. What lies too far from all that is there stays as it is.
+        """
+        present, axis = self.present(), self.axis
+        if axis is None:
+            return present
+        targets = [along for along, _ in self._along()]
+        sizes = [target.stop - target.start for target in targets[axis]]
+        targets[axis] = [slice(None)]
+        turned = np.moveaxis(present, axis, 0)
+        nearest = nearest_planes(turned.reshape(len(sizes), -1), np.repeat(np.arange(len(sizes)), sizes))
+        for target, planes in zip(product(*targets), nearest.T, strict=True):
+            column = np.moveaxis(values[target], axis, 0)
+            filled = np.flatnonzero((planes >= 0) & (planes != np.arange(len(planes))))
+            column[filled] = column[planes[filled]]
+        firsts = np.cumsum([0, *sizes[:-1]])
+        return np.moveaxis((nearest[firsts] >= 0).reshape(turned.shape), 0, axis)
+
+    def known(self, there: npt.NDArray[np.bool_], indices: list[npt.NDArray[np.intp]]) -> npt.NDArray[np.bool_]:
+        """At which of some voxels of the box, given along each axis, there is something, if it is in some blocks."""
+        grid, blocks, cut = self.pyramid.grid(self.level), [], []
+        for borders, (first, _), index in zip(grid.borders, grid.span(self.box), indices, strict=True):
+            block = np.searchsorted(borders, index, "right") - 1
+            blocks.append(block)
+            cut.append(slice(int(block[0]) - first, int(block[-1]) + 1 - first))
+        return _enlarge(there[tuple(cut)], blocks)
 
     def around_holes(self) -> Box:
         """The smallest box of whole blocks around all that are not in memory."""
@@ -132,7 +158,7 @@ class _Part:
         return tuple(box)
 
 
-def _look_up(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box) -> _Part:
+def _look_up(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box, *, axis: int | None = None) -> _Part:
     owner, plane = pyramid.owner, plane_of(box)
     blocks = pyramid.grid(level).covering
     contents = _arrays(memory.get_each((owner, level, block) for block in blocks(box)))
@@ -141,7 +167,7 @@ def _look_up(pyramid: Pyramid, memory: MemoryCache[object], level: int, box: Box
         cuts = _arrays(memory.get_each((owner, level, block, plane) for block in blocks(box)))
         contents = [cut if content is None else content for content, cut in zip(contents, cuts, strict=True)]
         lacks = any(content is None for content in contents)
-    return _Part(pyramid, level, box, contents, lacks)
+    return _Part(pyramid, level, box, contents, lacks, axis)
 
 
 def _arrays(found: Iterator[object]) -> list[Block | None]:
@@ -156,14 +182,16 @@ def compose(
     placeholder: float,
     *,
     paint: Paint | None = None,
+    fills_holes: bool = True,
 ) -> Picture:
     """Make the picture of a box of a level, with what was painted over the finest one; reads nothing but memory.
 
     A volume of which nothing is known takes no memory: it is one value, seen everywhere, that can't be written to.
+    Holes of the coarsest level are to be filled only while what belongs there is expected to come.
     """
     part = _look_up(pyramid, memory, level, box)
     around = intersect(part.around_holes(), box) if part.lacks else None
-    stand_ins = list(_stand_ins(part, memory, around)) if around is not None else []
+    stand_ins = list(_stand_ins(part, memory, around, fills_holes=fills_holes)) if around is not None else []
     is_painted = paint is not None and not level and paint.is_in(box)
     is_blank = part.is_empty and all(found.is_empty for _, found in stand_ins) and not is_painted
     if is_blank and sum(size > 1 for size in box_shape(box)) > _PLANE_AXES:
@@ -203,11 +231,20 @@ def _ratio(pyramid: Pyramid, level: int, coarse: int, axis: int) -> float:
 _StandIn = tuple[list["npt.NDArray[np.intp]"], _Part]
 
 
-def _stand_ins(part: _Part, memory: MemoryCache[object], box: Box) -> Iterator[_StandIn]:
-    """What there is of coarser levels in a box, and which voxel of it lies where, up to the first that covers it."""
-    for coarse in range(part.level + 1, len(part.pyramid.shapes)):
-        indices = coarse_indices(part.pyramid, part.level, box, coarse)
-        found = _look_up(part.pyramid, memory, coarse, _span(indices))
+def _stand_ins(part: _Part, memory: MemoryCache[object], box: Box, *, fills_holes: bool) -> Iterator[_StandIn]:
+    """What there is of coarser levels in a box, and which voxel of it lies where, up to the first that covers it.
+
+    Where none does, and holes of the coarsest level can be filled, also what is near of that.
+    """
+    pyramid, coarsest = part.pyramid, len(part.pyramid.shapes) - 1
+    may_fill = fills_holes and may_stand_in(pyramid)
+    axis = long_axis(pyramid.grid(coarsest), plane_axes(part.box)) if may_fill else None
+    for coarse in range(part.level + 1 if axis is None else min(part.level + 1, coarsest), coarsest + 1):
+        indices = coarse_indices(pyramid, part.level, box, coarse)
+        found = _look_up(pyramid, memory, coarse, _span(indices))
+        if found.lacks and coarse == coarsest and axis is not None:
+            near = with_what_is_near(pyramid.grid(coarse), found.box, axis)
+            found = _look_up(pyramid, memory, coarse, near, axis=axis)
         yield indices, found
         if not found.lacks:
             return
@@ -226,7 +263,9 @@ def _fill(stand_ins: list[_StandIn], values: Block, placeholder: float) -> None:
         whole = np.empty(box_shape(found.box), values.dtype)
         found.paint(whole)
         if found.lacks:
-            np.copyto(values, _enlarge(whole, indices), where=found.known(indices))
+            there = found.fill_holes(whole)
+            within = whole[box_slices(_span(indices), found.box)]
+            np.copyto(values, _enlarge(within, indices), where=found.known(there, indices))
         else:
             _enlarge(whole, indices, values)
 

@@ -2,12 +2,13 @@
 
 First something coarse, on a narrow line beside the view too, then what is looked at, then what comes into view next, in
 the direction of motion or on both sides of a still plane, then the whole coarsest level, so that whatever is looked at
-later is never empty. Who moves faster than the line can bring the finest level gets the finest that keeps up, and the
-rest once they slow down.
+later is never empty. What is coarse and takes long all the same comes with every eighth block first. Who moves faster
+than the line can bring the finest level gets the finest that keeps up, and the rest once they slow down.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ import numpy as np
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES
 from napari_cryoet.streaming.geometry import Box, box_shape
 from napari_cryoet.streaming.picture import coarse_box
+from napari_cryoet.streaming.skeleton import may_stand_in, plane_axes, skeleton
 from napari_cryoet.streaming.wishes import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from napari_cryoet.streaming.pyramid import Pyramid
 
@@ -36,6 +38,8 @@ _USABLE_SHARE = 0.9  # of what the line can carry
 _MOST_TABLES = 256
 _LIKELY_PLANES_PER_S = 10.0  # of who took one step, and may go on
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
+_SPACE_AXES = 3
+_COARSE_BLOCKS_BESIDE, _COARSE_BLOCKS_TOGETHER = 5, 3  # of which the first is there already, as a rule
 _LONGEST_STEP = 3  # planes; who goes farther at once has jumped, and is as likely to turn back as to go on
 
 
@@ -204,7 +208,7 @@ def plan(
     view_bytes = pyramid.wire_bytes(target, pyramid.size_bytes(target, view.at(pyramid, target)))
     is_narrow = view_bytes > bytes_per_s * _SOON_S
     if needs_coarse and (pace != coarsest or is_narrow):
-        yield Want(Priority.FIRST_SIGHT, coarsest, view.at(pyramid, coarsest))
+        yield from _first_sight(pyramid, view, bytes_per_s)
     if is_narrow and target != coarsest:
         yield from _stand_ins(pyramid, view, motion)
     yield Want(Priority.VIEW, pace, view.at(pyramid, pace))
@@ -221,10 +225,47 @@ def plan(
     is_slow = nearest_bytes > bytes_per_s * _SOON_S  # then something coarse everywhere is worth more
     yield from [] if is_slow else nearest
     if pyramid.size_bytes(coarsest) <= largest_background_bytes:
-        yield Want(Priority.BACKGROUND, coarsest, _whole(pyramid, coarsest))
+        yield from _everything_coarse(pyramid, view, bytes_per_s)
     yield from (want for distance, want in around if distance > 1 or is_slow)
     if pyramid.grid(target).n_chunks <= _MOST_TABLES:
         yield Want(Priority.BACKGROUND, target, _whole(pyramid, target), is_table=True)
+
+
+def _first_sight(pyramid: Pyramid, view: View, bytes_per_s: float) -> Iterator[Want]:
+    """Something coarse for a view: at first as much as is seen everywhere, where all of it takes long."""
+    coarsest = len(pyramid.shapes) - 1
+    box = view.at(pyramid, coarsest)
+    sparse = _sparse(pyramid, box, plane_axes(view.box), bytes_per_s)
+    yield from (Want(Priority.FIRST_SIGHT, coarsest, each) for each in sparse)
+    yield Want(Priority.COARSE if sparse else Priority.FIRST_SIGHT, coarsest, box)
+
+
+def _everything_coarse(pyramid: Pyramid, view: View, bytes_per_s: float) -> Iterator[Want]:
+    """The whole coarsest level; where it takes long first what is near, for whoever steps on, then some everywhere."""
+    coarsest = len(pyramid.shapes) - 1
+    box = _whole(pyramid, coarsest)
+    space = range(len(box))[-_SPACE_AXES:]  # what lies along others is seen one place at a time
+    sparse = _sparse(pyramid, box, space, bytes_per_s)
+    near = _coarse_beside(pyramid, view) if sparse else ()
+    yield from (Want(Priority.BACKGROUND, coarsest, each) for each in (*near, *sparse, box))
+
+
+def _coarse_beside(pyramid: Pyramid, view: View) -> Iterator[Box]:
+    """The coarse blocks on both sides of a plane in turn, those that are fetched together in one box."""
+    coarsest = len(pyramid.shapes) - 1
+    box, block = view.at(pyramid, coarsest), pyramid.grid(coarsest).largest_block
+    together = _COARSE_BLOCKS_TOGETHER * pyramid.wire_bytes(coarsest, block * pyramid.dtype.itemsize)
+    ways = [Motion(axis, sign) for axis, (a, b) in enumerate(view.box) if b - a == 1 for sign in (1, -1)]
+    sides = [_beyond(pyramid, coarsest, box, way, blocks=_COARSE_BLOCKS_BESIDE, request_bytes=together) for way in ways]
+    yield from (each for both in itertools.zip_longest(*sides) for each in both if each is not None)
+
+
+def _sparse(pyramid: Pyramid, box: Box, axes: Iterable[int], bytes_per_s: float) -> list[Box]:
+    """What comes first of a box of the coarsest level that takes long, so that it is seen everywhere soon."""
+    coarsest = len(pyramid.shapes) - 1
+    box_bytes = pyramid.wire_bytes(coarsest, pyramid.size_bytes(coarsest, box))
+    takes_long = box_bytes > _BENEFIT_OF_DOUBT * bytes_per_s * _SOON_S
+    return skeleton(pyramid.grid(coarsest), box, axes) if takes_long and may_stand_in(pyramid) else []
 
 
 def _whole(pyramid: Pyramid, level: int) -> Box:

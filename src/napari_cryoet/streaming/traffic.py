@@ -172,7 +172,8 @@ class Traffic:
                 line.filled(now)
                 busy.add(run.line)
                 continue
-            if priority == Priority.VIEW and would_delay_first_sight(on_line, line, size_bytes):
+            waits = Priority.FIRST_SIGHT < priority <= Priority.VIEW
+            if waits and would_delay_first_sight(on_line, line, size_bytes):
                 busy.add(run.line)
                 continue
             self.wishes.pop(served_at=now)

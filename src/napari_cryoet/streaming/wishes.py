@@ -24,9 +24,10 @@ class Priority(IntEnum):
     """Why a picture wants a block; smaller comes first."""
 
     FIRST_SIGHT = 0
-    VIEW = 1
-    AHEAD = 2
-    BACKGROUND = 3
+    COARSE = 1  # the rest of something coarse, of which enough comes at first sight to be seen everywhere
+    VIEW = 2
+    AHEAD = 3
+    BACKGROUND = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
