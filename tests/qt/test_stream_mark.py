@@ -1,16 +1,20 @@
 """A mark in napari's status bar while a streamed picture isn't exact."""
 
+import re
+
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.progressive import make_layer, stream_of
-from napari_cryoet._qt.stream_mark import StreamMark, mark_in
+from napari_cryoet._qt.stream_mark import GO_ON, STOP, StreamMark, mark_in
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import display, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from qt.two_picks import messages
@@ -73,6 +77,46 @@ def test_what_was_stopped_is_marked_as_that(qtbot, viewer, served, tmp_path):
     status.stop()
     qtbot.waitUntil(lambda: mark_of(viewer).isVisible() and mark_of(viewer).text() == "stopped")
     assert "Go on" in mark_of(viewer).toolTip()
+
+
+def offered(qtbot, viewer):
+    """What a click on the mark offers, by name."""
+    label = mark_of(viewer)
+    qtbot.mouseClick(label, Qt.MouseButton.LeftButton)
+    menu = label.findChild(QMenu, "streamMenu")
+    qtbot.waitUntil(menu.isVisible)
+    menu.close()
+    return {action.text(): action for action in menu.actions()}
+
+
+def test_the_mark_tells_how_much_comes_and_stops_it_and_goes_on(qtbot, viewer, served, tmp_path):
+    """Without our dock, as where another plugin streams an image."""
+    _, status = add(viewer, served, tmp_path)
+    qtbot.waitUntil(mark_of(viewer).isVisible)
+    assert re.search(r"sharpening… · \d+(\.\d)?\s[KM]?B", mark_of(viewer).toolTip())
+    actions = offered(qtbot, viewer)
+    assert list(actions) == [STOP]
+    actions[STOP].trigger()
+    qtbot.waitUntil(lambda: mark_of(viewer).text() == "stopped")
+    assert status.state.is_stopped
+    actions = offered(qtbot, viewer)
+    assert list(actions) == [GO_ON]
+    served.gate.set()
+    actions[GO_ON].trigger()
+    qtbot.waitUntil(mark_of(viewer).isHidden)
+    assert status.state.is_exact
+
+
+def test_the_mark_offers_what_was_left_coarse(qtbot, viewer, served, tmp_path, monkeypatch):
+    monkeypatch.setattr(display, "affordable_level", lambda pyramid, view, _: max(view.level, 1))
+    _, status = add(viewer, served, tmp_path)
+    served.gate.set()
+    qtbot.waitUntil(lambda: mark_of(viewer).isVisible() and mark_of(viewer).text() == "coarser level")
+    ((words, action),) = offered(qtbot, viewer).items()
+    assert words.startswith("Load full detail (")
+    action.trigger()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+    qtbot.waitUntil(mark_of(viewer).isHidden)
 
 
 def test_what_is_exact_within_a_moment_gets_no_mark(qtbot, viewer, served, tmp_path):

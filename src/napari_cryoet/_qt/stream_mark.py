@@ -1,22 +1,27 @@
-"""A mark in napari's status bar while a streamed picture isn't exact: our dock, which says more, may not be open."""
+"""A mark in napari's status bar while a streamed picture isn't exact: our dock, which says more, may not be open.
+
+A click on it offers what can be done: stop, go on, load full detail.
+"""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QMainWindow, QSizePolicy, QStatusBar
+from qtpy.QtCore import QEvent, QObject, QPoint
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMainWindow, QMenu, QSizePolicy, QStatusBar
 
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.main_window import main_window
-from napari_cryoet._qt.stream_words import can_go_on, words_of
+from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, can_go_on, is_coming, traffic_of, words_of
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.wording import names_text, plain
+from napari_cryoet.wording import joined, names_text, plain, size_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,7 +35,9 @@ StreamOf = Callable[["Layer"], "StreamStatus | None"]
 _LATE_MS: Final = 300  # what is exact before then gets no mark: nothing shall blink while one steps
 _WIDEST_PX: Final = 220
 _MARGIN_PX: Final = 8
-_GO_ON: Final = "“Go on” in the dock “CryoET Data Portal” asks again."
+STOP: Final = "Stop loading"
+GO_ON: Final = "Go on loading"
+_CLICK: Final = "A click offers: {actions}."
 _FIGURE: Final = (
     "The figure was drawn before all of {names} had come, so some of it is coarser than it looks. Choose 0 as "
     "“resolution” in napari's layer controls, wait until the status bar says nothing more of it, and draw it again."
@@ -72,6 +79,9 @@ class StreamMark(QObject):
         self.label = ElidedLabel()
         self.label.setObjectName("streamMark")
         self.label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.label.installEventFilter(self)
+        self.menu = QMenu(self.label)
+        self.menu.setObjectName("streamMenu")
         bar.addWidget(self.label)  # left of what napari keeps at the right edge
         self.label.hide()
         self._late = single_shot(self, _LATE_MS, self._show)
@@ -135,20 +145,69 @@ class StreamMark(QObject):
         self.label.setFixedWidth(min(_WIDEST_PX, self.label.fontMetrics().horizontalAdvance(words) + _MARGIN_PX))
         self.label.setVisible(bool(words))
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Offer what can be done where the mark is clicked."""
+        if event is None or event.type() not in {QEvent.Type.MouseButtonPress, QEvent.Type.ContextMenu}:
+            return super().eventFilter(watched, event)
+        self.menu.clear()
+        for words, act in self._actions():
+            action = QAction(words, self.menu)
+            action.triggered.connect(partial(self._do, act))
+            self.menu.addAction(action)
+        if not self.menu.isEmpty():
+            self.menu.popup(self.label.mapToGlobal(QPoint(0, -self.menu.sizeHint().height())))
+        return True
+
+    def _actions(self) -> list[tuple[str, Callable[[StreamStatus], None]]]:
+        """What can be done about pictures that aren't exact."""
+        states = [state for _, state in self._late_layers()]
+        full_bytes = sum(state.full_bytes for state in states if state.is_limited)
+        offers = {
+            STOP: (_stop, any(map(_is_loading, states))),
+            GO_ON: (_go_on, can_go_on(states)),
+            f"{LOAD_FULL_DETAIL} ({size_text(full_bytes)})": (_load_in_full, full_bytes > 0),
+        }
+        return [(words, act) for words, (act, is_offered) in offers.items() if is_offered]
+
+    def _do(self, act: Callable[[StreamStatus], None], _checked: bool = False) -> None:
+        for layer, _ in self._late_layers():
+            stream = self._stream_of(layer)
+            if stream is not None:
+                act(stream)
+
     def _inexact(self) -> tuple[str, str]:
         """What is to be known of pictures that aren't exact, short and with whose they are; empty where all are."""
         late = self._late_layers()
         if not late:
             return "", ""
         states = [state for _, state in late]
-        more = f"{_names(late)}: {words_of(states)}"
-        return words_of(states), f"{more}\n{_GO_ON}" if can_go_on(states) else more
+        traffic = traffic_of(states) if any(map(_is_loading, states)) else ""
+        more = joined(f"{_names(late)}: {words_of(states)}", traffic)
+        actions = ", ".join(f"“{words}”" for words, _ in self._actions())
+        return words_of(states), f"{more}\n{_CLICK.format(actions=actions)}" if actions else more
 
     def _late_layers(self) -> list[tuple[Layer, StreamState]]:
         """The layers that are seen, of which something is to be known."""
         seen = [layer for layer in self._layers() or () if layer.visible]
         streams = [(layer, stream.state) for layer in seen if (stream := self._stream_of(layer)) is not None]
         return [(layer, state) for layer, state in streams if words_of([state])]
+
+
+def _is_loading(state: StreamState) -> bool:
+    return state.is_progressive and is_coming(state) and state.error is None and not state.is_stopped
+
+
+def _stop(stream: StreamStatus) -> None:
+    stream.stop()
+
+
+def _go_on(stream: StreamStatus) -> None:
+    stream.retry()
+
+
+def _load_in_full(stream: StreamStatus) -> None:
+    if stream.state.is_limited:
+        stream.load_in_full()
 
 
 def _names(late: list[tuple[Layer, StreamState]]) -> str:

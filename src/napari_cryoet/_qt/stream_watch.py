@@ -13,14 +13,12 @@ from napari_cryoet._qt.message_panel import SWITCH_TEXTS
 from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
-from napari_cryoet._qt.stream_words import SETTLE_MS, UNCHECKED, is_coming
+from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, SETTLE_MS, UNCHECKED, is_coming, traffic_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.wording import date_text, joined, plain, size_text
-
-LOAD_FULL_DETAIL = "Load full detail"
 
 _WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reached"}
 
@@ -76,9 +74,6 @@ class StreamWatch(QObject):
 
     def _tell(self, names: str, states: list[StreamState]) -> None:
         error = next((state.error for state in states if state.error is not None), None)
-        sources = _one_a_source(states)
-        bytes_per_s = sum(state.bytes_per_s for state in sources)
-        speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
         self._withheld = error if isinstance(error, WithheldError) else None
         if self._withheld is not None:
             by = self._withheld.by
@@ -92,8 +87,7 @@ class StreamWatch(QObject):
         elif not all(state.is_progressive for state in states):
             self._strip.set_status(joined(names, "loads plane by plane"))
         elif any(is_coming(state) for state in states):
-            read = size_text(sum(state.bytes_read for state in sources))
-            self._strip.set_status(joined(f"{names} · sharpening… {read}", speed), can_stop=True)
+            self._strip.set_status(f"{names} · sharpening… {traffic_of(states)}", can_stop=True)
         elif self._detail.is_held_coarse and any(state.is_limited for state in states):
             self._strip.set_status(joined(names, "coarse only"), action=LOAD_FULL_DETAIL)
         elif any(state.is_limited for state in states):
@@ -131,12 +125,6 @@ class StreamWatch(QObject):
 def _name_of(layer: Layer) -> str:
     """Of its run, or its own."""
     return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
-
-
-def _one_a_source(states: list[StreamState]) -> list[StreamState]:
-    """Of layers that share what comes, one: it would be counted for each of them."""
-    sources = {state.source_number if state.source_number is not None else id(state): state for state in states}
-    return list(sources.values())
 
 
 def _as_of_text(states: list[StreamState]) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from napari_cryoet._qt.stream_state import StreamState
-from napari_cryoet.wording import plain
+from napari_cryoet.wording import joined, plain, size_text
 
 SETTLE_MS: Final = 100  # states change with every block
 UNCHECKED: Final = "not checked for changes"
+LOAD_FULL_DETAIL: Final = "Load full detail"
 
 
 def is_coming(state: StreamState) -> bool:
@@ -20,6 +21,14 @@ def is_coming(state: StreamState) -> bool:
 def can_go_on(states: Sequence[StreamState]) -> bool:
     """Whether something failed or was stopped before it was exact, and can be asked for again."""
     return any(state.error is not None or (state.is_stopped and not state.is_exact) for state in states)
+
+
+def traffic_of(states: Sequence[StreamState]) -> str:
+    """How much has come for some layers, and how fast more comes; once for those that share what comes."""
+    sources = {id(state) if state.source_number is None else state.source_number: state for state in states}.values()
+    bytes_per_s = sum(state.bytes_per_s for state in sources)
+    speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
+    return joined(size_text(sum(state.bytes_read for state in sources)), speed)
 
 
 def words_of(states: Sequence[StreamState]) -> str:
