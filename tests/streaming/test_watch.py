@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from command_line import wait_until
-from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.exceptions import ChangedError, WithheldError
 from napari_cryoet.http import Http
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import Policy
@@ -301,6 +301,27 @@ def test_what_was_asked_for_before_all_was_dropped_is_not_looked_at_again(monkey
     source.read = read
     watched.read("a")
     assert seen.next_but("") == ("a", "old")
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_change_that_another_has_met_while_a_file_was_looked_at_is_told_once(is_gone, monkeypatch):
+    monkeypatch.setattr(watch, "_ASK_AFTER_S", -1.0)
+    source, seen = Source(), Watch()
+    watched, read = WatchedSource(source, seen), source.read
+    watched.read("a")
+    seen.is_on = True
+
+    def meets_it(key, *, version=None, **options):
+        if version is None:
+            return read(key, **options)
+        watched.forget_all()  # as whoever has met it first
+        if is_gone:
+            return None
+        raise ChangedError(f"{key} changed")
+
+    source.read = meets_it
+    assert watched.read("b").content
+    assert seen.times_begun == 1
 
 
 def test_a_time_that_is_far_ahead_says_nothing():

@@ -214,15 +214,18 @@ class WatchedSource(SourceAround):
         return piece
 
     def ask_for_another(self, key: str, stop: threading.Event | None) -> None:
-        """Raise ReplacedError where another file isn't what it was; where that may not be asked now, it is owed."""
+        """Raise ReplacedError where another file isn't what it was; where that may not be asked now, it is owed.
+
+        Not where all was dropped while that was asked: what it was is of before.
+        """
+        times_begun = self._watch.times_begun
         if (other := self._watch.next_but(key)) is None:
             return
         name, version = other
         try:
-            is_there = super().read(name, length=1, version=version, stop=stop) is not None
-        except ChangedError as error:
-            self._watch.begin_anew()
-            raise self._replaced() from error
+            is_same = super().read(name, length=1, version=version, stop=stop) is not None
+        except ChangedError:
+            is_same = False
         except WithheldError:
             self._watch.owe()  # to read nothing for it would lose what has come, and what is kept
             return
@@ -232,7 +235,9 @@ class WatchedSource(SourceAround):
         except CryoETError:
             self._watch.owe()
             raise
-        if not is_there:
+        if times_begun != self._watch.times_begun:
+            return
+        if not is_same:
             self._watch.begin_anew()
             raise self._replaced()
         self._watch.is_owed = False
