@@ -1,6 +1,6 @@
 """How orthogonal views feel while the cursor moves: how long the window stands still, and what is fetched for it.
 
-    python benchmarks/ortho_views.py [--profile middle] [--repeats 3] [--data FOLDER] > out.json
+    python benchmarks/ortho_views.py [--profile middle] [--repeats 5] [--data FOLDER] > out.json
 
 A volume of 500 x 960 x 928 float32, two masks and 1,000 picks, written as the portal writes them, behind a loopback
 server that is as far away and as narrow as a profile says. Each measurement is a new process with a window of
@@ -180,7 +180,7 @@ def run_child(variant: str, url: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", choices=PROFILES, default="middle")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--data", type=Path, help="where the data are kept between runs")
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)

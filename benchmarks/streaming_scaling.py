@@ -1,6 +1,6 @@
 """How streaming scales: with the size of the volume, with the distance of the server, with the number of layers.
 
-    python benchmarks/streaming_scaling.py [--repeats 3] [--only size,latency] [--plots docs/images] > result.json
+    python benchmarks/streaming_scaling.py [--repeats 5] [--only size,latency] [--plots docs/images] > result.json
 
 Until the middle full-resolution z-plane is exact, without a viewer, in a new process each time with empty caches; then
 the next plane, and the one after it (the first of another block). Volumes of any size come from ``endless_server.py``.
@@ -222,7 +222,7 @@ def benchmark(given: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rival-repeats", type=int, default=1, help="its runs are long, and the line decides them")
     parser.add_argument("--only", default="size,latency,layers,window")
     parser.add_argument("--latency-ms", type=float, default=60)
