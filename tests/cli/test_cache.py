@@ -12,7 +12,13 @@ import pytest
 from disk_cache_work import LARGE, put_some
 from napari_cryoet.cli import main
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, LIMIT_VARIABLE, cache_folder, limit_bytes
+from napari_cryoet.streaming.disk_settings import (
+    ASK_AGAIN_VARIABLE,
+    FOLDER_VARIABLE,
+    LIMIT_VARIABLE,
+    cache_folder,
+    limit_bytes,
+)
 from napari_cryoet.streaming.disk_writer import own_folder
 
 Captured = pytest.CaptureFixture[str]
@@ -96,6 +102,17 @@ def test_a_limit_in_the_environment_that_is_no_size_is_told(
     monkeypatch.setenv(LIMIT_VARIABLE, "off")
     assert main(["cache"]) == 0
     assert "(turned off)" in capsys.readouterr().out
+
+
+def test_a_time_in_the_environment_that_is_none_is_told(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv(ASK_AGAIN_VARIABLE, "soon")
+    assert main(["cache"]) == 0
+    assert f"; what {ASK_AGAIN_VARIABLE} says is no time)" in capsys.readouterr().out
+    monkeypatch.setenv(ASK_AGAIN_VARIABLE, "2 h")
+    assert main(["cache"]) == 0
+    assert ASK_AGAIN_VARIABLE not in capsys.readouterr().out
 
 
 def test_who_has_pixels_open_keeps_an_empty_cache_and_nobody_fails(kept: Path) -> None:

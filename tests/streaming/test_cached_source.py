@@ -24,7 +24,7 @@ from napari_cryoet.streaming import cached_source, disk_cache, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, LIMIT_VARIABLE, shared_disk_cache
+from napari_cryoet.streaming.disk_settings import ASK_AGAIN_VARIABLE, FOLDER_VARIABLE, LIMIT_VARIABLE, shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.sources import FileSource, HttpSource, Piece, open_source
 from stream_server import StreamServer
@@ -123,10 +123,17 @@ def test_a_second_opening_sends_one_request_where_it_is_due(image, volume, folde
 
 
 @pytest.mark.usefixtures("far_away")
-def test_what_was_confirmed_counts_for_a_while(image, folder, monkeypatch):
+@pytest.mark.parametrize(("chosen", "after_s"), [("", 3600), ("10min", 600), ("7d", 7 * 86400), ("soon", 3600)])
+def test_what_was_confirmed_counts_for_a_while(chosen, after_s, image, folder, monkeypatch):
+    monkeypatch.setenv(ASK_AGAIN_VARIABLE, chosen)
     with StreamServer(image) as server:
         read_plane(f"{server.url}/a.zarr", folder)
-        later = time.time() + cached_source.REVALIDATE_AFTER_S + 1
+        server.requests.clear()
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + after_s - 60)
+        read_plane(f"{server.url}/a.zarr", folder)
+        assert server.requests == []
+        later = now + after_s + 60
         monkeypatch.setattr(time, "time", lambda: later)
         server.requests.clear()
         read_plane(f"{server.url}/a.zarr", folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import namedtuple
 
@@ -17,6 +18,7 @@ from napari_cryoet.streaming.disk_settings import (
     default_limit_bytes,
     limit_bytes,
     parse_size,
+    parse_time,
     shared_disk_cache,
 )
 
@@ -76,6 +78,12 @@ def test_the_environment_comes_first(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "scratch"
     monkeypatch.setenv(LIMIT_VARIABLE, "much")
     assert limit_bytes() == 5
+
+
+@pytest.mark.parametrize("text", ["", "5", "-1h", "1h 5min", "1e3s", "h", "99999999999s", "٣h"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        parse_time(text)
 
 
 @pytest.mark.parametrize("later", [1000, 0])

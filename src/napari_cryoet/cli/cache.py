@@ -130,6 +130,8 @@ def _pixel_limit_text() -> str:
     text += ", the default here" if disk_settings.named_limit_bytes() is None else ""
     if disk_settings.is_limit_unreadable():
         text += f"; what {disk_settings.LIMIT_VARIABLE} says is no size"
+    if disk_settings.is_ask_again_unreadable():
+        text += f"; what {disk_settings.ASK_AGAIN_VARIABLE} says is no time"
     return f"  ({text})"
 
 

@@ -25,6 +25,7 @@ from napari_cryoet.forks import FreshLock
 from napari_cryoet.logins import without_password
 from napari_cryoet.naming import file_at
 from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.streaming.disk_settings import ask_again_after_s
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_tasks import Tree
     from napari_cryoet.streaming.sources import ByteSource
     from napari_cryoet.streaming.watch import Watch
-
-REVALIDATE_AFTER_S = 3600.0
 
 _THIS_COMPUTER = {"localhost", "127.0.0.1", "::1"}  # asking costs little, and test data change often
 _COMPARED_BYTES = 4096
@@ -52,7 +51,8 @@ class CachedSource(SourceAround):
     cache
         Where they are kept.
     revalidate_after_s
-        For how long what is kept counts without asking; by default an hour, and not at all for this computer.
+        For how long what is kept counts without asking; by default an hour, or what the environment says (see
+        `disk_settings`), and not at all for this computer.
     watch
         What is to know what of it is used.
     """
@@ -68,7 +68,7 @@ class CachedSource(SourceAround):
         super().__init__(source)
         self._cache, self._watch = cache, watch
         if revalidate_after_s is None:
-            revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else REVALIDATE_AFTER_S
+            revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else ask_again_after_s()
         self._revalidate_after_s = revalidate_after_s
         self._lock = FreshLock()
         self._tree: Tree | None = None

@@ -1,4 +1,7 @@
-"""Where the disk cache is and how large it may get: as the person, the environment or the free disk says."""
+"""Where the disk cache is, how large it may get, and for how long it counts unasked.
+
+As the person, the environment or the free disk says.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,15 @@ from napari_cryoet.user_folders import cache_path, config_path
 
 LIMIT_VARIABLE = "NAPARI_CRYOET_CACHE_LIMIT"
 FOLDER_VARIABLE = "NAPARI_CRYOET_CACHE_DIR"
+ASK_AGAIN_VARIABLE = "NAPARI_CRYOET_CACHE_ASK_AGAIN"
+ASK_AGAIN_AFTER_S = 3600.0
 
 _LARGEST_BYTES = 10 * 10**9
 _SHARE_OF_FREE = 0.1
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([a-z]+)", re.ASCII | re.IGNORECASE)
 _NAME = "disk_cache_limit_bytes"
 
 
@@ -60,6 +67,23 @@ def is_limit_unreadable() -> bool:
     """Whether the environment says something that is no size, and that nobody obeys therefore."""
     try:
         parse_size(os.environ.get(LIMIT_VARIABLE) or "0")
+    except ValueError:
+        return True
+    return False
+
+
+def ask_again_after_s() -> float:
+    """After how long a server is asked again whether it has what is kept: as the environment says, else an hour."""
+    with contextlib.suppress(ValueError):
+        if named := os.environ.get(ASK_AGAIN_VARIABLE):
+            return parse_time(named)
+    return ASK_AGAIN_AFTER_S
+
+
+def is_ask_again_unreadable() -> bool:
+    """Whether the environment says something that is no time, and that nobody obeys therefore."""
+    try:
+        parse_time(os.environ.get(ASK_AGAIN_VARIABLE) or "0")
     except ValueError:
         return True
     return False
@@ -115,6 +139,27 @@ def parse_size(text: str) -> int:
     if found is None or found[2].lower() not in _UNITS:
         raise ValueError(f"{text!r} is no size; sizes look like 5GB, 500MB, 0 or off")
     return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def parse_time(text: str) -> float:
+    """A time in seconds.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> parse_time("10min"), parse_time("1.5 h"), parse_time("7d"), parse_time("0")
+    (600.0, 5400.0, 604800.0, 0.0)
+    """
+    if text.strip() == "0":
+        return 0.0
+    found = _TIME.fullmatch(text.strip())
+    if found is None or found[2].lower() not in _SECONDS:
+        raise ValueError(f"{text!r} is no time; times look like 30s, 10min, 12h, 7d or 0")
+    return float(found[1]) * _SECONDS[found[2].lower()]
 
 
 def shared_disk_cache() -> DiskCache | None:
