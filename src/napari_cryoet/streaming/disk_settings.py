@@ -135,10 +135,7 @@ def parse_size(text: str) -> int:
     """
     if text.strip().lower() == "off":
         return 0
-    found = _SIZE.fullmatch(text.strip())
-    if found is None or found[2].lower() not in _UNITS:
-        raise ValueError(f"{text!r} is no size; sizes look like 5GB, 500MB, 0 or off")
-    return int(float(found[1]) * _UNITS[found[2].lower()])
+    return int(_amount(text, _SIZE, _UNITS, "size; sizes look like 5GB, 500MB, 0 or off"))
 
 
 def parse_time(text: str) -> float:
@@ -156,10 +153,15 @@ def parse_time(text: str) -> float:
     """
     if text.strip() == "0":
         return 0.0
-    found = _TIME.fullmatch(text.strip())
-    if found is None or found[2].lower() not in _SECONDS:
-        raise ValueError(f"{text!r} is no time; times look like 30s, 10min, 12h, 7d or 0")
-    return float(found[1]) * _SECONDS[found[2].lower()]
+    return _amount(text, _TIME, _SECONDS, "time; times look like 30s, 10min, 12h, 7d or 0")
+
+
+def _amount(text: str, pattern: re.Pattern[str], units: dict[str, int], wanted: str) -> float:
+    """A number times its unit."""
+    found = pattern.fullmatch(text.strip())
+    if found is None or found[2].lower() not in units:
+        raise ValueError(f"{text!r} is no {wanted}")
+    return float(found[1]) * units[found[2].lower()]
 
 
 def shared_disk_cache() -> DiskCache | None:
