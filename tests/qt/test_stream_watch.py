@@ -1,5 +1,6 @@
 """The line at the dock's edge tells of every layer that streams, whoever added it, and stops all of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet._qt.stream_words import traffic_of
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
@@ -20,6 +22,7 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import save_data
 from napari_cryoet.progressive import layer_specs, make_layer
 from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.wording import joined, size_text
 from ome_images import noise, write_image
 from qt.fake_link import NothingHeld
 from stream_server import StreamServer
@@ -146,7 +149,13 @@ def test_what_comes_for_several_channels_is_counted_once(qtbot, viewer_model, tm
             viewer_model.add_layer(layer)
         qtbot.waitUntil(lambda: all(status.state.is_exact for _, status in made))
     assert len({status.state.source_number for _, status in made}) == 1
-    assert all(status.state.bytes_read == pyramid.bytes_read for _, status in made)
+    states = [status.state for _, status in made]
+    assert all(state.bytes_read == pyramid.bytes_read > 0 for state in states)
+    assert traffic_of([replace(state, bytes_per_s=2e6) for state in states]) == joined(
+        size_text(pyramid.bytes_read), f"{size_text(2e6)}/s"
+    )
+    others = [replace(state, bytes_per_s=2e6, source_number=None) for state in states]  # of sources of their own
+    assert traffic_of(others) == joined(size_text(3 * pyramid.bytes_read), f"{size_text(6e6)}/s")
 
 
 def test_full_detail_is_loaded_of_a_layer_that_somebody_else_added_too(qtbot, viewer_model, served, strip):
