@@ -156,7 +156,7 @@ class Probe:
         options = {"contrast_limits": LIMITS, "scale": (SPACING_ANGSTROM,) * 3}
         if self.is_ours:
             return self.prepare_ours("a.zarr", "image", options)
-        levels = self._memory if self.variant == "in memory" else self.in_thread(self._rival_levels)
+        levels = self._memory if self.variant == "in memory" else self.rival_levels("a.zarr")
 
         def add() -> None:
             self.layer = self.viewer.add_image(levels, multiscale=True, **options)
@@ -185,8 +185,9 @@ class Probe:
         names = [f"{self.folder}/a.zarr/{level}" for level in range(3)]
         self._memory = [zarr.open_array(name, mode="r")[:] for name in names]
 
-    def _rival_levels(self) -> Any:
-        return rival_levels(f"{self.url}/a.zarr")
+    def rival_levels(self, name: str) -> Any:
+        """The levels of an image as the rival opens them."""
+        return self.in_thread(lambda: rival_levels(f"{self.url}/{name}", is_patient="patient" in self.variant))
 
     def go_to(self, index: int) -> None:
         self.viewer.dims.set_current_step(self.axis, index)

@@ -231,11 +231,10 @@ def layers(probe: Probe) -> Result:
 
 def _other_levels(probe: Probe, name: str) -> Any:
     import zarr
-    from streaming_first_plane import rival_levels
 
     if probe.variant == "in memory":
         return [zarr.open_array(f"{probe.folder}/{name}/{level}", mode="r")[:] for level in range(3)]
-    return probe.in_thread(lambda: rival_levels(f"{probe.url}/{name}"))
+    return probe.rival_levels(name)
 
 
 def memory(prefix: str = "") -> Result:
