@@ -88,6 +88,22 @@ class NetworkError(CryoETError):
         self.content = content
 
 
+class NoPartsError(NetworkError):
+    """A server sends a file only as a whole, and a part that lies far into it was wanted.
+
+    Parameters
+    ----------
+    message, hint, url, status
+        As in `NetworkError`.
+    total_bytes
+        Size of the file; None where that isn't known, or isn't that of its content.
+    """
+
+    def __init__(self, message: str, *, hint: str, url: str, status: int, total_bytes: int | None) -> None:
+        super().__init__(message, hint=hint, url=url, status=status)
+        self.total_bytes = total_bytes
+
+
 class PortalError(CryoETError):
     """The portal's metadata could not be had or understood."""
 

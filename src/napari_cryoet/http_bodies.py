@@ -32,7 +32,8 @@ PIECE_BYTES = 2**16  # a body that brings less than this on average within the t
 _CHUNK_BYTES = 2**20
 _CHUNK_S = 0.25
 _KNOWN_ENCODINGS = frozenset(urllib3.response.HTTPResponse.CONTENT_DECODERS)
-_MAX_SKIP_BYTES = 16 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
+_MAX_SKIP_BYTES = 4 * 2**20  # as much is read in vain from a server that ignores ranges, and no more
+_MAX_UNPACKED_BYTES = 16 * 2**20  # as much is unpacked in vain of a file that is stored compressed
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)  # RFC 9110, 14.1
 
 
@@ -269,7 +270,7 @@ def announced(response: BaseHTTPResponse, part: Part | None) -> int:
 
 def is_of_packed_file(response: BaseHTTPResponse, part: Part | None) -> bool:
     """Whether a part came of a file that is stored compressed, so that its content must be had from its start on."""
-    is_near = part is not None and 0 <= part.start <= _MAX_SKIP_BYTES
+    is_near = part is not None and 0 <= part.start <= _MAX_UNPACKED_BYTES
     return is_near and response.status == 206 and is_encoded(response)
 
 
@@ -358,9 +359,9 @@ def _cut(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, meter
     """The wanted part of a whole body, without reading much more than that."""
     total = span_of(url, response)[1]
     start = part.start if part.start >= 0 or total is None else max(0, total + part.start)
-    if not 0 <= start <= _MAX_SKIP_BYTES:
-        packing = response.headers["Content-Encoding"] if is_encoded(response) else ""
-        raise faults.no_parts(url, response.status, packing=packing)
+    packing = response.headers["Content-Encoding"] if is_encoded(response) else ""
+    if not 0 <= start <= (_MAX_UNPACKED_BYTES if packing else _MAX_SKIP_BYTES):
+        raise faults.no_parts(url, response.status, packing=packing, total_bytes=total)
     end = start + (max_bytes if part.length is None else part.length)
     pieces, position = [], 0
     for piece in _pieces_of(response):

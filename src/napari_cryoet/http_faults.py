@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import urllib3.exceptions as u3
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
-from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.exceptions import NetworkError, NoPartsError
 from napari_cryoet.http_dialling import DialError, GreetingTimeoutError
 from napari_cryoet.logins import without_login
 from napari_cryoet.naming import file_of, host_of
@@ -112,13 +112,20 @@ def wrong_part(url: str) -> FaultError:
     return fault(url, message, status=206, retries=ONCE)
 
 
-def no_parts(url: str, status: int, *, packing: str) -> FaultError:
+def no_parts(url: str, status: int, *, packing: str, total_bytes: int | None = None) -> FaultError:
     """A part can't be had: the server sends only whole files, or the file is stored packed as a whole."""
     message = f"The server {host_of(url)} can't send parts of a file, as of {_file(url, 'this one')}."
     if packing:
         stored = f"stored compressed as a whole ({packing[:20]!r})"
         message = f"{_file(url)} on {host_of(url)} is {stored}, so that this part of it can't be read."
-    return fault(url, message, "Download the whole file instead.", status=status, retries=ONCE if packing else NEVER)
+    error = NoPartsError(
+        message,
+        hint="Download the whole file instead.",
+        url=without_login(url),
+        status=status,
+        total_bytes=None if packing else total_bytes,
+    )
+    return FaultError(error, ONCE if packing else NEVER)
 
 
 def changed(url: str) -> FaultError:

@@ -277,11 +277,30 @@ def test_an_address_that_fails_while_it_is_opened_opens_later(name, server, file
     assert np.array_equal(again.read(2), truth[2])
 
 
-def test_what_lies_far_into_a_file_is_refused_by_hanging_up_where_ranges_are_ignored(
-    server, files, monkeypatch, pyramid
-):
+@pytest.fixture
+def far(files, monkeypatch):
+    """Whatever lies behind the first 64 KiB of a file is far, and the server sends no parts."""
     monkeypatch.setattr("napari_cryoet.http_bodies._MAX_SKIP_BYTES", 2**16)
     files.fault = faults.whole
+
+
+def test_what_lies_far_into_a_file_comes_with_all_of_it_once_where_ranges_are_ignored(
+    server, far, folder, shown, truth, memory
+):
+    watcher = Watcher(shown, truth)
+    for z in (40, 20, 42):
+        assert np.array_equal(watcher.wait(z, until=is_exact), truth[0][z])
+    assert np.array_equal(shown.read(0), truth[0])
+    stored = sum(file.stat().st_size for file in (folder / "image.zarr" / "0").rglob("*") if file.is_file())
+    watcher.display.close()
+    assert shown.bytes_read < 2 * stored  # and not as often as there are blocks
+    assert assert_only_right_values_are_kept(shown, memory, truth, server)
+
+
+def test_what_lies_far_into_a_large_file_is_refused_by_hanging_up_where_ranges_are_ignored(
+    server, far, monkeypatch, pyramid
+):
+    monkeypatch.setattr("napari_cryoet.streaming.undivided._LARGEST_BYTES", 2**20)
     with pytest.raises(StreamError, match="can't send parts of a file"):
         pyramid.read(0, ((40, 42), (0, 270), (0, 262)))
     assert pyramid.bytes_read < 2**20

@@ -22,6 +22,7 @@ from napari_cryoet.streaming.right_of_way import YieldingSource
 from napari_cryoet.streaming.sources import ByteSource, open_source
 from napari_cryoet.streaming.started_source import StartedSource
 from napari_cryoet.streaming.turning import TurnedReader
+from napari_cryoet.streaming.undivided import UndividedFiles
 from napari_cryoet.streaming.watch import LastLook, Watch
 from napari_cryoet.streaming.zarr_metadata import ArrayMetadata
 
@@ -70,7 +71,8 @@ def open_pyramid(
     identity = Identity(fetcher or shared_fetcher())
     identity.changes.meaning, identity.changes.watch = Meaning(source, found.arrays), watch
     watch.on_doubt = LastLook(watch, identity.changes, identity.fetcher, identity.stop).ask_for_it
-    readers = [_make_reader(source, array, identity) for array in found.arrays]
+    undivided = UndividedFiles(source)
+    readers = [_make_reader(undivided, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
     pyramid.origin = Origin(_open_again, (_address(source), cache is not None))
     return pyramid
@@ -104,7 +106,7 @@ def plain_pyramid(
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
     found = Found({}, None, (FoundArray("", metadata, b"", None),))
     file = OneFile("", offset, version)
-    reader = reader_of_file(source, metadata, file)
+    reader = reader_of_file(UndividedFiles(source), metadata, file)
     if order is not None and order != tuple(range(len(shape))):
         reader = TurnedReader(reader, order)
     pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))

@@ -1,0 +1,179 @@
+"""Where a server sends nothing but whole files, each is read once for all who want parts of it."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import ChangedError, NoPartsError, StoppedError, StreamError
+from napari_cryoet.streaming import undivided as module
+from napari_cryoet.streaming.making import plain_pyramid
+from napari_cryoet.streaming.sources import FileSource, Piece
+from napari_cryoet.streaming.undivided import UndividedFiles
+
+CONTENT = bytes(range(100))
+
+
+class WholeSender:
+    """Sends parts up to a byte, and else nothing but whole files."""
+
+    url = "https://example.org/a.zarr"
+    bytes_read = 0
+    most = 10
+
+    def __init__(self):
+        self.files = {"0/0": (CONTENT, "1"), "0/1": (CONTENT[::-1], "1")}
+        self.asked = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def read(self, key, *, start=0, length=None, version=None, stop=None):
+        self.asked.append((key, start, length))
+        content, found = self.files.get(key, (None, None))
+        if content is None:
+            return None
+        if version not in {None, found}:
+            raise ChangedError("It changed.")
+        if (start, length) == (0, None):
+            assert self.may_go_on.wait(30)
+            if stop is not None and stop.is_set():
+                raise StoppedError("Stopped.")
+            return Piece(content, found, len(content))
+        if not 0 <= start <= self.most:
+            cause = NoPartsError("No parts.", hint="", url=self.url, status=200, total_bytes=len(content))
+            raise StreamError("No parts.") from cause
+        return Piece(content[start : start + length], found, len(content))
+
+    def forget(self, key):
+        self.asked.append(f"forget {key}")
+
+    def forget_all(self):
+        self.asked.append("forget all")
+
+    def whole(self, key="0/0"):
+        """How often a file was read whole."""
+        return self.asked.count((key, 0, None))
+
+
+@pytest.fixture
+def server():
+    return WholeSender()
+
+
+@pytest.fixture
+def source(server):
+    return UndividedFiles(server)
+
+
+def test_what_can_be_had_as_a_part_is(server, source):
+    assert source.read("0/0", start=4, length=3) == Piece(CONTENT[4:7], "1", 100)
+    assert server.asked == [("0/0", 4, 3)]
+
+
+@pytest.mark.parametrize(("start", "length"), [(50, 10), (-7, 7), (-200, 200), (90, 50), (20, None), (120, 5)])
+def test_a_part_is_cut_out_of_the_whole_file(source, start, length):
+    first = max(0, 100 + start) if start < 0 else start
+    expected = CONTENT[first:] if length is None else CONTENT[first : first + length]
+    assert source.read("0/0", start=start, length=length) == Piece(expected, "1", 100)
+
+
+def test_a_file_is_read_once_for_all_who_want_parts_of_it(server, source):
+    server.may_go_on.clear()
+    with ThreadPoolExecutor(8) as threads:
+        parts = [threads.submit(source.read, "0/0", start=start, length=5) for start in range(20, 60, 5)]
+        server.may_go_on.set()
+        assert [part.result(30).content for part in parts] == [CONTENT[k : k + 5] for k in range(20, 60, 5)]
+    assert source.read("0/0", start=0, length=3).content == CONTENT[:3]
+    assert server.whole() == 1
+    assert source.read("0/1", start=40, length=2).content == CONTENT[::-1][40:42]
+    assert server.whole("0/1") == 1
+
+
+def test_no_more_is_held_than_was_said(server, monkeypatch):
+    monkeypatch.setattr(module, "_HELD_BYTES", 400)
+    source = UndividedFiles(server)
+    for key in ("0/0", "0/1", "0/0", "0/0"):
+        source.read(key, start=50, length=1)
+    assert (server.whole("0/0"), server.whole("0/1")) == (2, 1)
+
+
+@pytest.mark.parametrize("total", [None, 101])
+def test_larger_files_and_those_of_unknown_size_are_refused(server, monkeypatch, total):
+    monkeypatch.setattr(module, "_LARGEST_BYTES", 100)
+    refusal = NoPartsError("No parts.", hint="", url="", status=200, total_bytes=total)
+
+    def refuse(key, **_wanted):
+        raise StreamError("No parts.") from refusal
+
+    monkeypatch.setattr(server, "read", refuse)
+    with pytest.raises(StreamError, match="No parts"):
+        UndividedFiles(server).read("0/0", start=50, length=1)
+
+
+def test_any_other_error_is_told(server, source, monkeypatch):
+    def fail(key, **_wanted):
+        raise StreamError("A broken disk.")
+
+    monkeypatch.setattr(server, "read", fail)
+    with pytest.raises(StreamError, match="broken disk"):
+        source.read("0/0", start=50, length=1)
+
+
+def test_a_file_that_changed_is_not_taken_for_the_one_before(server, source):
+    assert source.read("0/0", start=50, length=2, version="1").content == CONTENT[50:52]
+    server.files["0/0"] = (bytes(100), "2")
+    assert source.read("0/0", start=50, length=2, version="1").content == CONTENT[50:52]  # of the same version still
+    assert source.read("0/0", start=50, length=2, version="2") == Piece(bytes(2), "2", 100)
+    with pytest.raises(ChangedError):
+        source.read("0/0", start=50, length=2, version="1")
+
+
+@pytest.mark.parametrize("forget", [lambda source: source.forget("0/0"), lambda source: source.forget_all()])
+def test_what_is_to_be_forgotten_is_read_anew(server, source, forget):
+    source.read("0/0", start=50, length=2)
+    server.files["0/0"] = (bytes(100), "2")
+    forget(source)
+    assert source.read("0/0", start=50, length=2) == Piece(bytes(2), "2", 100)
+    assert server.whole() == 2
+
+
+def test_a_file_that_is_gone_is_missing_only_as_long_as_it_is(server, source):
+    source.read("0/0", start=50, length=2)
+    gone = server.files.pop("0/0")
+    source.forget_all()
+    assert source.read("0/0", start=50, length=2) is None
+    server.files["0/0"] = gone
+    assert source.read("0/0", start=50, length=2).content == CONTENT[50:52]
+
+
+def test_one_who_leaves_does_not_take_the_answer_of_others_along(server, source):
+    server.may_go_on.clear()
+    leaves = threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(source.read, "0/0", start=50, length=2, stop=leaves)
+        while not server.whole():
+            threading.Event().wait(0.001)
+        second = threads.submit(source.read, "0/0", start=60, length=2)
+        leaves.set()
+        server.may_go_on.set()
+        with pytest.raises(StoppedError):
+            first.result(30)
+        assert second.result(30).content == CONTENT[60:62]
+
+
+def test_a_file_of_plain_values_is_read_so_too(server):
+    values = np.arange(24, dtype="<f4").reshape(2, 3, 4)
+    server.files[""] = (b"head" + values.tobytes(), "1")
+    server.most = 3
+    pyramid = plain_pyramid(server, values.shape, values.dtype, offset=4)
+    assert np.array_equal(pyramid.read(0), values)
+    assert server.whole("") == 1
+    pyramid.close()
+
+
+def test_files_on_this_computer_are_never_read_whole_for_a_part(tmp_path):
+    (tmp_path / "a").write_bytes(CONTENT)
+    source = UndividedFiles(FileSource(tmp_path))
+    assert source.read("a", start=50, length=2).content == CONTENT[50:52]
+    assert source.bytes_read == 2
