@@ -4,6 +4,7 @@ import dataclasses
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -676,6 +677,55 @@ def test_threads_end_when_there_is_nothing_to_do(server):
     fetcher.fetch([server.run(str(i)) for i in range(9)])
     wait_until(lambda: fetcher._threads == 0)
     assert "x" in fetcher.fetch([server.run("x")])
+
+
+@pytest.mark.parametrize("error", [None, StreamError("The server is down."), ValueError("what nobody foresaw")])
+def test_who_waits_is_served_after_a_caller_who_read_by_itself_though_all_threads_have_ended(
+    error, one_thread, server, monkeypatch
+):
+    monkeypatch.setattr(fetcher_module, "_IDLE_S", 0.01)
+    may_end = threading.Event()
+
+    def load(keys, _stop):
+        server.started.release()
+        assert may_end.wait(60)
+        if error is not None:
+            raise error
+        return {key: np.zeros(4) for key in keys}
+
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(one_thread.fetch, [Run(("a",), load, 0, "server")])
+        assert server.started.acquire(timeout=30)
+        second = callers.submit(one_thread.fetch, [server.run("b")])
+        wait_until(lambda: len(one_thread._traffic._queue) == 1)
+        wait_until(lambda: one_thread._threads == 0)
+        try:
+            may_end.set()
+            assert isinstance(first.exception(30), StreamError) == (error is not None)
+            assert list(second.result(10)) == ["b"]
+        finally:
+            one_thread.want(Wanter(), [])  # which calls a thread in any case
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_waits_is_served_though_the_last_thread_ends_by_an_error_that_nobody_foresaw(
+    one_thread, server, monkeypatch
+):
+    monkeypatch.setattr(fetcher_module, "_IDLE_S", 0.01)
+    server.open.clear()
+    server.error = ValueError("what nobody foresaw")
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(one_thread.fetch, [server.run("a")], stop=threading.Event())
+        assert server.started.acquire(timeout=30)
+        second = callers.submit(one_thread.fetch, [Run(("b",), lambda keys, _: {keys[0]: np.zeros(4)}, 0, "server")])
+        wait_until(lambda: len(one_thread._traffic._queue) == 1)
+        wait_until(lambda: one_thread._threads == 1)
+        try:
+            server.open.set()
+            assert isinstance(first.exception(30), StreamError)
+            assert list(second.result(10)) == ["b"]
+        finally:
+            one_thread.want(Wanter(), [])
 
 
 def test_many_threads_at_once_agree(server):

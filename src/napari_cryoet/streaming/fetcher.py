@@ -253,6 +253,7 @@ class Fetcher:
                 if not is_sound:
                     with self._state:
                         self._threads -= 1
+                    self._call_if_alone()
             del work  # what it brought would stay in memory while there is nothing to do
         with self._state:
             gives_back = self._has_leftovers and not self._threads  # nobody else is at work
@@ -276,6 +277,17 @@ class Fetcher:
             self._fly(flight)
         except Exception as error:
             raise StreamError(_UNEXPECTED) from error
+        finally:
+            self._call_if_alone()
+
+    def _call_if_alone(self) -> None:
+        """Have a thread look for what there is to do, where no other one is left to: those that rest end after a while.
+
+        They do so also while something waits that could not be sent beside what is under way.
+        """
+        with self._state:
+            lacking = 0 if self._threads else self._call_threads(most=1)
+        self._start(lacking)
 
     def _take(self) -> Callable[[], None] | None:
         """The next thing to do; None once there has been nothing for a while. Whoever leaves the idle wakes another."""
