@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 from napari.components import ViewerModel
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.settings import get_settings
 
 from blocks_here import planes_in_memory
@@ -757,6 +757,29 @@ def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):
     wait_exact(qtbot, status, layer, values[:, 70])
     viewer.dims.ndisplay = 3
     wait_exact(qtbot, status, layer, values.transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("is_made_before", [False, True])
+@pytest.mark.parametrize(("kind", "seen"), [("image", slice(12, 30)), ("labels", slice(20, 22))])
+def test_objects_are_not_drawn_out_whatever_the_file_says(kind, seen, is_made_before, qtbot, tmp_path):
+    """The portal's files of plain masks don't say that they are labels."""
+    values, memory = np.ones((40, 12, 10), "i1"), MemoryCache(2**20)
+    options = {"shape": values.shape, "chunks": (2, 12, 10), "dtype": values.dtype, "zarr_format": 2}
+    zarr.create_array(tmp_path / "mask.zarr", **options)[...] = values
+    pyramid = open_pyramid(tmp_path / "mask.zarr", fetcher=Fetcher(memory))
+    assert (pyramid.is_labels, pyramid.coarse_offset) == (False, "mean")
+    options = {"visible": False} | ({"contrast_limits": (0, 1)} if kind == "image" else {})
+    if is_made_before:
+        layer = {"image": Image, "labels": Labels}[kind](pyramid.levels[0], **options)
+        attach(layer, pyramid)
+    else:
+        layer, _ = make_layer(LayerSpec(pyramid.levels[0], options, kind))
+    assert pyramid.key(0, (10, 0, 0)) not in memory
+    memory.put(pyramid.key(0, (10, 0, 0)), values[20:22], values[20:22].nbytes)
+    shown = display_of(layer).overview(0, ((0, 40), (5, 6), (0, 10)))
+    expected = np.zeros(40, bool)
+    expected[seen] = True
+    assert np.array_equal(shown.any((1, 2)), expected)
 
 
 def test_a_layer_of_other_data_is_told_to_be_of_others(qtbot, served, tmp_path, caplog):

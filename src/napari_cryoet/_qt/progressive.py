@@ -15,6 +15,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import napari_internals, volume_layers
@@ -39,7 +40,6 @@ from napari_cryoet.streaming.paint import paint_on
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer
 
     from napari_cryoet.layer_spec import LayerSpec
     from napari_cryoet.streaming.display import Display
@@ -243,6 +243,7 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
     -------
     StreamStatus, kept alive by the layer
     """
+    pyramid.is_shown_as_labels |= isinstance(layer, Labels)
     return _attach(layer, pyramid.display(is_held=True), viewer)
 
 
@@ -287,8 +288,6 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     -------
     Layer, StreamStatus or None where the data don't stream
     """
-    from napari.layers import Layer
-
     pyramid = pyramid_below(spec.data) if spec.kind in {"image", "labels"} else None
     if spec.kind == "vectors":
         return Vectors(spec.data, **spec.options), None
@@ -297,6 +296,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
+    pyramid.is_shown_as_labels |= spec.kind == "labels"
     display = pyramid.display(is_held=True)
     _foresee(display, viewer)
     layer_type = volume_layers.Image if spec.kind == "image" else volume_layers.Labels

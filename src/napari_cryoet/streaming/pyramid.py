@@ -85,6 +85,8 @@ class Pyramid:
         on the first of them. May be set by who knows better than the file.
     is_labels
         Whether the file says that its values are labels.
+    is_shown_as_labels
+        Whether somebody shows its values as labels, whatever the file says. Set by whoever does.
     metadata
         The file's attributes as they stand there.
     chunk_shapes
@@ -114,7 +116,7 @@ class Pyramid:
         self.units = tuple(axis.unit for axis in multiscale.axes) if multiscale else ()
         self.scales = tuple(level.scale for level in multiscale.levels) if multiscale else (None,)
         self.translation = multiscale.levels[0].translation if multiscale else None
-        self.is_labels = bool(multiscale and multiscale.is_labels)
+        self.is_labels, self.is_shown_as_labels = bool(multiscale and multiscale.is_labels), False
         self.coarse_offset: CoarseOffset = (multiscale and multiscale.coarse_offset) or "mean"
         self.metadata = found.attributes
         self.chunk_shapes = tuple(reader.metadata.chunk_shape for reader in readers)

@@ -32,7 +32,8 @@ def may_stand_in(pyramid: Pyramid) -> bool:
     mouse is of something that isn't there. Where coarse voxels are every n-th one, values may be labels though the file
     doesn't say so.
     """
-    return not pyramid.is_labels and pyramid.coarse_offset == "mean" and pyramid.dtype.kind != "b"
+    are_labels = pyramid.is_labels or pyramid.is_shown_as_labels or pyramid.dtype.kind == "b"
+    return not are_labels and pyramid.coarse_offset == "mean"
 
 
 def plane_axes(box: Box) -> tuple[int, ...]:
