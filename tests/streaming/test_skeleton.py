@@ -150,9 +150,11 @@ def test_volumes_and_small_parts_of_planes_come_as_ever(tall):
         assert [want.box for want in found if want.priority == Priority.FIRST_SIGHT] == [view.at(tall, 2)]
 
 
-@pytest.mark.parametrize("kind", ["labels", "strided"])
-def test_labels_come_as_ever(kind, tall, monkeypatch):
-    monkeypatch.setattr(tall, *{"labels": ("is_labels", True), "strided": ("coarse_offset", "strided")}[kind])
+@pytest.mark.parametrize(
+    "what", [("is_labels", True), ("is_shown_as_labels", True), ("coarse_offset", "strided")], ids=lambda what: what[0]
+)
+def test_labels_come_as_ever(what, tall, monkeypatch):
+    monkeypatch.setattr(tall, *what)
     for axis in range(3):
         found = wants(tall, plane(20, axis))
         assert Priority.COARSE not in {want.priority for want in found}
@@ -282,13 +284,35 @@ def test_a_part_of_a_plane_shows_what_all_of_it_shows_there(image):
         assert part.is_blank == np.isnan(part.values).all()
 
 
-@pytest.mark.parametrize("kind", ["labels", "strided", "volume", "plane in one layer of blocks"])
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_comes_while_a_picture_is_put_together_is_seen_in_its_place(level, image, monkeypatch):
+    path, values = image
+    pyramid, memory = open_image(path)
+    blocks, near = list(all_blocks(pyramid, 1)), picture_module.with_what_is_near
+    for block in blocks:
+        if block[0] != 12:
+            put(pyramid, memory, values, 1, block)
+
+    def come(*arguments):
+        for block in blocks:
+            put(pyramid, memory, values, 1, block)
+        return near(*arguments)
+
+    monkeypatch.setattr(picture_module, "with_what_is_near", come)
+    box = ((20, 30), (5, 6), (0, LEVELS[level][2]))
+    picture = compose(pyramid, memory, level, box, np.nan)
+    assert np.array_equal(picture.values, by_hand(values, {(1, block) for block in blocks}, level, box))
+
+
+@pytest.mark.parametrize("kind", ["labels", "shown as labels", "strided", "volume", "plane in one layer of blocks"])
 def test_nothing_is_made_up_of_labels_of_volumes_and_along_planes(kind, image, monkeypatch):
     path, values = image
     pyramid, memory = open_image(path)
     box = ((0, 40), (5, 6), (0, 20))
     if kind == "labels":
         pyramid.is_labels = True
+    elif kind == "shown as labels":
+        pyramid.is_shown_as_labels = True
     elif kind == "strided":
         pyramid.coarse_offset = "strided"
     else:

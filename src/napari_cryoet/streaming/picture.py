@@ -262,12 +262,12 @@ def _fill(stand_ins: list[_StandIn], values: Block, placeholder: float) -> None:
             continue
         whole = np.empty(box_shape(found.box), values.dtype)
         found.paint(whole)
+        within = whole[box_slices(_span(indices), found.box)]  # also where what was near has all come meanwhile
         if found.lacks:
             there = found.fill_holes(whole)
-            within = whole[box_slices(_span(indices), found.box)]
             np.copyto(values, _enlarge(within, indices), where=found.known(there, indices))
         else:
-            _enlarge(whole, indices, values)
+            _enlarge(within, indices, values)
 
 
 def _span(indices: list[npt.NDArray[np.intp]]) -> Box:
