@@ -98,6 +98,13 @@ def test_no_more_is_held_than_was_said(server, monkeypatch):
     assert (server.whole("0/0"), server.whole("0/1")) == (2, 1)
 
 
+def test_the_largest_file_that_is_not_refused_is_read_once_too(server, source):
+    server.files["0/0"] = (bytes(module._LARGEST_BYTES), "1")  # which takes no memory
+    for start in (50, 2**27):
+        assert source.read("0/0", start=start, length=3) == Piece(bytes(3), "1", module._LARGEST_BYTES)
+    assert server.whole() == 1
+
+
 @pytest.mark.parametrize("total", [None, 101])
 def test_larger_files_and_those_of_unknown_size_are_refused(server, monkeypatch, total):
     monkeypatch.setattr(module, "_LARGEST_BYTES", 100)

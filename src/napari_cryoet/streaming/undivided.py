@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import NoPartsError, StreamError
-from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource
 
 _LARGEST_BYTES = 256 * 2**20  # larger files are refused: nobody has asked for that much
-_HELD_BYTES = 128 * 2**20
+_HELD_BYTES = _LARGEST_BYTES + OVERHEAD_BYTES  # what isn't held would be read whole for each part of it
 
 
 class UndividedFiles(SourceAround):
     """A source that reads a file whole where a part that lies far into it can't be had otherwise.
 
     All who want parts of a file then wait for one answer. The last files are held in memory, and the source may keep
-    all of them on disk.
+    those on disk that aren't too large for it.
 
     Parameters
     ----------
