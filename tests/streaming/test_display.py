@@ -615,6 +615,27 @@ def test_closing_hangs_up_on_a_silent_server(folder):
         server.wait_until_left()
 
 
+def test_what_is_asked_for_while_a_display_is_closed_is_hung_up_too(folder, monkeypatch):
+    with StallingServer(folder) as server:
+        watcher, sent = Watcher(open_alone_at(server.address_of("image.zarr"))), set()
+        fetcher = watcher.display._fetcher
+        want = fetcher.want
+        server.chosen = lambda request: not request.path.endswith(DOCUMENTS)
+        server.how = "silent"
+
+        def close_and_want(*arguments, **options):
+            watcher.display.close()
+            want(*arguments, **options)
+            server.wait_until_held()
+            sent.update(fetcher._traffic.under_way)
+
+        monkeypatch.setattr(fetcher, "want", close_and_want)
+        watcher.show(0, 30)
+        wait_until(lambda: sent and all(flight.stop.is_set() for flight in list(sent)))
+        server.wait_until_left()
+        assert fetcher._traffic.wishes.wanters() == []
+
+
 def test_a_closed_display_that_is_stopped_is_kept_by_nobody(served):
     watcher = Watcher(open_alone(served))
     watcher.wait(0, 30)

@@ -344,10 +344,10 @@ class Display:
             self._fetcher.ask(self, after_s=pause_s)
         else:
             self._plan()
-        if self._is_closed:  # perhaps meanwhile: then the fetcher would remember this for ever
-            self._fetcher.forget(self)
-        elif self._is_stopped:
+        if self._is_closed or self._is_stopped:  # perhaps meanwhile
             self._fetcher.hang_up(self, self.pyramid.owner)
+        if self._is_closed:  # else the fetcher would remember this for ever
+            self._fetcher.forget(self)
 
     def _plan(self) -> None:
         with self._lock:
