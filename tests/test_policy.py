@@ -209,10 +209,10 @@ def test_a_long_body_ends_where_offline_mode_begins():
     assert policy.received_bytes < 3 * 2**20
 
 
-def chunked(content, size=2**16):
+def chunked(content, size=2**16, *, more=b""):
     pieces = (content[start : start + size] for start in range(0, len(content), size))
     body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-    return raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n")
+    return raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + more + b"\r\n" + body + b"0\r\n\r\n")
 
 
 def test_a_long_body_of_unknown_length_ends_where_no_more_may_come():
@@ -233,6 +233,23 @@ def test_what_is_read_whole_and_of_unknown_length_ends_where_no_more_may_come():
     with FaultServer() as server, pytest.raises(WithheldError, match="a session"):
         Http(policy=policy).get(server.behave(chunked(bytes(8 * 2**20))))
     assert 2**20 <= policy.received_bytes <= 3 * 2**20
+
+
+def test_chunks_end_where_no_more_may_come_though_less_was_announced():
+    policy = Policy(max_session_bytes=2**18)
+    lie = chunked(bytes(2**20), more=b"Content-Length: 10\r\n")
+    with FaultServer() as server, pytest.raises(WithheldError, match="a session"):
+        Http(policy=policy).get(server.behave(lie))
+    assert 2**17 <= policy.received_bytes <= 2**19
+
+
+def test_an_answer_to_a_question_that_is_longer_than_may_come_is_not_read():
+    policy = Policy(max_session_bytes=2**18)
+    with FaultServer() as server:
+        with pytest.raises(WithheldError, match="a session"):
+            Http(policy=policy).post_json(server.behave(reply(b"{}" + b" " * 2**20)), {})
+        assert policy.received_bytes < 2**18
+        assert Http(policy=policy).post_json(server.behave(reply(b"{}")), {}) == {}
 
 
 def test_all_that_streams_from_servers_obeys_the_policy_of_the_process(served, tmp_path, monkeypatch):

@@ -264,6 +264,7 @@ class Http:
 
         def ask(errand: Errand[Any]) -> Any:
             with self._respond("POST", url, headers, errand, content, receipt=receipt) as response:
+                receipt.expect(announced(response, None))
                 answer = read_all(url, response, max_bytes, Meter(response, receipt, errand.beat))
             return parse_json(url, answer, response.status)
 

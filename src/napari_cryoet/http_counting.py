@@ -20,13 +20,13 @@ class Beat(Protocol):
 class Meter:
     """Tells whoever waits for a body that it gets on, and a receipt what comes of it that isn't known otherwise.
 
-    urllib3 counts what comes, but not in chunks. How much is to come may not be said before; then it is asked leave for
-    as it comes.
+    urllib3 counts what comes, but not in chunks. How much is to come may not be said before, and what comes in chunks
+    may be more than was said; then it is asked leave for as it comes.
     """
 
     def __init__(self, response: BaseHTTPResponse, receipt: Receipt, beat: Beat) -> None:
         self._is_counted = not response.chunked
-        self._is_said = number(response.headers.get("Content-Length")) is not None
+        self._is_said = self._is_counted and number(response.headers.get("Content-Length")) is not None
         self._receipt, self.beat = receipt, beat
         self._came_bytes = 0
 
