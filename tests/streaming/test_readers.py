@@ -25,6 +25,7 @@ from zarr.codecs import (
 from fault_server import FaultServer, Request, files, reply
 from napari_cryoet.exceptions import DamagedError, StreamError
 from napari_cryoet.streaming import frame_reader, open_pyramid, readers, slabs
+from napari_cryoet.streaming.blosc import HEADER_BYTES, parse_frame
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from stream_server import StreamServer
@@ -196,6 +197,36 @@ def test_any_box_of_any_array_is_what_zarr_reads(served, made, place, data):
         assert bits_of(read) == bits_of(expected.astype(read.dtype))
     pyramid.close()
     shutil.rmtree(path)
+
+
+def with_blocks_in_order(encoded, order):
+    """The same frame as other threads might have written it; the first of ``order`` comes first in the file."""
+    frame = parse_frame(encoded)
+    assert not frame.header.is_memcpyed
+    bodies = [encoded[start:end] for start, end in zip(frame.starts, frame.ends, strict=True)]
+    starts, position = np.empty(len(bodies), "<i4"), frame.header.table_end
+    for block in order:
+        starts[block], position = position, position + len(bodies[block])
+    return encoded[:HEADER_BYTES] + starts.tobytes() + b"".join(bodies[block] for block in order)
+
+
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_blocks_that_several_threads_wrote_in_any_order_are_read_where_they_lie(served, place):
+    values = np.random.default_rng(0).normal(size=(64, 80, 80)).astype("f4")
+    path = served.folder / f"{next(numbers)}.zarr"
+    blosc = Blosc("lz4", 5, Blosc.SHUFFLE, blocksize=2**14)  # of which it makes 2**16
+    write(path, {"values": values, "chunks": (64, 80, 40), "fill_value": 0, "zarr_format": 2, "compressors": blosc})
+    for seed, file in enumerate(chunk_files(path)):
+        encoded = file.read_bytes()
+        order = np.random.default_rng(seed).permutation(parse_frame(encoded).header.n_blocks)
+        assert len(order) > 10
+        file.write_bytes(with_blocks_in_order(encoded, order))
+    whole = tuple((0, size) for size in values.shape)
+    boxes = [tuple((17, 18) if axis == across else span for axis, span in enumerate(whole)) for across in range(3)]
+    for box in (*boxes, whole):
+        pyramid = open_afresh(path if place == "file" else f"{served.url}/{path.name}")
+        assert np.array_equal(pyramid.read(0, box), values[tuple(slice(*span) for span in box)])
+        pyramid.close()
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
