@@ -3,12 +3,18 @@
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from fault_server import FaultServer, reply
 from forward_proxy import ForwardProxy
 from napari_cryoet import http_connections
 from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.s3 import https_address
 from napari_cryoet.streaming.sources import open_source
 from stream_server import StreamServer
@@ -59,6 +65,26 @@ def test_objects_are_read_with_their_version(tmp_path, monkeypatch):
         assert piece.version
         assert open_source("s3://bucket/x").read("").content == b"12345"
         assert open_source("s3://bucket").read("y") is None
+
+
+def test_an_image_in_a_bucket_comes_block_by_block_and_is_kept_on_disk(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).normal(size=(64, 270, 262)).astype("f4")
+    write_pyramid(tmp_path / "served" / "bucket" / "a.zarr", values, 10.0)
+    plane = ((30, 31), (0, 270), (0, 262))
+    with StreamServer(tmp_path / "served") as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        for is_kept in (False, True):
+            server.requests.clear()
+            cache = DiskCache(tmp_path / "pixels", 2**28)
+            pyramid = open_pyramid("s3://bucket/a.zarr", fetcher=Fetcher(MemoryCache(2**28)), cache=cache)
+            assert np.array_equal(pyramid.read(0, plane)[0], values[30])
+            assert cache.flush()
+            asked = [path for path, _ in server.requests]
+            assert asked == ["/bucket/a.zarr/.zattrs"] if is_kept else len(asked) > 1
+            pyramid.close()
+            cache.close()
+    stored = sum(file.stat().st_size for file in (tmp_path / "served" / "bucket" / "a.zarr" / "0").rglob("*/*/*"))
+    assert server.bytes_sent < stored / 4
 
 
 def test_what_may_not_be_read_is_not_missing(tmp_path, monkeypatch):
