@@ -1,8 +1,10 @@
 """The memory cache keeps what was used last and never more than it may."""
 
+import os
 import threading
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +49,14 @@ def test_it_never_holds_more_than_its_limit(puts, limit):
 
 def test_the_default_limit_suits_the_machine():
     assert 128 * 2**20 <= default_limit_bytes() <= 512 * 2**20
+
+
+@pytest.mark.skipif("SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}), reason="this system doesn't say")
+@pytest.mark.parametrize(("gib", "limit_mib"), [(1, 128), (2, 128), (4, 256), (8, 512), (256, 512)])
+def test_the_default_limit_is_a_sixteenth_of_the_memory_within_bounds(gib, limit_mib, monkeypatch):
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gib * 2**30 // 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    assert default_limit_bytes() == limit_mib * 2**20
 
 
 def test_reading_while_others_put_and_forget_gives_the_right_entry_or_none():

@@ -15,8 +15,8 @@ from command_line import wait_until
 from napari_cryoet.exceptions import FormatError, OtherKindError, StoppedError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, pyramid_of
-from napari_cryoet.streaming.cache import MemoryCache
-from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.cache import MemoryCache, shared_cache
+from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
 from quiet import is_quiet
 from stream_server import StreamServer
 
@@ -211,6 +211,16 @@ def test_many_readers_of_one_block_send_one_request(tmp_path, served):
         served.gate.set()
         assert all(np.array_equal(read.result(), values) for read in reads)
     assert len(served.requests) == seen + 1
+
+
+def test_whatever_is_opened_shares_requests_and_memory_unless_that_is_said(tmp_path):
+    for name, kind in (("a.zarr", "tomogram"), ("b.zarr", "tomogram"), ("mask.zarr", "mask")):
+        write_pyramid(tmp_path / name, np.zeros((8, 9, 10), "f4" if kind == "tomogram" else "i1"), 10.0, kind)
+    opened = [open_pyramid(tmp_path / name) for name in ("a.zarr", "b.zarr", "mask.zarr")]
+    assert {id(pyramid._fetcher) for pyramid in opened} == {id(shared_fetcher())}
+    assert shared_fetcher().memory is shared_cache()
+    own = open_pyramid(tmp_path / "a.zarr", fetcher=Fetcher(MemoryCache(2**20)))
+    assert own._fetcher is not shared_fetcher()
 
 
 @pytest.mark.parametrize("box", [((-1, 4), (0, 5)), ((0, 4), (0, 6)), ((5, 6), (0, 5)), ((3, 2), (0, 5)), ((0, 4),)])
