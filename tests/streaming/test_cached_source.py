@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import sqlite3
 import tempfile
 import threading
 import time
@@ -24,8 +26,10 @@ from napari_cryoet.streaming import cached_source, disk_cache, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.streaming.disk_index import Index
 from napari_cryoet.streaming.disk_settings import ASK_AGAIN_VARIABLE, FOLDER_VARIABLE, LIMIT_VARIABLE, shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.part_files import PartFiles
 from napari_cryoet.streaming.sources import FileSource, HttpSource, Piece, open_source
 from stream_server import StreamServer
 
@@ -120,6 +124,30 @@ def test_a_second_opening_sends_one_request_where_it_is_due(image, volume, folde
         server.requests.clear()
         assert np.array_equal(read_plane(f"{server.url}/a.zarr", folder), volume[100])
         assert [path for path, _ in server.requests] == ["/a.zarr/.zattrs"]
+
+
+@pytest.mark.parametrize("trouble", ["its folder can't be made", "the disk is full"])
+def test_an_image_is_read_as_ever_where_nothing_can_be_kept(trouble, image, volume, folder, monkeypatch):
+    def is_full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def has_no_room(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    if trouble == "the disk is full":
+        monkeypatch.setattr(PartFiles, "write", is_full)
+        monkeypatch.setattr(Index, "add_part", has_no_room)
+    else:
+        folder.write_text("a file is in the way")
+    cache = DiskCache(folder, 500 * MB)
+    with StreamServer(image) as server:
+        for z in (100, 40):
+            pyramid = open_anew(f"{server.url}/a.zarr", folder, cache)
+            assert np.array_equal(pyramid.read(0, ((z, z + 1), (0, 300), (0, 300)))[0], volume[z])
+            assert cache.flush()
+            pyramid.close()
+    assert cache.usage().fault
+    cache.close()
 
 
 @pytest.mark.usefixtures("far_away")
