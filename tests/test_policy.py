@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import napari_cryoet
 from fault_server import FaultServer, raw, reply
 from napari_cryoet.errand import Errand, started
 from napari_cryoet.exceptions import StoppedError, StreamError, WithheldError
@@ -19,6 +22,11 @@ from napari_cryoet.streaming.sources import HttpSource, open_source
 from stream_server import StreamServer
 
 CONTENT = bytes(1000)
+#: Modules, and what is in some, through which a program may speak to servers.
+CLIENTS = {"urllib3", "http.client", "requests", "aiohttp", "httpx", "obstore", "fsspec", "s3fs", "websockets"}
+CLIENTS |= {"urllib.request.urlopen", "urllib.request.Request", "socket.create_connection", "cryoet_data_portal"}
+CLIENTS |= {"gql.Client", "gql.transport.requests", "gql.transport.aiohttp", "gql.transport.httpx"}
+CLIENTS |= {"zarr.storage.FsspecStore", "zarr.storage.ObjectStore", "qtpy.QtNetwork", "qtpy.QtWebEngineWidgets"}
 
 
 @pytest.fixture
@@ -259,6 +267,52 @@ def test_all_that_streams_from_servers_obeys_the_policy_of_the_process(served, t
     with pytest.raises(WithheldError):
         open_source(served.url, cache=None).read("x")
     assert open_source(tmp_path).read("x").content == CONTENT
+
+
+def names_used(source):
+    """What a module imports, and what it takes of modules, by whole names."""
+    nodes = list(ast.walk(ast.parse(source)))
+    roots = {name.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    for node in nodes:
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=str() as module, names=names):
+                yield from (module, *(f"{module}.{name.name}" for name in names))
+            case ast.Attribute() if (name := ast.unparse(node)).partition(".")[0] in roots:
+                yield name
+
+
+def speaks_to_servers(name):
+    return any(name == client or name.startswith(f"{client}.") for client in CLIENTS)
+
+
+def test_nothing_but_our_client_speaks_to_servers():
+    """Whoever else did would obey neither limits nor offline mode."""
+    folder = Path(napari_cryoet.__file__).parent
+    found = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*.py")
+        if any(map(speaks_to_servers, names_used(path.read_text(encoding="utf-8"))))
+    }
+    assert found >= {"http.py", "http_connections.py"}
+    assert [name for name in found if not name.startswith("http")] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import httpx",
+        "from urllib3.util import Url",
+        "from urllib.request import urlopen",
+        "import urllib.request\nurllib.request.urlopen('http://files.org')",
+        "import socket\nsocket.create_connection(('files.org', 80))",
+        "from gql.transport.requests import RequestsHTTPTransport",
+        "from qtpy.QtNetwork import QTcpSocket",
+    ],
+)
+def test_the_test_for_that_finds(line):
+    assert any(map(speaks_to_servers, names_used(line)))
 
 
 @pytest.fixture
