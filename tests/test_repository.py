@@ -18,6 +18,11 @@ from packaging.utils import canonicalize_name
 
 import napari_cryoet
 from napari_cryoet import progressive, streaming
+from napari_cryoet.streaming import cache, display, frame_reader, orders, plain_reader, plan, readers, slabs, traffic
+from napari_cryoet.streaming.admission import lowest_priority
+from napari_cryoet.streaming.fetcher import THREADS
+from napari_cryoet.streaming.flights import Flight
+from napari_cryoet.streaming.wishes import Priority, Run
 
 #: Read by CI, which runs the tests a second time against the installed wheel.
 EXPECTS_INSTALLED = "NAPARI_CRYOET_TEST_INSTALLED" in os.environ
@@ -262,3 +267,28 @@ def test_the_page_on_streaming_says_what_each_of_its_modules_is_for(project_fold
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     modules = {path.stem for path in (project_folder / "src/napari_cryoet/streaming").glob("[!_]*.py")}
     assert named == modules
+
+
+def test_the_sizes_on_the_page_on_streaming_are_those_of_the_code(project_folder):
+    page = (project_folder / "docs/streaming.md").read_text(encoding="utf-8")
+    table = page[page.index("**Sizes** that were chosen") :].split("\n\n")[1]
+    ahead = [Flight(Run((), lambda *_: {}), (), priority=Priority.AHEAD) for _ in range(THREADS)]
+    least = [lowest_priority(ahead[:count], THREADS) for count in range(THREADS)]
+    code = [
+        *(THREADS, THREADS // 2),
+        THREADS // traffic._SHARE_OF_OTHERS,
+        *(least.index(Priority.VIEW), least.index(Priority.AHEAD)),
+        *(in_words(slabs._WHOLE_CHUNK_BYTES), in_words(frame_reader._SMALL_CHUNK_BYTES)),
+        *(in_words(slabs._SMALLEST_SLAB_BYTES), in_words(frame_reader._SLAB_BYTES_IN_SMALL_CHUNKS)),
+        *(in_words(frame_reader._SMALL_CHUNK_BYTES), in_words(plain_reader._BLOCK_BYTES)),
+        *(in_words(frame_reader._MAX_GAP_BYTES), in_words(plain_reader._MAX_GAP_BYTES)),
+        *(in_words(readers._RUN_BYTES), in_words(orders._REQUEST_BYTES)),
+        *(cache._SMALLEST_BYTES >> 20, in_words(cache._LARGEST_BYTES)),
+        *(in_words(display._LARGEST_VIEW_BYTES), plan._WASTEFUL),
+    ]
+    assert re.findall(r"\d+(?: [KM]iB)?", table) == list(map(str, code))
+    assert readers._MAX_GAP_BYTES == frame_reader._MAX_GAP_BYTES
+
+
+def in_words(size_bytes: int) -> str:
+    return f"{size_bytes >> 20} MiB" if size_bytes >= 2**20 else f"{size_bytes >> 10} KiB"
