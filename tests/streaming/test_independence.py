@@ -4,8 +4,10 @@ import ast
 import importlib.resources
 import re
 
-#: Words of the portal and its field; the package's own name is none.
-FOREIGN = re.compile(r"\b(portal|cryo-?et|cryo|tomogra\w+|annotation\w*|tilt ?series|ångström|particle\w*)\b", re.I)
+#: Words of the portal and its field, and of its viewer; the package's own name is none.
+FOREIGN = re.compile(
+    r"\b(portal|cryo-?et|cryo|tomogra\w+|annotation\w*|tilt ?series|[åa]ngstr[öo]m|particle\w*|napari|qt\w*)\b", re.I
+)
 INNOCENT = re.compile(r"napari[-_]cryoet|CryoETError|from __future__ import annotations", re.I)
 #: What docs/streaming.md says that it needs of the rest of the package.
 NEEDED = {"exceptions", "formats.ome_zarr", "http", "logins", "naming", "policy", "user_folders"}
