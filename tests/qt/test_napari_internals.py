@@ -177,6 +177,30 @@ def is_over_napari(kind: type) -> bool:
     return any(base.__module__.startswith("napari.") for base in kind.__mro__)
 
 
+STACKS = {"currentframe", "getouterframes", "_getframe", "_current_frames", "f_back", "tb_frame"}
+STACKS |= {"extract_stack", "format_stack", "walk_stack"}
+
+
+def looks_at_call_stacks(source: str) -> bool:
+    """Whether a module asks who called it."""
+    tree = ast.parse(source)
+    taken = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return bool((taken | named) & STACKS) or "inspect.stack" in source
+
+
+def test_only_how_a_file_was_named_is_looked_up_in_call_stacks():
+    """What napari slices, and for whom, is known by its requests. To writers it doesn't tell what was typed."""
+    package = QT.parent
+    found = [path for path in package.rglob("*.py") if looks_at_call_stacks(path.read_text(encoding="utf-8"))]
+    assert found == [QT / "saving_names.py"]
+
+
+@pytest.mark.parametrize("line", ["inspect.currentframe()", "from sys import _getframe", "inspect.stack()[1]"])
+def test_a_look_at_call_stacks_is_found(line):
+    assert looks_at_call_stacks(line)
+
+
 def test_no_class_of_another_module_overrides_what_napari_keeps_to_itself():
     kinds = subclasses_of_napari()
     assert {"Image", "Labels", "Points", "Vectors", "StepsWithTomograms", "CrosshairOverlay"} <= {
