@@ -443,6 +443,43 @@ def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtb
         np.testing.assert_allclose(np.divide(node.plane_normal, np.linalg.norm(node.plane_normal)), (0, 0.6, 0.8))
 
 
+def test_an_oblique_plane_moves_through_what_three_dimensions_have_and_asks_for_nothing(
+    qtbot, viewer, served, tmp_path
+):
+    pyramid = stream(served, tmp_path, noise())
+    layer, status = add(viewer, pyramid)
+    layer.depiction = "plane"
+    viewer.dims.ndisplay = 3
+    wait_exact(qtbot, status, layer, pyramid.read(2))
+    wait_until_quiet(qtbot, pyramid, served)
+    seen = len(served.requests)
+    for place, normal in [((30, 40, 20), (0, 3, 4)), ((8.5, 70, 3), (1, 1, 1)), ((44, 0, 57), (1, 0, 0))]:
+        layer.plane.position, layer.plane.normal = place, normal
+        assert status.state.is_exact
+        wait_until_quiet(qtbot, pyramid, served)
+    assert len(served.requests) == seen
+    wait_exact(qtbot, status, layer, pyramid.read(2))
+
+
+@pytest.mark.parametrize(("kind", "layer_kind"), [("tomogram", "image"), ("mask", "labels")])
+def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, qtbot, viewer, served, tmp_path):
+    values = noise() if kind == "tomogram" else (noise() > 1).astype("i1")
+    pyramid = stream(served, tmp_path, values, kind)
+    layer, status = add(viewer, pyramid, layer_kind)
+    viewer.dims.ndisplay = 3
+    truth = open_pyramid(tmp_path / "a.zarr")
+    fine, coarse = truth.read(1), truth.read(2)
+    wait_exact(qtbot, status, layer, coarse)
+    wait_until_quiet(qtbot, pyramid, served)
+    served.gate.clear()
+    layer.locked_data_level = 1
+    halves = [np.minimum(np.arange(size) // 2, n - 1) for size, n in zip(fine.shape, coarse.shape, strict=True)]
+    assert np.array_equal(layer._slice.image.raw, coarse[np.ix_(*halves)])
+    assert not status.state.is_exact
+    served.gate.set()
+    wait_exact(qtbot, status, layer, fine)
+
+
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
 def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
@@ -694,7 +731,23 @@ def test_a_layer_that_is_in_the_viewer_already_can_stream(qtbot, viewer, served,
     wait_exact(qtbot, status, layer, values[9])
 
 
-def test_scrubbing_redraws_at_most_twenty_times_a_second(qtbot, viewer, served, tmp_path):
+def test_a_picture_that_sharpens_may_be_drawn_twenty_times_a_second_and_a_volume_three_times(
+    qtbot, viewer, served, tmp_path
+):
+    pyramid = stream(served, tmp_path, noise())
+    served.gate.clear()
+    _, status = add(viewer, pyramid)
+    rests_s = []
+    for ndisplay in (2, 3):
+        viewer.dims.ndisplay = ndisplay
+        status._drawn_at = 1000.0
+        rests_s.append(status.may_redraw_at() - 1000.0)
+    assert rests_s == pytest.approx([1 / 20, 1 / 3], rel=0.02)
+    served.gate.set()
+    qtbot.waitUntil(lambda: status.state.is_exact)
+
+
+def test_a_volume_that_sharpens_is_drawn_at_most_three_times_a_second(qtbot, viewer, served, tmp_path):
     served.latency_s = 0.005
     pyramid = stream(served, tmp_path, noise((300, 300, 300)))
     _, status = add(viewer, pyramid)
