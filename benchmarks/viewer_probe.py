@@ -15,7 +15,8 @@ from slow_link import Truth, counted
 from streaming_first_plane import LIMITS, SPACING_ANGSTROM, THREADS, rival_levels
 from witness import Witnesses
 
-EXACT, LEVEL_1, COARSE, BLANK, OTHER = "exact", "level 1", "coarse", "blank", "other"
+#: A part is what napari may draw of a layer before it has a whole plane: a tile, or a coarser level as it is stored.
+EXACT, LEVEL_1, COARSE, PART, BLANK, OTHER = "exact", "level 1", "coarse", "part", "blank", "other"
 _WARM_UP_MS = 500
 
 
@@ -212,7 +213,7 @@ class Probe:
         shown = self.truth.of_picture(raw, self.axis)
         exact = self.truth.plane(0, self.axis, self.index())
         if shown.shape != exact.shape:
-            return OTHER
+            return PART if raw.size and np.ptp(raw) else OTHER  # one value all over is what there is before any slice
         if np.array_equal(shown, exact):
             return EXACT
         if np.all((shown == exact) | (shown == self.truth.plane(1, self.axis, self.index()))):

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmark_runs import READS_PROC, RIVALS, SHAPE, require_sane
@@ -43,6 +45,30 @@ def test_a_witness_tells_how_long_it_was_held_up(benchmarks):
     finally:
         witnesses.close()
     assert one.poll() is not None
+
+
+PLANE = np.arange(100.0).reshape(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "quality"),
+    [
+        (PLANE, "exact"),
+        (PLANE + 1, "level 1"),
+        (PLANE + 5, "coarse"),
+        (PLANE[2:6], "part"),
+        (PLANE[::2, ::2], "part"),
+        (np.zeros((5, 5)), "other"),
+        (np.zeros((10, 10)), "blank"),
+    ],
+)
+def test_whatever_a_viewer_draws_of_a_plane_counts_as_a_picture_unless_it_is_empty(drawn, quality, benchmarks):
+    """Also a tile, or a coarse level as it is stored, which napari draws of other layers before it has the plane."""
+    probe = object.__new__(benchmarks.module("viewer_probe").Probe)
+    probe.axis, probe.viewer = 0, SimpleNamespace(dims=SimpleNamespace(ndisplay=2, current_step=(3, 0, 0)))
+    probe.layer = SimpleNamespace(_slice=SimpleNamespace(image=SimpleNamespace(raw=drawn)))
+    probe.truth = SimpleNamespace(plane=lambda level, *_: PLANE + level, of_picture=lambda values, _axis: values)
+    assert probe.quality() == quality
 
 
 def test_the_first_plane_as_from_a_command_line(benchmarks):
