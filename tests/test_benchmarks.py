@@ -112,6 +112,7 @@ def test_large_reads(benchmarks):
     for row in found["medians"].values():
         assert set(row) == {"zarr", "dask", "ours: read", "ours: dask levels", "ratio"}
         assert set(row["ratio"]) == {"ours: read", "ours: dask levels"}
+        assert all(set(ratios) == {"zarr", "dask"} for ratios in row["ratio"].values())
 
 
 def test_http_engines(benchmarks):
