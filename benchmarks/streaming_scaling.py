@@ -188,7 +188,7 @@ def measured(
 ) -> dict[str, Any]:
     """Medians over new processes."""
     urls = [f"{server}/{text(shape)}/{name}.zarr" for name in "abcdef"[:layers]]
-    repeats = given.rival_repeats if kind == "rival" else given.repeats
+    repeats = given.rival_repeats if kind == "rival" and given.rival_repeats is not None else given.repeats
     runs = [run_child(kind, urls, shape[0] // 2) for _ in range(repeats)]
     medians = {key: round(median(run[key] for run in runs), 4) for key in runs[0]}
     print(kind, text(shape), layers, json.dumps(medians), file=sys.stderr, flush=True)
@@ -223,7 +223,7 @@ def benchmark(given: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--rival-repeats", type=int, default=1, help="its runs are long, and the line decides them")
+    parser.add_argument("--rival-repeats", type=int, help="its runs are long; by default as often as ours")
     parser.add_argument("--only", default="size,latency,layers,window")
     parser.add_argument("--latency-ms", type=float, default=60)
     parser.add_argument("--connection-mb-s", type=float, default=20)
