@@ -27,7 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from slow_link import PROFILES, counted, make_data, slow_server
+from slow_link import PROFILES, Profile, counted, make_data, slow_server
 from streaming_first_plane import SHAPE, THREADS
 from witness import rest
 
@@ -66,6 +66,18 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def limit_s(medians: dict[str, Any], profile: Profile) -> float | None:
+    """The least that our first exact plane could take: its bytes by the bandwidth, two round trips, and napari's own.
+
+    None where the tours of ours and of arrays in memory weren't both measured.
+    """
+    ours, in_memory = (medians.get("tour", {}).get(variant) for variant in ("ours", "in memory"))
+    if not ours or not in_memory:
+        return None
+    own_s = in_memory["open_first_exact_s"]
+    return round(ours["open_mb"] / profile.total_mb_s + 2 * profile.latency_ms / 1000 + own_s, 3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
@@ -94,7 +106,9 @@ def benchmark(given: argparse.Namespace, folder: Path, variants: list[str]) -> d
             runs[row] = measured
             medians[row] = {variant: summary(of_one) for variant, of_one in measured.items()}
             print(row, json.dumps(medians[row]), file=sys.stderr, flush=True)
-    about = {"shape": SHAPE, "threads": THREADS, "cpus": os.cpu_count(), "repeats": given.repeats}
+    about: dict[str, Any] = {"shape": SHAPE, "threads": THREADS, "cpus": os.cpu_count(), "repeats": given.repeats}
+    if (limit := limit_s(medians, profile)) is not None:
+        about["first_plane_limit_s"] = limit
     return about | {"profile": given.profile, **asdict(profile), "medians": medians, "runs": runs}
 
 

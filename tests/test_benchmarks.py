@@ -71,6 +71,14 @@ def test_whatever_a_viewer_draws_of_a_plane_counts_as_a_picture_unless_it_is_emp
     assert probe.quality() == quality
 
 
+def test_the_limit_of_a_first_plane_is_its_bytes_two_round_trips_and_what_napari_takes(benchmarks):
+    viewer, middle = benchmarks.module("streaming_viewer"), benchmarks.module("slow_link").PROFILES["middle"]
+    tour = {"ours": {"open_mb": 7.0, "open_first_exact_s": 0.42}, "in memory": {"open_first_exact_s": 0.15}}
+    assert viewer.limit_s({"tour": tour}, middle) == pytest.approx(7.0 / 50 + 0.12 + 0.15)
+    assert viewer.limit_s({"tour": {"ours": tour["ours"]}}, middle) is None
+    assert viewer.limit_s({"fast": tour}, middle) is None
+
+
 def test_the_first_plane_as_from_a_command_line(benchmarks):
     """In processes of its own, as every benchmark of streaming starts them."""
     only = ["--repeats", "1", "--only", "pyramid.read", "--latency-ms", "1", "--data", str(benchmarks.data)]
