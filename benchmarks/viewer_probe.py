@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -53,6 +54,9 @@ class Probe:
         from napari_cryoet.streaming.cache import shared_cache
         from napari_cryoet.streaming.fetcher import Fetcher
 
+        if variant.startswith("rival"):
+            with contextlib.suppress(ImportError):
+                import fsspec.implementations.http  # noqa: F401 - with aiohttp
         self.url, self.folder, self.variant = url, folder, variant
         if "default" not in variant:
             dask.config.set(num_workers=THREADS)
