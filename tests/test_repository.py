@@ -18,7 +18,18 @@ from packaging.utils import canonicalize_name
 
 import napari_cryoet
 from napari_cryoet import progressive, streaming
-from napari_cryoet.streaming import cache, display, frame_reader, orders, plain_reader, plan, readers, slabs, traffic
+from napari_cryoet.streaming import (
+    cache,
+    display,
+    frame_reader,
+    orders,
+    plain_reader,
+    plan,
+    readers,
+    slabs,
+    traffic,
+    undivided,
+)
 from napari_cryoet.streaming.admission import lowest_priority
 from napari_cryoet.streaming.fetcher import THREADS
 from napari_cryoet.streaming.flights import Flight
@@ -284,6 +295,7 @@ def test_the_sizes_on_the_page_on_streaming_are_those_of_the_code(project_folder
         *(in_words(frame_reader._MAX_GAP_BYTES), in_words(plain_reader._MAX_GAP_BYTES)),
         *(in_words(readers._RUN_BYTES), in_words(orders._REQUEST_BYTES)),
         *(cache._SMALLEST_BYTES >> 20, in_words(cache._LARGEST_BYTES)),
+        *(in_words(undivided._LARGEST_BYTES), in_words(undivided._HELD_BYTES)),
         *(in_words(display._LARGEST_VIEW_BYTES), plan._WASTEFUL),
     ]
     assert re.findall(r"\d+(?: [KM]iB)?", table) == list(map(str, code))

@@ -8,6 +8,7 @@ import pytest
 
 from napari_cryoet.exceptions import ChangedError, NoPartsError, StoppedError, StreamError
 from napari_cryoet.streaming import undivided as module
+from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.making import plain_pyramid
 from napari_cryoet.streaming.sources import FileSource, Piece
 from napari_cryoet.streaming.undivided import UndividedFiles
@@ -63,7 +64,8 @@ def server():
 
 @pytest.fixture
 def source(server):
-    return UndividedFiles(server)
+    module.held_files().forget_if(lambda key: key[0] == -1)
+    return UndividedFiles(server, -1)
 
 
 def test_what_can_be_had_as_a_part_is(server, source):
@@ -91,11 +93,25 @@ def test_a_file_is_read_once_for_all_who_want_parts_of_it(server, source):
 
 
 def test_no_more_is_held_than_was_said(server, monkeypatch):
-    monkeypatch.setattr(module, "_HELD_BYTES", 400)
-    source = UndividedFiles(server)
+    memory = MemoryCache(400)
+    monkeypatch.setattr(module, "held_files", lambda: memory)
+    source = UndividedFiles(server, -1)
     for key in ("0/0", "0/1", "0/0", "0/0"):
         source.read(key, start=50, length=1)
     assert (server.whole("0/0"), server.whole("0/1")) == (2, 1)
+
+
+def test_all_images_share_what_may_be_held_and_leave_nothing_of_it(server):
+    values = np.arange(24, dtype="<f4").reshape(2, 3, 4)
+    server.files[""] = (b"a long header" + values.tobytes(), "1")
+    before = module.held_files().size_bytes
+    pyramids = [plain_pyramid(server, values.shape, values.dtype, offset=13) for _ in range(2)]
+    for number, pyramid in enumerate(pyramids, start=1):
+        assert np.array_equal(pyramid.read(0), values)
+        assert module.held_files().size_bytes - before == number * (109 + OVERHEAD_BYTES)
+    for pyramid in pyramids:
+        pyramid.close()
+    assert module.held_files().size_bytes == before
 
 
 def test_the_largest_file_that_is_not_refused_is_read_once_too(server, source):
@@ -115,7 +131,7 @@ def test_larger_files_and_those_of_unknown_size_are_refused(server, monkeypatch,
 
     monkeypatch.setattr(server, "read", refuse)
     with pytest.raises(StreamError, match="No parts"):
-        UndividedFiles(server).read("0/0", start=50, length=1)
+        UndividedFiles(server, -1).read("0/0", start=50, length=1)
 
 
 def test_any_other_error_is_told(server, source, monkeypatch):
@@ -181,6 +197,6 @@ def test_a_file_of_plain_values_is_read_so_too(server):
 
 def test_files_on_this_computer_are_never_read_whole_for_a_part(tmp_path):
     (tmp_path / "a").write_bytes(CONTENT)
-    source = UndividedFiles(FileSource(tmp_path))
+    source = UndividedFiles(FileSource(tmp_path), -1)
     assert source.read("a", start=50, length=2).content == CONTENT[50:52]
     assert source.bytes_read == 2

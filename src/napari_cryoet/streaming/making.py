@@ -71,7 +71,7 @@ def open_pyramid(
     identity = Identity(fetcher or shared_fetcher())
     identity.changes.meaning, identity.changes.watch = Meaning(source, found.arrays), watch
     watch.on_doubt = LastLook(watch, identity.changes, identity.fetcher, identity.stop).ask_for_it
-    undivided = UndividedFiles(source)
+    undivided = UndividedFiles(source, identity.owner)
     readers = [_make_reader(undivided, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
     pyramid.origin = Origin(_open_again, (_address(source), cache is not None))
@@ -106,10 +106,11 @@ def plain_pyramid(
     metadata = ArrayMetadata(2, shape, shape, shape, dtype, dtype.type(0), "plain", "", ".")
     found = Found({}, None, (FoundArray("", metadata, b"", None),))
     file = OneFile("", offset, version)
-    reader = reader_of_file(UndividedFiles(source), metadata, file)
+    identity = Identity(shared_fetcher())
+    reader = reader_of_file(UndividedFiles(source, identity.owner), metadata, file)
     if order is not None and order != tuple(range(len(shape))):
         reader = TurnedReader(reader, order)
-    pyramid = Pyramid(source, [reader], found, Identity(shared_fetcher()))
+    pyramid = Pyramid(source, [reader], found, identity)
     pyramid.axes = axes
     pyramid.origin = Origin(_plain_again, (_address(source), shape, dtype.str, file, (axes, order)))
     return pyramid

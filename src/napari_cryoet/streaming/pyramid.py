@@ -27,6 +27,7 @@ from napari_cryoet.streaming.origin import Origin, Original, made_again, process
 from napari_cryoet.streaming.own_levels import named_level
 from napari_cryoet.streaming.read_ahead import ReadAhead
 from napari_cryoet.streaming.readers import longest_run
+from napari_cryoet.streaming.undivided import held_files
 from napari_cryoet.streaming.zarr_metadata import all_names
 
 if TYPE_CHECKING:
@@ -294,7 +295,8 @@ class Pyramid:
         """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""
         self._stop.set()
         self._fetcher.abandon(self._owner)
-        self._fetcher.memory.forget_where(self._owner)
+        for memory in (self._fetcher.memory, held_files()):
+            memory.forget_where(self._owner)
 
     @property
     def owner(self) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import NoPartsError, StreamError
+from napari_cryoet.shared import made_once
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Hashable
 
     from napari_cryoet.streaming.sources import ByteSource
 
@@ -21,18 +23,20 @@ _HELD_BYTES = _LARGEST_BYTES + OVERHEAD_BYTES  # what isn't held would be read w
 class UndividedFiles(SourceAround):
     """A source that reads a file whole where a part that lies far into it can't be had otherwise.
 
-    All who want parts of a file then wait for one answer. The last files are held in memory, and the source may keep
-    those on disk that aren't too large for it.
+    All who want parts of a file then wait for one answer. The last files of all images are held in memory, beside the
+    decoded blocks, which they would drive out; and the source may keep those on disk that aren't too large for it.
 
     Parameters
     ----------
     source
         The files.
+    owner
+        What is held is held for; see `MemoryCache.forget_where`.
     """
 
-    def __init__(self, source: ByteSource) -> None:
+    def __init__(self, source: ByteSource, owner: Hashable) -> None:
         super().__init__(source)
-        self._held: Once[Piece | None] = Once(MemoryCache(_HELD_BYTES), ("whole",), _size_of)
+        self._held: Once[Piece | None] = Once(held_files(), (owner, "whole"), _size_of)
         self._undivided: set[str] = set()
 
     def read(
@@ -74,6 +78,12 @@ class UndividedFiles(SourceAround):
         """Use nothing that is kept of any file any more; see `ByteSource`."""
         self._held.forget_all()
         super().forget_all()
+
+
+@made_once
+def held_files() -> MemoryCache[object]:
+    """Where all images of this process hold whole files."""
+    return MemoryCache(_HELD_BYTES)
 
 
 def _is_worth_reading_whole(cause: BaseException | None) -> bool:
