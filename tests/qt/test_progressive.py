@@ -19,6 +19,7 @@ from napari_cryoet._qt import plain_slicing, progressive
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.first_view import first_view
 from napari_cryoet._qt.progressive import StreamStatus, attach, display_of, make_layer, stream_of
+from napari_cryoet._qt.redraws import Redraws
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
@@ -1018,3 +1019,14 @@ def test_a_layer_is_drawn_again_though_one_that_is_drawn_before_it_fails(qtbot, 
     with qtbot.captureExceptions() as errors, qtbot.waitSignal(second.changed):
         second._wake()  # whose timer draws both
     assert [kind for kind, _, _ in errors] == [ZeroDivisionError]
+
+
+def test_a_picture_that_makes_way_for_steps_says_how_far_it_is(qtbot, viewer, served, tmp_path, monkeypatch):
+    layer, status = add(viewer, stream(served, tmp_path, noise()))
+    wait_exact(qtbot, status, layer, noise()[22])
+    monkeypatch.setattr(Redraws, "_may_redraw_at", lambda self, redrawn, now: now + 0.05)
+    drawn = []
+    layer.events.set_data.connect(drawn.append)
+    with qtbot.waitSignal(status.changed):
+        status._wake()
+    assert not drawn

@@ -11,6 +11,7 @@ class Clock:
         self.now = 100.0
 
     def monotonic(self):
+        self.now += 1e-11  # it never stands still
         return self.now
 
 
@@ -151,3 +152,76 @@ def test_it_is_known_how_long_ago_something_was_drawn(clock):
     turns.redraw()
     clock.now += 0.003
     assert turns.since_drawn_s() == pytest.approx(0.003)
+
+
+def stepping(turns, clock, layers, pauses_s):
+    """Take a step through all layers after each of some pauses, and have news for them after the last one."""
+    for pause_s in pauses_s:
+        clock.now += pause_s
+        for layer in layers:
+            turns.step(layer)
+    return [turns.wait_s(layer) for layer in layers]
+
+
+def drawn_slowly(clock, duration_s=0.015):
+    """What draws three layers again, and has seen how long that takes."""
+    turns, layers = Redraws(), [Layer(clock, duration_s) for _ in range(3)]
+    for layer in layers:
+        turns.wait_s(layer)
+    turns.redraw()
+    clock.now += 10
+    return turns, layers
+
+
+def test_what_takes_long_is_not_drawn_just_before_the_next_step(clock):
+    turns, layers = drawn_slowly(clock)
+    assert stepping(turns, clock, layers, [0.0, 0.1, 0.1]) == [0, 0, 0], "there is time for it yet"
+    clock.now += 0.02  # 80 ms before the next one, of which drawing and painting takes 90
+    assert [turns.wait_s(layer) for layer in layers] == pytest.approx([0.18] * 3)
+    turns.redraw()
+    assert [len(layer.drawn_at) for layer in layers] == [1, 1, 1]
+    clock.now += 0.18  # no step has come
+    turns.redraw()
+    assert [len(layer.drawn_at) for layer in layers] == [2, 2, 2]
+
+
+def test_a_step_that_comes_puts_it_off_again(clock):
+    turns, layers = drawn_slowly(clock)
+    stepping(turns, clock, layers, [0.0, 0.1, 0.1])
+    clock.now += 0.05
+    assert stepping(turns, clock, layers, [0.05]) == [0, 0, 0]
+    clock.now += 0.05
+    assert turns.wait_s(layers[0]) == pytest.approx(0.15)
+
+
+def test_a_step_that_was_late_makes_the_pace_no_slower(clock):
+    turns, layers = drawn_slowly(clock)
+    stepping(turns, clock, layers, [0.0, 0.13, 0.07])
+    clock.now += 0.11  # two pauses of 70 ms would be over at 0.14
+    assert turns.wait_s(layers[0]) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("duration_s", "pause_s"), [(0.003, 0.1), (0.015, 0.2)], ids=["quick to draw", "slow steps"])
+def test_nobody_waits_for_steps_without_need(duration_s, pause_s, clock):
+    turns, layers = drawn_slowly(clock, duration_s)
+    stepping(turns, clock, layers, [0.0, pause_s, pause_s])
+    clock.now += pause_s - 0.01
+    assert [turns.wait_s(layer) for layer in layers] == [0, 0, 0]
+
+
+def test_who_stands_still_does_not_wait_for_steps_of_others(clock):
+    turns, layers = drawn_slowly(clock)
+    still = Layer(clock, view="XZ")
+    stepping(turns, clock, layers, [0.0, 0.1, 0.1])
+    clock.now += 0.05
+    assert turns.wait_s(still) == 0
+    assert turns.wait_s(layers[0]) > 0
+
+
+def test_it_is_known_who_has_waited_for_long(clock):
+    turns, layer = Redraws(), Layer(clock)
+    assert not turns.has_waited(layer), "it doesn't wait at all"
+    turns.wait_s(layer)
+    assert not turns.has_waited(layer)
+    clock.now += 0.3
+    assert turns.has_waited(layer)

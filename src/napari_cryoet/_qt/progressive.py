@@ -21,7 +21,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.arrows import Vectors
 from napari_cryoet._qt.first_drawing import FirstDrawing
-from napari_cryoet._qt.first_view import first_view, placeholder_of
+from napari_cryoet._qt.first_view import foresee, placeholder_of
 from napari_cryoet._qt.late_thumbnail import LateThumbnail
 from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.plain_slicing import slice_on_another_thread
@@ -34,7 +34,6 @@ from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.weak_calls import weak_call
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.own_levels import pyramid_below
 from napari_cryoet.streaming.paint import paint_on
 
@@ -193,6 +192,7 @@ class StreamStatus(QObject):
         self._first_drawing.note_slice()
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
+            shared_redraws.step(self)
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
             shared_tidying().put_off()
         self.thumbnail.note_slice(is_step=not self._is_redrawing)
@@ -221,6 +221,8 @@ class StreamStatus(QObject):
             shared_redraws.redraw()
         finally:
             if shared_redraws.is_waiting(self):
+                if shared_redraws.has_waited(self):
+                    self.changed.emit(self.state)
                 self._redraw_soon()
 
 
@@ -263,7 +265,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         napari_internals.slice_by(layer, state)
         for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
             event.connect(_on_plane, position="last")  # after napari, which draws it elsewhere
-        _foresee(display, viewer, layer)
+        foresee(display, viewer, layer)
         QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
@@ -298,7 +300,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
     pyramid.is_shown_as_labels |= spec.kind == "labels"
     display = pyramid.display(is_held=True)
-    _foresee(display, viewer)
+    foresee(display, viewer)
     layer_type = volume_layers.Image if spec.kind == "image" else volume_layers.Labels
     try:
         layer = layer_type(spec.data, **hidden)
@@ -308,14 +310,6 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
     status = _attach(layer, display, viewer)
     layer.visible = spec.options.get("visible", True)
     return layer, status
-
-
-def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
-    """Have fetched what will be shown first, as soon as that can be told; not what is to be shown coarse only."""
-    is_coarse = shared_policy().coarse_only and display.pyramid.line
-    view = None if viewer is None or is_coarse else first_view(display.pyramid, viewer, layer)
-    if view is not None:
-        display.foresee(*view)
 
 
 def follow(layer: Layer, viewer: ViewerModel) -> bool:

@@ -2,7 +2,9 @@
 
 Blocks come faster than a window can draw. Each layer alone would hold back enough, but with three of them, of planes
 that cut hundreds of blocks, drawing again would take all of the window's time, and a slider would stick. Layers of one
-view are drawn together, since that is painted once then; further views of a window have turns of their own.
+view are drawn together, since that is painted once then; further views of a window have turns of their own. And what
+takes long to draw isn't drawn again just before the next step of somebody who steps on steadily: the step would wait
+until that is drawn, and shows all that has come anyway.
 """
 
 from __future__ import annotations
@@ -13,9 +15,14 @@ from collections.abc import Hashable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+from napari_cryoet._qt.rhythm import Rhythm
+
 _REST = 2.0  # times as long as drawing took, nothing is drawn again
 _LONGEST_REST_S = 0.5
 _LONGEST_WAY_S = 0.25  # that views which move take from a layer that waits
+_WITH_PAINT = 2.0  # times as long as slicing it takes to draw layers, as to when the next step may be met
+_QUICK_S = 0.02  # what takes no longer than a frame of a film may be drawn at any time
+_FADE = 0.7  # of how long it took, with each time that it takes less
 
 
 class Redrawn(Protocol):
@@ -41,35 +48,52 @@ class Redraws:
 
     def __init__(self) -> None:
         self._waiting: WeakKeyDictionary[Redrawn, float] = WeakKeyDictionary()  # since when; longest waiting first
-        self._free_at = self._way_until = 0.0
+        self._rhythms: WeakKeyDictionary[Redrawn, Rhythm] = WeakKeyDictionary()
+        self._free_at = self._way_until = self._took_s = 0.0
         self._drawn_at = -math.inf
 
     def wait_s(self, redrawn: Redrawn) -> float:
         """Note that something is to be drawn again; how long it has to wait for that."""
         now = time.monotonic()
         self._waiting.setdefault(redrawn, now)
-        return max(0.0, self._may_redraw_at(redrawn) - now)
+        return max(0.0, self._may_redraw_at(redrawn, now) - now)
 
     def redraw(self) -> None:
         """Draw again whatever may be by now of the view that comes first, together: it is painted only once then."""
         began = time.monotonic()
-        ready = [each for each in self._waiting if self._may_redraw_at(each) <= began]
+        ready = [each for each in self._waiting if self._may_redraw_at(each, began) <= began]
         first = min(ready, key=lambda each: not each.shows_nothing, default=None)
         for redrawn in [each for each in ready if first is not None and each.view == first.view]:
             self._waiting.pop(redrawn, None)
             if redrawn.redraw():
                 self._drawn_at = time.monotonic()
-        self.spent(time.monotonic() - began)
+        duration_s = time.monotonic() - began
+        if self._drawn_at >= began:
+            self._took_s = max(duration_s, _FADE * self._took_s)
+        self.spent(duration_s)
 
-    def _may_redraw_at(self, redrawn: Redrawn) -> float:
+    def _may_redraw_at(self, redrawn: Redrawn, now: float) -> float:
         own = redrawn.may_redraw_at()
         if redrawn.shows_nothing:
             return own
-        return max(own, self._free_at, min(self._way_until, self._waiting[redrawn] + _LONGEST_WAY_S))
+        at = max(own, self._free_at, min(self._way_until, self._waiting[redrawn] + _LONGEST_WAY_S))
+        rhythm, duration_s = self._rhythms.get(redrawn), _WITH_PAINT * self._took_s
+        if rhythm is None or duration_s <= _QUICK_S:
+            return at
+        return rhythm.free_at(max(at, now), duration_s)
+
+    def step(self, redrawn: Redrawn) -> None:
+        """Note that something was sliced for a step, with all that has come."""
+        self._rhythms.setdefault(redrawn, Rhythm()).step(time.monotonic())
 
     def is_waiting(self, redrawn: Redrawn) -> bool:
         """Whether something is still to be drawn again."""
         return redrawn in self._waiting
+
+    def has_waited(self, redrawn: Redrawn) -> bool:
+        """Whether something has waited for so long that it should say at least how far it is."""
+        now = time.monotonic()
+        return now - self._waiting.get(redrawn, now) > _LONGEST_WAY_S
 
     def spent(self, duration_s: float) -> None:
         """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
