@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from download_samples import (
     write_bucket,
     zarr_v2_files,
 )
-from fault_server import reply
+from fault_server import dropped, ranged, reply, stored_packed
 from napari_cryoet.download import (
     Existing,
     Progress,
@@ -324,6 +325,16 @@ def test_a_server_that_ignores_ranges_is_read_from_the_start(tmp_path: Path, htt
         reply(content[: len(content) // 2], length=len(content), keep=False, ETag=etag),
         reply(content, ETag=etag),
     ]
+    download_files(plan_of(bucket.prefix, TOMOGRAM_AS_MRC), tmp_path, http=http)
+    assert files_in(tmp_path) == {MRC: content}
+
+
+def test_a_file_that_is_stored_compressed_is_read_from_the_start_where_it_broke_off(
+    tmp_path: Path, http: Http, bucket: Bucket
+) -> None:
+    content = bucket.files[MRC] = random.Random(0).randbytes(len(bucket.files[MRC]))
+    packed = stored_packed(ranged(content, ETag='"a"'))
+    bucket.faults[MRC] = [dropped(packed), *[packed] * 9]
     download_files(plan_of(bucket.prefix, TOMOGRAM_AS_MRC), tmp_path, http=http)
     assert files_in(tmp_path) == {MRC: content}
 

@@ -13,7 +13,7 @@ from napari_cryoet.download.bodies import READ_BYTES, Bodies, Body
 from napari_cryoet.download.part import Part
 from napari_cryoet.download.plan import PlannedFile
 from napari_cryoet.download.target import Target, words_for_disk_faults
-from napari_cryoet.exceptions import NetworkError, StoppedError, WithheldError
+from napari_cryoet.exceptions import NetworkError, NoPartsError, StoppedError, WithheldError
 
 ATTEMPTS = 5  # in a row without a step forward; `Http` repeats requests that got no answer by itself
 MAX_UNSIZED_BYTES = 1 << 30  # of a file whose size neither the portal nor its server tells
@@ -91,7 +91,7 @@ class _Transfer:
             except NetworkError as error:
                 failures = 1 if self.part.size_bytes > best else failures + 1
                 best = max(best, self.part.size_bytes)
-                if error.status == 416:  # the file is shorter now
+                if error.status == 416 or isinstance(error, NoPartsError):  # shorter now, or stored packed as a whole
                     self.part.restart()
                 elif error.status is not None and error.status < 500:
                     raise
