@@ -202,6 +202,18 @@ def stored_packed(good: Behaviour) -> Behaviour:
     return behave
 
 
+def in_chunks(good: Behaviour) -> Behaviour:
+    """Send bodies in chunks, so that nobody knows before how long they are."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        head, body = head_and_body(good, request)
+        pieces = [body[start : start + 2**14] for start in range(0, len(body), 2**14)]
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+        connection.sendall(re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", head) + chunks)
+
+    return behave
+
+
 def _shorter(head: bytes, body: bytes) -> tuple[bytes, bytes]:
     half = body[: len(body) // 2]
     return re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(half), head), half

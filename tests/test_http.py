@@ -8,6 +8,7 @@ import errno
 import gzip
 import itertools
 import json
+import math
 import random
 import re
 import select
@@ -1077,6 +1078,22 @@ def test_a_stop_that_comes_when_a_body_has_just_ended_is_a_stop(http, server, mo
     monkeypatch.setattr(http_bodies.Gatherer, "next", next_chunk)
     with http.open(server.behave(reply(b"short")), stop=stop) as body, pytest.raises(StoppedError):
         list(body.chunks())
+
+
+def test_what_came_before_a_stop_is_handed_out_before_it_is_told(http, server, monkeypatch):
+    monkeypatch.setattr(http_bodies, "_CHUNK_S", math.inf)
+    stop, came, content = threading.Event(), [], bytes(range(256)) * 1024
+    with http.open(server.behave(server.stalled(reply(content))), stop=stop) as body:
+
+        def read():
+            came.extend(body.chunks())
+
+        reading = errand.started(read)
+        wait_until(lambda: body.tally.came_bytes == len(content) // 2)
+        assert came == []
+        stop.set()
+        assert isinstance(reading.exception(60), StoppedError)
+    assert b"".join(came) == content[: len(content) // 2]
 
 
 def test_a_stop_that_comes_after_an_answer_leaves_its_connection_to_others(http, server):

@@ -34,7 +34,7 @@ from napari_cryoet.http_bodies import (
     read_piece,
 )
 from napari_cryoet.http_connections import Connections, watch_requests
-from napari_cryoet.http_counting import Meter, number
+from napari_cryoet.http_counting import Lengths, Meter, number
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
@@ -93,6 +93,7 @@ class Http:
         self._attempts = attempts
         self._connections = Connections(connections)
         self._packed: set[str] = set()  # files whose ranges are ranges of something else
+        self._lengths = Lengths()
         self.policy = policy or shared_policy()
 
     def get(
@@ -170,7 +171,8 @@ class Http:
                     if not (is_of_packed_file(response, part) and headers.pop("Range", "")):
                         receipt.expect(announced(response, part))
                         meter = Meter(response, receipt, errand.beat)
-                        return read_piece(url, response, part, bound, meter, version=version)
+                        with self._lengths.learned((url, part), meter):
+                            return read_piece(url, response, part, bound, meter, version=version)
             except FaultError as fault:
                 is_beyond = fault.error.status == faults.BEYOND_END_STATUS and may_be_packed
                 if not (is_beyond and "Range" in headers and self._is_packed(url, errand, receipt)):
@@ -221,11 +223,18 @@ class Http:
 
     @contextlib.contextmanager
     def open(
-        self, url: str, *, start: int = 0, etag: str | None = None, stop: threading.Event | None = None
+        self,
+        url: str,
+        *,
+        start: int = 0,
+        etag: str | None = None,
+        size_bytes: int = 0,
+        stop: threading.Event | None = None,
     ) -> Iterator[HttpBody]:
         """Read a file piece by piece from ``start`` on; with ``etag``, only if it is still that version.
 
-        Look at ``body.start``: it is 0 where the server can't or won't start in the middle.
+        Look at ``body.start``: it is 0 where the server can't or won't start in the middle. ``size_bytes`` is what
+        others say of the file, for a server that doesn't say it, nor could go on where no more may come.
         """
         headers = {"Accept-Encoding": "identity"}
         if start:
@@ -245,13 +254,12 @@ class Http:
         except FaultError as error:
             response.close()
             raise error.error from error
+        has_restarted = bool(start) and body.start == 0 and body.etag == etag  # so it can't go on
+        can_go_on, least_bytes = body.can_go_on and not has_restarted, max(size_bytes, start if has_restarted else 0)
+        tallied = self._lengths.tallied(url, response, self.policy, can_go_on=can_go_on, least_bytes=least_bytes)
         try:
-            with self.policy.request((body.total_bytes or body.start) - body.start) as receipt:
-                body.receipt = receipt
-                try:
-                    yield body
-                finally:
-                    receipt.add(max(body.received_bytes, response.tell()))
+            with tallied as body.tally:
+                yield body
         finally:
             body.close()
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import urllib3
 
 from napari_cryoet import http_faults as faults
-from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.http_counting import Beat, Meter, number
+from napari_cryoet.exceptions import StoppedError, WithheldError
+from napari_cryoet.http_counting import Beat, Meter, Tally, number
+from napari_cryoet.http_dates import changed_at
 from napari_cryoet.http_faults import FaultError
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
 
     from urllib3.response import BaseHTTPResponse
 
     from napari_cryoet.errand import Errand
-    from napari_cryoet.policy import Policy, Receipt
+    from napari_cryoet.exceptions import CryoETError
+    from napari_cryoet.policy import Policy
 
 PIECE_BYTES = 2**16  # a body that brings less than this on average within the time limit counts as silent
 
@@ -80,26 +80,35 @@ class HttpPiece:
 class Gatherer:
     """Hands a body out in chunks: up to 1 MiB, or what came in a quarter of a second; all that came before an error."""
 
-    def __init__(self, response: BaseHTTPResponse) -> None:
-        self._pieces = _pieces_of(response)
+    def __init__(self, response: BaseHTTPResponse, tally: Tally) -> None:
+        self._pieces, self._tally = _pieces_of(response), tally
+        self._gathered: list[bytes] = []
+        self._lock = threading.Lock()
         self._error: Exception | None = None
 
     def next(self, beat: Beat) -> bytes:
         """The next chunk; empty at the end."""
         if self._error is not None:
             raise self._error
-        began, size, gathered = time.monotonic(), 0, []
+        began, size = time.monotonic(), 0
         try:
             for piece in self._pieces:
-                beat()
-                gathered.append(piece)
+                self._gathered.append(piece)
                 size += len(piece)
+                self._tally.note(len(piece))
+                beat()
                 if size >= _CHUNK_BYTES or time.monotonic() - began > _CHUNK_S:
                     break
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if not gathered:
+        except (urllib3.exceptions.HTTPError, OSError, WithheldError) as error:
+            if not size:
                 raise
             self._error = error
+        return self.take()
+
+    def take(self) -> bytes:
+        """What came since the last chunk; also for whoever leaves while the next one is gathered."""
+        with self._lock:
+            gathered, self._gathered = self._gathered, []
         return b"".join(gathered)
 
 
@@ -132,11 +141,11 @@ class HttpBody:
         Size of the whole file, where the server says it.
     etag
         The version of the file, where the server says it.
-    received_bytes
-        How much of it has been read.
-    receipt
+    tally
         Told how much comes, so that it ends where no more may.
     """
+
+    tally: Tally
 
     def __init__(self, url: str, response: BaseHTTPResponse, http: Client, stop: threading.Event | None) -> None:
         self.status = response.status
@@ -144,26 +153,31 @@ class HttpBody:
         self.etag = response.headers.get("ETag")
         self._url, self._response, self._http, self._stop = url, response, http, stop
         self._is_left = False
-        self.received_bytes = 0
-        self.receipt: Receipt | None = None
+        self._error: CryoETError | None = None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether its server may send the rest of it later, and say that it is of the same version."""
+        is_of_version = bool(self.etag) and not (self.etag or "").startswith("W/")  # RFC 9110, 13.1.5
+        has_parts = self.status == 206 or self._response.headers.get("Accept-Ranges", "").lower() != "none"
+        return is_of_version and has_parts and not is_encoded(self._response)
 
     def chunks(self) -> Iterator[bytes]:
         """The body in order, up to 1 MiB at a time; NetworkError where it ends early, after what came.
 
-        WithheldError where more comes than the server has said, or it said nothing, and that may not come.
+        StoppedError, and WithheldError where more comes than may, also come after what came.
         """
-        pieces = Gatherer(self._response)
+        pieces = Gatherer(self._response, self.tally)
         position = self.start
         while chunk := self._next(pieces):
             position += len(chunk)
-            self.received_bytes += len(chunk)
-            if self.receipt is not None:
-                self.receipt.expect(self.received_bytes)
             yield chunk
         if self.total_bytes is not None and position != self.total_bytes:
             raise faults.broken_off(self._url).error
 
     def _next(self, pieces: Gatherer) -> bytes:
+        if self._error is not None:
+            raise self._error
         self._http.policy.require_online()
 
         def gather(errand: Errand[bytes]) -> bytes:
@@ -178,7 +192,10 @@ class HttpBody:
             return self._http.attempt(self._url, gather, self._stop, discard=lambda _: self._response.close())
         except (StoppedError, FaultError) as error:
             self._is_left = True
-            raise error.error if isinstance(error, FaultError) else error from None
+            self._error = error.error if isinstance(error, FaultError) else error
+            if came := pieces.take():
+                return came
+            raise self._error from None
 
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may have ended by itself meanwhile
@@ -210,13 +227,13 @@ def read_piece(
     if part is not None:
         content = read_part(url, response, part, max_bytes, meter)
         may_go_on = response.status == 206 and total is None and len(content) < (part.length or 0)
-        return HttpPiece(content, found, total, may_go_on, _changed_at(response))
+        return HttpPiece(content, found, total, may_go_on, changed_at(response))
     content = read_all(url, response, max_bytes, meter)
     if response.status == 206 and (first, total) != (0, len(content)):
         raise faults.wrong_part(url)
     if response.status == 200 and faults.is_web_page(content):
         raise faults.web_page(url, response.status)
-    return HttpPiece(content, found, len(content), changed_at=_changed_at(response))
+    return HttpPiece(content, found, len(content), changed_at=changed_at(response))
 
 
 def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, meter: Meter) -> bytes:
@@ -325,23 +342,6 @@ def _version(response: BaseHTTPResponse, total_bytes: int | None) -> str | None:
     """What tells this version of a file from others."""
     etag, changed_at = response.headers.get("ETag"), response.headers.get("Last-Modified")
     return etag or (f"{changed_at} {total_bytes}" if changed_at else None)
-
-
-def _changed_at(response: BaseHTTPResponse) -> float | None:
-    """When a file was changed; where its server's clock is ahead of ours, so much earlier."""
-    changed_at, sent_at = (_moment(response.headers.get(name, "")) for name in ("Last-Modified", "Date"))
-    if changed_at is None or sent_at is None:
-        return changed_at
-    return changed_at - max(0.0, sent_at - time.time())
-
-
-def _moment(text: str) -> float | None:
-    """A date of a header, in seconds since 1970."""
-    try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def is_encoded(response: BaseHTTPResponse) -> bool:

@@ -54,7 +54,7 @@ class Policy:
         Send nothing: only what is kept on this computer is shown.
     max_session_bytes, max_minute_bytes
         How much may come over the wire in all, and within any minute; None for any amount. A request under way when
-        the limit is reached is not cut off.
+        the limit is reached is not cut off, if it was known before how much it brings.
     coarse_only
         Whether pictures from servers stay coarse until somebody asks for more.
     """
@@ -113,13 +113,15 @@ class Policy:
             self.require_online()
             self._require_session(wanted_bytes)
 
-    def begin(self, wanted_bytes: int) -> None:
+    def begin(self, wanted_bytes: int, in_all_bytes: int = 0) -> None:
         """Ask leave for a request, and promise to `end` it.
 
         Parameters
         ----------
         wanted_bytes
             How much will come, 0 where unknown.
+        in_all_bytes
+            How much that is with what has come of it already, where all of it is needed at once.
 
         Raises
         ------
@@ -129,7 +131,7 @@ class Policy:
         with self._lock:
             self.require_online()
             self._require_session(wanted_bytes)
-            self._require_minute(wanted_bytes)
+            self._require_minute(wanted_bytes, in_all_bytes)
             self._promised_bytes += wanted_bytes
 
     def end(self, wanted_bytes: int, received_bytes: int) -> None:
@@ -177,11 +179,12 @@ class Policy:
                 by="data saver",
             )
 
-    def _require_minute(self, wanted_bytes: int) -> None:
+    def _require_minute(self, wanted_bytes: int, in_all_bytes: int) -> None:
         recent = self._bytes_of_last_minute() if self.max_minute_bytes is not None else 0
         if _is_beyond(self.max_minute_bytes, recent + self._promised_bytes + max(1, wanted_bytes)):
-            used = _used(recent, wanted_bytes)
-            waiting_helps = not _is_beyond(self.max_minute_bytes, wanted_bytes)
+            is_rest_too_much = in_all_bytes > wanted_bytes and _is_beyond(self.max_minute_bytes, in_all_bytes)
+            used = "and this takes more than that." if is_rest_too_much else _used(recent, wanted_bytes)
+            waiting_helps = not _is_beyond(self.max_minute_bytes, max(wanted_bytes, in_all_bytes))
             raise WithheldError(
                 f"The data saver allows {_megabytes(self.max_minute_bytes)} a minute, {used}",
                 hint=("Wait a minute, allow" if waiting_helps else "Allow") + " more, or turn the data saver off.",
@@ -206,12 +209,12 @@ class Receipt:
     expected_bytes
         How much will come, 0 where unknown.
     more
-        Called to ask leave for more.
+        Called to ask leave for more: how much, and how much that is in all where all of it is needed at once, else 0.
     late
         Called with what comes after it was closed: from a server that was left while it was sending.
     """
 
-    def __init__(self, expected_bytes: int, *, more: Callable[[int], None], late: Callable[[int], None]) -> None:
+    def __init__(self, expected_bytes: int, *, more: Callable[[int, int], None], late: Callable[[int], None]) -> None:
         self.expected_bytes = expected_bytes
         self._more, self._late = more, late
         self._lock = threading.Lock()
@@ -227,11 +230,14 @@ class Receipt:
         if is_late and size_bytes:
             self._late(size_bytes)
 
-    def expect(self, size_bytes: int) -> None:
-        """Note how much will come in all, where that wasn't known; WithheldError where it may not."""
+    def expect(self, size_bytes: int, *, can_go_on: bool = False) -> None:
+        """Note how much will come in all, where that wasn't known; WithheldError where it may not.
+
+        Where the rest ``can_go_on`` later, what was expected before need not come within the same minute.
+        """
         with self._lock:
             if not self._is_closed and size_bytes > self.expected_bytes:
-                self._more(size_bytes - self.expected_bytes)
+                self._more(size_bytes - self.expected_bytes, 0 if can_go_on else size_bytes)
                 self.expected_bytes = size_bytes
 
     def close(self) -> int:

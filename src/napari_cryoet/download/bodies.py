@@ -49,9 +49,17 @@ class Bodies:
         self._http = http
 
     def open(
-        self, url: str, *, start: int = 0, etag: str | None = None, stop: threading.Event | None = None
+        self,
+        url: str,
+        *,
+        start: int = 0,
+        etag: str | None = None,
+        size_bytes: int | None = None,
+        stop: threading.Event | None = None,
     ) -> AbstractContextManager[Body]:
         """Open a file for reading from ``start``, if it is still the version of ``etag``, else from 0.
+
+        ``size_bytes`` is what others say of it, where its server may not.
 
         Raises
         ------
@@ -60,7 +68,7 @@ class Bodies:
         """
         if _is_local(url):
             return _open_local(url, start, etag, stop)
-        return self._open_remote(url, start, etag, stop)
+        return self._open_remote(url, start, etag, size_bytes or 0, stop)
 
     def read(self, url: str, *, max_bytes: int, stop: threading.Event | None = None) -> bytes:
         """Return all of a small file; NetworkError if it is larger than ``max_bytes``."""
@@ -79,8 +87,10 @@ class Bodies:
             return body.total_bytes
 
     @contextmanager
-    def _open_remote(self, url: str, start: int, etag: str | None, stop: threading.Event | None) -> Iterator[Body]:
-        with self._http.open(url, start=start, etag=etag, stop=stop) as answer:
+    def _open_remote(
+        self, url: str, start: int, etag: str | None, size_bytes: int, stop: threading.Event | None
+    ) -> Iterator[Body]:
+        with self._http.open(url, start=start, etag=etag, size_bytes=size_bytes, stop=stop) as answer:
             yield Body(start=answer.start, total_bytes=answer.total_bytes, etag=answer.etag, chunks=answer.chunks())
 
 

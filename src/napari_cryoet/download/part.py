@@ -103,6 +103,7 @@ class Part:
 
     def publish(self) -> None:
         """Put the finished file in its place, all at once."""
+        self._file.truncate(self.size_bytes)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -129,10 +130,12 @@ class Part:
         if etag is None or not there or (total_bytes is not None and there > total_bytes):
             self.restart()
             return
-        self._file.truncate(there - 1)
-        while chunk := self._file.read(READ_BYTES):
-            self._digest.update(chunk)
         self.size_bytes, self.etag, self._can_continue = there - 1, etag, True
+        left = self.size_bytes
+        while chunk := self._file.read(min(READ_BYTES, left)):
+            self._digest.update(chunk)
+            left -= len(chunk)
+        self._file.seek(self.size_bytes)  # the last byte stays where none comes
 
     def _read_state(self) -> tuple[str | None, int | None]:
         try:

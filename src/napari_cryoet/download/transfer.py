@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from napari_cryoet.download.bodies import READ_BYTES, Bodies, Body
@@ -42,7 +43,8 @@ def fetch_file(
     Raises
     ------
     NetworkError
-        If it can't be had; with status 404 if the server doesn't have it. What came so far is kept for the next time.
+        If it can't be had; with status 404 if the server doesn't have it. What came so far is kept for the next time;
+        so it is where a WithheldError says that no more may come.
     DownloadError
         If it can't be written.
     StoppedError
@@ -101,14 +103,15 @@ class _Transfer:
                 raise StoppedError
 
     def _read_once(self) -> None:
-        part, url = self.part, self.file.url
+        part = self.part
+        open_body = partial(self.bodies.open, self.file.url, size_bytes=self.file.size_bytes, stop=self.stop)
         with ExitStack() as answers:
-            body = answers.enter_context(self.bodies.open(url, start=part.size_bytes, etag=part.etag, stop=self.stop))
+            body = answers.enter_context(open_body(start=part.size_bytes, etag=part.etag))
             if body.start != part.size_bytes or (part.size_bytes and body.etag != part.etag):
                 part.restart()  # another version, or a server that can't begin in the middle
                 if body.start:
                     answers.close()
-                    body = answers.enter_context(self.bodies.open(url, stop=self.stop))
+                    body = answers.enter_context(open_body())
             if body.total_bytes is not None:
                 self.target.require_space(body.total_bytes - part.size_bytes)
             part.remember(body.etag, body.total_bytes)
