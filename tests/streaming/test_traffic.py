@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.flights import Passenger
 from napari_cryoet.streaming.traffic import Traffic
 from napari_cryoet.streaming.wishes import Priority, Run
 
@@ -243,14 +244,25 @@ def test_who_waits_is_not_held_up_by_those_who_wait_for_a_line_that_brings_nothi
 
 
 def test_those_who_wait_are_served_in_the_order_in_which_they_came(traffic):
-    boarded = [{} for _ in range(4)]
-    for number, mine in enumerate(boarded):
-        traffic.board([run_of(("image", number), line="abab"[number])], {}, mine)
+    for number in range(4):
+        traffic.board([run_of(("image", number), line="abab"[number])], {}, Passenger())
     assert names(traffic.next_flight(0.0) for _ in range(4)) == [0, 1, 2, 3]
 
 
+def test_who_comes_after_somebody_who_is_gone_does_not_wait_behind_what_these_left(traffic):
+    """What was waited for stays, for others who wait for it, too; the next may have the same place in memory."""
+    gone, others = Passenger(), []
+    traffic.board([run_of(("image", number)) for number in range(5)], {}, gone)
+    place = id(gone)
+    del gone
+    while id(comes := Passenger()) != place and len(others) < 1000:
+        others.append(comes)
+    traffic.board([run_of(("image", "next"))], {}, comes)
+    assert names(traffic.next_flight(0.0) for _ in range(2)) == [0, "next"]
+
+
 def test_who_waits_for_little_is_not_served_after_who_waits_for_much(traffic):
-    much, little = {}, {}
+    much, little = Passenger(), Passenger()
     traffic.board([run_of(("image", number)) for number in range(5)], {}, much)
     traffic.board([run_of(("image", number)) for number in range(5, 9)], {}, much)  # portion by portion
     assert names(traffic.next_flight(0.0) for _ in range(2)) == [0, 1]

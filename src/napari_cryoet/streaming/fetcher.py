@@ -21,7 +21,7 @@ from napari_cryoet.exceptions import CryoETError, StreamError, WithheldError
 from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.shared import made_once
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
-from napari_cryoet.streaming.flights import Flight, load_flight, next_of, those_of
+from napari_cryoet.streaming.flights import Flight, Passenger, load_flight, next_of, those_of
 from napari_cryoet.streaming.leftovers import give_back
 from napari_cryoet.streaming.right_of_way import RightOfWay
 from napari_cryoet.streaming.traffic import Traffic
@@ -118,25 +118,25 @@ class Fetcher:
     ) -> Generator[Mapping[Hashable, Block]]:
         """Get all blocks of some runs as `fetch` does, part by part as they come, so that not all need be in memory."""
         blocks: dict[Hashable, Block] = {}
-        boarded: dict[Flight, None] = {}
+        passenger = Passenger()
         begun_before: set[Flight] = set()
         own: Flight | None = None
         runs = list(runs)
         wanted = {key for run in runs for key in run.keys}
         for first in range(0, len(runs), _BOARDED_AT_ONCE):  # a viewer may be waiting for the lock meanwhile
             with self._state:
-                met = self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, boarded)
+                met = self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, passenger)
                 begun_before.update(flight for flight in met if flight.began_at is not None)
                 if stop is None and len(runs) <= _BOARDED_AT_ONCE:
-                    own = self._traffic.take_own(list(boarded), self._clock())
+                    own = self._traffic.take_own(list(passenger.flights), self._clock())
                 lacking = self._call_threads()
             self._start(lacking)
-        flights = {flight.future: flight for flight in boarded}
+        flights = {flight.future: flight for flight in passenger.flights}
         landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
         try:
             if own is not None:
                 self._fly_here(own)
-            elif not self._threads and any(flight.began_at is None for flight in boarded):
+            elif not self._threads and any(flight.began_at is None for flight in passenger.flights):
                 raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT)
             for future in flights:
                 future.add_done_callback(landed.put)

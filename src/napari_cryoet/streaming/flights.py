@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _STOP_POLL_S = 0.05
 _MOST_TRIES = 3  # of a run that somebody else's stop ended
+_numbers = itertools.count()
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,22 @@ class Flight:
     def is_view(self) -> bool:
         """Whether somebody looks at where it belongs."""
         return self.priority is not None and self.priority < Priority.AHEAD
+
+
+@dataclass(slots=True, eq=False)
+class Passenger:
+    """Somebody who waits for blocks.
+
+    Attributes
+    ----------
+    number
+        What tells them from all others, for ever: what stands in a line may outlive them, and an `id` is used again.
+    flights
+        What they have waited for, or still do.
+    """
+
+    number: int = field(default_factory=lambda: next(_numbers))
+    flights: dict[Flight, None] = field(default_factory=dict)
 
 
 def next_of(

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_cryoet.streaming.admission import has_room_ahead, lowest_priority, would_delay_first_sight
 from napari_cryoet.streaming.cache import owned_bytes
-from napari_cryoet.streaming.flights import Flight
+from napari_cryoet.streaming.flights import Flight, Passenger
 from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.waiting import Waiting
 from napari_cryoet.streaming.wishes import Block, Priority, Run, Wishes
@@ -72,18 +72,17 @@ class Traffic:
     # boarding
 
     def board(
-        self, runs: Iterable[Run], blocks: dict[Hashable, Block], boarded: dict[Flight, None] | None = None
+        self, runs: Iterable[Run], blocks: dict[Hashable, Block], passenger: Passenger | None = None
     ) -> list[Flight]:
         """Take from the cache what is there; the flights that bring the rest, for each of which one more waits now.
 
-        For those in ``boarded``, to which the others are added, the same one waits already.
+        For those of the ``passenger``, to which the others are added, the same one waits already.
         """
-        boarded = {} if boarded is None else boarded
-        who = id(boarded)
-        flights = list({flight: None for run in runs for flight in self._board(run, blocks, who)})
+        passenger = passenger or Passenger()
+        flights = list({flight: None for run in runs for flight in self._board(run, blocks, passenger.number)})
         for flight in flights:
-            flight.waiters += flight not in boarded
-        boarded.update(dict.fromkeys(flights))
+            flight.waiters += flight not in passenger.flights
+        passenger.flights.update(dict.fromkeys(flights))
         return flights
 
     def _board(self, run: Run, blocks: dict[Hashable, Block], who: Hashable) -> set[Flight]:
