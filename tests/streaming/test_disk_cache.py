@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import namedtuple
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -621,6 +621,74 @@ def test_others_notice_that_a_damaged_cache_was_begun_anew(folder):
     put(other, "theirs", 0, b"too", total=3)
     assert other.flush()
     assert find(cache, "theirs") == b"too"
+
+
+OTHER = "https://files.example.org/other.zarr"
+
+
+@pytest.fixture(params=["removed", "damaged", "begun anew by another process"])
+def begin_anew(request, folder):
+    """How an index is begun anew, with which what is kept of another image is the first that is kept in it."""
+
+    def begin(cache):
+        other = DiskCache(folder, 10 * MB) if request.param == "begun anew by another process" else cache
+        if request.param == "damaged":
+            (own_folder(folder) / "index.sqlite3").write_bytes(b"damage" * 10_000)
+        else:
+            shutil.rmtree(own_folder(folder))
+        for _ in range(2):  # a first write may be what finds the damage
+            put(other, "a", 0, b"other", total=5, address=OTHER)
+            assert other.flush()
+        assert find(other, "a", address=OTHER) == b"other"
+
+    return begin
+
+
+@pytest.fixture
+def outlived(folder, begin_anew):
+    """A cache whose index was begun anew, and an image that is open since before."""
+    cache = DiskCache(folder, 10 * MB)
+    tree = cache.tree(ADDRESS)
+    cache.put(tree, "a", 0, b"ours", version="v1", total_bytes=4)
+    assert cache.flush()
+    assert cache.find(tree, "a").content == b"ours"
+    begin_anew(cache)
+    return cache, tree
+
+
+def test_an_image_that_is_open_while_an_index_is_begun_anew_drops_nothing_of_others(outlived):
+    cache, tree = outlived
+    assert cache.find(tree, "a", 0, 4) is None
+    assert cache.top(tree) is None
+    cache.forget(tree, "a")
+    cache.drop(tree)
+    assert cache.flush()
+    assert find(cache, "a", address=OTHER) == b"other"
+
+
+def test_an_image_that_is_open_while_an_index_is_begun_anew_confirms_no_other_one(outlived, folder):
+    cache, tree = outlived
+    with closing(sqlite3.connect(own_folder(folder) / "index.sqlite3", isolation_level=None)) as database:
+        database.execute("UPDATE trees SET checked_at = 5.0")
+    cache.confirm(tree)
+    assert cache.flush()
+    assert cache.tree(OTHER).checked_at == 5.0
+
+
+def test_an_image_that_is_open_while_an_index_is_begun_anew_is_kept_anew(outlived):
+    """But for what was asked for before that was noticed: somebody may have dropped it meanwhile."""
+    cache, tree = outlived
+    drops = tree.drops
+    cache.put(tree, "b", 0, LARGE, version="v1", total_bytes=len(LARGE))
+    assert cache.flush()
+    cache.put(tree, "c", 0, b"asked for before", version="v1", total_bytes=16, drops=drops)
+    cache.put(tree, "d", 0, b"later", version="v1", total_bytes=5)
+    assert cache.flush()
+    kept = {key: find(cache, key) for key in "abcd"}
+    assert kept == {"a": None, "b": None, "c": None, "d": b"later"}
+    assert cache.find(tree, "d").content == b"later"
+    assert find(cache, "a", address=OTHER) == b"other"
+    assert files_in(cache.folder) == []
 
 
 def test_clearing_empties_it_for_all_who_have_it_open(folder):

@@ -251,8 +251,9 @@ class DiskCache:
     def confirm(self, tree: Tree) -> None:
         """Note that the server was asked just now, and has the tree as it is kept."""
         tree.checked_at = time.time()
-        if tree.number is not None:
-            self._queue(ConfirmTree(tree.number))
+        number = tree.number
+        if number is not None:
+            self._queue(ConfirmTree(number, tree.digest))
 
     def forget(self, tree: Tree, key: str) -> None:
         """Forget, later, all that was kept of a file until now."""

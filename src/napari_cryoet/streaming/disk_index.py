@@ -8,6 +8,7 @@ up all its locks on it, so that others change or remove what is in use (https://
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MAX_PART_BYTES = 64 * 2**20
 WHOLE_FILE = 2**62  # where a missing file "ends"
+_COUNTER_BITS, _INDEX_BITS = 24, 39  # of the number of a tree: which one it is, and of which index
 
 _SCHEMA = (
     "CREATE TABLE trees (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, address TEXT, checked_at REAL)",
@@ -181,6 +183,8 @@ class Index:
                 if self._version() == 0:  # no other process was faster
                     for statement in _SCHEMA:
                         self._sql.execute(statement)
+                    last = secrets.randbits(_INDEX_BITS) << _COUNTER_BITS  # no number means something in two indexes
+                    self._sql.execute("INSERT INTO sqlite_sequence VALUES ('trees', ?)", (last,))
                     self._sql.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         made = {sql for (sql,) in self._sql.execute("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")}
         if self._version() != SCHEMA_VERSION or made != set(_SCHEMA):
@@ -267,13 +271,14 @@ class Index:
         )
         return int(self._value("SELECT id FROM trees WHERE digest = ?", digest))
 
-    def has_tree(self, tree: int, digest: bytes) -> bool:
-        """Whether a tree is still there: its number is never used again, but in a database that was begun anew."""
-        return bool(self._value("SELECT count(*) FROM trees WHERE id = ? AND digest = ?", tree, digest))
+    def gave(self, tree: int) -> bool:
+        """Whether a tree has its number from here: else the one that it had it from is gone, and another begun anew."""
+        last = int(self._value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'trees'"))
+        return tree >> _COUNTER_BITS == last >> _COUNTER_BITS
 
-    def set_checked(self, tree: int, now: float) -> None:
+    def set_checked(self, tree: int, digest: bytes, now: float) -> None:
         """Note that a tree's server was asked, and had nothing new."""
-        self._sql.execute("UPDATE trees SET checked_at = ? WHERE id = ?", (now, tree))
+        self._sql.execute("UPDATE trees SET checked_at = ? WHERE id = ? AND digest = ?", (now, tree, digest))
 
     def add_part(self, tree: int, row: PartRow, cost: int, now: float) -> list[str]:
         """Keep a part.

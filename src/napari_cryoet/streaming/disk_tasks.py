@@ -28,7 +28,8 @@ class Tree:
     address, shown, digest
         The address, the same for people, and what stands for it in the index.
     number
-        Its number in the index, None where nothing is kept of it (yet).
+        Its number in the index, None where nothing is kept of it (yet). It is never used again, neither there nor, for
+        another tree, in an index that was begun anew.
     checked_at
         When its server was last asked whether it is still the same, in seconds since 1970.
     drops
@@ -56,6 +57,13 @@ class Tree:
             if self.number is None:
                 self.number = add()
             return self.number
+
+    def outlive(self, number: int) -> None:
+        """As `drop`, if its number is one of an index that is gone: what comes from then on is kept in the new one."""
+        with self._lock:
+            if self.number == number:
+                self.number = None
+                self.drops += 1
 
     def lose(self, number: int) -> None:
         """Forget its number if it is one under which nothing can be kept any more."""
@@ -122,9 +130,11 @@ class KeepPart:
             self.row = self.row._replace(checksum=checksum, name=files.write(self.content))
 
     def apply(self, index: Index, now: float) -> list[str]:
-        """Keep the part, unless its tree was dropped by somebody meanwhile."""
+        """Keep the part, unless its tree was dropped by somebody meanwhile, or is of an index that is gone."""
         number = self.tree.number_for(self.drops, partial(self._add_tree, index, now))
-        if number is None or not index.has_tree(number, self.tree.digest):
+        if number is None or number != index.number_of(self.tree.digest):
+            if number is not None and not index.gave(number):
+                self.tree.outlive(number)
             return [self.row.name] if self.row.name else []
         cost = _ROW_BYTES + len(self.content)
         if self.row.name:
@@ -162,13 +172,14 @@ class DropTree(_WritesNothing):
 
 @dataclass(slots=True)
 class ConfirmTree(_WritesNothing):
-    """A tree that is still what it was."""
+    """A tree that is still what it was, by the number that it had when that was found."""
 
     number: int
+    digest: bytes
 
     def apply(self, index: Index, now: float) -> list[str]:
         """Note when."""
-        index.set_checked(self.number, now)
+        index.set_checked(self.number, self.digest, now)
         return []
 
 
