@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
+import threading
 from pathlib import Path
 
 ADDRESS = "https://files.example.org/a.zarr"
@@ -59,6 +60,17 @@ def write_where_files_must_be_small(cache) -> None:
     sys.stdout.write(cache.usage().fault)
 
 
+def find_outdated_and_write_nothing(cache) -> None:
+    from napari_cryoet.streaming import disk_writer
+
+    put_some(cache, range(1))
+    disk_writer._GATHER_S = threading.TIMEOUT_MAX
+    cache.drop(cache.tree(ADDRESS))
+    sys.stdout.write("outdated\n")
+    sys.stdout.flush()
+    threading.Event().wait()
+
+
 def main() -> None:
     from napari_cryoet.streaming.disk_cache import DiskCache
 
@@ -69,6 +81,8 @@ def main() -> None:
             write_for_ever(cache, int(seed))
         case "check":
             write_and_check(cache, int(seed))
+        case "outdated":
+            find_outdated_and_write_nothing(cache)
         case "limited":
             write_where_files_must_be_small(cache)
 

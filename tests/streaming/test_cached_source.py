@@ -216,6 +216,41 @@ def test_what_was_kept_a_short_while_ago_is_not_mixed_with_another_image(served,
     assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0) == 2)
 
 
+@pytest.fixture
+def forgets_nothing(monkeypatch):
+    """Let nothing be written into an index any more, as if the process were killed before."""
+
+    def refuse(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    return lambda: monkeypatch.setattr(Index, "touch", refuse)
+
+
+@pytest.mark.usefixtures("far_away")
+def test_what_was_found_outdated_is_not_shown_by_the_next_process_though_nothing_was_forgotten(
+    served, folder, forgets_nothing
+):
+    """Which would ask for nothing within the hour."""
+    write_of(served.folder / "a.zarr", 1)
+    open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK)
+    flush_all()
+    write_of(served.folder / "a.zarr", 2)
+    forgets_nothing()
+    with pytest.raises(StreamError, match="has changed on its server since it was kept"):
+        open_anew(f"{served.url}/a.zarr", folder).read(0)
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK) == 2)
+
+
+@pytest.mark.usefixtures("far_away")
+def test_where_nothing_could_be_noted_a_server_is_asked_within_the_hour_too(served, folder, monkeypatch):
+    write_of(served.folder / "a.zarr", 1)
+    open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK)
+    flush_all()
+    monkeypatch.setattr(DiskCache, "can_note", lambda _: False)
+    write_of(served.folder / "a.zarr", 2)
+    assert np.all(open_anew(f"{served.url}/a.zarr", folder).read(0, FIRST_CHUNK) == 2)
+
+
 @pytest.mark.usefixtures("far_away")
 def test_what_was_kept_a_short_while_ago_is_asked_about_once_something_new_comes(served, folder):
     write_of(served.folder / "a.zarr", 1)
@@ -580,6 +615,25 @@ def test_who_wants_a_version_gets_no_other(served, folder):
     with pytest.raises(ChangedError):
         later.read("x", version='"another"')
     assert later.read("x").content == b"second"
+
+
+def test_nothing_that_was_kept_is_used_once_another_version_of_a_file_has_come(served, folder, forgets_nothing):
+    (served.folder / ".zattrs").write_text("{}")
+    for name in "xy":
+        (served.folder / name).write_bytes(b"first")
+    first = source_over(served, folder, revalidate_after_s=1000)
+    for name in (".zattrs", "x", "y"):
+        first.read(name)
+    settle(first)
+    for name in "xy":
+        (served.folder / name).unlink()
+        (served.folder / name).write_bytes(b"second")
+    forgets_nothing()
+    later = source_over(served, folder, revalidate_after_s=1000)
+    version = HttpSource(served.url).read("x").version
+    assert later.read("x", version=version).content == b"second"
+    assert later.read("y").content == b"second"
+    assert source_over(served, folder, revalidate_after_s=1000).read("y").content == b"second"
 
 
 def test_beyond_the_end_is_nothing(served, folder):

@@ -18,14 +18,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from command_line import wait_until
 from disk_cache_work import ADDRESS, KEYS, LARGE, content_of, put_some
 from napari_cryoet.streaming import disk_writer
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_index import Index
 from napari_cryoet.streaming.disk_writer import own_folder, remove_beyond
+from napari_cryoet.streaming.outdated import OutdatedTrees
 
 FREE = namedtuple("FREE", "free")
 MB = 10**6
+OTHER = "https://files.example.org/other.zarr"
 
 
 @pytest.fixture
@@ -47,6 +50,22 @@ def no_threads(monkeypatch):
             yield
 
     return refusing
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """A context in which nothing can be written into an index."""
+
+    def refuse(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    @contextmanager
+    def context():
+        with monkeypatch.context() as patch:
+            patch.setattr(Index, "touch", refuse)
+            yield
+
+    return context
 
 
 def put(cache, key, start, content, *, version="v1", total=None, address=ADDRESS):
@@ -401,6 +420,106 @@ def test_an_image_that_changed_while_the_disk_was_full_is_forgotten_before_more_
     assert (find(later, "a"), find(later, "b")) == (None, b"new")
 
 
+@pytest.fixture
+def outdated(folder, refusing):
+    """A cache that could not forget an image which is outdated."""
+    cache = DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"old", total=3)
+    assert cache.flush()
+    with refusing():
+        cache.drop(cache.tree(ADDRESS))
+        assert cache.flush()
+        assert cache.usage().fault
+        assert cache.usage().trees == 1
+    yield cache
+    cache.close()
+
+
+def notes_in(folder: Path) -> list[Path]:
+    return list((own_folder(folder) / "outdated").glob("*"))
+
+
+def test_what_is_outdated_is_forgotten_though_nothing_else_is_written_once_the_disk_may_be_asked_again(
+    monkeypatch, request
+):
+    monkeypatch.setattr(disk_writer, "_PAUSE_S", 0.3)
+    cache = request.getfixturevalue("outdated")
+    wait_until(lambda: cache.usage().trees == 0)
+    assert cache.flush()
+    assert not cache.usage().fault
+    assert notes_in(cache.folder) == []
+
+
+def test_what_is_outdated_is_forgotten_when_a_process_ends_while_the_disk_is_left_alone(outdated, folder):
+    outdated.close()
+    assert DiskCache(folder, 10 * MB).usage().trees == 0
+    assert notes_in(folder) == []
+
+
+def test_what_is_outdated_is_not_found_though_it_could_not_be_forgotten(outdated, refusing, folder):
+    with refusing():
+        outdated.close()
+        later = DiskCache(folder, 10 * MB)
+        assert find(later, "a") is None
+        assert later.usage().trees == 1
+    assert later.flush()
+    assert later.usage().trees == 0
+    assert notes_in(folder) == []
+
+
+def test_what_is_outdated_is_not_found_though_the_process_that_found_that_was_killed_at_once(folder):
+    with work(folder, "outdated", 0, 10 * MB) as worker:
+        assert worker.stdout.readline() == "outdated\n"
+        worker.kill()
+    later = DiskCache(folder, 10 * MB)
+    assert later.usage().trees == 1  # it was not forgotten
+    tree = later.tree(ADDRESS)
+    assert later.find(tree, "0") is None
+    assert later.top(tree) is None
+    later.put(tree, "1", 0, b"new", version="v2", total_bytes=3)
+    assert later.flush()
+    assert (find(later, "0"), find(later, "1")) == (None, b"new")
+    assert notes_in(folder) == []
+
+
+def test_what_is_outdated_and_never_opened_again_is_swept_up(folder):
+    with work(folder, "outdated", 0, 10 * MB) as worker:
+        assert worker.stdout.readline() == "outdated\n"
+        worker.kill()
+    with closing(sqlite3.connect(own_folder(folder) / "index.sqlite3", isolation_level=None)) as database:
+        database.execute("DELETE FROM sweeps")
+    cache = DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"other", total=5, address=OTHER)
+    assert cache.flush()
+    assert cache.usage().trees == 1
+    assert find(cache, "a", address=OTHER) == b"other"
+    assert files_in(folder) == notes_in(folder) == []
+
+
+def test_where_it_cannot_be_noted_that_something_is_outdated_nothing_that_is_kept_is_used(
+    folder, monkeypatch, refusing
+):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"old", total=3)
+    put(cache, "a", 0, b"other", total=5, address=OTHER)
+    assert cache.flush()
+    monkeypatch.setattr(OutdatedTrees, "note", refuse)
+    with refusing():
+        cache.drop(cache.tree(ADDRESS))
+        assert cache.flush()
+    later = DiskCache(folder, 10 * MB)
+    assert (find(later, "a"), find(later, "a", address=OTHER)) == (None, None)
+
+
+def test_clearing_takes_notes_along(outdated, refusing, folder):
+    with refusing():
+        outdated.clear()
+    assert notes_in(folder) == []
+
+
 def test_an_image_of_which_the_first_parts_could_not_be_written_is_kept_later(folder, monkeypatch):
     def refuse(*_):
         raise sqlite3.OperationalError("database or disk is full")
@@ -621,9 +740,6 @@ def test_others_notice_that_a_damaged_cache_was_begun_anew(folder):
     put(other, "theirs", 0, b"too", total=3)
     assert other.flush()
     assert find(cache, "theirs") == b"too"
-
-
-OTHER = "https://files.example.org/other.zarr"
 
 
 @pytest.fixture(params=["removed", "damaged", "begun anew by another process"])

@@ -110,6 +110,9 @@ class CachedSource(SourceAround):
                 self._unconfirmed = None  # who reads it knows now
             raise
         self._ask_after_all(tree, key, piece, stop)
+        if part is not None and piece is not None and part.content is not None and part.version != piece.version:
+            self._cache.drop(tree)
+            drops = tree.drops
         if piece is None:
             if version is not None:  # of which parts are kept, perhaps
                 self._cache.drop(tree)
@@ -209,7 +212,7 @@ class CachedSource(SourceAround):
         if top is None:  # nothing that could be compared
             self._cache.drop(tree)
             return
-        if self._is_recent(tree.checked_at):
+        if self._is_recent(tree.checked_at) and self._cache.can_note():
             self._unconfirmed = top
             return
         try:

@@ -310,10 +310,10 @@ class Index:
         )
         return useless
 
-    def drop_tree(self, tree: int) -> list[str]:
+    def drop_tree(self, digest: bytes) -> list[str]:
         """Forget a tree and its parts; the files that have become useless."""
-        useless = self._delete("tree = ?", tree)
-        self._sql.execute("DELETE FROM trees WHERE id = ?", (tree,))
+        useless = self._delete("tree IN (SELECT id FROM trees WHERE digest = ?)", digest)
+        self._sql.execute("DELETE FROM trees WHERE digest = ?", (digest,))
         return useless
 
     def drop_file(self, tree: int, key: str) -> list[str]:

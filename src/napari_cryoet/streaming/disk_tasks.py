@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_cryoet.streaming.disk_index import Index, PartRow
+    from napari_cryoet.streaming.outdated import OutdatedTrees
     from napari_cryoet.streaming.part_files import PartFiles
 
 _INLINE_BYTES = 2**15  # smaller parts stand in the index itself
@@ -92,6 +93,9 @@ class Task(Protocol):
     def apply(self, index: Index, now: float) -> list[str]:
         """Write into the index; returns the files that have become useless."""
 
+    def finish(self) -> None:
+        """Called once that stands in the index, whatever happens then."""
+
 
 class _WritesNothing:
     """A task for the index alone."""
@@ -103,6 +107,9 @@ class _WritesNothing:
 
     def prepare(self, files: PartFiles) -> None:
         """Nothing to write."""
+
+    def finish(self) -> None:
+        """Nothing left to do."""
 
 
 @dataclass(slots=True)
@@ -141,6 +148,9 @@ class KeepPart:
             cost = _ROW_BYTES - -len(self.content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
         return index.add_part(number, self.row, cost, now)
 
+    def finish(self) -> None:
+        """Nothing left to do."""
+
     def _add_tree(self, index: Index, now: float) -> int:
         self.made_number = index.add_tree(self.tree.digest, self.tree.shown, now)
         return self.made_number
@@ -155,19 +165,24 @@ class KeepPart:
 
 @dataclass(slots=True)
 class DropTree(_WritesNothing):
-    """A tree that isn't what it was."""
+    """A tree that isn't what it was, and what there was of notes that say so."""
 
     is_due = True
 
     tree: Tree
+    outdated: OutdatedTrees
+    notes: list[str]
 
     def apply(self, index: Index, now: float) -> list[str]:  # noqa: ARG002 - as all tasks
         """Forget it."""
         number = index.number_of(self.tree.digest)
-        if number is None:
-            return []
-        self.tree.lose(number)
-        return index.drop_tree(number)
+        if number is not None:
+            self.tree.lose(number)
+        return index.drop_tree(self.tree.digest)
+
+    def finish(self) -> None:
+        """What is kept from now on is of what it is."""
+        self.outdated.remove(self.notes)
 
 
 @dataclass(slots=True)

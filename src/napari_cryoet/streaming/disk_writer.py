@@ -2,7 +2,8 @@
 
 Whoever queues something returns at once. The thread starts when there is something to write, waits a moment for more
 to come (the picture comes first), and ends when there is nothing more. A batch is all or nothing: files are written
-before the one transaction that names them, and deleted after the one that no longer does.
+before the one transaction that names them, and deleted after the one that no longer does. Where the disk refuses, it is
+left alone for a while; what has to be forgotten waits for the end of that while, or for the end of the process.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from napari_cryoet.streaming.disk_index import (
     is_refused_by_itself,
 )
 from napari_cryoet.streaming.disk_tasks import KeepPart
+from napari_cryoet.streaming.outdated import OutdatedTrees
 from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class DiskWriter:
     """
 
     def __init__(self, folder: Path, limit_bytes: Callable[[], int], *, keep_free_bytes: int, queue_bytes: int) -> None:
-        self._folder, self._files = folder, PartFiles(folder)
+        self._folder, self._files, self._outdated = folder, PartFiles(folder), OutdatedTrees(folder)
         self._limit_bytes, self._keep_free_bytes, self._queue_bytes = limit_bytes, keep_free_bytes, queue_bytes
         self._state = threading.Condition()
         self._tasks: deque[Task] = deque()
@@ -94,13 +96,16 @@ class DiskWriter:
             self._call_thread()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that is queued is written, or dropped; False if that takes too long, or nobody can do it."""
+        """Wait until all that is queued is written, or dropped; False if that takes too long, or nobody can do it.
+
+        Where the disk refused, what is due is tried once more; if it refuses again, that stays due.
+        """
         with self._state:
-            if self._is_waiting():
+            if self._is_owing():
                 self._call_thread()
             self._is_urgent = True
             self._state.notify_all()
-            return self._state.wait_for(lambda: not self._is_running, timeout_s) and not self._is_waiting()
+            return self._state.wait_for(self._is_at_rest, timeout_s) and not self._is_waiting()
 
     def _call_thread(self) -> None:
         if self._is_running:
@@ -120,6 +125,8 @@ class DiskWriter:
             while not is_done:
                 while self._has_work():
                     index = self._write_batch(index)
+                    if self._was_refused():
+                        break
                 if index is not None:
                     index.close()
                     index = None
@@ -133,25 +140,39 @@ class DiskWriter:
     def _has_work(self) -> bool:
         """Wait for something to do, and a moment longer; False when there is nothing for long."""
         with self._state:
-            self._state.wait_for(lambda: self._is_waiting() or self._is_urgent, _IDLE_S)
+            pause_s = self._paused_until - time.monotonic() if self._is_owing() else 0.0
+            self._state.wait_for(lambda: self._is_waiting() or self._is_urgent, max(_IDLE_S, pause_s))
             if self._is_waiting():
                 self._state.wait_for(lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S)
-            return self._is_waiting()
+            return self._is_waiting() or (self._is_urgent and self._is_owing())
+
+    def _is_owing(self) -> bool:
+        """Whether there is anything to do, be it after a pause."""
+        return bool(self._tasks or self._touched or self._is_damaged)
 
     def _is_waiting(self) -> bool:
-        return bool(self._tasks or self._touched or self._is_damaged) and not self._is_paused()
+        return self._is_owing() and not self._is_paused()
 
     def _is_paused(self) -> bool:
         return time.monotonic() < self._paused_until
 
-    def _leave(self) -> bool:
-        """End, unless something came at the last moment."""
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is being done, nor will be before a pause is over."""
+        return not self._is_running or (self._is_paused() and not self._is_urgent)
+
+    def _was_refused(self) -> bool:
+        """Whether the disk is to be left alone after a batch; then what was urgent was tried."""
         with self._state:
-            if self._is_waiting():
-                return False
-            self._is_running = False
+            if self._is_paused():
+                self._is_urgent = False
+            return self._is_paused()
+
+    def _leave(self) -> bool:
+        """End, unless something came at the last moment, or is to be done once a pause is over."""
+        with self._state:
+            self._is_running = self._is_owing()
             self._state.notify_all()
-            return True
+            return not self._is_running
 
     def _take(self) -> tuple[list[Task], set[int]]:
         with self._state:
@@ -161,6 +182,7 @@ class DiskWriter:
                 batch.append(self._tasks.popleft())
                 taken_bytes += batch[-1].size_bytes
             self._queued_bytes -= taken_bytes
+            self._paused_until = 0.0  # also where that is tried before it's over
             touched, self._touched = self._touched, set()
             return batch, touched
 
@@ -182,8 +204,9 @@ class DiskWriter:
                 is_old = index is not None and not index.is_same_file()
                 if index is not None:
                     index.close()
+                self._put_back(task for task in batch if task.is_due)
                 if not is_old:
-                    self._begin_anew()
+                    self.begin_anew()
                 return None
             self._pause(error, batch)
         else:
@@ -193,6 +216,8 @@ class DiskWriter:
 
     def _open(self) -> Index:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # it is tried again when it's needed
+            self._outdated.make_folder()
         return Index(self._folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)
 
     def _write(self, index: Index, batch: list[Task], touched: set[int]) -> None:
@@ -204,6 +229,8 @@ class DiskWriter:
             useless = [name for task in ready for name in task.apply(index, now)]
             free_bytes = shutil.disk_usage(self._folder).free - self._keep_free_bytes
             evicted = index.evict(max(0, min(self._limit_bytes(), index.cost_bytes() + free_bytes)))
+        for task in ready:
+            task.finish()
         self._files.remove([*useless, *evicted])
         index.give_space_back()
 
@@ -222,8 +249,12 @@ class DiskWriter:
         index.check()
         names = index.names()
         found = self._files.sweep(names)
+        outdated = self._outdated.all()  # by processes that were killed, perhaps
         with index.transaction():
+            useless = [name for digest in outdated for name in index.drop_tree(digest)]
             index.finish_sweep([part for name, part in names.items() if name not in found], now)
+        self._outdated.remove(name for notes in outdated.values() for name in notes)
+        self._files.remove(useless)
         for left in self._folder.parent.glob(f"{self._folder.name}.broken-*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -232,8 +263,8 @@ class DiskWriter:
             if isinstance(task, KeepPart):
                 task.take_back(self._files)
 
-    def _begin_anew(self) -> None:
-        """Move the damaged cache out of the way, at once for all processes, and delete it."""
+    def begin_anew(self) -> None:
+        """Move a cache that is of no use out of the way, at once for all processes, and delete it."""
         broken = self._folder.with_name(f"{self._folder.name}.broken-{secrets.token_hex(4)}")
         try:
             self._folder.rename(broken)
@@ -241,6 +272,10 @@ class DiskWriter:
             self._pause(error)
         else:
             shutil.rmtree(broken, ignore_errors=True)
+
+    def _put_back(self, tasks: Iterable[Task]) -> None:
+        with self._state:
+            self._tasks.extendleft(reversed(list(tasks)))
 
     def _pause(self, error: Exception, batch: Iterable[Task] = ()) -> None:
         """Leave the disk alone for a while; of what waits, and of a batch that was refused, do what is due after it."""
@@ -273,6 +308,7 @@ def remove_all(folder: Path) -> bool:
         with contextlib.closing(Index(folder / INDEX_NAME, may_write=True, timeout_s=_BUSY_TIMEOUT_S)) as index:
             index.drop_all()
             is_alone = index.is_alone()
+        OutdatedTrees(folder).clear()
         PartFiles(folder).clear()
     except IndexErrors as error:
         if is_busy(error):
