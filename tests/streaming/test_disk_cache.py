@@ -807,6 +807,28 @@ def test_an_image_that_is_open_while_an_index_is_begun_anew_is_kept_anew(outlive
     assert files_in(cache.folder) == []
 
 
+def test_an_index_that_is_begun_anew_while_it_is_being_opened_is_not_taken_for_the_new_one(folder, monkeypatch):
+    """Else what was in it would be found for as long as the process runs."""
+    cache, other = DiskCache(folder, 10 * MB), DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"old", total=3)
+    cache.close()
+    connect, is_first = sqlite3.connect, True
+
+    def begun_anew_meanwhile(*arguments, **options):
+        nonlocal is_first
+        connection = connect(*arguments, **options)
+        if is_first:
+            is_first = False
+            shutil.rmtree(own_folder(folder))
+            put(other, "b", 0, b"new", total=3)
+            assert other.flush()
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", begun_anew_meanwhile)
+    cache.tree(ADDRESS)
+    assert (find(cache, "a"), find(cache, "b")) == (None, b"new")
+
+
 def test_clearing_empties_it_for_all_who_have_it_open(folder):
     cache, other = DiskCache(folder, 100 * MB), DiskCache(folder, 100 * MB)
     put_some(cache, range(5))

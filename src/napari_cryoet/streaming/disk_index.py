@@ -153,6 +153,8 @@ class Index:
 
     def __init__(self, path: Path, *, may_write: bool, timeout_s: float) -> None:
         mode = "rwc" if may_write else "rw"
+        self._path = path
+        self._identity = self._identify()  # before: if it is begun anew meanwhile, that is noticed by the next question
         self._sql = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -160,10 +162,9 @@ class Index:
             check_same_thread=False,
             timeout=timeout_s,
         )
-        self._path = path
         try:
             self._set_up(may_write)
-            self._identity = self._identify()
+            self._identity = self._identity or self._identify()
         except IndexErrors:
             self._sql.close()
             raise
