@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import ChangedError, NoPartsError, StoppedError, StreamError
+from command_line import wait_until
+from napari_cryoet.exceptions import ChangedError, NoPartsError, StoppedError, StreamError, WithheldError
 from napari_cryoet.streaming import undivided as module
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.making import plain_pyramid
@@ -26,6 +27,9 @@ class WholeSender:
     def __init__(self):
         self.files = {"0/0": (CONTENT, "1"), "0/1": (CONTENT[::-1], "1")}
         self.asked = []
+        self.stops = []  # of what was read whole
+        self.now = self.most_at_once = 0  # how many files are read whole
+        self.lock = threading.Lock()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
@@ -37,9 +41,15 @@ class WholeSender:
         if version not in {None, found}:
             raise ChangedError("It changed.")
         if (start, length) == (0, None):
-            assert self.may_go_on.wait(30)
-            if stop is not None and stop.is_set():
-                raise StoppedError("Stopped.")
+            self.stops.append(stop)
+            with self.lock:
+                self.now += 1
+                self.most_at_once = max(self.most_at_once, self.now)
+            while not self.may_go_on.wait(0.01):
+                if stop is not None and stop.is_set():
+                    raise StoppedError("Stopped.")
+            with self.lock:
+                self.now -= 1
             return Piece(content, found, len(content))
         if not 0 <= start <= self.most:
             cause = NoPartsError("No parts.", hint="", url=self.url, status=200, total_bytes=len(content))
@@ -170,19 +180,73 @@ def test_a_file_that_is_gone_is_missing_only_as_long_as_it_is(server, source):
     assert source.read("0/0", start=50, length=2).content == CONTENT[50:52]
 
 
-def test_one_who_leaves_does_not_take_the_answer_of_others_along(server, source):
+def leaving(source, threads, *, who):
+    """Two who wait for the same file, and one of them leaves: what becomes of the leaving one, and of the other."""
+    stops = [threading.Event(), threading.Event()]
+    waits = []
+    for start, stop in zip((50, 60), stops, strict=True):
+        waits.append(threads.submit(source.read, "0/0", start=start, length=2, stop=stop))
+        wait_until(lambda: source._readings and source._readings["0/0"].waiting == len(waits))
+    stops[who].set()
+    return waits[who], waits[1 - who], stops[1 - who]
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_who_leaves_waits_no_longer_and_costs_the_others_nothing(server, source, who):
     server.may_go_on.clear()
-    leaves = threading.Event()
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(source.read, "0/0", start=50, length=2, stop=leaves)
-        while not server.whole():
-            threading.Event().wait(0.001)
-        second = threads.submit(source.read, "0/0", start=60, length=2)
-        leaves.set()
+        left, stays, _ = leaving(source, threads, who=who)
+        assert isinstance(left.exception(30), StoppedError)  # though the file hasn't come
         server.may_go_on.set()
-        with pytest.raises(StoppedError):
-            first.result(30)
+        assert stays.result(30).content == CONTENT[60 - 10 * who :][:2]
+    assert server.whole() == 1
+
+
+def test_a_file_is_given_up_once_all_have_left(server, source):
+    server.may_go_on.clear()
+    with ThreadPoolExecutor(2) as threads:
+        left, stays, stop = leaving(source, threads, who=0)
+        assert isinstance(left.exception(30), StoppedError)
+        assert not server.stops[0].is_set()
+        stop.set()
+        assert isinstance(stays.exception(30), StoppedError)
+        wait_until(server.stops[0].is_set)
+    server.may_go_on.set()
+    assert source.read("0/0", start=50, length=2).content == CONTENT[50:52]
+    assert server.whole() == 2
+
+
+def test_what_was_withheld_from_another_is_asked_for_anew(server, source, monkeypatch):
+    server.may_go_on.clear()
+    read, withheld = server.read, []
+
+    def withhold(key, *, start=0, length=None, **others):
+        piece = read(key, start=start, length=length, **others)
+        if (start, length) == (0, None) and not withheld:
+            withheld.append(key)
+            raise WithheldError("Not now.", hint="", by="data saver")
+        return piece
+
+    monkeypatch.setattr(server, "read", withhold)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(source.read, "0/0", start=50, length=2)
+        wait_until(lambda: server.whole() == 1)
+        second = threads.submit(source.read, "0/0", start=60, length=2)
+        wait_until(lambda: source._readings["0/0"].waiting == 2)
+        server.may_go_on.set()
+        assert isinstance(first.exception(30), WithheldError)
         assert second.result(30).content == CONTENT[60:62]
+
+
+@pytest.mark.parametrize("forget", [lambda source: source.forget("0/0"), lambda source: source.forget_all()])
+def test_a_file_that_has_become_too_large_is_refused(server, source, monkeypatch, forget):
+    monkeypatch.setattr(module, "_LARGEST_BYTES", 100)
+    assert source.read("0/0", start=50, length=2).content == CONTENT[50:52]
+    server.files["0/0"] = (bytes(101), "2")
+    forget(source)
+    with pytest.raises(StreamError, match="No parts"):
+        source.read("0/0", start=50, length=2)
+    assert server.whole() == 1
 
 
 def test_a_file_of_plain_values_is_read_so_too(server):

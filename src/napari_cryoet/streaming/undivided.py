@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import wait
+from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import NoPartsError, StreamError
+from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
+from napari_cryoet.exceptions import NoPartsError, StreamError, WithheldError
+from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.shared import made_once
+from napari_cryoet.stopping import POLL_S, raise_if_stopped
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
-from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Hashable
+    from concurrent.futures import Future
 
     from napari_cryoet.streaming.sources import ByteSource
 
@@ -23,8 +28,9 @@ _HELD_BYTES = _LARGEST_BYTES + OVERHEAD_BYTES  # what isn't held would be read w
 class UndividedFiles(SourceAround):
     """A source that reads a file whole where a part that lies far into it can't be had otherwise.
 
-    All who want parts of a file then wait for one answer. The last files of all images are held in memory, beside the
-    decoded blocks, which they would drive out; and the source may keep those on disk that aren't too large for it.
+    All who want parts of a file then wait for one answer, which is given up once all of them have left. The last files
+    of all images are held in memory, beside the decoded blocks, which they would drive out; and the source may keep
+    those on disk that aren't too large for it.
 
     Parameters
     ----------
@@ -36,8 +42,15 @@ class UndividedFiles(SourceAround):
 
     def __init__(self, source: ByteSource, owner: Hashable) -> None:
         super().__init__(source)
-        self._held: Once[Piece | None] = Once(held_files(), (owner, "whole"), _size_of)
-        self._undivided: set[str] = set()
+        self._held, self._prefix = held_files(), (owner, "whole")
+        self._sizes_bytes: dict[str, int] = {}  # of the files of which a part was refused
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Know of nothing that is on its way; see `forks`."""
+        self._readings: dict[str, _Reading] = {}
+        self._lock = threading.Lock()
 
     def read(
         self,
@@ -49,35 +62,100 @@ class UndividedFiles(SourceAround):
         stop: threading.Event | None = None,
     ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
-        if key not in self._undivided:
+        if key not in self._sizes_bytes:
             try:
                 return super().read(key, start=start, length=length, version=version, stop=stop)
             except StreamError as error:
-                if not _is_worth_reading_whole(error.__cause__):
-                    raise
-                self._undivided.add(key)
+                self._sizes_bytes[key] = _size_if_worth_reading(error)
         whole = self._whole(key, version, stop)
         if whole is not None and version not in {None, whole.version}:  # held since before it was met changed
-            self._held.forget(key)
+            self._let_go(key)
             whole = self._whole(key, version, stop)
-        if whole is None:
-            self._held.forget(key)
-            return None
-        return _part_of(whole, start, length)
+        return None if whole is None else _part_of(whole, start, length)
 
     def _whole(self, key: str, version: str | None, stop: threading.Event | None) -> Piece | None:
-        read = super().read
-        return self._held.get(key, lambda: read(key, version=version, stop=stop))
+        """A file that is held, or that comes for all who wait for it."""
+        while True:
+            raise_if_stopped(stop)
+            with self._lock:
+                held = self._held.get((*self._prefix, key))
+                if isinstance(held, Piece):
+                    return held
+                reading = self._readings.get(key)
+                is_own = reading is None
+                if reading is None:
+                    reading = self._readings[key] = self._begin(key, version)
+                reading.waiting += 1
+            try:
+                return reading.wait(stop)
+            except WithheldError:  # when another began it: it may be allowed by now
+                if is_own:
+                    raise
+            finally:
+                self._leave(key, reading)
+
+    def _begin(self, key: str, version: str | None) -> _Reading:
+        reading = _Reading()
+        try:
+            reading.piece = started(partial(self._read_whole, key, version, reading))
+        except NoThreadError as error:
+            raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT) from error
+        return reading
+
+    def _read_whole(self, key: str, version: str | None, reading: _Reading) -> Piece | None:
+        piece = None
+        try:
+            piece = super().read(key, version=version, stop=reading.stop)
+            return piece
+        finally:
+            with self._lock:
+                if self._readings.get(key) is reading:  # else it was forgotten meanwhile
+                    del self._readings[key]
+                    if piece is not None:
+                        self._held.put((*self._prefix, key), piece, len(piece.content))
+
+    def _leave(self, key: str, reading: _Reading) -> None:
+        """Wait for a file no longer; it is given up where nobody does."""
+        with self._lock:
+            reading.waiting -= 1
+            if reading.waiting == 0:
+                reading.stop.set()
+                if self._readings.get(key) is reading:
+                    del self._readings[key]
 
     def forget(self, key: str) -> None:
         """Use nothing that is kept of a file any more; see `ByteSource`."""
-        self._held.forget(key)
+        self._sizes_bytes.pop(key, None)  # it may have become too large
+        self._let_go(key)
         super().forget(key)
+
+    def _let_go(self, key: str) -> None:
+        with self._lock:
+            self._readings.pop(key, None)  # which reaches only those who wait for it
+            self._held.forget((*self._prefix, key))
 
     def forget_all(self) -> None:
         """Use nothing that is kept of any file any more; see `ByteSource`."""
-        self._held.forget_all()
+        self._sizes_bytes.clear()
+        with self._lock:
+            self._readings.clear()
+            self._held.forget_if(lambda key: isinstance(key, tuple) and key[:-1] == self._prefix)
         super().forget_all()
+
+
+class _Reading:
+    """A file on its way, for as long as anybody waits for it."""
+
+    piece: Future[Piece | None]
+
+    def __init__(self) -> None:
+        self.stop, self.waiting = threading.Event(), 0
+
+    def wait(self, stop: threading.Event | None) -> Piece | None:
+        """The file, None where there is none; StoppedError on ``stop``, whoever else goes on to wait."""
+        while not wait([self.piece], None if stop is None else POLL_S).done:
+            raise_if_stopped(stop)
+        return self.piece.result()
 
 
 @made_once
@@ -86,13 +164,13 @@ def held_files() -> MemoryCache[object]:
     return MemoryCache(_HELD_BYTES)
 
 
-def _is_worth_reading_whole(cause: BaseException | None) -> bool:
-    """Whether a part was refused of a file that isn't too large."""
-    return isinstance(cause, NoPartsError) and cause.total_bytes is not None and cause.total_bytes <= _LARGEST_BYTES
-
-
-def _size_of(piece: Piece | None) -> int:
-    return 0 if piece is None else len(piece.content)
+def _size_if_worth_reading(error: StreamError) -> int:
+    """The size of a file of which a part was refused; any other error, and that of too large a file, is raised."""
+    cause = error.__cause__
+    size_bytes = cause.total_bytes if isinstance(cause, NoPartsError) else None
+    if size_bytes is None or size_bytes > _LARGEST_BYTES:
+        raise error
+    return size_bytes
 
 
 def _part_of(whole: Piece, start: int, length: int | None) -> Piece:
