@@ -296,6 +296,7 @@ def test_the_sizes_on_the_page_on_streaming_are_those_of_the_code(project_folder
         *(in_words(readers._RUN_BYTES), in_words(orders._REQUEST_BYTES)),
         *(cache._SMALLEST_BYTES >> 20, in_words(cache._LARGEST_BYTES)),
         *(in_words(undivided._LARGEST_BYTES), in_words(undivided._HELD_BYTES)),
+        in_words(undivided._MOST_ON_ITS_WAY_BYTES),
         *(in_words(display._LARGEST_VIEW_BYTES), plan._WASTEFUL),
     ]
     assert re.findall(r"\d+(?: [KM]iB)?", table) == list(map(str, code))

@@ -249,6 +249,30 @@ def test_a_file_that_has_become_too_large_is_refused(server, source, monkeypatch
     assert server.whole() == 1
 
 
+def test_only_so_much_is_on_its_way_at_once(server, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_ON_ITS_WAY_BYTES", 250)
+    source = UndividedFiles(server, -1)
+    server.files = {f"0/{number}": (CONTENT, "1") for number in range(6)}
+    server.may_go_on.clear()
+    gone = threading.Event()
+    with ThreadPoolExecutor(6) as threads:
+        parts = [threads.submit(source.read, key, start=50, length=2) for key in list(server.files)[:5]]
+        wait_until(lambda: server.now == 2 and len(source._readings) == 5)
+        leaves = threads.submit(source.read, "0/5", start=50, length=2, stop=gone)  # before it was its turn
+        wait_until(lambda: len(source._readings) == 6)
+        gone.set()
+        assert isinstance(leaves.exception(30), StoppedError)
+        server.may_go_on.set()
+        assert [part.result(30).content for part in parts] == [CONTENT[50:52]] * 5
+    assert server.most_at_once == 2
+    assert server.whole("0/5") == 0
+
+
+def test_a_file_alone_may_take_more_than_comes_at_once(server, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_ON_ITS_WAY_BYTES", 50)
+    assert UndividedFiles(server, -1).read("0/0", start=50, length=2).content == CONTENT[50:52]
+
+
 def test_a_file_of_plain_values_is_read_so_too(server):
     values = np.arange(24, dtype="<f4").reshape(2, 3, 4)
     server.files[""] = (b"head" + values.tobytes(), "1")

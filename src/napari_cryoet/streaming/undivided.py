@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import wait
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,14 @@ from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.sources import Piece, SourceAround
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
     from concurrent.futures import Future
 
     from napari_cryoet.streaming.sources import ByteSource
 
 _LARGEST_BYTES = 256 * 2**20  # larger files are refused: nobody has asked for that much
 _HELD_BYTES = _LARGEST_BYTES + OVERHEAD_BYTES  # what isn't held would be read whole for each part of it
+_MOST_ON_ITS_WAY_BYTES = 256 * 2**20  # for one image; a file alone may always come
 
 
 class UndividedFiles(SourceAround):
@@ -44,6 +47,7 @@ class UndividedFiles(SourceAround):
         super().__init__(source)
         self._held, self._prefix = held_files(), (owner, "whole")
         self._sizes_bytes: dict[str, int] = {}  # of the files of which a part was refused
+        self._room = _Room(_MOST_ON_ITS_WAY_BYTES)
         self.start_afresh()
         start_afresh_in_children(self)
 
@@ -105,7 +109,8 @@ class UndividedFiles(SourceAround):
     def _read_whole(self, key: str, version: str | None, reading: _Reading) -> Piece | None:
         piece = None
         try:
-            piece = super().read(key, version=version, stop=reading.stop)
+            with self._room.taken(self._sizes_bytes.get(key, 0), reading.stop):
+                piece = super().read(key, version=version, stop=reading.stop)
             return piece
         finally:
             with self._lock:
@@ -156,6 +161,45 @@ class _Reading:
         while not wait([self.piece], None if stop is None else POLL_S).done:
             raise_if_stopped(stop)
         return self.piece.result()
+
+
+class _Room:
+    """For so many bytes at once; who comes first goes first."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self.start_afresh()
+        start_afresh_in_children(self)
+
+    def start_afresh(self) -> None:
+        """Be empty; see `forks`."""
+        self._state = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._taken_bytes = 0
+
+    @contextmanager
+    def taken(self, size_bytes: int, stop: threading.Event) -> Iterator[None]:
+        """Take some of it for a while, when there is enough; StoppedError where ``stop`` is set before."""
+        place = object()
+        with self._state:
+            self._queue.append(place)
+            try:
+                while self._queue[0] is not place or self._is_too_full_for(size_bytes):
+                    raise_if_stopped(stop)
+                    self._state.wait(POLL_S)
+                self._taken_bytes += size_bytes
+            finally:
+                self._queue.remove(place)
+                self._state.notify_all()
+        try:
+            yield
+        finally:
+            with self._state:
+                self._taken_bytes -= size_bytes
+                self._state.notify_all()
+
+    def _is_too_full_for(self, size_bytes: int) -> bool:
+        return self._taken_bytes > 0 and self._taken_bytes + size_bytes > self._most_bytes
 
 
 @made_once
