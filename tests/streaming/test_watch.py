@@ -178,10 +178,10 @@ class Saving(Policy):
 
     withholds_looks = False
 
-    def begin(self, wanted_bytes):
+    def begin(self, wanted_bytes, in_all_bytes=0):
         if self.withholds_looks and wanted_bytes == 1:
             raise WithheldError("used up", by="data saver")
-        super().begin(wanted_bytes)
+        super().begin(wanted_bytes, in_all_bytes)
 
 
 @pytest.fixture
