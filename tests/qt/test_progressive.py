@@ -815,8 +815,9 @@ def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):
 
 @pytest.mark.parametrize("is_made_before", [False, True])
 @pytest.mark.parametrize(("kind", "seen"), [("image", slice(12, 30)), ("labels", slice(20, 22))])
-def test_objects_are_not_drawn_out_whatever_the_file_says(kind, seen, is_made_before, qtbot, tmp_path):
+def test_objects_are_not_drawn_out_whatever_the_file_says(kind, seen, is_made_before, qtbot, tmp_path, monkeypatch):
     """The portal's files of plain masks don't say that they are labels."""
+    monkeypatch.setattr(Fetcher, "ask", lambda *_, **__: None)  # so that nothing comes, though it is expected
     values, memory = np.ones((40, 12, 10), "i1"), MemoryCache(2**20)
     options = {"shape": values.shape, "chunks": (2, 12, 10), "dtype": values.dtype, "zarr_format": 2}
     zarr.create_array(tmp_path / "mask.zarr", **options)[...] = values
@@ -830,10 +831,51 @@ def test_objects_are_not_drawn_out_whatever_the_file_says(kind, seen, is_made_be
         layer, _ = make_layer(LayerSpec(pyramid.levels[0], options, kind))
     assert pyramid.key(0, (10, 0, 0)) not in memory
     memory.put(pyramid.key(0, (10, 0, 0)), values[20:22], values[20:22].nbytes)
+    display_of(layer).release()
     shown = display_of(layer).overview(0, ((0, 40), (5, 6), (0, 10)))
     expected = np.zeros(40, bool)
     expected[seen] = True
     assert np.array_equal(shown.any((1, 2)), expected)
+
+
+def test_what_has_not_come_is_drawn_out_only_until_loading_is_stopped(qtbot, viewer, served, tmp_path):
+    values, memory = noise((40, 12, 10)), MemoryCache(2**20)
+    options = {"shape": values.shape, "chunks": (2, 12, 10), "dtype": values.dtype, "zarr_format": 2}
+    zarr.create_array(tmp_path / "a.zarr", **options)[...] = values
+    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(memory))
+    served.gate.clear()
+    memory.put(pyramid.key(0, (10, 0, 0)), values[20:22], values[20:22].nbytes)
+    layer, status = make_layer(image_of(pyramid), viewer=viewer)
+    viewer.add_layer(layer)
+
+    def wait_until_seen(planes):
+        """Until something is seen in some planes across z, and nothing in others."""
+        shown = layer._slicing_state.display
+        across = {2: 1, 3: (0, 2)}
+
+        def is_seen():
+            is_there = (layer._slice.image.raw != shown.placeholder).any(across[viewer.dims.ndisplay])
+            assert list(np.flatnonzero(is_there)) == list(planes)
+
+        qtbot.waitUntil(is_seen)
+
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 5)
+    wait_until_seen(range(12, 30))
+    status.stop()
+    wait_until_seen(range(20, 22))
+    viewer.dims.set_current_step(1, 6)
+    wait_until_seen(range(20, 22))
+    viewer.dims.ndisplay = 3
+    wait_until_seen(range(20, 22))
+    viewer.dims.ndisplay = 2
+    wait_until_seen(range(20, 22))
+    status.retry()
+    wait_until_seen(range(12, 30))
+    viewer.dims.ndisplay = 3
+    wait_until_seen(range(20, 22))  # nothing is made up in volumes
+    served.gate.set()
+    wait_exact(qtbot, status, layer, values.transpose(1, 0, 2))
 
 
 def test_a_layer_of_other_data_is_told_to_be_of_others(qtbot, served, tmp_path, caplog):

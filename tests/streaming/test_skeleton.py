@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming import orders as orders_module
 from napari_cryoet.streaming import picture as picture_module
@@ -472,3 +474,180 @@ def test_what_can_not_be_had_is_not_made_up(served, image, monkeypatch):
     exact = show_until(display, changed, key, lambda _, state: state.is_exact)
     assert np.array_equal(exact, values[1][:, 2])
     display.close()
+
+
+# only while it is expected to come
+
+#: A plane across the blocks, by level, and a few blocks of the coarsest level that it cuts.
+PLANES = {0: ((0, 40), (5, 6), (0, 20)), 1: ((0, 40), (2, 3), (0, 10))}
+BLOCKS = (4, 0, 0), (4, 0, 1), (13, 0, 1)
+DRAWN_OUT, MISSING = "drawn out", "missing"
+
+
+class Begun:
+    """A display of an image of which a few blocks are in memory; its server answers nothing before its gate is open."""
+
+    def __init__(self, served, image, limit_bytes=64 * MIB, threads=64, **options):
+        self.values = image[1]
+        self.memory = MemoryCache(limit_bytes)
+        fetcher = Fetcher(self.memory, threads=threads)
+        self.pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=fetcher, cache=None)
+        self.pyramid.coarse_offset = "mean"
+        served.gate.clear()
+        for block in BLOCKS:
+            put(self.pyramid, self.memory, self.values, 1, block)
+        self.changed = threading.Event()
+        self.display = self.pyramid.display(on_change=self.changed.set, placeholder=np.nan, **options)
+
+    def how_it_looks(self, level, box=None):
+        """How a plane shows what isn't in memory."""
+        box = box or PLANES[level]
+        seen = self.display.picture(level, box).values
+        blocks = [(each, block) for each in (0, 1) for block in all_blocks(self.pyramid, each)]
+        here = {(each, block) for each, block in blocks if self.pyramid.key(each, block) in self.memory}
+        by_reach = {
+            how: by_hand(self.values, here, level, box, reach) for how, reach in ((DRAWN_OUT, REACH), (MISSING, 0))
+        }
+        assert not np.array_equal(by_reach[DRAWN_OUT], by_reach[MISSING], equal_nan=True)
+        return [how for how, expected in by_reach.items() if np.array_equal(seen, expected, equal_nan=True)]
+
+    def wait(self, level, is_reached):
+        return show_until(self.display, self.changed, (level, slice(None), PLANES[level][1][0]), is_reached)
+
+    def ends_exact(self, level):
+        seen = self.wait(level, lambda _, state: state.is_exact)
+        self.display.close()
+        return np.array_equal(seen, self.values[level][:, PLANES[level][1][0]])
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize(("end", "go_on"), [("stop", "retry"), ("pause", "resume")])
+def test_nothing_is_drawn_out_once_loading_is_stopped_until_it_goes_on(end, go_on, level, served, image):
+    begun = Begun(served, image)
+    assert begun.how_it_looks(level) == [DRAWN_OUT]
+    begun.changed.clear()
+    getattr(begun.display, end)()
+    assert begun.changed.is_set()  # else nobody would look again
+    assert begun.how_it_looks(level) == [MISSING]
+    begun.changed.clear()
+    getattr(begun.display, go_on)()
+    assert begun.changed.is_set()
+    assert begun.how_it_looks(level) == [DRAWN_OUT]
+    served.gate.set()
+    assert begun.ends_exact(level)
+
+
+def test_what_is_stopped_before_it_is_looked_at_is_not_drawn_out(served, image):
+    begun = Begun(served, image)
+    begun.display.stop()
+    assert begun.how_it_looks(1) == [MISSING]
+    assert begun.how_it_looks(0) == [MISSING]
+    begun.display.resume()  # which doesn't undo it
+    assert begun.how_it_looks(0) == [MISSING]
+    begun.display.close()
+
+
+def test_what_is_paused_and_stopped_is_drawn_out_again_once_both_are_over(served, image):
+    begun = Begun(served, image)
+    begun.display.stop()
+    begun.display.pause()
+    begun.display.retry()
+    assert begun.how_it_looks(1) == [MISSING]
+    begun.display.resume()
+    assert begun.how_it_looks(1) == [DRAWN_OUT]
+    begun.display.close()
+
+
+def test_nothing_is_drawn_out_that_is_held_back_and_nothing_once_all_is_closed(served, image):
+    begun = Begun(served, image, is_held=True)
+    assert begun.how_it_looks(0) == [MISSING]
+    begun.display.foresee(0, PLANES[0])
+    assert begun.how_it_looks(0) == [DRAWN_OUT]
+    begun.display.close()
+    assert begun.how_it_looks(0) == [MISSING]
+    served.gate.set()
+    begun = Begun(served, image, is_held=True)
+    begun.display.release()
+    assert begun.how_it_looks(0) == [DRAWN_OUT]
+    begun.display.close()
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("limit", ["offline", "max_session_bytes", "max_minute_bytes"])
+def test_nothing_is_drawn_out_that_may_not_come(limit, level, served, image, monkeypatch):
+    begun = Begun(served, image)
+    before = getattr(shared_policy(), limit)
+    monkeypatch.setattr(shared_policy(), limit, True if limit == "offline" else 1)
+    begun.wait(level, lambda _, state: isinstance(state.error, WithheldError))
+    assert begun.how_it_looks(level) == [MISSING]
+    assert begun.how_it_looks(1 - level) == [MISSING]
+    assert begun.how_it_looks(level) == [MISSING]
+    monkeypatch.setattr(shared_policy(), limit, before)
+    begun.display.retry()
+    assert begun.how_it_looks(level) == [DRAWN_OUT]
+    served.gate.set()
+    assert begun.ends_exact(level)
+
+
+def test_nothing_is_drawn_out_once_offline_mode_has_ended_what_was_under_way(served, image, monkeypatch):
+    begun = Begun(served, image, threads=1)
+    assert begun.how_it_looks(0) == [DRAWN_OUT]
+    monkeypatch.setattr(shared_policy(), "offline", True)
+    served.gate.set()
+    begun.wait(0, lambda _, state: isinstance(state.error, WithheldError))
+    assert MISSING in begun.how_it_looks(0)
+    begun.display.close()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_stays_coarse_is_drawn_out_only_until_it_is_there(is_lost, served, image, monkeypatch):
+    monkeypatch.setattr(shared_policy(), "coarse_only", True)
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    begun = Begun(served, image)
+    assert begun.how_it_looks(0) == [DRAWN_OUT]
+    served.statuses.update({r"a.zarr/1/10\.": 403} if is_lost else {})
+    served.gate.set()
+    begun.wait(0, lambda _, state: state.is_settled and state.missing_blocks == 2 * is_lost)
+    here = {(1, block) for block in all_blocks(begun.pyramid, 1) if not (is_lost and block[0] == 10)}
+    seen = begun.display.picture(0, PLANES[0]).values
+    assert np.array_equal(seen, by_hand(begun.values, here, 0, PLANES[0], reach=0), equal_nan=True)
+    assert np.isnan(seen).any() == is_lost
+    begun.display.close()
+
+
+def test_what_is_lost_of_something_coarse_is_not_made_up_while_the_rest_comes(served, image, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    begun, may_come = Begun(served, image), threading.Event()
+    served.before_answer = lambda path, _wanted: path.startswith("/a.zarr/0/") and may_come.wait(60)
+    served.statuses[r"a.zarr/1/10\."] = 403
+    served.gate.set()
+    here = {(1, block) for block in all_blocks(begun.pyramid, 1) if block[0] != 10}
+    expected = by_hand(begun.values, here, 0, PLANES[0], reach=0)
+    assert np.isnan(expected).any()
+    begun.wait(0, lambda picture, _: np.array_equal(picture, expected[:, 0], equal_nan=True))
+    assert begun.display.state.error is None  # what is looked at is still to come
+    may_come.set()
+    assert begun.ends_exact(0)
+
+
+def test_nothing_is_drawn_out_of_what_never_fits_into_memory(served, image):
+    begun = Begun(served, image, limit_bytes=6_000)  # forty blocks take more than that
+    assert begun.how_it_looks(1) == [MISSING]
+    assert "takes more than" in str(begun.display.state.error)
+    half = (*PLANES[1][:2], (0, 5))
+    assert begun.how_it_looks(1, half) == [DRAWN_OUT]
+    assert begun.display.state.error is None
+    assert begun.how_it_looks(1) == [MISSING]
+    begun.display.close()
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_in_a_volume_what_is_missing_is_missing_from_the_start(level, served, image):
+    begun = Begun(served, image)
+    volume = tuple((0, size) for size in LEVELS[level])
+    assert begun.how_it_looks(level, volume) == [MISSING]
+    begun.display.stop()
+    assert begun.how_it_looks(level, volume) == [MISSING]
+    begun.display.retry()
+    assert begun.how_it_looks(level, volume) == [MISSING]
+    begun.display.close()

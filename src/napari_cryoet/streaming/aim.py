@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cryoet.streaming.fitting import Fit, must_be_thin
+from napari_cryoet.streaming.fitting import Fit, does_not_fit, must_be_thin
 from napari_cryoet.streaming.plan import View
 from napari_cryoet.streaming.thin import plane_of, whole_keys
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
+    from napari_cryoet.exceptions import StreamError
     from napari_cryoet.streaming.geometry import Box
     from napari_cryoet.streaming.stock import Stock
 
@@ -47,6 +48,19 @@ class Aim:
             pyramid, memory_bytes = self._stock.pyramid, self._stock.memory.limit_bytes
             self.fit.begin(pyramid, self.level, self._box(self.view), memory_bytes=memory_bytes, is_thin=is_thin)
 
+    def came(self, keys: set[Hashable]) -> None:
+        """Note blocks that the view needs and that have come into memory for it."""
+        self.fit.came(keys)
+        if not self.is_thin:  # else whole blocks are others'
+            self.fit.weigh(self._stock.sizes_bytes(keys))
+
+    def saw(self, missing: set[Hashable]) -> None:
+        """Note which blocks a picture of the view lacked, and keep less of each where many have gone again."""
+        gone = missing if self.fit.saw_none(missing) else missing & self.lacking()
+        self.fit.lacks(gone)  # not what came while the picture was put together
+        if self.fit.is_tight and not self.is_thin and self.is_plane:
+            self.keep(is_thin=True)  # what others look at drives it out, so it has to take less
+
     @property
     def is_plane(self) -> bool:
         """Whether what is fetched is a plane, of whose blocks less could be kept."""
@@ -64,6 +78,10 @@ class Aim:
     def wholes(self, keys: Iterable[Hashable]) -> list[Hashable]:
         """The blocks of which some keys mean as much as the view needs."""
         return [] if self.view is None else whole_keys(keys, plane_of(self._box(self.view)))
+
+    def errors(self) -> list[StreamError]:
+        """What is wrong with the view itself, if anything is."""
+        return [does_not_fit(self._stock.memory.limit_bytes)] if self.fit.is_hopeless else []
 
     def full_bytes(self) -> int:
         """About how many bytes cross the line for all of the plane that is looked at; 0 where it is no plane."""

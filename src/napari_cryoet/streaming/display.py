@@ -20,7 +20,6 @@ from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
 from napari_cryoet.streaming.failures import Failures
 from napari_cryoet.streaming.fetcher import THREADS
-from napari_cryoet.streaming.fitting import does_not_fit
 from napari_cryoet.streaming.geometry import Box
 from napari_cryoet.streaming.orders import Orders
 from napari_cryoet.streaming.pace import Pace
@@ -140,9 +139,7 @@ class Display:
         """How far the picture of what was looked at last is."""
         with self._lock:
             self._is_told = False
-            errors = self._failures.errors_of(self._missing)
-            if self._aim.fit.is_hopeless:
-                errors.append(does_not_fit(self._fetcher.memory.limit_bytes))
+            errors = [*self._failures.errors_of(self._missing), *self._aim.errors()]
             return DisplayState(
                 is_exact=self._is_exact,
                 missing_blocks=len(self._missing),
@@ -166,14 +163,16 @@ class Display:
 
     def picture(self, level: int, box: Box, *, is_view: bool = True) -> Picture:
         """The best there is of a box of a level; ``is_view`` makes it what is looked at."""
-        if is_view:
-            with self._lock:
-                self._is_told = False
+        with self._lock:
+            self._is_told &= not is_view
+            expects_more = self._expects_more
         where = self.pyramid, self._fetcher.memory, level, box, self.placeholder
-        picture = compose(*where, paint=self.paint, fills_holes=self._failures.are_none)
+        picture = compose(*where, paint=self.paint, fills_holes=expects_more)
         if is_view:
             self._latest = level, box, weakref.ref(picture.values)
             self._look(View(level, box), picture)
+            if expects_more != self._expects_more:  # as where it turned out that it never fits into memory
+                return self.picture(level, box)
         return picture
 
     def overview(self, level: int, box: Box) -> Block:
@@ -243,7 +242,7 @@ class Display:
         with self._lock:
             self._is_stopped = False
             self._aim.keep(is_thin=self._aim.is_thin)
-            self._failures.retry(self._missing)
+            self._failures.retry(self._missing | self._stand_ins)
         self._fetcher.ask(self, after_s=0.0)
         self.tell()
 
@@ -268,10 +267,7 @@ class Display:
             is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
             was_idle = self._is_idle
             if not was_idle:  # else what comes was asked for by others, and need not be kept
-                came = self._missing.intersection(keys)
-                self._aim.fit.came(came)
-                if not self._aim.is_thin:  # else whole blocks are others'
-                    self._aim.fit.weigh(self._stock.sizes_bytes(came))
+                self._aim.came(self._missing.intersection(keys))
             self._missing.difference_update(keys)
             self._stand_ins.difference_update(keys)
             self._failures.mend(keys)
@@ -288,7 +284,8 @@ class Display:
         if isinstance(error, StoppedError):
             return
         with self._lock:
-            failed, is_to_repeat = self._failures.note([*keys, *self._aim.wholes(keys)], self._missing, error)
+            awaited = self._missing | self._stand_ins
+            failed, is_to_repeat = self._failures.note([*keys, *self._aim.wholes(keys)], awaited, error)
         if is_to_repeat:
             self._fetcher.ask(self, after_s=0.0)
         if failed:
@@ -329,10 +326,7 @@ class Display:
             self._missing = aim.lacking() if self._is_limited else set(picture.holes)
             if is_new:
                 self._pace.began(is_lacking=bool(self._missing))
-            gone = self._missing if aim.fit.saw_none(self._missing) else self._missing & aim.lacking()
-            aim.fit.lacks(gone)  # not what came while the picture was put together
-            if aim.fit.is_tight and not aim.is_thin and aim.is_plane:
-                aim.keep(is_thin=True)  # what others look at drives it out, so it has to take less
+            aim.saw(self._missing)
             if self._is_held:
                 return
         self._fetcher.ask(self, after_s=_SETTLE_S)
@@ -364,6 +358,12 @@ class Display:
             self._fetcher.want(self, staggered(first, THREADS))  # so that something of a volume is seen early
         elif view is not None:
             self._plan_for(view, target, motion, still_for_s)
+
+    @property
+    def _expects_more(self) -> bool:
+        """Whether what a picture lacks will come unasked, as far as is known."""
+        is_asked_for = self._foreseen is not None or not self._is_held
+        return is_asked_for and self._failures.are_none and not (self._is_idle or self._is_closed)
 
     @property
     def _is_idle(self) -> bool:

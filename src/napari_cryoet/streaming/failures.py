@@ -6,6 +6,8 @@ import copy
 import time
 from typing import TYPE_CHECKING
 
+from napari_cryoet.streaming.thin import is_part
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
@@ -22,13 +24,14 @@ class Failures:
         self._failed: dict[Hashable, tuple[float, CryoETError]] = {}
         self._to_repeat: dict[Hashable, int] = {}  # how often a failure after retry is no news: see _REPEATS
 
-    def note(self, keys: Iterable[Hashable], missing: set[Hashable], error: CryoETError) -> tuple[set[Hashable], bool]:
-        """Take a failure in: which of the missing blocks failed, and whether something is to be asked for at once."""
+    def note(self, keys: Iterable[Hashable], awaited: set[Hashable], error: CryoETError) -> tuple[set[Hashable], bool]:
+        """Take a failure in: which of the awaited blocks failed, and whether something is to be asked for at once."""
         keys = list(keys)
         to_repeat = {key for key in keys if self._to_repeat.get(key)}
         for key in to_repeat:
             self._to_repeat[key] -= 1
-        failed = missing.intersection(keys) - to_repeat  # what is ahead may fail until it is looked at
+        awaited = awaited.intersection(keys) - to_repeat  # what is ahead may fail until it is looked at
+        failed = {key for key in awaited if not is_part(key)}  # else nothing else of the block would mend it
         told = copy.copy(error)  # without its traceback, which would keep all that was read in memory
         self._failed.update(dict.fromkeys(failed, (time.monotonic(), told)))
         return failed, bool(to_repeat)
@@ -51,9 +54,9 @@ class Failures:
         for key in keys:
             self._failed.pop(key, None)
 
-    def retry(self, missing: Iterable[Hashable]) -> None:
-        """Forget all, and take none for news that the missing blocks still meet."""
-        self._to_repeat = dict.fromkeys(missing, _REPEATS)
+    def retry(self, awaited: Iterable[Hashable]) -> None:
+        """Forget all, and take none for news that the awaited blocks still meet."""
+        self._to_repeat = dict.fromkeys(awaited, _REPEATS)
         self.clear()
 
     def clear(self) -> None:

@@ -47,9 +47,14 @@ def thin_key(key: BlockKey, plane: Plane) -> ThinKey:
     return (*key, plane)
 
 
+def is_part(key: Hashable) -> bool:
+    """Whether a key is of what a plane cuts out of a block."""
+    return isinstance(key, tuple) and len(key) == 4
+
+
 def whole_keys(keys: Iterable[Hashable], plane: Plane | None) -> list[Hashable]:
     """The keys of the blocks that the parts of a plane among some keys belong to."""
-    return [key[:3] for key in keys if isinstance(key, tuple) and len(key) == 4 and key[3] == plane]
+    return [key[:3] for key in keys if isinstance(key, tuple) and is_part(key) and key[3] == plane]
 
 
 def thin_runs(pyramid: Pyramid, level: int, blocks: Iterable[BlockIndex], box: Box, *, longest_bytes: int) -> list[Run]:
