@@ -442,7 +442,7 @@ def notes_in(folder: Path) -> list[Path]:
 def test_what_is_outdated_is_forgotten_though_nothing_else_is_written_once_the_disk_may_be_asked_again(
     monkeypatch, request
 ):
-    monkeypatch.setattr(disk_writer, "_PAUSE_S", 0.3)
+    monkeypatch.setattr(disk_writer, "_PAUSE_S", 2.0)
     cache = request.getfixturevalue("outdated")
     wait_until(lambda: cache.usage().trees == 0)
     assert cache.flush()
