@@ -187,6 +187,7 @@ class _Room:
                 while self._queue[0] is not place or self._is_too_full_for(size_bytes):
                     raise_if_stopped(stop)
                     self._state.wait(POLL_S)
+                raise_if_stopped(stop)
                 self._taken_bytes += size_bytes
             finally:
                 self._queue.remove(place)
