@@ -251,7 +251,7 @@ def test_a_file_that_has_become_too_large_is_refused(server, source, monkeypatch
 
 def test_only_so_much_is_on_its_way_at_once(server, monkeypatch):
     monkeypatch.setattr(module, "_MOST_ON_ITS_WAY_BYTES", 250)
-    source = UndividedFiles(server, -1)
+    source = UndividedFiles(server, object())
     server.files = {f"0/{number}": (CONTENT, "1") for number in range(6)}
     server.may_go_on.clear()
     gone = threading.Event()
@@ -270,7 +270,7 @@ def test_only_so_much_is_on_its_way_at_once(server, monkeypatch):
 
 def test_a_file_alone_may_take_more_than_comes_at_once(server, monkeypatch):
     monkeypatch.setattr(module, "_MOST_ON_ITS_WAY_BYTES", 50)
-    assert UndividedFiles(server, -1).read("0/0", start=50, length=2).content == CONTENT[50:52]
+    assert UndividedFiles(server, object()).read("0/0", start=50, length=2).content == CONTENT[50:52]
 
 
 def test_a_file_of_plain_values_is_read_so_too(server):
