@@ -68,6 +68,8 @@ class HttpPiece:
         Whether it is shorter than was asked for, and the server doesn't say whether the file ends there.
     changed_at
         When the file was changed, in seconds since 1970; None where the server doesn't say.
+    is_cut
+        Whether it was cut out of the whole file: the server sends no parts.
     """
 
     content: bytes
@@ -75,6 +77,7 @@ class HttpPiece:
     total_bytes: int | None
     may_go_on: bool = False
     changed_at: float | None = None
+    is_cut: bool = False
 
 
 class Gatherer:
@@ -227,7 +230,8 @@ def read_piece(
     if part is not None:
         content = read_part(url, response, part, max_bytes, meter)
         may_go_on = response.status == 206 and total is None and len(content) < (part.length or 0)
-        return HttpPiece(content, found, total, may_go_on, changed_at(response))
+        is_cut = response.status == 200 and total is not None and len(content) < total
+        return HttpPiece(content, found, total, may_go_on, changed_at(response), is_cut)
     content = read_all(url, response, max_bytes, meter)
     if response.status == 206 and (first, total) != (0, len(content)):
         raise faults.wrong_part(url)

@@ -14,7 +14,7 @@ from napari_cryoet import http as http_module
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import blosc, open_pyramid
-from napari_cryoet.streaming.cache import MemoryCache
+from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.streaming.disk_settings import shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
@@ -295,6 +295,30 @@ def test_what_lies_far_into_a_file_comes_with_all_of_it_once_where_ranges_are_ig
     watcher.display.close()
     assert shown.bytes_read < 2 * stored  # and not as often as there are blocks
     assert assert_only_right_values_are_kept(shown, memory, truth, server)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda pyramid: pyramid.read(0),
+        lambda pyramid: (pyramid.levels[0] + 0).compute(scheduler="synchronous")[tuple(map(slice, SHAPE))],
+    ],
+    ids=["read", "dask"],
+)
+def test_a_large_part_brings_each_file_once_where_ranges_are_ignored_and_one_is_held_at_a_time(
+    server, far, folder, truth, monkeypatch, read
+):
+    sizes = [file.stat().st_size for file in (folder / "image.zarr" / "0").rglob("*") if file.is_file()]
+    held = MemoryCache(max(sizes) + OVERHEAD_BYTES)
+    monkeypatch.setattr("napari_cryoet.streaming.undivided.held_files", lambda: held)
+    monkeypatch.setattr("napari_cryoet.streaming.pyramid.held_files", lambda: held)
+    pyramid = open_pyramid(address(server), fetcher=Fetcher(MemoryCache(4 * 2**20), threads=1), cache=None)
+    assert not pyramid.keeps(0, tuple((0, size) for size in SHAPE))
+    server.requests.clear()
+    assert np.array_equal(read(pyramid), truth[0])
+    pyramid.close()
+    whole = [request.path for request in server.requests if "range" not in request.headers]
+    assert len(whole) == len(set(whole)) > 1
 
 
 def test_what_lies_far_into_a_large_file_is_refused_by_hanging_up_where_ranges_are_ignored(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.opening import Found
     from napari_cryoet.streaming.readers import BlockReader
     from napari_cryoet.streaming.sources import ByteSource
+    from napari_cryoet.streaming.undivided import UndividedFiles
     from napari_cryoet.streaming.watch import State
 
 Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
@@ -103,6 +104,7 @@ class Pyramid:
         self._changes.concern(self)
         self.origin: Origin | None = None  # known to whoever made it
         self.original: Original | None = None  # of another process
+        self.undivided: UndividedFiles | None = None  # where the files may be such
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale
         self.url, self.place = source.url, shown_address(source.url)
@@ -177,8 +179,16 @@ class Pyramid:
         arrays = []
         for level, reader in enumerate(self._readers):
             name = named_level(self, self._owner, level)
-            arrays.append(exact_array(self, level, 1 if self.line else longest_run(reader), name))
+            together = 1 if self.line else longest_run(reader)
+            if not self.sends_parts:  # else a file would come once for each task, while those between are of others
+                together = math.prod(len(borders) for borders in reader.grid.borders)
+            arrays.append(exact_array(self, level, together, name))
         return arrays
+
+    @property
+    def sends_parts(self) -> bool:
+        """Whether parts of files come as such, as far as is known; else all of a file comes for one of its blocks."""
+        return self.undivided is None or self.undivided.sends_parts
 
     def read(
         self, level: int, box: Box | None = None, *, stop: threading.Event | None = None, out: Block | None = None
@@ -229,7 +239,7 @@ class Pyramid:
         grid = self._readers[level].grid
         assembly = Assembly(values, box, lambda key: grid.box(block_of(key)))
         is_kept = self.keeps(level, box)
-        runs = self.runs(level, grid.covering(box), in_turn=not is_kept)
+        runs = self.runs(level, grid.covering(box), in_turn=not is_kept and self.sends_parts)
         runs = [assembly.placing(run, is_kept=is_kept) for run in runs]
         try:
             with closing(self._fetcher.arriving(runs, stop=stop)) as parts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -49,12 +49,15 @@ class Piece:
     changed_at
         When it was changed last, in seconds since 1970, where its server says so; on this computer also when it was put
         where it is, though not with the folder that it is in.
+    is_cut
+        Whether it was cut out of the whole file, since the server sends no parts.
     """
 
     content: bytes
     version: str | None
     total_bytes: int | None
     changed_at: float | None = None
+    is_cut: bool = field(default=False, compare=False)
 
 
 class ByteSource(Protocol):
@@ -217,7 +220,7 @@ class HttpSource:
         except NetworkError as error:
             return _answer_of(error, version)
         self._bytes_read.add(len(piece.content))
-        return Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at)
+        return Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at, piece.is_cut)
 
     def forget(self, key: str) -> None:
         """Nothing: nothing is kept; see `ByteSource`."""

@@ -41,10 +41,16 @@ class UndividedFiles(SourceAround):
         The files.
     owner
         What is held is held for; see `MemoryCache.forget_where`.
+
+    Attributes
+    ----------
+    sends_parts
+        Whether no file was met yet that had to come from its start for a part of it.
     """
 
     def __init__(self, source: ByteSource, owner: Hashable) -> None:
         super().__init__(source)
+        self.sends_parts = True
         self._held, self._prefix = held_files(), (owner, "whole")
         self._sizes_bytes: dict[str, int] = {}  # of the files of which a part was refused
         self._room = _Room(_MOST_ON_ITS_WAY_BYTES)
@@ -68,14 +74,22 @@ class UndividedFiles(SourceAround):
         """Read a file, or a part of it; see `ByteSource`."""
         if key not in self._sizes_bytes:
             try:
-                return super().read(key, start=start, length=length, version=version, stop=stop)
+                piece = super().read(key, start=start, length=length, version=version, stop=stop)
             except StreamError as error:
                 self._sizes_bytes[key] = _size_if_worth_reading(error)
+                self.sends_parts = False
+            else:
+                self.note(piece)
+                return piece
         whole = self._whole(key, version, stop)
         if whole is not None and version not in {None, whole.version}:  # held since before it was met changed
             self._let_go(key)
             whole = self._whole(key, version, stop)
         return None if whole is None else _part_of(whole, start, length)
+
+    def note(self, piece: Piece | None) -> None:
+        """Learn from what came of a file."""
+        self.sends_parts &= piece is None or not piece.is_cut
 
     def _whole(self, key: str, version: str | None, stop: threading.Event | None) -> Piece | None:
         """A file that is held, or that comes for all who wait for it."""
