@@ -193,6 +193,8 @@ def test_a_stop_is_heard_behind_a_proxy_that_speaks_https(http, files, secure, e
         ("", "http://127.1.2.3/x", True),
         ("", "http://[::1]:9/x", True),
         ("", "http://localhost/x", True),
+        ("", "http://0.0.0.0:8000/x", True),
+        ("", "http://[::]:8000/x", True),
         ("", "http://files.test/x", False),
     ],
 )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PORTS = {"http": 80, "https": 443}
-_THIS_COMPUTER = ("127.0.0.0/8", "::1")
+_THIS_COMPUTER = ("127.0.0.0/8", "::1", "0.0.0.0", "::")  # noqa: S104 - nobody listens there
 _LONGEST_IDLE_S = 90.0  # routers forget about connections after some minutes, and a computer that sleeps about all
 
 

@@ -30,7 +30,7 @@ from napari_cryoet.streaming.disk_index import Index
 from napari_cryoet.streaming.disk_settings import ASK_AGAIN_VARIABLE, FOLDER_VARIABLE, LIMIT_VARIABLE, shared_disk_cache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.part_files import PartFiles
-from napari_cryoet.streaming.sources import FileSource, HttpSource, Piece, open_source
+from napari_cryoet.streaming.sources import FileSource, HttpSource, Piece, SourceAround, open_source
 from stream_server import StreamServer
 
 MB = 10**6
@@ -485,6 +485,33 @@ def source_over(server, folder, **options):
 
 def settle(source):
     assert source._cache.flush(30)
+
+
+class _Called(SourceAround):
+    """Files under an address, without a server."""
+
+    def __init__(self, source, url):
+        super().__init__(source)
+        self._url = url
+
+    @property
+    def url(self):
+        return self._url
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"])  # the last two by Python's own
+def test_a_server_on_this_computer_is_asked_each_time(host, tmp_path, folder):
+    def source():
+        return CachedSource(_Called(FileSource(tmp_path), f"http://{host}:8000/a.zarr"), DiskCache(folder, 100 * MB))
+
+    (tmp_path / ".zattrs").write_text("{}")
+    (tmp_path / "0").write_bytes(b"old")
+    first = source()
+    assert [first.read(key).content for key in (".zattrs", "0")] == [b"{}", b"old"]
+    settle(first)
+    (tmp_path / ".zattrs").write_text('{"a": 1}')
+    (tmp_path / "0").write_bytes(b"new")
+    assert source().read("0").content == b"new"
 
 
 def test_a_missing_chunk_counts_for_a_while_and_a_missing_document_as_long_as_the_root(served, folder):
