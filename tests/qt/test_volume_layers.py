@@ -36,9 +36,20 @@ def test_a_file_of_one_array_that_cant_hold_several_resolutions_is_refused_in_wo
     write = {"image": napari_write_image, "labels": napari_write_labels}[kind]
     with pytest.raises(SaveError, match="several resolutions") as caught:
         write(str(tmp_path / "a.tif"), *layer.as_layer_data_tuple()[:2])
+    assert not (tmp_path / "a.tif").exists()
     advice = {"image": "New layer from selected multiscale level", "labels": "the type “CryoET Data Portal Masks”"}
     assert advice[kind] in str(caught.value)
     assert np.asarray(layer.data).shape == (3, 4, 6)  # as napari has it
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_file_that_is_there_stays_as_it_is_where_several_resolutions_are_refused(make, kind, tmp_path):
+    layer, write = make(kind), {"image": napari_write_image, "labels": napari_write_labels}[kind]
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"of somebody")
+    with pytest.raises(SaveError):
+        write(str(path), *layer.as_layer_data_tuple()[:2])
+    assert path.read_bytes() == b"of somebody"
 
 
 @pytest.mark.parametrize("kind", ["image", "labels"])

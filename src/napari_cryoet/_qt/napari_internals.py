@@ -21,8 +21,7 @@ from napari.layers import Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.gap_colors import know_gaps
-from napari_cryoet._qt.saving_names import SAVE_A_LEVEL, SAVE_A_MASK
-from napari_cryoet.exceptions import SaveError
+from napari_cryoet._qt.saving_names import not_one_array
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -199,11 +198,15 @@ class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
         """Of the finest level, by what is said of it."""
         return self._shape
 
+    @property
+    def nbytes(self) -> int:
+        """By which a writer of TIFF opens a file: it would empty one that is there before it asks for values."""
+        raise not_one_array(is_mask=self.is_mask)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """What napari gives, the coarsest level; with a type, as its own writers ask, it fails without a reason."""
         if dtype is not None:
-            kind, hint = ("a mask", SAVE_A_MASK) if self.is_mask else ("an image", SAVE_A_LEVEL)
-            raise SaveError(f"This layer is {kind} in several resolutions, not one array.", hint=hint)
+            raise not_one_array(is_mask=self.is_mask)
         return super().__array__()  # type: ignore[no-any-return]
 
 

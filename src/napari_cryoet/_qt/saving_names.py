@@ -8,18 +8,26 @@ import re
 from pathlib import Path
 from typing import Final
 
+from napari_cryoet.exceptions import SaveError
+
 #: What to do where one of napari's own types can't hold several resolutions.
-SAVE_A_MASK: Final = (
+_SAVE_A_MASK: Final = (
     "In napari's dialog, choose the type “CryoET Data Portal Masks”, which writes all voxels, and a name that ends in "
     '.zarr or .mrc; in a script, give plugin="napari-cryoet".'
 )
-SAVE_A_LEVEL: Final = (
+_SAVE_A_LEVEL: Final = (
     "Choose one as “resolution” in napari's layer controls, and “New layer from selected multiscale level” in the menu "
     "that a right click on the layer opens; that layer can be saved."
 )
 #: How names end that say a format. Those of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
 _CALLERS: Final = ("napari", "npe2")
+
+
+def not_one_array(*, is_mask: bool) -> SaveError:
+    """Why a layer of several resolutions can't be written as one array."""
+    kind, hint = ("a mask", _SAVE_A_MASK) if is_mask else ("an image", _SAVE_A_LEVEL)
+    return SaveError(f"This layer is {kind} in several resolutions, not one array.", hint=hint)
 
 
 def place_for(path: str, ending: str) -> tuple[Path, bool]:
