@@ -124,6 +124,11 @@ def test_complex_numbers_are_refused_in_words(tmp_path):
         specs_of(tmp_path, np.zeros((3, 4, 4), "c8"), "zyx")
 
 
+def test_a_line_of_values_is_refused_in_words(tmp_path):
+    with pytest.raises(FormatError, match=r"a\.zarr is a line of values"):
+        specs_of(tmp_path, noise((50,)), "x")
+
+
 def test_a_volume_of_one_time_and_channel_has_the_place_that_its_own_axes_say(tmp_path):
     from napari_cryoet.volumes import open_volume
 

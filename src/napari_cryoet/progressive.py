@@ -67,12 +67,14 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     Raises
     ------
     FormatError
-        If the values are complex numbers.
+        If the values are complex numbers, or have a single axis.
     StreamError
         If that plane can't be read.
     """
     if pyramid.dtype.kind == "c":
         raise FormatError(f"{pyramid.place} holds complex numbers, which can't be shown.")
+    if len(pyramid.shapes[0]) == 1:
+        raise FormatError(f"{pyramid.place} is a line of values, and no image.")
     name, channels = _name_of(pyramid), parse_channels(pyramid.metadata)
     common = _world(pyramid) | {"multiscale": len(pyramid.shapes) > 1}
     axis = pyramid.axes.index("c") if "c" in pyramid.axes and len(pyramid.axes) > _SPATIAL_AXES else None
