@@ -1,6 +1,7 @@
 """The example opens any OME-Zarr through the public names, in a real viewer, from a server."""
 
 import importlib.util
+import json
 
 import napari
 import numpy as np
@@ -133,6 +134,37 @@ def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):
     (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"))
     viewer.dims.set_current_step(0, 1)
     wait_drawn(qtbot, layer, noise((2, 20, 20))[1])
+
+
+@pytest.mark.parametrize(("dtype", "window"), [("u1", (0, 65535)), ("u2", (-3000, 1000)), ("i2", (0, 1e20))])
+def test_a_window_of_values_that_the_type_does_not_have_keeps_nothing_from_being_shown(
+    dtype, window, qtbot, viewer, served, tmp_path
+):
+    values = noise((5, 20, 20), dtype)
+    omero = {"channels": [{"window": dict(zip(("start", "end"), window, strict=True))}]}
+    write_image(tmp_path / "a.zarr", values, "zyx", omero=omero)
+    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"))
+    served.gate.clear()
+    layer, status = make_layer(spec, viewer=viewer)
+    viewer.add_layer(layer)
+    assert not status.state.is_exact
+    served.gate.set()
+    wait_drawn(qtbot, layer, values[2])
+    assert tuple(layer.contrast_limits) == window
+
+
+def test_labels_whose_missing_chunks_have_the_largest_number_come_too(qtbot, viewer, served, tmp_path):
+    values, largest = noise((5, 20, 20), "u8"), 2**64 - 1
+    write_image(tmp_path / "a.zarr", values, "zyx", levels=1, **{"image-label": {}})
+    metadata = json.loads((tmp_path / "a.zarr/0/.zarray").read_text())
+    (tmp_path / "a.zarr/0/.zarray").write_text(json.dumps(metadata | {"fill_value": largest}))
+    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"))
+    served.gate.clear()
+    layer, status = make_layer(spec, viewer=viewer)
+    viewer.add_layer(layer)
+    assert not status.state.is_exact
+    served.gate.set()
+    wait_drawn(qtbot, layer, values[2])
 
 
 def test_another_plugin_sees_how_far_a_layer_is(qtbot, viewer, served, tmp_path):

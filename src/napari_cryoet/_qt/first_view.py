@@ -49,9 +49,15 @@ def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None
 
 
 def placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
-    """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
+    """The value in the middle of what is visible: neither black nor white where nothing is known yet.
+
+    The nearest to it that the type has: what is visible may reach beyond that, or lie beside it.
+    """
     limits = getattr(layer, "contrast_limits", None)
     if limits is None or pyramid.is_labels:
-        return float(pyramid.fill_value)
-    middle = (limits[0] + limits[1]) / 2
-    return float(middle) if pyramid.dtype.kind == "f" else float(round(middle))
+        value: float = pyramid.fill_value
+        return value
+    middle, dtype = (limits[0] + limits[1]) / 2, pyramid.dtype
+    if dtype.kind not in "iu":
+        return float(middle) if dtype.kind == "f" else float(round(middle))
+    return min(max(round(middle), int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max))
