@@ -60,4 +60,4 @@ def placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
     middle, dtype = (limits[0] + limits[1]) / 2, pyramid.dtype
     if dtype.kind not in "iu":
         return float(middle) if dtype.kind == "f" else float(round(middle))
-    return min(max(round(middle), int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max))
+    return int(min(max(round(middle), np.iinfo(dtype).min), np.iinfo(dtype).max))
