@@ -158,6 +158,21 @@ def test_a_layer_that_leaves_before_it_is_drawn_goes_on_when_it_is_back(
 
 
 @pytest.mark.usefixtures("never_by_time")
+def test_what_comes_for_a_layer_that_has_left_is_not_taken_for_drawn(qtbot, viewer_in_window, served, pyramid, values):
+    served.gate.clear()
+    layer, _ = add(viewer_in_window, pyramid)
+    wait_until_begun(qtbot, layer)
+    viewer_in_window.layers.remove(layer)
+    served.gate.set()
+    qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, values[MIDDLE]))
+    canvas = viewer_in_window.window._qt_viewer.canvas.native
+    for _ in range(2):
+        with qtbot.waitSignal(canvas.frameSwapped):
+            canvas.update()
+    assert not display_of(layer)._goes_ahead
+
+
+@pytest.mark.usefixtures("never_by_time")
 def test_a_plane_that_fails_is_waited_for_until_that_is_seen(qtbot, viewer_in_window, served, pyramid, monkeypatch):
     monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
     served.statuses["a.zarr/0/"] = 500

@@ -56,7 +56,8 @@ class FirstDrawing(QObject):
         """Note that a window will draw what has just been sliced."""
         if self._is_over or self._display is None:
             return
-        self._is_next = self._display.state.is_settled
+        state = self._display.state
+        self._is_next = state.is_settled and not state.is_stopped  # of a layer that has left nothing is drawn
         if self._is_next and not self._longest.isActive():
             self._longest.start()
 
