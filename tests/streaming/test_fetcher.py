@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -648,6 +649,16 @@ def test_who_takes_no_more_of_what_arrives_is_waited_for_by_nothing(one_thread, 
     server.open.set()
     wait_until(lambda: not one_thread._traffic.flights)
     assert len(server.loaded) < 6
+
+
+def test_what_was_taken_as_it_came_is_held_no_longer(one_thread, server):
+    one_thread.memory.limit_bytes = 0
+    seen = []
+    with closing(one_thread.arriving([server.run(name) for name in "abcdef"])) as parts:
+        for part in parts:
+            assert sum(block() is not None for block in seen) <= 1, "the last one, until the next has come"
+            seen += map(weakref.ref, part.values())
+    assert len(seen) == 6
 
 
 def test_stop_ends_the_wait_but_not_what_others_wait_for(one_thread, server):

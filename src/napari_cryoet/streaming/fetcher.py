@@ -125,27 +125,33 @@ class Fetcher:
         wanted = {key for run in runs for key in run.keys}
         for first in range(0, len(runs), _BOARDED_AT_ONCE):  # a viewer may be waiting for the lock meanwhile
             with self._state:
-                met = self._traffic.board(runs[first : first + _BOARDED_AT_ONCE], blocks, passenger)
-                begun_before.update(flight for flight in met if flight.began_at is not None)
+                portion = runs[first : first + _BOARDED_AT_ONCE]
+                boarded = self._traffic.board(portion, blocks, passenger)
+                begun_before.update(flight for flight in boarded if flight.began_at is not None)
+                del boarded  # for what is said of flights below
                 if stop is None and len(runs) <= _BOARDED_AT_ONCE:
                     own = self._traffic.take_own(list(passenger.flights), self._clock())
                 lacking = self._call_threads()
             self._start(lacking)
         flights = {flight.future: flight for flight in passenger.flights}
+        passenger.flights.clear()  # a flight holds what it brought, which is gone once whoever takes it is done with it
         landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
         try:
             if own is not None:
                 self._fly_here(own)
-            elif not self._threads and any(flight.began_at is None for flight in passenger.flights):
+            elif not self._threads and any(flight.began_at is None for flight in flights.values()):
                 raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT)
             for future in flights:
                 future.add_done_callback(landed.put)
             yield blocks
+            blocks, own = {}, None
             while flights:
                 future = next_of(landed, stop)
                 flight = flights.pop(future)
                 self._leave([flight])
-                if flight in begun_before and isinstance(future.exception(), WithheldError):
+                was_begun = flight in begun_before
+                begun_before.discard(flight)
+                if was_begun and isinstance(future.exception(), WithheldError):
                     yield from self.arriving(those_of(runs, flight), stop=stop)  # it may be allowed by now
                 else:
                     yield {key: block for key, block in future.result().items() if key in wanted}
