@@ -4,7 +4,8 @@
 >>> from napari_cryoet.streaming import open_pyramid
 
 `open_pyramid` and `layer_specs` need no napari and may be called from any thread; `make_layer` is for the thread that
-the viewer lives in, and waits for nothing.
+the viewer lives in, and waits for nothing. What napari makes of such a layer in the viewer that is named, as its
+*Duplicate* and *Convert to Image* do, streams as well.
 """
 
 from __future__ import annotations

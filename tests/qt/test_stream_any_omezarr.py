@@ -7,9 +7,10 @@ import napari
 import numpy as np
 import pytest
 import zarr
+from napari.layers._layer_actions import _convert_to_image, _duplicate_layer
 
 from napari_cryoet.progressive import StreamStatus, layer_specs, make_layer
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import Pyramid, open_pyramid
 from ome_images import noise, write_image, write_label_list
 from stream_server import StreamServer
 
@@ -165,6 +166,30 @@ def test_labels_whose_missing_chunks_have_the_largest_number_come_too(qtbot, vie
     assert not status.state.is_exact
     served.gate.set()
     wait_drawn(qtbot, layer, values[2])
+
+
+@pytest.mark.parametrize(("action", "kind"), [(_duplicate_layer, "image"), (_convert_to_image, "labels")])
+def test_what_napari_makes_of_a_layer_is_not_waited_for(
+    action, kind, qtbot, viewer, served, tmp_path, example, monkeypatch
+):
+    values = noise((6, 41, 41))
+    attributes = {"image-label": {}} if kind == "labels" else {}
+    write_image(tmp_path / "a.zarr", values, "zyx", chunks=(1, 16, 16), **attributes)
+    (layer,) = example.add_image(viewer, f"{served.url}/a.zarr")
+    wait_drawn(qtbot, layer, values[2])
+    viewer.layers.selection = {layer}
+    action(viewer.layers)
+    made = viewer.layers[-1]
+    wait_drawn(qtbot, made, values[2])
+    monkeypatch.setattr(Pyramid, "read", _refuse)
+    for plane in range(6):
+        viewer.dims.set_current_step(0, plane)
+        wait_drawn(qtbot, made, values[plane])
+    assert viewer.dims.nsteps == values.shape  # without what was added to the levels
+
+
+def _refuse(*_arguments, **_options):
+    raise AssertionError("exact values are read")
 
 
 def test_another_plugin_sees_how_far_a_layer_is(qtbot, viewer, served, tmp_path):

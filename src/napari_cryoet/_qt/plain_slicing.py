@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class NoSeamError(Exception):
+    """Why a layer can't be drawn progressively in this napari."""
+
+
 def slice_on_another_thread() -> None:
     """Turn napari's asynchronous slicing on as the variable NAPARI_ASYNC does: what a person has saved stays."""
     from napari.settings import get_settings

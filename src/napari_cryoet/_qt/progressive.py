@@ -20,11 +20,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.copies import stream_copies_in
 from napari_cryoet._qt.first_drawing import FirstDrawing
 from napari_cryoet._qt.first_view import foresee, placeholder_of
 from napari_cryoet._qt.late_thumbnail import LateThumbnail
 from napari_cryoet._qt.napari_check import Feature, lacks
-from napari_cryoet._qt.plain_slicing import slice_on_another_thread
+from napari_cryoet._qt.plain_slicing import NoSeamError, slice_on_another_thread
 from napari_cryoet._qt.presence import Presence
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REFRESH_2D_S = 0.05  # uploading textures costs most, so pictures come at most this often
-_REFRESH_3D_S = 0.33
+_REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
 _LACKS_NOTHING: Any = {"is_exact": True, "missing_blocks": 0, "is_limited": False, "full_bytes": 0, "error": None}
 
@@ -137,6 +137,7 @@ class StreamStatus(QObject):
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer is in no viewer that was named, and be drawn again together with what else is there."""
         mark_in(viewer, stream_of)
+        stream_copies_in(viewer, attach)
         self._first_drawing.follow(viewer)
         self._presence.follow(viewer)
 
@@ -211,8 +212,7 @@ class StreamStatus(QObject):
     def _redraw_soon(self) -> None:
         if self._layer() is None:
             return
-        wait_s = shared_redraws.wait_s(self)  # noted in any case: it may have been drawn with others since the start
-        wait_ms = math.ceil(wait_s * 1000)
+        wait_ms = math.ceil(shared_redraws.wait_s(self) * 1000)  # noted in any case: others may have been drawn with it
         if not self._redraw_timer.isActive() or self._redraw_timer.remainingTime() > wait_ms:
             self._redraw_timer.start(wait_ms)
 
@@ -243,16 +243,20 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
 
     Returns
     -------
-    StreamStatus, kept alive by the layer
+    StreamStatus, kept alive by the layer; the one that it has, where it streams already
     """
     pyramid.is_shown_as_labels |= isinstance(layer, Labels)
-    return _attach(layer, pyramid.display(is_held=True), viewer)
+    if (status := stream_of(layer)) is None:
+        return _attach(layer, pyramid.display(is_held=True), viewer)
+    if viewer is not None:
+        status.follow(viewer)
+    return status
 
 
 def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus:
     try:
         state = _streaming(layer, display)
-    except _NoSeamError as error:
+    except NoSeamError as error:
         log.warning("%s is not drawn progressively: %s", layer.name, error)
         slice_on_another_thread()
         display.close()
@@ -334,23 +338,19 @@ def display_of(layer: Layer) -> Display | None:
     return state.display if isinstance(state, _Streaming) and state.has_its_data else None
 
 
-class _NoSeamError(Exception):
-    """Why a layer can't be drawn progressively in this napari."""
-
-
 def _streaming(layer: Image | Labels, display: Display) -> _Streaming:
     """A slicing state that continues from a layer's own, but streams; it has made a request that fits."""
     gone = lacks(Feature.SHARPENING)
     if gone:
-        raise _NoSeamError(f"this napari's slicing is of another kind: it has no {', '.join(gone)}")
+        raise NoSeamError(f"this napari's slicing is of another kind: it has no {', '.join(gone)}")
     if pyramid_below(layer.data) is not display.pyramid:
-        raise _NoSeamError("its data are not this pyramid")
+        raise NoSeamError("its data are not this pyramid")
     napari_internals.read_no_level_whole(layer)
     try:
         streamed_request(napari_internals.trial_request(layer), display)
         state = napari_internals.changed_slicing(layer, _Streaming)
     except Exception as error:  # whatever a napari may do that nobody knows yet
-        raise _NoSeamError(f"this napari's slicing is of another kind ({error})") from error
+        raise NoSeamError(f"this napari's slicing is of another kind ({error})") from error
     state.display = display
     return state
 

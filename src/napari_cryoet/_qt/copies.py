@@ -1,0 +1,53 @@
+"""What napari makes of a streamed layer, as its *Duplicate* and *Convert to Image* do, streams as well.
+
+napari makes these layers itself, of the same levels. It would read them on the window's thread, at each step.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_cryoet._qt import napari_internals, volume_layers
+from napari_cryoet._qt.active_layer import real
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.streaming.own_levels import pyramid_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {Image: volume_layers.Image, Labels: volume_layers.Labels}
+_viewers: WeakSet[ViewerModel] = WeakSet()
+
+
+def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None:
+    """Let what is inserted into a viewer stream if its data are a pyramid's; calling it again changes nothing.
+
+    Parameters
+    ----------
+    viewer
+        In which something streams.
+    attach
+        What lets a layer stream; see `progressive.attach`.
+    """
+    viewer = real(viewer)
+    if viewer not in _viewers:
+        _viewers.add(viewer)
+        viewer.layers.events.inserted.connect(partial(_on_inserted, viewer, attach))
+
+
+def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any) -> None:
+    layer = event.value
+    own_type = _OWN_TYPES.get(type(layer))
+    pyramid = None if own_type is None or METADATA_KEY in layer.metadata else pyramid_below(layer.data)
+    if own_type is None or pyramid is None:  # what has that key is seen to with all that belongs to it: see `adopting`
+        return
+    layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
+    del layer.extent  # of before, with the padding
+    napari_internals.say_shape(layer, pyramid.shapes[0])
+    attach(layer, pyramid, viewer=viewer)
+    layer.translate = layer.translate  # napari looks anew where the layer ends
