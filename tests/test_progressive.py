@@ -1,5 +1,6 @@
 """What layers show a pyramid: what the file says, and what is given before that."""
 
+import json
 import subprocess
 import sys
 
@@ -68,6 +69,18 @@ def test_channels_become_layers_as_the_file_describes_them(tmp_path):
     assert {spec.options["blending"] for spec in specs} == {"additive"}
     for channel, spec in enumerate(specs):
         assert np.array_equal(spec.data[0].compute(), values[:, channel])
+
+
+def test_channels_are_known_by_the_kind_of_their_axis_whatever_it_is_called(tmp_path):
+    values = noise((3, 4, 6, 8))
+    write_image(tmp_path / "a.zarr", values, "czyx", omero={"channels": CHANNELS})
+    attributes = json.loads((tmp_path / "a.zarr/.zattrs").read_text())
+    attributes["multiscales"][0]["axes"][0]["name"] = "wavelength"
+    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attributes))
+    specs = layer_specs(open_pyramid(tmp_path / "a.zarr"))
+    assert [spec.name for spec in specs] == ["cells · DNA", "cells · ‹b›actin‹/b›", "cells · 2"]
+    assert specs[0].options["axis_labels"] == ("z", "y", "x")
+    assert np.array_equal(specs[1].data[0].compute(), values[1])
 
 
 def test_a_single_channel_is_a_plain_layer(tmp_path):

@@ -78,7 +78,7 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
         raise FormatError(f"{pyramid.place} is a line of values, and no image.")
     name, channels = _name_of(pyramid), parse_channels(pyramid.metadata)
     common = _world(pyramid) | {"multiscale": len(pyramid.shapes) > 1}
-    axis = pyramid.axes.index("c") if "c" in pyramid.axes and len(pyramid.axes) > _SPATIAL_AXES else None
+    axis = _channel_axis(pyramid) if len(pyramid.axes) > _SPATIAL_AXES else None
     if axis is None or len({shape[axis] for shape in pyramid.shapes}) != 1:
         only = channels[0] if len(channels) == 1 else Channel()
         return [_spec(pyramid, {"name": name} | common, only, options)]
@@ -95,6 +95,13 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
             own |= {} if _is_labels(part) else {"blending": "additive", "colormap": _COLORS[number % len(_COLORS)]}
         specs.append(_spec(part, own | common, channel, options))
     return specs
+
+
+def _channel_axis(pyramid: Pyramid) -> int | None:
+    """Along which axis channels are: by its kind, where the file says one, or by its usual name."""
+    axes = parse_multiscale(pyramid.metadata, pyramid.place).axes
+    names = [axis.name for axis in axes if axis.kind == "channel"] or ["c"]
+    return pyramid.axes.index(names[0]) if names[0] in pyramid.axes else None
 
 
 def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, given: dict[str, Any]) -> LayerSpec:
