@@ -34,7 +34,8 @@ def open_first(address: str) -> tuple[Pyramid, str]:
     try:
         return open_pyramid(address), address
     except OtherKindError as error:
-        if not error.first_image or "?" in address:
+        has_query = "?" in address and address.strip().lower().startswith("http")
+        if not error.first_image or has_query:
             raise
         inside = f"{address.strip().rstrip('/')}/{error.first_image}"
         print(f"{address} holds several images: this is {inside}.")

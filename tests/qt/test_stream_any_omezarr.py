@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 
 import napari
 import numpy as np
@@ -128,6 +129,15 @@ def test_of_many_images_the_first_is_shown_with_its_labels(
     wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
     wait_drawn(qtbot, labels, cells[2])
     assert f"a.zarr/{image}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder is called so there")
+def test_a_folder_of_many_images_may_be_called_as_if_it_were_a_question(qtbot, viewer, tmp_path, example):
+    folder = tmp_path / "which one?.zarr"
+    zarr.open_group(folder, mode="a", zarr_format=2).attrs.update(SERIES)
+    write_image(folder / "0", noise((5, 20, 20)), "zyx")
+    (layer,) = example.add_image(viewer, str(folder))
+    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
 
 
 def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):
