@@ -159,7 +159,7 @@ def stepping(turns, clock, layers, pauses_s):
     for pause_s in pauses_s:
         clock.now += pause_s
         for layer in layers:
-            turns.step(layer)
+            turns.step(layer, clock.now)
     return [turns.wait_s(layer) for layer in layers]
 
 
@@ -175,23 +175,23 @@ def drawn_slowly(clock, duration_s=0.015):
 
 def test_what_takes_long_is_not_drawn_just_before_the_next_step(clock):
     turns, layers = drawn_slowly(clock)
-    assert stepping(turns, clock, layers, [0.0, 0.1, 0.1]) == [0, 0, 0], "there is time for it yet"
-    clock.now += 0.02  # 80 ms before the next one, of which drawing and painting takes 90
-    assert [turns.wait_s(layer) for layer in layers] == pytest.approx([0.18] * 3)
+    assert stepping(turns, clock, layers, [0.0, 0.14, 0.14]) == [0, 0, 0], "there is time for it yet"
+    clock.now += 0.02  # 120 ms before the next one, and drawing and painting takes 135
+    assert [turns.wait_s(layer) for layer in layers] == pytest.approx([0.26] * 3)
     turns.redraw()
     assert [len(layer.drawn_at) for layer in layers] == [1, 1, 1]
-    clock.now += 0.18  # no step has come
+    clock.now += 0.26  # no step has come
     turns.redraw()
     assert [len(layer.drawn_at) for layer in layers] == [2, 2, 2]
 
 
 def test_a_step_that_comes_puts_it_off_again(clock):
     turns, layers = drawn_slowly(clock)
-    stepping(turns, clock, layers, [0.0, 0.1, 0.1])
-    clock.now += 0.05
-    assert stepping(turns, clock, layers, [0.05]) == [0, 0, 0]
-    clock.now += 0.05
-    assert turns.wait_s(layers[0]) == pytest.approx(0.15)
+    stepping(turns, clock, layers, [0.0, 0.14, 0.14])
+    clock.now += 0.1
+    assert stepping(turns, clock, layers, [0.04]) == [0, 0, 0]
+    clock.now += 0.1
+    assert turns.wait_s(layers[0]) == pytest.approx(0.18)
 
 
 def test_a_step_that_was_late_makes_the_pace_no_slower(clock):

@@ -193,7 +193,7 @@ class StreamStatus(QObject):
         self._first_drawing.note_slice()
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
-            shared_redraws.step(self)
+            shared_redraws.step(self, self._sliced_at)
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
             shared_tidying().put_off()
         self.thumbnail.note_slice(is_step=not self._is_redrawing)

@@ -20,8 +20,8 @@ from napari_cryoet._qt.rhythm import Rhythm
 _REST = 2.0  # times as long as drawing took, nothing is drawn again
 _LONGEST_REST_S = 0.5
 _LONGEST_WAY_S = 0.25  # that views which move take from a layer that waits
-_WITH_PAINT = 2.0  # times as long as slicing it takes to draw layers, as to when the next step may be met
-_QUICK_S = 0.02  # what takes no longer than a frame of a film may be drawn at any time
+_WITH_PAINT = 3.0  # times as long as slicing it takes to draw layers, in software, until a step may be taken again
+_QUICK_S = 0.01  # what takes no longer to slice may be drawn at any time
 _FADE = 0.7  # of how long it took, with each time that it takes less
 
 
@@ -77,14 +77,14 @@ class Redraws:
         if redrawn.shows_nothing:
             return own
         at = max(own, self._free_at, min(self._way_until, self._waiting[redrawn] + _LONGEST_WAY_S))
-        rhythm, duration_s = self._rhythms.get(redrawn), _WITH_PAINT * self._took_s
-        if rhythm is None or duration_s <= _QUICK_S:
+        rhythm = self._rhythms.get(redrawn)
+        if rhythm is None or self._took_s <= _QUICK_S:
             return at
-        return rhythm.free_at(max(at, now), duration_s)
+        return rhythm.free_at(max(at, now), _WITH_PAINT * self._took_s)
 
-    def step(self, redrawn: Redrawn) -> None:
-        """Note that something was sliced for a step, with all that has come."""
-        self._rhythms.setdefault(redrawn, Rhythm()).step(time.monotonic())
+    def step(self, redrawn: Redrawn, at: float) -> None:
+        """Note when something began to be sliced for a step, with all that had come."""
+        self._rhythms.setdefault(redrawn, Rhythm()).step(at)
 
     def is_waiting(self, redrawn: Redrawn) -> bool:
         """Whether something is still to be drawn again."""
