@@ -1072,3 +1072,6 @@ def test_a_picture_that_makes_way_for_steps_says_how_far_it_is(qtbot, viewer, se
     with qtbot.waitSignal(status.changed):
         status._wake()
     assert not drawn
+    monkeypatch.setattr(progressive, "_SILENT_S", 1000)
+    with qtbot.assertNotEmitted(status.changed, wait=200):  # each time that it is put off again
+        status._wake()

@@ -216,12 +216,3 @@ def test_who_stands_still_does_not_wait_for_steps_of_others(clock):
     clock.now += 0.05
     assert turns.wait_s(still) == 0
     assert turns.wait_s(layers[0]) > 0
-
-
-def test_it_is_known_who_has_waited_for_long(clock):
-    turns, layer = Redraws(), Layer(clock)
-    assert not turns.has_waited(layer), "it doesn't wait at all"
-    turns.wait_s(layer)
-    assert not turns.has_waited(layer)
-    clock.now += 0.3
-    assert turns.has_waited(layer)

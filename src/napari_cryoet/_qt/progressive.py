@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often
+_SILENT_S = 0.25  # at most, of how far a picture is that waits for being drawn again
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
 _LACKS_NOTHING: Any = {"is_exact": True, "missing_blocks": 0, "is_limited": False, "full_bytes": 0, "error": None}
 
@@ -68,7 +69,7 @@ class StreamStatus(QObject):
         self._layer = weakref.ref(layer)
         self._display = display
         self._speed = Speed()
-        self._drawn_at = self._woken_at = self._sliced_at = -math.inf
+        self._drawn_at = self._woken_at = self._sliced_at = self._said_at = -math.inf
         self._is_redrawing = False
         self._presence = Presence(layer, display)
         self._first_drawing = FirstDrawing(display, self)
@@ -169,8 +170,12 @@ class StreamStatus(QObject):
             if is_due:
                 self._refresh(layer)
         finally:
-            self.changed.emit(self.state)
+            self._say_state()
         return is_due
+
+    def _say_state(self) -> None:
+        self._said_at = time.monotonic()
+        self.changed.emit(self.state)
 
     def _refresh(self, layer: Layer) -> None:
         self._is_redrawing = True
@@ -221,8 +226,8 @@ class StreamStatus(QObject):
             shared_redraws.redraw()
         finally:
             if shared_redraws.is_waiting(self):
-                if shared_redraws.has_waited(self):
-                    self.changed.emit(self.state)
+                if time.monotonic() - self._said_at > _SILENT_S:
+                    self._say_state()
                 self._redraw_soon()
 
 

@@ -90,11 +90,6 @@ class Redraws:
         """Whether something is still to be drawn again."""
         return redrawn in self._waiting
 
-    def has_waited(self, redrawn: Redrawn) -> bool:
-        """Whether something has waited for so long that it should say at least how far it is."""
-        now = time.monotonic()
-        return now - self._waiting.get(redrawn, now) > _LONGEST_WAY_S
-
     def spent(self, duration_s: float) -> None:
         """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
         self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
