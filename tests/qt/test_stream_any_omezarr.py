@@ -147,6 +147,18 @@ def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):
     wait_drawn(qtbot, layer, noise((2, 20, 20))[1])
 
 
+def shown_before_it_comes(qtbot, viewer, served, expected):
+    """Add an image of which nothing has come, let it come, and wait until it is drawn as expected."""
+    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"))
+    served.gate.clear()
+    layer, status = make_layer(spec, viewer=viewer)
+    viewer.add_layer(layer)
+    assert not status.state.is_exact
+    served.gate.set()
+    wait_drawn(qtbot, layer, expected)
+    return layer
+
+
 @pytest.mark.parametrize(("dtype", "window"), [("u1", (0, 65535)), ("u2", (-3000, 1000)), ("i2", (0, 1e20))])
 def test_a_window_of_values_that_the_type_does_not_have_keeps_nothing_from_being_shown(
     dtype, window, qtbot, viewer, served, tmp_path
@@ -154,13 +166,7 @@ def test_a_window_of_values_that_the_type_does_not_have_keeps_nothing_from_being
     values = noise((5, 20, 20), dtype)
     omero = {"channels": [{"window": dict(zip(("start", "end"), window, strict=True))}]}
     write_image(tmp_path / "a.zarr", values, "zyx", omero=omero)
-    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"))
-    served.gate.clear()
-    layer, status = make_layer(spec, viewer=viewer)
-    viewer.add_layer(layer)
-    assert not status.state.is_exact
-    served.gate.set()
-    wait_drawn(qtbot, layer, values[2])
+    layer = shown_before_it_comes(qtbot, viewer, served, values[2])
     assert tuple(layer.contrast_limits) == window
 
 
@@ -169,13 +175,7 @@ def test_labels_whose_missing_chunks_have_the_largest_number_come_too(qtbot, vie
     write_image(tmp_path / "a.zarr", values, "zyx", levels=1, **{"image-label": {}})
     metadata = json.loads((tmp_path / "a.zarr/0/.zarray").read_text())
     (tmp_path / "a.zarr/0/.zarray").write_text(json.dumps(metadata | {"fill_value": largest}))
-    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"))
-    served.gate.clear()
-    layer, status = make_layer(spec, viewer=viewer)
-    viewer.add_layer(layer)
-    assert not status.state.is_exact
-    served.gate.set()
-    wait_drawn(qtbot, layer, values[2])
+    shown_before_it_comes(qtbot, viewer, served, values[2])
 
 
 @pytest.mark.parametrize(("action", "kind"), [(_duplicate_layer, "image"), (_convert_to_image, "labels")])
