@@ -195,6 +195,9 @@ def test_a_stop_is_heard_behind_a_proxy_that_speaks_https(http, files, secure, e
         ("", "http://localhost/x", True),
         ("", "http://0.0.0.0:8000/x", True),
         ("", "http://[::]:8000/x", True),
+        ("", "http://[::ffff:127.0.0.1]:8000/x", True),
+        ("", "http://LOCALHOST.:8000/x", True),
+        ("", "http://[::ffff:10.1.2.3]/x", False),
         ("", "http://files.test/x", False),
     ],
 )

@@ -26,12 +26,12 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 from napari_cryoet import http_faults as faults
 from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.http_dialling import DialError, Dialler, GreetingTimeoutError, Manner
+from napari_cryoet.this_computer import is_this_computer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _PORTS = {"http": 80, "https": 443}
-_THIS_COMPUTER = ("127.0.0.0/8", "::1", "0.0.0.0", "::")  # noqa: S104 - nobody listens there
 _LONGEST_IDLE_S = 90.0  # routers forget about connections after some minutes, and a computer that sleeps about all
 
 
@@ -206,8 +206,8 @@ def _login(proxy: str) -> dict[str, str]:
 def _proxy_for(scheme: str, host: str, port: int) -> str:
     """The proxy that the system names for a server, or nothing; asking the system can take a while on Windows."""
     proxies = getproxies()
-    direct = [*_THIS_COMPUTER, *proxies.get("no", "").split(",")]
-    if host == "localhost" or _is_within(host, direct) or proxy_bypass(host) or proxy_bypass(f"{host}:{port}"):
+    is_direct = is_this_computer(host) or _is_within(host, proxies.get("no", "").split(","))
+    if is_direct or proxy_bypass(host) or proxy_bypass(f"{host}:{port}"):
         return ""
     return proxies.get(scheme) or proxies.get("all", "")
 

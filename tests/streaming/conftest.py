@@ -20,6 +20,12 @@ def _disk_is_waited_for() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers on this computer count as some on the other side of an ocean: they aren't asked each time."""
+    monkeypatch.setattr(cached_source, "is_this_computer", lambda _host: False)
+
+
 @pytest.fixture(autouse=True)
 def _answers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests tell what is kept from what is asked for: on a busy machine one would stand in for the other."""

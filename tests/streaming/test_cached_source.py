@@ -61,12 +61,6 @@ def folder(tmp_path):
     return tmp_path / "pixels"
 
 
-@pytest.fixture
-def far_away(monkeypatch):
-    """Let this computer count as a server on the other side of an ocean: it isn't asked each time."""
-    monkeypatch.setattr(cached_source, "_THIS_COMPUTER", set())
-
-
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
     monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
@@ -499,7 +493,7 @@ class _Called(SourceAround):
         return self._url
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "[::]"])  # the last two by Python's own
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]"])
 def test_a_server_on_this_computer_is_asked_each_time(host, tmp_path, folder):
     def source():
         return CachedSource(_Called(FileSource(tmp_path), f"http://{host}:8000/a.zarr"), DiskCache(folder, 100 * MB))

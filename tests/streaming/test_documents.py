@@ -16,7 +16,7 @@ from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.loading import load_annotation
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.streaming import cached_source, find_labels, open_pyramid
+from napari_cryoet.streaming import find_labels, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_settings import shared_disk_cache
 from napari_cryoet.streaming.documents import read_parsed
@@ -65,9 +65,8 @@ def server():
 
 
 @pytest.fixture
-def files(server, folder, monkeypatch):
+def files(server, folder, far_away):
     """Serves the folder from the other side of an ocean: it isn't asked again before an hour is over."""
-    monkeypatch.setattr(cached_source, "_THIS_COMPUTER", set())
     behaviour = Faulty(faults.files(folder))
     server.behave(behaviour)
     return behaviour

@@ -87,9 +87,9 @@ def test_where_no_time_is_told_a_file_that_was_read_before_is_asked_for(place, s
     assert np.array_equal(pyramid.read(0), NEW)
 
 
+@pytest.mark.usefixtures("far_away")
 def test_where_no_time_is_told_what_was_kept_is_asked_about_once_something_new_comes(served, tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "_ASK_AFTER_S", 1000.0)
-    monkeypatch.setattr("napari_cryoet.streaming.cached_source._THIS_COMPUTER", set())
     url, cache = f"{served.url}/a.zarr", DiskCache(tmp_path / "pixels", 10**8)
     open_pyramid(url, cache=cache).read(0, FIRST)
     assert cache.flush()

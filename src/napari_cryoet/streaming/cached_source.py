@@ -28,6 +28,7 @@ from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.disk_settings import ask_again_after_s
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import Piece, SourceAround
+from napari_cryoet.this_computer import is_this_computer
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache, Part
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import ByteSource
     from napari_cryoet.streaming.watch import Watch
 
-#: Asking costs little, and test data change often. By the last two Python's own web server calls itself.
-_THIS_COMPUTER = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}  # noqa: S104 - nobody listens there
 _COMPARED_BYTES = 4096
 _PATIENCE_S = 5.0
 _TROUBLED_STATUSES = {408, 425, 429}
@@ -53,7 +52,7 @@ class CachedSource(SourceAround):
         Where they are kept.
     revalidate_after_s
         For how long what is kept counts without asking; by default an hour, or what the environment says (see
-        `disk_settings`), and not at all for this computer.
+        `disk_settings`), and not at all for this computer: asking it costs little, and test data change often.
     watch
         What is to know what of it is used.
     """
@@ -69,7 +68,8 @@ class CachedSource(SourceAround):
         super().__init__(source)
         self._cache, self._watch = cache, watch
         if revalidate_after_s is None:
-            revalidate_after_s = 0.0 if urlsplit(source.url).hostname in _THIS_COMPUTER else ask_again_after_s()
+            is_near = is_this_computer(urlsplit(source.url).hostname or "")
+            revalidate_after_s = 0.0 if is_near else ask_again_after_s()
         self._revalidate_after_s = revalidate_after_s
         self._lock = FreshLock()
         self._tree: Tree | None = None
