@@ -1,6 +1,7 @@
 """Blosc frames read in parts hold what numcodecs put in."""
 
 import itertools
+import re
 import struct
 
 import numpy as np
@@ -101,6 +102,20 @@ def test_the_blocks_of_a_part_hold_it_and_none_is_needless(made, data):
     assert decode_blocks(frame, first, last, bodies)[start - begin : stop - begin] == raw[start:stop]
     assert begin <= start < begin + frame.header.blocksize
     assert (last - 1) * frame.header.blocksize < stop
+
+
+@settings(max_examples=100, deadline=None)
+@given(frames(), st.data())
+def test_the_function_in_the_docs_reads_what_others_wrote(project_folder, made, data):
+    raw, encoded = made
+    page = (project_folder / "docs/streaming.md").read_text(encoding="utf-8")
+    names: dict = {}
+    exec(re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1], names)
+    if not raw:
+        return
+    first = data.draw(st.integers(0, len(raw) - 1))
+    last = data.draw(st.integers(first + 1, len(raw)))
+    assert names["read_content"](lambda start, stop: encoded[start:stop], first, last) == raw[first:last]
 
 
 @settings(max_examples=100, deadline=None)
