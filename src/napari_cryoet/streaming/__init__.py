@@ -9,15 +9,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_cryoet.streaming.disk_cache import DiskCache
+    from napari_cryoet.streaming.display import Display
+    from napari_cryoet.streaming.display_level import DisplayLevel
+    from napari_cryoet.streaming.display_state import DisplayState
     from napari_cryoet.streaming.label_images import find_labels
     from napari_cryoet.streaming.making import open_pyramid
     from napari_cryoet.streaming.own_levels import pyramid_of
     from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.right_of_way import RightOfWay
     from napari_cryoet.streaming.splitting import split_pyramid
 
-__all__ = ["Pyramid", "find_labels", "open_pyramid", "pyramid_of", "split_pyramid"]
+__all__ = [
+    "DiskCache",
+    "Display",
+    "DisplayLevel",
+    "DisplayState",
+    "Pyramid",
+    "RightOfWay",
+    "find_labels",
+    "open_pyramid",
+    "pyramid_of",
+    "split_pyramid",
+]
 
 _HOMES = {
+    "DiskCache": "disk_cache",
+    "Display": "display",
+    "DisplayLevel": "display_level",
+    "DisplayState": "display_state",
+    "Pyramid": "pyramid",
+    "RightOfWay": "right_of_way",
     "find_labels": "label_images",
     "open_pyramid": "making",
     "pyramid_of": "own_levels",
@@ -27,6 +49,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import zarr and dask only when a pyramid is wanted: they cost half a second each."""
-    if name in __all__:
-        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'pyramid')}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
