@@ -28,10 +28,12 @@ is chained with ``raise ... from error``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 #: What a file may fail to say of the volume that its positions belong to.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
+#: What to do about a file that changed while it was read.
+CHANGED_HINT: Final = "Try again once it doesn't change any more."
 
 
 class CryoETError(Exception):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import urllib3.exceptions as u3
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
-from napari_cryoet.exceptions import NetworkError, NoPartsError
+from napari_cryoet.exceptions import CHANGED_HINT, NetworkError, NoPartsError
 from napari_cryoet.http_dialling import DialError, GreetingTimeoutError
 from napari_cryoet.logins import without_login
 from napari_cryoet.naming import file_of, host_of
@@ -31,7 +31,6 @@ _NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENE
 _NO_WAY_ERRNOS = _NO_NETWORK_ERRNOS | {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # as where there is no IPv6 at all
 _MOST_NAMED = 4
 _LATER = "Try again later."
-_CHANGED_HINT = "Try again once it doesn't change any more."
 _CHECK_NETWORK = "Check the internet connection, then try again."
 _CHECK_PROXY = "Check the proxy settings."
 _NAME_PROXY = "Name one as in https_proxy=http://proxy:8080."
@@ -131,7 +130,7 @@ def no_parts(url: str, status: int, *, packing: str, total_bytes: int | None = N
 def changed(url: str) -> FaultError:
     """The file isn't any more the version that was asked for; the status is the one that HTTP has for this."""
     message = f"{_file(url)} on {host_of(url)} changed while it was read."
-    return fault(url, message, _CHANGED_HINT, status=CHANGED_STATUS)
+    return fault(url, message, CHANGED_HINT, status=CHANGED_STATUS)
 
 
 def too_large(url: str, max_bytes: int) -> FaultError:
@@ -182,7 +181,7 @@ def from_status(
         case 404 | 410:
             message, hint = f"The server {host} doesn't have {file} (status {status}).", ""
         case 412:
-            message, hint = f"{_file(url)} on {host} changed while it was read (status 412).", _CHANGED_HINT
+            message, hint = f"{_file(url)} on {host} changed while it was read (status 412).", CHANGED_HINT
         case 416:
             message, hint = f"{_file(url)} on {host} is shorter than expected (status 416).", ""
         case 429:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.exceptions import CHANGED_HINT, ChangedError
 from napari_cryoet.picks import are_rotations
 from napari_cryoet.review.cropping import Cube, Cut, Frame, cut_around, level_of
 from napari_cryoet.review.volume import ReviewVolume
@@ -130,9 +130,7 @@ class CropReader:
                     yield crop
             if not left:
                 return
-        raise ChangedError(
-            "The volume changed while crops of it were read.", hint="Try again once it doesn't change any more."
-        )
+        raise ChangedError("The volume changed while crops of it were read.", hint=CHANGED_HINT)
 
     def _read_together(self, rows: Sequence[int], shape: Frame | Cube, stop: threading.Event | None) -> Generator[Crop]:
         cuts = {row: self._cut(row, shape) for row in dict.fromkeys(rows)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, NotHereError
+from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, NotHereError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.geometry import box_shape, box_slices
@@ -132,10 +132,7 @@ class ExactLevel:
             return
         if original is not None:
             raise original.changed(file_at(self._pyramid.url))
-        raise ChangedError(
-            f"{file_at(self._pyramid.url)} changed while it was read.",
-            hint="Try again once it doesn't change any more.",
-        )
+        raise ChangedError(f"{file_at(self._pyramid.url)} changed while it was read.", hint=CHANGED_HINT)
 
     def _keys(self, key: Any) -> tuple[Any, ...]:
         keys = key if isinstance(key, tuple) else (key,)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, StoppedError
+from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset
 from napari_cryoet.naming import file_at
 from napari_cryoet.policy import shared_policy
@@ -230,9 +230,7 @@ class Pyramid:
             self._assemble(values, level, box, stop)
             if self._changes.times() == seen:  # else some may be old and some new
                 return values
-        raise ChangedError(
-            f"{file_at(self.url)} changed while it was read.", hint="Try again once it doesn't change any more."
-        )
+        raise ChangedError(f"{file_at(self.url)} changed while it was read.", hint=CHANGED_HINT)
 
     def _assemble(self, values: Block, level: int, box: Box, stop: threading.Event | None) -> None:
         """Fill an array with the values of a box, each block put in its place as it comes."""

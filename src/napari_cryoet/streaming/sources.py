@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
+from napari_cryoet.exceptions import (
+    CHANGED_HINT,
+    ChangedError,
+    FormatError,
+    NetworkError,
+    StreamError,
+    WithheldError,
+)
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.addresses import path_of, scheme_of
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 
 _MISSING_STATUSES = {404, 410}
 _BEYOND_END_STATUS, _CHANGED_STATUS = 416, 412
-_CHANGED_HINT = "Try again once it doesn't change any more."
 _GONE_HINT = "Check the disk or the network drive that it is on."
 
 
@@ -283,7 +289,7 @@ class FileSource:
         except OSError as error:
             raise StreamError(f"{path} could not be read ({error.strerror}).") from error
         if piece is None or version not in {None, piece.version}:
-            raise ChangedError(f"{path} changed while it was read.", hint=_CHANGED_HINT)
+            raise ChangedError(f"{path} changed while it was read.", hint=CHANGED_HINT)
         self._was_there = True
         self._bytes_read.add(len(piece.content))
         return piece
@@ -302,7 +308,7 @@ def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
     if error.status == _BEYOND_END_STATUS and version is None:
         return Piece(b"", None, None)
     if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
-        raise ChangedError(error.message, hint=_CHANGED_HINT) from error
+        raise ChangedError(error.message, hint=CHANGED_HINT) from error
     raise StreamError(error.message, hint=error.hint) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.exceptions import CHANGED_HINT, ChangedError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
 
@@ -122,7 +122,4 @@ class Versions:
             self._forgotten += 1
 
     def _raise(self, key: str) -> None:
-        raise ChangedError(
-            f"{file_at(self._address, key)} changed while it was read.",
-            hint="Try again once it doesn't change any more.",
-        )
+        raise ChangedError(f"{file_at(self._address, key)} changed while it was read.", hint=CHANGED_HINT)

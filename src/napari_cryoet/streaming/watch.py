@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_cryoet.errand import NoThreadError, call_soon
-from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError, WithheldError
+from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, CryoETError, StoppedError, WithheldError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
@@ -243,10 +243,7 @@ class WatchedSource(SourceAround):
         self._watch.is_owed = False
 
     def _replaced(self) -> ReplacedError:
-        return ReplacedError(
-            f"{file_at(self.url)} was replaced while it was read.",
-            hint="Try again once it doesn't change any more.",
-        )
+        return ReplacedError(f"{file_at(self.url)} was replaced while it was read.", hint=CHANGED_HINT)
 
     def forget_all(self) -> None:
         """Know of nothing; see `ByteSource`."""

@@ -15,7 +15,14 @@ import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
-from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, StoppedError, StreamError
+from napari_cryoet.exceptions import (
+    CHANGED_HINT,
+    ChangedError,
+    DamagedError,
+    FormatError,
+    StoppedError,
+    StreamError,
+)
 from napari_cryoet.naming import brief, file_at
 from napari_cryoet.streaming.blosc import parse_header
 from napari_cryoet.streaming.chunk_files import VanishedError, damaged, key_below, read_end
@@ -125,7 +132,7 @@ class SourceStore(Store):
                 start, length = -suffix, suffix
         known, forgotten = self._versions.of(key)
         if self._forgotten != forgotten:
-            raise ChangedError(f"{self._called(key)} changed while it was read.")
+            raise ChangedError(f"{self._called(key)} changed while it was read.", hint=CHANGED_HINT)
         if start < 0:
             piece = read_end(self._source, key, -start, self._stop)
         else:
