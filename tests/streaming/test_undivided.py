@@ -162,6 +162,26 @@ def test_a_file_that_changed_is_not_taken_for_the_one_before(server, source):
         source.read("0/0", start=50, length=2, version="1")
 
 
+def test_no_other_version_is_handed_out_where_others_read_the_file_anew_meanwhile(server, source, monkeypatch):
+    server.files["0/0"] = (bytes(100), "2")
+    source.read("0/0", start=50, length=2)
+    let_go, others = source._let_go, []
+
+    def let_go_and_be_overtaken(key):
+        let_go(key)
+        server.may_go_on.clear()
+        others.append(threads.submit(source.read, key, start=50, length=2))
+        wait_until(lambda: key in source._readings)
+
+    monkeypatch.setattr(source, "_let_go", let_go_and_be_overtaken)
+    with ThreadPoolExecutor(2) as threads:
+        before = threads.submit(source.read, "0/0", start=50, length=2, version="1")
+        wait_until(lambda: [reading.waiting for reading in source._readings.values()] == [2])
+        server.may_go_on.set()
+        assert isinstance(before.exception(30), ChangedError)
+        assert others[0].result(30) == Piece(bytes(2), "2", 100)
+
+
 @pytest.mark.parametrize("forget", [lambda source: source.forget("0/0"), lambda source: source.forget_all()])
 def test_what_is_to_be_forgotten_is_read_anew(server, source, forget):
     source.read("0/0", start=50, length=2)

@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
-from napari_cryoet.exceptions import NoPartsError, StreamError, WithheldError
+from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, NoPartsError, StreamError, WithheldError
 from napari_cryoet.forks import start_afresh_in_children
+from napari_cryoet.naming import file_at
 from napari_cryoet.shared import made_once
 from napari_cryoet.stopping import POLL_S, raise_if_stopped
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
@@ -82,9 +83,11 @@ class UndividedFiles(SourceAround):
                 self.note(piece)
                 return piece
         whole = self._whole(key, version, stop)
-        if whole is not None and version not in {None, whole.version}:  # held since before it was met changed
+        if not _is_of(whole, version):  # held since before it was met changed
             self._let_go(key)
             whole = self._whole(key, version, stop)
+            if not _is_of(whole, version):  # come for others, who wanted any
+                raise ChangedError(f"{file_at(self.url, key)} changed while it was read.", hint=CHANGED_HINT)
         return None if whole is None else _part_of(whole, start, length)
 
     def note(self, piece: Piece | None) -> None:
@@ -230,6 +233,11 @@ def _size_if_worth_reading(error: StreamError) -> int:
     if size_bytes is None or size_bytes > _LARGEST_BYTES:
         raise error
     return size_bytes
+
+
+def _is_of(whole: Piece | None, version: str | None) -> bool:
+    """Whether a file is of a version, if one is wanted; that it is missing is told in any case."""
+    return whole is None or version in {None, whole.version}
 
 
 def _part_of(whole: Piece, start: int, length: int | None) -> Piece:
