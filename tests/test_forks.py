@@ -106,7 +106,7 @@ def test_what_the_parents_other_threads_were_busy_with_holds_nobody_up(tmp_path,
         exact = pyramid.levels[0]
         locks = [pyramid._changes.lock, pyramid._source._lock, pyramid._source._source._watch._lock]
         locks += [pyramid._readers[0]._files._versions._lock, pyramid._fetcher.right_of_way._lock]
-        locks += [pyramid._source._source._source._bytes_read._lock, exact._exact._read_ahead._lock, short_turns._lock]
+        locks += [pyramid._source._source._source._lock, exact._exact._read_ahead._lock, short_turns._lock]
         pyramid._fetcher.right_of_way.take()
         for lock in locks:
             lock.acquire()

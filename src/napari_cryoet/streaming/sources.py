@@ -166,19 +166,29 @@ class SourceAround:
         self._source.forget_all()
 
 
-class _Counter:
-    """A number that many threads add to."""
+class _KeepsNothing:
+    """What reads anew each time, and counts the bytes that come to many threads."""
 
     def __init__(self) -> None:
-        self._lock = FreshLock()
-        self.value = 0
+        self._lock, self._bytes_read = FreshLock(), 0
 
-    def add(self, amount: int) -> None:
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of content have come so far."""
+        return self._bytes_read
+
+    def _count(self, piece: Piece) -> None:
         with self._lock:
-            self.value += amount
+            self._bytes_read += len(piece.content)
+
+    def forget(self, key: str) -> None:
+        """Nothing: nothing is kept; see `ByteSource`."""
+
+    def forget_all(self) -> None:
+        """Nothing: nothing is kept; see `ByteSource`."""
 
 
-class HttpSource:
+class HttpSource(_KeepsNothing):
     """Files below an http(s) address.
 
     Parameters
@@ -192,19 +202,14 @@ class HttpSource:
     def __init__(self, url: str, *, http: Http | None = None) -> None:
         from napari_cryoet.http import shared_http
 
+        super().__init__()
         self._http = http or shared_http()
         self._parts = urlsplit(url)
-        self._bytes_read = _Counter()
 
     @property
     def url(self) -> str:
         """The address."""
         return urlunsplit(self._parts)
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes of content the server has sent."""
-        return self._bytes_read.value
 
     def read(
         self,
@@ -225,21 +230,16 @@ class HttpSource:
             raise
         except NetworkError as error:
             return _answer_of(error, version)
-        self._bytes_read.add(len(piece.content))
-        return Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at, piece.is_cut)
-
-    def forget(self, key: str) -> None:
-        """Nothing: nothing is kept; see `ByteSource`."""
-
-    def forget_all(self) -> None:
-        """Nothing: nothing is kept; see `ByteSource`."""
+        found = Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at, piece.is_cut)
+        self._count(found)
+        return found
 
     def _url_of(self, key: str) -> str:
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
         return urlunsplit(self._parts._replace(path=path))
 
 
-class FileSource:
+class FileSource(_KeepsNothing):
     """Files below a folder, or a single file.
 
     Parameters
@@ -249,19 +249,14 @@ class FileSource:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
         self._was_there = False  # when something of it was read: a drive may be gone since, and nothing is missing then
-        self._bytes_read = _Counter()
 
     @property
     def url(self) -> str:
         """The path."""
         return str(self._path)
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes have been read."""
-        return self._bytes_read.value
 
     def read(
         self,
@@ -291,14 +286,8 @@ class FileSource:
         if piece is None or version not in {None, piece.version}:
             raise ChangedError(f"{path} changed while it was read.", hint=CHANGED_HINT)
         self._was_there = True
-        self._bytes_read.add(len(piece.content))
+        self._count(piece)
         return piece
-
-    def forget(self, key: str) -> None:
-        """Nothing: nothing is kept; see `ByteSource`."""
-
-    def forget_all(self) -> None:
-        """Nothing: nothing is kept; see `ByteSource`."""
 
 
 def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
