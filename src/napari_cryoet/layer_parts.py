@@ -16,7 +16,6 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.logins import without_login
 from napari_cryoet.mask_values import labels_in_memory
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.volumes import AXES, Volume, open_volume, spacing_in_layout
@@ -67,7 +66,7 @@ def _limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float]
 
 def _stays_coarse(volume: Volume) -> bool:
     """Whether the finest planes aren't what is seen first."""
-    return shared_policy().coarse_only and volume.pyramid is not None and bool(volume.pyramid.line)
+    return volume.pyramid is not None and volume.pyramid.stays_coarse
 
 
 @contextmanager

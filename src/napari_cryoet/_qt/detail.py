@@ -11,7 +11,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.progressive import display_of
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display import Display
 
 
@@ -68,7 +67,7 @@ class Detail(QObject):
             event.disconnect(self._on_move)
 
     def _is_held(self, display: Display) -> bool:
-        return shared_policy().coarse_only and not self._is_asked_for and bool(display.pyramid.line)
+        return display.pyramid.stays_coarse and not self._is_asked_for
 
     def _visible_displays(self) -> Iterator[Display]:
         return (display for layer, _ in self._link.streams() if layer.visible and (display := display_of(layer)))

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_cryoet.policy import shared_policy
-
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
 
 def foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
     """Have fetched what will be shown first, as soon as that can be told; not what is to be shown coarse only."""
-    is_coarse = shared_policy().coarse_only and display.pyramid.line
-    view = None if viewer is None or is_coarse else first_view(display.pyramid, viewer, layer)
+    view = None if viewer is None or display.pyramid.stays_coarse else first_view(display.pyramid, viewer, layer)
     if view is not None:
         display.foresee(*view)
 

@@ -20,7 +20,6 @@ from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, 
 from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.display import Display
 from napari_cryoet.streaming.own_levels import pyramid_below
 from napari_cryoet.streaming.paint import paint_on
@@ -116,8 +115,7 @@ class Mirror(QObject):
         display = self.display
         if display is None:
             return
-        is_coarse = shared_policy().coarse_only and bool(display.pyramid.line)
-        display.largest_view_bytes = 0 if is_coarse else self._usual_bytes
+        display.largest_view_bytes = 0 if display.pyramid.stays_coarse else self._usual_bytes
 
     def set_active(self, is_active: bool) -> None:
         """Fetch for the copy, or for as long as nobody sees it don't."""

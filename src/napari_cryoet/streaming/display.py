@@ -14,7 +14,6 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming.aim import Aim
 from napari_cryoet.streaming.display_level import DisplayLevel
 from napari_cryoet.streaming.display_state import DisplayState
@@ -117,7 +116,7 @@ class Display:
     @property
     def largest_view_bytes(self) -> int:
         """How many bytes a view may need; setting it counts at once for what is looked at, 0 leaves it coarse."""
-        is_coarse = self._chosen_view_bytes is None and shared_policy().coarse_only and self.pyramid.line
+        is_coarse = self._chosen_view_bytes is None and self.pyramid.stays_coarse
         return 0 if is_coarse else self.usual_view_bytes
 
     @largest_view_bytes.setter

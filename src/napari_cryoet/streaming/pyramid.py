@@ -163,6 +163,11 @@ class Pyramid:
         return self._changes.watch is not None and self._changes.watch.is_owed
 
     @property
+    def stays_coarse(self) -> bool:
+        """Whether the data saver leaves pictures of it coarse until somebody asks for more."""
+        return bool(self.line) and shared_policy().coarse_only
+
+    @property
     def levels(self) -> list[da.Array]:
         """The levels as dask arrays that compute exact values; others each time, since somebody may write into them.
 
