@@ -23,7 +23,6 @@ from qtpy.QtCore import QTimer
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
-from napari_cryoet._qt.napari_internals import say_shape
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
 from napari_cryoet._qt.outlines import draw_outlines
 from napari_cryoet._qt.progressive import attach, follow
@@ -40,9 +39,7 @@ class _NotYet(int):
 NOT_YET: Final = _NotYet(0)
 _TELL_AFTER_MS: Final = 2000
 
-_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
-    napari_layers.Image: volume_layers.Image,
-    napari_layers.Labels: volume_layers.Labels,
+_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = volume_layers.OWN_TYPES | {
     napari_layers.Points: picks.Points,
     napari_layers.Surface: surfaces.Surface,
     napari_layers.Vectors: arrows.Vectors,
@@ -69,10 +66,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     own_type = _OWN_TYPES.get(type(layer))
     pyramid = pyramid_below(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
-        layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
-        del layer.extent  # of before; whoever keeps more than that is told below, if it is another
-        if pyramid is not None:
-            say_shape(layer, pyramid.shapes[0])
+        volume_layers.become(layer, own_type)  # whoever keeps its extent is told below, if that is another
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
     if not follow(layer, viewer) and pyramid is not None:

@@ -6,13 +6,12 @@ napari makes these layers itself, of the same levels. It would read them on the 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
 
-from napari_cryoet._qt import napari_internals, volume_layers
+from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.streaming.own_levels import pyramid_below
@@ -20,7 +19,6 @@ from napari_cryoet.streaming.own_levels import pyramid_below
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {Image: volume_layers.Image, Labels: volume_layers.Labels}
 _viewers: WeakSet[ViewerModel] = WeakSet()
 
 
@@ -42,12 +40,10 @@ def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None
 
 def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any) -> None:
     layer = event.value
-    own_type = _OWN_TYPES.get(type(layer))
+    own_type = volume_layers.OWN_TYPES.get(type(layer))
     pyramid = None if own_type is None or METADATA_KEY in layer.metadata else pyramid_below(layer.data)
     if own_type is None or pyramid is None:  # what has that key is seen to with all that belongs to it: see `adopting`
         return
-    layer.__class__ = own_type  # a subclass that holds nothing more than napari's layer
-    del layer.extent  # of before, with the padding
-    napari_internals.say_shape(layer, pyramid.shapes[0])
+    volume_layers.become(layer, own_type)
     attach(layer, pyramid, viewer=viewer)
     layer.translate = layer.translate  # napari looks anew where the layer ends

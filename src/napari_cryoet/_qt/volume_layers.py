@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
+from napari.layers import Layer
 from napari.layers.base.base import Extent
 
 from napari_cryoet._qt import napari_internals
@@ -139,3 +140,19 @@ class Labels(StepsWithTomograms, DrawsOnWhatIsHere, _Unpadded, NapariLabels):  #
             yield
         finally:
             self.is_painting = False
+
+
+#: What napari's own layers of volumes become; see `become`.
+OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {NapariImage: Image, NapariLabels: Labels}
+
+
+def become(layer: Layer, own_type: type[Layer]) -> None:
+    """Let a layer that napari made be of a type of ours, which holds nothing more, and be as large as what was stored.
+
+    Whoever knows already how large it was is to be told.
+    """
+    layer.__class__ = own_type
+    vars(layer).pop("extent", None)  # of before, with the padding
+    pyramid = pyramid_below(layer.data) if isinstance(layer, _Unpadded) else None
+    if pyramid is not None:
+        napari_internals.say_shape(layer, pyramid.shapes[0])
