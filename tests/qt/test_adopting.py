@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
-from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection
+from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection, _project
 from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.adopting import adopt_layers_of
@@ -179,6 +179,17 @@ class TestWhatIsInserted:
 
         assert np.array_equal(coarse._slice.image.raw, tomogram.data[level][plane].compute())
         assert coarse.extent.data[1].tolist() == [size - 1 for size in tomogram.data[level].shape]
+
+    @pytest.mark.parametrize("mode", ["min", "mean"])
+    def test_is_a_projection_of_what_was_stored(self, viewer, tmp_path, mode):
+        volume = np.random.default_rng(0).uniform(1, 2, SHAPE_ZYX).astype(np.float32)
+        write_pyramid(tmp_path / "a.zarr", volume, SPACING)
+        viewer.layers.selection = set(add(viewer, load_tomogram(tmp_path / "a.zarr")))
+        _project(viewer.layers, axis=0, mode=mode)
+
+        projected = np.asarray(viewer.layers[1].data[0])[: SHAPE_ZYX[1], : SHAPE_ZYX[2]]
+
+        assert np.allclose(projected, getattr(np, mode)(volume, axis=0))
 
     def test_is_seen_to_once_however_often_it_is_inserted(self, viewer, tomogram, oriented):
         image, points, _ = add(viewer, tomogram, *oriented)

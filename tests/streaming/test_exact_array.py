@@ -110,6 +110,33 @@ def test_padded_levels_compute_the_same_in_one_go_as_block_by_block(shape, limit
             assert np.array_equal(part.compute(), part.compute(scheduler="synchronous"))
 
 
+@pytest.mark.parametrize("axis", [0, -1, (1, 2), None])
+@pytest.mark.parametrize("name", ["min", "max", "mean", "sum", "std", "any"])
+def test_what_is_summed_up_has_no_padding_in_it(name, axis, tmp_path):
+    values = np.random.default_rng(1).uniform(1, 2, (37, 50, 41)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 13.48)
+    pyramid = open_pyramid(tmp_path / "a.zarr")
+    for level, array in enumerate(pyramid.levels):
+        expected = getattr(np, name)(pyramid.read(level), axis=axis)
+        inside = tuple(slice(size) for size in expected.shape)
+        for found in (getattr(np, name)(array, axis=axis), getattr(array, name)(axis=axis), getattr(array, name)(axis)):
+            assert type(found) is da.Array
+            assert np.allclose(found.compute()[inside], expected)
+
+
+def test_parts_are_summed_up_without_padding_too(tmp_path):
+    values = np.random.default_rng(1).uniform(1, 2, (37, 50, 41)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 13.48)
+    finest = open_pyramid(tmp_path / "a.zarr").levels[0]
+    assert finest.shape == (40, 52, 44)
+    assert np.allclose(np.median(finest[3], axis=1)[:50], np.median(values[3], axis=1))
+    assert np.allclose(np.min(finest[30:, 20:], axis=0)[:30, :41], values[30:, 20:].min(axis=0))
+    assert np.isclose(np.mean(finest[:, 4]), values[:, 4].mean())
+    assert np.max(finest[38:]) == 0  # nothing but padding
+    with pytest.raises(np.exceptions.AxisError):
+        np.max(finest, axis=3)
+
+
 def test_what_is_a_box_is_read_in_one_go_and_everything_else_is_dasks(written):
     folder, _ = written
     level = open_pyramid(folder / "sharded").levels[0]

@@ -4,12 +4,16 @@ dask reads block by block and then copies all blocks into one array: twice the m
 nothing was done to yet is read into its array straight away instead. In everything else this is the dask array it is
 made from: it has its graph, its chunks and its name, and whatever is derived from it is an ordinary dask array.
 
+What numpy's functions, or its own methods, sum up of it (a mean, a least value, as napari's projections are) is without
+the padding that levels of odd sizes have: that would count as so many voxels more.
+
 What is written into a box of it, as where somebody paints, is kept beside the level and put over what is read of it:
 dask would add a step to all that is computed, for each dab of a brush. See `paint`.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +31,7 @@ from napari_cryoet.streaming.geometry import box_shape
 from napari_cryoet.streaming.origin import process_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_cryoet.streaming.fetcher import Block
     from napari_cryoet.streaming.geometry import Box
@@ -35,6 +39,11 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _paintings = itertools.count()
+#: Functions of numpy's that make fewer values of the values along some axes, the first one named ``axis``.
+_SUMMING_UP: frozenset[Any] = frozenset(
+    (np.all, np.any, np.argmax, np.argmin, np.max, np.mean, np.median, np.min, np.prod, np.std, np.sum, np.var)
+    + (np.nanmax, np.nanmean, np.nanmedian, np.nanmin, np.nanprod, np.nanstd, np.nansum, np.nanvar)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,28 @@ class ExactArray(da.Array):
         part = None if exact is None else self._part.cut(index)
         return array if exact is None or part is None else ExactArray.of(array, exact, part)
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Have dask do what one of numpy's functions does; what sums up leaves out the padding."""
+        if func in _SUMMING_UP and args and args[0] is self:
+            axis = args[1] if len(args) > 1 else kwargs.get("axis")
+            args = (self._stored_along(axis), *args[1:])
+        return super().__array_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
+
+    def _stored_along(self, axis: Any) -> da.Array:
+        """It without the padding along an axis, or several, or all where none is named."""
+        whole, exact = self._now()
+        if exact is None:
+            return whole
+        named = range(self.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+        axes = {int(each) % self.ndim for each in named if -self.ndim <= each < self.ndim}  # dask refuses others
+        kept = [at for at, is_kept in enumerate(self._part.is_kept) if is_kept]
+        index = []
+        for number, at in enumerate(kept):
+            (start, stop), size = self._part.box[at], exact.stored_shape[at]
+            index.append(slice(size - start) if number in axes and start < size < stop else slice(None))
+        part: da.Array = whole[tuple(index)]
+        return part
+
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write into it; what was derived from it before stays as it was."""
         if self._written_into is not None:
@@ -251,6 +282,21 @@ class ExactArray(da.Array):
         if is_daskly or exact is None:
             return array.compute(**options)  # type: ignore[no-untyped-call]
         return np.asarray(exact.read(self._part.key))  # an array also of one voxel, as dask's
+
+
+def _summing_up(name: str) -> Callable[..., Any]:
+    """A method of dask's arrays, of an array without its padding along the axes that are summed up."""
+    method = getattr(da.Array, name)
+
+    @functools.wraps(method)
+    def sum_up(self: ExactArray, axis: Any = None, *args: Any, **options: Any) -> Any:
+        return method(self._stored_along(axis), axis, *args, **options)
+
+    return sum_up
+
+
+for _name in ("all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"):
+    setattr(ExactArray, _name, _summing_up(_name))
 
 
 class _Draft(ExactArray):

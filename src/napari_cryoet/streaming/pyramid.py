@@ -173,7 +173,8 @@ class Pyramid:
 
         Each dask chunk is what is read as one. Where a level is not exactly as many times smaller as its factor
         says (odd sizes), it is padded with the fill value at the far end, by at most seven voxels at the finest level,
-        so that the ratios of the shapes are exact: viewers may take these for the factors. Crop with `shapes`.
+        so that the ratios of the shapes are exact: viewers may take these for the factors. Crop with `shapes`; what
+        numpy's functions or an array's own methods sum up along an axis (a mean, a least value) is without padding.
         """
         return [array.copy() for array in self._levels]
 
