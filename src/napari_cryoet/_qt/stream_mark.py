@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QMainWindow, QMenu, QSizePolicy, QStatusBar
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.main_window import main_window
+from napari_cryoet._qt.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, can_go_on, is_coming, traffic_of, words_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.wording import joined, names_text, plain, size_text
@@ -55,6 +56,7 @@ def mark_in(viewer: ViewerModel, stream_of: StreamOf) -> None:
     window = main_window(viewer) if hasattr(viewer, "window") else None
     bar = window.statusBar() if isinstance(window, QMainWindow) else None
     if bar is not None:
+        delete_in_own_canvas(window)  # of several windows that stream one may close, or show another kind of picture
         _marks[viewer] = StreamMark(viewer, bar, stream_of)
 
 
