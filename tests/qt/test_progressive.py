@@ -462,6 +462,17 @@ def test_an_oblique_plane_moves_through_what_three_dimensions_have_and_asks_for_
     wait_exact(qtbot, status, layer, pyramid.read(2))
 
 
+def test_a_picture_of_two_axes_goes_on_to_sharpen_in_3d_whatever_its_depiction_is(qtbot, viewer, served, tmp_path):
+    values = noise_of_cells((41, 50))
+    write_image(tmp_path / "a.zarr", values, "yx")
+    layer, status = add(viewer, open_pyramid(f"{served.url}/a.zarr"), scale=(1.0, 1.0))
+    viewer.dims.ndisplay = 3
+    layer.depiction = "plane"
+    layer.plane.position = (3, 4, 5)
+    layer.locked_data_level = 0
+    wait_exact(qtbot, status, layer, values)
+
+
 @pytest.mark.parametrize(("kind", "layer_kind"), [("tomogram", "image"), ("mask", "labels")])
 def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, qtbot, viewer, served, tmp_path):
     values = noise() if kind == "tomogram" else (noise() > 1).astype("i1")

@@ -52,7 +52,8 @@ def slicing_state_of(layer: Any) -> Any:
 
 def is_sliced_in_3d(layer: Layer) -> bool:
     """Whether all of a layer's last three axes are displayed."""
-    return getattr(getattr(slicing_state_of(layer), "_slice_input", None), "ndisplay", 2) == 3
+    displayed = getattr(getattr(slicing_state_of(layer), "_slice_input", None), "displayed", ())
+    return len(displayed) == 3  # a picture of two axes has but these, also in a 3D view
 
 
 def update_thumbnail(layer: Layer) -> None:
