@@ -18,6 +18,14 @@ def main_window(viewer: Viewer) -> QWidget:
     return window
 
 
+def has_window(viewer: ViewerModel) -> bool:
+    """Whether a viewer has a window that is still there: napari knows viewers whose window a person has closed."""
+    try:
+        return hasattr(viewer, "window") and bool(main_window(viewer))
+    except RuntimeError:  # Qt has deleted it
+        return False
+
+
 def canvas_of(viewer: ViewerModel) -> QOpenGLWidget | None:
     """What a viewer is drawn on; None where it has no window, or napari draws in another way."""
     window = main_window(viewer) if hasattr(viewer, "window") else None

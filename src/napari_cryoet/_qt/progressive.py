@@ -71,7 +71,7 @@ class StreamStatus(QObject):
         self._speed = Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._said_at = -math.inf
         self._is_redrawing = False
-        self._presence = Presence(layer, display)
+        self._presence = Presence(layer, display, self)
         self._first_drawing = FirstDrawing(display, self)
         self._is_beside = False
         self._redraw_timer = single_shot(self, 0, self._on_time)
@@ -198,6 +198,7 @@ class StreamStatus(QObject):
         self._first_drawing.note_slice()
         shared_redraws.spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
+            self._presence.look_around()
             shared_redraws.step(self, self._sliced_at)
             self._redraw_soon()  # to say how far this picture is: where all it shall show is here, nothing else will
             shared_tidying().put_off()
@@ -244,7 +245,7 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
     pyramid
         What is behind its data.
     viewer
-        Nothing is fetched while the layer is not in this viewer.
+        Nothing is fetched while the layer is neither in this viewer nor in another one that has a window.
 
     Returns
     -------
