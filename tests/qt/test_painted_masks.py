@@ -309,12 +309,12 @@ def test_the_background_is_filled_up_to_the_edge_and_not_around_it(padded):
 # --- where it hasn't come yet
 
 
-def drag(layer, *places):
-    """Draw with the mouse through some places of the plane that is shown."""
+def drag(layer, *places, ahead=None):
+    """Draw with the mouse through some places of the plane that is shown, or of what lies under it ahead in 3D."""
     event = SimpleNamespace(
         type="mouse_press",
         button=1,
-        view_direction=None,
+        view_direction=ahead,
         dims_displayed=list(layer._slice_input.displayed),
         position=None,
         modifiers=(),
@@ -380,6 +380,63 @@ def test_who_draws_where_nothing_has_come_is_told_and_the_window_does_not_wait(
     assert len(said) == 1
     layer.undo()
     assert np.array_equal(np.asarray(layer.data), values)
+
+
+AHEAD = np.array([1.0, 0.0, 0.0])  # along z
+
+
+@pytest.mark.parametrize("mode", ["paint", "erase", "fill"])
+def test_who_draws_in_3d_is_told_to_draw_in_planes(mode, qtbot, viewer, mask, values, said):
+    layer, status = mask
+    layer.name = "my <b>mask"
+    viewer.dims.ndisplay = 3
+    wait_for(qtbot, layer, values)
+    layer.mode, layer.selected_label = mode, 5
+    drag(layer, (22, 30, 20), (22, 32, 22), ahead=AHEAD)
+    assert len(said) == 1, "not with each dab"
+    assert said[0].startswith("Nothing can be drawn on “my <b>mask” in 3D while it streams. Switch the view to 2D")
+    assert np.array_equal(np.asarray(layer.data), values)
+    assert not layer._undo_history
+    viewer.dims.ndisplay = 2
+    wait_for(qtbot, layer, values[22])
+    drag(layer, (22, 30, 20))
+    assert layer.data[22, 30, 20].compute() == (0 if mode == "erase" else 5)
+    assert len(said) == 1
+    assert stream_of(layer) is status
+
+
+def test_a_mask_in_memory_is_drawn_on_in_3d(qtbot, viewer, mask, values, said):
+    layer, _ = mask
+    layer.data = np.asarray(layer.data)
+    viewer.dims.ndisplay = 3
+    layer.mode, layer.selected_label = "paint", 5
+    drag(layer, (22, 30, 20), ahead=AHEAD)
+    assert layer.data[0, 30, 20] == 5
+    assert said == []
+
+
+def test_what_lies_under_the_mouse_in_3d_is_picked_as_ever(qtbot, viewer, mask, values, said):
+    layer, _ = mask
+    viewer.dims.ndisplay = 3
+    wait_for(qtbot, layer, values)
+    layer.mode = "pick"
+    drag(layer, (15, 10, 47), ahead=AHEAD)
+    assert layer.selected_label == 2
+    assert said == []
+
+
+def test_a_mask_that_was_drawn_on_before_it_streamed_can_be_let_alone(qtbot, viewer, mask, levels, values, said):
+    layer = Labels(levels, scale=(SPACING,) * 3, units="angstrom")
+    layer.mode, layer.selected_label = "paint", 5
+    viewer.add_layer(layer)
+    assert stream_of(layer) is not None
+    layer.mode = "pan_zoom"
+    drag(layer, (22, 30, 20))
+    assert np.array_equal(np.asarray(layer.data), values)
+    layer.mode = "paint"
+    viewer.dims.ndisplay = 3
+    drag(layer, (22, 30, 20), ahead=AHEAD)
+    assert len(said) == 1
 
 
 def test_who_fills_where_nothing_has_come_is_told_too(qtbot, viewer, served, levels, values, said):

@@ -1,4 +1,4 @@
-"""Whether this napari has what `napari_internals` touches of it, and what there is where it hasn't."""
+"""Whether this napari has what the two modules of its internals touch of it, and what there is where it hasn't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Vectors
 
-from napari_cryoet._qt import napari_internals
+from napari_cryoet._qt import napari_internals, napari_painting
 from napari_cryoet._qt.outline_shader import outlined_labels, outlined_markers
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,10 @@ class Feature(Enum):
     ARROWS = "arrows are sliced more often than needed"
     WRITING = "picks are sliced more often than needed"
     PAINTING = "a comparison doesn't say that what was painted in one of its masks was undone since"
-    DRAWING = "who draws in a mask of one level waits for what is under the brush where that hasn't come yet"
+    DRAWING = (
+        "who draws in a mask of one level waits for what is under the brush where that hasn't come yet, and isn't told "
+        "in plain words that nothing can be drawn in 3D"
+    )
     CROSSHAIR = "there is no crosshair"
     OUTLINES = "there are no lines around picks and masks, and light ones are hard to see on a light canvas"
     DRAGS = "each move of a pick that is dragged can be undone by itself"
@@ -218,9 +221,9 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.ARROWS: _try_arrows,
     Feature.WRITING: lambda: _without(Layer, "Layer", ["_block_refresh"]),
     Feature.PAINTING: lambda: _without(
-        Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_internals.PAINTED_STEPS
+        Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_painting.PAINTED_STEPS
     ),
-    Feature.DRAWING: lambda: _without(Labels, "Labels", ["_draw"]),
+    Feature.DRAWING: lambda: _without(Labels, "Labels", ("_draw", "_drag_modes")),
     Feature.CROSSHAIR: _try_crosshair,
     Feature.OUTLINES: _try_outlines,
     Feature.DRAGS: lambda: _without(Points(np.zeros((1, 3))), "Points", ["_drag_start"]),

@@ -2,8 +2,9 @@
 
 napari lets plugins make layers; how these are sliced and drawn is its own affair. Pictures that sharpen, picks that
 show as discs, sliders that end with the volume and a crosshair need a little of that. Every private name of napari's is
-in this module and in no other but `napari_check`, which tries each of them before anything is built on it (a test walks
-through all modules). Nothing here fails if a name is gone, unless it says so.
+in this module, or in `napari_painting` for masks that are painted, and in no other but `napari_check`, which tries each
+of them before anything is built on it (a test walks through all modules). Nothing here fails if a name is gone, unless
+it says so.
 
 `slice_geometry`, `thick_slices` and `discs` read the fields of napari's requests and responses, and change copies.
 """
@@ -37,7 +38,6 @@ except ImportError:
 
 VISUALS: Final = "napari._vispy.utils.visual"
 OVERLAYS: Final = "napari._vispy.overlays.base"
-PAINTED_STEPS: Final = ("_undo_history", "_redo_history")  # of labels
 COLORS_OF_POINTS: Final = ("_face", "_border")
 POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
 
@@ -237,25 +237,6 @@ def place_plane(layer: Any) -> None:
             node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
             node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
             node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
-
-
-# what is painted
-
-
-def painted_steps(layer: Layer) -> tuple[int, ...]:
-    """How many steps of painting can be undone and done again, which napari tells nobody of; none of other layers."""
-    return tuple(len(getattr(layer, name, ())) for name in PAINTED_STEPS)
-
-
-class DrawnByHand:
-    """Over labels: what somebody draws with the mouse passes by here, and nothing that a script paints."""
-
-    def draw_by(self, draw: Callable[[], None]) -> None:
-        """Draw, between one place of the mouse and the next."""
-        draw()
-
-    def _draw(self, *arguments: Any) -> None:
-        self.draw_by(partial(super()._draw, *arguments))  # type: ignore[misc]
 
 
 # what is drawn of arrows and points
