@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.resources
+import inspect
 import os
 import re
 import shlex
@@ -18,18 +19,27 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import napari_cryoet
-from napari_cryoet import progressive, streaming
+from napari_cryoet import http_bodies, progressive, streaming
+from napari_cryoet.http import Http
 from napari_cryoet.streaming import (
     cache,
+    cached_source,
+    disk_index,
+    disk_settings,
     display,
+    failures,
     frame_reader,
+    line,
     orders,
     plain_reader,
     plan,
+    read_ahead,
     readers,
+    right_of_way,
     slabs,
     traffic,
     undivided,
+    watch,
 )
 from napari_cryoet.streaming.admission import lowest_priority
 from napari_cryoet.streaming.fetcher import THREADS
@@ -310,6 +320,37 @@ def test_the_sizes_on_the_page_on_streaming_are_those_of_the_code(project_folder
     ]
     assert re.findall(r"\d+(?: [KM]iB)?", table) == list(map(str, code))
     assert readers._MAX_GAP_BYTES == frame_reader._MAX_GAP_BYTES
+
+
+def test_the_times_and_counts_on_the_page_on_streaming_are_those_of_the_code(project_folder):
+    page = " ".join((project_folder / "docs/streaming.md").read_text(encoding="utf-8").split())
+    http = inspect.signature(Http).parameters
+    said = [
+        f"first {in_words(frame_reader.HEAD_BYTES)} of the first chunk",
+        f"({line._RECONNECT_ROUND_TRIPS} round trips)".replace("3", "three"),
+        f"within the time of an answer and {line._SLACK_S:g} s",
+        f"with {line._GROWTH:g} times as much in the time of {line._ANSWERS_TO_GROW} answers".replace("10", "ten"),
+        f"the next {plan._COARSE_LEAD_S:g} s at its present pace",
+        f"{plan._LEAD_S:g} s of that pace need, from {plan._FEWEST_BLOCKS_AHEAD} to {plan._MOST_BLOCKS_AHEAD}",
+        f"no more than {in_words(orders._LARGEST_BACKGROUND_BYTES)}, and no more than a quarter",
+        f"where there are no more than {plan._MOST_TABLES}.",
+        f"{display._SETTLE_S * 1000:g} ms after it was sliced",
+        f"more than {in_words(plan._LARGEST_AHEAD_BYTES)} are not fetched",
+        f"looked at for {display._COSTLY_SETTLE_S:g} s",
+        f"at most {disk_settings._LARGEST_BYTES / 10**9:g} GB, and a tenth of the free disk",
+        f"for the first {in_words(cached_source._COMPARED_BYTES)} of the file nearest to the root",
+        f"{right_of_way._LONGEST_WAIT_S * 1000:g} ms at most",
+        f"(less than {in_words(http_bodies.PIECE_BYTES)} in {http['timeout_s'].default:g} s)",
+        f"no more than {in_words(disk_index.MAX_PART_BYTES)}: slow, but exact",
+        f"in the first {in_words(http_bodies._MAX_SKIP_BYTES)} is cut",
+        f"beyond {in_words(http_bodies._MAX_UNPACKED_BYTES)} it is refused",
+        f"not sent for again within {failures._FAILED_S:g} s",
+        f"it is asked for again every {watch._OWED_AGAIN_S:g} s",
+        f"as many as that, up to {read_ahead._FARTHEST}, are fetched ahead",
+    ]
+    assert [words for words in said if words not in page] == []
+    assert (disk_settings._SHARE_OF_FREE, read_ahead._SHORTEST, plan._SOON_S) == (0.1, 3, 1.0)
+    assert http["attempts"].default == 4
 
 
 def in_words(size_bytes: int) -> str:
