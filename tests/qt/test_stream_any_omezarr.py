@@ -10,6 +10,9 @@ import pytest
 import zarr
 from napari.layers._layer_actions import _convert_to_image, _duplicate_layer
 
+from napari_cryoet._qt.adopting import adopt_layers_of
+from napari_cryoet._qt.progressive import stream_of
+from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.progressive import StreamStatus, layer_specs, make_layer
 from napari_cryoet.streaming import Pyramid, open_pyramid
 from ome_images import noise, write_image, write_label_list
@@ -196,6 +199,24 @@ def test_what_napari_makes_of_a_layer_is_not_waited_for(
         viewer.dims.set_current_step(0, plane)
         wait_drawn(qtbot, made, values[plane])
     assert viewer.dims.nsteps == values.shape  # without what was added to the levels
+
+
+@pytest.mark.parametrize("is_adopted", [False, True])
+def test_what_napari_makes_of_a_layer_that_says_where_it_is_from_streams_too(
+    is_adopted, qtbot, viewer, served, tmp_path
+):
+    values = noise((5, 20, 20))
+    write_image(tmp_path / "a.zarr", values, "zyx")
+    if is_adopted:
+        adopt_layers_of(viewer)
+    (spec,) = layer_specs(open_pyramid(f"{served.url}/a.zarr"), metadata={METADATA_KEY: {}})
+    layer, _ = make_layer(spec, viewer=viewer)
+    viewer.add_layer(layer)
+    wait_drawn(qtbot, layer, values[2])
+    viewer.layers.selection = {layer}
+    _duplicate_layer(viewer.layers)
+    assert stream_of(viewer.layers[-1]) is not None
+    wait_drawn(qtbot, viewer.layers[-1], values[2])
 
 
 def _refuse(*_arguments, **_options):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from functools import cache, partial
 from typing import Any, Final
-from weakref import WeakSet
 
 from napari import layers as napari_layers
 from napari.components import ViewerModel
@@ -21,6 +20,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
+from napari_cryoet._qt.active_layer import real
+from napari_cryoet._qt.copies import adopting_viewers
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
@@ -44,14 +45,14 @@ _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = volume_layers.OWN_TYPES | {
     napari_layers.Surface: surfaces.Surface,
     napari_layers.Vectors: arrows.Vectors,
 }
-_viewers: WeakSet[ViewerModel] = WeakSet()
 
 
 def adopt_layers_of(viewer: ViewerModel) -> None:
     """See to every layer with data of ours that will be inserted into a viewer; calling it again changes nothing."""
     draw_outlines()
-    if viewer not in _viewers:
-        _viewers.add(viewer)
+    viewer = real(viewer)
+    if viewer not in adopting_viewers:
+        adopting_viewers.add(viewer)
         viewer.layers.events.inserted.connect(partial(_on_inserted, viewer))
 
 

@@ -6,7 +6,7 @@ napari makes these layers itself, of the same levels. It would read them on the 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from napari.components import ViewerModel
@@ -19,7 +19,9 @@ from napari_cryoet.streaming.own_levels import pyramid_below
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_viewers: WeakSet[ViewerModel] = WeakSet()
+#: In which `adopting` sees to what has `METADATA_KEY`, with all that belongs to it.
+adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
+_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
 
 
 def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None:
@@ -41,8 +43,9 @@ def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None
 def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any) -> None:
     layer = event.value
     own_type = volume_layers.OWN_TYPES.get(type(layer))
-    pyramid = None if own_type is None or METADATA_KEY in layer.metadata else pyramid_below(layer.data)
-    if own_type is None or pyramid is None:  # what has that key is seen to with all that belongs to it: see `adopting`
+    is_adopted = METADATA_KEY in layer.metadata and viewer in adopting_viewers
+    pyramid = None if own_type is None or is_adopted else pyramid_below(layer.data)
+    if own_type is None or pyramid is None:
         return
     volume_layers.become(layer, own_type)
     attach(layer, pyramid, viewer=viewer)
