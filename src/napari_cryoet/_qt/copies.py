@@ -1,6 +1,7 @@
 """What napari makes of a streamed layer, as its *Duplicate* and *Convert to Image* do, streams as well.
 
-napari makes these layers itself, of the same levels. It would read them on the window's thread, at each step.
+napari makes these layers itself, of the same levels. It would read them on the window's thread, at each step. Once it
+does, before they are in a viewer and anybody hears of them: what of that plane hasn't come is waited for.
 """
 
 from __future__ import annotations
