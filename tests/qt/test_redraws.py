@@ -20,7 +20,7 @@ class Layer:
 
     def __init__(self, clock, duration_s=0.02, may_at=0.0, view="main"):
         self.clock, self.duration_s, self.may_at, self.drawn_at = clock, duration_s, may_at, []
-        self.view, self.shows_nothing = view, False
+        self.view, self.shows_nothing, self.is_volume = view, False, False
 
     def may_redraw_at(self):
         return self.may_at
@@ -207,6 +207,18 @@ def test_nobody_waits_for_steps_without_need(duration_s, pause_s, clock):
     stepping(turns, clock, layers, [0.0, pause_s, pause_s])
     clock.now += pause_s - 0.01
     assert [turns.wait_s(layer) for layer in layers] == [0, 0, 0]
+
+
+def test_planes_do_not_wait_because_a_volume_took_long_to_draw(clock):
+    turns, layer = Redraws(), Layer(clock, 0.3)
+    layer.is_volume = True
+    turns.wait_s(layer)
+    turns.redraw()
+    clock.now += 10
+    layer.is_volume = False
+    stepping(turns, clock, [layer], [0.0, 0.1, 0.1])
+    clock.now += 0.05
+    assert turns.wait_s(layer) == 0
 
 
 def test_who_stands_still_does_not_wait_for_steps_of_others(clock):

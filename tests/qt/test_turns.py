@@ -106,7 +106,7 @@ def test_who_withdraws_is_not_moved_and_nobody_is_after_stop(qtbot, turns, loop)
 class Layer:
     """Is drawn again once."""
 
-    view, shows_nothing = "main", False
+    view, shows_nothing, is_volume = "main", False, False
 
     def __init__(self, done):
         self._done = done

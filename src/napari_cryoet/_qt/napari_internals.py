@@ -50,7 +50,7 @@ def slicing_state_of(layer: Any) -> Any:
     return getattr(layer, "_slicing_state", None)
 
 
-def is_sliced_in_3d(layer: Layer) -> bool:
+def is_sliced_in_3d(layer: Layer | None) -> bool:
     """Whether all of a layer's last three axes are displayed."""
     displayed = getattr(getattr(slicing_state_of(layer), "_slice_input", None), "displayed", ())
     return len(displayed) == 3  # a picture of two axes has but these, also in a 3D view

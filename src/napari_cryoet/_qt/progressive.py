@@ -70,10 +70,9 @@ class StreamStatus(QObject):
         self._display = display
         self._speed = Speed()
         self._drawn_at = self._woken_at = self._sliced_at = self._said_at = -math.inf
-        self._is_redrawing = False
+        self._is_redrawing = self._is_beside = False
         self._presence = Presence(layer, display, self)
         self._first_drawing = FirstDrawing(display, self)
-        self._is_beside = False
         self._redraw_timer = single_shot(self, 0, self._on_time)
         self.thumbnail = LateThumbnail(layer, self)
         self._woken.connect(self._on_woken)
@@ -152,12 +151,15 @@ class StreamStatus(QObject):
         """Whether there was nothing at all to show when it was drawn; see `Redrawn`."""
         return self._display is not None and self._display.is_blank
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is drawn in three dimensions; see `Redrawn`."""
+        return napari_internals.is_sliced_in_3d(self._layer())
+
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again; see `Redrawn`."""
-        layer = self._layer()
         is_last = self._display is not None and self._display.has_all
-        is_costly = not is_last and layer is not None and napari_internals.is_sliced_in_3d(layer)
-        return self._drawn_at + (_REFRESH_3D_S if is_costly else _REFRESH_2D_S)
+        return self._drawn_at + (_REFRESH_3D_S if self.is_volume and not is_last else _REFRESH_2D_S)
 
     def redraw(self) -> bool:
         """Slice the layer again from what is in memory now, and say how far it is; False where it needed no slice."""
@@ -366,8 +368,7 @@ class _Streaming(napari_internals.ChangedSlicing):
 
     display: Display
     status: StreamStatus  # kept alive
-    _is_let_go = False
-    _is_beside = False
+    _is_let_go = _is_beside = False
 
     @property
     def has_its_data(self) -> bool:

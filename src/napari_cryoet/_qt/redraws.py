@@ -39,6 +39,10 @@ class Redrawn(Protocol):
     def shows_nothing(self) -> bool:
         """Whether there was nothing at all to show when it was drawn; then it waits for no rest."""
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is drawn in three dimensions, which takes longer than a plane."""
+
     def redraw(self) -> bool:
         """Draw it again; False where it shows all that there is already."""
 
@@ -49,7 +53,8 @@ class Redraws:
     def __init__(self) -> None:
         self._waiting: WeakKeyDictionary[Redrawn, float] = WeakKeyDictionary()  # since when; longest waiting first
         self._rhythms: WeakKeyDictionary[Redrawn, Rhythm] = WeakKeyDictionary()
-        self._free_at = self._way_until = self._took_s = 0.0
+        self._free_at = self._way_until = 0.0
+        self._took_s = {False: 0.0, True: 0.0}  # to draw planes, and volumes
         self._drawn_at = -math.inf
 
     def wait_s(self, redrawn: Redrawn) -> float:
@@ -68,8 +73,8 @@ class Redraws:
             if redrawn.redraw():
                 self._drawn_at = time.monotonic()
         duration_s = time.monotonic() - began
-        if self._drawn_at >= began:
-            self._took_s = max(duration_s, _FADE * self._took_s)
+        if first is not None and self._drawn_at >= began:
+            self._took_s[first.is_volume] = max(duration_s, _FADE * self._took_s[first.is_volume])
         self.spent(duration_s)
 
     def _may_redraw_at(self, redrawn: Redrawn, now: float) -> float:
@@ -77,10 +82,10 @@ class Redraws:
         if redrawn.shows_nothing:
             return own
         at = max(own, self._free_at, min(self._way_until, self._waiting[redrawn] + _LONGEST_WAY_S))
-        rhythm = self._rhythms.get(redrawn)
-        if rhythm is None or self._took_s <= _QUICK_S:
+        rhythm, took_s = self._rhythms.get(redrawn), self._took_s[redrawn.is_volume]
+        if rhythm is None or took_s <= _QUICK_S:
             return at
-        return rhythm.free_at(max(at, now), _WITH_PAINT * self._took_s)
+        return rhythm.free_at(max(at, now), _WITH_PAINT * took_s)
 
     def step(self, redrawn: Redrawn, at: float) -> None:
         """Note when something began to be sliced for a step, with all that had come."""
