@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from types import SimpleNamespace
 from unittest.mock import ANY
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ import urllib3
 
 from certificates import self_signed
 from fault_server import FaultServer, altered, ranged, raw, reply
-from napari_cryoet import errand, http_bodies, http_connections
+from napari_cryoet import errand, http_bodies, http_connections, http_dates
 from napari_cryoet import http as http_module
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import NetworkError, StoppedError
@@ -305,6 +306,19 @@ def test_a_piece_says_when_the_file_was_changed(said, changed_at, http, server):
     url = server.behave(ranged(CONTENT, Last_Modified=said))
     assert http.get_piece(url).changed_at == changed_at
     assert http.get_piece(url, start=1, length=2).changed_at == changed_at
+
+
+def test_when_a_file_was_changed_is_told_whatever_time_it_takes_to_come(http, server, monkeypatch):
+    clock, read_all = SimpleNamespace(now=1000.0), http_bodies.read_all
+    monkeypatch.setattr(http_dates, "time", SimpleNamespace(time=lambda: clock.now))
+
+    def read_slowly(*arguments):
+        clock.now += 60
+        return read_all(*arguments)
+
+    monkeypatch.setattr(http_bodies, "read_all", read_slowly)
+    ahead = {"Last_Modified": formatdate(4590, usegmt=True), "Date": formatdate(4600, usegmt=True)}
+    assert http.get_piece(server.behave(ranged(CONTENT, **ahead))).changed_at == 990
 
 
 def test_no_body_of_another_version_is_read(http, server):

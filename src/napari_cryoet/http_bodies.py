@@ -223,7 +223,7 @@ def read_piece(
     if response.status not in {200, 206}:
         raise faults.from_status(url, response.status)
     first, total = span_of(url, response)
-    found = _version(response, total)
+    found, changed = _version(response, total), changed_at(response)  # by its clock, which is compared with ours now
     if version is not None and found != version:
         is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
         raise faults.web_page(url, response.status) if is_page else faults.changed(url)
@@ -231,13 +231,13 @@ def read_piece(
         content = read_part(url, response, part, max_bytes, meter)
         may_go_on = response.status == 206 and total is None and len(content) < (part.length or 0)
         is_cut = response.status == 200 and total is not None and len(content) < total
-        return HttpPiece(content, found, total, may_go_on, changed_at(response), is_cut)
+        return HttpPiece(content, found, total, may_go_on, changed, is_cut)
     content = read_all(url, response, max_bytes, meter)
     if response.status == 206 and (first, total) != (0, len(content)):
         raise faults.wrong_part(url)
     if response.status == 200 and faults.is_web_page(content):
         raise faults.web_page(url, response.status)
-    return HttpPiece(content, found, len(content), changed_at=changed_at(response))
+    return HttpPiece(content, found, len(content), changed_at=changed)
 
 
 def read_all(url: str, response: BaseHTTPResponse, max_bytes: int, meter: Meter) -> bytes:
