@@ -10,7 +10,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.stock import Stock
-from napari_cryoet.streaming.thin import cut_box, plane_of, thin_key, thin_runs, whole_keys
+from napari_cryoet.streaming.thin import cut_box, is_part, plane_of, thin_key, thin_runs, whole_keys
 
 SHAPE = (40, 300, 280)
 
@@ -81,6 +81,12 @@ def test_a_changed_file_leaves_no_part_of_what_it_was(tmp_path, values):
     fetcher.fetch(thin_runs(pyramid, 0, blocks, after, longest_bytes=2**20))
     kept = [block for block in blocks if thin_key(pyramid.key(0, block), plane_of(before)) in fetcher.memory]
     assert kept == []
+
+
+def test_parts_are_told_from_blocks_and_tables():
+    assert is_part(thin_key((1, 0, (2, 0, 0)), ((1, 3),)))
+    assert not is_part((1, 0, (2, 0, 0)))
+    assert not is_part((1, "table", 0, (2, 0, 0)))
 
 
 def test_whole_keys_are_those_of_the_plane_that_is_meant():

@@ -8,7 +8,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -47,14 +47,17 @@ def thin_key(key: BlockKey, plane: Plane) -> ThinKey:
     return (*key, plane)
 
 
-def is_part(key: Hashable) -> bool:
+def is_part(key: Hashable) -> TypeGuard[ThinKey]:
     """Whether a key is of what a plane cuts out of a block."""
-    return isinstance(key, tuple) and len(key) == 4
+    match key:
+        case (int(), int(), tuple(), tuple()):
+            return True
+    return False
 
 
 def whole_keys(keys: Iterable[Hashable], plane: Plane | None) -> list[Hashable]:
     """The keys of the blocks that the parts of a plane among some keys belong to."""
-    return [key[:3] for key in keys if isinstance(key, tuple) and is_part(key) and key[3] == plane]
+    return [key[:3] for key in keys if is_part(key) and key[3] == plane]
 
 
 def thin_runs(pyramid: Pyramid, level: int, blocks: Iterable[BlockIndex], box: Box, *, longest_bytes: int) -> list[Run]:
@@ -90,7 +93,6 @@ def _thin_of(key: Hashable, plane: Plane) -> Hashable:
 
 
 def _whole_of(key: Hashable) -> Hashable:
-    match key:
-        case (int(), int(), tuple(), tuple()):
-            return key[:3]
-    raise TypeError(f"{key!r} is not a part of a block")
+    if not is_part(key):
+        raise TypeError(f"{key!r} is not a part of a block")
+    return key[:3]
