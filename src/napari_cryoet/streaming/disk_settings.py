@@ -13,9 +13,13 @@ import secrets
 import shutil
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_cryoet.streaming.disk_cache import DiskCache
 from napari_cryoet.user_folders import cache_path, config_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIMIT_VARIABLE = "NAPARI_CRYOET_CACHE_LIMIT"
 FOLDER_VARIABLE = "NAPARI_CRYOET_CACHE_DIR"
@@ -65,11 +69,7 @@ def named_limit_bytes() -> int | None:
 
 def is_limit_unreadable() -> bool:
     """Whether the environment says something that is no size, and that nobody obeys therefore."""
-    try:
-        parse_size(os.environ.get(LIMIT_VARIABLE) or "0")
-    except ValueError:
-        return True
-    return False
+    return _is_unreadable(LIMIT_VARIABLE, parse_size)
 
 
 def ask_again_after_s() -> float:
@@ -82,8 +82,12 @@ def ask_again_after_s() -> float:
 
 def is_ask_again_unreadable() -> bool:
     """Whether the environment says something that is no time, and that nobody obeys therefore."""
+    return _is_unreadable(ASK_AGAIN_VARIABLE, parse_time)
+
+
+def _is_unreadable(variable: str, parse: Callable[[str], float]) -> bool:
     try:
-        parse_time(os.environ.get(ASK_AGAIN_VARIABLE) or "0")
+        parse(os.environ.get(variable) or "0")
     except ValueError:
         return True
     return False
