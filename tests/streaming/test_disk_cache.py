@@ -22,8 +22,8 @@ from command_line import wait_until
 from disk_cache_work import ADDRESS, KEYS, LARGE, content_of, put_some
 from napari_cryoet.streaming import disk_writer
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.disk_index import Index
-from napari_cryoet.streaming.disk_writer import own_folder, remove_beyond
+from napari_cryoet.streaming.disk_index import Index, IndexDamagedError
+from napari_cryoet.streaming.disk_writer import DiskWriter, own_folder, remove_beyond
 from napari_cryoet.streaming.outdated import OutdatedTrees
 
 FREE = namedtuple("FREE", "free")
@@ -418,6 +418,28 @@ def test_an_image_that_changed_while_the_disk_was_full_is_forgotten_before_more_
     assert cache.flush()
     later = DiskCache(folder, 10 * MB)
     assert (find(later, "a"), find(later, "b")) == (None, b"new")
+
+
+def test_a_database_that_is_damaged_each_time_that_it_is_begun_anew_is_left_alone_for_a_while(folder, monkeypatch):
+    begun, begin_anew = [], DiskWriter.begin_anew
+    monkeypatch.setattr(DiskWriter, "begin_anew", lambda writer: (begun.append(writer), begin_anew(writer)))
+
+    def refuse(*_):
+        raise IndexDamagedError("damaged")
+
+    cache = DiskCache(folder, 10 * MB)
+    put(cache, "a", 0, b"old", total=3)
+    assert cache.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "touch", refuse)
+        cache.drop(cache.tree(ADDRESS))
+        assert cache.flush()
+        assert cache.usage().fault
+        assert len(begun) == 2
+    put(cache, "a", 0, b"new", total=3)
+    assert cache.flush()
+    assert not cache.usage().fault
+    cache.close()
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ class DiskWriter:
         self._touched: set[int] = set()
         self._queued_bytes = 0
         self._is_running = self._is_urgent = self._is_damaged = False
+        self._is_new = False  # begun anew, and nothing was written since
         self._paused_until = 0.0
         self.fault = ""  # why nothing can be written at the moment
 
@@ -205,11 +206,15 @@ class DiskWriter:
                 if index is not None:
                     index.close()
                 self._put_back(task for task in batch if task.is_due)
+                if self._is_new:  # and damaged once more: it would be for ever
+                    self._pause(error)
                 if not is_old:
                     self.begin_anew()
+                self._is_new = not is_old
                 return None
             self._pause(error, batch)
         else:
+            self._is_new = False
             if not self._is_paused():
                 self.fault = ""
         return index
