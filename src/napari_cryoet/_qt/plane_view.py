@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -72,14 +73,8 @@ class PlaneView(QWidget):
         self._fit_again = single_shot(self, 0, self._on_resized)
         self._tell_soon = single_shot(self, SETTLE_MS, self._tell)
         self._begin_again = single_shot(self, _DRAG_MS, self._end_lost_canvas)
-        main.layers.events.inserted.connect(self._on_inserted)
-        main.layers.events.removed.connect(self._on_removed)
-        main.layers.events.reordered.connect(self._put_in_order)
-        main.layers.events.begin_batch.connect(self._on_batch)
-        main.layers.events.end_batch.connect(self._on_batch)
-        main.dims.events.margin_left.connect(self._take_on_slab)
-        main.dims.events.margin_right.connect(self._take_on_slab)
-        main.events.theme.connect(self._take_on_theme)
+        for emitter, slot in self._connections():
+            emitter.connect(slot)
         cursor.moved.connect(self._follow_soon)
 
     def go_on(self) -> bool:
@@ -213,20 +208,23 @@ class PlaneView(QWidget):
         if is_active:
             self._move_there()
 
+    def _connections(self) -> Iterator[tuple[Any, Callable[..., None]]]:
+        """What is heard of the main viewer, and by whom."""
+        layers, dims = self._main.layers.events, self._main.dims.events
+        yield layers.inserted, self._on_inserted
+        yield layers.removed, self._on_removed
+        yield layers.reordered, self._put_in_order
+        yield from ((emitter, self._on_batch) for emitter in (layers.begin_batch, layers.end_batch))
+        yield from ((emitter, self._take_on_slab) for emitter in (dims.margin_left, dims.margin_right))
+        yield self._main.events.theme, self._take_on_theme
+
     def close_down(self) -> None:
         """Let go of the main viewer and end everything of this view."""
         if self._is_closed:
             return
         self._is_closed = True
-        main = self._main
-        main.layers.events.inserted.disconnect(self._on_inserted)
-        main.layers.events.removed.disconnect(self._on_removed)
-        main.layers.events.reordered.disconnect(self._put_in_order)
-        main.layers.events.begin_batch.disconnect(self._on_batch)
-        main.layers.events.end_batch.disconnect(self._on_batch)
-        main.dims.events.margin_left.disconnect(self._take_on_slab)
-        main.dims.events.margin_right.disconnect(self._take_on_slab)
-        main.events.theme.disconnect(self._take_on_theme)
+        for emitter, slot in self._connections():
+            emitter.disconnect(slot)
         self._cursor.turns.withdraw(self._move_there)
         self._fit_again.stop()
         self._tell_soon.stop()
