@@ -251,6 +251,22 @@ def test_a_tree_that_was_dropped_gets_no_more_parts_from_who_knew_it_before(fold
     assert files_in(folder) == []
 
 
+@pytest.mark.parametrize("end", [lambda cache: cache.drop(cache.tree(ADDRESS)), DiskCache.clear], ids=["drop", "clear"])
+def test_what_comes_of_an_image_that_is_open_is_kept_again_after_others_dropped_it(end, folder):
+    ours, theirs = DiskCache(folder, 10 * MB), DiskCache(folder, 10 * MB)
+    put(theirs, "a", 0, b"old", total=3)
+    assert theirs.flush()
+    known_to_them = theirs.tree(ADDRESS)
+    end(ours)
+    assert ours.flush()
+    theirs.put(known_to_them, "b", 0, b"asked for before they know", version="v1", total_bytes=26)
+    assert theirs.flush()
+    theirs.put(known_to_them, "c", 0, b"later", version="v2", total_bytes=5)
+    assert theirs.flush()
+    assert [find(ours, key) for key in "abc"] == [None, None, b"later"]
+    assert theirs.find(known_to_them, "c").content == b"later"
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_what_waited_to_be_written_when_its_tree_was_dropped_is_not_kept_but_what_came_after_is(is_known, folder):
     cache = DiskCache(folder, 10 * MB)
@@ -435,7 +451,7 @@ def test_a_database_that_is_damaged_each_time_that_it_is_begun_anew_is_left_alon
         cache.drop(cache.tree(ADDRESS))
         assert cache.flush()
         assert cache.usage().fault
-        assert len(begun) == 2
+        assert begun.count(cache._writer) == 2  # others may be forgetting, too
     put(cache, "a", 0, b"new", total=3)
     assert cache.flush()
     assert not cache.usage().fault

@@ -272,11 +272,6 @@ class Index:
         )
         return int(self._value("SELECT id FROM trees WHERE digest = ?", digest))
 
-    def gave(self, tree: int) -> bool:
-        """Whether a tree has its number from here: else the one that it had it from is gone, and another begun anew."""
-        last = int(self._value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'trees'"))
-        return tree >> _COUNTER_BITS == last >> _COUNTER_BITS
-
     def set_checked(self, tree: int, digest: bytes, now: float) -> None:
         """Note that a tree's server was asked, and had nothing new."""
         self._sql.execute("UPDATE trees SET checked_at = ? WHERE id = ? AND digest = ?", (now, tree, digest))
