@@ -60,7 +60,7 @@ class Tree:
             return self.number
 
     def outlive(self, number: int) -> None:
-        """As `drop`, if its number is one that others dropped, or of an index that is gone: what comes later is kept."""
+        """As `drop`, if others dropped what has its number, or the index is gone that it is of: what comes is kept anew."""
         with self._lock:
             if self.number == number:
                 self.number = None
