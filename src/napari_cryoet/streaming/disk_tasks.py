@@ -60,7 +60,7 @@ class Tree:
             return self.number
 
     def outlive(self, number: int) -> None:
-        """As `drop`, if others dropped what has its number, or the index is gone that it is of: what comes is kept anew."""
+        """As `drop`, if others dropped what has its number, or its index is gone: what comes from then on is kept."""
         with self._lock:
             if self.number == number:
                 self.number = None
