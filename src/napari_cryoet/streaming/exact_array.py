@@ -41,8 +41,12 @@ if TYPE_CHECKING:
 _paintings = itertools.count()
 #: Functions of numpy's that make fewer values of the values along some axes, the first one named ``axis``.
 _SUMMING_UP: frozenset[Any] = frozenset(
-    (np.all, np.any, np.argmax, np.argmin, np.max, np.mean, np.median, np.min, np.prod, np.std, np.sum, np.var)
-    + (np.nanmax, np.nanmean, np.nanmedian, np.nanmin, np.nanprod, np.nanstd, np.nansum, np.nanvar)
+    getattr(np, f"{kind}{name}")
+    for kind, names in {
+        "": ("all", "any", "argmax", "argmin", "max", "mean", "median", "min", "prod", "std", "sum", "var"),
+        "nan": ("max", "mean", "median", "min", "prod", "std", "sum", "var"),
+    }.items()
+    for name in names
 )
 
 
