@@ -17,6 +17,7 @@ from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
 from napari_cryoet.loading import load_annotation, load_tomogram
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.streaming.pyramid import Pyramid
 
 SHAPE_ZYX = (9, 14, 21)
@@ -177,8 +178,33 @@ class TestWhatIsInserted:
 
         viewer.dims.set_point(0, coarse.data_to_world((plane, 0, 0))[0])
 
-        assert np.array_equal(coarse._slice.image.raw, tomogram.data[level][plane].compute())
-        assert coarse.extent.data[1].tolist() == [size - 1 for size in tomogram.data[level].shape]
+        stored = pyramid_of(tomogram.data).read(level)
+        assert np.array_equal(coarse._slice.image.raw, stored[plane])
+        assert np.array_equal(np.asarray(coarse.data), stored)  # without padding, as it is saved
+        assert coarse.extent.data[1].tolist() == [size - 1 for size in stored.shape]
+
+    @pytest.mark.parametrize("level", [0, 1, 2])
+    @pytest.mark.parametrize(("kind", "dtype", "offset"), [("tomogram", "f4", 0.5), ("instances", "u2", 0.0)])
+    def test_lies_where_it_is_also_if_it_is_a_level_by_itself(
+        self, qtbot, viewer, tmp_path, kind, dtype, offset, level
+    ):
+        write_pyramid(tmp_path / "a.zarr", np.zeros(SHAPE_ZYX, dtype), SPACING, kind)
+        layers = add(viewer, load_tomogram(tmp_path / "a.zarr"))
+        viewer.layers.selection = set(layers)
+        _extract_multiscale_level_from_selection(viewer.layers, level)
+        alone = viewer.layers[1]
+
+        assert alone.translate.tolist() == [offset * (2**level - 1) * SPACING] * 3
+        assert alone.data.shape == pyramid_of(layers[0].data).shapes[level]
+        assert (stream_of(alone) is None) == (level > 0)
+        before = alone.data
+        viewer.layers.remove(alone)
+        viewer.layers.append(alone)
+        assert alone.translate.tolist() == [offset * (2**level - 1) * SPACING] * 3
+        assert alone.data is before
+        if level == 0:
+            qtbot.waitUntil(lambda: stream_of(alone).state.is_exact)
+            assert alone._slice.image.raw.shape == SHAPE_ZYX[1:]
 
     @pytest.mark.parametrize("mode", ["min", "mean"])
     def test_is_a_projection_of_what_was_stored(self, viewer, tmp_path, mode):

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import pickle
 
 import dask
 import dask.array as da
@@ -135,6 +136,24 @@ def test_parts_are_summed_up_without_padding_too(tmp_path):
     assert np.max(finest[38:]) == 0  # nothing but padding
     with pytest.raises(np.exceptions.AxisError):
         np.max(finest, axis=3)
+
+
+def test_a_level_as_it_is_stored_is_an_array_of_its_own(tmp_path):
+    values = np.random.default_rng(1).integers(0, 9, (37, 50, 41)).astype("u2")
+    write_pyramid(tmp_path / "a.zarr", values, 13.48, "instances")
+    pyramid = open_pyramid(tmp_path / "a.zarr")
+    for level, padded in enumerate(pyramid.levels):
+        stored = padded.as_stored()
+        assert (stored.name == padded.name) == (padded.shape == pyramid.shapes[level])
+        for array in (stored, pickle.loads(pickle.dumps(stored)), stored.as_stored()):
+            assert np.array_equal(array.compute(scheduler="synchronous"), pyramid.read(level))
+        assert pyramid_of(stored) is (None if level else pyramid)
+        assert padded[3:].as_stored().shape == padded[3:].shape
+    finest = pyramid.levels[0].as_stored()
+    finest[36, 49, 40] = 500
+    assert finest[-1, -1, -1].compute() == 500
+    assert finest.painted_image is pyramid
+    assert finest.as_stored() is finest
 
 
 def test_what_is_a_box_is_read_in_one_go_and_everything_else_is_dasks(written):

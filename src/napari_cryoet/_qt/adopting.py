@@ -21,7 +21,7 @@ from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
 from napari_cryoet._qt.active_layer import real
-from napari_cryoet._qt.copies import adopting_viewers
+from napari_cryoet._qt.copies import adopting_viewers, show_as_stored
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
@@ -72,6 +72,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         layer.lie_beside(layers)
     if not follow(layer, viewer) and pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
+    show_as_stored(layer)
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, layers)

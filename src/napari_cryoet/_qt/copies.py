@@ -1,7 +1,8 @@
 """What napari makes of a streamed layer, as its *Duplicate* and *Convert to Image* do, streams as well.
 
 napari makes these layers itself, of the same levels. It would read them on the window's thread, at each step. Once it
-does, before they are in a viewer and anybody hears of them: what of that plane hasn't come is waited for.
+does, before they are in a viewer and anybody hears of them: what of that plane hasn't come is waited for. A level that
+it takes out by itself (*New layer from selected multiscale level*) gets rid of its padding, and lies where it is.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+import numpy as np
 from napari.components import ViewerModel
 
 from napari_cryoet._qt import volume_layers
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.streaming.own_levels import pyramid_below
+from napari_cryoet.streaming.exact_array import ExactArray
+from napari_cryoet.streaming.own_levels import level_of, pyramid_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from napari.layers import Layer
 
 #: In which `adopting` sees to what has `METADATA_KEY`, with all that belongs to it.
 adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
@@ -41,13 +46,31 @@ def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None
         viewer.layers.events.inserted.connect(partial(_on_inserted, viewer, attach))
 
 
+def show_as_stored(layer: Layer) -> None:
+    """See to a level that napari has taken out of a layer: its padding would be saved with it.
+
+    napari moves each by half of what its voxels are larger, also where every n-th voxel makes the level.
+    """
+    parent = layer.source.parent and layer.source.parent()
+    if parent is None or not isinstance(layer.data, ExactArray) or (found := level_of(layer.data)) is None:
+        return
+    layer.data = layer.data.as_stored()
+    pyramid, level = found
+    moved = (np.array(pyramid.factors[level]) - 1) / 2 * np.asarray(parent.scale) if parent.ndim == layer.ndim else 0
+    if pyramid.coarse_offset == "strided" and level and np.allclose(layer.translate, parent.translate + moved):
+        layer.translate = parent.translate
+
+
 def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any) -> None:
     layer = event.value
     own_type = volume_layers.OWN_TYPES.get(type(layer))
-    is_adopted = METADATA_KEY in layer.metadata and viewer in adopting_viewers
-    pyramid = None if own_type is None or is_adopted else pyramid_below(layer.data)
-    if own_type is None or pyramid is None:
+    if own_type is None or (METADATA_KEY in layer.metadata and viewer in adopting_viewers):
+        return
+    pyramid = pyramid_below(layer.data)
+    if pyramid is None:
+        show_as_stored(layer)
         return
     volume_layers.become(layer, own_type)
     attach(layer, pyramid, viewer=viewer)
+    show_as_stored(layer)
     layer.translate = layer.translate  # napari looks anew where the layer ends

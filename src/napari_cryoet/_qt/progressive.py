@@ -1,9 +1,8 @@
 """Let napari draw a streamed layer from what is in memory, while ``layer.data`` stays exact for everybody else.
 
 napari asks each image-like layer's *slicing state* for a slice request, which holds the arrays that are then sliced.
-`attach` replaces that state by one of a small subclass (see `napari_internals`) whose requests hold the arrays of a
-`Display` instead, which never wait; their geometry is set right, too (see `slice_geometry`). If this napari lacks that
-seam, the layer is left as it is, and napari is told to slice on its own thread, so that the window doesn't freeze.
+`attach` replaces that state by one whose requests hold a `Display`'s arrays (see `napari_internals`), which never wait,
+and sets their geometry right (see `slice_geometry`). In a napari without that seam, napari slices on its own thread.
 """
 
 from __future__ import annotations

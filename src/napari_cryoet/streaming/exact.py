@@ -19,6 +19,7 @@ from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, NotHereError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.geometry import box_shape, box_slices
+from napari_cryoet.streaming.own_levels import named_level
 from napari_cryoet.streaming.paint import Paint
 
 if TYPE_CHECKING:
@@ -54,19 +55,29 @@ class ExactLevel:
         How many blocks dask reads in one go.
     paint
         What was painted over it.
+    is_padded
+        Whether it is as large as the ratios of the levels' shapes want it, or as it is stored.
 
     Attributes
     ----------
     shape
-        Padded.
+        With padding, if it is padded.
     chunks
         What is read in one go, as dask spells it: sizes along each axis. The last ones include the padding.
     """
 
-    def __init__(self, pyramid: Pyramid, level: int, blocks_of_a_task: int, paint: Paint | None = None) -> None:
+    def __init__(
+        self,
+        pyramid: Pyramid,
+        level: int,
+        blocks_of_a_task: int,
+        paint: Paint | None = None,
+        *,
+        is_padded: bool = True,
+    ) -> None:
         self._pyramid, self._level, self._blocks_of_a_task = pyramid, level, blocks_of_a_task
-        self.paint = paint
-        self.shape = pyramid.padded_shapes[level]
+        self.paint, self._is_padded = paint, is_padded
+        self.shape = (pyramid.padded_shapes if is_padded else pyramid.shapes)[level]
         self.dtype = pyramid.dtype
         self.ndim = len(self.shape)
         self._read_ahead = pyramid.read_ahead(level)
@@ -78,7 +89,17 @@ class ExactLevel:
         self.chunks = tuple(tuple(np.diff(axis).tolist()) for axis in borders)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ExactLevel, (self._pyramid, self._level, self._blocks_of_a_task, self.paint)
+        make = partial(ExactLevel, is_padded=self._is_padded)
+        return make, (self._pyramid, self._level, self._blocks_of_a_task, self.paint)
+
+    def as_stored(self) -> ExactLevel:
+        """The same level without padding, nor what was painted over it."""
+        return ExactLevel(self._pyramid, self._level, self._blocks_of_a_task, is_padded=False)
+
+    @property
+    def stored_name(self) -> str:
+        """What dask is to call it without its padding."""
+        return named_level(self._pyramid, self._pyramid.owner, self._level, is_padded=False)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

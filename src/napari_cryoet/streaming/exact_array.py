@@ -224,6 +224,14 @@ class ExactArray(da.Array):
         stored._written_into = self
         return stored
 
+    def as_stored(self) -> ExactArray:
+        """A level without padding, an array of its own; this one where it has none, is a part, or was painted."""
+        _, exact = self._now()
+        if exact is None or exact.paint is not None or self._part != _whole(exact) or exact.shape == exact.stored_shape:
+            return self
+        stored = exact.as_stored()
+        return ExactArray.of(_dask_array(stored, exact.stored_name), stored, _whole(stored))
+
     @contextmanager
     def draft(self) -> Iterator[ExactArray]:
         """One for many small changes, all of which are then in this one, too; for a single thread.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _by_array_name: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
 
 
-def named_level(pyramid: Pyramid, owner: int, level: int) -> str:
+def named_level(pyramid: Pyramid, owner: int, level: int, *, is_padded: bool = True) -> str:
     """What to call the array of a level, so that the pyramid is found behind it."""
-    name = f"napari-cryoet-pyramid-{process_name()}-{owner}-{level}"
+    name = f"napari-cryoet-pyramid-{process_name()}-{owner}{'' if is_padded else '-stored'}-{level}"
     _by_array_name[name] = pyramid
     return name
 
@@ -41,6 +41,12 @@ def unpadded_shape(array: Any) -> tuple[int, ...]:
     if pyramid is None:
         pyramid, level = getattr(array, "painted_image", None), 0
     return tuple(int(size) for size in array.shape) if pyramid is None else pyramid.shapes[level]
+
+
+def level_of(array: Any) -> tuple[Pyramid, int] | None:
+    """The pyramid and the level that an array is; None where it is none, or something was painted over it."""
+    pyramid, level = _behind(array)
+    return None if pyramid is None else (pyramid, level)
 
 
 def _behind(array: Any) -> tuple[Pyramid | None, int]:
