@@ -117,6 +117,7 @@ class Http:
         version: str | None = None,
         stop: threading.Event | None = None,
         max_bytes: int | None = None,
+        came: Callable[[int], None] | None = None,
     ) -> HttpPiece:
         """Read a file, or a part of it, and what the server says of the whole.
 
@@ -134,6 +135,8 @@ class Http:
             Set by whoever no longer wants the bytes.
         max_bytes
             More than this is refused.
+        came
+            Told on another thread, piece by piece, how many bytes have come, also of what isn't wanted or comes anew.
 
         Raises
         ------
@@ -146,7 +149,7 @@ class Http:
             return HttpPiece(b"", version, None)
         bound = min(length or MAX_GET_BYTES, MAX_GET_BYTES if max_bytes is None else max_bytes)
         part = None if start is None else Part(start, length)
-        piece = self._get_part(url, part, bound, version, stop, may_be_packed=bool(start))
+        piece = self._get_part(url, part, bound, version, stop, may_be_packed=bool(start), came=came)
         return self._checked_end(url, piece, start or 0, stop) if piece.may_go_on else piece
 
     def _get_part(
@@ -158,6 +161,7 @@ class Http:
         stop: threading.Event | None,
         *,
         may_be_packed: bool,
+        came: Callable[[int], None] | None = None,
     ) -> HttpPiece:
         """See `get_piece`; what lies beyond the end of a file that ``may_be_packed`` may be in its content."""
         headers, length = {"Accept-Encoding": "identity"}, (part and part.length) or 0
@@ -170,7 +174,7 @@ class Http:
                     self._note_packing(url, response)
                     if not (is_of_packed_file(response, part) and headers.pop("Range", "")):
                         receipt.expect(announced(response, part))
-                        meter = Meter(response, receipt, errand.beat)
+                        meter = Meter(response, receipt, errand.beat, came)
                         with self._lengths.learned((url, part), meter):
                             return read_piece(url, response, part, bound, meter, version=version)
             except FaultError as fault:

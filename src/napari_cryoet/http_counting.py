@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from napari_cryoet.exceptions import WithheldError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from urllib3.response import BaseHTTPResponse
 
@@ -68,11 +68,19 @@ class Tally:
 
 
 class Meter(Tally):
-    """A tally that also tells whoever waits for the body that it gets on."""
+    """A tally that also tells whoever waits for the body that it gets on, and how much of its content has come."""
 
-    def __init__(self, response: BaseHTTPResponse, receipt: Receipt, beat: Beat) -> None:
+    def __init__(
+        self, response: BaseHTTPResponse, receipt: Receipt, beat: Beat, came: Callable[[int], None] | None = None
+    ) -> None:
         super().__init__(response, receipt)
-        self.beat = beat
+        self.beat, self._came = beat, came
+
+    def note(self, size_bytes: int) -> None:
+        """Note that so much more came; see `Tally`."""
+        if self._came is not None:
+            self._came(size_bytes)
+        super().note(size_bytes)
 
 
 class Lengths:

@@ -14,7 +14,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.settings import get_settings
 
+import fault_server as faults
 from blocks_here import planes_in_memory
+from fault_server import FaultServer, Faulty
 from napari_cryoet._qt import plain_slicing, progressive
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.first_view import first_view
@@ -30,6 +32,7 @@ from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.pyramid import Pyramid
 from ome_images import noise as noise_of_cells
 from ome_images import write_image
+from qt.gui_waits import Gate
 from quiet import is_quiet
 from stream_server import StreamServer
 
@@ -1072,6 +1075,28 @@ def test_a_layer_is_drawn_again_though_one_that_is_drawn_before_it_fails(qtbot, 
     with qtbot.captureExceptions() as errors, qtbot.waitSignal(second.changed):
         second._wake()  # whose timer draws both
     assert [kind for kind, _, _ in errors] == [ZeroDivisionError]
+
+
+def test_how_much_of_a_large_file_has_come_is_told_though_nothing_of_it_can_be_drawn_yet(
+    qtbot, viewer, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_cryoet.http_bodies._MAX_SKIP_BYTES", 2**16)
+    values = noise((12, 256, 256))
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(values)
+    with FaultServer() as server, Gate(is_in_middle=True) as gate:
+        files = Faulty(faults.files(tmp_path), faults.whole)
+        levels, _ = open_mrc(server.behave(files).replace("/file", "/a.mrc"))
+        files.fault = lambda good: gate(faults.whole(good))
+        layer, status = make_layer(LayerSpec(levels, {"contrast_limits": (-3, 3)}, "image"), viewer=viewer)
+        told = [0]
+        status.changed.connect(lambda state: told.append(state.bytes_read))
+        viewer.add_layer(layer)
+        qtbot.waitUntil(lambda: told[-1] >= 2**20)
+        assert not status.state.is_exact
+        gate.open()
+        wait_exact(qtbot, status, layer, values[5])
+        qtbot.waitUntil(lambda: not status._say_again.isActive())
 
 
 def test_a_picture_that_makes_way_for_steps_says_how_far_it_is(qtbot, viewer, served, tmp_path, monkeypatch):

@@ -3,11 +3,13 @@
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from fault_server import FaultServer, ranged
+from command_line import wait_until
+from fault_server import FaultServer, head_and_body, ranged, whole
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.packs.portal_zarr import write_pyramid
@@ -115,6 +117,26 @@ def test_bytes_are_counted(source):
     source.read("x y%", length=100)
     source.read("x y%", start=200, length=10)  # not of what may be kept by now
     assert source.bytes_read == 110
+
+
+def test_bytes_are_counted_while_a_large_file_comes():
+    content, rest = bytes(3 * 2**20), threading.Event()
+
+    def in_two(connection, request):
+        head, body = head_and_body(whole(ranged(content)), request)
+        connection.sendall(head + body[: 2 * 2**20])
+        rest.wait(60)
+        connection.sendall(body[2 * 2**20 :])
+
+    with FaultServer() as server, ThreadPoolExecutor(1) as threads:
+        source = open_source(server.behave(in_two))
+        piece = threads.submit(source.read, "")
+        try:
+            wait_until(lambda: source.bytes_read == 2 * 2**20)
+        finally:
+            rest.set()
+        assert piece.result(60).content == content
+        assert source.bytes_read == len(content)
 
 
 def test_stop_is_obeyed(source):

@@ -7,7 +7,6 @@ and sets their geometry right (see `slice_geometry`). In a napari without that s
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import time
@@ -29,7 +28,8 @@ from napari_cryoet._qt.presence import Presence
 from napari_cryoet._qt.redraws import shared_redraws
 from napari_cryoet._qt.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.stream_mark import mark_in
-from napari_cryoet._qt.stream_state import Speed, StreamState
+from napari_cryoet._qt.stream_state import Speed, StreamState, state_of
+from napari_cryoet._qt.stream_words import is_loading
 from napari_cryoet._qt.surfaces import Surface
 from napari_cryoet._qt.tidying import shared_tidying
 from napari_cryoet._qt.timers import single_shot
@@ -48,8 +48,8 @@ log = logging.getLogger(__name__)
 
 _REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often
 _SILENT_S = 0.25  # at most, of how far a picture is that waits for being drawn again
+_SAY_AGAIN_MS = 500  # where nothing can be drawn of what comes, as of a large file that comes as a whole
 _PAINTED_AFTER_MS = 10  # of the event loop; Qt waits for half of it before it paints
-_LACKS_NOTHING: Any = {"is_exact": True, "missing_blocks": 0, "is_limited": False, "full_bytes": 0, "error": None}
 
 
 class StreamStatus(QObject):
@@ -73,6 +73,7 @@ class StreamStatus(QObject):
         self._presence = Presence(layer, display, self)
         self._first_drawing = FirstDrawing(display, self)
         self._redraw_timer = single_shot(self, 0, self._on_time)
+        self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
         self.thumbnail = LateThumbnail(layer, self)
         self._woken.connect(self._on_woken)
         if display is not None:
@@ -84,23 +85,7 @@ class StreamStatus(QObject):
         """How far the picture is now."""
         if self._display is None:
             return StreamState(is_progressive=False)
-        state = self._display.state
-        if self._is_beside:  # nothing of it is seen
-            state = dataclasses.replace(state, **_LACKS_NOTHING)
-        return StreamState(
-            is_progressive=True,
-            is_exact=state.is_exact,
-            missing_blocks=state.missing_blocks,
-            is_limited=state.is_limited,
-            full_bytes=state.full_bytes,
-            bytes_read=state.bytes_read,
-            bytes_per_s=self._speed.at(state.bytes_read),
-            error=state.error,
-            is_stopped=state.is_stopped,
-            as_of=self._display.pyramid.as_of,
-            is_unchecked=state.is_unchecked,
-            source_number=self._display.pyramid.source_number,
-        )
+        return state_of(self._display, self._speed, is_beside=self._is_beside)
 
     def begin(self) -> None:
         """Fetch from now on; a picture that was there before it streamed, as a copy's, is made again."""
@@ -128,6 +113,7 @@ class StreamStatus(QObject):
     def close(self) -> None:
         """Ask for nothing ever again."""
         self._redraw_timer.stop()
+        self._say_again.stop()
         self.thumbnail.stop()
         self._first_drawing.stop()
         if self._display is not None:
@@ -175,8 +161,12 @@ class StreamStatus(QObject):
         return is_due
 
     def _say_state(self) -> None:
-        self._said_at = time.monotonic()
-        self.changed.emit(self.state)
+        state, self._said_at = self.state, time.monotonic()
+        if is_loading(state):
+            self._say_again.start()
+        else:
+            self._say_again.stop()
+        self.changed.emit(state)
 
     def _refresh(self, layer: Layer) -> None:
         self._is_redrawing = True

@@ -20,7 +20,7 @@ from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.napari_internals import delete_in_own_canvas
-from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, can_go_on, is_coming, traffic_of, words_of
+from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, can_go_on, is_loading, traffic_of, words_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.wording import joined, names_text, plain, size_text
 
@@ -165,7 +165,7 @@ class StreamMark(QObject):
         states = [state for _, state in self._late_layers()]
         full_bytes = sum(state.full_bytes for state in states if state.is_limited)
         offers = {
-            STOP: (_stop, any(map(_is_loading, states))),
+            STOP: (_stop, any(map(is_loading, states))),
             GO_ON: (_go_on, can_go_on(states)),
             f"{LOAD_FULL_DETAIL} ({size_text(full_bytes)})": (_load_in_full, full_bytes > 0),
         }
@@ -183,7 +183,7 @@ class StreamMark(QObject):
         if not late:
             return "", ""
         states = [state for _, state in late]
-        traffic = traffic_of(states) if any(map(_is_loading, states)) else ""
+        traffic = traffic_of(states) if any(map(is_loading, states)) else ""
         more = joined(f"{_names(late)}: {words_of(states)}", traffic)
         actions = ", ".join(f"“{words}”" for words, _ in self._actions())
         return words_of(states), f"{more}\n{_CLICK.format(actions=actions)}" if actions else more
@@ -193,10 +193,6 @@ class StreamMark(QObject):
         seen = [layer for layer in self._layers() or () if layer.visible]
         streams = [(layer, stream.state) for layer in seen if (stream := self._stream_of(layer)) is not None]
         return [(layer, state) for layer, state in streams if words_of([state])]
-
-
-def _is_loading(state: StreamState) -> bool:
-    return state.is_progressive and is_coming(state) and state.error is None and not state.is_stopped
 
 
 def _stop(stream: StreamStatus) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from napari_cryoet.exceptions import CryoETError
+    from napari_cryoet.streaming.display import Display
+
+_LACKS_NOTHING: Final[Any] = {
+    "is_exact": True,
+    "missing_blocks": 0,
+    "is_limited": False,
+    "full_bytes": 0,
+    "error": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +83,24 @@ class Speed:
         self._samples.append((now, bytes_read))
         first_at, first_count = self._samples[0]
         return (bytes_read - first_count) / (now - first_at) if now - first_at > 0.1 else 0.0
+
+
+def state_of(display: Display, speed: Speed, *, is_beside: bool) -> StreamState:
+    """How far the picture of a display is; it lacks nothing where nothing of it is seen, beside it."""
+    state = display.state
+    if is_beside:
+        state = dataclasses.replace(state, **_LACKS_NOTHING)
+    return StreamState(
+        is_progressive=True,
+        is_exact=state.is_exact,
+        missing_blocks=state.missing_blocks,
+        is_limited=state.is_limited,
+        full_bytes=state.full_bytes,
+        bytes_read=state.bytes_read,
+        bytes_per_s=speed.at(state.bytes_read),
+        error=state.error,
+        is_stopped=state.is_stopped,
+        as_of=display.pyramid.as_of,
+        is_unchecked=state.is_unchecked,
+        source_number=display.pyramid.source_number,
+    )

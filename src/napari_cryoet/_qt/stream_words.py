@@ -18,6 +18,11 @@ def is_coming(state: StreamState) -> bool:
     return not state.is_exact and (state.missing_blocks > 0 or not state.is_limited)
 
 
+def is_loading(state: StreamState) -> bool:
+    """Whether something is on its way that makes the picture better."""
+    return state.is_progressive and is_coming(state) and state.error is None and not state.is_stopped
+
+
 def can_go_on(states: Sequence[StreamState]) -> bool:
     """Whether something failed or was stopped before it was exact, and can be asked for again."""
     return any(state.error is not None or (state.is_stopped and not state.is_exact) for state in states)

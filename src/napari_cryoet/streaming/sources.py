@@ -174,12 +174,12 @@ class _KeepsNothing:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of content have come so far."""
+        """How many bytes of content have come so far, also of what is on its way."""
         return self._bytes_read
 
-    def _count(self, piece: Piece) -> None:
+    def _count(self, size_bytes: int) -> None:
         with self._lock:
-            self._bytes_read += len(piece.content)
+            self._bytes_read += size_bytes
 
     def forget(self, key: str) -> None:
         """Nothing: nothing is kept; see `ByteSource`."""
@@ -224,15 +224,18 @@ class HttpSource(_KeepsNothing):
         is_whole = start == 0 and length is None
         try:
             piece = self._http.get_piece(
-                self._url_of(key), start=None if is_whole else start, length=length, version=version, stop=stop
+                self._url_of(key),
+                start=None if is_whole else start,
+                length=length,
+                version=version,
+                stop=stop,
+                came=self._count,
             )
         except WithheldError:
             raise
         except NetworkError as error:
             return _answer_of(error, version)
-        found = Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at, piece.is_cut)
-        self._count(found)
-        return found
+        return Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at, piece.is_cut)
 
     def _url_of(self, key: str) -> str:
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
@@ -286,7 +289,7 @@ class FileSource(_KeepsNothing):
         if piece is None or version not in {None, piece.version}:
             raise ChangedError(f"{path} changed while it was read.", hint=CHANGED_HINT)
         self._was_there = True
-        self._count(piece)
+        self._count(len(piece.content))
         return piece
 
 
