@@ -739,6 +739,20 @@ def test_who_waits_is_served_though_the_last_thread_ends_by_an_error_that_nobody
             one_thread.want(Wanter(), [])
 
 
+@pytest.mark.parametrize("is_brought_by_itself", [True, False])
+def test_where_memory_runs_out_that_is_said_and_threads_go_on(is_brought_by_itself, one_thread, server):
+    server.error = MemoryError("Unable to allocate 3.0 GiB")
+    run = dataclasses.replace(server.run("a"), url="https://me:secret@files.org/a.zarr")
+    stop = None if is_brought_by_itself else threading.Event()
+    with pytest.raises(StreamError) as no:
+        one_thread.fetch([run], stop=stop)
+    assert no.value.message == "There isn't enough memory for what is read of a.zarr on files.org."
+    assert no.value.hint.startswith("Close")
+    assert (no.value.__cause__, no.value.__context__) == (None, None)  # whose frames would keep what fills the memory
+    server.error = None
+    assert list(one_thread.fetch([run], stop=stop)) == ["a"]
+
+
 def test_many_threads_at_once_agree(server):
     fetcher = Fetcher(MemoryCache(2**20), threads=8)
     results = []

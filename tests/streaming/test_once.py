@@ -43,6 +43,22 @@ def test_what_fails_fails_for_all_who_wait(once):
     assert once.get("a", lambda: "made") == "made"
 
 
+def test_where_memory_runs_out_all_who_wait_are_told(once):
+    once._pending = waiting = Waiting()
+
+    def fail():
+        assert waiting.found.acquire(timeout=20)
+        raise MemoryError
+
+    with ThreadPoolExecutor(2) as threads:
+        errors = [each.exception(20) for each in [threads.submit(once.get, "a", fail) for _ in range(2)]]
+    assert sorted(map(repr, errors)) == [
+        "MemoryError()",
+        repr(StreamError("There isn't enough memory for what is read.")),
+    ]
+    assert once.get("a", lambda: "made") == "made"
+
+
 def test_a_stop_ends_only_the_one_who_was_stopped(once):
     """However many others are stopped, one after the other, while somebody waits for them."""
     once._pending = waiting = Waiting()

@@ -165,6 +165,21 @@ def test_a_truncated_chunk_is_an_error(tmp_path):
         open_pyramid(tmp_path / "a.zarr").read(0)
 
 
+def test_where_memory_runs_out_that_is_said_and_it_can_be_tried_again(tmp_path, monkeypatch):
+    values = volume((16, 64, 64))
+    write_pyramid(tmp_path / "a.zarr", values, 10.0)
+    pyramid = open_pyramid(tmp_path / "a.zarr", fetcher=Fetcher(MemoryCache(2**26)))
+
+    def decode(_encoded):
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr("napari_cryoet.streaming.blosc.decode_frame", decode)
+        with pytest.raises(StreamError, match=r"enough memory for what is read of .*a\.zarr\. Close other programs"):
+            pyramid.read(0)
+    assert np.array_equal(pyramid.read(0), values)
+
+
 def test_opening_takes_one_round_and_a_plane_only_its_blocks(tmp_path, served):
     values = volume((300, 300, 300))
     write_pyramid(tmp_path / "a.zarr", values, 10.0)

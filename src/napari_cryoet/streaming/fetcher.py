@@ -21,7 +21,7 @@ from napari_cryoet.exceptions import CryoETError, StreamError, WithheldError
 from napari_cryoet.forks import start_afresh_in_children
 from napari_cryoet.shared import made_once
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
-from napari_cryoet.streaming.flights import Flight, Passenger, load_flight, next_of, those_of
+from napari_cryoet.streaming.flights import Flight, Passenger, load_flight, next_of, out_of_memory, those_of
 from napari_cryoet.streaming.leftovers import give_back
 from napari_cryoet.streaming.right_of_way import RightOfWay
 from napari_cryoet.streaming.traffic import Traffic
@@ -274,6 +274,8 @@ class Fetcher:
             result = load_flight(flight)
         except CryoETError as error:
             result = error
+        except MemoryError:
+            result = out_of_memory(flight.run)
         finally:  # also for what nobody foresaw: those who wait must not wait for ever
             self._here.flight = None
             self._finish(flight, result)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.exceptions import StoppedError, StreamError
+from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.wishes import Block, Priority, Run
 
 if TYPE_CHECKING:
@@ -103,6 +104,13 @@ def load_flight(flight: Flight) -> dict[Hashable, Block]:
             if flight.stop.is_set():
                 raise
     return flight.run.load(flight.all_keys, flight.stop)
+
+
+def out_of_memory(run: Run) -> StreamError:
+    """What to tell of a run where memory ran out; not raised from that, whose frames would keep what fills it."""
+    of = f" of {file_at(run.url)}" if run.url else ""
+    hint = "Close other programs, or layers that aren't needed, then try again."
+    return StreamError(f"There isn't enough memory for what is read{of}.", hint=hint)
 
 
 def those_of(runs: Iterable[Run], flight: Flight) -> list[Run]:

@@ -74,6 +74,9 @@ class Once(Generic[Value]):
             made = (value,)
         except CryoETError as error:
             made = error
+        except MemoryError:
+            made = StreamError("There isn't enough memory for what is read.")
+            raise  # to whoever knows of what
         finally:  # also for what nobody foresaw: those who wait must not wait for ever
             with self._lock:  # first: whoever is told of a failure, and asks again, must not be told of it once more
                 if key in self._pending and self._pending[key] is future:  # else it was forgotten meanwhile

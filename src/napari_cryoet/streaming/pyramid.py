@@ -351,7 +351,8 @@ class Pyramid:
             longest = max(1, min(longest, longest_bytes // block_bytes))
         wire_bytes = self.wire_bytes(level, block_bytes)
         groups = reader.grid.runs(blocks, longest, in_turn=in_turn)
-        return [Run(tuple(self.key(level, block) for block in group), load, wire_bytes, self.line) for group in groups]
+        keyed = [tuple(self.key(level, block) for block in group) for group in groups]
+        return [Run(keys, load, wire_bytes, self.line, url=self.url) for keys in keyed]
 
     def tables(self, level: int, box: Box) -> list[Run]:
         """Whatever must be known of the chunks of a box before a block of them can be read, as runs that fetch it."""
@@ -365,7 +366,7 @@ class Pyramid:
                     reader.prepare(keys[key], stop)
             return dict.fromkeys(wanted, np.empty(0, np.uint8))
 
-        return [Run((key,), load, 0, self.line) for key in keys]
+        return [Run((key,), load, 0, self.line, url=self.url) for key in keys]
 
     def _load(
         self, level: int, blocks: list[BlockIndex], stop: threading.Event, read: Read | None = None

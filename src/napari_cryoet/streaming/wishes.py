@@ -50,6 +50,8 @@ class Run:
         Whether loading them puts them where whoever waits for them wants them, who then is given none.
     along
         The keys of what comes along with a block, and can be loaded with it for others.
+    url
+        Of what they are blocks, for messages; empty where nobody says.
     """
 
     keys: tuple[Hashable, ...]
@@ -59,6 +61,7 @@ class Run:
     is_kept: bool = True
     is_placed: bool = False
     along: Callable[[Hashable], Iterable[Hashable]] | None = None
+    url: str = ""
 
 
 def staggered(runs: Sequence[tuple[Priority, Run]], at_once: int) -> list[tuple[Priority, Run]]:
