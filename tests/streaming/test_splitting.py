@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import zarr
 
+import fault_server as faults
 from command_line import wait_until
+from fault_server import FaultServer
 from napari_cryoet.streaming import open_pyramid, split_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
+from napari_cryoet.streaming.splitting import without_axes
 from napari_cryoet.streaming.thin import plane_of, thin_key
 from ome_images import noise, write_image
 from stream_server import StreamServer
@@ -31,6 +34,17 @@ def test_each_channel_is_what_the_whole_has_there(chunks, zarr_format, tmp_path)
         for level, values in enumerate(whole):
             assert np.array_equal(part.read(level), values[:, channel])
             assert np.array_equal(part.levels[level][1, 2:5, 3].compute(), values[1, channel, 2:5, 3])
+
+
+@pytest.mark.parametrize("part_of", [lambda whole: split_pyramid(whole, 1)[0], lambda whole: without_axes(whole, [0])])
+def test_what_is_met_of_a_server_that_sends_whole_files_only_holds_for_each_part(part_of, tmp_path):
+    write_image(tmp_path / "a.zarr", noise((1, 3, 64, 256, 256)), "tczyx", levels=1, chunks=(1, 1, 64, 256, 256))
+    with FaultServer() as server:
+        server.behave(faults.whole(faults.files(tmp_path)))
+        whole = open_alone(server.url.replace("/file", "/a.zarr"))
+        part = part_of(whole)
+        part.read(0, tuple((0, 1) for _ in part.shapes[0]))
+    assert not part.sends_parts
 
 
 def test_a_part_can_be_split_again(tmp_path):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.display import Display
     from napari_cryoet.streaming.meaning import Meaning
     from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.undivided import UndividedFiles
     from napari_cryoet.streaming.watch import Watch
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class Changes:
         What the files mean; None where that is said by themselves.
     watch
         Whether they can be of one image; None where there is but one file.
+    undivided
+        Learns whether parts of them come as such; None where nobody asks.
     """
 
     def __init__(self) -> None:
@@ -57,6 +60,7 @@ class Changes:
         self.viewers: WeakSet[Display] = WeakSet()
         self.meaning: Meaning | None = None
         self.watch: Watch | None = None
+        self.undivided: UndividedFiles | None = None
         self._pause_s, self._paused_until = 0.0, -math.inf
 
     def pause_s(self) -> float:

@@ -71,12 +71,11 @@ def open_pyramid(
     identity = Identity(fetcher or shared_fetcher())
     identity.changes.meaning, identity.changes.watch = Meaning(source, found.arrays), watch
     watch.on_doubt = LastLook(watch, identity.changes, identity.fetcher, identity.stop).ask_for_it
-    undivided = UndividedFiles(source, identity.owner)
+    identity.changes.undivided = undivided = UndividedFiles(source, identity.owner)
     for array in found.arrays:
         undivided.note(array.head)
     readers = [_make_reader(undivided, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
-    pyramid.undivided = undivided
     pyramid.origin = Origin(_open_again, (_address(source), cache is not None))
     return pyramid
 

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.opening import Found
     from napari_cryoet.streaming.readers import BlockReader
     from napari_cryoet.streaming.sources import ByteSource
-    from napari_cryoet.streaming.undivided import UndividedFiles
     from napari_cryoet.streaming.watch import State
 
 Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
@@ -104,7 +103,6 @@ class Pyramid:
         self._changes.concern(self)
         self.origin: Origin | None = None  # known to whoever made it
         self.original: Original | None = None  # of another process
-        self.undivided: UndividedFiles | None = None  # where the files may be such
         remember(self._owner, self)
         self._multiscale = multiscale = found.multiscale
         self.url, self.place = source.url, shown_address(source.url)
@@ -194,7 +192,7 @@ class Pyramid:
     @property
     def sends_parts(self) -> bool:
         """Whether parts of files come as such, as far as is known; else all of a file comes for one of its blocks."""
-        return self.undivided is None or self.undivided.sends_parts
+        return self._changes.undivided is None or self._changes.undivided.sends_parts
 
     def read(
         self, level: int, box: Box | None = None, *, stop: threading.Event | None = None, out: Block | None = None

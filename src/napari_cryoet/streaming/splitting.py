@@ -66,7 +66,7 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
         readers = [_PartReader(reader, axis, index) for reader in pyramid._readers]
         part = _Part(pyramid._source, readers, found, Identity(pyramid._fetcher, changes=pyramid._changes))
         part.share(readers, beside)
-        part.coarse_offset, part.undivided = pyramid.coarse_offset, pyramid.undivided
+        part.coarse_offset = pyramid.coarse_offset
         part.origin = Origin(_part_again, (pyramid, axis, index))
         parts.append(part)
     return parts
@@ -97,7 +97,7 @@ def without_axes(pyramid: Pyramid, axes: Sequence[int]) -> Pyramid:
     found = Found(pyramid.metadata, multiscale, ())
     identity = Identity(pyramid._fetcher, pyramid._owner, pyramid._stop, pyramid._changes)
     part = Pyramid(pyramid._source, readers, found, identity)
-    part.axes, part.coarse_offset, part.undivided = names, pyramid.coarse_offset, pyramid.undivided
+    part.axes, part.coarse_offset = names, pyramid.coarse_offset
     part.origin = None if pyramid.origin is None else Origin(_freed_again, (pyramid.origin, tuple(axes)))
     return part
 
