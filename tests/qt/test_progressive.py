@@ -1099,6 +1099,19 @@ def test_how_much_of_a_large_file_has_come_is_told_though_nothing_of_it_can_be_d
         qtbot.waitUntil(lambda: not status._say_again.isActive())
 
 
+def test_a_step_counts_as_one_and_what_is_drawn_again_after_it_does_not(qtbot, viewer, served, tmp_path, monkeypatch):
+    values, steps = noise(), []
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    served.gate.clear()
+    monkeypatch.setattr(progressive.shared_redraws, "step", lambda layer_status, _at: steps.append(layer_status))
+    viewer.dims.set_current_step(0, 7)
+    assert not status.state.is_exact
+    served.gate.set()
+    wait_exact(qtbot, status, layer, values[7])
+    assert steps == [status]
+
+
 def test_a_picture_that_makes_way_for_steps_says_how_far_it_is(qtbot, viewer, served, tmp_path, monkeypatch):
     layer, status = add(viewer, stream(served, tmp_path, noise()))
     wait_exact(qtbot, status, layer, noise()[22])
