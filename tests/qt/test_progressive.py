@@ -892,6 +892,19 @@ def test_what_has_not_come_is_drawn_out_only_until_loading_is_stopped(qtbot, vie
     wait_exact(qtbot, status, layer, values.transpose(1, 0, 2))
 
 
+def test_a_layer_that_streams_goes_on_by_what_it_has_where_it_is_attached_once_more(qtbot, viewer, served, tmp_path):
+    pyramid, other = stream(served, tmp_path, noise()), ViewerModel()
+    layer, status = add(viewer, pyramid)
+    display = display_of(layer)
+    viewer.layers.remove(layer)
+    assert status.state.is_stopped
+    other.add_layer(layer)
+    assert attach(layer, pyramid, viewer=other) is status
+    assert display_of(layer) is display
+    assert not status.state.is_stopped
+    wait_exact(qtbot, status, layer, noise()[22])
+
+
 def test_a_layer_of_other_data_is_told_to_be_of_others(qtbot, served, tmp_path, caplog):
     try:
         assert not attach(Image(np.zeros((8, 8, 8))), stream(served, tmp_path, noise())).state.is_progressive

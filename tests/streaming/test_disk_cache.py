@@ -458,6 +458,17 @@ def test_a_database_that_is_damaged_each_time_that_it_is_begun_anew_is_left_alon
     cache.close()
 
 
+def test_what_is_outdated_can_be_noted_where_its_folder_can_be_written(folder, monkeypatch):
+    cache = DiskCache(folder, 10 * MB)
+    assert not cache.can_note(), "there is none"
+    put(cache, "a", 0, b"old", total=3)
+    assert cache.flush()
+    assert cache.can_note()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
+    assert not cache.can_note()
+
+
 @pytest.fixture
 def outdated(folder, refusing):
     """A cache that could not forget an image which is outdated."""
