@@ -134,7 +134,7 @@ class Fetcher:
                 lacking = self._call_threads()
             self._start(lacking)
         flights = {flight.future: flight for flight in passenger.flights}
-        passenger.flights.clear()  # a flight holds what it brought, which is gone once whoever takes it is done with it
+        del passenger  # a flight holds what it brought, which is gone once whoever takes it is done with it
         landed: SimpleQueue[Future[dict[Hashable, Block]]] = SimpleQueue()
         try:
             if own is not None:
