@@ -288,6 +288,24 @@ def test_only_so_much_is_on_its_way_at_once(server, monkeypatch):
     assert server.whole("0/5") == 0
 
 
+def test_a_file_takes_its_room_also_where_others_forget_it_meanwhile(server, source, monkeypatch):
+    begin, taken, rooms = source._begin, source._room.taken, []
+
+    def begin_late(*wanted):
+        source.forget_all()
+        return begin(*wanted)
+
+    def note(size_bytes, stop):
+        rooms.append(size_bytes)
+        return taken(size_bytes, stop)
+
+    monkeypatch.setattr(source, "_begin", begin_late)
+    monkeypatch.setattr(source._room, "taken", note)
+    monkeypatch.setattr(source, "_lock", threading.RLock())
+    assert source.read("0/0", start=50, length=2).content == CONTENT[50:52]
+    assert rooms == [100]
+
+
 def test_a_file_alone_may_take_more_than_comes_at_once(server, monkeypatch):
     monkeypatch.setattr(module, "_MOST_ON_ITS_WAY_BYTES", 50)
     assert UndividedFiles(server, object()).read("0/0", start=50, length=2).content == CONTENT[50:52]

@@ -73,19 +73,20 @@ class UndividedFiles(SourceAround):
         stop: threading.Event | None = None,
     ) -> Piece | None:
         """Read a file, or a part of it; see `ByteSource`."""
-        if key not in self._sizes_bytes:
+        size_bytes = self._sizes_bytes.get(key)
+        if size_bytes is None:
             try:
                 piece = super().read(key, start=start, length=length, version=version, stop=stop)
             except StreamError as error:
-                self._sizes_bytes[key] = _size_if_worth_reading(error)
+                size_bytes = self._sizes_bytes[key] = _size_if_worth_reading(error)
                 self.sends_parts = False
             else:
                 self.note(piece)
                 return piece
-        whole = self._whole(key, version, stop)
+        whole = self._whole(key, size_bytes, version, stop)
         if not _is_of(whole, version):  # held since before it was met changed
             self._let_go(key)
-            whole = self._whole(key, version, stop)
+            whole = self._whole(key, size_bytes, version, stop)
             if not _is_of(whole, version):  # come for others, who wanted any
                 raise ChangedError(f"{file_at(self.url, key)} changed while it was read.", hint=CHANGED_HINT)
         return None if whole is None else _part_of(whole, start, length)
@@ -94,7 +95,7 @@ class UndividedFiles(SourceAround):
         """Learn from what came of a file."""
         self.sends_parts &= piece is None or not piece.is_cut
 
-    def _whole(self, key: str, version: str | None, stop: threading.Event | None) -> Piece | None:
+    def _whole(self, key: str, size_bytes: int, version: str | None, stop: threading.Event | None) -> Piece | None:
         """A file that is held, or that comes for all who wait for it."""
         while True:
             raise_if_stopped(stop)
@@ -105,7 +106,7 @@ class UndividedFiles(SourceAround):
                 reading = self._readings.get(key)
                 is_own = reading is None
                 if reading is None:
-                    reading = self._readings[key] = self._begin(key, version)
+                    reading = self._readings[key] = self._begin(key, size_bytes, version)
                 reading.waiting += 1
             try:
                 return reading.wait(stop)
@@ -115,18 +116,18 @@ class UndividedFiles(SourceAround):
             finally:
                 self._leave(key, reading)
 
-    def _begin(self, key: str, version: str | None) -> _Reading:
+    def _begin(self, key: str, size_bytes: int, version: str | None) -> _Reading:
         reading = _Reading()
         try:
-            reading.piece = started(partial(self._read_whole, key, version, reading))
+            reading.piece = started(partial(self._read_whole, key, size_bytes, version, reading))
         except NoThreadError as error:
             raise StreamError("No thread can be started to read with.", hint=NO_THREADS_HINT) from error
         return reading
 
-    def _read_whole(self, key: str, version: str | None, reading: _Reading) -> Piece | None:
+    def _read_whole(self, key: str, size_bytes: int, version: str | None, reading: _Reading) -> Piece | None:
         piece = None
         try:
-            with self._room.taken(self._sizes_bytes.get(key, 0), reading.stop):
+            with self._room.taken(size_bytes, reading.stop):
                 piece = super().read(key, version=version, stop=reading.stop)
             return piece
         finally:
