@@ -8,12 +8,13 @@ up all its locks on it, so that others change or remove what is in use (https://
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xxhash
+
+from napari_cryoet.streaming.tree_numbers import are_of_one_index, new_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MAX_PART_BYTES = 64 * 2**20
 WHOLE_FILE = 2**62  # where a missing file "ends"
-_COUNTER_BITS, _INDEX_BITS = 24, 39  # of the number of a tree: which one it is, and of which index
 
 _SCHEMA = (
     "CREATE TABLE trees (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, address TEXT, checked_at REAL)",
@@ -34,11 +34,9 @@ _SCHEMA = (
     "CREATE TABLE sweeps (swept_at REAL)",
 )
 _COLUMNS = "id, key, version, start, stop, total, is_absent, stored_at, checksum, name, content"
-_NOTHING = type(None)
-_TYPES = (int, str, str, int, int, int | _NOTHING, int, int, bytes, str | _NOTHING, bytes | _NOTHING)
+_TYPES = (int, str, str, int, int, int | None, int, int, bytes, str | None, bytes | None)
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_EVICTED_AT_ONCE = 200
-_UNUSED_PAGES = 64
+_EVICTED_AT_ONCE, _UNUSED_PAGES = 200, 64
 _WAL_BYTES = 2**24
 _FORGOTTEN_AFTER_S = 7 * 86_400.0
 _COST = f"max(0, min(CAST(cost AS INTEGER), {2 * MAX_PART_BYTES}))"  # what a damaged database says is bounded, too
@@ -152,11 +150,10 @@ class Index:
     """
 
     def __init__(self, path: Path, *, may_write: bool, timeout_s: float) -> None:
-        mode = "rwc" if may_write else "rw"
         self._path = path
         self._identity = self._identify()  # before: if it is begun anew meanwhile, that is noticed by the next question
         self._sql = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{path.absolute().as_uri()}?mode={'rwc' if may_write else 'rw'}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -184,12 +181,16 @@ class Index:
                 if self._version() == 0:  # no other process was faster
                     for statement in _SCHEMA:
                         self._sql.execute(statement)
-                    last = secrets.randbits(_INDEX_BITS) << _COUNTER_BITS  # no number means something in two indexes
-                    self._sql.execute("INSERT INTO sqlite_sequence VALUES ('trees', ?)", (last,))
+                    self._count_anew()
                     self._sql.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         made = {sql for (sql,) in self._sql.execute("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")}
         if self._version() != SCHEMA_VERSION or made != set(_SCHEMA):
             raise IndexDamagedError("the database is of another version")
+
+    def _count_anew(self) -> None:
+        """Let trees from now on have numbers that none had before, here or elsewhere."""
+        self._sql.execute("DELETE FROM sqlite_sequence")
+        self._sql.execute("INSERT INTO sqlite_sequence VALUES ('trees', ?)", (new_beginning(),))
 
     def _version(self) -> int:
         return int(self._value("PRAGMA user_version"))
@@ -199,11 +200,10 @@ class Index:
         return self._identity is not None and self._identity == self._identify()
 
     def _identify(self) -> tuple[int, int] | None:
-        try:
+        with suppress(OSError):
             about = self._path.stat()
-        except OSError:
-            return None
-        return about.st_dev, about.st_ino
+            return about.st_dev, about.st_ino
+        return None
 
     def close(self) -> None:
         """Give the database up."""
@@ -272,6 +272,10 @@ class Index:
         )
         return int(self._value("SELECT id FROM trees WHERE digest = ?", digest))
 
+    def gave(self, tree: int) -> bool:
+        """Whether a tree has its number from here, and since all was forgotten last."""
+        return are_of_one_index(tree, int(self._value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")))
+
     def set_checked(self, tree: int, digest: bytes, now: float) -> None:
         """Note that a tree's server was asked, and had nothing new."""
         self._sql.execute("UPDATE trees SET checked_at = ? WHERE id = ? AND digest = ?", (now, tree, digest))
@@ -325,6 +329,7 @@ class Index:
         with self.transaction():
             for table in ("trees", "parts", "sweeps"):
                 self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - our own words
+            self._count_anew()  # what is open goes on in what is as good as a new index
         self.give_space_back()
         self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -60,7 +60,7 @@ class Tree:
             return self.number
 
     def outlive(self, number: int) -> None:
-        """As `drop`, if others dropped what has its number, or its index is gone: what comes from then on is kept."""
+        """As `drop`, if its number is one of an index that is gone: what comes from then on is kept in the new one."""
         with self._lock:
             if self.number == number:
                 self.number = None
@@ -140,7 +140,7 @@ class KeepPart:
         """Keep the part, unless its tree was dropped by somebody meanwhile, or is of an index that is gone."""
         number = self.tree.number_for(self.drops, partial(self._add_tree, index, now))
         if number is None or number != index.number_of(self.tree.digest):
-            if number is not None:
+            if number is not None and not index.gave(number):
                 self.tree.outlive(number)
             return [self.row.name] if self.row.name else []
         cost = _ROW_BYTES + len(self.content)
