@@ -21,12 +21,24 @@ from qt.stalling_world import MASK, TOMOGRAM, page_of_world, write_world
 from stream_server import StreamServer
 
 LONG_MS = 60_000
+ALL_OF_LEVEL_1 = 4 * 256 * 256  # voxels
 
 
 @pytest.fixture(autouse=True)
 def no_data_saver():
     yield
     save_data()
+
+
+@pytest.fixture(autouse=True)
+def nothing_unasked(monkeypatch):
+    """As with volumes that are large: shown at their coarsest level until somebody chooses."""
+    monkeypatch.setattr(volume_detail, "_UNASKED_VOXELS", 0)
+
+
+@pytest.fixture
+def level_1_unasked(monkeypatch):
+    monkeypatch.setattr(volume_detail, "_UNASKED_VOXELS", ALL_OF_LEVEL_1)
 
 
 @pytest.fixture
@@ -119,6 +131,65 @@ def test_what_was_chosen_in_3d_leaves_planes_alone_and_comes_back(qtbot, dock):
     assert layer.locked_data_level is None
     dock._viewer.dims.ndisplay = 3
     assert layer.locked_data_level == 0
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+@pytest.mark.parametrize("key", [TOMOGRAM, MASK])
+def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_alone(qtbot, dock, key):
+    layer = show(qtbot, dock, key)
+    assert dock.volumes.chosen(key) == 1
+    assert layer.locked_data_level is None
+    for _ in range(2):
+        dock._viewer.dims.ndisplay = 3
+        assert layer.locked_data_level == 1
+        wait_exact(qtbot, dock, key, (4, 256, 256))
+        assert np.array_equal(layer._slice.image.raw, pyramid_of(layer.data).read(1))
+        assert "level 1" in dock.screens.status.levels.accessibleName()
+        dock._viewer.dims.ndisplay = 2
+        assert layer.locked_data_level is None
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_a_volume_that_comes_while_volumes_are_shown_fills_in_too_until_another_level_is_chosen(qtbot, dock):
+    dock._viewer.dims.ndisplay = 3
+    layer = show(qtbot, dock, TOMOGRAM)
+    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
+    layer.locked_data_level = None  # by napari's own control
+    show(qtbot, dock, MASK)
+    assert layer.locked_data_level is None
+    dock.volumes.choose(TOMOGRAM, 2)
+    dock._viewer.dims.ndisplay = 2
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == 2
+    assert dock.link.layers_of(MASK)[0].locked_data_level == 1
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_what_napari_was_told_to_show_stays_unasked(qtbot, dock):
+    layer = show(qtbot, dock, TOMOGRAM)
+    layer.locked_data_level = 0
+    dock._viewer.dims.ndisplay = 3
+    dock._viewer.dims.ndisplay = 2
+    assert layer.locked_data_level == 0
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_coarse_only_leaves_volumes_at_their_coarsest_level(qtbot, dock):
+    save_data(coarse_only=True)
+    dock.network.look()
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
+    assert layer.locked_data_level is None
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_what_this_graphics_card_cannot_draw_is_not_shown_unasked(qtbot, dock, monkeypatch):
+    monkeypatch.setattr(volume_detail, "largest_texture_side", lambda: 200)
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
+    assert layer.locked_data_level is None
 
 
 def test_a_copy_that_is_made_in_3d_is_fine_again_in_planes(qtbot, dock):

@@ -1,13 +1,15 @@
-"""Which level of a streamed layer is shown in three dimensions: the coarsest, until a person chooses another.
+"""Which level of a streamed layer is shown in three dimensions: the finest that costs little, or what a person chooses.
 
-napari shows a level that a layer is locked to in two dimensions as well. So a layer is locked only while three are
-shown, and what was chosen is remembered for the next time.
+In three dimensions all of a level is fetched, held and drawn, whatever is seen of it. napari shows the coarsest one. It
+shows a level that a layer is locked to in two dimensions as well. So a layer is locked only while three are shown, and
+what was chosen is remembered for the next time.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -21,6 +23,8 @@ from napari_cryoet.streaming.cache import shared_cache
 from napari_cryoet.streaming.volume_levels import LevelCost, level_costs
 
 _USABLE_SHARE = 0.8  # of the memory for pixels: coarser levels are needed beside
+#: Unless a person chooses: a little more than the coarsest level of a usual tomogram of the portal has (6.9 million).
+_UNASKED_VOXELS = 2**23
 
 
 class VolumeDetail(QObject):
@@ -32,6 +36,9 @@ class VolumeDetail(QObject):
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
+        self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()  # by this, while volumes were shown last
+        self._begun: WeakSet[Layer] = WeakSet()  # since volumes are shown; whoever unlocks one wants napari's level
+        link.changed.connect(self._begin)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
 
     @property
@@ -62,14 +69,14 @@ class VolumeDetail(QObject):
         layer = self._link.layers_of(key)[0]
         if self.is_3d:
             return int(layer.data_level)  # napari's own controls may have chosen, too
-        return self._chosen.get(layer, len(layer.data) - 1)
+        return self._chosen.get(layer, self._unasked(key))
 
     def choose(self, key: LayerKey, level: int) -> None:
         """Show another level, at once if volumes are shown."""
         layer = self._link.layers_of(key)[0]
         self._chosen[layer] = level
         if self.is_3d:
-            self._show(key, layer)
+            self._show_chosen(key, layer)
         self.changed.emit()
 
     def close(self) -> None:
@@ -77,30 +84,60 @@ class VolumeDetail(QObject):
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     def _on_ndisplay(self, _event: Any = None) -> None:
-        for key in self._link.shown():
-            layer = self._link.layers_of(key)[0]
-            if layer in self._chosen:
-                self._show(key, layer) if self.is_3d else self._unlock(key, layer)
-        if not self.is_3d:
+        self._begun.clear()
+        if self.is_3d:
+            self._begin()
+        else:
+            for key in self._link.shown():
+                self._unlock(key, self._link.layers_of(key)[0])
             self._unlock_copies()
         self.changed.emit()
 
-    def _show(self, key: LayerKey, layer: Layer) -> None:
+    def _begin(self) -> None:
+        """Give each volume that has come into the 3D view a level, once."""
+        if not self.is_3d:
+            return
+        for key in self._link.shown():
+            layer = self._link.layers_of(key)[0]
+            if layer in self._begun:
+                continue
+            self._begun.add(layer)
+            if layer in self._chosen:
+                self._show_chosen(key, layer)
+            elif (level := self._unasked(key)) < self._coarsest(key) and layer.locked_data_level is None:
+                self._lock(layer, level)
+
+    def _unasked(self, key: LayerKey) -> int:
+        """The finest level that isn't much, or the coarsest one; this one, too, while the data saver wants it so."""
+        display, coarsest = self._link.display_of(key), self._coarsest(key)
+        if display is None or display.pyramid.stays_coarse:
+            return coarsest
+        shapes, costs = display.pyramid.shapes, self.levels(key)
+        few = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= _UNASKED_VOXELS)
+        return min(few, default=coarsest)
+
+    def _coarsest(self, key: LayerKey) -> int:
+        return len(self._link.layers_of(key)[0].data) - 1
+
+    def _show_chosen(self, key: LayerKey, layer: Layer) -> None:
         display, level = self._link.display_of(key), self._chosen[layer]
         if display is not None:
             self._detail.ask_for(display, display.pyramid.size_bytes(level))
-            layer.locked_data_level = level
+            self._lock(layer, level)
+
+    def _lock(self, layer: Layer, level: int) -> None:
+        self._locked[layer] = layer.locked_data_level = level
 
     def _unlock(self, key: LayerKey, layer: Layer) -> None:
         display = self._link.display_of(key)
-        if display is not None:
+        if display is not None and layer in self._chosen:
             self._detail.ask_for(display, None)
-        if layer.locked_data_level == self._chosen[layer]:
+        if layer in self._locked and layer.locked_data_level == self._locked[layer]:
             layer.locked_data_level = None
 
     def _unlock_copies(self) -> None:
         """Let copies that napari made of a locked layer sharpen again: nobody chose a level for them."""
         for layer in self._viewer.layers:
             parent = None if layer.source.parent is None else layer.source.parent()  # napari keeps a weak reference
-            if parent in self._chosen and layer.locked_data_level == self._chosen[parent]:
+            if parent in self._locked and layer.locked_data_level == self._locked[parent]:
                 layer.locked_data_level = None
