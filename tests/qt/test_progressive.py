@@ -404,6 +404,31 @@ def test_planted_voxels_are_drawn_at_their_places_at_levels_that_are_not_padded(
         assert_drawn_where_planted(viewer, layer, in_plane[:, 1:], tolerance)
 
 
+@pytest.mark.parametrize("is_strided", [False, True])
+def test_each_plane_is_the_nearest_one_of_a_level_two_and_a_half_times_as_coarse(
+    is_strided, qtbot, viewer, served, tmp_path
+):
+    factor, sizes = 2.5, (28, 11)  # of which the last half plane is lost
+    places = [np.arange(28.0), np.arange(11) * factor if is_strided else (np.arange(11) + 0.5) * factor - 0.5]
+    group, datasets = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2), []
+    for level, (size, at) in enumerate(zip(sizes, places, strict=True)):
+        values = np.broadcast_to(at[:, None, None] + 100, (size, size, size)).astype("f4")
+        group.create_array(str(level), shape=values.shape, chunks=(4, 16, 16), dtype="f4")[...] = values
+        scale = {"type": "scale", "scale": [SPACING * factor**level] * 3}
+        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
+    axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
+    how = {"type": "nearest"} if is_strided else {}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets} | how]
+    layer, status = add(viewer, open_pyramid(f"{served.url}/a.zarr"), contrast_limits=(100, 128))
+    layer.locked_data_level = 1
+    for z in range(28):
+        viewer.dims.set_current_step(0, z)
+        qtbot.waitUntil(lambda: status.state.is_exact)
+        shown = layer._slice.image.raw
+        assert shown.shape == (11, 11)
+        assert abs(shown[0, 0] - 100 - z) == np.abs(places[1] - z).min()
+
+
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_the_value_under_the_mouse_in_3d_is_of_the_voxel_that_is_drawn_there(

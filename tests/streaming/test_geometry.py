@@ -1,5 +1,7 @@
 """Blocks cover an array once, and levels lie over each other by exact factors."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,11 +99,24 @@ def test_an_axis_that_is_not_halved_has_a_factor_of_one():
     assert level_factors([(41, 1024, 1000), (41, 512, 500)], scales)[1] == (1, 2, 2)
 
 
-def test_factors_that_are_no_whole_numbers_are_left_alone():
-    shapes = [(100, 100, 100), (67, 67, 67)]
-    factors = level_factors(shapes, [(1.0,) * 3, (1.5,) * 3])
-    assert factors[1] == pytest.approx((100 / 67,) * 3)
+@pytest.mark.parametrize("rounded", [math.floor, math.ceil])
+@pytest.mark.parametrize("factor", [1.5, 2.5, 6.25])
+@pytest.mark.parametrize("size", [100, 130, 182, 7])
+def test_factors_that_are_no_whole_numbers_are_those_of_the_scales(rounded, factor, size):
+    shapes = [(size,) * 3, (rounded(size / factor),) * 3]
+    factors = level_factors(shapes, [(13.48,) * 3, (13.48 * factor,) * 3])
+    assert factors[1] == pytest.approx((factor,) * 3)
     assert padded_shapes(shapes, factors) == tuple(shapes)
+
+
+@pytest.mark.parametrize("scale", [2.5, 1.2, 0.5])
+def test_scales_that_the_shapes_do_not_allow_say_nothing(scale):
+    assert level_factors([(100,), (50,)], [(1.0,), (scale,)])[1] == (2,)
+
+
+def test_factors_that_are_no_whole_numbers_are_those_of_the_shapes_without_scales():
+    shapes = [(100, 100, 100), (67, 67, 67)]
+    assert level_factors(shapes, [None, None])[1] == pytest.approx((100 / 67,) * 3)
 
 
 @pytest.mark.parametrize("spacing", [1.0, 13.48, 0.1])

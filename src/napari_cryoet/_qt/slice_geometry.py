@@ -73,11 +73,13 @@ def _on_planes(data_slice: Any, display: Display, level: int, *, is_projected: b
         return on_whole_planes(data_slice, display.pyramid, level)
     if display.pyramid.coarse_offset == "strided" or level == 0:
         return data_slice
-    factors = display.pyramid.factors[level]
-    sizes = display.pyramid.shapes[0]
+    pyramid = display.pyramid
+    along = zip(data_slice.point, pyramid.factors[level], pyramid.shapes[0], pyramid.shapes[level], strict=True)
     point = [
-        factor * np.floor((np.clip(np.round(at), 0, size - 1) + 0.5) / factor) if -0.5 <= at <= size - 0.5 else at
-        for at, factor, size in zip(data_slice.point, factors, sizes, strict=True)
+        factor * min(np.floor((np.clip(np.round(at), 0, size - 1) + 0.5) / factor), count - 1)  # else it may be beside
+        if -0.5 <= at <= size - 0.5
+        else at
+        for at, factor, size, count in along
     ]
     return dataclasses.replace(data_slice, point=tuple(point))
 

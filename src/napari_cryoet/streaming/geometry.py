@@ -21,6 +21,7 @@ BlockIndex = tuple[int, ...]
 _LARGEST_PADDING_FACTOR = 8
 _MOST_BLOCKS_ALONG_AN_AXIS = 2**21
 _SAME_RATIO = 1e-6  # scales may be written with few digits
+_NEARLY_WHOLE = 0.05
 
 
 def box_shape(box: Box) -> tuple[int, ...]:
@@ -202,8 +203,9 @@ def level_factors(
     """How many finest voxels one voxel of each level spans along each axis.
 
     Shapes are rounded up or down when a level is made, so that their ratio is only nearly right. The scales decide
-    between the whole numbers that the shapes allow; where no whole number fits, the ratio of the shapes is taken. So it
-    is where the scales say just that: then the level was stretched to its shape, and whole numbers would shift it.
+    between the whole numbers that the shapes allow, or say another one that these allow, such as 2.5; where nothing
+    fits, the ratio of the shapes is taken. So it is where the scales say just that: then the level was stretched to its
+    shape, and whole numbers would shift it.
     """
     finest_shape, finest_scale = shapes[0], scales[0]
     factors = []
@@ -221,6 +223,10 @@ def _factor(finest: int, coarse: int, scale_ratio: float | None) -> float:
     by_shape = finest / coarse
     if scale_ratio is not None and math.isclose(scale_ratio, by_shape, rel_tol=_SAME_RATIO) and scale_ratio % 1:
         return by_shape
+    if scale_ratio is not None and scale_ratio > 1 and abs(scale_ratio - round(scale_ratio)) > _NEARLY_WHOLE:
+        size = finest / scale_ratio
+        if coarse in {math.floor(size * (1 + _SAME_RATIO)), math.ceil(size * (1 - _SAME_RATIO))}:
+            return scale_ratio
     candidates = {round(by_shape), math.ceil(by_shape), math.floor(by_shape)}
     if coarse > 1 or scale_ratio is None:
         candidates.add(2 ** round(math.log2(by_shape)))
