@@ -100,6 +100,17 @@ def test_what_was_put_is_found_by_another_process_later(folder):
     assert (part.version, part.total_bytes) == ("v1", len(LARGE) + 100)
 
 
+def test_its_folder_may_be_a_text_and_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cache = DiskCache("parts", 10 * MB)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    put(cache, "small", 0, b"0123456789", total=10)
+    cache.close()
+    assert find(DiskCache(tmp_path / "parts", 10 * MB), "small") == b"0123456789"
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_missing_file_is_kept_too(folder):
     cache = DiskCache(folder, MB)
     put(cache, "0/0", 0, None, version="")

@@ -31,6 +31,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
@@ -51,7 +52,6 @@ from napari_cryoet.streaming.part_files import PartFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -123,15 +123,16 @@ class DiskCache:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         limit_bytes: int,
         *,
         newest_limit_bytes: Callable[[], int | None] = lambda: None,
         keep_free_bytes: int = _KEEP_FREE_BYTES,
         queue_bytes: int = _QUEUE_BYTES,
     ) -> None:
-        self.folder, self.limit_bytes, self._newest_limit_bytes = folder, limit_bytes, newest_limit_bytes
-        self._own_folder = own_folder(folder)
+        self.folder = Path(folder).absolute()  # wherever the program goes later
+        self.limit_bytes, self._newest_limit_bytes = limit_bytes, newest_limit_bytes
+        self._own_folder = own_folder(self.folder)
         self._files, self._outdated = PartFiles(self._own_folder), OutdatedTrees(self._own_folder)
         self._writer = DiskWriter(
             self._own_folder, self._limit_now, keep_free_bytes=keep_free_bytes, queue_bytes=queue_bytes
