@@ -2,7 +2,8 @@
 
 napari makes these layers itself, of the same levels. It would read them on the window's thread, at each step. Once it
 does, before they are in a viewer and anybody hears of them: what of that plane hasn't come is waited for. A level that
-it takes out by itself (*New layer from selected multiscale level*) gets rid of its padding, and lies where it is.
+it takes out by itself (*New layer from selected multiscale level*) gets rid of its padding, and lies where it is. A
+layer that is given other levels streams these.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from weakref import WeakSet
 
 import numpy as np
 from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
 
-from napari_cryoet._qt import volume_layers
+from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.streaming.exact_array import ExactArray
@@ -23,15 +25,18 @@ from napari_cryoet.streaming.own_levels import level_of, pyramid_below
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Layer
+    from napari_cryoet.streaming.pyramid import Pyramid
 
 #: In which `adopting` sees to what has `METADATA_KEY`, with all that belongs to it.
 adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
 _viewers: Final[WeakSet[ViewerModel]] = WeakSet()
+_heeded: Final[WeakSet[Layer]] = WeakSet()  # layers that may be given other data
 
 
 def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None:
     """Let what is inserted into a viewer stream if its data are a pyramid's; calling it again changes nothing.
+
+    So does a layer in it that is given a pyramid's levels later.
 
     Parameters
     ----------
@@ -44,6 +49,8 @@ def stream_copies_in(viewer: ViewerModel, attach: Callable[..., object]) -> None
     if viewer not in _viewers:
         _viewers.add(viewer)
         viewer.layers.events.inserted.connect(partial(_on_inserted, viewer, attach))
+        for layer in viewer.layers:
+            _heed(layer, attach)
 
 
 def show_as_stored(layer: Layer) -> None:
@@ -63,14 +70,35 @@ def show_as_stored(layer: Layer) -> None:
 
 def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any) -> None:
     layer = event.value
-    own_type = volume_layers.OWN_TYPES.get(type(layer))
-    if own_type is None or (METADATA_KEY in layer.metadata and viewer in adopting_viewers):
+    _heed(layer, attach)
+    is_adopted = METADATA_KEY in layer.metadata and viewer in adopting_viewers
+    if type(layer) not in volume_layers.OWN_TYPES or is_adopted:
         return
     pyramid = pyramid_below(layer.data)
-    if pyramid is None:
-        show_as_stored(layer)
-        return
-    volume_layers.become(layer, own_type)
-    attach(layer, pyramid, viewer=viewer)
+    if pyramid is not None:
+        _stream(layer, pyramid, viewer, attach)
     show_as_stored(layer)
+
+
+def _heed(layer: Layer, attach: Callable[..., object]) -> None:
+    if isinstance(layer, Image | Labels) and layer not in _heeded:
+        _heeded.add(layer)
+        layer.events.data.connect(partial(_on_data, attach))
+
+
+def _on_data(attach: Callable[..., object], event: Any) -> None:
+    """Let a layer that somebody has given levels of a pyramid stream these; napari has read its first picture."""
+    layer = event.source
+    viewer = next((viewer for viewer in _viewers if layer in viewer.layers), None)
+    pyramid, state = pyramid_below(layer.data), napari_internals.slicing_state_of(layer)
+    if viewer is None or pyramid is None or getattr(state, "has_its_data", False):
+        return
+    if (before := getattr(state, "status", None)) is not None:
+        before.close()
+    _stream(layer, pyramid, viewer, attach)
+
+
+def _stream(layer: Image | Labels, pyramid: Pyramid, viewer: ViewerModel, attach: Callable[..., object]) -> None:
+    volume_layers.become(layer, volume_layers.OWN_TYPES.get(type(layer), type(layer)))
+    attach(layer, pyramid, viewer=viewer)
     layer.translate = layer.translate  # napari looks anew where the layer ends

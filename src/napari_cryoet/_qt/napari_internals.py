@@ -125,7 +125,7 @@ def trial_request(layer: Layer) -> Any:
 def changed_slicing(layer: Layer, kind: type[S]) -> S:
     """A slicing state that goes on from a layer's own, for `slice_by`; it raises whatever it may in another napari."""
     own: Any = layer._slicing_state
-    base = type(own)
+    base = type(own).__bases__[-1] if isinstance(own, ChangedSlicing) else type(own)
     changed: Any = type(f"{kind.__name__}{base.__name__}", (kind, base), {})(layer, layer.data, False)
     changed.set_slice_input(own._slice_input, True)
     changed._units = own._units
