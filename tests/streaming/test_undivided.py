@@ -288,6 +288,22 @@ def test_only_so_much_is_on_its_way_at_once(server, monkeypatch):
     assert server.whole("0/5") == 0
 
 
+def test_a_large_file_is_not_overtaken_for_ever_by_smaller_ones():
+    room, nobody_leaves, came = module._Room(250), threading.Event(), []
+
+    def come(size_bytes):
+        with room.taken(size_bytes, nobody_leaves):
+            came.append(size_bytes)
+
+    with ThreadPoolExecutor(2) as threads, room.taken(150, nobody_leaves):
+        threads.submit(come, 200)
+        wait_until(lambda: len(room._queue) == 1)
+        threads.submit(come, 100)  # for which there is room
+        wait_until(lambda: len(room._queue) == 2)
+        assert came == []
+    assert came == [200, 100]
+
+
 def test_a_file_takes_its_room_also_where_others_forget_it_meanwhile(server, source, monkeypatch):
     begin, taken, rooms = source._begin, source._room.taken, []
 
