@@ -8,11 +8,11 @@ from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt import level_menu, volume_detail
+from napari_cryoet._qt import level_menu, texture_limit, volume_detail
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.texture_limit import largest_texture_side
+from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet.policy import save_data
 from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.streaming.volume_levels import LevelCost
@@ -22,6 +22,7 @@ from stream_server import StreamServer
 
 LONG_MS = 60_000
 ALL_OF_LEVEL_1 = 4 * 256 * 256  # voxels
+UNASKED = ("_UNASKED_VOXELS", "_UNASKED_VOXELS_IN_SOFTWARE")
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +34,14 @@ def no_data_saver():
 @pytest.fixture(autouse=True)
 def nothing_unasked(monkeypatch):
     """As with volumes that are large: shown at their coarsest level until somebody chooses."""
-    monkeypatch.setattr(volume_detail, "_UNASKED_VOXELS", 0)
+    for name in UNASKED:
+        monkeypatch.setattr(volume_detail, name, 0)
 
 
 @pytest.fixture
 def level_1_unasked(monkeypatch):
-    monkeypatch.setattr(volume_detail, "_UNASKED_VOXELS", ALL_OF_LEVEL_1)
+    for name in UNASKED:
+        monkeypatch.setattr(volume_detail, name, ALL_OF_LEVEL_1)
 
 
 @pytest.fixture
@@ -190,6 +193,42 @@ def test_what_this_graphics_card_cannot_draw_is_not_shown_unasked(qtbot, dock, m
     dock._viewer.dims.ndisplay = 3
     wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
     assert layer.locked_data_level is None
+
+
+@pytest.mark.parametrize(("is_software", "level"), [(False, 0), (True, 1), (None, 1)])
+def test_less_is_shown_unasked_where_no_graphics_card_is_known_of(is_software, level, qtbot, dock, monkeypatch):
+    monkeypatch.setattr(volume_detail, "draws_in_software", lambda: is_software)
+    monkeypatch.setattr(volume_detail, UNASKED[0], 8 * ALL_OF_LEVEL_1)
+    monkeypatch.setattr(volume_detail, UNASKED[1], ALL_OF_LEVEL_1)
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == level
+
+
+@pytest.mark.parametrize(
+    ("driver", "expected"),
+    [
+        ("llvmpipe (LLVM 15.0.6, 256 bits)", True),
+        ("Software Rasterizer", True),
+        ("ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero)), SwiftShader driver)", True),
+        ("GDI Generic", True),
+        ("Apple Software Renderer", True),
+        ("NVIDIA GeForce RTX 3080/PCIe/SSE2", False),
+        ("Mesa Intel(R) UHD Graphics 620 (KBL GT2)", False),
+        ("Apple M2", False),
+    ],
+)
+def test_drivers_that_draw_with_the_processor_are_known_by_their_names(driver, expected, qtbot, dock, monkeypatch):
+    show(qtbot, dock, TOMOGRAM)
+    dock._viewer.screenshot(flash=False)
+    monkeypatch.setattr(texture_limit, "_asked_name", lambda: driver)
+    assert draws_in_software() is expected
+
+
+def test_the_driver_is_asked_once_something_is_drawn(qtbot, dock):
+    show(qtbot, dock, TOMOGRAM)
+    dock._viewer.screenshot(flash=False)
+    assert texture_limit._asked_name()
 
 
 def test_a_copy_that_is_made_in_3d_is_fine_again_in_planes(qtbot, dock):

@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.texture_limit import largest_texture_side
+from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.streaming.cache import shared_cache
 from napari_cryoet.streaming.volume_levels import LevelCost, level_costs
@@ -25,6 +25,8 @@ from napari_cryoet.streaming.volume_levels import LevelCost, level_costs
 _USABLE_SHARE = 0.8  # of the memory for pixels: coarser levels are needed beside
 #: Unless a person chooses: a little more than the coarsest level of a usual tomogram of the portal has (6.9 million).
 _UNASKED_VOXELS = 2**23
+#: As long as no graphics card is known of: what is turned is to follow the mouse.
+_UNASKED_VOXELS_IN_SOFTWARE = 2**20
 
 
 class VolumeDetail(QObject):
@@ -112,8 +114,9 @@ class VolumeDetail(QObject):
         display, coarsest = self._link.display_of(key), self._coarsest(key)
         if display is None or display.pyramid.stays_coarse:
             return coarsest
+        most = _UNASKED_VOXELS if draws_in_software() is False else _UNASKED_VOXELS_IN_SOFTWARE
         shapes, costs = display.pyramid.shapes, self.levels(key)
-        few = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= _UNASKED_VOXELS)
+        few = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= most)
         return min(few, default=coarsest)
 
     def _coarsest(self, key: LayerKey) -> int:
