@@ -231,6 +231,7 @@ def test_a_layer_that_is_given_another_image_streams_that(qtbot, viewer, served,
         pyramid = open_pyramid(f"{served.url}/{name}.zarr")
         shown.data = pyramid.levels
         shown.scale = layer.scale
+        viewer.reset_view()  # else some of it may lie beside the canvas, and isn't sliced
         with monkeypatch.context() as patch:
             patch.setattr(Pyramid, "read", _refuse)
             for plane, expected in enumerate(images[name]):
