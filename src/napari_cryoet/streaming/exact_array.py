@@ -4,7 +4,7 @@ dask reads block by block and then copies all blocks into one array: twice the m
 nothing was done to yet is read into its array straight away instead. In everything else this is the dask array it is
 made from: it has its graph, its chunks and its name, and whatever is derived from it is an ordinary dask array.
 
-What numpy's functions, or its own methods, sum up of it (a mean, a least value, as projections are) is without
+What numpy's functions, or its own methods, sum up of it (a mean or a least value, as of a projection) is without
 the padding that levels of odd sizes have: that would count as so many voxels more.
 
 What is written into a box of it, as where somebody paints, is kept beside the level and put over what is read of it:
