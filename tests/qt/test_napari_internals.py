@@ -18,7 +18,7 @@ from napari.layers import Image
 from napari.settings import get_settings
 
 import napari_cryoet._qt
-from napari_cryoet._qt import adopting, crosshair, napari_check, napari_internals, napari_painting
+from napari_cryoet._qt import adopting, crosshair, napari_check, napari_internals
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.discs import show_as_discs, show_slab
@@ -32,8 +32,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.streaming import open_pyramid
 
-INTERNALS = (napari_internals, napari_painting)
-HERE = {"napari_internals", "napari_painting", "napari_check"}
+HERE = {"napari_internals", "napari_check"}
 QT = Path(napari_cryoet._qt.__file__).parent
 MODULES = sorted(path for path in QT.glob("*.py") if path.stem != "__init__")
 PRIVATE = re.compile(r"_[A-Za-z]\w*")
@@ -224,11 +223,11 @@ def test_no_method_of_a_class_over_one_of_napari_uses_what_napari_keeps_to_itsel
 
 
 def private_names() -> list[str]:
-    """Every private name of napari's in the modules that may touch them."""
-    nodes = [node for module in INTERNALS for node in ast.walk(ast.parse(source_of(module)))]
-    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    in_classes = {name for node in nodes if isinstance(node, ast.ClassDef) for name in parts_of(node)}
+    """Every private name of napari's in the module that may touch them."""
+    tree = ast.parse(source_of(napari_internals))
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    in_classes = {name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for name in parts_of(node)}
     own = {"_shape"}
     return sorted(name for name in attributes | texts | in_classes if is_private(name) and name not in own)
 
@@ -253,13 +252,17 @@ def remove(monkeypatch):
     """Let napari have a name no longer, for all modules of ours."""
 
     def remove(pattern: str) -> None:
-        check = without(napari_check, pattern)
-        for module in INTERNALS:
-            internals = without(module, pattern)
-            setattr(check, module.__name__.rpartition(".")[2], internals)
-            put_in_place(monkeypatch, module, internals)
+        internals, check = without(napari_internals, pattern), without(napari_check, pattern)
+        check.napari_internals = internals
         tries = {feature: check._TRIES[check.Feature[feature.name]] for feature in Feature}
         monkeypatch.setattr(napari_check, "_TRIES", tries)
+        for name, real in list(vars(napari_internals).items()):
+            other = getattr(internals, name, None)
+            if inspect.isfunction(real) and real.__module__ == napari_internals.__name__:
+                replace_everywhere(monkeypatch, real, other)
+            elif inspect.isclass(real) and real.__module__ == napari_internals.__name__:
+                for part in set(vars(real)) - set(vars(other)) - {"__module__"}:
+                    monkeypatch.delattr(real, part)
         lacks.cache_clear()
         crosshair._is_known_to_napari.cache_clear()
 
@@ -269,17 +272,6 @@ def remove(monkeypatch):
     lacks.cache_clear()
     crosshair._is_known_to_napari.cache_clear()
     assert gone() == {}
-
-
-def put_in_place(monkeypatch, module: ModuleType, without: ModuleType) -> None:
-    """Let all modules of ours have the functions and classes of another module."""
-    for name, real in list(vars(module).items()):
-        other = getattr(without, name, None)
-        if inspect.isfunction(real) and real.__module__ == module.__name__:
-            replace_everywhere(monkeypatch, real, other)
-        elif inspect.isclass(real) and real.__module__ == module.__name__:
-            for part in set(vars(real)) - set(vars(other)) - {"__module__"}:
-                monkeypatch.delattr(real, part)
 
 
 def replace_everywhere(monkeypatch, real, other) -> None:

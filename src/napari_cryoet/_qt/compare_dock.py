@@ -20,7 +20,7 @@ from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
-from napari_cryoet._qt.napari_painting import painted_steps
+from napari_cryoet._qt.napari_internals import painted_steps
 from napari_cryoet._qt.saving_names import with_ending
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet

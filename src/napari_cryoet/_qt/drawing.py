@@ -20,8 +20,7 @@ from typing import Any, Final
 from dask.base import is_dask_collection
 from napari.utils.notifications import show_info, show_warning
 
-from napari_cryoet._qt.napari_internals import is_sliced_in_3d
-from napari_cryoet._qt.napari_painting import DrawnByHand
+from napari_cryoet._qt.napari_internals import DrawnByHand, is_sliced_in_3d
 from napari_cryoet.errand import NoThreadError, started
 from napari_cryoet.exceptions import NotHereError
 from napari_cryoet.streaming.exact import without_waiting

@@ -1,4 +1,4 @@
-"""Whether this napari has what the two modules of its internals touch of it, and what there is where it hasn't."""
+"""Whether this napari has what `napari_internals` touches of it, and what there is where it hasn't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Vectors
 
-from napari_cryoet._qt import napari_internals, napari_painting
+from napari_cryoet._qt import napari_internals
 from napari_cryoet._qt.outline_shader import outlined_labels, outlined_markers
 
 log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.ARROWS: _try_arrows,
     Feature.WRITING: lambda: _without(Layer, "Layer", ["_block_refresh"]),
     Feature.PAINTING: lambda: _without(
-        Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_painting.PAINTED_STEPS
+        Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_internals.PAINTED_STEPS
     ),
     Feature.DRAWING: lambda: _without(Labels, "Labels", ("_draw", "_drag_modes")),
     Feature.CROSSHAIR: _try_crosshair,

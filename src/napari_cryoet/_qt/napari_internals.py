@@ -2,9 +2,8 @@
 
 napari lets plugins make layers; how these are sliced and drawn is its own affair. Pictures that sharpen, picks that
 show as discs, sliders that end with the volume and a crosshair need a little of that. Every private name of napari's is
-in this module, or in `napari_painting` for masks that are painted, and in no other but `napari_check`, which tries each
-of them before anything is built on it (a test walks through all modules). Nothing here fails if a name is gone, unless
-it says so.
+in this module and in no other but `napari_check`, which tries each of them before anything is built on it (a test walks
+through all modules). Nothing here fails if a name is gone, unless it says so.
 
 `slice_geometry`, `thick_slices` and `discs` read the fields of napari's requests and responses, and change copies.
 """
@@ -38,6 +37,7 @@ except ImportError:
 
 VISUALS: Final = "napari._vispy.utils.visual"
 OVERLAYS: Final = "napari._vispy.overlays.base"
+PAINTED_STEPS: Final = ("_undo_history", "_redo_history")  # of labels
 COLORS_OF_POINTS: Final = ("_face", "_border")
 POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
 
@@ -72,10 +72,7 @@ class PatientThumbnail:
 
 
 class ChangedSlicing:
-    """Over the slicing state of an image or labels: what is asked for and what comes of it are changed on their way.
-
-    Both of napari's ways of slicing, on the GUI thread and on its own, pass through here.
-    """
+    """Over the slicing state of an image or labels: requests, and what comes of them on any thread, are changed."""
 
     layer: Any
 
@@ -168,10 +165,7 @@ class OwnCorners:
 
 
 class TrueRays:
-    """Over an image or labels: in 3D, the value under the mouse is of the voxel that is drawn there.
-
-    napari takes the ratio of the finest level's shape and the slice's for the size of a voxel, which padding spoils.
-    """
+    """Over an image or labels: in 3D, the value under the mouse is of the voxel that is drawn, padding or not."""
 
     def _get_value_ray(self, start_point: Any, end_point: Any, dims_displayed: Any) -> Any:
         ends = (self.as_napari_counts(point, list(dims_displayed)) for point in (start_point, end_point))
@@ -212,10 +206,7 @@ class _Levels(MultiScaleData):  # type: ignore[misc] # napari is not typed
 
 
 def say_shape(layer: Layer, shape: tuple[int, ...]) -> None:
-    """Let the levels of a layer say that they are as large as this: so large are labels that napari makes over them.
-
-    A layer of a single level is left as it is.
-    """
+    """Let several levels of a layer say how large they are: so large are labels that napari makes over them."""
     if isinstance(getattr(layer, "_data", None), MultiScaleData):
         layer._data = _Levels(layer._data, shape, is_mask=isinstance(layer, Labels))
 
@@ -237,6 +228,51 @@ def place_plane(layer: Any) -> None:
             node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
             node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
             node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
+
+
+# what is painted
+
+
+def painted_steps(layer: Layer) -> tuple[int, ...]:
+    """How many steps of painting can be undone and done again, which napari tells nobody of; none of other layers."""
+    return tuple(len(getattr(layer, name, ())) for name in PAINTED_STEPS)
+
+
+class DrawnByHand:
+    """Over labels: what somebody draws with the mouse passes by here, and nothing that a script paints."""
+
+    def may_draw(self) -> bool:
+        """Whether a stroke may begin."""
+        return True
+
+    def draw_by(self, draw: Callable[[], None]) -> None:
+        """Draw, between one place of the mouse and the next."""
+        draw()
+
+    def _draw(self, *arguments: Any) -> None:
+        self.draw_by(partial(super()._draw, *arguments))  # type: ignore[misc]
+
+    @property
+    def _drag_modes(self) -> dict[Any, Any]:
+        """What napari calls in each mode where the mouse is pressed."""
+        modes: dict[Any, Any] = super()._drag_modes  # type: ignore[misc]
+        return {mode: _IfItMay(act) if str(mode) in {"paint", "erase", "fill"} else act for mode, act in modes.items()}
+
+
+class _IfItMay:
+    """What napari calls to draw, once the layer was asked; it equals that, since napari looks for it to take it out."""
+
+    def __init__(self, act: Callable[[Any, Any], Any]) -> None:
+        self.act = act
+
+    def __call__(self, layer: Any, event: Any) -> Any:
+        return self.act(layer, event) if layer.may_draw() else None
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.act == getattr(other, "act", other))
+
+    def __hash__(self) -> int:
+        return hash(self.act)
 
 
 # what is drawn of arrows and points
@@ -280,17 +316,8 @@ def cut_colors(vectors: Vectors, count: int) -> None:
 def change_drawing(kind: type[Layer], change: Callable[[Layer, Any], None]) -> None:
     """Let another function change what layers of a type of napari's are drawn by, each time that it has other data.
 
-    Parameters
-    ----------
-    kind
-        Of layers; those in a viewer already are left alone.
-    change
-        Gets a layer and vispy's node.
-
-    Raises
-    ------
-    ImportError, AttributeError, KeyError
-        In a napari that draws them in another way.
+    It gets a layer and vispy's node; layers in a viewer already are left alone. In a napari that draws them in another
+    way, that is an ImportError, an AttributeError or a KeyError.
     """
     visuals = importlib.import_module(VISUALS)
 
@@ -308,18 +335,9 @@ def change_drawing(kind: type[Layer], change: Callable[[Layer, Any], None]) -> N
 def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> None:
     """Let napari draw overlays of a class in a viewer's scene.
 
-    Parameters
-    ----------
-    kind
-        Of overlays.
-    make_visual
-        Gets a class and makes one over it, for vispy: `has_place` says whether there is something to draw,
-        `look_again` has that asked anew.
-
-    Raises
-    ------
-    ImportError, AttributeError
-        In a napari that draws them in another way.
+    ``make_visual`` gets a class and makes one over it, for vispy: `has_place` says whether there is something to draw,
+    `look_again` has that asked anew. In a napari that draws them in another way, that is an ImportError or an
+    AttributeError.
     """
     bases = importlib.import_module(OVERLAYS)
 
