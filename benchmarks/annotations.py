@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from arguments import how_often
+
 HERE = Path(__file__).resolve().parent
 LOOPS = 1_000
 Numbers = dict[str, float]
@@ -109,7 +111,7 @@ def table(results: dict[int, Numbers]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=how_often, default=3)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     results: dict[int, Numbers] = {}

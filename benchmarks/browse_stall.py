@@ -33,6 +33,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import napari
+from arguments import how_often
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 
@@ -269,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.5, help="seconds that every answer is late")
     parser.add_argument("--watch", type=float, default=5.0, help="seconds to watch napari on its own")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=how_often, default=3)
     parser.add_argument("--out", type=Path, help="write the JSON to this file too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder_name:

@@ -26,6 +26,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from arguments import how_often
 from slow_link import PROFILES, Profile, slow_server
 from streaming_first_plane import SHAPE as VOLUME_SHAPE
 from streaming_first_plane import THREADS, Noise
@@ -135,7 +136,7 @@ def benchmark(places: dict[str, str], repeats: int, only: str) -> dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--data", type=Path, help="where the volumes are kept between runs")
     parser.add_argument("--line", choices=PROFILES, default="near")
     parser.add_argument("--only", default="", help="only what has this in its name")

@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from arguments import how_often
 
 from napari_cryoet import compare
 from napari_cryoet.picks import Picks
@@ -148,7 +149,7 @@ def check(found: dict[str, tuple[int, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=how_often, default=3)
     parser.add_argument("--most", type=int, default=1_000_000, help="points of the largest sets")
     given = parser.parse_args()
     counts = [count for count in (1_000, 5_000, 10_000, 100_000, 1_000_000) if count <= given.most]

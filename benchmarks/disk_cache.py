@@ -26,6 +26,7 @@ from typing import Any
 from unittest.mock import patch
 
 import streaming_first_plane as first_plane
+from arguments import how_often
 
 VARIANTS = ("local file", "cold", "warm, asked", "warm, not asked")
 AHEAD_MS = 5000  # until what a still viewer fetches ahead has come, and is kept too
@@ -105,7 +106,7 @@ def run_all(kind: str, url: str, folder: Path, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--data", type=Path, help="where the volume is kept between runs")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)

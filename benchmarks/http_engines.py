@@ -27,6 +27,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from arguments import how_often
+
 RANGE_BYTES, N_RANGES = 485_000, 144
 TABLE_BYTES, N_TABLES = 528, 31
 LINES = {"60 ms, 20/50 MB/s": (60, 20, 50), "loopback": (0, 10_000, 10_000)}
@@ -206,7 +208,7 @@ def served(folder: Path, line: tuple[float, float, float]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--engines", nargs="*", default=list(ENGINES))
     parser.add_argument("--one", nargs=2, metavar=("ENGINE", "URL"), help=argparse.SUPPRESS)

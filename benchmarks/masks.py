@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from arguments import how_often
 from slow_link import PROFILES, Blobs, Profile, counted, slow_server
 from streaming_first_plane import SHAPE, SPACING_ANGSTROM, THREADS, _in_thread, rival_levels
 
@@ -165,7 +166,7 @@ def benchmark(folder: Path, link: Profile, repeats: int, only: str) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--data", type=Path, help="where the masks are kept between runs")
     parser.add_argument("--line", choices=PROFILES, default="middle")
     parser.add_argument("--only", default="", help="only the variants whose name has this in it")

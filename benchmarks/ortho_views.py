@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from arguments import how_often
 from slow_link import PROFILES, counted, make_data, slow_server
 from streaming_first_plane import LIMITS, SHAPE, SPACING_ANGSTROM
 from witness import Witnesses, rest
@@ -180,7 +181,7 @@ def run_child(variant: str, url: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", choices=PROFILES, default="middle")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--data", type=Path, help="where the data are kept between runs")
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)

@@ -31,6 +31,7 @@ from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+from arguments import how_often
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -315,7 +316,7 @@ def summed_up(name: str, way: str, took: list[tuple[float, float]]) -> dict[str,
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=how_often, default=20)
     parser.add_argument("--limit-ms", type=float, default=LIMIT_MS)
     parser.add_argument("--only", default="", help="only what has this in its name, as in “download, slow”")
     parser.add_argument("--out", type=Path, help="write the JSON to this file too")

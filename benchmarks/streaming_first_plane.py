@@ -24,6 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from arguments import how_often
+
 #: Voxels along z, y and x; ``BENCH_SHAPE=16x64x64`` tries any benchmark of this volume in a moment.
 SHAPE = tuple(map(int, os.environ.get("BENCH_SHAPE", "500x960x928").split("x")))
 SPACING_ANGSTROM = 13.48
@@ -190,7 +192,7 @@ def _reset(url: str) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--data", type=Path, help="where the volume is kept between runs")
     parser.add_argument("--latency-ms", type=float, default=60)
     parser.add_argument("--connection-mb-s", type=float, default=20)

@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from arguments import how_often
 from slow_link import counted
 from streaming_first_plane import THREADS, rival_levels
 
@@ -222,8 +223,8 @@ def benchmark(given: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--rival-repeats", type=int, help="its runs are long; by default as often as ours")
+    parser.add_argument("--repeats", type=how_often, default=5)
+    parser.add_argument("--rival-repeats", type=how_often, help="its runs are long; by default as often as ours")
     parser.add_argument("--only", default="size,latency,layers,window")
     parser.add_argument("--latency-ms", type=float, default=60)
     parser.add_argument("--connection-mb-s", type=float, default=20)

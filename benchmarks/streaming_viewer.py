@@ -27,12 +27,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from arguments import how_often, some_of
 from slow_link import PROFILES, Profile, counted, make_data, slow_server
 from streaming_first_plane import SHAPE, THREADS
 from witness import rest
 
 VARIANTS = ("in memory", "ours", "rival", "rival async", "ours default", "rival default", "rival default async")
-ROWS = ("tour", "volume", "across", "fast", "layers")  # and "first_plane", which "tour" begins with
+PATIENT = ("rival patient", "rival patient async")
+ROWS = ("tour", "volume", "across", "fast", "layers")
+BEGINNING = "first_plane"  # of "tour"
 TIMEOUT_S = 3600  # the rival's rows on the far line take a quarter of an hour and more
 
 
@@ -80,28 +83,29 @@ def limit_s(medians: dict[str, Any], profile: Profile) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--data", type=Path, help="where the data are kept between runs")
     parser.add_argument("--profile", choices=PROFILES, default="middle")
-    parser.add_argument("--only", default="", help="variants, separated by commas")
-    parser.add_argument("--rows", default=",".join(ROWS), help="rows, separated by commas")
+    parser.add_argument(
+        "--only", type=some_of(VARIANTS + PATIENT), default=list(VARIANTS), help="variants, with commas"
+    )
+    parser.add_argument("--rows", type=some_of((*ROWS, BEGINNING)), default=list(ROWS), help="rows, with commas")
     given = parser.parse_args()
-    variants = given.only.split(",") if given.only else list(VARIANTS)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.data or Path(temporary)
         make_data(folder)
-        print(json.dumps(benchmark(given, folder, variants), indent=1))
+        print(json.dumps(benchmark(given, folder), indent=1))
 
 
-def benchmark(given: argparse.Namespace, folder: Path, variants: list[str]) -> dict[str, Any]:
+def benchmark(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     profile = PROFILES[given.profile]
     medians: dict[str, Any] = {}
     runs: dict[str, Any] = {}
     with slow_server(folder, profile) as url:
-        for row in given.rows.split(","):
-            measured: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
+        for row in given.rows:
+            measured: dict[str, list[dict[str, Any]]] = {variant: [] for variant in given.only}
             for _ in range(given.repeats):
-                for variant in variants:  # in turns, so that a machine that slows down does so for all of them
+                for variant in given.only:  # in turns, so that a machine that slows down does so for all of them
                     measured[variant].append(run_child(row, variant, url, folder))
             runs[row] = measured
             medians[row] = {variant: summary(of_one) for variant, of_one in measured.items()}

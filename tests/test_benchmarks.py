@@ -47,6 +47,21 @@ def test_a_witness_tells_how_long_it_was_held_up(benchmarks):
     assert one.poll() is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "complaint"),
+    [
+        ("streaming_first_plane", ("--repeats", 0), "“0” is no whole number from 1 on"),
+        ("masks", ("--repeats", "-3"), "“-3” is no whole number from 1 on"),
+        ("streaming_viewer", ("--only", "ours,theirs"), "“theirs” is none of in memory, ours, rival"),
+        ("streaming_viewer", ("--rows", "slow"), "“slow” is none of tour, volume, across"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_by_name_before_anything_is(name, arguments, complaint, benchmarks, capsys):
+    with pytest.raises(SystemExit):
+        benchmarks.run(name, *arguments)
+    assert complaint in capsys.readouterr().err
+
+
 PLANE = np.arange(100.0).reshape(10, 10)
 
 
