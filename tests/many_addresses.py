@@ -25,7 +25,8 @@ class ManyAddresses:
     fates
         What becomes of connections to an address; IPv6 addresses can't lead to a server.
     tried
-        The addresses that were connected to, in order.
+        The addresses that were connected to, in order, of those that it was told of: what an earlier test began may go
+        on in other threads, with servers of its own.
     sockets
         What they were connected to with.
     """
@@ -52,6 +53,8 @@ class ManyAddresses:
 
     def connect(self, sock: socket.socket, address: Any) -> int:
         """As `socket.socket.connect_ex`."""
+        if address[0] not in self.fates and not any(address[0] in known for known in self.names.values()):
+            return self._connect(sock, address)
         self.tried.append(address[0])
         self.sockets.append(sock)
         match self.fates.get(address[0]):
