@@ -26,7 +26,7 @@ import pytest
 import urllib3
 
 from certificates import self_signed
-from fault_server import FaultServer, altered, ranged, raw, reply
+from fault_server import FaultServer, altered, dropped, ranged, raw, reply
 from napari_cryoet import errand, http_bodies, http_connections, http_dates
 from napari_cryoet import http as http_module
 from napari_cryoet.errand import THREAD_NAME
@@ -1081,15 +1081,14 @@ def test_no_thread_is_left_behind_by_a_stop(http, server):
 
 
 def test_a_stop_that_comes_when_a_body_has_just_ended_is_a_stop(http, server, monkeypatch):
-    stop, original = threading.Event(), http_bodies.Gatherer.next
+    stop, original = threading.Event(), http_bodies.Gatherer.gather
 
-    def next_chunk(gatherer, beat):
-        chunk = original(gatherer, beat)
+    def gather(gatherer, beat):
+        original(gatherer, beat)
         stop.set()
         wait_until(lambda: beat.__self__._is_left)  # it is heard, though there is nothing to hang up any more
-        return chunk
 
-    monkeypatch.setattr(http_bodies.Gatherer, "next", next_chunk)
+    monkeypatch.setattr(http_bodies.Gatherer, "gather", gather)
     with http.open(server.behave(reply(b"short")), stop=stop) as body, pytest.raises(StoppedError):
         list(body.chunks())
 
@@ -1108,6 +1107,14 @@ def test_what_came_before_a_stop_is_handed_out_before_it_is_told(http, server, m
         stop.set()
         assert isinstance(reading.exception(60), StoppedError)
     assert b"".join(came) == content[: len(content) // 2]
+
+
+def test_what_comes_to_a_thread_that_nobody_waits_for_any_more_is_there_for_whoever_left_it(http, server):
+    content = bytes(range(256)) * 1024
+    with http.open(server.behave(dropped(reply(content)))) as body:
+        pieces = http_bodies.Gatherer(body._response, body.tally)
+        pieces.gather(lambda: None)  # as on that thread, up to where the connection ends
+        assert pieces.take() == content[: len(content) // 2]
 
 
 def test_a_stop_that_comes_after_an_answer_leaves_its_connection_to_others(http, server):

@@ -81,7 +81,10 @@ class HttpPiece:
 
 
 class Gatherer:
-    """Hands a body out in chunks: up to 1 MiB, or what came in a quarter of a second; all that came before an error."""
+    """Takes a body in by chunks: up to 1 MiB, or what came in a quarter of a second; all that came before an error.
+
+    Whoever gathers on another thread takes nothing: it may be that nobody waits for that thread any more.
+    """
 
     def __init__(self, response: BaseHTTPResponse, tally: Tally) -> None:
         self._pieces, self._tally = _pieces_of(response), tally
@@ -89,8 +92,8 @@ class Gatherer:
         self._lock = threading.Lock()
         self._error: Exception | None = None
 
-    def next(self, beat: Beat) -> bytes:
-        """The next chunk; empty at the end."""
+    def gather(self, beat: Beat) -> None:
+        """Wait for the next chunk, which is to be taken; nothing comes at the end."""
         if self._error is not None:
             raise self._error
         began, size = time.monotonic(), 0
@@ -106,10 +109,9 @@ class Gatherer:
             if not size:
                 raise
             self._error = error
-        return self.take()
 
     def take(self) -> bytes:
-        """What came since the last chunk; also for whoever leaves while the next one is gathered."""
+        """What came since it was last taken; also for whoever leaves while more is gathered."""
         with self._lock:
             gathered, self._gathered = self._gathered, []
         return b"".join(gathered)
@@ -123,11 +125,11 @@ class Client(Protocol):
     def attempt(
         self,
         url: str,
-        work: Callable[[Errand[bytes]], bytes],
+        work: Callable[[Errand[None]], None],
         stop: threading.Event | None,
         *,
-        discard: Callable[[bytes], None] | None = None,
-    ) -> bytes:
+        discard: Callable[[None], None] | None = None,
+    ) -> None:
         """Do one blocking thing on another thread."""
 
 
@@ -183,22 +185,23 @@ class HttpBody:
             raise self._error
         self._http.policy.require_online()
 
-        def gather(errand: Errand[bytes]) -> bytes:
+        def gather(errand: Errand[None]) -> None:
             errand.abort_with(self._hang_up)
             try:
-                return pieces.next(errand.beat)
+                pieces.gather(errand.beat)
             except BaseException:
                 self._response.close()
                 raise
 
         try:
-            return self._http.attempt(self._url, gather, self._stop, discard=lambda _: self._response.close())
+            self._http.attempt(self._url, gather, self._stop, discard=lambda _: self._response.close())
         except (StoppedError, FaultError) as error:
             self._is_left = True
             self._error = error.error if isinstance(error, FaultError) else error
             if came := pieces.take():
                 return came
             raise self._error from None
+        return pieces.take()
 
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may have ended by itself meanwhile
