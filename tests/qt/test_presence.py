@@ -160,9 +160,12 @@ def test_what_it_took_goes_with_it_once_both_windows_are_closed(qtbot, first, se
     second.close()
     assert status.state.is_stopped
     del layer, status
-    qtbot.wait(1)
-    gc.collect()
-    assert gone() is None
+
+    def is_gone():
+        gc.collect()
+        assert gone() is None
+
+    qtbot.waitUntil(is_gone)  # what is left for the event loop holds it until then
     assert display._is_closed
 
 
