@@ -83,6 +83,20 @@ def test_channels_are_known_by_the_kind_of_their_axis_whatever_it_is_called(tmp_
     assert np.array_equal(specs[1].data[0].compute(), values[1])
 
 
+def test_channels_of_images_of_before_axes_had_names_become_layers_too(tmp_path):
+    values = noise((2, 3, 4, 6, 8))
+    write_image(tmp_path / "a.zarr", values, "tczyx")
+    datasets = [{"path": "0"}, {"path": "1"}]
+    attributes = {"multiscales": [{"version": "0.1", "datasets": datasets}], "omero": {"channels": CHANNELS}}
+    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attributes))
+    specs = layer_specs(open_pyramid(tmp_path / "a.zarr"))
+    assert [spec.name for spec in specs] == ["a · DNA", "a · ‹b›actin‹/b›", "a · 2"]
+    assert specs[0].options["contrast_limits"] == (10.0, 900.0)
+    assert specs[0].options["axis_labels"] == ("t", "z", "y", "x")
+    for channel, spec in enumerate(specs):
+        assert np.array_equal(spec.data[0].compute(), values[:, channel])
+
+
 def test_a_single_channel_is_a_plain_layer(tmp_path):
     (spec,) = specs_of(tmp_path, noise((1, 4, 6, 8)), "czyx", omero={"channels": CHANNELS[:1]})
     assert spec.name == "cells"

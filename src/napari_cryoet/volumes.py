@@ -39,8 +39,6 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
 }
 #: Under this name an OME-Zarr's attributes say where a mask of our own export comes from.
 ATTRIBUTE: Final = "napari_cryoet"
-#: The axes of OME-Zarr images before there were names for them (0.1 and 0.2).
-_OLD_AXES: Final = ("t", "c", *AXES)
 _PACKED: Final = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2"}
 #: What is packed as a whole by its name, as EMDB's maps are: `x.map.gz`.
 _PACKED_SUFFIXES: Final = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
@@ -241,10 +239,7 @@ def _axis_names(pyramid: Pyramid) -> tuple[str, ...]:
     if pyramid.axes:
         return tuple(name.lower() if name in {"Z", "Y", "X", "T", "C"} else name for name in pyramid.axes)
     names = tuple(name.lower() for name in pyramid.dimension_names)
-    if set(names) & set(AXES):
-        return names
-    is_old = pyramid.scales[0] is None and "multiscales" in pyramid.metadata
-    return _OLD_AXES if is_old and len(pyramid.shapes[0]) == len(_OLD_AXES) else ()
+    return names if set(names) & set(AXES) else ()
 
 
 def suffix_of(url_or_path: str | Path) -> str:

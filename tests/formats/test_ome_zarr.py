@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.ome_zarr import Axis, is_safe_path, parse_multiscale
+from napari_cryoet.formats.ome_zarr import Axis, is_safe_path, parse_multiscale, with_old_axes
 from napari_cryoet.packs.portal_zarr import write_pyramid
 
 
@@ -50,6 +50,9 @@ def test_axes_may_be_plain_names_or_absent():
     assert [axis.name for axis in parse_multiscale(old, "a").axes] == ["z", "y", "x"]
     older = {"multiscales": [{"datasets": [{"path": "0"}]}]}
     assert parse_multiscale(older, "a").axes == ()
+    assert "".join(axis.name for axis in with_old_axes(parse_multiscale(older, "a"), 5).axes) == "tczyx"
+    assert with_old_axes(parse_multiscale(older, "a"), 3).axes == ()
+    assert with_old_axes(parse_multiscale(old, "a"), 5).axes == parse_multiscale(old, "a").axes
 
 
 def test_what_holds_for_all_levels_is_applied_after_each_level_s_own():

@@ -6,7 +6,7 @@ https://ngff.openmicroscopy.org. Nothing is read here; the attributes come from 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from napari_cryoet.exceptions import FormatError
@@ -25,6 +25,9 @@ class Axis:
     name: str
     kind: str = ""
     unit: str = ""
+
+
+_OLD_AXES = (Axis("t", "time"), Axis("c", "channel"), Axis("z", "space"), Axis("y", "space"), Axis("x", "space"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,12 @@ def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
         is_labels=is_labels,
         coarse_offset=_coarse_offset(image, levels, is_labels=is_labels),
     )
+
+
+def with_old_axes(multiscale: Multiscale, n_axes: int) -> Multiscale:
+    """An image with its axes also where they have no names: those of versions 0.1 and 0.2 are always the same five."""
+    is_old = not multiscale.axes and multiscale.levels[0].scale is None
+    return replace(multiscale, axes=_OLD_AXES) if is_old and n_axes == len(_OLD_AXES) else multiscale
 
 
 def _level(dataset: Any, where: str) -> Level:

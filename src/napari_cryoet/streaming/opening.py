@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
-from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multiscale
+from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multiscale, with_old_axes
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.chunk_files import key_below
 from napari_cryoet.streaming.documents import parse_or_read_again
@@ -91,9 +91,7 @@ def find_arrays(source: ByteSource, *, stop: threading.Event) -> Found:
         except OtherKindError:
             look.raise_first_error()  # it may be an array
             raise
-        multiscale = parse_multiscale(attributes, where)
-        paths = [level.path for level in multiscale.levels]
-        return Found(attributes, multiscale, _read_arrays(look, paths, 2))
+        return _find_image(look, attributes, where, 2)
     look.raise_first_error()
     look.read([".zgroup"])
     if look.get(".zgroup") is not None:
@@ -256,8 +254,15 @@ def _find_v3(look: _Look, document: dict[str, Any], where: str) -> Found:
     if document.get("node_type") == "array":
         return Found(attributes, None, _read_arrays(look, [""], 3))
     _refuse_other_groups(attributes, where)
+    return _find_image(look, attributes, where, 3)
+
+
+def _find_image(look: _Look, attributes: dict[str, Any], where: str, zarr_format: int) -> Found:
     multiscale = parse_multiscale(attributes, where)
-    return Found(attributes, multiscale, _read_arrays(look, [level.path for level in multiscale.levels], 3))
+    arrays = _read_arrays(look, [level.path for level in multiscale.levels], zarr_format)
+    finest = arrays[0].metadata
+    multiscale = multiscale if finest.dimension_names else with_old_axes(multiscale, len(finest.shape))
+    return Found(attributes, multiscale, arrays)
 
 
 def _read_arrays(look: _Look, paths: list[str], zarr_format: int) -> tuple[FoundArray, ...]:
