@@ -54,7 +54,7 @@ def labels_of(address: str) -> list[str]:
 def label_specs(address: str) -> list[LayerSpec]:
     """What layers show a label image; none where it is listed, but can't be read."""
     try:
-        return layer_specs(open_pyramid(address))
+        return layer_specs(open_pyramid(address, is_labels=True))
     except CryoETError as error:
         print(f"A label image is left out. {error}")
         return []

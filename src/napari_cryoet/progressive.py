@@ -61,7 +61,7 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     Parameters
     ----------
     pyramid
-        From `open_pyramid`. Its values are shown as labels where the file says so and they are whole numbers.
+        From `open_pyramid`. Its values are shown as labels where `is_labels` says so and they are whole numbers.
     **options
         Of napari's layers; they come before what the file says.
 

@@ -107,6 +107,16 @@ def test_labels_that_are_listed_and_cannot_be_read_are_left_out(qtbot, viewer, t
     assert "left out" in capsys.readouterr().out
 
 
+def test_labels_that_are_listed_are_labels_though_they_need_not_say_so_themselves(qtbot, viewer, tmp_path, example):
+    cells = noise((1, 5, 20, 20)) % 5
+    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
+    write_image(tmp_path / "a.zarr/labels/cells", cells, "czyx")
+    write_label_list(tmp_path / "a.zarr", ["cells"])
+    image, labels = example.add_image(viewer, str(tmp_path / "a.zarr"))
+    assert [type(layer).__name__ for layer in (image, labels)] == ["Image", "Labels"]
+    wait_drawn(qtbot, labels, cells[0, 2])
+
+
 SERIES, PLATE, WELL = (
     {"bioformats2raw.layout": 3},
     {"plate": {"wells": [{"path": "B/3"}]}},

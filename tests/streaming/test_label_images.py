@@ -1,11 +1,13 @@
 """The label images of an image are found where OME-Zarr lists them."""
 
+import json
+
 import pytest
 
 from napari_cryoet.exceptions import FormatError, StreamError, WithheldError
 from napari_cryoet.http import Http
 from napari_cryoet.policy import Policy
-from napari_cryoet.streaming import find_labels
+from napari_cryoet.streaming import find_labels, open_pyramid, split_pyramid
 from ome_images import noise, write_image, write_label_list
 from stream_server import StreamServer
 
@@ -51,6 +53,22 @@ def test_a_store_that_refuses_what_it_lacks_tells_of_its_labels(image):
 def test_an_image_without_labels_has_none(tmp_path):
     write_image(tmp_path / "a.zarr", noise((3, 4, 4)), "zyx")
     assert find_labels(tmp_path / "a.zarr") == []
+
+
+def test_what_is_listed_can_be_opened_as_labels_though_it_does_not_say_so(tmp_path):
+    write_image(tmp_path / "a.zarr", noise((2, 4, 4)), "zyx")
+    scales = [[1, 1, 1], [1, 2, 2]]
+    datasets = [
+        {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+        for level, scale in enumerate(scales)
+    ]
+    attributes = {"multiscales": [{"axes": [{"name": name} for name in "zyx"], "datasets": datasets}]}
+    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attributes))
+    for is_labels, offset in ((False, "mean"), (True, "strided")):
+        pyramid = open_pyramid(tmp_path / "a.zarr", is_labels=is_labels)
+        assert (pyramid.is_labels, pyramid.coarse_offset) == (is_labels, offset)
+        assert all(part.is_labels is is_labels for part in split_pyramid(pyramid, 0))
+    assert not open_pyramid(tmp_path / "a.zarr" / "0", is_labels=True).is_labels  # an array alone says nothing
 
 
 def test_they_are_asked_for_by_whoever_is_given(image):

@@ -126,6 +126,11 @@ def with_old_axes(multiscale: Multiscale, n_axes: int) -> Multiscale:
     return replace(multiscale, axes=_OLD_AXES) if is_old and n_axes == len(_OLD_AXES) else multiscale
 
 
+def as_labels(multiscale: Multiscale) -> Multiscale:
+    """An image whose values are labels, whatever it says; its coarse voxels were picked, unless it says otherwise."""
+    return replace(multiscale, is_labels=True, coarse_offset=multiscale.coarse_offset or "strided")
+
+
 def _level(dataset: Any, where: str) -> Level:
     path = dataset.get("path") if isinstance(dataset, dict) else None
     if not isinstance(path, str) or not is_safe_path(path):

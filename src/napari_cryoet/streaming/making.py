@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.formats.ome_zarr import as_labels
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 def open_pyramid(
     url_or_path: str | Path,
     *,
+    is_labels: bool = False,
     stop: threading.Event | None = None,
     fetcher: Fetcher | None = None,
     cache: DiskCache | Literal["shared"] | None = "shared",
@@ -45,6 +48,8 @@ def open_pyramid(
     ----------
     url_or_path
         An http(s), ``s3://`` (public) or ``file://`` address, or a path.
+    is_labels
+        Whether its values are labels though it may not say so itself, as of an image that `find_labels` lists.
     stop
         Set by whoever no longer wants it.
     fetcher
@@ -68,6 +73,8 @@ def open_pyramid(
     found = _find_current(source, watch, stop or threading.Event())
     watch.begin(is_local="://" not in source.url)
     check_levels(found, shown_address(source.url))
+    if is_labels and found.multiscale is not None:
+        found = replace(found, multiscale=as_labels(found.multiscale))
     identity = Identity(fetcher or shared_fetcher())
     identity.changes.meaning, identity.changes.watch = Meaning(source, found.arrays), watch
     watch.on_doubt = LastLook(watch, identity.changes, identity.fetcher, identity.stop).ask_for_it
@@ -76,7 +83,7 @@ def open_pyramid(
         undivided.note(array.head)
     readers = [_make_reader(undivided, array, identity) for array in found.arrays]
     pyramid = Pyramid(source, readers, found, identity)
-    pyramid.origin = Origin(_open_again, (_address(source), cache is not None))
+    pyramid.origin = Origin(_open_again, (_address(source), cache is not None, is_labels))
     return pyramid
 
 
@@ -140,8 +147,8 @@ def _begins_anew(source: ByteSource, watch: Watch) -> bool:
     return False
 
 
-def _open_again(address: str, is_kept: bool, *, http: Http | None) -> Pyramid:
-    return open_pyramid(address, cache="shared" if is_kept else None, http=http)
+def _open_again(address: str, is_kept: bool, is_labels: bool, *, http: Http | None) -> Pyramid:
+    return open_pyramid(address, is_labels=is_labels, cache="shared" if is_kept else None, http=http)
 
 
 def _plain_again(

@@ -85,7 +85,7 @@ class Pyramid:
         ``"mean"`` where a coarse voxel sits in the middle of the finest voxels it spans, ``"strided"`` where it sits
         on the first of them. May be set by who knows better than the file.
     is_labels
-        Whether the file says that its values are labels.
+        Whether the file, or who opened it, says that its values are labels.
     is_shown_as_labels
         Whether somebody shows its values as labels, whatever the file says. Set by whoever does.
     metadata
