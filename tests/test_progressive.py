@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 
+import mrcfile
 import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.progressive import layer_specs
-from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming import open_pyramid, pyramid_of
 from ome_images import noise, write_image
 from stream_server import StreamServer
 
@@ -144,6 +146,16 @@ def test_an_array_alone_is_shown_as_it_is(tmp_path):
     assert spec.name == "0"
     assert spec.data.shape == (4, 6, 8)
     assert "scale" not in spec.options
+
+
+def test_a_file_of_another_kind_that_has_axes_is_shown_too(tmp_path):
+    values = noise((4, 6, 8), "f4")
+    mrcfile.write(tmp_path / "a.mrc", values)
+    (spec,) = layer_specs(pyramid_of(open_mrc(tmp_path / "a.mrc").levels))
+    assert spec.name == "a"
+    assert spec.options["axis_labels"] == ("z", "y", "x")
+    assert not {"units", "scale"} & set(spec.options)
+    assert np.array_equal(spec.data.compute(), values)
 
 
 def test_complex_numbers_are_refused_in_words(tmp_path):

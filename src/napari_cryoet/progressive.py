@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.ome_zarr import parse_multiscale
+from napari_cryoet.formats.ome_zarr import find_multiscales, parse_multiscale
 from napari_cryoet.formats.omero import Channel, parse_channels
 from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.streaming.addresses import path_in
@@ -61,7 +61,8 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     Parameters
     ----------
     pyramid
-        From `open_pyramid`. Its values are shown as labels where `is_labels` says so and they are whole numbers.
+        From `open_pyramid` or `pyramid_of`. Its values are shown as labels where its `is_labels` says so and they are
+        whole numbers.
     **options
         Of napari's layers; they come before what the file says.
 
@@ -125,10 +126,9 @@ def _world(pyramid: Pyramid) -> dict[str, Any]:
     """Where the voxels are and how large, as far as the file says it."""
     if not pyramid.axes:
         return {}
-    world: dict[str, Any] = {
-        "axis_labels": tuple(map(_text, pyramid.axes)),
-        "units": tuple(unit if _UNIT.fullmatch(unit) else "pixel" for unit in pyramid.units),
-    }
+    world: dict[str, Any] = {"axis_labels": tuple(map(_text, pyramid.axes))}
+    if pyramid.units:
+        world["units"] = tuple(unit if _UNIT.fullmatch(unit) else "pixel" for unit in pyramid.units)
     if pyramid.scales[0] is not None:
         world["scale"] = pyramid.scales[0]
     if pyramid.translation is not None:
@@ -153,7 +153,8 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
 
 
 def _name_of(pyramid: Pyramid) -> str:
-    said = parse_multiscale(pyramid.metadata, pyramid.place).name if pyramid.axes else ""
+    is_image = bool(pyramid.axes and find_multiscales(pyramid.metadata))  # and no MRC file, which has axes, too
+    said = parse_multiscale(pyramid.metadata, pyramid.place).name if is_image else ""
     place = path_in(pyramid.place) if "://" in pyramid.place else pyramid.place.replace("\\", "/")
     return _text(said.strip("/")) or _text(PurePosixPath(place).stem)
 
