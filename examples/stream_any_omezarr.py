@@ -2,9 +2,9 @@
 
     python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a path)
 
-Channels become layers, time and other axes sliders; channels of an image without depth stay on a slider. Of several
-images in one file (series, plates) the first is shown; others have addresses of their own. Not supported: complex
-numbers, buckets that need a key.
+Channels become layers where an image has three more axes, else they stay on a slider, as time and other axes do. Of
+several images in one file (series, plates) the first is shown; others have addresses of their own. Not supported:
+complex numbers, buckets that need a key.
 """
 
 import argparse
