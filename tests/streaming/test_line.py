@@ -118,6 +118,16 @@ def test_hanging_up_pays_only_where_much_is_still_to_come():
     assert not line.saves_by_hanging_up(60.0, 40 * MB)  # nearly there
 
 
+def test_hanging_up_pays_where_it_frees_the_line_for_longer_than_a_new_connection_takes():
+    traffic = Traffic()
+    traffic.full(100, 420_000, rate=2 * MB, latency_s=0.2)
+    line = traffic.line
+    line.began(traffic.now)
+    bytes_a_round_trip = line.bytes_per_s * line.quickest_s
+    assert not line.saves_by_hanging_up(0.0, round(2.9 * bytes_a_round_trip))
+    assert line.saves_by_hanging_up(0.0, round(3.1 * bytes_a_round_trip))
+
+
 def test_requests_are_as_large_as_the_line_is_long_and_wide():
     line = Line()
     line.bytes_per_s, line.quickest_s = 100 * MB, 0.16
