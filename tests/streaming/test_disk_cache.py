@@ -248,6 +248,16 @@ def test_others_keep_their_part_of_the_disk(folder, monkeypatch):
     assert files_in(folder) == []
 
 
+def test_a_gigabyte_of_the_disk_is_left_to_others_unless_another_share_is_named(folder, monkeypatch):
+    cache = DiskCache(folder, 50 * len(LARGE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: FREE(2**30 + 10 * MB))
+    put_some(cache, range(4))
+    assert len(files_in(folder)) == 4
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: FREE(2**30 - 10 * MB))
+    put_some(cache, range(4, 5))
+    assert files_in(folder) == []
+
+
 def test_a_tree_that_was_dropped_gets_no_more_parts_from_who_knew_it_before(folder):
     ours, theirs = DiskCache(folder, 10 * MB), DiskCache(folder, 10 * MB)
     put(ours, "a", 0, b"old", total=3)

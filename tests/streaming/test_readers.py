@@ -434,6 +434,22 @@ def test_a_chunk_as_it_is_must_be_as_long_as_it_should_wherever_it_is_read(serve
         pyramid.read(0, ((0, 1), (0, 64)))
 
 
+@pytest.mark.parametrize("change", [lambda content: content + b"more", lambda content: content[:-4]])
+@pytest.mark.parametrize("place", ["file", "http"])
+def test_a_frame_must_be_as_long_as_it_says_though_only_its_first_block_is_read(served, change, place):
+    values = np.random.default_rng(0).normal(size=(64, 80, 40)).astype("f4")
+    path = served.folder / f"{next(numbers)}.zarr"
+    blosc = Blosc("lz4", 5, Blosc.SHUFFLE, blocksize=2**14)  # of which it makes 2**16
+    write(path, {"values": values, "chunks": values.shape, "fill_value": 0, "zarr_format": 2, "compressors": blosc})
+    file = path / "0.0.0"
+    encoded = file.read_bytes()
+    encoded = with_blocks_in_order(encoded, range(parse_frame(encoded).header.n_blocks))
+    file.write_bytes(change(encoded))
+    pyramid = open_afresh(path if place == "file" else f"{served.url}/{path.name}")
+    with pytest.raises(DamagedError, match=f"instead of {len(encoded)}"):
+        pyramid.read(0, ((0, 1), (0, 80), (0, 40)))
+
+
 @pytest.mark.parametrize("cut_bytes", [1, 100, 1000])
 @pytest.mark.parametrize("layout", ["order", "filter", "as a filter", "transposed", "in shards"])
 def test_a_frame_that_is_cut_short_is_damaged_also_where_zarr_decodes_it(layout, cut_bytes, tmp_path):
