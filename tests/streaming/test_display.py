@@ -513,7 +513,8 @@ def test_what_comes_while_a_picture_is_put_together_is_not_taken_for_driven_out(
 def test_a_costly_plane_is_asked_for_once_it_is_still_and_not_given_up_while_it_moves(served, monkeypatch):
     monkeypatch.setattr(display_module, "_COSTLY_BYTES", 1)
     pyramid = open_alone(served)
-    display, wanted = pyramid.display(), []
+    display, wanted, clock = pyramid.display(), [], SimpleNamespace(now=0.0)
+    monkeypatch.setattr(display_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(pyramid._fetcher, "ask", lambda *_, **__: None)
     monkeypatch.setattr(pyramid._fetcher, "want", lambda _display, runs, under_way: wanted.append((runs, under_way)))
 
@@ -521,10 +522,8 @@ def test_a_costly_plane_is_asked_for_once_it_is_still_and_not_given_up_while_it_
         return {key for priority, run in runs if priority == Priority.VIEW for key in run.keys}
 
     np.asarray(display.levels[0][:, 100:101])
-    display._pace.moved_at += 1000.0  # just now, however long it takes to come to the next line
-    display.plan()
-    display._pace.moved_at -= 2000.0
-    display.plan()
+    for clock.now in (0.09, 0.11):
+        display.plan()
     (moving, kept), (still, _) = wanted
     assert not in_view(moving)
     assert in_view(kept) == in_view(still) == display._missing
