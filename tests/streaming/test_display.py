@@ -276,6 +276,24 @@ def test_a_failure_is_told_and_can_be_retried(served, monkeypatch):
     assert watcher.display.state.error is None
 
 
+def test_what_failed_is_not_asked_for_again_within_ten_seconds_where_nobody_says_so(served, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
+    served.statuses["image.zarr/0/0"] = 500
+    pyramid, clock = open_alone(served), SimpleNamespace(ahead_s=0.0)
+    monkeypatch.setattr(orders_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.ahead_s))
+    watcher = Watcher(pyramid, is_held=True)
+    watcher.display.release(ahead=False)  # what lies beside may fail until it is looked at
+    watcher.wait(0, 30, until=lambda state: state.error is not None)
+    wait_until(lambda: is_quiet(pyramid._fetcher, served))
+    seen = len(served.requests)
+    watcher.show(0, 30)
+    wait_until(lambda: is_quiet(pyramid._fetcher, served))
+    assert len(served.requests) == seen
+    clock.ahead_s = 10.0
+    watcher.show(0, 30)
+    wait_until(lambda: len(served.requests) > seen)
+
+
 def test_a_failure_that_is_remembered_keeps_nothing_of_what_was_read_in_memory(served, monkeypatch):
     monkeypatch.setattr("napari_cryoet.streaming.fetcher._IDLE_S", 0.01)
     pyramid, read = open_alone(served), []
