@@ -292,3 +292,29 @@ def test_costs_are_said_in_words():
     cost = LevelCost(level=1, wire_bytes=107_000_000, memory_bytes=222_000_000, largest_side=480, obstacle=None)
     assert level_menu.level_text(cost) == "level 1, 107 MB"
     assert level_menu.level_text(cost, is_shown=True) == "level 1, 107 MB (shown)"
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_what_somebody_locks_in_planes_stays_locked_whatever_3d_showed_before(qtbot, dock):
+    layer = show(qtbot, dock, TOMOGRAM)
+    viewer = dock._viewer
+    viewer.layers.selection = {layer}
+    _duplicate_layer(viewer.layers)
+    copy = viewer.layers[viewer.layers.index(layer) + 1]
+    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 2
+    layer.locked_data_level = copy.locked_data_level = 1  # by napari's own control
+    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 2
+    assert (layer.locked_data_level, copy.locked_data_level) == (1, 1)
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_planes_are_fine_again_after_3d_where_the_dock_was_closed_meanwhile(qtbot, dock):
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == 1
+    dock.close_down()
+    assert layer.locked_data_level == 1  # what is seen stays as it is
+    dock._viewer.dims.ndisplay = 2
+    assert layer.locked_data_level is None

@@ -8,6 +8,7 @@ what was chosen is remembered for the next time.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -38,7 +39,7 @@ class VolumeDetail(QObject):
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()  # by this, while volumes were shown last
+        self._locks = _Locks(viewer)
         self._begun: WeakSet[Layer] = WeakSet()  # since volumes are shown; whoever unlocks one wants napari's level
         link.changed.connect(self._begin)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
@@ -88,11 +89,14 @@ class VolumeDetail(QObject):
     def _on_ndisplay(self, _event: Any = None) -> None:
         self._begun.clear()
         if self.is_3d:
+            self._locks.begin()
             self._begin()
         else:
             for key in self._link.shown():
-                self._unlock(key, self._link.layers_of(key)[0])
-            self._unlock_copies()
+                display = self._link.display_of(key)
+                if display is not None and self._link.layers_of(key)[0] in self._chosen:
+                    self._detail.ask_for(display, None)
+            self._locks.end()
         self.changed.emit()
 
     def _begin(self) -> None:
@@ -107,7 +111,7 @@ class VolumeDetail(QObject):
             if layer in self._chosen:
                 self._show_chosen(key, layer)
             elif (level := self._unasked(key)) < self._coarsest(key) and layer.locked_data_level is None:
-                self._lock(layer, level)
+                self._locks.lock(layer, level)
 
     def _unasked(self, key: LayerKey) -> int:
         """The finest level that isn't much, or the coarsest one; this one, too, while the data saver wants it so."""
@@ -126,21 +130,44 @@ class VolumeDetail(QObject):
         display, level = self._link.display_of(key), self._chosen[layer]
         if display is not None:
             self._detail.ask_for(display, display.pyramid.size_bytes(level))
-            self._lock(layer, level)
+            self._locks.lock(layer, level)
 
-    def _lock(self, layer: Layer, level: int) -> None:
-        self._locked[layer] = layer.locked_data_level = level
 
-    def _unlock(self, key: LayerKey, layer: Layer) -> None:
-        display = self._link.display_of(key)
-        if display is not None and layer in self._chosen:
-            self._detail.ask_for(display, None)
-        if layer in self._locked and layer.locked_data_level == self._locked[layer]:
-            layer.locked_data_level = None
+class _Locks:
+    """The levels that layers are locked to while a viewer shows volumes; they end with that, also without a dock."""
 
-    def _unlock_copies(self) -> None:
-        """Let copies that napari made of a locked layer sharpen again: nobody chose a level for them."""
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._levels: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
+        self._others: WeakSet[Layer] = WeakSet()  # that somebody locked before: copies, too
+        self._hear = partial(_Locks._on_ndisplay, self)  # napari keeps this alive, and a method it wouldn't
+
+    def begin(self) -> None:
+        """Know what is locked already, as volumes begin to be shown."""
+        self._levels.clear()
+        self._others = WeakSet(each for each in self._viewer.layers if _locked_level(each) is not None)
+
+    def lock(self, layer: Layer, level: int) -> None:
+        """Lock a layer for as long as volumes are shown."""
+        self._viewer.dims.events.ndisplay.connect(self._hear, position="last")  # napari slices first
+        self._levels[layer] = layer.locked_data_level = level
+
+    def end(self) -> None:
+        """Lock nothing any more, nor the copies that napari made of what was locked: nobody chose a level for these."""
+        self._viewer.dims.events.ndisplay.disconnect(self._hear)
+        for layer, level in self._levels.items():
+            if layer.locked_data_level == level:
+                layer.locked_data_level = None
         for layer in self._viewer.layers:
             parent = None if layer.source.parent is None else layer.source.parent()  # napari keeps a weak reference
-            if parent in self._locked and layer.locked_data_level == self._locked[parent]:
+            if parent in self._levels and layer not in self._others and _locked_level(layer) == self._levels[parent]:
                 layer.locked_data_level = None
+        self._levels.clear()
+
+    def _on_ndisplay(self, _event: Any = None) -> None:
+        if self._viewer.dims.ndisplay != 3:
+            self.end()
+
+
+def _locked_level(layer: Layer) -> int | None:
+    return getattr(layer, "locked_data_level", None)
