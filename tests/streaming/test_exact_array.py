@@ -282,3 +282,14 @@ def test_a_level_of_any_size_is_cut_without_being_read(tmp_path):
     level = open_pyramid(tmp_path / "b").levels[0]
     assert level.nbytes > 5e11
     assert not level[1000, 4000:4100, 17].compute().any()
+
+
+@pytest.mark.parametrize("name", ["argmin", "argmax"])
+def test_where_the_least_and_the_largest_value_are_is_told_of_the_array_as_it_is(name, tmp_path):
+    values = np.random.default_rng(1).uniform(1, 2, (37, 50, 41)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 13.48)
+    finest = open_pyramid(tmp_path / "a.zarr").levels[0]
+    for array, inside in ((finest, values), (finest[30:, 4], values[30:, 4])):
+        expected = np.unravel_index(getattr(np, name)(inside), inside.shape)
+        for found in (getattr(np, name)(array), getattr(array, name)()):
+            assert np.unravel_index(int(found.compute()), array.shape) == expected

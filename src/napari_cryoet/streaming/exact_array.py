@@ -163,6 +163,8 @@ class ExactArray(da.Array):
         """Have dask do what one of numpy's functions does; what sums up leaves out the padding."""
         if func in _SUMMING_UP and args and args[0] is self:
             axis = args[1] if len(args) > 1 else kwargs.get("axis")
+            if axis is None and func in {np.argmax, np.argmin}:
+                return getattr(self, func.__name__)(*args[1:], **kwargs)
             args = (self._stored_along(axis), *args[1:])
         return super().__array_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
@@ -302,9 +304,17 @@ def _summing_up(name: str) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def sum_up(self: ExactArray, axis: Any = None, *args: Any, **options: Any) -> Any:
-        return method(self._stored_along(axis), axis, *args, **options)
+        stored = self._stored_along(axis)
+        found = method(stored, axis, *args, **options)
+        is_place = axis is None and name.startswith("arg") and stored.shape != self.shape
+        return found.map_blocks(_place_in, stored.shape, self.shape, dtype=found.dtype) if is_place else found
 
     return sum_up
+
+
+def _place_in(number: Any, stored_shape: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """What voxel has a number, counted through an array, where the array has its padding."""
+    return np.asarray(np.ravel_multi_index(np.unravel_index(number, stored_shape), shape))
 
 
 for _name in ("all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"):
