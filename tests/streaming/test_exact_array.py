@@ -284,6 +284,25 @@ def test_a_level_of_any_size_is_cut_without_being_read(tmp_path):
     assert not level[1000, 4000:4100, 17].compute().any()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "sum_up",
+    [
+        lambda values: np.amin(values, axis=0),
+        lambda values: np.nanargmin(values, 0),
+        lambda values: np.quantile(values, 0.1, axis=0),
+        lambda values: np.quantile(values, 0.1, 0),
+        lambda values: np.nanquantile(values, 0.1, axis=0),
+        lambda values: np.ptp(values, axis=0),
+    ],
+)
+def test_rarer_functions_of_numpys_sum_up_without_padding_too(sum_up, tmp_path):
+    values = np.random.default_rng(1).uniform(1, 2, (37, 50, 41)).astype("f4")
+    write_pyramid(tmp_path / "a.zarr", values, 13.48)
+    found = sum_up(open_pyramid(tmp_path / "a.zarr").levels[0])
+    assert np.allclose(found.compute()[:50, :41], sum_up(values))
+
+
 @pytest.mark.parametrize("name", ["argmin", "argmax"])
 def test_where_the_least_and_the_largest_value_are_is_told_of_the_array_as_it_is(name, tmp_path):
     values = np.random.default_rng(1).uniform(1, 2, (37, 50, 41)).astype("f4")
@@ -291,5 +310,5 @@ def test_where_the_least_and_the_largest_value_are_is_told_of_the_array_as_it_is
     finest = open_pyramid(tmp_path / "a.zarr").levels[0]
     for array, inside in ((finest, values), (finest[30:, 4], values[30:, 4])):
         expected = np.unravel_index(getattr(np, name)(inside), inside.shape)
-        for found in (getattr(np, name)(array), getattr(array, name)()):
+        for found in (getattr(np, name)(array), getattr(np, f"nan{name}")(array), getattr(array, name)()):
             assert np.unravel_index(int(found.compute()), array.shape) == expected

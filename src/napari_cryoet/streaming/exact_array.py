@@ -39,15 +39,10 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _paintings = itertools.count()
-#: Functions of numpy's that make fewer values of the values along some axes, the first one named ``axis``.
-_SUMMING_UP: frozenset[Any] = frozenset(
-    getattr(np, f"{kind}{name}")
-    for kind, names in {
-        "": ("all", "any", "argmax", "argmin", "max", "mean", "median", "min", "prod", "std", "sum", "var"),
-        "nan": ("max", "mean", "median", "min", "prod", "std", "sum", "var"),
-    }.items()
-    for name in names
-)
+_SUMMED_UP = ("argmax", "argmin", "max", "mean", "median", "min", "percentile", "prod", "quantile", "std", "sum", "var")
+_OF_TWO_NAMES: dict[Any, Any] = {np.amax: np.max, np.amin: np.min}  # dask knows one of them
+#: Functions of numpy's that make fewer values of the values along some axes.
+_SUMMING_UP = {np.all, np.any, *(getattr(np, f"{kind}{name}") for kind in ("", "nan") for name in _SUMMED_UP)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +156,20 @@ class ExactArray(da.Array):
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Have dask do what one of numpy's functions does; what sums up leaves out the padding."""
-        if func in _SUMMING_UP and args and args[0] is self:
-            axis = args[1] if len(args) > 1 else kwargs.get("axis")
-            if axis is None and func in {np.argmax, np.argmin}:
-                return getattr(self, func.__name__)(*args[1:], **kwargs)
-            args = (self._stored_along(axis), *args[1:])
-        return super().__array_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
+        func = _OF_TWO_NAMES.get(func, func)
+        if func not in _SUMMING_UP or not args or args[0] is not self:
+            return super().__array_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
+        at = 2 if func.__name__.endswith(("quantile", "percentile")) else 1
+        axis = args[at] if len(args) > at else kwargs.get("axis")
+        stored = self._stored_along(axis)
+        found = super().__array_function__(func, types, (stored, *args[1:]), kwargs)  # type: ignore[no-untyped-call]
+        return self._placed(found, stored) if axis is None and "arg" in func.__name__ else found
+
+    def _placed(self, number: da.Array, stored: da.Array) -> Any:
+        """The number of a voxel of this array that has another one in the part that is stored."""
+        if stored.shape == self.shape:
+            return number
+        return da.map_blocks(_place, number, stored.shape, self.shape, dtype=number.dtype)  # type: ignore[no-untyped-call]
 
     def _stored_along(self, axis: Any) -> da.Array:
         """It without the padding along an axis, or several, or all where none is named."""
@@ -298,6 +301,11 @@ class ExactArray(da.Array):
         return np.asarray(exact.read(self._part.key))  # an array also of one voxel, as dask's
 
 
+def _place(number: Any, part: tuple[int, ...], whole: tuple[int, ...]) -> Any:
+    """The number in a whole of a voxel that has another one in the part at its beginning."""
+    return np.asarray(np.ravel_multi_index(np.unravel_index(number, part), whole))
+
+
 def _summing_up(name: str) -> Callable[..., Any]:
     """A method of dask's arrays, of an array without its padding along the axes that are summed up."""
     method = getattr(da.Array, name)
@@ -306,15 +314,9 @@ def _summing_up(name: str) -> Callable[..., Any]:
     def sum_up(self: ExactArray, axis: Any = None, *args: Any, **options: Any) -> Any:
         stored = self._stored_along(axis)
         found = method(stored, axis, *args, **options)
-        is_place = axis is None and name.startswith("arg") and stored.shape != self.shape
-        return found.map_blocks(_place_in, stored.shape, self.shape, dtype=found.dtype) if is_place else found
+        return self._placed(found, stored) if axis is None and name.startswith("arg") else found
 
     return sum_up
-
-
-def _place_in(number: Any, stored_shape: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-    """What voxel has a number, counted through an array, where the array has its padding."""
-    return np.asarray(np.ravel_multi_index(np.unravel_index(number, stored_shape), shape))
 
 
 for _name in ("all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"):
