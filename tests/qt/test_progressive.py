@@ -1,9 +1,11 @@
 """A streamed layer in a real viewer: nothing is read on the GUI thread, every picture ends exact and in its place."""
 
+import gc
 import itertools
 import math
 import threading
 import time
+import weakref
 from contextlib import nullcontext
 
 import mrcfile
@@ -1162,3 +1164,26 @@ def test_a_picture_that_makes_way_for_steps_says_how_far_it_is(qtbot, viewer, se
     monkeypatch.setattr(progressive, "_SILENT_S", 1000)
     with qtbot.assertNotEmitted(status.changed, wait=200):  # each time that it is put off again
         status._wake()
+
+
+def test_what_streamed_in_a_layer_before_it_was_given_another_image_is_gone(qtbot, viewer, served, tmp_path):
+    layer = add(viewer, stream(served, tmp_path, noise()))[0]
+    qtbot.waitUntil(lambda: stream_of(layer).state.is_exact)
+    gone = weakref.ref(display_of(layer))
+    write_pyramid(tmp_path / "b.zarr", noise((44, 60, 52)), SPACING)
+    layer.data = open_pyramid(f"{served.url}/b.zarr", fetcher=Fetcher(MemoryCache(256 * 2**20))).levels
+    qtbot.waitUntil(lambda: stream_of(layer).state.is_exact)
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and gone() is None)
+
+
+def test_a_layer_that_was_given_another_image_while_it_was_out_streams_that(qtbot, viewer, served, tmp_path):
+    layer, _ = add(viewer, stream(served, tmp_path, noise()))
+    viewer.layers.remove(layer)
+    values = noise((44, 60, 52))
+    write_pyramid(tmp_path / "b.zarr", values, SPACING)
+    pyramid = open_pyramid(f"{served.url}/b.zarr", fetcher=Fetcher(MemoryCache(256 * 2**20)))
+    layer.data = pyramid.levels
+    viewer.add_layer(layer)
+    viewer.dims.set_current_step(0, 9)
+    assert display_of(layer) is not None
+    wait_exact(qtbot, stream_of(layer), layer, values[9])

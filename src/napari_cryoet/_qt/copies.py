@@ -72,6 +72,8 @@ def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any)
     layer = event.value
     _heed(layer, attach)
     is_adopted = METADATA_KEY in layer.metadata and viewer in adopting_viewers
+    if not getattr(napari_internals.slicing_state_of(layer), "has_its_data", True):
+        _stream_what_it_was_given(layer, attach)  # while it was in no viewer
     if type(layer) not in volume_layers.OWN_TYPES or is_adopted:
         return
     pyramid = pyramid_below(layer.data)
@@ -83,12 +85,11 @@ def _on_inserted(viewer: ViewerModel, attach: Callable[..., object], event: Any)
 def _heed(layer: Layer, attach: Callable[..., object]) -> None:
     if isinstance(layer, Image | Labels) and layer not in _heeded:
         _heeded.add(layer)
-        layer.events.data.connect(partial(_on_data, attach))
+        layer.events.data.connect(lambda event: _stream_what_it_was_given(event.source, attach))
 
 
-def _on_data(attach: Callable[..., object], event: Any) -> None:
+def _stream_what_it_was_given(layer: Image | Labels, attach: Callable[..., object]) -> None:
     """Let a layer that somebody has given levels of a pyramid stream these; napari has read its first picture."""
-    layer = event.source
     viewer = next((viewer for viewer in _viewers if layer in viewer.layers), None)
     pyramid, state = pyramid_below(layer.data), napari_internals.slicing_state_of(layer)
     if viewer is None or pyramid is None or getattr(state, "has_its_data", False):

@@ -78,7 +78,7 @@ class StreamStatus(QObject):
         self._woken.connect(self._on_woken)
         if display is not None:
             display.on_change = weak_call(self, "_wake")
-            weakref.finalize(layer, display.leave)
+            self._leaving = weakref.finalize(layer, display.leave)
 
     @property
     def state(self) -> StreamState:
@@ -118,6 +118,7 @@ class StreamStatus(QObject):
         self._first_drawing.stop()
         if self._display is not None:
             self._display.close()
+            self._leaving.detach()  # which would keep all that it has for as long as the layer is there
 
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer is in no viewer that was named, and be drawn again together with what else is there."""
