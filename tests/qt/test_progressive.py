@@ -1187,3 +1187,13 @@ def test_a_layer_that_was_given_another_image_while_it_was_out_streams_that(qtbo
     viewer.dims.set_current_step(0, 9)
     assert display_of(layer) is not None
     wait_exact(qtbot, stream_of(layer), layer, values[9])
+
+
+def test_a_hidden_layer_does_not_say_for_ever_how_far_it_is(qtbot, viewer, served, tmp_path):
+    pyramid = stream(served, tmp_path, noise())
+    served.gate.clear()
+    layer, status = add(viewer, pyramid)
+    qtbot.waitUntil(status._say_again.isActive)
+    layer.visible = False
+    served.gate.set()
+    qtbot.waitUntil(lambda: not status.state.missing_blocks and not status._say_again.isActive(), timeout=5000)

@@ -163,7 +163,7 @@ class StreamStatus(QObject):
 
     def _say_state(self) -> None:
         state, self._said_at = self.state, time.monotonic()
-        if is_loading(state):
+        if is_loading(state) and state.missing_blocks:  # else what came waits to be drawn, as where it is hidden
             self._say_again.start()
         else:
             self._say_again.stop()
