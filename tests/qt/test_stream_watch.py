@@ -94,17 +94,23 @@ def served(tmp_path):
 
 
 @pytest.fixture
-def strip(qtbot, viewer_model):
-    """The line of a dock on a viewer."""
+def watch(qtbot, viewer_model):
+    """What writes into the line of a dock on a viewer."""
     strip, link = StatusStrip(), ViewerLink(viewer_model)
     qtbot.addWidget(strip)
     strip.show()
     detail = Detail(viewer_model, link)
     watch = StreamWatch(link, strip, detail)
-    yield strip
+    yield watch
     watch.close()
     detail.close()
     link.close()
+
+
+@pytest.fixture
+def strip(watch):
+    """The line."""
+    return watch._strip
 
 
 def opened(viewer, served, **options):
@@ -164,3 +170,20 @@ def test_full_detail_is_loaded_of_a_layer_that_somebody_else_added_too(qtbot, vi
     qtbot.waitUntil(lambda: strip.label.text() == "mine · coarse only")
     strip.action.click()
     qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
+
+
+def test_a_layer_that_is_given_another_image_is_told_of_and_stopped(
+    qtbot, viewer_model, served, strip, watch, tmp_path
+):
+    layer = opened(viewer_model, served, name="mine")
+    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact" and not watch._settle.isActive())
+    write_pyramid(tmp_path / "w.zarr", np.random.default_rng(1).normal(size=(45, 300, 310)).astype("f4"), 10.0)
+    layer.data = open_pyramid(f"{served.url}/w.zarr").levels
+    served.gate.clear()
+    viewer_model.dims.set_current_step(0, 44)
+    qtbot.waitUntil(lambda: strip.label.text().startswith("mine · sharpening…"), timeout=5000)
+    strip.stop.click()
+    assert strip.label.text() == "mine · stopped"
+    served.gate.set()
+    strip.retry.click()
+    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact", timeout=5000)
