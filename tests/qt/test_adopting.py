@@ -8,6 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection, _project
+from napari.layers._source import layer_source
 from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.adopting import adopt_layers_of
@@ -205,6 +206,24 @@ class TestWhatIsInserted:
         if level == 0:
             qtbot.waitUntil(lambda: stream_of(alone).state.is_exact)
             assert alone._slice.image.raw.shape == SHAPE_ZYX[1:]
+
+    @pytest.mark.parametrize("level", [0, 1])
+    def test_stays_as_somebody_set_it_where_it_is_a_level_by_itself_that_comes_back(self, viewer, tomogram, level):
+        viewer.layers.selection = set(add(viewer, tomogram))
+        _extract_multiscale_level_from_selection(viewer.layers, level)
+        alone = viewer.layers[1]
+        alone.editable = False
+        viewer.layers.remove(alone)
+        viewer.layers.append(alone)
+        assert not alone.editable
+
+    def test_is_shown_as_it_is_where_it_is_a_level_that_somebody_made_of_a_layer_of_other_axes(self, viewer, tmp_path):
+        write_pyramid(tmp_path / "a.zarr", np.zeros(SHAPE_ZYX, "u2"), SPACING, "instances")
+        (layer,) = add(viewer, load_tomogram(tmp_path / "a.zarr"))
+        with layer_source(parent=Image(np.zeros((2, 2)))):
+            alone = Image(layer.data[1])
+        viewer.add_layer(alone)
+        assert alone.translate.tolist() == [0, 0, 0]
 
     @pytest.mark.parametrize("mode", ["min", "mean"])
     def test_is_a_projection_of_what_was_stored(self, viewer, tmp_path, mode):

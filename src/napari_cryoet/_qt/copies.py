@@ -61,10 +61,14 @@ def show_as_stored(layer: Layer) -> None:
     parent = layer.source.parent and layer.source.parent()
     if parent is None or not isinstance(layer.data, ExactArray) or (found := level_of(layer.data)) is None:
         return
-    layer.data = layer.data.as_stored()
+    stored = layer.data.as_stored()
+    if stored is not layer.data:
+        layer.data = stored
     pyramid, level = found
-    moved = (np.array(pyramid.factors[level]) - 1) / 2 * np.asarray(parent.scale) if parent.ndim == layer.ndim else 0
-    if pyramid.coarse_offset == "strided" and level and np.allclose(layer.translate, parent.translate + moved):
+    if pyramid.coarse_offset != "strided" or not level or parent.ndim != layer.ndim:
+        return
+    moved = (np.array(pyramid.factors[level]) - 1) / 2 * np.asarray(parent.scale)
+    if np.allclose(layer.translate, parent.translate + moved):
         layer.translate = parent.translate
 
 
