@@ -1,5 +1,6 @@
 """A file of which nothing was read before shows that its image was replaced, where its server says enough of it."""
 
+import contextlib
 import os
 import threading
 import time
@@ -120,6 +121,24 @@ def test_a_picture_is_looked_at_once_more_where_nobody_asks_for_anything_new(ser
     passed_s[0] = 2000.0
     wait_for(NEW)
     display.close()
+
+
+def test_an_image_is_read_whose_server_says_of_all_that_it_sends_that_it_was_changed_just_now(served, monkeypatch):
+    served.tells_sums = True
+    now, passed_s = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: now() + passed_s[0])
+
+    def touch(path, _wanted):
+        passed_s[0] += 1.0
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(served.folder / path.lstrip("/"), (time.time(),) * 2)
+
+    served.before_answer = touch
+    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
+    assert np.array_equal(pyramid.read(0), OLD)
+    times = pyramid.times_changed()
+    assert np.array_equal(pyramid.read(1), open_pyramid(served.folder / "a.zarr").read(1))
+    assert pyramid.times_changed() == times
 
 
 def test_nothing_more_is_asked_for_within_a_short_while(served, monkeypatch):

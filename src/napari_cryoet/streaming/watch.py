@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _ASK_AFTER_S = 5.0
 _OWED_AGAIN_S = 15.0
 _AHEAD_S = 10.0  # a file that was changed later than so much from now was so by a clock that is wrong
+_JUST_NOW_S = 3.0  # a chunk that is sent twice as changed so short before, and in the same version, never was
+_REWRITTEN_AFTER_S = 60.0  # unless it may have been in so long a time
+_MOST_COMPARED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Watch:
         self._asked_at = time.monotonic()
         self.is_owed = False
         self._versions: dict[str, str] = {}  # which was asked for longest ago comes first
+        self._just_changed: dict[str, tuple[str, float]] = {}  # chunks that were so when they came, and when that was
+        self._has_no_times = False  # of which anything could be learnt
         self.state = State(self._since, (), "")
 
     @property
@@ -145,6 +150,7 @@ class Watch:
         with self._lock:
             is_late, is_new = times_begun != self.times_begun, key not in self._versions
             is_told = piece.changed_at is not None and piece.changed_at <= time.time() + _AHEAD_S
+            is_told = is_told and not self._is_always_new(key, piece)
             is_enough = is_told and not self._is_local  # a folder may be renamed, which changes no file in it
             if piece.version is not None and piece.content and not is_late and not (is_enough and self.is_on):
                 self._versions.setdefault(key, piece.version)
@@ -160,6 +166,23 @@ class Watch:
         if is_doubtful:
             self.on_doubt()
         return is_time
+
+    def _is_always_new(self, key: str, piece: Piece) -> bool:
+        """Whether its server says of whatever it sends that it was changed just now, as where files are made then.
+
+        That shows where a chunk comes a second time in the same version, and is said to have been changed meanwhile.
+        """
+        is_chunk = key.rpartition("/")[2] not in DOCUMENT_NAMES  # metadata are often written anew as they were
+        if piece.changed_at is None or piece.version is None or not is_chunk or self._is_local:
+            return self._has_no_times
+        if time.time() - piece.changed_at < _JUST_NOW_S:
+            version, before = self._just_changed.get(key, ("", math.inf))
+            is_later = 0 < piece.changed_at - before < _REWRITTEN_AFTER_S
+            self._has_no_times |= is_later and version == piece.version
+            if len(self._just_changed) >= _MOST_COMPARED:
+                self._just_changed.clear()
+            self._just_changed[key] = piece.version, piece.changed_at
+        return self._has_no_times
 
     def ask_soon(self) -> None:
         """Have another file asked for as soon as something new comes: that wasn't done."""
