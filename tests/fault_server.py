@@ -202,6 +202,18 @@ def stored_packed(good: Behaviour) -> Behaviour:
     return behave
 
 
+def app_of_one_page(good: Behaviour) -> Behaviour:
+    """Send a page, in parts where these are asked for, in place of whatever isn't there."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        head, body = head_and_body(good, request)
+        if b" 404 " not in head.partition(b"\r\n")[0]:
+            return connection.sendall(head + body)
+        return ranged(b"<!doctype html><html>An app.</html>" * 50, Content_Type="text/html")(connection, request)
+
+    return behave
+
+
 def in_chunks(good: Behaviour) -> Behaviour:
     """Send bodies in chunks, so that nobody knows before how long they are."""
 

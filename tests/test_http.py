@@ -277,6 +277,11 @@ def test_a_page_for_people_is_never_taken_for_data(http, server, options, page):
     assert "sign-in" in error.hint
 
 
+def test_a_page_for_people_that_comes_in_parts_is_never_taken_for_data(http, server):
+    page = ranged(b"<!doctype html><html>An app of one page.</html>" * 50, Content_Type="text/html")
+    fails(lambda: http.get(server.behave(page), start=0, length=4096), "web page", status=206)
+
+
 def test_a_whole_file_that_came_compressed_is_unpacked(http, server):
     packed = reply(gzip.compress(CONTENT), Content_Encoding="gzip", ETag='"1"')
     piece = http.get_piece(server.behave(packed), start=10, length=20)

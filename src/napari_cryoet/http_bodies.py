@@ -271,6 +271,8 @@ def read_part(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, 
         return _cut(url, response, part, max_bytes, meter)
     first, last, total = _content_range(url, response)
     body = read_all(url, response, max_bytes, meter)
+    if first == 0 and faults.is_web_page(body):
+        raise faults.web_page(url, response.status)
     reaches_end = last + 1 == total
     if part.start < 0:
         is_right = reaches_end and len(body) == min(-part.start, total or 0)

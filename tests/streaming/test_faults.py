@@ -330,6 +330,12 @@ def test_what_lies_far_into_a_large_file_is_refused_by_hanging_up_where_ranges_a
     assert pyramid.bytes_read < 2**20
 
 
+def test_an_image_opens_whose_server_sends_parts_of_a_page_in_place_of_what_it_lacks(server, folder, truth, memory):
+    server.behave(faults.app_of_one_page(faults.files(folder)))
+    pyramid = open_pyramid(address(server), fetcher=Fetcher(memory))
+    assert np.array_equal(pyramid.read(2), truth[2])
+
+
 def test_an_image_whose_files_are_all_stored_compressed_is_exact(server, folder, truth, memory):
     """Uploaded with \"Content-Encoding: gzip\", that is."""
     server.behave(faults.stored_packed(faults.files(folder)))
