@@ -7,7 +7,7 @@ import pytest
 from napari_cryoet.exceptions import FormatError, StreamError, WithheldError
 from napari_cryoet.http import Http
 from napari_cryoet.policy import Policy
-from napari_cryoet.streaming import find_labels, open_pyramid, split_pyramid
+from napari_cryoet.streaming import DiskCache, find_labels, open_pyramid, split_pyramid
 from ome_images import noise, write_image, write_label_list
 from stream_server import StreamServer
 
@@ -69,6 +69,29 @@ def test_what_is_listed_can_be_opened_as_labels_though_it_does_not_say_so(tmp_pa
         assert (pyramid.is_labels, pyramid.coarse_offset) == (is_labels, offset)
         assert all(part.is_labels is is_labels for part in split_pyramid(pyramid, 0))
     assert not open_pyramid(tmp_path / "a.zarr" / "0", is_labels=True).is_labels  # an array alone says nothing
+
+
+@pytest.mark.parametrize("before", [[], ["nuclei"]])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_labels_that_came_after_an_image_was_kept_are_found_and_nothing_kept_of_it_is_lost(
+    before, zarr_format, tmp_path
+):
+    write_image(tmp_path / "a.zarr", noise((3, 4, 4)), "zyx", zarr_format=zarr_format)
+    if before:
+        write_label_list(tmp_path / "a.zarr", before, zarr_format=zarr_format)
+    with StreamServer(tmp_path) as served:
+        url = f"{served.url}/a.zarr"
+        cache = DiskCache(tmp_path / "pixels", 10**8)
+        open_pyramid(url, cache=cache).read(0)
+        assert find_labels(url, cache=cache) == [f"{url}/labels/{name}" for name in before]
+        assert cache.flush()
+        write_label_list(tmp_path / "a.zarr", ["nuclei", "cells"], zarr_format=zarr_format)
+        cache = DiskCache(tmp_path / "pixels", 10**8)
+        assert find_labels(url, cache=cache) == [f"{url}/labels/nuclei", f"{url}/labels/cells"]
+        assert cache.flush()
+        served.requests.clear()
+        open_pyramid(url, cache=cache).read(0)
+        assert not any(path.endswith(("/0/.zarray", "/0/zarr.json")) for path, _ in served.requests)
 
 
 def test_they_are_asked_for_by_whoever_is_given(image):

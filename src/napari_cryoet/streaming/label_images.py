@@ -47,10 +47,11 @@ def find_labels(
     StoppedError
         When ``stop`` is set.
     """
-    source = open_source(url_or_path, cache=cache, http=http)
+    group = _below(str(url_or_path), "")  # kept on disk by itself: it changes, or comes, while its image stays the same
+    source = open_source(group, cache=cache, http=http)
     refusal: StreamError | None = None
-    for key in ("labels/zarr.json", "labels/.zattrs"):
-        parse = partial(parse_json, where=f"{shown_address(source.url)}/{key}")
+    for key in ("zarr.json", ".zattrs"):
+        parse = partial(parse_json, where=f"{shown_address(source.url).rstrip('/')}/{key}")
         try:
             document = read_parsed(source, key, parse, length=_MAX_BYTES, stop=stop)
         except StreamError as error:
@@ -69,6 +70,7 @@ def find_labels(
 
 
 def _below(address: str, name: str) -> str:
+    """The address of a label image, or of the group of all of them where it has no name."""
     if "://" in address:
         address = address.strip()  # as `open_source` does
     if "://" not in address or address.lower().startswith("s3://"):  # in keys of S3, ? and # mean themselves
