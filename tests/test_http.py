@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from types import SimpleNamespace
 from unittest.mock import ANY
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 import urllib3
@@ -774,6 +774,14 @@ def test_a_redirect_is_followed(http, server):
     url = server.behave(reply(b"", 302, Location="/elsewhere"), reply(b"there"))
     assert http.get(url) == b"there"
     assert server.requests[1].path == "/elsewhere"
+
+
+@pytest.mark.parametrize("place", ["/ä/b c", "/%C3%A4/b%20c", "/%E4/b"])
+def test_a_redirect_is_followed_to_a_name_of_any_letters_however_it_is_written(http, server, place):
+    moved = f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {place}\r\n\r\n".encode()
+    server.behave(lambda connection, _request: connection.sendall(moved), reply(CONTENT))
+    assert http.get(server.url) == CONTENT
+    assert server.requests[-1].path == quote(place, safe="/%")
 
 
 def test_a_moved_portal_is_asked_the_same_question(http, server):

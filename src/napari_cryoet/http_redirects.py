@@ -29,11 +29,19 @@ def redirected(url: str, response: BaseHTTPResponse, method: str, content: bytes
     if not location or (method == "POST" and status in {302, 303}):
         retry_after, is_of_file = response.headers.get("Retry-After"), method != "POST"
         raise faults.from_status(url, status, retry_after, content, is_of_file=is_of_file)
-    target = without_login(urljoin(url, location))
+    target = without_login(urljoin(url, _in_unicode(location)))
     allowed = {"https"} if urlsplit(url).scheme == "https" else {"https", "http"}
     if urlsplit(target).scheme not in allowed:  # which takes either case
         raise faults.fault(url, f"The server {host_of(url)} points to an unsafe place.", "", status=status)
     return target
+
+
+def _in_unicode(location: str) -> str:
+    """An address with its letters as they are meant: Python takes each byte for one, servers send UTF-8 as it is."""
+    try:
+        return location.encode("latin-1").decode()
+    except UnicodeError:
+        return location
 
 
 def _in_region(url: str, region: str) -> str | None:
