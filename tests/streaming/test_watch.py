@@ -123,22 +123,37 @@ def test_a_picture_is_looked_at_once_more_where_nobody_asks_for_anything_new(ser
     display.close()
 
 
-def test_an_image_is_read_whose_server_says_of_all_that_it_sends_that_it_was_changed_just_now(served, monkeypatch):
+@pytest.fixture
+def ever_new(served, monkeypatch):
+    """A server that says of all that it sends that it was changed just now; each time a second later."""
     served.tells_sums = True
     now, passed_s = time.time, [0.0]
     monkeypatch.setattr(time, "time", lambda: now() + passed_s[0])
 
-    def touch(path, _wanted):
-        passed_s[0] += 1.0
+    def touch(path, wanted):
+        passed_s[0] += path[-1].isdigit() and wanted != "bytes=0-4095"  # which come at once when it is opened
         with contextlib.suppress(FileNotFoundError):
             os.utime(served.folder / path.lstrip("/"), (time.time(),) * 2)
 
     served.before_answer = touch
-    pyramid = open_pyramid(f"{served.url}/a.zarr", cache=None)
-    assert np.array_equal(pyramid.read(0), OLD)
+    return served
+
+
+def test_an_image_is_read_whose_server_says_of_all_that_it_sends_that_it_was_changed_just_now(ever_new):
+    pyramid = open_pyramid(f"{ever_new.url}/a.zarr", cache=None)
+    assert np.array_equal(pyramid.read(0, FIRST), of(OLD, FIRST))
     times = pyramid.times_changed()
-    assert np.array_equal(pyramid.read(1), open_pyramid(served.folder / "a.zarr").read(1))
+    for box in (SECOND, LAST):
+        assert np.array_equal(pyramid.read(0, box), of(OLD, box))
     assert pyramid.times_changed() == times
+
+
+@pytest.mark.usefixtures("far_away")
+def test_such_an_image_opens_again_though_it_was_read_within_the_hour(ever_new, tmp_path):
+    for box in (FIRST, SECOND, LAST):
+        cache = DiskCache(tmp_path / "pixels", 10**8)
+        assert np.array_equal(open_pyramid(f"{ever_new.url}/a.zarr", cache=cache).read(0, box), of(OLD, box))
+        assert cache.flush()
 
 
 def test_nothing_more_is_asked_for_within_a_short_while(served, monkeypatch):

@@ -7,8 +7,9 @@ that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says 
 all, and where it has something else by then, nothing of that goes with what was read before.
 
 Only files of which the server names a version (ETag, or date and size) are kept: parts of others could not be told
-from parts of their successors. That there is no such file is kept too. Of metadata it counts as long as the root is the
-same; of anything else (a chunk that may not have been uploaded yet) only for that short while.
+from parts of their successors. Nor is what was changed just now, as some servers say of all that they send. That there
+is no such file is kept too. Of metadata it counts as long as the root is the same; of anything else (a chunk that may
+not have been uploaded yet) only for that short while.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _COMPARED_BYTES = 4096
 _PATIENCE_S = 5.0
+_JUST_NOW_S = 3.0
 _TROUBLED_STATUSES = {408, 425, 429}
 
 
@@ -161,7 +163,8 @@ class CachedSource(SourceAround):
         if start < 0 and total is not None:
             start = max(0, total + start)
         is_sound = start >= 0 and (size > 0 or total == 0) and (total is None or start + size <= total)
-        if piece.version and is_sound:
+        is_new = piece.changed_at is not None and time.time() - piece.changed_at < _JUST_NOW_S
+        if piece.version and is_sound and not is_new:
             version = piece.version
             self._cache.put(tree, key, start, piece.content, version=version, total_bytes=total, drops=drops)
 
