@@ -284,7 +284,7 @@ def test_a_level_of_any_size_is_cut_without_being_read(tmp_path):
     assert not level[1000, 4000:4100, 17].compute().any()
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::FutureWarning", "error::RuntimeWarning", "error::UserWarning")  # of numpy and dask
 @pytest.mark.parametrize(
     "sum_up",
     [
