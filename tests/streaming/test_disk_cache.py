@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import sqlite3
@@ -971,3 +972,24 @@ def test_only_the_owner_may_look_into_it(folder):
     cache = DiskCache(folder, MB)
     put_some(cache, range(1))
     assert own_folder(folder).stat().st_mode & 0o077 == 0 or os.name == "nt"
+
+
+def test_the_database_of_a_cache_that_is_dropped_is_given_up(folder, monkeypatch):
+    first = DiskCache(folder, 10 * MB)
+    put(first, "small", 0, b"0123456789", total=10)
+    first.close()
+    opened = []
+
+    def connect(*args, connect=sqlite3.connect, **options):
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    later = DiskCache(folder, 10 * MB)
+    assert later.tree(ADDRESS).number is not None
+    (connection,) = opened
+    connection.execute("SELECT 1")
+    del later
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -152,18 +153,15 @@ class Index:
     def __init__(self, path: Path, *, may_write: bool, timeout_s: float) -> None:
         self._path = path
         self._identity = self._identify()  # before: if it is begun anew meanwhile, that is noticed by the next question
-        self._sql = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'rwc' if may_write else 'rw'}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=timeout_s,
-        )
+        address = f"{path.absolute().as_uri()}?mode={'rwc' if may_write else 'rw'}"
+        self._sql = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout_s)
+        self._closing = weakref.finalize(self, self._sql.close)  # also of who drops it, on whichever thread that is
+        self._closing.atexit = False  # other threads may be reading then
         try:
             self._set_up(may_write)
             self._identity = self._identity or self._identify()
         except IndexErrors:
-            self._sql.close()
+            self.close()
             raise
 
     def _set_up(self, may_write: bool) -> None:
@@ -207,6 +205,7 @@ class Index:
 
     def close(self) -> None:
         """Give the database up."""
+        self._closing.detach()
         self._sql.close()
 
     def find_tree(self, digest: bytes) -> tuple[int, float] | None:
