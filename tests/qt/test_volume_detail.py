@@ -318,3 +318,14 @@ def test_planes_are_fine_again_after_3d_where_the_dock_was_closed_meanwhile(qtbo
     assert layer.locked_data_level == 1  # what is seen stays as it is
     dock._viewer.dims.ndisplay = 2
     assert layer.locked_data_level is None
+
+
+def test_what_somebody_locks_in_planes_is_locked_again_though_another_level_was_chosen_for_3d(qtbot, dock):
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock.volumes.choose(TOMOGRAM, 1)
+    layer.locked_data_level = 0  # by napari's own control
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level == 1
+    dock.volumes.choose(TOMOGRAM, 2)
+    dock._viewer.dims.ndisplay = 2
+    assert layer.locked_data_level == 0

@@ -139,13 +139,16 @@ class _Locks:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._levels: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._others: WeakSet[Layer] = WeakSet()  # that somebody locked before: copies, too
+        self._before: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()  # what somebody locked: copies, too
         self._hear = partial(_Locks._on_ndisplay, self)  # napari keeps this alive, and a method it wouldn't
 
     def begin(self) -> None:
         """Know what is locked already, as volumes begin to be shown."""
         self._levels.clear()
-        self._others = WeakSet(each for each in self._viewer.layers if _locked_level(each) is not None)
+        self._before = WeakKeyDictionary()
+        for layer in self._viewer.layers:
+            if (level := _locked_level(layer)) is not None:
+                self._before[layer] = level
 
     def lock(self, layer: Layer, level: int) -> None:
         """Lock a layer for as long as volumes are shown."""
@@ -153,14 +156,14 @@ class _Locks:
         self._levels[layer] = layer.locked_data_level = level
 
     def end(self) -> None:
-        """Lock nothing any more, nor the copies that napari made of what was locked: nobody chose a level for these."""
+        """Lock what somebody locked before, and nothing else, nor copies that napari made of what was locked."""
         self._viewer.dims.events.ndisplay.disconnect(self._hear)
         for layer, level in self._levels.items():
             if layer.locked_data_level == level:
-                layer.locked_data_level = None
+                layer.locked_data_level = self._before.get(layer)
         for layer in self._viewer.layers:
             parent = None if layer.source.parent is None else layer.source.parent()  # napari keeps a weak reference
-            if parent in self._levels and layer not in self._others and _locked_level(layer) == self._levels[parent]:
+            if parent in self._levels and layer not in self._before and _locked_level(layer) == self._levels[parent]:
                 layer.locked_data_level = None
         self._levels.clear()
 
