@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from napari.layers._layer_actions import _duplicate_layer
@@ -13,7 +15,9 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
+from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.policy import save_data
+from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.streaming.volume_levels import LevelCost
 from qt.docks import dock_at_run
@@ -329,3 +333,27 @@ def test_what_somebody_locks_in_planes_is_locked_again_though_another_level_was_
     dock.volumes.choose(TOMOGRAM, 2)
     dock._viewer.dims.ndisplay = 2
     assert layer.locked_data_level == 0
+
+
+def test_a_level_is_chosen_for_the_image_that_a_layer_shows_and_for_no_other_one(qtbot, dock, tmp_path):
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock.volumes.choose(TOMOGRAM, 2)
+    write_pyramid(tmp_path / "small.zarr", np.ones((8, 512, 512), np.float32), 10.0)
+    attributes = json.loads((tmp_path / "small.zarr/.zattrs").read_text())
+    attributes["multiscales"][0]["datasets"].pop()
+    (tmp_path / "small.zarr/.zattrs").write_text(json.dumps(attributes))
+    layer.data = open_pyramid(tmp_path / "small.zarr").levels
+    assert dock.volumes.chosen(TOMOGRAM) == 1
+    dock._viewer.dims.ndisplay = 3
+    assert layer.locked_data_level is None
+    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
+
+
+@pytest.mark.usefixtures("level_1_unasked")
+def test_another_image_that_a_layer_is_given_in_3d_fills_in_too(qtbot, dock, tmp_path):
+    layer = show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    write_pyramid(tmp_path / "other.zarr", np.ones((8, 512, 512), np.float32), 10.0)
+    layer.data = open_pyramid(tmp_path / "other.zarr").levels
+    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
+    assert "level 1" in dock.screens.status.levels.accessibleName()

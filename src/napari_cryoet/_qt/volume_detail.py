@@ -21,6 +21,7 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.streaming.cache import shared_cache
+from napari_cryoet.streaming.display import Display
 from napari_cryoet.streaming.volume_levels import LevelCost, level_costs
 
 _USABLE_SHARE = 0.8  # of the memory for pixels: coarser levels are needed beside
@@ -38,10 +39,11 @@ class VolumeDetail(QObject):
     def __init__(self, viewer: ViewerModel, link: ViewerLink, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
-        self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
+        self._chosen: WeakKeyDictionary[Display, int] = WeakKeyDictionary()  # a layer may be given another image
         self._locks = _Locks(viewer)
-        self._begun: WeakSet[Layer] = WeakSet()  # since volumes are shown; whoever unlocks one wants napari's level
+        self._begun: WeakSet[Display] = WeakSet()  # since volumes are shown; whoever unlocks one wants napari's level
         link.changed.connect(self._begin)
+        link.streams_changed.connect(self._on_streams)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
 
     @property
@@ -72,14 +74,17 @@ class VolumeDetail(QObject):
         layer = self._link.layers_of(key)[0]
         if self.is_3d:
             return int(layer.data_level)  # napari's own controls may have chosen, too
-        return self._chosen.get(layer, self._unasked(key))
+        display = self._link.display_of(key)
+        level = None if display is None else self._chosen.get(display)
+        return self._unasked(key) if level is None else level
 
     def choose(self, key: LayerKey, level: int) -> None:
         """Show another level, at once if volumes are shown."""
-        layer = self._link.layers_of(key)[0]
-        self._chosen[layer] = level
-        if self.is_3d:
-            self._show_chosen(key, layer)
+        display = self._link.display_of(key)
+        if display is not None:
+            self._chosen[display] = level
+            if self.is_3d:
+                self._show_chosen(display, self._link.layers_of(key)[0])
         self.changed.emit()
 
     def close(self) -> None:
@@ -92,11 +97,13 @@ class VolumeDetail(QObject):
             self._locks.begin()
             self._begin()
         else:
-            for key in self._link.shown():
-                display = self._link.display_of(key)
-                if display is not None and self._link.layers_of(key)[0] in self._chosen:
-                    self._detail.ask_for(display, None)
+            for display in list(self._chosen):
+                self._detail.ask_for(display, None)
             self._locks.end()
+        self.changed.emit()
+
+    def _on_streams(self) -> None:
+        self._begin()
         self.changed.emit()
 
     def _begin(self) -> None:
@@ -104,12 +111,12 @@ class VolumeDetail(QObject):
         if not self.is_3d:
             return
         for key in self._link.shown():
-            layer = self._link.layers_of(key)[0]
-            if layer in self._begun:
+            layer, display = self._link.layers_of(key)[0], self._link.display_of(key)
+            if display is None or display in self._begun:
                 continue
-            self._begun.add(layer)
-            if layer in self._chosen:
-                self._show_chosen(key, layer)
+            self._begun.add(display)
+            if display in self._chosen:
+                self._show_chosen(display, layer)
             elif (level := self._unasked(key)) < self._coarsest(key) and layer.locked_data_level is None:
                 self._locks.lock(layer, level)
 
@@ -126,11 +133,10 @@ class VolumeDetail(QObject):
     def _coarsest(self, key: LayerKey) -> int:
         return len(self._link.layers_of(key)[0].data) - 1
 
-    def _show_chosen(self, key: LayerKey, layer: Layer) -> None:
-        display, level = self._link.display_of(key), self._chosen[layer]
-        if display is not None:
-            self._detail.ask_for(display, display.pyramid.size_bytes(level))
-            self._locks.lock(layer, level)
+    def _show_chosen(self, display: Display, layer: Layer) -> None:
+        level = self._chosen[display]
+        self._detail.ask_for(display, display.pyramid.size_bytes(level))
+        self._locks.lock(layer, level)
 
 
 class _Locks:
