@@ -9,8 +9,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QMenu
 
 from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.memory import DataSaver, Memory
 from napari_cryoet._qt.saver_dialog import SaverDialog
+from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.policy import save_data, shared_policy
 from napari_cryoet.portal.pages import Freshness
@@ -283,3 +285,31 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     assert strip.action.text() == "Go online"
     click(qtbot, strip.action)
     qtbot.waitUntil(lambda: strip_says(dock, "exact"))
+
+
+def test_full_detail_is_over_with_the_dock_that_it_was_asked_for_in(qtbot, dock):
+    save_data(coarse_only=True)
+    dock.network.look()
+    open_tomogram(qtbot, dock)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
+    click(qtbot, dock.screens.status.action)
+    display = dock.link.display_of(TOMOGRAM)
+    assert display.largest_view_bytes > 0
+    dock.close_down()  # who looks at another plane tells nobody
+    assert display.largest_view_bytes == 0
+
+
+def test_planes_are_as_fine_as_ever_in_a_later_dock_though_an_earlier_one_was_closed_while_data_were_saved(qtbot, dock):
+    save_data(coarse_only=True)
+    dock.network.look()
+    open_tomogram(qtbot, dock)
+    display = dock.link.display_of(TOMOGRAM)
+    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
+    dock.close_down()
+    save_data()
+    link = ViewerLink(dock._viewer)
+    detail = Detail(dock._viewer, link)
+    detail.update()
+    assert display.largest_view_bytes > 0
+    detail.close()
+    link.close()

@@ -357,3 +357,16 @@ def test_another_image_that_a_layer_is_given_in_3d_fills_in_too(qtbot, dock, tmp
     layer.data = open_pyramid(tmp_path / "other.zarr").levels
     wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
     assert "level 1" in dock.screens.status.levels.accessibleName()
+
+
+def test_the_data_saver_holds_in_planes_after_3d_where_the_dock_was_closed_meanwhile(qtbot, dock):
+    save_data(coarse_only=True)
+    dock.network.look()
+    show(qtbot, dock, TOMOGRAM)
+    dock._viewer.dims.ndisplay = 3
+    dock.volumes.choose(TOMOGRAM, 0)
+    display = dock.link.display_of(TOMOGRAM)
+    dock.close_down()
+    assert display.largest_view_bytes > 0  # what is seen stays as it is
+    dock._viewer.dims.ndisplay = 2
+    assert display.largest_view_bytes == 0

@@ -13,6 +13,14 @@ from napari_cryoet._qt.progressive import display_of
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.streaming.display import Display
 
+#: What views of each may need as long as nobody says more or less; a dock may be closed, and another one opened.
+_usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+
+
+def usual_bytes_of(display: Display) -> int:
+    """How many bytes a view of a display may need, unless data are saved or somebody asked for more."""
+    return _usual_bytes.setdefault(display, display.usual_view_bytes)
+
 
 class Detail(QObject):
     """Sets how many bytes a view of each display may cost: none at all leaves it at its coarsest level.
@@ -25,7 +33,6 @@ class Detail(QObject):
     def __init__(self, viewer: ViewerModel, link: ViewerLink, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link = viewer, link
-        self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._is_asked_for = False  # full detail, of the plane that is shown
         link.changed.connect(self.update)
@@ -56,8 +63,7 @@ class Detail(QObject):
     def update(self) -> None:
         """Let every display know how fine it may be."""
         for display in self._displays():
-            usual_bytes = self._usual_bytes.setdefault(display, display.usual_view_bytes)
-            asked_bytes = self._asked_bytes.get(display, 0)
+            usual_bytes, asked_bytes = usual_bytes_of(display), self._asked_bytes.get(display, 0)
             display.largest_view_bytes = asked_bytes if self._is_held(display) else max(usual_bytes, asked_bytes)
         self.changed.emit()
 
@@ -65,6 +71,7 @@ class Detail(QObject):
         """Hear no more of the viewer."""
         for event in self._moves():
             event.disconnect(self._on_move)
+        self._on_move()  # full detail is over, since nobody hears any more of another plane being looked at
 
     def _is_held(self, display: Display) -> bool:
         return display.pyramid.stays_coarse and not self._is_asked_for

@@ -8,6 +8,7 @@ what was chosen is remembered for the next time.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -16,7 +17,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.detail import Detail
+from napari_cryoet._qt.detail import Detail, usual_bytes_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet._qt.viewer_link import ViewerLink
@@ -88,8 +89,10 @@ class VolumeDetail(QObject):
         self.changed.emit()
 
     def close(self) -> None:
-        """Hear no more of the viewer."""
+        """Hear no more of the viewer; what volumes may need, planes may not, as soon as these are shown."""
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        if self.is_3d:
+            self._locks.lend(self._chosen)
 
     def _on_ndisplay(self, _event: Any = None) -> None:
         self._begun.clear()
@@ -146,6 +149,7 @@ class _Locks:
         self._viewer = viewer
         self._levels: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._before: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()  # what somebody locked: copies, too
+        self._lent: WeakKeyDictionary[Display, int] = WeakKeyDictionary()  # what planes of each may need then
         self._hear = partial(_Locks._on_ndisplay, self)  # napari keeps this alive, and a method it wouldn't
 
     def begin(self) -> None:
@@ -161,6 +165,11 @@ class _Locks:
         self._viewer.dims.events.ndisplay.connect(self._hear, position="last")  # napari slices first
         self._levels[layer] = layer.locked_data_level = level
 
+    def lend(self, displays: Iterable[Display]) -> None:
+        """Let displays need what they may for as long as volumes are shown."""
+        for display in displays:
+            self._lent[display] = usual_bytes_of(display)
+
     def end(self) -> None:
         """Lock what somebody locked before, and nothing else, nor copies that napari made of what was locked."""
         self._viewer.dims.events.ndisplay.disconnect(self._hear)
@@ -172,6 +181,9 @@ class _Locks:
             if parent in self._levels and layer not in self._before and _locked_level(layer) == self._levels[parent]:
                 layer.locked_data_level = None
         self._levels.clear()
+        for display, usual_bytes in self._lent.items():
+            display.largest_view_bytes = 0 if display.pyramid.stays_coarse else usual_bytes
+        self._lent.clear()
 
     def _on_ndisplay(self, _event: Any = None) -> None:
         if self._viewer.dims.ndisplay != 3:
