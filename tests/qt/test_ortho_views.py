@@ -23,6 +23,7 @@ from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks_on_screen import show_orientations, show_slabs
 from napari_cryoet.point_layers import points_spec
+from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from stream_server import StreamServer
 
@@ -696,6 +697,15 @@ class TestStreaming:
         assert all(stream.state.is_stopped for stream in streams)
         main.retry()
         assert not any(stream.state.is_stopped for stream in streams)
+
+    def test_planes_show_another_image_that_their_layer_is_given_and_nothing_else(self, qtbot, streamed, tmp_path):
+        write_pyramid(tmp_path / "w.zarr", streamed.volume + 9, 10.0)
+        streamed.layer.data = open_pyramid(f"{streamed.server.url}/w.zarr").levels
+        for name, plane in (("XZ", streamed.volume[:, 0] + 9), ("YZ", streamed.volume[:, :, 0] + 9)):
+            layers = by_name(streamed.views, name).model.layers
+            streamed.views.shared_cursor.move_to(at((0, 0, 0)))
+            qtbot.waitUntil(lambda layers=layers, plane=plane: is_shown(layers[0], plane))
+            assert len(layers) == 1
 
     def test_what_failed_in_a_plane_is_said_there_and_can_be_asked_for_again(
         self, qtbot, emptied, main, served, monkeypatch

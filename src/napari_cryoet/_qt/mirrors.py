@@ -98,7 +98,8 @@ class Mirror(QObject):
         self._changed: set[str] = set()
         self._seen = self._silent()
         self._later = single_shot(self, 0, self._catch_up)
-        self._connections = [*self._connect(), *self._obey(stream_of(layer))]
+        self._obeyed = stream_of(layer)  # kept, to be disconnected from once the layer has other data
+        self._connections = [*self._connect(), *self._obey(self._obeyed)]
 
     @property
     def display(self) -> Display | None:
@@ -128,6 +129,7 @@ class Mirror(QObject):
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
         self._connections.clear()
+        self._obeyed = None
         if self.stream is not None:
             self.stream.close()
 
