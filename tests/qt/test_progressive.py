@@ -1189,6 +1189,19 @@ def test_a_layer_that_was_given_another_image_while_it_was_out_streams_that(qtbo
     wait_exact(qtbot, stream_of(layer), layer, values[9])
 
 
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_layer_that_is_given_its_own_levels_again_is_as_large_as_before(kind, qtbot, viewer, served, tmp_path):
+    values = noise((43, 67, 53)) if kind == "image" else (noise((43, 67, 53)) > 1).astype(np.int8)
+    pyramid = stream(served, tmp_path, values, "tomogram" if kind == "image" else "mask")
+    layer, status = add(viewer, pyramid, kind)
+    for levels in (pyramid.levels, layer.data):
+        layer.data = levels
+        assert layer.data.shape == (43, 67, 53)
+    viewer._new_labels()  # what napari's button does
+    assert viewer.layers[-1].data.shape == (43, 67, 53)
+    assert stream_of(layer) is status
+
+
 def test_a_hidden_layer_does_not_say_for_ever_how_far_it_is(qtbot, viewer, served, tmp_path):
     pyramid = stream(served, tmp_path, noise())
     served.gate.clear()

@@ -96,7 +96,10 @@ def _stream_what_it_was_given(layer: Image | Labels, attach: Callable[..., objec
     """Let a layer that somebody has given levels of a pyramid stream these; napari has read its first picture."""
     viewer = next((viewer for viewer in _viewers if layer in viewer.layers), None)
     pyramid, state = pyramid_below(layer.data), napari_internals.slicing_state_of(layer)
-    if viewer is None or pyramid is None or getattr(state, "has_its_data", False):
+    if getattr(state, "has_its_data", False):
+        volume_layers.become(layer, type(layer))  # as it was: napari has forgotten how large it is
+        return
+    if viewer is None or pyramid is None:
         return
     if (before := getattr(state, "status", None)) is not None:
         before.close()
