@@ -101,7 +101,18 @@ def test_a_limit_in_the_environment_that_is_no_size_is_told(
     assert f"the default here; what {LIMIT_VARIABLE} says is no size)" in capsys.readouterr().out
     monkeypatch.setenv(LIMIT_VARIABLE, "off")
     assert main(["cache"]) == 0
-    assert "(turned off)" in capsys.readouterr().out
+    assert f"(turned off, as {LIMIT_VARIABLE} says)" in capsys.readouterr().out
+
+
+def test_who_sets_a_limit_is_told_that_the_environment_says_another(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "1GB")
+    assert main(["cache", "limit", "5GB"]) == 0
+    assert capsys.readouterr().out == f"pixels  (at most 1 GB, as {LIMIT_VARIABLE} says)\n"
+    monkeypatch.delenv(LIMIT_VARIABLE)
+    assert main(["cache", "limit", "5GB"]) == 0
+    assert capsys.readouterr().out == "pixels  (at most 5 GB)\n"
 
 
 def test_a_time_in_the_environment_that_is_none_is_told(

@@ -127,6 +127,8 @@ def _pixel_limit_text() -> str:
 
     limit_bytes = disk_settings.limit_bytes()
     text = f"at most {size_text(limit_bytes)}" if limit_bytes > 0 else "turned off"
+    if disk_settings.is_limit_by_environment():  # whatever was set: who sets another one has to know why it isn't that
+        text += f", as {disk_settings.LIMIT_VARIABLE} says"
     text += ", the default here" if disk_settings.named_limit_bytes() is None else ""
     if disk_settings.is_limit_unreadable():
         text += f"; what {disk_settings.LIMIT_VARIABLE} says is no size"

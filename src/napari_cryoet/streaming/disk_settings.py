@@ -67,6 +67,11 @@ def named_limit_bytes() -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+def is_limit_by_environment() -> bool:
+    """Whether the environment says the limit, so that what `choose_limit` was told doesn't count."""
+    return bool(os.environ.get(LIMIT_VARIABLE)) and not is_limit_unreadable()
+
+
 def is_limit_unreadable() -> bool:
     """Whether the environment says something that is no size, and that nobody obeys therefore."""
     return _is_unreadable(LIMIT_VARIABLE, parse_size)
