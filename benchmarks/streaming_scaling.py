@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from arguments import how_often
+from arguments import how_often, some_of
 from slow_link import counted
 from streaming_first_plane import THREADS, rival_levels
 
@@ -39,6 +39,7 @@ FOR_LAYERS = (512, 512, 512)
 LATENCIES_MS = (1, 20, 60, 150, 300)
 LATENCIES_FOR_RIVAL_MS = (1, 60, 300)
 LAYERS = (1, 2, 3, 4, 6)
+WHAT = ("size", "latency", "layers", "window")
 TIMEOUT_S = 600
 Result = dict[str, float]
 
@@ -198,7 +199,7 @@ def measured(
 
 def benchmark(given: argparse.Namespace) -> dict[str, Any]:
     rows: dict[str, list[dict[str, Any]]] = {}
-    only = given.only.split(",")
+    only = given.only
     with endless_server(given.latency_ms, given) as server:
         for shape in SIZES if "size" in only else ():
             for kind in ("ours", "rival") if shape[0] * shape[1] * shape[2] <= LARGEST_FOR_RIVAL else ("ours",):
@@ -225,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=how_often, default=5)
     parser.add_argument("--rival-repeats", type=how_often, help="its runs are long; by default as often as ours")
-    parser.add_argument("--only", default="size,latency,layers,window")
+    parser.add_argument("--only", type=some_of(WHAT), default=list(WHAT), help="of these, with commas")
     parser.add_argument("--latency-ms", type=float, default=60)
     parser.add_argument("--connection-mb-s", type=float, default=20)
     parser.add_argument("--total-mb-s", type=float, default=50)
@@ -245,11 +246,13 @@ def main() -> None:
         sys.stdout.flush()
         os._exit(0)  # what is still being fetched is no part of the measurement
     result = json.loads(given.earlier.read_text()) if given.earlier else benchmark(given)
+    print(json.dumps(result, indent=1))
+    sys.stdout.flush()  # first: a plot that can't be drawn must not take hours of measuring along
     if given.plots:
         from scaling_plots import draw
 
+        given.plots.mkdir(parents=True, exist_ok=True)
         draw(result, given.plots)
-    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

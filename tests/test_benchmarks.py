@@ -53,6 +53,7 @@ def test_a_witness_tells_how_long_it_was_held_up(benchmarks):
         ("streaming_first_plane", ("--repeats", 0), "“0” is no whole number from 1 on"),
         ("masks", ("--repeats", "-3"), "“-3” is no whole number from 1 on"),
         ("streaming_viewer", ("--only", "ours,theirs"), "“theirs” is none of in memory, ours, rival"),
+        ("streaming_scaling", ("--only", "size,layer"), "“layer” is none of size, latency, layers, window"),
         ("streaming_viewer", ("--rows", "slow"), "“slow” is none of tour, volume, across"),
     ],
 )
@@ -213,11 +214,22 @@ def test_plots_of_scaling(benchmarks, tmp_path):
     line = {"latency_ms": 60, "connection_mb_s": 20, "total_mb_s": 50}
     (tmp_path / "earlier.json").write_text(json.dumps(line | {"rows": rows}))
 
-    found = benchmarks.run("streaming_scaling", "--from", tmp_path / "earlier.json", "--plots", tmp_path)
+    folder = tmp_path / "not there" / "yet"
+    found = benchmarks.run("streaming_scaling", "--from", tmp_path / "earlier.json", "--plots", folder)
 
     assert found["rows"] == rows
-    assert {path.name for path in tmp_path.glob("*.svg")} == {
+    assert {path.name for path in folder.glob("*.svg")} == {
         "streaming-size.svg",
         "streaming-latency.svg",
         "streaming-layers.svg",
     }
+
+
+def test_what_was_measured_is_told_though_no_plot_can_be_drawn(benchmarks, tmp_path, monkeypatch, capsys):
+    (tmp_path / "earlier.json").write_text('{"rows": {}}')
+    (tmp_path / "a file").touch()
+    arguments = ["--from", str(tmp_path / "earlier.json"), "--plots", str(tmp_path / "a file")]
+    monkeypatch.setattr("sys.argv", ["streaming_scaling.py", *arguments])
+    with pytest.raises(OSError, match="a file"):
+        benchmarks.module("streaming_scaling").main()
+    assert json.loads(capsys.readouterr().out) == {"rows": {}}
