@@ -818,6 +818,10 @@ def test_only_web_addresses_are_opened(http, url):
     fails(lambda: http.get(url), "isn't a web address")
 
 
+def test_an_address_with_an_impossible_port_is_told_with_it(http):
+    fails(lambda: http.get("http://127.0.0.1:99999/a.zarr"), "'127.0.0.1:99999' isn't a web address")
+
+
 def test_control_characters_of_an_address_are_not_shown(http):
     error = fails(lambda: http.get("ftp://evil\x1b[31m/"))
     assert "\x1b" not in str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gzip
 import itertools
+import math
 import threading
 import time
 from pathlib import Path
@@ -420,6 +421,15 @@ def test_limits_are_given_in_megabytes_and_none_is_any_amount(shared):
     save_data()
     assert (shared.max_minute_bytes, shared.max_session_bytes, shared.coarse_only) == (None, None, False)
     assert not shared.saves_data
+
+
+@pytest.mark.parametrize("limit_mb", [-1, -0.5, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["mb_a_minute", "mb_a_session"])
+def test_a_limit_that_is_none_is_refused_by_name_and_changes_nothing(shared, name, limit_mb):
+    save_data(mb_a_minute=5, mb_a_session=200)
+    with pytest.raises(ValueError, match=f"{name} is {limit_mb}; it has to be"):
+        save_data(**{name: limit_mb})
+    assert (shared.max_minute_bytes, shared.max_session_bytes) == (5_000_000, 200_000_000)
 
 
 @pytest.mark.parametrize(("said", "offline"), [("1", True), ("yes", True), ("0", False), ("", False)])

@@ -17,7 +17,7 @@ from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
 from napari_cryoet.exceptions import CHANGED_HINT, NetworkError, NoPartsError
 from napari_cryoet.http_dialling import DialError, GreetingTimeoutError
 from napari_cryoet.logins import without_login
-from napari_cryoet.naming import file_of, host_of
+from napari_cryoet.naming import file_of, host_of, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def fault(url: str, message: str, hint: str = _LATER, *, status: int | None = No
 
 def not_an_address(url: str) -> FaultError:
     """What should be an http or https address is something else."""
-    return fault(url, f"{host_of(url)!r} isn't a web address.", "Check the address.")
+    return fault(url, f"{server_of(url)!r} isn't a web address.", "Check the address.")
 
 
 def unusable_proxy(url: str) -> FaultError:

@@ -23,6 +23,21 @@ def host_of(url: str) -> str:
     return _printable(host)[:_LONGEST_HOST]
 
 
+def server_of(url: str) -> str:
+    """The printable host of a URL with its port, be that none at all.
+
+    Examples
+    --------
+    >>> server_of("http://127.0.0.1:99999/a.zarr"), server_of("https://example.org/a.zarr")
+    ('127.0.0.1:99999', 'example.org')
+    """
+    try:
+        place = urlsplit(without_login(url)).netloc
+    except ValueError:
+        place = ""
+    return _printable(place)[:_LONGEST_HOST] or host_of(url)
+
+
 def file_of(url: str) -> str:
     """Which file a URL is of, by the end of its path, short enough for a sentence; empty where there is no path.
 

@@ -6,6 +6,7 @@ downloads, and what comes over the wire is counted. What is on this computer is 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -262,10 +263,18 @@ def save_data(*, mb_a_minute: int = 0, mb_a_session: int = 0, coarse_only: bool 
         How many megabytes may come over the wire within any minute, and in all; 0 for any amount.
     coarse_only
         Show only the coarsest level of what is on a server, until somebody asks for more.
+
+    Raises
+    ------
+    ValueError
+        If a limit is below 0, or no number; the limits stay as they were.
     """
+    for per, limit_mb in (("minute", mb_a_minute), ("session", mb_a_session)):
+        if not 0 <= limit_mb < math.inf:
+            raise ValueError(f"mb_a_{per} is {limit_mb}; it has to be a number of megabytes, or 0 for any amount.")
     policy = shared_policy()
-    policy.max_minute_bytes = mb_a_minute * MEGABYTE or None
-    policy.max_session_bytes = mb_a_session * MEGABYTE or None
+    policy.max_minute_bytes = math.ceil(mb_a_minute * MEGABYTE) or None
+    policy.max_session_bytes = math.ceil(mb_a_session * MEGABYTE) or None
     policy.coarse_only = coarse_only
 
 

@@ -106,13 +106,29 @@ def test_a_limit_set_later_holds_for_a_cache_that_is_in_use(later):
     assert cache.usage().size_bytes == before
 
 
+def test_a_limit_that_cannot_be_kept_leaves_no_file_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.streaming.disk_settings.config_path", lambda: tmp_path)
+    (tmp_path / "streaming.json").mkdir()  # what isn't ours is there
+    with pytest.raises(OSError, match=r"streaming\.json"):
+        choose_limit(GB)
+    assert [path.name for path in tmp_path.iterdir()] == ["streaming.json"]
+
+
 def test_the_cache_is_one_for_the_whole_process():
     assert shared_disk_cache() is shared_disk_cache()
 
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("5GB", 5 * GB), ("500 mb", 500_000_000), ("2 GiB", 2 * 2**30), ("1000", 1000), ("0", 0), ("OFF", 0)],
+    [
+        ("5GB", 5 * GB),
+        ("500 mb", 500_000_000),
+        ("2 GiB", 2 * 2**30),
+        ("1TiB", 2**40),
+        ("1000", 1000),
+        ("0", 0),
+        ("OFF", 0),
+    ],
 )
 def test_sizes_are_read_as_people_write_them(text, size):
     assert parse_size(text) == size
