@@ -2,6 +2,7 @@
 # Sourced by scripts/demo, scripts/test and .ci/run: an environment with napari-cryoet in it, and a display to draw on.
 #
 #   set_up EXTRAS     system libraries, .venv and the package with these extras; afterwards $python runs in it
+#   use_wheel         puts a wheel of the package into .venv instead of the checkout, as users install it
 #   need_display      a virtual display where the machine has none
 #
 # Kept to what bash 3.2 (macOS) understands. PYTHON=... chooses the interpreter.
@@ -180,6 +181,15 @@ set_up() {
   { is_usable && is_wanted; } || make_environment
   install_package "$extras"
   setup_key "$extras" > "$stamp"
+}
+
+# Builds the wheel from the source distribution, as a release does. The next set_up goes back to the checkout.
+use_wheel() {
+  local dist
+  dist=$(mktemp -d)
+  "$python" -m build --outdir "$dist" "$root" >"$dist/log" 2>&1 || { cat "$dist/log" >&2; fail "the package can't be built."; }
+  "$python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$dist"/*.whl
+  rm -rf "$dist" "$venv"/.set-up-*
 }
 
 # ---- display ------------------------------------------------------------------------------------------------------
