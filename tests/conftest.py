@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,7 +50,7 @@ def _turn(path: Path) -> int:
         return -1
     if path.name == "test_real_pack.py":  # it makes what the other tests of real data want, too
         return 0
-    return 1 if path.parent.name == "qt" else 2
+    return 1 if path.parent.name in {"journeys", "qt"} else 2
 
 
 def pytest_unconfigure() -> None:
@@ -109,6 +113,24 @@ def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
     from napari_cryoet.packs.demo import write_demo_pack
 
     return make_once("demo-pack", lambda folder: write_demo_pack(folder, size="tiny"))
+
+
+@pytest.fixture
+def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
+    """The small demo where the program keeps the demo that it makes."""
+    from napari_cryoet.packs.demo import demo_folder
+
+    return Path(shutil.copytree(demo_pack, demo_folder()))
+
+
+@pytest.fixture(scope="session")
+def served_demo(demo_pack: Path) -> Iterator[dict[str, str]]:
+    """The addresses of the small demo, served by the command line: ``graphql``, ``files`` and ``s3``."""
+    command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(demo_pack)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.terminate()
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,8 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.stopping import raise_if_stopped
+from patience import PatientBot
 from qt.fake_portal import FakePortal
-from qt.patience import PatientBot
 
 _NEVER: Final = 2**31 - 1  # objects
 _collect = gc.collect  # which a test may put something else in place of

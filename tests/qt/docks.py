@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet.portal.pages import RunPage
-from qt.patience import PatientBot
+from patience import PatientBot
 from qt.stalling_world import RUN_ID, OneRunPortal
 
 

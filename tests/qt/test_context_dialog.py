@@ -1,10 +1,10 @@
 import pytest
 from qtpy.QtCore import Qt
 
+from keyboard import marks_of_keys, spoken
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.volumes_shown import ShownVolume, shown_volumes
-from qt.keyboard import marks_of_keys, spoken
 
 VOLUMES = [ShownVolume("TS_1", 10.0, (40, 50, 60)), ShownVolume("TS_1 bin", 20.0, (20, 25, 30))]
 

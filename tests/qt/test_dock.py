@@ -8,6 +8,7 @@ from napari.layers import Image
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
 
+from keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 from napari_cryoet._qt import compare_dock
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.browser import PortalBrowser
@@ -18,7 +19,6 @@ from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
 from napari_cryoet.review import Verdict
-from qt.keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
 LONG_MS = 60_000

@@ -7,11 +7,11 @@ import threading
 import pytest
 from qtpy.QtCore import Qt
 
+from keyboard import controls_by_tab, spoken
 from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
 from napari_cryoet.outline import outline_run
 from napari_cryoet.portal import open_portal
 from qt.cut_texts import cut_texts
-from qt.keyboard import controls_by_tab, spoken
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QPushButton, QVBoxLayout
 
+from keyboard import CONTROL, NONE, SHIFT, controls_by_tab, has_keys, marks_of_keys, press, spoken
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.ortho_views import OrthoViews
-from qt.keyboard import CONTROL, NONE, SHIFT, controls_by_tab, has_keys, marks_of_keys, press, spoken
 
 EDITING_KEYS = [
     *((key, modifiers) for key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) for modifiers in (NONE, SHIFT, CONTROL)),

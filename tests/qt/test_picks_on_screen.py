@@ -8,6 +8,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
+from keyboard import has_keys, press
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.orientation_display import orientation_of
@@ -19,7 +20,6 @@ from napari_cryoet.diameters import diameter_angstrom, known_diameters, set_diam
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
-from qt.keyboard import has_keys, press
 
 PLACES = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}

@@ -19,6 +19,7 @@ from napari.settings import get_settings
 import fault_server as faults
 from blocks_here import planes_in_memory
 from fault_server import FaultServer, Faulty
+from gui_waits import Gate
 from napari_cryoet._qt import plain_slicing, progressive
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.first_view import first_view
@@ -34,7 +35,6 @@ from napari_cryoet.streaming.fetcher import Fetcher
 from napari_cryoet.streaming.pyramid import Pyramid
 from ome_images import noise as noise_of_cells
 from ome_images import write_image
-from qt.gui_waits import Gate
 from quiet import is_quiet
 from stream_server import StreamServer
 

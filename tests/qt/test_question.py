@@ -6,10 +6,10 @@ import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from keyboard import has_keys, marks_of_keys, press
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.theme import colors_of
 from napari_cryoet._qt.viewer_link import ask_in_a_box
-from qt.keyboard import has_keys, marks_of_keys, press
 
 
 @pytest.fixture

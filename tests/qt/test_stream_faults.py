@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt, QTimer
 
 import fault_server as faults
 from fault_server import FaultServer, Faulty
+from gui_waits import Gate, gui_waits
 from napari_cryoet import http as http_module
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet._qt.status_strip import StatusStrip
@@ -24,7 +25,6 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher
 from qt.fake_link import NothingHeld, OneLayer
-from qt.gui_waits import Gate, gui_waits
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # where napari starts

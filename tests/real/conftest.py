@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 from napari_cryoet.packs.pack import open_pack
-from qt.patience import PatientBot
+from patience import PatientBot
 
 
 @pytest.fixture(scope="session")

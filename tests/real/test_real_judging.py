@@ -9,6 +9,7 @@ from napari.layers import Image, Points
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from keyboard import CONTROL, SHIFT, Keys, click, has_keys, press
 from napari_cryoet._qt.context_dialog import ContextDialog
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.ortho_views import OrthoViews
@@ -17,8 +18,6 @@ from napari_cryoet._qt.slabs import slabs_of
 from napari_cryoet.layer_spec import PICKS_KEY
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.review import SessionStore, Verdict
-from qt.keyboard import CONTROL, SHIFT, click, has_keys, press
-from qt.test_judging_journey import Keys
 
 pytestmark = pytest.mark.timeout(300)
 

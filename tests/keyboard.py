@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
 
 NONE, SHIFT, CONTROL = (
     Qt.KeyboardModifier.NoModifier,
@@ -73,3 +73,44 @@ def controls_by_tab(dock: QWidget) -> list[QWidget]:
         found.append(QApplication.focusWidget())
         press(Qt.Key.Key_Tab)
     return found
+
+
+class Keys:
+    """A user without a mouse."""
+
+    def __init__(self, qtbot, viewer) -> None:
+        self._qtbot, self._viewer = qtbot, viewer
+
+    def until(self, condition) -> None:
+        self._qtbot.waitUntil(condition)
+
+    def type(self, text: str) -> None:
+        self._qtbot.keyClicks(QApplication.focusWidget(), text)
+
+    def open_dock(self, name: str) -> QWidget:
+        """Open a dock from napari's command palette; it has the keys then."""
+        press(Qt.Key.Key_P, CONTROL | SHIFT)
+        self.until(lambda: isinstance(QApplication.focusWidget(), QLineEdit))
+        self.type(name)
+        press(Qt.Key.Key_Return)
+        title = f"{name} (CryoET Data Portal)"
+        self.until(lambda: title in self._viewer.window.dock_widgets)
+        dock = self._viewer.window.dock_widgets[title]
+        self.until(lambda: has_keys(dock))
+        return dock
+
+    def tab_to(self, control: QWidget, *, back: bool = False) -> None:
+        passed = []
+        while not has_keys(control):
+            assert len(passed) < 40, f"Tab leads to {[spoken(each) for each in passed]} and not to {control}"
+            passed.append(QApplication.focusWidget())
+            press(Qt.Key.Key_Backtab if back else Qt.Key.Key_Tab, SHIFT if back else Qt.KeyboardModifier.NoModifier)
+
+    def choose(self, box: QWidget, text: str) -> None:
+        """Choose in a combo box that has the keys."""
+        if box.currentText() != text:
+            press(Qt.Key.Key_Home)
+        for _ in range(box.count()):
+            if box.currentText() != text:
+                press(Qt.Key.Key_Down)
+        assert box.currentText() == text

@@ -1,0 +1,256 @@
+"""The main job from end to end in a real window, by clicks and keys: on the demo in process, and over HTTP with faults.
+
+On the way it is counted what is asked of the portal, and noted what the window's thread waits for and decodes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numcodecs.blosc
+import numpy as np
+import pytest
+import zarr
+from napari.layers import Image, Points
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtWidgets import QPushButton
+
+from gui_waits import gui_waits
+from journeys.proxy import Proxy, proxied
+from napari_cryoet._qt.annotation_model import AnnotationModel, Column
+from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.own_layers import LayerKey
+
+
+@pytest.fixture(params=["the demo in process", "HTTP with faults"])
+def proxy(request) -> Iterator[Proxy | None]:
+    """A faulty server before the served demo; None for the demo in process."""
+    if request.param == "the demo in process":
+        request.getfixturevalue("demo_at_home")
+        yield None
+        return
+    graphql = request.getfixturevalue("served_demo")["graphql"]
+    with proxied(graphql.removesuffix("/graphql"), is_faulty=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def decoding(monkeypatch) -> set[threading.Thread]:
+    """The threads that decoded chunks so far."""
+    threads: set[threading.Thread] = set()
+    decompress = numcodecs.blosc.decompress
+
+    def noted(*arguments):
+        threads.add(threading.current_thread())
+        return decompress(*arguments)
+
+    monkeypatch.setattr(numcodecs.blosc, "decompress", noted)
+    return threads
+
+
+def click(qtbot, widget, index: QModelIndex | None = None) -> None:
+    """Click a button, or a row of a view."""
+    if index is None:
+        qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+    else:
+        widget.scrollTo(index)
+        qtbot.mouseClick(widget.viewport(), Qt.MouseButton.LeftButton, pos=widget.visualRect(index).center())
+
+
+def press(qtbot, widget, key: Qt.Key) -> None:
+    qtbot.keyClick(widget, key)
+
+
+def choose_source(qtbot, browser: PortalBrowser, proxy: Proxy | None) -> None:
+    """Click on the demo; only the address of a server has no button."""
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        if proxy is None:
+            buttons = browser.screens.start.findChildren(QPushButton)
+            click(qtbot, next(button for button in buttons if button.text() == "Explore the demo"))
+        else:
+            browser.use_source(f"{proxy.url}/graphql")
+
+
+def tick_of(model: AnnotationModel, condition: Callable[[object], bool]) -> QModelIndex:
+    """The tick of the first annotation that is as wanted."""
+    for group in range(model.rowCount()):
+        parent = model.index(group, 0)
+        for number in range(model.rowCount(parent)):
+            if condition(model.record_at(model.index(number, 0, parent))):
+                return model.index(number, Column.SHOW, parent)
+    raise AssertionError("there is no such annotation")
+
+
+def path_of(pack: Path, address: str) -> Path:
+    """Where the pack keeps what an address leads to."""
+    return pack / "files" / address.partition("/files/")[2]
+
+
+def centres_angstrom(path: Path, spacing: float) -> np.ndarray:
+    """Where a file says that particles are: z, y, x."""
+    places = [json.loads(line)["location"] for line in path.read_text().splitlines()]
+    return np.array([[place[axis] for axis in "zyx"] for place in places]) * spacing
+
+
+class Canvas:
+    """What is drawn, in a window that shows a plane along z."""
+
+    def __init__(self, qtbot, viewer, browser: PortalBrowser) -> None:
+        self._qtbot, self._viewer, self._browser = qtbot, viewer, browser
+        viewer.canvas.overlays.scale_bar.visible = False
+
+    @contextmanager
+    def only(self, *shown) -> Iterator[None]:
+        """Show only these layers, and wait until all of them are exact."""
+        for layer in self._viewer.layers:
+            layer.visible = layer in shown
+        self.until_exact()
+        yield
+        for layer in self._viewer.layers:
+            layer.visible = True
+
+    def until_exact(self) -> None:
+        def is_exact() -> bool:
+            return all(stream.state.is_exact for layer, stream in self._browser.link.streams() if layer.visible)
+
+        self._qtbot.waitUntil(is_exact)
+        self._qtbot.waitUntil(lambda: self._browser.screens.status.label.text().endswith("exact"))
+
+    def picture(self) -> np.ndarray:
+        """Red, green and blue of every pixel."""
+        return self._viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+
+    def pixels_of(self, yx_angstrom: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """Row and column of places in the plane."""
+        camera = self._viewer.scene.camera
+        middle = np.array(picture.shape[:2]) / 2
+        return (yx_angstrom - np.array(camera.center[1:])) * camera.zoom + middle
+
+    def shows_plane(self, image: Image, plane: np.ndarray) -> bool:
+        """Whether the grey in the middle of every voxel is the file's value, by the layer's contrast."""
+        picture = self.picture()
+        inner = np.stack(np.meshgrid(*(np.arange(2, n - 2) for n in plane.shape), indexing="ij"), -1).reshape(-1, 2)
+        pixels = np.round(self.pixels_of(inner * image.scale[0], picture) - 0.5).astype(int)
+        is_seen = ((pixels >= 0) & (pixels < picture.shape[:2])).all(axis=1)
+        assert is_seen.mean() > 0.5
+        inner, (rows, columns) = inner[is_seen], pixels[is_seen].T
+        low, high = image.contrast_limits
+        expected = np.clip((plane[tuple(inner.T)] - low) / (high - low), 0, 1) * 255
+        is_grey = np.ptp(picture, axis=2).max() == 0
+        return is_grey and np.corrcoef(picture[rows, columns, 0], expected)[0, 1] > 0.99
+
+
+@pytest.mark.timeout(300)
+def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, memory, demo_pack, proxy, decoding):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 800)
+    browser = PortalBrowser(viewer, memory=memory)
+    viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
+    screens, link, run = browser.screens, browser.link, browser.screens.run
+
+    with gui_waits() as waits:
+        # a source, and a search in it
+        choose_source(qtbot, browser, proxy)
+        press(qtbot, screens.datasets.view, Qt.Key.Key_Slash)
+        qtbot.keyClicks(screens.search, "cytoplasm ribosome")
+        qtbot.waitUntil(lambda: screens.datasets.count.text() == "1 of 2 datasets")
+
+        # a dataset, and its run with most annotations
+        press(qtbot, screens.search, Qt.Key.Key_Down)
+        press(qtbot, screens.datasets.view, Qt.Key.Key_Return)
+        runs = screens.dataset.model
+        qtbot.waitUntil(lambda: runs.loaded > 0)
+        richest = max(range(runs.loaded), key=lambda row: runs.run_at(runs.index(row)).annotation_count)
+        click(qtbot, screens.dataset.view, runs.index(richest))
+        assert not viewer.layers, "selecting opens nothing"
+        questions_before = proxy.questions if proxy else 0
+        with qtbot.waitSignal(browser.navigator.run_arrived):
+            press(qtbot, screens.dataset.view, Qt.Key.Key_Return)
+
+        # its default tomogram and what the curators show come by themselves
+        tomogram = run.page.default_tomogram
+        key = LayerKey("tomogram", tomogram.id)
+        qtbot.waitUntil(lambda: not link.coming())
+        assert not screens.notice.isVisible(), screens.notice.text
+        files = run.page.annotation_files
+        defaults = {LayerKey("annotation", file.id) for file in files if file.is_visualization_default}
+        assert key in link.shown()
+        assert link.shown() - {key} <= defaults
+        (image,) = link.layers_of(key)
+        assert isinstance(image, Image)
+        spacing = tomogram.voxel_spacing
+        assert image.scale.tolist() == [spacing] * 3
+        assert image.translate.tolist() == [0, 0, 0]
+        assert viewer.dims.current_step[0] == (tomogram.size_z - 1) // 2
+
+    # one more annotation by its tick: its points lie where the file says
+    def is_more(row) -> bool:
+        is_points = row.fits and row.shown_file is not None and row.shown_file.format == "ndjson"
+        return is_points and LayerKey("annotation", row.shown_file.id) not in link.shown()
+
+    index = tick_of(run.annotations, is_more)
+    file = run.annotations.record_at(index).shown_file
+    centres = centres_angstrom(path_of(demo_pack, file.https_path), file.voxel_spacing.voxel_spacing)
+    volume = zarr.open_group(path_of(demo_pack, tomogram.https_omezarr_dir), mode="r")["0"][:]
+    decoding.clear()
+    with gui_waits() as more_waits:
+        before = list(viewer.layers)
+        click(qtbot, run.tree, index)
+        ticked = LayerKey("annotation", file.id)
+        qtbot.waitUntil(lambda: ticked in link.shown())
+        points = link.layers_of(ticked)[0]
+        assert isinstance(points, Points)
+        shown = np.array([points.data_to_world(point) for point in points.data])
+        np.testing.assert_allclose(shown, centres, atol=1e-3)
+
+        # scrubbing, by key: every plane becomes exact, and is the file's
+        canvas = Canvas(qtbot, viewer, browser)
+        native = viewer.window._qt_viewer.canvas.native  # napari has no public name for what is drawn on
+        z = viewer.dims.current_step[0]
+        for step in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Left):
+            press(qtbot, native, step)
+            z += 1 if step == Qt.Key.Key_Right else -1
+            assert viewer.dims.current_step[0] == z
+            with canvas.only(image):
+                qtbot.waitUntil(lambda z=z: canvas.shows_plane(image, volume[z]))
+
+        # in the plane of a pick, what is drawn over the tomogram lies on picks and nowhere else
+        z = int(np.round(centres[len(centres) // 2, 0] / spacing))
+        viewer.dims.set_current_step(0, z)
+        with canvas.only(image):
+            qtbot.waitUntil(lambda: canvas.shows_plane(image, volume[z]))
+            without = canvas.picture()
+        with canvas.only(image, points):
+            qtbot.waitUntil(lambda: not np.array_equal(canvas.picture(), without))
+            over = canvas.picture()
+        drawn = np.argwhere((without != over).any(axis=2))
+        zoom, radius = viewer.scene.camera.zoom, points.size.max() / 2 * spacing
+        near = centres[np.abs(centres[:, 0] - z * spacing) <= radius]
+        places = canvas.pixels_of(near[:, 1:], over) - 0.5
+        distances = np.linalg.norm(drawn[:, None] - places[None], axis=2)
+        assert distances.min(axis=1).max() <= radius * zoom + 5  # a rim around it
+
+        # away with it, by key; then in 3D and back
+        run.tree.setCurrentIndex(index.siblingAtColumn(0))
+        press(qtbot, run.tree, Qt.Key.Key_Space)
+        assert list(viewer.layers) == before
+        for ndisplay in (3, 2):
+            viewer.dims.ndisplay = ndisplay
+            canvas.until_exact()
+
+    assert waits + more_waits == [], "the window waits for nothing"
+    assert decoding
+    assert threading.main_thread() not in decoding
+    if proxy is not None:
+        assert proxy.questions == questions_before + 1, "a run, its tomogram and its annotations cost one question"
+        assert proxy.faults.total() == proxy.all_faults
+
+    # close the dock: the layers stay, nothing goes on
+    viewer.window.remove_dock_widget(browser)
+    browser.close()
+    assert list(viewer.layers) == before
+    assert not link.coming()

@@ -1,0 +1,111 @@
+"""Depositions of the demo in a real window, by clicks and keys: from the list over a run's layers and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from napari.layers import Image
+from qtpy.QtCore import QModelIndex, Qt
+
+from journeys.proxy import Proxy, proxied
+from keyboard import has_keys, press
+from napari_cryoet._qt.browser import PortalBrowser
+
+COMMUNITY = 90903  # it added annotations to the datasets of both others
+WITH_PHOTO = 90901
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def browser(viewer, memory) -> Iterator[PortalBrowser]:
+    """The dock in a window of napari."""
+    browser = PortalBrowser(viewer, memory=memory)
+    viewer.window.add_dock_widget(browser, name="CryoET Data Portal", area="right")
+    yield browser
+    browser.close_down()
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def proxy(request) -> Iterator[Proxy | None]:
+    """A counting server before the served demo; None for the pack in process."""
+    if request.param == "in process":
+        yield None
+        return
+    with proxied(request.getfixturevalue("served_demo")["graphql"].removesuffix("/graphql")) as proxy:
+        yield proxy
+
+
+def run_rows(browser: PortalBrowser) -> dict[str, QModelIndex]:
+    """The runs that the page of a deposition lists below its datasets."""
+    model = browser.screens.deposition.model
+    datasets = [model.index(row, 0) for row in range(model.rowCount())]
+    indices = [model.index(row, 0, dataset) for dataset in datasets for row in range(model.rowCount(dataset))]
+    records = ((model.record_at(index), index) for index in indices)
+    return {record.name: index for record, index in records if hasattr(record, "name")}
+
+
+def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, viewer, browser, proxy, demo_pack):
+    screens, layers = browser.screens, viewer.layers
+
+    def assert_asked(number: int) -> None:
+        assert proxy is None or proxy.questions == number
+
+    # one request brings the list of datasets and that of depositions
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(f"{proxy.url}/graphql" if proxy else str(demo_pack))
+    with qtbot.waitActive(browser.window()):
+        browser.window().activateWindow()
+    qtbot.mouseClick(screens.switch, Qt.MouseButton.LeftButton, pos=screens.switch.tabRect(1).center())
+    assert screens.depositions.count.text() == "3 depositions"
+    view = screens.depositions.view
+    view.setFocus()
+    assert screens.depositions.model.record_at(view.currentIndex()).id == COMMUNITY, "the newest"
+    assert_asked(1)
+
+    # one more brings the page of a deposition
+    press(Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: screens.deposition.model.rowCount() > 0)
+    assert_asked(2)
+    assert screens.deposition.header.counts.text() == "adds to 2 datasets · 6 annotations"
+    runs = run_rows(browser)
+    assert list(runs) == ["DEMO_001", "MIX_001", "MIX_003"]
+
+    # down to the first run, and open it
+    tree = screens.deposition.tree
+    qtbot.waitUntil(lambda: has_keys(tree))
+    while tree.currentIndex() != runs["DEMO_001"]:
+        before = tree.currentIndex()
+        press(Qt.Key.Key_Down)
+        assert tree.currentIndex() != before
+    press(Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: any(isinstance(layer, Image) for layer in layers))
+    qtbot.waitUntil(lambda: not browser.link.coming())
+    assert screens.breadcrumb.text == "Depositions › CZCDP-90903 › DS-90001 › DEMO_001"
+    n_layers = len(layers)
+
+    # and back over the dataset
+    qtbot.keyClick(screens.run.tomograms, Qt.Key.Key_Backspace)
+    assert screens.stack.currentWidget() is screens.dataset
+    qtbot.waitUntil(lambda: screens.dataset.model.loaded > 0)
+    qtbot.keyClick(screens.dataset.view, Qt.Key.Key_Backspace)
+    assert screens.stack.currentWidget() is screens.deposition
+    assert_asked(4)
+    assert len(layers) == n_layers, "going about touches no layer"
+
+
+def test_a_deposition_with_a_key_photo_shows_it(qtbot, browser, demo_pack):
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(str(demo_pack))
+    browser.navigator.go_to_deposition(WITH_PHOTO)
+    photo = browser.screens.deposition.header.photo
+
+    def shades() -> int:
+        picture = photo.grab().toImage()
+        return len({picture.pixelColor(x, picture.height() // 2).lightness() for x in range(picture.width())})
+
+    qtbot.waitUntil(lambda: shades() > 10)
