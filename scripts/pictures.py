@@ -33,10 +33,10 @@ from napari_cryoet import add_layers, load_annotation, load_tomogram, open_porta
 from napari_cryoet._qt.context_dialog import ContextDialog
 from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
 from napari_cryoet.layer_spec import PICKS_KEY
-from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.packs.demo import ensure_demo_pack
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks_on_screen import show_orientations, show_slabs
+from napari_cryoet.run.outline import AnnotationRow
 
 RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations

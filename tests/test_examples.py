@@ -168,7 +168,7 @@ def test_overlay_spacings_finds_one_place_in_all_grids(run):
 def test_unaligned_annotation_says_so_in_its_name(run):
     names, told = run("unaligned_annotation.py")
 
-    assert "unaligned (AL-9002)" in names["layer"].options["name"]
+    assert "made on AL-9002" in names["layer"].options["name"]
     assert "other_alignment" in told
     assert "made on another alignment of this run" in told
 

@@ -9,8 +9,8 @@ import trimesh
 
 from loading_files import QUARTER_TURN_ABOUT_X, SHAPE_ZYX, point, points_file, written
 from napari_cryoet import mask_values
+from napari_cryoet.appearance.colors import color_of, instance_colormap
 from napari_cryoet.captions import Caption
-from napari_cryoet.colors import color_of, instance_colormap
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
@@ -319,8 +319,8 @@ class TestOnAnotherAlignment:
 
         points, arrows = load_annotation(file, make_tomogram(alignment_id=18))
 
-        assert points.name == "TS_026 · cytosolic ribosome · oriented points · AN-1162 · unaligned (AL-17)"
-        assert arrows.name.endswith("unaligned (AL-17) · orientation")
+        assert points.name == "TS_026 · cytosolic ribosome · oriented points · AN-1162 · made on AL-17"
+        assert arrows.name.endswith("made on AL-17 · orientation")
         for spec in (points, arrows):
             about = spec.options["metadata"][METADATA_KEY]
             assert about["fit"] == {"kind": "other_alignment", "tomogram_id": 629, "tomogram_alignment_id": 18}
@@ -334,7 +334,7 @@ class TestOnAnotherAlignment:
 
         np.testing.assert_array_equal(aligned.data, unaligned.data)
         assert aligned.options["scale"] == unaligned.options["scale"]
-        assert "unaligned" not in aligned.name
+        assert "made on" not in aligned.name
         assert aligned.options["metadata"][METADATA_KEY]["fit"]["kind"] == "same"
 
     def test_masks_say_so_too(self, tmp_path):
@@ -343,7 +343,7 @@ class TestOnAnotherAlignment:
 
         (spec,) = load_annotation(file, make_tomogram(alignment_id=18))
 
-        assert spec.name.endswith(" · unaligned (alignment unknown)")
+        assert spec.name.endswith(" · alignment unknown")
         assert spec.options["metadata"][METADATA_KEY]["warnings"]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from napari_cryoet.download import plan_download
-from napari_cryoet.outline import outline_run
+from napari_cryoet.run.outline import outline_run
 from napari_cryoet.ticked import select_ticked
 from qt.fake_portal import run_page
 

@@ -50,11 +50,11 @@ if TYPE_CHECKING:
         load_tomogram,
     )
     from napari_cryoet.mask_files import write_mask
-    from napari_cryoet.outline import outline_run
-    from napari_cryoet.overlay import Fit, fit
     from napari_cryoet.pick_files import read_picks, write_picks
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal import Portal, open_portal
+    from napari_cryoet.run.fit import Fit, fit
+    from napari_cryoet.run.outline import outline_run
     from napari_cryoet.tilt_series_layers import load_tilt_series
 
 __all__ = [
@@ -102,7 +102,7 @@ __all__ = [
 
 _HOMES = {
     "Findings": "fitness",
-    "Fit": "overlay",
+    "Fit": "run.fit",
     "LayerSpec": "layer_spec",
     "Mask": "comparison",
     "MaskComparison": "comparison",
@@ -114,7 +114,7 @@ _HOMES = {
     "check_picks": "fitness",
     "compare": "comparison",
     "comparison_layers": "comparison",
-    "fit": "overlay",
+    "fit": "run.fit",
     "load_annotation": "loading",
     "load_captions": "loading",
     "load_picks": "loading",
@@ -122,7 +122,7 @@ _HOMES = {
     "load_tomogram": "loading",
     "open_annotation": "comparison",
     "open_portal": "portal",
-    "outline_run": "outline",
+    "outline_run": "run.outline",
     "read_picks": "pick_files",
     "report_text": "comparison",
     "write_mask": "mask_files",

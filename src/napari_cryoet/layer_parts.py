@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from napari_cryoet import provenance
-from napari_cryoet.colors import RGBA, instance_colormap
+from napari_cryoet.appearance.colors import RGBA, instance_colormap
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import ndjson

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet import captions, meshes, overlay, provenance
+from napari_cryoet import captions, meshes, provenance
+from napari_cryoet.appearance.colors import RGBA, color_of, object_key
+from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.captions import Caption
-from napari_cryoet.colors import RGBA, color_of, object_key
-from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect, path_text
 from napari_cryoet.export_notes import source_of_mask
@@ -37,6 +37,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM, arrows_spec, points_spec
 from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.run import fit as fits
 from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.volumes import name_of, spacing_in_layout, suffix_of
 from napari_cryoet.wording import joined
@@ -111,8 +112,8 @@ def load_annotation(
 ) -> tuple[LayerSpec, ...]:
     """An annotation file as layers: points (and arrows where they are oriented), a multiscale mask, or a mesh.
 
-    Whether it fits a tomogram is for `overlay.fit` to say; here it is drawn where its file puts it. What doesn't fit
-    the tomogram that is given has ``unaligned`` in its name, and the reason among its warnings.
+    Whether it fits a tomogram is for `fits.fit` to say; here it is drawn where its file puts it. What doesn't fit
+    the tomogram that is given says so in its name, and the reason among its warnings.
 
     Parameters
     ----------
@@ -141,10 +142,10 @@ def load_annotation(
     """
     if not isinstance(file, AnnotationFile):
         return _load_bare_annotation(file, tomogram, color, stop)
-    obstacle = overlay.why_not_drawable(file)
+    obstacle = fits.why_not_drawable(file)
     if obstacle:
-        raise FormatError(obstacle, hint="Read it with load_captions." if overlay.is_caption(file) else "")
-    spacing = overlay.spacing_angstrom(file, tomogram if isinstance(tomogram, Tomogram) else None)
+        raise FormatError(obstacle, hint="Read it with load_captions." if fits.is_caption(file) else "")
+    spacing = fits.spacing_angstrom(file, tomogram if isinstance(tomogram, Tomogram) else None)
     spacing = spacing if spacing is not None else _given_spacing(tomogram)
     about = provenance.of_annotation_file(file, file.https_path, spacing)
     mark = _mark_misfit(about, file, tomogram) if isinstance(tomogram, Tomogram) else ""
@@ -158,7 +159,7 @@ def load_annotation(
         points = fetch_parsed(file.https_path, ndjson.read_points, stop)
         diameter = diameter_angstrom(object_id, object_name)
         given = [tomogram] if isinstance(tomogram, Tomogram) else []
-        size = overlay.shape_zyx(file, given) or overlay.shape_zyx(file, run_tomograms)
+        size = fits.shape_zyx(file, given) or fits.shape_zyx(file, run_tomograms)
         return _point_specs(
             points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing, shape_zyx=size
         )
@@ -191,7 +192,7 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
     StoppedError
         When ``stop`` is set.
     """
-    if isinstance(file, AnnotationFile) and not overlay.is_caption(file):
+    if isinstance(file, AnnotationFile) and not fits.is_caption(file):
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else path_text(file, "file", or_else=_A_RECORD)
     return fetch_parsed(
@@ -296,11 +297,11 @@ def _mesh_spec(
 
 def _mark_misfit(about: dict[str, Any], file: AnnotationFile, tomogram: Tomogram) -> str:
     """Say in a layer's metadata how it lies over a tomogram; what its name has to say of that."""
-    fit = overlay.fit(file, tomogram)
+    fit = fits.fit(file, tomogram)
     about["fit"] = {"kind": fit.kind, "tomogram_id": tomogram.id, "tomogram_alignment_id": tomogram.alignment_id}
     if fit.is_unaligned:
         about["warnings"] = [*about.get("warnings", ()), fit.reason]
-    return overlay.unaligned_mark(file, tomogram)
+    return fits.alignment_mark(file, tomogram)
 
 
 def _given_spacing(tomogram: Tomogram | float | None) -> float | None:

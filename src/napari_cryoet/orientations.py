@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.colors import RGBA
+from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.picks import Picks
 
 

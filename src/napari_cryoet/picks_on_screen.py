@@ -1,6 +1,6 @@
 """How picks are drawn in a viewer, and what is done to them there: the public names for scripts and other plugins.
 
->>> from napari_cryoet.picks_on_screen import known_diameters, link_of, show_orientations, show_slabs
+>>> from napari_cryoet.picks_on_screen import diameter_angstrom, link_of, show_orientations, show_slabs
 
 They do what the dock *Picks on screen* does. `link_of` gives the picks of a Points layer, the way to change them, and
 undo. Qt and napari are imported only for what needs them.
@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_cryoet.diameters import (
-    KnownDiameter,
+from napari_cryoet.appearance.diameters import (
     diameter_angstrom,
     forget_diameter,
-    known_diameters,
-    reset_diameters,
+    known_diameter,
     set_diameter,
 )
 from napari_cryoet.orientations import Orientation
@@ -26,15 +24,13 @@ if TYPE_CHECKING:
     from napari_cryoet._qt.picks_link import PicksLink, link_of
 
 __all__ = [
-    "KnownDiameter",
     "Orientation",
     "PicksLink",
     "diameter_angstrom",
     "forget_diameter",
-    "known_diameters",
+    "known_diameter",
     "link_of",
     "picks_of",
-    "reset_diameters",
     "set_diameter",
     "show_diameter",
     "show_orientations",

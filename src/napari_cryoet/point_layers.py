@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.colors import RGBA, instance_colors
+from napari_cryoet.appearance.colors import RGBA, instance_colors
 from napari_cryoet.layer_spec import NEW_PICK, OWN_START, PICK_ID, PICKS_KEY, LayerSpec
 from napari_cryoet.orientations import Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import NO_INSTANCE, Picks

@@ -24,7 +24,6 @@ from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 from napari_cryoet.links import is_web_address
 from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
-from napari_cryoet.outline import outline_run
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.pick_formats import SUFFIXES, detect_format
@@ -32,6 +31,7 @@ from napari_cryoet.portal import Portal, open_portal
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.provenance import MASK_EXPORT
 from napari_cryoet.provenance_beside import path_beside, read_beside
+from napari_cryoet.run.outline import outline_run
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, open_volume, suffix_of
 
 LayerData = tuple[Any, dict[str, Any], LayerKind]

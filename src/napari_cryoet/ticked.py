@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from napari_cryoet.download.selection import VOLUME_FORMATS, Selection, TomogramChoice, VolumeFormat
-from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.run.outline import AnnotationRow
 
 
 def select_ticked(

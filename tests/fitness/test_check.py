@@ -18,7 +18,7 @@ from fitness_scene import (
     volume_of_array,
 )
 from napari_cryoet import check_picks
-from napari_cryoet.diameters import set_diameter
+from napari_cryoet.appearance.diameters import set_diameter
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.fitness import diameter_of
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import QModelIndex, Qt
 
 from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column
-from napari_cryoet.outline import outline_run
+from napari_cryoet.run.outline import outline_run
 from qt.fake_portal import run_page
 
 CHECK = Qt.ItemDataRole.CheckStateRole

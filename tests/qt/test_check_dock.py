@@ -16,7 +16,7 @@ from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.layer_volume import picks_in
 from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet.diameters import reset_diameters, set_diameter
+from napari_cryoet.appearance.diameters import forget_diameter, set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
@@ -381,7 +381,7 @@ def test_the_numbers_are_those_of_a_script_to_the_last_digit(viewer, dock, scene
         qtbot.waitUntil(lambda: dock.run.text() == "Check")
         by_script = check_picks(picks, tomogram_path)
     finally:
-        reset_diameters()
+        forget_diameter("snoopy")
 
     assert by_script.diameter_angstrom == 83.4
     assert dock.found.as_data() == by_script.as_data()

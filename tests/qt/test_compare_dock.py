@@ -13,16 +13,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 
 from napari_cryoet import compare, load_annotation, open_portal, report_text
-from napari_cryoet._qt import compare_dock, look_icon, pair_looks
+from napari_cryoet._qt import compare_dock
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.comparable import likely_pair, side_of
 from napari_cryoet._qt.compare_dock import KEY, SAVE_KEY, CompareDock
 from napari_cryoet._qt.elided_combo import fitted
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.question import Question
-from napari_cryoet.color_vision import are_alike
 from napari_cryoet.comparison import Mask, plain_report
 from napari_cryoet.exceptions import ComparisonError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -718,118 +715,3 @@ class TestForEverybody:
         ]
         dock.save_json(tmp_path / "numbers.json")
         qtbot.waitUntil(lambda: dock.message.text().startswith("Saved as numbers.json.\nA changed since"))
-
-
-class TestLooks:
-    YELLOW, LIGHT_YELLOW, PURPLE = "#ffff11", "#ffff88", "#880099"
-
-    @pytest.fixture
-    def add(self, viewer_model):
-        def add(name, color, **looks):
-            layer = points(name, [0, 0, 0], [5, 5, 5])
-            layer.border_color = layer.current_border_color = color
-            for key, value in looks.items():
-                setattr(layer, key, value)
-            return viewer_model.add_layer(layer)
-
-        return add
-
-    def icons(self, dock):
-        return [
-            box.itemIcon(box.currentIndex()).pixmap(16).toImage() for box in (dock.form.a.native, dock.form.b.native)
-        ]
-
-    def test_each_side_shows_how_it_looks_in_the_viewer(self, qtbot, dock, add):
-        add("mine", self.YELLOW), add("theirs", self.PURPLE)
-        a, b = self.icons(dock)
-        assert a != b
-
-        dock.form.a.value.border_color = list(appearance_of(dock.form.b.value).color)
-        qtbot.waitUntil(lambda: self.icons(dock) == [b, b])
-        dock.form.a.value.symbol = "square"
-        qtbot.waitUntil(lambda: self.icons(dock)[0] != b)
-
-    @pytest.mark.parametrize(
-        ("looks", "is_said"),
-        [
-            ((YELLOW, {}), True),
-            ((LIGHT_YELLOW, {}), True),
-            ((PURPLE, {}), False),
-            ((YELLOW, {"symbol": "square"}), False),
-        ],
-        ids=["same colour", "nearly the same colour", "another colour", "another symbol"],
-    )
-    def test_that_the_two_look_alike_is_said(self, dock, add, looks, is_said):
-        color, further = looks
-        add("mine", self.YELLOW), add("theirs", color, **further)
-
-        assert dock.form.looks.isVisible() is is_said
-
-    def test_one_click_tells_the_two_apart_arrows_included(self, qtbot, dock, viewer_model, demo_pack):
-        files = {file.id: file for file in open_portal(demo_pack).run_page(9001).annotation_files}
-        for number in (TEMPLATES, TRUTH):
-            add_layers(viewer_model, load_annotation(files[number]))
-        form = dock.form
-        form.swap()
-        qtbot.waitUntil(form.looks.isVisible)
-        before = appearance_of(form.b.value).color
-
-        click(qtbot, form.looks.recolor)
-
-        qtbot.waitUntil(lambda: not form.looks.isVisible())
-        assert appearance_of(form.b.value).color == before
-        assert not are_alike(appearance_of(form.a.value).color, before)
-        arrows = orientation_of(form.a.value).layer
-        assert appearance_of(arrows).color == pytest.approx(appearance_of(form.a.value).color)
-        assert not dock.message.isVisible()
-
-    def test_points_and_a_mask_are_told_apart_as_they_are(self, dock, add, viewer_model):
-        add("mine", self.YELLOW)
-        viewer_model.add_layer(ball())
-
-        assert not dock.form.looks.isVisible()
-
-    def test_what_shows_a_part_shows_how_that_will_look(self, qtbot, dock, two_sets, viewer_model):
-        ask(qtbot, dock)
-        buttons = dock.results.show_buttons
-        icons = [button.icon().pixmap(16).toImage() for button in buttons]
-        assert len({bytes(icon.bits().asarray(icon.sizeInBytes())) for icon in icons}) == 3
-
-        viewer_model.theme = "light"
-        assert all(not button.icon().isNull() for button in buttons)
-
-    def test_each_layer_is_looked_at_once_since_it_may_have_a_million_points(self, dock, add, monkeypatch):
-        add("mine", self.YELLOW), add("theirs", self.LIGHT_YELLOW)
-        seen = []
-        for module in (look_icon, pair_looks):
-            monkeypatch.setattr(module, "appearance_of", lambda layer: seen.append(layer.name) or appearance_of(layer))
-        dock.form.looks.update_looks()
-
-        assert sorted(seen) == ["mine", "theirs"]
-        assert dock.form.looks.isVisible()
-
-    def test_points_of_several_symbols_are_no_symbol(self, add):
-        layer = add("mine", self.YELLOW)
-        assert look_icon.symbol_of(layer) == "disc"
-        layer.symbol = ["disc", "square"]
-        assert look_icon.symbol_of(layer) == ""
-
-    def test_layers_that_left_are_no_longer_heard(self, dock, add, viewer_model):
-        layer = add("mine", self.YELLOW)
-        add("theirs", self.PURPLE)
-        viewer_model.layers.remove(layer)
-        layer.border_color = self.PURPLE
-
-        assert not dock.form.looks._later.isActive()
-        dock.close_down()
-
-
-def test_labels_that_are_grey_values_are_named(dock, viewer_model, qtbot):
-    grey = np.random.default_rng(0).integers(0, 256, (12, 21, 21)).astype(np.uint8)
-    viewer_model.add_labels(grey, name="grey", scale=(10.0,) * 3, **ANGSTROM)
-    viewer_model.add_layer(points("mine", [3, 3, 3], [5, 5, 5]))
-
-    ask(qtbot, dock)
-
-    assert "B looks like a volume of grey values, not like a mask" in dock.results.notes.text()
-    assert dock.results.notes.isVisible()

@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 
 from keyboard import controls_by_tab, spoken
 from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
-from napari_cryoet.outline import outline_run
 from napari_cryoet.portal import open_portal
+from napari_cryoet.run.outline import outline_run
 from qt.cut_texts import cut_texts
 
 

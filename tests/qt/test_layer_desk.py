@@ -288,7 +288,7 @@ def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run, vi
     settle(qtbot, at_run)
     assert model.data(tick, CHECK) == ON
     (layer,) = at_run.link.layers_of(LayerKey("annotation", model.record_at(tick).shown_file.id))
-    assert f"unaligned (AL-{model.record_at(tick).shown_file.alignment_id})" in layer.name
+    assert f"made on AL-{model.record_at(tick).shown_file.alignment_id}" in layer.name
     assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
 
 

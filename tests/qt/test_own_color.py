@@ -8,13 +8,11 @@ from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.annotation_colors import run_colors
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.color_vision import are_alike
-from napari_cryoet.colors import OWN_PALETTE, color_of
+from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.pick_files import write_picks
 from napari_cryoet.vocabulary import ShapeType
@@ -76,11 +74,11 @@ def test_an_annotation_that_is_opened_later_has_another_colour_than_an_own_file_
 
     assert color(truth) == rounded(color_of("ribosome"))
     assert color(points) == before != color(truth)
-    assert before in {rounded(code(each)) for each in OWN_PALETTE.values()}
+    assert before in {rounded(code(each)) for each in OWN_PALETTE}
 
 
 def test_a_colour_that_was_painted_by_a_person_is_taken_too(viewer, own_file):
-    first = code(next(iter(OWN_PALETTE.values())))
+    first = code(OWN_PALETTE[0])
     viewer.add_points(np.zeros((3, 3)), border_color=list(first), opacity=0.3, visible=False)
     _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
 
@@ -156,69 +154,9 @@ def files_of(page, shape_types, object_name):
     return list(found.values())
 
 
-def test_annotations_of_one_object_are_told_apart_while_they_are_shown_together(tick):
-    ribosomes = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")
-    layers = tick(*ribosomes)
-    shown = [appearance_of(layer).color for layer in layers]
-
-    assert len(layers) > 2
-    assert rounded(shown[0]) == rounded(color_of("cytosolic ribosome"))
-    assert not any(are_alike(one, other) for number, one in enumerate(shown) for other in shown[:number])
-    of_objects = [color for key, color in run_colors(tick.page).items() if key != "go:0022626"]
-    assert not any(are_alike(one, other) for one in shown for other in of_objects)
-    for layer in layers:
-        np.testing.assert_allclose(layer.face_color[:, :3], layer.border_color[:, :3])
-
-
-def test_the_arrows_of_a_further_annotation_have_its_colour(tick):
-    ribosomes = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")
-    oriented = [file for file in ribosomes if file.shape.shape_type == ShapeType.ORIENTED_POINT]
-    plain = next(file for file in ribosomes if file not in oriented)
-    tick(plain, oriented[0])
-    points, arrows = tick.link.layers_of(LayerKey("annotation", oriented[0].id))
-
-    assert isinstance(arrows, Vectors)
-    assert color(arrows) == color(points) != rounded(color_of("cytosolic ribosome"))
-
-
-def test_an_annotation_alone_has_the_colour_of_its_object(tick):
-    first, second, *_ = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")
-    tick(first)
-    tick.link.hide_annotation(first)
-    (layer,) = tick(second)
-
-    assert color(layer) == rounded(color_of("cytosolic ribosome"))
-
-
-def test_two_shapes_of_one_annotation_keep_its_colour(tick):
-    files = [file for file in tick.page.annotation_files if file.shape.annotation.id == TRUTH]
-    shapes = {file.shape.shape_type: file for file in files}
-    colors = {color(layer) for layer in tick(*shapes.values())} - {None}
-
-    assert len(shapes) > 1
-    assert len(colors) == 1
-
-
-def test_masks_and_meshes_of_one_object_are_told_apart(tick):
-    membranes = [
-        *files_of(tick.page, {ShapeType.SEGMENTATION_MASK}, "membrane"),
-        *files_of(tick.page, {ShapeType.MESH}, "membrane"),
-    ]
-    shown = [appearance_of(layer).color for layer in tick(*membranes)]
-
-    assert len({file.shape.annotation.id for file in membranes}) > 1
-    assert None not in shown
-    assert not any(are_alike(one, other) for number, one in enumerate(shown) for other in shown[:number])
-
-
-def test_two_shapes_of_a_further_annotation_have_one_colour(tick):
-    of_truth = [file for file in tick.page.annotation_files if file.shape.annotation.id == TRUTH]
-    shapes = list({file.shape.shape_type: file for file in of_truth}.values())
-    name = shapes[0].shape.annotation.object_name
-    ribosomes = files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, name)
-    first = next(file for file in ribosomes if file.shape.annotation.id != TRUTH)
-    before, *further = tick(first, *shapes)
-
-    assert len(shapes) > 1
-    assert len({color(layer) for layer in further} - {None}) == 1
-    assert not any(are_alike(appearance_of(layer).color, appearance_of(before).color) for layer in further)
+def test_annotations_have_their_colours_whatever_was_opened_first(tick):
+    colors = annotation_colors(tick.page.annotations)
+    for file in files_of(tick.page, {ShapeType.POINT, ShapeType.ORIENTED_POINT}, "cytosolic ribosome")[::-1]:
+        tick(file)
+        layers = tick.link.layers_of(LayerKey("annotation", file.id))
+        assert {color(layer) for layer in layers} == {rounded(colors[file.shape.annotation.id])}

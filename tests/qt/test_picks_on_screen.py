@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QLineEdit
 
 from keyboard import has_keys, press
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.slabs import slabs_of
-from napari_cryoet.colors import object_key
-from napari_cryoet.diameters import diameter_angstrom, known_diameters, set_diameter
+from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
@@ -144,17 +142,6 @@ class TestSize:
         layer.scale, layer.units = (10.0,) * 3, "angstrom"
         qtbot.waitUntil(lambda: "too small" not in dock.size_remark.text(), timeout=30_000)
 
-    def test_an_edit_of_the_table_resizes_too(self, qtbot, viewer, dock):
-        points = add_picks(viewer)
-        qtbot.mouseClick(dock.show_table, Qt.MouseButton.LeftButton)
-        assert dock.table.isVisible()
-        cell = dock.table.table.item(0, 1)
-        cell.setData(Qt.ItemDataRole.EditRole, 28.0)
-
-        assert points.size.tolist() == [28] * 3
-        qtbot.mouseClick(dock.table.reset, Qt.MouseButton.LeftButton)
-        assert points.size.tolist() == [30] * 3
-
 
 class TestWhoseTheyAre:
     def test_the_selected_picks_count_else_the_topmost(self, qtbot, viewer, dock):
@@ -242,73 +229,3 @@ class TestWhoseTheyAre:
         for widget in (dock.picks_nm, dock.density_nm, dock.orientation, dock.length, dock.diameter_nm):
             assert widget.native.accessibleName()
         assert dock.minimumSizeHint().width() <= 360
-
-
-class TestTheTable:
-    @pytest.fixture
-    def table(self, qtbot):
-        table = DiameterTable()
-        qtbot.addWidget(table)
-        table.show()
-        return table
-
-    def test_an_object_is_added_by_keys_and_given_a_size(self, qtbot, table):
-        with qtbot.waitSignal(table.changed):
-            qtbot.keyClicks(table.word, "UniProtKB:P12345")
-            qtbot.keyClick(table.word, Qt.Key.Key_Return)
-
-        assert diameter_angstrom("UniProtKB:P12345") == 100
-        assert table.table.item(0, 0).text() == "UniProtKB:P12345"
-        table.table.item(0, 1).setData(Qt.ItemDataRole.EditRole, 7.5)
-        assert diameter_angstrom("UniProtKB:P12345") == 75
-
-    @pytest.mark.parametrize("word", ["ribosome", "GO:0005840", "p10537"])
-    def test_adding_what_is_there_only_goes_to_its_row(self, qtbot, table, word):
-        before = known_diameters()
-        with qtbot.assertNotEmitted(table.changed):
-            qtbot.keyClicks(table.word, word)
-            qtbot.keyClick(table.word, Qt.Key.Key_Return)
-
-        assert known_diameters() == before
-        assert table.problem.text() == ""
-        row = table.table.currentRow()
-        assert object_key(None, word).upper() in table.table.item(row, 0).toolTip().upper()
-        assert table.word.text() == ""
-
-    def test_by_keys_a_size_is_changed_and_forgotten_and_tab_leads_out(self, qtbot, table):
-        with qtbot.waitActive(table):
-            table.activateWindow()
-        table.table.setFocus()
-        table.table.setCurrentCell(0, 0)
-        before = known_diameters()[0].diameter_angstrom
-        press(Qt.Key.Key_Return)
-        assert QApplication.focusWidget().accessibleName() == "Diameter of cytosolic ribosome in nm"
-        qtbot.keyClicks(QApplication.focusWidget(), "12.5")
-        press(Qt.Key.Key_Return)
-        assert known_diameters()[0].diameter_angstrom == 125
-
-        table.table.setFocus()
-        press(Qt.Key.Key_Delete)
-        assert known_diameters()[0].diameter_angstrom == before
-        table.table.setFocus()
-        press(Qt.Key.Key_Tab)
-        assert has_keys(table.word)
-
-    def test_a_change_is_marked_and_can_be_forgotten(self, qtbot, table):
-        set_diameter("ribosome", 310)
-        table.refresh()
-        item = table.table.item(0, 0)
-        assert item.font().bold()
-        assert "was 30 nm" in item.toolTip()
-        table.table.setCurrentCell(0, 0)
-        qtbot.mouseClick(table.forget, Qt.MouseButton.LeftButton)
-
-        assert not any(known.is_changed for known in known_diameters())
-        assert not table.forget.isEnabled()
-
-    def test_nonsense_is_told_and_changes_nothing(self, table):
-        table.table.item(0, 1).setData(Qt.ItemDataRole.EditRole, 0.0)
-
-        assert "can't be 0 nm wide" in table.problem.text()
-        assert table.problem.isVisible()
-        assert table.table.item(0, 1).data(Qt.ItemDataRole.EditRole) == 30

@@ -15,7 +15,6 @@ from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.records import AnnotationShape
 from napari_cryoet.streaming.sources import FileSource
@@ -269,52 +268,6 @@ class TestShowing:
         assert f"was made on another alignment (AL-{there})" in heard.args[1]
         assert heard.args[1].endswith(f"the positions don't fit this tomogram (AL-{there + 1}).")
 
-    @pytest.mark.parametrize("is_known", [True, False])
-    def test_what_was_shown_as_unaligned_fits_once_its_tomogram_is_opened(
-        self, qtbot, world, link, open_tomogram, is_known
-    ):
-        page, file = world.first, file_of(world.first, ShapeType.ORIENTED_POINT)
-        there = file.alignment_id + 1 if is_known else None
-        other = dataclasses.replace(page.tomograms[0], id=77, alignment_id=there)
-        key = LayerKey("annotation", file.id)
-        link.show_annotation(page, file, other)
-        qtbot.waitUntil(lambda: key not in link.coming())
-        layers = link.layers_of(key)
-        assert all("unaligned (" in layer.name for layer in layers)
-        layers[0].name = f"mine{layers[0].name}"
-
-        open_tomogram(page)
-
-        assert [layer.name for layer in layers] == [
-            "mineTS_026 · fatty acid synthase · oriented points · AN-2",
-            "TS_026 · fatty acid synthase · oriented points · AN-2 · orientation",
-        ]
-        for layer in layers:
-            about = layer.metadata[METADATA_KEY]
-            assert about["fit"] == {
-                "kind": "same",
-                "tomogram_id": page.tomograms[0].id,
-                "tomogram_alignment_id": file.alignment_id,
-            }
-            assert about["warnings"] == []
-            of_picks = layer.metadata[PICKS_KEY].about
-            assert of_picks["fit"] == about["fit"]
-            assert of_picks["warnings"] == []
-        (points,) = (layer for layer in layers if isinstance(layer, Points))
-        assert picks_of(points).about["fit"]["kind"] == "same"
-        assert picks_of(points).edits == ()
-
-    def test_what_still_does_not_fit_stays_marked(self, qtbot, world, link, open_tomogram):
-        page, file = world.first, file_of(world.first, ShapeType.POINT)
-        stray = dataclasses.replace(file, alignment_id=file.alignment_id + 1)
-        link.show_annotation(page, stray, page.tomograms[0])
-        qtbot.waitUntil(lambda: not link.coming())
-        open_tomogram(page)
-
-        (layer,) = link.layers_of(LayerKey("annotation", file.id))
-        assert layer.name.endswith(f"unaligned (AL-{stray.alignment_id})")
-        assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
-
 
 class TestNothingHalf:
     def test_a_stopped_tomogram_never_comes(self, qtbot, world, link, viewer_model, monkeypatch):
@@ -354,7 +307,6 @@ class TestNothingHalf:
             with qtbot.waitSignal(link.changed):
                 activity._bars[key].cancel()
         assert link.coming() == set()
-        assert not link._colors._coming
         link.show_annotation(world.first, file)
         qtbot.waitUntil(lambda: key in link.shown())
 

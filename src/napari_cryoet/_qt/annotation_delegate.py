@@ -21,7 +21,7 @@ from napari_cryoet._qt.painting import (
 )
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.theme import Colors, Theme
-from napari_cryoet.outline import AnnotationRow, ObjectGroup
+from napari_cryoet.run.outline import AnnotationRow, ObjectGroup
 
 PADDING_PX = 3
 CHIP_PX = 10

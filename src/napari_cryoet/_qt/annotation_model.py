@@ -13,8 +13,8 @@ from napari_cryoet._qt.appearance import Appearance
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.two_level_model import NO_PARENT, TwoLevelModel
-from napari_cryoet.colors import RGBA, color_of, object_key
-from napari_cryoet.outline import AnnotationRow, ObjectGroup, RunOutline
+from napari_cryoet.appearance.colors import RGBA
+from napari_cryoet.run.outline import AnnotationRow, ObjectGroup, RunOutline
 from napari_cryoet.wording import count_text, deposition_text, joined, names_text, plain, size_text
 
 
@@ -52,7 +52,7 @@ class AnnotationModel(TwoLevelModel):
         self._coming: frozenset[int] = frozenset()
         self._read_id: int | None = None
         self._read_coming_id: int | None = None
-        self._colors: dict[str, RGBA] = {}
+        self._colors: dict[int, RGBA] = {}
         self._to_download: set[tuple[int, ...]] = set()
 
     def set_outline(self, outline: RunOutline | None) -> None:
@@ -79,7 +79,7 @@ class AnnotationModel(TwoLevelModel):
         self._read_id, self._read_coming_id = shown_id, coming_id
         self._refresh(Column.SHOW)
 
-    def set_colors(self, colors: Mapping[str, RGBA]) -> None:
+    def set_colors(self, colors: Mapping[int, RGBA]) -> None:
         """Say in which colour each object of the run is drawn, by `object_key`."""
         self._colors = dict(colors)
         self._refresh(Column.TEXT)
@@ -168,8 +168,7 @@ class AnnotationModel(TwoLevelModel):
         """The colour of an object in this run."""
         if not isinstance(record, ObjectGroup):
             return None
-        key = object_key(record.object_id, record.object_name)
-        return self._colors.get(key) or color_of(key)
+        return self._colors.get(min(row.annotation.id for row in record.rows))
 
     def _look(self, record: ObjectGroup | Apart | AnnotationRow) -> Appearance | None:
         """How the layer of an annotation looks, if it has one."""

@@ -12,7 +12,7 @@ from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tomogram_list import TICK_WIDTH_PX
-from napari_cryoet.outline import AnnotationRow, RunOutline
+from napari_cryoet.run.outline import AnnotationRow, RunOutline
 
 LEAST_HEIGHT_PX = 90  # the header and an annotation
 

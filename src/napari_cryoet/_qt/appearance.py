@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Points, Surface, Vectors
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
-from napari_cryoet.colors import RGBA
+from napari_cryoet.appearance.colors import RGBA
 
 #: napari's names for what stands for the colour of a layer; points have a fill besides.
 MAIN_COLORS: Final = ("border_color", "colormap")

@@ -41,10 +41,10 @@ from napari_cryoet.logins import without_login
 if TYPE_CHECKING:
     import napari
 
-    from napari_cryoet.outline import AnnotationRow
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Source
     from napari_cryoet.records import Tomogram
+    from napari_cryoet.run.outline import AnnotationRow
 
 
 def open_any(source: str, job: Job) -> AskablePortal:

@@ -13,9 +13,9 @@ from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet.captions import Caption
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.loading import load_captions
-from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile
+from napari_cryoet.run.outline import AnnotationRow
 from napari_cryoet.wording import joined, plain
 
 _KEY = "caption"

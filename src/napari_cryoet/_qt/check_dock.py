@@ -24,7 +24,7 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.colors import own_color
+from napari_cryoet.appearance.colors import own_color
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.fitness import Findings, check_picks, diameter_of
 from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM

@@ -20,7 +20,7 @@ from napari_cryoet._qt.histogram_plot import HistogramPlot
 from napari_cryoet._qt.labels import plain_label, plain_tooltip
 from napari_cryoet._qt.look_icon import look_icon
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.colors import PALETTE, rgba_of
+from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.comparison import Comparison, PicksComparison, PicksInMask, Spread
 from napari_cryoet.comparison.layers import LOOKS
 from napari_cryoet.comparison.report import Row, headline, portal_lines, rows_of, spread_rows_of

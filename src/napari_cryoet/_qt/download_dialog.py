@@ -17,9 +17,9 @@ from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.download import DownloadReport, Existing, Plan, Progress, download_files, plan_download
 from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
-from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Tomogram
+from napari_cryoet.run.outline import AnnotationRow
 from napari_cryoet.ticked import select_ticked
 from napari_cryoet.wording import count_text, joined, size_text
 

@@ -21,9 +21,9 @@ from napari_cryoet._qt.settling import Settling
 from napari_cryoet._qt.window_picture import save_picture
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.outline import AnnotationRow, outline_run
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.run.outline import AnnotationRow, outline_run
 
 PLUGIN_NAME = "napari-cryoet"
 DOCK_NAME = "CryoET Data Portal"

@@ -7,7 +7,6 @@ from functools import partial
 from qtpy.QtCore import QObject, QPoint, Signal
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt.annotation_colors import run_colors
 from napari_cryoet._qt.deposition_menu import add_deposition, passing_menu
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.notice_bar import NoticeBar
@@ -17,10 +16,11 @@ from napari_cryoet._qt.run_page import RunView
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
+from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.outline import AnnotationRow
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, Tomogram
+from napari_cryoet.run.outline import AnnotationRow
 
 
 class LayerDesk(QObject):
@@ -73,7 +73,7 @@ class LayerDesk(QObject):
         if self._failure and page.run.id != self._run_id and self._notice.text == self._failure:
             self._notice.hide()  # its Retry would look for the layer in another run
         self._run_id = page.run.id
-        self._run.annotations.set_colors(run_colors(page))
+        self._run.annotations.set_colors(annotation_colors(page.annotations))
         self.update()
 
     def _open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
 
 from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet.colors import RGBA
+from napari_cryoet.appearance.colors import RGBA
 
 _GRID: Final = 16
 _FINER: Final = 2

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.elided_button import ElidedButton
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.outline import first_sight_bytes, is_openable
 from napari_cryoet.records import Tomogram
+from napari_cryoet.run.outline import first_sight_bytes, is_openable
 from napari_cryoet.wording import size_text
 
 

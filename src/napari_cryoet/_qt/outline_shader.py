@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from napari_cryoet.colors import BLACK_OUTLINE, WHITE_OUTLINE
+BLACK_OUTLINE, WHITE_OUTLINE = (0.0, 0.0, 0.0, 0.8), (1.0, 1.0, 1.0, 0.75)
+
 
 #: How wide the line is, and the ring of a point at least, in pixels of the screen.
 _LINE_PX: Final = 1.0

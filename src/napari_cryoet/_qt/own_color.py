@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet.colors import RGBA, own_color
+from napari_cryoet.appearance.colors import RGBA, own_color
 from napari_cryoet.layer_spec import LayerKind
 from napari_cryoet.meshes import mesh_colormap
 from napari_cryoet.readers import LayerData

@@ -17,10 +17,10 @@ from napari_cryoet._qt.look_icon import Look, look_icon, look_of
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.color_vision import are_alike
-from napari_cryoet.colors import RGBA, another_color
+from napari_cryoet.appearance.colors import RGBA, own_color
 
 #: napari's names for what changes how points or labels look.
+_ALIKE: Final = 0.1
 _LOOKS: Final = ("border_color", "current_border_color", "symbol", "current_symbol", "colormap")
 
 
@@ -84,7 +84,7 @@ class PairLooks(QWidget):
         theirs = None if b is None else _color_of(b)
         if a is None or theirs is None:
             return
-        chosen = another_color([theirs], taken_colors(layer for layer in self._viewer.layers if layer is not a))
+        chosen = own_color([theirs, *taken_colors(layer for layer in self._viewer.layers if layer is not a)])
         paint(a, chosen)
         arrows = orientation_of(a).layer if isinstance(a, Points) else None
         if arrows is not None and _color_of(arrows) is not None:  # triads have one for each axis
@@ -114,7 +114,7 @@ def _look_alike(a: Layer | None, b: Layer | None, looks: Mapping[Layer, Look]) -
     one, other = looks[a], looks[b]
     if one.color is None or other.color is None or one.symbol != other.symbol:
         return False
-    return are_alike(one.color, other.color)
+    return max(abs(a - b) for a, b in zip(one.color, other.color, strict=True)) < _ALIKE
 
 
 def _color_of(layer: Layer) -> RGBA | None:

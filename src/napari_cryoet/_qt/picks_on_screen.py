@@ -8,25 +8,23 @@ from typing import Any, Final
 import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_cryoet._qt.diameter_table import DiameterTable
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.orientation_display import OrientationDisplay, active_points, orientation_of
-from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, remark_on_size, resize, show_diameter
+from napari_cryoet._qt.pick_sizes import diameter_nm, object_text, remark_on_size, show_diameter
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
@@ -34,7 +32,7 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.triad_legend import axes_picture, triad_legend
-from napari_cryoet.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
+from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.layer_spec import PICKS_KEY
 from napari_cryoet.orientations import Orientation
@@ -85,8 +83,6 @@ class PicksOnScreen(Dock):
         self.use = QPushButton("Use these points as picks")
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
         self.legend = triad_legend()
-        self.table = DiameterTable()
-        self.show_table = QToolButton()
         self._theme = Theme(napari_viewer, self)
         self._lay_out()
         self._on_theme()
@@ -103,14 +99,6 @@ class PicksOnScreen(Dock):
 
     def _lay_out(self) -> None:
         self.use.setToolTip("Gives each point an id of its own, in the features, and lets you undo and orient them")
-        self.show_table.setText("Known objects")
-        self.show_table.setCheckable(True)
-        self.show_table.setAutoRaise(True)
-        self.show_table.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.show_table.setArrowType(Qt.ArrowType.RightArrow)
-        self.show_table.setAccessibleName("Show the table of known objects and their diameters")
-        self.show_table.setToolTip("The diameters that objects are drawn with, by GO or UniProt id and name")
-        self.table.hide()
         for slab in (self.picks_nm, self.density_nm):
             slab.native.setSpecialValueText("one plane")
         for field, purpose in (
@@ -140,8 +128,6 @@ class PicksOnScreen(Dock):
         buttons.addWidget(self.undo, 1)
         buttons.addWidget(self.redo, 1)
         column.addLayout(buttons)
-        column.addWidget(self.show_table)
-        column.addWidget(self.table)
         column.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -157,8 +143,6 @@ class PicksOnScreen(Dock):
         self.undo.clicked.connect(self._on_undo)
         self.redo.clicked.connect(self._on_redo)
         self._theme.changed.connect(self._on_theme)
-        self.show_table.toggled.connect(self._on_show_table)
-        self.table.changed.connect(self._on_table)
         self._slabs.changed.connect(self._soon.start)
         self._viewer.layers.events.inserted.connect(self._on_layers)
         self._viewer.layers.events.removed.connect(self._on_layers)
@@ -321,8 +305,6 @@ class PicksOnScreen(Dock):
             show_diameter(self._viewer.layers, self._layer, value)
         except (ValueError, FormatError) as error:
             self._tell(self.size_remark, plain(str(error)))
-            return
-        self.table.refresh()
 
     def _on_use(self) -> None:
         if self._layer is None:
@@ -342,14 +324,6 @@ class PicksOnScreen(Dock):
     def _on_redo(self) -> None:
         if self._link is not None:
             self._link.redo()
-
-    def _on_show_table(self, is_shown: bool) -> None:
-        self.table.setVisible(is_shown)
-        self.show_table.setArrowType(Qt.ArrowType.DownArrow if is_shown else Qt.ArrowType.RightArrow)
-
-    def _on_table(self, objects: frozenset[str]) -> None:
-        resize(self._viewer.layers, objects)
-        self._soon.start()
 
 
 def _know(field: FloatSpinBox, is_known: bool) -> None:

@@ -20,7 +20,7 @@ from napari_cryoet._qt.own_color import taken_colors
 from napari_cryoet._qt.saving import losses_to_say
 from napari_cryoet._qt.saving_names import with_ending
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
-from napari_cryoet.colors import RGBA, own_color
+from napari_cryoet.appearance.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks

@@ -22,9 +22,9 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.tilt_series_list import TiltSeriesList
 from napari_cryoet._qt.tomogram_list import TomogramList
 from napari_cryoet._qt.web import open_in_browser
-from napari_cryoet.outline import AnnotationRow, RunOutline, deposition_shares, outline_run
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
+from napari_cryoet.run.outline import AnnotationRow, RunOutline, deposition_shares, outline_run
 from napari_cryoet.wording import count_text, joined, plain, size_text
 
 

@@ -13,12 +13,11 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.active_layer import active_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.annotation_colors import AnnotationColors, with_symbol
 from napari_cryoet._qt.appearance import Appearance, appearance_of, paint, watch
 from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
 from napari_cryoet._qt.layer_watch import LayerWatch
-from napari_cryoet._qt.misfits import remark_on_misfits, unmark_what_fits
+from napari_cryoet._qt.misfits import remark_on_misfits
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
@@ -27,7 +26,7 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import colors_of as theme_colors
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.warming import hand_over, prepare_layers
-from napari_cryoet.colors import RGBA
+from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_names import tomogram_name
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
@@ -83,7 +82,6 @@ class ViewerLink(QObject):
         self._tasks = tasks or Tasks(self)
         self._may_discard = may_discard or partial(ask_in_a_box, viewer)
         self._own = OwnLayers(viewer)
-        self._colors = AnnotationColors(viewer)
         self._coming: set[LayerKey] = set()
         self._tasks.cancelled.connect(self._on_cancelled)
         self._adding: LayerKey | None = None
@@ -147,20 +145,17 @@ class ViewerLink(QObject):
     def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
         """Show an annotation file, or bring it forward; whether it fits is for others to ask.
 
-        What is asked for first has its colour first, whichever comes first.
-
         Parameters
         ----------
         tomogram
             Lends its voxel spacing where the file's record lacks it.
         """
         key = LayerKey("annotation", file.id)
-        is_new = self._own.main(key) is None and key not in self._coming
-        color, symbol = self._colors.claim(key, page, file) if is_new else (None, "")
+        annotation = file.shape.annotation if file.shape is not None else None
+        color = None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
 
         def work(job: Job) -> tuple[LayerSpec, ...]:
-            specs = load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
-            return with_symbol(specs, symbol)
+            return load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
 
         self._show(key, page, work, title="Opening an annotation")
 
@@ -246,7 +241,6 @@ class ViewerLink(QObject):
 
     def _no_longer_coming(self, key: LayerKey) -> None:
         self._coming.discard(key)
-        self._colors.let_go(key)
 
     def _on_cancelled(self, key: object) -> None:
         """Somebody stopped it in napari's activity dock."""
@@ -271,10 +265,8 @@ class ViewerLink(QObject):
             self.changed.emit()
         warnings = list(specs[0].options["metadata"][METADATA_KEY].get("warnings", ())) if is_there else []
         tomogram = self._own.main(key) if is_there and key.kind == "tomogram" else None
-        if tomogram is not None:
-            unmark_what_fits(tomogram, self._own)
-            if misfit := remark_on_misfits(tomogram, self._own):
-                warnings.append(misfit)
+        if tomogram is not None and (misfit := remark_on_misfits(tomogram, self._own)):
+            warnings.append(misfit)
         if warnings:
             self.remarked.emit(key, " ".join(warnings))
 
@@ -288,7 +280,6 @@ class ViewerLink(QObject):
         for layer in layers:
             tag(layer, key, group, is_main_layer=layer is layers[0])
             show_as_discs(layer)
-        self._colors.note_given(key, layers)
         if not self._insert(key, group, layers):
             return False
         if is_first_image or (was_empty and key.kind == "tilt series"):
@@ -349,7 +340,6 @@ class ViewerLink(QObject):
         key = key_of(event.value)
         if key is None:
             return
-        self._colors.note_chosen(key, event.value)
         if not self._is_removing:
             self._tidy.start()
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet import overlay, provenance
+from napari_cryoet import provenance
 from napari_cryoet.comparison.mask import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError
@@ -20,6 +20,7 @@ from napari_cryoet.pick_files import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
+from napari_cryoet.run import fit as fits
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     TIFF_SUFFIXES,
@@ -75,12 +76,12 @@ def open_annotation(
         When ``stop`` is set.
     """
     if isinstance(source, AnnotationFile):
-        obstacle = overlay.why_not_drawable(source)
+        obstacle = fits.why_not_drawable(source)
         if not obstacle and source.format not in COMPARABLE_FORMATS:
             obstacle = "A mesh can't be compared, only picks and masks can."
         if obstacle:
             raise FormatError(obstacle)
-        known = overlay.spacing_angstrom(source)
+        known = fits.spacing_angstrom(source)
         spacing = known if known is not None else spacing_angstrom
         about = provenance.of_annotation_file(source, source.https_path, spacing)
         read = _read_points if source.format == "ndjson" else _open_mask

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from napari_cryoet.colors import PALETTE, rgba_of
+from napari_cryoet.appearance.colors import PALETTE, rgba_of
+from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.picks_against_mask import PicksInMask
 from napari_cryoet.comparison.picks_against_picks import PicksComparison
 from napari_cryoet.comparison.sides import name_of_side, spacing_of
-from napari_cryoet.diameters import diameter_angstrom
 from napari_cryoet.expecting import expect
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.picks import Picks

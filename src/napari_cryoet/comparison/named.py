@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from napari_cryoet.comparison.inputs import COMPARABLE_FORMATS
 from napari_cryoet.exceptions import ComparisonError, NotFoundError
-from napari_cryoet.outline import outline_run
-from napari_cryoet.overlay import why_not_drawable
 from napari_cryoet.records import AnnotationFile
+from napari_cryoet.run.fit import why_not_drawable
+from napari_cryoet.run.outline import outline_run
 from napari_cryoet.wording import joined, plain, spacing_text
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.diameters import DEFAULT_DIAMETER_ANGSTROM, known_angstrom
+from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect, expect_number, path_text
 from napari_cryoet.fitness.density import Progress, grid_for, is_resolvable, read_contrast
@@ -177,7 +177,7 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
     if isinstance(about.get("source_url"), str):
         names += _word_groups(name_of(about["source_url"]))
     for name in names:
-        diameter = known_angstrom(about.get("object_id"), name)
+        diameter = known_diameter(about.get("object_id"), name)
         if diameter is not None:
             return diameter, True
     return DEFAULT_DIAMETER_ANGSTROM, False

@@ -6,25 +6,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
-from napari_cryoet.expecting import expect
-from napari_cryoet.overlay import Fit, fit, is_caption
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, Tomogram
+from napari_cryoet.run.fit import Fit, fit, is_caption
 from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.wording import count_text, plain
 
-FORMAT_ORDER = ("ndjson", "zarr", "mrc", "glb", "json")  # what we draw first; other formats of the same content follow
+#: What we draw first; other formats of the same content follow.
+FORMAT_ORDER: Final = ("ndjson", "zarr", "mrc", "glb", "json")
 
-_COUNTED = {
+_COUNTED: Final[dict[str, tuple[str, str]]] = {
     ShapeType.POINT: ("point", "points"),
     ShapeType.ORIENTED_POINT: ("oriented point", "oriented points"),
     ShapeType.INSTANCE_SEGMENTATION: ("instance", "instances"),
     ShapeType.INSTANCE_SEGMENTATION_MASK: ("instance mask", "instance masks"),
-    ShapeType.SEGMENTATION_MASK: ("mask", "masks"),
     ShapeType.MESH: ("mesh", "meshes"),
 }
-_CAPTIONS = {
+_UNCOUNTED: Final[dict[str, str]] = {
+    ShapeType.SEGMENTATION_MASK: "mask",
     ShapeType.GLOBAL_CAPTION: "text about the tomogram",
     ShapeType.ANNOTATION_CAPTION: "text about the annotation",
 }
@@ -37,7 +38,7 @@ class AnnotationRow:
     Attributes
     ----------
     files
-        The formats, what we draw first; empty where the portal lists an annotation without files.
+        One for each format, what we draw first; empty where the portal lists an annotation without files.
     fit
         How the first file lies over the chosen tomogram; None without files or without a tomogram.
     """
@@ -49,29 +50,29 @@ class AnnotationRow:
 
     @property
     def key(self) -> tuple[int, ...]:
-        """What this row is, however often its run's page is asked for again."""
+        """The same for this row whenever its run's page is fetched again."""
         return (self.annotation.id, *(file.id for file in self.files[:1]))
 
     @property
     def shown_file(self) -> AnnotationFile | None:
-        """The file that *show* adds as a layer; None where nothing can be drawn."""
+        """The file that *show* adds as a layer, or None where nothing can be drawn."""
         if not self.files or (self.fit is not None and not self.fit.is_drawable) or self.caption_file is not None:
             return None
         return self.files[0]
 
     @property
     def caption_file(self) -> AnnotationFile | None:
-        """The file whose text *show* opens; None for whatever is no text."""
+        """The file whose text *show* opens, or None where there is no text."""
         return next((file for file in self.files if is_caption(file)), None)
 
     @property
     def fits(self) -> bool:
-        """Whether it belongs over the chosen tomogram without anybody insisting."""
+        """Whether it belongs over the chosen tomogram without asking."""
         return self.fit is None or self.fit.kind in {"same", "rescaled", "text"}
 
     @property
     def reason(self) -> str:
-        """Why it isn't simply shown, or a remark on how it is; empty where there is nothing to say."""
+        """Why it isn't simply shown, or a remark on how it is drawn; often empty."""
         if not self.files:
             return "The portal lists no file for this annotation."
         return self.fit.reason if self.fit is not None else ""
@@ -79,16 +80,14 @@ class AnnotationRow:
     @property
     def summary(self) -> str:
         """How much of what: ``838 points``."""
-        if self.shape is None or self.shape.shape_type is None:
+        kind = None if self.shape is None else self.shape.shape_type
+        if kind is None:
             return "no shape"
-        kind = self.shape.shape_type
-        if kind in _CAPTIONS:
-            return _CAPTIONS[kind]
+        if kind in _UNCOUNTED:
+            return _UNCOUNTED[kind]
         singular, plural = _COUNTED.get(kind, (plain(str(kind)),) * 2)
         count = self.annotation.object_count
-        if count is None or kind == ShapeType.SEGMENTATION_MASK:
-            return singular if kind == ShapeType.SEGMENTATION_MASK else plural
-        return count_text(count, singular, plural)
+        return plural if count is None else count_text(count, singular, plural)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +127,7 @@ class RunOutline:
 
 
 def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
-    """Every annotation of a run, none left out, sorted for one of its tomograms."""
-    expect(page, RunPage, "page", "A portal's run_page(id) gives one.")
+    """Every annotation of a run, sorted for one of its tomograms."""
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
     here = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
     there = [row for row in rows if row.fit is not None and row.fit.is_unaligned]
@@ -147,7 +145,7 @@ class DepositionShare:
 
     @property
     def text(self) -> str:
-        """How much that is; nothing for a deposition that brought only the dataset."""
+        """``1 tomogram, 3 annotations``; empty for a deposition that brought only the dataset."""
         counts = ((self.tomogram_count, "tomogram"), (self.annotation_count, "annotation"))
         return ", ".join(count_text(count, noun) for count, noun in counts if count)
 
@@ -155,25 +153,23 @@ class DepositionShare:
 def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
     """The depositions that a run's data belong to: that of its dataset first, then by how much they brought."""
     dataset = page.run.dataset
-    titles: dict[int, str] = {} if dataset is None else {dataset.deposition_id: ""}
-    tomograms = Counter(tomogram.deposition_id for tomogram in page.tomograms)
-    annotations = Counter(each.deposition_id for each in page.annotations if each.deposition_id is not None)
+    titles: dict[int, str] = {}
     for record in (dataset, *page.tomograms, *page.annotations):
         if record is not None and record.deposition_id is not None:
-            known = titles.setdefault(record.deposition_id, "")
-            titles[record.deposition_id] = known or (record.deposition.title if record.deposition is not None else "")
+            title = record.deposition.title if record.deposition is not None else ""
+            titles[record.deposition_id] = titles.get(record.deposition_id) or title
+    tomograms = Counter(tomogram.deposition_id for tomogram in page.tomograms)
+    annotations = Counter(annotation.deposition_id for annotation in page.annotations)
     shares = [
         DepositionShare(id=key, title=title, tomogram_count=tomograms[key], annotation_count=annotations[key])
         for key, title in titles.items()
     ]
-    own = None if dataset is None else dataset.deposition_id
-    return tuple(
-        sorted(shares, key=lambda share: (share.id != own, -share.tomogram_count, -share.annotation_count, share.id))
-    )
+    own_id = None if dataset is None else dataset.deposition_id
+    return tuple(sorted(shares, key=lambda s: (s.id != own_id, -s.tomogram_count, -s.annotation_count, s.id)))
 
 
 def first_sight_bytes(tomogram: Tomogram) -> int:
-    """About how much is fetched before the middle plane of a portal tomogram is sharp.
+    """About how many bytes are fetched before the middle plane of a portal tomogram is sharp.
 
     Of an MRC file that is one plane. The portal's blocks hold two z planes of 256 x 256 float32 voxels, and noise
     hardly compresses.
@@ -181,9 +177,8 @@ def first_sight_bytes(tomogram: Tomogram) -> int:
     if not tomogram.https_omezarr_dir and tomogram.https_mrc_file:
         return 4 * tomogram.size_x * tomogram.size_y
     side_x, side_y = (-(-size // 256) * 256 for size in (tomogram.size_x, tomogram.size_y))
-    whole_plane_pair = 2 * 4 * min(side_x * side_y, int(1.2 * tomogram.size_x * tomogram.size_y))
-    size_bytes = tomogram.file_size_omezarr or 0
-    return min(whole_plane_pair, int(size_bytes)) if size_bytes > 0 else whole_plane_pair
+    two_planes = 2 * 4 * min(side_x * side_y, int(1.2 * tomogram.size_x * tomogram.size_y))
+    return min(two_planes, int(tomogram.file_size_omezarr or two_planes))
 
 
 def is_openable(tomogram: Tomogram) -> bool:
@@ -199,18 +194,14 @@ def _rows_of(page: RunPage, annotation: Annotation, tomogram: Tomogram | None) -
         files = page.files_of(shape)
         if not files:
             yield AnnotationRow(annotation=annotation, shape=shape, files=(), fit=None)
-        for same_place in _by_place(files):
+        for _, same_place in groupby(sorted(files, key=_place), key=_place):
             ordered = tuple(sorted(same_place, key=_format_order))
             fitted = None if tomogram is None else fit(ordered[0], tomogram)
             yield AnnotationRow(annotation=annotation, shape=shape, files=ordered, fit=fitted)
 
 
-def _by_place(files: Iterable[AnnotationFile]) -> Iterator[list[AnnotationFile]]:
-    def place(file: AnnotationFile) -> tuple[int, int]:
-        return file.alignment_id or -1, file.tomogram_voxel_spacing_id or -1
-
-    for _, same_place in groupby(sorted(files, key=place), key=place):
-        yield list(same_place)
+def _place(file: AnnotationFile) -> tuple[int, int]:
+    return file.alignment_id or -1, file.tomogram_voxel_spacing_id or -1
 
 
 def _format_order(file: AnnotationFile) -> tuple[int, int]:

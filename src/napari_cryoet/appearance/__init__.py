@@ -1,0 +1,1 @@
+"""How objects look: a stable colour and a diameter for each."""

@@ -1,0 +1,115 @@
+"""How large a particle is, so that picks are drawn at their true size.
+
+The user's own diameters are kept in ``diameters.json`` in the user's configuration folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from napari_cryoet.appearance.colors import object_key
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.user_folders import config_path
+from napari_cryoet.whole_files import replace_file
+
+DEFAULT_DIAMETER_ANGSTROM: Final = 100.0
+SMALLEST_ANGSTROM, LARGEST_ANGSTROM = 5.0, 100_000.0  # from a small molecule to a cell
+
+_FIELD: Final = "diameters_angstrom"
+_MAX_FILE_BYTES: Final = 256 * 2**10
+
+# Diameter of the sphere that holds most of the particle. Those of the CZII challenge (2024) are twice the radii that
+# its organisers gave; the others are rounded from the structures in the PDB and EMDB.
+_KNOWN: Final = (
+    (300.0, "GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome"),
+    (300.0, "membrane bound ribosome", "membrane-bound ribosome"),
+    (250.0, "70s ribosome", "GO:0005761", "mitochondrial ribosome"),
+    (260.0, "GO:0005835", "fatty acid synthase complex", "fatty acid synthase", "fas"),
+    (150.0, "GO:0000502", "proteasome complex", "proteasome"),
+    (120.0, "GO:0070288", "ferritin complex", "ferritin", "apo-ferritin", "apoferritin"),
+    (130.0, "UniProtKB:P10537", "beta-amylase"),
+    (180.0, "UniProtKB:P00722", "beta-galactosidase"),
+    (260.0, "UniProtKB:P01267", "thyroglobulin"),
+    (270.0, "GO:0170047", "virus-like capsid", "virus-like particle"),
+    (150.0, "chaperonin groel", "groel"),
+    (160.0, "GO:0005832", "chaperonin-containing t-complex", "tric"),
+    (110.0, "GO:0000786", "nucleosome"),
+    (120.0, "GO:0048492", "rubisco complex", "rubisco"),
+    (1200.0, "GO:0005643", "nuclear pore", "nuclear pore complex"),
+    (450.0, "bacterial-type flagellum motor"),
+    (250.0, "GO:0005874", "microtubule"),
+    (80.0, "GO:0005884", "actin filament", "actin"),
+)
+_KNOWN_ANGSTROM: Final = {object_key(None, words[0]): diameter for diameter, *words in _KNOWN}
+_FIRST_WORD: Final = {object_key(None, word): object_key(None, words[0]) for _, *words in _KNOWN for word in words}
+
+
+def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> float:
+    """The diameter to draw an object with, by its id or else its name: the user's own, or the known one.
+
+    >>> diameter_angstrom("GO:0022626"), diameter_angstrom(None, "Ribosome"), diameter_angstrom(None, "Snoopy")
+    (300.0, 300.0, 100.0)
+    """
+    return known_diameter(object_id, object_name) or DEFAULT_DIAMETER_ANGSTROM
+
+
+def known_diameter(object_id: str | None, object_name: str | None = None) -> float | None:
+    """As `diameter_angstrom`, or None for an object that neither the user nor the table knows."""
+    known = _KNOWN_ANGSTROM | _read_own()
+    keys = (_table_key(word) for word in (object_id, object_name) if word)
+    return next((known[key] for key in keys if key in known), None)
+
+
+def set_diameter(object_id_or_name: str, angstrom: float) -> None:
+    """Draw an object with this diameter from now on, in later sessions too.
+
+    Raises
+    ------
+    ValueError
+        If the object has no name, or no particle can be that large (5 Å to 10 µm).
+    FormatError
+        If it can't be saved.
+    """
+    key = _table_key(object_id_or_name)
+    if not key:
+        raise ValueError("an object needs a name or an id")
+    if not SMALLEST_ANGSTROM <= angstrom <= LARGEST_ANGSTROM:
+        raise ValueError(f"a particle can't be {angstrom / 10:g} nm wide: 0.5 nm to 10 µm can be")
+    _write_own(_read_own() | {key: float(angstrom)})
+
+
+def forget_diameter(object_id_or_name: str) -> None:
+    """Forget the user's own diameter of an object."""
+    own = _read_own()
+    if own.pop(_table_key(object_id_or_name), None) is not None:
+        _write_own(own)
+
+
+def _table_key(word: str) -> str:
+    """One key for all ids and names of an object."""
+    key = object_key(None, word)
+    return _FIRST_WORD.get(key, key)
+
+
+def _path() -> Path:
+    return config_path() / "diameters.json"
+
+
+def _read_own() -> dict[str, float]:
+    """The user's diameters by key. Rows that make no sense are passed over: sizes are then the known ones."""
+    try:
+        with _path().open("rb") as file:
+            rows = json.loads(file.read(_MAX_FILE_BYTES))[_FIELD].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    sizes = [(word, size) for word, size in rows if isinstance(size, int | float)]
+    return {_table_key(word): float(size) for word, size in sizes if SMALLEST_ANGSTROM <= size <= LARGEST_ANGSTROM}
+
+
+def _write_own(own: dict[str, float]) -> None:
+    try:
+        replace_file(_path(), json.dumps({_FIELD: own}, indent=1, ensure_ascii=False).encode())
+    except OSError as error:
+        raise FormatError(f"{_path()} can't be written: {error.strerror}.") from error

@@ -1,0 +1,1 @@
+"""What a run offers: its annotations in order, and which of them fit which tomogram."""

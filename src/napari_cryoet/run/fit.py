@@ -1,0 +1,150 @@
+"""Which annotation fits which tomogram: the alignment is the frame of its positions, the spacing only scales them.
+
+Same alignment: drawn over the tomogram, each with its own spacing in ångström. Another or an unknown alignment: listed
+with the reason and drawn only on request. Nothing is transformed: the portal's affine matrices are placeholders.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.wording import plain, spacing_text
+
+FitKind = Literal["same", "rescaled", "other_alignment", "unknown_alignment", "text", "not_drawable"]
+
+_CAPTIONS: Final[dict[str, str]] = {
+    ShapeType.GLOBAL_CAPTION: "This is a text about the whole tomogram: it can be read, not drawn.",
+    ShapeType.ANNOTATION_CAPTION: "This is a text about an annotation: it can be read, not drawn.",
+}
+#: The formats that each shape can be drawn from, the best for streaming first.
+_DRAWABLE_FORMATS: Final[dict[str, tuple[str, ...]]] = {
+    ShapeType.POINT: ("ndjson",),
+    ShapeType.ORIENTED_POINT: ("ndjson",),
+    ShapeType.INSTANCE_SEGMENTATION: ("ndjson",),
+    ShapeType.SEGMENTATION_MASK: ("zarr", "mrc"),
+    ShapeType.INSTANCE_SEGMENTATION_MASK: ("zarr", "mrc"),
+    ShapeType.MESH: ("glb",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How an annotation file lies over a tomogram.
+
+    Attributes
+    ----------
+    kind
+        ``"same"`` grid; ``"rescaled"`` from another voxel spacing; made on an ``"other_alignment"`` or an
+        ``"unknown_alignment"``; a ``"text"``; ``"not_drawable"``.
+    reason
+        Why, in a sentence for the user; empty for ``"same"``.
+    """
+
+    kind: FitKind
+    reason: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it may be drawn over the tomogram without asking."""
+        return self.kind in {"same", "rescaled"}
+
+    @property
+    def is_drawable(self) -> bool:
+        """Whether it can be drawn at all, on request."""
+        return self.kind not in {"text", "not_drawable"}
+
+    @property
+    def is_unaligned(self) -> bool:
+        """Whether its positions don't belong over the tomogram, or may not."""
+        return self.kind in {"other_alignment", "unknown_alignment"}
+
+
+def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
+    """How an annotation file lies over a tomogram of its run."""
+    if obstacle := why_not_drawable(file):
+        return Fit("text" if is_caption(file) else "not_drawable", obstacle)
+    spacing = spacing_angstrom(file, tomogram)
+    if spacing is None:
+        return Fit("not_drawable", "The portal doesn't say at which voxel spacing this annotation was made.")
+    if _is_of_another_run(file, tomogram):
+        return Fit("other_alignment", "This annotation belongs to another run: its positions don't fit this tomogram.")
+    if file.alignment_id is None or tomogram.alignment_id is None:
+        what = "annotation" if file.alignment_id is None else "tomogram"
+        reason = f"The portal doesn't say on which alignment this {what} was made, so the positions may not fit."
+        return Fit("unknown_alignment", reason)
+    if file.alignment_id != tomogram.alignment_id:
+        reason = f"This annotation was made on another alignment of this run (AL-{file.alignment_id}), "
+        return Fit("other_alignment", reason + "so its positions don't fit this tomogram.")
+    if not math.isclose(spacing, tomogram.voxel_spacing, rel_tol=1e-6):
+        here = spacing_text(tomogram.voxel_spacing)
+        return Fit("rescaled", f"Made at {spacing_text(spacing)} and drawn to scale over this tomogram ({here}).")
+    return Fit("same")
+
+
+def is_caption(file: AnnotationFile) -> bool:
+    """Whether a file is a text to read, in the portal's form."""
+    return file.shape is not None and file.shape.shape_type in _CAPTIONS and file.format == "json"
+
+
+def alignment_mark(file: AnnotationFile, tomogram: Tomogram) -> str:
+    """What a layer's name says of its alignment: ``made on AL-17``; empty where it fits the tomogram."""
+    if not fit(file, tomogram).is_unaligned:
+        return ""
+    if _is_of_another_run(file, tomogram):
+        return "of another run"
+    return "alignment unknown" if file.alignment_id is None else f"made on AL-{file.alignment_id}"
+
+
+def why_not_drawable(file: AnnotationFile) -> str:
+    """Why no layer can be made of a file, in a sentence; empty where one can."""
+    shape = None if file.shape is None else file.shape.shape_type
+    if shape is None:
+        return "The portal doesn't say what shape this annotation has."
+    if shape in _CAPTIONS:
+        return _CAPTIONS[shape]
+    formats = _DRAWABLE_FORMATS.get(shape)
+    if formats is None:
+        return f"This version of napari-cryoet doesn't know this kind of annotation ({plain(str(shape))!r})."
+    if file.format not in formats:
+        return f"{shape} files in the format {plain(file.format)!r} can be downloaded but not drawn."
+    return ""
+
+
+def spacing_angstrom(file: AnnotationFile, tomogram: Tomogram | None = None) -> float | None:
+    """The voxel spacing of the grid in which a file's positions are counted, or None where nothing says it.
+
+    A tomogram helps where the file names the tomogram's voxel spacing without its value.
+    """
+    spacing_id = file.tomogram_voxel_spacing_id
+    if file.voxel_spacing is not None:
+        spacing = file.voxel_spacing.voxel_spacing
+    elif tomogram is not None and spacing_id is not None and spacing_id == tomogram.tomogram_voxel_spacing_id:
+        spacing = tomogram.voxel_spacing
+    else:
+        return None
+    return float(spacing) if 0 < spacing < math.inf else None
+
+
+def shape_zyx(file: AnnotationFile, tomograms: Iterable[Tomogram]) -> tuple[int, int, int] | None:
+    """The size of the grid in which a file's positions are counted, in voxels.
+
+    None where no tomogram of the run has that grid, or those that have it differ.
+    """
+    sizes = {
+        tomogram.shape_zyx
+        for tomogram in tomograms
+        if fit(file, tomogram).kind == "same" and not (tomogram.offset_x or tomogram.offset_y or tomogram.offset_z)
+    }
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if size is not None and min(size) > 0 else None
+
+
+def _is_of_another_run(file: AnnotationFile, tomogram: Tomogram) -> bool:
+    annotation = file.shape.annotation if file.shape is not None else None
+    run_ids = (annotation.run_id if annotation is not None else None), tomogram.run_id
+    return None not in run_ids and run_ids[0] != run_ids[1]

@@ -1,0 +1,91 @@
+"""Which annotation fits which tomogram."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_cryoet.run.fit import alignment_mark, fit, is_caption, shape_zyx, spacing_angstrom, why_not_drawable
+from napari_cryoet.vocabulary import ShapeType
+from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
+
+
+@pytest.mark.parametrize(
+    ("shape", "file_format"),
+    [(ShapeType.ORIENTED_POINT, "ndjson"), (ShapeType.SEGMENTATION_MASK, "mrc"), (ShapeType.MESH, "glb")],
+)
+def test_the_same_alignment_and_spacing_simply_fits(shape, file_format):
+    found = fit(make_file(shape, format=file_format), make_tomogram())
+    assert (found.kind, found.reason, found.fits) == ("same", "", True)
+
+
+def test_another_spacing_of_the_same_alignment_is_rescaled_and_says_so():
+    file = make_file(voxel_spacing=make_voxel_spacing(id=17910, voxel_spacing=4.99), tomogram_voxel_spacing_id=17910)
+    tomogram = make_tomogram(voxel_spacing=10.012)
+    found = fit(file, tomogram)
+    assert (found.kind, found.fits) == ("rescaled", True)
+    assert "4.99 Å" in found.reason
+    assert "10.012 Å" in found.reason
+    assert alignment_mark(file, tomogram) == ""
+
+
+@pytest.mark.parametrize(
+    ("of_file", "of_tomogram", "kind", "mark"),
+    [
+        (17, 18, "other_alignment", "AL-17"),
+        (None, 18, "unknown_alignment", "unknown"),
+        (17, None, "unknown_alignment", "AL-17"),
+    ],
+)
+def test_another_or_an_unknown_alignment_does_not_fit_but_can_be_drawn(of_file, of_tomogram, kind, mark):
+    file, tomogram = make_file(alignment_id=of_file), make_tomogram(alignment_id=of_tomogram)
+    found = fit(file, tomogram)
+    assert (found.kind, found.fits, found.is_drawable, found.is_unaligned) == (kind, False, True, True)
+    assert "alignment" in found.reason
+    assert mark in alignment_mark(file, tomogram)
+
+
+def test_an_annotation_of_another_run_does_not_fit():
+    file = make_file(annotation=make_annotation(run_id=507))
+    assert fit(file, make_tomogram(run_id=506)).kind == "other_alignment"
+    assert "another run" in alignment_mark(file, make_tomogram(run_id=506))
+
+
+@pytest.mark.parametrize(
+    ("file", "noun"),
+    [
+        (make_file(ShapeType.MESH, format="obj"), "obj"),
+        (make_file(ShapeType.GLOBAL_CAPTION, format="txt"), "text"),
+        (make_file("Hologram", format="holo"), "Hologram"),
+        (make_file(None), "shape"),
+        (make_file(shape=None), "shape"),
+    ],
+)
+def test_what_cannot_be_drawn_says_why(file, noun):
+    found = fit(file, make_tomogram())
+    assert (found.kind, found.is_drawable) == ("not_drawable", False)
+    assert noun in found.reason
+    assert why_not_drawable(file) == found.reason
+
+
+def test_a_text_fits_nowhere_whatever_its_alignment():
+    file = make_file(ShapeType.GLOBAL_CAPTION, format="json", alignment_id=18)
+    assert is_caption(file)
+    assert (fit(file, make_tomogram()).kind, fit(file, make_tomogram()).is_drawable) == ("text", False)
+
+
+def test_the_spacing_is_the_files_own_or_that_of_a_tomogram_of_the_same_spacing_id():
+    tomogram = make_tomogram(tomogram_voxel_spacing_id=509, voxel_spacing=13.48)
+    assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=4.99)), tomogram) == 4.99
+    assert spacing_angstrom(make_file(voxel_spacing=None), tomogram) == 13.48
+    assert spacing_angstrom(make_file(voxel_spacing=None, tomogram_voxel_spacing_id=510), tomogram) is None
+    assert fit(make_file(voxel_spacing=None, tomogram_voxel_spacing_id=510), tomogram).kind == "not_drawable"
+    for nonsense in (0.0, -1.0, float("nan"), float("inf")):
+        assert spacing_angstrom(make_file(voxel_spacing=make_voxel_spacing(voxel_spacing=nonsense))) is None
+
+
+def test_the_size_of_a_files_grid_is_that_of_the_one_tomogram_with_this_grid():
+    def size(*tomograms):
+        return shape_zyx(make_file(), [make_tomogram(**fields) for fields in tomograms])
+
+    assert size({}) == size({"voxel_spacing": 6.74}, {"alignment_id": 18}, {}, {}) == (20, 30, 40)
+    assert size() is size({"alignment_id": None}) is size({"offset_z": 3}) is size({}, {"size_z": 21}) is None
