@@ -8,7 +8,6 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
-from keyboard import has_keys, press
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
