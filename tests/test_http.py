@@ -34,7 +34,7 @@ from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
-from napari_cryoet.policy import Receipt
+from napari_cryoet.network.policy import Receipt
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
 

@@ -18,8 +18,8 @@ from fault_server import FaultServer, raw, reply
 from napari_cryoet.errand import Errand, started
 from napari_cryoet.exceptions import StoppedError, StreamError, WithheldError
 from napari_cryoet.http import Http, shared_http
+from napari_cryoet.network.policy import OFFLINE_VARIABLE, Policy, save_data, shared_policy
 from napari_cryoet.pictures import read_picture
-from napari_cryoet.policy import OFFLINE_VARIABLE, Policy, save_data, shared_policy
 from napari_cryoet.portal import open_portal
 from napari_cryoet.streaming.sources import HttpSource, open_source
 from stream_server import StreamServer
@@ -249,7 +249,7 @@ def test_what_is_read_whole_and_of_unknown_length_ends_where_no_more_may_come():
 @pytest.mark.parametrize("piece_by_piece", [True, False])
 def test_what_came_in_vain_does_not_come_again_before_more_is_allowed(piece_by_piece, monkeypatch):
     policy, clock = Policy(max_minute_bytes=2**20), SimpleNamespace(now=0.0)
-    monkeypatch.setattr("napari_cryoet.policy.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("napari_cryoet.network.policy.time", SimpleNamespace(monotonic=lambda: clock.now))
     http, content = Http(policy=policy), bytes(3 * 2**20)
 
     def read(url):
@@ -278,7 +278,7 @@ def test_what_came_in_vain_does_not_come_again_before_more_is_allowed(piece_by_p
 
 def test_what_came_in_vain_because_others_had_the_minute_comes_once_it_is_over(monkeypatch):
     policy, clock = Policy(max_minute_bytes=2**20), SimpleNamespace(now=0.0)
-    monkeypatch.setattr("napari_cryoet.policy.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("napari_cryoet.network.policy.time", SimpleNamespace(monotonic=lambda: clock.now))
     http, content = Http(policy=policy), bytes(2**19)
     with FaultServer() as server:
         http.get(server.behave(reply(bytes(2**20 - 2**17))))
@@ -353,7 +353,7 @@ def test_nothing_but_our_client_speaks_to_servers():
         if any(map(speaks_to_servers, names_used(path.read_text(encoding="utf-8"))))
     }
     assert found >= {"http.py", "http_connections.py"}
-    assert [name for name in found if not name.startswith("http")] == []
+    assert [name for name in found if not name.startswith(("http", "network"))] == []
 
 
 @pytest.mark.parametrize(

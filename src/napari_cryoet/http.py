@@ -39,7 +39,7 @@ from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
 from napari_cryoet.naming import host_of
-from napari_cryoet.policy import Policy, Receipt, shared_policy
+from napari_cryoet.network.policy import Policy, Receipt, shared_policy
 from napari_cryoet.shared import made_once
 from napari_cryoet.stopping import raise_if_stopped
 

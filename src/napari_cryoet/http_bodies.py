@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_cryoet.errand import Errand
     from napari_cryoet.exceptions import CryoETError
-    from napari_cryoet.policy import Policy
+    from napari_cryoet.network.policy import Policy
 
 PIECE_BYTES = 2**16  # a body that brings less than this on average within the time limit counts as silent
 

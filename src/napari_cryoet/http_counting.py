@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from urllib3.response import BaseHTTPResponse
 
-    from napari_cryoet.policy import Policy, Receipt
+    from napari_cryoet.network.policy import Policy, Receipt
 
 _MOST_KNOWN: Final = 10_000
 

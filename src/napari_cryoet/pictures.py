@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.links import is_web_address
+from napari_cryoet.logins import without_login
 
 MAX_FILE_BYTES = 4_000_000
 
@@ -31,9 +32,12 @@ def read_picture(url: str, *, folder: Path | None = None, stop: Event | None = N
         If the server doesn't give it.
     """
     if is_web_address(url):
-        from napari_cryoet.http import shared_http
+        from napari_cryoet.network.client import fetch
 
-        return shared_http().get(url, max_bytes=MAX_FILE_BYTES, stop=stop)
+        answer = fetch(url, limit_bytes=MAX_FILE_BYTES, stop=stop)
+        if answer is None:
+            raise FormatError(f"There is no picture at {without_login(url)}.")
+        return answer.body
     parts = urlsplit(url)
     path = Path(url2pathname(parts.path)).resolve()
     if parts.scheme != "file" or folder is None or not path.is_relative_to(folder.resolve()):

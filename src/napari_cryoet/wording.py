@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from napari_cryoet.policy import MEGABYTE, Policy
+from napari_cryoet.network.policy import MEGABYTE, Policy
 from napari_cryoet.portal.pages import Freshness, ObjectCount, RunCount, RunRow
 from napari_cryoet.records import DepositionTitle
 from napari_cryoet.vocabulary import DepositionKind

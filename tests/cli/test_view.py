@@ -9,7 +9,7 @@ import pytest
 
 from napari_cryoet.cli import display, main, view
 from napari_cryoet.cli.parser import build_parser
-from napari_cryoet.policy import Policy
+from napari_cryoet.network.policy import Policy
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")

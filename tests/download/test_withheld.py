@@ -13,7 +13,7 @@ from fault_server import Behaviour, altered, in_chunks, ranged, whole
 from napari_cryoet.download import Plan, Selection, TomogramChoice, download_files, plan_download, select
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.http import Http
-from napari_cryoet.policy import Policy
+from napari_cryoet.network.policy import Policy
 
 MRC = f"{TOMOGRAM_KEY}.mrc"  # of 2.1 MB
 TOMOGRAM_AS_MRC = Selection(tomograms=(TomogramChoice(tomogram_id=11, volume_format="mrc"),))
@@ -24,7 +24,7 @@ MINUTE_BYTES = 1_000_000
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Tells the policy the time: ``now``, in seconds."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr("napari_cryoet.policy.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("napari_cryoet.network.policy.time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 

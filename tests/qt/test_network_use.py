@@ -14,7 +14,7 @@ from napari_cryoet._qt.memory import DataSaver, Memory
 from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.policy import save_data, shared_policy
+from napari_cryoet.network.policy import save_data, shared_policy
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from napari_cryoet.streaming.readers import HEAD_BYTES

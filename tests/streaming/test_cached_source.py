@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError, WithheldError
 from napari_cryoet.http import shared_http
+from napari_cryoet.network.policy import shared_policy
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.policy import shared_policy
 from napari_cryoet.streaming import cached_source, disk_cache, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.cached_source import CachedSource

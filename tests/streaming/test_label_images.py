@@ -6,7 +6,7 @@ import pytest
 
 from napari_cryoet.exceptions import FormatError, StreamError, WithheldError
 from napari_cryoet.http import Http
-from napari_cryoet.policy import Policy
+from napari_cryoet.network.policy import Policy
 from napari_cryoet.streaming import DiskCache, find_labels, open_pyramid, split_pyramid
 from ome_images import noise, write_image, write_label_list
 from stream_server import StreamServer

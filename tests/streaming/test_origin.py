@@ -16,8 +16,8 @@ import pytest
 
 from napari_cryoet import exceptions
 from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.network.policy import Limits, shared_policy
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.policy import Limits, shared_policy
 from napari_cryoet.streaming import open_pyramid, origin, pyramid_of, split_pyramid
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from napari_cryoet.streaming.splitting import without_axes

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from platformdirs import user_config_path
 from qtpy.QtCore import QSettings
 
-from napari_cryoet.policy import save_data, shared_policy
+from napari_cryoet.network.policy import save_data, shared_policy
 
 RECENT_PACKS = 8
 

@@ -11,7 +11,7 @@ from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.policy import shared_policy
+from napari_cryoet.network.policy import shared_policy
 from napari_cryoet.portal.catalogue import portal_url
 from napari_cryoet.portal.pages import (
     CatalogueRow,

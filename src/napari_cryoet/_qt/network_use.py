@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.memory import DataSaver, Memory, recall
 from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.policy import MEGABYTE, shared_policy
+from napari_cryoet.network.policy import MEGABYTE, shared_policy
 from napari_cryoet.wording import network_use_text
 
 LOOK_MS = 1000  # bytes come on other threads, and scripts and other docks change the policy too

@@ -1,4 +1,4 @@
-"""Asks how much of the network may be used: a form over `napari_cryoet.policy.save_data`."""
+"""Asks how much of the network may be used: a form over `napari_cryoet.network.policy.save_data`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.labels import plain_label
-from napari_cryoet.policy import MEGABYTE, Policy, save_data
+from napari_cryoet.network.policy import MEGABYTE, Policy, save_data
 from napari_cryoet.wording import size_text
 
 MOST_MB = 1_000_000

@@ -8,7 +8,7 @@ from napari_cryoet.cli.console import ProgressLine, stop_on_interrupt
 from napari_cryoet.cli.display import QT_HINT, has_display, run_on_virtual_display
 from napari_cryoet.cli.sources import make_demo
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.policy import MEGABYTE, shared_policy
+from napari_cryoet.network.policy import MEGABYTE, shared_policy
 
 
 def demo(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.forks import FreshLock
 from napari_cryoet.naming import file_at
-from napari_cryoet.policy import Limits, Policy, shared_policy
+from napari_cryoet.network.policy import Limits, Policy, shared_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

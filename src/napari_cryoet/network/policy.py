@@ -249,9 +249,12 @@ class Receipt:
 
 
 @made_once
-def shared_policy() -> Policy:
+def policy() -> Policy:
     """The policy of this process; offline at first where the environment says so."""
     return Policy(offline=os.environ.get(OFFLINE_VARIABLE, "") not in {"", "0"})
+
+
+shared_policy = policy
 
 
 def save_data(*, mb_a_minute: int = 0, mb_a_session: int = 0, coarse_only: bool = False) -> None:
@@ -272,10 +275,10 @@ def save_data(*, mb_a_minute: int = 0, mb_a_session: int = 0, coarse_only: bool 
     for per, limit_mb in (("minute", mb_a_minute), ("session", mb_a_session)):
         if not 0 <= limit_mb < math.inf:
             raise ValueError(f"mb_a_{per} is {limit_mb}; it has to be a number of megabytes, or 0 for any amount.")
-    policy = shared_policy()
-    policy.max_minute_bytes = math.ceil(mb_a_minute * MEGABYTE) or None
-    policy.max_session_bytes = math.ceil(mb_a_session * MEGABYTE) or None
-    policy.coarse_only = coarse_only
+    ours = policy()
+    ours.max_minute_bytes = math.ceil(mb_a_minute * MEGABYTE) or None
+    ours.max_session_bytes = math.ceil(mb_a_session * MEGABYTE) or None
+    ours.coarse_only = coarse_only
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:

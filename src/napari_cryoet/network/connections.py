@@ -1,0 +1,199 @@
+"""The event loop of this process on its own thread, and the aiohttp session whose connections all requests share."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import functools
+import ipaddress
+import os
+import platform
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from napari_cryoet._version import __version__
+
+T = TypeVar("T")
+
+CONNECTIONS: Final = 24  # to one server at once
+POSTS: Final = 4  # the portal answers queries one after another: more at once only make each wait
+
+_CONNECT_S = 10.0
+_IDLE_S = 60.0
+_PROXY_S = 5.0  # how long the system's answer about a proxy is used
+_USER_AGENT = f"napari-cryoet/{__version__} (+python {platform.python_version()})"
+
+
+class Network:
+    """The loop, its session, and how many requests each server gets at once."""
+
+    def __init__(self) -> None:
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._slots: dict[tuple[str, URL], asyncio.Semaphore] = {}
+        self._proxies: dict[URL, tuple[float, str]] = {}
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, started at first use; from any thread."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._loop.set_default_executor(_DaemonThreads())
+                threading.Thread(target=self._loop.run_forever, name="napari-cryoet-network", daemon=True).start()
+                atexit.register(self._close)
+            return self._loop
+
+    def session(self) -> aiohttp.ClientSession:
+        """The session; for the loop's own thread, like all that follows."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, resolver=_Resolver()),
+                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": _USER_AGENT},
+                read_bufsize=2**18,
+            )
+        return self._session
+
+    def slot(self, method: str, url: URL) -> asyncio.Semaphore:
+        """Hold this during a request, so that no server gets too many at once."""
+        limit = POSTS if method == "POST" else CONNECTIONS
+        return self._slots.setdefault((method, url.origin()), asyncio.Semaphore(limit))
+
+    async def proxy_for(self, url: URL) -> str | None:
+        """The proxy that the system names for a server just now."""
+        server = url.origin()
+        asked_at, proxy = self._proxies.get(server, (-_PROXY_S, ""))
+        if time.monotonic() - asked_at > _PROXY_S:
+            proxy = await asyncio.to_thread(_system_proxy, url.scheme, url.host or "")
+            self._proxies[server] = time.monotonic(), proxy
+        return proxy or None
+
+    def forget_proxies(self) -> None:
+        """Ask the system again: the network may be another one by now."""
+        self._proxies.clear()
+
+    def _close(self) -> None:
+        """Close all connections, when the program ends."""
+        if self._loop is None or self._pid != os.getpid():
+            return
+
+        async def end() -> None:
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            if self._session is not None:
+                await self._session.close()
+
+        concurrent.futures.wait([asyncio.run_coroutine_threadsafe(end(), self._loop)], 1.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+_networks: dict[int, Network] = {}  # by process: a forked one can't use the thread and the connections of its parent
+
+
+def network() -> Network:
+    """What this process uses."""
+    return _networks.get(os.getpid()) or _networks.setdefault(os.getpid(), Network())
+
+
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """The computer's own certificate authorities and Mozilla's: some Pythons come with none."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def is_this_computer(host: str) -> bool:
+    """Whether a server of this name is on this computer, whatever the network is.
+
+    Examples
+    --------
+    >>> is_this_computer("LocalHost."), is_this_computer("127.0.0.2"), is_this_computer("[::]")
+    (True, True, True)
+    >>> is_this_computer("localhost.org"), is_this_computer("128.0.0.1")
+    (False, False)
+    """
+    name = host.removesuffix(".").lower()
+    address = _ip_address(name)
+    if address is None:
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def is_link_local(host: str) -> bool:
+    """Whether a host is an address of the nearest network only: machines in a cloud are told secrets there.
+
+    Examples
+    --------
+    >>> is_link_local("169.254.169.254"), is_link_local("fe80::1%eth0"), is_link_local("192.168.0.1")
+    (True, True, False)
+    """
+    address = _ip_address(host)
+    return address is not None and address.is_link_local
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _system_proxy(scheme: str, host: str) -> str:
+    """The http(s) proxy that the system names for a host, or nothing."""
+    if is_this_computer(host) or proxy_bypass(host):
+        return ""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all", "")
+    proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
+    return proxy if proxy.startswith("http") else ""
+
+
+class _Resolver(AbstractResolver):
+    """The system's name server, without link-local addresses."""
+
+    def __init__(self) -> None:
+        self._system = aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+        """The addresses of a name; OSError where none is left."""
+        found = await self._system.resolve(host, port, family)
+        if allowed := [each for each in found if not is_link_local(each["host"])]:
+            return allowed
+        raise OSError(f"{host} has no address that may be used")
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):
+    """A thread for each call: one that waits for a silent name server doesn't keep the program from ending."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+        """Start a call."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="napari-cryoet-call", daemon=True).start()
+        return future

@@ -1,0 +1,398 @@
+"""The HTTP client against a server that does what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from certificates import self_signed
+from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
+from napari_cryoet.network import client
+from napari_cryoet.network.connections import tls
+from server import Answer, Server, garbled, in_chunks, saying, sent, shifted, status, truncated, without_ranges
+
+CONTENT = bytes(range(256)) * 1000
+MB = 2**20
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "file").write_bytes(CONTENT)
+    with Server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return f"{server.url}/file"
+
+
+def fetch(url: str, **options: object) -> client.Response | None:
+    return client.fetch(url, **{"limit_bytes": MB, **options})
+
+
+def body(url: str, **options: object) -> bytes:
+    response = fetch(url, **options)
+    assert response is not None
+    return response.body
+
+
+def impatient(url: str) -> client.Response | None:
+    return client.run(client.get(url, limit_bytes=MB, stall_s=0.3))
+
+
+async def streamed(url: str, **options: object) -> tuple[int, bytes]:
+    async with client.stream(url, **options) as answer:
+        return answer.start, b"".join([chunk async for chunk in answer])
+
+
+# Files and parts of them
+
+
+def test_a_file_comes_with_its_version_and_size(url: str, server: Server) -> None:
+    response = fetch(url)
+    assert response is not None
+    assert (response.status, response.body, response.total_bytes) == (200, CONTENT, len(CONTENT))
+    assert response.etag
+    assert server.requests[0].headers["user-agent"].startswith("napari-cryoet/")
+
+
+@pytest.mark.parametrize("fault", [None, without_ranges])
+@pytest.mark.parametrize(("start", "length"), [(0, 10), (1000, 300), (len(CONTENT) - 5, 50), (-20, None), (9, None)])
+def test_a_part_is_just_what_was_asked_for(url: str, server: Server, fault, start: int, length: int | None) -> None:
+    if fault:
+        server.script("file", fault)
+    response = fetch(url, start=start, length=length)
+    assert response is not None
+    assert response.body == CONTENT[start:][:length]
+    assert response.total_bytes == len(CONTENT)
+    assert response.status == (200 if fault else 206)
+
+
+def test_a_missing_file_is_none_and_beyond_the_end_is_nothing(url: str) -> None:
+    assert fetch(f"{url}/not/there") is None
+    response = fetch(url, start=len(CONTENT) + 5, length=10)
+    assert response is not None
+    assert (response.status, response.body) == (416, b"")
+
+
+def test_a_head_tells_the_size_without_the_file(url: str, server: Server) -> None:
+    response = client.run(client.head(url))
+    assert response is not None
+    assert (response.total_bytes, response.body) == (len(CONTENT), b"")
+    assert server.sent_bytes() == 0
+    assert client.run(client.head(f"{url}/not/there")) is None
+
+
+def test_connections_are_kept(url: str, server: Server) -> None:
+    for start in range(5):
+        body(url, start=start, length=10)
+    assert server.connections == 1
+
+
+def test_a_server_gets_only_so_many_requests_at_once(url: str, server: Server) -> None:
+    async def all_at_once() -> None:
+        await asyncio.gather(*(client.get(url, length=1, limit_bytes=1) for _ in range(100)))
+
+    server.latency_s = 0.05
+    client.run(all_at_once())
+    assert server.most_at_once <= 24
+
+
+# Versions
+
+
+def test_another_version_is_refused(url: str, server: Server, tmp_path: Path) -> None:
+    first = fetch(url, length=10)
+    assert first is not None
+    (tmp_path / "file").write_bytes(CONTENT * 2)
+    with pytest.raises(ChangedError):
+        fetch(url, start=10, length=10, etag=first.etag)
+    server.script("file", saying(ETag='"another"'))  # as of a server that doesn't know If-Match
+    with pytest.raises(ChangedError):
+        fetch(url, start=10, length=10, etag=first.etag)
+    server.end()
+    (tmp_path / "file").unlink()
+    with pytest.raises(ChangedError):
+        fetch(url, start=10, length=10, etag=first.etag)
+
+
+def test_the_date_stands_for_an_etag(url: str, server: Server, tmp_path: Path) -> None:
+    server.etags, server.last_modified = False, True
+    first = fetch(url, length=10)
+    assert first is not None
+    assert body(url, start=10, length=10, etag=first.etag) == CONTENT[10:20]
+    os.utime(tmp_path / "file", (1e9, 1e9))
+    with pytest.raises(ChangedError):
+        fetch(url, start=10, length=10, etag=first.etag)
+
+
+# Wrong answers
+
+
+@pytest.mark.parametrize("fault", [truncated, shifted, saying(Content_Range="bytes 0-9/5"), saying(Content_Range="")])
+def test_a_part_that_is_another_one_is_refused(url: str, server: Server, fault) -> None:
+    server.script("file", fault)
+    with pytest.raises(NetworkError):
+        fetch(url, start=100, length=200)
+
+
+def test_a_part_far_into_a_file_is_refused_where_only_whole_files_are_sent(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(12 * MB))
+    server.script("large", without_ranges)
+    with pytest.raises(NetworkError) as caught:
+        fetch(f"{server.url}/large", start=9 * MB, length=10)
+    assert caught.value.status == 200
+    assert body(f"{server.url}/large", start=2 * MB, length=10) == bytes(10)
+    assert server.sent_bytes() < 12 * MB
+
+
+@pytest.mark.parametrize("headers", [{"Content_Range": "bytes 0-131071/131072"}, {"Content_Encoding": "gzip"}, {}])
+@pytest.mark.parametrize("code", [200, 206])
+def test_no_endless_body_is_taken_in(url: str, server: Server, code: int, headers: dict[str, str]) -> None:
+    content = gzip.compress(bytes(10 * MB)) if "Content_Encoding" in headers else bytes(MB)
+    endless = in_chunks(Answer(code, body=content)).saying(**headers)
+    server.script("file", lambda _: replace(endless, body=endless.body.removesuffix(b"0\r\n\r\n"), manner="endless"))
+    with pytest.raises(NetworkError):
+        fetch(url, length=131072 if code == 206 else None, limit_bytes=200_000)
+    assert server.sent_bytes() < 20 * MB
+
+
+def test_what_is_announced_too_large_is_not_waited_for(url: str, server: Server) -> None:
+    server.script("file", sent("stalled"))
+    with pytest.raises(NetworkError):
+        fetch(url, limit_bytes=1000)
+
+
+def test_a_compressed_file_is_unpacked(url: str, server: Server) -> None:
+    packed = gzip.compress(CONTENT)
+    server.script("file", lambda _: Answer(200, body=packed).saying(Content_Encoding="gzip"))
+    assert body(url) == CONTENT
+    assert body(url, start=1000, length=5) == CONTENT[1000:1005]
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Sign in", b"  <html>"])
+def test_a_sign_in_page_is_no_data(url: str, server: Server, page: bytes) -> None:
+    server.script("file", lambda _: Answer(200, body=page))
+    with pytest.raises(NetworkError, match="web page"):
+        fetch(url, length=20)
+
+
+def test_other_bytes_are_handed_on_as_they_are(url: str, server: Server) -> None:
+    server.script("file", garbled)
+    assert body(url) != CONTENT
+
+
+# Faults and retries
+
+
+@pytest.mark.parametrize("fault", [status(503), status(429, Retry_After="0"), sent("cut")])
+def test_a_short_trouble_is_not_noticed(url: str, server: Server, fault) -> None:
+    server.script("file", fault, times=2)
+    assert body(url) == CONTENT
+
+
+def test_the_pause_that_a_server_asks_for_is_kept(url: str, server: Server) -> None:
+    server.script("file", status(503, Retry_After="1"), times=1)
+    began = time.monotonic()
+    assert body(url) == CONTENT
+    assert time.monotonic() - began >= 1
+    server.script("file", status(503, Retry_After="3600"))
+    with pytest.raises(NetworkError) as caught:
+        fetch(url)
+    assert caught.value.status == 503
+    assert len(server.requests) == 3, "an hour isn't waited for"
+
+
+@pytest.mark.parametrize("code", [401, 403, 400, 500 + 5])
+def test_what_cannot_get_better_is_asked_once(url: str, server: Server, code: int) -> None:
+    server.script("file", status(code))
+    with pytest.raises(NetworkError) as caught:
+        fetch(url)
+    assert caught.value.status == code
+    assert "127.0.0.1" in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("manner", ["silent", "stalled", "dribbling"])
+def test_a_server_that_falls_silent_is_given_up(url: str, server: Server, manner: str) -> None:
+    server.script("file", sent(manner))
+    with pytest.raises(NetworkError, match="in time"):
+        impatient(url)
+    assert len(server.requests) == 2
+
+
+def test_a_slow_but_steady_body_comes(url: str, server: Server) -> None:
+    server.connection_bytes_s = 300_000
+    assert impatient(url).body == CONTENT
+
+
+def test_what_is_not_http_or_not_there_is_an_error(url: str, server: Server) -> None:
+    server.script("file", lambda _: Answer(body=b"SSH-2.0\r\n\r\n", manner="raw"))
+    with pytest.raises(NetworkError):
+        fetch(url)
+    with pytest.raises(NetworkError, match="can't be reached"):
+        fetch("http://127.0.0.1:9/file")
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "ftp://a.org/b", "nothing", "http://a.org:99999/", "https://"]
+)
+def test_only_web_addresses_are_asked(address: str) -> None:
+    with pytest.raises(NetworkError, match="web address"):
+        fetch(address)
+
+
+# Redirects
+
+
+def test_redirects_are_followed(url: str, server: Server) -> None:
+    server.script("moved", status(302, Location="/again"))
+    server.script("again", status(307, Location=url))
+    assert body(f"{server.url}/moved", start=10, length=10) == CONTENT[10:20]
+    server.script("circle", status(301, Location="/circle"))
+    with pytest.raises(NetworkError, match="circles"):
+        fetch(f"{server.url}/circle")
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]"])
+def test_link_local_addresses_are_refused(server: Server, forbidden_hosts: list[str], host: str) -> None:
+    server.script("moved", status(302, Location=f"http://{host}/latest"))
+    for address in (f"http://{host}/latest", f"{server.url}/moved"):
+        with pytest.raises(NetworkError):
+            fetch(address)
+    assert not forbidden_hosts
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://a.org/b", "http://:0"])
+def test_redirects_away_from_the_web_are_refused(server: Server, location: str) -> None:
+    server.script("moved", status(302, Location=location))
+    with pytest.raises(NetworkError):
+        fetch(f"{server.url}/moved")
+
+
+def test_a_password_is_for_its_own_server_only(server: Server, tmp_path: Path) -> None:
+    with Server(tmp_path) as other:
+        address = f"{server.url}/file".replace("://", "://me:secret@")
+        server.script("moved", status(302, Location=f"{other.url}/file"))
+        assert body(address) == CONTENT
+        assert body(address.replace("/file", "/moved")) == CONTENT
+    assert "authorization" in server.requests[-1].headers
+    assert "authorization" not in other.requests[-1].headers
+    server.script("file", status(403))
+    with pytest.raises(NetworkError) as caught:
+        fetch(address)
+    assert "secret" not in f"{caught.value} {caught.value.url}"
+
+
+def test_a_secure_server_is_checked_and_never_left(server: Server, tmp_path: Path, monkeypatch) -> None:
+    context, certificate = self_signed(tmp_path)
+    with Server(tmp_path, tls=context) as secure:
+        with pytest.raises(NetworkError, match="secure"):
+            fetch(f"{secure.url}/file")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        tls.cache_clear()
+        secure.script("moved", status(302, Location=f"{server.url}/file"))
+        assert body(f"{secure.url}/file") == CONTENT
+        with pytest.raises(NetworkError, match="unsafe"):
+            fetch(f"{secure.url}/moved")
+    tls.cache_clear()
+
+
+# Questions
+
+
+def test_json_is_sent_and_answered(server: Server) -> None:
+    answer = gzip.compress(b'{"data": 1}')
+    server.script("graphql", lambda _: Answer(200, body=answer).saying(Content_Encoding="gzip"))
+    response = client.run(client.post_json(f"{server.url}/graphql", {"query": "{a}"}, limit_bytes=MB))
+    assert response.body == b'{"data": 1}'
+    assert server.requests[0].body == b'{"query": "{a}"}'
+    server.script("graphql", status(400, b'{"errors": []}'))
+    response = client.run(client.post_json(f"{server.url}/graphql", {"query": "{"}, limit_bytes=MB))
+    assert (response.status, response.body) == (400, b'{"errors": []}')
+
+
+# Streams
+
+
+def test_a_file_is_streamed_from_any_byte(url: str, server: Server) -> None:
+    first = fetch(url, length=1)
+    assert first is not None
+    assert client.run(streamed(url)) == (0, CONTENT)
+    assert client.run(streamed(url, start=1000, etag=first.etag)) == (1000, CONTENT[1000:])
+    server.script("file", without_ranges)
+    assert client.run(streamed(url, start=1000)) == (0, CONTENT)
+
+
+def test_a_stream_that_ends_early_is_an_error(url: str, server: Server) -> None:
+    server.script("file", sent("cut"))
+    with pytest.raises(NetworkError):
+        client.run(streamed(url))
+    with pytest.raises(NetworkError) as caught:
+        client.run(streamed(f"{url}/missing"))
+    assert caught.value.status == 404
+
+
+def test_a_stream_begins_though_the_server_stumbles(url: str, server: Server) -> None:
+    server.script("file", status(503), times=1)
+    assert client.run(streamed(url)) == (0, CONTENT)
+
+
+# Stop, threads and processes
+
+
+@pytest.mark.parametrize("fault", [None, sent("stalled"), sent("dribbling"), status(503, Retry_After="30")])
+def test_a_stop_is_heard_at_once(url: str, server: Server, fault) -> None:
+    server.script("file", fault)
+    stop, stopped_at = threading.Event(), []
+
+    def wait_and_stop() -> None:
+        server.wait_until(lambda: len(server.requests) == 1)
+        stopped_at.append(time.monotonic())
+        stop.set()
+
+    threading.Thread(target=wait_and_stop).start()
+    with pytest.raises(StoppedError):
+        fetch(url, stop=stop)
+    assert time.monotonic() - stopped_at[0] < 0.2
+    server.wait_until(lambda: server.answering == 0)
+    server.end()
+    assert body(url) == CONTENT
+    with pytest.raises(StoppedError):
+        fetch(url, stop=stop)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_its_own_connections(url: str, server: Server) -> None:
+    assert body(url) == CONTENT
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if client.fetch(url, limit_bytes=MB).body == CONTENT else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert body(url) == CONTENT
+    assert server.connections == 2
+
+
+# Proxies
+
+
+def test_the_proxy_is_looked_up_again(url: str, server: Server, monkeypatch, tmp_path: Path) -> None:
+    def find(path: str) -> bytes:
+        return path.encode()
+
+    with Server(find=find) as proxy:
+        with pytest.raises(NetworkError):
+            fetch("http://nowhere.invalid/file")
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert body("http://nowhere.invalid/file") == b"http://nowhere.invalid/file"
+        assert body(url) == CONTENT, "this computer needs none"
