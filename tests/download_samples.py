@@ -8,8 +8,15 @@ from pathlib import Path
 
 from fault_server import Behaviour, FaultServer, Request, ranged, reply
 from napari_cryoet.portal.pages import Freshness, RunPage
-from napari_cryoet.records import Alignment, Annotation, AnnotationFile, AnnotationShape, Author, DepositionTitle
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import (
+    Alignment,
+    Annotation,
+    AnnotationFile,
+    AnnotationShape,
+    Author,
+    DepositionTitle,
+    ShapeType,
+)
 from samples import DATE, make_annotation, make_dataset, make_run, make_tomogram, make_voxel_spacing
 
 S3 = "s3://bucket/"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 from samples import make_file, make_tomogram
 
 SHAPE_ZYX = (21, 30, 43)  # odd, and different along every axis, so that a swap of axes can't hide

@@ -11,16 +11,9 @@ from napari_cryoet.records import (
     Dataset,
     DepositionTitle,
     Run,
+    ShapeType,
     Tomogram,
     VoxelSpacing,
-)
-from napari_cryoet.vocabulary import (
-    FiducialAlignmentStatus,
-    FileSource,
-    MethodType,
-    Processing,
-    ReconstructionMethod,
-    ShapeType,
 )
 
 DATE = datetime(2024, 5, 1, tzinfo=UTC)
@@ -72,9 +65,9 @@ def make_tomogram(**fields):
         "size_y": 30,
         "size_z": 20,
         "voxel_spacing": 13.48,
-        "fiducial_alignment_status": FiducialAlignmentStatus.NON_FIDUCIAL,
-        "reconstruction_method": ReconstructionMethod.WBP,
-        "processing": Processing.RAW,
+        "fiducial_alignment_status": "NON_FIDUCIAL",
+        "reconstruction_method": "WBP",
+        "processing": "raw",
         "reconstruction_software": "IMOD",
         "offset_x": 0,
         "offset_y": 0,
@@ -99,7 +92,7 @@ def make_annotation(**fields):
         "object_id": "GO:0022626",
         "object_name": "cytosolic ribosome",
         "object_count": 3,
-        "method_type": MethodType.HYBRID,
+        "method_type": "hybrid",
         "deposition_date": DATE,
         "release_date": DATE,
         "last_modified_date": DATE,
@@ -125,7 +118,7 @@ def make_file(shape_type=ShapeType.POINT, *, annotation=None, **fields):
         "tomogram_voxel_spacing_id": 509,
         "s3_path": f"s3://bucket/{file_id}.{file_format}",
         "https_path": f"{FILES}/{file_id}.{file_format}",
-        "source": FileSource.DATASET_AUTHOR,
+        "source": "dataset_author",
         "shape": AnnotationShape(id=1065, annotation_id=annotation.id, shape_type=shape_type, annotation=annotation),
     }
     return AnnotationFile(id=file_id, format=file_format, voxel_spacing=spacing, **(defaults | fields))

@@ -1,7 +1,7 @@
 """What layers are called: of remote words, where napari shows names as HTML."""
 
 from napari_cryoet.layer_names import annotation_name, tomogram_name
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 from samples import make_annotation, make_run, make_tomogram
 
 

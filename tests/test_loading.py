@@ -12,7 +12,6 @@ from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_annotation, load_tomogram
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
-from napari_cryoet.vocabulary import Processing
 from samples import DATE, make_file, make_tomogram
 
 
@@ -109,7 +108,7 @@ class TestTomogram:
     def test_unknown_words_of_the_portal_are_shown_as_they_are(self, tmp_path):
         url = written(tmp_path / "a.zarr", noise())
 
-        assert "dreamt" in load_tomogram(tomogram_at(url, processing=Processing("dreamt"))).name
+        assert "dreamt" in load_tomogram(tomogram_at(url, processing="dreamt")).name
 
     def test_is_read_from_mrc_where_there_is_no_zarr(self, tmp_path):
         volume = noise()

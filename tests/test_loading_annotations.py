@@ -18,7 +18,7 @@ from napari_cryoet.loading import load_annotation, load_captions
 from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.pick_files import missing_for, write_picks
 from napari_cryoet.picks import Picks
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 from samples import make_annotation, make_file, make_run, make_tomogram, make_voxel_spacing
 
 
@@ -245,7 +245,7 @@ class TestMasks:
         assert load_annotation(file, make_tomogram())[0].options["scale"] == (4.99,) * 3
 
 
-@pytest.mark.parametrize("shape_type", [ShapeType.GLOBAL_CAPTION, ShapeType("Hologram"), None])
+@pytest.mark.parametrize("shape_type", [ShapeType.GLOBAL_CAPTION, "Hologram", None])
 def test_other_shapes_are_refused_with_the_reason(shape_type):
     file = make_file(shape_type, format="glb")
 

@@ -13,7 +13,6 @@ from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.vocabulary import MicroscopeManufacturer
 from samples import make_run
 from stream_server import StreamServer
 
@@ -28,7 +27,7 @@ def make_tilt_series(**fields):
         "deposition_id": 10301,
         "acceleration_voltage": 300,
         "spherical_aberration_constant": 2.7,
-        "microscope_manufacturer": MicroscopeManufacturer.TFS,
+        "microscope_manufacturer": "TFS",
         "microscope_model": "Krios",
         "microscope_energy_filter": "GIF",
         "camera_manufacturer": "Gatan",

@@ -2,14 +2,13 @@ import json
 import math
 
 from napari_cryoet import provenance
-from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_run, make_tomogram
 
 URL = "https://files.example.invalid/a.zarr"
 
 
 def test_records_become_plain_data_that_json_can_hold():
-    plain = provenance.plain_data(make_file(ShapeType("Hologram")))
+    plain = provenance.plain_data(make_file("Hologram"))
 
     assert json.loads(json.dumps(plain)) == plain
     assert plain["shape"]["shape_type"] == "Hologram"

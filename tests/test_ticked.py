@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from napari_cryoet.download import plan_download
 from napari_cryoet.run.outline import outline_run

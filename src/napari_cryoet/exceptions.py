@@ -1,34 +1,34 @@
-"""Every error that napari-cryoet raises on purpose.
+"""All errors that this package raises on purpose.
 
 ::
 
     CryoETError
-    ├── NetworkError        no answer, or an unusable one, from a server
-    │   └── WithheldError   offline mode or the data saver kept it from being asked for; a StreamError too
+    ├── NetworkError        a server gave no answer, or one that can't be used
+    │   └── WithheldError   offline mode or the data saver kept it from being asked; a StreamError too
     ├── PortalError         the portal's metadata could not be had or understood
     │   ├── NotFoundError   the portal has no such record
     │   └── PackError       an offline pack is damaged or isn't a pack
     ├── FormatError         a file is not what its name or its metadata says
-    │   ├── MissingContextError   a file is right, but doesn't say all that is needed to place what is in it
-    │   └── OtherKindError  it may well be right, but is nothing that is read here: others may open it
+    │   ├── MissingContextError   a file doesn't say all that is needed to place what is in it
+    │   └── OtherKindError  a file may be right, but holds nothing that is read here
     ├── SaveError           a file could not be written; what was there is as it was
-    │   └── ExistsError     something is there already, and nobody said to replace it
+    │   └── ExistsError     something is there already, and replacing it was not allowed
     ├── StreamError         pixels could not be read
-    │   ├── ChangedError    the file became another one while it was read
-    │   ├── NotHereError    they haven't come yet, and whoever wants them doesn't wait
-    │   └── DamagedError    what came can't be what was written
-    ├── DownloadError       a download did not finish, and says what is missing
-    ├── ComparisonError     two annotations can't be compared, and it says why
+    │   ├── ChangedError    the file changed while it was read
+    │   ├── NotHereError    the pixels haven't come yet, and the caller doesn't wait
+    │   └── DamagedError    the bytes don't decode, or decode to another size
+    ├── DownloadError       a download did not finish
+    ├── ComparisonError     two annotations can't be compared
     └── StoppedError        the user said stop; nothing is wrong
 
-The message says what happened in words for a biologist; ``hint`` says what to do next; the cause, where there is one,
-is chained with ``raise ... from error``.
+The message says what happened in words for a biologist; ``hint`` says what to do next; the cause is chained with
+``raise ... from error``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 #: What a file may fail to say of the volume that its positions belong to.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
@@ -55,16 +55,6 @@ class CryoETError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """An error reaches other processes as it is."""
-        return _remade, (type(self), self.args, self.__dict__)
-
-
-def _remade(kind: type[CryoETError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CryoETError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(attributes)
-    return error
-
 
 class NetworkError(CryoETError):
     """A server gave no answer, or one that can't be used.
@@ -78,7 +68,7 @@ class NetworkError(CryoETError):
     status
         The HTTP status, or None where there was no answer at all.
     content
-        What came with a status that isn't success, where that was short; not to be trusted.
+        The body of an answer that isn't success, where it was short; not to be trusted.
     """
 
     def __init__(
@@ -101,7 +91,15 @@ class NoPartsError(NetworkError):
         Size of the file; None where that isn't known, or isn't that of its content.
     """
 
-    def __init__(self, message: str, *, hint: str, url: str, status: int, total_bytes: int | None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        url: str = "",
+        status: int | None = None,
+        total_bytes: int | None = None,
+    ) -> None:
         super().__init__(message, hint=hint, url=url, status=status)
         self.total_bytes = total_bytes
 
@@ -123,17 +121,16 @@ class FormatError(CryoETError):
 
 
 class OtherKindError(FormatError):
-    """A file may well be right, but is nothing that is read here. It is for others to open.
+    """A file may be right, but holds nothing that is read here. Other programs may open it.
 
     Parameters
     ----------
     message, hint
         As in `CryoETError`.
     first_image
-        Where the first image is, within a collection of images; of a plate, where its first well is, which is a
-        collection, too. Empty where it is none, or doesn't say.
+        Where the first image of a collection is (of a plate: its first well); empty where there is none.
     is_numbered
-        Whether other images of that collection are called by the numbers that follow.
+        Whether the other images of that collection are called by the numbers that follow.
     """
 
     def __init__(self, message: str, *, hint: str = "", first_image: str = "", is_numbered: bool = False) -> None:
@@ -142,7 +139,7 @@ class OtherKindError(FormatError):
 
 
 class MissingContextError(FormatError):
-    """A file is right, but doesn't say all that is needed to place what is in it. Whoever knows the rest can say it.
+    """A file is right, but doesn't say all that is needed to place what is in it; the caller can say the rest.
 
     Parameters
     ----------
@@ -155,7 +152,7 @@ class MissingContextError(FormatError):
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", missing: tuple[Context, ...], choices: tuple[str, ...] = ()
+        self, message: str, *, hint: str = "", missing: tuple[Context, ...] = (), choices: tuple[str, ...] = ()
     ) -> None:
         super().__init__(message, hint=hint)
         self.missing = missing
@@ -167,7 +164,7 @@ class SaveError(CryoETError):
 
 
 class ExistsError(SaveError):
-    """Something is there already, and nobody said to replace it."""
+    """Something is there already, and replacing it was not allowed."""
 
 
 class StreamError(CryoETError):
@@ -175,11 +172,11 @@ class StreamError(CryoETError):
 
 
 class ChangedError(StreamError):
-    """A file became another one while parts of it were read; parts of both are never put together."""
+    """A file changed while parts of it were read; parts of two versions are never put together."""
 
 
 class NotHereError(StreamError):
-    """Pixels haven't come yet, and whoever wants them doesn't wait.
+    """Pixels haven't come yet, and the caller doesn't wait.
 
     Parameters
     ----------
@@ -209,7 +206,9 @@ class WithheldError(StreamError, NetworkError):
         Which of the two.
     """
 
-    def __init__(self, message: str, *, hint: str = "", by: Literal["offline mode", "data saver"]) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", by: Literal["offline mode", "data saver"] = "offline mode"
+    ) -> None:
         super().__init__(message, hint=hint)
         self.by = by
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from napari_cryoet.records import Annotation, Run, TiltSeries, Tomogram
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import Annotation, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.volumes import name_of
 from napari_cryoet.wording import joined, plain, spacing_text
 
@@ -14,7 +13,7 @@ from napari_cryoet.wording import joined, plain, spacing_text
 _MAX_NAME_PART: Final = 60
 _NO_MARKUP: Final = str.maketrans("<>", "‹›")
 
-_SHAPE_WORDS: Final = {
+_SHAPE_WORDS: Final[dict[str, str]] = {
     ShapeType.POINT: "points",
     ShapeType.ORIENTED_POINT: "oriented points",
     ShapeType.INSTANCE_SEGMENTATION: "instances",
@@ -36,7 +35,7 @@ def tilt_series_name(series: TiltSeries, run: Run | None) -> str:
     return layer_name(run_name, "tilt series", spacing_text(series.pixel_spacing))
 
 
-def annotation_name(annotation: Annotation | None, shape_type: ShapeType | None) -> str:
+def annotation_name(annotation: Annotation | None, shape_type: str | None) -> str:
     """What tells an annotation from the others: ``TS_026 · cytosolic ribosome · points · AN-1162``."""
     word = _SHAPE_WORDS.get(shape_type, "") if shape_type is not None else ""
     if annotation is None:

@@ -36,9 +36,8 @@ from napari_cryoet.layer_parts import (
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM, arrows_spec, points_spec
-from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.run import fit as fits
-from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.volumes import name_of, spacing_in_layout, suffix_of
 from napari_cryoet.wording import joined
 

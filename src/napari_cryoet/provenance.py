@@ -6,13 +6,12 @@ the layer can be traced back to the portal without it.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from enum import Enum
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from napari_cryoet._version import __version__
@@ -35,15 +34,13 @@ MASK_EXPORT: Final = _EXPORT.format("mask")
 def plain_data(value: Any) -> Any:
     """A record, or anything in one, as dicts, lists, texts and numbers.
 
-    Dates become ISO texts, enumerations their text, numbers that JSON can't hold None, numpy's numbers Python's.
+    Dates become ISO texts, numbers that JSON can't hold None, numpy's numbers Python's.
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
     match value:
-        case Enum():
-            return str(value.value)
         case date():
             return value.isoformat()
         case float() if not math.isfinite(value):
@@ -108,7 +105,7 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
         deposition=annotation.deposition if annotation else None,
     ) | {
         "annotation_file_id": file.id,
-        "shape_type": str(shape.shape_type.value) if shape is not None and shape.shape_type is not None else None,
+        "shape_type": shape.shape_type if shape is not None else None,
         "alignment_id": file.alignment_id,
         "voxel_spacing_angstrom": spacing_angstrom,
         "records": _records(annotation_file=file),
@@ -122,7 +119,7 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
         "object_id": annotation.object_id,
         "object_name": annotation.object_name,
         "object_state": annotation.object_state,
-        "method_type": str(annotation.method_type.value),
+        "method_type": annotation.method_type,
         "annotation_method": annotation.annotation_method,
         "annotation_software": annotation.annotation_software,
         "is_ground_truth": annotation.ground_truth_status,
@@ -256,11 +253,8 @@ def _records(**start: Any) -> dict[str, Any]:
         name, record = waiting.pop()
         if record is None or name in found:
             continue
-        parents = {
-            field.name: getattr(record, field.name)
-            for field in dataclasses.fields(record)
-            if dataclasses.is_dataclass(getattr(record, field.name))
-        }
+        fields = msgspec.structs.asdict(record)
+        parents = {field: value for field, value in fields.items() if isinstance(value, msgspec.Struct)}
         waiting.extend(parents.items())
-        found[name] = {field: value for field, value in plain_data(record).items() if field not in parents}
+        found[name] = {field: plain_data(value) for field, value in fields.items() if field not in parents}
     return found

@@ -2,8 +2,9 @@
 
 Field names are the portal's own in snake case, as its Python client spells them, so both read alike. A record holds
 ids; a field whose type is another record is filled where the query that made it asked for the parent, and is None
-elsewhere. Nothing here can reach the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments
-are in ångström, file sizes in bytes, confidences in percent.
+elsewhere. Words from the portal's lists (methods, statuses, shapes) are plain text, so words that it adds later are
+kept. Nothing here can reach the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments are in
+ångström, file sizes in bytes, confidences in percent.
 
 Left out of what the portal documents: ``_id`` and ``annotationIngestId`` (its own bookkeeping), ``neuroglancerConfig``
 (14 kB a tomogram, for another viewer) and the e-mail addresses of authors.
@@ -11,31 +12,36 @@ Left out of what the portal documents: ``_id`` and ``annotationIngestId`` (its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
-from napari_cryoet.vocabulary import (
-    AlignmentMethod,
-    AlignmentType,
-    DepositionKind,
-    FiducialAlignmentStatus,
-    FileSource,
-    MethodLinkType,
-    MethodType,
-    MicroscopeManufacturer,
-    Processing,
-    ReconstructionMethod,
-    SampleType,
-    ShapeType,
-)
+import msgspec
 
+#: The largest id: the API's integers have 32 bits.
+MAX_ID: Final = 2**31 - 1
 #: Below this lies what the demo makes up, wherever it is opened or served from.
 DEMO_S3_PREFIX: Final = "s3://napari-cryoet-demo/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
+class ShapeType(StrEnum):
+    """How an annotation is drawn: the shapes that this package knows. Records hold plain text, which may be another."""
+
+    POINT = "Point"
+    ORIENTED_POINT = "OrientedPoint"
+    INSTANCE_SEGMENTATION = "InstanceSegmentation"
+    SEGMENTATION_MASK = "SegmentationMask"
+    INSTANCE_SEGMENTATION_MASK = "InstanceSegmentationMask"
+    MESH = "Mesh"
+    GLOBAL_CAPTION = "GlobalCaption"
+    ANNOTATION_CAPTION = "AnnotationCaption"
+
+
+class Record(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of all records: frozen, and read from JSON in the portal's own spelling."""
+
+
+class Author(Record, frozen=True, kw_only=True):
     """A person who made a deposition, dataset, tomogram or annotation."""
 
     name: str
@@ -49,33 +55,29 @@ class Author:
     primary_author_status: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Funding:
+class Funding(Record, frozen=True, kw_only=True):
     """A grant that paid for a dataset."""
 
     funding_agency_name: str | None = None
     grant_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodLink:
+class MethodLink(Record, frozen=True, kw_only=True):
     """A link to the code, the weights or the documentation of an annotation's method."""
 
     link: str
-    link_type: MethodLinkType
+    link_type: str
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepositionTitle:
+class DepositionTitle(Record, frozen=True, kw_only=True):
     """The id and title of a deposition that another record belongs to."""
 
     id: int
     title: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deposition:
+class Deposition(Record, frozen=True, kw_only=True):
     """A set of data that was submitted together."""
 
     id: int
@@ -89,12 +91,11 @@ class Deposition:
     related_database_entries: str | None = None
     key_photo_url: str | None = None
     key_photo_thumbnail_url: str | None = None
-    kinds: tuple[DepositionKind, ...] = ()
+    kinds: tuple[str, ...] = ()
     authors: tuple[Author, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
+class Dataset(Record, frozen=True, kw_only=True):
     """One sample, prepared and imaged under one set of conditions."""
 
     id: int
@@ -122,7 +123,7 @@ class Dataset:
     cell_strain_id: str | None = None
     cell_component_name: str | None = None
     cell_component_id: str | None = None
-    sample_type: SampleType | None = None
+    sample_type: str | None = None
     sample_preparation: str | None = None
     grid_preparation: str | None = None
     other_setup: str | None = None
@@ -136,8 +137,7 @@ class Dataset:
     deposition: DepositionTitle | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Record, frozen=True, kw_only=True):
     """One imaged location of a dataset."""
 
     id: int
@@ -153,8 +153,7 @@ class Run:
         return self.s3_prefix.startswith(DEMO_S3_PREFIX)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TiltSeries:
+class TiltSeries(Record, frozen=True, kw_only=True):
     """The images of one location at many tilts.
 
     ``acceleration_voltage`` is in volts, ``spherical_aberration_constant`` in millimetres, tilts and ``tilt_axis`` are
@@ -165,7 +164,7 @@ class TiltSeries:
     run_id: int
     acceleration_voltage: int
     spherical_aberration_constant: float
-    microscope_manufacturer: MicroscopeManufacturer
+    microscope_manufacturer: str
     microscope_model: str
     microscope_energy_filter: str
     camera_manufacturer: str
@@ -201,8 +200,7 @@ class TiltSeries:
     size_z: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alignment:
+class Alignment(Record, frozen=True, kw_only=True):
     """One solution for how the images of a tilt series fit together: the frame in which positions are measured.
 
     Dimensions and offsets of the volume are in ångström, ``x_rotation_offset`` and ``tilt_offset`` in degrees.
@@ -212,8 +210,8 @@ class Alignment:
     run_id: int | None = None
     deposition_id: int | None = None
     tiltseries_id: int | None = None
-    alignment_type: AlignmentType | None = None
-    alignment_method: AlignmentMethod | None = None
+    alignment_type: str | None = None
+    alignment_method: str | None = None
     volume_x_dimension: float | None = None
     volume_y_dimension: float | None = None
     volume_z_dimension: float | None = None
@@ -228,8 +226,7 @@ class Alignment:
     is_portal_standard: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoxelSpacing:
+class VoxelSpacing(Record, frozen=True, kw_only=True):
     """One sampling of a run's volumes; ``voxel_spacing`` is in ångström."""
 
     id: int
@@ -239,8 +236,7 @@ class VoxelSpacing:
     run_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tomogram:
+class Tomogram(Record, frozen=True, kw_only=True):
     """A reconstructed volume; ``voxel_spacing`` is in ångström and the same along all axes.
 
     Sizes and offsets are in voxels; ``scale0_dimensions`` and the like are texts of sizes, in x, y, z.
@@ -252,9 +248,9 @@ class Tomogram:
     size_y: int
     size_z: int
     voxel_spacing: float
-    fiducial_alignment_status: FiducialAlignmentStatus
-    reconstruction_method: ReconstructionMethod
-    processing: Processing
+    fiducial_alignment_status: str
+    reconstruction_method: str
+    processing: str
     reconstruction_software: str
     offset_x: int
     offset_y: int
@@ -295,8 +291,7 @@ class Tomogram:
         return self.size_z, self.size_y, self.size_x
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
+class Annotation(Record, frozen=True, kw_only=True):
     """One statement about one kind of object in a run; confidences are in percent."""
 
     id: int
@@ -305,7 +300,7 @@ class Annotation:
     annotation_method: str
     object_id: str
     object_name: str
-    method_type: MethodType
+    method_type: str
     deposition_date: datetime
     release_date: datetime
     last_modified_date: datetime
@@ -328,18 +323,16 @@ class Annotation:
     run: Run | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotationShape:
+class AnnotationShape(Record, frozen=True, kw_only=True):
     """How an annotation is drawn."""
 
     id: int
     annotation_id: int | None = None
-    shape_type: ShapeType | None = None
+    shape_type: str | None = None
     annotation: Annotation | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotationFile:
+class AnnotationFile(Record, frozen=True, kw_only=True):
     """One annotation shape in one format, for one voxel spacing and alignment."""
 
     id: int
@@ -351,6 +344,6 @@ class AnnotationFile:
     tomogram_voxel_spacing_id: int | None = None
     file_size: float | None = None
     is_visualization_default: bool | None = None
-    source: FileSource | None = None
+    source: str | None = None
     shape: AnnotationShape | None = None
     voxel_spacing: VoxelSpacing | None = None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Final, Protocol
 
-from napari_cryoet.network.policy import MEGABYTE, Policy
-from napari_cryoet.portal.pages import Freshness, ObjectCount, RunCount, RunRow
-from napari_cryoet.records import DepositionTitle
-from napari_cryoet.vocabulary import DepositionKind
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+UNREPORTED: Final = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-UNREPORTED = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
+
+class _Titled(Protocol):
+    @property
+    def title(self) -> str: ...
 
 
 def size_text(size_bytes: float | None) -> str:
@@ -58,31 +59,6 @@ def date_text(date: datetime, *, today: datetime | None = None) -> str:
     return f"{date.day} {MONTHS[date.month - 1]}" + ("" if date.year == year else f" {date.year}")
 
 
-def freshness_text(freshness: Freshness, *, today: datetime | None = None) -> str:
-    """Whether an answer is live: ``online``, or ``offline, as of 12 Nov``."""
-    return f"offline, as of {date_text(freshness.fetched_at, today=today)}" if freshness.is_offline else "online"
-
-
-def network_use_text(policy: Policy) -> str:
-    """How the network may be used, empty where freely: ``data saver: 38 of 200 MB``.
-
-    >>> network_use_text(Policy(max_session_bytes=200_000_000)), network_use_text(Policy(offline=True))
-    ('data saver: 0 of 200 MB', 'offline: only what was loaded before')
-    """
-    if policy.offline:
-        return "offline: only what was loaded before"
-    limits = [
-        _share_text(policy.received_bytes, policy.max_session_bytes),
-        f"{_share_text(policy.minute_bytes, policy.max_minute_bytes)}/min" if policy.max_minute_bytes else "",
-        "coarse only" if policy.coarse_only else "",
-    ]
-    return f"data saver: {joined(*limits)}" if policy.saves_data else ""
-
-
-def _share_text(used_bytes: int, allowed_bytes: int | None) -> str:
-    return f"{used_bytes / MEGABYTE:,.0f} of {allowed_bytes / MEGABYTE:,.4g} MB" if allowed_bytes is not None else ""
-
-
 def reported(text: str | None) -> str:
     """The text, or nothing where the portal holds a placeholder for "nobody said"."""
     text = (text or "").strip()
@@ -106,11 +82,6 @@ def plain(text: str | None) -> str:
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text or "").split())
 
 
-def run_title(run: RunRow | RunCount) -> str:
-    """What a run is called: its name, or its id where that has nothing to show."""
-    return plain(run.name) or f"RN-{run.id}"
-
-
 def joined(*parts: str) -> str:
     """Facts in one line, empty ones left out: ``DS-10000 · S. pombe · 10 runs``."""
     return " · ".join(part for part in parts if part)
@@ -127,17 +98,6 @@ def names_text(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[: limit - 1]) + f", … {names[-1]}"
 
 
-def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False) -> str:
-    """The most annotated objects and how many more there are: ``ribosome · FAS · membrane  +4``.
-
-    With counts also how many annotations each of them has: ``ribosome 5 · FAS 1 · membrane 2  +4``.
-    """
-    named = " · ".join(
-        plain(found.object_name) + (f" {found.count:,}" if with_counts else "") for found in objects[:limit]
-    )
-    return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"
-
-
 def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool]) -> str:
     """A text that names one to three things, as many as there is room for, and says how many more there are.
 
@@ -151,17 +111,17 @@ def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool]) ->
     return next((text for limit in range(3, 1, -1) if fits(text := text_of(limit))), text_of(1))
 
 
-def kinds_text(kinds: Sequence[DepositionKind]) -> str:
-    """What a deposition holds: ``annotations, datasets``; kinds that we don't know as the portal calls them.
+def kinds_text(kinds: Sequence[str]) -> str:
+    """What a deposition holds: ``datasets, annotations``.
 
-    >>> kinds_text([DepositionKind.DATASET, DepositionKind("hologram")])
-    'datasets, hologram'
+    >>> kinds_text(["dataset", "tomogram"])
+    'datasets, tomograms'
     """
-    return ", ".join(f"{kind}s" if kind.is_known else plain(str(kind)) for kind in kinds)
+    return ", ".join(f"{plain(kind)}s" for kind in kinds)
 
 
-def deposition_text(deposition_id: int | None, deposition: DepositionTitle | None) -> str:
-    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty where to none."""
+def deposition_text(deposition_id: int | None, deposition: _Titled | None) -> str:
+    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty without one."""
     if deposition_id is None:
         return ""
     number = f"CZCDP-{deposition_id}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from download_samples import ANNOTATION_KEY, MASK_KEY, RECONSTRUCTION, TOMOGRAM_KEY, bucket_files, run_page
 from napari_cryoet.download import Selection, TomogramChoice, plan_download, select
 from napari_cryoet.exceptions import DownloadError
-from napari_cryoet.records import ShapeType
 
 PAGE = run_page("https://files.example.org/")
 
@@ -30,7 +28,7 @@ def test_everything_lies_as_in_the_portals_bucket() -> None:
 def test_what_is_of_a_kind_that_nobody_knows_yet_is_planned_like_everything_else() -> None:
     (point, *others) = PAGE.annotation_files
     strange = replace(point, format="hdf7")
-    shapes = tuple(replace(shape, shape_type=ShapeType("Hologram")) for shape in PAGE.annotation_shapes)
+    shapes = tuple(replace(shape, shape_type="Hologram") for shape in PAGE.annotation_shapes)
     page = replace(PAGE, annotation_files=(strange, *others), annotation_shapes=shapes)
     (item,) = plan_download(page, Selection(annotation_file_ids=(strange.id,))).items
     assert item.path == f"{ANNOTATION_KEY}_point.ndjson"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from download_samples import run_page
 from napari_cryoet.download import Selection, TomogramChoice, select

@@ -10,8 +10,8 @@ from napari_cryoet.loading import load_annotation, load_captions
 from napari_cryoet.packs.demo.content import RUNS
 from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.portal import open_portal
+from napari_cryoet.records import ShapeType
 from napari_cryoet.run.outline import outline_run
-from napari_cryoet.vocabulary import ShapeType
 
 KINDS = {
     ShapeType.POINT: "points",

@@ -16,7 +16,6 @@ from napari_cryoet.portal.catalogue import (
     split_words,
 )
 from napari_cryoet.portal.pages import Catalogue, CatalogueAuthor, CatalogueRow, DepositionRow, Freshness, ObjectCount
-from napari_cryoet.vocabulary import DepositionKind, SampleType
 
 
 def row(dataset_id: int, title: str = "", **values) -> CatalogueRow:
@@ -30,7 +29,7 @@ CATALOGUE = Catalogue(
             10001,
             "S. pombe cryo-FIB lamellae",
             organism_name="Schizosaccharomyces pombe",
-            sample_type=SampleType.CELL_LINE,
+            sample_type="cell_line",
             cell_name="fission yeast",
             authors=(CatalogueAuthor(name="Irene de Teresa-Trueba", orcid="0000-0002-1825-0097"),),
             objects=(ObjectCount(object_name="cytosolic ribosome", count=9),),
@@ -47,7 +46,7 @@ CATALOGUE = Catalogue(
             title="Lamellae and more",
             release_date=datetime(2024, 1, 1, tzinfo=UTC),
             dataset_ids=(10001, 10002, 110001),
-            kinds=(DepositionKind.DATASET,),
+            kinds=("dataset",),
         ),
         DepositionRow(
             id=10310,
@@ -56,7 +55,7 @@ CATALOGUE = Catalogue(
             tag="ml competition",
             authors=(CatalogueAuthor(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
             enriched_dataset_ids=(10001,),
-            kinds=(DepositionKind.ANNOTATION,),
+            kinds=("annotation",),
             objects=(ObjectCount(object_name="cytosolic ribosome", count=9),),
             deposition_publications="10.1101/2025.01.01.000001",
         ),

@@ -11,7 +11,6 @@ from napari_cryoet.exceptions import PortalError
 from napari_cryoet.portal.decode import count_of, groups_of, nodes_of, record_of, records_of, rows_of
 from napari_cryoet.portal.fields import scalar_fields
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, Tomogram
-from napari_cryoet.vocabulary import FileSource, Processing, ShapeType
 from portal_rows import blank_row
 
 
@@ -32,7 +31,7 @@ def test_a_row_becomes_a_record():
     )
     assert tomogram.shape_zyx == (500, 928, 960)
     assert tomogram.voxel_spacing == 13.48
-    assert tomogram.processing is Processing.RAW
+    assert tomogram.processing == "raw"
     assert tomogram.is_visualization_default is None
 
 
@@ -76,15 +75,13 @@ def test_a_value_of_the_wrong_type_is_named(field, value, words):
 
 def test_a_word_that_the_portal_added_later_survives():
     shape = record_of(AnnotationShape, {"id": 1, "annotationId": 2, "shapeType": "Hologram"}, "s")
-    assert shape.shape_type is not None
-    assert (shape.shape_type.is_known, str(shape.shape_type)) == (False, "Hologram")
-    assert shape.shape_type == ShapeType("Hologram")
+    assert shape.shape_type == "Hologram"
 
 
 def test_an_enumeration_may_be_null():
     row = blank_row("annotationFiles") | {"id": 1, "source": None}
     assert record_of(AnnotationFile, row, "f").source is None
-    assert record_of(AnnotationFile, row | {"source": "community"}, "f").source is FileSource.COMMUNITY
+    assert record_of(AnnotationFile, row | {"source": "community"}, "f").source == "community"
 
 
 @pytest.mark.parametrize(

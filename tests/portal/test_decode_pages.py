@@ -12,7 +12,7 @@ from napari_cryoet.portal import decode_pages, open_portal
 from napari_cryoet.portal.catalogue import search_catalogue
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.portal.queries import MAX_CONTRIBUTED_RUNS
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 from portal_rows import Tables
 
 NOW = Freshness(fetched_at=datetime(2026, 1, 2, tzinfo=UTC))

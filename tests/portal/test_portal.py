@@ -12,7 +12,7 @@ from napari_cryoet.exceptions import NotFoundError, PackError, PortalError, Stop
 from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.packs.transport import PackTransport
 from napari_cryoet.portal import LIVE_URL, Portal, Source, open_portal, search_catalogue
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 from portal_rows import Tables
 
 

@@ -17,7 +17,6 @@ from napari_cryoet.portal.pages import (
     RunRow,
 )
 from napari_cryoet.records import Author, Deposition
-from napari_cryoet.vocabulary import DepositionKind, MethodType
 
 DAY = datetime(2023, 6, 1, tzinfo=UTC)
 FRESH = Freshness(fetched_at=DAY)
@@ -35,7 +34,7 @@ def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         id=10300,
         title="S. pombe lamellae",
         release_date=DAY,
-        kinds=(DepositionKind.DATASET, DepositionKind.TOMOGRAM, DepositionKind.ANNOTATION),
+        kinds=("dataset", "tomogram", "annotation"),
         authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
         dataset_ids=tuple(row.id for row in rows),
         annotation_count=309,
@@ -49,7 +48,7 @@ def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         id=10310,
         title="Picks by <b>deep</b> learning & more",
         release_date=DAY.replace(year=2024),
-        kinds=(DepositionKind.ANNOTATION, DepositionKind("hologram")),
+        kinds=("annotation", "hologram"),
         authors=(CatalogueAuthor(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
         enriched_dataset_ids=tuple(row.id for row in rows[:1]),
         annotation_count=5,
@@ -63,8 +62,8 @@ def deposition_page(
     """Its own datasets, or those it added to: two runs of the first, of which one is listed."""
     own = [dataset for dataset in rows if dataset.id in row.dataset_ids]
     others = [dataset for dataset in rows if dataset.id in row.enriched_dataset_ids]
-    ribosomes = Contribution(object_name=RIBOSOME[0], method_type=MethodType.AUTOMATED, count=4)
-    membranes = Contribution(object_name=MEMBRANE[0], method_type=MethodType.MANUAL, count=1)
+    ribosomes = Contribution(object_name=RIBOSOME[0], method_type="automated", count=4)
+    membranes = Contribution(object_name=MEMBRANE[0], method_type="manual", count=1)
     return DepositionPage(
         deposition=Deposition(
             id=row.id,

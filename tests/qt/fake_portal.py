@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from napari_cryoet.exceptions import CryoETError, NotFoundError, StoppedError
 from napari_cryoet.portal import Source
@@ -30,18 +31,10 @@ from napari_cryoet.records import (
     Dataset,
     DepositionTitle,
     Run,
+    ShapeType,
     TiltSeries,
     Tomogram,
     VoxelSpacing,
-)
-from napari_cryoet.vocabulary import (
-    FiducialAlignmentStatus,
-    MethodType,
-    MicroscopeManufacturer,
-    Processing,
-    ReconstructionMethod,
-    SampleType,
-    ShapeType,
 )
 from qt.fake_depositions import DAY, FAS, FRESH, MEMBRANE, RIBOSOME, brought, deposition_page, picked
 
@@ -157,7 +150,7 @@ def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
         deposition_id=10300,
         release_date=DAY.replace(day=1 + number % 28),
         organism_name=organism,
-        sample_type=SampleType.CELL,
+        sample_type="cell",
         authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
         run_count=n_runs,
         tomogram_count=n_runs,
@@ -234,7 +227,7 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
     coarse = VoxelSpacing(id=2, voxel_spacing=7.84, s3_prefix="", https_prefix="", run_id=run_id)
     made = [
         made_annotation(run, fine, 1, RIBOSOME, ShapeType.POINT, count=838, truth=True, best=True, default=True),
-        made_annotation(run, fine, 2, RIBOSOME, ShapeType.ORIENTED_POINT, count=795, method=MethodType.AUTOMATED),
+        made_annotation(run, fine, 2, RIBOSOME, ShapeType.ORIENTED_POINT, count=795, method="automated"),
         made_annotation(run, coarse, 3, FAS, ShapeType.POINT, count=17),
         made_annotation(run, fine, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, formats=("mrc", "zarr")),
         made_annotation(run, fine, 5, FAS, ShapeType.POINT, count=9, alignment_id=18),
@@ -246,8 +239,8 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
         run=run,
         voxel_spacings=(fine, coarse),
         tomograms=(
-            tomogram(run, 1, Processing.RAW, is_default=True),
-            tomogram(run, 2, Processing.DENOISED, software="cryoCARE"),
+            tomogram(run, 1, "raw", is_default=True),
+            tomogram(run, 2, "denoised", software="cryoCARE"),
         ),
         annotations=tuple(annotation for annotation, _, _ in made),
         annotation_shapes=tuple(shape for _, shape, _ in made),
@@ -259,7 +252,7 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
 
 
 def tomogram(
-    run: Run, number: int, processing: Processing, *, is_default: bool = False, software: str | None = None
+    run: Run, number: int, processing: str, *, is_default: bool = False, software: str | None = None
 ) -> Tomogram:
     return Tomogram(
         id=run.id * 10 + number,
@@ -272,8 +265,8 @@ def tomogram(
         size_y=928,
         size_z=500,
         voxel_spacing=13.48,
-        fiducial_alignment_status=FiducialAlignmentStatus.NON_FIDUCIAL,
-        reconstruction_method=ReconstructionMethod.WBP,
+        fiducial_alignment_status="NON_FIDUCIAL",
+        reconstruction_method="WBP",
         processing=processing,
         processing_software=software,
         reconstruction_software="Dynamo",
@@ -299,7 +292,7 @@ def made_annotation(
     truth: bool = False,
     best: bool = False,
     default: bool = False,
-    method: MethodType = MethodType.MANUAL,
+    method: str = "manual",
     formats: tuple[str, ...] = ("ndjson",),
     alignment_id: int = 17,
 ) -> tuple[Annotation, AnnotationShape, tuple[AnnotationFile, ...]]:
@@ -352,7 +345,7 @@ def tilt_series(run_id: int) -> TiltSeries:
         run_id=run_id,
         acceleration_voltage=300_000,
         spherical_aberration_constant=2.7,
-        microscope_manufacturer=MicroscopeManufacturer.TFS,
+        microscope_manufacturer="TFS",
         microscope_model="TITAN KRIOS",
         microscope_energy_filter="GATAN",
         camera_manufacturer="Gatan",

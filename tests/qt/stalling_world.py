@@ -13,9 +13,8 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet.formats.ndjson import Points, write_points
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationShape
+from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.streaming.readers import HEAD_BYTES
-from napari_cryoet.vocabulary import ShapeType
 from qt.fake_portal import FakePortal
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 

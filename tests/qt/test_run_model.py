@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtGui import QFontMetrics, QPainter, QPixmap, QStandardItemModel
 from qtpy.QtWidgets import QApplication

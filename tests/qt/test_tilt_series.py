@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QWidget

@@ -1,10 +1,10 @@
-import dataclasses
 import itertools
 import threading
 import warnings
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt import viewer_link
@@ -16,9 +16,8 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
 from napari_cryoet.packs.portal_zarr import write_pyramid
-from napari_cryoet.records import AnnotationShape
+from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.streaming.sources import FileSource
-from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 
 SHAPE_ZYX = (20, 30, 41)
@@ -260,7 +259,7 @@ class TestShowing:
         show(world.first, ShapeType.ORIENTED_POINT)
         show(world.second, ShapeType.POINT)
         there = file_of(world.first, ShapeType.ORIENTED_POINT).alignment_id
-        other = dataclasses.replace(world.first.tomograms[0], id=77, alignment_id=there + 1)
+        other = replace(world.first.tomograms[0], id=77, alignment_id=there + 1)
         with qtbot.waitSignal(link.remarked) as heard:
             link.open_tomogram(world.first, other)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from napari_cryoet.records import ShapeType
 from napari_cryoet.run.fit import alignment_mark, fit, is_caption, shape_zyx, spacing_angstrom, why_not_drawable
-from napari_cryoet.vocabulary import ShapeType
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
 
 

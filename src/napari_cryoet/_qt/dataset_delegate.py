@@ -10,8 +10,8 @@ from napari_cryoet._qt.painting import fits_in
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
-from napari_cryoet.portal.pages import CatalogueRow
-from napari_cryoet.wording import named_in_room, objects_text
+from napari_cryoet.portal.pages import CatalogueRow, objects_text
+from napari_cryoet.wording import named_in_room
 
 
 class DatasetDelegate(RowDelegate):

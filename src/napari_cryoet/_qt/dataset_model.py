@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.row_model import RowModel
-from napari_cryoet.portal.pages import CatalogueRow
-from napari_cryoet.wording import count_text, joined, objects_text, plain, reported, short_species
+from napari_cryoet.portal.pages import CatalogueRow, objects_text
+from napari_cryoet.wording import count_text, joined, plain, reported, short_species
 
 
 class DatasetModel(RowModel[CatalogueRow]):

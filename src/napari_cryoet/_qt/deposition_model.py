@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.row_model import RowModel
-from napari_cryoet.portal.pages import DepositionRow
-from napari_cryoet.wording import count_text, date_text, joined, kinds_text, names_text, objects_text, plain
+from napari_cryoet.portal.pages import DepositionRow, objects_text
+from napari_cryoet.wording import count_text, date_text, joined, kinds_text, names_text, plain
 
 
 class DepositionModel(RowModel[DepositionRow]):

@@ -13,7 +13,7 @@ from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet._qt.two_level_model import NO_PARENT, TwoLevelModel
 from napari_cryoet.portal.pages import Contribution, DatasetCount, DepositionPage, RunCount
-from napari_cryoet.wording import count_text, joined, plain, run_title, short_species
+from napari_cryoet.wording import count_text, joined, plain, short_species
 
 IN_TOOLTIP = 20
 OBJECTS_LISTED = 12
@@ -194,15 +194,14 @@ def _text_of(record: Holding, role: int) -> str | None:
         return record.text if is_text else None
     if isinstance(record, ObjectHolding):
         return _object_text(record, role)
-    title = record.title if isinstance(record, DatasetCount) else run_title(record)
     facts = facts_of(record) if isinstance(record, DatasetCount) else f"RN-{record.id}"
     match role:
         case Qt.ItemDataRole.DisplayRole:
-            return plain(title)
+            return plain(record.title)
         case Qt.ItemDataRole.ToolTipRole:
-            return plain_tooltip("\n".join([title, facts, counts_of(record), *_objects_told(record)]))
+            return plain_tooltip("\n".join([record.title, facts, counts_of(record), *_objects_told(record)]))
         case Qt.ItemDataRole.AccessibleTextRole:
-            return f"{plain(title)}, {facts}, {counts_of(record)}"
+            return f"{plain(record.title)}, {facts}, {counts_of(record)}"
     return None
 
 

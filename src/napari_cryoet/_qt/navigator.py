@@ -24,7 +24,7 @@ from napari_cryoet.portal.pages import (
     RunRow,
 )
 from napari_cryoet.trail import DATASETS, DEPOSITIONS, Place, Trail, begin, follow, follow_to_run
-from napari_cryoet.wording import freshness_text, plain
+from napari_cryoet.wording import plain
 
 PATIENCE_MS = 200  # for so long the old screen stays while the next one is on its way
 LISTS = (DATASETS, DEPOSITIONS)
@@ -132,7 +132,7 @@ class Navigator(QObject):
             return  # as the person wants it; the source bar says so all the time
         if freshness.is_offline:
             self._has_told_offline = True
-            words = f"{freshness.reason} Showing what was loaded before ({freshness_text(freshness)})."
+            words = f"{freshness.reason} Showing what was loaded before ({freshness.text})."
             self._screens.notice.show_notice(plain(words), "Retry", ask_again)
         elif self._has_told_offline:
             self._has_told_offline = False

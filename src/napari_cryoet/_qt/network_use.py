@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.memory import DataSaver, Memory, recall
 from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.network.policy import MEGABYTE, shared_policy
-from napari_cryoet.wording import network_use_text
+from napari_cryoet.network.policy import MEGABYTE, Policy, shared_policy
+from napari_cryoet.wording import joined
 
 LOOK_MS = 1000  # bytes come on other threads, and scripts and other docks change the policy too
 
@@ -102,3 +102,23 @@ class NetworkUse(QObject):
         allowed = (policy.max_minute_bytes, policy.max_session_bytes)
         tightness = (float("-inf") if limit is None else -float(limit) for limit in allowed)
         return (float(policy.offline), *tightness, float(policy.coarse_only))
+
+
+def network_use_text(policy: Policy) -> str:
+    """How the network may be used, empty where freely: ``data saver: 38 of 200 MB``.
+
+    >>> network_use_text(Policy(max_session_bytes=200_000_000)), network_use_text(Policy(offline=True))
+    ('data saver: 0 of 200 MB', 'offline: only what was loaded before')
+    """
+    if policy.offline:
+        return "offline: only what was loaded before"
+    limits = [
+        _share_text(policy.received_bytes, policy.max_session_bytes),
+        f"{_share_text(policy.minute_bytes, policy.max_minute_bytes)}/min" if policy.max_minute_bytes else "",
+        "coarse only" if policy.coarse_only else "",
+    ]
+    return f"data saver: {joined(*limits)}" if policy.saves_data else ""
+
+
+def _share_text(used_bytes: int, allowed_bytes: int | None) -> str:
+    return f"{used_bytes / MEGABYTE:,.0f} of {allowed_bytes / MEGABYTE:,.4g} MB" if allowed_bytes is not None else ""

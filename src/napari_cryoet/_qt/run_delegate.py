@@ -12,7 +12,7 @@ from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate
 from napari_cryoet._qt.run_model import Remainder, annotations_of, facts_of
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import RunRow
-from napari_cryoet.wording import count_text, named_in_room, plain, run_title
+from napari_cryoet.wording import count_text, named_in_room, plain
 
 
 class RunDelegate(RowDelegate):
@@ -53,7 +53,7 @@ class RunDelegate(RowDelegate):
         regular = painter.font()
         painter.setFont(bold)
         painter.setPen(colors.text)
-        draw_line(painter, line, run_title(run), elide=Qt.TextElideMode.ElideMiddle)
+        draw_line(painter, line, run.title, elide=Qt.TextElideMode.ElideMiddle)
         painter.setFont(regular)
         painter.setPen(dim)
         line = QRect(rect.left(), rect.top() + spacing, rect.width(), spacing)

@@ -11,13 +11,11 @@ from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError, PortalError
-from napari_cryoet.portal.pages import DatasetPage, RunRow
+from napari_cryoet.portal.pages import DatasetPage, RunRow, objects_text
 from napari_cryoet.wording import (
     count_text,
     dimensions_text,
     joined,
-    objects_text,
-    run_title,
     size_text,
     spacing_text,
 )
@@ -183,7 +181,7 @@ def annotations_of(run: RunRow, limit: int = 3) -> str:
 def _text_of(run: RunRow, role: int) -> str | None:
     match role:
         case Qt.ItemDataRole.DisplayRole:
-            return run_title(run)
+            return run.title
         case Qt.ItemDataRole.ToolTipRole:
             size = dimensions_text(run.size_x, run.size_y, run.size_z)
             voxels = f"{size} voxels" if size else ""
@@ -192,5 +190,5 @@ def _text_of(run: RunRow, role: int) -> str | None:
             )
             return plain_tooltip(f"{run.name} (RN-{run.id})\n{joined(facts_of(run), voxels)}\n{objects}".strip())
         case Qt.ItemDataRole.AccessibleTextRole:
-            return f"{run_title(run)}, {facts_of(run)}, {annotations_of(run)}"
+            return f"{run.title}, {facts_of(run)}, {annotations_of(run)}"
     return None

@@ -16,7 +16,7 @@ from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.network_line import NetworkLine
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.portal.pages import Freshness
-from napari_cryoet.wording import freshness_text, plain
+from napari_cryoet.wording import plain
 
 NO_SOURCE = "Choose a source"
 _GAP_PX: Final = 6
@@ -117,7 +117,7 @@ class SourceBar(QWidget):
 
     def set_freshness(self, freshness: Freshness) -> None:
         """Say whether what is shown is live, or whether there is no line that could be off."""
-        text = "on this computer" if self._is_local else freshness_text(freshness)
+        text = "on this computer" if self._is_local else freshness.text
         self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
 
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from contextlib import closing
-from datetime import datetime
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt, tell
 from napari_cryoet.cli.sources import open_source
 from napari_cryoet.portal.catalogue import search_catalogue
-from napari_cryoet.portal.pages import Catalogue, CatalogueRow
-from napari_cryoet.wording import count_text, freshness_text, joined, objects_text, plain, reported
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, objects_text
+from napari_cryoet.provenance import plain_data
+from napari_cryoet.wording import count_text, joined, plain, reported
 
 
 def search(options: argparse.Namespace) -> int:
@@ -25,7 +24,7 @@ def search(options: argparse.Namespace) -> int:
         catalogue = portal.catalogue(stop=stop)
     rows = search_catalogue(catalogue, " ".join(options.words))
     if options.json:
-        say(json.dumps([dataclasses.asdict(row) for row in rows], indent=1, default=_json_value))
+        say(json.dumps(plain_data(rows), indent=1))
     else:
         for row in rows:
             say(_line_of(row))
@@ -46,9 +45,5 @@ def _line_of(row: CatalogueRow) -> str:
 def _tell_state(catalogue: Catalogue, n_found: int) -> None:
     state = f"{n_found} of {count_text(len(catalogue.rows), 'dataset')}"
     if catalogue.freshness.is_offline:
-        state = f"{state}, {freshness_text(catalogue.freshness)}"
+        state = f"{state}, {catalogue.freshness.text}"
     tell(state)
-
-
-def _json_value(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

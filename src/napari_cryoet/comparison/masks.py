@@ -18,7 +18,7 @@ from napari_cryoet.comparison.scores import Scores, require_beta, scores_of
 from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.expecting import expect_number
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 
 #: Two labels that meet and are below are counted as one number, the first times this and the second.
 _LABELS: Final = 2**31

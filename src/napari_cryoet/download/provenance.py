@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import structs
 
 from napari_cryoet import provenance
 from napari_cryoet.portal.pages import RunPage
@@ -63,9 +65,9 @@ def of_annotation_file(file: AnnotationFile, page: RunPage) -> Provenance:
     annotation = next((annotation for annotation in page.annotations if annotation.id == annotation_id), None)
     spacings = {spacing.id: spacing.voxel_spacing for spacing in page.voxel_spacings}
     if annotation is not None:
-        annotation = replace(annotation, run=annotation.run or page.run)
+        annotation = structs.replace(annotation, run=annotation.run or page.run)
     if shape is not None:
-        file = replace(file, shape=replace(shape, annotation=annotation))
+        file = structs.replace(file, shape=structs.replace(shape, annotation=annotation))
     source = provenance.of_annotation_file(file, file.https_path, None)
     return Provenance(
         kind="annotation file",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_cryoet.exceptions import PortalError
 from napari_cryoet.portal.fields import scalar_fields
-from napari_cryoet.vocabulary import OpenEnum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,10 +119,10 @@ def _value_of(row: Row, field: ScalarField, where: str) -> Any:
         if not field.is_nullable:
             raise not_understood(place, "is missing")
         return None
-    if field.kind is str or issubclass(field.kind, OpenEnum):
+    if field.kind is str:
         if not isinstance(value, str):
             raise not_understood(place, "isn't text", value)
-        return field.kind(clean(value))
+        return clean(value)
     return _CONVERTERS[field.kind](value, place)
 
 

@@ -25,7 +25,6 @@ from napari_cryoet.portal.pages import (
     RunCount,
 )
 from napari_cryoet.records import Author, Deposition
-from napari_cryoet.vocabulary import DepositionKind, MethodType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,9 +88,9 @@ def deposition_page(data: Row, deposition_id: int, freshness: Freshness) -> Depo
     )
 
 
-def _kinds(rows: Iterable[Row]) -> tuple[DepositionKind, ...]:
+def _kinds(rows: Iterable[Row]) -> tuple[str, ...]:
     named = (text_of(row, "type", "depositionTypes") for row in rows)
-    return tuple(dict.fromkeys(DepositionKind(kind) for kind in named if kind))
+    return tuple(dict.fromkeys(kind for kind in named if kind))
 
 
 def _groups_by_deposition(data: Row, name: str) -> dict[int, list[tuple[int, Row]]]:
@@ -118,9 +117,7 @@ def _contributions(groups: Iterable[tuple[int, Row]], where: str) -> tuple[Contr
     for count, group in groups:
         counts[text_of(group, "objectName", where) or "", text_of(group, "methodType", where) or ""] += count
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0][0].casefold(), item[0]))
-    return tuple(
-        Contribution(object_name=name, method_type=MethodType(method), count=count) for (name, method), count in ordered
-    )
+    return tuple(Contribution(object_name=name, method_type=method, count=count) for (name, method), count in ordered)
 
 
 def _contributions_by_dataset(data: Row, name: str) -> dict[int, tuple[Contribution, ...]]:

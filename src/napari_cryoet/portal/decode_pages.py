@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_cryoet.portal import decode
@@ -37,12 +36,12 @@ from napari_cryoet.records import (
     DepositionTitle,
     Funding,
     MethodLink,
+    Record,
     Run,
     TiltSeries,
     Tomogram,
     VoxelSpacing,
 )
-from napari_cryoet.vocabulary import ShapeType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,7 +77,7 @@ def catalogue(data: Row, freshness: Freshness) -> Catalogue:
                     record_of(CatalogueAuthor, each, f"{where}.authors") for each in authors.get(dataset_id, ())
                 ),
                 objects=objects_of(objects.get(dataset_id, {})),
-                shapes=tuple(ShapeType(name) for name, _ in most_first(shapes.get(dataset_id, {}))),
+                shapes=tuple(name for name, _ in most_first(shapes.get(dataset_id, {}))),
             )
         )
     return Catalogue(rows=tuple(rows), freshness=freshness, depositions=deposition_rows(data, rows))
@@ -267,8 +266,7 @@ def _by_id(records: Iterable[R]) -> dict[int, R]:
     return {record.id: record for record in records}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TomogramRow:
+class _TomogramRow(Record, frozen=True, kw_only=True):
     """As much of a tomogram as its run's row shows."""
 
     id: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from napari_cryoet.vocabulary import OpenEnum
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class ScalarField:
 
     name: str  # snake_case, in the record
     wire_name: str  # camelCase, in the API
-    kind: type  # int, float, str, bool, datetime or an OpenEnum
+    kind: type  # int, float, str, bool or datetime
     is_nullable: bool
 
 
@@ -32,21 +31,11 @@ def scalar_fields(record: type) -> tuple[ScalarField, ...]:
 def _scalar_fields(record: type[Any]) -> tuple[ScalarField, ...]:
     hints = typing.get_type_hints(record)
     found = []
-    for field in dataclasses.fields(record):
+    for field in msgspec.structs.fields(record):
         kind, is_nullable = _without_none(hints[field.name])
-        if isinstance(kind, type) and (kind in {int, float, str, bool, datetime} or issubclass(kind, OpenEnum)):
-            found.append(ScalarField(field.name, camel_case(field.name), kind, is_nullable))
+        if kind in {int, float, str, bool, datetime}:
+            found.append(ScalarField(field.name, field.encode_name, kind, is_nullable))
     return tuple(found)
-
-
-def camel_case(name: str) -> str:
-    """Spell a name as the API does.
-
-    >>> camel_case("tomogram_voxel_spacing_id")
-    'tomogramVoxelSpacingId'
-    """
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

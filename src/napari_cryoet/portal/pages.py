@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
 from napari_cryoet.records import (
@@ -12,33 +12,36 @@ from napari_cryoet.records import (
     AnnotationShape,
     Dataset,
     Deposition,
+    Record,
     Run,
     TiltSeries,
     Tomogram,
     VoxelSpacing,
 )
-from napari_cryoet.vocabulary import DepositionKind, MethodType, SampleType, ShapeType
+from napari_cryoet.wording import date_text, plain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
+class Freshness(Record, frozen=True, kw_only=True):
     """When an answer left the portal, and whether it is shown because the portal can't be reached now."""
 
     fetched_at: datetime
     is_offline: bool = False
     reason: str = ""
 
+    @property
+    def text(self) -> str:
+        """Whether the answer is live: ``online``, or ``offline, as of 12 Nov``."""
+        return f"offline, as of {date_text(self.fetched_at)}" if self.is_offline else "online"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectCount:
+
+class ObjectCount(Record, frozen=True, kw_only=True):
     """How many annotations name an object."""
 
     object_name: str
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueAuthor:
+class CatalogueAuthor(Record, frozen=True, kw_only=True):
     """As much of an author as a search needs."""
 
     name: str
@@ -47,8 +50,7 @@ class CatalogueAuthor:
     corresponding_author_status: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueRow:
+class CatalogueRow(Record, frozen=True, kw_only=True):
     """A dataset as the list of all datasets shows it."""
 
     id: int
@@ -57,7 +59,7 @@ class CatalogueRow:
     release_date: datetime
     organism_name: str | None = None
     organism_taxid: int | None = None
-    sample_type: SampleType | None = None
+    sample_type: str | None = None
     cell_name: str | None = None
     tissue_name: str | None = None
     dataset_publications: str | None = None
@@ -68,11 +70,10 @@ class CatalogueRow:
     tomogram_count: int = 0
     annotation_count: int = 0
     objects: tuple[ObjectCount, ...] = ()  # most annotated first
-    shapes: tuple[ShapeType, ...] = ()
+    shapes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepositionRow:
+class DepositionRow(Record, frozen=True, kw_only=True):
     """A deposition as the list of all depositions shows it."""
 
     id: int
@@ -82,7 +83,7 @@ class DepositionRow:
     deposition_publications: str | None = None
     related_database_entries: str | None = None
     key_photo_thumbnail_url: str | None = None
-    kinds: tuple[DepositionKind, ...] = ()
+    kinds: tuple[str, ...] = ()
     authors: tuple[CatalogueAuthor, ...] = ()
     dataset_ids: tuple[int, ...] = ()  # that it brought
     enriched_dataset_ids: tuple[int, ...] = ()  # of others, to which it added tomograms or annotations
@@ -91,8 +92,7 @@ class DepositionRow:
     objects: tuple[ObjectCount, ...] = ()  # most annotated first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
+class Catalogue(Record, frozen=True, kw_only=True):
     """All datasets and depositions of a portal, newest first."""
 
     rows: tuple[CatalogueRow, ...]
@@ -100,8 +100,7 @@ class Catalogue:
     depositions: tuple[DepositionRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
+class RunRow(Record, frozen=True, kw_only=True):
     """A run as its dataset's page shows it; spacing and sizes are those of the default tomogram."""
 
     id: int
@@ -118,9 +117,13 @@ class RunRow:
     key_photo_thumbnail_url: str | None = None
     tilt_series_quality: int | None = None
 
+    @property
+    def title(self) -> str:
+        """The run's name, or its id where the name is blank."""
+        return plain(self.name) or f"RN-{self.id}"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetPage:
+
+class DatasetPage(Record, frozen=True, kw_only=True):
     """A dataset and one page of its runs."""
 
     dataset: Dataset
@@ -136,8 +139,7 @@ class DatasetPage:
         return self.offset + len(self.runs) >= self.run_total
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPage:
+class RunPage(Record, frozen=True, kw_only=True):
     """Everything of a run: flat tuples of records that point at their parents."""
 
     run: Run
@@ -164,17 +166,15 @@ class RunPage:
         return tuple(shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contribution:
+class Contribution(Record, frozen=True, kw_only=True):
     """How many annotations of one object were made by one kind of method."""
 
     object_name: str
-    method_type: MethodType
+    method_type: str
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetCount:
+class DatasetCount(Record, frozen=True, kw_only=True):
     """How much of a deposition lies in one dataset."""
 
     dataset_id: int
@@ -188,8 +188,7 @@ class DatasetCount:
     contributions: tuple[Contribution, ...] = ()  # most annotations first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCount:
+class RunCount(Record, frozen=True, kw_only=True):
     """How much of a deposition lies in one run of another's dataset."""
 
     id: int
@@ -199,13 +198,17 @@ class RunCount:
     contributions: tuple[Contribution, ...] = ()  # most annotations first
 
     @property
+    def title(self) -> str:
+        """The run's name, or its id where the name is blank."""
+        return plain(self.name) or f"RN-{self.id}"
+
+    @property
     def annotation_count(self) -> int:
         """How many annotations the deposition added to the run."""
         return sum(each.count for each in self.contributions)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepositionPage:
+class DepositionPage(Record, frozen=True, kw_only=True):
     """A deposition with the datasets that it brought, and those of others that it added to."""
 
     deposition: Deposition
@@ -221,8 +224,7 @@ class DepositionPage:
         return tuple(run for run in self.runs if run.dataset_id == dataset_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookupHit:
+class LookupHit(Record, frozen=True, kw_only=True):
     """One record that carries a looked-up id; ids of different kinds overlap."""
 
     kind: str  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
@@ -232,3 +234,14 @@ class LookupHit:
     dataset_title: str | None = None
     run_id: int | None = None
     run_name: str | None = None
+
+
+def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False) -> str:
+    """The most annotated objects and how many more there are: ``ribosome · FAS · membrane  +4``.
+
+    With counts also how many annotations each of them has: ``ribosome 5 · FAS 1 · membrane 2  +4``.
+    """
+    named = " · ".join(
+        plain(found.object_name) + (f" {found.count:,}" if with_counts else "") for found in objects[:limit]
+    )
+    return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"

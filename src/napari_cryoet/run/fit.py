@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from napari_cryoet.records import AnnotationFile, Tomogram
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.wording import plain, spacing_text
 
 FitKind = Literal["same", "rescaled", "other_alignment", "unknown_alignment", "text", "not_drawable"]

@@ -9,9 +9,8 @@ from itertools import groupby
 from typing import Final
 
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, Tomogram
+from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, ShapeType, Tomogram
 from napari_cryoet.run.fit import Fit, fit, is_caption
-from napari_cryoet.vocabulary import ShapeType
 from napari_cryoet.wording import count_text, plain
 
 #: What we draw first; other formats of the same content follow.

@@ -11,7 +11,7 @@ from napari_cryoet.packs.demo.content import CELL_DATASET, HTTPS_PREFIX, MIXTURE
 from napari_cryoet.packs.pack import TABLE_NAMES, open_pack
 from napari_cryoet.packs.portal_zarr import folder_bytes
 from napari_cryoet.packs.schema import portal_schema
-from napari_cryoet.vocabulary import ShapeType
+from napari_cryoet.records import ShapeType
 
 PYTHON_TYPES = {
     "int": int,
