@@ -19,12 +19,11 @@ import numpy as np
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.expecting import expect_choice, expect_number, expect_texts, expect_volume
-from napari_cryoet.local_paths import path_to_write
+from napari_cryoet.files import path_to_write, refuse_existing, written_whole
 from napari_cryoet.mask_layouts import Grid, write_mrc, write_portal_zarr, write_zarr
 from napari_cryoet.mask_voxels import CheckedVoxels, Progress, Voxels
 from napari_cryoet.provenance_beside import path_beside, written_with_provenance
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.whole_files import refuse_existing, written_whole
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
 FORMATS: Final[tuple[MaskFormat, ...]] = get_args(MaskFormat)
@@ -114,7 +113,7 @@ def write_mask(
     expect_volume(mask_zyx, "mask_zyx")
     expect_number(spacing_angstrom, "spacing_angstrom")
     edits = expect_texts(edits, "edits")
-    path = path_to_write(path, "path")
+    path = path_to_write(path)
     name = _checked_format(path, format, overwrite=overwrite)
     if not 0 < spacing_angstrom < math.inf:
         raise SaveError(f"A voxel can't be {spacing_angstrom} Å wide.")

@@ -21,6 +21,7 @@ from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.expecting import expect, expect_choice, expect_number
 from napari_cryoet.export_notes import alignment_number, grid_of, left_out_of, read_notes, source_of_download
+from napari_cryoet.files import path_to_read
 from napari_cryoet.formats import copick, dynamo, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import as_kind, empty_column
 from napari_cryoet.formats.exchange import (
@@ -30,7 +31,6 @@ from napari_cryoet.formats.exchange import (
     refuse_unusable_ids,
     with_warnings,
 )
-from napari_cryoet.local_paths import path_to_read
 from napari_cryoet.pick_formats import (
     FORMATS,
     OF_SEVERAL_TOMOGRAMS,
@@ -45,7 +45,6 @@ from napari_cryoet.pick_formats import (
 )
 from napari_cryoet.pick_writing import Written, write_kept, write_picks
 from napari_cryoet.picks import Picks
-from napari_cryoet.table_rows import are_unique
 from napari_cryoet.volumes import spacing_in_layout
 
 __all__ = [
@@ -108,7 +107,7 @@ def read_picks(
     TypeError, ValueError
         If an argument is no such thing.
     """
-    path = path_to_read(path, "path")
+    path = path_to_read(path)
     wanted = _wanted(spacing_angstrom, shape_zyx, tomogram)
     if alignment_id is not None:
         expect(alignment_id, int, "alignment_id")
@@ -213,7 +212,9 @@ def _read_ndjson(path: Path, context: Context) -> Picks:
         raise FormatError(f"None of the {len(points.skipped):,} lines of {path.name} is a point.")
     picks = points.to_picks(context.spacing_angstrom, about={"warnings": list(points.warnings)})
     column = picks.features.get(ndjson.PICK_ID)
-    if column is not None and column.dtype.kind == "i" and are_unique(column):  # else somebody else's, of another kind
+    if (
+        column is not None and column.dtype.kind == "i" and len(np.unique(column)) == len(column)
+    ):  # else somebody else's, of another kind
         refuse_unusable_ids(path, column)
     return picks
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import Context, FormatError, SaveError
+from napari_cryoet.files import path_to_read
 from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, plain_columns, rounded, turned_into_texts
 from napari_cryoet.formats.exchange import listed, numbered
 from napari_cryoet.formats.star_labels import Dialect
-from napari_cryoet.local_paths import path_to_read
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import SUFFIX
 
@@ -61,7 +61,7 @@ def detect_format(path: str | Path) -> PickFormat | None:
 
     None where it is none of ours; for any STAR file, "relion5".
     """
-    path = path_to_read(path, "path")
+    path = path_to_read(path)
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise FormatError(f"{str(path)!r} is no file.")

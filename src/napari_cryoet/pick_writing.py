@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.expecting import expect, expect_choice
+from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats import copick, dynamo, dynamo_writing, ndjson, star, star_writing, tables
 from napari_cryoet.formats.column_types import are_all_missing, kinds_of, plain_columns, without_utf8
 from napari_cryoet.formats.exchange import Context, are_endless, listed
-from napari_cryoet.local_paths import path_to_write
 from napari_cryoet.pick_formats import (
     FORMATS,
     HOLDS_PROVENANCE,
@@ -38,7 +38,6 @@ from napari_cryoet.pick_formats import (
 )
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import path_beside, remove_beside, written_with_provenance
-from napari_cryoet.whole_files import written_whole
 
 #: What counts picks anew where their ids are too far from 0.
 _WITHOUT_FAR_IDS: Final = frozenset({"dynamo", "copick"})
@@ -103,7 +102,7 @@ def write_picks(
         If there is no such ``format``.
     """
     expect(picks, Picks, "picks")
-    path = path_to_write(path, "path")
+    path = path_to_write(path)
     if format is not None:
         expect_choice(format, FORMATS, "format")
     name = format or format_for(path, picks)

@@ -16,7 +16,7 @@ from napari_cryoet.appearance.diameters import (
     known_diameter,
     set_diameter,
 )
-from napari_cryoet.orientations import Orientation
+from napari_cryoet.picks.orientations import Orientation
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.layer_picks import picks_of

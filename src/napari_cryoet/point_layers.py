@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_cryoet.appearance.colors import RGBA, instance_colors
 from napari_cryoet.layer_spec import NEW_PICK, OWN_START, PICK_ID, PICKS_KEY, LayerSpec
-from napari_cryoet.orientations import Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.picks.orientations import Orientation, line_width, orientation_vectors
 
 #: How wide a voxel is taken to be where nobody says so: positions are then in voxels, and sizes must be something.
 UNKNOWN_SPACING_ANGSTROM: Final = 10.0

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.files import flush_to_disk, ready_place, written_whole
 from napari_cryoet.formats.copick import run_of_project
-from napari_cryoet.whole_files import onto_disk, pointed_to, ready_place, written_whole
 
 SUFFIX: Final = ".provenance.json"
 _MAX_BYTES: Final = 16 * 2**20
@@ -27,7 +27,7 @@ _MAX_BYTES: Final = 16 * 2**20
 
 def path_beside(path: Path) -> Path:
     """Where the provenance of a file stands; of a symbolic link, beside the file that it points to."""
-    place = pointed_to(path)
+    place = Path(os.path.realpath(path))
     hidden, visible = _places(place)
     return hidden if run_of_project(place) else visible
 
@@ -55,13 +55,13 @@ def written_with_provenance(path: Path, notes: Mapping[str, Any], *, overwrite: 
         written_whole(path, overwrite=overwrite) as unfinished,
     ):
         yield unfinished
-        document = dict(notes) | {"file": pointed_to(path).name, "sha256": _sha256(unfinished)}
+        document = dict(notes) | {"file": Path(os.path.realpath(path)).name, "sha256": _sha256(unfinished)}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
         # a name that isn't UTF-8 has characters that JSON can only spell as \udcff
         unfinished_notes.write_bytes(text.encode(errors="backslashreplace"))
-        onto_disk(unfinished_notes)  # before the file has its name
+        flush_to_disk(unfinished_notes)  # before the file has its name
     if overwrite:
-        _remove(*(place for place in _places(pointed_to(path)) if place != beside))
+        _remove(*(place for place in _places(Path(os.path.realpath(path))) if place != beside))
 
 
 def _refuse_unusable(beside: Path, path: Path, *, overwrite: bool) -> None:
@@ -80,7 +80,7 @@ def _refuse_unusable(beside: Path, path: Path, *, overwrite: bool) -> None:
 
 def remove_beside(path: Path) -> None:
     """Remove the provenance of a file that was replaced by one that has its own inside."""
-    _remove(*_places(pointed_to(path)))
+    _remove(*_places(Path(os.path.realpath(path))))
 
 
 def _remove(*places: Path) -> None:
@@ -92,7 +92,7 @@ def _remove(*places: Path) -> None:
 
 def read_beside(path: Path) -> dict[str, Any]:
     """The provenance of a file, if it is of this very file; else empty."""
-    for place in _places(pointed_to(path)):
+    for place in _places(Path(os.path.realpath(path))):
         notes = _read(place)
         if notes and notes.get("sha256") == _sha256(path):
             return notes

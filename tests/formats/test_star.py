@@ -7,10 +7,10 @@ import starfile
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.exchange import Context
 from napari_cryoet.formats.star import read_star
-from napari_cryoet.pick_changes import what_changed
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.pick_formats import losses
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.history import what_changed
 
 OPTICS = """
 # version 50001

@@ -11,8 +11,8 @@ from napari_cryoet._qt.discs import MOST_ARROWS_IN_3D
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
-from napari_cryoet.orientations import AXIS_COLORS
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.orientations import AXIS_COLORS
 from napari_cryoet.point_layers import arrows_spec, points_spec
 
 Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])[::-1, ::-1]

@@ -450,7 +450,7 @@ class TestUndo:
         assert [str(symbol) for symbol in layer.symbol] == ["square"] * len(layer.data)
 
     def test_the_oldest_states_are_forgotten_before_they_take_too_much(self, layer, link, monkeypatch):
-        monkeypatch.setattr("napari_cryoet.pick_history.UNDO_BYTES", 1)
+        monkeypatch.setattr("napari_cryoet.picks.history.UNDO_BYTES", 1)
         layer.remove([0])
         layer.remove([0])
 

@@ -99,7 +99,7 @@ class Journey:
 
     def undo_an_edit(self):
         if self.before:
-            self.picks = self.before.pop().without_ids_below(max(self.particles) + 1)
+            self.picks = self.before.pop().changed(next_id=max(self.particles) + 1)
             self.review.set_picks(self.picks)
 
     def go_on(self):

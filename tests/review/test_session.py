@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import time
 
 import numpy as np
 import pytest
@@ -51,19 +50,6 @@ def test_decisions_come_back_when_the_same_annotation_opens_again(store, subject
     assert not resumed.decisions.can_undo
     assert resumed.remark == "Resumed 3 decisions of an earlier review."
     assert resumed.view == {"side_nm": 40}
-
-
-def test_what_a_killed_session_left_half_written_is_removed_once_it_is_old(store, subject, picks, monkeypatch):
-    path = save(store, subject, picks)
-    left = path.with_name(f".{path.name}.123.456.part")
-    left.write_text("half")
-    store.resume(subject, picks)
-    assert left.exists()
-
-    later = time.time() + 3700
-    monkeypatch.setattr(time, "time", lambda: later)
-    store.resume(subject, picks)
-    assert [each.name for each in store.folder.iterdir()] == [path.name]
 
 
 def test_there_is_nothing_to_resume_at_first(store, subject, picks):

@@ -10,7 +10,7 @@ FOREIGN = re.compile(
 )
 INNOCENT = re.compile(r"napari[-_]cryoet|CryoETError|from __future__ import annotations", re.I)
 #: What docs/streaming.md says that it needs of the rest of the package.
-NEEDED = {"exceptions", "formats.ome_zarr", "http", "logins", "naming", "policy", "user_folders"}
+NEEDED = {"exceptions", "formats.ome_zarr", "http", "logins", "files", "policy"}
 NEEDED |= {"errand", "forks", "shared", "short_turns", "stopping", "this_computer"}
 
 

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
 from napari_cryoet._qt.layer_table import blank_images, table_of, values_of
 from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
-from napari_cryoet.pick_changes import same_values, what_changed
-from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.table_rows import are_unique, rows_among
+from napari_cryoet.picks import LARGEST_ID, NO_INSTANCE, Picks
+from napari_cryoet.picks.history import same_values, what_changed
 
-_LARGEST_ID: Final = 2**53
 _TOO_LARGE: Final = 2**63  # for a whole number of 64 bits
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
@@ -73,7 +71,7 @@ def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
     if chosen is not None:
         return known.take(chosen)
     source = _rows_of(known, row_ids, len(places))
-    if len(source) < len(known) and (source >= 0).all() and are_unique(source):
+    if len(source) < len(known) and (source >= 0).all() and len(np.unique(source)) == len(source):
         known = known.take(source)  # only some are left: what is known of each needn't be found out again
         source = np.arange(len(known))
     if "score" not in known.features:
@@ -231,11 +229,11 @@ def _ids_of_stranger(column: NDArray[Any] | None) -> NDArray[np.int64] | None:
     """What a person's own column says of which pick a row is; None where it doesn't say just that."""
     if column is None or column.dtype.kind not in "iuf":
         return None
-    is_whole = bool(((column >= 0) & (column <= _LARGEST_ID)).all() and (column == np.floor(column)).all())  # NaN isn't
+    is_whole = bool(((column >= 0) & (column <= LARGEST_ID)).all() and (column == np.floor(column)).all())  # NaN isn't
     if not is_whole:
         return None
     ids = column.astype(np.int64)
-    return ids if are_unique(ids) else None
+    return ids if len(np.unique(ids)) == len(ids) else None
 
 
 def _stranger(
@@ -312,9 +310,6 @@ def _ids_by_place(known: Picks, places: NDArray[np.float64]) -> NDArray[np.int64
 def _rows_of(known: Picks, row_ids: NDArray[Any], count: int) -> NDArray[np.intp]:
     """For each row of the layer, which of the known picks it is or was copied from; -1 for none."""
     wanted = _whole(row_ids, NEW_PICK)
-    left = rows_among(known.ids, wanted)
-    if left is not None:
-        return left
     order = np.argsort(known.ids)
     at = np.searchsorted(known.ids, wanted, sorter=order)
     found = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(count, dtype=np.intp)

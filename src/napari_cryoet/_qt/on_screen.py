@@ -8,7 +8,7 @@ from napari.layers import Points
 from napari_cryoet._qt import pick_sizes
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.slabs import slabs_of
-from napari_cryoet.orientations import Orientation
+from napari_cryoet.picks.orientations import Orientation
 
 
 def show_slabs(viewer: ViewerModel, *, picks_nm: float | None = None, density_nm: float | None = None) -> None:

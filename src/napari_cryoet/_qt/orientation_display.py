@@ -20,8 +20,8 @@ from napari_cryoet._qt.own_layers import group_of, key_of, tag
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID, PICKS_KEY
-from napari_cryoet.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
 from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM
 
 #: While some picks are selected, the arrows of the others are so faint.

@@ -35,9 +35,8 @@ from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.weak_calls import weak_call
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.pick_changes import what_changed
-from napari_cryoet.pick_history import UNDO_STEPS, PickHistory, sharing
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.history import UNDO_STEPS, PickHistory, sharing, what_changed
 from napari_cryoet.review.trails import trail_of
 
 _LOOK_AGAIN_MS: Final = 200
@@ -282,7 +281,7 @@ class PicksLink(QObject):
             return
         self._follow_chosen_rows(layer)
         give_copies_no_images(layer, self._picks)
-        found = self._history.turned_as_before(read_picks(layer, self._next_id), self._picks, self._next_id)
+        found = self._history.with_former_rotations(read_picks(layer, self._next_id), self._picks, self._next_id)
         edit = what_changed(self._picks, found)
         if not edit:
             name_rows(layer, self._picks.ids)
@@ -327,7 +326,7 @@ class PicksLink(QObject):
         layer = self.layer
         if layer is None or picks is None:
             return False
-        picks = picks.without_ids_below(self._next_id)
+        picks = picks.changed(next_id=self._next_id)
         before, self._picks = self._picks, picks
         self._is_writing = True
         try:

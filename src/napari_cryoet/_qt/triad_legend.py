@@ -8,7 +8,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QLabel
 
-from napari_cryoet.orientations import AXIS_COLORS, AXIS_NAMES, AXIS_SHARES
+from napari_cryoet.picks.orientations import AXIS_COLORS, AXIS_NAMES, AXIS_SHARES
 
 _LONGEST_PX: Final = 36
 

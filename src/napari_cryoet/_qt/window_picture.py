@@ -12,7 +12,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.whole_files import replace_file
+from napari_cryoet.files import replace_file
 
 MIN_GREYS = 24  # a tomogram has a hundred
 MAX_BACKGROUND = 0.8  # share of the commonest grey: an empty canvas with its welcome text has more

@@ -11,8 +11,7 @@ from typing import Final
 
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.user_folders import config_path
-from napari_cryoet.whole_files import replace_file
+from napari_cryoet.files import config_path, replace_file
 
 DEFAULT_DIAMETER_ANGSTROM: Final = 100.0
 SMALLEST_ANGSTROM, LARGEST_ANGSTROM = 5.0, 100_000.0  # from a small molecule to a cell

@@ -104,7 +104,7 @@ def _kind(path: Path) -> str:
 
 
 def _root() -> Path:
-    from napari_cryoet.user_folders import cache_path
+    from napari_cryoet.files import cache_path
 
     return cache_path()
 

@@ -16,7 +16,7 @@ from napari_cryoet.cli.sources import open_source
 from napari_cryoet.comparison import Mask, inputs
 from napari_cryoet.comparison.named import is_annotation_id, named_file
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
-from napari_cryoet.local_paths import is_address, path_to_read
+from napari_cryoet.files import is_address, path_to_read
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile
@@ -90,7 +90,7 @@ def _meant(portal: Portal | None, text: str, stop: threading.Event) -> Annotatio
         if portal is None:
             raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
         return named_file(portal, text, stop=stop)
-    if not is_address(text) and not os.path.lexists(os.path.expanduser(path_to_read(text, "text"))):
+    if not is_address(text) and not os.path.lexists(os.path.expanduser(path_to_read(text))):
         is_name = not Path(text).suffix and Path(text).name == text  # of a file it would be an odd one
         what = f"{text} is no file here, and no id" if is_name else f"There is no file {text}"
         raise FormatError(f"{what}.", hint="Ids look like AN-9003 or AF-9001." if is_name else "")

@@ -13,9 +13,8 @@ from napari_cryoet.comparison.sides import edits_of, name_of_side, portal_number
 from napari_cryoet.comparison.spread import Spread
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.expecting import expect
-from napari_cryoet.local_paths import path_to_write
+from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.provenance import plain_data
-from napari_cryoet.whole_files import written_whole
 from napari_cryoet.wording import count_text, joined, plain
 
 Comparison = PicksComparison | PicksInMask | MaskComparison
@@ -52,7 +51,7 @@ def write_report(comparison: Comparison, path: str | Path, *, overwrite: bool = 
     SaveError
         If there is no such folder, or the file can't be written.
     """
-    path = path_to_write(path, "path")
+    path = path_to_write(path)
     text = json.dumps(plain_report(comparison), indent=1, ensure_ascii=False, allow_nan=False)
     if not path.parent.is_dir():
         raise SaveError(f"{path.name} could not be written: there is no folder {path.parent}.")

@@ -23,8 +23,8 @@ from napari_cryoet.formats.dynamo_shifts import SHIFT, shift_columns, shifts_of
 from napari_cryoet.formats.eulers import angles_of
 from napari_cryoet.formats.exchange import are_endless, listed, orientations_of, rotation_losses
 from napari_cryoet.formats.text_columns import LARGEST_EXACT, rows_as_text
-from napari_cryoet.pick_changes import tell_of_moves
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.history import are_moved
 
 
 def losses(picks: Picks) -> list[str]:
@@ -53,7 +53,7 @@ def losses(picks: Picks) -> list[str]:
             "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
             "dynamo2m) take them to be one voxel off."
         )
-    if len(picks) and picks.about.get(TOMOGRAM_NUMBER) is not None and tell_of_moves(picks.edits):
+    if len(picks) and picks.about.get(TOMOGRAM_NUMBER) is not None and are_moved(picks.edits):
         said.append("Picks that were moved keep their tags, and so what Dynamo cropped at their old places: crop anew.")
     said += _column_losses(picks)
     if picks.alignment_id is not None or picks.about:

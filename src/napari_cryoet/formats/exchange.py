@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.column_types import shortened
 from napari_cryoet.picks import Picks, are_rotations
-from napari_cryoet.table_rows import are_unique
 
 #: Far above any file of picks that is known.
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -251,7 +250,7 @@ def _whole_or_none(score: Any) -> int | None:
 
 def refuse_unusable_ids(path: Path, ids: Any) -> None:
     """Refuse a file whose picks can't be told apart by their ids, or have such that none is left for further picks."""
-    if not are_unique(ids):
+    if len(np.unique(ids)) < len(ids):
         twice = next(number for number, count in Counter(ids.tolist()).items() if count > 1)
         raise FormatError(f"{path.name} can't be used: it has several picks with the id {twice}.")
     if are_endless(ids):

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from napari_cryoet.formats.exchange import are_endless, rounded_scores
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.table_rows import are_unique
 
 POINT: Final = "point"
 ORIENTED_POINT: Final = "orientedPoint"
@@ -151,4 +150,9 @@ class Points:
     def _has_ids(self) -> bool:
         """Whether a column says which pick each line is: whole numbers, each once."""
         column = self.features.get(PICK_ID)
-        return column is not None and column.dtype.kind == "i" and are_unique(column) and not are_endless(column)
+        return (
+            column is not None
+            and column.dtype.kind == "i"
+            and len(np.unique(column)) == len(column)
+            and not are_endless(column)
+        )

@@ -40,8 +40,8 @@ from napari_cryoet.formats.star_labels import (
     Dialect,
 )
 from napari_cryoet.formats.text_columns import rows_as_text
-from napari_cryoet.pick_changes import tell_of_moves
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.history import are_moved
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +95,7 @@ def losses(picks: Picks, dialect: Dialect) -> list[str]:
             f"{n_without:,} of the picks have no image ({IMAGE}), as those that were added: RELION has to extract the "
             "particles anew."
         )
-    if n_without < len(picks) and images is not None and tell_of_moves(picks.edits):
+    if n_without < len(picks) and images is not None and are_moved(picks.edits):
         said.append(
             f"Picks that were moved keep the image ({IMAGE}) that was cut out around their old place: RELION has to "
             "extract these particles anew."

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.whole_files import replace_file
+from napari_cryoet.files import replace_file
 
 FORMAT: Final = "napari-cryoet-pack"
 VERSION: Final = 1

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.files import data_path
 from napari_cryoet.locks import locked
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.by_id import ById
@@ -27,8 +28,6 @@ from napari_cryoet.review.matching import join, marks_before, match_parts, state
 from napari_cryoet.review.places import Former, states_of
 from napari_cryoet.review.rows import Rows
 from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
-from napari_cryoet.user_folders import data_path
-from napari_cryoet.whole_files import remove_stale
 
 MAX_BYTES: Final = 512 * 2**20
 _LONGEST_WAIT_S: Final = 5.0
@@ -170,7 +169,6 @@ class SessionStore:
             If there is a file that can neither be read nor set aside.
         """
         path = self.path_of(subject)
-        remove_stale(self.folder, re.compile(rf"\.{re.escape(path.name)}\.\d+\.\d+\.part", re.ASCII))
         self._look(path)
         remarks: list[str] = []
         found = [_understood(path, subject.key, remarks)]

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.pick_changes import common_rows
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.spots import numbers_at
 
@@ -39,7 +38,7 @@ def with_step(trail: Trail, before: Picks, after: Picks) -> Trail:
     """
     if before.points_zyx is after.points_zyx:
         return trail
-    rows_before, rows_after = common_rows(before.ids, after.ids)
+    rows_before, rows_after = _common_rows(before.ids, after.ids)
     is_moved = (before.points_zyx[rows_before] != after.points_zyx[rows_after]).any(axis=1)
     rows = rows_before[is_moved]
     new = left = _bare(before, rows[_numbers_there(before.points_zyx[rows], before.points_zyx) == 1])
@@ -54,9 +53,14 @@ def with_step(trail: Trail, before: Picks, after: Picks) -> Trail:
     return tuple(longer)
 
 
+def _common_rows(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    _, rows_before, rows_after = np.intersect1d(before, after, assume_unique=True, return_indices=True)
+    return rows_before, rows_after
+
+
 def _are_among(picks: Picks, others: Picks) -> NDArray[np.bool_]:
     """Which picks are among others at the same place."""
-    rows, rows_of_others = common_rows(picks.ids, others.ids)
+    rows, rows_of_others = _common_rows(picks.ids, others.ids)
     are_there = np.zeros(len(picks), dtype=bool)
     are_there[rows] = (picks.points_zyx[rows] == others.points_zyx[rows_of_others]).all(axis=1)
     return are_there

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from napari_cryoet.exceptions import ChangedError, DamagedError, FormatError, NetworkError, StreamError
-from napari_cryoet.naming import file_at
+from napari_cryoet.files import file_at
 from napari_cryoet.streaming.blosc import CodecError
 from napari_cryoet.streaming.once import Once
 from napari_cryoet.streaming.sharding import ShardIndex, ShardLayout, parse_index

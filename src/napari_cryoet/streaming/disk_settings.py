@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_cryoet.files import cache_path, config_path
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.user_folders import cache_path, config_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, NotHereError
+from napari_cryoet.files import file_at
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.geometry import box_shape, box_slices
 from napari_cryoet.streaming.own_levels import named_level
 from napari_cryoet.streaming.paint import Paint

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import StoppedError, StreamError
-from napari_cryoet.naming import file_at
+from napari_cryoet.files import file_at
 from napari_cryoet.streaming.wishes import Block, Priority, Run
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from napari_cryoet.exceptions import StreamError
+from napari_cryoet.files import file_at
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.chunk_files import key_below
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from napari_cryoet.exceptions import ChangedError
+from napari_cryoet.files import file_at
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.naming import file_at
 from napari_cryoet.network.policy import Limits, Policy, shared_policy
 
 if TYPE_CHECKING:

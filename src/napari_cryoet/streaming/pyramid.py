@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, StoppedError
+from napari_cryoet.files import file_at
 from napari_cryoet.formats.ome_zarr import CoarseOffset
-from napari_cryoet.naming import file_at
 from napari_cryoet.network.policy import shared_policy
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.naming import file_at
+from napari_cryoet.files import file_at
 from napari_cryoet.streaming.chunk_files import (
     ChunkFiles,
     FilesReader,

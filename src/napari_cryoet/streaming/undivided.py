@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError, started
 from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, NoPartsError, StreamError, WithheldError
+from napari_cryoet.files import file_at
 from napari_cryoet.forks import start_afresh_in_children
-from napari_cryoet.naming import file_at
 from napari_cryoet.shared import made_once
 from napari_cryoet.stopping import POLL_S, raise_if_stopped
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache

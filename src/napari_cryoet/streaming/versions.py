@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_cryoet.exceptions import CHANGED_HINT, ChangedError
+from napari_cryoet.files import file_at
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.naming import file_at
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.sources import Piece

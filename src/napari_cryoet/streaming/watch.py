@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from napari_cryoet.errand import NoThreadError, call_soon
 from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, CryoETError, StoppedError, WithheldError
+from napari_cryoet.files import file_at
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.naming import file_at
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES
 from napari_cryoet.streaming.sources import SourceAround
 

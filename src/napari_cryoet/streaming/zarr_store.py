@@ -23,7 +23,7 @@ from napari_cryoet.exceptions import (
     StoppedError,
     StreamError,
 )
-from napari_cryoet.naming import brief, file_at
+from napari_cryoet.files import brief, file_at
 from napari_cryoet.streaming.blosc import parse_header
 from napari_cryoet.streaming.chunk_files import VanishedError, damaged, key_below, read_end
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES

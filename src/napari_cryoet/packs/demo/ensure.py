@@ -12,11 +12,11 @@ from typing import Final
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import PackError
+from napari_cryoet.files import cache_path
 from napari_cryoet.locks import locked
 from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.user_folders import cache_path
 
 CONTENT_VERSION: Final = 5
 """Counts up whenever the demo's content changes, so that an older one in the cache is not used."""

@@ -1,10 +1,13 @@
 """Steps back and forth through what picks were."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from napari_cryoet.pick_history import UNDO_STEPS, PickHistory, sharing
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.history import UNDO_STEPS, PickHistory, are_moved, same_values, sharing, what_changed
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def test_the_oldest_states_are_forgotten(states):
 
 
 def test_one_state_is_remembered_however_large_it_is(states, monkeypatch):
-    monkeypatch.setattr("napari_cryoet.pick_history.UNDO_BYTES", 1)
+    monkeypatch.setattr("napari_cryoet.picks.history.UNDO_BYTES", 1)
     history = PickHistory()
     history.remember(states[0])
     history.remember(states[1])
@@ -76,3 +79,59 @@ def test_columns_that_say_the_same_are_held_once(states):
     assert shared.points_zyx is not first.points_zyx
     assert shared.features["class"].tolist() == [1, 1, 2, 3]
     assert shared.edits == ("moved 4 picks",)
+
+
+@pytest.fixture
+def picks():
+    return Picks(
+        np.arange(12.0).reshape(4, 3),
+        rotations_zyx=np.stack([np.eye(3)] * 3 + [np.full((3, 3), np.nan)]),
+        scores=[0.1, np.nan, 0.3, 0.4],
+        features={"by": np.array(["me", None, "", "you"], dtype=object)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p, ""),
+        (lambda p: p.take([0, 1]), "deleted 2 picks"),
+        (lambda p: p.take([1, 2, 3]).added([[0, 0, 0]] * 1200), "added 1,200 picks, deleted 1 pick"),
+        (lambda p: p.changed(points_zyx=np.add(p.points_zyx, [[0], [1], [2], [0]])), "moved 2 picks"),
+        (lambda p: p.changed(rotations_zyx=None), "turned 3 picks"),
+        (lambda p: p.changed(scores=[0.1, np.nan, 0.3, 0.5]), "changed score of 1 pick"),
+        (lambda p: p.changed(instance_ids=[1, 1, 2, 2]), "changed instance_id of 4 picks"),
+        (lambda p: p.changed(features={"by": ["me", None, "they", "you"]}), "changed by of 1 pick"),
+        (lambda p: p.changed(features={}), "changed by of 4 picks"),
+        (lambda p: p.take([1, 0, 2, 3]), "put 4 picks in another order"),
+    ],
+)
+def test_changes_are_named(picks, change, words):
+    assert what_changed(picks, change(picks)) == words
+
+
+@given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
+def test_picks_are_compared_by_their_ids_in_any_order(order, moved):
+    picks = Picks(np.zeros((6, 3)))
+    points = np.zeros((6, 3))
+    points[list(moved)] = 1
+    words = what_changed(picks, picks.changed(points_zyx=points).take(order))
+
+    assert words.startswith(f"moved {len(moved)} pick") if moved else "moved" not in words
+
+
+def test_edits_say_whether_picks_were_moved():
+    for edit in (
+        "added 2 picks, moved 1 pick",
+        "stretched with their layer by 2, 2, 2",
+        "read anew so that y is flipped",
+    ):
+        assert are_moved(("kept 3 of 4", edit))
+    assert not are_moved(("removed 3 picks", "deleted 2 picks, turned 1 pick"))
+
+
+def test_missing_values_equal_each_other():
+    assert same_values(np.array([np.nan, 1.0]), np.array([np.nan, 2.0])).tolist() == [True, False]
+    mixed = np.array([pd.NA, "a", None, np.nan], dtype=object)
+    assert same_values(mixed, mixed.copy()).all()
+    assert same_values(mixed, np.array([None, "b", None, 1.0], dtype=object)).tolist() == [True, False, True, False]

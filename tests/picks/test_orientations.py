@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.orientations import AXIS_SHARES, Orientation, line_width, orientation_vectors
 from napari_cryoet.picks import Picks
+from napari_cryoet.picks.orientations import AXIS_SHARES, Orientation, line_width, orientation_vectors
 
 Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # in x, y, z: the particle's z lies along x
 

@@ -1,0 +1,13 @@
+"""Picks: the points of one annotation as one frozen value, and the history of edits to it."""
+
+from napari_cryoet.picks.picks import (
+    IN_VOXELS,
+    LARGEST_ID,
+    NO_INSTANCE,
+    ROTATION_TOLERANCE,
+    Picks,
+    are_rotations,
+    joined,
+)
+
+__all__ = ["IN_VOXELS", "LARGEST_ID", "NO_INSTANCE", "ROTATION_TOLERANCE", "Picks", "are_rotations", "joined"]

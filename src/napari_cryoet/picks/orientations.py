@@ -1,0 +1,85 @@
+"""How orientations are drawn: an arrow along each particle's z axis, or all three axes as a triad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.picks.picks import Picks
+
+
+class Orientation(StrEnum):
+    """What is drawn of an orientation."""
+
+    ARROWS = "arrows"
+    TRIADS = "triads"
+    OFF = "off"
+
+
+AXIS_NAMES: Final = ("x", "y", "z")
+#: RGBA; Okabe and Ito's vermillion, bluish green and sky blue, which colour-blind people can tell apart.
+AXIS_COLORS: Final = ((0.835, 0.369, 0.0, 1.0), (0.0, 0.62, 0.451, 1.0), (0.337, 0.706, 0.914, 1.0))
+#: The length of each axis of a triad relative to z, so that they differ in print too.
+AXIS_SHARES: Final = (0.5, 0.75, 1.0)
+_AXES_DRAWN: Final = {Orientation.OFF: (), Orientation.ARROWS: (2,), Orientation.TRIADS: (0, 1, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class OrientationVectors:
+    """Arrows to draw; those of a pick follow each other.
+
+    Attributes
+    ----------
+    data
+        float64 (n, 2, 3), start and direction, z, y, x, in voxels of the picks' grid.
+    rows
+        The row of the pick that each belongs to.
+    axes
+        The particle's axis that each shows: 0 for x, 1 for y, 2 for z.
+    """
+
+    data: NDArray[np.float64]
+    rows: NDArray[np.intp]
+    axes: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def orientation_vectors(
+    picks: Picks, orientation: Orientation, length_voxels: float, which: NDArray[np.bool_] | None = None
+) -> OrientationVectors:
+    """The arrows of the picks, or of some, that have a proper rotation.
+
+    Parameters
+    ----------
+    picks
+        In their own voxels.
+    orientation
+        What to draw.
+    length_voxels
+        Of the z axis; x and y are shorter by `AXIS_SHARES`.
+    which
+        A mask of the picks to draw.
+    """
+    is_drawn = picks.are_oriented if which is None else picks.are_oriented & which
+    rows = np.flatnonzero(is_drawn)
+    axes = _AXES_DRAWN[orientation]
+    data = np.zeros((len(rows), len(axes), 2, 3))
+    data[:, :, 0] = picks.points_zyx[rows, None]
+    for place, axis in enumerate(axes):
+        directions = picks.particle_axes_zyx(axis)
+        if directions is not None:
+            data[:, place, 1] = directions[rows] * (length_voxels * AXIS_SHARES[axis])
+    return OrientationVectors(
+        data.reshape(-1, 2, 3), np.repeat(rows, len(axes)), np.tile(np.array(axes, dtype=np.intp), len(rows))
+    )
+
+
+def line_width(orientation: Orientation, length: float) -> float:
+    """The width of arrows of a length, in the same unit."""
+    return length / (16.0 if orientation == Orientation.TRIADS else 12.0)

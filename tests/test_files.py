@@ -1,0 +1,266 @@
+"""Files are written whole or not at all; files and servers have short names without secrets."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
+from napari_cryoet.files import (
+    UNFINISHED,
+    brief,
+    file_at,
+    file_of,
+    host_of,
+    path_to_read,
+    path_to_write,
+    replace_file,
+    server_of,
+    written_whole,
+)
+
+KILLED = """
+import os
+from pathlib import Path
+from napari_cryoet.files import written_whole
+
+with written_whole(Path("a.tbl")) as unfinished:
+    unfinished.write_text("half")
+    os._exit(9)
+"""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(path, text="ours", **options):
+    with written_whole(path, **options) as unfinished:
+        unfinished.write_text(text)
+
+
+def write_folder(path, name, **options):
+    with written_whole(path, **options) as unfinished:
+        unfinished.mkdir()
+        (unfinished / name).write_text("chunk")
+
+
+def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with written_whole(path) as unfinished:
+        unfinished.write_text("half")
+        assert not path.exists()
+        assert unfinished.suffix == ".txt"
+
+    assert path.read_text() == "half"
+    assert names(path.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("mine")
+
+    def fail():
+        with written_whole(path, overwrite=True) as unfinished:
+            unfinished.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_text() == "mine"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_nothing_is_replaced_without_consent(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("mine")
+    with pytest.raises(ExistsError):
+        write(path)
+    assert path.read_text() == "mine"
+
+    write(path, overwrite=True)
+    assert path.read_text() == "ours"
+
+
+def test_a_file_that_came_meanwhile_is_kept(tmp_path):
+    path = tmp_path / "a.txt"
+
+    def be_late():
+        with written_whole(path) as unfinished:
+            unfinished.write_text("ours")
+            path.write_text("theirs")
+
+    with pytest.raises(ExistsError):
+        be_late()
+    assert path.read_text() == "theirs"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_disks_without_hard_links_work_too(tmp_path, monkeypatch):
+    def link(*_paths):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", link)
+    write(tmp_path / "a.txt")
+    with pytest.raises(ExistsError):
+        write(tmp_path / "a.txt")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "a.zarr"
+    write_folder(path, "1")
+    with pytest.raises(ExistsError):
+        write_folder(path, "2")
+    write_folder(path, "2", overwrite=True)
+
+    assert names(path) == ["2"]
+    assert names(tmp_path) == ["a.zarr"]
+
+
+def test_a_folder_that_cant_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.zarr"
+    write_folder(path, "old")
+    rename = Path.rename
+
+    def fail_for_the_new(self, target):
+        if self.name.startswith(UNFINISHED):
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new)
+    with pytest.raises(SaveError):
+        write_folder(path, "new", overwrite=True)
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["a.zarr"]
+
+
+def test_a_file_never_replaces_a_folder_or_a_pipe(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(SaveError):
+        write(tmp_path / "a", overwrite=True)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(SaveError):
+            write(tmp_path / "pipe", overwrite=True)
+        assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_stays_one_and_its_target_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    link, target = tmp_path / "a.txt", tmp_path / "there" / "b.txt"
+    link.symlink_to(target)
+    write(link, overwrite=True)
+
+    assert link.is_symlink()
+    assert target.read_text() == "ours"
+
+
+def test_a_place_that_cant_be_written_to_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match=r"a\.txt"):
+        write(tmp_path / "file" / "a.txt")
+    with pytest.raises(SaveError):
+        write(tmp_path / f"{'a' * 300}.txt")
+
+
+def test_a_long_name_fits(tmp_path):
+    write(tmp_path / f"{'a' * 250}.txt")
+    assert len(names(tmp_path)) == 1
+
+
+def test_what_a_killed_process_left_goes_a_day_later(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
+    (left,) = tmp_path.iterdir()
+    write(tmp_path / "b.txt")
+    assert left.exists()
+
+    yesterday = time.time() - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    write(tmp_path / "c.txt")
+    assert names(tmp_path) == ["b.txt", "c.txt"]
+
+
+def test_a_file_of_our_own_is_replaced_or_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.json"
+    replace_file(path, b"first")
+    replace_file(path, b"second")
+
+    def no_room(*_paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_room)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, b"third")
+    assert path.read_bytes() == b"second"
+    assert names(path.parent) == ["a.json"]
+
+
+@pytest.mark.parametrize("address", ["https://me:secret@files.org/a.star?key=secret", "s3://bucket/a", "file:///a"])
+def test_an_address_is_no_path_and_keeps_its_secrets(address):
+    for path, error in ((address, FormatError), (Path(address), FormatError)):
+        with pytest.raises(error) as raised:
+            path_to_read(path)
+        assert "secret" not in str(raised.value)
+    with pytest.raises(SaveError):
+        path_to_write(address)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud800b"])
+def test_what_cant_be_a_path_is_refused(path):
+    with pytest.raises(FormatError):
+        path_to_read(path)
+    with pytest.raises(SaveError):
+        path_to_write(path)
+
+
+def test_paths_are_paths():
+    assert path_to_read("C:/a.star") == Path("C:/a.star")
+    assert path_to_write(b"a.star") == Path("a.star")
+    with pytest.raises(TypeError):
+        path_to_read(7)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", ""),
+        ("/a.zarr/0/1", "a.zarr/0/1"),
+        ("/a%1b%5b31m%e2%80%ae.zarr", "a[31m.zarr"),
+        ("/%3Cb%3Ea.mrc?b=%3Cc%3E#d", "<b>a.mrc"),
+        (
+            "/10000/TS_026/Reconstructions/VoxelSpacing13.480/Tomograms/100/a.zarr/0/0/1/2",
+            "…/VoxelSpacing13.480/Tomograms/100/a.zarr/0/0/1/2",
+        ),
+        (f"/folder/{'0123456789' * 10}", "…" + ("0123456789" * 10)[-59:]),
+    ],
+)
+def test_a_remote_file_is_named_by_the_end_of_its_path(path, words):
+    address = f"https://me:secret@files.org{path}"
+    assert file_of(address) == words
+    assert file_at(address) == (f"{words} on files.org" if words else "files.org")
+    assert (host_of(address), server_of(address)) == ("files.org", "files.org")
+
+
+def test_odd_addresses_have_names_too():
+    assert file_of("https://[nonsense") == ""
+    assert host_of("https://[nonsense\x1b") == "https://[nonsense"
+    assert len(host_of(f"https://{'a' * 500}")) <= 80
+    assert file_at("https://files.org/a.zarr", "50% #1?") == "a.zarr/50% #1? on files.org"
+
+
+def test_a_local_file_is_named_by_its_path(tmp_path):
+    assert file_at("a.zarr", "0/1") == str(Path("a.zarr/0/1"))
+    found = file_at(str(tmp_path.joinpath(*["folder"] * 50)), "a.zarr/0")
+    assert found.endswith(str(Path("folder/a.zarr/0")))
+    assert len(found) <= 120
+
+
+def test_words_of_a_library_become_one_short_line():
+    assert brief(ValueError("can't\n  do \x1b[31mthat")) == "can't do [31mthat"
+    assert len(brief("word " * 1000)) <= 200
