@@ -69,6 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
+        if self.server.end.is_set():  # a kept connection outlives the server
+            self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault := self.server.fault_for((self.command, self.path, self.headers["Range"], body)):
             self.close_connection = True

@@ -10,6 +10,7 @@ from qtpy.QtCore import QModelIndex, Qt
 
 from journeys.proxy import Proxy, proxied
 from keyboard import has_keys, press
+from napari_cryoet import open_portal
 from napari_cryoet._qt.browser import PortalBrowser
 
 COMMUNITY = 90903  # it added annotations to the datasets of both others
@@ -51,6 +52,7 @@ def run_rows(browser: PortalBrowser) -> dict[str, QModelIndex]:
 
 def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, viewer, browser, proxy, demo_pack):
     screens, layers = browser.screens, viewer.layers
+    page = open_portal(demo_pack).deposition_page(COMMUNITY)
 
     def assert_asked(number: int) -> None:
         assert proxy is None or proxy.questions == number
@@ -71,9 +73,10 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     press(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: screens.deposition.model.rowCount() > 0)
     assert_asked(2)
-    assert screens.deposition.header.counts.text() == "adds to 2 datasets · 6 annotations"
+    counts = f"adds to {len(page.datasets)} datasets · {page.annotation_count} annotations"
+    assert screens.deposition.header.counts.text() == counts
     runs = run_rows(browser)
-    assert list(runs) == ["DEMO_001", "MIX_001", "MIX_003"]
+    assert list(runs) == [run.name for run in page.runs]
 
     # down to the first run, and open it
     tree = screens.deposition.tree

@@ -1,0 +1,92 @@
+"""Small files as the portal has them, written by other people's libraries, and records that point at them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import mrcfile
+import numcodecs
+import numpy as np
+import zarr
+
+R = TypeVar("R")
+
+SHAPE_ZYX = (21, 30, 43)  # odd, and different along every axis, so that a swap of axes can't hide
+QUARTER_TURN_ABOUT_X = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]  # takes the particle's z to -y
+METADATA = "napari_cryoet"  # under which layers keep where they come from
+
+
+def noise(shape: tuple[int, ...] = SHAPE_ZYX, mean: float = 5.0, deviation: float = 2.0) -> np.ndarray:
+    return np.random.default_rng(1).normal(mean, deviation, shape).astype(np.float32)
+
+
+def write_zarr(
+    path: Path,
+    volume: np.ndarray,
+    spacing_angstrom: float | None = 10.0,
+    *,
+    n_levels: int = 2,
+    factors: tuple[int, int, int] = (2, 2, 2),
+) -> str:
+    """Write an OME-Zarr 0.4 in the portal's chunks and codec; gives its address."""
+    group = zarr.create_group(path, zarr_format=2)
+    for level in range(n_levels):
+        values = volume[tuple(slice(None, None, factor**level) for factor in factors)]
+        stored = group.create_array(
+            str(level),
+            shape=values.shape,
+            chunks=(256,) * 3,
+            dtype=values.dtype,
+            compressors=numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE),
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+        stored[...] = values
+    unit = {} if spacing_angstrom is None else {"unit": "angstrom"}
+    scale = spacing_angstrom or 1.0
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": name, "type": "space"} | unit for name in "zyx"],
+            "datasets": [
+                {
+                    "path": str(level),
+                    "coordinateTransformations": [
+                        {"type": "scale", "scale": [scale * factor**level for factor in factors]}
+                    ],
+                }
+                for level in range(n_levels)
+            ],
+        }
+    ]
+    return path.as_uri()
+
+
+def write_mrc(path: Path, volume: np.ndarray, spacing_angstrom: float = 10.0) -> str:
+    with mrcfile.new(path, data=volume) as mrc:
+        mrc.voxel_size = spacing_angstrom
+        mrc.set_volume()
+    return path.as_uri()
+
+
+def point(x: float, y: float, z: float, kind: str = "point", **more: Any) -> dict[str, Any]:
+    """A line of the portal's ndjson."""
+    return {"type": kind, "location": {"x": x, "y": y, "z": z}, **more}
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path.as_uri()
+
+
+def points_zyx_of(address: str) -> np.ndarray:
+    """The places in a file of the portal's ndjson."""
+    lines = Path(address.removeprefix("file://")).read_text().splitlines()
+    return np.array([[json.loads(line)["location"][axis] for axis in "zyx"] for line in lines])
+
+
+def with_fields(record: R, **fields: Any) -> R:
+    """The same record with other values of some fields."""
+    names = getattr(record, "__struct_fields__", None) or tuple(record.__dataclass_fields__)
+    return type(record)(**({name: getattr(record, name) for name in names} | fields))
