@@ -1,20 +1,16 @@
-"""What we write, as other people's libraries read it: each says the same places, turns and voxels in its own words."""
+"""Picks that we write, as other people's libraries read them: the same places and turns in each one's own words."""
 
 import json
 
 import dynamotable
 import eulerangles
-import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
 import starfile
-import zarr
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.mask_files import write_mask
-from napari_cryoet.pick_files import write_picks
-from napari_cryoet.picks import Picks
+from napari_cryoet import Picks, write_picks
 
 SPACING, SIZE_XYZ = 13.48, np.array([960, 928, 100])
 POINTS_XYZ = np.array([[0.0, 0.0, 0.0], [959.25, 1 / 3, 99.0], [17.123456789, 500.5, 42.0]])
@@ -90,29 +86,3 @@ def test_places_and_turns_are_those_that_were_written(tmp_path, name, ending, re
 
     np.testing.assert_allclose(points_xyz, POINTS_XYZ, atol=1e-6)
     np.testing.assert_allclose(matrices_xyz, MATRICES_XYZ, atol=1e-9)
-
-
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_zarr_reads_a_mask_and_its_levels(tmp_path, version):
-    mask = np.zeros((20, 31, 40), np.uint16)
-    mask[3:9, 4:20, 5:30], mask[12:18, 2:9, 1:5] = 1, 300
-    made = write_mask(mask, tmp_path / "a.zarr", spacing_angstrom=SPACING, format=f"ome-zarr-{version}")
-    group = zarr.open_group(made.path, mode="r")
-    attributes = group.attrs["ome"] if version == "0.5" else group.attrs.asdict()
-
-    datasets = attributes["multiscales"][0]["datasets"]
-    assert [group[each["path"]].shape for each in datasets] == [(20, 31, 40), (10, 16, 20), (5, 8, 10)]
-    assert datasets[0]["coordinateTransformations"][0] == {"type": "scale", "scale": [SPACING] * 3}
-    np.testing.assert_array_equal(group["0"][:], mask)
-
-
-def test_mrcfile_reads_a_mask_and_finds_no_fault(tmp_path):
-    mask = np.zeros((20, 31, 40), np.uint16)
-    mask[3:9, 4:20, 5:30] = 300
-    made = write_mask(mask, tmp_path / "a.mrc", spacing_angstrom=SPACING)
-
-    with mrcfile.open(made.path) as mrc:
-        np.testing.assert_array_equal(mrc.data, mask)
-        assert float(mrc.voxel_size.x) == pytest.approx(SPACING, rel=1e-6)
-        assert mrc.is_volume()
-    assert mrcfile.validate(made.path)

@@ -1,0 +1,389 @@
+"""Comparisons of picks and masks, against values that are computed here the slow and simple way."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import threading
+
+import mrcfile
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.transform import Rotation
+
+from api.files import points_zyx_of
+from napari_cryoet import (
+    ComparisonError,
+    FormatError,
+    Mask,
+    MaskComparison,
+    Picks,
+    PicksComparison,
+    PicksInMask,
+    StoppedError,
+    compare,
+    comparison_layers,
+    open_annotation,
+    report_text,
+    write_mask,
+    write_picks,
+)
+
+
+def picks(*places, spacing=10.0, **options):
+    return Picks(np.array(places, dtype=float).reshape(-1, 3), spacing, **options)
+
+
+def turned(axis, *degrees):
+    """Rotations about one axis, acting on z, y, x."""
+    return Rotation.from_euler(axis, np.array(degrees)[:, None], degrees=True).as_matrix()[:, ::-1, ::-1]
+
+
+A = picks([0, 0, 0], [5, 5, 5], [9, 9, 9], ids=[11, 12, 13], features={"cc": [0.1, 0.2, 0.3]})
+B = picks([9, 9, 8], [0, 0, 2], [40, 40, 40], [50, 50, 50], ids=[70, 80, 90, 91])
+BALL = (np.square(np.indices((25,) * 3) - 12).sum(axis=0) <= 64).astype(np.int8)
+
+
+def best_matching(a, b, radius):
+    """How many matches there can be, and their least total distance: by trying all ways."""
+    few, many = sorted([list(a), list(b)], key=len)
+    best = (0, 0.0)
+    for chosen in itertools.permutations([*many, *[None] * len(few)], len(few)):
+        distances = [math.dist(p, q) for p, q in zip(few, chosen, strict=True) if q is not None]
+        if all(distance <= radius for distance in distances):
+            best = min(best, (-len(distances), sum(distances)))
+    return -best[0], best[1]
+
+
+def greedy_matching(a, b, radius):
+    """The nearest two of all that are left, again and again."""
+    pairs = sorted((math.dist(p, q), i, j) for (i, p), (j, q) in itertools.product(enumerate(a), enumerate(b)))
+    matches = []
+    for distance, i, j in pairs:
+        if distance <= radius and i not in {m[0] for m in matches} and j not in {m[1] for m in matches}:
+            matches.append((i, j))
+    return sorted(matches)
+
+
+def signed_distance(point, mask):
+    """From a point, in voxels, to the nearest face between mask and background: negative inside, infinite without."""
+    nearest = math.inf
+    for axis in range(3):
+        step = np.eye(3, dtype=int)[axis]
+        for voxel in np.ndindex(*(np.array(mask.shape) - step)):
+            if mask[voxel] != mask[tuple(voxel + step)]:
+                apart = np.abs(np.asarray(point) - (np.array(voxel) + 0.5 * step)) - np.where(step, 0.0, 0.5)
+                nearest = min(nearest, float(np.linalg.norm(np.maximum(apart, 0))))
+    voxel = np.floor(np.asarray(point) + 0.5).astype(int)
+    is_inside = (voxel >= 0).all() and (voxel < mask.shape).all() and mask[tuple(voxel)]
+    return -nearest if is_inside else nearest
+
+
+class TestPicksAgainstPicks:
+    def test_a_hand_made_case(self):
+        found = compare(A, B, radius_angstrom=25, beta=4)
+
+        assert isinstance(found, PicksComparison)
+        assert (found.rows_a.tolist(), found.rows_b.tolist()) == ([0, 2], [1, 0])
+        assert found.distances_angstrom.tolist() == [20, 10]
+        scores = found.scores
+        assert (scores.true_positives, scores.false_positives, scores.false_negatives) == (2, 1, 2)
+        assert (scores.precision, scores.recall) == (2 / 3, 0.5)
+        assert scores.f_beta == pytest.approx(17 * 2 / (17 * 2 + 16 * 2 + 1))
+        assert (found.distance.mean, found.distance.largest) == (15, 20)
+
+    @settings(max_examples=40)
+    @given(
+        arrays(float, st.tuples(st.integers(0, 4), st.just(3)), elements=st.integers(0, 4)),
+        arrays(float, st.tuples(st.integers(0, 4), st.just(3)), elements=st.integers(0, 4)),
+        st.floats(0.5, 4),
+    )
+    def test_matches_are_as_many_and_as_near_as_can_be(self, a, b, radius):
+        found = compare(Picks(a, 10.0), Picks(b, 10.0), radius_angstrom=radius * 10)
+        number, total = best_matching(a, b, radius * (1 + 1e-9))
+
+        assert len(found.rows_a) == number
+        assert found.distances_angstrom.sum() == pytest.approx(total * 10)
+
+    @settings(max_examples=40)
+    @given(st.integers(0, 2**32 - 1), st.floats(5, 60))
+    def test_greedy_matches_are_the_nearest_first(self, seed, radius):
+        a, b = np.random.default_rng(seed).uniform(0, 100, (2, 12, 3))
+        found = compare(Picks(a, 1.0), Picks(b, 1.0), radius_angstrom=radius, method="greedy")
+
+        assert list(zip(found.rows_a.tolist(), found.rows_b.tolist(), strict=True)) == greedy_matching(a, b, radius)
+
+    @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3, 7]))
+    def test_rotation_errors_are_the_least_over_all_turns_of_the_symmetry(self, seed, fold):
+        a, b = Rotation.random(5, rng=seed), Rotation.random(5, rng=seed + 1)
+        places = np.arange(15).reshape(5, 3) * 100.0
+        sides = (Picks(places, 1.0, rotations_zyx=each.as_matrix()[:, ::-1, ::-1]) for each in (a, b))
+        found = compare(*sides, radius_angstrom=1, symmetry=f"C{fold}")
+
+        turns = [Rotation.from_euler("z", 360 * turn / fold, degrees=True) for turn in range(fold)]
+        least = np.min([(a.inv() * b * turn).magnitude() for turn in turns], axis=0)
+        np.testing.assert_allclose(found.rotation_errors_degree, np.degrees(least), atol=1e-5)
+        cosines = np.einsum("ni,ni->n", a.as_matrix()[:, :, 2], b.as_matrix()[:, :, 2])
+        np.testing.assert_allclose(found.tilt_errors_degree, np.degrees(np.arccos(cosines)), atol=1e-5)
+
+    def test_angles_are_told_apart_about_the_axis_and_of_the_axis(self):
+        a = picks([0, 0, 0], [9, 9, 9], rotations_zyx=turned("x", 0, 0))
+        b = picks([0, 0, 0], [9, 9, 9], rotations_zyx=np.concatenate([turned("z", 30), turned("x", 40)]))
+        found = compare(a, b, radius_angstrom=10)
+
+        np.testing.assert_allclose(found.rotation_errors_degree, [30, 40], atol=1e-6)
+        np.testing.assert_allclose(found.tilt_errors_degree, [0, 40], atol=1e-6)
+        assert np.isnan(compare(A, B, radius_angstrom=25).rotation_errors_degree).all()
+
+    def test_matches_and_the_rest_keep_their_ids_and_know_their_partners(self):
+        found = compare(A, B, radius_angstrom=25)
+
+        assert found.matched.ids.tolist() == [11, 13]
+        assert found.matched.features["partner_id"].tolist() == [80, 70]
+        assert found.matched.features["partner_distance_angstrom"].tolist() == [20, 10]
+        assert found.matched.features["cc"].tolist() == [0.1, 0.3]
+        assert (found.only_a.ids.tolist(), found.only_b.ids.tolist()) == ([12], [90, 91])
+        assert found.matched.edits
+
+    def test_spacings_may_differ(self):
+        found = compare(A.rescaled(4.0), B.rescaled(13.0), radius_angstrom=25)
+
+        np.testing.assert_allclose(found.distances_angstrom, [20, 10])
+
+    def test_picks_just_as_far_apart_as_the_radius_match(self):
+        found = compare(picks([3, 10, 7], spacing=13.48), picks([3, 15, 7], spacing=13.48), radius_angstrom=67.4)
+
+        assert len(found.rows_a) == 1
+
+    def test_what_is_undefined_says_why(self):
+        none = A.take([])
+
+        assert compare(none, B, radius_angstrom=10).scores.precision is None
+        assert compare(none, B, radius_angstrom=10).scores.recall == 0
+        assert compare(none, B, radius_angstrom=10).scores.why_undefined["precision"]
+        assert compare(A, none, radius_angstrom=10).scores.recall is None
+
+
+class TestPicksAgainstMasks:
+    @settings(max_examples=40)
+    @given(
+        arrays(np.uint8, (5, 4, 3), elements=st.integers(0, 1)),
+        arrays(np.float64, (6, 3), elements=st.floats(-2, 7, allow_nan=False, width=32)),
+    )
+    def test_distances_are_those_to_the_nearest_face(self, values, points):
+        found = compare(Picks(points, 10.0), Mask(values, 10.0))
+        expected = np.array([signed_distance(point, values) for point in points]) * 10
+
+        np.testing.assert_allclose(found.surface_distances_angstrom, np.where(np.isfinite(expected), expected, np.nan))
+
+    def test_the_inside_of_a_ball_is_counted(self):
+        found = compare(
+            picks([12, 12, 12], [12, 12, 20], [12, 12, 21], [12, 12, 60], ids=[1, 2, 3, 4]), Mask(BALL, 10.0)
+        )
+
+        assert isinstance(found, PicksInMask)
+        assert found.is_inside.tolist() == [True, True, False, False]
+        assert found.share_inside == 0.5
+        assert (found.inside.ids.tolist(), found.outside.ids.tolist()) == ([1, 2], [3, 4])
+        np.testing.assert_allclose(found.surface_distances_angstrom[1:], [-5, 5, 395])
+
+    def test_places_are_those_in_angstrom(self):
+        found = compare(picks([12, 12, 12], [12, 12, 21]).rescaled(3.0), Mask(BALL, 10.0))
+
+        assert found.is_inside.tolist() == [True, False]
+
+    def test_labels_are_those_of_the_mask(self):
+        assert compare(picks([12, 12, 12], [0, 0, 0]), Mask(BALL * 3, 10.0)).labels.tolist() == [3, 0]
+
+    def test_without_a_surface_there_is_no_distance(self):
+        inside = compare(picks([1, 1, 1]), Mask(np.ones((4, 4, 4), np.int8), 10.0))
+
+        assert (inside.share_inside, inside.distance) == (1, None)
+        assert inside.why_undefined["surface_distance"]
+
+    @pytest.mark.parametrize("values", [[[[0.5]]], [[[np.nan]]], [[[-1]]], [[["a"]]]])
+    def test_what_holds_no_labels_is_no_mask(self, values):
+        with pytest.raises(FormatError, match="mask"):
+            compare(picks([0, 0, 0]), Mask(np.array(values), 10.0))
+
+
+class TestMasksAgainstMasks:
+    @settings(max_examples=40)
+    @given(*(arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3)) for _ in range(2)))
+    def test_overlaps_are_those_of_whole_arrays(self, a, b):
+        found = compare(Mask(a, 10.0), Mask(b, 10.0))
+        both, either = ((a > 0) & (b > 0)).sum(), ((a > 0) | (b > 0)).sum()
+
+        assert isinstance(found, MaskComparison)
+        assert (found.voxels_a, found.voxels_b, found.voxels_both) == ((a > 0).sum(), (b > 0).sum(), both)
+        if either:
+            assert found.iou == pytest.approx(both / either)
+            assert found.dice == pytest.approx(2 * both / (both + either))
+        else:
+            assert found.iou is found.dice is None
+            assert found.why_undefined["dice"]
+
+    def test_objects_are_matched_by_overlap_whatever_their_numbers(self):
+        a = np.array([[[7, 7, 7, 7, 0, 2, 2, 0, 9]]])
+        b = np.array([[[4, 4, 4, 0, 0, 0, 5, 5, 0]]])
+        found = compare(Mask(a, 10.0), Mask(b, 10.0)).instances
+
+        assert (found.labels_a.tolist(), found.labels_b.tolist(), found.ious.tolist()) == ([7], [4], [0.75])
+        assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 2, 1)
+        assert found.panoptic_quality == 0.75 / (1 + 3 / 2)
+        lower = compare(Mask(a, 10.0), Mask(b, 10.0), iou_threshold=0.3).instances
+        assert lower.labels_a.tolist() == [2, 7]
+
+    @pytest.mark.parametrize("factor", [2, 4])
+    def test_a_coarse_mask_is_the_fine_one_whose_blocks_it_stands_for(self, factor):
+        coarse = np.random.default_rng(0).integers(0, 3, (3, 4, 5))
+        fine = np.kron(coarse, np.ones((factor,) * 3, int))
+        found = compare(Mask(fine, 10.0), Mask(coarse, 10.0 * factor))
+
+        assert (found.dice, found.iou) == (1, 1)
+
+    def test_masks_that_do_not_tell_objects_apart_have_no_numbers_for_objects(self):
+        found = compare(Mask(BALL, 10.0), Mask(BALL, 10.0))
+
+        assert (found.dice, found.instances) == (1, None)
+        assert found.why_undefined["instances"]
+
+
+class TestWhatIsRefused:
+    def test_different_alignments_and_runs_unless_you_insist(self):
+        for a, b in (
+            (A.changed(alignment_id=17), B.changed(alignment_id=18)),
+            (A.changed(about={"run_id": 1}), B.changed(about={"run_id": 2})),
+        ):
+            with pytest.raises(ComparisonError):
+                compare(a, b, radius_angstrom=25)
+            found = compare(a, b, radius_angstrom=25, insist=True)
+            assert (len(found.rows_a), len(found.notes)) == (2, 1)
+
+    def test_an_unknown_spacing(self):
+        with pytest.raises(ComparisonError, match="voxels"):
+            compare(A, picks([1, 1, 1], spacing=None), radius_angstrom=25)
+
+    def test_picks_without_a_radius_and_a_mask_judged_by_picks(self):
+        with pytest.raises(ComparisonError, match="radius"):
+            compare(A, B)
+        with pytest.raises(ComparisonError, match="mask"):
+            compare(Mask(BALL, 10.0), A)
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"radius_angstrom": 0}, {"radius_angstrom": math.nan}, {"beta": 0}, {"method": "x"}, {"symmetry": "D7"}],
+    )
+    def test_settings_that_make_no_sense(self, options):
+        with pytest.raises(ValueError, match=r"radius|beta|matching|symmetry"):
+            compare(A, B, **({"radius_angstrom": 10} | options))
+
+    def test_what_is_no_annotation(self, find, tmp_path):
+        (tmp_path / "a.em").write_bytes(b"II*")
+        (tmp_path / "a.tif").write_bytes(b"II*")
+        (tmp_path / "log.ndjson").write_text('{"type": "log"}\n')
+        for name in ("a.em", "a.tif", "log.ndjson", "absent.ndjson"):
+            with pytest.raises(FormatError, match=name):
+                open_annotation(tmp_path / name)
+        with pytest.raises(FormatError, match="text"):
+            open_annotation(find("GlobalCaption"))
+        with pytest.raises(TypeError, match="a"):
+            compare("a.star", B, radius_angstrom=25)
+
+    def test_a_mask_whose_file_says_another_spacing_unless_you_insist(self, tmp_path):
+        mrcfile.write(tmp_path / "m.mrc", np.ones((3, 3, 3), np.int8), voxel_size=7.5)
+
+        with pytest.raises(ComparisonError, match=r"7\.5"):
+            open_annotation(tmp_path / "m.mrc", spacing_angstrom=5)
+        assert open_annotation(tmp_path / "m.mrc", spacing_angstrom=5, insist=True).spacing_angstrom == 5
+
+    def test_anything_once_it_is_stopped(self):
+        stop = threading.Event()
+        stop.set()
+        for a, b in ((A, B), (A, Mask(BALL, 10.0)), (Mask(BALL, 10.0), Mask(BALL, 10.0))):
+            with pytest.raises(StoppedError):
+                compare(a, b, radius_angstrom=25, stop=stop)
+
+
+class TestAnnotationsOfAPortal:
+    def test_of_points_are_picks_that_know_their_frame(self, find):
+        file = find("OrientedPoint", ground_truth_status=True)
+        found = open_annotation(file)
+
+        np.testing.assert_allclose(found.points_zyx, points_zyx_of(file.https_path))
+        assert found.spacing_angstrom == file.voxel_spacing.voxel_spacing
+        assert found.alignment_id == file.alignment_id
+        assert found.are_oriented.all()
+
+    def test_of_both_files_of_a_mask_are_the_same(self, find):
+        found = compare(*(open_annotation(find("SegmentationMask", kind)) for kind in ("zarr", "mrc")))
+
+        assert found.dice == 1
+
+    def test_of_an_imitated_program_score_what_the_portal_says(self, run_page, find):
+        truth = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+        judged = [
+            file
+            for file in run_page.annotation_files
+            if file.shape.annotation.confidence_recall is not None
+            and file.shape.shape_type == "OrientedPoint"
+            and not file.shape.annotation.ground_truth_status
+        ]
+        assert judged
+        for file in judged:
+            scores = compare(open_annotation(file), truth, radius_angstrom=50).scores
+            annotation = file.shape.annotation
+            assert 100 * scores.precision == pytest.approx(annotation.confidence_precision, abs=0.1)
+            assert 100 * scores.recall == pytest.approx(annotation.confidence_recall, abs=0.1)
+
+    def test_of_points_on_a_membrane_lie_in_its_mask(self, find):
+        membrane = open_annotation(find("SegmentationMask", "zarr", object_name="membrane"))
+        points = open_annotation(find("InstanceSegmentation", object_name="membrane"))
+        ribosomes = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+
+        assert compare(points, membrane).share_inside > 0.99
+        assert compare(ribosomes, membrane).share_inside == 0
+
+    def test_from_files_are_the_same(self, tmp_path):
+        path = write_picks(A, tmp_path / "a.csv").path
+        mask_path = write_mask(BALL, tmp_path / "a.zarr", spacing_angstrom=10).path
+
+        assert compare(open_annotation(path), A, radius_angstrom=1).scores.f_beta == 1
+        assert compare(open_annotation(mask_path), Mask(BALL, 10.0)).dice == 1
+
+
+class TestReports:
+    def test_are_plain_data_with_settings_and_provenance(self):
+        a = A.changed(about={"annotation_id": 5, "run_name": "TS_026", "object_name": "ribosome"})
+        told = json.loads(json.dumps(compare(a, B, radius_angstrom=25, beta=4, method="greedy").plain()))
+
+        assert (told["method"], told["radius_angstrom"], told["beta"]) == ("greedy", 25, 4)
+        assert told["a"]["about"]["annotation_id"] == 5
+        assert told["true_positives"] == 2
+
+    def test_in_words_have_the_numbers(self):
+        told = report_text(compare(A, B, radius_angstrom=25))
+
+        for part in ("precision", "66.7", "recall", "50.0", "25 Å"):
+            assert part in told
+        assert "Dice" in report_text(compare(Mask(BALL, 10.0), Mask(BALL, 10.0)))
+        assert "inside" in report_text(compare(A, Mask(BALL, 10.0)))
+
+
+class TestLayers:
+    def test_are_what_matches_and_what_only_one_has(self):
+        matched, only_a, only_b = comparison_layers(compare(A, B.rescaled(5.0), radius_angstrom=25))
+
+        assert [len(spec.data) for spec in (matched, only_a, only_b)] == [2, 1, 2]
+        assert (matched.options["scale"][0], only_b.options["scale"][0]) == (10, 5)
+        assert len({spec.name for spec in (matched, only_a, only_b)}) == 3
+        assert len({str(spec.options["symbol"]) for spec in (matched, only_a, only_b)}) == 3
+
+    def test_of_picks_and_a_mask_are_an_inside_and_an_outside(self):
+        inside, outside = comparison_layers(compare(picks([12, 12, 12], [0, 0, 0], [1, 1, 1]), Mask(BALL, 10.0)))
+
+        assert (len(inside.data), len(outside.data)) == (1, 2)

@@ -1,0 +1,364 @@
+"""Picks in files: each format there and back, what a format can't hold, what is refused, and where picks come from."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from napari_cryoet import ExistsError, FormatError, MissingContextError, Picks, SaveError, read_picks, write_picks
+
+SUFFIXES = {
+    "ndjson": ".ndjson",
+    "relion5": ".star",
+    "relion4": ".star",
+    "relion3": ".star",
+    "dynamo": ".tbl",
+    "copick": ".json",
+    "csv": ".csv",
+    "parquet": ".parquet",
+}
+FORMATS = tuple(SUFFIXES)
+WITHOUT_IDS, WITHOUT_FEATURES = {"copick"}, {"copick", "dynamo"}
+ABOUT = {
+    "authors": ["Ada", "Grace_data_"],
+    "deposition_id": 10310,
+    "run_name": "TS_026",
+    "object_name": "cytosolic ribosome",
+    "records": {"annotation": {"id": 7, "text": "loop_ # version 1"}},
+}
+ROTATIONS_XYZ = Rotation.from_euler("xyz", [[10, 20, 30], [0, 0, 0], [180, 5, -60]], degrees=True).as_matrix()
+
+
+@pytest.fixture
+def picks():
+    return Picks(
+        [[1.25, 2.5, 3.75], [40.0, 50.0, 60.0], [99.0, 0.0, 17.123456789]],
+        13.48,
+        rotations_zyx=ROTATIONS_XYZ[:, ::-1, ::-1],
+        instance_ids=[4, -1, 2**40],
+        scores=[0.1, np.nan, 1 / 3],
+        features={"class": np.array([1, 2, 3]), "by": np.array(["me", "you & 'I' #1", ""], dtype=object)},
+        ids=[3, 7, 1],
+        shape_zyx=(100, 928, 960),
+        alignment_id=17,
+        about=ABOUT,
+        edits=("1 of 4 picks deleted",),
+    )
+
+
+def written(picks, folder, name, **options):
+    folder.mkdir(exist_ok=True)
+    return write_picks(picks, folder / f"picks{SUFFIXES[name]}", format=name, **options)
+
+
+def columns_of(picks):
+    return {name: column.tolist() for name, column in picks.features.items()}
+
+
+class TestThereAndBack:
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_everything_is_as_it_was(self, picks, tmp_path, name):
+        found = read_picks(written(picks, tmp_path, name).path)
+
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+        np.testing.assert_array_equal(found.scores, picks.scores)
+        np.testing.assert_array_equal(found.instance_ids, picks.instance_ids)
+        assert (found.spacing_angstrom, found.shape_zyx, found.alignment_id) == (13.48, (100, 928, 960), 17)
+        assert found.edits == picks.edits
+        assert {key: found.about[key] for key in ABOUT} == ABOUT
+        if name not in WITHOUT_IDS:
+            assert found.ids.tolist() == [3, 7, 1]
+        if name not in WITHOUT_FEATURES:
+            assert columns_of(found) == columns_of(picks)
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_what_picks_do_not_have_is_not_made_up(self, picks, tmp_path, name):
+        bare = picks.changed(rotations_zyx=None, instance_ids=None, scores=None, features={}, ids=None)
+        found = read_picks(written(bare, tmp_path, name).path)
+
+        assert found.rotations_zyx is found.instance_ids is found.scores is None
+        assert found.ids.tolist() == [0, 1, 2]
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_no_picks_at_all_make_a_file_too(self, tmp_path, name):
+        found = read_picks(written(Picks([], 10.0, shape_zyx=(4, 5, 6)), tmp_path, name).path)
+
+        assert (len(found), found.spacing_angstrom) == (0, 10.0)
+
+    @pytest.mark.parametrize("name", [name for name in FORMATS if name not in {"dynamo", "copick"}])
+    def test_picks_with_and_without_orientation_stay_apart(self, picks, tmp_path, name):
+        rotations = np.array(picks.rotations_zyx)
+        rotations[1] = np.nan
+        found = read_picks(written(picks.changed(rotations_zyx=rotations), tmp_path, name).path)
+
+        np.testing.assert_allclose(found.rotations_zyx, rotations, atol=1e-9)
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_positions_are_counted_in_the_voxels_that_you_ask_for(self, picks, tmp_path, name):
+        path = written(picks, tmp_path, name).path
+        found = read_picks(path, spacing_angstrom=6.74, shape_zyx=(200, 1856, 1920))
+
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx * 2, atol=1e-9)
+        assert (found.spacing_angstrom, found.shape_zyx) == (6.74, (200, 1856, 1920))
+
+
+@st.composite
+def many_picks(draw):
+    """Up to 40 picks with odd numbers, among them the rotations at which angles are ambiguous."""
+    count, random = draw(st.integers(1, 40)), np.random.default_rng(draw(st.integers(0, 2**32)))
+    angles = random.choice([0, 90, 180, 1e-9, 89.9999999, 33.3], (count, 3))
+    places = np.array(draw(st.lists(st.floats(-2000, 5000), min_size=4, max_size=8)))
+    scores = np.array([0.1 + 0.2, 2.0**53, -1e-6, np.nan, 1 / 3])
+    return Picks(
+        places[random.integers(0, len(places), (count, 3))],
+        draw(st.floats(0.5, 50)),
+        rotations_zyx=draw(st.sampled_from([None, Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix()])),
+        scores=draw(st.sampled_from([None, np.resize(scores, count)])),
+        ids=random.permutation(np.arange(2**31 - 100, 2**31))[:count],
+        shape_zyx=(300, 928, 960),
+    )
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FORMATS, 2)))
+@settings(max_examples=3)
+@given(picks=many_picks())
+def test_nothing_is_lost_from_one_format_to_another(tmp_path_factory, picks, first, second):
+    folder = tmp_path_factory.mktemp("pair")
+    between = read_picks(written(picks, folder / "first", first).path)
+    found = read_picks(written(between, folder / "second", second).path)
+
+    np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-3)
+    assert found.spacing_angstrom == pytest.approx(picks.spacing_angstrom)
+    if picks.rotations_zyx is not None and not (picks.rotations_zyx == np.eye(3)).all():
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-6)
+    if picks.scores is not None:
+        np.testing.assert_array_equal(found.scores, picks.scores)
+    if not {first, second} & WITHOUT_IDS:
+        np.testing.assert_array_equal(found.ids, picks.ids)
+
+
+class TestWhatAFormatCannotHold:
+    @pytest.mark.parametrize("name", ["dynamo", "copick"])
+    def test_an_unknown_orientation_is_told(self, picks, tmp_path, name):
+        rotations = np.array(picks.rotations_zyx)
+        rotations[1] = np.nan
+
+        assert any(
+            "orientation" in loss for loss in written(picks.changed(rotations_zyx=rotations), tmp_path, name).losses
+        )
+
+    @pytest.mark.parametrize("name", sorted(WITHOUT_FEATURES))
+    def test_further_columns_are_named(self, picks, tmp_path, name):
+        assert any("by" in loss for loss in written(picks, tmp_path, name).losses)
+
+    @pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+    def test_columns_of_any_kind_become_texts_and_are_named(self, picks, tmp_path, name):
+        columns = {
+            "when": np.array(["2026-01-02", "NaT", "2026-01-03"], dtype="M8[D]"),
+            "mixed": np.array([1, None, "a"], dtype=object),
+        }
+        made = written(picks.changed(features=columns), tmp_path, name)
+
+        assert any("when" in loss and "mixed" in loss for loss in made.losses)
+        assert columns_of(read_picks(made.path)) == {
+            "when": ["2026-01-02", "", "2026-01-03"],
+            "mixed": ["1", "", "a"],
+        }
+
+    @pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
+    def test_columns_of_odd_names_come_back_or_are_told(self, picks, tmp_path, name):
+        names = [" score", "x_voxel ", "a\nb", 'a"b', "a,b", "é ü", "", "A", "a", "0", "Unnamed: 4"]
+        columns = {column: np.array([row, row + 1, row + 2]) for row, column in enumerate(names)}
+        made = written(picks.changed(features=columns), tmp_path, name)
+        found = columns_of(read_picks(made.path))
+
+        told = " ".join(made.losses)
+        assert {column for column in names if repr(column)[1:-1] not in told} <= found.keys()
+        assert all(found[column] == columns[column].tolist() for column in found)
+
+    def test_infinite_scores_are_left_out_of_json(self, picks, tmp_path):
+        made = written(picks.changed(scores=[0.5, np.inf, -np.inf]), tmp_path, "ndjson")
+
+        assert any("infinite" in loss for loss in made.losses)
+        np.testing.assert_array_equal(read_picks(made.path).scores, [0.5, np.nan, np.nan])
+
+    def test_nothing_is_told_of_what_fits(self, tmp_path):
+        known = {"shape_zyx": (9, 9, 9), "about": {"run_name": "TS_1"}}
+        picks = Picks([[1.0, 2, 3]], 10.0, scores=[0.5], features={"class": np.array([3])}, **known)
+
+        for name in ("csv", "parquet", "relion5"):
+            assert written(picks, tmp_path, name).losses == (), name
+
+
+class TestFilesThatAreThere:
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_are_never_replaced_unasked(self, picks, tmp_path, name):
+        path = tmp_path / f"picks{SUFFIXES[name]}"
+        path.write_text("mine")
+
+        with pytest.raises(ExistsError):
+            write_picks(picks, path, format=name)
+        assert path.read_text() == "mine"
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+        write_picks(picks, path, format=name, overwrite=True)
+        assert len(read_picks(path)) == 3
+
+    @pytest.mark.parametrize(("name", "tomogram"), [("a.star", "TS_1"), ("a.tbl", "1")])
+    def test_of_several_tomograms_are_not_replaced_by_the_picks_of_one(self, tmp_path, name, tomogram):
+        path = tmp_path / name
+        if name == "a.star":
+            labels = "".join(f"_{label}\n" for label in ("rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ")))
+            path.write_text(f"data_particles\n\nloop_\n{labels}TS_1 1 2 3\nTS_2 4 5 6\n")
+        else:
+            rows = [["1", *["0"] * 18, number, *["0"] * 3, "4", "5", "6"] for number in ("1", "2")]
+            path.write_text("\n".join(map(" ".join, rows)) + "\n")
+        before = path.read_bytes()
+        kept = read_picks(path, tomogram=tomogram)
+
+        assert len(kept) == 1
+        with pytest.raises(SaveError, match="tomograms"):
+            write_picks(kept, path, overwrite=True)
+        assert path.read_bytes() == before
+
+    def test_a_users_own_file_with_the_name_of_a_provenance_is_never_touched(self, picks, tmp_path):
+        notes = tmp_path / "a.ndjson.provenance.json"
+        notes.write_text('{"by": "me"}')
+
+        with pytest.raises(SaveError, match="provenance"):
+            write_picks(picks, tmp_path / "a.ndjson", overwrite=True)
+        assert [path.name for path in tmp_path.iterdir()] == [notes.name]
+        assert notes.read_text() == '{"by": "me"}'
+
+
+class TestWhatIsRefused:
+    def test_a_name_that_says_no_format_or_another(self, picks, tmp_path):
+        with pytest.raises(SaveError, match=r"\.star"):
+            write_picks(picks, tmp_path / "picks.xyz")
+        with pytest.raises(SaveError, match="format"):
+            write_picks(picks, tmp_path / "picks.ndjson", format="dynamo")
+        with pytest.raises(ValueError, match="format"):
+            write_picks(picks, tmp_path / "picks.star", format="relion9")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_a_format_has_to_know_is_named(self, picks, tmp_path):
+        unknown = picks.changed(shape_zyx=None, spacing_angstrom=None)
+        with pytest.raises(MissingContextError) as raised:
+            write_picks(unknown, tmp_path / "picks.star", format="relion5")
+
+        assert raised.value.missing == ("spacing_angstrom", "shape_zyx")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_star_file_is_of_the_newest_version_for_which_enough_is_known(self, picks, tmp_path):
+        known = [picks, picks.changed(shape_zyx=None), picks.changed(shape_zyx=None, spacing_angstrom=None)]
+        formats = [write_picks(each, tmp_path / f"{number}.star").format for number, each in enumerate(known)]
+
+        assert formats == ["relion5", "relion4", "relion3"]
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("other.json", '{"points": [[1, 2, 3]]}'),
+            ("other.json", "[1, 2"),
+            ("other.csv", "a,b,c\n1,2,3\n"),
+            ("other.tbl", "x y z\n1 2 3\n"),
+            ("other.star", "stars"),
+            ("other.parquet", "PAR1"),
+            ("notes.txt", "hello"),
+            ("empty.csv", ""),
+        ],
+    )
+    def test_files_without_picks(self, tmp_path, name, content):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(FormatError, match=name):
+            read_picks(tmp_path / name)
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(FormatError, match=r"nothing\.star"):
+            read_picks(tmp_path / "nothing.star")
+
+    def test_a_compressed_file_is_called_so(self, tmp_path):
+        (tmp_path / "a.star.gz").write_bytes(gzip.compress(b"data_particles"))
+        with pytest.raises(FormatError, match="gzip"):
+            read_picks(tmp_path / "a.star.gz")
+
+
+class TestWhereTheyComeFrom:
+    def test_is_said_in_the_file_or_beside_it(self, picks, tmp_path):
+        for name in FORMATS:
+            made = written(picks, tmp_path / name, name, who="Rosalind")
+            beside = sorted(path.name for path in made.path.parent.iterdir() if path != made.path)
+            assert beside == ([] if made.provenance_path is None else [made.provenance_path.name])
+            if made.provenance_path is not None:
+                notes = json.loads(made.provenance_path.read_text())
+                assert notes["source"]["authors"] == ABOUT["authors"]
+                assert notes["written_by"] == "Rosalind"
+                assert notes["edits"] == ["1 of 4 picks deleted"]
+
+    def test_counts_only_for_the_file_that_it_was_written_for(self, picks, tmp_path):
+        path = written(picks, tmp_path, "ndjson").path
+        path.write_text(path.read_text().replace("13", "14", 1) + "\n")
+        found = read_picks(path)
+
+        assert "authors" not in found.about
+        assert found.spacing_angstrom is None
+
+    def test_a_star_file_that_another_program_shortened_says_so(self, picks, tmp_path):
+        path = written(picks, tmp_path, "relion5").path
+        path.write_text("\n".join(path.read_text().rstrip().splitlines()[:-1]) + "\n")
+
+        assert "2" in read_picks(path).edits[-1]
+
+    def test_the_portals_folders_say_the_spacing(self, tmp_path):
+        folder = tmp_path / "VoxelSpacing13.480"
+        folder.mkdir()
+        (folder / "a.ndjson").write_text('{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
+
+        assert read_picks(folder / "a.ndjson").spacing_angstrom == 13.48
+        assert read_picks(folder / "a.ndjson", spacing_angstrom=10.0).spacing_angstrom == 10.0
+
+
+class TestSeveralInAFile:
+    CSV = "z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n"
+
+    def test_one_tomogram_is_chosen_by_name(self, tmp_path):
+        rows = "TS_1 1 2 3\nTS_2 4 5 6\nTS_2 7 8 9\n"
+        labels = "".join(f"_{label}\n" for label in ("rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ")))
+        (tmp_path / "a.star").write_text(f"data_particles\n\nloop_\n{labels}{rows}")
+
+        with pytest.raises(MissingContextError, match="TS_2") as raised:
+            read_picks(tmp_path / "a.star")
+        assert "tomogram" in raised.value.missing
+        assert read_picks(tmp_path / "a.star", tomogram="TS_2").points_zyx.tolist() == [[6, 5, 4], [9, 8, 7]]
+
+    def test_one_alignment_is_chosen_by_its_id(self, tmp_path):
+        (tmp_path / "a.csv").write_text(self.CSV)
+        both, one = read_picks(tmp_path / "a.csv"), read_picks(tmp_path / "a.csv", alignment_id=18)
+
+        assert (len(both), both.alignment_id) == (2, None)
+        assert any("alignment" in warning for warning in both.about["warnings"])
+        assert (one.points_zyx.tolist(), one.alignment_id) == ([[4, 5, 6]], 18)
+
+    def test_an_alignment_that_the_file_contradicts_is_refused(self, tmp_path):
+        write_picks(Picks([[1.0, 2, 3]], 10.0, alignment_id=18), tmp_path / "b.csv")
+
+        with pytest.raises(FormatError, match="AL-18"):
+            read_picks(tmp_path / "b.csv", alignment_id=17)
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet", "copick"])
+def test_matrices_that_are_no_rotations_are_remarked_on(tmp_path, name):
+    matrices = np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0])])
+    bad = Picks(np.ones((2, 3)), 10.0, rotations_zyx=matrices, about={"object_name": "VLP"})
+    found = read_picks(written(bad, tmp_path, name).path)
+
+    assert found.are_oriented.tolist() == [True, False]
+    assert "2" in found.about["warnings"][0]

@@ -1,0 +1,161 @@
+"""`Picks`: one value of columns that never changes, and what can be made of it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet import Picks
+
+NO_INSTANCE = -1
+ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+
+
+def some_picks(count=3, **more):
+    return Picks(np.arange(count * 3, dtype=float).reshape(count, 3), 10.0, **more)
+
+
+class TestConstruction:
+    def test_arrays_are_copies_that_nobody_can_change(self):
+        places = np.zeros((2, 3))
+        picks = Picks(places, features={"cc": np.array([0.1, 0.2])})
+        places[:] = 7
+
+        assert picks.points_zyx.max() == 0
+        for array in (picks.points_zyx, picks.features["cc"], picks.ids):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1
+
+    def test_what_is_not_given_has_a_default(self):
+        picks = some_picks()
+
+        assert picks.ids.tolist() == [0, 1, 2]
+        assert picks.rotations_zyx is picks.instance_ids is picks.scores is picks.shape_zyx is None
+        assert (dict(picks.features), dict(picks.about), picks.edits) == ({}, {}, ())
+
+    def test_no_picks_at_all_are_picks_too(self):
+        assert len(Picks([])) == len(Picks(np.empty((0, 3)))) == 0
+
+    @pytest.mark.parametrize(
+        ("wrong", "noun"),
+        [
+            ({"points_zyx": np.zeros((2, 2))}, "points_zyx"),
+            ({"points_zyx": [[np.nan, 0, 0]]}, "pick 1"),
+            ({"ids": [1, 1, 2]}, "unique"),
+            ({"scores": [1.0]}, "scores"),
+            ({"rotations_zyx": np.eye(3)}, "rotations_zyx"),
+            ({"features": {"cc": [1.0]}}, "cc"),
+            ({"spacing_angstrom": 0.0}, "Å"),
+            ({"spacing_angstrom": np.nan}, "Å"),
+            ({"shape_zyx": (1, 2)}, "shape_zyx"),
+            ({"ids": [0.5, 1, 2]}, "ids"),
+            ({"instance_ids": [2.0**64, 1, 2]}, "instance_ids"),
+        ],
+    )
+    def test_what_does_not_fit_together_is_named(self, wrong, noun):
+        with pytest.raises((ValueError, OverflowError), match=noun):
+            some_picks().changed(**wrong)
+
+    def test_numbers_of_numpy_become_pythons(self):
+        picks = Picks([[1, 2, 3]], np.float32(2.5), shape_zyx=tuple(np.array([4, 5, 6])), alignment_id=np.int64(17))
+
+        assert (picks.spacing_angstrom, picks.shape_zyx, picks.alignment_id) == (2.5, (4, 5, 6), 17)
+        assert type(picks.alignment_id) is int
+
+
+class TestPlaces:
+    def test_in_the_world_are_voxels_times_the_spacing(self):
+        assert Picks([[1.0, 2.0, 3.5]], 10.0).positions_angstrom_zyx.tolist() == [[10.0, 20.0, 35.0]]
+        with pytest.raises(ValueError, match="spacing"):
+            _ = Picks([[1.0, 2.0, 3.5]]).positions_angstrom_zyx
+
+    def test_in_x_y_z_are_reversed(self):
+        assert Picks([[1.0, 2.0, 3.5]]).points_xyz.tolist() == [[3.5, 2.0, 1.0]]
+
+    @given(st.floats(0.5, 50), st.floats(0.5, 50))
+    def test_stay_in_the_world_when_picks_are_rescaled(self, spacing, other):
+        picks = some_picks().changed(spacing_angstrom=spacing)
+
+        assert np.allclose(picks.rescaled(other).positions_angstrom_zyx, picks.positions_angstrom_zyx, rtol=1e-12)
+
+    @pytest.mark.parametrize("spacing", [0, -1, np.inf, np.nan])
+    def test_are_not_rescaled_to_a_width_that_no_voxel_has(self, spacing):
+        with pytest.raises(ValueError, match="Å"):
+            some_picks().rescaled(spacing)
+
+
+class TestOrientations:
+    def test_columns_are_the_particles_axes(self):
+        z_to_x = np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]])  # x, y, z: its z lies along x
+        picks = Picks(np.zeros((1, 3)), rotations_zyx=z_to_x[:, ::-1, ::-1])
+
+        assert picks.rotations_xyz.tolist() == z_to_x.tolist()
+        assert [picks.particle_axes_zyx(axis).tolist() for axis in (0, 1, 2)] == [
+            [[-1.0, 0.0, 0.0]],
+            [[0.0, 1.0, 0.0]],
+            [[0.0, 0.0, 1.0]],
+        ]
+
+    def test_of_mirrors_and_missing_matrices_are_none(self):
+        matrices = np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0]), np.full((3, 3), np.nan)])
+
+        assert some_picks(rotations_zyx=matrices).are_oriented.tolist() == [True, False, False]
+        assert not some_picks().are_oriented.any()
+
+
+class TestEdits:
+    def test_taken_picks_keep_their_ids_and_all_that_is_known_of_them(self):
+        columns = {"instance_ids": [4, NO_INSTANCE], "scores": [0.5, np.nan], "features": {"by": ["me", "you"]}}
+        picks = some_picks(2, rotations_zyx=ROTATIONS, **columns)
+        taken = picks.take([1, 0], "turned round").take([False, True])
+
+        assert taken.ids.tolist() == [0]
+        assert taken.points_zyx.tolist() == [[0.0, 1.0, 2.0]]
+        assert taken.rotations_zyx.tolist() == [np.eye(3).tolist()]
+        assert (taken.instance_ids.tolist(), taken.scores.tolist()) == ([4], [0.5])
+        assert taken.features["by"].tolist() == ["me"]
+        assert taken.edits == ("turned round",)
+        assert len(picks) == 2
+
+    def test_a_mask_is_as_long_as_the_picks(self):
+        with pytest.raises(ValueError, match="mask"):
+            some_picks().take([True])
+
+    def test_added_picks_have_new_ids_and_nothing_made_up(self):
+        picks = some_picks(2, rotations_zyx=ROTATIONS, ids=[5, 9], features={"cc": [1, 2]})
+        more = picks.added([[7.0, 7.0, 7.0]], "added 1")
+
+        assert more.ids.tolist() == [5, 9, 10]
+        assert more.points_zyx[2].tolist() == [7, 7, 7]
+        assert np.isnan(more.rotations_zyx[2]).all()
+        assert more.features["cc"][:2].tolist() == [1, 2]
+        assert np.isnan(more.features["cc"][2])
+        assert more.edits == ("added 1",)
+
+    def test_the_id_of_a_pick_that_was_removed_is_never_given_again(self):
+        fewer = some_picks(3).take([0, 1], "deleted 1")
+
+        assert fewer.added([[1, 1, 1]]).ids.tolist() == [0, 1, 3]
+        assert fewer.take([0]).changed("x", scores=[1.0]).rescaled(5.0).added([[1, 1, 1]]).ids.tolist() == [0, 3]
+
+    @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda picks: pickle.loads(pickle.dumps(picks))])
+    def test_copies_are_the_same_also_in_other_processes(self, copied):
+        picks = some_picks(2, rotations_zyx=ROTATIONS, features={"by": ["me", "you"]}, about={"id": 7}).take([1], "x")
+        other = copied(picks)
+
+        for name in ("points_zyx", "rotations_zyx", "ids"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(picks, name))
+        assert other.features["by"].tolist() == ["you"]
+        assert (dict(other.about), other.edits, other.spacing_angstrom) == ({"id": 7}, ("x",), 10.0)
+        assert other.added([[1, 1, 1]]).ids.tolist() == picks.added([[1, 1, 1]]).ids.tolist()
+
+
+def test_points_of_instances_are_a_cloud_and_particles_are_not():
+    assert some_picks(instance_ids=[1, 1, 2]).is_cloud
+    assert not some_picks(instance_ids=[1, 1, NO_INSTANCE]).is_cloud
+    assert not some_picks(2, instance_ids=[1, 1], rotations_zyx=ROTATIONS).is_cloud
