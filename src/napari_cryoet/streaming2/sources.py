@@ -1,0 +1,375 @@
+"""Where bytes come from: files below a web address, a public S3 bucket or a folder, read whole or in ranges.
+
+A missing file is an answer (zarr's rule: its voxels have the fill value). A refusal, a broken server or a broken disk
+is a `StreamError`, and never becomes zeros.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.request import url2pathname
+from weakref import WeakValueDictionary
+
+from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
+from napari_cryoet.files import file_at
+from napari_cryoet.logins import without_login
+from napari_cryoet.network import client
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming2.disk_cache import DiskCache
+
+_LARGEST_WHOLE_BYTES = 256 * 2**20  # of a server that sends no parts; also what is held of such files in all
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file or a part of it.
+
+    Attributes
+    ----------
+    content
+        The bytes.
+    etag
+        What tells this version of the file from others; None where its server says nothing of the kind.
+    total_bytes
+        Size of the whole file, where it is known.
+    modified
+        When the file was written, in its server's words; to compare and nothing else.
+    """
+
+    content: bytes
+    etag: str | None
+    total_bytes: int | None
+    modified: str | None = field(default=None, compare=False)
+
+
+class Source(Protocol):
+    """A tree of files that can be read in ranges, by coroutines on the loop of `network.client`.
+
+    Attributes
+    ----------
+    url
+        The address or path.
+    place
+        The same for messages, without secrets.
+    line
+        The server whose connection is shared; empty for this computer's disks.
+    """
+
+    url: str
+    place: str
+    line: str
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes have come from here so far."""
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Where the server is away: when it last confirmed what is kept of it on disk."""
+
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+    ) -> Piece | None:
+        """Read a file, or a part of it.
+
+        Parameters
+        ----------
+        key
+            The file, relative, with ``/`` between the names; empty for the file that the source itself is.
+        start
+            The first byte; negative counts from the end.
+        length
+            How many bytes at most; fewer come only where the file ends.
+        etag
+            The version that other parts of the file came from; no other is read.
+        limit_bytes
+            The most that may come.
+
+        Returns
+        -------
+        Piece or None
+            None where there is no such file.
+
+        Raises
+        ------
+        ChangedError
+            Where the file isn't ``etag`` any more.
+        StreamError
+            Where the file may exist but could not be read.
+        """
+
+    def forget(self, key: str) -> None:
+        """Use nothing that is kept of a file on disk: what came from it was damaged."""
+
+    def forget_all(self) -> None:
+        """Use nothing that is kept of any file on disk: one of them changed."""
+
+
+class HttpSource:
+    """Files below an http(s) address; a query (as signed addresses have it) is kept for every file below."""
+
+    as_of = None
+
+    def __init__(self, url: str) -> None:
+        self.url, self.place = url, file_at(url)
+        self._parts = urlsplit(url)
+        self.line = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
+        self.bytes_read = 0
+        self._sends_parts = True
+
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+    ) -> Piece | None:
+        """Read a file, or a part of it; see `Source`."""
+        path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
+        url, is_part = urlunsplit(self._parts._replace(path=path)), start != 0 or length is not None
+        if not is_part or self._sends_parts:
+            try:
+                return await self._get(url, start, length, etag, limit_bytes)
+            except _NoPartsError:
+                self._sends_parts = False
+        whole = await _wholes.read(url, etag, self._get_whole)
+        if etag is not None and (whole is None or whole.etag != etag):
+            raise ChangedError(f"{file_at(self.url, key)} changed since it was opened.", hint="Open it again.")
+        if whole is None:
+            return None
+        first = max(0, len(whole.content) + start) if start < 0 else start
+        content = whole.content[first:] if length is None else whole.content[first : first + length]
+        return Piece(content, whole.etag, whole.total_bytes, whole.modified)
+
+    async def _get_whole(self, url: str) -> Piece | None:
+        return await self._get(url, 0, None, None, _LARGEST_WHOLE_BYTES)
+
+    async def _get(self, url: str, start: int, length: int | None, etag: str | None, limit_bytes: int) -> Piece | None:
+        is_part = start != 0 or length is not None
+        try:
+            answer = await client.get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes)
+        except WithheldError:
+            raise
+        except NetworkError as error:
+            if error.status == 200 and is_part:
+                raise _NoPartsError from error
+            raise StreamError(error.message, hint=error.hint) from error
+        if answer is None:
+            return None
+        self.bytes_read += len(answer.body)
+        if answer.status == 200 and is_part and answer.total_bytes != len(answer.body):
+            self._sends_parts = False
+        return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
+
+    def forget(self, key: str) -> None:  # noqa: ARG002 - few are held, and all may go
+        """Nothing is kept on disk; see `Source`."""
+        _wholes.forget()
+
+    def forget_all(self) -> None:
+        """Nothing is kept on disk; see `Source`."""
+        _wholes.forget()
+
+
+class _NoPartsError(Exception):
+    """A server sends only whole files, and a part far into one was wanted."""
+
+
+class _WholeFiles:
+    """The last whole files of servers that send no parts, so that one isn't fetched for each part of it."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, Piece] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def read(self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]) -> Piece | None:
+        """A file that is held, or comes now; all who want it wait for one answer."""
+        async with self._locks.setdefault(url, asyncio.Lock()):
+            piece = self._held.pop(url, None)
+            if piece is None or etag not in {None, piece.etag}:
+                piece = await get(url)
+            if piece is not None:
+                self._held[url] = piece
+                while sum(len(each.content) for each in self._held.values()) > _LARGEST_WHOLE_BYTES:
+                    self._held.popitem(last=False)
+            return piece
+
+    def forget(self) -> None:
+        """Hold none any more."""
+        self._held.clear()
+
+
+_wholes = _WholeFiles()
+
+
+class FolderSource:
+    """Files below a folder, or a single file. Its version is its size and time of modification."""
+
+    line, as_of = "", None
+
+    def __init__(self, path: Path) -> None:
+        self.url = self.place = str(path)
+        self._path = path
+        self.bytes_read = 0
+
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+    ) -> Piece | None:
+        """Read a file, or a part of it; see `Source`."""
+        piece = await asyncio.to_thread(self._read, self._path / key if key else self._path, start, length, limit_bytes)
+        if etag is not None and (piece is None or piece.etag != etag):
+            raise ChangedError(f"{file_at(self.url, key)} changed since it was opened.", hint="Open it again.")
+        self.bytes_read += len(piece.content) if piece is not None else 0
+        return piece
+
+    def _read(self, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece | None:
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise StreamError(f"{path} is not a file.")
+            with path.open("rb") as file:
+                return _read_piece(file, path, start, length, limit_bytes)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self.bytes_read and not os.path.exists(self._path):
+                hint = "Check the disk or the network drive that it is on."
+                raise StreamError(f"{self._path} isn't there any more.", hint=hint) from error
+            return None
+        except OSError as error:
+            raise StreamError(f"{path} could not be read ({error.strerror}).") from error
+
+    def forget(self, key: str) -> None:
+        """Nothing is kept; see `Source`."""
+
+    def forget_all(self) -> None:
+        """Nothing is kept; see `Source`."""
+
+
+def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece:
+    before = os.fstat(file.fileno())
+    first = max(0, before.st_size + start) if start < 0 else start
+    rest = max(0, before.st_size - first)
+    size = rest if length is None else min(rest, length)
+    if size > limit_bytes:
+        raise StreamError(f"{path} has {size:,} bytes, more than the {limit_bytes:,} expected.")
+    file.seek(first)
+    content, after = file.read(size), os.fstat(file.fileno())
+    if len(content) != size or version_of(before) != version_of(after):
+        raise ChangedError(f"{path} changed while it was read.", hint="Open it again.")
+    return Piece(content, version_of(before), before.st_size)
+
+
+def version_of(about: os.stat_result) -> str:
+    """What tells a local file from its successors. Not the inode: network drives number their files anew."""
+    return f"{about.st_mtime_ns} {about.st_size}"
+
+
+def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> Source:
+    """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
+
+    Parameters
+    ----------
+    url_or_path
+        The address or path.
+    cache
+        Where what comes over the network is kept; by default in the cache that the whole computer shares, None keeps
+        nothing. Local files are never kept.
+
+    Raises
+    ------
+    FormatError
+        For any other kind of address.
+    """
+    text = str(url_or_path)
+    if "://" not in text:
+        return FolderSource(path_of(text))
+    text = text.strip()  # what was pasted may have a blank or line end too many
+    match scheme_of(text):
+        case "file":
+            return FolderSource(Path(url2pathname(urlsplit(text).path)))
+        case "s3":
+            text = https_address(text)
+        case "http" | "https":
+            pass
+        case scheme:
+            hint = "Use the https address, or a path on this computer."
+            raise FormatError(f"Addresses that start with {scheme}:// can't be streamed.", hint=hint)
+    from napari_cryoet.streaming2.cached_source import CachedSource
+    from napari_cryoet.streaming2.disk_cache import shared_disk_cache
+
+    disk = shared_disk_cache() if cache == "shared" else cache
+    return HttpSource(text) if disk is None else CachedSource(HttpSource(text), disk)
+
+
+def https_address(s3_url: str) -> str:
+    """Where an object of a public S3 bucket is on the web.
+
+    Other stores that speak S3 are named as for Amazon's own tools, by ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``
+    in the environment.
+
+    Examples
+    --------
+    >>> https_address("s3://bucket/a b.zarr"), https_address("s3://a.bucket/a.zarr")
+    ('https://bucket.s3.amazonaws.com/a%20b.zarr', 'https://s3.amazonaws.com/a.bucket/a.zarr')
+    """
+    bucket, _, key = s3_url[len("s3://") :].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        hint = "An address on S3 looks like s3://bucket/folder/file."
+        raise FormatError(f"{without_login(s3_url)!r} names no bucket.", hint=hint)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        return f"{endpoint.rstrip('/')}/{bucket}/{quote(key)}"
+    if re.fullmatch(r"[a-z0-9-]+", bucket):
+        return f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
+    return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"  # dots in a name don't fit Amazon's certificate
+
+
+def shown_address(address: str) -> str:
+    """An address for messages, logs and lists; a path stays as it is.
+
+    Examples
+    --------
+    >>> shown_address("https://me:secret@files.org/a.zarr?signature=secret")
+    'https://files.org/a.zarr'
+    """
+    if "://" not in address:
+        return address
+    parts = urlsplit(without_login(address))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+
+
+def path_in(address: str) -> str:
+    """The path of an address, with its names as they are.
+
+    Examples
+    --------
+    >>> path_in("https://files.org/a%20b.zarr?signature=secret"), path_in("s3://bucket/50% #1?.zarr")
+    ('/a b.zarr', '/50% #1?.zarr')
+    """
+    address = address.strip()
+    if address.lower().startswith("s3://"):
+        return "/" + address[len("s3://") :].partition("/")[2]
+    return unquote(urlsplit(address).path)
+
+
+def scheme_of(address: str) -> str:
+    """What an address starts with, such as ``https``; FormatError where it is none."""
+    try:
+        return urlsplit(address).scheme.lower()
+    except ValueError as error:
+        raise FormatError(f"{without_login(address)!r} isn't an address.", hint="Check the address.") from error
+
+
+def path_of(text: str) -> Path:
+    """What a text names on this computer, the same from another working directory; FormatError where it can't."""
+    try:
+        if "\0" in text:
+            raise ValueError("it has a null character")
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise FormatError(f"{text!r} can't be a path ({error}).", hint="Check the path.") from error

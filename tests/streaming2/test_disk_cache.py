@@ -1,0 +1,338 @@
+"""What is kept on disk is what was put there or nothing, whatever happens to disk, program and neighbours."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_cryoet.streaming2.disk_cache import OWN_FOLDER, DiskCache
+from napari_cryoet.streaming2.sources import Piece
+
+MB = 10**6
+ADDRESS = "https://files.example.org/a.zarr"
+LARGE = random.Random(0).randbytes(100_000)  # doesn't fit into the database
+Disk = namedtuple("Disk", "free")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "pixels"
+
+
+@pytest.fixture
+def cache(folder: Path) -> DiskCache:
+    return DiskCache(folder, 10 * MB, keep_free_bytes=0)
+
+
+def put(
+    cache: DiskCache, key: str, content: bytes | None, *, start: int = 0, etag: str = "1", total: int | None = None
+):
+    piece = None if content is None else Piece(content, etag, len(content) if total is None else total)
+    cache.put(cache.image(ADDRESS), key, start, piece)
+    assert cache.flush(30)
+
+
+def find(cache: DiskCache, key: str, start: int = 0, length: int | None = None) -> bytes | None:
+    part = cache.find(cache.image(ADDRESS), key, start, length)
+    return part.piece.content if part is not None and part.piece is not None else None
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in (folder / OWN_FOLDER).glob("??/*") if path.is_file()]
+
+
+def test_what_was_put_is_found_later(folder: Path, cache: DiskCache) -> None:
+    put(cache, "small", b"0123456789")
+    put(cache, "large", LARGE, start=100, total=len(LARGE) + 100)
+    cache.close()
+    later = DiskCache(folder, 10 * MB)
+    assert find(later, "small") == b"0123456789"
+    assert find(later, "small", 3, 4) == b"3456"
+    assert find(later, "small", -3) == b"789"
+    assert find(later, "small", 8, 1000) == b"89"
+    assert find(later, "small", 10, 5) == b""
+    assert find(later, "large", 100, 1000) == LARGE[:1000]
+    assert find(later, "large", 0, 200) is None
+    assert find(later, "other") is None
+    assert later.find(later.image("https://else.org/a.zarr"), "small") is None
+
+
+VERSIONS = ("1", "2")
+SPANS = st.tuples(st.integers(0, 99), st.integers(1, 60)).map(lambda span: (span[0], min(100, sum(span))))
+STEPS = st.one_of(
+    st.tuples(st.just("put"), st.sampled_from("ab"), st.sampled_from(VERSIONS), SPANS),
+    st.tuples(st.just("absent"), st.sampled_from("ab"), st.just(""), st.just((0, 100))),
+    st.tuples(st.sampled_from(["drop", "reopen"]), st.just(""), st.just(""), st.just((0, 0))),
+)
+
+
+def content_of(key: str, version: str) -> bytes:
+    return random.Random(key + version).randbytes(100)
+
+
+@settings(max_examples=40)
+@given(st.lists(STEPS, max_size=14), SPANS)
+def test_it_behaves_like_a_dictionary_of_bytes(steps, asked) -> None:
+    """The model: for each file its version and which bytes are known; another version wipes the image."""
+    model: dict[str, tuple[str, set[int]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        cache = DiskCache(Path(name), 10 * MB, keep_free_bytes=0)
+        for action, key, version, (start, stop) in steps:
+            match action:
+                case "drop":
+                    cache.drop(cache.image(ADDRESS))
+                    model = {}
+                case "reopen":
+                    cache.close()
+                    cache = DiskCache(Path(name), 10 * MB, keep_free_bytes=0)
+                case _:
+                    is_absent = action == "absent"
+                    content = None if is_absent else content_of(key, version)[start:stop]
+                    put(cache, key, content, start=start, etag=version, total=100)
+                    if model.get(key, (version, set()))[0] != version:
+                        model = {}
+                    model.setdefault(key, (version, set()))[1].update(range(start, stop))
+            assert cache.flush(30)
+        image = cache.image(ADDRESS)
+        for key in "ab":
+            part = cache.find(image, key, asked[0], asked[1] - asked[0])
+            version, known = model.get(key, ("", set()))
+            if not known.issuperset(range(*asked)):
+                assert part is None
+            elif version == "":
+                assert part is not None
+                assert part.piece is None
+            else:
+                assert part.piece.content == content_of(key, version)[slice(*asked)]
+        cache.close()
+
+
+# Its size
+
+
+def test_what_was_used_last_is_kept(folder: Path) -> None:
+    cache = DiskCache(folder, 20 * len(LARGE), keep_free_bytes=0)
+    for number in range(40):
+        put(cache, f"{number}", LARGE)
+        assert find(cache, "0") == LARGE  # used again and again
+    assert cache.flush()
+    assert cache.usage().size_bytes <= cache.limit_bytes
+    assert sum(path.stat().st_size for path in files_in(folder)) <= cache.limit_bytes
+    there = {number for number in range(40) if find(cache, f"{number}") is not None}
+    assert there - {0} == set(range(40 - len(there) + 1, 40))
+    assert len(there) >= 17
+
+
+def test_a_limit_can_be_set_while_it_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = DiskCache(folder, keep_free_bytes=0)
+    monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "50MB")
+    for number in range(20):
+        put(cache, f"{number}", LARGE)
+    assert len(files_in(folder)) == 20
+    monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "1MB")
+    put(cache, "20", LARGE)
+    assert len(files_in(folder)) <= 10
+    cache.shrink(5 * len(LARGE))
+    assert len(files_in(folder)) <= 5
+
+
+def test_many_small_parts_are_bounded_too(folder: Path) -> None:
+    cache = DiskCache(folder, MB, keep_free_bytes=0)
+    for number in range(3000):
+        cache.put(cache.image(ADDRESS), f"{number}", 0, Piece(bytes(1000), "1", 1000))
+    assert cache.flush(30)
+    assert 0.5 * MB < cache.usage().size_bytes <= MB
+    cache.close()
+    assert (folder / OWN_FOLDER / "index.sqlite3").stat().st_size < 3 * MB
+
+
+def test_others_keep_their_part_of_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = DiskCache(folder, 50 * len(LARGE), keep_free_bytes=100 * MB)
+    for number in range(20):
+        put(cache, f"{number}", LARGE)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(100 * MB - 15 * len(LARGE)))
+    put(cache, "20", LARGE)
+    assert 0 < len(files_in(folder)) <= 6
+
+
+# Other versions
+
+
+def test_what_is_dropped_is_gone_for_everybody(folder: Path, cache: DiskCache) -> None:
+    put(cache, "a", LARGE)
+    other = DiskCache(folder, 10 * MB, keep_free_bytes=0)
+    known_to_other = other.image(ADDRESS)
+    assert other.find(known_to_other, "a") is not None
+    new = cache.drop(cache.image(ADDRESS))
+    cache.put(new, "b", 0, Piece(LARGE, "2", len(LARGE)))
+    assert cache.flush()
+    assert other.find(known_to_other, "a") is None
+    other.put(known_to_other, "a", 0, Piece(LARGE, "1", len(LARGE)))  # it doesn't know yet
+    assert other.flush()
+    assert (find(cache, "a"), find(cache, "b")) == (None, LARGE)
+    assert len(files_in(folder)) == 1
+
+
+def test_without_an_etag_nothing_is_kept(cache: DiskCache) -> None:
+    cache.put(cache.image(ADDRESS), "a", 0, Piece(b"abc", None, 3))
+    assert cache.flush()
+    assert find(cache, "a") is None
+
+
+def test_clearing_leaves_nothing(folder: Path, cache: DiskCache) -> None:
+    put(cache, "a", LARGE)
+    cache.clear()
+    assert find(cache, "a") is None
+    assert not list(folder.iterdir())
+    put(cache, "a", LARGE)
+    other = DiskCache(folder, 10 * MB)
+    assert find(other, "a") == LARGE
+    cache.clear()
+    assert find(other, "a") is None, "though it has it open"
+    put(cache, "a", LARGE)
+    assert find(cache, "a") == LARGE
+
+
+# Damage
+
+
+@pytest.mark.parametrize("position", [0, 100, 5000, -1])
+def test_a_flipped_byte_is_never_read(folder: Path, cache: DiskCache, position: int) -> None:
+    put(cache, "a", LARGE)
+    put(cache, "b", b"0123456789" * 100)
+    cache.close()
+    for path in (*files_in(folder), folder / OWN_FOLDER / "index.sqlite3"):
+        content = bytearray(path.read_bytes())
+        content[position] ^= 1
+        path.write_bytes(content)
+    again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
+    assert find(again, "a") is None
+    assert find(again, "b") in {None, b"0123456789" * 100}
+
+
+@pytest.mark.parametrize("garbage", [b"", b"garbage" * 1000])
+def test_a_database_of_garbage_is_begun_anew(folder: Path, cache: DiskCache, garbage: bytes) -> None:
+    put(cache, "a", LARGE)
+    cache.close()
+    (folder / OWN_FOLDER / "index.sqlite3").write_bytes(garbage)
+    again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
+    assert find(again, "a") is None
+    again.flush()
+    later = DiskCache(folder, 10 * MB, keep_free_bytes=0)  # one that the disk hasn't refused
+    put(later, "a", LARGE)
+    assert find(later, "a") == LARGE
+
+
+def test_rows_of_nonsense_are_never_believed(folder: Path, cache: DiskCache) -> None:
+    put(cache, "a", LARGE)
+    put(cache, "b", b"small")
+    cache.close()
+    for column, value in (("content", "text"), ("etag", 5), ("name", "../../x"), ("total", 3), ("checksum", b"")):
+        with sqlite3.connect(folder / OWN_FOLDER / "index.sqlite3") as sql:
+            sql.execute(f"UPDATE parts SET {column} = ?", (value,))
+        again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
+        assert (find(again, "a"), find(again, "b")) == (None, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    cache = DiskCache(tmp_path / "pixels", 10 * MB)
+    cache.put(cache.image(ADDRESS), "a", 0, Piece(LARGE, "1", len(LARGE)))
+    assert not cache.flush()
+    assert cache.usage().fault
+
+
+def test_a_disk_that_refuses_leaves_nothing_half(folder: Path, cache: DiskCache) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such limits")
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from napari_cryoet.streaming2.disk_cache import DiskCache, Piece\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))\n"
+        "cache = DiskCache(Path(sys.argv[1]), 10**7, keep_free_bytes=0)\n"
+        f"cache.put(cache.image({ADDRESS!r}), 'a', 0, Piece(bytes(100_000), '1', 100_000))\n"
+        "assert not cache.flush()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, folder], check=True)
+    assert files_in(folder) == []
+    put(cache, "a", LARGE)
+    assert find(cache, "a") == LARGE
+
+
+# Several processes
+
+
+def write_and_check(folder: Path, seed: int) -> None:
+    """Write parts whose content follows from their name, and read those of the others."""
+    numbers, hits = random.Random(seed), 0
+    cache = DiskCache(folder, 20 * MB, keep_free_bytes=0)
+    for _ in range(30):
+        for number in numbers.sample(range(40), 3):
+            put(cache, f"{number}", random.Random(number).randbytes(100_000))
+        for number in range(40):
+            content = find(cache, f"{number}")
+            hits += content is not None
+            assert content in {None, random.Random(number).randbytes(100_000)}
+    assert hits > 100
+    assert not cache.usage().fault
+
+
+def test_processes_share_it(folder: Path) -> None:
+    processes = [multiprocessing.get_context("spawn").Process(target=write_and_check, args=(folder, n)) for n in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(100)
+        assert process.exitcode == 0
+
+
+def test_a_killed_process_leaves_it_whole(folder: Path) -> None:
+    for seed in range(4):
+        process = multiprocessing.get_context("spawn").Process(target=write_and_check, args=(folder, seed))
+        process.start()
+        before = len(files_in(folder))
+        while len(files_in(folder)) <= before + 2 and process.is_alive():
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        cache = DiskCache(folder, 20 * MB, keep_free_bytes=0)
+        for number in range(40):
+            assert find(cache, f"{number}") in {None, random.Random(number).randbytes(100_000)}
+        put(cache, "after", LARGE)
+        cache.close()
+    with sqlite3.connect(folder / OWN_FOLDER / "index.sqlite3") as sql:
+        sql.execute("DELETE FROM sweeps")
+    for path in files_in(folder):
+        os.utime(path, (1e9, 1e9))
+    put(cache, "swept", b"")
+    with sqlite3.connect(folder / OWN_FOLDER / "index.sqlite3") as sql:
+        assert {path.name for path in files_in(folder)} == {
+            name for (name,) in sql.execute("SELECT name FROM parts WHERE name NOT NULL")
+        }
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doesn't fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_keeps_away_from_it(cache: DiskCache) -> None:
+    put(cache, "a", LARGE)
+    assert find(cache, "a") == LARGE
+    child = os.fork()
+    if child == 0:
+        cache.put(cache.image(ADDRESS), "b", 0, Piece(LARGE, "1", len(LARGE)))
+        os._exit(0 if cache.flush() and find(cache, "a") is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert find(cache, "a") == LARGE
