@@ -9,6 +9,7 @@ import functools
 import ipaddress
 import os
 import platform
+import queue
 import ssl
 import threading
 import time
@@ -181,19 +182,30 @@ class _Resolver(AbstractResolver):
 
 
 class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):
-    """A thread for each call: one that waits for a silent name server doesn't keep the program from ending."""
+    """Threads for blocking calls: those that wait for a silent name server don't keep the program from ending."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
-        """Start a call."""
+        """Start a call, on a thread that idles or a new one."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
-        def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-                future.set_exception(error)
+        def call() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+                    future.set_exception(error)
 
-        threading.Thread(target=work, name="napari-cryoet-call", daemon=True).start()
+        self._calls.put(call)
+        if not self._idle.acquire(blocking=False):
+            threading.Thread(target=self._serve, name="napari-cryoet-calls", daemon=True).start()
         return future
+
+    def _serve(self) -> None:
+        while True:
+            self._calls.get()()
+            self._idle.release()
