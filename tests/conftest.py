@@ -46,8 +46,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(path: Path) -> int:
-    if path.name == "test_warming.py":  # it watches units that nobody has asked for, as windows of other tests might
-        return -1
     if path.name == "test_real_pack.py":  # it makes what the other tests of real data want, too
         return 0
     return 1 if path.parent.name in {"journeys", "qt"} else 2

@@ -11,7 +11,6 @@ import pytest
 from qtpy.QtCore import QObject, QThread
 
 from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError, _Outbox
-from napari_cryoet.errand import NoThreadError
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.stopping import raise_if_stopped
 
@@ -175,17 +174,10 @@ def test_parts_of_an_answer_that_nobody_waits_for_are_dropped(tasks, qtbot):
     assert arrived == []
 
 
-@pytest.mark.parametrize("has_idle_thread", [True, False])
-def test_where_there_is_no_thread_the_task_fails_and_is_over(tasks, qtbot, monkeypatch, has_idle_thread):
+def test_where_there_is_no_thread_the_task_fails_and_is_over(tasks, qtbot, monkeypatch):
     def no_thread(_thread):
         raise RuntimeError("can't start new thread")
 
-    def call(what):
-        if not has_idle_thread:
-            raise NoThreadError("can't start new thread")
-        what()  # as on a thread that was there
-
-    monkeypatch.setattr("napari_cryoet._qt.tasks.call_soon", call)
     monkeypatch.setattr(threading.Thread, "start", no_thread)
     errors = []
     tasks.run("page", lambda job: None, then=lambda _: None, failed=errors.append)

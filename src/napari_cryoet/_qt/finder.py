@@ -11,9 +11,9 @@ from napari_cryoet._qt.message_panel import Action
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
+from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place
 from napari_cryoet.portal.catalogue import Found, Jump, is_link, parse_jump
 from napari_cryoet.portal.pages import LookupHit
-from napari_cryoet.trail import DATASETS, DEPOSITIONS, Place
 from napari_cryoet.wording import count_text, plain
 
 HIT_LETTERS = 100

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place, Trail, begin, follow, follow_to_run
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import shared_policy
 from napari_cryoet.portal.catalogue import portal_url
@@ -23,7 +24,6 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
-from napari_cryoet.trail import DATASETS, DEPOSITIONS, Place, Trail, begin, follow, follow_to_run
 from napari_cryoet.wording import plain
 
 PATIENCE_MS = 200  # for so long the old screen stays while the next one is on its way

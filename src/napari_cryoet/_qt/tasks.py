@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal
 
-from napari_cryoet.errand import NoThreadError, call_soon
 from napari_cryoet.exceptions import CryoETError, StoppedError
 
 log = logging.getLogger(__name__)
@@ -182,10 +181,14 @@ class Tasks(QObject):
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
-        try:  # starting a thread waits for it, 10 ms and more while others compute
-            call_soon(lambda: self._start(task, work))
-        except NoThreadError:
-            self._tell_of_no_thread(task)
+        try:
+            threading.Thread(
+                target=self._work, args=(task, work), name=f"napari-cryoet {task.key}", daemon=True
+            ).start()
+        except RuntimeError:  # the system has none to give
+            log.exception("Task %r could not be started", task.key)
+            error = UnexpectedError(traceback.format_exc())
+            self._outbox.put(lambda: self._on_error(task, error))
 
     def stop(self, key: Hashable) -> None:
         """End the task of that key now; its answer is dropped. Does nothing if there is none."""
@@ -220,19 +223,6 @@ class Tasks(QObject):
             lambda share, words: self._outbox.put(lambda: self._on_said(task, share, words)),
             lambda some: self._outbox.put(lambda: self._on_part(task, some)),
         )
-
-    def _start(self, task: _Task, work: Callable[[Job], Any]) -> None:
-        try:
-            threading.Thread(
-                target=self._work, args=(task, work), name=f"napari-cryoet {task.key}", daemon=True
-            ).start()
-        except RuntimeError:
-            self._tell_of_no_thread(task)
-
-    def _tell_of_no_thread(self, task: _Task) -> None:
-        log.exception("Task %r could not be started", task.key)
-        error = UnexpectedError(traceback.format_exc())
-        self._outbox.put(lambda: self._on_error(task, error))
 
     def _work(self, task: _Task, work: Callable[[Job], Any]) -> None:
         """Run in the worker: whatever happens becomes one delivery."""

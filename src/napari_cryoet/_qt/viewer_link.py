@@ -25,7 +25,6 @@ from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import colors_of as theme_colors
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet._qt.warming import hand_over, prepare_layers
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_names import tomogram_name
@@ -232,11 +231,8 @@ class ViewerLink(QObject):
         self._coming.add(key)
         self.changed.emit()
 
-        def load(job: Job) -> tuple[tuple[LayerSpec, ...], object | None]:
-            return work(job), prepare_layers(job)
-
         self._tasks.run(
-            key, load, then=partial(self._on_loaded, key, page), failed=partial(self._on_failed, key), title=title
+            key, work, then=partial(self._on_loaded, key, page), failed=partial(self._on_failed, key), title=title
         )
 
     def _no_longer_coming(self, key: LayerKey) -> None:
@@ -252,9 +248,7 @@ class ViewerLink(QObject):
         self.changed.emit()
         self.failed.emit(key, error)
 
-    def _on_loaded(self, key: LayerKey, page: RunPage, loaded: tuple[tuple[LayerSpec, ...], object | None]) -> None:
-        specs, units = loaded
-        hand_over(units)
+    def _on_loaded(self, key: LayerKey, page: RunPage, specs: tuple[LayerSpec, ...]) -> None:
         group = page.run.id
         try:  # it is still on its way, and can be stopped, until all of it is there
             if key.kind == "tomogram" and self.replaces_own_layers:

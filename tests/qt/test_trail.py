@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.trail import DATASETS, DEPOSITIONS, MAX_PLACES, Place, begin, follow, follow_to_run
+from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, MAX_PLACES, Place, begin, follow, follow_to_run
 
 DATASET, OTHER_DATASET = Place("dataset", 1), Place("dataset", 2)
 DEPOSITION = Place("deposition", 1)
