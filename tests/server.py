@@ -114,7 +114,7 @@ def truncated(answer: Answer) -> Answer:
 
 
 def shifted(answer: Answer) -> Answer:
-    """Name a range that lies one byte further on."""
+    """Name a range that lies one byte further on than what is sent."""
     first, stop = answer.start + 1, answer.start + 1 + len(answer.body)
     return answer.saying(Content_Range=f"bytes {first}-{stop - 1}/{stop}")
 
@@ -160,7 +160,7 @@ class Link:
         return self._free_at
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Server:
     """Serves a folder to this computer; its files may be written, replaced and deleted at any time."""
 
@@ -252,11 +252,16 @@ class Server:
         started()
         await self._closing.wait()
         listener.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # until transports are closed
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.note("connections", 1)
         links = Link(self.connection_bytes_s), self._total
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        try:
             while request := await _read_request(reader):
                 sender = _Sender(self, request, links, reader, writer)
                 if request.path == "/?reset":
@@ -270,7 +275,12 @@ class Server:
                     await (sender.send_wrongly(script) if script else sender.send(self.right_answer(request)))
                 finally:
                     self.note("answering", -1)
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError):
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        finally:
+            writer.transport.abort()
 
     def note(self, name: str, change: int) -> None:
         """Count something, and tell who waits for it."""
@@ -332,13 +342,15 @@ class _Sender:
             return
         answer = script.fault(self.server.right_answer(self.request))
         body, manner = answer.body, answer.manner
+        if not body and manner in {"stalled", "dribbling"}:
+            manner = "silent"  # else the head would be all of it
         if manner in {"cut", "stalled", "dribbling"}:
             answer = answer.saying(Content_Length=str(len(body)))
             answer = replace(answer, body=b"" if manner == "dribbling" else body[: len(body) // 2])
         if manner != "silent":
             await self.send(answer)
         while manner == "endless" and self.request.sent_bytes < _ENDLESS_BYTES:
-            await self._send_body(body)
+            await self._send_body((body or b" ") * (_PIECE_BYTES // max(1, len(body)) + 1))
         if manner in {"silent", "stalled", "dribbling"}:
             await self._wait_for_end(script, body if manner == "dribbling" else b"")
         if manner != "well":

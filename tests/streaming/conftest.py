@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from napari_cryoet.streaming import cached_source, disk_cache
 from napari_cryoet.streaming.disk_cache import DiskCache
+from portal_images import write_portal_images
 
 #: How long a test waits for the disk and for servers; a program waits for some seconds only, or less.
 PATIENCE_S = 60.0
@@ -31,3 +33,9 @@ def _answers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests tell what is kept from what is asked for: on a busy machine one would stand in for the other."""
     monkeypatch.setattr(cached_source, "_PATIENCE_S", PATIENCE_S)
     monkeypatch.setattr(disk_cache, "_READ_TIMEOUT_S", PATIENCE_S)
+
+
+@pytest.fixture(scope="session")
+def portal_images(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A folder with the images of `portal_images.write_portal_images`: read it, never write into it."""
+    return make_once("portal-images", write_portal_images)

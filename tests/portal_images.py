@@ -1,0 +1,102 @@
+"""OME-Zarr images as the portal writes them, made with zarr and numpy alone, and what a reader must fetch of them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numcodecs import Blosc
+
+LZ4 = Blosc("lz4", 5, Blosc.SHUFFLE)
+#: Of the images that `write_portal_images` writes: four chunks at the finest level, since they are 256 voxels wide.
+SHAPE = (60, 300, 280)
+CHUNKS_OF_A_PLANE = 4
+
+
+def noise(shape, dtype="<f4", seed=0):
+    """Values that don't compress to nothing; whole numbers where the dtype has no others."""
+    random, dtype = np.random.default_rng(seed), np.dtype(dtype)
+    if dtype.kind == "f":
+        return random.normal(size=shape).astype(dtype)
+    largest = 1 if dtype.kind == "b" else 100
+    return random.integers(0, largest, shape, endpoint=True).astype(dtype)
+
+
+def write_array(path, values, *, zarr_format=2, **options):
+    """Write one zarr array with the options of ``zarr.create_array``; gives its values."""
+    array = zarr.create_array(
+        str(path), shape=values.shape, dtype=values.dtype, zarr_format=zarr_format, overwrite=True, **options
+    )
+    array[...] = values
+    return values
+
+
+def write_image(path, values, *, levels=3, axes="zyx", scale=None, paths=None, zarr_format=2, about=None, **options):
+    """Write an OME-Zarr image, each level with every second voxel of the one before, rounded up.
+
+    Parameters
+    ----------
+    scale
+        Of the finest level, in ångström; by default 10 along axes of space.
+    paths
+        Of the levels; by default 0, 1, 2...
+    about
+        Further attributes of the multiscale.
+    options
+        Those of ``zarr.create_array``; by default as the portal has them, but for chunks that reach beyond the image.
+
+    Returns
+    -------
+    list of ndarray
+        The levels.
+    """
+    if zarr_format == 2:
+        options = {"compressors": LZ4, "chunk_key_encoding": {"name": "v2", "separator": "/"}} | options
+    whole = tuple(min(256, size) if axis in "zyx" else 1 for size, axis in zip(values.shape, axes, strict=True))
+    chunks = options.pop("chunks", whole)
+    paths = paths or [str(level) for level in range(levels)]
+    is_halved = [axis in "zyx" for axis in axes]
+    scale = scale or [10.0 if axis in "zyx" else 1.0 for axis in axes]
+    arrays, datasets = [values], []
+    for _ in paths[1:]:
+        arrays.append(arrays[-1][tuple(slice(None, None, 2 if half else 1) for half in is_halved)])
+    group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
+    for level, (name, array) in enumerate(zip(paths, arrays, strict=True)):
+        group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks, **options)[...] = array
+        widths = [size * 2**level if half else size for size, half in zip(scale, is_halved, strict=True)]
+        datasets.append({"path": name, "coordinateTransformations": [{"type": "scale", "scale": widths}]})
+    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
+    described = [{"name": axis} | kinds.get(axis, {"type": "space", "unit": "angstrom"}) for axis in axes]
+    multiscale = {"name": "image", "axes": described, "datasets": datasets} | (about or {})
+    if zarr_format == 2:
+        group.attrs["multiscales"] = [{"version": "0.4"} | multiscale]
+    else:
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    return arrays
+
+
+def write_portal_images(folder: Path) -> None:
+    """Write the tomogram ``image.zarr``, of `noise`, and ``mask.zarr``, which is 1 where that is above 3."""
+    chunks = (256, 256, 256)  # though they reach beyond the image, as the portal's do
+    write_image(folder / "image.zarr", noise(SHAPE), chunks=chunks)
+    write_image(folder / "mask.zarr", (noise(SHAPE) > 3).astype("|i1"), chunks=chunks)
+
+
+def frames_of(level: Path) -> list[bytes]:
+    """The chunks of a level."""
+    return [file.read_bytes() for file in sorted(level.rglob("*")) if file.name.isdigit() and file.is_file()]
+
+
+def block_bytes(frame: bytes, start: int, stop: int) -> int:
+    """How many bytes of a Blosc frame hold some of its decoded bytes: header, table of blocks, and the blocks.
+
+    The format is that of c-blosc 1: a header of 16 bytes, the start of each block, and the blocks in any order.
+    """
+    n_bytes, block_size, frame_bytes = struct.unpack_from("<3I", frame, 4)
+    count = -(-n_bytes // block_size)
+    starts = struct.unpack_from(f"<{count}I", frame, 16)
+    ends = dict(zip(sorted(starts), [*sorted(starts)[1:], frame_bytes], strict=True))
+    wanted = range(start // block_size, -(-stop // block_size))
+    return 16 + 4 * count + sum(ends[starts[block]] - starts[block] for block in wanted)

@@ -1,0 +1,219 @@
+"""What came from a server is there again for the next process, within a limit, and whatever happened meanwhile."""
+
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.streaming import DiskCache, open_pyramid
+from portal_images import SHAPE, noise, write_image
+from server import Server, status
+
+MB = 10**6
+CHUNKS = r"/\d/\d+/\d+/\d+$"
+#: Reads planes of an image through a cache, and prints the hash of each.
+READER = """
+import hashlib, sys
+from napari_cryoet.streaming import DiskCache, open_pyramid
+
+address, folder, limit_bytes, *planes = sys.argv[1:]
+cache = DiskCache(folder, int(limit_bytes))
+pyramid = open_pyramid(address, cache=cache)
+for z in planes:
+    plane = pyramid.read(0, ((int(z), int(z) + 1), *((0, size) for size in pyramid.shapes[0][1:])))
+    print(hashlib.sha256(plane.tobytes()).hexdigest(), flush=True)
+pyramid.close()
+cache.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def values():
+    return noise(SHAPE)
+
+
+@pytest.fixture
+def server(portal_images):
+    with Server(portal_images) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "pixels"
+
+
+@pytest.fixture(autouse=True)
+def _servers_are_asked_each_time(monkeypatch):
+    monkeypatch.setenv("NAPARI_CRYOET_CACHE_ASK_AGAIN", "0 s")
+
+
+def start_reader(address, folder, planes, limit_bytes=500 * MB):
+    call = [sys.executable, "-c", READER, address, str(folder), str(limit_bytes), *map(str, planes)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
+
+
+def hashes_of(values, planes):
+    return [hashlib.sha256(values[z].tobytes()).hexdigest() for z in planes]
+
+
+def read_in_process(address, folder, planes, limit_bytes=500 * MB):
+    with start_reader(address, folder, planes, limit_bytes) as reader:
+        output, _ = reader.communicate(timeout=100)
+    assert reader.returncode == 0
+    return output.split()
+
+
+def read_here(address, folder, planes, limit_bytes=500 * MB):
+    with closing(DiskCache(folder, limit_bytes)) as cache, closing(open_pyramid(address, cache=cache)) as pyramid:
+        return [pyramid.read(0, ((z, z + 1), (0, SHAPE[1]), (0, SHAPE[2])))[0] for z in planes]
+
+
+def size_on_disk(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_the_next_process_fetches_no_pixels_again(server, folder, values):
+    address, planes = f"{server.url}/image.zarr", (3, 30, 59)
+    assert read_in_process(address, folder, planes) == hashes_of(values, planes)
+    server.reset()
+    assert read_in_process(address, folder, planes) == hashes_of(values, planes)
+    assert not server.sent_bytes(CHUNKS)
+
+
+def test_without_its_server_an_image_is_there_as_it_was_last(portal_images, folder, values):
+    with Server(portal_images) as server:
+        address = f"{server.url}/image.zarr"
+        read_here(address, folder, [30])
+    np.testing.assert_array_equal(read_here(address, folder, [30]), values[30:31])
+
+
+def test_only_what_is_missing_is_fetched(server, folder, values):
+    address = f"{server.url}/image.zarr"
+    read_here(address, folder, [30])
+    server.reset()
+    np.testing.assert_array_equal(read_here(address, folder, [30, 40]), values[[30, 40]])
+    assert server.sent_bytes(CHUNKS)
+    assert server.repeated_bytes(CHUNKS) == 0
+    server.reset()
+    read_here(address, folder, [30, 40])
+    assert not server.sent_bytes(CHUNKS)
+
+
+def test_files_that_a_server_lacks_are_remembered_for_an_image_that_is_the_same(tmp_path, folder):
+    write_image(tmp_path / "a.zarr", noise((20, 64, 64)), chunks=(10, 32, 32))
+    (tmp_path / "a.zarr" / "0" / "1" / "0" / "0").unlink()
+    with Server(tmp_path) as server:
+        expected = open_pyramid(f"{server.url}/a.zarr", cache=None).read(0)
+        with closing(DiskCache(folder, 500 * MB)) as cache:
+            for _ in range(2):
+                with closing(open_pyramid(f"{server.url}/a.zarr", cache=cache)) as pyramid:
+                    np.testing.assert_array_equal(pyramid.read(0), expected)
+
+
+def test_it_takes_no_more_of_the_disk_than_its_limit(server, folder, values):
+    address, limit_bytes = f"{server.url}/image.zarr", 8 * MB
+    for planes in (range(0, 60, 2), range(1, 60, 7)):
+        np.testing.assert_array_equal(read_here(address, folder, planes, limit_bytes), values[list(planes)])
+        assert size_on_disk(folder) < 1.25 * limit_bytes  # what the index takes, too
+    assert size_on_disk(folder) > 0.25 * limit_bytes
+
+
+def test_a_limit_of_nothing_keeps_nothing(server, folder, values):
+    np.testing.assert_array_equal(read_here(f"{server.url}/image.zarr", folder, [30], 0), values[30:31])
+    assert not folder.exists() or size_on_disk(folder) < MB
+
+
+@pytest.mark.parametrize("at", [1, 5, 9])
+def test_a_writer_that_is_killed_leaves_nothing_wrong(at, server, folder, values):
+    address = f"{server.url}/image.zarr"
+    with start_reader(address, folder, range(60)) as reader:
+        for _ in range(at):
+            reader.stdout.readline()
+        reader.kill()
+    for _ in range(2):
+        np.testing.assert_array_equal(read_here(address, folder, range(0, 60, 3)), values[::3])
+    server.reset()
+    read_here(address, folder, range(0, 60, 3))
+    assert not server.sent_bytes(CHUNKS)  # and it goes on keeping
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "cut", "empty", "deleted"])
+def test_garbage_in_its_files_is_never_shown(damage, server, folder, values):
+    address, planes = f"{server.url}/image.zarr", [3, 30]
+    read_here(address, folder, planes)
+    garbage = random.Random(0)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            match damage:
+                case "other bytes":
+                    file.write_bytes(garbage.randbytes(file.stat().st_size))
+                case "cut":
+                    os.truncate(file, file.stat().st_size // 2)
+                case "empty":
+                    os.truncate(file, 0)
+                case "deleted":
+                    file.unlink()
+    for _ in range(3):
+        np.testing.assert_array_equal(read_here(address, folder, planes), values[planes])
+    server.reset()
+    read_here(address, folder, planes)
+    assert not server.sent_bytes(CHUNKS)  # it has begun anew
+
+
+def test_a_flipped_bit_in_any_file_is_never_shown(server, folder, values):
+    address, planes, chance = f"{server.url}/image.zarr", [3, 30], random.Random(0)
+    read_here(address, folder, planes)
+    for file in [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size]:
+        content = bytearray(file.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        file.write_bytes(content)
+    np.testing.assert_array_equal(read_here(address, folder, planes), values[planes])
+
+
+def test_a_folder_that_can_t_be_written_costs_nothing_but_the_cache(server, tmp_path, values):
+    (tmp_path / "file").write_text("no folder")
+    np.testing.assert_array_equal(read_here(f"{server.url}/image.zarr", tmp_path / "file", [30]), values[30:31])
+
+
+def test_processes_at_the_same_time_share_it(server, folder, values):
+    address, planes = f"{server.url}/image.zarr", [range(0, 60, 3), range(30, 60), range(29, -1, -1)]
+    readers = [start_reader(address, folder, some) for some in planes]
+    for reader, some in zip(readers, planes, strict=True):
+        with reader:
+            output, _ = reader.communicate(timeout=100)
+        assert reader.returncode == 0
+        assert output.split() == hashes_of(values, some)
+    server.reset()
+    np.testing.assert_array_equal(read_here(address, folder, range(60)), values)
+    assert server.sent_bytes(CHUNKS) < MB  # what one was writing while another was asking may be gone
+
+
+def test_an_image_that_has_changed_is_fetched_anew(tmp_path, folder):
+    old, new = noise((20, 64, 64), seed=1), noise((20, 64, 64), seed=2)
+    write_image(tmp_path / "a.zarr", old, chunks=(20, 32, 32))
+    with Server(tmp_path) as server:
+        for values in (old, new):
+            with closing(DiskCache(folder, 500 * MB)) as cache:
+                pyramid = open_pyramid(f"{server.url}/a.zarr", cache=cache)
+                np.testing.assert_array_equal(pyramid.read(0), values)
+                pyramid.close()
+            if values is old:
+                shutil.rmtree(tmp_path / "a.zarr")
+                write_image(tmp_path / "a.zarr", new, chunks=(20, 32, 32))
+
+
+def test_what_a_server_refuses_is_not_kept(server, folder, values):
+    address = f"{server.url}/image.zarr"
+    refused = server.script(CHUNKS, status(403))
+    with pytest.raises(StreamError):
+        read_here(address, folder, [30])
+    server.end(refused)
+    np.testing.assert_array_equal(read_here(address, folder, [30]), values[30:31])

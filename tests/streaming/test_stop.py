@@ -1,0 +1,115 @@
+"""A set `stop` ends every call that waits for a server, whichever way that server leaves it waiting."""
+
+import concurrent.futures
+import json
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_cryoet import load_annotation, load_captions, load_tomogram
+from napari_cryoet.exceptions import CryoETError, StoppedError
+from napari_cryoet.streaming import find_labels, open_pyramid
+from napari_cryoet.volumes import open_volume
+from portal_images import SHAPE, noise
+from server import Server, sent, status
+
+#: Generous, since a busy machine takes its time: it is meant to take 0.2 s.
+STOPPED_WITHIN_S = 2.0
+PLANE = ((30, 31), (0, 300), (0, 280))
+POINT = {"type": "point", "location": {"x": 1.0, "y": 2.0, "z": 3.0}}
+
+
+@pytest.fixture(scope="module")
+def folder(portal_images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    for name in ("image.zarr", "mask.zarr"):
+        shutil.copytree(portal_images / name, folder / name)
+    (folder / "picks.ndjson").write_text(json.dumps(POINT) + "\n")
+    (folder / "texts.json").write_text("[]" + " " * 1000)
+    return folder
+
+
+@pytest.fixture(params=["silent", "stalled", "dribbling"])
+def manner(request):
+    return request.param
+
+
+def read(url, stop):
+    return open_pyramid(f"{url}/image.zarr", stop=stop, cache=None).read(0, PLANE, stop=stop)
+
+
+CALLS = {
+    "open": (r"\.z\w+$", lambda url, stop: open_pyramid(f"{url}/image.zarr", stop=stop, cache=None)),
+    "read a plane": (r"/0/\d+/\d+/\d+$", read),
+    "find labels": (r"labels", lambda url, stop: find_labels(f"{url}/image.zarr", stop=stop, cache=None)),
+    "open a volume": (r"\.z\w+$", lambda url, stop: open_volume(f"{url}/image.zarr", stop=stop)),
+    "load a tomogram": (r"/0/\d+/\d+/\d+$", lambda url, stop: load_tomogram(f"{url}/image.zarr", stop=stop)),
+    "load picks": ("ndjson", lambda url, stop: load_annotation(f"{url}/picks.ndjson", stop=stop)),
+    "load a mask": (r"\.z\w+$", lambda url, stop: load_annotation(f"{url}/mask.zarr", stop=stop)),
+    "load texts": ("json", lambda url, stop: load_captions(f"{url}/texts.json", stop=stop)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_stop_ends_a_call_at_once_and_hangs_up(call, manner, folder):
+    pattern, work = CALLS[call]
+    stop = threading.Event()
+    with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        server.script(pattern, sent(manner))
+        working = pool.submit(work, server.url, stop)
+        server.wait_until(lambda: server.held)
+        assert not working.done()
+        began_s = time.monotonic()
+        stop.set()
+        assert isinstance(working.exception(), StoppedError)
+        assert time.monotonic() - began_s < STOPPED_WITHIN_S
+        server.wait_until(lambda: not server.held)  # who no longer wants it hangs up
+
+
+def test_a_stop_that_is_set_before_asks_nobody(folder):
+    stop = threading.Event()
+    stop.set()
+    with Server(folder) as server:
+        for _, work in CALLS.values():
+            with pytest.raises(StoppedError):
+                work(server.url, stop)
+        assert not server.requests
+
+
+def test_closing_a_pyramid_ends_who_reads_of_it(manner, folder):
+    with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
+        server.script(r"/0/\d+/\d+/\d+$", sent(manner))
+        reads = [pool.submit(pyramid.read, 0, PLANE), pool.submit(pyramid.levels[0][30].compute)]
+        server.wait_until(lambda: server.held)
+        pyramid.close()
+        for read in reads:
+            assert isinstance(read.exception(STOPPED_WITHIN_S), CryoETError)
+        server.wait_until(lambda: not server.held)
+
+
+def test_stop_while_it_waits_to_ask_again(folder):
+    stop = threading.Event()
+    with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
+        server.script(r"/0/\d+/\d+/\d+$", status(503, Retry_After="20"))
+        reading = pool.submit(pyramid.read, 0, PLANE, stop=stop)
+        server.wait_until(lambda: any(request.status == 503 for request in server.requests))
+        stop.set()
+        assert isinstance(reading.exception(STOPPED_WITHIN_S), StoppedError)
+
+
+def test_after_a_stop_everything_can_be_read(folder):
+    stop = threading.Event()
+    with Server(folder) as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
+        silent = server.script(r"/0/\d+/\d+/\d+$", sent("silent"))
+        reading = pool.submit(pyramid.read, 0, PLANE, stop=stop)
+        server.wait_until(lambda: server.held)
+        stop.set()
+        assert isinstance(reading.exception(), StoppedError)
+        server.end(silent)
+        np.testing.assert_array_equal(pyramid.read(0, PLANE), noise(SHAPE)[30:31])

@@ -1,0 +1,223 @@
+"""Whatever a server does, values are exact or there is an error: never a wrong pixel or a fill value."""
+
+import concurrent.futures
+import contextlib
+
+import numpy as np
+import pytest
+
+import portal_images
+from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, NetworkError, StreamError
+from napari_cryoet.streaming import open_pyramid
+from portal_images import noise, write_array, write_image
+from server import Server, garbled, in_chunks, saying, sent, shifted, status, truncated, without_ranges
+
+SHAPE = (40, 90, 80)
+PLANE = ((30, 31), (0, 300), (0, 280))  # of a portal image: it takes ranges
+CHUNKS = r"/\d/\d+/\d+/\d+$"
+DOCUMENTS = r"/\.z\w+$"
+MOST_BYTES = 2**25  # of a body that doesn't end: half of what the server would send, since sockets hold some, too
+PAGE = b"<!DOCTYPE html><html>Please sign in.</html>" * 500
+
+#: Those of a moment; asking again helps.
+PASSING = {
+    "busy": status(503),
+    "too many requests": status(429, Retry_After="0"),
+    "a fault of its own": status(500),
+    "hangs up in the middle": sent("cut"),
+    "sends less than it says": truncated,
+    "hangs up at once": lambda answer: sent("raw")(status(200)(answer)),
+}
+#: What can be told from a right answer.
+TOLD = PASSING | {
+    "refuses": status(403),
+    "wants a login": status(401),
+    "isn't HTTP": lambda answer: sent("raw")(status(200, b"\x00\x01garbage\r\n" * 20)(answer)),
+    "names another range": shifted,
+    "says that it is packed": saying(Content_Encoding="gzip"),
+    "sends a page": status(200, PAGE, Content_Type="text/html"),
+}
+#: What may be told, where the format has checks.
+LASTING = TOLD | {"sends other bytes": garbled}
+HARMLESS = {"knows no ranges": without_ranges, "sends in chunks": in_chunks}
+
+
+@pytest.fixture(scope="module")
+def plane():
+    return noise(portal_images.SHAPE)[30:31]
+
+
+def outcomes(folder, faults, pattern, *, times=float("inf")):
+    """What reading gives under each fault, all at once since they take their time: (fault, values or error, later)."""
+
+    def read(fault):
+        with Server(folder) as server:
+            script = server.script(pattern, fault, times=times)
+            try:
+                read = open_pyramid(f"{server.url}/image.zarr", cache=None).read(0, PLANE)
+            except (StreamError, NetworkError, FormatError) as error:
+                read = error
+            assert script.hits
+            server.end(script)
+            return read, open_pyramid(f"{server.url}/image.zarr", cache=None).read(0, PLANE)
+
+    with concurrent.futures.ThreadPoolExecutor(len(faults)) as pool:
+        return zip(faults, *zip(*pool.map(read, faults.values()), strict=True), strict=True)
+
+
+@pytest.mark.parametrize("pattern", [CHUNKS, DOCUMENTS], ids=["chunks", "documents"])
+def test_a_fault_of_a_moment_is_mended(pattern, portal_images, plane):
+    for name, read, _ in outcomes(portal_images, PASSING, pattern, times=1):
+        np.testing.assert_array_equal(read, plane, err_msg=name)
+
+
+@pytest.mark.parametrize("pattern", [CHUNKS, DOCUMENTS], ids=["chunks", "documents"])
+def test_a_fault_that_lasts_is_an_error_until_it_is_over(pattern, portal_images, plane):
+    for name, read, later in outcomes(portal_images, LASTING, pattern):
+        if name in TOLD or isinstance(read, Exception):
+            assert isinstance(read, CryoETError), name
+            assert read.message
+        else:
+            np.testing.assert_array_equal(read, plane, err_msg=name)
+        np.testing.assert_array_equal(later, plane, err_msg=name)
+
+
+def test_habits_that_do_no_harm_cost_nothing_but_time(portal_images, plane):
+    for name, read, _ in outcomes(portal_images, HARMLESS, "."):
+        np.testing.assert_array_equal(read, plane, err_msg=name)
+
+
+def read_at_last(pyramid):
+    """Read, and again where that joined a request of before."""
+    for _ in range(10):
+        with contextlib.suppress(StreamError):
+            return pyramid.read(0)
+    return pyramid.read(0)
+
+
+@pytest.mark.parametrize("layout", [{}, {"compressors": None}, {"zarr_format": 3, "shards": (40, 64, 64)}])
+def test_a_chunk_that_is_refused_never_has_the_fill_value(layout, tmp_path):
+    stored = write_array(tmp_path / "a.zarr", 1 + noise(SHAPE, "|u1"), chunks=(20, 32, 32), **layout)
+    with Server(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+        chunk = r"/0\.1\.0$|/c/0/1/0$"
+        refused = server.script(chunk, status(403))
+        with pytest.raises(StreamError):
+            pyramid.read(0)
+        with pytest.raises(StreamError):
+            (pyramid.levels[0] + 0).compute()
+        assert refused.hits
+        server.end(refused)
+        np.testing.assert_array_equal(read_at_last(pyramid), stored)
+
+
+def test_a_fault_that_begins_after_some_was_read_leaves_that_as_it_was(portal_images, plane):
+    with Server(portal_images) as server:
+        pyramid = open_pyramid(f"{server.url}/image.zarr", cache=None)
+        np.testing.assert_array_equal(pyramid.read(0, PLANE), plane)
+        server.script(CHUNKS, status(403))
+        with pytest.raises(StreamError):
+            pyramid.read(0)
+        np.testing.assert_array_equal(pyramid.read(0, PLANE), plane)
+
+
+def test_an_address_with_nothing_behind_it_is_an_error(portal_images):
+    with Server(portal_images) as server, pytest.raises((FormatError, StreamError)):
+        open_pyramid(f"{server.url}/nothing.zarr", cache=None)
+    with pytest.raises((StreamError, NetworkError)):  # the server is gone
+        open_pyramid(f"{server.url}/image.zarr", cache=None)
+
+
+@pytest.mark.slow
+def test_a_server_that_stalls_once_is_asked_again(portal_images, plane):
+    stalls = {manner: sent(manner) for manner in ("silent", "stalled")}
+    for name, read, _ in outcomes(portal_images, stalls, CHUNKS, times=1):
+        np.testing.assert_array_equal(read, plane, err_msg=name)
+
+
+class TestLimits:
+    """Of bodies that don't end."""
+
+    @pytest.mark.xfail(strict=True, reason="the old client reads a body beyond the range that it asked for")
+    @pytest.mark.parametrize("compressors", [None, "auto"])
+    def test_an_endless_chunk_is_not_read_beyond_what_it_can_hold(self, compressors, tmp_path):
+        stored = write_array(tmp_path / "a.zarr", noise(SHAPE), chunks=SHAPE, compressors=compressors)
+        with Server(tmp_path) as server:
+            pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+            endless = server.script(r"/0\.0\.0$", sent("endless"))
+            with contextlib.suppress(StreamError):
+                np.testing.assert_array_equal(pyramid.read(0), stored)
+            assert max(request.sent_bytes for request in server.to(r"/0\.0\.0$")) < MOST_BYTES
+            assert endless.hits
+
+    def test_endless_documents_are_not_read_to_their_end(self, portal_images):
+        with Server(portal_images) as server:
+            server.script(DOCUMENTS, sent("endless"))
+            with pytest.raises((FormatError, StreamError)):
+                open_pyramid(f"{server.url}/image.zarr", cache=None)
+            assert max(request.sent_bytes for request in server.to(DOCUMENTS)) < MOST_BYTES
+
+
+class TestChanges:
+    """A file that becomes another one while the image is open."""
+
+    LAYOUTS = (  # of one chunk: how others were before they were read, nobody can know
+        {"chunks": SHAPE},
+        {"chunks": SHAPE, "compressors": None},
+        {"chunks": (8, 45, 40), "shards": SHAPE, "zarr_format": 3},
+    )
+
+    @pytest.fixture(params=LAYOUTS, ids=["blosc", "plain", "shards"])
+    def versions(self, request, tmp_path):
+        """Old values, which are served, new ones, and a function that puts these in their place."""
+        old, new = noise(SHAPE, seed=1), noise(SHAPE, seed=2)
+        write_image(tmp_path / "a.zarr", old, **request.param)
+
+        def replace():
+            write_image(tmp_path / "new.zarr", new, **request.param)
+            (tmp_path / "a.zarr").rename(tmp_path / "old.zarr")
+            (tmp_path / "new.zarr").rename(tmp_path / "a.zarr")
+
+        return old, new, replace
+
+    @pytest.mark.xfail(strict=True, reason="the old engine goes on with the new version")
+    def test_it_is_an_error_that_says_to_reopen(self, versions, tmp_path):
+        old, new, replace = versions
+        with Server(tmp_path) as server:
+            pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+            np.testing.assert_array_equal(pyramid.read(0, ((0, 1), (0, 64), (0, 64)))[0], old[0, :64, :64])
+            replace()
+            for _ in range(2):
+                with pytest.raises(ChangedError, match=r"(?i)reopen"):
+                    pyramid.read(0)
+            np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), new)
+
+    @pytest.mark.parametrize("moment", range(4))
+    def test_versions_are_never_mixed_whenever_it_changes(self, moment, versions, tmp_path):
+        old, new, replace = versions
+
+        def change(answer):
+            replace()
+            return answer
+
+        with Server(tmp_path) as server:
+            changed = server.script(r"/0/(c/)?\d+/\d+/\d+$", change, times=1, skip=moment)
+            pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+            for z in (0, 30, 39, 0):
+                with contextlib.suppress(StreamError):
+                    plane = pyramid.read(0, ((z, z + 1), (0, 90), (0, 80)))[0]
+                    assert np.array_equal(plane, old[z]) or np.array_equal(plane, new[z])
+            with contextlib.suppress(StreamError):
+                assert any(np.array_equal(pyramid.read(0), version) for version in (old, new))
+            server.end(changed)
+            expected = new if changed.hits else old
+            np.testing.assert_array_equal(open_pyramid(f"{server.url}/a.zarr", cache=None).read(0), expected)
+
+    def test_a_file_on_this_computer_too(self, versions, tmp_path):
+        old, new, replace = versions
+        pyramid = open_pyramid(tmp_path / "a.zarr")
+        np.testing.assert_array_equal(pyramid.read(0, ((20, 21), (0, 90), (0, 80)))[0], old[20])
+        replace()
+        with contextlib.suppress(StreamError):
+            assert any(np.array_equal(pyramid.read(0), version) for version in (old, new))
+        np.testing.assert_array_equal(open_pyramid(tmp_path / "a.zarr").read(0), new)
