@@ -36,7 +36,7 @@ from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
-from napari_cryoet.review import SessionStore, Verdict
+from napari_cryoet.review import Verdict
 from napari_cryoet.streaming import open_pyramid
 
 SHAPE = (128, 512, 512)
@@ -75,7 +75,7 @@ def measure_sheet(folder: Path, count: int) -> dict[str, Any]:
     QTest.qWait(3000)
     found: dict[str, Any] = {"picks": count}
     start = time.perf_counter()
-    dock = ReviewDock(viewer, store=SessionStore(folder / "reviews"))
+    dock = ReviewDock(viewer, folder=folder / "reviews")
     viewer.window.add_dock_widget(dock, name="Review picks", area="right")
     dock.controls.side.setValue(SIDE_NM)
     wait_until(lambda: dock.model.rowCount() == count and is_screen_full(dock))

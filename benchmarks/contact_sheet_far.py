@@ -39,7 +39,6 @@ from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
-from napari_cryoet.review import SessionStore
 
 SHAPE = (256, 768, 768)
 MARGIN = 26
@@ -70,7 +69,7 @@ def measure(url: str, folder: Path, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {"picks": count}
     counted(url)
     start = time.perf_counter()
-    dock = ReviewDock(viewer, store=SessionStore(folder / "reviews"))
+    dock = ReviewDock(viewer, folder=folder / "reviews")
     came: list[int] = []
     dock.feed.arrived.connect(came.extend)
     viewer.window.add_dock_widget(dock, name="Review picks", area="right")

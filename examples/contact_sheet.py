@@ -17,7 +17,7 @@ from napari_cryoet.review import (
     Subject,
     Verdict,
     densities_at,
-    measured,
+    distances_nm,
     open_for_review,
 )
 
@@ -29,7 +29,7 @@ volume = open_for_review(load_tomogram(tomogram).data, (tomogram.voxel_spacing,)
 reader = CropReader(volume, picks.points_zyx, picks.rotations_zyx)
 
 review = Review(picks, Subject.of(picks, name="ribosomes"))
-review.set_measured(measured(picks.points_zyx, volume.shapes[0], volume.spacing_zyx))  # nearest_nm and edge_nm
+review.set_measured(distances_nm(picks.points_zyx, volume.shape, volume.spacing_zyx))  # nearest_nm and edge_nm
 review.set_measured({"density": densities_at(volume, picks.points_zyx, diameter_angstrom=300)})
 review.look_at(Order("density"), "edge_nm > 10 and nearest_nm > 20")  # as in the fields of the dock
 review.judge(review.rows[:20], Verdict.KEPT)

@@ -16,8 +16,8 @@ from napari_cryoet.review import (
     Review,
     Subject,
     Verdict,
+    distances_nm,
     kept_picks,
-    measured,
     open_for_review,
 )
 
@@ -38,13 +38,14 @@ for statement in check_picks(picks, volume_path).statements:
 volume = open_for_review(tomogram.data, tomogram.options["scale"])
 in_volume = picks.rescaled(tomogram.options["scale"][0])  # the two may have different voxel spacings
 review = Review(picks, Subject.of(picks, name="picks", path=str(picks_path)))
-review.set_measured(measured(in_volume.points_zyx, volume.shapes[0], volume.spacing_zyx))
+review.set_measured(distances_nm(in_volume.points_zyx, volume.shape, volume.spacing_zyx))
 review.look_at(Order("nearest_nm", is_descending=True), "edge_nm > 10 and nearest_nm > 20")
 reader = CropReader(volume, in_volume.points_zyx, in_volume.rotations_zyx)
 crops = [crop.values for crop in reader.read(review.rows[:12], Frame(side_angstrom=400, slab_angstrom=50, plane="xz"))]
 if not crops:
     sys.exit(f"None of {len(picks)} picks stands alone and away from the edge of this volume, so none is kept.")
 review.judge(review.rows, Verdict.KEPT)  # a person would look at each
+review.save()
 print(f"{len(review.rows)} of {len(picks)} stand alone; crops of {crops[0].shape[0]} pixels")
 
 kept = kept_picks(review.picks, review.decisions)

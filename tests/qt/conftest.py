@@ -22,7 +22,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt import closing, napari_check, slabs
+from napari_cryoet._qt import napari_check, slabs
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
@@ -208,7 +208,6 @@ def _as_new(viewer: Viewer) -> None:
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
     slabs._slabs.pop(viewer, None)
-    closing._unsaved.pop(viewer, None)
     canvas = viewer.canvas
     for part in (viewer.dims, viewer.scene.camera, canvas.grid, canvas.overlays.scale_bar, viewer.cursor):
         part.reset()

@@ -1,5 +1,4 @@
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -9,33 +8,38 @@ from qtpy.QtGui import qAlpha, qGray
 from napari_cryoet._qt.crop_feed import IN_FLIGHT, TOGETHER, CropFeed, grey_image
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet.exceptions import StoppedError, StreamError
-from napari_cryoet.review import CropReader, Frame
-from napari_cryoet.review.volume import ArrayVolume
+from napari_cryoet.review import CropReader, Frame, Volume
 
 LONG_MS = 60_000
 FRAME = Frame(90, 10)
 
 
-class Gated(ArrayVolume):
-    """A volume whose reads wait until they may go on, or are stopped, or fail."""
+class Gated:
+    """A level whose reads wait until they may go on, or are stopped, or fail."""
+
+    shape = (20, 20, 2000)
 
     def __init__(self):
-        super().__init__(np.random.default_rng(0).normal(0, 1, (20, 20, 2000)).astype(np.float32), (10.0,) * 3)
         self.gate = threading.Event()
         self.error = None
         self.stopped = threading.Semaphore(0)
+        self.values = np.random.default_rng(0).normal(0, 1, self.shape).astype(np.float32)
 
-    def has(self, level, box):
-        return False
-
-    def read(self, level, box, stop=None):
+    def read(self, box, stop=None):
         while not self.gate.wait(0.01):
             if stop is not None and stop.is_set():
                 self.stopped.release()
                 raise StoppedError
         if self.error is not None:
             raise self.error
-        return super().read(level, box)
+        return self.cut(box)
+
+    def cut(self, box):
+        return self.values[tuple(slice(*along) for along in box)]
+
+
+def reader_of(level, points):
+    return CropReader(Volume((level,), ((1.0,) * 3,), np.full(3, 10.0)), points)
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def volume():
 @pytest.fixture
 def feed(tasks, volume):
     feed = CropFeed(tasks)
-    feed.use(CropReader(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
+    feed.use(reader_of(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
     return feed
 
 
@@ -75,26 +79,26 @@ def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
 
 
 class OneByOne(Gated):
-    """A volume that lets so many reads go on as it is told."""
+    """A level that lets so many reads go on as it is told."""
 
     def __init__(self):
         super().__init__()
         self.let_on, self.begun = threading.Semaphore(0), []
 
-    def read(self, level, box, stop=None):
+    def read(self, box, stop=None):
         self.begun.append(box[2][0])
         while not self.let_on.acquire(timeout=0.01):
             if self.gate.is_set() or (stop is not None and stop.is_set()):
                 raise StoppedError
-        time.sleep(0.22)  # longer than what is shown together comes apart
-        return ArrayVolume.read(self, level, box, stop)
+        return self.cut(box)
 
 
 @pytest.fixture
-def slow(tasks):
+def slow(tasks, monkeypatch):
+    monkeypatch.setattr("napari_cryoet._qt.crop_feed._TOLD_EVERY_S", 0)
     volume = OneByOne()
     feed = CropFeed(tasks)
-    feed.use(CropReader(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
+    feed.use(reader_of(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
     yield feed, volume
     volume.gate.set()
 
@@ -113,9 +117,6 @@ class Late:
 
     def __init__(self):
         self.begun, self.go, self.came = threading.Event(), threading.Event(), threading.Event()
-
-    def is_in_memory(self, row, shape):
-        return False
 
     def read(self, rows, shape, *, stop=None):
         self.begun.set()
@@ -188,7 +189,7 @@ def test_another_frame_begins_anew(feed, volume, qtbot):
     volume.gate.set()
     feed.want([1])
     qtbot.waitUntil(lambda: feed.crop(1) is not None, timeout=LONG_MS)
-    feed.use(CropReader(volume, [[10, 10, 10]] * 3), Frame(50, 10))
+    feed.use(reader_of(volume, [[10, 10, 10]] * 3), Frame(50, 10))
 
     assert feed.crop(1) is None
 

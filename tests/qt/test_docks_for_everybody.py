@@ -14,7 +14,6 @@ from napari_cryoet._qt.compare_dock import CompareDock
 from napari_cryoet._qt.export_form import ExportPicks
 from napari_cryoet._qt.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.review_dock import ReviewDock
-from napari_cryoet.review import SessionStore
 from qt.cut_texts import cut_texts
 
 CONTROLS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit)
@@ -31,7 +30,7 @@ def viewer(viewer_in_hidden_window):
 @pytest.fixture(params=["review", "compare", "check", "export", "on screen"])
 def dock(request, qtbot, viewer, tmp_path):
     make = {
-        "review": lambda: ReviewDock(viewer, store=SessionStore(tmp_path / "reviews")),
+        "review": lambda: ReviewDock(viewer, folder=tmp_path / "reviews"),
         "compare": lambda: CompareDock(viewer),
         "check": lambda: CheckDock(viewer),
         "export": lambda: ExportPicks(viewer),

@@ -3,29 +3,25 @@
 import threading
 
 import numpy as np
-import pandas as pd
 import pytest
-from napari.layers import Image, Layer, Points, Shapes, Vectors
+from napari.layers import Image, Points, Vectors
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_cryoet._qt import average_panel, measuring, review_results
+from napari_cryoet._qt import measuring, review_results
 from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.painting import first_line
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
-from napari_cryoet._qt.review_screen import KEYS
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
-from napari_cryoet.exceptions import CryoETError, StoppedError
+from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
-from napari_cryoet.review import Review, SessionStore, Verdict
-from napari_cryoet.review.cropping import Cube
+from napari_cryoet.review import Cube, Review, Verdict
 from python_calls import calls_of_ours
 from qt.cut_texts import cut_texts
 
@@ -60,16 +56,16 @@ def viewer(viewer_in_hidden_window):
 
 
 @pytest.fixture
-def store(tmp_path):
-    return SessionStore(tmp_path / "reviews")
+def folder(tmp_path):
+    return tmp_path / "reviews"
 
 
 @pytest.fixture
-def make_dock(qtbot, viewer, store):
+def make_dock(qtbot, viewer, folder):
     made = []
 
     def make():
-        dock = ReviewDock(viewer, store=store)
+        dock = ReviewDock(viewer, folder=folder)
         qtbot.addWidget(dock)
         dock.resize(400, 760)
         dock.show()
@@ -148,16 +144,6 @@ def test_keys_judge_and_undo_and_go_on(dock, press):
     assert letters(dock) == "K---------"
 
 
-def test_the_line_of_keys_names_those_that_go_on_and_has_room_in_a_narrow_dock(dock, qtbot):
-    dock.resize(360, 800)
-    qtbot.waitUntil(lambda: dock.feed.n_waiting == 0 and dock.status.label.text() == KEYS)
-    label = dock.status.label
-    first = first_line(KEYS, label.font(), label.width())
-
-    assert "Shift+K" in first
-    assert label.fontMetrics().horizontalAdvance(KEYS[len(first) :]) <= label.width()
-
-
 def test_the_first_key_judges_the_first_undecided_pick_and_the_viewer_stays(dock, make_dock, viewer, qtbot):
     step = viewer.dims.current_step
     dock.sheet.setFocus()
@@ -189,20 +175,11 @@ def test_what_is_taken_back_is_said_also_where_the_filter_hides_it(dock, press, 
     assert "filter" not in dock.status.label.text()
 
 
-def test_a_range_of_picks_is_judged_at_once(dock, press, qtbot):
-    press(Qt.Key.Key_Right, SHIFT)
-    press(Qt.Key.Key_Right, SHIFT)
-    press(Qt.Key.Key_X)
-    assert letters(dock) == "XXX-------"
-    press(Qt.Key.Key_Z, CONTROL)
-    assert letters(dock) == "----------"
-
-
-def test_of_very_many_picks_none_is_asked_about_one_by_one(viewer, store, qtbot):
+def test_of_very_many_picks_none_is_asked_about_one_by_one(viewer, folder, qtbot):
     many = viewer.add_points(np.random.default_rng(0).uniform(0, SHAPE, (3000, 3)), scale=(SPACING,) * 3, name="many")
     many.units = ("angstrom",) * 3
     viewer.layers.selection.active = many
-    dock = ReviewDock(viewer, store=store)
+    dock = ReviewDock(viewer, folder=folder)
     qtbot.addWidget(dock)
 
     def open_and_judge():
@@ -269,27 +246,6 @@ def test_the_viewer_flies_once_the_keys_rest_and_judges_at_once(dock, press, vie
     qtbot.waitUntil(lambda: bool(centers), timeout=LONG_MS)
     assert centers == [tuple(POINTS[3, 1:] * SPACING)]
     assert viewer.layers["ribosomes"].selected_data == {3}
-
-
-def test_a_click_is_not_followed_by_a_flight_that_keys_had_asked_for(dock, press, viewer, qtbot):
-    press(Qt.Key.Key_N)
-    dock.sheet.opened.emit(7)
-    assert viewer.layers["ribosomes"].selected_data == {7}
-    assert not dock._fly_soon.isActive()
-
-
-def test_what_another_window_decided_is_shown_as_soon_as_one_judges_here(dock, press, viewer, store, qtbot):
-    other = Review(link_of(dock.layer).picks, dock.review.subject, SessionStore(store.folder))
-    other.judge([4], Verdict.REJECTED)
-    other.save()
-    press(Qt.Key.Key_K)
-    qtbot.waitUntil(lambda: letters(dock) == "K---X-----", timeout=LONG_MS)
-
-    assert dock.counts.text() == "2 of 10 judged · kept 1 · rejected 1"
-    assert "Another window" in dock.notice.text
-    assert viewer.layers["ribosomes"].face_color[4, 3] < viewer.layers["ribosomes"].face_color[3, 3]
-    press(Qt.Key.Key_Z, CONTROL)
-    assert letters(dock) == "----X-----"
 
 
 def test_what_is_selected_in_the_viewer_is_shown_in_the_sheet(dock, viewer):
@@ -372,15 +328,6 @@ def test_crops_are_cut_as_the_fields_say(dock, qtbot):
     assert not dock.feed.crop(9).is_oriented
 
 
-def test_crops_are_cut_anew_also_while_the_filter_is_wrong(dock, qtbot):
-    dock.controls.filter.setText("beauty > 3")
-    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
-    dock.controls.side.setValue(12)
-    qtbot.waitUntil(lambda: dock.feed.frame.side_angstrom == 120, timeout=LONG_MS)
-
-    qtbot.waitUntil(lambda: dock.feed.crop(0) is not None, timeout=LONG_MS)
-
-
 def test_the_average_follows_each_decision(dock, press, qtbot):
     assert dock.average.switch.isChecked()  # the volume is in memory
     press(Qt.Key.Key_Right, SHIFT)
@@ -397,21 +344,6 @@ def test_the_average_follows_each_decision(dock, press, qtbot):
     dock.sheet.select([8, 9])
     dock.judge(Verdict.KEPT)
     qtbot.waitUntil(lambda: dock.average.note.text() == "1, aligned; 1 have no orientation", timeout=LONG_MS)
-
-
-def test_what_the_average_lacks_is_put_in_order_once_and_not_for_each_portion(dock, press, monkeypatch, qtbot):
-    monkeypatch.setattr(average_panel, "_TOGETHER", 2)
-    reader, counts = dock.average._reader, []
-    in_order = reader.near_each_other
-    monkeypatch.setattr(reader, "near_each_other", lambda rows, cube: counts.append(len(rows)) or in_order(rows, cube))
-    press(Qt.Key.Key_A, CONTROL)
-    press(Qt.Key.Key_K)
-    qtbot.waitUntil(lambda: dock.average.count == 10, timeout=LONG_MS)
-    assert counts == [10]
-
-    press(Qt.Key.Key_X)  # while they are in memory
-    assert dock.average.count == 0
-    assert counts == [10, 0]
 
 
 def test_stop_ends_the_reading_for_the_average_and_the_switch_begins_it_again(dock, monkeypatch, qtbot):
@@ -459,28 +391,6 @@ def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, vi
     assert len(dock.review.picks) == 2
 
 
-def test_kept_and_rejected_picks_look_like_what_they_are_and_like_no_other_layer(dock, viewer):
-    dock.sheet.select([1, 2])
-    dock.judge(Verdict.KEPT)
-    dock.sheet.select([5])
-    dock.judge(Verdict.REJECTED)
-    dock.results.add_layer(Verdict.KEPT)
-    dock.results.add_layer(Verdict.REJECTED)
-    kept, rejected = viewer.layers["ribosomes · kept 2"], viewer.layers["ribosomes · rejected 1"]
-    arrows = viewer.layers["ribosomes · kept 2 · orientation"]
-
-    red, green, blue = kept.border_color[0, :3]
-    assert green > max(red, blue)
-    np.testing.assert_array_equal(arrows.edge_color[0], kept.border_color[0])
-    assert (str(kept.symbol[0]), str(rejected.symbol[0])) == ("disc", "x")
-    dock.review_layer(kept)
-    dock.sheet.select([0])
-    dock.judge(Verdict.KEPT)
-    dock.results.add_layer(Verdict.KEPT)
-    layers = [viewer.layers["ribosomes"], kept, rejected, viewer.layers["ribosomes · kept 2 · kept 2"]]
-    assert len({tuple(layer.border_color[0].round(3)) for layer in layers}) == 4
-
-
 def test_kept_picks_are_written_with_who_kept_them_and_when(dock, tmp_path, qtbot):
     dock.sheet.select([1, 2])
     dock.judge(Verdict.KEPT)
@@ -497,11 +407,9 @@ def test_kept_picks_are_written_with_who_kept_them_and_when(dock, tmp_path, qtbo
         dock.results.export_kept(path)  # never over what is there, unasked
 
 
-@pytest.mark.parametrize("typed", ["kept", "kept 1.2", "kept (13.48 Å)"])
 @pytest.mark.parametrize("is_wanted", [True, False])
-def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(
-    dock, tmp_path, qtbot, monkeypatch, typed, is_wanted
-):
+def test_a_file_whose_ending_was_not_typed_is_replaced_only_when_asked(dock, tmp_path, qtbot, monkeypatch, is_wanted):
+    typed = "kept 1.2"
     path = tmp_path / f"{typed}.ndjson"
     path.write_text("mine")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), "Portal ndjson (*.ndjson)"))
@@ -542,41 +450,6 @@ def test_what_a_file_of_kept_picks_will_not_hold_is_said_before(dock, tmp_path, 
     assert told.args[0].startswith("Wrote 1 pick" if is_wanted else "Nothing was written.")
 
 
-def test_the_kept_picks_that_were_asked_for_are_written_though_others_are_reviewed_meanwhile(
-    dock, tmp_path, qtbot, monkeypatch
-):
-    path, gate = tmp_path / "kept.ndjson", threading.Event()
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), "Portal ndjson (*.ndjson)"))
-    monkeypatch.setattr(review_results, "losses_to_say", lambda *_: [] if gate.wait(60) else ["too late"])
-    dock.sheet.select([1, 2])
-    dock.judge(Verdict.KEPT)
-    qtbot.mouseClick(dock.results.export, Qt.MouseButton.LeftButton)
-    dock.review_layer(None)
-    with qtbot.waitSignal(dock.results.told, timeout=LONG_MS):
-        gate.set()
-    assert len(read_picks(path)) == 2
-
-
-def test_an_export_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(dock, tmp_path, monkeypatch):
-    gate, told = threading.Event(), []
-    monkeypatch.setattr(review_results, "write_picks", lambda *_args, **_options: gate.wait(60))
-    dock.results.told.connect(told.append)
-    dock.sheet.select([1])
-    dock.judge(Verdict.KEPT)
-    dock.results.export_kept(tmp_path / "kept.ndjson")
-    dock._activity._bars[review_results.EXPORT_TASK].cancel()
-    gate.set()
-    assert told == ["It isn't waited for any more: the file may be there, or not."]
-
-
-def test_measuring_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(dock, qtbot, monkeypatch):
-    monkeypatch.setattr(measuring, "densities_at", lambda *_args, stop, **_options: stop.wait(60))
-    sort_by(dock, "density")
-    qtbot.waitUntil(lambda: dock.status.label.text() == "Measuring picks…", timeout=LONG_MS)
-    dock._activity._bars[measuring.TASK].cancel()
-    qtbot.waitUntil(lambda: dock.status.label.text() == "Not sorted by density: that isn't measured.", timeout=LONG_MS)
-
-
 def test_decisions_are_there_when_the_annotation_opens_again(dock, make_dock, viewer):
     dock.sheet.select([1, 2])
     dock.judge(Verdict.KEPT)
@@ -607,6 +480,55 @@ def test_decisions_stay_with_their_picks_when_points_are_deleted_and_moved(dock,
     assert same(looks_of(layer), before)
 
 
+def test_hiding_the_dock_and_judging_never_wait_for_the_disk(dock, make_dock, press, viewer, monkeypatch, qtbot):
+    gate, save = threading.Event(), Review.save
+    monkeypatch.setattr(Review, "save", lambda review: gate.wait(60) and save(review))
+    press(Qt.Key.Key_K)
+    dock.hide()
+    dock.show()
+    press(Qt.Key.Key_X, SHIFT)
+    assert letters(dock) == "X---------"
+    assert dock.review.has_unsaved
+
+    gate.set()
+    qtbot.waitUntil(lambda: not dock.review.has_unsaved, timeout=LONG_MS)
+    dock.close_down()
+    assert letters(make_dock()) == "X---------"
+
+
+def test_what_can_not_be_saved_is_said_and_its_review_goes_on_until_it_can(dock, viewer, folder, qtbot):
+    other = viewer.add_points(POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other")
+    folder.write_text("in the way")
+    dock.sheet.select([1])
+    dock.judge(Verdict.KEPT)
+    qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text, timeout=LONG_MS)
+    dock.review_layer(other)
+    assert dock.layer is viewer.layers["ribosomes"]
+    assert letters(dock) == "-K--------"
+
+    folder.unlink()
+    dock.sheet.select([2])
+    dock.judge(Verdict.KEPT)
+    qtbot.waitUntil(lambda: dock.notice.text == "What could not be saved is saved now.", timeout=LONG_MS)
+    dock.review_layer(other)
+    dock.review_layer(viewer.layers["ribosomes"])
+    assert letters(dock) == "-KK-------"
+
+
+def test_a_review_that_can_not_begin_lets_go_of_its_layer(dock, viewer, folder):
+    layer = viewer.layers["ribosomes"]
+    path = dock.review.path
+    dock.review_layer(None)
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    dock.review_layer(layer)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+    assert "can't be read" in dock.notice.text
+    assert (dock.layer, dock.review) == (None, None)
+    assert dock.findChildren(ReviewedLayer) == []
+
+
 def test_the_review_ends_with_its_layer(dock, viewer, qtbot):
     viewer.layers.remove("ribosomes")
     qtbot.waitUntil(lambda: dock.layer is None, timeout=LONG_MS)
@@ -630,13 +552,6 @@ def test_without_a_volume_picks_can_be_judged_all_the_same(dock, viewer, qtbot):
     viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3)
     qtbot.waitUntil(lambda: dock.feed.crop(0) is not None, timeout=LONG_MS)
     assert not dock.empty.isVisible()
-
-
-def test_a_volume_that_is_rotated_in_the_viewer_says_why_it_wont_do(dock, viewer):
-    rotated = viewer.add_image(volume(), rotate=(0, 0, 30), name="rotated")
-    dock.review_layer(viewer.layers["ribosomes"], rotated)
-
-    assert "rotated is rotated or sheared" in dock.notice.text
 
 
 @pytest.mark.parametrize("name", ["volume", "ribosomes"])
@@ -688,39 +603,6 @@ def test_a_layer_without_points_has_nothing_to_judge(dock, viewer, qtbot):
     dock.sheet.go_to(0)
     dock.judge(Verdict.KEPT)
     assert letters(dock) == "K"
-
-
-def test_a_file_that_can_not_be_saved_is_said(dock, store, qtbot):
-    store.folder.rmdir() if store.folder.exists() else None
-    store.folder.write_text("in the way")
-    dock.sheet.select([1])
-    dock.judge(Verdict.KEPT)
-    dock.review.save()
-
-    qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text, timeout=LONG_MS)
-    store.folder.unlink()
-    dock.sheet.select([2])
-    dock.judge(Verdict.KEPT)
-    qtbot.waitUntil(lambda: dock.notice.text == "What could not be saved is saved now.", timeout=LONG_MS)
-
-
-def test_a_review_that_can_not_begin_lets_go_of_its_layer(dock, press, viewer, qtbot, monkeypatch):
-    def refuse(*_args):
-        raise CryoETError("The saved review can't be read: Permission denied.")
-
-    layer = viewer.layers["ribosomes"]
-    dock.review_layer(None)
-    with monkeypatch.context() as patch:
-        patch.setattr(SessionStore, "resume", refuse)
-        dock.review_layer(layer)
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-
-    assert "Permission denied" in dock.notice.text
-    assert (dock.layer, dock.review) == (None, None)
-    assert dock.findChildren(ReviewedLayer) == []
-    before = looks_of(layer)
-    delete(viewer, 0)  # of which nobody hears
-    assert same(looks_of(layer), [colors[1:] for colors in before])
 
 
 def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):
@@ -802,23 +684,6 @@ def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels
     np.testing.assert_allclose(image.world_to_data(viewer.dims.point), POINTS[3], atol=0.5)
 
 
-def test_what_was_said_of_the_width_of_voxels_can_be_said_otherwise_and_taken_back(dock, viewer, qtbot):
-    image = viewer.add_image(volume(), scale=(1, 1, -1), translate=(0, 2, 0), name="flipped")
-    choose_uppermost(dock, qtbot, image)
-    say_width(dock, qtbot, "20")
-    say_width(dock, qtbot, "7.5")
-    np.testing.assert_array_equal(image.scale, (7.5, 7.5, -7.5))
-    np.testing.assert_array_equal(image.translate, (0, 15, 0))
-    qtbot.waitUntil(lambda: "wide" not in dock.empty.text(), timeout=LONG_MS)
-    assert dock.controls.voxels.isVisible()
-
-    say_width(dock, qtbot, "0")
-    np.testing.assert_array_equal(image.scale, (1, 1, -1))
-    np.testing.assert_array_equal(image.translate, (0, 2, 0))
-    qtbot.waitUntil(lambda: "Nothing says how wide" in dock.empty.text(), timeout=LONG_MS)
-    assert dock.controls.voxels.text() == "unknown"
-
-
 def test_the_width_of_voxels_is_asked_of_a_tomogram_in_pixels_beside_picks_in_angstrom_alone(dock, viewer, qtbot):
     image = viewer.add_image(volume(), name="in pixels")
     other = viewer.add_image(volume(), name="other")
@@ -837,60 +702,6 @@ def test_the_width_of_voxels_is_asked_of_a_tomogram_in_pixels_beside_picks_in_an
     assert not dock.controls.voxels.isVisible()
 
 
-def test_the_filter_suggests_a_column_that_there_is(dock, viewer, qtbot):
-    assert dock.controls.filter.placeholderText() == "such as score > 0.4"
-    dock.review_layer(viewer.add_points(POINTS, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="bare"))
-
-    assert dock.controls.filter.placeholderText() == "such as edge_nm > 20"
-
-
-def test_a_layer_that_is_renamed_in_the_middle_goes_by_its_new_name(dock, press, viewer, qtbot):
-    press(Qt.Key.Key_K)
-    viewer.layers["ribosomes"].name = "mine"
-    qtbot.waitUntil(lambda: dock.controls.points.currentText() == "mine")
-    assert letters(dock) == "K---------"
-
-
-def test_who_names_a_column_that_is_not_there_is_told_all_that_are(dock, viewer, qtbot):
-    dock.controls.filter.setText("size > 3")
-    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
-    assert "there are: score, nearest_nm, edge_nm, density." in dock.controls.filter_problem.text()
-
-    dock.controls.image.setCurrentIndex(-1)
-    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
-    assert "there are: score, nearest_nm." in dock.controls.filter_problem.text()
-
-
-def test_fields_that_matter_for_picks_are_live_while_there_are_some(dock, viewer):
-    fields = dock.controls
-    of_picks = (fields.side, fields.slab, fields.plane, fields.oriented, fields.order, fields.direction, fields.filter)
-    assert all(field.isEnabled() for field in of_picks)
-    dock.review_layer(None)
-    assert not any(field.isEnabled() for field in of_picks)
-    assert fields.points.isEnabled()
-    dock.review_layer(viewer.layers["ribosomes"])
-    assert all(field.isEnabled() for field in of_picks)
-
-
-def test_a_copy_that_was_rejected_and_deleted_leaves_its_original_as_it_was(dock, viewer):
-    layer = viewer.layers["ribosomes"]
-    viewer.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
-    layer.selected_data = {1}
-    layer._copy_data()
-    layer._paste_data()
-    dock.sheet.go_to(10)
-    dock.judge(Verdict.REJECTED)
-    layer.selected_data = {10}
-    layer.remove_selected()
-    for _ in range(2):
-        dock.review_layer(None)
-        dock.review_layer(layer)
-        assert letters(dock) == "-" * 10
-
-    link_of(layer).undo()
-    assert letters(dock) == "-" * 10 + "X"
-
-
 def test_a_filter_that_matches_nothing_says_so(dock, qtbot):
     qtbot.keyClicks(dock.controls.filter, "score > 5")
     qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
@@ -898,37 +709,14 @@ def test_a_filter_that_matches_nothing_says_so(dock, qtbot):
     assert dock.status.label.text() == "No pick matches the filter. Clear it to see all."
 
 
-def test_a_button_that_has_nothing_to_give_says_what_it_lacks(dock, press):
-    assert "keep some first" in dock.results.export.toolTip()
-    press(Qt.Key.Key_K)
-    assert "keep some first" not in dock.results.export.toolTip()
-
-
-@pytest.mark.parametrize(
-    ("layer", "why"),
-    [
-        (
-            lambda: Image(np.zeros((3, 3, 3)), name="TS"),
-            r"layer must be a Points layer, not an Image \('TS'\)\. Only points",
-        ),
-        (lambda: Vectors(np.zeros((2, 2, 3)), name="arrows"), r"not a Vectors \('arrows'\)"),
-        (lambda: Shapes(name="boxes"), r"not a Shapes \('boxes'\)"),
-        (lambda: None, "not None"),
-        (lambda: "ribosomes", "not a str"),
-    ],
-)
-def test_only_points_can_be_reviewed_and_no_dock_opens_for_anything_else(viewer_in_hidden_window, layer, why):
-    before = set(viewer_in_hidden_window.window.dock_widgets)
-    with pytest.raises(TypeError, match=why):
-        review_picks(viewer_in_hidden_window, layer())
-    assert set(viewer_in_hidden_window.window.dock_widgets) == before
-
-
-def test_flat_points_and_viewers_without_a_window_are_refused_in_words(viewer_in_hidden_window, viewer_model):
-    with pytest.raises(ValueError, match="three coordinates, and the layer 'flat' has 2"):
-        review_picks(viewer_in_hidden_window, Points(np.zeros((3, 2)), name="flat"))
-    with pytest.raises(TypeError, match=r"viewer must be a Viewer, not a ViewerModel\."):
-        review_picks(viewer_model, Points(np.zeros((3, 3))))
+def test_only_points_in_three_axes_of_a_viewer_with_a_window_can_be_reviewed(viewer_in_hidden_window, viewer_model):
+    for viewer, layer, error in (
+        (viewer_in_hidden_window, Image(np.zeros((3, 3, 3))), TypeError),
+        (viewer_in_hidden_window, Points(np.zeros((3, 2))), ValueError),
+        (viewer_model, Points(np.zeros((3, 3))), TypeError),
+    ):
+        with pytest.raises(error):
+            review_picks(viewer, layer)
 
 
 def test_what_many_decisions_were_about_is_selected_as_few_runs(dock):
@@ -1059,13 +847,6 @@ def test_a_pick_that_is_chosen_in_the_viewer_with_ctrl_held_is_the_only_one_that
     assert letters(dock) == "-------X--"
 
 
-def test_picks_that_stay_unsorted_for_a_wrong_filter_say_so(dock, qtbot):
-    dock.controls.filter.setText("foo > 3")
-    dock.controls.order.setCurrentIndex(dock.controls.order.findData("density"))
-    qtbot.waitUntil(lambda: dock.status.label.text() == "Not sorted by density, until the filter is right.")
-    assert "density" in dock.review.columns
-
-
 def test_a_flight_takes_the_sliders_along_the_plane_too_so_that_other_planes_follow(dock, viewer):
     dock.fly_to(7)
 
@@ -1093,211 +874,12 @@ def test_kept_picks_of_a_layer_that_was_moved_are_where_the_viewer_shows_them(do
     assert "rotated or sheared" in str(failed.args[0])
 
 
-def test_what_can_not_be_saved_is_kept_and_stays_said_while_another_layer_is_reviewed(
-    dock, press, viewer, store, qtbot, monkeypatch
-):
-    def refuse(*_args):
-        raise CryoETError("The review can't be saved: Read-only file system.")
-
-    other = viewer.add_points(POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other")
-    with monkeypatch.context() as patch:
-        patch.setattr(SessionStore, "save", refuse)
-        press(Qt.Key.Key_K)
-        dock.review_layer(other)
-        qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text, timeout=LONG_MS)
-        assert dock.notice.isVisible()
-        dock.review_layer(viewer.layers["ribosomes"])
-        assert letters(dock) == "K---------"
-        dock.review_layer(other)
-    dock.review_layer(viewer.layers["ribosomes"])
-
-    assert letters(dock) == "K---------"
-    assert Review(dock.review.picks, dock.review.subject, SessionStore(store.folder)).counts.kept == 1
-
-
-def test_a_reject_that_was_deleted_looks_as_before_when_it_comes_back_after_the_review(dock, press, viewer):
-    layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
-    press(Qt.Key.Key_X)
-    delete(viewer, 0)
-    dock.close_down()
-    link_of(layer).undo()
-
-    assert same(looks_of(layer), before)
-
-
-def test_a_pick_that_is_added_beside_a_reject_is_not_dim(dock, press, viewer, qtbot):
-    layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
-    press(Qt.Key.Key_X)
-    dock.fly_to(0)  # which selects it
-    layer.add([[12.0, 30.0, 30.0]])
-    assert len(dock.review.picks) == 11
-    for now, was in zip(looks_of(layer), before, strict=True):
-        np.testing.assert_allclose(now[10], was[0], atol=1e-6)
-
-
-def test_a_pick_that_is_added_after_the_review_while_a_reject_is_selected_is_not_dim(dock, press, viewer):
-    layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
-    press(Qt.Key.Key_X)
-    dock.fly_to(0)
-    dock.close_down()
-    assert same(looks_of(layer), before)
-    layer.add([[12.0, 33.0, 30.0]])
-    for now, was in zip(looks_of(layer), before, strict=True):
-        np.testing.assert_allclose(now[10], was[0], atol=1e-6)
-
-
 def test_layers_without_a_unit_say_what_lengths_hold_for(dock, viewer):
     plain = viewer.add_points(POINTS, name="plain")
     dock.review_layer(plain)
     assert "Nothing says in which unit" in dock.empty.text()
     dock.review_layer(viewer.layers["ribosomes"])
     assert not dock.empty.isVisible()
-
-
-def test_a_table_with_missing_values_of_pandas_own_types_can_be_reviewed(dock, viewer, qtbot):
-    features = pd.DataFrame(
-        {
-            "class": pd.array([1, None, 3, 4, 5, 6, 7, 8, 9, 10], dtype="Int64"),
-            "by": pd.array(["me", None, *["you"] * 8], dtype="string[python]"),
-            "good": pd.array([True, None, *[False] * 8], dtype="boolean"),
-        }
-    )
-    theirs = viewer.add_points(POINTS, features=features, name="theirs")
-    dock.review_layer(theirs)
-    for name in features:
-        sort_by(dock, name)
-        assert dock.review.order.column == name
-        assert dock.review.n_unsorted == 1
-    dock.controls.filter.setText("class > 3 and by = you")
-    qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
-    assert dock.review.shown_ids.tolist() == list(range(3, 10))
-    theirs.features.loc[4, "class"] = 2
-    theirs.selected_data = {0}
-    theirs.remove_selected()
-    assert len(dock.review.picks) == 9
-    assert link_of(theirs).undo()
-    assert len(dock.review.picks) == 10
-
-
-def test_the_keys_stay_at_the_pick_that_is_selected_in_the_viewer_when_others_come_back(dock, viewer):
-    layer = viewer.layers["ribosomes"]
-    delete(viewer, 0, 1)
-    layer.selected_data = {3}
-    chosen = dock.review.ids[3]
-    assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
-    assert link_of(layer).undo()
-    assert link_of(layer).selected_ids.tolist() == [chosen]
-    assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
-    link_of(layer).redo()
-    assert dock.review.shown_ids[dock.sheet.currentIndex().row()] == chosen
-
-
-def test_a_pick_that_is_added_after_a_reject_that_was_selected_is_none_or_gone_is_not_dim(dock, press, viewer):
-    layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
-    press(Qt.Key.Key_X)
-    dock.fly_to(0)  # which selects it
-    press(Qt.Key.Key_U)
-    layer.add([[12.0, 30.0, 33.0]])
-    dock.sheet.go_to(1)
-    press(Qt.Key.Key_X)
-    delete(viewer, 1)
-    layer.add([[12.0, 33.0, 33.0]])
-    for now, was in zip(looks_of(layer), before, strict=True):
-        np.testing.assert_allclose(now[-2:], was[[0, 0]], atol=1e-6)
-
-
-def test_a_pick_that_was_moved_keeps_its_decision_when_its_annotation_opens_again(
-    dock, press, viewer, make_dock, qtbot
-):
-    layer = viewer.layers["ribosomes"]
-    data = np.array(layer.data)
-    data[3] += 3
-    layer.data = data
-    dock.sheet.go_to(3)
-    press(Qt.Key.Key_K)
-    dock.close_down()
-    original = viewer.add_points(POINTS, name="again", scale=(SPACING,) * 3, units=("angstrom",) * 3)
-    original.metadata[METADATA_KEY] = ABOUT
-    again = make_dock()
-    again.review_layer(original)
-
-    assert letters(again) == "---K------"
-    assert again.notice.text == "Resumed 1 decision of an earlier review."
-
-
-def test_a_pick_that_was_moved_on_after_a_file_was_saved_keeps_its_decision_in_that_file(dock, viewer, make_dock):
-    layer = viewer.layers["ribosomes"]
-    dock.close_down()
-    saved = np.array(POINTS)
-    saved[3] += 3
-    layer.data = saved
-    layer.data = [*POINTS[:3], POINTS[3] + 5, *POINTS[4:]]
-    again = make_dock()
-    again.sheet.go_to(3)
-    again.judge(Verdict.KEPT)
-    again.close_down()
-    reopened = viewer.add_points(saved, name="again", scale=(SPACING,) * 3, units=("angstrom",) * 3)
-    reopened.metadata[METADATA_KEY] = ABOUT
-    again = make_dock()
-    again.review_layer(reopened)
-
-    assert letters(again) == "---K------"
-
-
-def test_what_was_decided_in_a_layer_that_was_moved_holds_in_the_file_that_is_exported_of_it(
-    dock, viewer, make_dock, tmp_path, qtbot
-):
-    layer = viewer.layers["ribosomes"]
-    dock.sheet.go_to(3)
-    dock.judge(Verdict.KEPT)
-    layer.translate = (20.0, 30, 0)
-    with qtbot.waitSignal(dock.results.told, timeout=LONG_MS):
-        dock.results.export_kept(tmp_path / "kept.csv")
-    dock.close_down()
-    exported = read_picks(tmp_path / "kept.csv")
-    common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: dict(exported.about)}}
-    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
-    (reopened,) = add_layers(viewer, [points_spec(exported, common, name="kept", **looks)])
-    again = make_dock()
-    again.review_layer(reopened)
-
-    assert letters(again) == "K"
-
-
-def test_a_review_that_ends_reads_no_more_of_picks_that_a_script_moved_without_a_word(dock, viewer, make_dock):
-    dock.sheet.go_to(3)
-    dock.judge(Verdict.KEPT)
-    viewer.layers["ribosomes"].data[3] += 5
-    dock.review_layer(None)
-
-    assert dock.model.rowCount() == 0
-    assert not any(dock.feed.crop(row) for row in range(10))
-    dock.close_down()
-    assert letters(make_dock()) == "---K------"
-
-
-def test_crops_are_cut_from_the_finest_level_of_an_image_in_memory(dock, viewer, qtbot):
-    values = volume()
-    levels = [values, values[::2, ::2, ::2]]
-    place = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3}
-    image = viewer.add_image(levels, multiscale=True, name="levels", **place)
-    whole = dock.feed.crop(3).values
-    dock.review_layer(viewer.layers["ribosomes"], image)
-    qtbot.waitUntil(lambda: has_all_crops(dock), timeout=LONG_MS)
-
-    np.testing.assert_array_equal(dock.feed.crop(3).values, whole)
-
-
-def test_columns_that_are_called_by_numbers_can_be_reviewed(dock, viewer):
-    table = pd.DataFrame({0: [3.0, 1.0, 2.0], 1: ["a", "b", "c"]})  # as of a file without a heading
-    dock.review_layer(viewer.add_points(POINTS[:3], name="mine", features=table))
-    dock.controls.order.setCurrentIndex(dock.controls.order.findData("0"))
-
-    assert dock.review.rows.tolist() == [1, 2, 0]
 
 
 def test_a_layer_of_ones_own_that_is_renamed_keeps_its_decisions(dock, viewer):
@@ -1330,59 +912,6 @@ def test_points_that_can_not_be_picks_are_said_until_they_are_gone(dock, viewer)
     assert not dock.empty.isVisible()
 
 
-def test_while_points_can_not_be_picks_clicks_and_colours_are_those_of_the_picks(dock, press, viewer):
-    layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
-    dock.sheet.go_to(3)
-    press(Qt.Key.Key_X)
-    layer.add([np.nan] * 3)
-    layer.selected_data = {0}
-    layer.remove_selected()
-    dock.fly_to(6)
-
-    assert viewer.dims.point == pytest.approx(POINTS[6] * SPACING)
-    assert layer.selected_data == {5}
-    assert layer.face_color[2, 3] == pytest.approx(before[0][3, 3] * 0.2)
-    layer.selected_data = {7}
-    assert dock.sheet.currentIndex().row() == 8
-    dock.close_down()
-    assert same([colors[:9] for colors in looks_of(layer)], [colors[1:] for colors in before])
-
-
-def test_a_reject_that_is_recoloured_is_dim_in_its_new_colour_at_once(dock, press, viewer, qtbot):
-    layer = viewer.layers["ribosomes"]
-    dock.sheet.go_to(3)
-    press(Qt.Key.Key_X)
-    layer.selected_data = {3}
-    layer.current_face_color = layer.current_border_color = "blue"
-    qtbot.waitUntil(lambda: layer.border_color[3].tolist() == pytest.approx([0, 0, 1, 0.2]), timeout=LONG_MS)
-    assert layer.face_color[3].tolist() == pytest.approx([0, 0, 1, 0.2])
-
-    press(Qt.Key.Key_U)
-    assert layer.face_color[3].tolist() == [0, 0, 1, 1]
-
-
-def test_arrows_of_other_picks_stay_as_they_are(dock, press, viewer, make_dock):
-    twin = Picks(POINTS, SPACING, rotations_zyx=np.stack([np.eye(3)] * 10), about=ABOUT)
-    common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: ABOUT}}
-    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
-    add_layers(
-        viewer, [points_spec(twin, common, name="twin", **looks), arrows_spec(twin, common, name="its", **looks)]
-    )
-    dock.sheet.go_to(3)
-    press(Qt.Key.Key_X)
-
-    assert viewer.layers["arrows"].edge_color[3, 3] == pytest.approx(0.2)
-    assert viewer.layers["its"].edge_color[:, 3].tolist() == [1] * 10
-
-
-def test_enter_on_the_keypad_flies_too(dock, viewer, qtbot):
-    dock.sheet.go_to(7)
-    qtbot.keyClick(dock.sheet, Qt.Key.Key_Enter, Qt.KeyboardModifier.KeypadModifier)
-
-    assert viewer.dims.point == pytest.approx(POINTS[7] * SPACING)
-
-
 def test_a_flight_to_picks_in_nanometres_is_as_far_as_the_viewer_counts(dock, viewer):
     layer = viewer.layers["ribosomes"]
     layer.scale, layer.units = (SPACING / 10,) * 3, ("nm",) * 3
@@ -1409,34 +938,6 @@ def test_crops_of_layers_that_are_flipped_together_stay_as_they_were(dock, viewe
         np.testing.assert_allclose(dock.feed.crop(row).values, before[row], atol=1e-5)
 
 
-def test_what_is_typed_just_before_the_dock_closes_is_told_to_nobody(dock, qtbot):
-    told = []
-    dock.controls.order_changed.connect(lambda: told.append(dock.controls.filter_text))
-    qtbot.keyClicks(dock.controls.filter, "score > 0.5")
-    dock.close_down()
-
-    assert not dock.controls._typed.isActive()
-    assert not told
-
-
-def test_what_a_script_leaves_of_the_points_keeps_its_decisions_and_looks(dock, viewer):
-    layer = viewer.layers["ribosomes"]
-    dock.sheet.select([3])
-    dock.judge(Verdict.KEPT)
-    dock.sheet.select([5])
-    dock.judge(Verdict.REJECTED)
-    layer.data = np.array(layer.data)[2:]
-    assert letters(dock) == "-K-X----"
-
-    layer.data = np.array(layer.data)[::-1]
-    assert letters(dock) == "----X-K-"
-    assert np.flatnonzero(layer.face_color[:, 3] < 0.1).tolist() == [4]
-    assert dock.review.picks.edits == ("deleted 2 picks", "put 8 picks in another order")
-    link_of(layer).undo()
-    link_of(layer).undo()
-    assert letters(dock) == "---K-X----"
-
-
 @pytest.mark.parametrize("who", ["ribosomes", "volume"])
 def test_crops_are_cut_also_where_the_mouse_moved_or_stretched_a_layer(dock, viewer, qtbot, who):
     whole = dock.feed.crop(3).values
@@ -1452,15 +953,3 @@ def test_crops_are_cut_also_where_the_mouse_moved_or_stretched_a_layer(dock, vie
     assert not dock.notice.isVisible()
     crop = dock.feed.crop(3).values
     assert crop[tuple(n // 2 for n in crop.shape)] == pytest.approx(whole[tuple(n // 2 for n in whole.shape)], abs=0.1)
-
-
-def test_a_copy_of_a_layer_is_bright_where_the_layer_is_dim(dock, press, viewer):
-    layer = viewer.layers["ribosomes"]
-    before = looks_of(layer)
-    dock.sheet.go_to(3)
-    press(Qt.Key.Key_X)
-    copy = Layer.create(*layer.as_layer_data_tuple())  # as napari's Duplicate does
-    assert same(looks_of(copy), before)
-
-    dock.close_down()
-    assert same(looks_of(Layer.create(*layer.as_layer_data_tuple())), before)

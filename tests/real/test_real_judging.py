@@ -17,7 +17,7 @@ from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.slabs import slabs_of
 from napari_cryoet.layer_spec import PICKS_KEY
 from napari_cryoet.pick_files import read_picks, write_picks
-from napari_cryoet.review import SessionStore, Verdict
+from napari_cryoet.review import Verdict
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -130,7 +130,7 @@ def test_picks_on_the_real_microtubule_are_clicked_kept_and_seen_in_all_planes(q
     _, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
     assert isinstance(views, OrthoViews)
     qtbot.waitSignal(views.opened, timeout=LONG_MS).wait()
-    dock = ReviewDock(viewer, store=SessionStore(tmp_path))
+    dock = ReviewDock(viewer, folder=tmp_path)
     viewer.window.add_dock_widget(dock, name="Review picks", area="right")
     viewer.layers.selection.active = points
     qtbot.waitUntil(lambda: dock.feed.crop(4) is not None, timeout=LONG_MS)

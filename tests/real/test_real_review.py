@@ -18,13 +18,12 @@ from napari_cryoet.review import (
     Order,
     Review,
     RunningMean,
-    SessionStore,
     Subject,
     Verdict,
     densities_at,
+    distances_nm,
     open_for_review,
 )
-from napari_cryoet.review.ordering import measured
 
 SPACING = 10.52
 
@@ -53,7 +52,7 @@ def reader(microtubule, on_it):
 
 
 def test_what_is_on_the_microtubule_ranks_before_what_is_beside_it(reader, on_it, tmp_path):
-    review = Review(Picks(reader.points_zyx, SPACING), Subject("microtubule", "microtubule"), SessionStore(tmp_path))
+    review = Review(Picks(reader.points_zyx, SPACING), Subject("microtubule", "microtubule"), tmp_path)
     review.set_measured({"density": densities_at(reader.volume, reader.points_zyx, 250.0)})
     review.look_at(Order("density", is_descending=True), "")
 
@@ -85,8 +84,8 @@ def test_real_picks_are_measured_judged_and_found_again(real_data, tmp_path):
     path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
     picks = load_annotation(path, 4.99)[0].options["metadata"][PICKS_KEY]
     shape_zyx = (368, 1260, 1260)
-    review = Review(picks, Subject.of(picks, name="real", path=str(path)), SessionStore(tmp_path))
-    columns = measured(picks.points_zyx, shape_zyx, np.full(3, 4.99))
+    review = Review(picks, Subject.of(picks, name="real", path=str(path)), tmp_path)
+    columns = distances_nm(picks.points_zyx, shape_zyx, np.full(3, 4.99))
     review.set_measured(columns)
     review.look_at(Order("nearest_nm"), "edge_nm > 0")
     review.judge(review.rows[:10], Verdict.KEPT)
@@ -94,7 +93,7 @@ def test_real_picks_are_measured_judged_and_found_again(real_data, tmp_path):
 
     assert len(review.rows) == len(picks) == 43
     assert (np.diff(columns["nearest_nm"][review.rows]) >= 0).all()
-    again = Review(picks, Subject.of(picks, name="real", path=str(path)), SessionStore(tmp_path))
+    again = Review(picks, Subject.of(picks, name="real", path=str(path)), tmp_path)
     assert again.rows_with(Verdict.KEPT).tolist() == sorted(review.rows[:10].tolist())
 
 

@@ -15,9 +15,7 @@ from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.review.average import RunningMean
-from napari_cryoet.review.cropping import Cube
-from napari_cryoet.review.crops import Crop, CropReader
+from napari_cryoet.review.crops import Crop, CropReader, Cube, RunningMean
 
 SIDE_PX: Final = 70
 TASK: Final = "review average"
@@ -150,7 +148,7 @@ class AveragePanel(QWidget):
             return
         if self._queue is None:
             missing, surplus = self.mean.lacks(self._usable)
-            self._queue = deque(reader.near_each_other([*surplus, *missing], self._cube))
+            self._queue = deque(reader.near_each_other([*surplus, *missing]))
         self._show()
         wanted = [self._queue.popleft() for _ in range(min(_TOGETHER, len(self._queue)))]
         if not wanted:

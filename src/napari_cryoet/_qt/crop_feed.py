@@ -15,8 +15,7 @@ from qtpy.QtGui import QImage, QPixmap
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.review.cropping import Frame
-from napari_cryoet.review.crops import Crop, CropReader
+from napari_cryoet.review.crops import Crop, CropReader, Frame
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +151,7 @@ class CropFeed(QObject):
         if any(row in self._seen and row not in self._failed and row not in self._kept for row in self._wanted):
             lacking = [row for row in lacking if row in self._seen]
         while reader is not None and lacking and len(self._in_flight) < IN_FLIGHT:
-            here = [row for row in lacking[: TOGETHER * IN_FLIGHT] if reader.is_in_memory(row, frame)]
-            rows = (here or lacking)[:TOGETHER]
-            lacking = [row for row in lacking if row not in rows]
+            rows, lacking = lacking[:TOGETHER], lacking[TOGETHER:]
             self._start(reader, frame, rows)
         self.state_changed.emit()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from napari_cryoet.review.cropping import Plane
+from napari_cryoet.review.crops import Plane
 
 PLANES: Final[tuple[Plane, ...]] = ("xy", "xz", "yz")
 

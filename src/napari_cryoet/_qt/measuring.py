@@ -9,9 +9,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.picks import Picks
+from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import CropReader
-from napari_cryoet.review.density import densities_at
-from napari_cryoet.review.ordering import DENSITY, MEASURED, NEAREST, Order, measured, nearest_distances
+from napari_cryoet.review.measure import DENSITY, MEASURED, NEAREST, densities_at, distances_nm, nearest_distances
 from napari_cryoet.review.review import Review
 
 TASK: Final = "review measure"
@@ -52,7 +52,7 @@ class Measuring(QObject):
         self._review, self._reader, self._diameter_angstrom = review, reader, diameter_angstrom
         if review is None:
             return
-        review.forget_measured(filter(self._can_measure, MEASURED))
+        review.forget_measured()
         if self._can_measure(NEAREST) and len(review.picks) <= _AT_ONCE:
             review.set_measured(_places(review.picks, reader))
 
@@ -65,9 +65,9 @@ class Measuring(QObject):
                 return True
         return False
 
-    def why_not(self, problem: str) -> str:
-        """What a filter lacks whose problem is that a column isn't there: a tomogram to measure it in; else empty."""
-        lacking = [name for name in MEASURED if f"“{name}”" in problem.lower() and not self._can_measure(name)]
+    def why_not(self, filter_text: str) -> str:
+        """What a filter lacks that names something that can't be measured: a tomogram to measure it in; else empty."""
+        lacking = [name for name in self._unknown("", filter_text) if not self._can_measure(name)]
         return f"{lacking[0]} is measured in a tomogram: choose one above." if lacking else ""
 
     def stop(self) -> None:
@@ -110,4 +110,4 @@ def _places(picks: Picks, reader: CropReader | None) -> dict[str, NDArray[Any]]:
     if reader is None:
         return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
     volume = reader.volume
-    return measured(reader.points_zyx, volume.shapes[0], volume.spacing_zyx)
+    return distances_nm(reader.points_zyx, volume.shape, volume.spacing_zyx)

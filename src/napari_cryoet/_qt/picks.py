@@ -8,7 +8,6 @@ import numpy as np
 from napari.layers import Points as NapariPoints
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.dimming import undimmed_colors
 from napari_cryoet._qt.extents import corners_of
 from napari_cryoet._qt.layer_picks import onlookers
 from napari_cryoet._qt.napari_internals import OwnCorners
@@ -35,16 +34,10 @@ class _Watched(OwnCorners, NapariPoints):  # type: ignore[misc] # napari is not 
         return corners_of(np.asarray(self.data))
 
     def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
-        """What a copy is made of: of nothing that is dim just now.
-
-        In a table, napari refuses what is missing in a column of whole numbers.
-        """
+        """What a copy is made of. In a table, napari refuses what is missing in a column of whole numbers."""
         data, state, kind = super().as_layer_data_tuple()
         defaults = state["feature_defaults"].to_dict("records")
         state["feature_defaults"] = defaults[0] if defaults else {}
-        colors = undimmed_colors.get(self)
-        if colors is not None and len(data):
-            state |= colors()
         return data, state, kind
 
 

@@ -14,8 +14,7 @@ from napari_cryoet._qt.layer_spacing import length_angstrom, lengths_angstrom, s
 from napari_cryoet._qt.layer_volume import are_picks, is_volume
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
-from napari_cryoet.review.crops import CropReader
-from napari_cryoet.review.volume import open_for_review
+from napari_cryoet.review.crops import CropReader, open_for_review
 
 #: How wide a crop is at first, in diameters of the particle.
 CROP_DIAMETERS: Final = 1.6

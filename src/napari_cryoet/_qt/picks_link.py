@@ -37,7 +37,6 @@ from napari_cryoet._qt.weak_calls import weak_call
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.history import UNDO_STEPS, PickHistory, sharing, what_changed
-from napari_cryoet.review.trails import trail_of
 
 _LOOK_AGAIN_MS: Final = 200
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
@@ -77,18 +76,13 @@ class PicksLink(QObject):
         super().__init__()
         self._layer_reference = weakref.ref(layer)
         spare_own_ids(layer)
-        known = layer.metadata.get(PICKS_KEY)
         self._picks = picks_of(layer)
-        #: As they were read from wherever they come from, before a person moved any.
-        self.opened: Picks = known if isinstance(known, Picks) else self._picks
         self._history = PickHistory()
         self._looks: Looks | None = None  # of all picks, as of before the change that is under way
         self._gone: list[Looks] = []  # of picks that are no longer there, the latest first
         self._next_id = 0  # larger than that of any pick that ever was there
         self._is_writing = self._will_look = self._is_changing = False
         self._told_obstacle = ""
-        #: How picks look but for what is done to them for a while, as dimming is: what comes back later shall look so.
-        self.true_looks: Callable[[Looks], Looks] = lambda looks: looks
         self._soon = single_shot(self, 0, self._settle_quietly)
         self._later = single_shot(self, _LOOK_AGAIN_MS, self._look)
         self._features_asked_for.connect(self._later.start)
@@ -116,11 +110,6 @@ class PicksLink(QObject):
         """The picks that the layer shows now, in its order; their ``edits`` say what was done to them."""
         self._settle()
         return self._picks
-
-    @property
-    def former(self) -> tuple[Picks, ...]:
-        """The picks as they were when they were opened, and where those that were moved have been since."""
-        return self.opened, *trail_of(self._history.states(self._picks))
 
     @property
     def obstacle(self) -> str:
@@ -233,7 +222,7 @@ class PicksLink(QObject):
         else:
             self._settle_quietly()  # what was changed before without a word is a step of its own
             is_known = len(self._picks) == len(layer.data)
-            self._looks = self.true_looks(Looks.of(layer, self._picks.ids)) if is_known else None
+            self._looks = Looks.of(layer, self._picks.ids) if is_known else None
             self._is_changing = True
 
     def _on_something(self, _event: Any = None) -> None:
@@ -361,7 +350,7 @@ class PicksLink(QObject):
         ids, ids_before = picks.ids, before.ids
         has_same_rows = np.array_equal(ids, ids_before)
         selected = ids_before[sorted(layer.selected_data)]
-        looks = None if has_same_rows else self.true_looks(Looks.of(layer, ids_before))
+        looks = None if has_same_rows else Looks.of(layer, ids_before)
         if looks is not None:
             self._bury(looks.take(~np.isin(ids_before, ids)))
             layer.selected_data.clear()

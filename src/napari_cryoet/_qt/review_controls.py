@@ -28,8 +28,9 @@ from napari_cryoet._qt.layer_box import NO_PICKS, NO_TOMOGRAM
 from napari_cryoet._qt.letters import keep_fitted
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.voxel_width import VoxelWidth
-from napari_cryoet.review.cropping import Plane
-from napari_cryoet.review.ordering import DENSITY, EDGE, NEAREST, Order
+from napari_cryoet.review.columns import Order
+from napari_cryoet.review.crops import Plane
+from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
 
 _WORDS: Final = {
     "": "file order",

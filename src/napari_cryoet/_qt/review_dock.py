@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtGui import QHideEvent
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.grid_watch import GridWatch
@@ -27,11 +28,9 @@ from napari_cryoet._qt.review_keeping import ReviewKeeping
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
-from napari_cryoet.review.cropping import Cube, Frame
-from napari_cryoet.review.crops import CropReader
-from napari_cryoet.review.decisions import Decisions, Verdict
-from napari_cryoet.review.ordering import Order
-from napari_cryoet.review.session import SessionStore, Subject
+from napari_cryoet.review.columns import Order
+from napari_cryoet.review.crops import CropReader, Cube, Frame
+from napari_cryoet.review.decisions import Verdict
 
 if TYPE_CHECKING:
     import napari
@@ -48,19 +47,18 @@ class ReviewDock(ReviewJudging):
     ----------
     napari_viewer
         The viewer whose layers are reviewed.
-    store
-        Where decisions are kept between sessions.
+    folder
+        Where decisions are kept between sessions; None for the user's own folder.
     """
 
-    def __init__(self, napari_viewer: napari.Viewer, *, store: SessionStore | None = None) -> None:
+    def __init__(self, napari_viewer: napari.Viewer, *, folder: Path | None = None) -> None:
         super().__init__(napari_viewer)
         self._viewer = napari_viewer
-        self._keeping = ReviewKeeping(napari_viewer, store or SessionStore(), self)
+        self._keeping = ReviewKeeping(folder, self)
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self._told = ""  # what the last key did
-        self._complaint = ""  # about what could not be saved
         self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
@@ -92,6 +90,9 @@ class ReviewDock(ReviewJudging):
         image
             What crops are cut from; by default the volume that lies below it.
         """
+        if layer is not None and self.review is not None and not self._keeping.save(self.review):
+            self._list_layers()  # stay with what can't be saved
+            return
         self._end()
         self._image = image or volume_for(list(self._viewer.layers), layer)
         if layer is not None:
@@ -99,16 +100,11 @@ class ReviewDock(ReviewJudging):
         self._list_layers()
         self._show_review()
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Let the window that it is in not close over what can't be saved."""
-        super().showEvent(event)
-        self._keeping.watch_window_of(self)
-
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """What is decided is on disk before the window goes."""
+        """Save what could not be saved before."""
         super().hideEvent(event)
         if self.review is not None:
-            self.review.save()
+            self._keeping.save_soon(self.review)
 
     def take_out(self) -> None:
         """List the layers that there are then."""
@@ -117,14 +113,12 @@ class ReviewDock(ReviewJudging):
     def put_away(self) -> None:
         """End the review: save, and let layers look as they did."""
         self._end()
-        self._keeping.leave()
         self._layer_watch.follow(False)
         self.tasks.stop_all()
 
     def close_down(self) -> None:
         """End the review for good: save, let layers look as they did, read nothing any more."""
         self._end()
-        self._keeping.leave()
         self._layer_watch.follow(False)
         self.tasks.close()
         self.theme.close()
@@ -138,7 +132,7 @@ class ReviewDock(ReviewJudging):
         reviewed = None
         try:
             reviewed = ReviewedLayer(self._viewer, layer, self)
-            review = self._keeping.open(layer, reviewed.picks, reviewed.former)
+            review = self._keeping.open(layer, reviewed.picks)
         except CryoETError as error:
             if reviewed is not None:
                 reviewed.close()
@@ -149,7 +143,7 @@ class ReviewDock(ReviewJudging):
         reviewed.changed.connect(self._on_picks_changed)
         reviewed.obstacle_changed.connect(self._show_review)
         reviewed.selected.connect(self._on_selected_in_viewer)
-        if review.remark and not self._keeping.has_unsaved:  # what could not be saved matters more
+        if review.remark:
             (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
         self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
         self.controls.set_looks(self.controls.looks.recalled(review.view, crop_side_nm(layer)))
@@ -160,9 +154,10 @@ class ReviewDock(ReviewJudging):
         self._show_decisions()
 
     def _end(self) -> None:
-        """Save and let go of the layer; what can't be saved is kept, and stays said."""
+        """Save, and let go of the layer."""
         self.notice.hide()
-        self._keeping.end()  # first: the layer may tell of picks that are others by now
+        if self.review is not None:
+            self._keeping.save(self.review)
         self._recut_soon.stop()
         self._fly_soon.stop()
         self.controls.forget_typing()
@@ -187,7 +182,6 @@ class ReviewDock(ReviewJudging):
             return
         had_volume = self._reader is not None
         self._reader = None
-        self._keeping.note_place()
         if self._image is not None:
             try:
                 self._reader = reader_for(layer.layer, self._image, review.picks)
@@ -199,7 +193,7 @@ class ReviewDock(ReviewJudging):
         frame = Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, self.sheet.crop_px | 1)
         self.feed.use(self._reader, frame)
         if self._reader is not None and not had_volume:
-            self.average.switch.setChecked(self._reader.volume.is_near)
+            self.average.switch.setChecked(self._reader.volume.is_local)
         self.average.use(self._reader, Cube(side, looks.is_oriented))
         self.measuring.use(review, self._reader, particle_angstrom(layer.layer))
         self._want_average()
@@ -229,7 +223,7 @@ class ReviewDock(ReviewJudging):
         except CryoETError as error:
             if here is not None:
                 self.show_picks(review, here)
-            self.controls.set_filter_problem(self.measuring.why_not(str(error)) or str(error))
+            self.controls.set_filter_problem(self.measuring.why_not(text) or str(error))
             return
         self.controls.set_filter_problem("")
         self._told = ""
@@ -288,7 +282,7 @@ class ReviewDock(ReviewJudging):
         self.controls.looks_changed.connect(self._on_looks)
         self.controls.order_changed.connect(self._sort)
         self.told.connect(self._tell)
-        self.decided.connect(self._show_decisions)
+        self.decided.connect(self._on_decided)
         self.went_on.connect(self._fly_soon.start)
         self.sheet.opened.connect(self.fly_to)
         self.sheet.stepped.connect(self._fly_soon.start)
@@ -302,20 +296,24 @@ class ReviewDock(ReviewJudging):
         self.results.told.connect(self.notice.show_news)
         for part in (self.measuring, self.average, self.results):
             part.failed.connect(self._on_failed)
-        self._keeping.failed.connect(self._on_save_failed)
-        self._keeping.recovered.connect(self._on_saved_again)
-        self._keeping.joined.connect(self._on_joined)
+        self._keeping.failed.connect(self.notice.show_error)
+        self._keeping.recovered.connect(self._on_recovered)
         self.tasks.unhandled.connect(self._on_failed)
         self._grid_watch.changed.connect(self._on_grid)
         self._layer_watch.changed.connect(self._list_layers)
         self._layer_watch.follow(True)
 
+    def _on_decided(self) -> None:
+        if self.review is not None:
+            self._keeping.save_soon(self.review)
+        self._show_decisions()
+
     def _on_looks(self) -> None:
         """Cut crops as the fields say now, and remember that."""
         self._recut_soon.start()
         if self.review is not None:
-            self.review.view = self.controls.looks.remembered()
-            self.review.save_soon()
+            self.review.remember_view(self.controls.looks.remembered())
+            self._keeping.save_soon(self.review)
 
     def _on_looked_at(self, shown: list[int], ahead: list[int]) -> None:
         self.feed.want(map(self.model.row_at, shown), map(self.model.row_at, ahead))
@@ -343,12 +341,6 @@ class ReviewDock(ReviewJudging):
         self._show_review()
         self._show_decisions()
 
-    def _on_joined(self, subject: Subject, joined: Decisions) -> None:
-        count = self.review.adopt(joined) if self.review is not None and self.review.subject.key == subject.key else 0
-        if count:
-            self.notice.show_news(f"Another window reviews the same picks: took over {count:,} of its decisions.")
-            self._show_decisions()
-
     def _on_selected_in_viewer(self, rows: list[int]) -> None:
         """One pick that is selected in the viewer is shown in the sheet."""
         place = self.model.place_of(rows[0]) if len(rows) == 1 else None
@@ -367,13 +359,8 @@ class ReviewDock(ReviewJudging):
             self.notice.show_error(error)
         self._show_status()
 
-    def _on_save_failed(self, error: CryoETError) -> None:
-        self.notice.show_error(error)
-        self._complaint = self.notice.text
-
-    def _on_saved_again(self) -> None:
-        if self.notice.isVisible() and self.notice.text == self._complaint:
-            self.notice.show_news("What could not be saved is saved now.")
+    def _on_recovered(self) -> None:
+        self.notice.show_news("What could not be saved is saved now.")
 
     def _show_status(self) -> None:
         self.show_status(self.review, self._told, is_measuring=self.measuring.is_running)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 
 from napari_cryoet._qt.review_screen import ReviewScreen
-from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.retelling import retold
+from napari_cryoet.review.decisions import VERDICTS, Verdict
 from napari_cryoet.review.review import Review
+from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     import napari
@@ -44,7 +44,7 @@ class ReviewJudging(ReviewScreen):
         review, places = self.review, self.sheet.selected_places
         if review is None or not places:
             return
-        if review.judge(review.rows[places], verdict):
+        if len(review.judge(review.rows[places], verdict)):
             self.told.emit("")
             self.decided.emit()
         if goes_on:
@@ -53,14 +53,12 @@ class ReviewJudging(ReviewScreen):
     def undo(self) -> None:
         """Take back the last decision, say so, and show what it was about."""
         if self.review is not None:
-            about = self.review.decisions.changed_by_last_step()
-            self._after_step("Undone", self.review.undo(), about)
+            self._after_step("Undone", self.review.undo())
 
     def redo(self) -> None:
         """Take the decision again that was taken back last."""
         if self.review is not None:
-            is_done = self.review.redo()
-            self._after_step("Redone", is_done, self.review.decisions.changed_by_last_step())
+            self._after_step("Redone", self.review.redo())
 
     def next_undecided(self, step: int = 1) -> None:
         """Go to the next pick that isn't judged, in the sheet, and soon in the viewer."""
@@ -73,15 +71,25 @@ class ReviewJudging(ReviewScreen):
         self.sheet.go_to(place)
         self.went_on.emit()
 
-    def _after_step(self, done: str, is_done: bool, about: NDArray[np.int64]) -> None:
+    def _after_step(self, done: str, pick_ids: NDArray[np.int64]) -> None:
         review = self.review
-        if review is None or not is_done:
+        if review is None or not len(pick_ids):
             return
-        rows = np.flatnonzero(np.isin(review.ids, about))
+        rows = np.flatnonzero(np.isin(review.ids, pick_ids))
         places = self.model.places_of(rows)
-        verdicts = dict(zip(review.ids[rows].tolist(), review.verdicts(rows), strict=True))
-        self.told.emit(retold(done, verdicts, len(rows) - len(places)))
+        self.told.emit(_step_text(done, review, rows, is_hidden=len(places) < len(rows)))
         if len(places):
             self.sheet.go_to(int(places[0]))
             self.sheet.select(places)
         self.decided.emit()
+
+
+def _step_text(done: str, review: Review, rows: NDArray[np.intp], *, is_hidden: bool) -> str:
+    """What a step did, as ``Undone: 3 picks are undecided again.`` does: they may be out of sight."""
+    if not len(rows):
+        return f"{done}, for picks that were deleted since."
+    picks = f"pick {review.ids[rows[0]]} is" if len(rows) == 1 else f"{count_text(len(rows), 'pick')} are"
+    codes = np.unique(review.decisions.codes(review.ids[rows]))
+    how = f"{VERDICTS[codes[0]].value} again" if len(codes) == 1 else "as they were"
+    hidden = " The filter hides it." if len(rows) == 1 else " The filter hides some of them."
+    return f"{done}: {picks} {how}." + (hidden if is_hidden else "")

@@ -28,8 +28,7 @@ from napari_cryoet.pick_formats import format_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.outcome import kept_picks, rejected_picks, reviewer
-from napari_cryoet.review.review import Review
+from napari_cryoet.review.review import Review, kept_picks, rejected_picks, reviewer
 from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.review import Review
+from napari_cryoet.review.review import VERDICT, Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,8 @@ class SheetModel(QStringListModel):
     def _card(self, row: int) -> Card:
         review = self._review
         assert review is not None  # noqa: S101 - asked before
-        columns = review.columns if review.order.column else {}
-        column = columns.get(review.order.column)
-        caption = f"#{review.ids[row]}" if column is None else value_text(column[row])
+        values = review.sort_values
+        caption = f"#{review.ids[row]}" if values is None else value_text(values[row])
         return Card(row, review.verdict(row), caption, self._feed.has_failed(row))
 
     def _words(self, row: int) -> str:
@@ -123,7 +122,8 @@ class SheetModel(QStringListModel):
         assert review is not None  # noqa: S101 - asked before
         z, y, x = review.picks.points_zyx[row]
         lines = [f"Pick {review.ids[row]}: {review.verdict(row).value}", f"x {x:.1f}, y {y:.1f}, z {z:.1f} voxels"]
-        lines += [f"{name}: {value_text(column[row])}" for name, column in review.columns.items()]
+        columns = {name: column for name, column in review.columns.items() if name != VERDICT}
+        lines += [f"{name}: {value_text(column[row])}" for name, column in columns.items()]
         crop = self._feed.crop(row)
         if crop is not None and np.isnan(crop.values).any():
             lines.append("Hatched: outside of the volume")

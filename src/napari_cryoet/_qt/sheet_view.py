@@ -17,7 +17,6 @@ from napari_cryoet._qt.sheet_delegate import GAP_PX, SheetDelegate
 from napari_cryoet._qt.sheet_model import SheetModel
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.review.by_id import different
 from napari_cryoet.review.decisions import Verdict
 
 SMALLEST_CELL_PX: Final = 78
@@ -88,7 +87,7 @@ class SheetView(QListView):
         spans = [chosen[number] for number in range(len(chosen))]  # `selectedIndexes` would make two objects for each
         if spans:
             places = np.concatenate([np.arange(span.top(), span.bottom() + 1) for span in spans])
-            return list(different(places).tolist())
+            return list(np.unique(places).tolist())
         return [current.row()] if current.isValid() else []
 
     def go_to(self, place: int) -> None:

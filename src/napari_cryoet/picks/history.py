@@ -25,10 +25,6 @@ class PickHistory:
         self._undo: list[Picks] = []
         self._redo: list[Picks] = []
 
-    def states(self, now: Picks) -> tuple[Picks, ...]:
-        """All states in order, with the present one."""
-        return *self._undo, now, *reversed(self._redo)
-
     def remember(self, now: Picks) -> None:
         """Make the present state the one that `back` returns; nothing can be redone after that."""
         self._redo.clear()

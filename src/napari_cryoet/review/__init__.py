@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from napari_cryoet.review.average import RunningMean
-from napari_cryoet.review.cropping import Cube, Frame
-from napari_cryoet.review.crops import Crop, CropReader
+from napari_cryoet.review.columns import Order
+from napari_cryoet.review.crops import Crop, CropReader, Cube, Frame, RunningMean, Volume, open_for_review
 from napari_cryoet.review.decisions import Decisions, Verdict
-from napari_cryoet.review.density import densities_at
-from napari_cryoet.review.filtering import parse_filter
-from napari_cryoet.review.ordering import Columns, Order, measured, sorted_rows
-from napari_cryoet.review.outcome import kept_picks, rejected_picks
-from napari_cryoet.review.review import Review
-from napari_cryoet.review.session import Resumed, SessionStore, Subject
-from napari_cryoet.review.volume import ReviewVolume, open_for_review
+from napari_cryoet.review.measure import densities_at, distances_nm
+from napari_cryoet.review.review import Review, kept_picks, rejected_picks
+from napari_cryoet.review.session import Subject
 
 __all__ = [
-    "Columns",
     "Crop",
     "CropReader",
     "Cube",
     "Decisions",
     "Frame",
     "Order",
-    "Resumed",
     "Review",
-    "ReviewVolume",
     "RunningMean",
-    "SessionStore",
     "Subject",
     "Verdict",
+    "Volume",
     "densities_at",
+    "distances_nm",
     "kept_picks",
-    "measured",
     "open_for_review",
-    "parse_filter",
     "rejected_picks",
-    "sorted_rows",
 ]

@@ -1,351 +1,229 @@
-"""The file that a review is kept in, so that decisions survive a crash and are there when the same picks open again.
+"""The file that a review is kept in: JSON lines, only ever appended to, and replayed when the same picks open again.
 
-One file for each thing that is judged, in the user's data folder. A file is replaced in one step, so it is always
-whole. What can't be read is set aside under another name, never lost.
+The first line says what is reviewed. Each line after it is one decision, ``[pick id, verdict, z, y, x, spacing]``, or
+how the picks are looked at, ``{"view": {...}}``. Places count voxels, and the spacing is their width in ångström, or
+null where nobody knows it. Of two lines about a pick the later one counts, whichever of several windows wrote it.
+
+A line begins, rather than ends, with its line break: so a line that was torn by a kill doesn't spoil the next.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.exceptions import CryoETError, FormatError
-from napari_cryoet.files import data_path
-from napari_cryoet.locks import locked
-from napari_cryoet.picks import Picks
-from napari_cryoet.review.by_id import ById
-from napari_cryoet.review.decisions import Decisions, Verdict
-from napari_cryoet.review.matching import join, marks_before, match_parts, states_before
-from napari_cryoet.review.places import Former, states_of
-from napari_cryoet.review.rows import Rows
-from napari_cryoet.review.session_lines import MAX_DECISIONS, Saved, lines_of, parse
+import numpy as np
+from numpy.typing import NDArray
 
-MAX_BYTES: Final = 512 * 2**20
-_LONGEST_WAIT_S: Final = 5.0
-_UNREAD: Final = "unread"  # in names of files that weren't understood
-_ASIDES_READ: Final = 8
-_POLL_S: Final = 0.02  # a review is written in some milliseconds
+from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.files import data_path
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.decisions import Verdict
+
+_REACH_VOXELS: Final = 0.5
+_FARTHEST: Final = 1e15  # places beyond are damaged
+_VERDICTS: Final = tuple(verdict.value for verdict in Verdict)
+#: Before the spacing, lines said whether places count ångström or voxels.
+_EARLIER_UNITS: Final[dict[str, float | None]] = {"a": 1.0, "v": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged: whatever has the same key is the same thing, in whichever session it is opened.
+    """What is judged. Whatever has the same key is the same thing, in whichever session it is opened."""
 
-    Attributes
-    ----------
-    key
-        Names it in the world: an annotation file of the portal, or a file's place.
-    name
-        For people; it may change.
-    former_key
-        What it was called by earlier versions; what was decided under that is taken over.
-    """
-
-    key: str
-    name: str
-    former_key: str = ""
+    key: str  # an annotation file of the portal, or the path of a file
+    name: str  # for people; it may change
 
     @classmethod
-    def of(cls, picks: Picks, *, name: str, path: str | None = None) -> Subject:
-        """What picks are.
-
-        Parameters
-        ----------
-        picks
-            Their `about` says which annotation file they come from, if any, and of which tomogram of a file they are.
-        name
-            Of the layer: all there is to know picks by that were never in a file.
-        path
-            Of the file that they were read from, where there is one.
-        """
-        source, file_id = picks.about.get("source_url"), picks.about.get("annotation_file_id")
-        if isinstance(source, str) and source and "://" not in source:
-            with suppress(OSError, ValueError, RuntimeError):  # what no path can be names nothing but itself
-                source = Path(source).resolve()  # the same file, from whichever folder it is named
+    def of(cls, picks: Picks, *, name: str, path: str | Path | None = None) -> Subject:
+        """What picks are: of the portal, by what they know about that; of a file, by its path; else by their name."""
+        about = picks.about
+        file_id, source = about.get("annotation_file_id"), about.get("source_url")
+        if file_id is not None and (s3_path := _s3_path(about)):  # the same from the portal, a pack, and a server
+            return cls(f"annotation file {file_id} of {s3_path}", name)
         if source or file_id is not None:
-            key = f"annotation file {file_id} of {source}"
+            key = f"annotation file {file_id} of {_resolved(source)}"
         elif path:
             key = f"file {Path(path).resolve()}"
         else:
             return cls(f"layer {name}", name)
-        s3_path = _s3_path(picks.about)
-        if file_id is not None and s3_path:  # the same from the portal, a pack in any folder, and one's own server
-            return cls(f"annotation file {file_id} of {s3_path}", name, former_key=key)
-        tomogram = picks.about.get("tomogram_name") or picks.about.get("tomogram_number")
-        if tomogram is None or file_id is not None:
-            return cls(key, name)
-        return cls(f"{key}, tomogram {tomogram}", name, former_key=key)  # a file of picks may be of several
+        tomogram = about.get("tomogram_name") or about.get("tomogram_number")
+        is_of_one = tomogram is None or file_id is not None
+        return cls(key if is_of_one else f"{key}, tomogram {tomogram}", name)
 
     @property
     def file_name(self) -> str:
-        """A file's name that is its own, and that a person recognises."""
+        """A name of its own, which a person recognises."""
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
         return f"{words}.{hashlib.sha256(self.key.encode(errors='surrogatepass')).hexdigest()[:16]}.review.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """What a session file gave.
-
-    Attributes
-    ----------
-    decisions
-        Those that fit the picks, without a past to undo.
-    elsewhere
-        Those about picks that aren't there (now): they stay in the file.
-    remark
-        What a person should know: how many were resumed, how many fit no pick, what was set aside. Or empty.
-    view
-        How the picks were looked at, as plain data.
-    opened
-        The picks as they were when they were opened, and with other places that the file knows of. None without a file.
-    marks
-        What the file knows that tells picks from others at their places, as in other versions of them, by id.
-    """
-
-    decisions: Decisions = field(default_factory=Decisions)
-    elsewhere: tuple[Rows, ...] = ()
-    remark: str = ""
-    view: Mapping[str, Any] = field(default_factory=dict)
-    opened: tuple[Picks, ...] | None = None
-    marks: ById = field(default_factory=ById)
-
-
 def _s3_path(about: Mapping[str, Any]) -> str:
-    """Where the portal keeps the annotation file of some picks; empty where nobody says it."""
     found: Any = about
     for name in ("records", "annotation_file", "s3_path"):
         found = found.get(name) if isinstance(found, Mapping) else None
     return found if isinstance(found, str) else ""
 
 
-def default_folder() -> Path:
-    """Where reviews of this user are kept."""
-    return data_path() / "reviews"
+def _resolved(source: Any) -> Any:
+    """The same file, from whichever folder it is named."""
+    if isinstance(source, str) and source and "://" not in source:
+        with suppress(OSError, ValueError, RuntimeError):
+            return Path(source).resolve()
+    return source
 
 
 @dataclass(frozen=True, slots=True)
-class SessionStore:
-    """Where reviews are kept.
+class Decision:
+    """A line of a session file: what was decided about a pick, and where the pick was."""
 
-    Attributes
-    ----------
-    folder
-        By default ``reviews`` in the user's data folder.
-    """
+    pick_id: int
+    verdict: Verdict
+    place_zyx: Sequence[float]
+    spacing_angstrom: float | None  # of the voxels that the place counts in
 
-    folder: Path = field(default_factory=default_folder)
-    _seen: dict[Path, tuple[int, int]] = field(default_factory=dict, repr=False)  # files as we left them
-    _taken_over: dict[str, str] = field(default_factory=dict, repr=False)  # by former key, what its file held
+    def line(self) -> str:
+        """As it is written."""
+        places = [round(each, 4) for each in self.place_zyx]
+        return json.dumps([self.pick_id, self.verdict.value, *places, self.spacing_angstrom])
 
-    def path_of(self, subject: Subject) -> Path:
-        """The file of a review."""
-        return self.folder / subject.file_name
 
-    def resume(self, subject: Subject, picks: Picks, opened: Former = None, gone: Picks | None = None) -> Resumed:
-        """What was decided about these picks before; nothing where there is no file.
+@dataclass(slots=True)
+class Saved:
+    """What a session file says."""
 
-        A file that can't be understood is set aside and said; so is one that was written by a later version.
+    decisions: dict[int, Decision] = field(default_factory=dict)  # the last about each pick; none is undecided
+    view: dict[str, Any] = field(default_factory=dict)  # how the picks were looked at
+    n_unreadable: int = 0  # lines that mean nothing, beside one at the end that was torn
 
-        Parameters
-        ----------
-        opened
-            The same picks as they were when they were opened, if some were moved since, and as they were meanwhile.
-        gone
-            Others that are known to have been among them, as copies that were deleted.
 
-        Raises
-        ------
-        CryoETError
-            If there is a file that can neither be read nor set aside.
-        """
-        path = self.path_of(subject)
-        self._look(path)
-        remarks: list[str] = []
-        found = [_understood(path, subject.key, remarks)]
-        self._taken_over.clear()
-        self._taken_over.update({} if found[0] is None else found[0].taken_over)
-        saved = [each for each in (*found, *self._kept_apart(subject, remarks)) if each is not None]
-        if not saved:
-            return Resumed(remark=" ".join(remarks))
-        decisions, elsewhere = match_parts(saved[0].parts, picks, opened, gone)
-        total = _n_decided(saved[0].parts)
-        remarks.append(_remark(total, total - _n_decided(elsewhere)))
-        n_own = len(decisions.judged_ids)
-        for each in saved[1:]:
-            decisions, elsewhere = join(
-                decisions, elsewhere, decisions.judged_ids, each.parts, picks, opened=opened, gone=gone
-            )
-        remarks.append(_taken_text(len(decisions.judged_ids) - n_own))
-        parts = [rows for each in saved for rows in each.parts]
-        states = states_before(parts, picks, next(iter(states_of(opened)), picks))
-        marks = marks_before(parts, picks, opened)
-        return Resumed(decisions, elsewhere, " ".join(filter(None, remarks)), saved[0].view, states, marks)
+class SessionFile:
+    """The file of one review, by default in the folder ``reviews`` of the user's data folder."""
 
-    def _kept_apart(self, subject: Subject, remarks: list[str]) -> Iterator[Saved]:
-        """What other versions of this program saved, and wasn't taken over yet.
+    def __init__(self, subject: Subject, folder: Path | None = None) -> None:
+        self._subject = subject
+        self.path = (data_path() / "reviews" if folder is None else Path(folder)) / subject.file_name
 
-        Earlier ones know the subject by its former key, and set aside what later ones saved.
-        """
-        apart = {}
-        if subject.former_key:
-            path = self.path_of(Subject(subject.former_key, ""))
-            apart[subject.former_key] = _understood(path, subject.former_key, remarks)
-        for aside in sorted(self.folder.glob(f"{subject.file_name}.{_UNREAD}-*"), reverse=True)[:_ASIDES_READ]:
-            with suppress(FormatError, OSError):  # it stays where it is
-                apart[aside.name] = parse(_read(aside) or "", subject.key)
-        for name, saved in apart.items():
-            if saved is not None and saved.digest != self._taken_over.get(name):
-                self._taken_over[name] = saved.digest
-                yield saved
-
-    def others(self, subject: Subject) -> tuple[Rows, ...] | None:
-        """What somebody else, as another window, wrote since we read or wrote the file; None where nobody did.
+    def read(self) -> Saved:
+        """Replay it; nothing is decided where there is no file.
 
         Raises
         ------
         FormatError
-            If it isn't understood: it was set aside.
+            If it can't be read.
         """
-        path = self.path_of(subject)
-        if path not in self._seen or _stamp(path) in {None, self._seen[path]}:
-            return None
         try:
-            content = _read(path)
-            saved = None if content is None else parse(content, subject.key)
-        except (FormatError, OSError) as error:
-            aside = set_aside(path, "other")
-            raise FormatError(f"What another window saved of this review was kept as {aside}.") from error
-        if saved is None:
-            return None
-        self._taken_over.clear()
-        self._taken_over.update(saved.taken_over)
-        return saved.parts
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return Saved()
+        except OSError as error:
+            raise FormatError(f"The saved review can't be read: {error.strerror}.", hint=str(self.path)) from error
+        return _replayed(content.decode("utf-8", errors="replace").split("\n"))
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While nobody else looks at reviews and writes them; where that can't be had for some seconds, all the same.
-
-        The lock lies beside the folder, in which there are only reviews.
-        """
-        with ExitStack() as stack:
-            until = time.monotonic() + _LONGEST_WAIT_S
-
-            def waiting() -> None:
-                if time.monotonic() > until:
-                    raise TimeoutError
-
-            with suppress(OSError):  # TimeoutError is one; and some network disks know no locks
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(self.folder.with_name(f"{self.folder.name}.lock"), waiting, poll_s=_POLL_S))
-            yield
-
-    def _look(self, path: Path) -> None:
-        self._seen[path] = _stamp(path) or (0, 0)
-
-    def save(self, subject: Subject, rows: Iterable[Rows], view: Mapping[str, Any] | None = None) -> Path:
-        """Write decisions, in one step.
+    def append(self, what: Iterable[Decision | Mapping[str, Any]]) -> None:
+        """Write decisions, or how picks are looked at, behind what is there, onto the disk.
 
         Raises
         ------
-        CryoETError
-            If it can't be written, or couldn't be read again.
+        SaveError
+            If they can't be written. They may be written again: a line that is there twice counts once.
         """
-        rows = list(rows)
-        if sum(map(len, rows)) > MAX_DECISIONS:
-            raise CryoETError(f"The review can't be saved: it has more than {MAX_DECISIONS:,} decisions.")
-        path = self.path_of(subject)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+        lines = [each.line() if isinstance(each, Decision) else json.dumps({"view": each}) for each in what]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with fresh.open("w", encoding="utf-8") as file:
-                for line in lines_of(subject.key, subject.name, rows, view or {}, self._taken_over):
-                    file.write(line)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                start = [""] if file.tell() else [self._header()]
+                file.write("\n".join([*start, *lines]).encode())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(fresh, path)
-            self._look(path)
         except OSError as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
-            raise CryoETError(
+            raise SaveError(
                 f"The review can't be saved: {error.strerror}.",
-                hint=f"Once {self.folder} can be written to, judge one more.",
+                hint=f"Once {self.path.parent} can be written to, judge one more.",
             ) from error
-        return path
+
+    def _header(self) -> str:
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        about = {"key": self._subject.key, "name": self._subject.name, "began_at": began}
+        return json.dumps({"format": "napari-cryoet review"} | about)
 
 
-def set_aside(path: Path, why: str = _UNREAD) -> Path:
-    """Give a file another name, so that it isn't overwritten; the new path."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    aside = path.with_name(f"{path.name}.{why}-{stamp}")
+def _replayed(lines: list[str]) -> Saved:
+    saved = Saved()
+    for number, line in enumerate(lines, start=1):
+        content = _json(line)
+        decision = _decision(content)
+        if decision is not None:
+            saved.decisions.pop(decision.pick_id, None)
+            if decision.verdict is not Verdict.UNDECIDED:
+                saved.decisions[decision.pick_id] = decision
+        elif isinstance(content, dict):
+            saved.view = view if isinstance(view := content.get("view"), dict) else saved.view
+        else:
+            saved.n_unreadable += bool(line.strip()) and number < len(lines)
+    return saved
+
+
+def _json(line: str) -> Any:
     try:
-        os.replace(path, aside)
-    except OSError as error:
-        raise CryoETError(f"The saved review can't be set aside: {error.strerror}.", hint=str(path)) from error
-    return aside
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes whenever a file is replaced; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
+        return json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return found.st_mtime_ns, found.st_ino
 
 
-def _read(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    if len(content) > MAX_BYTES:
-        raise FormatError("it is too large.")
-    try:
-        return content.decode("utf-8-sig")  # some editors put a mark before the text
-    except UnicodeDecodeError as error:
-        raise FormatError("it is no text.") from error
+def _decision(content: Any) -> Decision | None:
+    match content:
+        case [int(pick_id), str(word), z, y, x, spacing, *_] if word in _VERDICTS and abs(pick_id) < 2**63:
+            width: Any = _EARLIER_UNITS.get(spacing, spacing) if isinstance(spacing, str) else spacing
+            if _are_lengths(z, y, x, 1.0 if width is None else width):
+                return Decision(pick_id, Verdict(word), (z, y, x), width)
+    return None
 
 
-def _understood(path: Path, key: str, remarks: list[str]) -> Saved | None:
-    """What a session file holds; None where there is none, or it is no such file, which is set aside and remarked."""
-    try:
-        content = _read(path)
-        return None if content is None else parse(content, key)
-    except FormatError as error:
-        aside = set_aside(path)
-        remarks.append(f"The saved review can't be read ({error.message}) It was kept as {aside}.")
-        return None
-    except OSError as error:
-        raise CryoETError(f"The saved review can't be read: {error.strerror}.", hint=str(path)) from error
+def _are_lengths(*values: Any) -> bool:
+    return all(isinstance(value, int | float) and abs(value) < _FARTHEST for value in values)
 
 
-def _taken_text(count: int) -> str:
-    if not count:
-        return ""
-    return f"Took over {count:,} more decision{'s' if count != 1 else ''} that other versions of this program kept."
+def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
+    """Which pick each decision is about, by its row; -1 where there is none.
+
+    An id counts if its pick lies within half a voxel of the saved place. What is left goes to the nearest picks within
+    that, each of which takes one decision.
+    """
+    if not len(decisions) or not len(picks):
+        return np.full(len(decisions), -1, dtype=np.intp)
+    widths = [(decision.spacing_angstrom, picks.spacing_angstrom) for decision in decisions]
+    factors = np.array([own / width if own and width else 1.0 for own, width in widths])
+    places = np.array([decision.place_zyx for decision in decisions], dtype=np.float64) * factors[:, None]
+    ids = np.array([decision.pick_id for decision in decisions])
+
+    order = np.argsort(picks.ids)
+    at = order[np.minimum(np.searchsorted(picks.ids, ids, sorter=order), len(order) - 1)]
+    with np.errstate(over="ignore"):  # damaged places
+        is_near = np.linalg.norm(picks.points_zyx[at] - places, axis=1) <= _REACH_VOXELS
+    rows = np.where(is_near & (picks.ids[at] == ids), at, -1)
+
+    unmatched = np.flatnonzero(rows < 0)
+    unclaimed = np.setdiff1d(np.flatnonzero((np.abs(picks.points_zyx) < _FARTHEST).all(axis=1)), rows)
+    if len(unmatched) and len(unclaimed):
+        for decision, row in _nearest_first(places[unmatched], picks.points_zyx[unclaimed]):
+            if rows[unmatched[decision]] < 0 and unclaimed[row] >= 0:
+                rows[unmatched[decision]], unclaimed[row] = unclaimed[row], -1
+    return rows
 
 
-def _n_decided(parts: Iterable[Rows]) -> int:
-    return sum(len(rows) - rows.verdicts.count(Verdict.UNDECIDED) for rows in parts)
+def _nearest_first(places: NDArray[np.float64], points: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Which place and which point are within reach of each other, the nearest pairs first."""
+    from scipy.spatial import KDTree
 
-
-def _remark(total: int, found: int) -> str:
-    if not total:
-        return ""
-    resumed = f"Resumed {found:,} decision{'s' if found != 1 else ''} of an earlier review."
-    if found == total:
-        return resumed
-    lost = total - found
-    return f"{resumed} {lost:,} more found no pick in its place; kept in the file."
+    pairs = KDTree(places).sparse_distance_matrix(KDTree(points), _REACH_VOXELS, output_type="ndarray")
+    pairs.sort(order=["v", "i", "j"])
+    return list(zip(pairs["i"].tolist(), pairs["j"].tolist(), strict=True))

@@ -1,0 +1,162 @@
+"""Sorts and filters picks by their columns.
+
+A filter is text such as ``score > 0.4 and nearest_nm > 20``. It is read word by word and never executed::
+
+    filter     = all { "or" all }
+    all        = condition { "and" condition }
+    condition  = column comparison value | column "is missing" | column "is known"
+    comparison = ">" | ">=" | "<" | "<=" | "=" | "!=" | "contains" | "in" low ".." high
+
+Names and values that have blanks are written in quotes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import FormatError
+
+Mask = NDArray[np.bool_]
+Columns = Mapping[str, NDArray[Any]]
+
+_TOKEN: Final = re.compile(r""""[^"]*"|'[^']*'|>=|<=|!=|==|[=<>]|[^\s<>=!"']+|\S""")
+_COMPARE: Final = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
+_HINT: Final = "Write it like: score > 0.4 and density in -2..0.5 (or: method contains crYOLO)."
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to sort: by a column, or in the order of the file where that is empty."""
+
+    column: str = ""
+    is_descending: bool = False
+
+
+def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[NDArray[np.intp], int]:
+    """Row numbers in the order of a column, and how many values are missing.
+
+    Rows of equal value keep their order in both directions; missing values (NaN, None, empty) come last in both.
+    """
+    missing = is_missing(column)
+    known, unknown = np.flatnonzero(~missing), np.flatnonzero(missing)
+    values = column[known]
+    keys = _numbers_of(values)
+    if keys is None:
+        keys = np.unique([str(value) for value in values.tolist()], return_inverse=True)[1]
+    sorting = np.argsort(-keys.astype(np.float64) if is_descending else keys, kind="stable")
+    return np.concatenate([known[sorting], unknown]), len(unknown)
+
+
+def matching(filter_text: str, columns: Columns) -> Mask:
+    """Which rows a filter lets through: all where it is empty. Missing values pass no comparison.
+
+    Raises
+    ------
+    FormatError
+        With the part that can't be understood, and an example.
+    """
+    tokens = _TOKEN.findall(filter_text)
+    if not tokens:
+        return np.ones(len(next(iter(columns.values()))), dtype=bool)
+    groups = [[_condition(part, columns) for part in _split(group, "and")] for group in _split(tokens, "or")]
+    return np.asarray(np.logical_or.reduce([np.logical_and.reduce(group) for group in groups]), dtype=bool)
+
+
+def _split(tokens: list[str], keyword: str) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for token in tokens:
+        if token.lower() == keyword:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
+def _condition(tokens: list[str], columns: Columns) -> Mask:
+    if len(tokens) < 3:
+        raise FormatError("The filter ends too early." if tokens else "The filter lacks a condition.", hint=_HINT)
+    name, operator = _column_name(_unquoted(tokens[0]), columns), tokens[1].lower()
+    column, values = columns[name], list(map(_unquoted, tokens[2:]))
+    known: Mask = ~is_missing(column)
+    match operator, values:
+        case "is", ["missing" | "known" as state]:
+            return known if state == "known" else ~known
+        case "contains", [part]:
+            return known & np.array([part.lower() in str(value).lower() for value in column.tolist()], dtype=np.bool_)
+        case "=" | "==" | "!=", [value]:
+            return np.asarray(known & (_equals(column, value) ^ (operator == "!=")), dtype=bool)
+        case ">" | ">=" | "<" | "<=", [value]:
+            return np.asarray(_COMPARE[operator](_numbers(column, name), _number(value, name)), dtype=bool)
+        case "in", _ if ".." in "".join(values):
+            numbers, (low, _, high) = _numbers(column, name), "".join(values).partition("..")
+            return np.asarray((numbers >= _number(low, name)) & (numbers <= _number(high, name)), dtype=bool)
+    raise FormatError(f"“{' '.join(tokens)}” isn't understood.", hint=_HINT)
+
+
+def _unquoted(token: str) -> str:
+    return token[1:-1] if len(token) > 1 and token[0] == token[-1] and token[0] in "\"'" else token
+
+
+def _column_name(word: str, columns: Columns) -> str:
+    alike = [name for name in columns if name.lower() == word.lower()]
+    if word not in columns and not alike:
+        raise FormatError(f"There is no column “{word}”; there are: {', '.join(columns)}.", hint=_HINT)
+    return word if word in columns else alike[0]
+
+
+def _number(text: str, name: str) -> float:
+    for kind in (int, float):  # large ids have more digits than a float
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise FormatError(f"“{text}” is no number to compare {name} with.", hint=_HINT)
+
+
+def _numbers(column: NDArray[Any], name: str) -> NDArray[Any]:
+    numbers = _numbers_of(column)
+    if numbers is None:
+        raise FormatError(f"{name} holds texts; compare it with =, != or contains.", hint=_HINT)
+    return numbers
+
+
+def _numbers_of(column: NDArray[Any]) -> NDArray[Any] | None:
+    """A column as numbers, NaN where a value is missing; None where any value is text that is no number."""
+    if column.dtype.kind in "iufb":
+        return column
+    try:
+        return np.array([np.nan if value in (None, "") else float(value) for value in column.tolist()])
+    except (TypeError, ValueError):
+        return None
+
+
+def _equals(column: NDArray[Any], value: str) -> Mask:
+    """Equal as numbers where both sides are numbers, else as texts in any case."""
+    numbers = _numbers_of(column)
+    if numbers is not None:
+        try:
+            return np.asarray(numbers == _number(value, ""), dtype=bool)
+        except FormatError:
+            pass
+    return np.array([str(each).lower() == value.lower() for each in column.tolist()], dtype=bool)
+
+
+def is_missing(column: NDArray[Any]) -> Mask:
+    """Which values are NaN, None or empty."""
+    if column.dtype.kind == "f":
+        return np.asarray(np.isnan(column), dtype=bool)
+    if column.dtype.kind in "iub":
+        return np.zeros(len(column), dtype=bool)
+    return np.array([_is_blank(value) for value in column.tolist()], dtype=bool)
+
+
+def _is_blank(value: Any) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or (isinstance(value, str) and not value)

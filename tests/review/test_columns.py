@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.review.columns import matching, sorted_rows
+
+TABLE = {
+    "score": np.array([0.1, 0.5, np.nan, 0.9]),
+    "nearest_nm": np.array([3, 8, 12, 20]),
+    "picked by": np.array(["crYOLO", "me", "", "Cryolo 2"], dtype=object),
+    "codes": np.array(["1", "2", None, "3"], dtype=object),
+    "CC": np.array([1.0, 2.0, 0.0, 0.0], dtype=np.float32),
+    "cc": np.array([5.0, 1.0, 0.1, 0.1], dtype=np.float32),
+    "track": np.array([2**53, 2**53 + 1, 0, 0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("  ", [0, 1, 2, 3]),
+        ("score > 0.4", [1, 3]),
+        ("score>=.5", [1, 3]),
+        ("SCORE < 0.5", [0]),
+        ("score = 0.5", [1]),
+        ("score != 0.5", [0, 3]),
+        ("score is missing", [2]),
+        ("score is known", [0, 1, 3]),
+        ("nearest_nm in 5..12", [1, 2]),
+        ("nearest_nm in 5 .. 12.5", [1, 2]),
+        ("codes != 2", [0, 3]),
+        ("codes > 1", [1, 3]),
+        ("codes = none", []),
+        ('"picked by" contains cryolo', [0, 3]),
+        ("'picked by' = ME", [1]),
+        ("'picked by' = 'Cryolo 2'", [3]),
+        ('"picked by" is missing', [2]),
+        ("score > 0.8 or nearest_nm < 5 and score > 0.4", [3]),
+        ("score > 0.8 OR nearest_nm < 5", [0, 3]),
+        ("score > -1e-3 and score < 1e3", [0, 1, 3]),
+        ("CC > 1.5", [1]),
+        ("cc <= 0.1", [2, 3]),
+        (f"track = {2**53 + 1}", [1]),
+        ("track = 1" + 400 * "0", []),
+    ],
+)
+def test_a_filter_means_what_it_says(text, rows):
+    assert np.flatnonzero(matching(text, TABLE)).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "noun"),
+    [
+        ("size > 3", "nearest_nm"),
+        ("score >", "early"),
+        ("score > 3 and", "condition"),
+        ("score > high", "high"),
+        ("'picked by' > 3", "texts"),
+        ("score > 3 nearest_nm < 2", "nearest_nm"),
+        ("score near 3", "near"),
+        ("score in 3 4", "score in 3 4"),
+        ("score ! 3", "!"),
+        ("__import__('os').system('true')", "__import__"),
+    ],
+)
+def test_what_is_no_filter_says_why(text, noun):
+    with pytest.raises(FormatError, match=noun):
+        matching(text, TABLE)
+
+
+@given(
+    st.text(max_size=40) | st.lists(st.sampled_from(["score", ">", "in", "and", "or", "'", "..", "3"])).map(" ".join)
+)
+def test_whatever_is_typed_is_a_filter_or_an_error_in_words(text):
+    try:
+        found = matching(text, TABLE)
+    except CryoETError:
+        return
+    assert found.dtype == bool
+
+
+def test_equal_values_keep_their_order_both_ways_and_missing_ones_come_last():
+    column = np.array([2.0, np.nan, 1.0, 2.0, np.nan, 3.0])
+
+    assert sorted_rows(column)[0].tolist() == [2, 0, 3, 5, 1, 4]
+    assert sorted_rows(column, is_descending=True)[0].tolist() == [5, 0, 3, 2, 1, 4]
+    assert sorted_rows(column)[1] == 2
+
+
+def test_texts_sort_as_texts_and_numbers_in_texts_as_numbers():
+    assert sorted_rows(np.array(["b", "", "a", "b"], dtype=object))[0].tolist() == [2, 0, 3, 1]
+    assert sorted_rows(np.array(["10", "9", None], dtype=object))[0].tolist() == [1, 0, 2]
+    assert sorted_rows(np.array(["kept", "undecided", "kept"]), is_descending=True)[0].tolist() == [1, 0, 2]
+
+
+def test_an_array_for_each_pick_is_a_value_like_any_other():
+    values = np.empty(2, dtype=object)
+    values[:] = [np.arange(2), None]
+
+    assert matching("axis is missing", {"axis": values}).tolist() == [False, True]
+    assert matching("axis contains 0", {"axis": values}).tolist() == [True, False]

@@ -1,0 +1,69 @@
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.review import densities_at, distances_nm, open_for_review
+from napari_cryoet.review.measure import edge_distances, nearest_distances
+
+
+def test_distances_are_in_nanometres_also_where_voxels_are_no_cubes():
+    points = np.array([[10.0, 10, 10], [10, 10, 13], [10, 20, 10]])
+    columns = distances_nm(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
+
+    assert columns["nearest_nm"].tolist() == [3.0, 3.0, 20.0]
+    assert columns["edge_nm"].tolist() == [10.5, 13.5, 10.5]
+    assert np.isnan(distances_nm(points[:1], (21, 100, 100), np.ones(3))["nearest_nm"]).all()
+    assert distances_nm(points[:0], (21, 100, 100), np.ones(3))["edge_nm"].tolist() == []
+
+
+def test_what_is_outside_is_a_negative_distance_from_the_edge():
+    edges = edge_distances(np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]), (10, 10, 10))
+
+    assert edges.tolist() == [0.5, 0.0, -1.5, 0.5]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=2, max_size=20))
+def test_the_nearest_distance_is_that_of_a_full_comparison(points):
+    points = np.array(points, dtype=float)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+
+    assert nearest_distances(points).tolist() == pytest.approx(distances.min(axis=1).tolist())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_damaged_position_beyond_all_volumes_has_no_neighbour_and_the_others_have_theirs():
+    far = 1.7e308
+    points = np.array([[10.0, 10, 10], [far, -far, far], [10, 10, 13], [-far, far, 1]])
+    columns = distances_nm(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
+
+    np.testing.assert_array_equal(columns["nearest_nm"], [3.0, np.nan, 3.0, np.nan])
+    assert columns["edge_nm"][0] == 10.5
+
+
+def test_density_is_the_mean_of_a_ball_at_each_pick():
+    z, _, _ = np.meshgrid(*(np.arange(size) for size in (60, 130, 210)), indexing="ij")
+    points = np.array([[10.0, 20, 30], [40, 100, 200], [40, 20, 30], [-50, 20, 30], [0, 0, 0], [25.5, 64, 100]])
+    volume, told = open_for_review(z.astype(np.float32), (10.0,) * 3), []
+    found = densities_at(volume, points, 80.0, progress=lambda *counts: told.append(counts))
+
+    assert found[[0, 1, 2, 5]].tolist() == pytest.approx([10, 40, 40, 25.5], abs=1e-3)
+    assert np.isnan(found[3])
+    assert 0 < found[4] < 3
+    assert told[-1] == (6, 6)
+    assert densities_at(volume, np.empty((0, 3)), 80.0).tolist() == []
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        densities_at(volume, points, 80.0, stop=stop)
+
+
+def test_a_ball_far_larger_than_voxels_takes_little_memory_and_finds_the_mean():
+    z = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None], (40, 40, 40))
+    found = densities_at(open_for_review(z, (1.0,) * 3), np.full((200, 3), 20.0), 4000.0)
+
+    assert np.allclose(found, 20, atol=2)
