@@ -25,6 +25,10 @@ class Proxy(ThreadingHTTPServer):
         How many GraphQL queries were answered.
     faults
         How often it went wrong in which way.
+    held
+        Requests for paths with this in them are answered only at the end.
+    is_holding
+        Set once there is such a request.
     """
 
     def __init__(self, pack_url: str, *, is_faulty: bool) -> None:
@@ -32,11 +36,16 @@ class Proxy(ThreadingHTTPServer):
         self.pack_url, self.url = pack_url, f"http://127.0.0.1:{self.server_port}"
         self.questions = 0
         self.faults: Counter[str] = Counter()
+        self.held: str | None = None
+        self.is_holding = threading.Event()
         self.end = threading.Event()
         self._lock = threading.Lock()
         self._failed: set[object] = set()
         kinds = (_server_error, _hang_up, _break_off, _too_many_requests, _stall)
         self._kinds = itertools.cycle(kinds if is_faulty else ())
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients hang up as they like."""
 
     @property
     def all_faults(self) -> int:
@@ -69,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
+        if self.server.held is not None and self.server.held in self.path:
+            self.server.is_holding.set()
+            self.server.end.wait()
         if self.server.end.is_set():  # a kept connection outlives the server
             self.close_connection = True
             return

@@ -1,0 +1,74 @@
+"""Specs in a viewer, without a window: where layers lie, in which order, and that volumes are exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Points, Surface, Vectors
+
+from api.files import noise, write_zarr
+from napari_cryoet import Picks, add_layers, load_annotation, load_picks, load_tomogram
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+def test_layers_are_those_of_the_specs_from_bottom_to_top(viewer, find, tomogram):
+    specs = [
+        *load_annotation(find("OrientedPoint"), tomogram),
+        *load_annotation(find("Mesh"), tomogram),
+        load_tomogram(tomogram),
+        *load_annotation(find("SegmentationMask", "zarr"), tomogram),
+    ]
+    layers = add_layers(viewer, specs)
+
+    assert list(viewer.layers) == layers
+    kinds = (Image, Labels, Surface, Vectors, Points)
+    order = [next(number for number, kind in enumerate(kinds) if isinstance(layer, kind)) for layer in layers]
+    assert order == [0, 1, 2, 3, 4]
+    assert sorted(layer.name for layer in layers) == sorted(spec.name for spec in specs)
+
+
+def test_all_layers_lie_in_one_world_in_angstrom(viewer, find, tomogram):
+    (points,) = load_annotation(find("Point"), tomogram)
+    image, drawn = add_layers(viewer, [load_tomogram(tomogram), points])
+
+    assert {str(unit) for layer in (image, drawn) for unit in layer.units} == {"angstrom"}
+    assert image.data_to_world((1, 2, 3)) == pytest.approx(np.array([1, 2, 3]) * tomogram.voxel_spacing)
+    expected = points.data * points.options["scale"]
+    np.testing.assert_allclose([drawn.data_to_world(point) for point in drawn.data], expected)
+    assert viewer.dims.nsteps == tomogram.shape_zyx
+
+
+def test_a_volume_is_lazy_and_exact(viewer, tmp_path):
+    volume = noise()
+    write_zarr(tmp_path / "a.zarr", volume)
+    (image,) = add_layers(viewer, [load_tomogram(tmp_path / "a.zarr")])
+
+    assert not isinstance(image.data[0], np.ndarray)
+    z, y, x = volume.shape
+    np.testing.assert_array_equal(np.asarray(image.data[0])[:z, :y, :x], volume)
+
+
+def test_picks_show_in_every_plane_that_cuts_their_particle(viewer):
+    picks = Picks([[20.0, 9, 9], [60.0, 9, 9]], 10.0, about={"object_name": "cytosolic ribosome"})  # 300 Å wide
+    (points,) = add_layers(viewer, load_picks(picks, name="ribosomes"))
+    found = {}
+    for z_angstrom in (200, 340, 360, 440, 460, 600):
+        viewer.dims.set_point(0, z_angstrom)
+        found[z_angstrom] = points.get_value((z_angstrom, 90, 90), world=True)
+
+    assert found == {200: 0, 340: 0, 360: None, 440: None, 460: 1, 600: 1}
+
+
+def test_nothing_but_specs_is_added(viewer):
+    with pytest.raises(TypeError, match="specs"):
+        add_layers(viewer, [Image(np.zeros((3, 3, 3)))])
+    with pytest.raises(TypeError, match="viewer"):
+        add_layers(None, [])
+    assert not viewer.layers

@@ -1,0 +1,526 @@
+"""Every command of the command line: its exit code, the essence of what it says, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+
+from api.files import noise, point, write_lines, write_mrc, write_zarr
+from journeys.proxy import proxied
+from napari_cryoet import (
+    Picks,
+    __version__,
+    check_picks,
+    compare,
+    open_annotation,
+    open_portal,
+    read_picks,
+    write_mask,
+    write_picks,
+)
+from napari_cryoet.cli import main
+
+RUN = 9001
+COMMANDS = ("demo", "open", "search", "download", "convert", "compare", "check", "pack", "serve", "cache")
+OPTIONS = {
+    "demo": ["--annotations", "--unaligned", "--screenshot", "--size", "--timeout"],
+    "open": ["--deposition", "--dataset", "--run", "--offline", "--max-mb", "--annotations", "--screenshot"],
+    "search": ["--json"],
+    "download": ["--run", "--what", "--format", "--annotations", "--to", "--dry-run", "--overwrite"],
+    "convert": ["--spacing", "--shape", "--tomogram", "--alignment", "--to", "--overwrite"],
+    "compare": ["--source", "--radius", "--beta", "--method", "--symmetry", "--iou", "--spacing", "--insist", "--json"],
+    "check": ["--spacing", "--diameter", "--tomogram", "--json"],
+    "pack": [],
+    "serve": ["--host", "--port"],
+    "cache": ["show", "limit", "clear"],
+}
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    def __contains__(self, text: str) -> bool:
+        """Whether it was said, wherever lines were broken."""
+        return "".join(text.split()) in "".join((self.out + self.err).split())
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line in this process."""
+
+    def run_main(*arguments: object) -> Result:
+        try:
+            code = main([str(argument) for argument in arguments]) or 0
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return Result(code, printed.out, printed.err)
+
+    return run_main
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "napari_cryoet.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_of_every_command_names_its_options(self, run, command):
+        done = run(command, "--help")
+
+        assert done.code == 0
+        for option in OPTIONS[command]:
+            assert option in done.out
+
+    def test_lists_all_commands(self, run):
+        done = run("--help")
+
+        assert done.code == 0
+        assert all(command in done.out for command in COMMANDS)
+
+    def test_tells_the_version(self, run):
+        done = run("--version")
+
+        assert (done.code, done.out.split()[-1]) == (0, __version__)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            "fly",
+            "download live",
+            "download live --run x --to y",
+            "download live --run DS-10000 --to y",
+            "download live --run 1 --to y --what nonsense",
+            "download live --run 1 --to y --format tiff",
+            "open live --run 1 --dataset 2",
+            "compare a.ndjson",
+            "compare a.ndjson b.ndjson --radius 0",
+            "compare a.ndjson b.ndjson --method best",
+            "compare a.ndjson b.ndjson --symmetry D7",
+            "convert a.ndjson b.star --shape 1,2",
+            "check a.ndjson b.mrc --spacing wide",
+            "serve pack --port 99999",
+            "pack live folder",
+            "cache limit much",
+        ],
+    )
+    def test_is_shown_for_what_is_not_understood(self, run, arguments):
+        done = run(*arguments.split())
+
+        assert done.code == 2
+        assert "usage" in done.err.lower()
+
+
+class TestSearch:
+    def test_lists_the_datasets_with_all_words(self, run, demo_pack):
+        done = run("search", demo_pack, "yeast", "ribosome")
+
+        assert done.code == 0
+        assert "DS-90001" in done.out
+        assert "DS-90002" not in done.out
+
+    def test_prints_json(self, run, demo_pack, served_demo):
+        for source in (demo_pack, served_demo["graphql"]):
+            rows = json.loads(run("search", source, "--json").out)
+            assert {row["id"] for row in rows} == {90001, 90002}
+            assert all(row["title"] and row["release_date"].startswith("20") for row in rows)
+
+    def test_searches_the_demo(self, run, demo_at_home):
+        assert "DS-90002" in run("search", "demo", "fiducials").out
+
+    @pytest.mark.parametrize("source", ["no/such/folder", "http://nowhere.invalid/graphql", "ftp://a/b"])
+    def test_says_what_cannot_be_opened(self, run, source):
+        done = run("search", source, "x")
+
+        assert done.code == 1
+        assert done.err
+
+    def test_shows_where_an_error_comes_from_if_asked(self):
+        process = start("--debug", "search", "no/such/folder")
+        _, told = process.communicate(timeout=100)
+
+        assert process.returncode != 0
+        assert "Traceback" in told
+
+    @POSIX
+    def test_ends_well_when_its_reader_leaves_early(self, demo_pack):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as nobody:
+            command = [sys.executable, "-m", "napari_cryoet.cli", "search", str(demo_pack), "--json"]
+            done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=100, check=False)
+
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
+
+
+class TestDownload:
+    def test_lays_files_out_like_the_portal(self, run, demo_pack, tmp_path):
+        done = run("download", demo_pack, "--run", RUN, "--to", tmp_path)
+        files = contents(tmp_path)
+
+        assert done.code == 0
+        assert {path.rpartition(".")[2] for path in files} >= {"ndjson", "glb"}
+        assert any(".zarr/" in path for path in files)
+        for path, content in files.items():
+            assert content == (demo_pack / "files" / path).read_bytes()
+        assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+
+    def test_from_a_server_brings_the_same(self, run, demo_pack, served_demo, tmp_path):
+        what = ("--run", RUN, "--what", "tomogram,annotations,metadata")
+        assert run("download", served_demo["graphql"], *what, "--to", tmp_path / "web").code == 0
+        assert run("download", demo_pack, *what, "--to", tmp_path / "disk").code == 0
+
+        assert contents(tmp_path / "web") == contents(tmp_path / "disk")
+        assert len(contents(tmp_path / "web")) > 20
+
+    def test_brings_only_what_is_asked_for(self, run, demo_pack, tmp_path):
+        arguments = ("--run", f"RN-{RUN}", "--what", "tomogram", "--format", "mrc", "--to", tmp_path)
+        assert run("download", demo_pack, *arguments).code == 0
+
+        assert [Path(path).name for path in contents(tmp_path)] == ["DEMO_001.mrc"]
+
+    def test_tells_sizes_first_and_writes_nothing_in_a_dry_run(self, run, demo_pack, tmp_path):
+        done = run("download", demo_pack, "--run", RUN, "--to", tmp_path / "to", "--dry-run")
+
+        assert done.code == 0
+        assert "DEMO_001.zarr" in done
+        assert "MB" in done
+        assert not (tmp_path / "to").exists()
+
+    def test_replaces_a_file_in_the_way_only_if_allowed(self, run, demo_pack, tmp_path):
+        arguments = ("download", demo_pack, "--run", RUN, "--what", "annotations", "--to", tmp_path)
+        assert run(*arguments).code == 0
+        mine = next(tmp_path.rglob("*.ndjson"))
+        original = mine.read_bytes()
+        mine.write_text("my own notes")
+        (tmp_path / "manifest.json").unlink()
+
+        refused = run(*arguments)
+        assert refused.code == 1
+        assert "--overwrite" in refused
+        assert mine.name in refused
+        assert mine.read_text() == "my own notes"
+        assert run(*arguments, "--overwrite").code == 0
+        assert mine.read_bytes() == original
+
+    def test_ends_with_one_where_the_server_lacks_a_file(self, run, demo_pack, tmp_path):
+        pack = Path(shutil.copytree(demo_pack, tmp_path / "pack"))
+        gone = next((pack / "files").rglob("DEMO_001/**/*.ndjson"))
+        gone.unlink()
+        done = run("download", pack, "--run", RUN, "--what", "annotations", "--to", tmp_path / "to")
+
+        assert done.code == 1
+        assert gone.name in done
+        assert len(contents(tmp_path / "to")) > 5
+
+    @pytest.mark.parametrize(
+        ("arguments", "noun"),
+        [
+            (("--run", 1), "run 1"),
+            (("--run", RUN, "--annotations", "1"), "annotation 1"),
+            (("--run", 9004), "tomogram"),
+        ],
+    )
+    def test_says_what_the_source_does_not_have(self, run, demo_pack, tmp_path, arguments, noun):
+        done = run("download", demo_pack, *arguments, "--to", tmp_path)
+
+        assert done.code == 1
+        assert noun in done
+
+    @POSIX
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_stops_at_a_signal_and_goes_on_later(self, run, demo_pack, served_demo, tmp_path, number, code):
+        with proxied(served_demo["graphql"].removesuffix("/graphql")) as proxy:
+            proxy.held = ".zarr/0/0"
+            process = start("download", f"{proxy.url}/graphql", "--run", RUN, "--to", tmp_path)
+            assert proxy.is_holding.wait(60)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=100)
+
+        assert process.returncode == code
+        assert "Traceback" not in told
+        assert not json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+        assert run("download", demo_pack, "--run", RUN, "--to", tmp_path).code == 0
+        assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+
+
+class TestConvert:
+    @pytest.fixture
+    def source(self, tmp_path):
+        """A portal's file, which says nothing of its volume."""
+        write_lines(tmp_path / "in.ndjson", [point(3, 2, 1)])
+        return tmp_path / "in.ndjson"
+
+    def test_makes_a_star_file_for_relion_5(self, run, source, tmp_path):
+        done = run("convert", source, tmp_path / "out.star", "--spacing", "10", "--shape", "40,50,60")
+        found = read_picks(tmp_path / "out.star")
+
+        assert done.code == 0
+        assert "RELION 5" in done
+        assert (found.points_zyx.tolist(), found.shape_zyx) == ([[1, 2, 3]], (40, 50, 60))
+        assert "rlnCenteredCoordinateXAngst" in (tmp_path / "out.star").read_text()
+
+    def test_makes_one_for_an_older_relion(self, run, source, tmp_path):
+        assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
+        assert "rlnCoordinateX" in (tmp_path / "out.star").read_text()
+
+    @pytest.mark.parametrize("name", ["out.tbl", "out.json", "out.csv", "out.parquet"])
+    def test_makes_every_other_format(self, run, source, tmp_path, name):
+        assert run("convert", source, tmp_path / name, "--spacing", "10").code == 0
+        np.testing.assert_allclose(read_picks(tmp_path / name).points_zyx, [[1, 2, 3]])
+
+    def test_says_which_option_is_missing(self, run, source, tmp_path):
+        done = run("convert", source, tmp_path / "out.json")
+
+        assert done.code == 1
+        assert "--spacing" in done
+        assert not (tmp_path / "out.json").exists()
+
+    def test_says_what_the_new_file_cannot_hold(self, run, source, tmp_path):
+        done = run("convert", source, tmp_path / "out.tbl", "--spacing", "10")
+
+        assert done.code == 0
+        assert "angles" in done
+
+    def test_takes_one_of_several_alignments(self, run, tmp_path):
+        (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n")
+        missing = run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--alignment", "19")
+        assert missing.code == 1
+        assert "AL-17" in missing
+
+        assert run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--alignment", "AL-17").code == 0
+        found = read_picks(tmp_path / "b.csv")
+        assert (found.alignment_id, found.points_zyx.tolist()) == (17, [[1, 2, 3]])
+
+    def test_replaces_nothing_unasked(self, run, source, tmp_path):
+        (tmp_path / "out.csv").write_text("mine")
+        refused = run("convert", source, tmp_path / "out.csv")
+
+        assert refused.code == 1
+        assert "--overwrite" in refused
+        assert (tmp_path / "out.csv").read_text() == "mine"
+        assert run("convert", source, tmp_path / "out.csv", "--overwrite").code == 0
+
+    def test_says_what_is_no_file_of_picks(self, run, tmp_path):
+        (tmp_path / "a.em").write_bytes(b"x")
+        done = run("convert", tmp_path / "a.em", tmp_path / "out.csv")
+
+        assert done.code == 1
+        assert "a.em" in done
+
+
+class TestCompare:
+    @pytest.fixture
+    def files(self, tmp_path):
+        write_lines(tmp_path / "a.ndjson", [point(0, 0, 0), point(10, 0, 0)])
+        write_lines(tmp_path / "b.ndjson", [point(1, 0, 0), point(20, 0, 0), point(30, 0, 0)])
+        return tmp_path / "a.ndjson", tmp_path / "b.ndjson"
+
+    def test_prints_the_numbers_of_python(self, run, demo_pack, find):
+        truth = find("OrientedPoint", object_name="ribosome", ground_truth_status=True)
+        judged = find("OrientedPoint", object_name="ribosome", ground_truth_status=False)
+        settings = ("--radius", "60", "--beta", "4", "--method", "greedy", "--symmetry", "C2")
+        command = ("compare", f"AF-{judged.id}", f"AF-{truth.id}", "--source", demo_pack, *settings)
+        found = compare(
+            open_annotation(judged), open_annotation(truth), radius_angstrom=60, beta=4, method="greedy", symmetry="C2"
+        )
+
+        told = json.loads(run(*command, "--json").out)
+        for name, value in json.loads(json.dumps(found.scores.plain())).items():
+            assert told[name] == value
+        assert f"{100 * found.scores.precision:.1f}" in run(*command).out
+
+    def test_takes_the_spacing_that_is_given(self, run, files):
+        for spacing, radius, matches in (("10", "30", 1), ("10,5", "10", 2)):
+            done = run("compare", *files, "--radius", radius, "--spacing", spacing, "--json")
+            assert done.code == 0
+            assert json.loads(done.out)["true_positives"] == matches
+
+    def test_compares_points_with_masks_and_masks(self, run, files, tmp_path):
+        mask = np.zeros((4, 4, 40), np.uint8)
+        mask[:2, :2, :5] = 1
+        path = write_mask(mask, tmp_path / "m.zarr", spacing_angstrom=10).path
+
+        assert json.loads(run("compare", files[0], path, "--spacing", "10", "--json").out)["share_inside"] == 0.5
+        assert json.loads(run("compare", path, path, "--json").out)["dice"] == 1
+
+    def test_refuses_other_alignments_unless_you_insist(self, run, demo_pack, find):
+        sides = [f"AF-{find('Point', object_name='ribosome', aligned=aligned).id}" for aligned in (True, False)]
+        command = ("compare", *sides, "--radius", "50", "--source", demo_pack)
+
+        assert run(*command).code == 1
+        assert run(*command, "--insist").code == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "noun"),
+        [
+            (("A", "B"), "radius"),
+            (("AN-1", "B"), "--source"),
+            (("A", "absent.mrc"), "absent"),
+            (("A", "B", "--radius", "9"), "spacing"),
+        ],
+    )
+    def test_says_what_is_missing(self, run, files, arguments, noun):
+        known = dict(zip("AB", files, strict=True))
+        done = run("compare", *(known.get(each, each) for each in arguments))
+
+        assert done.code == 1
+        assert noun in done
+
+
+class TestCheck:
+    @pytest.fixture
+    def picks(self, find):
+        return open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+
+    @pytest.fixture
+    def volume(self, tomogram):
+        return tomogram.https_mrc_file.removeprefix("file://")
+
+    def test_marks_nothing_of_right_picks(self, run, picks, volume, tmp_path):
+        done = run("check", write_picks(picks, tmp_path / "a.ndjson").path, volume)
+
+        assert done.code == 0
+        assert "!" not in done.out
+
+    def test_marks_what_is_odd(self, run, picks, volume, tmp_path):
+        swapped = write_picks(picks.changed(points_zyx=picks.points_zyx[:, ::-1]), tmp_path / "a.ndjson").path
+
+        assert "!" in run("check", swapped, volume).out
+        found = json.loads(run("check", swapped, volume, "--json").out)
+        expected = check_picks(read_picks(swapped), volume)
+        assert found["verdict"] == expected.verdict == "better"
+        assert found["suggestion"]["words"] == expected.suggestion.words()
+
+    def test_says_what_cannot_be_checked(self, run, picks, volume, tmp_path):
+        path = write_picks(picks, tmp_path / "a.ndjson").path
+        for arguments in ((path, tmp_path / "absent.mrc"), (volume, path)):
+            done = run("check", *arguments)
+            assert done.code == 1
+            assert done.err
+
+
+class TestPack:
+    def test_is_never_written_over_something(self, run, tmp_path):
+        (tmp_path / "mine.txt").write_text("")
+
+        assert run("pack", "demo", tmp_path).code == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+    @pytest.mark.slow
+    def test_of_the_demo_can_be_opened(self, run, tmp_path):
+        assert run("pack", "demo", tmp_path / "pack").code == 0
+        assert {row.id for row in open_portal(tmp_path / "pack").datasets()} == {90001, 90002}
+
+
+class TestServe:
+    @POSIX
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+    def test_prints_its_addresses_and_ends_when_told(self, demo_pack, number, code):
+        process = start("serve", demo_pack)
+        try:
+            urls = json.loads(process.stdout.readline())
+            assert set(urls) == {"graphql", "files", "s3"}
+            body = json.dumps({"query": "{runs{id}}"}).encode()
+            question = urllib.request.Request(urls["graphql"], body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(question, timeout=60) as answer:
+                assert {"id": RUN} in json.load(answer)["data"]["runs"]
+        finally:
+            process.send_signal(number)
+            rest, told = process.communicate(timeout=100)
+
+        assert (process.returncode, rest) == (code, "")
+        assert "Traceback" not in told
+
+    def test_gives_ranges_of_files(self, served_demo, demo_pack):
+        path = next((demo_pack / "files").rglob("*.mrc"))
+        url = served_demo["files"].rstrip("/") + "/" + path.relative_to(demo_pack / "files").as_posix()
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Range": "bytes=4-11"}), timeout=60) as answer:
+            assert (answer.status, answer.read()) == (206, path.read_bytes()[4:12])
+            assert answer.headers["ETag"]
+
+    def test_refuses_a_folder_that_is_no_pack(self, run, tmp_path):
+        assert run("serve", tmp_path).code == 1
+
+
+class TestCache:
+    @pytest.fixture
+    def kept(self, served_demo):
+        """Answers that were kept of a portal."""
+        open_portal(served_demo["graphql"]).catalogue()
+        return platformdirs.user_cache_path("napari-cryoet")
+
+    def test_is_shown_and_cleared(self, run, kept):
+        assert any(path.is_file() for path in kept.rglob("*"))
+        shown = run("cache")
+        assert shown.code == 0
+        assert "metadata" in shown
+        assert run("cache", "show").out == shown.out
+
+        assert run("cache", "clear").code == 0
+        assert "metadata" not in run("cache").out.partition("(")[0]
+
+    def test_is_cleared_by_kind(self, run, kept, demo_at_home):
+        assert run("cache", "clear", "demo").code == 0
+
+        assert not demo_at_home.exists()
+        assert any(path.is_file() for path in kept.rglob("*"))
+
+    def test_of_pixels_has_a_limit(self, run):
+        assert "5 GB" in run("cache", "limit", "5GB")
+        assert "off" in run("cache", "limit", "off")
+        assert run("cache", "limit", "default").code == 0
+
+
+class TestOpen:
+    @pytest.mark.slow
+    def test_draws_a_run_into_a_picture(self, demo_pack, tmp_path):
+        from PIL import Image
+
+        command = ("open", demo_pack, "--run", RUN, "--annotations", "all", "--screenshot", tmp_path / "a.png")
+        _, told = (process := start(*command)).communicate(timeout=110)
+
+        assert process.returncode == 0, told
+        with Image.open(tmp_path / "a.png") as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
+    def test_says_that_there_is_no_display(self, run, demo_pack, monkeypatch):
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+            monkeypatch.delenv(name, raising=False)
+        done = run("open", demo_pack)
+
+        assert done.code == 1
+        assert "--screenshot" in done
+
+
+def test_volumes_of_every_kind_can_be_checked(run, tmp_path):
+    write_picks(Picks([[5.0, 6, 7]] * 3, 10.0), tmp_path / "a.csv")
+    write_zarr(tmp_path / "a.zarr", noise())
+    write_mrc(tmp_path / "a.mrc", noise())
+
+    for name in ("a.zarr", "a.mrc"):
+        assert run("check", tmp_path / "a.csv", tmp_path / name).code == 0

@@ -1,0 +1,43 @@
+"""The tree of errors: whatever goes wrong is a `CryoETError` with a message and, where there is a way out, a hint."""
+
+from __future__ import annotations
+
+import pytest
+
+import napari_cryoet
+from napari_cryoet import CryoETError
+
+PARENTS = {
+    "NetworkError": "CryoETError",
+    "PortalError": "CryoETError",
+    "NotFoundError": "PortalError",
+    "PackError": "PortalError",
+    "FormatError": "CryoETError",
+    "MissingContextError": "FormatError",
+    "SaveError": "CryoETError",
+    "ExistsError": "SaveError",
+    "StreamError": "CryoETError",
+    "DownloadError": "CryoETError",
+    "ComparisonError": "CryoETError",
+    "StoppedError": "CryoETError",
+}
+
+
+@pytest.mark.parametrize("name", PARENTS)
+def test_each_is_of_its_kind(name):
+    assert issubclass(getattr(napari_cryoet, name), getattr(napari_cryoet, PARENTS[name]))
+
+
+def test_no_error_is_left_out():
+    public = (getattr(napari_cryoet, name) for name in napari_cryoet.__all__)
+    errors = {each.__name__ for each in public if isinstance(each, type) and issubclass(each, Exception)}
+
+    assert errors == {*PARENTS, "CryoETError"}
+
+
+def test_message_and_hint_are_told_together():
+    error = CryoETError("The disk is full.", hint="Free some space.")
+
+    assert (error.message, error.hint) == ("The disk is full.", "Free some space.")
+    assert str(error) == "The disk is full. Free some space."
+    assert str(CryoETError("The disk is full.")) == "The disk is full."

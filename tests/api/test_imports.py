@@ -1,0 +1,62 @@
+"""What is imported when: libraries that take long only once something needs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import napari_cryoet
+from api.files import noise, write_zarr
+
+SLOW = {"zarr", "dask", "pandas", "pyarrow", "scipy"}
+QT = {"napari", "qtpy", "PyQt6", "superqt", "magicgui", "vispy"}
+
+
+def modules_after(code: str, *arguments: object) -> set[str]:
+    """The modules that a fresh process has imported after some code, however that ends."""
+    script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('MODULES', *sys.modules)"
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    return set(done.stdout.rpartition("MODULES ")[2].split())
+
+
+def test_importing_the_package_costs_nothing():
+    modules = modules_after("import napari_cryoet")
+
+    assert "napari_cryoet" in modules
+    assert not modules & (SLOW | QT)
+
+
+@pytest.mark.parametrize("command", ["--help", "download --help"])
+def test_help_of_the_command_line_costs_nothing(command):
+    modules = modules_after("from napari_cryoet.cli import main; main(sys.argv[1:])", *command.split())
+
+    assert "napari_cryoet" in modules
+    assert not modules & (SLOW | QT)
+
+
+def test_opening_a_tomogram_imports_no_tables_and_no_scipy(tmp_path):
+    write_zarr(tmp_path / "a.zarr", noise())
+    code = "import napari_cryoet; napari_cryoet.load_tomogram(sys.argv[1]).data[0][3].compute()"
+    modules = modules_after(code, tmp_path / "a.zarr") - modules_after(
+        "import dask.array"
+    )  # which imports scipy.sparse
+
+    assert "napari_cryoet" in modules
+    assert not {name.partition(".")[0] for name in modules} & ({"pandas", "pyarrow", "scipy"} | QT)
+
+
+def test_only_what_opens_a_window_imports_qt(demo_pack):
+    code = "from napari_cryoet.cli import main; main(sys.argv[1:])"
+
+    assert not modules_after(code, "search", demo_pack, "yeast") & QT
+
+
+def test_every_public_name_is_there_and_listed():
+    assert set(napari_cryoet.__all__) <= set(dir(napari_cryoet))
+    for name in napari_cryoet.__all__:
+        assert getattr(napari_cryoet, name) is not None
+    with pytest.raises(AttributeError, match="wrong_name"):
+        _ = napari_cryoet.wrong_name

@@ -1,0 +1,187 @@
+"""What napari opens and saves through the plugin's readers and writers, without a window."""
+
+from __future__ import annotations
+
+import json
+
+import npe2
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Points, Vectors
+from scipy.spatial.transform import Rotation
+
+from api.files import SHAPE_ZYX, noise, point, write_mrc, write_zarr
+from napari_cryoet import (
+    FormatError,
+    Picks,
+    SaveError,
+    add_layers,
+    load_picks,
+    open_annotation,
+    read_picks,
+    write_picks,
+)
+
+PLUGIN = "napari-cryoet"
+ROTATIONS = Rotation.from_euler("xyz", [[10, 20, 30], [0, 90, 45]], degrees=True).as_matrix()
+PICKS = Picks(
+    [[1.0, 2, 3], [4, 5, 6]],
+    10.0,
+    rotations_zyx=ROTATIONS,
+    shape_zyx=(40, 50, 60),
+    alignment_id=17,
+    about={"object_name": "cytosolic ribosome", "authors": ["Ada"]},
+)
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+
+@pytest.fixture
+def viewer():
+    npe2.PluginManager.instance().discover()
+    return ViewerModel()
+
+
+@pytest.fixture
+def layers(viewer):
+    """Picks in the viewer: arrows below, points above."""
+    return add_layers(viewer, load_picks(PICKS, name="ribosomes"))
+
+
+class TestOpening:
+    @pytest.mark.parametrize("name", ["TS.zarr", "TS.mrc", "TS.rec"])
+    def test_a_volume_is_an_image(self, viewer, tmp_path, name):
+        volume = noise()
+        (write_zarr if name.endswith("zarr") else write_mrc)(tmp_path / name, volume, 13.48)
+        (layer,) = viewer.open(str(tmp_path / name), plugin=PLUGIN)
+
+        assert isinstance(layer, Image)
+        assert layer.name == "TS"
+        np.testing.assert_allclose(layer.scale, [13.48] * 3, rtol=1e-6)
+        z, y, x = volume.shape
+        finest = layer.data[0] if layer.multiscale else layer.data
+        np.testing.assert_array_equal(np.asarray(finest)[:z, :y, :x], volume)
+
+    @pytest.mark.parametrize("name", ["mask.zarr", "mask.mrc"])
+    def test_a_mask_is_labels(self, viewer, tmp_path, name):
+        mask = np.zeros(SHAPE_ZYX, np.int8)
+        mask[4, 6, 8] = 1
+        (write_zarr if name.endswith("zarr") else write_mrc)(tmp_path / name, mask)
+        (layer,) = viewer.open(str(tmp_path / name), plugin=PLUGIN)
+
+        assert isinstance(layer, Labels)
+
+    @pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.picks.csv", "a.parquet"])
+    def test_picks_are_points_with_arrows(self, viewer, tmp_path, name):
+        write_picks(PICKS, tmp_path / name)
+        arrows, points = viewer.open(str(tmp_path / name), plugin=PLUGIN)
+
+        assert isinstance(arrows, Vectors)
+        assert isinstance(points, Points)
+        np.testing.assert_allclose([points.data_to_world(each) for each in points.data], PICKS.points_zyx * 10)
+
+    def test_addresses_open_too(self, viewer, demo_pack, served_demo):
+        for suffix, kind in ((".zarr", (Image, Labels)), (".ndjson", (Points,)), (".mrc", (Image, Labels))):
+            path = next(path for path in sorted((demo_pack / "files").rglob(f"*{suffix}")) if "Tilt" not in str(path))
+            url = f"{served_demo['files'].rstrip('/')}/{path.relative_to(demo_pack / 'files').as_posix()}"
+            assert isinstance(viewer.open(url, plugin=PLUGIN)[-1], kind), url
+
+    def test_a_pack_opens_its_default_run(self, viewer, demo_pack):
+        layers = viewer.open(str(demo_pack), plugin=PLUGIN)
+
+        assert isinstance(layers[0], Image)
+        assert len(layers) > 1
+
+    def test_the_sample_is_the_demos_default_run(self, viewer, demo_at_home):
+        layers = viewer.open_sample(PLUGIN, "demo_run")
+
+        assert any(isinstance(layer, Image) for layer in layers)
+        assert any(isinstance(layer, Points) for layer in layers)
+
+    @pytest.mark.parametrize(("name", "content"), [("log.ndjson", '{"type": "log"}\n'), ("a.json", '{"a": 1}')])
+    def test_what_is_not_ours_is_left_to_others(self, viewer, tmp_path, name, content):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=name):
+            viewer.open(str(tmp_path / name), plugin=PLUGIN)
+
+    def test_what_is_ours_but_damaged_says_what_is_wrong(self, viewer, tmp_path):
+        (tmp_path / "a.ndjson").write_text(json.dumps(point(1, 2, 3)) + "\n{broken\n")
+        with pytest.raises(FormatError, match="2"):
+            viewer.open(str(tmp_path / "a.ndjson"), plugin=PLUGIN)
+
+
+class TestSavingPicks:
+    @pytest.mark.parametrize("name", ["a.ndjson", "a.star", "a.tbl", "a.json", "a.picks.csv", "a.csv", "a.parquet"])
+    def test_keeps_all_that_is_known_of_them(self, layers, tmp_path, name):
+        points = layers[-1]
+        points.data = np.add(points.data, [0.5, 0.0, 0.0])
+        assert str(tmp_path / name) in points.save(str(tmp_path / name), plugin=PLUGIN)
+        found = read_picks(tmp_path / name)
+
+        np.testing.assert_allclose(found.points_zyx, np.add(PICKS.points_zyx, [0.5, 0, 0]))
+        np.testing.assert_allclose(found.rotations_zyx, ROTATIONS, atol=1e-9)
+        assert (found.spacing_angstrom, found.alignment_id, found.about["authors"]) == (10.0, 17, ["Ada"])
+
+    def test_with_their_arrows_keeps_rotations(self, viewer, layers, tmp_path):
+        viewer.layers.selection = set(layers)
+        viewer.layers.save(str(tmp_path / "a.star"), selected=True, plugin=PLUGIN)
+
+        np.testing.assert_allclose(read_picks(tmp_path / "a.star").rotations_zyx, ROTATIONS, atol=1e-9)
+
+    def test_of_anybodys_points_takes_scale_and_units(self, viewer, tmp_path):
+        points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm", features={"score": [0.25, 0.5]})
+        points.save(str(tmp_path / "a.star"), plugin=PLUGIN)
+        found = read_picks(tmp_path / "a.star")
+
+        assert found.spacing_angstrom == 10.0
+        assert found.scores.tolist() == [0.25, 0.5]
+
+    def test_refuses_points_in_a_plane(self, viewer, tmp_path):
+        with pytest.raises(SaveError):
+            viewer.add_points(np.ones((2, 2))).save(str(tmp_path / "a.star"), plugin=PLUGIN)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_of_several_layers_makes_a_folder(self, viewer, layers, tmp_path):
+        add_layers(viewer, load_picks(PICKS.changed(rotations_zyx=None), name="others"))
+        written = viewer.layers.save(str(tmp_path / "all"), plugin=PLUGIN)
+
+        counts = [len(read_picks(path)) for path in sorted((tmp_path / "all").iterdir()) if path.suffix == ".ndjson"]
+        assert counts == [2, 2]
+        assert written
+
+
+class TestSavingMasks:
+    @pytest.mark.parametrize("name", ["mask.zarr", "mask.mrc"])
+    def test_keeps_ids_and_spacing(self, viewer, tmp_path, name):
+        mask = np.zeros((9, 14, 21), dtype=np.int64)
+        mask[4, 6, 8] = 700
+        labels = viewer.add_labels(mask, scale=(13.48,) * 3, units="angstrom")
+        labels.save(str(tmp_path / name), plugin=PLUGIN)
+        found = open_annotation(tmp_path / name)
+
+        np.testing.assert_array_equal(found.read(0, 9), mask)
+        assert found.spacing_angstrom == pytest.approx(13.48, rel=1e-6)
+
+    def test_of_a_streamed_mask_is_in_full_resolution(self, viewer, tmp_path):
+        mask = np.zeros((9, 15, 21), np.int8)
+        mask[4:6, 6:9, 8:20] = 1
+        write_zarr(tmp_path / "source.zarr", mask)
+        (labels,) = viewer.open(str(tmp_path / "source.zarr"), plugin=PLUGIN)
+        labels.save(str(tmp_path / "copy.mrc"), plugin=PLUGIN)
+
+        np.testing.assert_array_equal(open_annotation(tmp_path / "copy.mrc").read(0, 9), mask)
+
+    @pytest.mark.parametrize(
+        "world",
+        [
+            {},
+            {"scale": (10,) * 3, "units": "angstrom", "rotate": (0, 0, 30)},
+            {"scale": (-10,) * 3, "units": "angstrom"},
+        ],
+    )
+    def test_refuses_what_a_file_cannot_say(self, viewer, tmp_path, world):
+        labels = viewer.add_labels(np.ones((4, 5, 6), int), **world)
+        with pytest.raises(SaveError):
+            labels.save(str(tmp_path / "mask.mrc"), plugin=PLUGIN)
+        assert list(tmp_path.iterdir()) == []
