@@ -62,7 +62,10 @@ class ReviewKeeping(QObject):
             queued, save = self._queued
             if queued is review and not save.running() and not save.done():
                 return  # it will take this, too
-        self._queued = review, self._pool.submit(self.save, review)
+        try:
+            self._queued = review, self._pool.submit(self.save, review)
+        except RuntimeError:  # Python is ending
+            self.save(review)
 
     def save(self, review: Review) -> bool:
         """Save now; whether that went well, else `failed` says why."""

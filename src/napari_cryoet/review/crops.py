@@ -155,8 +155,7 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
     if pyramid is not None:
         levels = tuple(_PyramidLevel(pyramid, level) for level in range(len(pyramid.shapes)))
-        is_local = "://" not in pyramid.url or pyramid.url.startswith("file:")
-        volume = Volume(levels, pyramid.factors, spacing, pyramid.coarse_offset == "mean", is_local)
+        volume = Volume(levels, pyramid.factors, spacing, pyramid.coarse_offset == "mean", not pyramid.line)
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
         volume = Volume((_ArrayLevel(data[0] if is_multiscale else data),), ((1.0,) * 3,), spacing)
