@@ -1,0 +1,230 @@
+"""Volumes and meshes that mrcfile, tifffile and trimesh write open as what they are."""
+
+import itertools
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+import trimesh
+
+from napari_cryoet import load_annotation, load_tomogram
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.volumes import open_volume
+from server import Server
+
+SHAPE = (7, 33, 46)
+
+
+def source(dtype="<f4", shape=SHAPE):
+    values = np.random.default_rng(0).integers(0, 100, shape)
+    return (values % 2 if np.dtype(dtype).kind == "b" else values).astype(dtype)
+
+
+def values_of(spec):
+    """The finest level of a layer."""
+    finest = spec.data[0] if isinstance(spec.data, list) else spec.data
+    return np.asarray(finest)
+
+
+class TestMrc:
+    @staticmethod
+    def write(path, values, spacing_xyz=13.48, extended=b""):
+        with mrcfile.new(path, overwrite=True) as file:
+            file.set_data(values)
+            file.voxel_size = spacing_xyz
+            if extended:
+                file.set_extended_header(np.frombuffer(extended, "V1"))
+        return path
+
+    @pytest.mark.parametrize("dtype", ["i1", "i2", "u2", "f4", "f2"])
+    @pytest.mark.parametrize("ending", ["mrc", "map", "rec"])
+    def test_every_mode_is_read_exactly(self, ending, dtype, tmp_path):
+        values = source(dtype) - (50 if np.dtype(dtype).kind != "u" else 0)
+        spec = load_tomogram(self.write(tmp_path / f"a.{ending}", values.astype(dtype)))
+
+        np.testing.assert_array_equal(values_of(spec), values)
+        assert spec.options["scale"] == pytest.approx((13.48,) * 3)
+        assert set(spec.options["units"]) == {"angstrom"}
+
+    def test_voxels_may_be_of_other_widths_along_each_axis(self, tmp_path):
+        spec = load_tomogram(self.write(tmp_path / "a.mrc", source(), (1.5, 2.5, 10)))
+
+        assert spec.options["scale"] == pytest.approx((10, 2.5, 1.5))
+
+    def test_an_extended_header_is_passed_over(self, tmp_path):
+        path = self.write(tmp_path / "a.mrc", source(), extended=bytes(range(256)) * 3)
+
+        np.testing.assert_array_equal(values_of(load_tomogram(path)), source())
+
+    @pytest.mark.parametrize("dtype", ["i1", "i2", "u2", "f4"])
+    def test_big_endian_files_are_read_exactly(self, dtype, tmp_path):
+        path = self.write(tmp_path / "a.mrc", source(dtype))
+        with mrcfile.open(path) as file:
+            header, values = file.header.copy(), file.data.copy()
+        header = header.astype(header.dtype.newbyteorder(">"))
+        header["machst"] = [0x11, 0x11, 0, 0]
+        path.write_bytes(header.tobytes() + values.astype(values.dtype.newbyteorder(">")).tobytes())
+        with mrcfile.open(path) as file:
+            np.testing.assert_array_equal(file.data, source(dtype))
+
+        np.testing.assert_array_equal(values_of(load_tomogram(path)), source(dtype))
+
+    @pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3))), ids=str)
+    def test_axes_that_are_stored_in_another_order_are_turned(self, order, tmp_path):
+        """MAPC, MAPR and MAPS say which axis columns, rows and sections run along: 1 for x, 2 for y, 3 for z."""
+        stored = np.transpose(source(), [3 - axis for axis in reversed(order)])
+        path = self.write(tmp_path / "a.mrc", np.ascontiguousarray(stored), 1.0)
+        with mrcfile.open(path, mode="r+") as file:
+            file.header.mapc, file.header.mapr, file.header.maps = order
+            file.header.mx, file.header.my, file.header.mz = SHAPE[::-1]
+            file.header.cella = tuple(size * width for size, width in zip(SHAPE[::-1], (1.5, 2.5, 10), strict=True))
+        spec = load_tomogram(path)
+
+        np.testing.assert_array_equal(values_of(spec), source())
+        assert spec.options["scale"] == pytest.approx((10, 2.5, 1.5))
+
+    def test_planes_come_over_http_as_they_are_asked_for(self, tmp_path):
+        values = source(shape=(200, 128, 128))
+        self.write(tmp_path / "a.mrc", values)
+        with Server(tmp_path) as server:
+            volume = open_volume(f"{server.url}/a.mrc")
+            np.testing.assert_array_equal(volume.read_planes(slice(17, 18)), values[17:18])
+            assert server.sent_bytes() < values.nbytes / 2
+            np.testing.assert_array_equal(np.asarray(volume.levels[0][:, 5, 9]), values[:, 5, 9])
+
+    @pytest.mark.parametrize("size", [0, 500, 1024, 2000])
+    def test_a_file_that_is_cut_is_refused(self, size, tmp_path):
+        path = self.write(tmp_path / "a.mrc", source())
+        path.write_bytes(path.read_bytes()[:size])
+
+        with pytest.raises(CryoETError):
+            values_of(load_tomogram(path))
+
+    def test_complex_numbers_are_refused(self, tmp_path):
+        with pytest.raises(FormatError):
+            load_tomogram(self.write(tmp_path / "a.mrc", source("c8")))
+
+    def test_a_real_average_is_read_as_mrcfile_reads_it(self, real_data):
+        path = real_data / "tomograms" / "EMD-3197.map"
+        spec = load_tomogram(path)
+
+        np.testing.assert_array_equal(values_of(spec), mrcfile.read(path))
+        assert spec.options["scale"] == pytest.approx((11.4,) * 3)
+
+
+class TestTiff:
+    @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "f4", "f2", "f8"])
+    @pytest.mark.parametrize("byteorder", ["<", ">"])
+    def test_every_type_is_read_exactly(self, byteorder, dtype, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", source(dtype), byteorder=byteorder, photometric="minisblack")
+
+        np.testing.assert_array_equal(values_of(load_tomogram(tmp_path / "a.tif")), source(dtype))
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"compression": "zlib"},
+            {"compression": "zlib", "predictor": True},
+            {"compression": "zlib", "tile": (16, 16)},
+            {"tile": (32, 32)},
+            {"rowsperstrip": 5},
+            {"bigtiff": True},
+            {"bigtiff": True, "compression": "zlib", "tile": (16, 32)},
+            {"imagej": True, "metadata": {"axes": "ZYX"}},
+            {"ome": True, "metadata": {"axes": "ZYX"}},
+            {"metadata": None},
+        ],
+        ids=str,
+    )
+    def test_however_it_is_packed(self, options, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tiff", source("u2"), photometric="minisblack", **options)
+        volume = open_volume(tmp_path / "a.tiff")
+
+        assert volume.shape_zyx == SHAPE
+        np.testing.assert_array_equal(np.asarray(volume.levels[0]), source("u2"))
+        np.testing.assert_array_equal(np.asarray(volume.levels[0][3:5, 4:20, 7]), source("u2")[3:5, 4:20, 7])
+        np.testing.assert_array_equal(volume.read_planes(slice(2, 4)), source("u2")[2:4])
+
+    def test_pages_that_lie_apart(self, tmp_path):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            for plane in source("u1"):
+                writer.write(plane, contiguous=False, metadata=None, photometric="minisblack")
+
+        np.testing.assert_array_equal(values_of(load_tomogram(tmp_path / "a.tif")), source("u1"))
+
+    def test_ome_tiff_says_how_wide_its_voxels_are(self, tmp_path):
+        sizes = {"PhysicalSizeX": 0.499, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 1.348}
+        units = {f"{name}Unit": "nm" for name in sizes}
+        options = {"ome": True, "metadata": {"axes": "ZYX"} | sizes | units, "photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / "a.ome.tif", source("u2"), **options)
+
+        assert load_tomogram(tmp_path / "a.ome.tif").options["scale"] == pytest.approx((13.48, 5.0, 4.99))
+
+    def test_imagej_says_how_wide_its_voxels_are(self, tmp_path):
+        metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "nm"}
+        options = {"imagej": True, "resolution": (1 / 0.5, 1 / 0.8), "metadata": metadata}
+        tifffile.imwrite(tmp_path / "a.tif", source("u2"), **options)
+
+        assert load_tomogram(tmp_path / "a.tif").options["scale"] == pytest.approx((20, 8, 5))
+
+    def test_who_says_nothing_of_voxels_is_in_pixels_until_told(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", source("u1"), photometric="minisblack")
+
+        assert set(load_tomogram(tmp_path / "a.tif").options["units"]) == {"pixel"}
+        told = load_tomogram(tmp_path / "a.tif", spacing_angstrom=10.52).options
+        assert (told["scale"], set(told["units"])) == (pytest.approx((10.52,) * 3), {"angstrom"})
+
+    @pytest.mark.parametrize("shape", [(20, 30), (3, 7, 20, 30)])
+    def test_what_is_no_volume_is_refused(self, shape, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", source("u1", shape), photometric="minisblack")
+
+        with pytest.raises(FormatError):
+            load_tomogram(tmp_path / "a.tif")
+
+    def test_a_real_crop_is_read_as_tifffile_reads_it(self, real_data):
+        path = real_data / "tomograms" / "13pf_MT.tif"
+
+        np.testing.assert_array_equal(values_of(load_tomogram(path)), tifffile.imread(path))
+
+
+class TestMeshes:
+    """Vertices of a .glb count in ångström along x, y, z."""
+
+    LOW_XYZ, HIGH_XYZ = (9.0, 18.0, 26.0), (11.0, 22.0, 34.0)  # different along every axis: no swap can hide
+
+    @staticmethod
+    def volume_of(vertices_zyx, faces):
+        """Positive where triangles look outward, in z, y, x as in x, y, z."""
+        a, b, c = np.moveaxis(vertices_zyx[faces], 1, 0)
+        return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
+
+    @pytest.mark.parametrize("spacing", [None, 4.0])
+    def test_vertices_lie_where_the_file_has_them(self, spacing, tmp_path):
+        box = trimesh.creation.box(bounds=(self.LOW_XYZ, self.HIGH_XYZ))
+        (tmp_path / "a.glb").write_bytes(box.export(file_type="glb"))
+        (spec,) = load_annotation(tmp_path / "a.glb", spacing)
+
+        vertices, faces = spec.data[:2]
+        world_zyx = vertices * np.asarray(spec.options["scale"])
+        assert spec.kind == "surface"
+        np.testing.assert_allclose(world_zyx.min(axis=0), self.LOW_XYZ[::-1])
+        np.testing.assert_allclose(world_zyx.max(axis=0), self.HIGH_XYZ[::-1])
+        assert self.volume_of(world_zyx, faces) == pytest.approx(2 * 4 * 8)
+
+    def test_parts_lie_where_the_scene_places_them(self, tmp_path):
+        scene, part = trimesh.Scene(), trimesh.creation.icosphere(subdivisions=2)
+        for shift_xyz in ((0, 0, 0), (100, 20, 3)):
+            scene.add_geometry(part, transform=trimesh.transformations.translation_matrix(shift_xyz))
+        (tmp_path / "a.glb").write_bytes(scene.export(file_type="glb"))
+        (spec,) = load_annotation(tmp_path / "a.glb", 1.0)
+
+        assert len(spec.data[1]) == 2 * len(part.faces)
+        np.testing.assert_allclose(spec.data[0].max(axis=0), (4, 21, 101), atol=1e-6)
+        assert self.volume_of(*spec.data[:2]) == pytest.approx(2 * part.volume)
+
+    @pytest.mark.parametrize("content", [b"", b"glTF" + bytes(20), b"solid a\nendsolid a\n"])
+    def test_what_is_no_mesh_is_refused(self, content, tmp_path):
+        (tmp_path / "a.glb").write_bytes(content)
+        with pytest.raises(FormatError):
+            load_annotation(tmp_path / "a.glb")
