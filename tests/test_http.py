@@ -34,7 +34,7 @@ from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import USER_AGENT, Http, shared_http
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
-from napari_cryoet.network.policy import Receipt
+from napari_cryoet.network.policy import Policy, Receipt
 
 CONTENT = bytes(range(256)) * 1024  # 256 KiB
 
@@ -1138,7 +1138,7 @@ def test_a_stop_that_comes_after_an_answer_leaves_its_connection_to_others(http,
     url = server.behave(reply(CONTENT))
 
     def work(errand):
-        with http._respond("GET", url, {}, errand, receipt=Receipt(0, more=print, late=print)) as response:
+        with http._respond("GET", url, {}, errand, receipt=Receipt(Policy(), 0)) as response:
             assert response.read() == CONTENT
         errand._abort()  # as a stop does that comes before the answer is handed over
 

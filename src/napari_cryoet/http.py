@@ -39,7 +39,8 @@ from napari_cryoet.http_counting import Lengths, Meter, number
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
 from napari_cryoet.logins import authorization_of, is_same_server, without_login
-from napari_cryoet.network.policy import Policy, Receipt, shared_policy
+from napari_cryoet.network.policy import Policy, Receipt
+from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.shared import made_once
 from napari_cryoet.stopping import raise_if_stopped
 
@@ -313,7 +314,7 @@ class Http:
         made = 0
         while True:
             made += 1
-            self.policy.require_online()  # it may have been turned off during the pause
+            self.policy.require()  # it may have been turned off during the pause
             try:
                 return attempt()
             except FaultError as fault:

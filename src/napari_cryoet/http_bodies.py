@@ -183,7 +183,7 @@ class HttpBody:
     def _next(self, pieces: Gatherer) -> bytes:
         if self._error is not None:
             raise self._error
-        self._http.policy.require_online()
+        self._http.policy.require()
 
         def gather(errand: Errand[None]) -> None:
             errand.abort_with(self._hang_up)

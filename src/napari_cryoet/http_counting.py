@@ -64,7 +64,7 @@ class Tally:
 
     def expect(self, size_bytes: int) -> None:
         """Ask leave for so much in all; WithheldError where it may not come."""
-        self._receipt.expect(size_bytes, can_go_on=self.can_go_on)
+        self._receipt.expect(size_bytes)
 
 
 class Meter(Tally):

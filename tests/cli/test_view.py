@@ -54,7 +54,7 @@ def test_a_missing_part_of_our_own_is_not_blamed_on_napari() -> None:
 
 def test_the_command_line_limits_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy()
-    monkeypatch.setattr(view, "shared_policy", lambda: policy)
+    monkeypatch.setattr(view, "policy", lambda: policy)
     view.limit_network(build_parser().parse_args(["open", "live"]))
     assert (policy.offline, policy.max_session_bytes) == (False, None)
     view.limit_network(build_parser().parse_args(["open", "live", "--offline", "--max-mb", "200"]))
@@ -63,6 +63,6 @@ def test_the_command_line_limits_the_network(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_demo_has_no_such_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(offline=True)  # the environment may say so
-    monkeypatch.setattr(view, "shared_policy", lambda: policy)
+    monkeypatch.setattr(view, "policy", lambda: policy)
     view.limit_network(build_parser().parse_args(["demo"]))
     assert (policy.offline, policy.max_session_bytes) == (True, None)

@@ -14,7 +14,8 @@ from napari_cryoet._qt.memory import DataSaver, Memory
 from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.network.policy import save_data, shared_policy
+from napari_cryoet.network.policy import policy as shared_policy
+from napari_cryoet.network.policy import save_data
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from napari_cryoet.streaming.readers import HEAD_BYTES
@@ -30,8 +31,7 @@ USED_UP = WithheldError("The data saver allows 5 MB a session, and these are use
 @pytest.fixture(autouse=True)
 def policy():
     policy = shared_policy()
-    policy._received_bytes = 0
-    policy._recent.clear()
+    policy.restart()
     yield policy
     policy.offline = False
     save_data()
@@ -124,7 +124,7 @@ def test_the_data_saver_is_turned_off_in_its_dialog(qtbot, browser, policy):
 
 def test_bytes_are_counted_while_one_looks(qtbot, browser, policy):
     save_data(mb_a_session=200)
-    policy.end(0, 38_400_000)
+    policy.receive(38_400_000, 0)
     label = browser.screens.source_bar.network.label
     qtbot.waitUntil(lambda: label.text() == "data saver: 38 of 200 MB")
 

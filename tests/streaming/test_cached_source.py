@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError, WithheldError
 from napari_cryoet.http import shared_http
-from napari_cryoet.network.policy import shared_policy
+from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import cached_source, disk_cache, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache

@@ -1,6 +1,5 @@
 """Arrays that were sent to another process compute the same there."""
 
-import gc
 import os
 import pickle
 import threading
@@ -16,11 +15,9 @@ import pytest
 
 from napari_cryoet import exceptions
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.network.policy import Limits, shared_policy
 from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, origin, pyramid_of, split_pyramid
 from napari_cryoet.streaming.fetcher import shared_fetcher
-from napari_cryoet.streaming.splitting import without_axes
 from ome_images import noise, write_image
 from stream_server import StreamServer
 
@@ -73,7 +70,7 @@ def test_threads_of_another_process_that_ask_at_the_same_time_share_one(monkeypa
     monkeypatch.setattr(origin, "_token", "another process")
     with ThreadPoolExecutor(2) as threads:
         asked = [
-            threads.submit(origin.made_again, origin.Original("a", 1), origin.Origin(make, ("a",)), "mean", Limits())
+            threads.submit(origin.made_again, origin.Original("a", 1), origin.Origin(make, ("a",)), "mean")
             for _ in range(2)
         ]
     assert asked[0].result() is asked[1].result()
@@ -97,63 +94,6 @@ def test_levels_of_a_server_are_opened_once_for_all_that_is_sent(volume, send):
         opened = [path for path, _ in served.requests[before:] if path.endswith("/.zattrs")]
         assert send(pyramid_of(levels)) is send(pyramid_of(levels))
         assert len(opened) == 1
-
-
-@pytest.mark.parametrize(
-    ("limit", "value", "by"), [("offline", True, "offline mode"), ("max_session_bytes", 0, "data saver")]
-)
-def test_another_process_asks_servers_for_no_more_than_this_one_may(limit, value, by, volume, send, monkeypatch):
-    with StreamServer(volume.parent) as served:
-        levels = open_pyramid(f"{served.url}/a.zarr", cache=None).levels
-        for part in (levels, without_axes(open_pyramid(f"{served.url}/a.zarr", cache=None), ()).levels):
-            before = len(served.requests)
-            with monkeypatch.context() as context:
-                context.setattr(shared_policy(), limit, value)
-                sent = pickle.dumps(part)
-            with monkeypatch.context() as context:
-                context.setattr(origin, "_token", "another process")
-                with pytest.raises(exceptions.WithheldError) as caught:
-                    pickle.loads(sent)
-            assert caught.value.by == by
-            assert len(served.requests) == before
-        assert_same(levels, send(levels))
-
-
-@pytest.mark.parametrize("limit", ["max_session_bytes", "max_minute_bytes"])
-def test_another_process_keeps_to_its_own_limits_too(limit, volume, monkeypatch):
-    with StreamServer(volume.parent) as served:
-        levels = open_pyramid(f"{served.url}/a.zarr", cache=None).levels
-        monkeypatch.setattr(shared_policy(), limit, 10**9)
-        sent, before = pickle.dumps(levels), len(served.requests)
-        monkeypatch.setattr(origin, "_token", "another process")
-        monkeypatch.setattr(shared_policy(), limit, 1)
-        with pytest.raises(exceptions.WithheldError, match="data saver"):
-            pickle.loads(sent)
-        assert len(served.requests) == before
-
-
-def test_what_this_process_opens_again_for_itself_keeps_to_what_holds_by_then(volume, monkeypatch):
-    with StreamServer(volume.parent) as served:
-        monkeypatch.setattr(shared_policy(), "max_session_bytes", 10**12)
-        sent = pickle.dumps(open_pyramid(f"{served.url}/a.zarr", cache=None).levels)
-        gc.collect()
-        again = pickle.loads(sent)
-        monkeypatch.setattr(shared_policy(), "offline", True)
-        with pytest.raises(exceptions.WithheldError, match="offline"):
-            again[0].compute()
-
-
-def test_a_process_that_is_offline_itself_stays_so(volume, send, monkeypatch):
-    with StreamServer(volume.parent) as served:
-        levels = open_pyramid(f"{served.url}/a.zarr", cache=None).levels
-        for megabytes in (None, 10**9):
-            monkeypatch.setattr(shared_policy(), "max_session_bytes", megabytes)
-            sent = pickle.dumps(levels)
-            with monkeypatch.context() as context:
-                context.setattr(shared_policy(), "offline", True)
-                context.setattr(origin, "_token", "another process")
-                with pytest.raises(exceptions.WithheldError, match="offline"):
-                    pickle.loads(sent)
 
 
 def test_channels_and_files_of_one_volume_can_be_sent_too(tmp_path, send):

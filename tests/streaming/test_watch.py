@@ -212,10 +212,10 @@ class Saving(Policy):
 
     withholds_looks = False
 
-    def begin(self, wanted_bytes, in_all_bytes=0):
-        if self.withholds_looks and wanted_bytes == 1:
+    def promise(self, size_bytes):
+        if self.withholds_looks and size_bytes == 1:
             raise WithheldError("used up", by="data saver")
-        super().begin(wanted_bytes, in_all_bytes)
+        super().promise(size_bytes)
 
 
 @pytest.fixture

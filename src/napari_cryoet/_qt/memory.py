@@ -9,7 +9,7 @@ from typing import NamedTuple
 from platformdirs import user_config_path
 from qtpy.QtCore import QSettings
 
-from napari_cryoet.network.policy import save_data, shared_policy
+from napari_cryoet.network.policy import policy, save_data
 
 RECENT_PACKS = 8
 
@@ -114,9 +114,9 @@ class Memory:
 
 def recall(memory: Memory) -> None:
     """Bring back what the network was to be used for; it tightens what holds already, and never loosens it."""
-    kept, policy = memory.data_saver, shared_policy()
-    policy.offline = policy.offline or memory.is_offline
-    if not policy.saves_data:
+    kept, ours = memory.data_saver, policy()
+    ours.offline = ours.offline or memory.is_offline
+    if not ours.saves_data:
         save_data(mb_a_minute=kept.mb_a_minute, mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
 
 

@@ -12,7 +12,7 @@ from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place, Trail, begin, follow, follow_to_run
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.network.policy import shared_policy
+from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.catalogue import portal_url
 from napari_cryoet.portal.pages import (
     CatalogueRow,
@@ -128,7 +128,7 @@ class Navigator(QObject):
         """What comes from the cache says so, and why; what comes from the portal takes that back."""
         self._screens.source_bar.set_freshness(freshness)
         self._ask_again = ask_again if freshness.is_offline else None
-        if freshness.is_offline and shared_policy().offline:
+        if freshness.is_offline and policy().offline:
             return  # as the person wants it; the source bar says so all the time
         if freshness.is_offline:
             self._has_told_offline = True

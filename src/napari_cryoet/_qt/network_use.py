@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.memory import DataSaver, Memory, recall
 from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.network.policy import MEGABYTE, Policy, shared_policy
+from napari_cryoet.network.policy import MEGABYTE, Policy, policy
 from napari_cryoet.wording import joined
 
 LOOK_MS = 1000  # bytes come on other threads, and scripts and other docks change the policy too
@@ -33,7 +33,7 @@ class NetworkUse(QObject):
     def __init__(self, memory: Memory, parent: QWidget) -> None:
         super().__init__(parent)
         self._memory, self._widget = memory, parent
-        self._policy = shared_policy()
+        self._policy = policy()
         self._told: tuple[str, bool] = ("", False)
         self._limits = self._limits_now()
         self._timer = QTimer(self)
@@ -90,18 +90,18 @@ class NetworkUse(QObject):
         self._timer.stop()
 
     def _on_limits(self) -> None:
-        policy = self._policy
+        now = self._policy
         self._memory.data_saver = DataSaver(
-            (policy.max_minute_bytes or 0) // MEGABYTE, (policy.max_session_bytes or 0) // MEGABYTE, policy.coarse_only
+            (now.max_minute_bytes or 0) // MEGABYTE, (now.max_session_bytes or 0) // MEGABYTE, now.coarse_only
         )
         self.look()
 
     def _limits_now(self) -> tuple[float, ...]:
         """How tight the policy is in each of its ways: larger numbers are tighter."""
-        policy = self._policy
-        allowed = (policy.max_minute_bytes, policy.max_session_bytes)
+        now = self._policy
+        allowed = (now.max_minute_bytes, now.max_session_bytes)
         tightness = (float("-inf") if limit is None else -float(limit) for limit in allowed)
-        return (float(policy.offline), *tightness, float(policy.coarse_only))
+        return (float(now.offline), *tightness, float(now.coarse_only))
 
 
 def network_use_text(policy: Policy) -> str:

@@ -8,7 +8,7 @@ from napari_cryoet.cli.console import ProgressLine, stop_on_interrupt
 from napari_cryoet.cli.display import QT_HINT, has_display, run_on_virtual_display
 from napari_cryoet.cli.sources import make_demo
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.network.policy import MEGABYTE, shared_policy
+from napari_cryoet.network.policy import MEGABYTE, policy
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -51,10 +51,10 @@ def open_source(options: argparse.Namespace) -> int:
 
 def limit_network(options: argparse.Namespace) -> None:
     """Let this process use the network as far as the command line says; nothing of it is remembered."""
-    policy = shared_policy()
-    policy.offline = policy.offline or options.offline
+    ours = policy()
+    ours.offline = ours.offline or options.offline
     if options.max_mb is not None:
-        policy.max_session_bytes = options.max_mb * MEGABYTE
+        ours.max_session_bytes = options.max_mb * MEGABYTE
 
 
 def words_for_import(error: ImportError) -> CryoETError:

@@ -300,8 +300,8 @@ class Body:
         self._came_lately_bytes += len(data)
         if self._came_lately_bytes >= _LEAST_BYTES:
             self._came_lately_bytes, self._patience_s = 0, self._stall_s
-        self._receipt.add(len(data))
         self._receipt.expect(self._came_bytes)
+        self._receipt.add(len(data))
         return data
 
     def require_success(self) -> None:

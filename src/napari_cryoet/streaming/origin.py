@@ -12,7 +12,6 @@ from weakref import WeakValueDictionary
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.files import file_at
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.network.policy import Limits, Policy, shared_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -81,10 +80,8 @@ def remember(owner: int, pyramid: Pyramid) -> None:
     _alive[owner] = pyramid
 
 
-def made_again(original: Original, origin: Origin, coarse_offset: CoarseOffset, limits: Limits) -> Pyramid:
+def made_again(original: Original, origin: Origin, coarse_offset: CoarseOffset) -> Pyramid:
     """A pyramid of some process: itself where that is this one, else another one of the same, which is kept.
-
-    It asks servers for no more than this process may, and the one that it comes from.
 
     Raises
     ------
@@ -95,30 +92,17 @@ def made_again(original: Original, origin: Origin, coarse_offset: CoarseOffset, 
     pyramid = _alive.get(original.owner) if is_own else None
     if pyramid is not None:
         return pyramid
-    own = shared_policy().limits
-    both = own if is_own else limits.within(own)
     with _making:  # a cache alone would let each of several threads make one
-        return _make_again(original, origin, coarse_offset, None if both == own else both)
+        return _make_again(original, origin, coarse_offset)
 
 
 @lru_cache(maxsize=_MOST_MADE_AGAIN)
-def _make_again(original: Original, origin: Origin, coarse_offset: CoarseOffset, limits: Limits | None) -> Pyramid:
-    """Once for all arrays and tasks of a pyramid; with no limits, within those of this process."""
-    pyramid = origin.made(None if limits is None else _http_under(limits))
+def _make_again(original: Original, origin: Origin, coarse_offset: CoarseOffset) -> Pyramid:
+    """Once for all arrays and tasks of a pyramid."""
+    pyramid = origin.made(None)
     pyramid.coarse_offset = coarse_offset
     if original.process != process_name():
         pyramid.original = original
         if original.state is not None and not pyramid.agrees(original.state):
             raise original.changed(file_at(pyramid.url))
     return pyramid
-
-
-@lru_cache(maxsize=_MOST_MADE_AGAIN)
-def _http_under(limits: Limits) -> Http:
-    """What asks servers within some limits, and counts what it brings."""
-    from napari_cryoet.http import Http
-
-    policy = Policy(
-        offline=limits.offline, max_session_bytes=limits.max_session_bytes, max_minute_bytes=limits.max_minute_bytes
-    )
-    return Http(policy=policy)

@@ -15,7 +15,7 @@ import numpy as np
 from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, StoppedError
 from napari_cryoet.files import file_at
 from napari_cryoet.formats.ome_zarr import CoarseOffset
-from napari_cryoet.network.policy import shared_policy
+from napari_cryoet.network.policy import policy
 from napari_cryoet.streaming.addresses import shown_address
 from napari_cryoet.streaming.assembly import Assembly
 from napari_cryoet.streaming.block_keys import BlockKey, block_of
@@ -131,9 +131,8 @@ class Pyramid:
         """Other processes, to which dask may send arrays, open it for themselves."""
         if self.origin is None:
             raise TypeError(f"{self!r} can't be sent to another process")
-        limits = shared_policy().limits
         original = Original(process_name(), self._owner, self.state)
-        return made_again, (original, self.origin, self.coarse_offset, limits)
+        return made_again, (original, self.origin, self.coarse_offset)
 
     @property
     def state(self) -> State | None:
@@ -163,7 +162,7 @@ class Pyramid:
     @property
     def stays_coarse(self) -> bool:
         """Whether the data saver leaves pictures of it coarse until somebody asks for more."""
-        return bool(self.line) and shared_policy().coarse_only
+        return bool(self.line) and policy().coarse_only
 
     @property
     def levels(self) -> list[da.Array]:
