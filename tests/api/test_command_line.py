@@ -16,10 +16,9 @@ import numpy as np
 import platformdirs
 import pytest
 
-from api.files import noise, point, write_lines, write_mrc, write_zarr
+from api.files import point, write_lines
 from journeys.proxy import proxied
 from napari_cryoet import (
-    Picks,
     __version__,
     check_picks,
     compare,
@@ -287,11 +286,6 @@ class TestConvert:
         assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
         assert "rlnCoordinateX" in (tmp_path / "out.star").read_text()
 
-    @pytest.mark.parametrize("name", ["out.tbl", "out.json", "out.csv", "out.parquet"])
-    def test_makes_every_other_format(self, run, source, tmp_path, name):
-        assert run("convert", source, tmp_path / name, "--spacing", "10").code == 0
-        np.testing.assert_allclose(read_picks(tmp_path / name).points_zyx, [[1, 2, 3]])
-
     def test_says_which_option_is_missing(self, run, source, tmp_path):
         done = run("convert", source, tmp_path / "out.json")
 
@@ -323,13 +317,6 @@ class TestConvert:
         assert "--overwrite" in refused
         assert (tmp_path / "out.csv").read_text() == "mine"
         assert run("convert", source, tmp_path / "out.csv", "--overwrite").code == 0
-
-    def test_says_what_is_no_file_of_picks(self, run, tmp_path):
-        (tmp_path / "a.em").write_bytes(b"x")
-        done = run("convert", tmp_path / "a.em", tmp_path / "out.csv")
-
-        assert done.code == 1
-        assert "a.em" in done
 
 
 class TestCompare:
@@ -515,12 +502,3 @@ class TestOpen:
 
         assert done.code == 1
         assert "--screenshot" in done
-
-
-def test_volumes_of_every_kind_can_be_checked(run, tmp_path):
-    write_picks(Picks([[5.0, 6, 7]] * 3, 10.0), tmp_path / "a.csv")
-    write_zarr(tmp_path / "a.zarr", noise())
-    write_mrc(tmp_path / "a.mrc", noise())
-
-    for name in ("a.zarr", "a.mrc"):
-        assert run("check", tmp_path / "a.csv", tmp_path / name).code == 0

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.records import ShapeType
-from napari_cryoet.run.fit import alignment_mark, fit, is_caption, shape_zyx, spacing_angstrom, why_not_drawable
+from napari_cryoet.run.fit import alignment_mark, fit, shape_zyx, spacing_angstrom
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
-
-
-@pytest.mark.parametrize(
-    ("shape", "file_format"),
-    [(ShapeType.ORIENTED_POINT, "ndjson"), (ShapeType.SEGMENTATION_MASK, "mrc"), (ShapeType.MESH, "glb")],
-)
-def test_the_same_alignment_and_spacing_simply_fits(shape, file_format):
-    found = fit(make_file(shape, format=file_format), make_tomogram())
-    assert (found.kind, found.reason, found.fits) == ("same", "", True)
 
 
 def test_another_spacing_of_the_same_alignment_is_rescaled_and_says_so():
@@ -48,29 +38,6 @@ def test_an_annotation_of_another_run_does_not_fit():
     file = make_file(annotation=make_annotation(run_id=507))
     assert fit(file, make_tomogram(run_id=506)).kind == "other_alignment"
     assert "another run" in alignment_mark(file, make_tomogram(run_id=506))
-
-
-@pytest.mark.parametrize(
-    ("file", "noun"),
-    [
-        (make_file(ShapeType.MESH, format="obj"), "obj"),
-        (make_file(ShapeType.GLOBAL_CAPTION, format="txt"), "text"),
-        (make_file("Hologram", format="holo"), "Hologram"),
-        (make_file(None), "shape"),
-        (make_file(shape=None), "shape"),
-    ],
-)
-def test_what_cannot_be_drawn_says_why(file, noun):
-    found = fit(file, make_tomogram())
-    assert (found.kind, found.is_drawable) == ("not_drawable", False)
-    assert noun in found.reason
-    assert why_not_drawable(file) == found.reason
-
-
-def test_a_text_fits_nowhere_whatever_its_alignment():
-    file = make_file(ShapeType.GLOBAL_CAPTION, format="json", alignment_id=18)
-    assert is_caption(file)
-    assert (fit(file, make_tomogram()).kind, fit(file, make_tomogram()).is_drawable) == ("text", False)
 
 
 def test_the_spacing_is_the_files_own_or_that_of_a_tomogram_of_the_same_spacing_id():

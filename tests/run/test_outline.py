@@ -19,43 +19,10 @@ def ids(rows):
     return [row.annotation.id for row in rows]
 
 
-def test_no_annotation_is_left_out(page):
-    rows = list(outline_run(page, page.default_tomogram).rows())
-    assert sorted(ids(rows)) == sorted(annotation.id for annotation in page.annotations)
-
-
 def test_what_the_curators_recommend_stands_first(page):
     groups = outline_run(page, page.default_tomogram).groups
     assert [group.object_name for group in groups] == ["cytosolic ribosome", "fatty acid synthase", "membrane"]
     assert ids(groups[0].rows) == [5061, 5062, 5068, 5067]
-
-
-def test_annotations_on_another_alignment_stand_apart_with_the_reason(page):
-    (row,) = outline_run(page, page.default_tomogram).other_alignment
-    assert row.annotation.id == 5065
-    assert not row.fits
-    assert row.shown_file is not None, "shown if the person insists"
-    assert "AL-18" in row.reason
-
-
-def test_another_tomogram_of_the_other_alignment_turns_that_round(page):
-    tomogram = replace(page.tomograms[0], alignment_id=18)
-    outline = outline_run(page, tomogram)
-    assert [ids(group.rows) for group in outline.groups if group.object_name == "fatty acid synthase"] == [[5065]]
-    assert 5061 in ids(outline.other_alignment)
-
-
-def test_another_spacing_of_the_same_alignment_fits_and_says_so(page):
-    (row,) = [row for row in outline_run(page, page.default_tomogram).rows() if row.annotation.id == 5063]
-    assert row.fits
-    assert "7.84 Å" in row.reason
-
-
-def test_a_mask_is_shown_from_its_zarr_and_downloaded_in_every_format(page):
-    (row,) = [row for row in outline_run(page, page.default_tomogram).rows() if row.annotation.id == 5064]
-    assert row.shown_file is not None
-    assert row.shown_file.format == "zarr"
-    assert [file.format for file in row.files] == ["zarr", "mrc"]
 
 
 def test_what_cannot_be_drawn_is_listed_with_the_reason(page):
@@ -76,17 +43,6 @@ def test_what_cannot_be_drawn_is_listed_with_the_reason(page):
     assert "no file" in fileless.reason
 
 
-def test_a_text_stands_with_its_object_behind_what_is_drawn_and_opens_from_its_json(page):
-    (row,) = [row for row in outline_run(page, page.default_tomogram).rows() if row.annotation.id == 5068]
-    assert row.shown_file is None
-    assert row.caption_file is not None
-    assert row.caption_file.format == "json"
-    assert row.fits
-    assert row.summary == "text about the annotation"
-    ribosomes = outline_run(page, page.default_tomogram).groups[0].rows
-    assert ids(ribosomes) == [5061, 5062, 5068, 5067]
-
-
 def test_an_annotation_without_shape_is_listed(page):
     outline = outline_run(replace(page, annotation_shapes=()), page.default_tomogram)
     assert {row.summary for row in outline.rows()} == {"no shape"}
@@ -98,12 +54,6 @@ def test_only_what_the_curators_chose_is_shown_by_default(page):
 
 def test_a_default_on_another_alignment_is_not_shown_by_default(page):
     assert outline_run(page, replace(page.tomograms[0], alignment_id=18)).defaults() == ()
-
-
-def test_a_run_without_tomogram_lists_its_annotations_all_the_same(page):
-    rows = list(outline_run(replace(page, tomograms=()), None).rows())
-    assert len(rows) == len(page.annotations)
-    assert all(row.fits for row in rows)
 
 
 def test_rows_say_how_much_of_what(page):
