@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote, urlsplit
 from platformdirs import user_cache_path, user_config_path, user_data_path
 
 from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
-from napari_cryoet.logins import without_login
 
 _APP: Final = "napari-cryoet"
 #: How the names of unfinished and of replaced files start.
@@ -29,6 +28,7 @@ _KEPT_CHARACTERS: Final = 40  # of a name, so that a hidden name isn't too long 
 #: Also matches an address that went through `Path`, which turns two slashes into one.
 _ADDRESS: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE)
 _ONE_SLASH: Final = re.compile(r"(?<=[a-z0-9]):[/\\](?![/\\])", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:/?#]*)(?::[^/?#]*)?@")
 _LONGEST_URL_PATH, _LONGEST_HOST, _LONGEST_PATH, _LONGEST_WORDS = 60, 80, 120, 200
 
 
@@ -298,6 +298,24 @@ def file_at(address: str, key: str = "") -> str:
     base = without_login(address).partition("#")[0].partition("?")[0].rstrip("/")
     file, host = file_of(f"{base}/{quote(key)}" if key else base), host_of(address)
     return f"{file} on {host}" if file else host
+
+
+def without_login(address: str) -> str:
+    """An address without the user and the password that it may name; a path stays as it is.
+
+    >>> without_login("https://me:secret@files.org/a.zarr?b=c")
+    'https://files.org/a.zarr?b=c'
+    """
+    return _LOGIN.sub(r"\1", address)
+
+
+def without_password(address: str) -> str:
+    """An address that still names its user, whose files may be others than those of another one.
+
+    >>> without_password("https://me:secret@files.org/a.zarr"), without_password("https://files.org")
+    ('https://me@files.org/a.zarr', 'https://files.org')
+    """
+    return _LOGIN.sub(r"\1\2@", address)
 
 
 def brief(words: object) -> str:

@@ -21,7 +21,7 @@ from napari_cryoet import http_faults as faults
 from napari_cryoet._version import __version__
 from napari_cryoet.errand import Errand, ErrandOverdueError
 from napari_cryoet.exceptions import NetworkError, StoppedError
-from napari_cryoet.files import host_of
+from napari_cryoet.files import host_of, without_login
 from napari_cryoet.http_bodies import (
     HttpBody,
     HttpPiece,
@@ -38,7 +38,7 @@ from napari_cryoet.http_connections import Connections, watch_requests
 from napari_cryoet.http_counting import Lengths, Meter, number
 from napari_cryoet.http_faults import FaultError
 from napari_cryoet.http_redirects import redirected
-from napari_cryoet.logins import authorization_of, is_same_server, without_login
+from napari_cryoet.logins import authorization_of, is_same_server
 from napari_cryoet.network.policy import Policy, Receipt
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.shared import made_once

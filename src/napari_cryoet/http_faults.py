@@ -15,9 +15,8 @@ import urllib3.exceptions as u3
 
 from napari_cryoet.errand import NO_THREADS_HINT, NoThreadError
 from napari_cryoet.exceptions import CHANGED_HINT, NetworkError, NoPartsError
-from napari_cryoet.files import file_of, host_of, server_of
+from napari_cryoet.files import file_of, host_of, server_of, without_login
 from napari_cryoet.http_dialling import DialError, GreetingTimeoutError
-from napari_cryoet.logins import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from napari_cryoet import http_faults as faults
-from napari_cryoet.files import host_of
-from napari_cryoet.logins import without_login
+from napari_cryoet.files import host_of, without_login
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse

@@ -12,9 +12,9 @@ from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import RGBA, instance_colormap
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.files import without_login
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.logins import without_login
 from napari_cryoet.mask_values import labels_in_memory
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.stopping import raise_if_stopped

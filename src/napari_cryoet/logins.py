@@ -6,34 +6,10 @@ import re
 from base64 import b64encode
 from urllib.parse import unquote
 
+from napari_cryoet.files import without_login
+
 #: An address in three parts: up to who asks, who asks, and the rest. What can't be an address may name somebody, too.
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:([^/?#]*)@)?(.*)", re.DOTALL)
-
-
-def without_login(address: str) -> str:
-    """An address as others may see it; a path stays as it is.
-
-    Examples
-    --------
-    >>> without_login("https://me:secret@files.org/a.zarr?b=c")
-    'https://files.org/a.zarr?b=c'
-    """
-    found = _PARTS.fullmatch(address)
-    return found[1] + found[3] if found else address
-
-
-def without_password(address: str) -> str:
-    """An address by which to know what came from it: what is there may differ from one user to another.
-
-    Examples
-    --------
-    >>> without_password("https://me:secret@files.org/a.zarr"), without_password("https://files.org")
-    ('https://me@files.org/a.zarr', 'https://files.org')
-    """
-    found = _PARTS.fullmatch(address)
-    if not found or found[2] is None:
-        return address
-    return f"{found[1]}{found[2].partition(':')[0]}@{found[3]}"
 
 
 def authorization_of(address: str) -> str:

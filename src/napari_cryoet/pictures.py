@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.files import without_login
 from napari_cryoet.links import is_web_address
-from napari_cryoet.logins import without_login
 
 MAX_FILE_BYTES = 4_000_000
 

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from napari_cryoet._version import __version__
+from napari_cryoet.files import without_login
 from napari_cryoet.links import database_links, publication_links
-from napari_cryoet.logins import without_login
 from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
 
 #: All data of the portal is dedicated to the public domain.

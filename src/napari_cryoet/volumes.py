@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.files import without_login
 from napari_cryoet.formats.ome_zarr import other_transformations
-from napari_cryoet.logins import without_login
 from napari_cryoet.streaming.addresses import path_in, path_of
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
 from napari_cryoet._qt.volume_watch import VolumeWatch
 from napari_cryoet._qt.warming import warm_up, warm_up_layers
-from napari_cryoet.logins import without_login
+from napari_cryoet.files import without_login
 
 if TYPE_CHECKING:
     import napari

@@ -14,8 +14,8 @@ from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.expecting import path_text
 from napari_cryoet.export_notes import source_of_mask
+from napari_cryoet.files import without_login
 from napari_cryoet.formats import ndjson
-from napari_cryoet.logins import without_login
 from napari_cryoet.pick_files import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import ORIGIN_KEY

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, WithheldError
 from napari_cryoet.expecting import path_text
-from napari_cryoet.files import cache_path
-from napari_cryoet.logins import without_login, without_password
+from napari_cryoet.files import cache_path, without_login, without_password
 from napari_cryoet.portal import catalogue as catalogues
 from napari_cryoet.portal import decode_depositions, decode_pages, queries
 from napari_cryoet.portal.cache import Answer, AnswerCache, Question

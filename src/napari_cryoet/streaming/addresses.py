@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.logins import without_login
+from napari_cryoet.files import without_login
 
 
 def shown_address(address: str) -> str:

@@ -22,9 +22,8 @@ from urllib.parse import urlsplit
 
 from napari_cryoet.errand import NO_THREADS_HINT, Errand, ErrandOverdueError, NoThreadError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
-from napari_cryoet.files import file_at
+from napari_cryoet.files import file_at, without_password
 from napari_cryoet.forks import FreshLock
-from napari_cryoet.logins import without_password
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.streaming.disk_settings import ask_again_after_s
 from napari_cryoet.streaming.documents import DOCUMENT_NAMES

@@ -17,7 +17,7 @@ import re
 from urllib.parse import quote
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.logins import without_login
+from napari_cryoet.files import without_login
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
-from napari_cryoet.logins import without_password
+from napari_cryoet.files import without_password
 from napari_cryoet.network.connections import is_this_computer
 from napari_cryoet.streaming2 import disk_settings
 

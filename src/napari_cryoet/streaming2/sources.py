@@ -21,8 +21,7 @@ from urllib.request import url2pathname
 from weakref import WeakValueDictionary
 
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
-from napari_cryoet.files import file_at
-from napari_cryoet.logins import without_login
+from napari_cryoet.files import file_at, without_login
 from napari_cryoet.network import client
 
 if TYPE_CHECKING:

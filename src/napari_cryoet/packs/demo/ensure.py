@@ -6,14 +6,16 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock, Timeout
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import PackError
 from napari_cryoet.files import cache_path
-from napari_cryoet.locks import locked
 from napari_cryoet.packs.demo.content import Size
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.stopping import raise_if_stopped
@@ -68,7 +70,7 @@ def ensure_demo_pack(
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.with_name(folder.name + ".lock"), waiting):
+        with _locked(folder.with_name(folder.name + ".lock"), waiting):
             if not is_pack(folder):
                 _generate(folder, size, progress, stop)
     except OSError as error:
@@ -77,6 +79,21 @@ def ensure_demo_pack(
             hint="Free some space there (about 200 MB), or choose another folder.",
         ) from error
     return folder
+
+
+@contextmanager
+def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock once no other process does; ``waiting`` is called now and then until that, and may raise."""
+    lock = FileLock(path)
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=0.1)
+        if not lock.is_locked:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _generate(
