@@ -93,8 +93,10 @@ def test_a_head_tells_the_size_without_the_file(url: str, server: Server) -> Non
 
 
 def test_connections_are_kept(url: str, server: Server) -> None:
+    server.script("missing", lambda _: in_chunks(Answer(404, body=bytes(100_000))))
     for start in range(5):
         body(url, start=start, length=10)
+        assert fetch(f"{url}/missing") is None
     assert server.connections == 1
 
 

@@ -129,7 +129,7 @@ def test_what_was_used_last_is_kept(folder: Path) -> None:
         put(cache, f"{number}", LARGE)
         assert find(cache, "0") == LARGE  # used again and again
     assert cache.flush()
-    assert cache.usage().size_bytes <= cache.limit_bytes
+    assert cache.size_bytes <= cache.limit_bytes
     assert sum(path.stat().st_size for path in files_in(folder)) <= cache.limit_bytes
     there = {number for number in range(40) if find(cache, f"{number}") is not None}
     assert there - {0} == set(range(40 - len(there) + 1, 40))
@@ -154,7 +154,7 @@ def test_many_small_parts_are_bounded_too(folder: Path) -> None:
     for number in range(3000):
         cache.put(cache.image(ADDRESS), f"{number}", 0, Piece(bytes(1000), "1", 1000))
     assert cache.flush(30)
-    assert 0.5 * MB < cache.usage().size_bytes <= MB
+    assert 0.5 * MB < cache.size_bytes <= MB
     cache.close()
     assert (folder / OWN_FOLDER / "index.sqlite3").stat().st_size < 3 * MB
 
@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path / "pixels", 10 * MB)
     cache.put(cache.image(ADDRESS), "a", 0, Piece(LARGE, "1", len(LARGE)))
     assert not cache.flush()
-    assert cache.usage().fault
+    assert cache.fault
 
 
 def test_a_disk_that_refuses_leaves_nothing_half(folder: Path, cache: DiskCache) -> None:
@@ -288,7 +288,7 @@ def write_and_check(folder: Path, seed: int) -> None:
             hits += content is not None
             assert content in {None, random.Random(number).randbytes(100_000)}
     assert hits > 100
-    assert not cache.usage().fault
+    assert not cache.fault
 
 
 def test_processes_share_it(folder: Path) -> None:

@@ -17,7 +17,7 @@ import re
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,6 +42,7 @@ _ATTEMPTS_IN_SILENCE = 2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _LONGEST_RETRY_AFTER_S = 60.0
 _MOST_REDIRECTS = 5
+_DRAIN_S, _MOST_DRAINED_CHUNKS = 1.0, 8
 _MOST_SKIPPED_BYTES = 4 * 2**20  # of a whole file, to get at a part
 
 _MISSING_STATUSES = frozenset({404, 410})
@@ -256,9 +257,9 @@ class Body:
         self._stall_s = self._patience_s = stall_s
         self._came_bytes = self._came_lately_bytes = 0
 
-    def response(self, content: bytes, total_bytes: int | None = None) -> Response:
+    def response(self, content: bytes) -> Response:
         """The answer with what came of its body."""
-        return Response(self.url, self.status, self.headers, content, self.etag, total_bytes or self.total_bytes)
+        return Response(self.url, self.status, self.headers, content, self.etag, self.total_bytes)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The chunks in order; NetworkError where the body ends too early."""
@@ -346,17 +347,16 @@ async def _read(body: Body, part: _Part | None, etag: str | None, limit_bytes: i
     body.require_success()
     if etag is not None and body.etag != etag:
         raise _changed(body.url)
-    total_bytes = body.total_bytes
     if body.status == 206:
         content = await _read_part(body, part, limit_bytes)
     elif part is not None:
         content = await _cut_part(body, part, limit_bytes)
     else:
         content = await body.read(limit_bytes)
-        total_bytes = len(content)
+        body.total_bytes = len(content)
     if body.start == 0 and content[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise _web_page(body)
-    return body.response(content, total_bytes)
+    return body.response(content)
 
 
 async def _read_part(body: Body, part: _Part | None, limit_bytes: int) -> bytes:
@@ -414,14 +414,24 @@ async def _respond(
             except (aiohttp.ClientError, OSError) as error:
                 ours.forget_proxies()
                 raise _explained(url, error) from error
-            stack.callback(answer.release)
+            stack.push_async_callback(_release, answer)
             location = answer.headers.get("Location", "") if answer.status in _REDIRECT_STATUSES else ""
             if not location or (method == "POST" and answer.status not in {307, 308}):
                 yield Body(url, answer, receipt, stall_s)
                 return
-            answer.release()
             target = _redirected(url, first, target, location)
     raise _failed(url, f"The server {host_of(url)} sends us round in circles.")
+
+
+async def _release(answer: aiohttp.ClientResponse) -> None:
+    """Give a connection back, to be used again if its body was read or is short, as that of an error."""
+    if answer.status not in {200, 206}:
+        with suppress(aiohttp.ClientError, OSError):
+            async with asyncio.timeout(_DRAIN_S):
+                for _ in range(_MOST_DRAINED_CHUNKS):
+                    if not await answer.content.readany():
+                        break
+    answer.release()
 
 
 def _checked(url: str, address: str) -> URL:

@@ -82,16 +82,6 @@ class Part:
     stored_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a cache takes on disk and what it may take, of how many images, and why nothing can be kept just now."""
-
-    size_bytes: int
-    limit_bytes: int
-    images: int
-    fault: str
-
-
 class DiskCache:
     """Parts of files on disk. All methods may be called from any thread; `clear` and `shrink` alone raise OSError.
 
@@ -200,10 +190,15 @@ class DiskCache:
         self._later(forget)
         return Image(image.digest)
 
-    def usage(self) -> Usage:
-        """What is kept, in short."""
-        images = self._value("SELECT count(DISTINCT image) FROM parts")
-        return Usage(self._value(_SIZE), self.limit_bytes, images, self._writer.fault)
+    @property
+    def size_bytes(self) -> int:
+        """What all parts take on disk."""
+        return self._value(_SIZE)
+
+    @property
+    def fault(self) -> str:
+        """Why nothing can be kept just now; empty where it can."""
+        return self._writer.fault
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
         """Wait until all that waits is written; False if that takes too long, or can't be done."""
