@@ -246,7 +246,8 @@ def test_what_is_not_http_or_not_there_is_an_error(url: str, server: Server) -> 
 
 
 @pytest.mark.parametrize(
-    "address", ["file:///etc/passwd", "ftp://a.org/b", "nothing", "http://a.org:99999/", "https://"]
+    "address",
+    ["file:///etc/passwd", "ftp://a.org/b", "nothing", "http://a.org:99999/", "https://", "http://127.0.0.1/\0"],
 )
 def test_only_web_addresses_are_asked(address: str) -> None:
     with pytest.raises(NetworkError, match="web address"):

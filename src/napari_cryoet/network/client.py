@@ -438,7 +438,7 @@ def _checked(url: str, address: str) -> URL:
     """An address that may be asked for: of http or https, and not link-local."""
     try:
         target = URL(address, encoded=address.isascii() and " " not in address)
-        host = target.host if target.scheme in {"http", "https"} else ""
+        host = target.host if target.scheme in {"http", "https"} and address.isprintable() else ""
     except ValueError:
         host = ""
     if not host:
