@@ -33,9 +33,9 @@ from latency_proxy import LatencyProxy
 
 from napari_cryoet.http import shared_http
 from napari_cryoet.packs.pack import Manifest, write_pack
-from napari_cryoet.packs.schema import portal_schema
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.tables.schema import tables as portal_tables
 
 DATASET_ID = 10_456
 SAMPLE_VALUES = {"int": 1, "float": 10.0, "bool": False, "text": "text", "date": "2025-01-01T00:00:00+00:00"}
@@ -52,11 +52,11 @@ class Found:
 
 def sample_row(table: str, **values: Any) -> dict[str, Any]:
     """A row with nothing in it but what the schema demands."""
-    columns = portal_schema().tables[table].columns.values()
+    columns = portal_tables()[table].columns.values()
     row: dict[str, Any] = {column.name: None for column in columns}
     for column in columns:
         if column.is_required:
-            row[column.name] = min(column.words) if column.kind == "enum" else SAMPLE_VALUES[column.kind]
+            row[column.name] = SAMPLE_VALUES[column.kind]
     return row | values
 
 

@@ -211,7 +211,7 @@ def test_some_servers_are_asked_without_the_proxy(http, environment, name, no_pr
 
 def test_metadata_pixels_and_downloads_all_go_through_the_proxy(tmp_path, environment):
     pack = served_pack(tmp_path / "pack")
-    with serve_pack(pack.folder) as server, ForwardProxy({"portal.test": server.port}) as proxy:
+    with serve_pack(pack.folder, names=["portal.test"]) as server, ForwardProxy({"portal.test": server.port}) as proxy:
         environment("http_proxy", f"http://127.0.0.1:{proxy.port}")
         portal = open_portal("http://portal.test/graphql")
         page = portal.run_page(100)

@@ -20,8 +20,12 @@ import msgspec
 
 #: The largest id: the API's integers have 32 bits.
 MAX_ID: Final = 2**31 - 1
-#: Below this lies what the demo makes up, wherever it is opened or served from.
+#: Where the portal's files are, wherever its tables come from.
+PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
+#: Where the demo's files would be; nothing is stored there.
 DEMO_S3_PREFIX: Final = "s3://napari-cryoet-demo/"
+
+_PAGES: Final = {"dataset": "datasets", "run": "runs", "deposition": "depositions"}
 
 
 class ShapeType(StrEnum):
@@ -39,6 +43,26 @@ class ShapeType(StrEnum):
 
 class Record(msgspec.Struct, frozen=True, rename="camel"):
     """Base of all records: frozen, and read from JSON in the portal's own spelling."""
+
+
+class Terms(Record, frozen=True, kw_only=True):
+    """Under which licence data may be used, and the site that has pages about it; empty where that isn't known."""
+
+    licence: str = ""
+    licence_url: str = ""
+    site: str = ""
+
+    def page_url(self, kind: str, record_id: int) -> str:
+        """The page of a dataset, run or deposition on the site; empty where there is none."""
+        return f"{self.site}/{_PAGES[kind]}/{record_id}" if self.site and kind in _PAGES else ""
+
+
+#: All data of the portal is dedicated to the public domain.
+PORTAL_TERMS: Final = Terms(
+    licence="CC0-1.0",
+    licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
+    site="https://cryoetdataportal.czscience.com",
+)
 
 
 class Author(Record, frozen=True, kw_only=True):

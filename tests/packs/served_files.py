@@ -1,5 +1,6 @@
 """A pack with files: a run whose name is as awkward as can be, with a volume as OME-Zarr and MRC, and picks."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -32,6 +33,19 @@ def served_pack(folder):
     (files / NDJSON).write_text(PICKS)
     (files / METADATA).write_text('{"annotation_object": {"name": "ribosome"}}')
     return write_pack(folder, MANIFEST, served_tables())
+
+
+def hold_files(monkeypatch, is_held, released):
+    """Let servers of packs send the files whose paths ``is_held`` only once an event is set."""
+    from napari_cryoet.packs import serve
+
+    class HeldResponse(serve.PackFile):
+        async def __call__(self, scope, receive, send):
+            while is_held(str(self.path)) and not released.is_set():
+                await asyncio.sleep(0.02)
+            await super().__call__(scope, receive, send)
+
+    monkeypatch.setattr(serve, "PackFile", HeldResponse)
 
 
 def served_tables():

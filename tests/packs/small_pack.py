@@ -1,24 +1,18 @@
 """Rows and packs small enough to know by heart."""
 
-from napari_cryoet.packs.database import Database
+from napari_cryoet.packs.graphql import execute
 from napari_cryoet.packs.pack import Manifest, write_pack
-from napari_cryoet.packs.resolve import execute
-from napari_cryoet.packs.schema import portal_schema
+from napari_cryoet.tables.database import Database
+from portal_rows import blank_row
 
 HTTPS = "https://files.example.org/"
 S3 = "s3://bucket/"
 MANIFEST = Manifest(title="Small", https_prefix=HTTPS, s3_prefix=S3, source="a test", created="2025-06-01")
 
-_DEFAULTS = {"int": 0, "float": 0.0, "bool": False, "text": "", "date": "2025-06-01T00:00:00+00:00"}
-
 
 def row(table, **cells):
     """A row with what every row must have; a column that isn't named is as plain as can be."""
-    filled = {}
-    for column in portal_schema().tables[table].columns.values():
-        if column.is_required:
-            filled[column.name] = min(column.words) if column.kind == "enum" else _DEFAULTS[column.kind]
-    return filled | cells
+    return blank_row(table) | cells
 
 
 def placed(name, path):
@@ -85,20 +79,25 @@ def small_tables():
     }  # fmt: skip
 
 
-def database(tmp_path, tables=None):
-    """The database of a pack with these tables."""
-    return Database(write_pack(tmp_path / "pack", MANIFEST, small_tables() if tables is None else tables))
+def database(tables=None):
+    """The database of these tables, by default the small ones."""
+    return Database(small_tables() if tables is None else tables)
+
+
+def pack_of(folder, tables=None):
+    """A pack with these tables, by default the small ones."""
+    return write_pack(folder, MANIFEST, small_tables() if tables is None else tables)
 
 
 def ask(source, query, **variables):
     """The data of a reply that has no error."""
-    result = execute(source, query, variables)
-    assert result.errors is None, result.errors
-    return result.data
+    reply = execute(source, query, variables, moved_url=str)
+    assert "errors" not in reply, reply["errors"]
+    return reply["data"]
 
 
 def refusal(source, query, **variables):
     """The words of a reply that is an error, and has no data."""
-    result = execute(source, query, variables)
-    assert result.data is None
-    return result.errors[0].message
+    reply = execute(source, query, variables, moved_url=str)
+    assert reply["data"] is None
+    return reply["errors"][0]["message"]

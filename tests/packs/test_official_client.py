@@ -66,7 +66,7 @@ def test_it_reads_every_row_of_the_demo(demo_pack):
 def test_it_downloads_a_volume_as_ome_zarr(client, tmp_path, monkeypatch):
     import zarr
 
-    monkeypatch.setattr("napari_cryoet.packs.s3.MAX_KEYS", 7)  # so that the listing has several pages
+    monkeypatch.setattr("napari_cryoet.packs.serve.MAX_KEYS", 7)  # so that the listing has several pages
     (tomogram,) = cdp.Tomogram.find(client)
     tomogram.download_omezarr(str(tmp_path))
     folder = tmp_path / "volume.zarr"
@@ -89,7 +89,7 @@ def test_it_downloads_picks_and_their_metadata(client, tmp_path):
 
 
 def test_s3_lists_and_reads_as_the_real_one(server, client, monkeypatch):
-    monkeypatch.setattr("napari_cryoet.packs.s3.MAX_KEYS", 20)
+    monkeypatch.setattr("napari_cryoet.packs.serve.MAX_KEYS", 20)
     s3 = boto3.client("s3", endpoint_url=server.s3_url, config=Config(signature_version=UNSIGNED))
     reply = s3.list_objects_v2(Bucket="bucket", Prefix="10/", Delimiter="/")
     assert [each["Prefix"] for each in reply["CommonPrefixes"]] == [f"10/{RUN}/"]

@@ -1,157 +1,181 @@
+"""The folder format: what is written opens, what is damaged is named, and URLs lead to the pack's files only."""
+
 import json
 import os
 import sys
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.packs.pack import TABLE_NAMES, Manifest, is_pack, open_pack, write_pack
+from napari_cryoet.packs.check import problems_of
+from napari_cryoet.packs.pack import Manifest, is_pack, open_pack, write_pack
+from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms
+from packs.small_pack import HTTPS, MANIFEST, S3, pack_of, placed, row, small_tables
+
+NAMES = ["TS_026", "run 1", "a+b", "[0]", "50%", "#2", "50%20", "what?", "µ ä", "a;b,c=d&e", "100%25 sure"]
 
 
 @pytest.fixture
-def manifest():
-    return Manifest(
-        title="A slice",
-        https_prefix="https://files.example.org/",
-        s3_prefix="s3://bucket/",
-        source="a test",
-        created="2025-06-01",
-        licence="CC0-1.0",
-    )
+def pack(tmp_path):
+    return write_pack(tmp_path / "a pack", MANIFEST, {})
 
 
-def test_a_written_pack_opens_with_what_was_written(tmp_path, manifest):
-    rows = [{"id": 1, "name": "TS_026 µ", "datasetId": None, "size": 1.5, "good": True}]
-    write_pack(tmp_path / "pack", manifest, {"runs": rows})
+def path_of(url):
+    return Path(url2pathname(urlsplit(url).path))
+
+
+def test_a_written_pack_opens_with_what_was_written(tmp_path):
+    rows = [{"id": 1, "name": "TS_026 µ", "datasetId": None}]
+    write_pack(tmp_path / "pack", MANIFEST, {"runs": rows})
     pack = open_pack(tmp_path / "pack")
-    assert pack.manifest == manifest
+    assert pack.manifest == MANIFEST
     assert list(pack.tables["runs"]) == rows
+    assert list(pack.tables["annotations"]) == []
+    assert list(pack.tables) == ["runs"]
     assert pack.files.is_dir()
+    for name in ("../pack", "runs/../runs", ""):
+        with pytest.raises(KeyError):
+            pack.tables[name]
 
 
-def test_a_missing_table_is_empty(tmp_path, manifest):
-    assert list(write_pack(tmp_path, manifest, {}).tables["annotations"]) == []
-
-
-def test_the_portal_has_no_other_tables(tmp_path, manifest):
-    pack = write_pack(tmp_path, manifest, {})
-    assert set(pack.tables) == set(TABLE_NAMES)
-    with pytest.raises(KeyError):
-        pack.tables["../pack"]
-    with pytest.raises(PackError, match="no table 'tomos'"):
-        write_pack(tmp_path, manifest, {"tomos": []})
-
-
-def test_writing_again_replaces_the_tables_and_keeps_the_files(tmp_path, manifest):
-    write_pack(tmp_path, manifest, {"runs": [{"id": 1}], "datasets": [{"id": 2}]})
+def test_writing_again_replaces_the_tables_and_keeps_the_files(tmp_path):
+    write_pack(tmp_path, MANIFEST, {"runs": [{"id": 1}], "datasets": [{"id": 2}]})
     (tmp_path / "files" / "volume.mrc").write_bytes(b"data")
-    pack = write_pack(tmp_path, manifest, {"runs": [{"id": 3}]})
+    pack = write_pack(tmp_path, MANIFEST, {"runs": [{"id": 3}]})
     assert [row["id"] for row in pack.tables["runs"]] == [3]
     assert list(pack.tables["datasets"]) == []
     assert (tmp_path / "files" / "volume.mrc").read_bytes() == b"data"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "pack.json", "tables"]
 
 
-def test_a_pack_whose_writing_was_cut_short_is_not_a_pack(tmp_path, manifest, monkeypatch):
-    write_pack(tmp_path, manifest, {"runs": [{"id": 1}]})
-    monkeypatch.setattr("napari_cryoet.packs.pack.shutil.rmtree", _full_disk)
+def test_a_pack_whose_writing_was_cut_short_is_not_a_pack(tmp_path, monkeypatch):
+    def full_disk(*_, **__):
+        raise OSError("disk is full")
+
+    write_pack(tmp_path, MANIFEST, {"runs": [{"id": 1}]})
+    monkeypatch.setattr("shutil.rmtree", full_disk)
     with pytest.raises(OSError, match="disk is full"):
-        write_pack(tmp_path, manifest, {"runs": [{"id": 2}]})
+        write_pack(tmp_path, MANIFEST, {"runs": [{"id": 2}]})
     assert not is_pack(tmp_path)
 
 
-def _full_disk(*args, **kwargs):
-    raise OSError("disk is full")
-
-
-def test_bad_rows_leave_the_old_pack_alone(tmp_path, manifest):
-    write_pack(tmp_path, manifest, {"runs": [{"id": 1}]})
-    with pytest.raises(PackError, match="two rows with the id 2"):
-        write_pack(tmp_path, manifest, {"runs": [{"id": 2}, {"id": 2}]})
+@pytest.mark.parametrize("tables", [{"tomos": []}, {"runs": [{"id": float("nan")}]}, {"runs": [{"id": object()}]}])
+def test_what_cannot_be_written_leaves_the_old_pack_alone(tmp_path, tables):
+    write_pack(tmp_path, MANIFEST, {"runs": [{"id": 1}]})
+    with pytest.raises(PackError):
+        write_pack(tmp_path, MANIFEST, tables)
     assert [row["id"] for row in open_pack(tmp_path).tables["runs"]] == [1]
 
 
-def test_a_folder_that_is_not_a_pack_says_so(tmp_path):
-    assert not is_pack(tmp_path)
-    assert not is_pack(tmp_path / "nowhere")
-    with pytest.raises(PackError, match=r"isn't a pack: it has no pack\.json"):
-        open_pack(tmp_path)
-    with pytest.raises(PackError, match="no folder"):
-        open_pack(tmp_path / "nowhere")
+def test_the_licence_and_the_links_are_the_packs_own():
+    known = {"https_prefix": HTTPS, "title": "Mine"}
+    assert Manifest(s3_prefix=S3, **known).terms == Terms()
+    assert Manifest(s3_prefix=PORTAL_S3_PREFIX, **known).terms == PORTAL_TERMS
+    mine = Manifest(s3_prefix=S3, licence="CC-BY-4.0", site="https://lab.example.org", **known).terms
+    assert mine == Terms(licence="CC-BY-4.0", site="https://lab.example.org")
+    assert mine.page_url("run", 5) == "https://lab.example.org/runs/5"
+    assert Terms().page_url("run", 5) == ""
 
 
-def test_who_chooses_a_folder_beside_a_pack_is_told_where_the_pack_is(tmp_path, manifest):
+def test_a_folder_that_is_not_a_pack_says_where_one_is(tmp_path):
     def hint(folder):
+        assert not is_pack(folder)
         with pytest.raises(PackError) as caught:
             open_pack(folder)
         return caught.value.hint
 
-    write_pack(tmp_path / "packs" / "mine", manifest, {})
-    assert "Choose the folder in which pack.json lies" in hint(tmp_path)
-    assert hint(tmp_path / "packs") == "The folder mine in it is one."
-    assert hint(tmp_path / "packs" / "mine" / "tables") == "The folder above it, mine, is one."
-    write_pack(tmp_path / "packs" / "yours", manifest, {})
-    assert hint(tmp_path / "packs") == "Choose one of the packs in it."
+    write_pack(tmp_path / "packs" / "mine", MANIFEST, {})
+    assert "pack.json" in hint(tmp_path)
+    assert "mine" in hint(tmp_path / "packs")
+    assert "mine" in hint(tmp_path / "packs" / "mine" / "tables")
     assert hint(tmp_path / "nowhere") == ""
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "word"),
     [
-        ({"format": "zip"}, "isn't the manifest"),
-        ({"version": "1"}, "no valid format version"),
-        ({"version": True}, "no valid format version"),
-        ({"version": 2}, "Please update napari-cryoet"),
-        ({"title": None}, "no title"),
-        ({"httpsPrefix": "https://files.example.org"}, "slash at its end"),
-        ({"httpsPrefix": "file:///etc/"}, "has to be like https://"),
-        ({"s3Prefix": "s3://"}, "has to be like s3://"),
+        ({"format": "zip"}, "format"),
+        ({"version": "1"}, "version"),
+        ({"version": 2}, "newer napari-cryoet"),
+        ({"title": None}, "title"),
+        ({"httpsPrefix": "https://files.example.org"}, "slash"),
+        ({"httpsPrefix": "file:///etc/"}, "httpsPrefix"),
+        ({"s3Prefix": "s3://"}, "s3Prefix"),
+        ({"site": "javascript:x()"}, "site"),
     ],
 )
-def test_a_damaged_manifest_is_named(tmp_path, manifest, change, words):
-    (tmp_path / "pack.json").write_text(json.dumps(manifest.to_json() | change))
-    with pytest.raises(PackError, match=words):
-        open_pack(tmp_path)
+def test_a_damaged_manifest_is_named(pack, change, word):
+    path = pack.folder / "pack.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(PackError, match=word):
+        open_pack(pack.folder)
+    assert not is_pack(pack.folder)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("[{]", "isn't valid JSON"),
-        ("[" * 100_000, "isn't valid JSON"),
-        ('[{"id": NaN}]', "isn't valid JSON"),
-        ('{"id": 1}', "isn't a list of rows"),
-        ("[1]", "Row 0 of the table runs isn't a row"),
-        ('[{"name": "a"}]', "Row 0 of the table runs has no id"),
-        ('[{"id": true}]', "has no id"),
-        ('[{"id": 5, "name": ["a"]}]', "Row 5 of the table runs has no plain value in name"),
-        ('[{"id": 5, "size": 1e999}]', "no plain value in size"),
-        ('[{"id": 5, "matrix": [[1, 1e999]]}]', "no plain value in matrix"),
-        ('[{"id": 5, "matrix": [[[1]]]}]', "no plain value in matrix"),
-        ('[{"id": 5, "matrix": [[1, "2"]]}]', "no plain value in matrix"),
-        ('[{"id": 5}, {"id": 5}]', "two rows with the id 5"),
-    ],
-)
-def test_a_damaged_table_is_named(tmp_path, manifest, text, words):
-    pack = write_pack(tmp_path, manifest, {})
-    (tmp_path / "tables" / "runs.json").write_text(text)
-    with pytest.raises(PackError, match=words):
+@pytest.mark.parametrize("text", ["[{]", "[" * 100_000, '[{"id": NaN}]', '{"id": 1}', "[1]", ""])
+def test_a_damaged_table_is_named(pack, text):
+    (pack.folder / "tables" / "runs.json").write_text(text)
+    with pytest.raises(PackError, match=r"runs\.json"):
         pack.tables["runs"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and pipes lie elsewhere")
-def test_a_table_that_cannot_be_read_is_not_taken_for_a_missing_one(tmp_path, manifest):
-    tables = write_pack(tmp_path, manifest, {}).folder / "tables"
-    (tables / "runs.json").symlink_to(tmp_path / "gone.json")
-    with pytest.raises(PackError, match=r"runs\.json can't be read"):
-        open_pack(tmp_path).tables["runs"]
+def test_a_table_that_cannot_be_read_is_not_taken_for_a_missing_one(pack):
+    tables = pack.folder / "tables"
+    (tables / "runs.json").symlink_to(pack.folder / "gone.json")
     os.mkfifo(tables / "datasets.json")
-    with pytest.raises(PackError, match=r"datasets\.json isn't a file"):
-        open_pack(tmp_path).tables["datasets"]
+    for name in ("runs", "datasets"):
+        with pytest.raises(PackError, match=name):
+            pack.tables[name]
 
 
-def test_a_table_is_not_read_beyond_its_bound(tmp_path, manifest, monkeypatch):
-    pack = write_pack(tmp_path, manifest, {"runs": [{"id": 1, "name": "x" * 200}]})
-    monkeypatch.setattr("napari_cryoet.packs.pack.MAX_TABLE_BYTES", 100)
-    with pytest.raises(PackError, match="larger than 100 bytes"):
-        pack.tables["runs"]
+@pytest.mark.parametrize("name", NAMES)
+def test_a_url_leads_to_the_file_of_that_name(pack, name):
+    file = pack.files / "10" / name / "volume.mrc"
+    file.parent.mkdir(parents=True)
+    file.write_text(name)
+    for stored in (f"10/{name}/volume.mrc", quote(f"10/{name}/volume.mrc")):
+        url = pack.local_url(HTTPS + stored)
+        assert (urlsplit(url).scheme, urlsplit(url).query, urlsplit(url).fragment) == ("file", "", "")
+        assert path_of(url).read_text() == name
+    served = pack.moved_url(f"{HTTPS}10/{name}/volume.mrc", "http://host/files/")
+    assert unquote(urlsplit(served).path) == f"/files/10/{name}/volume.mrc"
+
+
+def test_a_percent_sign_of_the_name_itself_comes_first(pack):
+    (pack.files / "a%20b").write_text("")
+    assert pack.path_below("a%20b") == "a%20b"
+    assert pack.path_below("c%20d/") == "c d/"
+
+
+def test_other_urls_stay_or_are_blanked(pack):
+    for url in ("https://elsewhere.org/10/x.png", "s3://bucket/10/x", "HTTPS://files.example.org.evil/x"):
+        assert pack.local_url(url) == url
+    for url in ("file:///secrets", "//server/share", r"\\server\share", "javascript:x()", "text", ""):
+        assert pack.local_url(url) == ""
+
+
+@pytest.mark.parametrize(
+    "rest", ["../pack.json", "10/../../x", "10/%2e%2e/%2E%2E/x", "%2fetc/passwd", "..%5cx", "a\\b", "C:/x", "a%00b"]
+)
+def test_a_url_that_leads_out_of_the_pack_is_refused(pack, rest):
+    with pytest.raises(PackError, match="out of its files"):
+        pack.local_url(HTTPS + rest)
+
+
+def test_a_good_pack_has_no_problems_and_others_are_told(tmp_path, demo_pack):
+    assert problems_of(open_pack(demo_pack), with_files=True) == ()
+    pack = pack_of(tmp_path / "small")
+    assert problems_of(pack) == ()
+    assert all("no such file" in problem for problem in problems_of(pack, with_files=True))
+    wrong = small_tables() | {
+        "runs": [row("runs", id=100, datasetId=77, sizeOfIt=1, **placed("Prefix", "10/"))],
+        "annotationAuthors": [{"id": 1, "annotationId": None, "authorListOrder": 1}],
+        "frames": [{"id": "x"}],
+    }
+    told = "\n".join(problems_of(pack_of(tmp_path / "wrong", wrong)))
+    for words in ("datasetId 77", "sizeOfIt", "no name", "table frames"):
+        assert words in told

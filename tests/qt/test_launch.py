@@ -25,10 +25,10 @@ from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet._qt.window_picture import save_picture, shows_data
 from napari_cryoet.cli.console import stop_on_interrupt
 from napari_cryoet.exceptions import CryoETError, StoppedError
-from napari_cryoet.packs.handler import PackHandler
 from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
+from packs.served_files import hold_files
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
@@ -199,18 +199,13 @@ def test_a_tomogram_that_cannot_be_decoded_is_an_error(qtbot: QtBot, damaged_pac
 def test_what_takes_too_long_is_named(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_over, send_file, begin = threading.Event(), PackHandler._send_file, launch_module.Opening.begin
-
-    def send_no_tomogram(handler: PackHandler, path: Path | None) -> None:
-        if "Tomograms" in str(path) and ".zarr" in str(path):
-            is_over.wait(100)
-        send_file(handler, path)
+    is_over, begin = threading.Event(), launch_module.Opening.begin
 
     def begin_and_wait_for_the_rest(opening: launch_module.Opening) -> None:  # the time that is allowed begins after it
         begin(opening)
         qtbot.waitUntil(lambda: opening.missing(napari.current_viewer().layers).startswith("tomogram"))
 
-    monkeypatch.setattr(PackHandler, "_send_file", send_no_tomogram)
+    hold_files(monkeypatch, lambda path: "Tomograms" in path and ".zarr" in path, is_over)
     monkeypatch.setattr(launch_module.Opening, "begin", begin_and_wait_for_the_rest)
     with serve_pack(demo_pack) as server:
         order = Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture, timeout_s=1)

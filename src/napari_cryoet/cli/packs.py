@@ -27,6 +27,7 @@ def serve(options: argparse.Namespace) -> int:
     """Serve a pack until somebody stops it."""
     from napari_cryoet.packs.serve import serve_until_signalled
 
-    if serve_until_signalled(options.folder, options.host, options.port) == signal.SIGINT:
+    ended = serve_until_signalled(options.folder, options.host, options.port, names=options.name, cors=options.cors)
+    if ended == signal.SIGINT:
         raise StoppedError
     return 0

@@ -301,6 +301,16 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the pack")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: only this machine)")
     parser.add_argument("--port", type=port, default=0, help="the port to listen on (default: any that is free)")
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name of this computer; repeatable",
+    )
+    parser.add_argument(
+        "--cors", action="append", default=[], metavar="ORIGIN", help="let web pages of this origin read; repeatable"
+    )
 
 
 def _add_cache(commands: Any) -> None:

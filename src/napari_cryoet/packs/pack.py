@@ -2,30 +2,33 @@
 
 ::
 
-    PACK/pack.json                 what it is, where it came from, the licence, the URL prefixes of its rows
+    PACK/pack.json                 what it is, where it came from, its licence, the URL prefixes of its rows
     PACK/tables/datasets.json ...  one list of rows a table, as the portal's API spells them; a missing table is empty
     PACK/files/10000/TS_026/ ...   what lies below the prefixes
 
-This file opens and writes packs. It trusts no content: sizes are bounded, and every fault is a `PackError` that says
-which file is wrong and how. What columns a table has is the business of `napari_cryoet.packs.check`.
+A pack may come from anybody: sizes are bounded, paths that leave its folder are refused, and every fault is a
+`PackError` that says which file is wrong and how.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
+import re
 import shutil
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
 
 from napari_cryoet.exceptions import PackError
 from napari_cryoet.files import replace_file
+from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms
+
+T = TypeVar("T")
 
 FORMAT: Final = "napari-cryoet-pack"
 VERSION: Final = 1
@@ -33,40 +36,16 @@ MANIFEST_NAME: Final = "pack.json"
 MAX_MANIFEST_BYTES: Final = 1 << 20
 MAX_TABLE_BYTES: Final = 1 << 30
 
-TABLE_NAMES: Final = (
-    "alignments",
-    "annotationAuthors",
-    "annotationFiles",
-    "annotationMethodLinks",
-    "annotationShapes",
-    "annotations",
-    "datasetAuthors",
-    "datasetFunding",
-    "datasets",
-    "depositionAuthors",
-    "depositionTypes",
-    "depositions",
-    "frameAcquisitionFiles",
-    "frames",
-    "gainFiles",
-    "identifiedObjects",
-    "perSectionAlignmentParameters",
-    "perSectionParameters",
-    "runs",
-    "tiltseries",
-    "tomogramAuthors",
-    "tomogramVoxelSpacings",
-    "tomograms",
-)
-"""The root list fields of the portal's schema; a test holds the two equal."""
+Row = Mapping[str, Any]
+"""A row: text, numbers, true, false and None by column; rows of numbers for a matrix."""
 
-Cell = str | int | float | bool | Sequence[Sequence[float]] | None
-"""What a row holds in a column; rows of numbers for a matrix."""
-Row = Mapping[str, Cell]
+_ELSEWHERE: Final = ("https://", "http://", "s3://")
+_PLAIN: Final = "/~!$&'()*,;=:@"  # all that a path may hold unencoded, but for "+", which some servers take for a space
+_DRIVE: Final = re.compile("[A-Za-z]:")
+_TABLE: Final = re.compile("[A-Za-z]{1,40}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
     """What a pack says about itself.
 
     Parameters
@@ -80,70 +59,51 @@ class Manifest:
         Where the content came from.
     created
         The date on which it was made, ISO 8601.
-    licence
+    licence, licence_url
         Under which terms the content may be used.
+    site
+        The site on which its datasets and runs have pages, without a slash at its end.
     """
 
+    version: int = VERSION
     title: str
-    https_prefix: str
-    s3_prefix: str
     source: str = ""
     created: str = ""
-    licence: str = "CC0-1.0"
+    licence: str = ""
+    licence_url: str = ""
+    site: str = ""
+    https_prefix: str
+    s3_prefix: str
 
     def __post_init__(self) -> None:
-        _require_prefix("httpsPrefix", self.https_prefix, ("https://", "http://"))
-        _require_prefix("s3Prefix", self.s3_prefix, ("s3://",))
+        if not 1 <= self.version <= VERSION:
+            raise ValueError(f"the format version {self.version} is unknown here; a newer napari-cryoet may read it")
+        for name, url, scheme in (
+            ("httpsPrefix", self.https_prefix, "https?://"),
+            ("s3Prefix", self.s3_prefix, "s3://"),
+        ):
+            if not re.fullmatch(f"{scheme}[^/].*/", url):
+                raise ValueError(f"{name} has to begin with {scheme.replace('?', '')} and to end with a slash: {url!r}")
+        for name, url in (("licenceUrl", self.licence_url), ("site", self.site)):
+            if url and not url.startswith(("https://", "http://")):
+                raise ValueError(f"{name} has to begin with https://: {url!r}")
 
-    def to_json(self) -> dict[str, object]:
-        """The content of ``pack.json``."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "title": self.title,
-            "source": self.source,
-            "created": self.created,
-            "licence": self.licence,
-            "httpsPrefix": self.https_prefix,
-            "s3Prefix": self.s3_prefix,
-        }
-
-    @classmethod
-    def from_json(cls, content: object) -> Manifest:
-        """Read the content of ``pack.json``.
-
-        Raises
-        ------
-        PackError
-            It isn't the manifest of a pack, or of a newer version than this package reads.
-        """
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise PackError(f"{MANIFEST_NAME} isn't the manifest of a pack.")
-        version = content.get("version")
-        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise PackError(f"{MANIFEST_NAME} has no valid format version: {version!r}.")
-        if version > VERSION:
-            raise PackError(
-                f"The pack has format version {version}; this version of napari-cryoet reads up to {VERSION}.",
-                hint="Please update napari-cryoet.",
-            )
-        return cls(
-            title=_text(content, "title"),
-            source=_text(content, "source", ""),
-            created=_text(content, "created", ""),
-            licence=_text(content, "licence", ""),
-            https_prefix=_text(content, "httpsPrefix"),
-            s3_prefix=_text(content, "s3Prefix"),
-        )
+    @property
+    def terms(self) -> Terms:
+        """The licence and the site; those of the portal for its own files, where the manifest doesn't say them."""
+        known = PORTAL_TERMS if self.s3_prefix == PORTAL_S3_PREFIX else Terms()
+        if not self.licence:
+            return Terms(licence=known.licence, licence_url=known.licence_url, site=self.site or known.site)
+        return Terms(licence=self.licence, licence_url=self.licence_url, site=self.site or known.site)
 
 
 class Pack:
-    """An open pack. The manifest is read, tables are read when they are first asked for; safe to share by threads.
+    """An open pack: the manifest is read, a table is read each time it is asked for.
 
     Parameters
     ----------
     folder
-        Where the pack lies.
+        Where the pack is.
     manifest
         What it says about itself.
     """
@@ -151,12 +111,48 @@ class Pack:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.tables: Mapping[str, Sequence[Row]] = _LazyTables(folder / "tables")
+        self.tables: Mapping[str, Sequence[Row]] = _Tables(folder / "tables")
 
     @property
     def files(self) -> Path:
         """The folder that the manifest's prefixes stand for."""
         return self.folder / "files"
+
+    def local_url(self, url: str) -> str:
+        """Where a URL of a row leads: a ``file://`` URL for the pack's own files; see `moved_url`."""
+        return self.moved_url(url, self.files.absolute().as_uri() + "/")
+
+    def moved_url(self, url: str, base: str) -> str:
+        """A URL of the pack's files, percent-encoded below ``base``; others of the web and of S3 as they are.
+
+        What else a row calls a URL could name any file of this computer, and becomes empty.
+
+        Raises
+        ------
+        PackError
+            The URL leads out of the pack's files.
+        """
+        prefix = self.manifest.https_prefix
+        if url.startswith(prefix):
+            return base + quote(self.path_below(url[len(prefix) :]), safe=_PLAIN)
+        return url if url.lower().startswith(_ELSEWHERE) else ""
+
+    def path_below(self, rest: str) -> str:
+        """The path below `files` that the rest of a URL means, with slashes; a slash at its end stays.
+
+        Portals store paths plainly (``run 1/``) or percent-encoded (``run%201/``). A percent sign may be the name's
+        own: a file of just that name goes before the decoded name.
+
+        Raises
+        ------
+        PackError
+            The path would leave `files`.
+        """
+        if "%" in rest and not (is_safe(rest) and (self.files / rest).exists()):
+            rest = unquote(rest)
+        if not is_safe(rest):
+            raise PackError(f"A URL of the pack leads out of its files: {rest!r}.")
+        return rest
 
     def __repr__(self) -> str:
         return f"Pack({str(self.folder)!r}, title={self.manifest.title!r})"
@@ -180,10 +176,7 @@ def open_pack(folder: Path | str) -> Pack:
         There is no such folder, it isn't a pack, or its manifest is damaged.
     """
     folder = Path(folder)
-    try:
-        return Pack(folder, _read_manifest(folder))
-    except PackError as error:
-        raise PackError(error.message, hint=error.hint or _where_else(folder)) from error
+    return Pack(folder, _read_manifest(folder))
 
 
 def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
@@ -195,14 +188,17 @@ def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iter
     Raises
     ------
     PackError
-        A table isn't one of `TABLE_NAMES`, or its rows can't be rows. Nothing is written then.
+        The portal has no such table, or rows can't be JSON. Nothing is written then.
     OSError
         The folder can't be written to.
     """
+    from napari_cryoet.tables.schema import tables as known
+
     folder = Path(folder)
+    if unknown := tables.keys() - known().keys():
+        raise PackError(f"The portal has no table {min(unknown)!r}.", hint=f"Its tables are {', '.join(known())}.")
     texts = {name: _table_text(name, rows) for name, rows in tables.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "files").mkdir(exist_ok=True)
+    (folder / "files").mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     fresh = folder / f".tables-{uuid.uuid4().hex}"
     try:
@@ -213,32 +209,37 @@ def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iter
         fresh.rename(folder / "tables")
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    text = json.dumps(manifest.to_json(), indent=2, ensure_ascii=False) + "\n"
-    replace_file(folder / MANIFEST_NAME, text.encode())
+    replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return Pack(folder, manifest)
 
 
-class _LazyTables(Mapping[str, "Sequence[Row]"]):
-    """The rows of every table; each file is read once, when its table is first asked for."""
+def is_safe(path: str) -> bool:
+    """Whether a relative path with slashes stays where it begins, on every system."""
+    return not (
+        path.startswith("/")
+        or _DRIVE.match(path)
+        or any(part in (".", "..") for part in path.split("/"))
+        or any(character in path for character in "\\\0")
+    )
+
+
+class _Tables(Mapping[str, "Sequence[Row]"]):
+    """The rows of every table, read from its file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[str, tuple[Row, ...]] = {}
-        self._lock = threading.Lock()
 
-    def __getitem__(self, name: str) -> tuple[Row, ...]:
-        if name not in TABLE_NAMES:
+    def __getitem__(self, name: str) -> Sequence[Row]:
+        path = self._folder / f"{name}.json"
+        if not _TABLE.fullmatch(name):
             raise KeyError(name)
-        with self._lock:
-            if name not in self._read:
-                self._read[name] = _read_table(self._folder / f"{name}.json", name)
-            return self._read[name]
+        return _read(path, list[dict[str, Any]], MAX_TABLE_BYTES) if path.exists() or path.is_symlink() else ()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(TABLE_NAMES)
+        return iter(sorted(path.stem for path in self._folder.glob("*.json") if _TABLE.fullmatch(path.stem)))
 
     def __len__(self) -> int:
-        return len(TABLE_NAMES)
+        return len(list(iter(self)))
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -246,75 +247,32 @@ def _read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise PackError(f"There is no folder {folder}.")
     if not path.is_file():
-        raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.")
-    content = _read_json(path, MAX_MANIFEST_BYTES)
-    try:
-        return Manifest.from_json(content)
-    except PackError as error:
-        raise PackError(f"The pack {folder} can't be opened. {error.message}", hint=error.hint) from error
+        raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.", hint=_where_else(folder))
+    return _read(path, Manifest, MAX_MANIFEST_BYTES)
 
 
 def _where_else(folder: Path) -> str:
-    """What to choose in place of a folder that isn't a pack: one beside it in the tree that is, where there is one."""
-    if not folder.is_dir() or (folder / MANIFEST_NAME).is_file():
-        return ""
+    """What to choose in place of a folder that isn't a pack."""
+    if (folder.parent / MANIFEST_NAME).is_file():
+        return f"The folder above it, {folder.parent.name}, is one."
     try:
         below = [path.parent for path in islice(folder.glob(f"*/{MANIFEST_NAME}"), 2)]
     except OSError:
         below = []
-    if (folder.parent / MANIFEST_NAME).is_file():
-        return f"The folder above it, {folder.parent.name}, is one."
     if below:
         return f"The folder {below[0].name} in it is one." if len(below) == 1 else "Choose one of the packs in it."
-    return f"Choose the folder in which {MANIFEST_NAME} lies. Files by themselves open when dropped on napari."
-
-
-def _read_table(path: Path, name: str) -> tuple[Row, ...]:
-    if not os.path.lexists(path):
-        return ()
-    return _checked_rows(name, _read_json(path, MAX_TABLE_BYTES))
-
-
-def _checked_rows(name: str, rows: object) -> tuple[Row, ...]:
-    """The rows of a table, each with an id of its own and plain cells; columns are not looked at."""
-    if not isinstance(rows, list):
-        raise PackError(f"The table {name} isn't a list of rows.")
-    seen: set[int] = set()
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise PackError(f"Row {number} of the table {name} isn't a row: {_shortened(row)}.")
-        row_id = row.get("id")
-        if not isinstance(row_id, int) or isinstance(row_id, bool):
-            raise PackError(f"Row {number} of the table {name} has no id, or one that isn't a whole number.")
-        if row_id in seen:
-            raise PackError(f"The table {name} has two rows with the id {row_id}.")
-        seen.add(row_id)
-        for column, cell in row.items():
-            if not (_is_plain(cell) or _is_matrix(cell)):
-                raise PackError(f"Row {row_id} of the table {name} has no plain value in {column}: {_shortened(cell)}.")
-    return tuple(rows)
-
-
-def _is_plain(cell: object) -> bool:
-    return cell is None or isinstance(cell, str | int) or (isinstance(cell, float) and math.isfinite(cell))
-
-
-def _is_matrix(cell: object) -> bool:
-    return isinstance(cell, list) and all(
-        isinstance(row, list) and all(isinstance(number, int | float) and _is_plain(number) for number in row)
-        for row in cell
-    )
+    return f"Choose the folder that holds {MANIFEST_NAME}. Files by themselves open when dropped on napari."
 
 
 def _table_text(name: str, rows: Iterable[Row]) -> str:
-    if name not in TABLE_NAMES:
-        raise PackError(f"The portal has no table {name!r}.", hint=f"Its tables are {', '.join(TABLE_NAMES)}.")
-    checked = _checked_rows(name, [dict(row) for row in rows])
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in checked)
-    return f"[\n{lines}\n]\n" if checked else "[]\n"
+    try:
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    except (TypeError, ValueError) as error:
+        raise PackError(f"A row of the table {name} can't be written: {error}.") from error
+    return f"[\n{lines}\n]\n"
 
 
-def _read_json(path: Path, max_bytes: int) -> Any:
+def _read(path: Path, kind: type[T], max_bytes: int) -> T:
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise PackError(f"{path} isn't a file.")
@@ -325,28 +283,6 @@ def _read_json(path: Path, max_bytes: int) -> Any:
     if len(content) > max_bytes:
         raise PackError(f"{path} is larger than {max_bytes} bytes.")
     try:
-        return json.loads(content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise PackError(f"{path} isn't valid JSON: {error}.") from error
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number in JSON")
-
-
-def _text(content: Mapping[str, object], key: str, default: str | None = None) -> str:
-    value = content.get(key, default)
-    if not isinstance(value, str):
-        raise PackError(f"{MANIFEST_NAME} has no {key}, or one that isn't text.")
-    return value
-
-
-def _require_prefix(key: str, prefix: str, schemes: tuple[str, ...]) -> None:
-    scheme = next((scheme for scheme in schemes if prefix.startswith(scheme)), None)
-    if scheme is None or not prefix.endswith("/") or prefix == scheme:
-        raise PackError(f"The pack's {key} has to be like {schemes[0]}name/, with a slash at its end: {prefix!r}.")
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise PackError(f"{path} isn't as it should be: {error}.") from error

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 from gql import GraphQLRequest
 from gql.transport import Transport
-from graphql import ExecutionResult
+from graphql import ExecutionResult, GraphQLError, print_ast
 
-from napari_cryoet.packs.database import Database
+from napari_cryoet.packs.graphql import execute
 from napari_cryoet.packs.pack import Pack, open_pack
-from napari_cryoet.packs.resolve import execute
+from napari_cryoet.tables.database import Database, Limits
 
 
 class PackTransport(Transport):
-    """Runs queries over a pack's tables; https URLs of the pack lead to its files by ``file://``.
-
-    Safe to share by threads. Nothing is read before the first query.
-
-    Parameters
-    ----------
-    pack
-        An open pack, or the folder of one.
-
-    Raises
-    ------
-    PackError
-        The folder isn't a pack; or, from a query, the pack is damaged where the query looked.
-    """
+    """Runs queries over a pack's tables; https URLs of the pack lead to its files by ``file://``."""
 
     def __init__(self, pack: Pack | Path | str) -> None:
         self.pack = pack if isinstance(pack, Pack) else open_pack(pack)
-        self._database = Database(self.pack)
+        self._database = Database(self.pack.tables)
 
-    def execute(self, request: GraphQLRequest, *args: Any, **kwargs: Any) -> ExecutionResult:
+    def execute(
+        self, request: GraphQLRequest, *_: Any, stop: threading.Event | None = None, **__: Any
+    ) -> ExecutionResult:
         """Answer a request; errors of the query are in the result, as a server gives them."""
-        del args, kwargs  # of other transports: HTTP headers and the like
-        return execute(self._database, request.document, request.variable_values, request.operation_name)
+        reply = execute(
+            self._database,
+            print_ast(request.document),
+            request.variable_values,
+            request.operation_name,
+            moved_url=self.pack.local_url,
+            limits=Limits(stop),
+        )
+        errors = [GraphQLError(each["message"]) for each in reply.get("errors", ())]
+        return ExecutionResult(reply["data"], errors or None)

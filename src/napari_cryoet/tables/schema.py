@@ -1,0 +1,144 @@
+"""The tables of the portal, read from the GraphQL schema that the official client bundles.
+
+A type with a root list field is a table, and its scalar fields are columns. A field that leads to one record is a
+parent, found by the column ``xxxId``. A field that leads to a connection is a set of children, found by their column
+that leads back here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal
+
+from graphql import (
+    GraphQLField,
+    GraphQLSchema,
+    assert_object_type,
+    build_schema,
+    get_named_type,
+    get_nullable_type,
+    is_enum_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+
+from napari_cryoet.exceptions import PortalError
+
+Kind = Literal["int", "float", "bool", "text", "date", "matrix"]
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "Int": "int",
+    "Float": "float",
+    "Boolean": "bool",
+    "String": "text",
+    "DateTime": "date",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A scalar of a table, or a matrix: rows of numbers."""
+
+    name: str
+    kind: Kind
+    is_required: bool
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it says where a file or a folder is."""
+        return self.kind == "text" and (self.name.startswith(("https", "s3")) or self.name.endswith("Url"))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A way from one table to another: ``key`` is the column of the child that holds the parent's id."""
+
+    table: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a table has; ``name`` is its root list field, ``type_name`` the type of its rows."""
+
+    name: str
+    type_name: str
+    columns: Mapping[str, Column]
+    parents: Mapping[str, Relation]
+    children: Mapping[str, Relation]
+
+
+def schema_text() -> str:
+    """The schema as the official client bundles it.
+
+    Raises
+    ------
+    PortalError
+        The client isn't installed as this package expects it.
+    """
+    spec = find_spec("cryoet_data_portal")  # importing it would cost half a second
+    for folder in (spec and spec.submodule_search_locations) or ():
+        path = Path(folder) / "data" / "schema.graphql"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise PortalError(
+        "The portal's schema was not found.",
+        hint="Please install the package cryoet-data-portal, version 4.9 or newer.",
+    )
+
+
+@cache
+def portal_schema() -> GraphQLSchema:
+    """The schema, parsed once a process."""
+    return build_schema(schema_text(), assume_valid=True, no_location=True)
+
+
+@cache
+def tables() -> Mapping[str, Table]:
+    """All tables by name."""
+    schema = portal_schema()
+    roots = assert_object_type(schema.query_type).fields
+    names = {get_named_type(field.type).name: name for name, field in roots.items() if _is_list(field)}
+    return {name: _table(schema, name, type_name, names) for type_name, name in names.items()}
+
+
+def _table(schema: GraphQLSchema, name: str, type_name: str, names: Mapping[str, str]) -> Table:
+    fields = _fields(schema, type_name)
+    columns = {column.name: column for key, field in fields.items() if (column := _column(key, field))}
+    parents, children = {}, {}
+    for key, field in fields.items():
+        target = get_named_type(field.type).name
+        child = target.removesuffix("Connection")
+        if target in names and f"{key}Id" in columns:
+            parents[key] = Relation(names[target], f"{key}Id")
+        elif child != target and child in names and (back := _key_of_parent(_fields(schema, child), type_name)):
+            children[key] = Relation(names[child], back)
+    return Table(name, type_name, columns, parents, children)
+
+
+def _fields(schema: GraphQLSchema, type_name: str) -> Mapping[str, GraphQLField]:
+    fields: Mapping[str, GraphQLField] = assert_object_type(schema.type_map[type_name]).fields
+    return fields
+
+
+def _key_of_parent(child_fields: Mapping[str, GraphQLField], parent_type: str) -> str | None:
+    keys = (f"{name}Id" for name, field in child_fields.items() if get_named_type(field.type).name == parent_type)
+    return next((key for key in keys if key in child_fields), None)
+
+
+def _column(name: str, field: GraphQLField) -> Column | None:
+    named, is_required = get_named_type(field.type), is_non_null_type(field.type)
+    if named.name == "Float" and is_list_type(get_nullable_type(field.type)):
+        return Column(name, "matrix", is_required)
+    if is_enum_type(named):
+        return Column(name, "text", is_required)
+    return Column(name, _KINDS[named.name], is_required) if named.name in _KINDS else None
+
+
+def _is_list(field: GraphQLField) -> bool:
+    return is_list_type(get_nullable_type(field.type)) and is_object_type(get_named_type(field.type))
